@@ -1,0 +1,1 @@
+"""Deadweight: one service, every container image worth comparing, with evidence."""

@@ -1,0 +1,99 @@
+"""The error tree. Every error that a user can cause or meet is one of these, and carries its exit code.
+
+    DeadweightError                exit 1
+    ├── UsageError                 exit 2   a wrong argument
+    │   └── ConfigError            exit 2   a wrong file: names file, line and key
+    ├── MissingError               exit 3   something the work needs is not there; names the command that gets it
+    ├── CommandError               exit 1   an external program failed, timed out or could not be started
+    ├── BuildFailed                exit 1   one or more variants were not built
+    ├── CheckFailed                exit 1   a check or gate failed
+    ├── ArchiveError               exit 1   an image archive is damaged, hostile or not an archive
+    └── Interrupted                exit 130 Ctrl-C
+
+Exit codes are part of the contract: 0 fine, 1 a build, check or gate failed, 2 wrong usage or configuration,
+3 something is missing, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+
+class DeadweightError(Exception):
+    """Base of all errors that are shown to a user as one message, without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"
+
+
+class UsageError(DeadweightError):
+    """A wrong argument on the command line or in a call."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``)."""
+
+    def __init__(
+        self, message: str, *, file: Path | str, line: int | None = None, key: str | None = None, hint: str | None = None
+    ) -> None:
+        place = str(file) if line is None else f"{file}:{line}"
+        super().__init__(f"{place}: {key}: {message}" if key else f"{place}: {message}", hint=hint)
+        self.file, self.line, self.key, self.problem = str(file), line, key, message
+
+
+class MissingError(DeadweightError):
+    """Something the work needs is not there. ``hint`` is the command that gets it."""
+
+    exit_code = 3
+
+
+class CommandError(DeadweightError):
+    """An external program failed. Shows its last own lines and its log, never its environment.
+
+    ``exit_code_of_command`` is None where the program did not end by itself (time limit, not startable).
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        exit_code_of_command: int | None,
+        reason: str,
+        tail: Sequence[str] = (),
+        log: Path | None = None,
+        hint: str | None = None,
+    ) -> None:
+        shown = "\n".join(f"  | {line}" for line in tail)
+        where = f"\n  log: {log}" if log else ""
+        super().__init__(f"{Path(argv[0]).name} {reason}{where}" + (f"\n{shown}" if shown else ""), hint=hint)
+        self.argv, self.exit_code_of_command, self.tail, self.log = tuple(argv), exit_code_of_command, tuple(tail), log
+        self.reason = reason
+
+
+class BuildFailed(DeadweightError):
+    """One or more variants were not built; the summary is in the message."""
+
+
+class CheckFailed(DeadweightError):
+    """A check or a gate failed; the summary is in the message."""
+
+
+class ArchiveError(DeadweightError):
+    """An image archive that is damaged, hostile, or no image archive at all."""
+
+
+class Interrupted(DeadweightError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130

@@ -1,0 +1,261 @@
+"""The one runner of external programs: argument lists only, logged, timed, bounded, and ended with their children.
+
+Every program runs in a process group of its own. ``cancel_all`` (called on Ctrl-C) ends every group that is alive, first
+with SIGTERM, then with SIGKILL. Where ``setpriv`` is there (Linux), the kernel also ends the program when we are killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from deadweight._errors import CommandError, Interrupted, MissingError
+
+TAIL_LINES = 15
+GRACE_SECONDS = 5.0
+
+_live: dict[int, subprocess.Popen[bytes]] = {}
+_guard = threading.Lock()
+_cancelled = threading.Event()
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program did. ``seconds`` is wall time; ``output`` is stdout, ``errors`` is stderr (both empty when logged live)."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    seconds: float
+    output: str
+    errors: str
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | Path | None = None,
+    timeout: float | None = 600.0,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+    check: bool = True,
+    redact: Sequence[str] = (),
+    hint: str | None = None,
+) -> Completed:
+    """Run a program to its end.
+
+    With ``log`` or ``on_line`` stdout and stderr are merged, appended to the log line by line and handed to ``on_line``;
+    ``output`` holds the merged text. Otherwise both are captured apart.
+    ``env`` is added to ours, never replaces it. ``timeout`` is in seconds. Strings in ``redact`` are never written or shown.
+    Raises CommandError if the program fails (with ``check``), hangs or cannot be started; MissingError if it is not there;
+    Interrupted after ``cancel_all``.
+    """
+    words = tuple(str(word) for word in argv)
+    if _cancelled.is_set():
+        raise Interrupted("interrupted")
+    started = time.monotonic()
+    process = _start(words, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
+    sink = _Sink(words, log, on_line, redact)
+    timer = threading.Timer(timeout, _expire, (process, sink)) if timeout else None
+    try:
+        if timer:
+            timer.daemon = True
+            timer.start()
+        output, errors = _drain(process, stdin, sink)
+    except BaseException:
+        end(process)
+        raise
+    finally:
+        if timer:
+            timer.cancel()
+        with _guard:
+            _live.pop(process.pid, None)
+        sink.close()
+    done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
+    if _cancelled.is_set():
+        raise Interrupted("interrupted")
+    if sink.expired:
+        raise _failure(done, sink, f"did not end within {timeout:g} s", None, hint)
+    if check and done.exit_code != 0:
+        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, hint)
+    return done
+
+
+def cancel_all() -> None:
+    """End every program that is running, and refuse to start more. For Ctrl-C; safe to call from a signal handler's thread."""
+    _cancelled.set()
+    with _guard:
+        processes = list(_live.values())
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        _signal_group(process, signal.SIGKILL)
+
+
+def reset_cancel() -> None:
+    """Allow programs to start again after ``cancel_all`` (clean-up after Ctrl-C needs to run the engine's client)."""
+    _cancelled.clear()
+
+
+def cancelled() -> bool:
+    """Whether ``cancel_all`` was called."""
+    return _cancelled.is_set()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End one process group: SIGTERM, then SIGKILL after a grace of five seconds."""
+    _signal_group(process, signal.SIGTERM)
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def shown(argv: Sequence[str]) -> str:
+    """An argument list as one line that a shell would accept."""
+    return shlex.join(argv)
+
+
+class _Sink:
+    """Takes merged output line by line: the log, the caller's callback, and the last lines for an error."""
+
+    def __init__(
+        self, argv: Sequence[str], log: Path | None, on_line: Callable[[str], None] | None, redact: Sequence[str]
+    ) -> None:
+        self.log, self.on_line, self.expired = log, on_line, False
+        self._secrets = [secret for secret in redact if secret]
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._file: IO[str] | None = None
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            self._file = log.open("a", encoding="utf-8", errors="replace")
+            self._file.write(f"$ {self.clean(shown(argv))}\n")
+            self._file.flush()
+
+    def clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "[redacted]")
+        return text
+
+    def line(self, text: str) -> None:
+        text = self.clean(text)
+        if text.strip():
+            self.tail.append(text)
+        if self._file is not None:
+            self._file.write(text + "\n")
+            self._file.flush()
+        if self.on_line is not None:
+            self.on_line(text)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _start(
+    words: tuple[str, ...],
+    *,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    stdin: bytes | Path | None,
+    merged: bool,
+) -> subprocess.Popen[bytes]:
+    if shutil.which(words[0], path=(env or {}).get("PATH")) is None:
+        raise MissingError(f"{words[0]}: not found", hint="invoke doctor shows what is missing, invoke setup gets it")
+    with contextlib.ExitStack() as stack:
+        source: int | IO[bytes] = subprocess.DEVNULL
+        if isinstance(stdin, bytes):
+            source = subprocess.PIPE
+        elif isinstance(stdin, Path):
+            source = stack.enter_context(stdin.open("rb"))
+        try:
+            process = subprocess.Popen(
+                [*_death_pact(), *words],
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if merged else subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CommandError(words, exit_code_of_command=None, reason=f"could not be started: {error}") from error
+    with _guard:
+        _live[process.pid] = process
+    return process
+
+
+@functools.cache
+def _death_pact() -> tuple[str, ...]:
+    """Prefix that makes the kernel end the program when we die without warning (kill -9); empty where there is none."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return ()
+    probe = subprocess.run([setpriv, "--pdeathsig", "TERM", "true"], capture_output=True, check=False)  # noqa: S607
+    return (setpriv, "--pdeathsig", "TERM") if probe.returncode == 0 else ()
+
+
+def _drain(process: subprocess.Popen[bytes], stdin: bytes | Path | None, sink: _Sink) -> tuple[str, str]:
+    given = stdin if isinstance(stdin, bytes) else None
+    if sink.log is None and sink.on_line is None:
+        output, errors = process.communicate(given)
+        return output.decode(errors="replace"), errors.decode(errors="replace")
+    assert process.stdout is not None
+    if given is not None and process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(given)
+            process.stdin.close()
+    lines: list[str] = []
+    for raw in process.stdout:
+        line = raw.decode(errors="replace").rstrip("\r\n")
+        lines.append(line)
+        sink.line(line)
+    process.wait()
+    return "\n".join(lines), ""
+
+
+def _expire(process: subprocess.Popen[bytes], sink: _Sink) -> None:
+    sink.expired = True
+    end(process)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _exit_reason(code: int) -> str:
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"failed with exit code {code}"
+
+
+def _failure(done: Completed, sink: _Sink, reason: str, code: int | None, hint: str | None) -> CommandError:
+    tail = list(sink.tail) or [line for line in (done.errors or done.output).splitlines() if line.strip()][-TAIL_LINES:]
+    return CommandError(
+        [sink.clean(word) for word in done.argv],
+        exit_code_of_command=code,
+        reason=reason,
+        tail=tail,
+        log=sink.log,
+        hint=hint,
+    )

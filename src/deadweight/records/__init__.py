@@ -1,0 +1,1 @@
+"""What one stage hands the next: frozen records, and where they lie on disk."""

@@ -1,0 +1,46 @@
+"""The result of the build stage: one image of one variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BUILT_FILE = "built.json"
+ARCHIVE_FILE = "image.tar"
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base image a variant stands on.
+
+    ``reference`` is what the suite asks for, ``resolved`` what was used for it (a mirror's name, a local stand-in).
+    ``digest`` is the manifest's (``sha256:…``), None where there is no base (apko) or it could not be told.
+    """
+
+    reference: str
+    resolved: str
+    digest: str | None
+    stand_in: bool
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """One image. It lies in the engine (``reference``), in ``image.tar`` in its state folder, or both.
+
+    ``config_digest`` names the image (the digest of its config, the engine's image id on overlay2 stores).
+    ``seconds`` is what the build took when it was last really made; ``cached`` says that this time nothing had to be made.
+    ``sbom`` lists SBOM files that the builder wrote, relative to the image's state folder.
+    """
+
+    variant: str
+    builder: str
+    reference: str
+    config_digest: str
+    in_engine: bool
+    base: Base | None
+    seconds: float
+    cached: bool
+    fingerprint: str
+    tool: str
+    built_at: str
+    go_version: str | None = None
+    sbom: tuple[str, ...] = ()

@@ -1,0 +1,53 @@
+"""The result of the verify stage: what one check found out about one image, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["pass", "warn", "fail", "not_measured"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a figure was got. ``at`` is an ISO 8601 time in UTC; ``database_updated_at`` only where a database was asked."""
+
+    image_digest: str
+    tool: str
+    tool_version: str
+    at: str
+    database_updated_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One check's finding. "Not measured" is a status of its own and never a zero.
+
+    ``expected`` is False where the suite says ``expect: {<check>: fail}`` for this variant and the check passed, or where it
+    failed without that; ``reason`` is one line for a human; ``data`` is the check's own record as JSON (its shape is in the
+    check's module and in the report's JSON Schema).
+    """
+
+    variant: str
+    check: str
+    status: Status
+    reason: str
+    provenance: Provenance
+    expected: bool = True
+    seconds: float = 0.0
+    data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether ``verify`` may be green: the outcome is the expected one."""
+        return self.expected
+
+
+def judged(evidence: Evidence, *, expects_failure: bool) -> Evidence:
+    """The same evidence, with ``expected`` set by what the suite said of this variant."""
+    from dataclasses import replace
+
+    failed = evidence.status == "fail"
+    if evidence.status == "not_measured":
+        return replace(evidence, expected=not expects_failure)
+    return replace(evidence, expected=failed == expects_failure)

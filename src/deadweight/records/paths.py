@@ -1,0 +1,72 @@
+"""Where everything lies: the state folder of a project, and the user's cache that many projects share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+STATE_DIR = ".deadweight"
+
+
+@dataclass(frozen=True)
+class State:
+    """The state folder of one project (``<root>/.deadweight``): ignored by git, safe to delete. Nothing is created here."""
+
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.root / STATE_DIR
+
+    def image(self, variant: str) -> Path:
+        """Folder of a variant's build result: ``built.json`` and, once needed, ``image.tar``."""
+        return self.folder / "images" / variant
+
+    def log(self, name: str) -> Path:
+        """Log file of a variant's build, or of a named job."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def evidence(self, variant: str, check: str) -> Path:
+        return self.folder / "evidence" / variant / f"{check}.json"
+
+    @property
+    def cache(self) -> Path:
+        """Caches of this project: compile caches, apk caches, scan results."""
+        return self.folder / "cache"
+
+    @property
+    def keys(self) -> Path:
+        """Signing keys made for this project (mode 0700); never leave this folder."""
+        return self.folder / "keys"
+
+    @property
+    def packages(self) -> Path:
+        """APK packages that melange built."""
+        return self.folder / "packages"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    @property
+    def settings(self) -> Path:
+        """What ``invoke setup`` recorded: the source, its mirror."""
+        return self.folder / "settings.json"
+
+
+def user_cache() -> Path:
+    """The cache that a user's projects share: tools, the local registry, the local APK repository, the engine of our own.
+
+    ``DEADWEIGHT_CACHE_DIR`` overrides the platform's usual place.
+    """
+    given = os.environ.get("DEADWEIGHT_CACHE_DIR")
+    if given:
+        return Path(given).absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("deadweight", appauthor=False)

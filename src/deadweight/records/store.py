@@ -1,0 +1,46 @@
+"""Write a record as JSON and read it back, validated. Writes are to a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+from deadweight._errors import DeadweightError
+
+T = TypeVar("T")
+
+
+def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
+    """Put ``content`` at ``path`` whole or not at all. Raises DeadweightError where the disk refuses (full, read-only)."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, mode)  # noqa: PTH101 - mkstemp gives a str
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise DeadweightError(f"{path}: cannot be written: {error.strerror}", hint="free or remount that disk") from error
+
+
+def save(record: object, path: Path) -> None:
+    """Write any frozen record as indented JSON."""
+    from pydantic import TypeAdapter
+
+    write_atomically(path, TypeAdapter(type(record)).dump_json(record, indent=2) + b"\n")
+
+
+def load(kind: type[T], path: Path) -> T | None:
+    """Read a record back; None where the file is missing, damaged or of another shape: whoever asked then does the work again."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,1 @@
+"""What is asked for: the suite file, as records."""
