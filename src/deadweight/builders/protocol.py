@@ -1,0 +1,101 @@
+"""What a builder is: three methods. A builder knows one tool; order, caching and failure policy are the plan's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from deadweight.records.built import Base, BuiltImage
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.records.paths import State
+    from deadweight.sources.protocol import Source
+    from deadweight.suite.model import Suite, Variant
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where builds happen: the project, its state folder, the source, and the engine if one is really asked for."""
+
+    suite: Suite
+    state: State
+    source: Source
+    engine: Callable[[], Engine]
+
+    @property
+    def root(self) -> Path:
+        return self.suite.root
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a variant needs before its first step. ``bases`` are public references; ``apk`` asks for APK repositories."""
+
+    tools: tuple[str, ...] = ()
+    engine: bool = False
+    bases: tuple[str, ...] = ()
+    apk: bool = False
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a step's result depends on; the fingerprint is made of it.
+
+    ``files``: files and folders (absolute), read by content, with the ignore rules of ``ignore`` (patterns as in
+    .dockerignore, relative to the folder). ``values``: everything else, as strings: tool versions, base digests, arguments.
+    """
+
+    files: tuple[Path, ...] = ()
+    ignore: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a step may use while it works: its log, and a place to tell what it is doing (one line)."""
+
+    log: Path
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work. Steps with the same ``key`` are the same work and are done once, whoever asks.
+
+    ``after`` must be done before. ``behind`` only orders: those steps go first where they are planned at all (they share a
+    compile cache, so that running both at once would compile twice). ``there`` tells whether the output of the last success
+    still exists. ``work`` does it, and for the last step of a variant gives the image.
+    """
+
+    key: str
+    variant: str
+    title: str
+    inputs: Inputs
+    there: Callable[[], bool]
+    work: Callable[[Job], BuiltImage | None]
+    after: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+
+
+class Builder(Protocol):
+    """One way to build. Third parties register theirs under the entry point group ``deadweight.builders``."""
+
+    name: str
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        """What must be there before. Reads the variant's files, raises ConfigError for wrong ones; touches nothing else."""
+        ...
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        """The work, in order; the last step (key ``image:<variant>``) gives the BuiltImage. Nothing is changed on disk here."""
+        ...
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        """The image archive (docker-save tar, OCI tar or layout folder), made now if it is not there."""
+        ...
+
+
+__all__ = ["Base", "Builder", "BuiltImage", "Inputs", "Job", "Needs", "Site", "Step"]

@@ -1,0 +1,50 @@
+"""What a check is: it takes one built image and gives one piece of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from deadweight.records.evidence import Evidence
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.records.built import BuiltImage
+    from deadweight.records.paths import State
+    from deadweight.suite.model import Suite, Variant
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked. ``archive`` and ``engine`` are made or found on the first call, so static checks need no engine.
+
+    ``engine_image`` gives the image's reference in the engine, loading the archive first where it is not there.
+    ``built_of`` gives another variant's build result (for ``smaller_than``) or None.
+    """
+
+    suite: Suite
+    variant: Variant
+    built: BuiltImage
+    state: State
+    archive: Callable[[], Path]
+    engine: Callable[[], Engine]
+    engine_image: Callable[[], str]
+    subject_of: Callable[[str], Subject | None]
+    say: Callable[[str], None] = lambda _line: None
+
+
+class Check(Protocol):
+    """One kind of evidence. Third parties register theirs under the entry point group ``deadweight.checks``."""
+
+    name: str
+    needs_engine: bool
+
+    def applies(self, variant: Variant) -> bool:
+        """Whether the suite asks for this check of this variant."""
+        ...
+
+    def run(self, subject: Subject) -> Evidence:
+        """Measure and judge. Raises only DeadweightError; a service that misbehaves is evidence, not an error."""
+        ...

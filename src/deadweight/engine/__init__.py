@@ -1,0 +1,1 @@
+"""The container engine: find or start it, load, save, run hardened, inspect."""

@@ -1,0 +1,1 @@
+"""What has to be done: steps, their graph, fingerprints of inputs, the scheduler."""

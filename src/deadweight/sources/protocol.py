@@ -1,0 +1,68 @@
+"""What every source gives: resolved base images, APK repositories, and the build environment that reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from deadweight.records.built import Base
+
+Say = Callable[[str], None]
+"""Takes one line of progress."""
+
+
+@dataclass(frozen=True)
+class ApkRepositories:
+    """APK repositories and keys, ready for ``-r`` and ``-k`` of melange and apko.
+
+    Local paths are relative to the project's root where they can be (they are baked into the image and its digest).
+    ``credentials`` goes into the environment of the program (``HTTP_AUTH``), never into an argument.
+    """
+
+    repositories: tuple[str, ...]
+    keyring: tuple[str, ...]
+    stand_in: bool
+    credentials: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BuildEnvironment:
+    """What a build needs to reach the network as this source does: proxies, module proxy, a private CA bundle.
+
+    ``variables`` go into the environment of programs that run here, and as predefined build arguments (which BuildKit keeps
+    out of layers and history) into Dockerfile builds. ``ca_bundle`` is a PEM file or None.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    ca_bundle: Path | None = None
+
+
+class Source(Protocol):
+    """A source. ``prepare`` is called once, before the first build step; all problems of reach surface there."""
+
+    @property
+    def name(self) -> str:
+        """``registry``, ``mirror`` or ``local``."""
+        ...
+
+    def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
+        """Make sure that these base references (public names) and, if asked, the APK repositories can be used.
+
+        Local: start the registry, make what stand-ins are missing. Others: check registry, CA and credentials.
+        Raises MissingError (exit 3) or DeadweightError, with one clear message.
+        """
+        ...
+
+    def base(self, reference: str) -> Base:
+        """What stands for a public reference here, with its digest. ``prepare`` must have been called for it."""
+        ...
+
+    def apk(self) -> ApkRepositories:
+        """The APK repositories of this source. ``prepare(apk=True)`` must have been called."""
+        ...
+
+    def environment(self) -> BuildEnvironment:
+        """How builds reach this source."""
+        ...

@@ -1,0 +1,1 @@
+"""The invoke collection: thin."""

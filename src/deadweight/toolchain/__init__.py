@@ -1,0 +1,1 @@
+"""The pinned external programs: what is there, what is missing, how to get it."""
