@@ -210,7 +210,7 @@ def _death_pact() -> tuple[str, ...]:
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         return ()
-    probe = subprocess.run([setpriv, "--pdeathsig", "TERM", "true"], capture_output=True, check=False)  # noqa: S607
+    probe = subprocess.run([setpriv, "--pdeathsig", "TERM", "true"], capture_output=True, check=False)
     return (setpriv, "--pdeathsig", "TERM") if probe.returncode == 0 else ()
 
 

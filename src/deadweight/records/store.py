@@ -26,7 +26,9 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> 
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise DeadweightError(f"{path}: cannot be written: {error.strerror}", hint="free or remount that disk") from error
+        raise DeadweightError(
+            f"{path}: cannot be written: {error.strerror}", hint="free or remount that disk"
+        ) from error
 
 
 def save(record: object, path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from deadweight._errors import ConfigError
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
 RelativePath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -212,12 +214,27 @@ class Variant(Record):
 
 
 class Suite(Record):
-    """The whole suite. ``root`` is the folder of the suite file."""
+    """The whole suite. ``root`` is the folder of the suite file.
+
+    ``sources`` configures a mirror (its shape is in ``deadweight.sources``). ``places`` maps each key's path in the file to
+    its line, for errors found later than loading.
+    """
 
     file: Path
     root: Path
     name: Name
     variants: tuple[Variant, ...]
+    sources: dict[str, Any] = {}
+    places: dict[tuple[str | int, ...], int] = Field(default_factory=dict, repr=False, exclude=True)
 
     def names(self) -> tuple[str, ...]:
         return tuple(variant.name for variant in self.variants)
+
+    def error(self, variant: Variant, key: str, message: str, *, hint: str | None = None) -> ConfigError:
+        """A ConfigError at the line where the suite file says this of this variant (or in its defaults)."""
+        for path in (("variants", variant.name, key), ("defaults", key), ("variants", variant.name)):
+            if path in self.places:
+                return ConfigError(
+                    message, file=self.file, line=self.places[path], key=f"variants.{variant.name}.{key}", hint=hint
+                )
+        return ConfigError(message, file=self.file, key=f"variants.{variant.name}.{key}", hint=hint)

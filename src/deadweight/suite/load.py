@@ -1,0 +1,220 @@
+"""From ``deadweight.yaml`` to a Suite: defaults merged, every error with file, line, key, what was expected and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from deadweight._errors import ConfigError
+from deadweight.suite.model import Suite, Variant
+from deadweight.suite.yaml_nodes import Document, Key, read
+
+M = TypeVar("M", bound=BaseModel)
+
+SUITE_FILE = "deadweight.yaml"
+TOP_KEYS = ("name", "defaults", "variants", "sources")
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "string_type": "text",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+def load_suite(file: Path) -> Suite:
+    """Read and validate a suite file. Raises ConfigError (exit 2) with the place of the first problem."""
+    document = read(file)
+    top = _mapping(document, (), document.value)
+    for key in top:
+        if key not in TOP_KEYS:
+            raise document.error(
+                (key,), f"unknown key{_did_you_mean(key, TOP_KEYS)}", hint=f"known here: {', '.join(TOP_KEYS)}"
+            )
+    for key in ("name", "variants"):
+        if key not in top:
+            raise document.error((), f"key {key!r} is missing", hint=f"add {key}: at the top level")
+    defaults = _mapping(document, ("defaults",), top.get("defaults") or {})
+    raw = _mapping(document, ("variants",), top["variants"])
+    if not raw:
+        raise document.error(("variants",), "has no variant", hint="name at least one way to build the service")
+    variants = tuple(_variant(document, name, defaults, fields) for name, fields in raw.items())
+    root = file.absolute().parent
+    suite = _validated(
+        document,
+        Suite,
+        {
+            "file": file.absolute(),
+            "root": root,
+            "name": top["name"],
+            "variants": variants,
+            "sources": top.get("sources") or {},
+        },
+        lambda location: location,
+    )
+    suite.places.update(document.lines)
+    _check_names(document, suite)
+    return suite
+
+
+def find_suite_file(start: Path | None = None) -> Path:
+    """The suite file in this folder or the nearest one above. Raises ConfigError where there is none."""
+    here = (start or Path.cwd()).absolute()
+    for folder in (here, *here.parents):
+        if (folder / SUITE_FILE).is_file():
+            return folder / SUITE_FILE
+    raise ConfigError(
+        "is missing, here and in every folder above",
+        file=here / SUITE_FILE,
+        hint="docs/tutorial.md shows how to write one",
+    )
+
+
+def merge(below: Any, above: Any) -> Any:
+    """Defaults below, a variant's own values above: mappings merge key by key, everything else (lists too) replaces."""
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        return {**below, **{key: merge(below.get(key), value) for key, value in above.items()}}
+    return above
+
+
+def select(suite: Suite, names: tuple[str, ...] | list[str]) -> tuple[Variant, ...]:
+    """The named variants in suite order; all where none is named. Raises UsageError naming the choices."""
+    from deadweight._errors import UsageError
+
+    for name in names:
+        if name not in suite.names():
+            raise UsageError(
+                f"no variant {name!r}{_did_you_mean(name, suite.names())}", hint=f"variants: {', '.join(suite.names())}"
+            )
+    return tuple(variant for variant in suite.variants if not names or variant.name in names)
+
+
+def _variant(document: Document, name: str, defaults: dict[str, Any], fields: Any) -> Variant:
+    own: Key = ("variants", name)
+    merged = merge(defaults, _mapping(document, own, fields if fields is not None else {}))
+
+    def place(location: Key) -> Key:
+        for prefix in (own, ("defaults",)):
+            if (*prefix, *location) in document.lines:
+                return (*prefix, *location)
+        return (*own, *location)
+
+    if "name" in merged:
+        raise document.error(place(("name",)), "unknown key; a variant is named by its key under variants:")
+    return _validated(document, Variant, {"name": name, **merged}, place)
+
+
+def _validated(document: Document, model: type[M], value: Any, place: Callable[[Key], Key]) -> M:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise _explained(document, model, error.errors(include_url=False)[0], place) from None
+
+
+def _explained(
+    document: Document, model: type[BaseModel], problem: ErrorDetails, place: Callable[[Key], Key]
+) -> ConfigError:
+    """One pydantic problem as one sentence of ours, at the line of the key it is about."""
+    location: Key = tuple(problem["loc"])
+    kind, found = problem["type"], problem.get("input")
+    key = place(location)
+    if kind == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        return document.error(
+            key, f"unknown key{_did_you_mean(str(location[-1]), known)}", hint=f"known here: {', '.join(known)}"
+        )
+    if kind == "missing":
+        return document.error(
+            place(location[:-1]), f"key {location[-1]!r} is missing", hint=f"add {location[-1]}: here"
+        )
+    if kind == "literal_error":
+        expected = str(problem.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "")
+        return document.error(key, f"expected one of {expected}, found {_kind(found)}")
+    if kind == "string_pattern_mismatch" and location == ("name",):
+        return document.error(
+            place(()),
+            f"{found!r} is no name",
+            hint="lower-case letters, digits, dots, dashes and underscores, at most 64",
+        )
+    expected = _EXPECTED.get(kind) or problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return document.error(key, f"expected {expected}, found {_kind(found)}")
+
+
+def _known_keys(model: type[BaseModel], location: Key) -> list[str]:
+    """The keys that the model at this location takes, by the names that a file uses."""
+    for part in location:
+        field = None if isinstance(part, int) else _field(model, part)
+        if field is None:
+            continue
+        inner = _model_in(field.annotation)
+        if inner is None:
+            return []
+        model = inner
+    return sorted(
+        field.alias or name for name, field in model.model_fields.items() if name != "name" or model is not Variant
+    )
+
+
+def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
+    for name, field in model.model_fields.items():
+        if key in (name, field.alias):
+            return field
+    return None
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise document.error(key, f"expected a mapping (key: value), found {_kind(value)}")
+    return value
+
+
+def _check_names(document: Document, suite: Suite) -> None:
+    for variant in suite.variants:
+        budget = variant.checks.budget
+        if budget and budget.smaller_than and budget.smaller_than not in suite.names():
+            raise document.error(
+                ("variants", variant.name, "checks", "budget", "smaller_than"),
+                f"no variant {budget.smaller_than!r}{_did_you_mean(budget.smaller_than, suite.names())}",
+                hint=f"variants: {', '.join(suite.names())}",
+            )
+
+
+def _did_you_mean(word: str, choices: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _kind(value: Any) -> str:
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        str: f"the text {str(value)[:40]!r}",
+        bool: str(value).lower(),
+        type(None): "nothing",
+    }
+    return names.get(type(value), repr(value)[:40])

@@ -1,0 +1,173 @@
+"""Read YAML into plain values and remember the line of every key. Hostile input gives a ConfigError, never a traceback.
+
+Only what JSON has too is accepted (mappings with text keys, lists, text, numbers, booleans, null); dates stay text.
+Bounds: 4 MiB a file, 64 levels deep, 200,000 nodes after aliases are followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deadweight._errors import ConfigError
+
+MAX_BYTES = 4 * 2**20
+MAX_DEPTH = 64
+MAX_NODES = 200_000
+
+Key = tuple[str | int, ...]
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SCALARS: dict[str, Callable[[str], str | None]] = {
+    "tag:yaml.org,2002:null": lambda _text: None,
+    "tag:yaml.org,2002:str": str,
+    "tag:yaml.org,2002:timestamp": str,
+}
+
+
+@dataclass
+class Document:
+    """Plain values, and for each key's path its line (from 1)."""
+
+    file: Path
+    value: Any
+    lines: dict[Key, int] = field(default_factory=dict)
+
+    def line(self, key: Key) -> int:
+        """The line of this key, or of the nearest one above it that is in the file."""
+        while key and key not in self.lines:
+            key = key[:-1]
+        return self.lines.get(key, 1)
+
+    def error(self, key: Key, message: str, *, hint: str | None = None) -> ConfigError:
+        return ConfigError(message, file=self.file, line=self.line(key), key=dotted(key) or None, hint=hint)
+
+
+def dotted(key: Key) -> str:
+    """``variants.ko.checks.api[2].name``"""
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def read(file: Path) -> Document:
+    """Read one YAML file. Raises ConfigError with the line where it is not UTF-8, not YAML, too large, or not plain."""
+    return parse(_text(file), file)
+
+
+def parse(text: str, file: Path) -> Document:
+    """Read YAML text; ``file`` is named in errors."""
+    document = Document(file, None)
+    try:
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(
+            f"is not YAML: {error.problem or error.context}", file=file, line=mark.line + 1 if mark else 1
+        ) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"is not YAML: {str(error).splitlines()[0]}", file=file, line=1) from None
+    if root is None:
+        raise ConfigError("is empty", file=file, line=1, hint="invoke variants --help shows a small suite")
+    _Reader(document).place((), root)
+    document.value = _Reader(document).value(root, ())
+    return document
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as handle:
+            data = handle.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(
+            "is missing", file=file, hint="run it in the folder that has it, or write one: docs/tutorial.md"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=file) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"is larger than {MAX_BYTES // 2**20} MiB", file=file, line=1)
+    if b"\x00" in data:
+        raise ConfigError("is binary, not YAML", file=file, line=1 + data[: data.index(b"\x00")].count(b"\n"))
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError("is not UTF-8", file=file, line=1 + data[: error.start].count(b"\n")) from None
+
+
+class _Reader:
+    def __init__(self, document: Document) -> None:
+        self.document, self.nodes = document, 0
+
+    def place(self, key: Key, node: yaml.Node) -> None:
+        self.document.lines.setdefault(key, node.start_mark.line + 1)
+
+    def fail(self, node: yaml.Node, key: Key, message: str) -> ConfigError:
+        return ConfigError(message, file=self.document.file, line=node.start_mark.line + 1, key=dotted(key) or None)
+
+    def value(self, node: yaml.Node, key: Key) -> Any:
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            raise self.fail(node, key, f"more than {MAX_NODES} values (aliases count each time)")
+        if len(key) > MAX_DEPTH:
+            raise self.fail(node, key[:3], f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, key)
+        if isinstance(node, yaml.SequenceNode):
+            if node.tag != "tag:yaml.org,2002:seq":
+                raise self.fail(node, key, f"tag {node.tag!r} is not allowed")
+            for index, item in enumerate(node.value):
+                self.place((*key, index), item)
+            return [self.value(item, (*key, index)) for index, item in enumerate(node.value)]
+        return self.scalar(node, key)
+
+    def mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, Any]:
+        if node.tag != "tag:yaml.org,2002:map":
+            raise self.fail(node, key, f"tag {node.tag!r} is not allowed")
+        result: dict[str, Any] = {}
+        for name_node, value_node in node.value:
+            if not isinstance(name_node, yaml.ScalarNode):
+                raise self.fail(name_node, key, "a key must be text")
+            name = str(name_node.value)
+            if name_node.tag == "tag:yaml.org,2002:merge":
+                raise self.fail(name_node, key, "merge keys (<<) are not supported; use defaults:")
+            if name in result:
+                first = self.document.line((*key, name))
+                raise self.fail(name_node, (*key, name), f"duplicate of line {first}")
+            self.place((*key, name), name_node)
+            result[name] = self.value(value_node, (*key, name))
+        return result
+
+    def scalar(self, node: yaml.Node, key: Key) -> Any:
+        plain = _SCALARS.get(node.tag)
+        if plain is not None:
+            return plain(node.value)
+        try:
+            if node.tag == "tag:yaml.org,2002:bool":
+                return yaml.SafeLoader.bool_values[node.value.lower()]
+            if node.tag == "tag:yaml.org,2002:int":
+                return _integer(node.value)
+            if node.tag == "tag:yaml.org,2002:float":
+                return float(
+                    node.value.replace("_", "").replace(".inf", "inf").replace(".nan", "nan").replace(".NaN", "nan")
+                )
+        except (KeyError, ValueError):
+            raise self.fail(node, key, f"{node.value[:40]!r} is not a value; quote it if it is text") from None
+        raise self.fail(node, key, f"tag {node.tag!r} is not allowed")
+
+
+def _integer(text: str) -> int:
+    text = text.replace("_", "")
+    if ":" in text or len(text) > 40:
+        raise ValueError(text)
+    if len(text.lstrip("+-")) > 1 and text.lstrip("+-")[0] == "0" and text.lstrip("+-").isdigit():
+        return int(text, 8)
+    return int(text, 0)
