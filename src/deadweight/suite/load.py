@@ -123,7 +123,9 @@ def _validated(document: Document, model: type[M], value: Any, place: Callable[[
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise _explained(document, model, error.errors(include_url=False)[0], place) from None
+        # a misspelt key comes first: it is often the cause of the others
+        problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
+        raise _explained(document, model, problems[0], place) from None
 
 
 def _explained(

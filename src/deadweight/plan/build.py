@@ -1,0 +1,86 @@
+"""The build stage as one call: plan, prepare, run, and one outcome per variant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import BuildFailed, DeadweightError, Interrupted
+from deadweight.plan.graph import Plan, make_plan
+from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
+from deadweight.plan.workspace import Workspace, preflight
+from deadweight.records.built import BuiltImage
+from deadweight.suite.model import Variant
+
+
+@dataclass(frozen=True)
+class VariantOutcome:
+    """How one variant's build ended. ``seconds`` is the wall time of its steps in this run (0 where nothing was made)."""
+
+    variant: str
+    result: Result
+    seconds: float
+    log: Path
+    image: BuiltImage | None = None
+    step: str | None = None
+    error: DeadweightError | None = None
+
+
+def plan(workspace: Workspace, variants: Sequence[Variant], *, force: bool = False) -> Plan:
+    """What would be done; changes nothing on disk."""
+    for variant in variants:
+        workspace.builder(variant).needs(variant, workspace.suite.root)
+    return make_plan(variants, workspace.site, workspace.builder, force=force)
+
+
+def build(
+    workspace: Workspace,
+    variants: Sequence[Variant],
+    watcher: Watcher,
+    *,
+    jobs: int,
+    fail_fast: bool = False,
+    force: bool = False,
+) -> tuple[VariantOutcome, ...]:
+    """Build what is not up to date. A failed variant is an outcome, not an exception (``raise_if_failed`` makes it one).
+
+    Raises what ``preflight`` and ``plan`` raise, and Interrupted. The caller holds the state folder's lock.
+    """
+    preflight(workspace, variants)
+    work = plan(workspace, variants, force=force)
+    outcomes = run_plan(work, workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
+    return tuple(_of_variant(variant.name, outcomes) for variant in variants)
+
+
+def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
+    """Raises BuildFailed naming each failed variant, its step, the command's own words and the log; exit 1."""
+    failed = [outcome for outcome in outcomes if outcome.result in ("failed", "skipped")]
+    if not failed:
+        return
+    if any(isinstance(outcome.error, Interrupted) for outcome in failed):
+        raise Interrupted("interrupted")
+    missing = [outcome.error for outcome in failed if outcome.error is not None and outcome.error.exit_code == 3]
+    if missing and len(missing) == len([outcome for outcome in failed if outcome.error is not None]):
+        raise missing[0]
+    lines = [f"{len(failed)} of {len(outcomes)} variants were not built"]
+    for outcome in failed:
+        what = str(outcome.error) if outcome.error else "not tried, since another step failed"
+        lines.append(f"{outcome.variant}: {outcome.step or 'build'}: {what}")
+    raise BuildFailed("\n".join(lines))
+
+
+def _of_variant(name: str, outcomes: Sequence[Outcome]) -> VariantOutcome:
+    mine = [outcome for outcome in outcomes if name in outcome.task.variants]
+    last = next(outcome for outcome in mine if outcome.task.step.key == f"image:{name}")
+    bad = next((outcome for outcome in mine if outcome.result == "failed"), None) or last
+    built = [outcome for outcome in mine if outcome.result == "built"]
+    return VariantOutcome(
+        variant=name,
+        result=last.result if last.result in ("failed", "skipped") else "built" if built else "cached",
+        seconds=round(sum(outcome.seconds for outcome in built), 3),
+        log=bad.log,
+        image=last.image,
+        step=bad.task.step.title,
+        error=bad.error,
+    )

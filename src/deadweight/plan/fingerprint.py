@@ -1,0 +1,118 @@
+"""Fingerprints: up to date means same inputs, same tool, same base digest, same arguments, and the output still there.
+
+A fingerprint is a SHA-256 over every input by name. The parts are kept beside it, so that a rebuild can say what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import DeadweightError
+from deadweight.builders.protocol import Inputs
+from deadweight.plan.ignore import Ignore
+
+RULES = "1"  # raise it when the way fingerprints are made changes
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """``digest`` is 64 hex digits; ``parts`` maps an input's name to its own digest or value."""
+
+    digest: str
+    parts: dict[str, str]
+
+    def difference(self, earlier: Fingerprint | None) -> str:
+        """Why this is not the earlier one, in a few words."""
+        if earlier is None:
+            return "not built yet"
+        names = sorted(
+            name for name in {*self.parts, *earlier.parts} if self.parts.get(name) != earlier.parts.get(name)
+        )
+        if not names:
+            return "the rules of fingerprints changed"
+        first = names[0]
+        verb = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        return f"{first} {verb}{more}"
+
+
+class Digests:
+    """Digests of files by content, each file read once per state (device, inode, size, times) in one run."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], str] = {}
+        self._trees: dict[tuple[Path, tuple[str, ...]], dict[str, str]] = {}
+
+    def of(self, inputs: Inputs, root: Path, upstream: Iterable[Fingerprint] = ()) -> Fingerprint:
+        """The fingerprint of these inputs; paths are named relative to ``root`` so that a moved checkout stays up to date.
+
+        Raises DeadweightError where an input cannot be read.
+        """
+        parts: dict[str, str] = {}
+        for path in inputs.files:
+            parts.update(self._tree(path, inputs.ignore, root))
+        parts.update({f"({name})": value for name, value in inputs.values.items()})
+        for number, above in enumerate(upstream):
+            parts[f"(step before {number + 1})"] = above.digest
+        hasher = hashlib.sha256(RULES.encode())
+        for name in sorted(parts):
+            for word in (name, parts[name]):
+                data = word.encode("utf-8", "surrogateescape")
+                hasher.update(len(data).to_bytes(8, "big") + data)
+        return Fingerprint(hasher.hexdigest(), parts)
+
+    def _tree(self, path: Path, ignore: tuple[str, ...], root: Path) -> dict[str, str]:
+        known = self._trees.get((path, ignore))
+        if known is None:
+            known = {_name(entry, root): digest for entry, digest in self._entries(path, Ignore(ignore))}
+            self._trees[path, ignore] = known
+        return known
+
+    def _entries(self, path: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
+        try:
+            if path.is_dir() and not path.is_symlink():
+                for entry in walk(path, ignore):
+                    yield entry, self._digest(entry)
+            else:
+                yield path, self._digest(path)
+        except OSError as error:
+            raise DeadweightError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
+
+    def _digest(self, path: Path) -> str:
+        facts = os.lstat(path)
+        mode = f"{stat.S_IMODE(facts.st_mode) & 0o111:o}"  # builders keep the executable bits, not the rest
+        if stat.S_ISLNK(facts.st_mode):
+            return f"link:{os.readlink(path)}"  # noqa: PTH115 - surrogates survive
+        if not stat.S_ISREG(facts.st_mode):
+            return f"other:{stat.S_IFMT(facts.st_mode):o}"
+        key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        if key not in self._known:
+            with path.open("rb") as file:
+                self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"{mode}:{self._known[key]}"
+
+
+def walk(folder: Path, ignore: Ignore) -> Iterator[Path]:
+    """All files and links below a folder, in name order, without those that the ignore rules leave out."""
+    prefix = len(folder.parts)
+    stack = [folder]
+    while stack:
+        with os.scandir(stack.pop()) as found:
+            entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+        for entry in reversed(entries):
+            path = Path(entry.path)
+            relative = "/".join(path.parts[prefix:])
+            if entry.is_dir(follow_symlinks=False):
+                if not ignore.prunes(relative):
+                    stack.append(path)
+            elif not ignore.matches(relative):
+                yield path
+
+
+def _name(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

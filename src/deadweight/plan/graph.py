@@ -1,0 +1,118 @@
+"""From variants to a graph of steps: shared work once, each step up to date or with the reason why it is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from deadweight._errors import DeadweightError
+from deadweight.builders.protocol import Builder, Site, Step
+from deadweight.plan.fingerprint import Digests, Fingerprint
+from deadweight.records.built import BUILT_FILE, BuiltImage
+from deadweight.records.paths import State
+from deadweight.records.store import load, save
+from deadweight.suite.model import Variant
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What is saved after a step succeeded: its fingerprint, and what it took in seconds."""
+
+    key: str
+    fingerprint: Fingerprint
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step of the plan. ``reason`` says why it must run; None means that it is up to date."""
+
+    step: Step
+    fingerprint: Fingerprint
+    reason: str | None
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tasks, each after the ones it depends on. ``waits`` maps a key to the keys that must have ended before."""
+
+    tasks: tuple[Task, ...]
+    waits: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def to_run(self) -> tuple[Task, ...]:
+        return tuple(task for task in self.tasks if task.reason is not None)
+
+    def of(self, variant: str) -> tuple[Task, ...]:
+        """The tasks that a variant needs."""
+        return tuple(task for task in self.tasks if variant in task.variants)
+
+
+def make_plan(
+    variants: Sequence[Variant],
+    site: Site,
+    builder_of: Callable[[Variant], Builder],
+    *,
+    force: bool = False,
+    digests: Digests | None = None,
+) -> Plan:
+    """Plan these variants. Reads only; raises ConfigError for wrong files, DeadweightError for a cycle between steps."""
+    digests = digests or Digests()
+    steps: dict[str, Step] = {}
+    wanted: dict[str, set[str]] = {}
+    for variant in variants:
+        for step in builder_of(variant).steps(variant, site):
+            steps.setdefault(step.key, step)
+            wanted.setdefault(step.key, set()).add(variant.name)
+    waits = {
+        key: frozenset(other for other in (*step.after, *step.behind) if other in steps) for key, step in steps.items()
+    }
+    tasks: dict[str, Task] = {}
+    for key in _in_order(waits):
+        before = [tasks[other] for other in steps[key].after if other in tasks]
+        tasks[key] = _task(steps[key], before, site, digests, tuple(sorted(wanted[key])), force=force)
+    return Plan(tuple(tasks.values()), waits)
+
+
+def record_file(state: State, key: str) -> Path:
+    """Where a step's record lies."""
+    return state.folder / "steps" / f"{re.sub(r'[^a-z0-9._-]+', '-', key.lower())}.json"
+
+
+def save_success(state: State, task: Task, seconds: float) -> None:
+    save(StepRecord(task.step.key, task.fingerprint, seconds), record_file(state, task.step.key))
+
+
+def load_built(state: State, variant: str) -> BuiltImage | None:
+    """A variant's last build result, or None."""
+    return load(BuiltImage, state.image(variant) / BUILT_FILE)
+
+
+def _task(
+    step: Step, before: Iterable[Task], site: Site, digests: Digests, variants: tuple[str, ...], *, force: bool
+) -> Task:
+    before = tuple(before)
+    fingerprint = digests.of(step.inputs, site.root, [task.fingerprint for task in before])
+    saved = load(StepRecord, record_file(site.state, step.key))
+    rebuilt = next((task for task in before if task.reason is not None), None)
+    reason: str | None = None
+    if force:
+        reason = "forced"
+    elif saved is None or saved.fingerprint.digest != fingerprint.digest:
+        reason = fingerprint.difference(saved.fingerprint if saved else None)
+    elif rebuilt is not None:
+        reason = f"{rebuilt.step.title} comes first"
+    elif not step.there():
+        reason = "its output is gone"
+    return Task(step, fingerprint, reason, variants)
+
+
+def _in_order(waits: dict[str, frozenset[str]]) -> tuple[str, ...]:
+    try:
+        return tuple(TopologicalSorter(waits).static_order())
+    except CycleError as error:
+        raise DeadweightError(f"steps wait for each other: {' -> '.join(error.args[1])}") from None

@@ -1,0 +1,150 @@
+"""Run a plan: as many steps at once as there are jobs, the failure policy, Ctrl-C, and a fingerprint only after success."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Literal, Protocol
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.builders.protocol import Job, Site
+from deadweight.plan.fingerprint import Digests
+from deadweight.plan.graph import Plan, Task, load_built, record_file, save_success
+from deadweight.records.built import BUILT_FILE, BuiltImage
+from deadweight.records.store import save
+
+Result = Literal["built", "cached", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one step ended. ``seconds`` is wall time of the step itself."""
+
+    task: Task
+    result: Result
+    seconds: float
+    log: Path
+    error: DeadweightError | None = None
+    image: BuiltImage | None = None
+
+
+class Watcher(Protocol):
+    """Is told what happens, from several threads; must not raise."""
+
+    def began(self, task: Task) -> None: ...
+
+    def said(self, task: Task, line: str) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
+def run_plan(plan: Plan, site: Site, watcher: Watcher, *, jobs: int, fail_fast: bool = False) -> tuple[Outcome, ...]:
+    """Run what is not up to date. Never raises for a failed step; raises Interrupted on Ctrl-C, when all children have ended."""
+    run = _Run(plan, site, watcher, fail_fast)
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
+        try:
+            run.loop(pool.submit)
+        except KeyboardInterrupt:
+            _run.cancel_all()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise Interrupted("interrupted; every running step was ended") from None
+    return tuple(run.outcomes[task.step.key] for task in plan.tasks if task.step.key in run.outcomes)
+
+
+class _Run:
+    def __init__(self, plan: Plan, site: Site, watcher: Watcher, fail_fast: bool) -> None:
+        self.plan, self.site, self.watcher, self.fail_fast = plan, site, watcher, fail_fast
+        self.tasks = {task.step.key: task for task in plan.tasks}
+        self.outcomes: dict[str, Outcome] = {}
+
+    def loop(self, submit: Callable[..., Future[Outcome]]) -> None:
+        sorter = TopologicalSorter(self.plan.waits)
+        sorter.prepare()
+        running: dict[Future[Outcome], str] = {}
+        while sorter.is_active():
+            for key in sorter.get_ready():
+                outcome = self.without_work(self.tasks[key])
+                if outcome is not None:
+                    self.end(outcome)
+                    sorter.done(key)
+                else:
+                    running[submit(self.work, self.tasks[key])] = key
+            if not running:
+                continue
+            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                self.end(future.result())
+                sorter.done(running.pop(future))
+
+    def end(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.task.step.key] = outcome
+        self.watcher.ended(outcome)
+
+    def without_work(self, task: Task) -> Outcome | None:
+        log = self.site.state.log(task.step.variant)
+        broken = [
+            key
+            for key in task.step.after
+            if key in self.outcomes and self.outcomes[key].result in ("failed", "skipped")
+        ]
+        failed = any(outcome.result == "failed" for outcome in self.outcomes.values())
+        if broken or (self.fail_fast and failed):
+            return Outcome(task, "skipped", 0.0, log)
+        if task.reason is not None:
+            return None
+        image = load_built(self.site.state, task.step.variant) if task.step.key.startswith("image:") else None
+        return Outcome(task, "cached", 0.0, log, image=replace(image, cached=True) if image else None)
+
+    def work(self, task: Task) -> Outcome:
+        log = self.site.state.log(task.step.variant)
+        started = time.monotonic()
+        self.watcher.began(task)
+        try:
+            # until it succeeds again, nothing may take the old output for the result of the new inputs
+            record_file(self.site.state, task.step.key).unlink(missing_ok=True)
+            image = task.step.work(Job(log, lambda line: self.watcher.said(task, line)))
+            seconds = time.monotonic() - started
+            if image is not None:
+                image = self.keep(task, image, seconds)
+            self.succeed(task, seconds)
+        except DeadweightError as error:
+            return Outcome(task, "failed", time.monotonic() - started, log, error=error)
+        except OSError as error:
+            problem = DeadweightError(f"{error.filename or task.step.title}: {error.strerror}")
+            return Outcome(task, "failed", time.monotonic() - started, log, error=problem)
+        return Outcome(task, "built", seconds, log, image=image)
+
+    def keep(self, task: Task, image: BuiltImage, seconds: float) -> BuiltImage:
+        before = sum(
+            self.outcomes[key].seconds for key in self.chain(task) if key in self.outcomes and key != task.step.key
+        )
+        image = replace(image, seconds=round(seconds + before, 3), cached=False, fingerprint=task.fingerprint.digest)
+        save(image, self.site.state.image(image.variant) / BUILT_FILE)
+        return image
+
+    def chain(self, task: Task) -> set[str]:
+        """The step and all it depends on."""
+        keys, stack = set[str](), [task.step.key]
+        while stack:
+            key = stack.pop()
+            if key not in keys and key in self.tasks:
+                keys.add(key)
+                stack += self.tasks[key].step.after
+        return keys
+
+    def succeed(self, task: Task, seconds: float) -> None:
+        # an input that changed while it was being built: the image is of one of the two states, and nobody knows which
+        now = Digests().of(task.step.inputs, self.site.root)
+        planned = {name: value for name, value in task.fingerprint.parts.items() if not name.startswith("(step before")}
+        if now.parts == planned:
+            save_success(self.site.state, task, seconds)
+        else:
+            self.watcher.said(task, "an input changed during the build: it will be built again next time")
+
+
+__all__ = ["Interrupted", "Outcome", "Result", "Watcher", "run_plan"]

@@ -1,0 +1,135 @@
+"""One project at work: its suite, state folder, source and engine, each found when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.builders import table
+from deadweight.builders.protocol import Builder, Site
+from deadweight.plan.graph import load_built
+from deadweight.records.built import BuiltImage
+from deadweight.records.paths import State
+from deadweight.suite.load import find_suite_file, load_suite
+from deadweight.suite.model import Suite, Variant
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
+    from deadweight.sources.protocol import Source
+
+
+class Workspace:
+    """Opens nothing by itself. ``say`` takes lines of progress (they go to stderr)."""
+
+    def __init__(self, suite: Suite, say: Callable[[str], None]) -> None:
+        self.suite, self.say = suite, say
+        self.state = State(suite.root)
+
+    @classmethod
+    def open(cls, say: Callable[[str], None], file: Path | None = None) -> Workspace:
+        """The project in this folder or above. Raises ConfigError (exit 2)."""
+        return cls(load_suite(file or find_suite_file()), say)
+
+    @cached_property
+    def source(self) -> Source:
+        """The source that setup recorded, else what ``auto`` finds."""
+        from deadweight.sources.choose import choose
+
+        return choose(self.suite, self.state, self.say)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from deadweight.engine.client import Engine
+        from deadweight.engine.daemon import find_or_start
+
+        return Engine.connect(find_or_start(self.say))
+
+    def engine(self) -> Engine:
+        """The engine, found or started. Raises MissingError (exit 3) where there is none and none can be had."""
+        return self._engine
+
+    @cached_property
+    def site(self) -> Site:
+        return Site(self.suite, self.state, self.source, self.engine)
+
+    def builder(self, variant: Variant) -> Builder:
+        """Raises ConfigError, with its line, for a builder that nobody registered."""
+        try:
+            return table.builder(variant.builder)
+        except LookupError:
+            known = ", ".join(table.names())
+            raise self.suite.error(
+                variant,
+                "builder",
+                f"no builder {variant.builder!r}",
+                hint=f"builders: {known}; others come as plug-ins",
+            ) from None
+
+    def built(self, name: str) -> BuiltImage | None:
+        return load_built(self.state, name)
+
+    def archive(self, variant: Variant) -> Path:
+        """The variant's image archive, made now if it is not there. Raises MissingError where the variant is not built."""
+        return self.builder(variant).archive(variant, self._built_or_raise(variant), self.site)
+
+    def subject(self, variant: Variant) -> Subject:
+        """What checks look at. Raises MissingError (exit 3) where the variant is not built."""
+        from deadweight.checks.protocol import Subject
+
+        built = self._built_or_raise(variant)
+        return Subject(
+            suite=self.suite,
+            variant=variant,
+            built=built,
+            state=self.state,
+            archive=lambda: self.archive(variant),
+            engine=self.engine,
+            engine_image=lambda: self.engine_image(variant),
+            subject_of=self.subject_of,
+            say=self.say,
+        )
+
+    def subject_of(self, name: str) -> Subject | None:
+        variant = next((variant for variant in self.suite.variants if variant.name == name), None)
+        return self.subject(variant) if variant is not None and self.built(name) is not None else None
+
+    def engine_image(self, variant: Variant) -> str:
+        """The image's reference in the engine; loads its archive where the engine does not have this very image."""
+        built = self._built_or_raise(variant)
+        engine = self.engine()
+        if engine.image_id(built.reference) != built.config_digest:
+            archive = self.archive(variant)
+            engine.load(archive, built.reference)
+        return built.reference
+
+    def _built_or_raise(self, variant: Variant) -> BuiltImage:
+        built = self.built(variant.name)
+        if built is None:
+            raise MissingError(f"{variant.name} is not built", hint=f"invoke build --variant {variant.name}")
+        return built
+
+
+def preflight(workspace: Workspace, variants: Sequence[Variant]) -> None:
+    """Everything that can be known to be missing before the first build step: tools, engine, registry, CA, credentials.
+
+    Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing tools together.
+    """
+    from deadweight.toolchain.find import find
+
+    needs = [workspace.builder(variant).needs(variant, workspace.suite.root) for variant in variants]
+    missing = []
+    for tool in sorted({tool for need in needs for tool in need.tools}):
+        try:
+            find(tool)
+        except DeadweightError as error:
+            missing.append(error.message)
+    if missing:
+        raise MissingError("; ".join(missing), hint="invoke setup")
+    if any(need.engine for need in needs):
+        workspace.engine()
+    bases = tuple(dict.fromkeys(base for need in needs for base in need.bases))
+    workspace.source.prepare(bases, apk=any(need.apk for need in needs), say=workspace.say)

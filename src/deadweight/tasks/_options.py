@@ -1,0 +1,43 @@
+"""Arguments of tasks, parsed: invoke hands text through, so every value is checked here and refused with exit code 2."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+
+from deadweight._errors import UsageError
+
+MAX_JOBS = 256
+
+
+def parse_jobs(value: str | int | None) -> int:
+    """How many steps at once; the number of cores where it is not given."""
+    if value is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    text = str(value)
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_JOBS:
+        raise UsageError(f"--jobs: expected a whole number from 1 to {MAX_JOBS}, found {text!r}")
+    return int(text)
+
+
+def parse_days(value: str | None) -> float | None:
+    """An age such as ``36h`` or ``7d`` in days."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})([hd])", value)
+    if match is None:
+        raise UsageError(f"--older-than: expected hours or days such as 36h or 7d, found {value!r}")
+    return int(match.group(1)) / (24.0 if match.group(2) == "h" else 1.0)
+
+
+def one(value: str | None, flag: str) -> str:
+    """A flag that must be given."""
+    if not value:
+        raise UsageError(f"{flag} is missing", hint="--help shows an example")
+    return value
+
+
+def names(values: Sequence[str]) -> tuple[str, ...]:
+    """A repeated flag; commas work too (``--variant ko,apko``)."""
+    return tuple(name for value in values for name in value.split(",") if name)

@@ -1,0 +1,121 @@
+"""What a person sees while work goes on: a live table on a terminal, plain lines elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from deadweight.tasks._task import colour
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from deadweight.plan.graph import Task
+    from deadweight.plan.scheduler import Outcome
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_json(document: Any) -> None:
+    """The one JSON document of ``--json``, on stdout."""
+    print(json.dumps(document, indent=2, sort_keys=True, default=str))
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """A rich console; colours only on a terminal, and wide enough elsewhere that no table is cut."""
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(stderr=to_stderr, width=None if stream.isatty() else 160, highlight=False, soft_wrap=False)
+
+
+def watcher() -> LiveWatcher | LineWatcher:
+    """The progress display that fits where stderr goes."""
+    return LiveWatcher() if colour() else LineWatcher()
+
+
+class LineWatcher:
+    """One plain line for each start and end."""
+
+    def __enter__(self) -> LineWatcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def began(self, task: Task) -> None:
+        say(f"{task.step.title}: building ({task.reason})")
+
+    def said(self, task: Task, line: str) -> None:
+        del task, line  # it is in the log
+
+    def ended(self, outcome: Outcome) -> None:
+        say(f"{outcome.task.step.title}: {sentence(outcome)}")
+
+
+class LiveWatcher:
+    """A table that is drawn anew ten times a second: one row for each running step."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._guard = threading.Lock()
+        self._running: dict[str, tuple[str, float, str]] = {}
+        self._console = console(to_stderr=True)
+        self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=10, transient=True)
+
+    def __enter__(self) -> LiveWatcher:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+
+    def began(self, task: Task) -> None:
+        with self._guard:
+            self._running[task.step.key] = (task.step.title, time.monotonic(), task.reason or "")
+
+    def said(self, task: Task, line: str) -> None:
+        with self._guard:
+            if task.step.key in self._running:
+                title, started, _ = self._running[task.step.key]
+                self._running[task.step.key] = (title, started, line)
+
+    def ended(self, outcome: Outcome) -> None:
+        from rich.text import Text
+
+        with self._guard:
+            self._running.pop(outcome.task.step.key, None)
+        style = {"built": "green", "cached": "dim", "failed": "bold red", "skipped": "yellow"}[outcome.result]
+        self._console.print(Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style))
+
+    def _table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, show_header=False, padding=(0, 1))
+        with self._guard:
+            rows = list(self._running.values())
+        for title, started, line in rows:
+            room = max(20, self._console.width - len(title) - 12)
+            table.add_row(title, f"{time.monotonic() - started:5.1f} s", Text(line[:room], "dim"))
+        return table
+
+
+def sentence(outcome: Outcome) -> str:
+    """How a step ended, in a few words."""
+    if outcome.result == "cached":
+        return "up to date"
+    if outcome.result == "skipped":
+        return "not tried"
+    if outcome.result == "failed":
+        return f"failed after {outcome.seconds:.1f} s (log: {outcome.log})"
+    return f"built in {outcome.seconds:.1f} s"

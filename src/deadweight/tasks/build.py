@@ -1,0 +1,142 @@
+"""``variants`` and ``build``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+
+from deadweight.tasks._options import names, parse_jobs
+from deadweight.tasks._show import print_json, say, watcher
+from deadweight.tasks._task import dry, task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deadweight.plan.build import VariantOutcome
+    from deadweight.plan.graph import Plan
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.model import Variant
+
+VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
+
+
+@task(help={"json": "print one JSON document on stdout"}, reads_only=True)
+def variants(c: Context, json: bool = False) -> None:
+    """Show the variants of the suite, how each is built, and whether it is built.
+
+    Example: invoke variants --json
+    """
+    from deadweight.plan.workspace import Workspace
+
+    workspace = Workspace.open(say)
+    rows = [_variant_row(workspace, variant) for variant in workspace.suite.variants]
+    if json:
+        print_json({"suite": workspace.suite.name, "variants": rows})
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        print(f"{row['name']:<{width}}  {row['builder']:<10}  {row['state']:<9}  {row['description']}")
+
+
+@task(
+    help={
+        "variant": VARIANT_HELP,
+        "jobs": "how many steps at once (default: the number of cores)",
+        "fail-fast": "stop at the first failure (default: build every independent variant)",
+        "force": "build also what is up to date",
+        "plan": "show what would be done and why; change nothing",
+        "json": "print one JSON document on stdout",
+    },
+    iterable=["variant"],
+)
+def build(
+    c: Context,
+    variant: Sequence[str] = (),
+    jobs: str | None = None,
+    fail_fast: bool = False,
+    force: bool = False,
+    plan: bool = False,
+    json: bool = False,
+) -> None:
+    """Build images: only what is not up to date, in parallel, shared work once.
+
+    Example: invoke build --variant apko --variant ko --jobs 2
+    """
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.load import select
+
+    count = parse_jobs(jobs)
+    workspace = Workspace.open(say)
+    chosen = select(workspace.suite, names(variant))
+    if plan or dry(c):
+        _show_plan(workspace, chosen, force=force, as_json=json)
+        return
+    outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
+    if json:
+        print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
+    from deadweight.plan.build import raise_if_failed
+
+    raise_if_failed(outcomes)
+
+
+def build_variants(
+    workspace: Workspace, chosen: Sequence[Variant], *, jobs: int, fail_fast: bool = False, force: bool = False
+) -> tuple[VariantOutcome, ...]:
+    """Build under the state folder's lock, with progress on stderr."""
+    from deadweight.plan.build import build as build_stage
+    from deadweight.plan.lock import locked
+
+    with locked(workspace.state, say), watcher() as shown:
+        return build_stage(workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force)
+
+
+def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, as_json: bool) -> None:
+    from deadweight.plan.build import plan as make_plan
+
+    work = make_plan(workspace, chosen, force=force)
+    if as_json:
+        print_json({"suite": workspace.suite.name, "steps": _plan_rows(work)})
+        return
+    for row in _plan_rows(work):
+        print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
+
+
+def _plan_rows(work: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": each.step.key,
+            "title": each.step.title,
+            "run": each.reason is not None,
+            "reason": each.reason,
+            "variants": each.variants,
+            "after": sorted(work.waits[each.step.key]),
+        }
+        for each in work.tasks
+    ]
+
+
+def _variant_row(workspace: Workspace, variant: Variant) -> dict[str, Any]:
+    built = workspace.built(variant.name)
+    return {
+        "name": variant.name,
+        "builder": variant.builder,
+        "ladder": variant.ladder,
+        "description": variant.description,
+        "state": "built" if built else "not built",
+        "config_digest": built.config_digest if built else None,
+        "built_at": built.built_at if built else None,
+    }
+
+
+def _outcome_row(outcome: VariantOutcome) -> dict[str, Any]:
+    image = outcome.image
+    return {
+        "result": outcome.result,
+        "seconds": outcome.seconds,
+        "log": str(outcome.log),
+        "step": outcome.step if outcome.error else None,
+        "error": str(outcome.error) if outcome.error else None,
+        "config_digest": image.config_digest if image else None,
+        "reference": image.reference if image else None,
+    }
