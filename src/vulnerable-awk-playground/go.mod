@@ -1,0 +1,3 @@
+module deadweight.dev/vulnerable-awk-playground
+
+go 1.21
