@@ -83,6 +83,10 @@ def run(
             timer.cancel()
         with _guard:
             _live.pop(process.pid, None)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
         sink.close()
     done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
     if _cancelled.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ def run_plan(plan: Plan, site: Site, watcher: Watcher, *, jobs: int, fail_fast: 
     run = _Run(plan, site, watcher, fail_fast)
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
         try:
-            run.loop(pool.submit)
+            run.loop(pool.submit, jobs)
         except KeyboardInterrupt:
             _run.cancel_all()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -62,24 +63,28 @@ class _Run:
         self.tasks = {task.step.key: task for task in plan.tasks}
         self.outcomes: dict[str, Outcome] = {}
 
-    def loop(self, submit: Callable[..., Future[Outcome]]) -> None:
+    def loop(self, submit: Callable[..., Future[Outcome]], jobs: int) -> None:
         sorter = TopologicalSorter(self.plan.waits)
         sorter.prepare()
         running: dict[Future[Outcome], str] = {}
+        ready: deque[str] = deque()
         while sorter.is_active():
-            for key in sorter.get_ready():
+            ready.extend(sorter.get_ready())
+            while ready and len(running) < jobs:
+                # a step is looked at only when a place is free for it: by then another may have failed
+                key = ready.popleft()
                 outcome = self.without_work(self.tasks[key])
-                if outcome is not None:
+                if outcome is None:
+                    running[submit(self.work, self.tasks[key])] = key
+                else:
                     self.end(outcome)
                     sorter.done(key)
-                else:
-                    running[submit(self.work, self.tasks[key])] = key
-            if not running:
-                continue
-            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                self.end(future.result())
-                sorter.done(running.pop(future))
+                    ready.extend(sorter.get_ready())
+            if running:
+                done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self.end(future.result())
+                    sorter.done(running.pop(future))
 
     def end(self, outcome: Outcome) -> None:
         self.outcomes[outcome.task.step.key] = outcome

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.builders import table
 from deadweight.builders.protocol import Builder, Site
 from deadweight.plan.graph import load_built
 from deadweight.records.built import BuiltImage
@@ -58,6 +57,8 @@ class Workspace:
 
     def builder(self, variant: Variant) -> Builder:
         """Raises ConfigError, with its line, for a builder that nobody registered."""
+        from deadweight.builders import table
+
         try:
             return table.builder(variant.builder)
         except LookupError:

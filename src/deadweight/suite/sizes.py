@@ -23,9 +23,11 @@ def parse_bytes(value: float | str) -> int:
 
 def format_bytes(size: int) -> str:
     """A size in decimal units with three figures, as ``docker image ls`` shows it: ``12.7 MB``."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{size} B" if unit == "B" else f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"
+    if size < 1000:
+        return f"{size} B"
+    amount, unit = float(size), "B"
+    for unit in ("kB", "MB", "GB"):
         amount /= 1000
-    raise AssertionError("unreachable")
+        if amount < 999.5:
+            break
+    return f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:.0f} {unit}"

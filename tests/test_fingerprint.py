@@ -1,0 +1,150 @@
+"""Fingerprints change when and only when an input does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deadweight._errors import DeadweightError
+from deadweight.builders.protocol import Inputs
+from deadweight.plan.fingerprint import Digests
+from deadweight.plan.ignore import Ignore, read_ignore_file
+
+names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
+trees = st.dictionaries(st.lists(names, min_size=1, max_size=3).map("/".join), st.binary(max_size=8), min_size=1, max_size=5)
+
+
+def lay(folder: Path, tree: dict[str, bytes]) -> bool:
+    """Write a tree; False where a name is both a file and a folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in tree.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError:
+            return False
+    return True
+
+
+def digest(folder: Path, values: dict[str, str] | None = None, ignore: tuple[str, ...] = ()) -> str:
+    return Digests().of(Inputs((folder,), ignore, values or {}), folder.parent).digest
+
+
+@settings(max_examples=300, deadline=None)
+@given(first=trees, second=trees)
+def test_same_tree_same_fingerprint_other_tree_other_fingerprint(tmp_path_factory, first, second):
+    base = tmp_path_factory.getbasetemp()
+    one, two = base / "one" / "src", base / "two" / "src"
+    if lay(one, first) and lay(two, second):
+        assert (digest(one) == digest(two)) == (first == second)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    first=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+    second=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+)
+def test_values_count_by_name_and_cannot_run_together(tmp_path_factory, first, second):
+    folder = tmp_path_factory.getbasetemp() / "values"
+    folder.mkdir(exist_ok=True)
+    assert (digest(folder, first) == digest(folder, second)) == (first == second)
+
+
+def test_times_owners_and_the_place_of_the_checkout_do_not_count(tmp_path):
+    lay(tmp_path / "a" / "src", {"main.go": b"package main"})
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    os.utime(tmp_path / "b" / "src" / "main.go", (1, 1))
+    assert digest(tmp_path / "a" / "src") == digest(tmp_path / "b" / "src")
+
+
+def test_content_mode_and_link_targets_count(tmp_path):
+    src = tmp_path / "src"
+    lay(src, {"run.sh": b"one"})
+    seen = {digest(src)}
+    (src / "run.sh").write_bytes(b"two")  # same size, perhaps the same time stamp
+    seen.add(digest(src))
+    (src / "run.sh").chmod(0o755)
+    seen.add(digest(src))
+    (src / "link").symlink_to("run.sh")
+    seen.add(digest(src))
+    (src / "link").unlink()
+    (src / "link").symlink_to("elsewhere")
+    seen.add(digest(src))
+    assert len(seen) == 5
+
+
+def test_one_run_reads_a_changed_file_again(tmp_path):
+    lay(tmp_path / "src", {"a": b"1"})
+    digests = Digests()
+    before = digests.of(Inputs((tmp_path / "src" / "a",)), tmp_path)
+    (tmp_path / "src" / "a").write_bytes(b"22")
+    assert Digests().of(Inputs((tmp_path / "src" / "a",)), tmp_path).digest != before.digest
+
+
+def test_ignored_files_do_not_count(tmp_path):
+    src = tmp_path / "src"
+    lay(src, {"main.go": b"x", "node_modules/a/b": b"y", "keep.log": b"k", "other.log": b"o"})
+    rules = ("node_modules", "*.log", "!keep.log")
+    before = digest(src, ignore=rules)
+    (src / "other.log").write_bytes(b"changed")
+    (src / "node_modules" / "a" / "b").write_bytes(b"changed")
+    assert digest(src, ignore=rules) == before
+    (src / "keep.log").write_bytes(b"changed")
+    assert digest(src, ignore=rules) != before
+
+
+def test_the_difference_names_what_changed(tmp_path):
+    lay(tmp_path / "src", {"main.go": b"1", "gone.go": b"1"})
+    inputs = Inputs((tmp_path / "src",), values={"tool": "ko 1"})
+    before = Digests().of(inputs, tmp_path)
+    (tmp_path / "src" / "main.go").write_bytes(b"2")
+    assert Digests().of(inputs, tmp_path).difference(before) == "src/main.go changed"
+    (tmp_path / "src" / "gone.go").unlink()
+    assert Digests().of(inputs, tmp_path).difference(before) == "src/gone.go is gone (and 1 more)"
+    assert before.difference(None) == "not built yet"
+
+
+def test_an_input_that_cannot_be_read_is_one_clear_error(tmp_path):
+    with pytest.raises(DeadweightError, match=r"nowhere: cannot be read: No such file"):
+        Digests().of(Inputs((tmp_path / "nowhere",)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "path", "out"),
+    [
+        (("*.md",), "README.md", True),
+        (("*.md",), "docs/README.md", False),
+        (("**/*.md",), "docs/a/README.md", True),
+        (("**/*.md",), "README.md", True),
+        (("docs",), "docs/a/b", True),
+        (("/docs/",), "docs/a", True),
+        (("docs/*",), "docs/a/b", True),
+        (("doc?",), "docs", True),
+        (("doc?",), "doc/x", False),
+        (("a[0-9]",), "a5", True),
+        (("a[^0-9]",), "a5", False),
+        (("*", "!main.go"), "main.go", False),
+        (("!main.go", "*"), "main.go", True),
+        (("a/**",), "a/b/c", True),
+        (("a/**/c",), "a/c", True),
+        (("[",), "[", True),
+        (("\\*",), "*", True),
+        (("\\*",), "x", False),
+        ((".git",), ".github", False),
+    ],
+)
+def test_ignore_rules(patterns, path, out):
+    assert Ignore(patterns).matches(path) is out
+
+
+def test_ignore_files_are_read_as_docker_reads_them(tmp_path):
+    (tmp_path / ".dockerignore").write_text("\ufeff# comment\n\n  spaced  \n*.tar\n", encoding="utf-8")
+    assert read_ignore_file(tmp_path / ".dockerignore") == ("spaced", "*.tar")
+    assert read_ignore_file(tmp_path / "none") == ()

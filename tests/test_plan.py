@@ -1,0 +1,228 @@
+"""The plan and its scheduler: shared work once, reasons, failure policy, up-to-date logic, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deadweight import _run
+from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted
+from deadweight.builders.protocol import Inputs, Needs, Site, Step
+from deadweight.plan.build import _of_variant, raise_if_failed
+from deadweight.plan.graph import load_built, make_plan
+from deadweight.plan.scheduler import run_plan
+from deadweight.records.built import BuiltImage
+from deadweight.records.paths import State
+from deadweight.suite.model import Suite, Variant
+
+
+class Silent:
+    def began(self, task): ...
+    def said(self, task, line): ...
+    def ended(self, outcome): ...
+
+
+@dataclass
+class ScriptBuilder:
+    """Builds by running ``/bin/sh`` on a variant's ``options``: a real program, real files, no image."""
+
+    name: str = "script"
+    ran: list[str] = field(default_factory=list)
+
+    def needs(self, variant, root):
+        return Needs()
+
+    def steps(self, variant, site):
+        output = site.state.image(variant.name) / "out"
+
+        def work(job):
+            self.ran.append(variant.name)
+            _run.run(["sh", "-c", variant.options.get("run", "true")], log=job.log, cwd=site.root)
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text("made")
+            return BuiltImage(variant.name, "script", "r", "sha256:0", False, None, 0, False, "", "sh", "now")
+
+        shared = Step("shared", variant.name, "shared", Inputs(), lambda: True, lambda job: self.ran.append("shared"))
+        files = (site.root / variant.source,)
+        image = Step(
+            f"image:{variant.name}", variant.name, variant.name, Inputs(files), output.exists, work, after=("shared",)
+        )
+        return shared, image
+
+    def archive(self, variant, built, site):
+        raise AssertionError("no test asks for it")
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.txt").write_text("a")
+    return make_site(tmp_path)
+
+
+def make_site(root: Path, **scripts: str) -> Site:
+    variants = tuple(
+        Variant(name=name, builder="script", source="src", options={"run": script}) for name, script in scripts.items()
+    )
+    suite = Suite(file=root / "deadweight.yaml", root=root, name="demo", variants=variants)
+    return Site(suite, State(root), source=None, engine=None)
+
+
+def go(site, builder, **options):
+    jobs = options.pop("jobs", 2)
+    fast = options.pop("fail_fast", False)
+    plan = make_plan(site.suite.variants, site, lambda _: builder, **options)
+    outcomes = run_plan(plan, site, Silent(), jobs=jobs, fail_fast=fast)
+    return {variant.name: _of_variant(variant.name, outcomes) for variant in site.suite.variants}
+
+
+def test_shared_work_is_done_once_and_nothing_twice(site):
+    site, builder = make_site(site.root, one="true", two="true"), ScriptBuilder()
+    assert {name: each.result for name, each in go(site, builder).items()} == {"one": "built", "two": "built"}
+    assert sorted(builder.ran) == ["one", "shared", "two"]
+    assert {name: each.result for name, each in go(site, builder).items()} == {"one": "cached", "two": "cached"}
+    assert len(builder.ran) == 3
+    assert load_built(site.state, "one").cached is False
+    assert go(site, builder)["one"].image.cached is True
+
+
+def test_each_rebuild_has_its_reason(site):
+    site, builder = make_site(site.root, one="true"), ScriptBuilder()
+
+    def reason(**options):
+        return make_plan(site.suite.variants, site, lambda _: builder, **options).tasks[-1].reason
+
+    assert reason() == "not built yet"
+    go(site, builder)
+    assert reason() is None
+    assert reason(force=True) == "forced"
+    (site.root / "src" / "a.txt").write_text("b")
+    assert reason() == "src/a.txt changed"
+    go(site, builder)
+    (site.state.image("one") / "out").unlink()
+    assert reason() == "its output is gone"
+    go(site, builder)
+    for file in (site.state.folder / "steps").iterdir():
+        file.write_bytes(file.read_bytes()[:-20])
+    assert reason() == "not built yet"
+
+
+def test_planning_changes_nothing_on_disk(site):
+    site = make_site(site.root, one="true")
+    before = sorted(site.root.rglob("*"))
+    make_plan(site.suite.variants, site, lambda _: ScriptBuilder())
+    assert sorted(site.root.rglob("*")) == before
+
+
+def test_the_others_are_still_built(site):
+    site = make_site(site.root, bad="echo the compiler said this; exit 3", good="true")
+    ended = go(site, ScriptBuilder())
+    assert (ended["bad"].result, ended["good"].result) == ("failed", "built")
+    with pytest.raises(BuildFailed) as caught:
+        raise_if_failed(tuple(ended.values()))
+    said = str(caught.value)
+    assert "1 of 2 variants" in said
+    assert "bad: bad: sh failed with exit code 3" in said
+    assert "the compiler said this" in said
+    assert str(ended["bad"].log) in said
+    assert caught.value.exit_code == 1
+    assert go(site, ScriptBuilder())["bad"].result == "failed", "a failure must never count as up to date"
+
+
+def test_fail_fast_stops(site):
+    site, builder = make_site(site.root, bad="exit 1", late="true", later="true"), ScriptBuilder()
+    ended = go(site, builder, jobs=1, fail_fast=True)
+    assert [each.result for each in ended.values()].count("failed") == 1
+    assert "later" not in builder.ran
+
+
+def test_a_failed_shared_step_skips_what_stands_on_it(site):
+    class Broken(ScriptBuilder):
+        def steps(self, variant, site):
+            shared, image = super().steps(variant, site)
+
+            def fail(job):
+                raise DeadweightError("no disk")
+
+            return Step("shared", variant.name, "shared", Inputs(), lambda: True, fail), image
+
+    ended = go(make_site(site.root, one="true", two="true"), Broken())
+    assert {each.result for each in ended.values()} == {"skipped"}
+    with pytest.raises(BuildFailed, match="shared: no disk"):
+        raise_if_failed(tuple(ended.values()))
+
+
+def test_a_file_changed_while_it_is_built_is_built_again(site):
+    site, builder = make_site(site.root, one="echo b > src/a.txt"), ScriptBuilder()
+    assert go(site, builder)["one"].result == "built"
+    assert make_plan(site.suite.variants, site, lambda _: builder).tasks[-1].reason == "not built yet"
+
+
+def test_steps_that_wait_for_each_other_are_an_error(site):
+    class Circle(ScriptBuilder):
+        def steps(self, variant, site):
+            one = Step("one", variant.name, "one", Inputs(), lambda: True, lambda job: None, after=("two",))
+            two = Step("two", variant.name, "two", Inputs(), lambda: True, lambda job: None, behind=("one",))
+            return one, two
+
+    with pytest.raises(DeadweightError, match="wait for each other"):
+        make_plan(make_site(site.root, x="true").suite.variants, site, lambda _: Circle())
+
+
+def test_ctrl_c_ends_every_child(site):
+    site = make_site(site.root, one="sleep 60 & sleep 60", two="trap '' TERM; while :; do sleep 1; done")
+    threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(Interrupted):
+            go(site, ScriptBuilder())
+    finally:
+        _run.reset_cancel()
+    assert time.monotonic() - started < 15
+    left = subprocess.run(["pgrep", "-f", str(site.root)], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+
+
+def test_kill_9_takes_the_children_along(tmp_path):
+    script = textwrap.dedent("""
+        from deadweight import _run
+        _run.run(["sh", "-c", "echo up > %s; exec sleep 61.5"])
+    """)
+    flag = tmp_path / "up"
+    parent = subprocess.Popen([sys.executable, "-c", script % flag])
+    deadline = time.monotonic() + 10
+    while not flag.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    for _ in range(50):
+        if subprocess.run(["pgrep", "-fx", "sleep 61.5"], capture_output=True, check=False).returncode == 1:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the child outlived its parent")
+
+
+def test_a_program_that_hangs_is_ended_with_its_children():
+    with pytest.raises(CommandError, match="did not end within 0.5 s"):
+        _run.run(["sh", "-c", "sleep 62.5 & sleep 62.5"], timeout=0.5)
+    assert subprocess.run(["pgrep", "-fx", "sleep 62.5"], capture_output=True, check=False).returncode == 1
+
+
+def test_secrets_are_never_written(tmp_path):
+    log = tmp_path / "log"
+    secret = "hunter2-" + "x" * 8
+    with pytest.raises(CommandError) as caught:
+        _run.run(["sh", "-c", f"echo {secret}; exit 1"], log=log, redact=[secret])
+    assert secret not in log.read_text()
+    assert secret not in str(caught.value)
+    assert "[redacted]" in log.read_text()
