@@ -10,7 +10,7 @@ import (
 )
 
 // healthcheck asks a running service for /healthz, for images that hold no curl. It speaks just enough HTTP itself:
-// net/http's client would be half a megabyte of binary for one line.
+// net/http's client would make the binary larger for one line.
 func healthcheck(listen string) error {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {

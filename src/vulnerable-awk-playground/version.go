@@ -102,20 +102,28 @@ func (p *awkProbe) identify(ctx context.Context, s *service) *awkIdentities {
 	if err != nil {
 		target = path
 	}
-	line := s.versionLine(ctx, path)
-	known := &awkIdentities{Path: path, Target: target, Dialect: dialect(line, filepath.Base(target)), Version: line}
-	if line != "" {
-		p.known = known
+	known := &awkIdentities{Path: path, Target: target, Dialect: dialect(filepath.Base(target))}
+	for _, options := range versionOptions {
+		line := s.firstLine(ctx, path, options)
+		if named := dialect(line); named != "unknown" {
+			known.Dialect, known.Version = named, line
+			p.known = known
+			break
+		}
 	}
 	return known
 }
 
-// versionLine runs `awk --version`. Busybox does not know the option, and names itself in the usage text that it prints.
-func (s *service) versionLine(ctx context.Context, path string) string {
+// versionOptions are tried in turn. Busybox knows neither, and names itself in the usage text that it prints instead;
+// mawk up to 1.3.4-20200120 knows only the second.
+var versionOptions = [][]string{{"--version"}, {"-W", "version"}}
+
+// firstLine runs awk with options alone, and gives the first line that it writes.
+func (s *service) firstLine(ctx context.Context, path string, options []string) string {
 	limited, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	stdout, stderr := newCapped(4096), newCapped(4096)
-	awk := exec.CommandContext(limited, path, "--version")
+	awk := exec.CommandContext(limited, path, options...)
 	awk.Args[0] = s.settings.awk
 	awk.Stdout, awk.Stderr = stdout, stderr
 	awk.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -133,23 +141,20 @@ func (s *service) versionLine(ctx context.Context, path string) string {
 	return ""
 }
 
-// dialect names the implementation, by its version line and else by its file name.
-func dialect(versionLine, fileName string) string {
-	lower := strings.ToLower(versionLine)
+// dialect finds the name of an implementation in its version line or its file name.
+func dialect(text string) string {
+	lower := strings.ToLower(text)
 	for _, known := range []struct{ mark, name string }{
 		{"gnu awk", "gawk"},
+		{"gawk", "gawk"},
 		{"mawk", "mawk"},
 		{"busybox", "busybox"},
 		{"goawk", "goawk"},
 		{"awk version", "bwk"},
+		{"original-awk", "bwk"},
 	} {
 		if strings.Contains(lower, known.mark) {
 			return known.name
-		}
-	}
-	for _, known := range []string{"gawk", "mawk", "busybox", "goawk"} {
-		if strings.HasPrefix(fileName, known) {
-			return known
 		}
 	}
 	return "unknown"
