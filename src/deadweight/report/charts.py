@@ -1,0 +1,187 @@
+"""The report's pictures as SVG text: same records in, same bytes out (vl-convert renders without a browser or network).
+
+The colours below are the light theme's. The HTML report re-colours them for a dark screen by matching these exact values, so
+that one picture serves both and still stands alone as a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deadweight.report import figures
+from deadweight.report.model import AttackRecord, LayersRecord
+from deadweight.report.table import Ladder, size_of
+
+INK, MUTED, GRID, PAPER = "#1c2126", "#59636e", "#d6dce1", "#fdfdfc"
+BAR, STAND_IN_BAR, REFERENCE = "#1f6f8b", "#7fb0bf", "#b3541e"
+FOLDER_COLOURS = ("#1f6f8b", "#d08c2e", "#6a8f3c", "#a2566f", "#4f5d95", "#3f9c8f", "#8a6d4b", "#b5a642")
+OTHER_COLOUR = "#9aa4ad"
+WALL_COLOURS = ("#e7eef0", "#bcd7dd", "#8fbfca", "#5fa3b3", "#368499", "#1f6f8b")
+OUTCOME_COLOURS = {"succeeded": "#c8502f", "crashed": "#8d5a97", "not_applicable": "#eceeee", "not_measured": "#fbfbfa"}
+FONT = "Liberation Sans, Helvetica Neue, Arial, sans-serif"
+CHART_WIDTH = 460
+FOLDERS_SHOWN = len(FOLDER_COLOURS)
+
+Chart = Any
+
+
+def ladder_chart(ladder: Ladder) -> str:
+    """Uncompressed size of each variant as a bar (linear: a length is a weight), reference sizes as hollow diamonds."""
+    import altair as alt
+
+    rows = [
+        _ladder_row(row.variant, size_of(row.record), row.record.reference, row.record.stand_in) for row in ladder.rows
+    ]
+    top = max([row["size"] or 0 for row in rows] + [row["reference"] or 0 for row in rows] + [0.001])
+    base = alt.Chart(alt.Data(values=rows))
+    y = alt.Y("variant:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=220))
+    x_axis = alt.Axis(title="uncompressed size, MB (10⁶ bytes)", tickCount=5, domain=False, grid=True)
+    x = alt.X("size:Q", axis=x_axis, scale=alt.Scale(domain=[0, top]))
+    colour = alt.condition("datum.stand_in", alt.value(STAND_IN_BAR), alt.value(BAR))
+    bars = base.mark_bar(height=13).encode(y=y, x=x, color=colour)
+    marks = base.mark_point(shape="diamond", size=70, filled=False, strokeWidth=2, color=REFERENCE, opacity=1).encode(
+        y=y, x=alt.X("reference:Q")
+    )
+    labels = base.mark_text(align="left", baseline="middle", fontSize=11, color=INK).encode(
+        y=y, x=alt.value(CHART_WIDTH + 10), text="label:N"
+    )
+    chart = (bars + marks + labels).properties(width=CHART_WIDTH, height=alt.Step(26))
+    return _svg(chart)
+
+
+def _ladder_row(name: str, size: int | None, reference: Any, stand_in: bool) -> dict[str, Any]:
+    label = figures.size(size) + (f", {figures.STAND_IN}" if stand_in and size is not None else "")
+    reference_size = reference.size_bytes if reference else None
+    return {
+        "variant": name,
+        "size": None if size is None else size / 1e6,
+        "reference": None if reference_size is None else reference_size / 1e6,
+        "stand_in": stand_in,
+        "label": label,
+    }
+
+
+def layer_map(record: LayersRecord) -> str | None:
+    """One image's bytes: a bar per layer, lowest first, cut by folder. None where the layers are not known."""
+    import altair as alt
+
+    rows = _layer_rows(record)
+    if not rows:
+        return None
+    folders = list(dict.fromkeys(row["folder"] for row in sorted(rows, key=lambda row: row["rank"])))
+    colours = [OTHER_COLOUR if folder in _REST else FOLDER_COLOURS[i] for i, folder in enumerate(folders)]
+    legend = alt.Legend(title=None, orient="bottom", columns=3, symbolType="square", labelLimit=180)
+    chart = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar(height=15)
+        .encode(
+            y=alt.Y("layer:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=320)),
+            x=alt.X("size:Q", stack="zero", axis=alt.Axis(title="MB (10⁶ bytes)", tickCount=5, domain=False)),
+            color=alt.Color("folder:N", scale=alt.Scale(domain=folders, range=colours), legend=legend),
+            order=alt.Order("rank:Q"),
+        )
+        .properties(width=CHART_WIDTH, height=alt.Step(26))
+    )
+    return _svg(chart)
+
+
+_OTHER, _WHOLE = "other folders", "not told by folder"
+_REST = {_OTHER, _WHOLE}
+
+
+def _layer_rows(record: LayersRecord) -> list[dict[str, Any]]:
+    totals: dict[str, int] = {}
+    for item in record.folders:
+        totals[item.folder] = totals.get(item.folder, 0) + item.size_bytes
+    heaviest = sorted(totals, key=lambda folder: (-totals[folder], folder))[:FOLDERS_SHOWN]
+    rank = {folder: index for index, folder in enumerate(heaviest)}
+    rows = []
+    for index, layer in enumerate(record.layers):
+        name = f"layer {index}: {figures.size(layer.size_bytes)}"
+        parts: dict[str, int] = {}
+        for item in record.folders:
+            if item.layer == index:
+                folder = item.folder if item.folder in rank else _OTHER
+                parts[folder] = parts.get(folder, 0) + item.size_bytes
+        if not parts:
+            parts = {_WHOLE: layer.size_bytes}
+        rows += [
+            {
+                "layer": name,
+                "folder": folder,
+                "size": size / 1e6,
+                "rank": rank.get(folder, FOLDERS_SHOWN + (folder == _WHOLE)),
+            }
+            for folder, size in parts.items()
+        ]
+    return rows
+
+
+def heat_map(outcomes: Mapping[str, Mapping[str, AttackRecord]], payloads: Sequence[str]) -> str | None:
+    """Attacks by variants in one posture; a cell's figure is the number of walls. ``outcomes``: variant, payload, record."""
+    import altair as alt
+
+    rows = [
+        {"variant": variant, "attack": payload, "text": cell_text(record), "colour": cell_colour(record)}
+        for payload in payloads
+        for variant, by_payload in outcomes.items()
+        if (record := by_payload.get(payload)) is not None
+    ]
+    if not rows:
+        return None
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X(
+            "variant:N", sort=list(outcomes), axis=alt.Axis(title=None, orient="top", labelAngle=-40, domain=False)
+        ),
+        y=alt.Y("attack:N", sort=list(payloads), axis=alt.Axis(title=None, domain=False, ticks=False, labelLimit=260)),
+    )
+    cells = base.mark_rect(stroke=PAPER, strokeWidth=2).encode(color=alt.Color("colour:N", scale=None))
+    dark = alt.FieldOneOfPredicate(field="colour", oneOf=[*WALL_COLOURS[3:], OUTCOME_COLOURS["succeeded"], "#8d5a97"])
+    texts = base.mark_text(fontSize=11).encode(
+        text="text:N", color=alt.condition(dark, alt.value("#ffffff"), alt.value("#20262b"))
+    )
+    return _svg((cells + texts).properties(width=alt.Step(58), height=alt.Step(24)))
+
+
+def cell_text(record: AttackRecord) -> str:
+    """A heat map cell: the number of walls where blocked, else the outcome in a word."""
+    words = {"succeeded": "open", "crashed": "crash", "not_applicable": "n/a", "not_measured": "–"}
+    if record.outcome != "blocked":
+        return words[record.outcome]
+    return str(walls_of(record))
+
+
+def cell_colour(record: AttackRecord) -> str:
+    """A heat map cell's colour: darker with every wall."""
+    if record.outcome != "blocked":
+        return OUTCOME_COLOURS[record.outcome]
+    return WALL_COLOURS[min(walls_of(record), len(WALL_COLOURS) - 1)]
+
+
+def walls_of(record: AttackRecord) -> int:
+    """How many walls stand in this attack's way, as measured by taking them away one by one."""
+    return record.depth if record.depth is not None else len(record.walls)
+
+
+def alternative(svg: str, description: str) -> str:
+    """The SVG with its description for those who do not see it (``role="img"`` hides the inner marks from screen readers)."""
+    from markupsafe import escape
+
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1)
+
+
+def _svg(chart: Chart) -> str:
+    import vl_convert
+
+    styled = (
+        chart.configure(background="transparent", font=FONT, padding=6)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK, titleColor=MUTED, gridColor=GRID, tickColor=GRID, labelFontSize=11.5, titleFontSize=11,
+            titleFontWeight="normal", labelPadding=6,
+        )
+        .configure_legend(labelColor=INK, labelFontSize=11)
+    )  # fmt: skip
+    svg: str = vl_convert.vegalite_to_svg(styled.to_dict())
+    return svg + "\n"

@@ -1,0 +1,154 @@
+"""Read what is on disk for a suite and make the report of it. Nothing is built, run or loaded; no engine is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight.records.built import BUILT_FILE, BuiltImage
+from deadweight.records.evidence import Evidence, Provenance
+from deadweight.records.store import load
+from deadweight.report import sections
+from deadweight.report.image_figures import image_figures
+from deadweight.report.model import (
+    BaseRecord,
+    BuildRecord,
+    CheckRecord,
+    PayloadRecord,
+    ReferenceRecord,
+    Report,
+    VariantRecord,
+)
+
+if TYPE_CHECKING:
+    from deadweight.records.paths import State
+    from deadweight.suite.model import Reference, Suite, Variant
+
+OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
+"""Checks whose data has a place of its own in the report, and is not repeated under ``checks``."""
+
+
+def collect(suite: Suite, state: State) -> Report:
+    """The report of what lies in the state folder now. A variant that was never built is in it, with nothing measured."""
+    variants: dict[str, VariantRecord] = {}
+    payloads: dict[str, PayloadRecord] = {}
+    for variant in suite.variants:
+        evidence = _read_evidence(state, variant.name)
+        variants[variant.name] = _variant(variant, state, evidence)
+        if "attacks" in evidence:
+            payloads |= sections.payloads(evidence["attacks"].data)
+    return Report(
+        suite=suite.name,
+        generated_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        tool_version=importlib.metadata.version("deadweight"),
+        variants=variants,
+        payloads=payloads,
+    )
+
+
+def _read_evidence(state: State, variant: str) -> dict[str, Evidence]:
+    folder = state.evidence(variant, "any").parent
+    found: dict[str, Evidence] = {}
+    for file in _files(folder):
+        evidence = load(Evidence, file)
+        if evidence is not None:
+            found[evidence.check] = evidence
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        yield from sorted(folder.glob("*.json"))
+
+
+def _variant(variant: Variant, state: State, all_evidence: Mapping[str, Evidence]) -> VariantRecord:
+    built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
+    evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
+    notes = [
+        f"{name}: measured on an earlier image; `invoke verify --variant {variant.name}` measures this one"
+        for name in all_evidence
+        if built and name not in evidence
+    ]
+    if built is None:
+        notes.append(f"not built; `invoke build --variant {variant.name}` builds it")
+    figures = image_figures(built, state, evidence) if built else None
+    startup, startup_provenance = _startup(evidence)
+    known: dict[str, Provenance | None] = {
+        "build": _build_provenance(built) if built else None,
+        "image": figures.provenance if figures else None,
+        "startup_seconds": startup_provenance,
+    }
+    known |= {name: evidence[name].provenance for name in sorted(OWN_SECTIONS & evidence.keys())}
+    return VariantRecord(
+        builder=variant.builder,
+        ladder=variant.ladder,
+        description=variant.description,
+        base=_base(built),
+        image=figures.image if figures else None,
+        build=BuildRecord(built.seconds, built.cached, built.built_at, built.tool) if built else None,
+        startup_seconds=startup,
+        checks={name: _check(item) for name, item in sorted(evidence.items())},
+        vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
+        attacks=sections.attacks(evidence.get("attacks")),
+        layers=sections.layers(evidence.get("layers")),
+        go_version=built.go_version if built else None,
+        reference=_reference(variant.reference),
+        provenance={name: item for name, item in known.items() if item is not None},
+        notes=tuple(notes),
+    )
+
+
+def _fresh(evidence: Evidence, built: BuiltImage) -> bool:
+    """Whether evidence is of the image that is there now. A check that could not run at all knows no digest; it counts."""
+    return evidence.provenance.image_digest in {built.config_digest, ""}
+
+
+def _base(built: BuiltImage | None) -> BaseRecord | None:
+    if built is None or built.base is None:
+        return None
+    base = built.base
+    return BaseRecord(reference=base.reference, digest=base.digest, stand_in=base.stand_in, resolved=base.resolved)
+
+
+def _build_provenance(built: BuiltImage) -> Provenance:
+    tool, _, version = built.tool.partition(" ")
+    return Provenance(built.config_digest, tool or built.builder, version or "unknown", built.built_at)
+
+
+def _startup(evidence: Mapping[str, Evidence]) -> tuple[float | None, Provenance | None]:
+    for name in ("runs", "budget"):
+        if name in evidence:
+            data = evidence[name].data
+            value = data.get("startup_seconds", _figures(data).get("startup_seconds"))
+            if isinstance(value, (int, float)) and value > 0:
+                return float(value), evidence[name].provenance
+    return None, None
+
+
+def _figures(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    figures = data.get("figures")
+    return figures if isinstance(figures, dict) else {}
+
+
+def _check(evidence: Evidence) -> CheckRecord:
+    return CheckRecord(
+        status=evidence.status,
+        expected=evidence.expected,
+        reason=evidence.reason,
+        provenance=evidence.provenance,
+        seconds=evidence.seconds,
+        evidence={} if evidence.check in OWN_SECTIONS else evidence.data,
+    )
+
+
+def _reference(given: Reference | None) -> ReferenceRecord | None:
+    if given is None:
+        return None
+    from deadweight.suite.sizes import parse_bytes
+
+    size = None if given.size_bytes is None else parse_bytes(given.size_bytes)
+    return ReferenceRecord(given.source, size, given.vulnerabilities, given.note)

@@ -1,0 +1,66 @@
+"""Figures as people read them. Decimal units (1 MB is 10^6 bytes) and three digits, as container tools print sizes."""
+
+from __future__ import annotations
+
+NOT_MEASURED = "not measured"
+STAND_IN = "stand-in"
+
+
+def size(count: int | None) -> str:
+    """Bytes, as ``15.3 MB``."""
+    if count is None:
+        return NOT_MEASURED
+    if count < 1000:
+        return f"{count} B"
+    value, unit = float(count), "B"
+    for unit in ("kB", "MB", "GB", "TB"):  # noqa: B007 - the unit it stops at is the answer
+        value /= 1000
+        if value < 999.5:
+            break
+    return f"{_three_digits(value)} {unit}"
+
+
+def signed_size(count: int) -> str:
+    """A difference in bytes, as ``+1.2 MB``."""
+    return f"{'+' if count >= 0 else '-'}{size(abs(count))}"
+
+
+def seconds(value: float | None) -> str:
+    """Seconds, as ``0.31 s``; milliseconds below a tenth."""
+    if value is None:
+        return NOT_MEASURED
+    if value < 0.1:
+        return f"{value * 1000:.0f} ms"
+    return f"{_three_digits(value) if value < 100 else f'{value:.0f}'} s"
+
+
+def ratio(largest: int | None, own: int | None) -> str:
+    """How many times smaller than the largest, as ``69 : 1``."""
+    if not largest or not own:
+        return NOT_MEASURED
+    return f"{_three_digits(largest / own)} : 1"
+
+
+def count(value: int | None) -> str:
+    """A number of things, with thousands set apart."""
+    return NOT_MEASURED if value is None else f"{value:,}"
+
+
+def digest(value: str | None) -> str:
+    """A digest, shortened for display: ``sha256:0123456789ab``."""
+    if not value:
+        return "none"
+    algorithm, _, rest = value.partition(":")
+    return f"{algorithm}:{rest[:12]}" if rest else value[:19]
+
+
+def plural(number: int, word: str) -> str:
+    """``1 layer``, ``2 layers``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _three_digits(value: float) -> str:
+    if value >= 99.95:
+        return f"{value:.0f}"
+    text = f"{value:.1f}" if value >= 9.995 else f"{value:.2f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

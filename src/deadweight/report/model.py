@@ -1,0 +1,304 @@
+"""The records of ``report.json`` (schema 1). Every figure may be None: "not measured" is never a zero.
+
+How each figure was got stands beside it: a check's, scan's or attack run's own :class:`Provenance`, and for what is read off
+the build or the archive in ``VariantRecord.provenance`` (keys ``image``, ``build``, ``startup_seconds``, ``layers``,
+``attacks``, ``vulnerabilities``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from deadweight._errors import ConfigError
+from deadweight.records.evidence import Provenance, Status
+
+SCHEMA: Literal[1] = 1
+REPORT_FILE = "report.json"
+MAX_REPORT_BYTES = 64 * 1024 * 1024
+
+Bytes = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+Severity = Literal["critical", "high", "medium", "low", "unknown"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
+Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
+
+
+@dataclass(frozen=True)
+class BaseRecord:
+    """The base image: ``reference`` as the suite names it, ``resolved`` what was used for it."""
+
+    reference: str
+    digest: str | None
+    stand_in: bool
+    resolved: str | None = None
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer, lowest first. ``size_bytes`` is the uncompressed tar, ``compressed_bytes`` what a registry would hold."""
+
+    size_bytes: Bytes
+    digest: str | None = None
+    diff_id: str | None = None
+    compressed_bytes: Bytes | None = None
+    instruction: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """The image itself. ``size_bytes`` is the sum of its uncompressed layers, base included."""
+
+    config_digest: str
+    manifest_digest: str | None = None
+    size_bytes: Bytes | None = None
+    compressed_bytes: Bytes | None = None
+    layers: tuple[LayerRecord, ...] = ()
+    user: str | None = None
+    entrypoint: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """The last real build of the variant; ``cached`` says that in the last run nothing had to be made."""
+
+    seconds: Seconds
+    cached: bool
+    at: str
+    tool: str
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """One check's result; ``evidence`` is the check's own data as it stands."""
+
+    status: Status
+    expected: bool
+    reason: str
+    provenance: Provenance | None = None
+    seconds: Seconds | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What the database knows about this image: its operating system, and the languages of its programs."""
+
+    os: str = "not_scanned"
+    language: str = "not_scanned"
+
+
+@dataclass(frozen=True)
+class Database:
+    updated_at: str | None = None
+
+
+@dataclass(frozen=True)
+class KernelHeaders:
+    """Findings in kernel header packages: counted apart, for no kernel runs in an image."""
+
+    total: Count | None = None
+    by_severity: dict[Severity, Count] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """How many findings lie in packages that the running service was seen to touch, and how many are dead weight."""
+
+    status: Literal["measured", "not_measured"] = "not_measured"
+    reachable: Count | None = None
+    dead_weight: Count | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One vulnerability in one package."""
+
+    id: str
+    package: str
+    severity: Severity = "unknown"
+    version: str | None = None
+    fixed_version: str | None = None
+    kind: str = "os"
+    reachable: bool | None = None
+    title: str | None = None
+    exception: str | None = None
+
+
+@dataclass(frozen=True)
+class VulnerabilitiesRecord:
+    """A scan. ``not_scanned`` and ``not_covered`` carry no counts at all."""
+
+    status: Literal["scanned", "not_scanned", "not_covered"] = "not_scanned"
+    coverage: Coverage = field(default_factory=Coverage)
+    total: Count | None = None
+    by_severity: dict[Severity, Count] = field(default_factory=dict)
+    database: Database = field(default_factory=Database)
+    fixable: Count | None = None
+    kernel_headers: KernelHeaders = field(default_factory=KernelHeaders)
+    reachability: Reachability = field(default_factory=Reachability)
+    findings: tuple[Finding, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class AttackRecord:
+    """One payload in one posture. ``walls`` are those that stop it alone; ``depth`` how many stand in its way."""
+
+    outcome: Outcome
+    walls: tuple[str, ...] = ()
+    depth: Count | None = None
+    reason: str | None = None
+    evidence: Any = None
+
+
+@dataclass(frozen=True)
+class PayloadRecord:
+    """What a payload is: shown once, beside its row of the heat map."""
+
+    title: str
+    gives: str | None = None
+    reference: str | None = None
+    technique: str | None = None
+
+
+@dataclass(frozen=True)
+class SecretRecord:
+    rule: str
+    fingerprint: str
+    where: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class HiddenRecord:
+    """A file that a later layer removed, replaced or made unreachable; it is still in the image."""
+
+    path: str
+    size_bytes: Bytes
+    layer: int | str
+    added_by: str | None = None
+    hidden_in: int | str | None = None
+    hidden_by: str | None = None
+    secrets: tuple[SecretRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class FolderRecord:
+    """Bytes that one layer (index from 0) puts under one folder."""
+
+    layer: int
+    folder: str
+    size_bytes: Bytes
+
+
+@dataclass(frozen=True)
+class PackageRecord:
+    name: str
+    version: str | None = None
+    kind: str | None = None
+    size_bytes: Bytes | None = None
+
+
+@dataclass(frozen=True)
+class LayersRecord:
+    """What the layer reader saw."""
+
+    layers: tuple[LayerRecord, ...] = ()
+    hidden: tuple[HiddenRecord, ...] = ()
+    secrets: tuple[SecretRecord, ...] = ()
+    setuid: tuple[str, ...] = ()
+    shells: tuple[str, ...] = ()
+    package_managers: tuple[str, ...] = ()
+    folders: tuple[FolderRecord, ...] = ()
+    packages: tuple[PackageRecord, ...] = ()
+    duplicated_bytes: Bytes | None = None
+    overwritten_bytes: Bytes | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceRecord:
+    """Somebody else's figures for the same path; shown beside ours, never as ours."""
+
+    source: str
+    size_bytes: Bytes | None = None
+    vulnerabilities: Count | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """Everything known of one variant. ``image`` and ``build`` are None where it was never built."""
+
+    builder: str
+    ladder: str
+    base: BaseRecord | None
+    image: ImageRecord | None
+    build: BuildRecord | None
+    startup_seconds: Seconds | None
+    checks: dict[str, CheckRecord]
+    vulnerabilities: VulnerabilitiesRecord
+    attacks: dict[str, dict[str, AttackRecord]]
+    layers: LayersRecord | None
+    description: str = ""
+    go_version: str | None = None
+    reference: ReferenceRecord | None = None
+    provenance: dict[str, Provenance] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether figures of this variant rest on a local stand-in of its base."""
+        return self.base is not None and self.base.stand_in
+
+
+@dataclass(frozen=True)
+class Report:
+    """The whole comparison. ``variants`` keeps the suite's order."""
+
+    suite: str
+    generated_at: str
+    tool_version: str
+    variants: dict[str, VariantRecord]
+    payloads: dict[str, PayloadRecord] = field(default_factory=dict)
+    schema: Literal[1] = SCHEMA
+
+
+def to_json(report: Report) -> bytes:
+    """The report as indented JSON. Raises ConfigError if a record breaks its own schema (validated before it is written)."""
+    from pydantic import TypeAdapter
+
+    adapter = TypeAdapter(Report)
+    content = adapter.dump_json(report, indent=2) + b"\n"
+    parse_report(content, origin=REPORT_FILE)
+    return content
+
+
+def parse_report(content: bytes, *, origin: str | Path) -> Report:
+    """Read a report. ``origin`` is named in the error. Raises ConfigError for anything that is not a schema-1 report."""
+    from pydantic import TypeAdapter, ValidationError
+
+    if len(content) > MAX_REPORT_BYTES:
+        raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, so no report of ours", file=origin)
+    try:
+        return TypeAdapter(Report).validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"]) or None
+        raise ConfigError(f"not a report of schema {SCHEMA}: {first['msg']}", file=origin, key=key) from error
+
+
+def load_report(path: Path) -> Report:
+    """Read ``report.json``, given the file or the folder that holds it. Raises ConfigError."""
+    file = path / REPORT_FILE if path.is_dir() else path
+    try:
+        if file.stat().st_size > MAX_REPORT_BYTES:
+            raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, so no report of ours", file=file)
+        return parse_report(file.read_bytes(), origin=file)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from error

@@ -1,0 +1,75 @@
+"""Checks' own data, parsed into the report's records. What does not fit its shape is "not measured", with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from deadweight.records.evidence import Evidence
+from deadweight.report.model import (
+    AttackRecord,
+    LayersRecord,
+    PayloadRecord,
+    VulnerabilitiesRecord,
+)
+
+T = TypeVar("T")
+
+
+def vulnerabilities(evidence: Evidence | None) -> VulnerabilitiesRecord:
+    """The scan of one image. Counts are dropped unless it says ``scanned``: an unknown OS has no zero vulnerabilities."""
+    if evidence is None:
+        return VulnerabilitiesRecord(reason="not scanned; `invoke scan` scans it")
+    record = _parse(VulnerabilitiesRecord, evidence.data)
+    if record is None:
+        return VulnerabilitiesRecord(reason=evidence.reason)
+    if record.status != "scanned":
+        record = replace(record, total=None, by_severity={}, fixable=None, findings=())
+    return replace(record, reason=record.reason or evidence.reason)
+
+
+def attacks(evidence: Evidence | None) -> dict[str, dict[str, AttackRecord]]:
+    """Outcomes by posture and payload."""
+    if evidence is None:
+        return {}
+    return {
+        str(posture): {
+            str(payload): _parse(AttackRecord, outcome) or AttackRecord("not_measured", reason="unreadable evidence")
+            for payload, outcome in _mapping(outcomes).items()
+        }
+        for posture, outcomes in _mapping(evidence.data.get("postures")).items()
+    }
+
+
+def payloads(data: Mapping[str, Any]) -> dict[str, PayloadRecord]:
+    """The catalogue of payloads that an attack run carries with it."""
+    parsed = {str(name): _parse(PayloadRecord, value) for name, value in _mapping(data.get("payloads")).items()}
+    return {name: record for name, record in parsed.items() if record is not None}
+
+
+def layers(evidence: Evidence | None) -> LayersRecord | None:
+    """What the layer reader saw, or None. Paths may come as strings or as records with a ``path``."""
+    if evidence is None:
+        return None
+    data = dict(evidence.data)
+    for name in ("setuid", "shells", "package_managers"):
+        data[name] = [_path(item) for item in data.get(name) or ()]
+    return _parse(LayersRecord, data)
+
+
+def _path(item: object) -> str:
+    return str(item.get("path") or item.get("name") or item) if isinstance(item, Mapping) else str(item)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parse(kind: type[T], value: object) -> T | None:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return None

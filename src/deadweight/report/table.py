@@ -1,0 +1,227 @@
+"""The comparison as rows and cells, made once and shown by the console, Markdown and HTML alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from deadweight.report import figures
+from deadweight.report.model import CheckRecord, Report, VariantRecord, VulnerabilitiesRecord
+
+LADDER_TITLES = {"go": "Go", "java": "Java"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """``sort`` is what a sort compares (None: not measured, always last); ``tone`` is good, warn, bad, muted or empty.
+
+    ``badge`` is a label that must not be lost wherever the cell is shown (``stand-in``).
+    """
+
+    text: str
+    sort: float | str | None = None
+    tone: str = ""
+    badge: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """``reference`` marks somebody else's figures. ``narrow`` columns stay on a small terminal."""
+
+    key: str
+    title: str
+    make: Callable[[str, VariantRecord, int | None], Cell]
+    numeric: bool = False
+    reference: bool = False
+    narrow: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    variant: str
+    record: VariantRecord
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """Variants of one service; ratios are to the largest of the same ladder."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    largest_bytes: int | None
+    smallest_bytes: int | None
+
+
+def ladders(report: Report) -> tuple[Ladder, ...]:
+    """The variants by ladder, each in the suite's order."""
+    names = dict.fromkeys(record.ladder for record in report.variants.values())
+    return tuple(_ladder(name, [pair for pair in report.variants.items() if pair[1].ladder == name]) for name in names)
+
+
+def _ladder(name: str, members: Sequence[tuple[str, VariantRecord]]) -> Ladder:
+    sizes = [size for _, record in members if (size := size_of(record))]
+    largest = max(sizes, default=None)
+    rows = tuple(
+        Row(variant, record, tuple(column.make(variant, record, largest) for column in COLUMNS))
+        for variant, record in members
+    )
+    return Ladder(name, LADDER_TITLES.get(name, name.capitalize()), rows, largest, min(sizes, default=None))
+
+
+def size_of(record: VariantRecord) -> int | None:
+    """Uncompressed bytes of a variant's image, None where not measured."""
+    return record.image.size_bytes if record.image else None
+
+
+def layer_count(record: VariantRecord) -> int | None:
+    """Layers of a variant's image, None where not measured (an image without any layer has a size, of 0)."""
+    if record.image is None or record.image.size_bytes is None:
+        return None
+    return len(record.image.layers)
+
+
+def short_reference(reference: str) -> str:
+    """An image reference as people say it: without the registry that goes without saying, and without a digest."""
+    name = reference.partition("@")[0]
+    return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def reference_sources(report: Report) -> tuple[str, ...]:
+    """Where the reference figures come from, each once."""
+    return tuple(dict.fromkeys(r.reference.source for r in report.variants.values() if r.reference))
+
+
+def _unmeasured(text: str = figures.NOT_MEASURED) -> Cell:
+    return Cell(text, None, "muted")
+
+
+def _number(value: float | None, text: str) -> Cell:
+    return _unmeasured() if value is None else Cell(text, value)
+
+
+def _variant(name: str, _record: VariantRecord, _largest: int | None) -> Cell:
+    return Cell(name, name)
+
+
+def _builder(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    return Cell(record.builder, record.builder)
+
+
+def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    if record.build is None:
+        return _unmeasured()
+    if record.base is None:
+        return Cell("none", "")
+    badge = figures.STAND_IN if record.base.stand_in else ""
+    return Cell(short_reference(record.base.reference), record.base.reference, badge=badge)
+
+
+def _size(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    value = size_of(record)
+    return _number(value, figures.size(value))
+
+
+def _compressed(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    value = record.image.compressed_bytes if record.image else None
+    return _number(value, figures.size(value))
+
+
+def _ratio(_name: str, record: VariantRecord, largest: int | None) -> Cell:
+    value = size_of(record)
+    return _unmeasured() if not value or not largest else Cell(figures.ratio(largest, value), largest / value)
+
+
+def _layers(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    value = layer_count(record)
+    return _number(value, figures.count(value))
+
+
+def _go(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    if record.go_version:
+        return Cell(record.go_version.removeprefix("go"), record.go_version)
+    return _unmeasured("none" if record.build and record.builder == "jib" else figures.NOT_MEASURED)
+
+
+def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    if record.image is None or record.image.user is None:
+        return _unmeasured()
+    user = record.image.user
+    is_root = user.partition(":")[0] in {"", "0", "root"}
+    return Cell("root" if is_root else user, user or "0", "warn" if is_root else "")
+
+
+def _build(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    if record.build is None:
+        return _unmeasured("not built")
+    return Cell(
+        figures.seconds(record.build.seconds), record.build.seconds, badge="cached" if record.build.cached else ""
+    )
+
+
+def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    return _number(record.startup_seconds, figures.seconds(record.startup_seconds))
+
+
+def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    return checks_cell(record.checks)
+
+
+def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
+    """All checks in a few words: how many came out as expected, and by name those that did not or could not be measured."""
+    if not checks:
+        return _unmeasured()
+    wrong = [name for name, check in checks.items() if not check.expected]
+    unmeasured = [name for name, check in checks.items() if check.status == "not_measured"]
+    warned = [name for name, check in checks.items() if check.status == "warn"]
+    fine = len(checks) - len(set(wrong) | set(unmeasured))
+    parts = [f"{fine}/{len(checks)} ok"]
+    parts += [f"unexpected: {', '.join(wrong)}"] if wrong else []
+    parts += [f"warned: {', '.join(warned)}"] if warned else []
+    parts += [f"{figures.NOT_MEASURED}: {', '.join(unmeasured)}"] if unmeasured else []
+    tone = "bad" if wrong else "warn" if warned or unmeasured else "good"
+    return Cell("; ".join(parts), fine / len(checks), tone)
+
+
+def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    return vulnerabilities_cell(record.vulnerabilities)
+
+
+def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
+    """The total, or which of the two other things it is; partial coverage is told with the number."""
+    if scan.status == "not_covered":
+        return _unmeasured("not covered")
+    if scan.status == "not_scanned" or scan.total is None:
+        return _unmeasured("not scanned")
+    uncovered = "OS not covered" if scan.coverage.os == "not_covered" else ""
+    return Cell(f"{scan.total:,}", scan.total, badge=uncovered)
+
+
+def _reference_size(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    value = record.reference.size_bytes if record.reference else None
+    return Cell("–", None, "muted") if value is None else Cell(figures.size(value), value)
+
+
+def _reference_vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    value = record.reference.vulnerabilities if record.reference else None
+    return Cell("–", None, "muted") if value is None else Cell(f"{value:,}", value)
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("variant", "Variant", _variant, narrow=True),
+    Column("size", "Size", _size, numeric=True, narrow=True),
+    Column("reference_size", "Reference size", _reference_size, numeric=True, reference=True, narrow=True),
+    Column("ratio", "Largest : this", _ratio, numeric=True, narrow=True),
+    Column("compressed", "Compressed", _compressed, numeric=True),
+    Column("layers", "Layers", _layers, numeric=True),
+    Column("base", "Base", _base, narrow=True),
+    Column("builder", "Builder", _builder),
+    Column("go", "Go", _go),
+    Column("user", "User", _user),
+    Column("build", "Build", _build, numeric=True, narrow=True),
+    Column("startup", "Start-up", _startup, numeric=True),
+    Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
+    Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
+    Column("checks", "Checks", _checks, narrow=True),
+)

@@ -1,0 +1,114 @@
+"""What the Markdown and HTML reports say in words: headline, notices, and which sections have anything to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deadweight.report import figures
+from deadweight.report.model import CheckRecord, LayersRecord, Report, VariantRecord
+from deadweight.report.table import Ladder, ladders, reference_sources
+
+POSTURE_ORDER = ("hardened", "default", "open", "privileged")
+HIDDEN_SHOWN = 25
+FINDINGS_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class View:
+    """A report, ready to be put into words. Sections without evidence are empty and not shown."""
+
+    ladders: tuple[Ladder, ...]
+    sources: tuple[str, ...]
+    headline: str
+    stand_ins: tuple[str, ...]
+    stand_in_note: str
+    checks: tuple[tuple[str, VariantRecord, tuple[tuple[str, CheckRecord], ...]], ...]
+    layers: tuple[tuple[str, VariantRecord, LayersRecord], ...]
+    attacked: tuple[tuple[str, VariantRecord], ...]
+    postures: tuple[tuple[str, tuple[str, ...]], ...]
+    posture_notes: dict[str, str]
+    scans: tuple[tuple[str, VariantRecord], ...]
+    sections: tuple[tuple[str, str], ...]
+
+
+def view(report: Report) -> View:
+    """Sort a report's contents into the sections that are shown."""
+    variants = report.variants
+    stand_ins = tuple(name for name, record in variants.items() if record.stand_in)
+    checks = tuple((name, record, tuple(record.checks.items())) for name, record in variants.items() if record.checks)
+    layers = tuple((name, record, record.layers) for name, record in variants.items() if record.layers is not None)
+    attacked = tuple((name, record) for name, record in variants.items() if record.attacks)
+    scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
+    postures = _postures(report)
+    sections = [("comparison", "Comparison"), ("checks", "Checks")]
+    sections += [("layers", "Layers")] if layers else []
+    sections += [("attacks", "Attacks")] if attacked else []
+    sections += [("vulnerabilities", "Vulnerabilities")] if scanned else []
+    sections.append(("provenance", "How each figure was got"))
+    return View(
+        ladders=ladders(report),
+        sources=reference_sources(report),
+        headline=headline(report),
+        stand_ins=stand_ins,
+        stand_in_note=_stand_in_note(stand_ins, len(variants)),
+        checks=checks,
+        layers=layers,
+        attacked=attacked,
+        postures=postures,
+        posture_notes={posture: _posture_note(report, posture) for posture, _ in postures},
+        scans=tuple(variants.items()) if scanned else (),
+        sections=tuple(sections),
+    )
+
+
+def headline(report: Report) -> str:
+    """The comparison in two sentences: from largest to smallest, per ladder, and how the checks came out."""
+    built = sum(record.build is not None for record in report.variants.values())
+    parts = [f"{built} of {figures.plural(len(report.variants), 'variant')} built."]
+    for ladder in ladders(report):
+        if ladder.largest_bytes and ladder.smallest_bytes and ladder.largest_bytes > ladder.smallest_bytes:
+            parts.append(
+                f"{ladder.title}: from {figures.size(ladder.largest_bytes)} down to {figures.size(ladder.smallest_bytes)}, "
+                f"{figures.ratio(ladder.largest_bytes, ladder.smallest_bytes)}."
+            )
+    results = [check for record in report.variants.values() for check in record.checks.values()]
+    unmeasured = sum(check.status == "not_measured" for check in results)
+    fine = sum(check.expected and check.status != "not_measured" for check in results)
+    if results:
+        tail = f", {unmeasured} not measured" if unmeasured else ""
+        parts.append(f"{fine} of {figures.plural(len(results), 'check')} came out as expected{tail}.")
+    else:
+        parts.append("Checks were not run.")
+    return " ".join(parts)
+
+
+def _stand_in_note(stand_ins: tuple[str, ...], total: int) -> str:
+    if not stand_ins:
+        return ""
+    return (
+        f"{len(stand_ins)} of {figures.plural(total, 'variant')} rest on local stand-ins of their public bases, made from this "
+        f"machine's OS packages: {', '.join(stand_ins)}. Their figures are real measurements of those images and may differ "
+        "from images on the public bases."
+    )
+
+
+def _postures(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    found: dict[str, dict[str, None]] = {}
+    for record in report.variants.values():
+        for posture, outcomes in record.attacks.items():
+            found.setdefault(posture, {}).update(dict.fromkeys(outcomes))
+    known = [posture for posture in POSTURE_ORDER if posture in found]
+    order = known + [posture for posture in found if posture not in known]
+    catalogue = list(report.payloads)
+    rank = {payload: index for index, payload in enumerate(catalogue)}
+    return tuple(
+        (posture, tuple(sorted(found[posture], key=lambda name: rank.get(name, len(rank))))) for posture in order
+    )
+
+
+def _posture_note(report: Report, posture: str) -> str:
+    outcomes = [
+        outcome.outcome for record in report.variants.values() for outcome in record.attacks.get(posture, {}).values()
+    ]
+    words = ("succeeded", "blocked", "crashed", "not_applicable", "not_measured")
+    return ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)

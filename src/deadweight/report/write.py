@@ -1,0 +1,39 @@
+"""Write a report: ``report.json``, ``report.md``, ``index.html``, and the ladders' pictures beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.records.store import write_atomically
+from deadweight.report.html import draw, render_html
+from deadweight.report.markdown import render_markdown
+from deadweight.report.model import REPORT_FILE, Report, to_json
+from deadweight.report.view import view
+
+MARKDOWN_FILE = "report.md"
+PAGE_FILE = "index.html"
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where the report lies."""
+
+    json: Path
+    markdown: Path
+    html: Path
+    charts: tuple[Path, ...]
+
+
+def write_report(report: Report, folder: Path) -> Written:
+    """Write all forms of a report, each whole or not at all. Raises DeadweightError where the disk refuses."""
+    content = to_json(report)
+    pictures = draw(view(report))
+    names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
+    for ladder, name in names.items():
+        write_atomically(folder / name, pictures.ladders[ladder])
+    write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
+    write_atomically(folder / PAGE_FILE, render_html(report, pictures))
+    write_atomically(folder / REPORT_FILE, content)
+    charts = tuple(folder / name for name in names.values())
+    return Written(folder / REPORT_FILE, folder / MARKDOWN_FILE, folder / PAGE_FILE, charts)

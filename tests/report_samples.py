@@ -1,0 +1,188 @@
+"""Made-up records for the report's tests. Nothing here was measured; the figures only have the right shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deadweight.records.evidence import Provenance
+from deadweight.report.model import (
+    AttackRecord,
+    BaseRecord,
+    BuildRecord,
+    CheckRecord,
+    Coverage,
+    Database,
+    Finding,
+    FolderRecord,
+    HiddenRecord,
+    ImageRecord,
+    KernelHeaders,
+    LayerRecord,
+    LayersRecord,
+    PackageRecord,
+    PayloadRecord,
+    Reachability,
+    ReferenceRecord,
+    Report,
+    SecretRecord,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
+
+WHEN = "2031-02-03T04:05:06+00:00"
+SIZES = {
+    "all-in-one": (1_131_000_000, 402_000_000, 1_010_000_000, 326),
+    "multi-stage-ubuntu": (98_400_000, 39_100_000, 101_000_000, 13),
+    "multi-stage-alpine": (12_900_000, 6_100_000, 15_300_000, 4),
+    "ko": (11_200_000, 5_300_000, None, None),
+    "apko": (14_700_000, 6_900_000, 20_800_000, 0),
+}
+
+
+def provenance(digest: str, tool: str = "sample") -> Provenance:
+    return Provenance(image_digest=digest, tool=tool, tool_version="0", at=WHEN)
+
+
+def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> ImageRecord:
+    share = size // layers
+    records = tuple(
+        LayerRecord(
+            size_bytes=size - share * (layers - 1) if index == 0 else share,
+            digest=f"sha256:{(seed + str(index)) * 4:0<64}"[:71],
+            compressed_bytes=compressed // layers,
+            instruction=f"COPY part-{index} /",
+        )
+        for index in range(layers)
+    )
+    return ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, records, "65532", ("/app",))
+
+
+def variant(size: int = 10_000_000, **changes: object) -> VariantRecord:
+    """One plain variant with every figure measured."""
+    digest = "sha256:" + "a" * 64
+    plain = VariantRecord(
+        builder="dockerfile",
+        ladder="go",
+        base=BaseRecord("docker.io/library/alpine:latest", "sha256:" + "b" * 64, stand_in=True),
+        image=image(size, size // 2),
+        build=BuildRecord(1.5, False, WHEN, "sample 0"),
+        startup_seconds=0.21,
+        checks={"runs": CheckRecord("pass", True, "healthy in 0.21 s", provenance(digest), 1.0)},
+        vulnerabilities=VulnerabilitiesRecord(),
+        attacks={},
+        layers=None,
+        go_version="go1.21.3",
+        provenance={"image": provenance(digest), "build": provenance(digest)},
+    )
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def report(variants: dict[str, VariantRecord] | None = None, **changes: object) -> Report:
+    """A small report of wave one: no scan, no attacks, no layer reading."""
+    if variants is None:
+        variants = {name: _rung(name, *figures) for name, figures in SIZES.items()}
+        variants["jib"] = replace(
+            variant(180_000_000), builder="jib", ladder="java", go_version=None, reference=None,
+            base=BaseRecord("docker.io/library/eclipse-temurin:17-jre", None, stand_in=False),
+        )  # fmt: skip
+    return replace(Report("sample-suite", WHEN, "0.0", variants), **changes)  # type: ignore[arg-type]
+
+
+def _rung(
+    name: str, size: int, compressed: int, reference_size: int | None, reference_cves: int | None
+) -> VariantRecord:
+    reference = ReferenceRecord("A talk, November 2023", reference_size, reference_cves)
+    builder = name if name in {"ko", "apko"} else "dockerfile"
+    base = (
+        None if name == "apko" else BaseRecord(f"docker.io/library/{name}-base:1", "sha256:" + "c" * 64, stand_in=True)
+    )
+    record = replace(variant(size), builder=builder, base=base, image=image(size, compressed), reference=reference)
+    if name == "all-in-one":
+        assert record.image is not None
+        failed = CheckRecord("fail", False, "1.13 GB is above the hard limit of 1 GB", provenance("sha256:" + "a" * 64))
+        return replace(
+            record,
+            image=replace(record.image, user=""),
+            checks={**record.checks, "budget": failed},
+            notes=("a note <b>",),
+        )
+    return record
+
+
+def full_report() -> Report:
+    """Every section filled, with markup-like text in every free-text field, and one variant that was never built."""
+    whole = report()
+    variants = {
+        name: replace(record, **_sections(name, index)) for index, (name, record) in enumerate(whole.variants.items())
+    }
+    variants["never-built"] = VariantRecord(
+        "dockerfile", "go", None, None, None, None, {}, VulnerabilitiesRecord(), {}, None, notes=("not built",)
+    )
+    payloads = {
+        "system": PayloadRecord(
+            "system() starts a program", "a command", "https://gtfobins.github.io/gtfobins/awk/", "T1059"
+        ),
+        "reverse-shell": PayloadRecord("Reverse shell over /inet/tcp", "a shell", None, "T1095"),
+        "write-tmp": PayloadRecord("Write to /tmp and run it <script>alert(1)</script>", "a foothold", None, "T1105"),
+        "mount": PayloadRecord("Mount a device", "the host", None, "T1611"),
+    }
+    return replace(whole, variants=variants, payloads=payloads)
+
+
+def _sections(name: str, index: int) -> dict[str, object]:
+    attacks = {
+        posture: {
+            "system": AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
+            "reverse-shell": AttackRecord(
+                "blocked", ("no network", "image")[: index % 3], index, "no bytes at the listener"
+            ),
+            "write-tmp": AttackRecord(
+                "blocked" if posture == "hardened" else "succeeded", ("noexec tmpfs",), 1 + index % 2
+            ),
+            "mount": AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),  # type: ignore[arg-type]
+        }
+        for posture in ("open", "default", "hardened")
+    }
+    return {"attacks": attacks, "layers": layers(index), "vulnerabilities": scan(index)}
+
+
+def layers(index: int = 0) -> LayersRecord:
+    secret = SecretRecord("private-key", "0123456789abcdef0123456789abcdef", "etc/secret.txt", "etc/secret.txt")
+    hidden = (
+        HiddenRecord("etc/secret.txt", 1679, 1, "COPY secret.txt /etc/", 2, "RUN rm /etc/secret.txt <x>", (secret,)),
+        HiddenRecord("var/cache/apt/pkgcache.bin", 34_000_000, 0, "RUN apt-get update", 1, "RUN rm -rf /var/cache"),
+    )
+    return LayersRecord(
+        layers=(LayerRecord(40_000_000, instruction="FROM base"), LayerRecord(9_000_000, instruction="COPY app /app")),
+        hidden=hidden if index == 0 else (),
+        secrets=(secret,) if index == 0 else (),
+        setuid=("/usr/bin/su",) if index < 2 else (),
+        shells=("/bin/sh",) if index < 3 else (),
+        package_managers=("apt",) if index < 2 else (),
+        folders=tuple(
+            FolderRecord(layer, folder, size)
+            for layer, parts in enumerate(
+                [{"/usr/lib": 28_000_000, "/usr/share": 9_000_000, "/etc": 40_000}, {"/app": 9_000_000}]
+            )
+            for folder, size in parts.items()
+        ),
+        packages=(PackageRecord("libc6", "2.36", "deb", 13_000_000), PackageRecord("busybox", "1.36", "deb", 900_000)),
+        duplicated_bytes=1000,
+        overwritten_bytes=2000,
+    )
+
+
+def scan(index: int = 0) -> VulnerabilitiesRecord:
+    if index == 3:
+        return VulnerabilitiesRecord("not_covered", Coverage("not_covered", "not_covered"), reason="the OS is unknown")
+    if index == 4:
+        return VulnerabilitiesRecord(reason="no database; `invoke setup` gets one")
+    findings = (
+        Finding("CVE-2031-0001", "libc6", "high", "2.36", "2.36-1", "os", False, "overflow in <b>x</b>"),
+        Finding("CVE-2031-0002", "stdlib", "critical", "1.21.3", "1.21.4", "language", True, "net/http"),
+        Finding("CVE-2031-0003", "stdlib", "low", "1.21.3", None, "language", None, None),
+    )
+    return VulnerabilitiesRecord(
+        "scanned", Coverage("covered", "covered"), 3, {"critical": 1, "high": 1, "low": 1}, Database("2031-02-01T00:00:00Z"), 2,
+        KernelHeaders(2578, {"high": 2000, "medium": 578}), Reachability("measured", 2, 1), findings,
+    )  # fmt: skip
