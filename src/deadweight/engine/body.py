@@ -1,0 +1,109 @@
+"""Writes RunOptions as the Engine API's ``POST /containers/create`` document (API 1.41 and later)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from deadweight._errors import UsageError
+from deadweight.engine.info import EngineInfo
+from deadweight.engine.options import RunOptions, Ulimit
+
+
+def create_body(image: str, options: RunOptions, info: EngineInfo) -> dict[str, Any]:
+    """The document. Raises UsageError for a seccomp profile that cannot be read."""
+    body: dict[str, Any] = {
+        "Image": image,
+        "Env": [f"{name}={value}" for name, value in sorted(options.env.items())],
+        "Labels": dict(options.labels),
+        "HostConfig": _host_config(options, info),
+        "OpenStdin": options.open_stdin,
+        "StdinOnce": options.open_stdin,
+    }
+    if options.user is not None:
+        body["User"] = options.user
+    if options.args:
+        body["Cmd"] = list(options.args)
+    if options.entrypoint is not None:
+        body["Entrypoint"] = list(options.entrypoint)
+    if options.publish is not None:
+        body["ExposedPorts"] = {f"{options.publish}/tcp": {}}
+    return body
+
+
+def _host_config(options: RunOptions, info: EngineInfo) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "ReadonlyRootfs": options.read_only,
+        "Tmpfs": {tmpfs.path: tmpfs.options() for tmpfs in options.tmpfs},
+        "CapDrop": list(options.cap_drop),
+        "CapAdd": list(options.cap_add),
+        "SecurityOpt": _security(options),
+        "Privileged": options.privileged,
+        "NetworkMode": options.network,
+        "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in _ulimits(options, info)],
+        "Mounts": [
+            {"Type": "bind", "Source": str(m.source), "Target": m.target, "ReadOnly": m.read_only}
+            for m in options.mounts
+        ],
+        **_limits(options),
+    }
+    if not info.podman:  # Podman's log drivers have other names and options; it bounds nothing by default, as before
+        size = {"max-size": str(options.log_bytes), "max-file": "1"}
+        config["LogConfig"] = {"Type": "json-file", "Config": size}
+    if not options.masked_paths:
+        config["MaskedPaths"], config["ReadonlyPaths"] = [], []
+    if options.pid_mode:
+        config["PidMode"] = options.pid_mode
+    if options.publish is not None:
+        host_port = "" if options.host_port is None else str(options.host_port)
+        config["PortBindings"] = {f"{options.publish}/tcp": [{"HostIp": "127.0.0.1", "HostPort": host_port}]}
+    return config
+
+
+def _limits(options: RunOptions) -> dict[str, int]:
+    limits: dict[str, int] = {}
+    if options.memory_bytes is not None:
+        limits["Memory"] = options.memory_bytes
+        if options.swap_bytes is not None:
+            limits["MemorySwap"] = options.memory_bytes + options.swap_bytes
+    if options.cpus is not None:
+        limits["NanoCpus"] = int(options.cpus * 1e9)
+    if options.pids is not None:
+        limits["PidsLimit"] = options.pids
+    return limits
+
+
+def _security(options: RunOptions) -> list[str]:
+    words = ["no-new-privileges:true"] if options.no_new_privileges else []
+    if options.seccomp == "unconfined":
+        words.append("seccomp=unconfined")
+    elif options.seccomp != "default":
+        words.append(f"seccomp={_profile(Path(options.seccomp))}")
+    if options.apparmor != "default":
+        words.append(f"apparmor={options.apparmor}")
+    return words
+
+
+def _profile(path: Path) -> str:
+    """A seccomp profile's content: the API takes the document, not its name."""
+    try:
+        return json.dumps(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: not a seccomp profile: {error}") from error
+
+
+def _ulimits(options: RunOptions, info: EngineInfo) -> tuple[Ulimit, ...]:
+    """The given ones; for Podman also those it would otherwise raise beyond what an unprivileged machine allows."""
+    if not info.podman:
+        return options.ulimits
+    import resource
+
+    named = {limit.name for limit in options.ulimits}
+    extra = []
+    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        if name not in named:
+            hard = resource.getrlimit(number)[1]
+            bound = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+            extra.append(Ulimit(name, bound, bound))
+    return (*options.ulimits, *extra)

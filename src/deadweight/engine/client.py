@@ -1,0 +1,289 @@
+"""The container engine: one object over the Docker SDK, for Docker 20.10 and later and Podman's compatible socket.
+
+Everything it makes is labelled with its project and the process that made it, removed when the ``with`` block ends, however it
+ends, and by the next process that starts a container where this one was killed without warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine import http, owner
+from deadweight.engine.body import create_body
+from deadweight.engine.container import Container
+from deadweight.engine.faults import CannotStart, PortInUse, explained, translated
+from deadweight.engine.images import Images
+from deadweight.engine.info import EngineInfo, parse_info
+from deadweight.engine.options import RunOptions
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+
+API_TIMEOUT_SECONDS = 120
+START_ATTEMPTS = 5
+
+
+class HasHost(Protocol):
+    """Where an engine listens: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``."""
+
+    @property
+    def host(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A container or network of ours that is in the engine. ``stale``: the process that made it is dead."""
+
+    kind: str
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    stale: bool
+
+
+class Engine:
+    """A container engine. ``project`` names the project in labels. Use it as a context manager, or call ``close``."""
+
+    def __init__(self, api: APIClient, host: str, project: str) -> None:
+        self.api, self.host, self.project = api, host, project
+        self.images = Images(api)
+        self.tools_image: str | None = None
+        self._mine: dict[str, Container] = {}
+        self._networks: set[str] = set()
+        self._guard = threading.Lock()
+        self._swept = False
+
+    @classmethod
+    def connect(cls, endpoint: HasHost | str, project: str = "-") -> Engine:
+        """Connect and ask for the version. Raises MissingError where nothing answers."""
+        host = endpoint if isinstance(endpoint, str) else endpoint.host
+        with translated(f"connect to {host}"):
+            from docker.api.client import APIClient
+
+            api = APIClient(base_url=host, version="auto", timeout=API_TIMEOUT_SECONDS)
+        return cls(api, host, project)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove every container and network that this object made, then let go of the engine."""
+        for container in list(self._mine.values()):
+            container.remove()
+        for network in list(self._networks):
+            with contextlib.suppress(DeadweightError):
+                self.remove_network(network)
+        self.api.close()
+
+    @functools.cached_property
+    def info(self) -> EngineInfo:
+        """What engine this is; asked once."""
+        with translated("info"):
+            return parse_info(self.api.version(), self.api.info())
+
+    # images: the short names that most callers need
+
+    def has(self, reference: str) -> bool:
+        """Whether the engine has this image."""
+        return self.images.get(reference) is not None
+
+    def image_id(self, reference: str) -> str:
+        """The image's id. Raises MissingError where the engine has none."""
+        return self.images.need(reference).id
+
+    # containers
+
+    def start(
+        self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "", name: str | None = None
+    ) -> Container:
+        """Create and start a container. ``purpose`` and ``variant`` become labels.
+
+        A free port that somebody takes between the engine's choice and its use is tried again, a port that the caller chose is
+        not. Raises PortInUse, CannotStart (the machine or the engine refuses these options) or another DeadweightError.
+        """
+        self._sweep_once()
+        marks = {**owner.labels(self.project, purpose, variant), **options.labels}
+        body = create_body(image, options.but(labels=marks), self.info)
+        attempts = START_ATTEMPTS if options.host_port is None else 1
+        for attempt in range(1, attempts + 1):
+            name_now = name or f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
+            with translated(f"create a container of {image}"):
+                made = self.api.create_container_from_config(body, name_now)["Id"]
+            container = Container(self, made, options, time.monotonic())
+            with self._guard:
+                self._mine[made] = container
+            try:
+                self._start(container, image)
+            except PortInUse:
+                container.remove()
+                if attempt == attempts:
+                    raise
+                time.sleep(0.05 * attempt)
+                continue
+            except BaseException:
+                container.remove()
+                raise
+            return container
+        raise AssertionError("unreachable")
+
+    def _start(self, container: Container, image: str) -> None:
+        from docker.errors import APIError
+
+        container.started = time.monotonic()
+        with translated(f"start a container of {image}"):
+            try:
+                self.api.start(container.id)
+            except APIError as error:
+                said = explained(error)
+                if _is_port_trouble(said):
+                    port = container.options.host_port
+                    hint = "stop what uses it, or choose another" if port else None
+                    raise PortInUse(f"port {port or '(any)'} on 127.0.0.1 is in use: {said}", hint=hint) from error
+                raise CannotStart(f"engine: a container of {image} cannot be started: {said}") from error
+
+    def remove_container(self, container_id: str) -> None:
+        """End and remove a container, ours or not; nothing happens where it is gone already."""
+        from docker.errors import APIError
+
+        with translated(f"remove container {container_id[:12]}"):
+            try:
+                self.api.remove_container(container_id, v=True, force=True)
+            except APIError as error:
+                # 404: gone; 409: somebody else is removing it at this moment
+                if error.response is None or error.response.status_code not in (404, 409):
+                    raise
+
+    def forget(self, container: Container) -> None:
+        """Called by a container that removes itself."""
+        with self._guard:
+            self._mine.pop(container.id, None)
+
+    def route(self, container: Container, port: int | None = None) -> http.Route:
+        """The way to a container's port, in this order: published, network namespace, address, sibling (``tools_image``).
+
+        Raises DeadweightError where no way leads there.
+        """
+        inside = port or container.options.publish
+        if inside is None:
+            raise DeadweightError("this container publishes no port; name the port to ask")
+        document = container.inspect()
+        settings = document["NetworkSettings"]
+        local = self.host.startswith(("unix://", "npipe://", "http+unix://"))
+        bindings = (settings.get("Ports") or {}).get(f"{inside}/tcp") or ()
+        if bindings and local:
+            return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
+        pid = int(document["State"].get("Pid") or 0)
+        if local and http.can_enter_namespace(pid, container.id):
+            return http.through_namespace(pid, inside)
+        address = settings.get("IPAddress") or next(
+            (net.get("IPAddress") for net in (settings.get("Networks") or {}).values() if net.get("IPAddress")), ""
+        )
+        if address and local and sys.platform == "linux" and not self.info.desktop:
+            return http.direct("address", address, inside)
+        if self.tools_image:
+            return self._sibling_route(container, inside, self.tools_image)
+        raise DeadweightError(
+            f"no way leads to port {inside} of container {container.name}: it is not published, and its network cannot be "
+            "entered from here"
+        )
+
+    def _sibling_route(self, container: Container, port: int, tools: str) -> http.Route:
+        from deadweight.engine.sidecar import exchange
+
+        return http.through_program(lambda sent, timeout: exchange(self, container, tools, port, sent, timeout), port)
+
+    # networks
+
+    @contextlib.contextmanager
+    def network(self, purpose: str, *, internal: bool = True, host_address: bool = False) -> Iterator[str]:
+        """A bridge network of our own, removed at the end; gives its name.
+
+        ``internal``: nothing leads out. Without ``host_address`` the bridge has no address of this machine either, so that not
+        even services listening on all its addresses can be reached from inside (and containers only by their namespace).
+        """
+        name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
+        options = {} if host_address or self.info.podman else {"com.docker.network.bridge.inhibit_ipv4": "true"}
+        self._sweep_once()
+        with translated(f"create network {name}"):
+            self.api.create_network(
+                name,
+                driver="bridge",
+                internal=internal,
+                options=options,
+                labels=owner.labels(self.project, purpose),
+            )
+        self._networks.add(name)
+        try:
+            yield name
+        finally:
+            self.remove_network(name)
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network, and before it the containers of ours that are still on it."""
+        self._networks.discard(name)
+        for container in list(self._mine.values()):
+            if container.options.network == name:
+                container.remove()
+        with translated(f"remove network {name}"), contextlib.suppress(MissingError), translated(f"network {name}"):
+            self.api.remove_network(name)
+
+    # leftovers
+
+    def leftovers(self) -> list[Leftover]:
+        """Everything in the engine that carries our labels, of every project."""
+        filters = {"label": owner.OWNER}
+        with translated("list what we made"):
+            containers = self.api.containers(all=True, filters=filters)
+            networks = self.api.networks(filters=filters)
+        found = [
+            Leftover(
+                "container", c["Id"], (c.get("Names") or ["?"])[0].lstrip("/"), c["Labels"], owner.is_stale(c["Labels"])
+            )
+            for c in containers
+        ]
+        found += [Leftover("network", n["Id"], n["Name"], n["Labels"], owner.is_stale(n["Labels"])) for n in networks]
+        return found
+
+    def cleanup_stale(self) -> list[Leftover]:
+        """Remove the containers and networks of dead processes (kill -9); gives what was removed."""
+        return [leftover for leftover in self.leftovers() if leftover.stale and self.remove_leftover(leftover)]
+
+    def remove_leftover(self, leftover: Leftover) -> bool:
+        """Remove one; False where the engine refuses (it is told again at the next start)."""
+        try:
+            if leftover.kind == "container":
+                self.remove_container(leftover.id)
+            else:
+                with translated(f"remove network {leftover.name}"):
+                    self.api.remove_network(leftover.id)
+        except DeadweightError:
+            return False
+        return True
+
+    def _sweep_once(self) -> None:
+        with self._guard:
+            first, self._swept = not self._swept, True
+        if first:
+            self.cleanup_stale()
+
+
+def _is_port_trouble(said: str) -> bool:
+    """Docker says "port is already allocated" for its own, "address already in use" for others' (moby, libnetwork)."""
+    return any(
+        words in said for words in ("port is already allocated", "address already in use", "ports are not available")
+    )

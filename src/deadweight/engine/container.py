@@ -1,0 +1,220 @@
+"""One running container: its state, its answers, its end. Use it as a context manager; it is removed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine import http as routes
+from deadweight.engine.faults import translated
+from deadweight.engine.options import RunOptions
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.suite.model import Health
+
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """The engine's view of a container. ``exit_code`` means something only once it is not running."""
+
+    running: bool
+    exit_code: int
+    oom_killed: bool
+    error: str
+    pid: int
+    started_at: str
+    finished_at: str
+
+    def told(self) -> str:
+        """One clause for a message: how it ended."""
+        if self.running:
+            return "is running"
+        if self.oom_killed:
+            return f"was ended for using more memory than allowed (exit code {self.exit_code})"
+        return f"ended with exit code {self.exit_code}" + (f" ({self.error})" if self.error else "")
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """What a program run inside the container gave. Exit codes 126 and 127: it could not be started, it is not there."""
+
+    exit_code: int
+    output: bytes
+    errors: bytes
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whether a service came up. ``seconds`` from the start call to the first healthy answer, None where it never came."""
+
+    healthy: bool
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """How a container ended on SIGTERM. ``in_time`` False: it did not, and was killed after ``seconds``."""
+
+    in_time: bool
+    seconds: float
+    exit_code: int
+
+
+class Container:
+    """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
+
+    def __init__(self, engine: Engine, container_id: str, options: RunOptions, started: float) -> None:
+        self.engine, self.id, self.options, self.started = engine, container_id, options, started
+        self._removed = False
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    @property
+    def name(self) -> str:
+        return self.id[:12]
+
+    def inspect(self) -> dict[str, Any]:
+        """The engine's whole document on it."""
+        with translated(f"container {self.name}"):
+            document: dict[str, Any] = self.engine.api.inspect_container(self.id)
+        return document
+
+    def state(self) -> ContainerState:
+        document = self.inspect()["State"]
+        return ContainerState(
+            running=bool(document.get("Running")),
+            exit_code=int(document.get("ExitCode") or 0),
+            oom_killed=bool(document.get("OOMKilled")),
+            error=str(document.get("Error") or ""),
+            pid=int(document.get("Pid") or 0),
+            started_at=str(document.get("StartedAt") or ""),
+            finished_at=str(document.get("FinishedAt") or ""),
+        )
+
+    def logs(self, lines: int = 200) -> list[str]:
+        """The last lines that it wrote, stdout and stderr in one."""
+        with translated(f"logs of container {self.name}"):
+            raw: bytes = self.engine.api.logs(self.id, tail=lines)
+        return raw.decode(errors="replace").splitlines()
+
+    def follow(self, lines: int | None = None) -> Iterator[str]:
+        """Its lines as they come, until it ends; first the last ``lines`` of those it wrote (None: all). Close to stop."""
+        with translated(f"logs of container {self.name}"):
+            tail: Any = "all" if lines is None else lines
+            stream = self.engine.api.logs(self.id, stream=True, follow=True, tail=tail)
+            rest = b""
+            try:
+                for chunk in stream:
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        yield line.decode(errors="replace")
+            finally:
+                stream.close()
+            if rest:
+                yield rest.decode(errors="replace")
+
+    def http(self, port: int | None = None) -> routes.Route:
+        """The way to its port (default: the published one). Raises DeadweightError where no way leads there."""
+        return self.engine.route(self, port)
+
+    @property
+    def base_url(self) -> str:
+        """``http://127.0.0.1:PORT`` of the published port."""
+        return self.http().base_url
+
+    def wait_healthy(self, health: Health, port: int | None = None) -> Readiness:
+        """Ask GET ``health.path`` until it answers 2xx, it ends, or ``health.within_seconds`` have passed since its start."""
+        deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, "no answer"
+        route: routes.Route | None = None
+        while True:
+            _stop_if_cancelled()
+            try:
+                route = route or self.http(port)
+                limit = max(0.05, min(5.0, deadline - time.monotonic()))
+                answer = route.request("GET", health.path, timeout=limit)
+                if 200 <= answer.status < 300:
+                    return Readiness(True, time.monotonic() - self.started, "")
+                last = f"GET {health.path} answers {answer.status}"
+            except (OSError, http.client.HTTPException) as error:
+                last = f"GET {health.path}: {error or type(error).__name__}"
+            except DeadweightError as error:
+                last = error.message
+            state = self.state()
+            if not state.running:
+                return Readiness(False, None, f"it {state.told()} before it was healthy")
+            if time.monotonic() >= deadline:
+                return Readiness(False, None, f"not healthy within {health.within_seconds:g} s ({last})")
+            time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+            pause = min(pause * 1.3, LONGEST_PAUSE_SECONDS)
+
+    def wait_ended(self, seconds: float) -> ContainerState:
+        """Wait until it ends by itself, at most so long; gives its state then."""
+        deadline, pause = time.monotonic() + seconds, FIRST_PAUSE_SECONDS
+        while True:
+            _stop_if_cancelled()
+            state = self.state()
+            if not state.running or time.monotonic() >= deadline:
+                return state
+            time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+            pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+
+    def stop(self, within_seconds: float) -> Stopped:
+        """Send SIGTERM (whatever STOPSIGNAL the image names) and wait; SIGKILL after ``within_seconds``."""
+        started = time.monotonic()
+        self.signal("SIGTERM")
+        state = self.wait_ended(within_seconds)
+        seconds = time.monotonic() - started
+        if not state.running:
+            return Stopped(True, seconds, state.exit_code)
+        self.signal("SIGKILL")
+        return Stopped(False, seconds, self.wait_ended(10).exit_code)
+
+    def signal(self, name: str) -> None:
+        """Send a signal to its first process; nothing happens where it has ended."""
+        with translated(f"signal {name} to container {self.name}"):
+            from docker.errors import APIError
+
+            try:
+                self.engine.api.kill(self.id, signal=name)
+            except APIError:
+                if self.state().running:
+                    raise
+
+    def exec(self, argv: Sequence[str], *, user: str = "") -> ExecResult:
+        """Run a program in it to its end, without input. ``user`` empty: the container's own."""
+        with translated(f"exec in container {self.name}"):
+            handle = self.engine.api.exec_create(self.id, list(argv), user=user)["Id"]
+            output, errors = self.engine.api.exec_start(handle, demux=True)
+            code = self.engine.api.exec_inspect(handle)["ExitCode"]
+        return ExecResult(int(code or 0), output or b"", errors or b"")
+
+    def remove(self) -> None:
+        """End and remove it, with its anonymous volumes. Safe to call twice, and after somebody else removed it."""
+        if not self._removed:
+            self._removed = True
+            self.engine.forget(self)
+            with contextlib.suppress(DeadweightError):
+                self.engine.remove_container(self.id)
+
+
+def _stop_if_cancelled() -> None:
+    if _run.cancelled():
+        raise Interrupted("interrupted")

@@ -1,0 +1,64 @@
+"""Turns what the engine's client raises into our own errors, with the engine's own words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from deadweight._errors import DeadweightError, MissingError
+
+
+class PortInUse(DeadweightError):
+    """The engine could not publish a port on this machine, because somebody else has it."""
+
+
+class CannotStart(DeadweightError):
+    """The engine refused to start a container (a posture that this machine does not allow, an entrypoint that is not there)."""
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Run a piece of engine work; ``what`` says which, in the words of the error message.
+
+    Raises MissingError where the engine does not answer or does not have the thing, DeadweightError for all else it refuses.
+    """
+    try:
+        yield
+    except DeadweightError:
+        raise
+    except Exception as error:
+        raise _translate(what, error) from error
+
+
+def _translate(what: str, error: Exception) -> Exception:
+    import requests
+    from docker import errors
+
+    if isinstance(error, errors.NotFound):
+        return MissingError(f"engine: {what}: {explained(error)}")
+    if isinstance(error, errors.APIError):
+        return DeadweightError(f"engine: {what}: {explained(error)}")
+    if isinstance(error, requests.exceptions.Timeout):
+        return DeadweightError(
+            f"engine: {what}: no answer in time", hint="invoke doctor tells whether the engine is well"
+        )
+    if isinstance(error, (errors.DockerException, requests.exceptions.RequestException)):
+        return MissingError(
+            f"engine: {what}: the container engine does not answer ({_innermost(error)})",
+            hint="invoke setup starts one; DOCKER_HOST names another",
+        )
+    return error
+
+
+def explained(error: Exception) -> str:
+    """The engine's own sentence, without the client's wrapping."""
+    text = getattr(error, "explanation", None) or str(error)
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return str(text).strip().removeprefix("Error response from daemon: ")
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__

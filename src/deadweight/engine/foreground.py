@@ -1,0 +1,70 @@
+"""``invoke run`` and ``invoke logs``: a container in the foreground, and the lines of those that run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from deadweight import _run
+from deadweight._errors import DeadweightError
+from deadweight.engine import owner
+from deadweight.engine.container import Container
+from deadweight.engine.faults import translated
+from deadweight.engine.options import RunOptions
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+
+STOP_SECONDS = 10.0
+
+
+def run_in_foreground(
+    engine: Engine,
+    image: str,
+    options: RunOptions,
+    *,
+    variant: str,
+    on_line: Callable[[str], None],
+    on_start: Callable[[Container], None] = lambda _container: None,
+) -> int:
+    """Run a container, hand its lines to ``on_line`` until it ends, and give its exit code.
+
+    Ctrl-C sends SIGTERM, waits ten seconds at most, removes it and gives 130. ``on_start`` is called once it runs.
+    """
+    with engine.start(image, options, purpose="run", variant=variant) as container:
+        try:
+            on_start(container)
+            for line in container.follow():
+                on_line(line)
+            return container.wait_ended(STOP_SECONDS).exit_code
+        except KeyboardInterrupt:
+            _run.reset_cancel()  # Ctrl-C may have cancelled all waiting; the end of this container is waited for all the same
+            container.stop(STOP_SECONDS)
+            return 130
+
+
+def running(engine: Engine, variant: str | None = None) -> list[tuple[str, str]]:
+    """(container id, variant) of this project's containers that run, of one variant or all."""
+    wanted = [f"{owner.PROJECT}={engine.project}", *([f"{owner.VARIANT}={variant}"] if variant else [])]
+    with translated("list what we made"):
+        found = engine.api.containers(filters={"label": wanted})
+    return [(str(one["Id"]), str(one["Labels"].get(owner.VARIANT, ""))) for one in found]
+
+
+def log_lines(engine: Engine, variant: str | None = None, *, follow: bool = False, lines: int = 200) -> Iterator[str]:
+    """The last lines of the project's running containers, each led by its variant where there are several.
+
+    With ``follow`` only one container can be read. Raises DeadweightError where none runs, or where ``follow`` meets several.
+    """
+    found = running(engine, variant)
+    if not found:
+        which = f"variant {variant}" if variant else "this project"
+        raise DeadweightError(f"no container of {which} is running", hint="invoke run --variant V starts one")
+    if follow and len(found) > 1:
+        names = ", ".join(sorted({name for _, name in found}))
+        raise DeadweightError(f"several containers are running ({names}); name one to follow it")
+    for container_id, name in found:
+        container = Container(engine, container_id, RunOptions(), 0.0)
+        lead = f"{name}: " if len(found) > 1 else ""
+        for line in container.follow(lines) if follow else container.logs(lines):
+            yield lead + line

@@ -1,0 +1,152 @@
+"""HTTP to a container, whichever way leads to it: a published port, its network namespace, its address, or a sibling.
+
+A route makes the socket; the standard library's ``http.client`` does the rest.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import http.client
+import io
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MAX_BODY_BYTES = 64 * 2**20
+_CLONE_NEWNET = 0x40000000  # sched.h
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer. Header names are in lower case; ``truncated`` where the body was longer than 64 MiB."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    seconds: float
+    truncated: bool = False
+
+    def text(self) -> str:
+        return self.body.decode("utf-8", errors="replace")
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way to a container's port. ``dial`` takes a time limit in seconds and gives something like a connected socket."""
+
+    way: str
+    host: str
+    port: int
+    dial: Callable[[float], Any] = field(repr=False)
+
+    @property
+    def base_url(self) -> str:
+        """Where a browser or curl on this machine finds the service; only meaningful for ``published`` and ``address``."""
+        return f"http://{self.host}:{self.port}"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 30.0,
+    ) -> Answer:
+        """One request on a connection of its own. ``timeout`` in seconds, for each wait. Raises OSError or HTTPException."""
+        import time
+
+        connection = _Connection(self, timeout)
+        started = time.monotonic()
+        try:
+            connection.request(method, path, body=body, headers={"Connection": "close", **(headers or {})})
+            response = connection.getresponse()
+            with response:
+                content = response.read(MAX_BODY_BYTES + 1)
+                names = {name.lower(): value for name, value in response.getheaders()}
+                status = response.status
+        finally:
+            connection.close()
+        return Answer(
+            status, names, content[:MAX_BODY_BYTES], time.monotonic() - started, truncated=len(content) > MAX_BODY_BYTES
+        )
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, route: Route, timeout: float) -> None:
+        super().__init__(route.host, route.port, timeout=timeout)
+        self._route, self._limit = route, timeout
+
+    def connect(self) -> None:
+        self.sock = self._route.dial(self._limit)
+
+
+def direct(way: str, host: str, port: int) -> Route:
+    """A route by plain TCP."""
+    return Route(way, host, port, lambda timeout: socket.create_connection((host, port), timeout=timeout))
+
+
+def through_namespace(pid: int, port: int) -> Route:
+    """A route to 127.0.0.1 inside the network namespace of a process. Linux, root; works with ``--network none`` too."""
+    return Route("namespace", "127.0.0.1", port, lambda timeout: _dial_in_namespace(pid, port, timeout))
+
+
+def can_enter_namespace(pid: int, container: str) -> bool:
+    """Whether ``pid`` is this container's process as seen from here, and we may enter its network namespace."""
+    if pid <= 0 or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return False
+    try:
+        # The engine mounts files of the container's own folder (hostname, resolv.conf): its id stands in their paths.
+        return container in Path(f"/proc/{pid}/mountinfo").read_text(errors="replace") and os.access(
+            f"/proc/{pid}/ns/net", os.R_OK
+        )
+    except OSError:
+        return False
+
+
+def through_program(run_program: Callable[[bytes, float], bytes], port: int) -> Route:
+    """A route by a program that takes the request on its stdin and prints the answer (``nc`` in a sibling container)."""
+    return Route("sibling", "127.0.0.1", port, lambda timeout: _Exchange(run_program, timeout))
+
+
+class _Exchange:
+    """As much of a socket as ``http.client`` uses, over one run of a program."""
+
+    def __init__(self, run_program: Callable[[bytes, float], bytes], timeout: float) -> None:
+        self._run, self._timeout, self._sent = run_program, timeout, bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        self._sent += data
+
+    def makefile(self, *_args: object, **_named: object) -> io.BytesIO:
+        return io.BytesIO(self._run(bytes(self._sent), self._timeout))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _dial_in_namespace(pid: int, port: int, timeout: float) -> socket.socket:
+    """Make the socket in a thread of its own: a namespace belongs to a thread, and a socket stays where it was made."""
+    result: list[socket.socket | OSError] = []
+
+    def dial() -> None:
+        try:
+            with open(f"/proc/{pid}/ns/net", "rb") as namespace:  # noqa: PTH123 - its file number is what is needed
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+                    number = ctypes.get_errno()
+                    raise OSError(number, os.strerror(number))
+            result.append(socket.create_connection(("127.0.0.1", port), timeout=timeout))
+        except OSError as error:
+            result.append(error)
+
+    thread = threading.Thread(target=dial, daemon=True)
+    thread.start()
+    thread.join()
+    outcome = result[0]
+    if isinstance(outcome, OSError):
+        raise outcome
+    return outcome

@@ -1,0 +1,146 @@
+"""How a container is run: one frozen record, composed with ``but`` into postures; and the hardened one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deadweight._errors import UsageError
+from deadweight.suite.model import RunSettings, Variant
+
+NON_ROOT = "65532:65532"
+"""The user that the field's minimal images use for "not root" (distroless, chainguard: ``nonroot``)."""
+
+TMPFS_BYTES = 64 * 2**20
+OPEN_FILES = 1024
+LOG_BYTES = 10 * 2**20
+
+
+@dataclass(frozen=True)
+class Tmpfs:
+    """A file system in memory. Its content counts against the container's memory limit."""
+
+    path: str
+    size_bytes: int = TMPFS_BYTES
+    noexec: bool = True
+    mode: int = 0o1777
+
+    def options(self) -> str:
+        return f"rw,{'noexec' if self.noexec else 'exec'},nosuid,nodev,size={self.size_bytes},mode={self.mode:o}"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host path in the container (a bind mount)."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class Ulimit:
+    """A resource limit by its name in setrlimit(2), in that limit's own unit."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """All that decides how a container runs. The defaults are the engine's own, except that its log is bounded.
+
+    ``user`` None: the image's. ``seccomp`` and ``apparmor``: ``default``, ``unconfined`` or a profile (a JSON file's path for
+    seccomp, a loaded profile's name for AppArmor). ``masked_paths`` False is the client's ``systempaths=unconfined``.
+    ``swap_bytes`` is swap beside memory: 0 forbids it, None leaves it to the engine. ``network``: ``bridge``, ``none``,
+    ``host``, ``container:ID`` or a network's name. ``publish`` is the container's port, published on 127.0.0.1 at
+    ``host_port`` (None: any free one). ``args`` replace the image's command, ``entrypoint`` its entrypoint.
+    """
+
+    user: str | None = None
+    read_only: bool = False
+    tmpfs: tuple[Tmpfs, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    seccomp: str = "default"
+    apparmor: str = "default"
+    masked_paths: bool = True
+    privileged: bool = False
+    memory_bytes: int | None = None
+    swap_bytes: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    ulimits: tuple[Ulimit, ...] = ()
+    network: str = "bridge"
+    publish: int | None = None
+    host_port: int | None = None
+    pid_mode: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    entrypoint: tuple[str, ...] | None = None
+    args: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    log_bytes: int = LOG_BYTES
+    open_stdin: bool = False
+
+    def but(self, **changes: Any) -> RunOptions:
+        """The same options with some of them changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def hardened(settings: RunSettings, *, port: int | None = None, image_user: str = "") -> RunOptions:
+    """The default posture: what a careful platform would give the service, and no more.
+
+    Read-only root, no capabilities, no new privileges, not root (``settings.user``, else the image's own user, else 65532),
+    limits on memory (no swap), CPU and processes, tmpfs without exec and set-uid, one port on loopback.
+    Raises UsageError for a size that cannot be read.
+    """
+    memory = _bytes(settings.memory, "run.memory")
+    return RunOptions(
+        user=settings.user or (image_user if not is_root(image_user) else NON_ROOT),
+        read_only=settings.read_only,
+        tmpfs=tuple(_tmpfs(entry, memory) for entry in settings.tmpfs),
+        cap_drop=("ALL",),
+        no_new_privileges=True,
+        memory_bytes=memory,
+        swap_bytes=0,
+        cpus=settings.cpus,
+        pids=settings.pids,
+        ulimits=(Ulimit("nofile", OPEN_FILES, OPEN_FILES),),
+        publish=port,
+        env=dict(settings.env),
+        args=settings.args,
+    )
+
+
+def hardened_for(variant: Variant, image_user: str = "") -> RunOptions:
+    """The default posture for one variant, its port published on loopback."""
+    return hardened(variant.run, port=variant.port, image_user=image_user)
+
+
+def is_root(user: str) -> bool:
+    """Whether an image's ``User`` (OCI image config: ``user``, ``uid``, ``user:group`` …) is root. Empty is root."""
+    name = user.split(":", 1)[0].strip()
+    return name in ("", "root") or (name.isdigit() and int(name) == 0)
+
+
+def _tmpfs(entry: str, memory: int) -> Tmpfs:
+    """``/tmp`` or ``/tmp:16MiB``. At most a quarter of the memory unless a size is given."""
+    path, _, size = entry.partition(":")
+    if not path.startswith("/"):
+        raise UsageError(f"run.tmpfs: {entry!r} is not an absolute path")
+    return Tmpfs(path, _bytes(size, "run.tmpfs") if size else min(TMPFS_BYTES, memory // 4))
+
+
+def _bytes(text: str, key: str) -> int:
+    from deadweight.suite.sizes import parse_bytes
+
+    try:
+        return int(parse_bytes(text))
+    except ValueError as error:
+        raise UsageError(f"{key}: {error}") from error

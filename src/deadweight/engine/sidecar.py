@@ -1,0 +1,142 @@
+"""Help from beside: a container that shares a target's processes and network, for images that have no shell and no tools.
+
+It reads the target's files through ``/proc/1/root``. The kernel allows that only to a process of the same user with no more
+capabilities (ptrace(2), "access mode checking"): as root with default capabilities it is denied.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import DeadweightError
+from deadweight._run import Completed
+from deadweight.engine import owner
+from deadweight.engine.container import Container
+from deadweight.engine.faults import translated
+from deadweight.engine.options import NON_ROOT, RunOptions, is_root
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+
+SHELLS = ("/bin/bash", "/bin/sh", "/bin/ash", "/busybox/sh", "/usr/bin/sh")
+
+
+def shell_in(container: Container) -> str | None:
+    """The first shell that can really be started in it, None where the image has none."""
+    for shell in SHELLS:
+        try:
+            if container.exec([shell, "-c", "exit 0"]).exit_code == 0:
+                return shell
+        except DeadweightError:  # Podman refuses the exec itself where the program is not there
+            if not container.state().running:
+                raise
+    return None
+
+
+def shell_words(engine: Engine, container: Container, tools_image: str | None, *, tty: bool | None = None) -> list[str]:
+    """What to give the ``docker`` command for an interactive shell: ``exec …`` where the image has a shell, else ``run …``.
+
+    ``tools_image`` (it must have /bin/sh) is started beside the container as the same user, in the root folder of the container's
+    files. Raises DeadweightError where the image has no shell and no tools image is given.
+    """
+    terminal = ["--interactive", *(["--tty"] if (sys.stdin.isatty() if tty is None else tty) else [])]
+    shell = shell_in(container)
+    if shell is not None:
+        return ["exec", *terminal, container.id, shell]
+    if tools_image is None:
+        raise DeadweightError(
+            "the image has no shell, and no image with tools is at hand", hint="invoke setup makes one"
+        )
+    marks = owner.labels(engine.project, "shell")
+    labels = [word for name, value in marks.items() for word in ("--label", f"{name}={value}")]
+    beside = _beside(container)
+    words = ["run", "--rm", *terminal, *labels, "--pid", beside.pid_mode or "", "--network", beside.network]
+    words += ["--user", beside.user or "", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    return [*words, "--entrypoint", "/bin/sh", tools_image, "-c", "cd /proc/1/root && exec /bin/sh"]
+
+
+def look_beside(engine: Engine, container: Container, tools_image: str, script: str) -> Completed:
+    """Run a shell script in a sidecar to its end and give what it printed; ``/proc/1/root`` is the target's root folder."""
+    options = _beside(container).but(entrypoint=("/bin/sh", "-c", script))
+    started = time.monotonic()
+    with engine.start(tools_image, options, purpose="sidecar") as helper:
+        state = helper.wait_ended(60)
+        lines = helper.logs(10_000)
+    return Completed(("/bin/sh", "-c", script), state.exit_code, time.monotonic() - started, "\n".join(lines), "")
+
+
+def exchange(engine: Engine, container: Container, tools_image: str, port: int, sent: bytes, timeout: float) -> bytes:
+    """Send bytes to a port from a sibling container (by its ``nc``) and give what comes back before the other side closes.
+
+    ``timeout`` in seconds. Raises OSError where nothing came, as a socket would.
+    """
+    options = RunOptions(
+        user=NON_ROOT,
+        cap_drop=("ALL",),
+        no_new_privileges=True,
+        network=f"container:{container.id}",
+        entrypoint=("nc", "127.0.0.1", str(port)),
+        open_stdin=True,
+    )
+    with engine.start(tools_image, options, purpose="sibling") as sibling:
+        received = _talk(sibling, sent, timeout)
+        if not received:
+            raise ConnectionError(" ".join(sibling.logs(5)) or "the connection gave nothing")
+    return received
+
+
+def _talk(sibling: Container, sent: bytes, timeout: float) -> bytes:
+    """Write to a container's stdin and read its stdout, by the engine's attach stream."""
+    from docker.utils import socket as frames
+
+    received, deadline = bytearray(), time.monotonic() + timeout
+    with translated(f"attach to container {sibling.name}"):
+        stream = sibling.engine.api.attach_socket(sibling.id, params={"stdin": 1, "stdout": 1, "stream": 1})
+        raw: Any = getattr(stream, "_sock", stream)  # over a unix socket the SDK wraps the real one
+        try:
+            raw.settimeout(timeout)
+            raw.sendall(sent)
+            # Its stdin stays open until the answer is there: a half-closed connection cancels requests in Go's net/http.
+            for number, chunk in frames.frames_iter(raw, tty=False):
+                if number == frames.STDOUT:
+                    received += chunk
+                if time.monotonic() > deadline:
+                    raise TimeoutError("timed out")
+        finally:
+            stream.close()
+    return bytes(received)
+
+
+def user_of(container: Container) -> str:
+    """The numeric ``uid:gid`` that its first process really has (an image may name users that other images do not know)."""
+    state = container.state()
+    fields = _status(state.pid) if container.engine.host.startswith("unix://") else {}
+    if "Uid" in fields and "Gid" in fields:
+        return f"{fields['Uid'].split()[1]}:{fields['Gid'].split()[1]}"
+    user = str(container.inspect()["Config"].get("User") or "")
+    return "0:0" if is_root(user) else user
+
+
+def _status(pid: int) -> Mapping[str, str]:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def _beside(container: Container) -> RunOptions:
+    return RunOptions(
+        user=user_of(container),
+        cap_drop=("ALL",),
+        no_new_privileges=True,
+        pid_mode=f"container:{container.id}",
+        network=f"container:{container.id}",
+        memory_bytes=256 * 2**20,
+        swap_bytes=0,
+        pids=64,
+    )

@@ -1,0 +1,94 @@
+"""Fixtures that several test modules share: the engine, and small real images in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight.engine.client import Engine
+from tests.images import docker_archive, go_program, program
+
+ROOT = Path(__file__).parent.parent
+PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for the engine is marked so."""
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.engine)
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> object:
+    """The engine's address: the one that runs here, else one of our own is started."""
+    from deadweight.engine.daemon import find_or_start
+
+    return find_or_start(print)
+
+
+@pytest.fixture(scope="session")
+def engine(endpoint) -> Iterator[Engine]:
+    """The container engine; everything that tests start in it is removed at the end."""
+    with Engine.connect(endpoint, project="deadweight-tests") as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def playground_archive(tmp_path_factory) -> Path:
+    """The demo service with this machine's awk, on nothing: no shell, user nobody."""
+    folder = tmp_path_factory.mktemp("playground")
+    app = go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app")
+    files = {"/app": app, "/etc/passwd": PASSWD, **program("awk")}
+    config = {
+        "Entrypoint": ["/app"],
+        "User": "65534:65534",
+        "Env": ["PATH=/usr/bin:/bin"],
+        "ExposedPorts": {"8080/tcp": {}},
+    }
+    return docker_archive(folder / "image.tar", "deadweight-tests/playground:1", [files], config)
+
+
+@pytest.fixture(scope="session")
+def playground_image(engine, playground_archive) -> Iterator[str]:
+    """The demo service's image in the engine."""
+    engine.images.load(playground_archive)
+    yield "deadweight-tests/playground:1"
+    engine.images.remove("deadweight-tests/playground:1", force=True)
+
+
+@pytest.fixture(scope="session")
+def misbehaving_archive(tmp_path_factory) -> Path:
+    """A service that misbehaves as its environment variable MODE says (tests/services/misbehave)."""
+    folder = tmp_path_factory.mktemp("misbehave")
+    app = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
+    config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
+    return docker_archive(folder / "image.tar", "deadweight-tests/misbehave:1", [{"/app": app}], config)
+
+
+@pytest.fixture(scope="session")
+def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
+    engine.images.load(misbehaving_archive)
+    yield "deadweight-tests/misbehave:1"
+    engine.images.remove("deadweight-tests/misbehave:1", force=True)
+
+
+@pytest.fixture(scope="session")
+def tools_image(engine, tmp_path_factory) -> Iterator[str]:
+    """An image with a shell, a few of this machine's tools and an ``nc``."""
+    folder = tmp_path_factory.mktemp("tools")
+    nc = go_program(ROOT / "tests" / "services" / "misbehave", folder / "nc")
+    files = {"/bin/nc": nc, "/etc/passwd": PASSWD, "/bin/sh": "/usr/bin/dash"}
+    for name in ("dash", "cat", "ls", "id", "sleep", "head", "tr"):
+        files |= program(name)
+    assert shutil.which("dash")
+    reference = "deadweight-tests/tools:1"
+    archive = docker_archive(
+        folder / "image.tar", reference, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]}
+    )
+    engine.images.load(archive)
+    yield reference
+    engine.images.remove(reference, force=True)

@@ -1,0 +1,83 @@
+"""Small real images for tests, written as docker-save archives with the standard library."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+EPOCH = "1970-01-01T00:00:00Z"
+Content = bytes | Path | str
+"""A file's bytes, a file or program of this machine to copy, or (text) the target of a symbolic link."""
+
+
+def docker_archive(out: Path, reference: str, layers: list[dict[str, Content]], config: dict[str, Any]) -> Path:
+    """Write an image; ``layers`` map absolute paths in the image to contents. Files get mode 0755 where they are copied."""
+    blobs = [_layer(files) for files in layers]
+    names = [hashlib.sha256(blob).hexdigest() for blob in blobs]
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": EPOCH,
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{name}" for name in names]},
+        "history": [{"created": EPOCH, "created_by": f"test layer {number}"} for number in range(len(blobs))],
+    }
+    raw = json.dumps(document, sort_keys=True).encode()
+    config_name = f"{hashlib.sha256(raw).hexdigest()}.json"
+    manifest = [{"Config": config_name, "RepoTags": [reference], "Layers": [f"{name}.tar" for name in names]}]
+    with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
+        _add(tar, config_name, raw)
+        for name, blob in dict(zip(names, blobs, strict=True)).items():
+            _add(tar, f"{name}.tar", blob)
+        _add(tar, "manifest.json", json.dumps(manifest).encode())
+    return out
+
+
+def program(name: str, at: str | None = None) -> dict[str, Content]:
+    """A program of this machine with the shared libraries it needs, ready to be part of a layer."""
+    found = shutil.which(name)
+    assert found, f"{name} is not on this machine"
+    real = Path(found).resolve()
+    files: dict[str, Content] = {at or f"/usr/bin/{name}": real}
+    listed = subprocess.run(["ldd", str(real)], capture_output=True, text=True, check=False).stdout
+    for library in re.findall(r"(?:=> )?(/\S+) \(0x", listed):
+        files[library] = Path(library).resolve()
+    return files
+
+
+def go_program(source: Path, out: Path) -> Path:
+    """Compile a Go module of the standard library only, statically."""
+    subprocess.run(
+        ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(out), "."],
+        cwd=source,
+        check=True,
+        env={**__import__("os").environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"},
+    )
+    return out
+
+
+def _layer(files: dict[str, Content]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path, content in sorted(files.items()):
+            if isinstance(content, str):
+                link = tarfile.TarInfo(path.lstrip("/"))
+                link.type, link.linkname = tarfile.SYMTYPE, content
+                tar.addfile(link)
+            else:
+                data = content.read_bytes() if isinstance(content, Path) else content
+                _add(tar, path.lstrip("/"), data, 0o755 if isinstance(content, Path) else 0o644)
+    return buffer.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), mode
+    tar.addfile(member, io.BytesIO(data))

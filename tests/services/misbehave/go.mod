@@ -1,0 +1,3 @@
+module deadweight.dev/tests/misbehave
+
+go 1.21

@@ -1,0 +1,111 @@
+// A service that misbehaves as MODE says, for tests of what runs and judges containers:
+//
+//	good          healthy, ends on SIGTERM with exit code 0
+//	never-healthy /healthz answers 503 for ever
+//	deaf          never listens
+//	dies          healthy, then exits with code 3 after DIES_AFTER
+//	dies-at-once  writes two lines and exits with code 4
+//	stubborn      ignores SIGTERM
+//	ugly          ends on SIGTERM with exit code 5
+//	hungry        healthy; GET /eat takes memory until it is stopped
+//	nc HOST PORT  no service at all: copies stdin to a connection and the connection to stdout
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+var eaten [][]byte
+
+func main() {
+	if filepath.Base(os.Args[0]) == "nc" {
+		netcat(os.Args[1:])
+		return
+	}
+	mode := os.Getenv("MODE")
+	fmt.Println("misbehave: mode", mode)
+	if mode == "dies-at-once" {
+		fmt.Fprintln(os.Stderr, "misbehave: cannot open /etc/absent.conf")
+		os.Exit(4)
+	}
+	terminate := make(chan os.Signal, 1)
+	if mode == "stubborn" {
+		signal.Ignore(syscall.SIGTERM)
+	} else {
+		signal.Notify(terminate, syscall.SIGTERM)
+	}
+	if mode != "deaf" {
+		go serve(mode)
+	}
+	var dies <-chan time.Time
+	if mode == "dies" {
+		after, err := time.ParseDuration(os.Getenv("DIES_AFTER"))
+		if err != nil {
+			after = time.Second
+		}
+		dies = time.After(after)
+	}
+	select {
+	case <-dies:
+		fmt.Fprintln(os.Stderr, "misbehave: giving up")
+		os.Exit(3)
+	case <-terminate:
+		if mode == "ugly" {
+			os.Exit(5)
+		}
+	}
+}
+
+func serve(mode string) {
+	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if mode == "never-healthy" {
+			http.Error(w, "still thinking", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	http.HandleFunc("/json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"name": "zoë", "count": 3, "ratio": 0.5, "on": true, "list": [1, {"a": 2, "b": 3}], "none": null}`)
+	})
+	http.HandleFunc("/echo", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		json.NewEncoder(w).Encode(map[string]any{
+			"method": r.Method, "type": r.Header.Get("Content-Type"), "length": len(body),
+			"head": string(body[:min(len(body), 80)]), "query": r.URL.RawQuery, "lines": strings.Count(string(body), "\n"),
+		})
+	})
+	http.HandleFunc("/eat", func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < 4096; i++ {
+			block := make([]byte, 1<<20)
+			for j := range block {
+				block[j] = byte(j)
+			}
+			eaten = append(eaten, block)
+		}
+	})
+	if err := http.ListenAndServe(":8080", nil); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func netcat(args []string) {
+	connection, err := net.Dial("tcp", net.JoinHostPort(args[0], args[1]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go io.Copy(connection, os.Stdin)
+	io.Copy(os.Stdout, connection)
+}
