@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.load import find_suite_file, load_suite, merge, select
+from deadweight.suite.schema import make_schema, packaged_schema
 from deadweight.suite.sizes import format_bytes, parse_bytes
 
 GOOD = """\
@@ -151,3 +154,14 @@ def test_what_is_no_size(text):
 )
 def test_sizes_for_people(size, text):
     assert format_bytes(size) == text
+
+
+def test_the_packaged_schema_is_the_records(tmp_path):
+    assert packaged_schema() == make_schema(), "run: python -m deadweight.suite.schema > src/deadweight/suite/suite.schema.json"
+
+
+def test_our_own_suite_meets_the_schema():
+    document = yaml.safe_load((Path(__file__).parents[1] / "deadweight.yaml").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(packaged_schema()).validate(document)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(packaged_schema()).validate({**document, "misspelt": 1})

@@ -1,0 +1,37 @@
+"""The house rules, held by tools: style, formatting, types, and who may import whom."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("ruff", "check"), id="style"),
+        pytest.param(("ruff", "format", "--check"), id="formatting"),
+        pytest.param(("mypy",), id="types"),
+        pytest.param(("lint-imports", "--no-cache"), id="floors"),
+    ],
+)
+def test_the_house_rules_hold(command):
+    program = Path(sys.executable).with_name(command[0])
+    done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+def test_listing_tasks_imports_nothing_heavy():
+    """``invoke --list`` must stay as fast as invoke itself: what a task needs is imported when it runs."""
+    code = "import sys, deadweight.tasks; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    heavy = {"pydantic", "docker", "rich", "jinja2", "altair", "hyperscan", "yaml", "requests", "jsonschema", "pytest", "nox"}
+    assert heavy.isdisjoint(loaded), heavy & set(loaded)
+    assert {name for name in loaded if name.startswith("deadweight.")} <= {
+        name for name in loaded if name.startswith(("deadweight.tasks", "deadweight._errors"))
+    }
