@@ -1,0 +1,71 @@
+"""Keep, from one pass over a layer's content, what tells packages: package databases, Go's build information, jars."""
+
+from __future__ import annotations
+
+from deadweight.image import entries as columns
+from deadweight.image import gobuild, jars
+from deadweight.image.layerindex import LayerIndex, Skip
+from deadweight.image.model import shown
+
+DPKG_STATUS = b"var/lib/dpkg/status"
+DPKG_INFO = b"var/lib/dpkg/info/"
+DISTROLESS = b"var/lib/dpkg/status.d/"
+APK_DATABASES = (b"lib/apk/db/installed", b"usr/lib/apk/db/installed")
+RPM_DATABASES = (b"var/lib/rpm/rpmdb.sqlite", b"var/lib/rpm/Packages", b"usr/lib/sysimage/rpm/rpmdb.sqlite")
+MAX_DATABASE = 16 * 1024 * 1024
+MAX_CAPTURED = 48 * 1024 * 1024
+MIN_BINARY = 64 * 1024
+
+
+class Gatherer:
+    """Looks at members of one layer as their content passes by and notes facts in the layer's index."""
+
+    def __init__(self, index: LayerIndex) -> None:
+        self._index = index
+        self._captured = 0
+
+    def look(self, first: int, last: int, view: memoryview, base: int) -> None:
+        """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
+        entries = self._index.entries
+        kinds, sizes, modes, paths, offsets = (
+            entries.kinds,
+            entries.sizes,
+            entries.modes,
+            entries.paths,
+            entries.offsets,
+        )
+        for number in range(first, last):
+            if kinds[number] != columns.FILE or not sizes[number] or number in entries.sparse:
+                continue
+            path = paths[number]
+            if path.startswith((b"var/lib/dpkg/", b"lib/apk/", b"usr/lib/apk/")):
+                if _is_database(path):
+                    start = offsets[number] - base
+                    self._capture(number, view[start : start + sizes[number]])
+            elif modes[number] & 0o111 and sizes[number] >= MIN_BINARY:
+                start = offsets[number] - base
+                if found := gobuild.program(view[start : start + sizes[number]]):
+                    self._index.programs[number] = found
+            elif path.endswith(jars.SUFFIXES):
+                start = offsets[number] - base
+                if names := jars.jars(view[start : start + sizes[number]], shown(path)):
+                    self._index.jars[number] = names
+
+    def piece(self, number: int, piece: bytes) -> None:
+        """A piece of a member that is too big to be held whole."""
+        entries = self._index.entries
+        if number not in self._index.programs and entries.modes[number] & 0o111 and (found := gobuild.in_piece(piece)):
+            self._index.programs[number] = found
+
+    def _capture(self, number: int, data: memoryview) -> None:
+        if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:
+            self._index.skipped.append(Skip(number, "", "package database too large to be read", len(data)))
+            return
+        self._captured += len(data)
+        self._index.captured[number] = bytes(data)
+
+
+def _is_database(path: bytes) -> bool:
+    if path.startswith(DPKG_INFO):
+        return path.endswith(b".list")
+    return path == DPKG_STATUS or path.startswith(DISTROLESS) or path in APK_DATABASES

@@ -1,0 +1,276 @@
+"""Read layers once: headers, digests, facts and, if asked, secrets. Plain layers in place, compressed ones piece by piece.
+
+Hashing, decompressing and pattern matching release the interpreter's lock, so threads share the work: the caller's thread
+walks headers while the others hash and match.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from deadweight._errors import ArchiveError
+from deadweight.image import entries as columns
+from deadweight.image.compression import cut, plain_pieces
+from deadweight.image.entries import Entries
+from deadweight.image.facts import Gatherer
+from deadweight.image.layerindex import LayerIndex, Skip
+from deadweight.image.model import Compression
+from deadweight.image.probe import Probe, Region
+from deadweight.image.tarwalk import TarWalker
+
+SEGMENT = 16 << 20
+WHOLE = 24 << 20
+OVERLAP = 64 << 10
+_IN_FLIGHT = 2
+
+
+class Indexer:
+    """Reads layers. ``probe`` looks for secrets in their content; without one only structure and digests are read.
+
+    ``verify`` computes digests. Use as a context manager: it owns threads.
+    """
+
+    def __init__(self, probe: Probe | None = None, *, verify: bool = True, threads: int | None = None) -> None:
+        self.probe, self.verify = probe, verify
+        self._pool = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), thread_name_prefix="layer")
+
+    def __enter__(self) -> Indexer:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def hashed(self, view: memoryview) -> Future[str]:
+        """The digest of a buffer, computed by another thread."""
+        return self._pool.submit(lambda: "sha256:" + hashlib.sha256(view).hexdigest())
+
+    def plain(self, view: memoryview, what: str) -> PlainReading:
+        """Start to read a plain layer in place; ``result()`` of what comes back waits for the threads."""
+        return PlainReading(self, self._pool, view, what)
+
+    def compressed(self, blob: Iterator[bytes | memoryview], compression: Compression, what: str) -> LayerIndex:
+        """Read a layer that comes in pieces, compressed or not. Raises ArchiveError."""
+        return _StreamReading(self, self._pool, what).read(blob, compression)
+
+    def blob(self, view: memoryview, compression: Compression, what: str) -> LayerIndex:
+        """Read a layer that lies in memory (mapped), whatever its compression. Raises ArchiveError."""
+        if compression == "none":
+            return self.plain(view, what).result()
+        return self.compressed(cut(view), compression, what)
+
+
+class PlainReading:
+    """A plain layer that is being read: its structure is known at once, digest and secrets when the threads are done."""
+
+    def __init__(self, indexer: Indexer, pool: ThreadPoolExecutor, view: memoryview, what: str) -> None:
+        self._indexer, self._pool, self._view = indexer, pool, view
+        self._digest = indexer.hashed(view) if indexer.verify else None
+        self._scans: list[Future[Region]] = []
+        entries = Entries()
+        walker = TarWalker(entries, what)
+        end = walker.walk(view, 0, final=True)
+        self.index = LayerIndex(entries, tar_bytes=len(view), stored_bytes=len(view))
+        _tail(self.index, view[end:], what)
+        Gatherer(self.index).look(0, len(entries), view, 0)
+
+    def scan(self) -> None:
+        """Let the threads look for secrets in all of it."""
+        if self._indexer.probe is not None:
+            probe, view = self._indexer.probe, self._view
+            for start, stop in regions(self.index.entries, len(view)):
+                self._scans.append(self._pool.submit(probe.region, self.index.entries, view[start:stop], start))
+
+    def scan_members(self, members: list[int]) -> None:
+        """Let the threads look for secrets in some members only."""
+        if self._indexer.probe is not None:
+            entries = self.index.entries
+            for batch in _batches(entries, members):
+                self._scans.append(self._pool.submit(self._indexer.probe.members, entries, self._view, batch))
+
+    def result(self) -> LayerIndex:
+        """The finished index."""
+        if not self._scans:
+            self.scan()
+        return self.finish()
+
+    def finish(self) -> LayerIndex:
+        """The index with what was started so far."""
+        for scan in self._scans:
+            _take(self.index, scan.result())
+        self._scans = []
+        if self._digest is not None:
+            self.index.digest = self.index.diff_id = self._digest.result()
+        return self.index
+
+
+class _StreamReading:
+    """A layer that comes in pieces. At most WHOLE bytes of one member and a few segments are held at a time."""
+
+    def __init__(self, indexer: Indexer, pool: ThreadPoolExecutor, what: str) -> None:
+        self._indexer, self._pool, self._what = indexer, pool, what
+        self._entries = Entries()
+        self._index = LayerIndex(self._entries)
+        self._walker = TarWalker(self._entries, what)
+        self._gatherer = Gatherer(self._index)
+        self._scans: deque[Future[Region]] = deque()
+        self._buffer = bytearray()
+        self._base = self._position = self._handled = 0
+        self._trailing = False
+
+    def read(self, blob: Iterator[bytes | memoryview], compression: Compression) -> LayerIndex:
+        stored, plain = hashlib.sha256(), hashlib.sha256()
+        verify, wanted = self._indexer.verify, SEGMENT
+        for piece in plain_pieces(self._counted(blob, stored, compression), compression, self._what):
+            if verify:
+                plain.update(piece)
+            self._index.tar_bytes += len(piece)
+            self._buffer += piece
+            if len(self._buffer) >= wanted:
+                wanted = self._advance(final=False)
+        self._advance(final=True)
+        while self._scans:
+            _take(self._index, self._scans.popleft().result())
+        if verify:
+            self._index.diff_id = "sha256:" + plain.hexdigest()
+            self._index.digest = self._index.diff_id if compression == "none" else "sha256:" + stored.hexdigest()
+        return self._index
+
+    def _counted(
+        self, blob: Iterator[bytes | memoryview], stored: hashlib._Hash, compression: Compression
+    ) -> Iterator[bytes | memoryview]:
+        for piece in blob:
+            self._index.stored_bytes += len(piece)
+            if self._indexer.verify and compression != "none":
+                stored.update(piece)
+            yield piece
+
+    def _advance(self, *, final: bool) -> int:
+        """Work off what is in the buffer; answers how much the buffer should hold before the next time."""
+        end = self._base + len(self._buffer)
+        if self._position < end and not self._walker.ended:
+            with memoryview(self._buffer) as view, view[self._position - self._base :] as rest:
+                self._position = self._walker.walk(rest, self._position, final=final)
+        elif final and not self._walker.ended:
+            with memoryview(b"") as nothing:
+                self._walker.walk(nothing, min(self._position, end), final=self._position == end)
+            if self._position > end and self._entries.last_end() > end:
+                raise ArchiveError(f"{self._what}: is truncated")
+        if self._walker.ended:
+            return self._after_end(final)
+        if final or self._position <= end:
+            self._emit(end if final else self._position)
+            return SEGMENT
+        last = len(self._entries) - 1
+        if self._entries.stored(last) <= WHOLE:
+            self._emit(self._entries.offsets[last])
+            return max(SEGMENT, self._entries.stored(last) + columns.DIRECTORY)
+        self._piece(last, end)
+        return SEGMENT
+
+    def _after_end(self, final: bool) -> int:
+        if self._position > self._base:
+            self._emit(self._position)
+        if self._buffer.strip(b"\0") and not self._trailing:
+            self._trailing = True
+            self._index.skipped.append(Skip(-1, "", "data after the end marker of the tar", len(self._buffer)))
+        self._emit(self._base + len(self._buffer))
+        return 0 if final else SEGMENT
+
+    def _emit(self, stop: int) -> None:
+        """Hand everything before ``stop`` to the threads; the members that end there are complete."""
+        segment = bytes(memoryview(self._buffer)[: stop - self._base])
+        if not segment:
+            return
+        first, last = self._handled, len(self._entries)
+        while last > first and self._entries.offsets[last - 1] + self._entries.stored(last - 1) > stop:
+            last -= 1
+        with memoryview(segment) as view:
+            self._gatherer.look(first, last, view, self._base)
+        self._checksums(first, last, segment)
+        self._submit(segment)
+        self._handled = last
+        self._buffer = self._buffer[stop - self._base :]
+        self._base = stop
+
+    def _piece(self, number: int, end: int) -> None:
+        """A member bigger than WHOLE: what of it is there goes to the threads, a little of it stays for the next piece."""
+        segment = bytes(self._buffer)
+        self._gatherer.piece(number, segment)
+        self._submit(segment)
+        self._handled = number + 1
+        reason = "too large to be held whole: its plain bytes were looked at in pieces, archives in it were not opened as a whole"
+        if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
+            self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number]))
+        self._buffer = self._buffer[-OVERLAP:]
+        self._base = end - len(self._buffer)
+
+    def _submit(self, segment: bytes) -> None:
+        if self._indexer.probe is None:
+            return
+        while len(self._scans) >= _IN_FLIGHT:
+            _take(self._index, self._scans.popleft().result())
+        view = memoryview(segment)
+        self._scans.append(self._pool.submit(self._indexer.probe.region, self._entries, view, self._base))
+
+    def _checksums(self, first: int, last: int, segment: bytes) -> None:
+        """Of members that could be the same content as another's; a compressed layer cannot be asked again later."""
+        entries = self._entries
+        with memoryview(segment) as view:
+            for number in range(first, last):
+                if entries.kinds[number] == columns.FILE and entries.sizes[number] >= columns.MIN_DUPLICATE:
+                    start = entries.offsets[number] - self._base
+                    if start >= 0:
+                        self._index.checksums[number] = zlib.crc32(view[start : start + entries.stored(number)])
+
+
+def regions(entries: Entries, total: int) -> Iterator[tuple[int, int]]:
+    """Cuts a layer where members end, into regions of about SEGMENT bytes; a bigger member is cut with an overlap."""
+    start = 0
+    offsets = entries.offsets
+    for number in range(len(entries)):
+        stop = offsets[number] + entries.stored(number)
+        if stop - start < SEGMENT:
+            continue
+        if stop - start <= 4 * SEGMENT:
+            yield start, stop
+        else:
+            for piece in range(start, stop, 4 * SEGMENT):
+                yield max(start, piece - OVERLAP), min(stop, piece + 4 * SEGMENT)
+        start = stop
+    if start < total:
+        yield start, total
+
+
+def _batches(entries: Entries, members: list[int]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    weight = 0
+    for number in members:
+        batch.append(number)
+        weight += entries.stored(number)
+        if weight >= SEGMENT:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
+
+
+def _take(index: LayerIndex, region: Region) -> None:
+    known = {(found.member, found.fingerprint, found.offset, found.inner) for found in index.found}
+    index.found.extend(f for f in region.found if (f.member, f.fingerprint, f.offset, f.inner) not in known)
+    index.skipped.extend(region.skipped)
+
+
+def _tail(index: LayerIndex, rest: memoryview, what: str) -> None:
+    del what
+    for piece in cut(rest, 1 << 20):
+        if bytes(piece).strip(b"\0"):
+            index.skipped.append(Skip(-1, "", "data after the end marker of the tar", len(rest)))
+            return

@@ -1,0 +1,122 @@
+"""What one pass over one layer found, and its form on disk: the cache of a layer that was looked at before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from deadweight.image.entries import Entries
+
+FORMAT = 1
+MAX_CACHED_ENTRIES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class GoProgram:
+    """Build information of a Go binary: its main package's path, module and version, and the modules linked in."""
+
+    go_version: str
+    path: str
+    module: str
+    version: str
+    modules: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """A Java archive. ``inner`` names the place in an outer archive, ``size_bytes`` is what it takes there."""
+
+    name: str
+    version: str
+    inner: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A secret in a layer. ``member`` is the index of its file, -1 for bytes of the layer that belong to no file."""
+
+    member: int
+    rule: str
+    description: str
+    inner: str
+    offset: int | None
+    line: int | None
+    redacted: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something that was not looked at, and why. ``member`` as in ``Found``."""
+
+    member: int
+    inner: str
+    reason: str
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class LayerIndex:
+    """One layer, read once. ``digest`` and ``diff_id`` are computed from its bytes, None where verification was left out.
+
+    ``captured`` holds the package databases that were in it, by member. Sizes in bytes.
+    """
+
+    entries: Entries
+    digest: str | None = None
+    diff_id: str | None = None
+    tar_bytes: int = 0
+    stored_bytes: int = 0
+    captured: dict[int, bytes] = field(default_factory=dict)
+    programs: dict[int, GoProgram] = field(default_factory=dict)
+    jars: dict[int, tuple[Jar, ...]] = field(default_factory=dict)
+    found: list[Found] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    checksums: dict[int, int] = field(default_factory=dict)
+
+    def dump(self) -> bytes:
+        """JSON for the cache."""
+        data = {
+            "format": FORMAT,
+            "entries": self.entries.dump(),
+            "digest": self.digest,
+            "diff_id": self.diff_id,
+            "tar_bytes": self.tar_bytes,
+            "stored_bytes": self.stored_bytes,
+            "captured": [[key, value.decode("utf-8", "surrogateescape")] for key, value in self.captured.items()],
+            "programs": [[key, asdict(value)] for key, value in self.programs.items()],
+            "jars": [[key, [asdict(jar) for jar in value]] for key, value in self.jars.items()],
+            "found": [asdict(item) for item in self.found],
+            "skipped": [asdict(item) for item in self.skipped],
+            "checksums": list(self.checksums.items()),
+        }
+        return json.dumps(data, separators=(",", ":")).encode("ascii")
+
+    @classmethod
+    def load(cls, raw: bytes) -> LayerIndex | None:
+        """A layer back from the cache, None where the file is of another format or damaged: it is then read again."""
+        try:
+            data: dict[str, Any] = json.loads(raw)
+            if data["format"] != FORMAT:
+                return None
+            return cls(
+                entries=Entries.load(data["entries"]),
+                digest=data["digest"],
+                diff_id=data["diff_id"],
+                tar_bytes=int(data["tar_bytes"]),
+                stored_bytes=int(data["stored_bytes"]),
+                captured={int(key): value.encode("utf-8", "surrogateescape") for key, value in data["captured"]},
+                programs={int(key): _program(value) for key, value in data["programs"]},
+                jars={int(key): tuple(Jar(**jar) for jar in value) for key, value in data["jars"]},
+                found=[Found(**item) for item in data["found"]],
+                skipped=[Skip(**item) for item in data["skipped"]],
+                checksums={int(key): int(value) for key, value in data["checksums"]},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+def _program(data: dict[str, Any]) -> GoProgram:
+    return GoProgram(**{**data, "modules": tuple((str(path), str(version)) for path, version in data["modules"])})

@@ -1,0 +1,148 @@
+"""The records of an image: what its manifest, its config and its layers say, and what the layers hold.
+
+Paths inside an image are bytes to the kernel. They are kept as bytes while work is done on them and are shown as text, where
+bytes that are no UTF-8 appear as ``\\xNN``. They carry no leading slash in bytes; shown paths do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+EntryKind = Literal["file", "hardlink", "symlink", "chardevice", "blockdevice", "directory", "fifo", "other"]
+Compression = Literal["none", "gzip", "zstd"]
+
+
+def shown(path: bytes) -> str:
+    """A path in an image as text: absolute, bytes that are no UTF-8 as ``\\xNN``, control characters escaped."""
+    text = path.decode("utf-8", "backslashreplace")
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text if text.startswith("/") else "/" + text
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One member of a layer. ``size_bytes`` is the file's size, ``stored_bytes`` what the layer holds of it (sparse files).
+
+    ``offset`` is where the content starts in the uncompressed layer. ``target`` is the link's target as written.
+    """
+
+    path: bytes
+    kind: EntryKind
+    size_bytes: int
+    mode: int
+    uid: int
+    gid: int
+    offset: int
+    stored_bytes: int
+    target: bytes | None = None
+
+    @property
+    def shown_path(self) -> str:
+        return shown(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStep:
+    """One line of the config's history. ``instruction`` is ``created_by`` as written; ``empty`` steps made no layer."""
+
+    instruction: str
+    empty: bool
+    comment: str = ""
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer as manifest and config describe it; nothing here is measured on its content.
+
+    ``digest`` is the blob's as stored (None where the archive does not say), ``diff_id`` that of the uncompressed tar.
+    ``stored_bytes`` is the blob's size as it lies in the archive. ``instruction`` is None where the history does not tell.
+    """
+
+    index: int
+    digest: str | None
+    diff_id: str
+    media_type: str | None
+    stored_bytes: int
+    compression: Compression
+    instruction: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What of the image's config is used here. ``env`` and ``labels`` keep their order."""
+
+    os: str
+    architecture: str
+    variant: str | None
+    user: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    env: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    working_dir: str
+    exposed_ports: tuple[str, ...]
+    created: str
+    diff_ids: tuple[str, ...]
+    history: tuple[HistoryStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of an archive. ``config_digest`` is computed from the config's bytes, never taken on trust.
+
+    ``manifest_digest`` is None where the archive holds no OCI manifest (old docker-save layout).
+    """
+
+    config_digest: str
+    manifest_digest: str | None
+    config: ImageConfig
+    raw_config: bytes
+    layers: tuple[Layer, ...]
+    names: tuple[str, ...]
+    layout: Literal["docker-save", "oci"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSize:
+    """What one layer weighs, in bytes.
+
+    ``size_bytes`` is counted as a container engine counts (``docker image ls``): regular files once per inode plus the length
+    of symlink targets. ``tar_bytes`` is the uncompressed tar. ``compressed_bytes`` is what a registry transfers;
+    ``compressed_how`` says whether it is ``stored`` (the archive holds the compressed blob) or was computed (``gzip-6``).
+    """
+
+    digest: str | None
+    diff_id: str
+    size_bytes: int
+    tar_bytes: int
+    compressed_bytes: int | None
+    compressed_how: Literal["stored", "gzip-6", "not_measured"]
+    instruction: str | None
+    media_type: str | None
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What an image weighs and how it is set up, without a look at what its files say. Sizes are in bytes."""
+
+    config_digest: str
+    manifest_digest: str | None
+    size_bytes: int
+    compressed_bytes: int | None
+    compressed_how: Literal["stored", "gzip-6", "mixed", "not_measured"]
+    layers: tuple[LayerSize, ...]
+    os: str
+    architecture: str
+    user: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    env: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    working_dir: str
+    exposed_ports: tuple[str, ...]
+    created: str
+    names: tuple[str, ...]

@@ -1,0 +1,93 @@
+"""Look for secrets in regions of a layer: one call of the matcher over many files, then each hit's file looked at closely."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deadweight.image.entries import Entries
+from deadweight.image.layerindex import Found, Skip
+from deadweight.image.model import shown
+
+if TYPE_CHECKING:
+    from deadweight.image.secrets.model import Hit, Scan
+    from deadweight.image.secrets.scanner import Scanner
+
+_WINDOW = 4096
+OUTSIDE = "(bytes of the layer outside any file)"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What a region of a layer gave."""
+
+    found: tuple[Found, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+
+
+class Probe:
+    """A scanner applied to layers. ``decode`` also looks into what is encoded, compressed or packed."""
+
+    def __init__(self, scanner: Scanner, *, decode: bool) -> None:
+        self.scanner, self.decode = scanner, decode
+
+    @property
+    def key(self) -> str:
+        """What results depend on: the rule set and whether encoded content was looked into."""
+        return f"{self.scanner.rule_set}-{'deep' if self.decode else 'plain'}"
+
+    def region(self, entries: Entries, view: memoryview, base: int) -> Region:
+        """A region of a layer that starts at ``base`` and is cut where members end (or within one big member)."""
+        hits = self.scanner.block(view, decode=self.decode)
+        found: list[Found] = []
+        skipped: list[Skip] = []
+        position = 0
+        while position < len(hits):
+            member = entries.at(base + hits[position].end - 1)
+            if member is None:
+                start, stop = max(0, hits[position].end - _WINDOW), hits[position].end
+            else:
+                start = max(0, entries.offsets[member] - base)
+                stop = min(len(view), entries.offsets[member] + entries.stored(member) - base)
+            last = max(position + 1, bisect_left(hits, (stop + 1,), position))
+            own = [hit._replace(end=hit.end - start) for hit in hits[position:last]]
+            path = shown(entries.paths[member]) if member is not None else OUTSIDE
+            scan = self.scanner.confirm(
+                view[start:stop], path=path, hits=own, decode=self.decode and member is not None
+            )
+            shift = base + start - (entries.offsets[member] if member is not None else 0)
+            _note(scan, -1 if member is None else member, shift, found, skipped)
+            position = last
+        return Region(tuple(found), tuple(skipped))
+
+    def members(self, entries: Entries, view: memoryview, members: list[int]) -> Region:
+        """Some members of a layer that is in memory from its start."""
+        found: list[Found] = []
+        skipped: list[Skip] = []
+        for member in members:
+            start = entries.offsets[member]
+            data = view[start : start + entries.stored(member)]
+            hits: list[Hit] = self.scanner.block(data, decode=self.decode)
+            if hits:
+                scan = self.scanner.confirm(data, path=shown(entries.paths[member]), hits=hits, decode=self.decode)
+                _note(scan, member, 0, found, skipped)
+        return Region(tuple(found), tuple(skipped))
+
+
+def _note(scan: Scan, member: int, shift: int, found: list[Found], skipped: list[Skip]) -> None:
+    for match in scan.matches:
+        item = Found(
+            member,
+            match.rule,
+            match.description,
+            match.inner,
+            match.offset,
+            match.line,
+            match.redacted,
+            match.fingerprint,
+        )
+        if shift and not match.inner:
+            item = replace(item, offset=match.offset + shift, line=None)
+        found.append(item)
+    skipped.extend(Skip(member, item.inner, item.reason, item.size_bytes) for item in scan.skipped)

@@ -1,0 +1,293 @@
+"""Walk the headers of a tar, in place: ustar, GNU long names and sparse files, pax.
+
+The standard library's reader is not used on foreign archives: it allocates what a header declares, is slow, and extracting
+with it has been exploited again and again. Here every declared size is checked before anything is read, and an archive that
+two readers could read in two ways is refused: a scan must not skip what another program would run.
+
+Sources: POSIX.1-2017 pax; GNU tar manual, "Basic Tar Format" and "Storing Sparse Files"; CVE-2025-62518 (pax and ustar sizes
+that disagree), CVE-2025-58183 (sparse maps without bound), CVE-2023-25153 (metadata without bound).
+"""
+
+from __future__ import annotations
+
+from zlib import adler32
+
+from deadweight._errors import ArchiveError
+from deadweight.image.entries import Entries
+
+BLOCK = 512
+MAX_NAME = 64 * 1024
+MAX_PAX = 1024 * 1024
+MAX_SPARSE_BLOCKS = 2048
+MAX_FILE = 1 << 44
+_ZERO = bytes(BLOCK)
+_HEADER_ONLY = frozenset(b"123456")
+_PAX_TAKEN = frozenset(
+    (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name",
+     b"GNU.sparse.realsize", b"GNU.sparse.size", b"SCHILY.xattr.security.capability")
+)  # fmt: skip
+
+
+class TarWalker:
+    """Reads headers out of consecutive regions of one tar and appends what it finds to ``entries``.
+
+    ``walk`` is given a region (any buffer) and the offset in the tar where it starts; it answers with the offset up to which
+    it understood the tar, always the start of a member. The next region must start there, or later within the content of a
+    member that is bigger than the region. ``ended`` is set once the end marker was read.
+    """
+
+    def __init__(self, entries: Entries, what: str) -> None:
+        self.entries = entries
+        self.what = what
+        self.ended = False
+
+    def walk(self, view: memoryview, base: int, *, final: bool) -> int:
+        """Read all members whose headers lie in ``view``. ``final`` says that nothing follows it. Raises ArchiveError."""
+        position, limit = 0, len(view)
+        add = self.entries.add
+        while position + BLOCK <= limit:
+            header = bytes(view[position : position + BLOCK])
+            if header[0] == 0 and header == _ZERO:
+                return self._end(view, position, base, final)
+            kind = _verified(header, self, base + position)
+            if kind in b"LKxgS" or header[345] or header[124] >= 0x80:
+                taken = self._unusual(view, position, header, base, final)
+                if taken is None:
+                    return base + position
+                position = taken
+                continue
+            size = _octal(header[124:136], self, "size") if kind not in _HEADER_ONLY else 0
+            name = header[:100].rstrip(b"\0") if not header[99] else header[:100]
+            if 0 in name:
+                name = name[: name.index(0)]
+            target = header[157:257].partition(b"\0")[0] if kind in b"12" else None
+            position += BLOCK
+            add(self, name, kind, size, size, header, base + position, target)
+            position += (size + 511) & ~511
+        return self._rest(view, position, base, final)
+
+    def fail(self, problem: str, offset: int | None = None) -> ArchiveError:
+        """An error that names the tar and, if known, the offset in it."""
+        place = "" if offset is None else f" at byte {offset}"
+        return ArchiveError(f"{self.what}{place}: {problem}")
+
+    def _end(self, view: memoryview, position: int, base: int, final: bool) -> int:
+        if len(view) - position < 2 * BLOCK and not final:
+            return base + position
+        follower = bytes(view[position + BLOCK : position + 2 * BLOCK])
+        if follower.strip(b"\0"):
+            raise self.fail(
+                "a single empty block stands between members; readers disagree on what follows", base + position
+            )
+        self.ended = True
+        return base + min(position + 2 * BLOCK, len(view))
+
+    def _rest(self, view: memoryview, position: int, base: int, final: bool) -> int:
+        if final and position != len(view):
+            # Padding of the very last member may be missing; content may not.
+            if position > len(view) and self.entries.last_end() <= base + len(view):
+                return base + len(view)
+            raise self.fail("is truncated", base + len(view))
+        return base + position
+
+    def _unusual(self, view: memoryview, position: int, header: bytes, base: int, final: bool) -> int | None:
+        """A member with extension headers, a prefix, big numbers or a sparse map. None: not all of it is in the region yet."""
+        pending = _Pending()
+        while True:
+            kind = _verified(header, self, base + position)
+            position += BLOCK
+            if kind in b"LKxg":
+                size = _number(header[124:136], self, "size")
+                if size > (MAX_PAX if kind in b"xg" else MAX_NAME):
+                    raise self.fail(f"an extension header declares {size} bytes", base + position)
+                after = position + ((size + 511) & ~511)
+                if after + BLOCK > len(view):
+                    if final:
+                        raise self.fail("is truncated within an extension header", base + len(view))
+                    return None
+                pending.take(kind, bytes(view[position : position + size]), self)
+                position = after
+                header = bytes(view[position : position + BLOCK])
+                if header == _ZERO:
+                    if kind == 0x67:
+                        return position
+                    raise self.fail("ends after an extension header", base + position)
+                continue
+            return self._member(view, position, header, kind, pending, base, final)
+
+    def _member(
+        self, view: memoryview, position: int, header: bytes, kind: int, pending: _Pending, base: int, final: bool
+    ) -> int | None:
+        stored = _number(header[124:136], self, "size")
+        stored = pending.size(stored, self)
+        if kind in _HEADER_ONLY:
+            stored = 0
+        real = stored
+        if kind == 0x53:
+            found = self._old_sparse(view, position, header, base, final)
+            if found is None:
+                return None
+            position, real = found
+        if stored > MAX_FILE or real > MAX_FILE:
+            raise self.fail(f"a member declares {max(stored, real)} bytes", base + position)
+        name = pending.name or _ustar_name(header)
+        target = (pending.link or header[157:257].partition(b"\0")[0]) if kind in b"12" else None
+        if pending.real is not None:
+            real = pending.real
+        self.entries.add(
+            self, name, kind, real, stored, header, base + position, target, pending.owner, pending.capability
+        )
+        return position + ((stored + 511) & ~511)
+
+    def _old_sparse(
+        self, view: memoryview, position: int, header: bytes, base: int, final: bool
+    ) -> tuple[int, int] | None:
+        real = _number(header[483:495], self, "real size")
+        extended, blocks = header[482], 0
+        while extended:
+            blocks += 1
+            if blocks > MAX_SPARSE_BLOCKS:
+                raise self.fail("a sparse map without end", base + position)
+            if position + BLOCK > len(view):
+                if final:
+                    raise self.fail("is truncated within a sparse map", base + position)
+                return None
+            extended = view[position + 504]
+            position += BLOCK
+        return position, real
+
+
+class _Pending:
+    """What extension headers say about the member that follows them."""
+
+    __slots__ = ("_size", "capability", "link", "name", "owner", "real", "taken")
+
+    def __init__(self) -> None:
+        self.name: bytes | None = None
+        self.link: bytes | None = None
+        self.real: int | None = None
+        self.owner: tuple[int | None, int | None] = (None, None)
+        self.capability = False
+        self._size: int | None = None
+        self.taken: list[int] = []
+
+    def take(self, kind: int, data: bytes, walker: TarWalker) -> None:
+        if kind != 0x67 and kind in self.taken:
+            raise walker.fail("two extension headers of one kind for one member")
+        self.taken.append(kind)
+        if len(self.taken) > 16:
+            raise walker.fail("too many extension headers for one member")
+        if kind == 0x4C:
+            self.name = data.partition(b"\0")[0]
+        elif kind == 0x4B:
+            self.link = data.partition(b"\0")[0]
+        else:
+            records = dict(_pax_records(data, walker))
+            if kind == 0x67:
+                if records.keys() & _PAX_TAKEN:
+                    raise walker.fail("a global pax header sets names or sizes; readers disagree on what it means")
+                return
+            self._pax(records, walker)
+
+    def _pax(self, records: dict[bytes, bytes], walker: TarWalker) -> None:
+        name = records.get(b"GNU.sparse.name", records.get(b"path"))
+        if name is not None:
+            if self.name is not None and self.name != name:
+                raise walker.fail("a GNU and a pax header give one member two names")
+            self.name = name
+        link = records.get(b"linkpath")
+        if link is not None:
+            if self.link is not None and self.link != link:
+                raise walker.fail("a GNU and a pax header give one link two targets")
+            self.link = link
+        if b"size" in records:
+            self._size = _decimal(records[b"size"], walker, "pax size")
+        real = records.get(b"GNU.sparse.realsize", records.get(b"GNU.sparse.size"))
+        if real is not None:
+            self.real = _decimal(real, walker, "real size of a sparse file")
+            if self.real > MAX_FILE:
+                raise walker.fail(f"a member declares {self.real} bytes")
+        owners = [records.get(b"uid"), records.get(b"gid")]
+        self.owner = (
+            None if owners[0] is None else _decimal(owners[0], walker, "uid"),
+            None if owners[1] is None else _decimal(owners[1], walker, "gid"),
+        )
+        self.capability = b"SCHILY.xattr.security.capability" in records
+
+    def size(self, header_size: int, walker: TarWalker) -> int:
+        """The member's stored size. A pax size may only say what the header cannot: anything else hides members."""
+        if self._size is None or self._size == header_size:
+            return header_size
+        if self._size > 0o77777777777 and header_size in (0, 0o77777777777):
+            return self._size
+        raise walker.fail(f"pax says {self._size} bytes and the header {header_size}; readers disagree on what follows")
+
+
+def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
+    """The member's kind (as the byte it is written as), once the header's checksum holds."""
+    declared = header[148:156].strip(b" \0")
+    try:
+        expected = int(declared, 8)
+    except ValueError:
+        raise walker.fail("is no tar header", offset) from None
+    # adler32's low half is 1 + the sum of the bytes, modulo 65521: ten times as fast as sum().
+    if ((adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256 - expected) % 65521:
+        total = sum(header) - sum(header[148:156]) + 256
+        signed = total - 256 * sum(1 for byte in header[:148] + header[156:] if byte > 127)
+        if signed != expected:
+            raise walker.fail("a header's checksum is wrong", offset)
+    return header[156]
+
+
+def _octal(field: bytes, walker: TarWalker, what: str) -> int:
+    try:
+        return int(field.strip(b" \0") or b"0", 8)
+    except ValueError:
+        return _number(field, walker, what)
+
+
+def _number(field: bytes, walker: TarWalker, what: str) -> int:
+    """A numeric header field: octal, or base 256 where the first bit is set (GNU). Raises ArchiveError for anything else."""
+    if field[0] == 0x80:
+        value = int.from_bytes(field[1:], "big")
+    elif field[0] > 0x80:
+        raise walker.fail(f"a negative {what}")
+    else:
+        text = field.partition(b"\0")[0].strip(b" ")
+        if text.strip(b"01234567"):
+            raise walker.fail(f"{text!r} is no {what}")
+        value = int(text or b"0", 8)
+    if value >= 1 << 62:
+        raise walker.fail(f"a {what} of {value}")
+    return value
+
+
+def _decimal(text: bytes, walker: TarWalker, what: str) -> int:
+    if not text.isdigit() or len(text) > 19:
+        raise walker.fail(f"{text[:40]!r} is no {what}")
+    return int(text)
+
+
+def _ustar_name(header: bytes) -> bytes:
+    name = header[:100].partition(b"\0")[0]
+    if header[257:263] == b"ustar\0" and header[345]:
+        return header[345:500].partition(b"\0")[0] + b"/" + name
+    return name
+
+
+def _pax_records(data: bytes, walker: TarWalker) -> list[tuple[bytes, bytes]]:
+    """Records ``length SP key = value LF``. A key that is written twice with two values is refused."""
+    found: dict[bytes, bytes] = {}
+    position = 0
+    while position < len(data):
+        space = data.find(b" ", position, position + 12)
+        length = int(data[position:space]) if space > position and data[position:space].isdigit() else 0
+        record = data[space + 1 : position + length]
+        if length <= space - position + 1 or position + length > len(data) or not record.endswith(b"\n"):
+            raise walker.fail("a damaged pax header")
+        key, equals, value = record[:-1].partition(b"=")
+        if not equals or (key in _PAX_TAKEN and (b"\0" in value or found.get(key, value) != value)):
+            raise walker.fail("a pax header that says two things")
+        found[key] = value
+        position += length
+    return list(found.items())
