@@ -9,7 +9,8 @@ from pathlib import Path
 from deadweight._errors import BuildFailed, DeadweightError, Interrupted
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
-from deadweight.plan.workspace import Workspace, preflight
+from deadweight.plan.setup import preflight
+from deadweight.plan.workspace import Workspace
 from deadweight.records.built import BuiltImage
 from deadweight.suite.model import Variant
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from deadweight.builders.protocol import Builder, Site
 from deadweight.plan.graph import load_built
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
+from deadweight.records.store import load, save
 from deadweight.suite.load import find_suite_file, load_suite
 from deadweight.suite.model import Suite, Variant
 
@@ -21,8 +23,16 @@ if TYPE_CHECKING:
     from deadweight.sources.protocol import Source
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Which image was loaded, and the id that the engine gave it."""
+
+    config_digest: str
+    engine_id: str
+
+
 class Workspace:
-    """Opens nothing by itself. ``say`` takes lines of progress (they go to stderr)."""
+    """Opens nothing by itself. ``say`` takes lines of progress (they go to stderr). ``close`` lets go of the engine."""
 
     def __init__(self, suite: Suite, say: Callable[[str], None]) -> None:
         self.suite, self.say = suite, say
@@ -45,7 +55,19 @@ class Workspace:
         from deadweight.engine.client import Engine
         from deadweight.engine.daemon import find_or_start
 
-        return Engine.connect(find_or_start(self.say))
+        return Engine.connect(find_or_start(self.say), project=self.suite.name)
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was started in the engine, and let go of it, if it was ever asked for."""
+        if "_engine" in self.__dict__:
+            self._engine.close()
+            del self.__dict__["_engine"]
 
     def engine(self) -> Engine:
         """The engine, found or started. Raises MissingError (exit 3) where there is none and none can be had."""
@@ -99,12 +121,21 @@ class Workspace:
         return self.subject(variant) if variant is not None and self.built(name) is not None else None
 
     def engine_image(self, variant: Variant) -> str:
-        """The image's reference in the engine; loads its archive where the engine does not have this very image."""
+        """The image's reference in the engine; loads its archive where the engine does not have this very image.
+
+        An engine with Docker's containerd store calls images by their manifest, so the id it gave when it loaded the archive is
+        kept beside the build result.
+        """
         built = self._built_or_raise(variant)
-        engine = self.engine()
-        if engine.image_id(built.reference) != built.config_digest:
-            archive = self.archive(variant)
-            engine.load(archive, built.reference)
+        images = self.engine().images
+        kept = self.state.image(variant.name) / "loaded.json"
+        there = images.get(built.reference)
+        if there is not None and (
+            there.id == built.config_digest or load(Loaded, kept) == Loaded(built.config_digest, there.id)
+        ):
+            return built.reference
+        identity = images.load(self.archive(variant), built.reference)
+        save(Loaded(built.config_digest, identity), kept)
         return built.reference
 
     def _built_or_raise(self, variant: Variant) -> BuiltImage:
@@ -112,25 +143,3 @@ class Workspace:
         if built is None:
             raise MissingError(f"{variant.name} is not built", hint=f"invoke build --variant {variant.name}")
         return built
-
-
-def preflight(workspace: Workspace, variants: Sequence[Variant]) -> None:
-    """Everything that can be known to be missing before the first build step: tools, engine, registry, CA, credentials.
-
-    Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing tools together.
-    """
-    from deadweight.toolchain.find import find
-
-    needs = [workspace.builder(variant).needs(variant, workspace.suite.root) for variant in variants]
-    missing = []
-    for tool in sorted({tool for need in needs for tool in need.tools}):
-        try:
-            find(tool)
-        except DeadweightError as error:
-            missing.append(error.message)
-    if missing:
-        raise MissingError("; ".join(missing), hint="invoke setup")
-    if any(need.engine for need in needs):
-        workspace.engine()
-    bases = tuple(dict.fromkeys(base for need in needs for base in need.bases))
-    workspace.source.prepare(bases, apk=any(need.apk for need in needs), say=workspace.say)

@@ -47,6 +47,10 @@ class Source(Protocol):
         """``registry``, ``mirror`` or ``local``."""
         ...
 
+    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
+        """Names of the external programs that ``prepare`` will need (``deadweight.toolchain`` names)."""
+        ...
+
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """Make sure that these base references (public names) and, if asked, the APK repositories can be used.
 

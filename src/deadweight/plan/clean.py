@@ -1,0 +1,101 @@
+"""Remove what is not needed: what died left behind, what can be made again, or the whole state folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.plan.workspace import Workspace
+from deadweight.records.built import ARCHIVE_FILE
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed. ``size_bytes`` is disk space freed in the state folder."""
+
+    containers: int
+    files: int
+    size_bytes: int
+    images: int = 0
+
+
+def clean(workspace: Workspace, *, everything: bool = False, older_than_days: float | None = None) -> Cleaned:
+    """Remove leftovers of dead processes, logs, and archive copies of images that the engine has.
+
+    ``everything`` removes this project's images from the engine, its whole state folder, and ends what we started (an engine or
+    a registry of our own); the cache that projects share stays. ``older_than_days`` spares what is newer.
+    """
+    containers = _containers(workspace)
+    images = _images(workspace) if everything and older_than_days is None else 0
+    state = workspace.state
+    before = None if older_than_days is None else time.time() - older_than_days * DAY
+    if everything:
+        chosen = [path for path in _below(state.folder) if path not in (state.lock, state.lock.with_suffix(".holder"))]
+    else:
+        chosen = [*_below(state.folder / "logs"), *_spare_archives(workspace), *_below(state.folder / "tmp")]
+    files, size = 0, 0
+    for path in chosen:
+        facts = path.lstat()
+        if before is None or facts.st_mtime < before:
+            size += facts.st_size
+            files += 1
+            path.unlink()
+    _remove_empty_folders(state.folder)
+    if everything and older_than_days is None:
+        _stop_ours(workspace)
+    return Cleaned(containers, files, size, images)
+
+
+def _below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()] if folder.is_dir() else []
+
+
+def _spare_archives(workspace: Workspace) -> list[Path]:
+    """Archives of variants that were built in the engine: the engine can write them again."""
+    found = []
+    for variant in workspace.suite.variants:
+        built = workspace.built(variant.name)
+        archive = workspace.state.image(variant.name) / ARCHIVE_FILE
+        if built is not None and built.in_engine and archive.exists():
+            found.append(archive)
+    return found
+
+
+def _containers(workspace: Workspace) -> int:
+    from deadweight.engine.daemon import find_running
+
+    if find_running() is None:
+        return 0
+    return len(workspace.engine().cleanup_stale())
+
+
+def _images(workspace: Workspace) -> int:
+    from deadweight.engine.daemon import find_running
+
+    if find_running() is None:
+        return 0
+    removed = 0
+    for name in workspace.suite.names():
+        built = workspace.built(name)
+        if built is not None and workspace.engine().has(built.reference):
+            removed += bool(workspace.engine().images.remove(built.reference, force=True))
+    return removed
+
+
+def _stop_ours(workspace: Workspace) -> None:
+    from deadweight.engine.daemon import stop_own
+    from deadweight.sources.choose import stop_local
+
+    workspace.close()
+    stop_local(workspace.say)
+    stop_own(workspace.say)
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    for path in sorted((path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True):
+        if not any(path.iterdir()):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,146 @@
+"""``report``, ``publish`` and ``push``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from deadweight.tasks._options import names, one
+from deadweight.tasks._show import console, print_json, say
+from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from deadweight.plan.workspace import Workspace
+    from deadweight.report.model import Report
+    from deadweight.report.write import Written
+
+
+@task(
+    help={
+        "against": "an earlier report: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
+        "open": "open the page in a browser",
+        "json": "print report.json on stdout",
+    }
+)
+def report(c: Context, against: str | None = None, open: bool = False, json: bool = False) -> None:
+    """Write the comparison (report.json, report.md, index.html) from what was built and verified.
+
+    Example: invoke report --against published/report.json
+    """
+    from deadweight.plan.workspace import Workspace
+
+    with Workspace.open(say) as workspace:
+        made, written = write(workspace)
+        if against is not None:
+            _compare(workspace, made, against)
+        elif json:
+            print(written.json.read_text(encoding="utf-8"))
+        else:
+            from deadweight.report.console import print_comparison
+
+            print_comparison(made, console())
+        say(f"report: {written.html}")
+    if open:
+        import webbrowser
+
+        webbrowser.open(written.html.as_uri())
+
+
+@task(
+    help={
+        "to": "a folder, ci (the step summary of a CI job), or oci://REFERENCE",
+        "json": "print one JSON document on stdout",
+    }
+)
+def publish(c: Context, to: str | None = None, json: bool = False) -> None:
+    """Publish the report: to a folder for static hosting, to CI's step summary, or to a registry.
+
+    Example: invoke publish --to oci://registry.example.com/team/report:latest
+    """
+    from deadweight.plan.workspace import Workspace
+    from deadweight.report.publish import publish as publish_to
+
+    target = one(to, "--to")
+    with Workspace.open(say) as workspace:
+        write(workspace)
+        done = publish_to(workspace.state.report, target)
+    if json:
+        print_json({"where": done.where, "digest": done.digest})
+    else:
+        say(
+            f"published: {done.where}"
+            + (f"@{done.digest}" if done.digest else "")
+            + (f" ({done.note})" if done.note else "")
+        )
+
+
+@task(
+    help={
+        "variant": "the variant; repeat it for more (default: all)",
+        "to": "the repository, with or without a tag; several variants are tagged with their names",
+        "digest-file": "where to write the digest (default: .deadweight/images/VARIANT/digest)",
+        "insecure": "speak plain HTTP to the registry",
+        "json": "print one JSON document on stdout",
+    },
+    iterable=["variant"],
+)
+def push(
+    c: Context,
+    variant: Sequence[str] = (),
+    to: str | None = None,
+    digest_file: str | None = None,
+    insecure: bool = False,
+    json: bool = False,
+) -> None:
+    """Push variants to a registry and write each digest to a file.
+
+    Example: invoke push --variant apko --to registry.example.com/team/playground:1.0
+    """
+    from pathlib import Path
+
+    from deadweight._errors import UsageError
+    from deadweight.plan.push import push as push_archive
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.load import select
+
+    target = one(to, "--to")
+    with Workspace.open(say) as workspace:
+        chosen = select(workspace.suite, names(variant))
+        if len(chosen) > 1 and (digest_file or ":" in target.rsplit("/", 1)[-1]):
+            raise UsageError("a tag and --digest-file belong to one variant", hint="name it with --variant")
+        done = {}
+        for each in chosen:
+            reference = target if len(chosen) == 1 else f"{target}:{each.name}"
+            file = Path(digest_file) if digest_file else workspace.state.image(each.name) / "digest"
+            done[each.name] = push_archive(workspace.archive(each), reference, digest_file=file, insecure=insecure)
+            say(f"{each.name}: {done[each.name].reference} (digest in {file})")
+    if json:
+        print_json({name: {"reference": pushed.reference, "digest": pushed.digest} for name, pushed in done.items()})
+
+
+def write(workspace: Workspace) -> tuple[Report, Written]:
+    """Collect what is on disk and write it in all forms."""
+    from deadweight.report.collect import collect
+    from deadweight.report.write import write_report
+
+    made = collect(workspace.suite, workspace.state)
+    return made, write_report(made, workspace.state.report)
+
+
+def _compare(workspace: Workspace, made: Report, against: str) -> None:
+    from deadweight._errors import CheckFailed
+    from deadweight.records.store import write_atomically
+    from deadweight.report.against import earlier
+    from deadweight.report.compare import Thresholds, compare
+    from deadweight.report.compare_markdown import comparison_markdown
+
+    found = compare(earlier(against, workspace.suite.root), made, Thresholds())
+    text = comparison_markdown(found)
+    write_atomically(workspace.state.report / "comparison.md", text)
+    print(text)
+    if found.regressions:
+        raise CheckFailed(
+            f"{len(found.regressions)} regressions since {against}: {'; '.join(map(str, found.regressions))}"
+        )

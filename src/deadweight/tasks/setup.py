@@ -1,0 +1,129 @@
+"""``setup`` and ``doctor``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from deadweight.tasks._options import names
+from deadweight.tasks._show import print_json, say
+from deadweight.tasks._task import dry, task
+
+if TYPE_CHECKING:
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.model import Variant
+    from deadweight.toolchain.survey import Finding
+
+
+@task(
+    help={
+        "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
+        "variant": "only what this variant needs; repeat it for more (default: all)",
+        "yes": "install without asking",
+        "tests": "also what this project's own tests use",
+        "json": "print one JSON document on stdout",
+        "plan": "show what is missing; install nothing",
+    },
+    iterable=["variant"],
+)
+def setup(
+    c: Context,
+    source: str | None = None,
+    variant: Sequence[str] = (),
+    yes: bool = False,
+    tests: bool = False,
+    json: bool = False,
+    plan: bool = False,
+) -> None:
+    """Install what is missing, and only that: tools, an engine if none runs, bases where no registry answers.
+
+    Shows the list first and asks once on a terminal. What is there already is used.
+    Example: invoke setup --source local --yes
+    """
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.load import select
+
+    with Workspace.open(say) as workspace:
+        chosen = select(workspace.suite, names(variant))
+        only_shown = plan or dry(c)
+        if source is not None and not only_shown:
+            from deadweight.sources.choose import remember
+
+            remember(workspace.suite, workspace.state, source)
+        found = prepare(workspace, chosen, yes=yes, tests=tests, plan=only_shown)
+        if json:
+            print_json({"source": workspace.source.name, "tools": [asdict(each) for each in found]})
+
+
+@task(
+    help={"json": "print one JSON document on stdout", "tests": "also what this project's own tests use"},
+    reads_only=True,
+)
+def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
+    """Show what is there, what is missing, and the command that gets it; exit 3 if something is missing.
+
+    Example: invoke doctor --json
+    """
+    from deadweight._errors import MissingError
+    from deadweight.plan.setup import tools_of
+    from deadweight.plan.workspace import Workspace
+    from deadweight.toolchain.doctor import examine
+
+    with Workspace.open(say) as workspace:
+        found = examine(tools_of(workspace, workspace.suite.variants, tests=tests))
+        if json:
+            print_json({"source": workspace.source.name, **asdict(found)})
+        else:
+            _print_doctor(workspace, found)
+        missing = [each.name for each in found.tools if each.status != "present"]
+    if missing:
+        raise MissingError(f"missing or not usable: {', '.join(missing)}", hint="invoke setup")
+
+
+def prepare(
+    workspace: Workspace, chosen: Sequence[Variant], *, yes: bool = False, tests: bool = False, plan: bool = False
+) -> tuple[Finding, ...]:
+    """Install what these variants miss, then prepare their bases and packages."""
+    from deadweight.plan.setup import bases_of, needs_of, tools_of
+    from deadweight.toolchain.install import install
+    from deadweight.toolchain.survey import survey
+
+    found = survey(tools_of(workspace, chosen, tests=tests))
+    missing = [each for each in found if each.status != "present"]
+    if missing:
+        _show_missing(missing)
+    if plan:
+        return found
+    if missing:
+        _ask(yes)
+        found = install(found, say, log_folder=workspace.state.folder / "logs" / "setup")
+    needs = needs_of(workspace, chosen)
+    workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
+    return found
+
+
+def _show_missing(missing: Sequence[Finding]) -> None:
+    say("to install:")
+    width = max(len(each.name) for each in missing)
+    for each in missing:
+        size = f", {each.size_bytes / 1e6:.0f} MB" if each.size_bytes else ""
+        say(f"  {each.name:<{width}}  {each.how} (about {each.seconds} s{size})")
+
+
+def _ask(yes: bool) -> None:
+    from deadweight._errors import MissingError
+
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if input("install these? [Y/n] ").strip().lower() not in ("", "y", "yes"):
+        raise MissingError("nothing was installed", hint="invoke setup --yes installs without asking")
+
+
+def _print_doctor(workspace: Workspace, found: object) -> None:
+    from deadweight.tasks._doctor import print_doctor
+
+    print_doctor(workspace, found)

@@ -1,0 +1,82 @@
+"""``verify``: run the suite's checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+
+from deadweight.tasks._options import names
+from deadweight.tasks._show import print_json, say
+from deadweight.tasks._task import colour, task
+
+if TYPE_CHECKING:
+    from deadweight.plan.workspace import Workspace
+    from deadweight.records.evidence import Evidence
+    from deadweight.suite.model import Variant
+
+
+@task(
+    help={
+        "variant": "the variant; repeat it for more (default: all)",
+        "check": "the check; repeat it for more (default: all that the suite asks for)",
+        "json": "print one JSON document on stdout",
+    },
+    iterable=["variant", "check"],
+)
+def verify(c: Context, variant: Sequence[str] = (), check: Sequence[str] = (), json: bool = False) -> None:
+    """Run the checks on what is built, each in a hardened container; exit 1 if one is not as expected.
+
+    Example: invoke verify --variant apko --check api
+    """
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.load import select
+
+    with Workspace.open(say) as workspace:
+        found = verify_variants(workspace, select(workspace.suite, names(variant)), names(check))
+    if json:
+        print_json({"suite": workspace.suite.name, "evidence": [_row(each) for each in found]})
+    raise_if_bad(found)
+
+
+def verify_variants(
+    workspace: Workspace, chosen: Sequence[Variant], checks: Sequence[str] = ()
+) -> tuple[Evidence, ...]:
+    """Check these variants one after another, telling each outcome on stderr."""
+    from deadweight.checks.runner import run_checks
+    from deadweight.plan.lock import locked
+
+    found: list[Evidence] = []
+    with locked(workspace.state, say):
+        for each in chosen:
+            for evidence in run_checks(workspace.subject(each), only=checks):
+                found.append(evidence)
+                say(_line(evidence))
+    return tuple(found)
+
+
+def raise_if_bad(found: Sequence[Evidence]) -> None:
+    """Raises CheckFailed naming each check that did not end as the suite expects."""
+    from deadweight._errors import CheckFailed
+
+    bad = [each for each in found if not each.ok]
+    if bad:
+        lines = [f"{len(bad)} of {len(found)} checks did not end as expected"]
+        lines += [f"{each.variant}: {each.check}: {each.status}: {each.reason}" for each in bad]
+        raise CheckFailed("\n".join(lines))
+
+
+def _line(evidence: Evidence) -> str:
+    mark = {"pass": "pass", "warn": "warn", "fail": "FAIL", "not_measured": "not measured"}[evidence.status]
+    if evidence.status == "fail" and evidence.ok:
+        mark = "fail, as expected"
+    colours = {"pass": "32", "warn": "33", "FAIL": "1;31", "not measured": "2", "fail, as expected": "32"}
+    shown = f"\x1b[{colours[mark]}m{mark}\x1b[0m" if colour() else mark
+    return f"{evidence.variant}: {evidence.check}: {shown}: {evidence.reason}"
+
+
+def _row(evidence: Evidence) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(evidence)
