@@ -34,7 +34,7 @@ def ladder_chart(ladder: Ladder) -> str:
         _ladder_row(row.variant, size_of(row.record), row.record.reference, row.record.stand_in) for row in ladder.rows
     ]
     top = max([row["size"] or 0 for row in rows] + [row["reference"] or 0 for row in rows] + [0.001])
-    base = alt.Chart(alt.Data(values=rows))
+    base = alt.Chart(alt.InlineData(values=rows))
     y = alt.Y("variant:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=220))
     x_axis = alt.Axis(title="uncompressed size, MB (10⁶ bytes)", tickCount=5, domain=False, grid=True)
     x = alt.X("size:Q", axis=x_axis, scale=alt.Scale(domain=[0, top]))
@@ -73,7 +73,7 @@ def layer_map(record: LayersRecord) -> str | None:
     colours = [OTHER_COLOUR if folder in _REST else FOLDER_COLOURS[i] for i, folder in enumerate(folders)]
     legend = alt.Legend(title=None, orient="bottom", columns=3, symbolType="square", labelLimit=180)
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_bar(height=15)
         .encode(
             y=alt.Y("layer:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=320)),
@@ -130,7 +130,7 @@ def heat_map(outcomes: Mapping[str, Mapping[str, AttackRecord]], payloads: Seque
     ]
     if not rows:
         return None
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X(
             "variant:N", sort=list(outcomes), axis=alt.Axis(title=None, orient="top", labelAngle=-40, domain=False)
         ),
@@ -146,7 +146,7 @@ def heat_map(outcomes: Mapping[str, Mapping[str, AttackRecord]], payloads: Seque
 
 def cell_text(record: AttackRecord) -> str:
     """A heat map cell: the number of walls where blocked, else the outcome in a word."""
-    words = {"succeeded": "open", "crashed": "crash", "not_applicable": "n/a", "not_measured": "–"}
+    words = {"succeeded": "open", "crashed": "crash", "not_applicable": "n/a", "not_measured": figures.NOTHING}
     if record.outcome != "blocked":
         return words[record.outcome]
     return str(walls_of(record))

@@ -32,13 +32,17 @@ OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
 """Checks whose data has a place of its own in the report, and is not repeated under ``checks``."""
 
 
-def collect(suite: Suite, state: State) -> Report:
-    """The report of what lies in the state folder now. A variant that was never built is in it, with nothing measured."""
+def collect(suite: Suite, state: State, archives: Mapping[str, Path] | None = None) -> Report:
+    """The report of what lies in the state folder now. A variant that was never built is in it, with nothing measured.
+
+    ``archives`` tells where a variant's image archive is (what its builder's ``archive`` gave); without it, the archive in the
+    variant's state folder is read if there is one. Raises ArchiveError for an archive that is damaged.
+    """
     variants: dict[str, VariantRecord] = {}
     payloads: dict[str, PayloadRecord] = {}
     for variant in suite.variants:
         evidence = _read_evidence(state, variant.name)
-        variants[variant.name] = _variant(variant, state, evidence)
+        variants[variant.name] = _variant(variant, state, evidence, (archives or {}).get(variant.name))
         if "attacks" in evidence:
             payloads |= sections.payloads(evidence["attacks"].data)
     return Report(
@@ -65,7 +69,9 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(folder.glob("*.json"))
 
 
-def _variant(variant: Variant, state: State, all_evidence: Mapping[str, Evidence]) -> VariantRecord:
+def _variant(
+    variant: Variant, state: State, all_evidence: Mapping[str, Evidence], archive: Path | None
+) -> VariantRecord:
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
     notes = [
@@ -75,7 +81,8 @@ def _variant(variant: Variant, state: State, all_evidence: Mapping[str, Evidence
     ]
     if built is None:
         notes.append(f"not built; `invoke build --variant {variant.name}` builds it")
-    figures = image_figures(built, state, evidence) if built else None
+    figures = image_figures(built, state, evidence, archive) if built else None
+    notes += [figures.note] if figures and figures.note else []
     startup, startup_provenance = _startup(evidence)
     known: dict[str, Provenance | None] = {
         "build": _build_provenance(built) if built else None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 NOT_MEASURED = "not measured"
 STAND_IN = "stand-in"
+NOTHING = "\u2013"
+"""Shown where there is nothing to show (no reference figure): an en dash, never a zero."""
 
 
 def size(count: int | None) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from deadweight.records.built import BuiltImage
+from deadweight.records.built import ARCHIVE_FILE, BuiltImage
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.records.paths import State
-from deadweight.report.model import ImageRecord
+from deadweight.report.model import ImageRecord, LayerRecord
+
+if TYPE_CHECKING:
+    from deadweight.image.model import Summary
 
 
 @dataclass(frozen=True)
@@ -17,8 +24,56 @@ class ImageFigures:
 
     image: ImageRecord
     provenance: Provenance | None
+    note: str | None = None
 
 
-def image_figures(built: BuiltImage, state: State, evidence: Mapping[str, Evidence]) -> ImageFigures:
-    """Figures from the archive where it is there, else from a check that has read it before, else only the digest."""
-    return ImageFigures(ImageRecord(config_digest=built.config_digest), None)
+def image_figures(
+    built: BuiltImage, state: State, evidence: Mapping[str, Evidence], archive: Path | None = None
+) -> ImageFigures:
+    """Figures from the archive where there is one, else from a check that read it before, else only the digest."""
+    path = archive or state.image(built.variant) / ARCHIVE_FILE
+    if path.exists():
+        return _from_archive(built, path, state)
+    if "budget" in evidence:
+        return _from_budget(built, evidence["budget"])
+    return ImageFigures(ImageRecord(built.config_digest), None, "no image archive yet, so its size is not measured")
+
+
+def _from_archive(built: BuiltImage, path: Path, state: State) -> ImageFigures:
+    from deadweight.image.summary import summary
+
+    seen = summary(path, cache_dir=state.cache / "image")
+    if built.config_digest not in {seen.config_digest, seen.manifest_digest}:
+        note = "the archive holds another image than the last build made, so its size is not measured"
+        return ImageFigures(ImageRecord(built.config_digest), None, note)
+    at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
+    version = importlib.metadata.version("deadweight")
+    return ImageFigures(_record(seen), Provenance(built.config_digest, "deadweight image reader", version, at))
+
+
+def _record(seen: Summary) -> ImageRecord:
+    return ImageRecord(
+        config_digest=seen.config_digest,
+        manifest_digest=seen.manifest_digest,
+        size_bytes=seen.size_bytes,
+        compressed_bytes=seen.compressed_bytes,
+        compressed_how=seen.compressed_how,
+        layers=tuple(
+            LayerRecord(layer.size_bytes, layer.digest, layer.diff_id, layer.compressed_bytes, layer.instruction)
+            for layer in seen.layers
+        ),
+        user=seen.user or "",
+        entrypoint=tuple(seen.entrypoint or ()),
+    )
+
+
+def _from_budget(built: BuiltImage, evidence: Evidence) -> ImageFigures:
+    figures = evidence.data.get("figures")
+    known: Mapping[str, Any] = figures if isinstance(figures, dict) else {}
+    size, compressed = (_bytes(known.get(key)) for key in ("size_bytes", "compressed_bytes"))
+    record = ImageRecord(built.config_digest, size_bytes=size, compressed_bytes=compressed)
+    return ImageFigures(record, evidence.provenance if size is not None else None)
+
+
+def _bytes(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None

@@ -100,12 +100,17 @@ def _layers(seen: View) -> list[str]:
     ]
     parts = ["## Layers", table(heads, rows, right=[False, *[True] * 6, False, False])]
     secret_files = [
-        [_labelled(name, record.stand_in), escape(file.path), _where(file.layer, file.added_by), _where(file.hidden_in, file.hidden_by),
-         escape(", ".join(secret.rule for secret in file.secrets))]
+        [
+            _labelled(name, record.stand_in),
+            escape(file.path),
+            _where(file.layer, file.added_by),
+            _where(file.hidden_in, file.hidden_by),
+            escape(", ".join(secret.rule for secret in file.secrets)),
+        ]
         for name, record, layers in seen.layers
         for file in layers.hidden
         if file.secrets
-    ]  # fmt: skip
+    ]
     if secret_files:
         heads = ["Variant", "Deleted file, still there", "Added by", "Hidden by", "Secret"]
         parts.append(table(heads, secret_files[:_HIDDEN_ROWS], right=[False] * 5))
@@ -132,7 +137,7 @@ def _attacks(report: Report, seen: View) -> list[str]:
             rows.append(
                 [
                     escape(known.title if known else payload),
-                    *(charts.cell_text(item) if item else "–" for item in found),
+                    *(charts.cell_text(item) if item else figures.NOTHING for item in found),
                 ]
             )
         heads = ["Attack", *(_labelled(name, record.stand_in) for name, record in seen.attacked)]
@@ -151,7 +156,7 @@ def _vulnerabilities(seen: View) -> list[str]:
     for name, record in seen.scans:
         scan = record.vulnerabilities
         reference = record.reference.vulnerabilities if record.reference else None
-        tail = ["–" if reference is None else number(reference), escape(scan.database.updated_at or "none")]
+        tail = [figures.NOTHING if reference is None else number(reference), escape(scan.database.updated_at or "none")]
         if scan.status != "scanned" or scan.total is None:
             words = scan.status.replace("_", " ")
             rows.append([_labelled(name, record.stand_in), f"**{words}**", *[""] * (len(SEVERITIES) + 4), *tail])

@@ -51,12 +51,16 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """The image itself. ``size_bytes`` is the sum of its uncompressed layers, base included."""
+    """The image itself. ``size_bytes`` is what an engine shows as its size: all layers' files, uncompressed, base included.
+
+    ``compressed_how`` says whether the archive held compressed layers (``stored``) or we compressed them to see (``gzip-6``).
+    """
 
     config_digest: str
     manifest_digest: str | None = None
     size_bytes: Bytes | None = None
     compressed_bytes: Bytes | None = None
+    compressed_how: str | None = None
     layers: tuple[LayerRecord, ...] = ()
     user: str | None = None
     entrypoint: tuple[str, ...] = ()

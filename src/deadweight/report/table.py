@@ -76,10 +76,10 @@ def size_of(record: VariantRecord) -> int | None:
 
 
 def layer_count(record: VariantRecord) -> int | None:
-    """Layers of a variant's image, None where not measured (an image without any layer has a size, of 0)."""
+    """Layers of a variant's image, None where not measured."""
     if record.image is None or record.image.size_bytes is None:
         return None
-    return len(record.image.layers)
+    return len(record.image.layers) or None
 
 
 def short_reference(reference: str) -> str:
@@ -200,12 +200,12 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
 
 def _reference_size(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     value = record.reference.size_bytes if record.reference else None
-    return Cell("–", None, "muted") if value is None else Cell(figures.size(value), value)
+    return Cell(figures.NOTHING, None, "muted") if value is None else Cell(figures.size(value), value)
 
 
 def _reference_vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     value = record.reference.vulnerabilities if record.reference else None
-    return Cell("–", None, "muted") if value is None else Cell(f"{value:,}", value)
+    return Cell(figures.NOTHING, None, "muted") if value is None else Cell(f"{value:,}", value)
 
 
 COLUMNS: tuple[Column, ...] = (

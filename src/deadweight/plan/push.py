@@ -1,0 +1,51 @@
+"""Push a variant's archive to a repository, and write down under which digest it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import UsageError
+from deadweight.records.store import write_atomically
+from deadweight.toolchain import crane
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """``reference`` is what to deploy: the repository with the manifest's digest, which never moves. ``tag`` moves."""
+
+    reference: str
+    digest: str
+    tag: str
+
+
+def destination(repository: str, variant: str, *, several: bool) -> str:
+    """Where a variant goes: ``repository`` as given for one variant, ``repository:variant`` where several share it.
+
+    Raises UsageError for a reference with a digest, or with a tag that several variants would fight over.
+    """
+    match = crane.REFERENCE.fullmatch(crane.checked_reference(repository))
+    assert match is not None
+    if match["digest"]:
+        raise UsageError(f"{repository}: a digest is what a push returns, not where it goes")
+    if several and match["tag"]:
+        raise UsageError(
+            f"{repository}: several variants cannot share one tag",
+            hint="leave the tag off: each gets its own name as tag",
+        )
+    return f"{match['repository']}:{match['tag'] or (variant if several else 'latest')}"
+
+
+def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: bool = False) -> Pushed:
+    """Push one archive (docker-save, OCI tar or layout folder) to ``to`` (REGISTRY/REPOSITORY:TAG).
+
+    ``digest_file`` gets one line, ``REPOSITORY@sha256:…``, only after the push succeeded.
+    Raises UsageError, ArchiveError, MissingError (no crane), CommandError (the registry refused).
+    """
+    match = crane.REFERENCE.fullmatch(crane.checked_reference(to))
+    assert match is not None
+    digest = crane.push(archive, to, insecure=insecure)
+    reference = f"{match['repository']}@{digest}"
+    if digest_file is not None:
+        write_atomically(digest_file, reference + "\n")
+    return Pushed(reference, digest, to)

@@ -1,0 +1,233 @@
+"""What changed between two reports, and which changes are regressions.
+
+Two floors stand in the way of noise. Below ``noise_*`` a difference is no change at all; above ``ratchet_*`` growth is a
+regression. Figures that rest on a stand-in in one report and not in the other are not compared: they tell of two bases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from deadweight.report import compare_scans, figures
+from deadweight.report.changes import Change, Direction, Kind
+from deadweight.report.model import PackageRecord, Report, VariantRecord
+from deadweight.report.table import layer_count, size_of
+
+PACKAGES_NAMED = 5
+GRADES = {"pass": 2, "warn": 1, "fail": 0}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Noise floors and ratchets. Sizes: both the bytes and the percent must be passed. Start-up: both seconds and percent.
+
+    ``ratchet_startup`` is off (None) unless a project sets it: start-up time depends on the machine that measured it.
+    """
+
+    noise_bytes: int = 64_000
+    noise_percent: float = 0.5
+    ratchet_bytes: int = 1_000_000
+    ratchet_percent: float = 2.0
+    noise_seconds: float = 0.5
+    noise_startup_percent: float = 50.0
+    ratchet_startup_percent: float | None = None
+    ratchet_layers: int = 0
+    grave: tuple[str, ...] = ("critical", "high")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All changes, in the order of the new report's variants. ``notes`` tell what could not be compared, and why."""
+
+    old_generated_at: str
+    new_generated_at: str
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def regressions(self) -> tuple[Change, ...]:
+        """Changes for the worse, beyond the ratchet. Not empty: the task ends with exit code 1."""
+        return tuple(change for change in self.changes if change.regression)
+
+
+def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> Comparison:
+    """What changed from ``old`` to ``new``. A figure that one of them lacks is a note, never a change to or from zero."""
+    limits = thresholds or Thresholds()
+    changes: list[Change] = []
+    notes: list[str] = []
+    if old.suite != new.suite:
+        notes.append(f"the earlier report is of another suite ({old.suite}); variants of the same name are compared")
+    for name, record in new.variants.items():
+        if name not in old.variants:
+            changes.append(Change(name, "variant", f"new variant, {figures.size(size_of(record))}"))
+            continue
+        before = old.variants[name]
+        comparable = _comparable(name, before, record, notes)
+        changes += _base(name, before, record)
+        changes += _checks(name, before, record, notes)
+        changes += _attacks(name, before, record)
+        if comparable:
+            changes += _size(name, before, record, limits, notes)
+            changes += _layers(name, before, record, limits)
+            changes += _packages(name, before, record)
+            changes += _startup(name, before, record, limits)
+            changes += compare_scans.changes(name, before, record, limits.grave, notes)
+    changes += [Change(name, "variant", "variant is gone") for name in old.variants if name not in new.variants]
+    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes))
+
+
+def _comparable(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> bool:
+    if old.build is None or new.build is None or old.stand_in == new.stand_in:
+        return True
+    which = "earlier" if old.stand_in else "new"
+    notes.append(
+        f"{name}: the {which} report's figures rest on a {figures.STAND_IN} of the base, the other's do not: not compared"
+    )
+    return False
+
+
+def _size(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, notes: list[str]) -> Iterator[Change]:
+    pairs: tuple[tuple[Kind, str, int | None, int | None], ...] = (
+        ("size", "size", size_of(old), size_of(new)),
+        ("compressed", "compressed size", _compressed(old), _compressed(new)),
+    )
+    for kind, word, before, after in pairs:
+        if before is None or after is None:
+            if (before is None) != (after is None):
+                notes.append(f"{name}: {word} is measured in the {'new' if before is None else 'earlier'} report only")
+            continue
+        delta = after - before
+        if not _beyond(abs(delta), before, limits.noise_bytes, limits.noise_percent):
+            continue
+        worse = _beyond(delta, before, limits.ratchet_bytes, limits.ratchet_percent)
+        text = f"{word} {figures.size(before)} → {figures.size(after)} ({figures.signed_size(delta)}, {_percent(delta, before)})"
+        yield Change(name, kind, text, _direction(-delta), worse)
+
+
+def _beyond(delta: float, before: float, amount: float, percent: float) -> bool:
+    return delta > amount and delta * 100 > before * percent
+
+
+def _percent(delta: float, before: float) -> str:
+    return f"{delta * 100 / before:+.1f} %" if before else "from nothing"
+
+
+def _direction(gain: float) -> Direction:
+    return "better" if gain > 0 else "worse" if gain < 0 else "other"
+
+
+def _compressed(record: VariantRecord) -> int | None:
+    return record.image.compressed_bytes if record.image else None
+
+
+def _layers(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds) -> Iterator[Change]:
+    before, after = layer_count(old), layer_count(new)
+    if before is not None and after is not None and before != after:
+        worse = after - before > limits.ratchet_layers
+        yield Change(name, "layers", f"layers {before} → {after}", _direction(before - after), worse)
+
+
+def _packages(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:
+    """Packages that came, went, or changed, heaviest difference first: these name the culprit of a growth."""
+    if old.layers is None or new.layers is None or not (old.layers.packages and new.layers.packages):
+        return
+    before, after = _by_name(old.layers.packages), _by_name(new.layers.packages)
+    found = [
+        (_weight(after.get(key)) - _weight(before.get(key)), key)
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+    found.sort(key=lambda item: (-abs(item[0]), item[1]))
+    for delta, key in found[:PACKAGES_NAMED]:
+        yield Change(name, "packages", _package_text(before.get(key), after.get(key), delta), _direction(-delta))
+    if len(found) > PACKAGES_NAMED:
+        yield Change(name, "packages", f"{figures.plural(len(found) - PACKAGES_NAMED, 'more package')} changed")
+
+
+def _by_name(packages: tuple[PackageRecord, ...]) -> dict[tuple[str, str], PackageRecord]:
+    return {(package.kind or "", package.name): package for package in packages}
+
+
+def _weight(package: PackageRecord | None) -> int:
+    return (package.size_bytes or 0) if package else 0
+
+
+def _package_text(old: PackageRecord | None, new: PackageRecord | None, delta: int) -> str:
+    known = all(package is None or package.size_bytes is not None for package in (old, new))
+    weight = figures.signed_size(delta) if known else f"size {figures.NOT_MEASURED}"
+    if old is None and new is not None:
+        return f"package {new.name} {new.version or ''} added ({weight})".replace("  ", " ")
+    if new is None and old is not None:
+        return f"package {old.name} {old.version or ''} removed ({weight})".replace("  ", " ")
+    assert old is not None
+    assert new is not None
+    if old.version == new.version:
+        return f"package {new.name} changed size ({weight})"
+    return f"package {new.name} {old.version or '?'} → {new.version or '?'} ({weight})"
+
+
+def _base(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:
+    """Base drift: the same reference under another digest, or another reference."""
+    if old.build is None or new.build is None or old.base == new.base:
+        return
+    before, after = old.base, new.base
+    if before is None or after is None:
+        yield Change(
+            name, "base", f"base {before.reference if before else 'none'} → {after.reference if after else 'none'}"
+        )
+    elif before.reference != after.reference or before.stand_in != after.stand_in:
+        yield Change(
+            name,
+            "base",
+            f"base {_named(before.reference, before.stand_in)} → {_named(after.reference, after.stand_in)}",
+        )
+    elif before.digest and after.digest and before.digest != after.digest:
+        yield Change(name, "base", f"base {after.reference} moved: {before.digest} → {after.digest}")
+
+
+def _named(reference: str, stand_in: bool) -> str:
+    return f"{reference} ({figures.STAND_IN})" if stand_in else reference
+
+
+def _startup(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds) -> Iterator[Change]:
+    before, after = old.startup_seconds, new.startup_seconds
+    if before is None or after is None:
+        return
+    delta = after - before
+    if not _beyond(abs(delta), before, limits.noise_seconds, limits.noise_startup_percent):
+        return
+    ratchet = limits.ratchet_startup_percent
+    worse = ratchet is not None and _beyond(delta, before, limits.noise_seconds, ratchet)
+    text = f"start-up {figures.seconds(before)} → {figures.seconds(after)} ({_percent(delta, before)})"
+    yield Change(name, "startup", text, _direction(-delta), worse)
+
+
+def _checks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> Iterator[Change]:
+    for check in sorted(old.checks.keys() | new.checks.keys()):
+        before, after = old.checks.get(check), new.checks.get(check)
+        if after is None or (before is not None and after.status == "not_measured" != before.status):
+            notes.append(f"{name}: check {check} was measured in the earlier report only")
+        elif before is None or before.status == "not_measured":
+            if after.status != "not_measured":
+                yield Change(
+                    name, "checks", f"check {check}: now {after.status} ({after.reason})", regression=not after.expected
+                )
+        elif before.status != after.status or before.expected != after.expected:
+            gain = GRADES[after.status] - GRADES[before.status]
+            text = f"check {check}: {before.status} → {after.status} ({after.reason})"
+            yield Change(name, "checks", text, _direction(gain), regression=before.expected and not after.expected)
+
+
+def _attacks(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:
+    for posture in sorted(old.attacks.keys() & new.attacks.keys()):
+        before, after = old.attacks[posture], new.attacks[posture]
+        for payload in sorted(before.keys() & after.keys()):
+            was, now = before[payload].outcome, after[payload].outcome
+            if was == now or "not_measured" in (was, now):
+                continue
+            worse = now in {"succeeded", "crashed"} and was not in {"succeeded", "crashed"}
+            better = was in {"succeeded", "crashed"} and now not in {"succeeded", "crashed"}
+            text = f"attack {payload} in {posture}: {was.replace('_', ' ')} → {now.replace('_', ' ')}"
+            # In `open` there are no walls to lose: an attack that works there now is news about the image, not a regression.
+            yield Change(name, "attacks", text, _direction(better - worse), worse and posture != "open")

@@ -1,0 +1,126 @@
+"""crane, the registry client: push an image archive or a layout folder, read manifests and blobs.
+
+Credentials are crane's own business (``docker login``'s config file and its helpers): they are in no argument and no output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deadweight._errors import ArchiveError, DeadweightError, UsageError
+from deadweight._run import run
+
+# The distribution specification's repository and tag grammar, with a registry that may have a port.
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?(?::\d{1,5})?"
+_NAME = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+REFERENCE = re.compile(
+    rf"(?P<repository>{_HOST}(?:/{_NAME})+)(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?"
+)
+_PUSHED = re.compile(r"@(sha256:[0-9a-f]{64})\s*$")
+_BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+HINT = "log in with `docker login` or `crane auth login`; a registry without TLS must be on loopback or named in mirror settings"
+
+
+def checked_reference(reference: str) -> str:
+    """The reference as given. Raises UsageError (which never repeats a reference that carries a password)."""
+    if "@" in reference.partition("/")[0]:
+        raise UsageError("a registry reference must not carry credentials", hint="use `docker login`")
+    if not REFERENCE.fullmatch(reference):
+        raise UsageError(
+            f"{reference!r} is no registry reference",
+            hint="write REGISTRY/REPOSITORY[:TAG], for example ghcr.io/me/app:1",
+        )
+    return reference
+
+
+def push(path: Path, reference: str, *, insecure: bool = False) -> str:
+    """Push a docker-save archive, an OCI archive or an OCI layout folder; returns the manifest's digest in the registry.
+
+    Raises UsageError for a bad reference, ArchiveError for what is no archive, MissingError without crane, CommandError.
+    """
+    checked_reference(reference)
+    with _pushable(path) as ready:
+        many = ["--index"] if ready.is_dir() and _manifest_count(ready) > 1 else []
+        done = run(_crane(insecure, "push", *many, str(ready), reference), hint=HINT)
+    match = _PUSHED.search(done.output)
+    if match is None:
+        raise DeadweightError(f"crane pushed {reference} and named no digest: {done.output.strip()[-200:]!r}")
+    return match.group(1)
+
+
+def manifest(reference: str, *, insecure: bool = False) -> dict[str, Any]:
+    """A manifest as JSON. Raises CommandError where the registry refuses or has none; DeadweightError for other answers."""
+    text = run(_crane(insecure, "manifest", checked_reference(reference)), timeout=120, hint=HINT).output
+    try:
+        parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
+    except json.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise DeadweightError(f"{reference}: the registry's answer is no manifest")
+    return parsed
+
+
+def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
+    """A blob that is UTF-8 text, checked against its digest. Raises CommandError, DeadweightError."""
+    repository = REFERENCE.fullmatch(checked_reference(reference))
+    assert repository is not None
+    address = checked_reference(f"{repository['repository']}@{digest}")
+    text = run(_crane(insecure, "blob", address), timeout=300, hint=HINT).output
+    if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
+        raise DeadweightError(f"{address}: the registry's answer has another digest")
+    return text
+
+
+def _crane(insecure: bool, *words: str) -> list[str]:
+    from deadweight.toolchain.find import find
+
+    return [str(find("crane").path), *(["--insecure"] if insecure else []), *words]
+
+
+@contextmanager
+def _pushable(path: Path) -> Iterator[Path]:
+    """What crane can push: it reads docker-save archives and layout folders, so an OCI archive is laid out first."""
+    if path.is_dir():
+        yield path
+        return
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            names = {member.name.removeprefix("./") for member in archive}
+        if "manifest.json" in names or "index.json" not in names:
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="deadweight-push-") as folder:
+            _lay_out(path, Path(folder))
+            yield Path(folder)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ArchiveError(f"{path}: not an image archive: {error}") from error
+
+
+def _lay_out(path: Path, folder: Path) -> None:
+    """Copy the members that an OCI layout has, by their exact names; nothing else of the archive is written."""
+    import shutil
+
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            source = archive.extractfile(member) if member.isreg() else None
+            if source is not None and (name in {"oci-layout", "index.json"} or _BLOB.fullmatch(name)):
+                with (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _manifest_count(folder: Path) -> int:
+    try:
+        return len(json.loads((folder / "index.json").read_bytes())["manifests"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(f"{folder}: not an OCI layout: {error}") from error
