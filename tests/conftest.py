@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from small_images import docker_archive, go_program, program
 
 from deadweight.engine.client import Engine
-from tests.images import docker_archive, go_program, program
 
 ROOT = Path(__file__).parent.parent
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from deadweight.checks.service import Service
 from deadweight.records.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Subject:
     """What is checked. ``archive`` and ``engine`` are made or found on the first call, so static checks need no engine.
 
     ``engine_image`` gives the image's reference in the engine, loading the archive first where it is not there.
-    ``built_of`` gives another variant's build result (for ``smaller_than``) or None.
+    ``subject_of`` gives another variant's subject (for ``smaller_than``), or None where it is not built.
+    ``service`` is the hardened container that the checks share; whoever runs the checks closes it (``runner.run_checks`` does).
     """
 
     suite: Suite
@@ -33,6 +35,10 @@ class Subject:
     engine_image: Callable[[], str]
     subject_of: Callable[[str], Subject | None]
     say: Callable[[str], None] = lambda _line: None
+    service: Service = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "service", Service(self.variant, self.engine, self.engine_image))
 
 
 class Check(Protocol):

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,6 +106,10 @@ class Engine:
     def image_id(self, reference: str) -> str:
         """The image's id. Raises MissingError where the engine has none."""
         return self.images.need(reference).id
+
+    def load(self, archive: Path, tag: str | None = None) -> str:
+        """Load an image archive, tag it, and give its id."""
+        return self.images.load(archive, tag)
 
     # containers
 

@@ -5,12 +5,14 @@ A route makes the socket; the standard library's ``http.client`` does the rest.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import http.client
 import io
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,12 +60,12 @@ class Route:
         timeout: float = 30.0,
     ) -> Answer:
         """One request on a connection of its own. ``timeout`` in seconds, for each wait. Raises OSError or HTTPException."""
-        import time
-
         connection = _Connection(self, timeout)
         started = time.monotonic()
         try:
-            connection.request(method, path, body=body, headers={"Connection": "close", **(headers or {})})
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # A service may refuse a large body before it has all of it; its answer is there all the same.
+                connection.request(method, path, body=body, headers={"Connection": "close", **(headers or {})})
             response = connection.getresponse()
             with response:
                 content = response.read(MAX_BODY_BYTES + 1)

@@ -51,7 +51,10 @@ class RunsCheck(Record):
 
 
 class HttpRequest(Record):
-    """One HTTP request. At most one of json, form, body, body_file."""
+    """One HTTP request. At most one of json, form, body, body_file.
+
+    Large inputs stay small here: ``repeat_body`` repeats a body or body_file, ``repeat`` the text at a key of json or form.
+    """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: str = "/"
@@ -61,6 +64,7 @@ class HttpRequest(Record):
     body: str | None = None
     body_file: RelativePath | None = None
     repeat_body: Annotated[int, Field(ge=1, le=100_000)] = 1
+    repeat: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = {}
 
 
 class HttpExpect(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -58,7 +59,7 @@ def go_program(source: Path, out: Path) -> Path:
         ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(out), "."],
         cwd=source,
         check=True,
-        env={**__import__("os").environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"},
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"},
     )
     return out
 

@@ -1,0 +1,180 @@
+"""``budget``: how heavy the image may be. A soft limit warns, a hard limit fails, and each tells its headroom.
+
+Evidence data: ``figures`` (``size_bytes``, ``compressed_bytes``, ``layers``, ``startup_seconds``: what was measured, absent
+where it was not), ``limits`` (per figure ``value``, ``soft``, ``hard``, ``headroom_soft``, ``headroom_hard``: how much is left,
+negative where it is passed), ``compressed_how``, and with ``smaller_than`` the ``other`` variant, its size and the ratio.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deadweight._errors import ConfigError, DeadweightError
+from deadweight.checks.evidence import evidence
+from deadweight.checks.protocol import Subject
+from deadweight.image.model import Summary
+from deadweight.image.summary import summary
+from deadweight.records import store
+from deadweight.records.evidence import Evidence, Status
+from deadweight.suite.model import BudgetCheck, Limit, Variant
+from deadweight.suite.sizes import format_bytes, parse_bytes
+
+_WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
+_FIGURES = ("size_bytes", "compressed_bytes", "layers", "startup_seconds")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure against its limits."""
+
+    status: Status
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Budget:
+    """The check. It is asked for where the variant has ``checks.budget``."""
+
+    name = "budget"
+    needs_engine = False
+
+    def applies(self, variant: Variant) -> bool:
+        return variant.checks.budget is not None
+
+    def run(self, subject: Subject) -> Evidence:
+        """Weigh the archive; start the service only where start-up has a limit and was not measured by ``runs``."""
+        started, budget = time.monotonic(), subject.variant.checks.budget or BudgetCheck()
+        weighed = weigh(subject)
+        figures: dict[str, float | None] = {
+            "size_bytes": weighed.size_bytes,
+            "compressed_bytes": weighed.compressed_bytes,
+            "layers": len(weighed.layers),
+        }
+        why_not = {"compressed_bytes": "its layers are stored uncompressed and were not weighed"}
+        if budget.startup_seconds is not None:
+            figures["startup_seconds"], why_not["startup_seconds"] = _startup(subject)
+        found = {
+            name: judge(name, figures.get(name), limit, why_not.get(name, ""))
+            for name, limit in _limits(subject, budget).items()
+        }
+        data: dict[str, Any] = {
+            "figures": {name: value for name, value in figures.items() if value is not None},
+            "limits": {name: finding.data for name, finding in found.items()},
+            "compressed_how": weighed.compressed_how,
+        }
+        findings = list(found.values())
+        if budget.smaller_than is not None:
+            findings.append(_compared(subject, weighed.size_bytes, budget.smaller_than))
+            data["smaller_than"] = findings[-1].data
+        status = _worst(findings)
+        return evidence(subject, self.name, status, _told(findings, status), started=started, data=data)
+
+
+def weigh(subject: Subject) -> Summary:
+    """Sizes and layers of the variant's archive; what plain layers weigh compressed is kept in the project's cache."""
+    return summary(subject.archive(), cache_dir=subject.state.cache / "image")
+
+
+def judge(name: str, value: float | None, limit: tuple[float | None, float | None], why_not: str) -> Finding:
+    """Compare a figure with its (soft, hard) limits. A figure equal to its limit is within it."""
+    soft, hard = limit
+    if value is None:
+        return Finding("not_measured", f"{name} not measured: {why_not}", {"value": None, "soft": soft, "hard": hard})
+    data = {
+        "value": value,
+        "soft": soft,
+        "hard": hard,
+        "headroom_soft": None if soft is None else _rounded(soft - value),
+        "headroom_hard": None if hard is None else _rounded(hard - value),
+    }
+    if hard is not None and value > hard:
+        return Finding("fail", f"{name} {shown(name, value)} is {_over(name, value, hard)} the hard limit", data)
+    if soft is not None and value > soft:
+        return Finding("warn", f"{name} {shown(name, value)} is {_over(name, value, soft)} the soft limit", data)
+    nearest = min(bound for bound in (soft, hard) if bound is not None)
+    return Finding("pass", f"{name} {shown(name, value)}, {shown(name, _rounded(nearest - value))} left", data)
+
+
+def shown(name: str, value: float) -> str:
+    """A figure with its unit."""
+    if name.endswith("_bytes"):
+        return format_bytes(int(value))
+    return f"{value:.2f} s" if name.endswith("_seconds") else f"{value:g}"
+
+
+def _over(name: str, value: float, bound: float) -> str:
+    return f"{shown(name, _rounded(value - bound))} over"
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else round(value, 4)
+
+
+def _limits(subject: Subject, budget: BudgetCheck) -> Mapping[str, tuple[float | None, float | None]]:
+    limits: dict[str, tuple[float | None, float | None]] = {}
+    for name in _FIGURES:
+        limit: Limit | None = getattr(budget, name)
+        if limit is not None and (limit.soft is not None or limit.hard is not None):
+            soft, hard = _number(subject, name, "soft", limit.soft), _number(subject, name, "hard", limit.hard)
+            if soft is not None and hard is not None and soft > hard:
+                raise _wrong(subject, name, "soft", "is above the hard limit")
+            limits[name] = (soft, hard)
+    return limits
+
+
+def _number(subject: Subject, name: str, key: str, value: float | str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return parse_bytes(value) if name.endswith("_bytes") else float(value)
+    except ValueError as error:
+        raise _wrong(subject, name, key, str(error)) from error
+
+
+def _wrong(subject: Subject, name: str, key: str, message: str) -> ConfigError:
+    return subject.suite.error(subject.variant, "checks", f"budget.{name}.{key}: {message}")
+
+
+def _startup(subject: Subject) -> tuple[float | None, str]:
+    """Start-up seconds as ``runs`` measured them for this very image, else measured now; None with the reason why not."""
+    from deadweight.checks.runs import CHECK as runs
+
+    if not subject.variant.runnable:
+        return None, "the variant is not a service"
+    kept = store.load(Evidence, subject.state.evidence(subject.variant.name, runs.name))
+    if kept is None or kept.provenance.image_digest != subject.built.config_digest:
+        try:
+            kept = runs.run(subject)
+        except DeadweightError as error:
+            return None, error.message
+    seconds = kept.data.get("startup_seconds")
+    return (float(seconds), "") if isinstance(seconds, (int, float)) else (None, kept.reason)
+
+
+def _compared(subject: Subject, size: int, name: str) -> Finding:
+    """``smaller_than``: strictly fewer uncompressed bytes than another variant's image."""
+    other = subject.subject_of(name)
+    if other is None:
+        return Finding("not_measured", f"not compared with {name}: it is not built", {"other": name})
+    theirs = weigh(other).size_bytes
+    data = {"other": name, "other_size_bytes": theirs, "ratio": round(size / theirs, 4) if theirs else None}
+    if size < theirs:
+        return Finding("pass", f"{format_bytes(theirs - size)} smaller than {name}", data)
+    return Finding("fail", f"{format_bytes(size)} is not smaller than {name} ({format_bytes(theirs)})", data)
+
+
+def _worst(findings: list[Finding]) -> Status:
+    found: set[Status] = {finding.status for finding in findings}
+    return next((status for status in _WORST_FIRST if status in found), "pass")
+
+
+def _told(findings: list[Finding], status: Status) -> str:
+    """The findings that decide, else all."""
+    deciding = [finding.text for finding in findings if finding.status == status]
+    return "; ".join(deciding) or "no limit is set"
+
+
+CHECK = Budget()

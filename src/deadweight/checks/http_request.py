@@ -1,0 +1,69 @@
+"""Turns a request of the suite into bytes."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import UsageError
+from deadweight.suite.model import HttpRequest
+
+_UNQUOTED = "/?&=%:+,;@~$!'()*-._"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request ready to be sent."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+def prepare(request: HttpRequest, root: Path) -> Prepared:
+    """Build body and headers; ``root`` is the suite's folder. Raises UsageError for what cannot be sent."""
+    given = [name for name in ("json_body", "form", "body", "body_file") if getattr(request, name) is not None]
+    if len(given) > 1:
+        names = " and ".join(name.removesuffix("_body") for name in given)
+        raise UsageError(f"a request has one body at most, this one has {names}")
+    kind, body = _body(request, root)
+    headers = dict(request.headers)
+    if kind is not None and "content-type" not in {name.lower() for name in headers}:
+        headers["Content-Type"] = kind
+    path = request.path if request.path.startswith("/") else f"/{request.path}"
+    return Prepared(request.method, urllib.parse.quote(path, safe=_UNQUOTED), headers, body)
+
+
+def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
+    if request.json_body is not None:
+        content = request.json_body
+        if request.repeat:
+            content = _repeated(content, request.repeat)
+        return "application/json", json.dumps(content, ensure_ascii=False).encode()
+    if request.form is not None:
+        form = _repeated(request.form, request.repeat)
+        return "application/x-www-form-urlencoded", urllib.parse.urlencode(form).encode()
+    if request.body is not None:
+        return None, request.body.encode() * request.repeat_body
+    if request.body_file is not None:
+        file = root / request.body_file
+        try:
+            return None, file.read_bytes() * request.repeat_body
+        except OSError as error:
+            raise UsageError(f"body_file {file}: {error.strerror}") from error
+    return None, None
+
+
+def _repeated(content: object, repeat: Mapping[str, int]) -> dict[str, object]:
+    if not isinstance(content, Mapping):
+        raise UsageError("repeat needs a body with keys")
+    repeated = dict(content)
+    for key, times in repeat.items():
+        if not isinstance(repeated.get(key), str):
+            raise UsageError(f"repeat: the body has no text at key {key!r}")
+        repeated[key] = repeated[key] * times
+    return repeated

@@ -1,0 +1,97 @@
+"""Runs the checks that a suite asks for, judges them by what it expects, and keeps the evidence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
+from deadweight.checks import table
+from deadweight.checks.evidence import evidence
+from deadweight.checks.protocol import Check, Subject
+from deadweight.records import store
+from deadweight.records.evidence import Evidence, judged
+
+Told = Callable[[Evidence], None]
+
+
+def run_check(check: Check, subject: Subject) -> Evidence:
+    """One check: measured, judged, saved. What keeps it from measuring becomes evidence too.
+
+    Something missing (no engine, no scanner) gives ``not_measured`` with ``data.missing``; a damaged archive or an engine that
+    breaks down gives ``fail``. Raises Interrupted and UsageError (a wrong suite) only.
+    """
+    try:
+        found = check.run(subject)
+    except (Interrupted, UsageError):
+        raise
+    except MissingError as error:
+        data = {"missing": True, "hint": error.hint}
+        found = evidence(subject, check.name, "not_measured", error.message, data=data)
+    except DeadweightError as error:
+        found = evidence(subject, check.name, "fail", error.message)
+    return keep(subject, found)
+
+
+def keep(subject: Subject, found: Evidence) -> Evidence:
+    """Judge a finding by the variant's ``expect``, and save it where the report looks for it."""
+    expects_failure = subject.variant.expect.get(found.check) == "fail"
+    final = judged(replace(found, reason=one_line(found.reason)), expects_failure=expects_failure)
+    store.save(final, subject.state.evidence(final.variant, final.check))
+    return final
+
+
+def run_checks(subject: Subject, only: Sequence[str] = (), on_evidence: Told | None = None) -> list[Evidence]:
+    """All checks that the suite asks for of one variant (of those the named ones), one after another.
+
+    ``runs`` and ``api`` share a container, which is removed at the end, however that comes.
+    """
+    done = []
+    try:
+        for check in table.asked(subject.variant, only):
+            if _run.cancelled():
+                raise Interrupted("interrupted")
+            subject.say(f"{subject.variant.name}: {check.name}")
+            done.append(run_check(check, subject))
+            if on_evidence is not None:
+                on_evidence(done[-1])
+    finally:
+        subject.service.close()
+    return done
+
+
+def verify(
+    subjects: Sequence[Subject], only: Sequence[str] = (), *, jobs: int | None = None, on_evidence: Told | None = None
+) -> list[Evidence]:
+    """The checks of several variants, ``jobs`` side by side (default: cores, four at most); evidence in the order given.
+
+    Timed starts never overlap. Raises UsageError for a check that nobody knows, KeyboardInterrupt after everything was stopped.
+    """
+    table.refuse_unknown(only, [subject.variant for subject in subjects])
+    workers = jobs or min(4, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(run_checks, subject, only, on_evidence) for subject in subjects]
+        try:
+            return [found for future in futures for found in future.result()]
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                _run.cancel_all()  # the workers look at it wherever they wait
+                for subject in subjects:
+                    subject.service.close()
+            raise
+
+
+def exit_code(found: Sequence[Evidence]) -> int:
+    """0 where all is as expected, 1 where something is not, 3 where something could not be measured because a thing is missing."""
+    if not all(each.ok for each in found):
+        return 1
+    return 3 if any(each.data.get("missing") for each in found) else 0
+
+
+def one_line(text: str) -> str:
+    """Evidence reasons are one line each."""
+    return " ".join(text.split())

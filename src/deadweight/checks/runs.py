@@ -1,0 +1,126 @@
+"""``runs``: the service starts, is healthy in time, stays up, and ends on SIGTERM in time.
+
+Start-up is the time from the engine's start call to the first healthy answer: the median of three starts in the hardened
+container, or one start where that took longer than five seconds. The first container is watched for a second and a half
+after it was healthy, then gets SIGTERM; the last one is left for the ``api`` check.
+
+Evidence data: ``startup_seconds``, ``startup_samples``, ``stop_seconds``, ``exit_code``, ``user`` (the uid:gid that its process
+really had), ``posture``, and where it failed ``log_tail``.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from deadweight._errors import DeadweightError
+from deadweight.checks.evidence import by_engine, evidence
+from deadweight.checks.protocol import Subject
+from deadweight.checks.service import last_lines, posture, with_last_lines
+from deadweight.engine.container import Container
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.sidecar import user_of
+from deadweight.records.evidence import Evidence, Status
+from deadweight.suite.model import Variant
+
+STARTS = 3
+SLOW_START_SECONDS = 5.0
+WATCH_SECONDS = 1.5
+CLEAN_EXITS = (0, 143)
+"""0, or 128 + SIGTERM: what shells and the JVM give when they end on the signal in good order."""
+
+_IMAGE_FAULTS = ("executable file not found", "no such file or directory", "permission denied", "exec format error")
+"""What runc says where the image's entrypoint is at fault, not the machine."""
+
+
+@dataclass
+class _Course:
+    """What was seen so far."""
+
+    samples: list[float] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class _Failed(DeadweightError):
+    """The service misbehaved: evidence, not an error."""
+
+
+class Runs:
+    """The check. It is asked for of every variant that is a service."""
+
+    name = "runs"
+    needs_engine = True
+
+    def applies(self, variant: Variant) -> bool:
+        return variant.runnable
+
+    def run(self, subject: Subject) -> Evidence:
+        """Start, watch and stop it. A machine that cannot start the container gives ``not_measured``."""
+        started, course = time.monotonic(), _Course()
+        try:
+            status, reason = self._course(subject, course)
+        except _Failed as failure:
+            status, reason = "fail", failure.message
+        except CannotStart as refusal:
+            at_fault = any(words in refusal.message.lower() for words in _IMAGE_FAULTS)
+            status, reason = ("fail" if at_fault else "not_measured"), refusal.message
+        return evidence(
+            subject, self.name, status, reason, provenance=by_engine(subject), started=started, data=course.data
+        )
+
+    def _course(self, subject: Subject, course: _Course) -> tuple[Status, str]:
+        course.data["posture"] = posture(subject.service.options())
+        with self._start(subject, course) as first:
+            healthy_at = time.monotonic()
+            course.data["user"] = user_of(first)
+            self._more_starts(subject, course)
+            course.data["startup_samples"] = [round(sample, 4) for sample in course.samples]
+            course.data["startup_seconds"] = round(statistics.median(course.samples), 4)
+            self._watch(first, healthy_at, course)
+            return self._stop(subject, first, course)
+
+    def _start(self, subject: Subject, course: _Course) -> Container:
+        container, readiness = subject.service.start_timed()
+        if readiness.seconds is None:
+            course.data["log_tail"] = last_lines(container, 20)
+            reason = with_last_lines(readiness.reason, container)
+            container.remove()
+            raise _Failed(reason if not course.samples else f"start {len(course.samples) + 1} of {STARTS}: {reason}")
+        course.samples.append(readiness.seconds)
+        return container
+
+    def _more_starts(self, subject: Subject, course: _Course) -> None:
+        """The further starts; the last container is left to the checks that follow."""
+        if course.samples[0] > SLOW_START_SECONDS:
+            return
+        for number in range(2, STARTS + 1):
+            container = self._start(subject, course)
+            if number == STARTS:
+                subject.service.share(container)
+            else:
+                container.remove()
+
+    def _watch(self, container: Container, healthy_at: float, course: _Course) -> None:
+        state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
+        if not state.running:
+            course.data["log_tail"], course.data["exit_code"] = last_lines(container, 20), state.exit_code
+            raise _Failed(with_last_lines(f"it was healthy, then {state.told()}", container))
+
+    def _stop(self, subject: Subject, container: Container, course: _Course) -> tuple[Status, str]:
+        limit = subject.variant.checks.runs.stops_within_seconds
+        stopped = container.stop(limit)
+        course.data["exit_code"] = stopped.exit_code
+        if not stopped.in_time:
+            course.data["log_tail"] = last_lines(container, 20)
+            return "fail", with_last_lines(f"did not end within {limit:g} s of SIGTERM and was killed", container)
+        course.data["stop_seconds"] = round(stopped.seconds, 4)
+        told = (
+            f"healthy after {course.data['startup_seconds']:.2f} s, ended {stopped.seconds:.2f} s after SIGTERM "
+            f"with exit code {stopped.exit_code}"
+        )
+        return ("pass" if stopped.exit_code in CLEAN_EXITS else "warn"), told
+
+
+CHECK = Runs()

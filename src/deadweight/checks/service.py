@@ -1,0 +1,117 @@
+"""The service under check: a variant's image in its hardened container, started when first asked for and shared."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.options import RunOptions, hardened_for
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container, Readiness
+    from deadweight.suite.model import Variant
+
+SHOWN_LINES = 5
+
+_stopwatch = threading.Lock()
+"""Held during a start that is timed, so that variants checked side by side do not slow each other's start-up."""
+
+
+class ServiceDown(DeadweightError):
+    """The service did not come up; says why, with its last lines."""
+
+
+class Service:
+    """Starts a variant's containers. ``get`` gives the shared one; whoever made this object calls ``close``."""
+
+    def __init__(self, variant: Variant, engine: Callable[[], Engine], image: Callable[[], str]) -> None:
+        self.variant, self._engine, self._image = variant, engine, image
+        self._shared: Container | None = None
+
+    def options(self) -> RunOptions:
+        """The hardened options of this variant, knowing its image's own user."""
+        return hardened_for(self.variant, self._engine().images.need(self._image()).user)
+
+    def start(self, options: RunOptions | None = None) -> Container:
+        """Start a fresh container, not shared and not yet healthy. Raises CannotStart, MissingError …"""
+        image = self._image()
+        return self._engine().start(image, options or self.options(), variant=self.variant.name)
+
+    def start_timed(self) -> tuple[Container, Readiness]:
+        """Start a fresh container and wait until it is healthy or is not going to be, with nothing else being started."""
+        image, options = self._image(), self.options()
+        with _stopwatch:
+            container = self._engine().start(image, options, variant=self.variant.name)
+            try:
+                return container, container.wait_healthy(self.variant.health, self.variant.port)
+            except BaseException:
+                container.remove()
+                raise
+
+    def share(self, container: Container) -> None:
+        """Hand over a healthy container for all later checks."""
+        if self._shared is not None:
+            self._shared.remove()
+        self._shared = container
+
+    def get(self) -> Container:
+        """The shared container, running and healthy; a new one where the last one ended. Raises ServiceDown."""
+        if self._shared is not None:
+            if self._shared.state().running:
+                return self._shared
+            self._shared.remove()
+            self._shared = None
+        container, readiness = self.start_timed()
+        if not readiness.healthy:
+            message = with_last_lines(readiness.reason, container)
+            container.remove()
+            raise ServiceDown(message)
+        self._shared = container
+        return container
+
+    def obituary(self) -> str | None:
+        """How the shared container ended, with its last lines; None while it lives or where there is none."""
+        if self._shared is None or self._shared.state().running:
+            return None
+        return with_last_lines(f"the service {self._shared.state().told()}", self._shared)
+
+    def close(self) -> None:
+        """Remove the shared container."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.remove()
+
+
+def with_last_lines(reason: str, container: Container) -> str:
+    """A reason, and in the same line what the service said last."""
+    lines = last_lines(container)
+    return f"{reason}; its last lines: {' | '.join(lines)}" if lines else f"{reason}; it printed nothing"
+
+
+def last_lines(container: Container, count: int = SHOWN_LINES) -> list[str]:
+    """The last lines that are not blank, each cut to 300 characters; none where the engine cannot tell."""
+    try:
+        lines = [line for line in container.logs(count * 4) if line.strip()]
+    except DeadweightError:
+        return []
+    return [line[:300] for line in lines[-count:]]
+
+
+def posture(options: RunOptions) -> dict[str, Any]:
+    """The walls of a container, for the evidence. Bytes and numbers; None where there is no limit."""
+    return {
+        "read_only": options.read_only,
+        "cap_drop": list(options.cap_drop),
+        "cap_add": list(options.cap_add),
+        "no_new_privileges": options.no_new_privileges,
+        "seccomp": options.seccomp,
+        "memory_bytes": options.memory_bytes,
+        "cpus": options.cpus,
+        "pids": options.pids,
+        "tmpfs": [f"{tmpfs.path}:{tmpfs.options()}" for tmpfs in options.tmpfs],
+        "network": options.network,
+        "published_on": "127.0.0.1" if options.publish is not None else None,
+    }

@@ -1,0 +1,62 @@
+"""Our checks, in the order in which they run, and those that plug-ins bring under the entry point group ``deadweight.checks``.
+
+A module is imported when its check is asked for; entry points are read only when a suite names a check that is not in the table.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from deadweight._errors import MissingError, UsageError
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Check
+    from deadweight.suite.model import Variant
+
+GROUP = "deadweight.checks"
+
+# ``runs`` comes first: it leaves its last container to ``api`` and its start-up time to ``budget``.
+_OURS: dict[str, str] = {
+    "runs": "deadweight.checks.runs",
+    "api": "deadweight.checks.api",
+    "budget": "deadweight.checks.budget",
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names of our own checks."""
+    return tuple(_OURS)
+
+
+def check(name: str) -> Check:
+    """The check of this name: ours, else a plug-in's. Raises MissingError where nobody brings it."""
+    if name in _OURS:
+        return cast("Check", importlib.import_module(_OURS[name]).CHECK)
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group=GROUP, name=name):
+        found = entry.load()
+        return cast("Check", found() if isinstance(found, type) else found)
+    raise MissingError(
+        f"no check {name!r}", hint=f"checks: {', '.join(_OURS)}; others come as plug-ins (entry point group {GROUP})"
+    )
+
+
+def asked(variant: Variant, only: Sequence[str] = ()) -> list[Check]:
+    """The checks that the suite asks for of this variant, in order; of those only the named ones, where any is named.
+
+    Raises MissingError where the suite names a check that nobody brings.
+    """
+    candidates = [*(check(name) for name in _OURS if not only or name in only)]
+    candidates = [each for each in candidates if each.applies(variant)]
+    return candidates + [check(name) for name in variant.checks.other if not only or name in only]
+
+
+def refuse_unknown(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
+    """Raise UsageError for a check name that is neither ours nor in these variants' ``checks.other``."""
+    known = [*_OURS, *dict.fromkeys(name for variant in variants for name in variant.checks.other)]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(f"no check {name!r}", hint=f"checks: {', '.join(known)}")
