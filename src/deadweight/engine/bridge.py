@@ -1,0 +1,72 @@
+"""A network bridge of our own, for an engine that has to live beside another one. Linux; plain ioctls, so no ``ip`` is needed.
+
+Numbers and structures: ``linux/sockios.h``, ``linux/if.h``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+
+_ADD_BRIDGE, _DELETE_BRIDGE = 0x89A0, 0x89A1
+_GET_FLAGS, _SET_FLAGS, _SET_ADDRESS, _SET_NETMASK = 0x8913, 0x8914, 0x8916, 0x891C
+_UP = 0x1
+
+
+def exists(name: str) -> bool:
+    """Whether there is a network interface of that name."""
+    return Path("/sys/class/net", name).exists()
+
+
+def create(name: str, network: ipaddress.IPv4Network) -> None:
+    """Make a bridge with the first address of ``network``; an existing one of that name is taken over. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        if not exists(name):
+            fcntl.ioctl(control, _ADD_BRIDGE, name.encode() + b"\0")
+        fcntl.ioctl(control, _SET_ADDRESS, _address(name, next(network.hosts())))
+        fcntl.ioctl(control, _SET_NETMASK, _address(name, network.netmask))
+        _set_up(control, name, up=True)
+
+
+def delete(name: str) -> None:
+    """Remove a bridge, if it is there."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        _set_up(control, name, up=False)
+        fcntl.ioctl(control, _DELETE_BRIDGE, name.encode() + b"\0")
+
+
+def free_network() -> ipaddress.IPv4Network:
+    """A private /24 that no route of this machine leads to."""
+    taken = _routes()
+    for third in range(40, 250):
+        candidate = ipaddress.IPv4Network(f"10.231.{third}.0/24")
+        if not any(candidate.overlaps(route) for route in taken):
+            return candidate
+    raise OSError("no private network is free for a bridge")
+
+
+def _routes() -> list[ipaddress.IPv4Network]:
+    """All routes but the default one (``/proc/net/route``: destination and mask as little-endian hex)."""
+    found = []
+    for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]:
+        words = line.split()
+        mask = int(words[7], 16)
+        if mask:
+            destination = socket.inet_ntoa(struct.pack("<L", int(words[1], 16)))
+            found.append(ipaddress.IPv4Network(f"{destination}/{mask.bit_count()}", strict=False))
+    return found
+
+
+def _address(name: str, address: ipaddress.IPv4Address) -> bytes:
+    return struct.pack("16sHH4s8x", name.encode(), socket.AF_INET, 0, address.packed)
+
+
+def _set_up(control: socket.socket, name: str, *, up: bool) -> None:
+    answer = fcntl.ioctl(control, _GET_FLAGS, struct.pack("16sH14x", name.encode(), 0))
+    flags = struct.unpack("16sH14x", answer)[1]
+    wanted = flags | _UP if up else flags & ~_UP
+    fcntl.ioctl(control, _SET_FLAGS, struct.pack("16sH14x", name.encode(), wanted))

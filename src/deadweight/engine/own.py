@@ -1,0 +1,259 @@
+"""An engine of our own: a dockerd beside whatever else there is, with its own socket, data, pid file and, if need be, bridge.
+
+It is started when no other engine answers, stays when we end (so that the next task finds it), and ends with ``stop``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._run import cancelled, run
+from deadweight.engine import bridge, wire
+from deadweight.records.paths import user_cache
+from deadweight.records.store import write_atomically
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+_LOG_LIMIT_BYTES = 10_000_000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most."""
+
+    run: Path
+    data: Path
+    log: Path
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "docker.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written by the shell that becomes dockerd, so that it is there from the first moment on."""
+        return self.run / "engine.pid"
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def bridge(self) -> str:
+        return f"dwt{self.run.name[-8:]}"
+
+
+def layout() -> Layout:
+    """One engine per user cache and user."""
+    cache = user_cache()
+    uid = os.geteuid() if hasattr(os, "geteuid") else 0
+    key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
+    return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log")
+
+
+def running_host() -> str | None:
+    """Where our engine listens, if it is running and answers."""
+    where = layout()
+    if where.socket.exists() and not wire.trouble(where.host):
+        return where.host
+    return None
+
+
+def cannot_start() -> str:
+    """Why no engine of ours can be started here; empty where one can."""
+    if sys.platform != "linux":
+        return "an engine can only be started here on Linux; start Docker Desktop or Podman"
+    if os.geteuid() != 0:
+        return "an engine of our own needs root; start Docker, or add this user to the docker group"
+    if _dockerd() is None:
+        return "dockerd is not installed"
+    return ""
+
+
+def start(say: Say) -> str:
+    """Start our engine, or find it started meanwhile; returns its host (``unix://…``).
+
+    Raises MissingError where that is not possible here, CommandError with the engine's last own lines where it does not come up.
+    """
+    problem = cannot_start()
+    if problem:
+        raise MissingError(f"no container engine: {problem}", hint="invoke setup installs one where it can")
+    from filelock import FileLock
+
+    where = layout()
+    try:
+        for folder in (where.run, where.data, where.log.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        with FileLock(where.data.with_name("engine.lock"), timeout=START_SECONDS * 2):
+            return running_host() or _start(where, say)
+    except OSError as error:
+        raise DeadweightError(f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable") from error
+
+
+def stop(say: Say = lambda _: None) -> bool:
+    """End our engine and remove what it left but its data; False where there was none. Never touches another engine."""
+    where = layout()
+    pid = _our_pid(where)
+    if pid is None and not where.run.exists():
+        return False
+    if pid is not None:
+        say("stopping the engine that deadweight started")
+        _end(pid)
+    _sweep(where)
+    shutil.rmtree(where.run, ignore_errors=True)
+    return pid is not None
+
+
+def remove_data(say: Say = lambda _: None) -> None:
+    """Stop our engine and delete its images and caches."""
+    stop(say)
+    where = layout()
+    _unmount_below(where.data)
+    shutil.rmtree(where.data, ignore_errors=True)
+
+
+def _start(where: Layout, say: Say) -> str:
+    leftover = _our_pid(where)
+    if leftover is not None:  # alive, but it does not answer
+        say("the engine that deadweight started earlier does not answer: starting it anew")
+        _end(leftover)
+    _sweep(where)
+    if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
+        where.log.unlink()
+    say(f"starting a container engine of our own (log: {where.log})")
+    first_line = _line_count(where.log)
+    argv = _arguments(where)
+    # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
+    script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
+    run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30)
+    _await(where, argv, first_line)
+    return where.host
+
+
+def _arguments(where: Layout) -> list[str]:
+    dockerd = _dockerd()
+    assert dockerd is not None
+    # Settings of the machine's own engine (/etc/docker/daemon.json) are not ours: they may name its sockets and folders.
+    config = where.run / "daemon.json"
+    write_atomically(config, json.dumps({"log-opts": {"max-size": "10m"}, "shutdown-timeout": 10}))
+    argv = [dockerd, "--config-file", str(config), "--host", where.host, "--data-root", str(where.data)]
+    argv += ["--exec-root", str(where.run / "exec"), "--pidfile", str(where.run / "docker.pid"), "--group", "0"]
+    argv += ["--containerd-namespace", where.bridge, "--containerd-plugins-namespace", f"plugins.{where.bridge}"]
+    if not Path("/run/systemd/system").is_dir():
+        argv += ["--exec-opt", "native.cgroupdriver=cgroupfs"]
+    return argv + _network_arguments(where)
+
+
+def _network_arguments(where: Layout) -> list[str]:
+    """Beside another engine: a bridge of our own and no firewall rules, which dockerd would rewrite under the other's feet."""
+    if _other_dockerd(where):
+        bridge.create(where.bridge, bridge.free_network())
+        return ["--bridge", where.bridge, "--iptables=false"]
+    works = shutil.which("iptables") and run(["iptables", "-t", "nat", "-L", "-n"], check=False, timeout=30).exit_code == 0
+    return [] if works else ["--iptables=false"]
+
+
+def _await(where: Layout, argv: list[str], first_line: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    reason = f"does not answer within {START_SECONDS:g} s"
+    while time.monotonic() < deadline and not cancelled():
+        if where.socket.exists() and not wire.trouble(where.host, timeout=1.0):
+            return
+        if where.pid_file.exists() and _our_pid(where) is None:
+            reason = "ended right after its start"
+            break
+        time.sleep(0.1)
+    pid = _our_pid(where)
+    if pid is not None:
+        _end(pid)
+    _sweep(where)
+    tail = where.log.read_text(encoding="utf-8", errors="replace").splitlines()[first_line:][-15:] if where.log.exists() else []
+    raise CommandError(argv, exit_code_of_command=None, reason=reason, tail=tail, log=where.log)
+
+
+def _our_pid(where: Layout) -> int | None:
+    """The process of our engine, if it lives. A number that now belongs to another program does not count."""
+    try:
+        pid = int(where.pid_file.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError, IndexError):
+        return None
+    ours = str(where.run).encode() in b"\0".join(command)
+    return pid if ours and state not in "ZX" else None
+
+
+def _other_dockerd(where: Layout) -> bool:
+    mine = _our_pid(where)
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == mine:
+            continue
+        with contextlib.suppress(OSError):
+            name = (process / "comm").read_text().strip()
+            if name == "dockerd" and (process / "ns/net").samefile("/proc/self/ns/net"):
+                return True
+    return False
+
+
+def _end(pid: int) -> None:
+    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not _lives(pid):
+                return
+            time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _sweep(where: Layout) -> None:
+    """What a killed engine leaves: its containerd, pid files (a dockerd refuses to start over its own), mounts, our bridge."""
+    with contextlib.suppress(OSError, ValueError):
+        orphan = int((where.run / "exec/containerd/containerd.pid").read_text())
+        if str(where.run).encode() in Path(f"/proc/{orphan}/cmdline").read_bytes():
+            _end(orphan)
+    for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
+        with contextlib.suppress(OSError):
+            (where.run / name).unlink()
+    _unmount_below(where.run)
+    if bridge.exists(where.bridge):
+        bridge.delete(where.bridge)
+
+
+def _unmount_below(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+            point = line.split()[4].encode().decode("unicode_escape")
+            if point.startswith(f"{folder}/"):
+                run(["umount", "-l", point], check=False, timeout=30)
+
+
+def _line_count(path: Path) -> int:
+    try:
+        return len(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    except OSError:
+        return 0
+
+
+def _dockerd() -> str | None:
+    return shutil.which("dockerd") or shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin")

@@ -1,0 +1,84 @@
+"""A few bytes of the engine's API, without the SDK: does it answer, and which version is it?"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+PING_SECONDS = 3.0
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def trouble(host: str, certificates: str | None = None, *, timeout: float = PING_SECONDS) -> str:
+    """Why no engine answers at ``host``; empty where one does. ``certificates`` is a folder as in DOCKER_CERT_PATH."""
+    try:
+        status, _ = _get(host, "/_ping", certificates, timeout)
+    except PermissionError:
+        return "permission denied (is this user in the docker group?)"
+    except FileNotFoundError:
+        return "no such socket"
+    except TimeoutError:
+        return f"does not answer within {timeout:g} s"
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return "" if status == http.client.OK else f"answers with HTTP status {status}"
+
+
+def document(host: str, path: str, certificates: str | None = None, *, timeout: float = 15.0) -> dict[str, Any]:
+    """A JSON document of the engine, ``/version`` or ``/info``; empty where it does not come."""
+    try:
+        status, body = _get(host, path, certificates, timeout)
+        content = json.loads(body) if status == http.client.OK else {}
+    except (OSError, http.client.HTTPException, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _get(host: str, path: str, certificates: str | None, timeout: float) -> tuple[int, bytes]:
+    connection = _connect(host, certificates, timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read(1 << 22)
+    finally:
+        connection.close()
+
+
+def _connect(host: str, certificates: str | None, timeout: float) -> http.client.HTTPConnection:
+    parts = urlsplit(host)
+    if parts.scheme == "unix":
+        return _UnixConnection(parts.path, timeout)
+    if parts.scheme not in ("tcp", "http", "https"):
+        raise ValueError(f"{parts.scheme or host}: connections of this kind are not supported; use unix:// or tcp://")
+    name, port = parts.hostname or "localhost", parts.port
+    if certificates is None and parts.scheme != "https":
+        return http.client.HTTPConnection(name, port or 2375, timeout=timeout)
+    return http.client.HTTPSConnection(name, port or 2376, timeout=timeout, context=_tls(certificates))
+
+
+def _tls(certificates: str | None) -> ssl.SSLContext:
+    """Docker's own file names: ca.pem, cert.pem, key.pem."""
+    folder = Path(certificates) if certificates else Path.home() / ".docker"
+    authority = folder / "ca.pem"
+    context = ssl.create_default_context(cafile=str(authority) if authority.is_file() else None)
+    if (folder / "cert.pem").is_file():
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    if os.environ.get("DOCKER_TLS_VERIFY") == "":
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -1,0 +1,144 @@
+"""Find a tool: one of the right version on PATH, else our own copy, else an error that names the command that gets it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from deadweight._errors import MissingError
+from deadweight.toolchain import catalogue, copies
+from deadweight.toolchain.catalogue import Program
+from deadweight.toolchain.probe import ask, number
+
+Status = Literal["present", "missing", "wrong_version", "unusable"]
+
+PLUGIN_FOLDERS = (
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that can be used. ``ours`` says that it is the copy we got, not one of the machine's."""
+
+    name: str
+    path: Path
+    version: str
+    ours: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen. ``tool`` is there if and only if the status is ``present``; ``reason`` tells what was passed over, and why."""
+
+    name: str
+    status: Status
+    tool: Tool | None = None
+    path: Path | None = None
+    version: str | None = None
+    reason: str = ""
+
+
+def find(name: str) -> Tool:
+    """The tool of that name, ready to run. Raises MissingError (exit 3) naming what was seen and the command that gets it."""
+    seen = look(name)
+    if seen.tool is not None:
+        return seen.tool
+    entry = catalogue.program(name)
+    wanted = f" {entry.pinned}" if entry.pinned else (f" {entry.least} or later" if entry.least else "")
+    what = f"{name}{wanted} is missing" if not seen.reason else f"{name}{wanted} is missing: {seen.reason}"
+    raise MissingError(what, hint="invoke setup gets it; invoke doctor shows all tools")
+
+
+def look(name: str) -> Look:
+    """What there is of a tool. Raises UsageError only for a name that the catalogue lacks."""
+    entry = catalogue.program(name)
+    passed_over: list[Look] = []
+    for path in _on_machine(entry):
+        seen = _judge(entry, path)
+        if seen.status == "present":
+            return seen
+        passed_over.append(seen)
+    mine = _ours(entry)
+    worst = passed_over[0] if passed_over else Look(name, "missing")
+    if mine is None:
+        return worst
+    if mine.status == "present":
+        return Look(name, "present", mine.tool, mine.path, mine.version, worst.reason)
+    return mine
+
+
+def _judge(entry: Program, path: Path) -> Look:
+    answer = ask(path, entry.probe, entry.pattern)
+    if answer.version is None and not (entry.least is None and entry.pinned is None and "no version" in answer.problem):
+        return Look(entry.name, "unusable", None, path, None, f"{path} {answer.problem}")
+    version = answer.version or "unknown"
+    problem = _refusal(entry, version) or _shortcoming(entry, path, version)
+    if problem:
+        return Look(entry.name, "wrong_version", None, path, version, f"{path} {problem}")
+    return Look(entry.name, "present", Tool(entry.name, path, version, ours=False), path, version)
+
+
+def _refusal(entry: Program, version: str) -> str:
+    """Why this version will not do; empty if it will."""
+    if entry.exact and catalogue.gettable(entry) and version != entry.pinned:
+        return f"is {version}, wanted is {entry.pinned}"
+    if entry.least is not None and number(version) < number(entry.least):
+        return f"is {version}, needed is {entry.least} or later"
+    return ""
+
+
+def _shortcoming(entry: Program, path: Path, version: str) -> str:
+    """What a program of the right version may still lack: a JRE has no compiler, a Docker client no way to reach BuildKit."""
+    if entry.name == "java":
+        beside = path.resolve().parent
+        lacking = [name for name in ("javac", "jlink") if not os.access(beside / name, os.X_OK)]
+        return f"is a runtime without {' and '.join(lacking)}" if lacking else ""
+    if entry.name == "docker-cli" and number(version) >= (23,) and look("buildx").tool is None:
+        return f"is {version}, which cannot build with BuildKit unless buildx is there too"
+    return ""
+
+
+def _on_machine(entry: Program) -> Iterator[Path]:
+    """Every place on this machine where the program stands, best first, each once."""
+    seen: set[Path] = set()
+    for folder in _folders(entry):
+        for command in entry.commands:
+            path = folder / command
+            if path.is_file() and path not in seen:
+                seen.add(path)
+                yield path
+
+
+def _folders(entry: Program) -> Iterator[Path]:
+    if entry.name == "java" and os.environ.get("JAVA_HOME"):
+        yield Path(os.environ["JAVA_HOME"]) / "bin"
+    if entry.name == "buildx":
+        configured = os.environ.get("DOCKER_CONFIG")
+        yield (Path(configured) if configured else Path.home() / ".docker") / "cli-plugins"
+        yield from (Path(folder) for folder in PLUGIN_FOLDERS)
+    for part in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        if part:
+            yield Path(part)
+    if entry.kind == "system":
+        # A user's PATH often lacks the administrator's folders, and other folders may shadow the system's own program.
+        yield from (Path(folder) for folder in ("/usr/bin", "/usr/sbin", "/sbin"))
+
+
+def _ours(entry: Program) -> Look | None:
+    """Our own copy: None where there is none or none can be had; unusable where it is damaged."""
+    if entry.kind == "system":
+        return None
+    path = copies.program_path(entry)
+    if not path.is_file():
+        return None
+    answer = ask(path, entry.probe, entry.pattern)
+    if answer.version is None:
+        return Look(entry.name, "unusable", None, path, None, f"{path} {answer.problem}")
+    return Look(entry.name, "present", Tool(entry.name, path, answer.version, ours=True), path, answer.version)

@@ -1,0 +1,79 @@
+"""Go, and the tools that are built with it from pinned modules."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from deadweight._run import run
+from deadweight.records.paths import user_cache
+from deadweight.toolchain import copies
+from deadweight.toolchain.catalogue import Program, go_needed
+from deadweight.toolchain.find import Tool, find
+from deadweight.toolchain.probe import number
+
+BUILD_SECONDS = 1800.0
+OFFLINE_HINT = "modules come from GOPROXY (see go env GOPROXY): is it in reach?"
+
+
+def go_environment(go: Tool | None = None) -> dict[str, str]:
+    """Environment for every ``go`` we start, and for tools that start it (ko).
+
+    The compile cache is one of our own, so that clearing it harms nobody, and shared: the standard library that a tool's build
+    compiled (no cgo, trimmed paths) serves the service's too. Downloaded modules stay in the user's module cache, unless Go
+    itself is our copy. Raises MissingError where there is no Go.
+    """
+    go = go or find("go")
+    cache = user_cache() / "go"
+    given = {"GOCACHE": str(cache / "build"), "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+    if go.ours:
+        given |= {
+            "GOMODCACHE": str(cache / "mod"),
+            "GOPATH": str(cache),
+            "GOENV": "off",
+            "GOROOT": str(go.path.parents[1]),
+        }
+    return given
+
+
+def fetch(entry: Program, log: Path) -> None:
+    """Download the modules that a tool's build needs, and only these, without compiling: the compiler may be busy meanwhile."""
+    go = find("go")
+    with _scratch(entry, "fetch") as folder:
+        argv = [go.path, "list", "-deps", "-f", "", entry.source]
+        run(argv, cwd=folder, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
+
+
+def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
+    """Build a Go tool from its ``go.mod`` and ``go.sum`` into our copies; returns the program.
+
+    Raises MissingError without Go; CommandError if a module is not in reach, has another hash, or does not compile.
+    """
+    go = find("go")
+
+    def fill(folder: Path) -> None:
+        flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
+        with _scratch(entry, "build") as module:
+            argv = [go.path, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.name, entry.source]
+            run(argv, cwd=module, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
+
+    return copies.make(entry, fill, anew=anew)
+
+
+def _environment(go: Tool, entry: Program) -> dict[str, str]:
+    env = go_environment(go) | {"CGO_ENABLED": "0"}
+    if number(go.version) < number(go_needed(entry.name)):
+        env["GOTOOLCHAIN"] = "auto"  # Go fetches the version that the module asks for, as a module
+    return env
+
+
+@contextlib.contextmanager
+def _scratch(entry: Program, what: str) -> Iterator[Path]:
+    """A folder with a copy of the module's two files, so that nothing is ever written into the installed package."""
+    with tempfile.TemporaryDirectory(prefix=f"deadweight-{what}-{entry.name}-") as name:
+        for part in ("go.mod", "go.sum"):
+            shutil.copyfile(entry.module_folder / part, Path(name) / part)
+        yield Path(name)
