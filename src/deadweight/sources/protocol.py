@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from deadweight.records.built import Base
 
 Say = Callable[[str], None]
 """Takes one line of progress."""
+
+ApkFlavour = Literal["wolfi", "alpine"]
+"""Whose package names an apko or melange file uses (``sources.adapt.apk_flavour`` tells)."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Source(Protocol):
         """What stands for a public reference here, with its digest. ``prepare`` must have been called for it."""
         ...
 
-    def apk(self) -> ApkRepositories:
+    def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """The APK repositories of this source. ``prepare(apk=True)`` must have been called."""
         ...
 

@@ -1,0 +1,181 @@
+"""OS packages for the stand-ins: fetched by the machine's own apt configuration, without touching the machine's apt state.
+
+Every package lies once in one shared folder. Root file systems are made by mmdebstrap from a little repository over just the
+packages asked for, so that nothing is fetched twice and no address of a mirror gets into an image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import CommandError, DeadweightError
+from deadweight.records import store
+from deadweight.sources.local.machine import Machine, scratch
+
+_INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
+TRIMMED = ("usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian")
+LEFT_OVERS = (
+    "etc/resolv.conf etc/hostname etc/machine-id etc/apt/sources.list etc/dpkg/dpkg.cfg.d/99mmdebstrap "
+    "var/cache/ldconfig/aux-cache var/cache/debconf/*-old var/lib/dpkg/*-old var/cache/apt/archives/lock var/lib/apt/lists/lock "
+    "var/lib/apt/extended_states var/log/* var/lib/systemd"
+)
+
+
+class Packages:
+    """The folder of fetched packages. Safe to use from several threads."""
+
+    def __init__(self, folder: Path, machine: Machine, log: Path) -> None:
+        self.folder, self.machine, self._log = folder, machine, log
+        self._guard, self._own_lists = threading.Lock(), False
+
+    def get(self, names: Sequence[str]) -> dict[str, Path]:
+        """Fetch packages with all they depend on (no recommended ones): package name to file.
+
+        Raises DeadweightError naming the package that apt does not know, or what kept apt from fetching.
+        """
+        with self._guard:
+            self._folders()
+            try:
+                return self._fetch(names)
+            except CommandError as error:
+                if self._own_lists or (error.log is None and not error.tail):
+                    raise
+            # The machine's package lists are missing or stale: fetch lists of our own, from the same sources.
+            self._own_lists = True
+            self._apt("update")
+            return self._fetch(names)
+
+    def unpack(self, name: str, target: Path) -> Path:
+        """Unpack one package's files into a folder that ``target`` names (anew, whole or not at all)."""
+        package = self.get([name])[name]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as work:
+            _run.run(["dpkg-deb", "-x", package, Path(work) / "x"], log=self._log)
+            shutil.rmtree(target, ignore_errors=True)
+            (Path(work) / "x").rename(target)
+        return target
+
+    def source(self, name: str, target: Path) -> Path:
+        """Fetch a source package's files into ``target``; the machine's sources serve, read as source ones."""
+        target.mkdir(parents=True, exist_ok=True)
+        with self._guard:
+            self._folders()
+            parts = self.folder / "state" / "source-parts"
+            _as_source_entries(parts)
+            lists = self.folder / "state" / "source-lists"
+            (lists / "partial").mkdir(parents=True, exist_ok=True)
+            where = [f"Dir::Etc::SourceParts={parts}", "Dir::Etc::SourceList=/dev/null", f"Dir::State::lists={lists}"]
+            self._apt("update", options=where)
+            self._apt("source", "--download-only", name, options=where, cwd=target)
+        return target
+
+    def rootfs(self, names: Sequence[str], target: Path, *, variant: str = "apt") -> Path:
+        """A root file system as a tar: the essential packages, apt, and the ones named. Same packages, same bytes."""
+        wanted = ["?essential", "apt", "usr-is-merged", *names]
+        with tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch()) as work:
+            repository = self._repository(self.get(wanted).values(), Path(work) / "repository")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(f".{target.name}.{os.getpid()}")
+            trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
+            rest = " ".join(f'"$1"/{name}' for name in LEFT_OVERS.split())
+            _run.run(
+                [
+                    *("mmdebstrap", "--quiet", "--mode=auto", f"--variant={variant}", "--format=tar"),
+                    f"--architectures={self.machine.deb}",
+                    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+                    f"--include={','.join(['usr-is-merged', *names])}",
+                    "--dpkgopt=force-unsafe-io",
+                    '--customize-hook=find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',
+                    f"--customize-hook=rm -rf {trim} {rest}",
+                    *(self.machine.codename, partial, f"deb [trusted=yes] copy:{repository} ./"),
+                ],
+                env={"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
+                log=self._log,
+            )
+            partial.replace(target)
+        return target
+
+    def _fetch(self, names: Sequence[str]) -> dict[str, Path]:
+        plan = self._apt("--simulate", "install", *names)
+        found = {name: self.folder / f"{name}_{version.replace(':', '%3a')}_{arch}.deb" for name, version, arch in _plan(plan)}
+        if not all(path.is_file() for path in found.values()):
+            self._apt("--download-only", "install", *names)
+        absent = [path.name for path in found.values() if not path.is_file()]
+        if absent:
+            raise DeadweightError(f"apt did not leave {absent[0]} in {self.folder}")
+        return found
+
+    def _repository(self, packages: object, target: Path) -> Path:
+        """A flat apt repository of links to the packages, with a Release file, which mmdebstrap needs to tell essentials."""
+        target.mkdir(parents=True)
+        target.parent.chmod(0o755)
+        stanzas = []
+        for package in sorted(packages):  # type: ignore[call-overload]
+            link = target / package.name.replace("%3a", "_")
+            shutil.copy(package, link) if not _linked(package, link) else None
+            control = _run.run(["dpkg-deb", "--field", package]).output.rstrip("\n")
+            with package.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            stanzas.append(f"{control}\nFilename: ./{link.name}\nSize: {package.stat().st_size}\nSHA256: {digest}\n")
+        index = "\n".join(stanzas).encode()
+        (target / "Packages").write_bytes(index)
+        (target / "Release").write_text(
+            f"Suite: stable\nCodename: {self.machine.codename}\nArchitectures: {self.machine.deb}\n"
+            f"Date: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
+        )
+        return target
+
+    def _folders(self) -> None:
+        for name in ("partial", "state/lists/partial"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        status = self.folder / "state" / "status"
+        if not status.exists():
+            store.write_atomically(status, "")
+
+    def _apt(self, *words: str, options: Sequence[str] = (), cwd: Path | None = None) -> str:
+        settings = [
+            f"Dir::State::status={self.folder / 'state' / 'status'}",
+            f"Dir::Cache::archives={self.folder}",
+            f"Dir::Cache::pkgcache={self.folder / 'state' / 'packages.bin'}",
+            *("Dir::Cache::srcpkgcache=", f"Dir::Log={self.folder / 'state'}"),
+            *("APT::Sandbox::User=", "Debug::NoLocking=1", "APT::Install-Recommends=0", "Acquire::Retries=2"),
+            *([f"Dir::State::lists={self.folder / 'state' / 'lists'}"] if self._own_lists else []),
+            *options,
+        ]
+        flags = [flag for setting in settings for flag in ("-o", setting)]
+        environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+        return _run.run(["apt-get", "-q", "-y", *flags, *words], env=environment, log=self._log, cwd=cwd).output
+
+
+def _plan(simulation: str) -> list[tuple[str, str, str]]:
+    return [(name.partition(":")[0], version, arch) for name, version, arch in _INSTALLS.findall(simulation)]
+
+
+def _linked(package: Path, link: Path) -> bool:
+    try:
+        os.link(package, link)
+    except OSError:
+        return False
+    return True
+
+
+def _as_source_entries(target: Path) -> None:
+    """Copy the machine's apt sources into ``target`` with their type turned to deb-src."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    etc = Path("/etc/apt")
+    for file in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
+        if not file.is_file() or file.suffix not in (".list", ".sources"):
+            continue
+        text = file.read_text(encoding="utf-8", errors="replace")
+        text = re.sub(r"^Types:.*$", "Types: deb-src", text, flags=re.MULTILINE | re.IGNORECASE)
+        text = re.sub(r"^deb(\s)", r"deb-src\1", text, flags=re.MULTILINE)
+        (target / file.name).write_text(text, encoding="utf-8")

@@ -1,0 +1,76 @@
+"""Stand-ins for Java bases: a jlink runtime on an OS-made base, with and without a shell, and a JDK with Maven."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import MissingError
+from deadweight.sources.local.layer import Layer, from_tree
+from deadweight.sources.local.push import Settings
+from deadweight.sources.local.recipes import PATHS, Made, distroless, distroless_settings
+from deadweight.sources.local.workshop import Workshop
+
+MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"
+HOME = "opt/java/openjdk"
+LIBRARIES = ("libc6", "libgcc-s1", "libstdc++6", "zlib1g")
+MAVEN_PACKAGES = ("ca-certificates", "git", "maven", "openjdk-17-jdk-headless")
+
+
+def jre(shop: Workshop, _: str) -> Made:
+    """eclipse-temurin's JRE: the OS with a shell, and a runtime cut by jlink from this machine's JDK 17."""
+    layers = (shop.rootfs_layer(LIBRARIES), _runtime(shop))
+    return Made(layers, Settings(env=(f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}"), cmd=("jshell",)))
+
+
+def java17(shop: Workshop, flavour: str) -> Made:
+    """Distroless Java: no shell, no awk; the static base with the four libraries that a JVM needs."""
+
+    def fill(root: Path) -> None:
+        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *LIBRARIES))
+        for name in LIBRARIES:
+            _libraries(shop.unpacked(name), root)
+
+    env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
+    settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
+    return Made((shop.tree_layer("java17", fill), _runtime(shop)), settings)
+
+
+def maven(shop: Workshop, _: str) -> Made:
+    """A JDK 17 and Maven on the OS, for the build stage of a Dockerfile."""
+    layers = (shop.rootfs_layer(MAVEN_PACKAGES, fast=True),)
+    home = f"/usr/lib/jvm/java-17-openjdk-{shop.machine.deb}"
+    env = (f"PATH={PATHS}", f"JAVA_HOME={home}", "MAVEN_CONFIG=/root/.m2")
+    return Made(layers, Settings(env=env, cmd=("mvn",)))
+
+
+def _runtime(shop: Workshop) -> Layer:
+    def make() -> Layer:
+        from deadweight.toolchain.find import find
+
+        jlink = find("java").path.parent / "jlink"
+        if not jlink.exists():
+            raise MissingError("a Java stand-in needs a JDK 17 with jlink", hint="apt-get install -y openjdk-17-jdk-headless")
+        with tempfile.TemporaryDirectory(prefix="deadweight-jlink-") as work:
+            out = Path(work) / "runtime"
+            trim = ("--strip-debug", "--no-man-pages", "--no-header-files", "--compress=1")
+            _run.run([jlink, "--add-modules", MODULES, *trim, "--output", out], log=shop.log)
+            return from_tree(out, shop.folder / "layers" / "jre.tgz", prefix=HOME)
+
+    return shop.once("jlink runtime", make)
+
+
+def _libraries(package: Path, root: Path) -> None:
+    """Copy a package's shared objects to the place where the loader looks; the loader itself to its fixed name."""
+    import shutil
+
+    for path in sorted(package.rglob("*.so*")):
+        relative = path.relative_to(package)
+        if "gdb" in relative.parts or "gconv" in relative.parts or path.is_dir():
+            continue
+        target = root / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(target):
+            shutil.copy2(path, target, follow_symlinks=False)

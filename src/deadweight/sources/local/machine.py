@@ -1,0 +1,90 @@
+"""What kind of machine the stand-ins are made on and for: the same architecture under each tool's own name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import MissingError
+
+PROGRAMS = {
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+    "mmdebstrap": "mmdebstrap",
+    "musl-gcc": "musl-tools",
+    "gcc": "gcc",
+    "make": "make",
+    "bzip2": "bzip2",
+    "bwrap": "bubblewrap",
+}
+"""Programs that the local source runs on this machine, each with the OS package that brings it."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One architecture, as Debian, the OCI, APK, GNU and musl call it; ``codename`` is the OS release (``bookworm``)."""
+
+    deb: str
+    oci: str
+    apk: str
+    gnu: str
+    codename: str
+
+    @property
+    def musl_loader(self) -> str:
+        return f"ld-musl-{self.apk}.so.1"
+
+
+_KINDS = {
+    "x86_64": ("amd64", "amd64", "x86_64", "x86_64-linux-gnu"),
+    "aarch64": ("arm64", "arm64", "aarch64", "aarch64-linux-gnu"),
+}
+
+
+def this_machine() -> Machine:
+    """Raises MissingError where this is no Debian or Ubuntu, or an architecture without stand-ins."""
+    kind = _KINDS.get(platform.machine())
+    release = _os_release()
+    debian = "debian" in (release.get("ID", ""), *release.get("ID_LIKE", "").split())
+    if kind is None or not debian or shutil.which("apt-get") is None:
+        name = release.get("PRETTY_NAME", platform.platform())
+        raise MissingError(
+            f"the local source makes its stand-ins from Debian or Ubuntu packages on x86_64 or arm64; this is {name}",
+            hint="use another source: invoke setup --source registry, or --source mirror",
+        )
+    return Machine(*kind, codename=release.get("VERSION_CODENAME", "stable"))
+
+
+def require(programs: tuple[str, ...]) -> None:
+    """Raises MissingError that names every absent program and the one command that brings them all."""
+    absent = [name for name in programs if shutil.which(name) is None]
+    if absent:
+        packages = " ".join(dict.fromkeys(PROGRAMS.get(name, name) for name in absent))
+        raise MissingError(
+            f"the local source needs {', '.join(absent)}", hint=f"invoke setup, or: apt-get install -y {packages}"
+        )
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        text = Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    return {key: value for key, value in re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE)}
+
+
+def scratch() -> str | None:
+    """A folder in memory for work that writes tens of thousands of small files (halves the time), None where there is none.
+
+    It must hold devices and programs, and leave memory to the rest: 3 GiB have to be free in it.
+    """
+    try:
+        found = os.statvfs("/dev/shm")  # noqa: S108 - looked at, and used through tempfile only
+    except OSError:
+        return None
+    usable = not found.f_flag & (os.ST_NODEV | os.ST_NOEXEC | os.ST_RDONLY) and os.access("/dev/shm", os.W_OK)  # noqa: S108
+    return "/dev/shm" if usable and found.f_bavail * found.f_frsize > 3 << 30 else None  # noqa: S108

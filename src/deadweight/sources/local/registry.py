@@ -1,0 +1,173 @@
+"""The registry on loopback: one process of its own, started when needed, found again by the id it answers with.
+
+It outlives us on purpose (a build that comes later, or another project, uses it), keeps everything on disk, and so survives
+a kill -9: whoever needs it next starts it again on the same port, which is remembered because references hold it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import DeadweightError
+from deadweight.records import store
+
+FIRST_PORT = 5742
+HEADER = "X-Deadweight-Registry"
+START_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is remembered between runs: the port, and the id that tells our registry from anybody else's."""
+
+    port: int
+    id: str
+
+
+class LocalRegistry:
+    """The registry in ``folder``. ``binary`` gives the program when it has to be started."""
+
+    def __init__(self, folder: Path, binary: Callable[[], Path]) -> None:
+        self.folder, self._binary = folder, binary
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps its blobs."""
+        return self.folder / "data"
+
+    def running(self) -> str | None:
+        """``127.0.0.1:PORT`` if our registry answers now."""
+        place = store.load(Place, self.folder / "place.json")
+        return _address(place) if place is not None and _answers(place) == place.id else None
+
+    def ensure(self) -> str:
+        """Start it unless it runs; ``127.0.0.1:PORT`` comes back. Raises DeadweightError where it cannot be started."""
+        address = self.running()
+        if address is not None:
+            return address
+        self._end_silent()
+        place = self._place()
+        self._write_config(place)
+        process = self._start()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and process.poll() is None:
+            if _answers(place) == place.id:
+                store.save(place, self.folder / "place.json")
+                return _address(place)
+            time.sleep(0.02)
+        self._end_silent()
+        raise DeadweightError(
+            f"the local registry did not start on {_address(place)}: {self._last_words()}", hint=f"see {self.folder / 'log'}"
+        )
+
+    def stop(self) -> bool:
+        """End it; its images stay on disk. False where it did not run."""
+        return self._end_silent()
+
+    def forget(self, digest: str) -> None:
+        """Remove one blob's file, so that the next upload writes it anew (the registry keeps a damaged one otherwise)."""
+        word = digest.removeprefix("sha256:")
+        blob = self.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
+        blob.unlink(missing_ok=True)
+
+    def _place(self) -> Place:
+        """The place of last time if its port is free, else the first free port; the id never changes."""
+        last = store.load(Place, self.folder / "place.json")
+        name = last.id if last else secrets.token_hex(8)
+        for port in (last.port if last else FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 50)):
+            if _free(port):
+                return Place(port, name)
+        raise DeadweightError(f"no free port for the local registry between {FIRST_PORT} and {FIRST_PORT + 49} on 127.0.0.1")
+
+    def _write_config(self, place: Place) -> None:
+        self.data.mkdir(parents=True, exist_ok=True)
+        store.write_atomically(
+            self.folder / "config.yml",
+            "version: 0.1\n"
+            "log: {level: warn, accesslog: {disabled: true}}\n"
+            f"storage: {{filesystem: {{rootdirectory: '{self.data}'}}, delete: {{enabled: true}}}}\n"
+            f"http: {{addr: '{_address(place)}', headers: {{{HEADER}: ['{place.id}']}}}}\n",
+        )
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start detached: its own session, no pipe of ours, so that neither our end nor Ctrl-C ends it."""
+        config = self.folder / "config.yml"
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [self._binary(), "serve", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "OTEL_TRACES_EXPORTER": "none"},
+                start_new_session=True,
+            )
+        store.write_atomically(self.folder / "pid", f"{process.pid}\n")
+        return process
+
+    def _end_silent(self) -> bool:
+        """End the process that the pid file names, if it is really ours (its command line holds our config file)."""
+        pid = self._pid()
+        if pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            for _ in range(100):
+                if self._pid() is None:
+                    break
+                time.sleep(0.02)
+            else:
+                os.kill(pid, signal.SIGKILL)
+        (self.folder / "pid").unlink(missing_ok=True)
+        return True
+
+    def _pid(self) -> int | None:
+        try:
+            pid = int((self.folder / "pid").read_text())
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        return pid if os.fsencode(self.folder / "config.yml") in words else None
+
+    def _last_words(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = (self.folder / "log").read_text(errors="replace").strip().splitlines()
+            if lines:
+                return lines[-1]
+        return "it said nothing"
+
+
+def _address(place: Place) -> str:
+    return f"127.0.0.1:{place.port}"
+
+
+def _answers(place: Place) -> str | None:
+    """The id of whatever registry answers there."""
+    connection = http.client.HTTPConnection(_address(place), timeout=2.0)
+    try:
+        connection.request("GET", "/v2/")
+        return connection.getresponse().getheader(HEADER)
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,194 @@
+"""The local source: makes what is asked for, serves it on loopback, and says that it is a stand-in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import DeadweightError
+from deadweight.records import store
+from deadweight.records.built import Base
+from deadweight.records.paths import State, user_cache
+from deadweight.sources.local import catalogue
+from deadweight.sources.local.machine import require, this_machine
+from deadweight.sources.local.push import Client
+from deadweight.sources.local.registry import LocalRegistry
+from deadweight.sources.local.table import StandIn, stand_in
+from deadweight.sources.local.workshop import Workshop
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say
+from deadweight.sources.settings import Settings
+
+LOCK_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Saved after a stand-in was made and pushed: what it was made by, and its manifest's digest."""
+
+    fingerprint: str
+    digest: str
+
+
+class LocalSource:
+    """Stand-ins from OS packages. ``state`` is the project's; everything made lies in the user's cache."""
+
+    name = "local"
+
+    def __init__(self, state: State, settings: Settings | None = None) -> None:
+        self.state, self.settings = state, settings or Settings()
+        self.folder = user_cache() / "local"
+        self.seconds: dict[str, float] = {}
+        self._bases: dict[str, Base] = {}
+
+    def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
+        """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
+        wanted = {reference: stand_in(reference) for reference in dict.fromkeys(references)}
+        if not wanted and not apk:
+            return
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "lock")
+        try:
+            with lock.acquire(timeout=0):
+                self._prepare(wanted, apk, say)
+        except Timeout:
+            say("another run is making stand-ins: waiting for it")
+            try:
+                with lock.acquire(timeout=LOCK_SECONDS):
+                    self._prepare(wanted, apk, say)
+            except Timeout as error:
+                raise DeadweightError(f"another run still holds {self.folder / 'lock'} after {LOCK_SECONDS:g} s") from error
+
+    def base(self, reference: str) -> Base:
+        """See the protocol."""
+        known = self._bases.get(reference)
+        if known is None:
+            self.prepare([reference], apk=False, say=lambda _: None)
+            known = self._bases[reference]
+        return known
+
+    def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
+        """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
+        from deadweight.sources.local import apk
+
+        return apk.repositories(self.state, self.folder / "apk", flavour)
+
+    def environment(self) -> BuildEnvironment:
+        """See the protocol."""
+        return self.settings.environment()
+
+    def stop(self) -> bool:
+        """End the local registry. False where it did not run."""
+        return self._registry().stop()
+
+    def _prepare(self, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
+        shop = Workshop(self.folder, this_machine(), self.state.log("local-source"), dict(self.environment().variables))
+        started = time.monotonic()
+        registry = self._registry(shop)
+        client = Client(registry.ensure()) if wanted else None
+        digests: dict[StandIn, str] = {}
+        missing: list[StandIn] = []
+        for item in dict.fromkeys(wanted.values()):
+            assert client is not None
+            digest = self._there(client, item)
+            if digest is None:
+                missing.append(item)
+            else:
+                digests[item] = digest
+        digests |= self._make(shop, client, registry, missing, apk, say)
+        for reference, item in wanted.items():
+            assert client is not None
+            resolved = f"{client.address}/{item.repository}@{digests[item]}"
+            self._bases[reference] = Base(reference, resolved, digests[item], stand_in=True)
+        self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
+
+    def _make(
+        self,
+        shop: Workshop,
+        client: Client | None,
+        registry: LocalRegistry,
+        missing: Sequence[StandIn],
+        apk: bool,
+        say: Say,
+    ) -> dict[StandIn, str]:
+        """All of it at the same time; the first failure is raised after the others have ended."""
+        jobs: dict[StandIn | None, Callable[[], str]] = {}
+        if apk and not self._apk_ready():
+            jobs[None] = lambda: self._make_apk(shop, say)
+        for item in missing:
+            assert client is not None
+            jobs[item] = lambda item=item, client=client: self._make_one(shop, client, registry, item, say)  # type: ignore[misc]
+        if not jobs:
+            return {}
+        require(("apt-get", "dpkg-deb"))
+        with ThreadPoolExecutor(max_workers=len(jobs), thread_name_prefix="stand-in") as pool:
+            futures = {item: pool.submit(job) for item, job in jobs.items()}
+        results = {item: future.result() for item, future in futures.items()}
+        return {item: digest for item, digest in results.items() if item is not None}
+
+    def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
+        say(f"making the stand-in for {item.recipe} {item.parameter}".rstrip())
+        started = time.monotonic()
+        made = catalogue.RECIPES[item.recipe](shop, item.parameter)
+        labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
+        settings = catalogue.labelled(made.settings, labels)
+        digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+        if not client.complete(item.repository, digest):
+            for layer in made.layers:
+                registry.forget(layer.digest)
+            digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
+        store.save(Stamp(self._fingerprint(item), digest), self._stamp(item))
+        say(f"made the stand-in for {item.recipe} {item.parameter}".rstrip() + f" ({time.monotonic() - started:.1f} s)")
+        return digest
+
+    def _there(self, client: Client, item: StandIn) -> str | None:
+        """The digest of a stand-in that an earlier run made, if it is still whole and still what this version makes."""
+        stamp = store.load(Stamp, self._stamp(item))
+        if stamp is None or stamp.fingerprint != self._fingerprint(item):
+            return None
+        return stamp.digest if client.complete(item.repository, stamp.digest) else None
+
+    def _stamp(self, item: StandIn) -> Path:
+        return self.folder / "stamps" / f"{item.recipe}-{item.tag}.json"
+
+    def _fingerprint(self, item: StandIn) -> str:
+        machine = this_machine()
+        text = f"{catalogue.EDITION} {item.recipe} {item.tag} {machine.codename} {machine.oci}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _apk_ready(self) -> bool:
+        from deadweight.sources.local import apk
+
+        return apk.ready(self.folder / "apk")
+
+    def _make_apk(self, shop: Workshop, say: Say) -> str:
+        from deadweight.sources.local import apk
+
+        say("making the APK repository")
+        started = time.monotonic()
+        apk.make(shop, self.folder / "apk")
+        say(f"made the APK repository ({time.monotonic() - started:.1f} s)")
+        return "made"
+
+    def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
+        def binary() -> Path:
+            from deadweight.toolchain.find import look
+
+            tool = look("docker-registry").tool
+            if tool is not None:
+                return tool.path
+            assert shop is not None
+            return shop.unpacked("docker-registry") / "usr/bin/docker-registry"
+
+        return LocalRegistry(self.folder / "registry", binary)
+
+
+def stop_local_registry() -> bool:
+    """End the local registry of this user's cache, for ``invoke clean``. False where it did not run."""
+    return LocalSource(State(Path(os.devnull))).stop()
