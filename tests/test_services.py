@@ -1,0 +1,215 @@
+"""The two demo services: their own tests, and one table of requests that both must answer with the same bytes.
+
+They run on loopback and get harmless scripts only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from playground_process import Answer, Running, environment, running
+from small_images import go_program
+
+ROOT = Path(__file__).parent.parent
+GO_SOURCE = ROOT / "src" / "vulnerable-awk-playground"
+JAVA_SOURCE = ROOT / "src" / "vulnerable-awk-playground-java"
+CASES = json.loads((Path(__file__).parent / "data" / "service_cases.json").read_text(encoding="utf-8"))
+LIMITS = {"AWK_TIMEOUT": "2s", "AWK_MAX_OUTPUT_BYTES": "65536"}
+
+# One worker builds each service once.
+pytestmark = pytest.mark.xdist_group("services")
+
+
+@pytest.fixture(scope="session")
+def go_argv(tmp_path_factory) -> list[str]:
+    return [str(go_program(GO_SOURCE, tmp_path_factory.mktemp("go-service") / "service"))]
+
+
+@pytest.fixture(scope="session")
+def java_argv(tmp_path_factory) -> list[str]:
+    """Compiles the Java service and runs its own JUnit tests, in a copy: other tests build from the source folder."""
+    if shutil.which("mvn") is None or shutil.which("javac") is None:
+        pytest.skip("the Java service needs Maven and a JDK: invoke setup brings them if a suite has a Java variant")
+    folder = tmp_path_factory.mktemp("java-service") / "project"
+    shutil.copytree(JAVA_SOURCE, folder, ignore=shutil.ignore_patterns("target"))
+    goals = ["package", "dependency:copy-dependencies", "-DincludeScope=runtime"]
+    built = subprocess.run(["mvn", "-q", "-B", *goals], cwd=folder, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    reports = list((folder / "target" / "surefire-reports").glob("TEST-*.xml"))
+    ran = sum(
+        int(match) for report in reports for match in re.findall(r'<testsuite [^>]*tests="(\d+)"', report.read_text())
+    )
+    assert ran >= 40, "the JUnit tests did not run"
+    jars = f"{folder}/target/classes:{folder}/target/dependency/*"
+    # The option lets the service collect orphans as process 1.
+    return ["java", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-cp", jars, "deadweight.playground.Main"]
+
+
+@pytest.fixture(scope="session", params=["go", "java"])
+def argv(request) -> list[str]:
+    return request.getfixturevalue(f"{request.param}_argv")
+
+
+@pytest.fixture(scope="session")
+def service(argv, tmp_path_factory) -> Iterator[Running]:
+    with running(argv, tmp_path_factory.mktemp("service") / "log", **LIMITS) as started:
+        yield started
+
+
+def test_go_service_passes_its_own_tests() -> None:
+    for command in (["gofmt", "-l", "."], ["go", "vet", "./..."], ["go", "test", "-count=1", "./..."]):
+        done = subprocess.run(command, cwd=GO_SOURCE, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        if command[0] == "gofmt":
+            assert done.stdout == ""
+
+
+def test_java_service_passes_its_own_tests(java_argv) -> None:
+    """The fixture runs them; this names them in the list of tests."""
+    assert java_argv[0] == "java"
+
+
+def test_go_service_needs_nothing_but_the_standard_library() -> None:
+    module = (GO_SOURCE / "go.mod").read_text()
+    assert "require" not in module
+    assert re.search(r"^go 1\.21$", module, re.MULTILINE)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_api(service, case) -> None:
+    expected, answer = case["expect"], service.send(case["request"])
+
+    assert expected["status"] == answer.status
+    wanted = {"Content-Type": "application/json", **expected.get("headers", {})}
+    assert wanted == {name: answer.headers.get(name.lower()) for name in wanted}
+    if "body" in expected:
+        assert expected["body"] == answer.body
+    else:
+        fields = json.loads(answer.body)
+        assert expected["sizes"] == {name: len(fields[name].encode()) for name in expected["sizes"]}
+        assert expected["json"].items() <= fields.items()
+
+
+def test_version_tells_build_runtime_and_awk(service, argv) -> None:
+    answer = json.loads(service.send({"method": "GET", "path": "/version"}).body)
+    awk = Path(shutil.which("awk") or "")
+
+    assert list(answer) == ["name", "version", "revision", "runtime", "awk"]
+    assert answer["name"] == "vulnerable-awk-playground"
+    name, form = ("java", r"\d+\.\d+\.\d+.*") if argv[0] == "java" else ("go", r"go1\.\d+.*")
+    assert answer["runtime"]["name"] == name
+    assert re.fullmatch(form, answer["runtime"]["version"])
+    assert [str(awk), str(awk.resolve())] == [answer["awk"]["path"], answer["awk"]["target"]]
+    assert answer["awk"]["dialect"] in {"gawk", "mawk", "busybox", "bwk"}
+    assert answer["awk"]["version"]
+
+
+def test_awks_own_words_are_the_same_from_both(go_argv, java_argv, tmp_path) -> None:
+    """A script that does not parse: awk's message depends on the awk, so it is compared and not written down."""
+    with running(go_argv, tmp_path / "go") as go, running(java_argv, tmp_path / "java") as java:
+        answers: list[Answer] = [one.awk("BEGIN { print ( }") for one in (go, java)]
+
+    assert answers[0].body == answers[1].body
+    fields = json.loads(answers[0].body)
+    assert fields["stderr"]
+    assert fields["exit_code"] != 0
+
+
+def test_scripts_run_side_by_side_and_do_not_mix(service) -> None:
+    script = '{ print $1; fflush(); system("sleep 0.2"); print $1 }'
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: json.loads(service.awk(script, input=f"{n}\n").body), range(24)))
+    assert [f"{n}\n{n}\n" for n in range(24)] == [answer["stdout"] for answer in answers]
+
+
+def test_requests_are_logged_as_json_without_their_scripts(service) -> None:
+    service.awk('BEGIN { print "marker-of-a-script" }')
+    last = next(line for line in reversed(service.lines()) if line["msg"] == "request")
+    assert {"method": "POST", "path": "/api/v1/awk", "status": 200}.items() <= last.items()
+    assert {"time", "level", "bytes", "duration_ms", "remote"} <= last.keys()
+    assert "marker-of-a-script" not in service.log.read_text()
+
+
+def test_health_check_by_the_program_itself(service, argv) -> None:
+    def ask(port: int) -> subprocess.CompletedProcess[str]:
+        env = environment({"LISTEN_ADDR": f":{port}"})
+        return subprocess.run([*argv, "-healthcheck"], env=env, capture_output=True, text=True, check=False)
+
+    assert ask(service.port).returncode == 0
+    nobody = ask(1)
+    assert nobody.returncode == 1
+    assert "efused" in nobody.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "code", "text"),
+    [
+        (["-version"], {}, 0, "vulnerable-awk-playground "),
+        (["-nope"], {}, 2, "-nope"),
+        (["stray"], {}, 2, "unexpected argument: stray"),
+        ([], {"LISTEN_ADDR": "8080"}, 2, 'LISTEN_ADDR: "8080" is not HOST:PORT or :PORT'),
+        ([], {"AWK_TIMEOUT": "5"}, 2, 'AWK_TIMEOUT: "5" is not a duration such as 500ms, 5s or 1m'),
+        ([], {"AWK_CONCURRENCY": "0"}, 2, 'AWK_CONCURRENCY: "0" is not a whole number from 1 to 1024'),
+    ],
+)
+def test_command_line(argv, arguments, env, code, text) -> None:
+    done = subprocess.run([*argv, *arguments], env=environment(env), capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert text in done.stdout + done.stderr
+    assert "\tat " not in done.stderr, "a stack trace"
+
+
+def test_port_in_use(service, argv) -> None:
+    env = environment({"LISTEN_ADDR": f"127.0.0.1:{service.port}"})
+    done = subprocess.run([*argv], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert str(service.port) in done.stderr
+    assert "already in use" in done.stderr
+
+
+def test_java_refuses_a_locale_that_would_spoil_scripts(java_argv) -> None:
+    env = environment({"LC_ALL": "C", "LANG": "C"})
+    done = subprocess.run(java_argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "LC_ALL=C.UTF-8" in done.stderr
+
+
+def test_as_process_one_it_collects_orphans_and_stops_on_sigterm(argv, tmp_path) -> None:
+    """In a container there is often no init: the service is process 1 of its namespace."""
+    new_namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*new_namespace, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine does not allow a process namespace")
+    with running([*new_namespace, *argv], tmp_path / "log") as held:
+        (first,) = _children(held.process.pid)
+        codes = [
+            json.loads(held.awk(f'BEGIN {{ system("sleep 0.1 & setsid true & sleep 0.2"); exit {n} }}').body)[
+                "exit_code"
+            ]
+            for n in range(1, 6)
+        ]
+        assert codes == [1, 2, 3, 4, 5]
+        _eventually("all orphans are collected", lambda: _children(first) == [])
+        os.kill(first, signal.SIGTERM)
+        assert held.process.wait(5) == 0
+
+
+def _children(pid: int) -> list[int]:
+    text = "".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children"))
+    return [int(word) for word in text.split()]
+
+
+def _eventually(what: str, holds) -> None:
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end, f"not within five seconds: {what}"
+        time.sleep(0.05)
