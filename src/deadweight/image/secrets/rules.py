@@ -1,0 +1,123 @@
+"""The rules as data: read from ``rules.json``, each pattern compiled when it is first needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any, Literal
+
+# What decides what is found, beside the rules: part of the rule-set version, so that no cached result outlives a change.
+_DECIDING = ("confirm.py", "decode.py", "hints.py", "rules.json", "scanner.py", "streams.py", "verify.py")
+
+Target = Literal["secret", "match", "line"]
+
+
+@dataclass(frozen=True)
+class AllowList:
+    """What a rule finds by mistake. ``sha256`` holds known example secrets."""
+
+    target: Target = "secret"
+    regexes: tuple[str, ...] = ()
+    stopwords: tuple[str, ...] = ()
+    sha256: frozenset[str] = frozenset()
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[bytes], ...]:
+        return tuple(re.compile(text.encode("latin-1")) for text in self.regexes)
+
+    @cached_property
+    def _words(self) -> tuple[bytes, ...]:
+        return tuple(word.encode() for word in self.stopwords)
+
+    def covers(self, secret: bytes, match: bytes, line: bytes) -> bool:
+        """Whether this finding is a known mistake. Stop words and hashes look at the secret, regexes at their target."""
+        text = {"secret": secret, "match": match, "line": line}[self.target]
+        if any(pattern.search(text) for pattern in self._patterns):
+            return True
+        lowered = secret.lower()
+        if any(word in lowered for word in self._words):
+            return True
+        return bool(self.sha256) and hashlib.sha256(secret).hexdigest() in self.sha256
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    ``regex`` is exact, ``prefilter`` what the multi-pattern matcher looks for. ``before`` and ``after`` are how far (bytes) an
+    exact match may reach to either side of the end that the prefilter reports. ``lead`` is how many name characters in front
+    belong to the match as allow lists see it. ``entropy`` is in bits per byte, 0 where it does not count.
+    """
+
+    id: str
+    description: str
+    origin: Literal["house", "upstream"]
+    regex: str
+    prefilter: str
+    before: int
+    after: int
+    lead: int = 0
+    entropy: float = 0.0
+    keywords: tuple[str, ...] = ()
+    group: int = 0
+    path: str = ""
+    check: str = ""
+    allow: tuple[AllowList, ...] = ()
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        return re.compile(self.regex.encode("latin-1"))
+
+    @cached_property
+    def path_pattern(self) -> re.Pattern[str] | None:
+        return re.compile(self.path) if self.path else None
+
+    @property
+    def rank(self) -> int:
+        """Which rule names a secret that several find: the more specific one."""
+        if self.id in _BROAD:
+            return _BROAD[self.id]
+        return 4 if self.origin == "house" else 3
+
+
+_BROAD = {"generic-api-key": 0, "configured-secret": 1, "environment-secret": 2}
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules; ``version`` changes whenever what they find may change."""
+
+    rules: tuple[Rule, ...]
+    allow: tuple[AllowList, ...]
+    version: str
+    by_id: dict[str, Rule] = field(default_factory=dict, compare=False)
+
+
+@cache
+def load_rules() -> RuleSet:
+    """The rule set that is part of this package."""
+    folder = files("deadweight.image.secrets")
+    document = json.loads(folder.joinpath("rules.json").read_bytes())
+    digest = hashlib.sha256(b"".join(folder.joinpath(name).read_bytes() for name in _DECIDING)).hexdigest()
+    rules = tuple(_rule(entry) for entry in document["rules"])
+    version = f"gitleaks-{document['upstream']['version']}+{digest[:12]}"
+    allow = tuple(_allow(entry) for entry in document["allow"])
+    return RuleSet(rules, allow, version, {rule.id: rule for rule in rules})
+
+
+def _rule(entry: dict[str, Any]) -> Rule:
+    allow = tuple(_allow(item) for item in entry.get("allow", []))
+    return Rule(**{**entry, "keywords": tuple(entry.get("keywords", ())), "allow": allow})
+
+
+def _allow(entry: dict[str, Any]) -> AllowList:
+    return AllowList(
+        target=entry["target"],
+        regexes=tuple(entry.get("regexes", ())),
+        stopwords=tuple(entry.get("stopwords", ())),
+        sha256=frozenset(entry.get("sha256", ())),
+    )

@@ -1,0 +1,177 @@
+"""The secret scanner: one pass for candidates over any buffer, exact checks per file, decoding of what is encoded inside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from deadweight.image.secrets.confirm import Found, confirmed
+from deadweight.image.secrets.decode import Budget, Opener, Piece, is_text, tar_member
+from deadweight.image.secrets.hints import Hint
+from deadweight.image.secrets.matcher import HyperscanMatcher, Matcher, PlainMatcher
+from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
+from deadweight.image.secrets.rules import RuleSet, load_rules
+
+Buffer = bytes | bytearray | memoryview
+
+_NAMED_SECRET = re.compile(
+    r"(?i)(?:secret|passw(?:or)?d|passphrase|token|credential|api[-_]?key)[a-z0-9_-]{0,20}(?:\.(?:txt|key|pass|conf|env))?$"
+)
+_ONE_VALUE = re.compile(rb"\s*([^\s\x00-\x1f\x7f-\xff<>{}()$]{6,200})\s*\Z")
+_NAMED_SIZE = 512
+
+
+class Scanner:
+    """Finds secrets. Holds nothing of what it scanned; one instance may be used by several threads."""
+
+    def __init__(self, matcher: Matcher, rule_set: RuleSet | None = None, limits: Limits | None = None) -> None:
+        self._matcher, self._rule_set, self._limits = matcher, rule_set or load_rules(), limits or Limits()
+
+    @classmethod
+    def default(cls, limits: Limits | None = None) -> Scanner:
+        """The fastest engine that this machine has."""
+        return cls(_matcher(), limits=limits)
+
+    @property
+    def rule_set(self) -> str:
+        """Version of all that decides what is found; part of the key of every cached result."""
+        return self._rule_set.version
+
+    @property
+    def engine(self) -> str:
+        """``hyperscan`` or ``re``."""
+        return self._matcher.name
+
+    def block(self, data: Buffer, *, decode: bool = False) -> list[Hit]:
+        """Candidates in a buffer of one or many files, by end offset. With ``decode`` also places where something encoded begins.
+
+        The byte in front of a file's content must not be a letter, digit or underscore (in a tar it is a header's padding).
+        """
+        return self._matcher.hits(memoryview(data), decode=decode)
+
+    def wants(self, path: str, size: int) -> bool:
+        """Whether a file is worth ``confirm`` even without hits: small, and named like a secret (``etc/secret.txt``)."""
+        return size <= _NAMED_SIZE and _NAMED_SECRET.search(path.rsplit("/", 1)[-1]) is not None
+
+    def confirm(self, data: Buffer, path: str, hits: Iterable[Hit], *, decode: bool = False) -> Scan:
+        """What the candidates in one file are. ``hits`` are relative to the file's first byte."""
+        work = _Work(self, path, decode=decode)
+        work.buffer(memoryview(data), sorted(hits), inner="", depth=0, base=0)
+        if self.wants(path, len(data)):
+            work.named(bytes(data))
+        return work.result()
+
+    def scan(self, data: Buffer, *, path: str, decode: bool = True) -> Scan:
+        """Everything in one file's bytes."""
+        return self.confirm(data, path, self.block(data, decode=decode), decode=decode)
+
+    def scan_text(self, *, where: str, text: str, kind: str = "text") -> Scan:
+        """One string of an image config. ``kind``: ``env`` (NAME=value, labels too), ``history`` (an instruction), ``text``."""
+        from deadweight.image.secrets.config_text import scan_text
+
+        return scan_text(self, where, text, kind)
+
+    def found(self, view: memoryview, path: str, hits: Iterable[Hit]) -> list[Found]:
+        """Confirmed secrets of one buffer, undecorated."""
+        return confirmed(self._rule_set, view, path, hits)
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @property
+    def hints(self) -> tuple[Hint, ...]:
+        """What a hit's number above ``rule_count`` means."""
+        return self._matcher.hints
+
+    @property
+    def rule_count(self) -> int:
+        return len(self._rule_set.rules)
+
+
+@cache
+def _matcher() -> Matcher:
+    try:
+        import hyperscan  # noqa: F401
+    except ImportError:
+        return PlainMatcher(load_rules())
+    return HyperscanMatcher(load_rules())
+
+
+class _Work:
+    """One file's scan: its budget, and what was found so far."""
+
+    def __init__(self, scanner: Scanner, path: str, *, decode: bool) -> None:
+        self._scanner, self._path, self._decode = scanner, path, decode
+        self._budget = Budget.of(scanner.limits)
+        self._matches: dict[tuple[str, str, str, int], Match] = {}
+        self._skipped: dict[Skipped, None] = {}
+
+    def result(self) -> Scan:
+        return Scan(tuple(self._matches.values()), tuple(self._skipped))
+
+    def buffer(self, view: memoryview, hits: list[Hit], *, inner: str, depth: int, base: int) -> None:
+        """One buffer: its own secrets, then what is encoded in it. ``base`` is its offset in the content that ``inner`` names."""
+        count = self._scanner.rule_count
+        for found in self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count)):
+            self._add(found, view, inner, base)
+        if not self._decode:
+            return
+        opener = Opener(view, self._scanner.limits, self._budget)
+        for hit in hits:
+            if hit.rule < count:
+                continue
+            hint = self._scanner.hints[hit.rule - count]
+            if depth >= self._scanner.limits.depth:
+                self._skip(_joined(inner, hint.kind), "encoded too deep", len(view))
+                return
+            for piece in opener.open(hint, hit.end):
+                if isinstance(piece, Piece):
+                    self._piece(piece, inner, depth)
+                else:
+                    self._skip(_joined(inner, piece.label), piece.reason, piece.size_bytes)
+
+    def _piece(self, piece: Piece, inner: str, depth: int) -> None:
+        hits = self._scanner.block(piece.data, decode=True)
+        if hits:
+            inside = _joined(inner, piece.label)
+            self.buffer(memoryview(piece.data), hits, inner=inside, depth=depth + 1, base=piece.base)
+
+    def _add(self, found: Found, view: memoryview, inner: str, base: int) -> None:
+        member = tar_member(view, found.start) if inner else None
+        place = _joined(inner, f"tar:{member}") if member else inner
+        self._record(
+            found.rule.id, found.rule.description, found.secret, place, base + found.start, _line(view, found.start)
+        )
+
+    def named(self, data: bytes) -> None:
+        """A small file that is named like a secret and holds one value."""
+        value = _ONE_VALUE.match(data)
+        if value and not self._matches and _is_value(value[1]):
+            self._record(
+                "named-secret-file", "A file named like a secret that holds one value", value[1], "", value.start(1), 1
+            )
+
+    def _record(self, rule: str, description: str, secret: bytes, inner: str, offset: int, line: int | None) -> None:
+        match = Match(rule, description, self._path, inner, offset, line, redact(secret), fingerprint(rule, secret))
+        self._matches.setdefault((rule, match.fingerprint, inner, offset), match)
+
+    def _skip(self, inner: str, reason: str, size: int) -> None:
+        self._skipped.setdefault(Skipped(self._path, inner, reason, size))
+
+
+def _is_value(value: bytes) -> bool:
+    from deadweight.image.secrets.verify import Candidate, not_placeholder
+
+    return not_placeholder(Candidate(value, value, b"", memoryview(value))) is not None
+
+
+def _joined(inner: str, label: str) -> str:
+    return f"{inner}!{label}" if inner else label
+
+
+def _line(view: memoryview, offset: int) -> int | None:
+    """The line of an offset, from 1; None in binary content, or so far in that counting would cost much."""
+    front = bytes(view[: min(offset, 1 << 24)])
+    return front.count(b"\n") + 1 if offset <= 1 << 24 and is_text(front[-2048:] or bytes(view[:2048])) else None
