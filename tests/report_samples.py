@@ -54,7 +54,7 @@ def image(size: int, compressed: int, *, layers: int = 2, seed: str = "a") -> Im
         )
         for index in range(layers)
     )
-    return ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, records, "65532", ("/app",))
+    return ImageRecord(f"sha256:{seed * 64}"[:71], None, size, compressed, "stored", records, "65532", ("/app",))
 
 
 def variant(size: int = 10_000_000, **changes: object) -> VariantRecord:
@@ -85,7 +85,7 @@ def report(variants: dict[str, VariantRecord] | None = None, **changes: object) 
             variant(180_000_000), builder="jib", ladder="java", go_version=None, reference=None,
             base=BaseRecord("docker.io/library/eclipse-temurin:17-jre", None, stand_in=False),
         )  # fmt: skip
-    return replace(Report("sample-suite", WHEN, "0.0", variants), **changes)  # type: ignore[arg-type]
+    return replace(Report(1, "sample-suite", WHEN, "0.0", variants), **changes)  # type: ignore[arg-type]
 
 
 def _rung(

@@ -20,3 +20,6 @@ class Change:
     text: str
     direction: Direction = "other"
     regression: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.variant}: {self.text}"

@@ -15,6 +15,7 @@ from deadweight.records.store import load
 from deadweight.report import sections
 from deadweight.report.image_figures import image_figures
 from deadweight.report.model import (
+    SCHEMA,
     BaseRecord,
     BuildRecord,
     CheckRecord,
@@ -46,6 +47,7 @@ def collect(suite: Suite, state: State, archives: Mapping[str, Path] | None = No
         if "attacks" in evidence:
             payloads |= sections.payloads(evidence["attacks"].data)
     return Report(
+        schema=SCHEMA,
         suite=suite.name,
         generated_at=datetime.now(UTC).isoformat(timespec="seconds"),
         tool_version=importlib.metadata.version("deadweight"),

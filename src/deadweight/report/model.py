@@ -244,7 +244,7 @@ class VariantRecord:
     base: BaseRecord | None
     image: ImageRecord | None
     build: BuildRecord | None
-    startup_seconds: Seconds | None
+    startup_seconds: Annotated[float, Field(gt=0)] | None
     checks: dict[str, CheckRecord]
     vulnerabilities: VulnerabilitiesRecord
     attacks: dict[str, dict[str, AttackRecord]]
@@ -265,12 +265,12 @@ class VariantRecord:
 class Report:
     """The whole comparison. ``variants`` keeps the suite's order."""
 
+    schema: Literal[1]
     suite: str
     generated_at: str
     tool_version: str
     variants: dict[str, VariantRecord]
     payloads: dict[str, PayloadRecord] = field(default_factory=dict)
-    schema: Literal[1] = SCHEMA
 
 
 def to_json(report: Report) -> bytes:
@@ -278,7 +278,7 @@ def to_json(report: Report) -> bytes:
     from pydantic import TypeAdapter
 
     adapter = TypeAdapter(Report)
-    content = adapter.dump_json(report, indent=2) + b"\n"
+    content = adapter.dump_json(report, indent=2, warnings="none") + b"\n"
     parse_report(content, origin=REPORT_FILE)
     return content
 
@@ -290,7 +290,7 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     if len(content) > MAX_REPORT_BYTES:
         raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, so no report of ours", file=origin)
     try:
-        return TypeAdapter(Report).validate_json(content)
+        return TypeAdapter(Report).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or None

@@ -31,10 +31,11 @@ OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, ".nojekyll", "badges"}
 
 @dataclass(frozen=True)
 class Published:
-    """``where`` it can be found, ``digest`` in a registry, and ``output``: Markdown for stdout where a CI has no summary."""
+    """``where`` it can be found, ``digest`` in a registry, ``output``: Markdown for stdout where a CI has no summary file."""
 
     where: str
     digest: str | None = None
+    note: str = ""
     output: str = ""
 
 
@@ -101,7 +102,7 @@ def _to_ci(report: Report, changes: str, environment: Mapping[str, str]) -> Publ
     summary = environment.get("GITHUB_STEP_SUMMARY")
     text = "\n".join(part for part in (changes, render_markdown(report)) if part)
     if not summary:
-        return Published("stdout", output=text)
+        return Published("stdout", note="no step summary here: GITHUB_STEP_SUMMARY is not set", output=text)
     file = Path(summary)
     try:
         room = SUMMARY_LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)

@@ -22,6 +22,12 @@ def generated() -> dict[str, Any]:
     from pydantic import TypeAdapter
 
     described = TypeAdapter(Report).json_schema(mode="serialization")
+    described["$defs"]["VulnerabilitiesRecord"] |= {
+        "if": {"properties": {"status": {"not": {"const": "scanned"}}}},
+        "then": {
+            "properties": {"total": {"type": "null"}, "by_severity": {"maxProperties": 0}, "fixable": {"type": "null"}}
+        },
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:deadweight:report:{SCHEMA}",

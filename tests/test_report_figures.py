@@ -1,0 +1,52 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deadweight.report import figures
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (932_000, "932 kB"),
+        (999_600, "1 MB"),
+        (15_300_000, "15.3 MB"),
+        (101_000_000, "101 MB"),
+        (1_010_000_000, "1.01 GB"),
+        (None, "not measured"),
+    ],
+)
+def test_sizes_have_three_digits_in_decimal_units(count, text) -> None:
+    assert text == figures.size(count)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.004, "4 ms"), (0.21, "0.21 s"), (12.34, "12.3 s"), (640.2, "640 s"), (None, "not measured")]
+)
+def test_seconds(value, text) -> None:
+    assert text == figures.seconds(value)
+
+
+@pytest.mark.parametrize(("largest", "own"), [(None, 1), (1, None), (0, 0), (5, 0)])
+def test_a_ratio_without_both_figures_is_not_measured(largest, own) -> None:
+    assert figures.NOT_MEASURED == figures.ratio(largest, own)
+
+
+def test_ratio_and_digest() -> None:
+    assert figures.ratio(1_010_000_000, 14_500_000) == "69.7 : 1"
+    assert figures.digest("sha256:" + "ab" * 32) == "sha256:abababababab"
+    assert figures.digest(None) == "none"
+
+
+@given(st.integers(1, 10**14))
+def test_a_shown_size_is_within_half_a_percent(count: int) -> None:
+    number, unit = figures.size(count).split(" ")
+    shown = float(number) * 1000 ** ["B", "kB", "MB", "GB", "TB"].index(unit)
+    assert abs(shown - count) <= count * 0.00501

@@ -1,0 +1,262 @@
+"""Markdown, HTML and console: everything known is shown, nothing unknown is shown as a figure, nothing smuggled in runs."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+import report_samples as samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from deadweight.report import charts, table
+from deadweight.report.console import print_comparison
+from deadweight.report.html import policy, render_html
+from deadweight.report.markdown import escape, render_markdown
+from deadweight.report.model import AttackRecord, VulnerabilitiesRecord, load_report
+from deadweight.report.view import view
+from deadweight.report.write import write_report
+
+
+@pytest.fixture(scope="module")
+def full_page() -> str:
+    return render_html(samples.full_report())
+
+
+@pytest.fixture(scope="module")
+def plain_page() -> str:
+    return render_html(samples.report())
+
+
+class Outline(HTMLParser):
+    """Counts tags, and checks that they nest and that ids are unique."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "input", "path", "line", "rect"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+
+    def handle_endtag(self, tag) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def rows_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("| ")]
+
+
+def printed(report, **console) -> str:
+    stream = io.StringIO()
+    print_comparison(report, Console(file=stream, **console))
+    return stream.getvalue()
+
+
+def test_the_page_is_well_formed_and_stands_alone(full_page) -> None:
+    outline = Outline(full_page)
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    for name, value in outline.attributes:
+        assert name not in {"src", "srcset", "style"}, (
+            "nothing is loaded, and no style needs more than the policy allows"
+        )
+        assert not name.startswith("on")
+        if name == "href":
+            assert value == "report.json" or value.startswith(("#", "data:,"))
+    assert full_page.count("<script") == 1
+
+
+def test_the_policy_names_the_very_style_and_script_of_the_page(full_page) -> None:
+    css = re.search(r"<style>(.*?)</style>", full_page, re.S).group(1)
+    script = re.search(r"<script>(.*?)</script>", full_page, re.S).group(1)
+    given_policy = re.search(r'Content-Security-Policy" content="([^"]*)"', full_page).group(1)
+    assert policy(css, script) == given_policy.replace("&#39;", "'")
+
+
+def test_text_from_evidence_is_never_markup(full_page) -> None:
+    assert "<script>alert" not in full_page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in full_page
+    assert "<b>c0ffee" not in full_page
+    assert "a note &lt;b&gt;" in full_page
+
+
+def test_sections_without_evidence_are_left_out(plain_page, full_page) -> None:
+    for section in ("layers", "attacks", "vulnerabilities"):
+        assert f'<section id="{section}">' not in plain_page
+        assert f'href="#{section}"' not in plain_page
+        assert f'<section id="{section}">' in full_page
+    markdown = render_markdown(samples.report())
+    assert "## Attacks" not in markdown
+    assert "## Vulnerabilities" not in markdown
+
+
+def test_every_table_has_a_caption_and_every_picture_a_description(full_page) -> None:
+    outline = Outline(full_page)
+    assert outline.tags["caption"] == outline.tags["table"]
+    assert full_page.count('<svg role="img" aria-label="') == outline.tags["svg"]
+    assert all(value for name, value in outline.attributes if name == "aria-label")
+
+
+def test_stand_ins_are_labelled_wherever_their_figures_are(full_page) -> None:
+    report = samples.full_report()
+    for row in rows_of(render_markdown(report)):
+        if row.startswith("| multi-stage-ubuntu"):
+            assert "stand-in" in row
+        if row.startswith("| jib"):
+            assert "stand-in" not in row
+    ladder = charts.ladder_chart(table.ladders(report)[0])
+    assert "98.4 MB, stand-in" in ladder
+    assert "14.7 MB, stand-in" not in ladder, "apko has no base"
+    for body in re.findall(r"<tbody>.*?</tbody>", full_page, re.S):
+        for cells in re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(.*?)</th>", body, re.S):
+            if "multi-stage-ubuntu" in cells:
+                assert "stand-in" in cells
+    assert "rest on local stand-ins" in printed(report)
+
+
+def test_what_is_not_measured_is_said_and_no_figure() -> None:
+    report = samples.report({"one": samples.full_report().variants["never-built"]})
+    row = rows_of(render_markdown(report))[1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    measured = [cell for cell in cells[1:] if re.fullmatch(r"[\d.,]+( \w+)?", cell)]
+    assert measured == []
+    assert cells.count("not measured") >= 7
+    assert "not built" in cells
+    assert "not scanned" in cells
+    assert "not measured" in charts.ladder_chart(table.ladders(report)[0])
+
+
+@pytest.mark.parametrize(
+    ("scan", "text"),
+    [
+        (VulnerabilitiesRecord(), "not scanned"),
+        (VulnerabilitiesRecord("not_covered"), "not covered"),
+        (VulnerabilitiesRecord("scanned", total=0), "0"),
+        (VulnerabilitiesRecord("scanned", total=None), "not scanned"),
+        (VulnerabilitiesRecord("scanned", total=2578), "2,578"),
+    ],
+)
+def test_three_kinds_of_no_findings_are_three_things(scan, text) -> None:
+    assert text == table.vulnerabilities_cell(scan).text
+
+
+def test_the_reference_stands_apart_and_is_named(full_page) -> None:
+    markdown = render_markdown(samples.report())
+    assert "*Reference size*" in markdown
+    assert "A talk, November 2023; not measured here" in markdown
+    assert "A talk, November 2023; not measured here" in full_page
+    assert "Reference: A talk, November 2023; not measured here." in printed(samples.report())
+
+
+def test_ladders_stand_apart_and_have_their_own_largest() -> None:
+    go, java = table.ladders(samples.report())
+    assert ("go", "java") == (go.name, java.name)
+    assert "jib" not in {row.variant for row in go.rows}
+    assert go.largest_bytes == 1_131_000_000
+    assert java.largest_bytes == 180_000_000
+    assert "101 : 1" in view(samples.report()).headline
+
+
+def test_a_failed_check_is_told_in_every_form(full_page) -> None:
+    for text in (render_markdown(samples.report()), full_page, printed(samples.report())):
+        assert "unexpected: budget" in text
+
+
+def test_an_expected_failure_is_no_alarm() -> None:
+    checks = {"layers": replace(samples.variant().checks["runs"], status="fail", expected=True)}
+    assert table.checks_cell(checks).tone == "good"
+    assert table.checks_cell(checks).text == "1/1 ok"
+
+
+def test_the_same_records_give_the_same_bytes(full_page, tmp_path) -> None:
+    assert full_page == render_html(samples.full_report())
+    first = write_report(samples.full_report(), tmp_path / "a")
+    second = write_report(samples.full_report(), tmp_path / "b")
+    for one, other in zip(
+        [first.json, first.html, *first.charts], [second.json, second.html, *second.charts], strict=True
+    ):
+        assert one.read_bytes() == other.read_bytes()
+    assert samples.full_report() == load_report(tmp_path / "a")
+
+
+def test_pictures_beside_the_markdown_are_there(tmp_path) -> None:
+    written = write_report(samples.report(), tmp_path)
+    named = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", written.markdown.read_text())
+    assert sorted(named) == sorted(path.name for path in written.charts)
+    assert all((tmp_path / name).read_text().startswith("<svg") for name in named)
+
+
+def test_a_terminal_gets_colours_and_a_pipe_gets_plain_whole_lines() -> None:
+    colourful = printed(samples.report(), force_terminal=True, width=120, color_system="standard")
+    plain = printed(samples.report(), width=40)
+    assert "\x1b[" in colourful
+    assert "\x1b[" not in plain
+    assert "│" not in plain
+    row = next(line for line in plain.splitlines() if line.startswith("multi-stage-ubuntu "))
+    assert "98.4 MB" in row
+    assert "1/1 ok" in row, "a pipe is as wide as it needs to be"
+    narrow = printed(samples.report(), force_terminal=True, width=80, color_system=None)
+    assert max(len(line) for line in narrow.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (AttackRecord("succeeded"), "open"),
+        (AttackRecord("blocked", ("non-root", "no network")), "2"),
+        (AttackRecord("blocked", ("non-root",), depth=3), "3"),
+        (AttackRecord("not_applicable"), "n/a"),
+        (AttackRecord("not_measured"), "\u2013"),
+        (AttackRecord("crashed"), "crash"),
+    ],
+)
+def test_a_heat_map_cell_tells_the_walls(record, text) -> None:
+    assert text == charts.cell_text(record)
+    svg = charts.heat_map({"v": {"a": record}}, ["a"])
+    assert svg is not None
+    assert f">{text}</text>" in svg
+
+
+def test_the_layer_map_keeps_all_bytes() -> None:
+    """Folders beyond the heaviest are summed, and a layer without folders is still a bar."""
+    from deadweight.report.model import FolderRecord, LayerRecord, LayersRecord
+
+    folders = tuple(FolderRecord(0, f"/f{index}", 1_000_000 + index) for index in range(30))
+    total = sum(folder.size_bytes for folder in folders)
+    record = LayersRecord((LayerRecord(total), LayerRecord(5_000_000)), folders=folders)
+    rows = charts._layer_rows(record)
+    assert sum(row["size"] for row in rows) == pytest.approx((total + 5_000_000) / 1e6)
+    assert len({row["folder"] for row in rows}) == charts.FOLDERS_SHOWN + 2
+    assert charts.layer_map(LayersRecord()) is None
+    assert charts.layer_map(record).startswith("<svg")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_markdown_escapes_keep_a_row_one_row(text: str) -> None:
+    escaped = escape(text)
+    assert len(escaped.splitlines()) <= 1
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|<`\[]", escaped)
+
+
+def test_an_empty_suite_makes_a_report(tmp_path) -> None:
+    written = write_report(samples.report({}), tmp_path)
+    assert "0 of 0 variants built" in written.markdown.read_text()
