@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from deadweight.image.findings import (
+    FolderFigure,
+    HiddenFile,
+    LayerFigures,
+    LayersReport,
+    Package,
+    PathFigure,
+    SecretFinding,
+    SecretMark,
+)
 from deadweight.records.evidence import Provenance
 from deadweight.report.model import (
     AttackRecord,
@@ -13,18 +23,13 @@ from deadweight.report.model import (
     Coverage,
     Database,
     Finding,
-    FolderRecord,
-    HiddenRecord,
     ImageRecord,
     KernelHeaders,
     LayerRecord,
-    LayersRecord,
-    PackageRecord,
     PayloadRecord,
     Reachability,
     ReferenceRecord,
     Report,
-    SecretRecord,
     VariantRecord,
     VulnerabilitiesRecord,
 )
@@ -146,29 +151,51 @@ def _sections(name: str, index: int) -> dict[str, object]:
     return {"attacks": attacks, "layers": layers(index), "vulnerabilities": scan(index)}
 
 
-def layers(index: int = 0) -> LayersRecord:
-    secret = SecretRecord("private-key", "0123456789abcdef0123456789abcdef", "etc/secret.txt", "etc/secret.txt")
+def layer_figures(size: int, instruction: str) -> LayerFigures:
+    digest = "sha256:" + "d" * 64
+    return LayerFigures(digest, digest, size, size + 1024, size // 2, "stored", instruction, None, 12, 0, True)
+
+
+def package(name: str, version: str, size: int) -> Package:
+    return Package("deb", name, version, size, 3, "measured")
+
+
+def layers(index: int = 0) -> LayersReport:
+    where = "sha256:" + "d" * 64
+    mark = SecretMark("private-key", "0123456789abcdef0123456789abcdef", "a key", "-----BEGIN … (1679 characters)")
+    allowed = SecretFinding("generic-key", "f" * 32, "config.Env[0]", allowed="a test value <b>")
+    seen = SecretFinding("private-key", "e" * 32, "file", "etc/other.key", where, "COPY other.key /etc/")
     hidden = (
-        HiddenRecord("etc/secret.txt", 1679, 1, "COPY secret.txt /etc/", 2, "RUN rm /etc/secret.txt <x>", (secret,)),
-        HiddenRecord("var/cache/apt/pkgcache.bin", 34_000_000, 0, "RUN apt-get update", 1, "RUN rm -rf /var/cache"),
-    )
-    return LayersRecord(
-        layers=(LayerRecord(40_000_000, instruction="FROM base"), LayerRecord(9_000_000, instruction="COPY app /app")),
-        hidden=hidden if index == 0 else (),
-        secrets=(secret,) if index == 0 else (),
-        setuid=("/usr/bin/su",) if index < 2 else (),
-        shells=("/bin/sh",) if index < 3 else (),
-        package_managers=("apt",) if index < 2 else (),
-        folders=tuple(
-            FolderRecord(layer, folder, size)
-            for layer, parts in enumerate(
-                [{"/usr/lib": 28_000_000, "/usr/share": 9_000_000, "/etc": 40_000}, {"/app": 9_000_000}]
-            )
-            for folder, size in parts.items()
-        ),
-        packages=(PackageRecord("libc6", "2.36", "deb", 13_000_000), PackageRecord("busybox", "1.36", "deb", 900_000)),
-        duplicated_bytes=1000,
+        HiddenFile("etc/secret.txt", 1679, where, "COPY secret.txt /etc/", where, "RUN rm /etc/secret.txt <x>", "removed", 1, 2,
+                   (mark,)),
+        HiddenFile("var/cache/apt/pkgcache.bin", 34_000_000, where, "RUN apt-get update", where, None, "replaced", 0, 1),
+    )  # fmt: skip
+    folders = [{"usr/lib": 28_000_000, "usr/share": 9_000_000, "": 40_000, "…": 12_000}, {"app": 9_000_000}]
+    return LayersReport(
+        config_digest="sha256:" + "a" * 64,
+        manifest_digest=None,
+        scanned="deep",
+        rule_set="sample-1",
+        user="",
+        size_bytes=49_000_000,
+        compressed_bytes=24_000_000,
+        files=1200,
+        hidden_files=2 if index == 0 else 0,
+        hidden_bytes=34_001_679 if index == 0 else 0,
         overwritten_bytes=2000,
+        duplicated_bytes=1000,
+        layers=(layer_figures(40_000_000, "FROM base"), layer_figures(9_000_000, "COPY app /app")),
+        hidden=hidden if index == 0 else (),
+        secrets=(seen, allowed) if index == 0 else (),
+        setuid=(PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),) if index < 2 else (),
+        shells=(PathFigure("bin/sh", 120_000, where),) if index < 3 else (),
+        package_managers=(PathFigure("usr/bin/apt", 18_000, where, "os"),) if index < 2 else (),
+        packages=(package("libc6", "2.36", 13_000_000), package("busybox", "1.36", 900_000)),
+        heaviest=(PathFigure("usr/lib/libc.so.6", 1_900_000, where),),
+        folders=tuple(
+            FolderFigure(layer, name, size) for layer, parts in enumerate(folders) for name, size in parts.items()
+        ),
+        skipped=(),
     )
 
 

@@ -36,7 +36,7 @@ def test_seconds(value, text) -> None:
 
 @pytest.mark.parametrize(("largest", "own"), [(None, 1), (1, None), (0, 0), (5, 0)])
 def test_a_ratio_without_both_figures_is_not_measured(largest, own) -> None:
-    assert figures.NOT_MEASURED == figures.ratio(largest, own)
+    assert figures.ratio(largest, own) == figures.NOT_MEASURED
 
 
 def test_ratio_and_digest() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from deadweight.image.findings import FolderFigure
 from deadweight.report import charts, table
 from deadweight.report.console import print_comparison
 from deadweight.report.html import policy, render_html
@@ -168,7 +169,7 @@ def test_the_reference_stands_apart_and_is_named(full_page) -> None:
 
 def test_ladders_stand_apart_and_have_their_own_largest() -> None:
     go, java = table.ladders(samples.report())
-    assert ("go", "java") == (go.name, java.name)
+    assert (go.name, java.name) == ("go", "java")
     assert "jib" not in {row.variant for row in go.rows}
     assert go.largest_bytes == 1_131_000_000
     assert java.largest_bytes == 180_000_000
@@ -237,15 +238,14 @@ def test_a_heat_map_cell_tells_the_walls(record, text) -> None:
 
 def test_the_layer_map_keeps_all_bytes() -> None:
     """Folders beyond the heaviest are summed, and a layer without folders is still a bar."""
-    from deadweight.report.model import FolderRecord, LayerRecord, LayersRecord
-
-    folders = tuple(FolderRecord(0, f"/f{index}", 1_000_000 + index) for index in range(30))
+    folders = (*(FolderFigure(0, f"f{index}", 1_000_000 + index) for index in range(30)), FolderFigure(0, "…", 7))
     total = sum(folder.size_bytes for folder in folders)
-    record = LayersRecord((LayerRecord(total), LayerRecord(5_000_000)), folders=folders)
+    two = (samples.layer_figures(total, "COPY a"), samples.layer_figures(5_000_000, "COPY b"))
+    record = replace(samples.layers(), layers=two, folders=folders)
     rows = charts._layer_rows(record)
     assert sum(row["size"] for row in rows) == pytest.approx((total + 5_000_000) / 1e6)
     assert len({row["folder"] for row in rows}) == charts.FOLDERS_SHOWN + 2
-    assert charts.layer_map(LayersRecord()) is None
+    assert charts.layer_map(replace(record, layers=())) is None
     assert charts.layer_map(record).startswith("<svg")
 
 

@@ -6,11 +6,13 @@ that one picture serves both and still stands alone as a file.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from deadweight.image.findings import LayersReport
 from deadweight.report import figures
-from deadweight.report.model import AttackRecord, LayersRecord
+from deadweight.report.model import AttackRecord
 from deadweight.report.table import Ladder, size_of
 
 INK, MUTED, GRID, PAPER = "#1c2126", "#59636e", "#d6dce1", "#fdfdfc"
@@ -62,7 +64,7 @@ def _ladder_row(name: str, size: int | None, reference: Any, stand_in: bool) -> 
     }
 
 
-def layer_map(record: LayersRecord) -> str | None:
+def layer_map(record: LayersReport) -> str | None:
     """One image's bytes: a bar per layer, lowest first, cut by folder. None where the layers are not known."""
     import altair as alt
 
@@ -90,32 +92,32 @@ _OTHER, _WHOLE = "other folders", "not told by folder"
 _REST = {_OTHER, _WHOLE}
 
 
-def _layer_rows(record: LayersRecord) -> list[dict[str, Any]]:
-    totals: dict[str, int] = {}
+def _layer_rows(record: LayersReport) -> list[dict[str, Any]]:
+    totals: Counter[str] = Counter()
     for item in record.folders:
-        totals[item.folder] = totals.get(item.folder, 0) + item.size_bytes
+        totals[_folder(item.folder)] += item.size_bytes
+    totals.pop(_OTHER, None)
     heaviest = sorted(totals, key=lambda folder: (-totals[folder], folder))[:FOLDERS_SHOWN]
     rank = {folder: index for index, folder in enumerate(heaviest)}
     rows = []
     for index, layer in enumerate(record.layers):
-        name = f"layer {index}: {figures.size(layer.size_bytes)}"
-        parts: dict[str, int] = {}
+        name = f"layer {index + 1}: {figures.size(layer.size_bytes)}"
+        parts: Counter[str] = Counter()
         for item in record.folders:
             if item.layer == index:
-                folder = item.folder if item.folder in rank else _OTHER
-                parts[folder] = parts.get(folder, 0) + item.size_bytes
+                folder = _folder(item.folder)
+                parts[folder if folder in rank else _OTHER] += item.size_bytes
         if not parts:
-            parts = {_WHOLE: layer.size_bytes}
+            parts[_WHOLE] = layer.size_bytes
         rows += [
-            {
-                "layer": name,
-                "folder": folder,
-                "size": size / 1e6,
-                "rank": rank.get(folder, FOLDERS_SHOWN + (folder == _WHOLE)),
-            }
+            {"layer": name, "folder": folder, "size": size / 1e6, "rank": rank.get(folder, FOLDERS_SHOWN)}
             for folder, size in parts.items()
         ]
     return rows
+
+
+def _folder(name: str) -> str:
+    return _OTHER if name == "…" else f"/{name}"
 
 
 def heat_map(outcomes: Mapping[str, Mapping[str, AttackRecord]], payloads: Sequence[str]) -> str | None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from deadweight.image.findings import Package
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
-from deadweight.report.model import PackageRecord, Report, VariantRecord
+from deadweight.report.model import Report, VariantRecord
 from deadweight.report.table import layer_count, size_of
 
 PACKAGES_NAMED = 5
@@ -145,26 +146,25 @@ def _packages(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Cha
         yield Change(name, "packages", f"{figures.plural(len(found) - PACKAGES_NAMED, 'more package')} changed")
 
 
-def _by_name(packages: tuple[PackageRecord, ...]) -> dict[tuple[str, str], PackageRecord]:
-    return {(package.kind or "", package.name): package for package in packages}
+def _by_name(packages: tuple[Package, ...]) -> dict[tuple[str, str], Package]:
+    return {(package.kind, package.name): package for package in packages}
 
 
-def _weight(package: PackageRecord | None) -> int:
-    return (package.size_bytes or 0) if package else 0
+def _weight(package: Package | None) -> int:
+    return package.size_bytes if package else 0
 
 
-def _package_text(old: PackageRecord | None, new: PackageRecord | None, delta: int) -> str:
-    known = all(package is None or package.size_bytes is not None for package in (old, new))
-    weight = figures.signed_size(delta) if known else f"size {figures.NOT_MEASURED}"
+def _package_text(old: Package | None, new: Package | None, delta: int) -> str:
+    weight = figures.signed_size(delta)
     if old is None and new is not None:
-        return f"package {new.name} {new.version or ''} added ({weight})".replace("  ", " ")
+        return f"package {new.name} {new.version} added ({weight})"
     if new is None and old is not None:
-        return f"package {old.name} {old.version or ''} removed ({weight})".replace("  ", " ")
+        return f"package {old.name} {old.version} removed ({weight})"
     assert old is not None
     assert new is not None
     if old.version == new.version:
         return f"package {new.name} changed size ({weight})"
-    return f"package {new.name} {old.version or '?'} → {new.version or '?'} ({weight})"
+    return f"package {new.name} {old.version} → {new.version} ({weight})"
 
 
 def _base(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:

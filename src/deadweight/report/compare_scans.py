@@ -46,10 +46,13 @@ def _by_key(findings: Sequence[Finding]) -> dict[Key, Finding]:
 
 
 def _installed(record: VariantRecord) -> set[tuple[str, str, str | None]]:
+    """What the image holds, by the scanner's kinds: Go modules are the packages of a language."""
     packages = record.layers.packages if record.layers else ()
-    return {
+    modules = {("language", name, version) for package in packages for name, version in package.modules}
+    named = {
         (kind, package.name, package.version) for package in packages for kind in ("os", "language", "kernel_headers")
     }
+    return modules | named
 
 
 def _same_image(old: VariantRecord, new: VariantRecord) -> bool:

@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from deadweight.image.findings import HiddenFile
 from deadweight.records.evidence import Provenance
 from deadweight.report import charts, figures
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HiddenRecord, Report, VariantRecord
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
 from deadweight.report.table import COLUMNS
-from deadweight.report.view import FINDINGS_SHOWN, HIDDEN_SHOWN, View, view
+from deadweight.report.view import FINDINGS_SHOWN, HIDDEN_SHOWN, View, secret_words, view
 
 EVIDENCE_CHARACTERS = 20_000
 TONES = {"pass": "good", "warn": "warn", "fail": "bad", "not_measured": "muted"}
@@ -109,6 +110,7 @@ def _filters() -> dict[str, Any]:
         "provenances": _provenances,
         "heat": _heat,
         "walls": charts.cell_text,
+        "secrets": secret_words,
     }
 
 
@@ -119,7 +121,7 @@ def _evidence(value: object) -> str:
     return text[:EVIDENCE_CHARACTERS] + f"\n… {len(text) - EVIDENCE_CHARACTERS:,} more characters are in report.json"
 
 
-def _notable(hidden: Iterable[HiddenRecord]) -> list[HiddenRecord]:
+def _notable(hidden: Iterable[HiddenFile]) -> list[HiddenFile]:
     """Everything with a secret, then the heaviest."""
     ordered = sorted(hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
     return ordered[: max(HIDDEN_SHOWN, sum(bool(file.secrets) for file in ordered))]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from deadweight.report import charts, figures
 from deadweight.report.model import SEVERITIES, Report
 from deadweight.report.table import COLUMNS, Cell
-from deadweight.report.view import View, view
+from deadweight.report.view import View, secret_words, view
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HIDDEN_ROWS = 10
@@ -88,13 +88,13 @@ def _layers(seen: View) -> list[str]:
         [
             _labelled(name, record.stand_in),
             str(len(layers.layers)),
-            figures.count(len(layers.hidden)),
-            figures.size(sum(file.size_bytes for file in layers.hidden)),
+            figures.count(layers.hidden_files),
+            figures.size(layers.hidden_bytes),
             str(sum(len(file.secrets) for file in layers.hidden)),
             str(len(layers.secrets)),
             str(len(layers.setuid)),
-            escape(", ".join(layers.shells[:3])) or "none",
-            escape(", ".join(layers.package_managers[:3])) or "none",
+            escape(", ".join(f"/{shell.path}" for shell in layers.shells[:3])) or "none",
+            escape(", ".join(f"/{manager.path}" for manager in layers.package_managers[:3])) or "none",
         ]
         for name, record, layers in seen.layers
     ]
@@ -102,10 +102,10 @@ def _layers(seen: View) -> list[str]:
     secret_files = [
         [
             _labelled(name, record.stand_in),
-            escape(file.path),
-            _where(file.layer, file.added_by),
-            _where(file.hidden_in, file.hidden_by),
-            escape(", ".join(secret.rule for secret in file.secrets)),
+            escape(f"/{file.path}"),
+            _where(file.index, file.added_by),
+            _where(file.hidden_index, file.hidden_by),
+            escape(secret_words(file.secrets)),
         ]
         for name, record, layers in seen.layers
         for file in layers.hidden
@@ -117,10 +117,8 @@ def _layers(seen: View) -> list[str]:
     return parts
 
 
-def _where(layer: int | str | None, instruction: str | None) -> str:
-    return (
-        f"layer {escape(str(layer))}" + (f": {escape(instruction)}" if instruction else "") if layer is not None else ""
-    )
+def _where(index: int, instruction: str | None) -> str:
+    return f"layer {index + 1}" + (f": {escape(instruction)}" if instruction else "")
 
 
 def _attacks(report: Report, seen: View) -> list[str]:

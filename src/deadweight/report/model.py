@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from deadweight._errors import ConfigError
+from deadweight.image.findings import LayersReport
 from deadweight.records.evidence import Provenance, Status
 
 SCHEMA: Literal[1] = 1
@@ -172,60 +173,6 @@ class PayloadRecord:
 
 
 @dataclass(frozen=True)
-class SecretRecord:
-    rule: str
-    fingerprint: str
-    where: str | None = None
-    path: str | None = None
-
-
-@dataclass(frozen=True)
-class HiddenRecord:
-    """A file that a later layer removed, replaced or made unreachable; it is still in the image."""
-
-    path: str
-    size_bytes: Bytes
-    layer: int | str
-    added_by: str | None = None
-    hidden_in: int | str | None = None
-    hidden_by: str | None = None
-    secrets: tuple[SecretRecord, ...] = ()
-
-
-@dataclass(frozen=True)
-class FolderRecord:
-    """Bytes that one layer (index from 0) puts under one folder."""
-
-    layer: int
-    folder: str
-    size_bytes: Bytes
-
-
-@dataclass(frozen=True)
-class PackageRecord:
-    name: str
-    version: str | None = None
-    kind: str | None = None
-    size_bytes: Bytes | None = None
-
-
-@dataclass(frozen=True)
-class LayersRecord:
-    """What the layer reader saw."""
-
-    layers: tuple[LayerRecord, ...] = ()
-    hidden: tuple[HiddenRecord, ...] = ()
-    secrets: tuple[SecretRecord, ...] = ()
-    setuid: tuple[str, ...] = ()
-    shells: tuple[str, ...] = ()
-    package_managers: tuple[str, ...] = ()
-    folders: tuple[FolderRecord, ...] = ()
-    packages: tuple[PackageRecord, ...] = ()
-    duplicated_bytes: Bytes | None = None
-    overwritten_bytes: Bytes | None = None
-
-
-@dataclass(frozen=True)
 class ReferenceRecord:
     """Somebody else's figures for the same path; shown beside ours, never as ours."""
 
@@ -237,7 +184,10 @@ class ReferenceRecord:
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """Everything known of one variant. ``image`` and ``build`` are None where it was never built."""
+    """Everything known of one variant. ``image`` and ``build`` are None where it was never built.
+
+    ``layers`` is the very document that ``invoke layers --json`` prints.
+    """
 
     builder: str
     ladder: str
@@ -248,7 +198,7 @@ class VariantRecord:
     checks: dict[str, CheckRecord]
     vulnerabilities: VulnerabilitiesRecord
     attacks: dict[str, dict[str, AttackRecord]]
-    layers: LayersRecord | None
+    layers: LayersReport | None
     description: str = ""
     go_version: str | None = None
     reference: ReferenceRecord | None = None

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from deadweight.image.findings import LayersReport
 from deadweight.records.evidence import Evidence
 from deadweight.report.model import (
     AttackRecord,
-    LayersRecord,
     PayloadRecord,
     VulnerabilitiesRecord,
 )
@@ -48,18 +48,9 @@ def payloads(data: Mapping[str, Any]) -> dict[str, PayloadRecord]:
     return {name: record for name, record in parsed.items() if record is not None}
 
 
-def layers(evidence: Evidence | None) -> LayersRecord | None:
-    """What the layer reader saw, or None. Paths may come as strings or as records with a ``path``."""
-    if evidence is None:
-        return None
-    data = dict(evidence.data)
-    for name in ("setuid", "shells", "package_managers"):
-        data[name] = [_path(item) for item in data.get(name) or ()]
-    return _parse(LayersRecord, data)
-
-
-def _path(item: object) -> str:
-    return str(item.get("path") or item.get("name") or item) if isinstance(item, Mapping) else str(item)
+def layers(evidence: Evidence | None) -> LayersReport | None:
+    """What the layer reader saw, or None."""
+    return _parse(LayersReport, evidence.data) if evidence is not None else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
 from deadweight.report import figures
-from deadweight.report.model import CheckRecord, LayersRecord, Report, VariantRecord
+from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import Ladder, ladders, reference_sources
 
 POSTURE_ORDER = ("hardened", "default", "open", "privileged")
@@ -23,7 +25,7 @@ class View:
     stand_ins: tuple[str, ...]
     stand_in_note: str
     checks: tuple[tuple[str, VariantRecord, tuple[tuple[str, CheckRecord], ...]], ...]
-    layers: tuple[tuple[str, VariantRecord, LayersRecord], ...]
+    layers: tuple[tuple[str, VariantRecord, LayersReport], ...]
     attacked: tuple[tuple[str, VariantRecord], ...]
     postures: tuple[tuple[str, tuple[str, ...]], ...]
     posture_notes: dict[str, str]
@@ -112,3 +114,9 @@ def _posture_note(report: Report, posture: str) -> str:
     ]
     words = ("succeeded", "blocked", "crashed", "not_applicable", "not_measured")
     return ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
+
+
+def secret_words(marks: Iterable[SecretMark | SecretFinding]) -> str:
+    """The rules that matched, each with the reason where the allow list has it."""
+    words = (f"{mark.rule} (allowed: {mark.allowed})" if mark.allowed else mark.rule for mark in marks)
+    return ", ".join(dict.fromkeys(words)) or "none"
