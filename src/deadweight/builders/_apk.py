@@ -1,0 +1,103 @@
+"""What melange and apko need of an APK source: repositories and keys as paths that do not depend on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.builders.protocol import Site
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories
+
+
+@dataclass(frozen=True)
+class Apk:
+    """``repositories`` and ``keyring`` are ready for ``-r`` and ``-k``; ``indexes`` are the local repositories' index files.
+
+    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``.
+    """
+
+    flavour: str
+    repositories: tuple[str, ...]
+    keyring: tuple[str, ...]
+    indexes: tuple[Path, ...]
+    credentials: dict[str, str]
+    stand_in: bool
+
+    def values(self) -> dict[str, str]:
+        """The remote half as inputs of a fingerprint; local indexes and keys are inputs by content."""
+        return {
+            "repositories": " ".join(each for each in self.repositories if "://" in each),
+            "keys": " ".join(each for each in self.keyring if "://" in each),
+        }
+
+
+def apk(site: Site, config: str, arch: str) -> Apk:
+    """Resolve the source's repositories for an apko or melange file. ``arch`` is apk's word (``x86_64``)."""
+    given = _given(site, config)
+    local = [path for path in (_local(each, site.root) for each in given.repositories) if path is not None]
+    indexes = [path / arch / "APKINDEX.tar.gz" for path in local]
+    keys = [path for path in (_local(each, site.root) for each in given.keyring) if path is not None]
+    return Apk(
+        flavour=_flavour(site, config),
+        repositories=_relative(given.repositories, site, "repositories"),
+        keyring=_relative(given.keyring, site, "keyring"),
+        indexes=tuple(path for path in (*indexes, *keys) if path.is_file()),
+        credentials=dict(given.credentials),
+        stand_in=given.stand_in,
+    )
+
+
+def link(site: Site, config: str) -> None:
+    """Make the links behind ``Apk``'s relative paths: what lies outside of the project is reached from within it."""
+    given = _given(site, config)
+    for group, names in (("repositories", given.repositories), ("keyring", given.keyring)):
+        for name in names:
+            path = _local(name, site.root)
+            if path is not None and Path(name).is_absolute() and not path.is_relative_to(site.root):
+                _point(_place(site, group, path), path)
+
+
+def _given(site: Site, config: str) -> ApkRepositories:
+    return site.source.apk(_flavour(site, config))
+
+
+def _flavour(site: Site, config: str) -> ApkFlavour:
+    from deadweight.sources.adapt import apk_flavour
+
+    return apk_flavour(site.root / config)
+
+
+def _relative(names: tuple[str, ...], site: Site, group: str) -> tuple[str, ...]:
+    """melange and apko write these paths into packages and images: an absolute one would make a digest depend on the machine."""
+    found = []
+    for name in names:
+        path = _local(name, site.root)
+        if path is None or not Path(name).is_absolute():
+            found.append(name)
+        elif path.is_relative_to(site.root):
+            found.append(str(path.relative_to(site.root)))
+        else:
+            found.append(str(_place(site, group, path).relative_to(site.root)))
+    return tuple(found)
+
+
+def _local(name: str, root: Path) -> Path | None:
+    return None if "://" in name else root / name
+
+
+def _place(site: Site, group: str, path: Path) -> Path:
+    """A key keeps its own name (apk finds it by that); a repository's folder is told apart by the hash of its path."""
+    if group == "keyring":
+        return site.state.folder / "apk" / "keys" / path.name
+    return site.state.folder / "apk" / hashlib.sha256(path.name.encode()).hexdigest()[:8]
+
+
+def _point(place: Path, target: Path) -> None:
+    if place.is_symlink() and place.readlink() == target:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh = place.with_name(f".{place.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(place)

@@ -1,0 +1,139 @@
+"""What all builders share: names, pinned references, the machine's architecture, checks of a variant's files."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deadweight._errors import ConfigError, DeadweightError
+from deadweight.builders.protocol import Site
+from deadweight.records.built import Base
+from deadweight.records.paths import STATE_DIR
+from deadweight.suite.model import Suite, Variant
+
+BUILD_TIMEOUT_SECONDS = 1800.0
+"""A build that takes half an hour hangs."""
+
+EPOCH = "0"
+"""SOURCE_DATE_EPOCH of every build, in seconds: the same inputs give the same bytes on any day."""
+
+NEVER_INPUTS = (".git", STATE_DIR, "**/.DS_Store")
+"""What no build reads, in a source folder that is the project's root."""
+
+_ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "amd64": ("amd64", "x86_64"), "aarch64": ("arm64", "aarch64")}
+_ARCHITECTURES["arm64"] = _ARCHITECTURES["aarch64"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """This machine's architecture, as Go and OCI call it (``amd64``) and as apk does (``x86_64``)."""
+
+    oci: str
+    apk: str
+
+
+def architecture() -> Architecture:
+    """Raises DeadweightError on a machine whose architecture no builder here was tried on."""
+    machine = platform.machine().lower()
+    if machine not in _ARCHITECTURES:
+        raise DeadweightError(f"no builder knows this machine's architecture: {machine}")
+    return Architecture(*_ARCHITECTURES[machine])
+
+
+def image_name(suite: Suite, variant: Variant) -> str:
+    """The stable name of a variant's image in an engine: ``deadweight/SUITE/VARIANT:latest``.
+
+    A suite's names may hold runs of separators that an image reference may not (distribution's reference grammar).
+    """
+    parts = [re.sub(r"[._-]{2,}", "-", name) for name in (suite.name, variant.name)]
+    return f"deadweight/{parts[0]}/{parts[1]}:latest"
+
+
+def pinned(base: Base) -> str:
+    """The reference to build from, by digest where there is one: a tag that moves meanwhile changes nothing."""
+    if base.digest is None or "@" in base.resolved:
+        return base.resolved
+    head, slash, last = base.resolved.rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}@{base.digest}"
+
+
+def base_values(bases: Mapping[str, Base]) -> dict[str, str]:
+    """Bases as inputs of a fingerprint: by digest where there is one, so that only the content counts, not the host."""
+    return {f"base {name}": base.digest or base.resolved for name, base in bases.items()}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def wrong(variant: Variant, key: str, message: str, path: Path, *, hint: str | None = None) -> ConfigError:
+    """A ConfigError about a file that a variant names."""
+    return ConfigError(f"{message} (variants.{variant.name}.{key})", file=path, hint=hint)
+
+
+def need_file(variant: Variant, key: str, root: Path, name: str) -> Path:
+    """The absolute path of a text file that a variant names. Raises ConfigError: missing, a folder, empty, binary."""
+    path = root / name
+    if path.is_dir():
+        raise wrong(variant, key, "is a folder, not a file", path)
+    if not path.is_file():
+        raise wrong(variant, key, "no such file", path, hint=f"paths are relative to {root}")
+    try:
+        with path.open("rb") as file:
+            start = file.read(64 * 1024)
+    except OSError as error:
+        raise wrong(variant, key, f"cannot be read: {error.strerror}", path) from error
+    if not start.strip():
+        raise wrong(variant, key, "is empty", path)
+    if b"\x00" in start:
+        raise wrong(variant, key, "is binary, not text", path)
+    return path
+
+
+def need_source(variant: Variant, root: Path) -> Path:
+    """The absolute path of a variant's source folder. Raises ConfigError: missing, or no folder, or nothing in it."""
+    path = root / variant.source
+    if not path.is_dir():
+        problem = "is a file, not a folder" if path.exists() else "no such source folder"
+        raise wrong(variant, "source", problem, path, hint=f"paths are relative to {root}")
+    if next(path.iterdir(), None) is None:
+        raise wrong(variant, "source", "the source folder is empty", path)
+    return path
+
+
+def program_environment(site: Site) -> dict[str, str]:
+    """Environment of programs that run on this machine (ko, apko, melange): the source's variables, and its CA bundle.
+
+    Go programs read SSL_CERT_FILE beside the system's certificate folders, so a private CA comes on top of the public ones.
+    """
+    environment = site.source.environment()
+    values = dict(environment.variables)
+    if environment.ca_bundle is not None:
+        values["SSL_CERT_FILE"] = str(environment.ca_bundle)
+    return values
+
+
+def secret_values(values: Mapping[str, str]) -> tuple[str, ...]:
+    """Passwords inside URLs of an environment, to be kept out of logs."""
+    found = re.findall(r"//[^/@\s:]*:([^/@\s]+)@", "\n".join(values.values()))
+    return tuple(dict.fromkeys(found))
+
+
+def path_with(*programs: Path) -> str:
+    """PATH with these programs' folders in front: tools start other tools by name."""
+    folders = dict.fromkeys(str(program.parent) for program in programs)
+    return os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
+
+
+def ignore_lines(file: Path) -> tuple[str, ...]:
+    """The patterns of a .dockerignore-like file; none where there is no such file."""
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return ()
+    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))

@@ -1,0 +1,55 @@
+"""The engine as the builders use it: BuildKit through a client program, images through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from deadweight import _run
+from deadweight.builders import _common
+from deadweight.builders.protocol import Site
+
+
+def build(
+    site: Site,
+    words: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    on_line: Callable[[str], None],
+    redact: Sequence[str],
+) -> None:
+    """Run a BuildKit build; ``words`` are the arguments after ``build``. Raises CommandError, MissingError (no client)."""
+    from deadweight.engine.daemon import docker_cli, find_or_start
+
+    client = docker_cli(find_or_start(on_line))
+    # an attestation holds the time of the build, and makes an index of what was one image
+    plain = ["--progress=plain", *(["--provenance=false"] if client.buildx else [])]
+    _run.run(
+        client.build(*plain, *(str(word) for word in words)),
+        cwd=site.root,
+        env={**env, **client.env},
+        timeout=_common.BUILD_TIMEOUT_SECONDS,
+        log=log,
+        on_line=on_line,
+        redact=redact,
+    )
+
+
+def version(site: Site) -> str:
+    """The engine's version, as an input: another engine is another tool. Starts no engine."""
+    return site.engine().info.version if _running() else "none"
+
+
+def has(site: Site, reference: str, digest: str) -> bool:
+    """Whether the engine, if one runs, has this very image under this name. Starts no engine."""
+    if not _running():
+        return False
+    found = site.engine().images.get(reference)
+    return found is not None and found.id == digest
+
+
+def _running() -> bool:
+    from deadweight.engine.daemon import find_running
+
+    return find_running() is not None

@@ -1,0 +1,24 @@
+"""One Go compile cache for the builders that compile on this machine: ko, and melange inside its sandbox.
+
+melange binds its ``--cache-dir`` to ``/var/cache/melange``; a melange.yaml that sets ``GOCACHE: /var/cache/melange/go-build``
+therefore works on the same cache as ko. With one Go version, the same tags and instruction set, ``-trimpath`` (which takes
+folders out of Go's action ids) and ``-buildvcs=false`` every package, the service's own too, is compiled once for both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deadweight.records.paths import State
+
+
+def melange_cache(state: State) -> Path:
+    """What melange sees as /var/cache/melange."""
+    return state.cache / "melange"
+
+
+def environment(state: State) -> dict[str, str]:
+    """Go's environment on this machine."""
+    folder = melange_cache(state) / "go-build"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"GOCACHE": str(folder), "GOTOOLCHAIN": "local"}
