@@ -95,7 +95,9 @@ def _manifest_of(
     if oci is None:
         return None, None
     for descriptor in _leaves(blob, what, documents.index(oci, f"{what}: index.json"), 0):
-        data = blob(_place(descriptor.digest)) or blob(descriptor.digest)  # apko: the digest itself is the member's name
+        data = blob(_place(descriptor.digest)) or blob(
+            descriptor.digest
+        )  # apko: the digest itself is the member's name
         if data is None or descriptor.attestation:
             continue
         _verify(data, descriptor, what)

@@ -11,19 +11,14 @@ import re
 
 from deadweight._errors import ArchiveError
 
-_FORM = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", re.ASCII)
+_FORM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 
 
 def valid(text: object, what: str) -> str:
-    """The digest itself if it is one of the two registered algorithms in its exact form. Raises ArchiveError."""
+    """The digest itself if it is a SHA-256 in its exact form. Raises ArchiveError (SHA-512 is registered too; nobody uses it)."""
     if not isinstance(text, str) or _FORM.fullmatch(text) is None:
-        raise ArchiveError(f"{what}: {str(text)[:100]!r} is no valid digest")
+        raise ArchiveError(f"{what}: {str(text)[:100]!r} is no valid SHA-256 digest")
     return text
-
-
-def hasher(digest: str) -> hashlib._Hash:
-    """A hash object of the algorithm that a (valid) digest names."""
-    return hashlib.new(digest.partition(":")[0], usedforsecurity=True)
 
 
 def of(data: bytes | memoryview) -> str:
@@ -33,6 +28,5 @@ def of(data: bytes | memoryview) -> str:
 
 def check(data: bytes | memoryview, digest: str, what: str) -> None:
     """Raise ArchiveError where the content is not what its digest says."""
-    algorithm, _, expected = digest.partition(":")
-    if hashlib.new(algorithm, data).hexdigest() != expected:
+    if of(data) != digest:
         raise ArchiveError(f"{what}: the content does not match its digest {digest}")

@@ -60,6 +60,14 @@ class Indexer:
         """Read a layer that comes in pieces, compressed or not. Raises ArchiveError."""
         return _StreamReading(self, self._pool, what).read(blob, compression)
 
+    def members(self, index: LayerIndex, view: memoryview, members: list[int]) -> None:
+        """Look for secrets in some members of a plain layer that was read before; adds to its index."""
+        if self.probe is not None:
+            batches = list(_batches(index.entries, members))
+            probe = self.probe
+            for region in self._pool.map(lambda batch: probe.members(index.entries, view, batch), batches):
+                _take(index, region)
+
     def blob(self, view: memoryview, compression: Compression, what: str) -> LayerIndex:
         """Read a layer that lies in memory (mapped), whatever its compression. Raises ArchiveError."""
         if compression == "none":
@@ -87,13 +95,6 @@ class PlainReading:
             probe, view = self._indexer.probe, self._view
             for start, stop in regions(self.index.entries, len(view)):
                 self._scans.append(self._pool.submit(probe.region, self.index.entries, view[start:stop], start))
-
-    def scan_members(self, members: list[int]) -> None:
-        """Let the threads look for secrets in some members only."""
-        if self._indexer.probe is not None:
-            entries = self.index.entries
-            for batch in _batches(entries, members):
-                self._scans.append(self._pool.submit(self._indexer.probe.members, entries, self._view, batch))
 
     def result(self) -> LayerIndex:
         """The finished index."""

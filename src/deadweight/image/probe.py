@@ -6,6 +6,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from deadweight.image import entries as columns
 from deadweight.image.entries import Entries
 from deadweight.image.layerindex import Found, Skip
 from deadweight.image.model import shown
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.scanner import Scanner
 
 _WINDOW = 4096
+_SMALL = 4096
 OUTSIDE = "(bytes of the layer outside any file)"
 
 
@@ -59,7 +61,24 @@ class Probe:
             shift = base + start - (entries.offsets[member] if member is not None else 0)
             _note(scan, -1 if member is None else member, shift, found, skipped)
             position = last
+        self._named(entries, view, base, {base + hit.end for hit in hits}, found, skipped)
         return Region(tuple(found), tuple(skipped))
+
+    def _named(
+        self, entries: Entries, view: memoryview, base: int, ends: set[int], found: list[Found], skipped: list[Skip]
+    ) -> None:
+        """Small files that are named like secrets are looked at closely without any hit."""
+        first, last = bisect_left(entries.offsets, base), bisect_left(entries.offsets, base + len(view))
+        for member in range(first, last):
+            size = entries.sizes[member]
+            if not 0 < size <= _SMALL or entries.kinds[member] != columns.FILE or member in entries.sparse:
+                continue
+            if not self.scanner.wants(shown(entries.paths[member]), size):
+                continue
+            start = entries.offsets[member]
+            if start + size <= base + len(view) and not any(start < end <= start + size for end in ends):
+                data = view[start - base : start - base + size]
+                _note(self.scanner.confirm(data, shown(entries.paths[member]), []), member, 0, found, skipped)
 
     def members(self, entries: Entries, view: memoryview, members: list[int]) -> Region:
         """Some members of a layer that is in memory from its start."""
@@ -69,7 +88,7 @@ class Probe:
             start = entries.offsets[member]
             data = view[start : start + entries.stored(member)]
             hits: list[Hit] = self.scanner.block(data, decode=self.decode)
-            if hits:
+            if hits or self.scanner.wants(shown(entries.paths[member]), len(data)):
                 scan = self.scanner.confirm(data, path=shown(entries.paths[member]), hits=hits, decode=self.decode)
                 _note(scan, member, 0, found, skipped)
         return Region(tuple(found), tuple(skipped))

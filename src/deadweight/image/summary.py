@@ -96,12 +96,8 @@ def _deflated(piece: memoryview) -> int:
 
 
 def _layer_size(archive: Archive, layer: Layer, cache_dir: Path | None, compressed: bool) -> LayerSize:
-    cached = (
-        cache_dir / "layer-sizes" / f"{layer.diff_id.replace(':', '-')}-{layer.stored_bytes}.json"
-        if cache_dir
-        else None
-    )
-    figures = _kept(cached)
+    cached = _place(cache_dir, layer)
+    figures = kept_figures(cache_dir, layer)
     wants_gzip = compressed and layer.compression == "none"
     if figures is None or (wants_gzip and figures.get("gzip") is None):
         figures = _measured(archive, layer, figures, wants_gzip)
@@ -155,7 +151,14 @@ def _measured(archive: Archive, layer: Layer, known: dict[str, Any] | None, want
     return figures
 
 
-def _kept(path: Path | None) -> dict[str, Any] | None:
+def _place(cache_dir: Path | None, layer: Layer) -> Path | None:
+    name = f"{layer.diff_id.replace(':', '-')}-{layer.stored_bytes}.json"
+    return None if cache_dir is None else cache_dir / "layer-sizes" / name
+
+
+def kept_figures(cache_dir: Path | None, layer: Layer) -> dict[str, Any] | None:
+    """A layer's figures from an earlier summary, None where there are none."""
+    path = _place(cache_dir, layer)
     if path is None:
         return None
     try:

@@ -1,0 +1,72 @@
+"""Secrets that are in no file: environment, labels, entry point, build arguments and the rest of the history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from deadweight.image.findings import SecretFinding, SkippedItem
+from deadweight.image.model import Image
+
+if TYPE_CHECKING:
+    from deadweight.image.secrets.scanner import Scanner
+
+_MAX_TEXTS = 20_000
+
+
+def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding], list[SkippedItem]]:
+    """What a scanner finds in the image's config, each with the place where it stands."""
+    found: dict[tuple[str, str, str], SecretFinding] = {}
+    skipped: list[SkippedItem] = []
+    for number, (where, text, kind) in enumerate(_texts(image)):
+        if number >= _MAX_TEXTS:
+            skipped.append(
+                SkippedItem(None, None, "", f"more than {_MAX_TEXTS} texts in the config", len(image.raw_config))
+            )
+            break
+        scan = scanner.scan_text(where=where, text=text, kind=kind)
+        for match in scan.matches:
+            finding = SecretFinding(
+                rule=match.rule,
+                fingerprint=match.fingerprint,
+                where=where,
+                description=match.description,
+                redacted=match.redacted,
+                inner=match.inner,
+                line=match.line,
+            )
+            found.setdefault((match.rule, match.fingerprint, where), finding)
+        skipped.extend(
+            SkippedItem(None, None, item.inner, f"{where}: {item.reason}", item.size_bytes) for item in scan.skipped
+        )
+    return list(found.values()), skipped
+
+
+def _texts(image: Image) -> Iterator[tuple[str, str, str]]:
+    """Every text of the config: those whose form is known first, then all others by their place in the JSON."""
+    config = image.config
+    for number, text in enumerate(config.env):
+        yield f"config.Env[{number}]", text, "env"
+    for key, value in config.labels:
+        yield f"config.Labels[{key}]", f"{key}={value}", "env"
+    for number, step in enumerate(config.history):
+        yield f"history[{number}].created_by", step.instruction, "history"
+        if step.comment:
+            yield f"history[{number}].comment", step.comment, "text"
+    for where, text in _others(json.loads(image.raw_config), ""):
+        yield where, text, "text"
+
+
+def _others(value: object, place: str) -> Iterator[tuple[str, str]]:
+    if place in ("config.Env", "config.Labels", "history", "rootfs"):
+        return
+    if isinstance(value, str):
+        if len(value) >= 8:
+            yield place, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _others(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _others(inner, f"{place}[{number}]")

@@ -1,0 +1,215 @@
+"""The records of an analysed image: the document behind ``invoke layers`` and ``variants.<name>.layers`` of the report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFigures:
+    """One layer. ``digest`` is the blob's, ``verified`` says that its content was hashed and is what it claims to be.
+
+    ``hidden_bytes`` is how much of it later layers hide. ``compressed_how`` as in ``model.LayerSize``.
+    """
+
+    digest: str | None
+    diff_id: str
+    size_bytes: int
+    tar_bytes: int
+    compressed_bytes: int | None
+    compressed_how: str
+    instruction: str | None
+    media_type: str | None
+    files: int
+    hidden_bytes: int
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SecretMark:
+    """A secret in a hidden file, redacted. ``inner`` says where inside the file, if it was packed or encoded."""
+
+    rule: str
+    fingerprint: str
+    description: str = ""
+    redacted: str = ""
+    inner: str = ""
+    line: int | None = None
+    allowed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenFile:
+    """A file that a later layer removed, replaced or made unreachable. Layers are diff-ids; instructions as in the history.
+
+    ``index`` and ``hidden_index`` are the layers' positions from 0.
+    """
+
+    path: str
+    size_bytes: int
+    layer: str
+    added_by: str | None
+    hidden_in: str
+    hidden_by: str | None
+    how: Literal["removed", "replaced", "unreachable"]
+    index: int
+    hidden_index: int
+    secrets: tuple[SecretMark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFinding:
+    """A secret that is no hidden file's: in a file that is still visible, in config or history, or between the files.
+
+    ``where`` is ``file``, ``layer``, or the place in the config (``config.Env[0]``, ``history[2]``). ``allowed`` is the reason
+    on the allow list, None if it is not on it.
+    """
+
+    rule: str
+    fingerprint: str
+    where: str
+    path: str | None = None
+    layer: str | None = None
+    added_by: str | None = None
+    description: str = ""
+    redacted: str = ""
+    inner: str = ""
+    line: int | None = None
+    allowed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathFigure:
+    """A path of the final view: set-uid files, shells, package managers, heavy files and folders.
+
+    ``kind``: ``file``, ``folder``; for managers ``os`` or ``language``. ``mode`` is octal text. ``target`` is where a link ends.
+    """
+
+    path: str
+    size_bytes: int
+    layer: str | None = None
+    kind: str = "file"
+    mode: str | None = None
+    uid: int | None = None
+    gid: int | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFigure:
+    """Bytes that one layer (position from 0) holds below one folder, hidden ones included."""
+
+    layer: int
+    folder: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """An installed package. ``size_bytes`` is measured in the final view (``how``: ``measured``) or what the package says.
+
+    ``kind``: ``deb``, ``apk``, ``go`` (a binary, with the modules linked into it), ``jar``.
+    """
+
+    kind: Literal["deb", "apk", "go", "jar"]
+    name: str
+    version: str
+    size_bytes: int
+    files: int
+    how: Literal["measured", "declared"]
+    path: str | None = None
+    go_version: str | None = None
+    modules: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedItem:
+    """Something that was not looked at, or only in part, and why."""
+
+    path: str | None
+    layer: str | None
+    inner: str
+    reason: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayersReport:
+    """What an image's layers hold. Sizes in bytes; lists that were cut say so in ``skipped``.
+
+    ``hidden_bytes``: content that no path of the final view leads to. ``overwritten_bytes``: the part of it that a later
+    version replaced. ``duplicated_bytes``: the same content (of 16 KiB or more) stored more than once.
+    ``scanned``: ``deep`` (decoded content too), ``plain``, ``hidden`` (hidden files only) or ``no``.
+    """
+
+    config_digest: str
+    manifest_digest: str | None
+    scanned: Literal["deep", "plain", "hidden", "no"]
+    rule_set: str | None
+    user: str
+    size_bytes: int
+    compressed_bytes: int | None
+    files: int
+    hidden_files: int
+    hidden_bytes: int
+    overwritten_bytes: int
+    duplicated_bytes: int
+    layers: tuple[LayerFigures, ...]
+    hidden: tuple[HiddenFile, ...]
+    secrets: tuple[SecretFinding, ...]
+    setuid: tuple[PathFigure, ...]
+    shells: tuple[PathFigure, ...]
+    package_managers: tuple[PathFigure, ...]
+    packages: tuple[Package, ...]
+    heaviest: tuple[PathFigure, ...]
+    folders: tuple[FolderFigure, ...]
+    skipped: tuple[SkippedItem, ...]
+    schema: int = SCHEMA
+
+    @property
+    def counted_secrets(self) -> int:
+        """Secrets that are on no allow list."""
+        marks = [mark.allowed for file in self.hidden for mark in file.secrets]
+        return sum(allowed is None for allowed in [*marks, *(secret.allowed for secret in self.secrets)])
+
+    def json(self) -> dict[str, Any]:
+        """The document, ready for ``json.dumps``."""
+        return asdict(self)
+
+
+_T = TypeVar("_T")
+_ITEMS: dict[str, type[Any]] = {
+    "layers": LayerFigures,
+    "hidden": HiddenFile,
+    "secrets": SecretFinding,
+    "setuid": PathFigure,
+    "shells": PathFigure,
+    "package_managers": PathFigure,
+    "packages": Package,
+    "heaviest": PathFigure,
+    "folders": FolderFigure,
+    "skipped": SkippedItem,
+}
+
+
+def from_json(data: dict[str, Any]) -> LayersReport:
+    """The record of a document that ``json`` gave. Raises KeyError, TypeError or ValueError for anything else."""
+    if data.get("schema") != SCHEMA:
+        raise ValueError("another schema")
+    values = dict(data)
+    for key, kind in _ITEMS.items():
+        values[key] = tuple(_item(kind, item) for item in data[key])
+    return LayersReport(**values)
+
+
+def _item(kind: type[_T], data: dict[str, Any]) -> _T:
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    values = {key: value for key, value in data.items() if key in known}
+    if kind is HiddenFile:
+        values["secrets"] = tuple(SecretMark(**mark) for mark in values["secrets"])
+    if kind is Package:
+        values["modules"] = tuple((str(path), str(version)) for path, version in values["modules"])
+    return kind(**values)

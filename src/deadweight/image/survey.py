@@ -1,0 +1,134 @@
+"""What stands in the final view that an attacker would like, and what weighs the most."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+
+from deadweight.image import entries as columns
+from deadweight.image.entries import Entries
+from deadweight.image.findings import FolderFigure, PathFigure
+from deadweight.image.layerindex import LayerIndex
+from deadweight.image.merge import IMPLIED, Merged
+from deadweight.image.model import shown
+
+SHELLS = frozenset(
+    b"sh ash bash dash zsh ksh ksh93 mksh lksh pdksh oksh csh tcsh fish yash rc es elvish nu xonsh pwsh rbash "
+    b"busybox toybox hush posh scponly".split()
+)
+OS_MANAGERS = frozenset(
+    b"apt apt-get aptitude dpkg apk rpm yum dnf dnf5 microdnf tdnf zypper pacman opkg emerge xbps-install nix nix-env "
+    b"swupd urpmi brew snap flatpak".split()
+)
+LANGUAGE_MANAGERS = frozenset(
+    b"pip pip3 pipx uv poetry conda mamba npm npx yarn pnpm gem bundle cargo composer cpan".split()
+)
+_BINARIES = frozenset((b"bin", b"sbin", b"libexec"))
+HEAVIEST = 25
+FOLDERS = 30
+_DEPTH = 3
+
+
+class Survey:
+    """One walk over the final view."""
+
+    def __init__(self, merged: Merged, indices: Sequence[LayerIndex]) -> None:
+        self._merged, self._indices = merged, indices
+        self.setuid: list[PathFigure] = []
+        self.shells: list[PathFigure] = []
+        self.managers: list[PathFigure] = []
+        self.files = 0
+        self._weights: list[tuple[int, bytes, int]] = []
+        self._walk()
+
+    def _walk(self) -> None:
+        merged, layers = self._merged, self._merged.layers
+        named = SHELLS | OS_MANAGERS | LANGUAGE_MANAGERS
+        capabilities = any(layer.capabilities for layer in layers)
+        heavy: list[tuple[int, bytes, int]] = []
+        for path, value in merged.view.items():
+            if value == IMPLIED:
+                continue
+            entries, member = layers[value >> 32], value & 0xFFFFFFFF
+            kind = entries.kinds[member]
+            if kind == columns.DIRECTORY:
+                continue
+            self.files += 1
+            if kind == columns.FILE and entries.sizes[member] > 4096:
+                heavy.append((entries.sizes[member], path, value))
+            if kind in (columns.FILE, columns.HARDLINK) and (
+                entries.modes[member] & 0o6000 or (capabilities and member in entries.capabilities)
+            ):
+                self.setuid.append(self._figure(path, value))
+            name = path[path.rfind(b"/") + 1 :]
+            if name in named:
+                self._tool(path, name, value)
+        self._weights = heavy
+
+    def heaviest(self) -> tuple[PathFigure, ...]:
+        """The heaviest files, then the heaviest folders (each with all that is below it)."""
+        files = [self._figure(path, value) for _size, path, value in heapq.nlargest(HEAVIEST, self._weights)]
+        folders: Counter[bytes] = Counter()
+        for size, path, _value in self._weights:
+            parts = path.split(b"/")[:-1]
+            for depth in range(1, min(len(parts), _DEPTH) + 1):
+                folders[b"/".join(parts[:depth])] += size
+        top = sorted(folders.items(), key=lambda item: (-item[1], item[0]))[:HEAVIEST]
+        return (*files, *(PathFigure(shown(path), size, kind="folder") for path, size in top))
+
+    def _figure(self, path: bytes, value: int, kind: str = "file", target: bytes | None = None) -> PathFigure:
+        entries, member = self._merged.layers[value >> 32], value & 0xFFFFFFFF
+        content = self._merged.content(value)
+        size = 0 if content is None else self._merged.layers[content >> 32].sizes[content & 0xFFFFFFFF]
+        layer = self._indices[value >> 32].diff_id
+        return PathFigure(
+            path=shown(path),
+            size_bytes=size,
+            layer=layer,
+            kind="file capabilities" if kind == "file" and member in entries.capabilities else kind,
+            mode=f"{entries.modes[member]:04o}",
+            uid=entries.uids[member],
+            gid=entries.gids[member],
+            target=None if target is None else shown(target),
+        )
+
+    def _tool(self, path: bytes, name: bytes, value: int) -> None:
+        """A shell or package manager: in a folder for programs, and something that can be run in the end."""
+        if not _BINARIES & set(path.split(b"/")[:-1]):
+            return
+        real = self._merged.resolve(path)
+        end = self._merged.view.get(real) if real is not None else None
+        if real is None or end is None or end == IMPLIED:
+            return
+        entries, member = self._merged.layers[end >> 32], end & 0xFFFFFFFF
+        if entries.kinds[member] not in (columns.FILE, columns.HARDLINK) or not entries.modes[member] & 0o111:
+            return
+        target = real if real != path else None
+        if name in SHELLS:
+            self.shells.append(self._figure(path, value, target=target))
+        else:
+            self.managers.append(self._figure(path, value, "os" if name in OS_MANAGERS else "language", target))
+
+
+def folders(indices: Sequence[LayerIndex]) -> tuple[FolderFigure, ...]:
+    """Per layer the bytes below each folder of the second level (``/usr/lib``), hidden files included; small ones as ``…``."""
+    found: list[FolderFigure] = []
+    for number, index in enumerate(indices):
+        weights = _by_folder(index.entries)
+        top = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+        found.extend(FolderFigure(number, shown(path), size) for path, size in top[:FOLDERS] if size)
+        rest = sum(size for _path, size in top[FOLDERS:])
+        if rest:
+            found.append(FolderFigure(number, "…", rest))
+    return tuple(found)
+
+
+def _by_folder(entries: Entries) -> Counter[bytes]:
+    weights: Counter[bytes] = Counter()
+    for path, kind, size in zip(entries.paths, entries.kinds, entries.sizes, strict=True):
+        if kind == columns.FILE and size:
+            first = path.find(b"/")
+            second = path.find(b"/", first + 1) if first >= 0 else -1
+            weights[path[:second] if second >= 0 else path[: max(first, 0)]] += size
+    return weights
