@@ -132,6 +132,12 @@ def test_scripts_run_side_by_side_and_do_not_mix(service) -> None:
     assert [f"{n}\n{n}\n" for n in range(24)] == [answer["stdout"] for answer in answers]
 
 
+def test_no_output_is_lost_when_awk_ends_before_it_is_read(service) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: json.loads(service.awk("{ print $1 }", input=f"{n}\n").body), range(300)))
+    assert [f"{n}\n" for n in range(300)] == [answer["stdout"] for answer in answers]
+
+
 def test_requests_are_logged_as_json_without_their_scripts(service) -> None:
     service.awk('BEGIN { print "marker-of-a-script" }')
     last = next(line for line in reversed(service.lines()) if line["msg"] == "request")

@@ -30,11 +30,22 @@ final class ProcessTree {
     builder.environment().put(VARIABLE, id);
   }
 
-  /** Kills everything that belongs to the run. Whether nothing was left at the end. */
+  /** Kills awk and everything that belongs to the run. Whether nothing was left at the end. */
   boolean kill(Process root) {
     // Once awk is dead its descendants are orphans and no longer to be found below it: collect them first.
-    Set<ProcessHandle> found = members(root);
-    root.destroyForcibly();
+    Set<ProcessHandle> found = members(root.descendants());
+    // By its handle: Process.destroyForcibly would close the pipes too, and output that is still in them would be lost.
+    root.toHandle().destroyForcibly();
+    return killAll(found);
+  }
+
+  /** Kills what carries the mark, where awk itself is not known. */
+  boolean killMarked() {
+    return killAll(members(Stream.empty()));
+  }
+
+  private boolean killAll(Set<ProcessHandle> first) {
+    Set<ProcessHandle> found = first;
     long end = System.nanoTime() + PATIENCE.toNanos();
     while (!found.isEmpty()) {
       found.forEach(ProcessHandle::destroyForcibly);
@@ -42,15 +53,14 @@ final class ProcessTree {
         return false;
       }
       pause();
-      found = members(root);
+      found = members(Stream.empty());
     }
     return true;
   }
 
-  private Set<ProcessHandle> members(Process root) {
+  private Set<ProcessHandle> members(Stream<ProcessHandle> known) {
     Stream<ProcessHandle> marked = ProcessHandle.allProcesses().filter(this::isMarked);
-    return Stream.concat(root.descendants(), marked)
-        .filter(process -> process.pid() != root.pid())
+    return Stream.concat(known, marked)
         .filter(process -> !Zombies.isZombie(process.pid()))
         .collect(Collectors.toSet());
   }

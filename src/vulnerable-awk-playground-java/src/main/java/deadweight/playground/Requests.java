@@ -1,6 +1,5 @@
 package deadweight.playground;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.sun.net.httpserver.HttpExchange;
 import java.io.ByteArrayOutputStream;
@@ -21,8 +20,8 @@ final class Requests {
 
   private Requests() {}
 
-  /** The whole body as text. */
-  static String body(HttpExchange exchange, String mediaType, int limit) throws Failure {
+  /** The whole body, which is valid UTF-8. */
+  static byte[] body(HttpExchange exchange, String mediaType, int limit) throws Failure {
     String given = exchange.getRequestHeaders().getFirst("Content-Type");
     if (given == null || !given.split(";", 2)[0].strip().equalsIgnoreCase(mediaType)) {
       throw new Failure(415, "unsupported_media_type", "this path takes a body of type " + mediaType);
@@ -41,13 +40,15 @@ final class Requests {
     if (body.length > limit) {
       throw new Failure(413, "request_too_large", "the body is larger than " + limit + " bytes");
     }
-    return text(body);
+    if (!Utf8.isValid(body)) {
+      throw Failure.notUtf8();
+    }
+    return body;
   }
 
   /** Reads {"script", "input", "args"}. */
-  static Job json(String body) throws Failure {
-    // Jackson would skip a byte order mark, which JSON does not allow (RFC 8259, section 8.1).
-    JsonNode fields = body.startsWith("\uFEFF") ? null : parse(body);
+  static Job json(byte[] body) throws Failure {
+    JsonNode fields = isOtherEncoding(body) ? null : parse(body);
     if (fields == null || fields.isMissingNode()) {
       throw new Failure(400, "invalid_json", "the body is not valid JSON");
     }
@@ -68,9 +69,9 @@ final class Requests {
    * Reads awkScript and text. A plain ";" is taken as it stands: scripts typed after curl's -d are full of them. Of a
    * repeated field the first one counts.
    */
-  static Job form(String body) throws Failure {
+  static Job form(byte[] body) throws Failure {
     Map<String, String> fields = new HashMap<>();
-    for (String pair : body.split("&")) {
+    for (String pair : text(body).split("&")) {
       if (pair.isEmpty()) {
         continue;
       }
@@ -85,10 +86,20 @@ final class Requests {
     return Job.of(fields.get("awkScript"), fields.get("text"), List.of(), "awkScript");
   }
 
-  private static JsonNode parse(String body) {
+  /**
+   * Jackson guesses the encoding of bytes: it would skip a byte order mark and read UTF-16, which JSON does not allow (RFC
+   * 8259, section 8.1). Either shows in the first bytes, the latter as a NUL, which no JSON document begins with.
+   */
+  private static boolean isOtherEncoding(byte[] body) {
+    int first = Math.min(4, body.length);
+    String start = new String(body, 0, first, StandardCharsets.ISO_8859_1);
+    return start.startsWith("\u00EF\u00BB\u00BF") || start.indexOf('\0') >= 0;
+  }
+
+  private static JsonNode parse(byte[] body) {
     try {
       return Json.MAPPER.readTree(body);
-    } catch (JsonProcessingException notJson) {
+    } catch (IOException notJson) {
       return null;
     }
   }

@@ -122,6 +122,8 @@ final class Runner {
       try {
         return zombies.start(builder);
       } catch (IOException | OutOfMemoryError failed) {
+        // Java may have started awk and then found no thread to wait for it.
+        tree.killMarked();
         throw notStarted(failed);
       }
     }
@@ -161,8 +163,18 @@ final class Runner {
       if (!tree.kill(process)) {
         log.warn("a script left processes behind that could not be ended");
       }
-      // SIGKILL was sent, so this is a matter of moments.
-      process.onExit().join();
+      // SIGKILL was sent, so this is a matter of moments. Process.onExit would need a new thread for it.
+      boolean interrupted = false;
+      while (process.isAlive()) {
+        try {
+          process.waitFor();
+        } catch (InterruptedException later) {
+          interrupted = true;
+        }
+      }
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
       running.remove(this);
       zombies.release(process);
     }

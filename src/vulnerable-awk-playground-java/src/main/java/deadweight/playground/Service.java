@@ -5,9 +5,9 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
@@ -26,8 +26,9 @@ final class Service {
   private final Zombies zombies = new Zombies();
   private final Runner runner;
   private final AtomicInteger inFlight = new AtomicInteger();
-  private final ExecutorService handlers = Executors.newFixedThreadPool(HANDLERS);
-  private final ScheduledExecutorService collector = Executors.newSingleThreadScheduledExecutor(Service::daemon);
+  private final ThreadPoolExecutor handlers =
+      new ThreadPoolExecutor(HANDLERS, HANDLERS, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>());
+  private final ScheduledThreadPoolExecutor helper = new ScheduledThreadPoolExecutor(2, Service::daemon);
   private HttpServer server;
 
   Service(Settings settings, Log log) {
@@ -56,8 +57,11 @@ final class Service {
           }
         });
     server.setExecutor(handlers);
+    // A script can fill the container's pid limit, and from then on no thread can be started: have them all before.
+    handlers.prestartAllCoreThreads();
+    helper.prestartAllCoreThreads();
     server.start();
-    collector.scheduleWithFixedDelay(zombies::collect, 1, 1, TimeUnit.SECONDS);
+    helper.scheduleWithFixedDelay(zombies::collect, 1, 1, TimeUnit.SECONDS);
     announce();
     return server.getAddress().getPort();
   }
@@ -79,14 +83,13 @@ final class Service {
   void stop() {
     log.info("stopping", "grace_seconds", SHUTDOWN_GRACE_SECONDS);
     // HttpServer.stop closes the listener at once, but then waits for its whole delay even if nothing is going on.
-    Thread closing = daemon(() -> server.stop(SHUTDOWN_GRACE_SECONDS + KILL_GRACE_SECONDS));
-    closing.start();
+    helper.execute(() -> server.stop(SHUTDOWN_GRACE_SECONDS + KILL_GRACE_SECONDS));
     if (!settled(SHUTDOWN_GRACE_SECONDS)) {
       log.warn("scripts still run: killing them");
       runner.stop();
       settled(KILL_GRACE_SECONDS);
     }
-    collector.shutdownNow();
+    helper.shutdownNow();
     handlers.shutdown();
     log.info("stopped");
   }

@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CharsetDecoder;
+import java.nio.charset.CoderResult;
 import java.nio.charset.CodingErrorAction;
 import java.nio.charset.StandardCharsets;
 
@@ -15,6 +16,19 @@ final class Utf8 {
 
   static String strict(byte[] data) throws CharacterCodingException {
     return decoder().decode(ByteBuffer.wrap(data)).toString();
+  }
+
+  /** Whether the bytes are UTF-8, found out without a copy of them. */
+  static boolean isValid(byte[] data) {
+    ByteBuffer rest = ByteBuffer.wrap(data);
+    CharBuffer text = CharBuffer.allocate(8192);
+    CharsetDecoder decoder = decoder();
+    while (true) {
+      CoderResult result = decoder.decode(rest, text.clear(), true);
+      if (!result.isOverflow()) {
+        return result.isUnderflow();
+      }
+    }
   }
 
   static String lenient(byte[] data) {
@@ -31,14 +45,18 @@ final class Utf8 {
 
   /** A string that can be encoded: a surrogate without its other half, which JSON can write as an escape, is replaced. */
   static String withoutLoneSurrogates(String text) {
-    if (StandardCharsets.UTF_8.newEncoder().canEncode(text)) {
+    if (text.codePoints().noneMatch(Utf8::isSurrogate)) {
       return text;
     }
     StringBuilder clean = new StringBuilder(text.length());
     text.codePoints()
-        .map(point -> point >= Character.MIN_SURROGATE && point <= Character.MAX_SURROGATE ? REPLACEMENT : point)
+        .map(point -> isSurrogate(point) ? REPLACEMENT : point)
         .forEach(clean::appendCodePoint);
     return clean.toString();
+  }
+
+  private static boolean isSurrogate(int point) {
+    return point >= Character.MIN_SURROGATE && point <= Character.MAX_SURROGATE;
   }
 
   private static CharsetDecoder decoder() {

@@ -12,7 +12,7 @@ import java.util.Set;
  * Collects orphans that have ended.
  *
  * <p>As process 1 of a container without an init we inherit what scripts leave behind; each stays a zombie, counted against
- * the pid limit, until it is collected. Java waits only for processes that it started. The JDK's own waiting function can be
+ * the pid limit, until it is collected. Java waits only for processes that it started. The JDK's own waitpid can be
  * reached if the virtual machine is started with {@code --add-opens java.base/java.lang=ALL-UNNAMED} (for example in
  * JDK_JAVA_OPTIONS); without that, run the container with an init.
  */
@@ -82,7 +82,8 @@ final class Zombies {
   private static Method reachable() {
     try {
       Method found =
-          Class.forName("java.lang.ProcessHandleImpl").getDeclaredMethod("completion", long.class, boolean.class);
+          Class.forName("java.lang.ProcessHandleImpl")
+              .getDeclaredMethod("waitForProcessExit0", long.class, boolean.class);
       return found.trySetAccessible() ? found : null;
     } catch (ReflectiveOperationException otherJdk) {
       return null;

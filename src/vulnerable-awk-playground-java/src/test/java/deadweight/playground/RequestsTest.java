@@ -3,6 +3,7 @@ package deadweight.playground;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -31,13 +32,19 @@ class RequestsTest {
         "'{\"script\":\"a\\u0000b\"}' | nul_byte",
       })
   void wrongJson(String body, String code) {
-    assertEquals(code, assertThrows(Failure.class, () -> Requests.json(body)).code());
+    assertEquals(code, assertThrows(Failure.class, () -> Requests.json(bytes(body))).code());
   }
 
   @Test
   void jsonIsReadWhole() throws Failure {
-    Job job = Requests.json(" {\"args\":[\"-v\",\"a=é\"],\"input\":\"\\ud800\\u0000\",\"script\":\"a\",\"script\":\"b\"}");
+    Job job = Requests.json(bytes(" {\"args\":[\"-v\",\"a=é\"],\"input\":\"\\ud800\\u0000\",\"script\":\"a\",\"script\":\"b\"}"));
     assertEquals(new Job("b", "\uFFFD\0", List.of("-v", "a=é")), job);
+  }
+
+  @Test
+  void jsonInUtf16IsNotJson() {
+    byte[] body = "{\"script\":\"\"}".getBytes(StandardCharsets.UTF_16LE);
+    assertEquals("invalid_json", code(() -> Requests.json(body)));
   }
 
   @Test
@@ -53,10 +60,10 @@ class RequestsTest {
 
   @Test
   void forms() throws Failure {
-    assertEquals(new Job("{print $1}", "a\nb", List.of()), Requests.form("awkScript=%7Bprint+%241%7D&text=a%0Ab"));
-    assertEquals(new Job("{print 1; print 2}", "", List.of()), Requests.form("awkScript={print 1; print 2}"));
-    assertEquals(new Job("1", "", List.of()), Requests.form("awkScript=1&awkScript=2&&"));
-    assertEquals(new Job("a==1", "", List.of()), Requests.form("awkScript=a==1"));
+    assertEquals(new Job("{print $1}", "a\nb", List.of()), Requests.form(bytes("awkScript=%7Bprint+%241%7D&text=a%0Ab")));
+    assertEquals(new Job("{print 1; print 2}", "", List.of()), Requests.form(bytes("awkScript={print 1; print 2}")));
+    assertEquals(new Job("1", "", List.of()), Requests.form(bytes("awkScript=1&awkScript=2&&")));
+    assertEquals(new Job("a==1", "", List.of()), Requests.form(bytes("awkScript=a==1")));
   }
 
   @ParameterizedTest
@@ -69,7 +76,11 @@ class RequestsTest {
     "awkScript=1&args=-v,unknown_field",
   })
   void wrongForms(String body, String code) {
-    assertEquals(code, code(() -> Requests.form(body)));
+    assertEquals(code, code(() -> Requests.form(bytes(body))));
+  }
+
+  private static byte[] bytes(String text) {
+    return text.getBytes(StandardCharsets.UTF_8);
   }
 
   private static String code(org.junit.jupiter.api.function.Executable action) {
