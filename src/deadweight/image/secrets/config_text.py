@@ -23,7 +23,7 @@ _BESIDE = re.compile(
     r"(?i)(?:_FILE|_PATH|_DIR|_URL|_URI|_HOST|_NAME|_ID|_TYPE|_LENGTH|_SIZE|_TTL|_EXPIRY|_ENABLED|_ALGORITHM|_POLICY)$"
 )
 _PUBLIC = re.compile(r"(?i)^(?:OLDPWD|PWD|GPG_KEYS?|PUBLIC_.*|.*_PUBLIC_KEY)$")
-_ASSIGNMENT = re.compile(r"""(?:^|(?<=[\s;|&"']))(?:--?)?([A-Za-z_][A-Za-z0-9_.-]{0,80})=("[^"]*"|'[^']*'|[^\s;|&]+)""")
+_ASSIGNMENT = re.compile(r"""(?:^|(?<=[\s;|&"']))([A-Za-z_][A-Za-z0-9_.-]{0,80})=("[^"]*"|'[^']*'|[^\s;|&]+)""")
 _ENV_PAIR = re.compile(r"\bENV\s+([A-Za-z_][A-Za-z0-9_.-]{0,80})\s+([^\s=]\S*)\s*$")
 _ARGUMENT = re.compile(r"(?:^|\s)--?([A-Za-z][A-Za-z0-9-]{0,60})(?:=|\s+)([^\s-]\S*)")
 _SHORTEST = 4

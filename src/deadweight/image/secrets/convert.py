@@ -19,13 +19,22 @@ from deadweight.image.secrets.relax import relaxed, width
 from deadweight.image.secrets.translate import to_python
 
 HERE = Path(__file__).parent
+OUTPUT = HERE / "rules.json"
 MODULE = "github.com/zricethezav/gitleaks/v8"
 
 # Upstream applies these to certain file names only; their patterns are distinct enough without.
 _NAME_CONDITION_DROPPED = {"freemius-secret-key", "kubernetes-secret-yaml", "nuget-config-password"}
 # Patterns with nested unbounded repeats, which Python's backtracking matcher must not get.
 _BOUNDED = {"curl-auth-header", "curl-auth-user"}
-_CHECKS = {"generic-api-key": "assigned_value", "square-access-token": "not_in_base64"}
+# Upstream asks for these keywords anywhere in a file; here they must be part of the match, or the rule does without.
+_KEYWORDS: dict[str, list[str]] = {
+    "airtable-personnal-access-token": [],
+    "facebook-access-token": [],
+    "sidekiq-sensitive-url": ["contribsys"],
+    "slack-config-access-token": ["xoxe"],
+    "slack-webhook-url": ["hooks"],
+}
+_CHECKS = {"generic-api-key": "assigned_value", "square-access-token": "free_standing"}
 # A lazy optional run in front of a pattern: costs Python's matcher much, finds nothing more. Allow lists see it all the same.
 _LEAD = r"[\w.-]{0,50}?"
 _LITERAL = re.compile(r"(?:[A-Za-z0-9_=]|-|\\-){20,}")
@@ -42,7 +51,7 @@ def main() -> None:
         "rules": [*house_rules(house), *_upstream_rules(config, house)],
     }
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
-    (HERE / "rules.json").write_text(text, encoding="utf-8")
+    OUTPUT.write_text(text, encoding="utf-8")
     sys.stdout.write(f"{len(document['rules'])} rules\n")
 
 
@@ -85,6 +94,7 @@ def _upstream_rules(config: dict[str, Any], house: dict[str, Any]) -> list[dict[
         if rule["id"] in replaced or "regex" not in rule:
             continue
         pattern = rule["regex"].replace(_LEAD, "")
+        pattern = pattern.replace("-YmVk", "-[Y]mVk")  # a rule that is all literal would find itself in rules.json
         if rule["id"] in _BOUNDED:
             pattern = pattern.replace(".*?", ".{0,200}?").replace(".*", ".{0,200}")
         rules.append(
@@ -94,7 +104,7 @@ def _upstream_rules(config: dict[str, Any], house: dict[str, Any]) -> list[dict[
                 to_python(pattern),
                 origin="upstream",
                 entropy=rule.get("entropy", 0.0),
-                keywords=rule.get("keywords", []),
+                keywords=_KEYWORDS.get(rule["id"], rule.get("keywords", [])),
                 allow=_allow(rule.get("allowlists", [])),
                 path="" if rule["id"] in _NAME_CONDITION_DROPPED else to_python(rule.get("path", "")),
                 lead=50 if _LEAD in rule["regex"] else 0,

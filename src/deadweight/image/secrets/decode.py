@@ -181,6 +181,7 @@ class Opener:
             if inside or reach >= self._limits.piece:
                 break
             reach *= 8
+        begin += begin < here and text[begin] >= 0xFE  # the mark of the byte order
         self._done["utf-16"] = low + 2 * stop
         self._budget.left -= stop - begin
         if stop - begin >= 8:

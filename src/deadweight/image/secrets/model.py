@@ -77,7 +77,7 @@ class Limits:
 
 @lru_cache(maxsize=4096)
 def fingerprint(rule: str, secret: bytes) -> str:
-    """The id of a secret under a rule: PBKDF2-SHA-256 without a key, 32 hex digits; the same on every machine."""
+    """The id of a secret under a rule: PBKDF2 with SHA-256 and no key, 32 hex digits; the same on every machine."""
     return hashlib.pbkdf2_hmac("sha256", rule.encode() + b"\0" + secret, _SALT, _ROUNDS, 16).hex()
 
 

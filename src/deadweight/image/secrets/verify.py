@@ -89,6 +89,8 @@ def environment_value(candidate: Candidate) -> bytes | None:
     secret = candidate.secret
     if not_placeholder(candidate) is None or _PATHLIKE.match(secret) or secret.isdigit() or _UUID.match(secret):
         return None
+    if _is_key_id(candidate):
+        return None
     name = re.split(rb"[ \t]*[=:]", candidate.match, maxsplit=1)[0]
     if re.search(rb"(?:_FILE|_PATH|_DIR|_URL|_URI|_NAME|_ID|_TYPE|_LEN(?:GTH)?|_SIZE|_MAX|_MIN)\W*$", name):
         return None
@@ -99,6 +101,15 @@ def environment_value(candidate: Candidate) -> bytes | None:
     if (spaced and not quoted) or b":" in candidate.match.split(secret)[0]:
         return configured_value(candidate)
     return secret if entropy(secret) >= 2.0 else None
+
+
+_KEY_ID_NAME = re.compile(rb"(?i)(?:gpg|pgp|public|signing)[_-]?keys?[_-]?(?:id|fingerprint)?[\s\"'=:]*$")
+
+
+def _is_key_id(candidate: Candidate) -> bool:
+    """The id of a public key (``GPG_KEY`` in many base images): 40 hex digits, and the name says so."""
+    front = candidate.match.split(candidate.secret)[0]
+    return re.fullmatch(rb"[0-9A-Fa-f]{40}", candidate.secret) is not None and _KEY_ID_NAME.search(front) is not None
 
 
 def configured_value(candidate: Candidate) -> bytes | None:
@@ -135,15 +146,15 @@ def assigned_value(candidate: Candidate) -> bytes | None:
     if letters_and_digits(candidate) is None or _IDENTIFIER.match(secret) or _UUID.match(secret):
         return None
     front = candidate.match.split(secret)[0]
-    if _DIGEST_NAME.search(front) or b"\n" in front:
-        return None
+    if _DIGEST_NAME.search(front) or front.endswith(b"h1:") or b"\n" in front or _is_key_id(candidate):
+        return None  # h1: is Go's module hash
     if re.search(rb"\s>\s", front) or re.fullmatch(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+", secret):
         return None  # a shell redirection; the name of a constant
     words = re.findall(rb"[A-Za-z][a-z]{3,}", secret)
     return None if 2 * sum(map(len, words)) >= len(secret) else secret
 
 
-def not_in_base64(candidate: Candidate) -> bytes | None:
+def free_standing(candidate: Candidate) -> bytes | None:
     """A token whose short prefix also occurs by chance in encoded data: not where it runs on as base64."""
     size = len(candidate.secret)
     behind = bytes(candidate.tail[size : size + 1])
@@ -212,7 +223,7 @@ CHECKS: dict[str, Callable[[Candidate], bytes | None]] = {
         environment_value,
         configured_value,
         assigned_value,
-        not_in_base64,
+        free_standing,
         pem_body,
         der_key,
         pkcs12_key,

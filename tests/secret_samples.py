@@ -1,0 +1,154 @@
+"""Texts that look like secrets, made when a test runs: none is real, and none stands in this repository.
+
+``from_pattern`` walks Python's parse tree of a rule's pattern and makes a text that it matches. What a pattern cannot tell (a body
+that is base64, a structure that must decode) has a maker of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re._constants as sre
+import re._parser as parser
+import string
+
+ALNUM = string.ascii_letters + string.digits
+BASE64 = ALNUM + "+/"
+HEX = "0123456789abcdef"
+
+_CATEGORY = {
+    sre.CATEGORY_DIGIT: string.digits,
+    sre.CATEGORY_WORD: ALNUM + "_",
+    sre.CATEGORY_SPACE: " \t",
+    sre.CATEGORY_NOT_SPACE: ALNUM,
+    sre.CATEGORY_NOT_DIGIT: string.ascii_letters,
+    sre.CATEGORY_NOT_WORD: " :;",
+}
+
+
+def text(rng: random.Random, alphabet: str, size: int) -> str:
+    return "".join(rng.choice(alphabet) for _ in range(size))
+
+
+def from_pattern(pattern: str, rng: random.Random) -> bytes:
+    """A text that the pattern matches, as far as its tree tells."""
+    groups: dict[int, str] = {}
+    tree = parser.parse(pattern.encode("latin-1"))
+    return _nodes(tree, rng, groups).encode("latin-1")
+
+
+def _nodes(nodes, rng, groups) -> str:
+    return "".join(_node(kind, value, rng, groups) for kind, value in nodes)
+
+
+def _node(kind, value, rng, groups) -> str:
+    if kind is sre.LITERAL:
+        return chr(value)
+    if kind is sre.NOT_LITERAL or kind is sre.ANY:
+        return rng.choice([char for char in ALNUM if ord(char) != value])
+    if kind is sre.IN:
+        return rng.choice(_members(value))
+    if kind is sre.BRANCH:
+        return _nodes(rng.choice(value[1]), rng, groups)
+    if kind is sre.SUBPATTERN:
+        inner = _nodes(value[3], rng, groups)
+        if value[0]:
+            groups[value[0]] = inner
+        return inner
+    if kind is sre.GROUPREF:
+        return groups.get(value, "")
+    if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT):
+        least, most, inner = value
+        count = rng.randint(least, int(min(most, max(least + 8, 24))))
+        return "".join(_nodes(inner, rng, groups) for _ in range(count))
+    return ""  # anchors and look-around take no text
+
+
+def _members(items) -> str:
+    negated = any(kind is sre.NEGATE for kind, _ in items)
+    chars: set[str] = set()
+    for kind, value in items:
+        if kind is sre.LITERAL:
+            chars.add(chr(value))
+        elif kind is sre.RANGE:
+            chars.update(chr(code) for code in range(value[0], value[1] + 1))
+        elif kind is sre.CATEGORY:
+            chars.update(_CATEGORY[value])
+    if negated:
+        return "".join(sorted(set(ALNUM) - chars)) or "".join(sorted(set(map(chr, range(33, 127))) - chars))
+    plain = "".join(sorted(chars & set(ALNUM)))
+    return plain if len(plain) > 9 else "".join(sorted(chars))
+
+
+def github_token(rng: random.Random) -> bytes:
+    return b"gh" + b"p_" + text(rng, ALNUM, 36).encode()
+
+
+def aws_key_id(rng: random.Random) -> bytes:
+    return b"AK" + b"IA" + text(rng, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16).encode()
+
+
+def aws_secret(rng: random.Random) -> bytes:
+    return text(rng, BASE64, 38).encode() + b"7a"
+
+
+def password(rng: random.Random) -> bytes:
+    return text(rng, string.ascii_uppercase, 4).encode() + b"!" + text(rng, ALNUM, 8).encode() + b"9z"
+
+
+def pem(rng: random.Random, kind: str = "RSA ", newline: str = "\n") -> bytes:
+    body = newline.join(text(rng, BASE64, 64) for _ in range(12))
+    dashes = "-" * 5
+    name = f"{kind}PRIVATE KEY{' BLOCK' if kind == 'PGP ' else ''}"
+    return f"{dashes}BEGIN {name}{dashes}{newline}{body}{newline}{dashes}END {name}{dashes}{newline}".encode()
+
+
+def docker_config(rng: random.Random) -> bytes:
+    auth = base64.b64encode(b"robot:" + password(rng)).decode()
+    return json.dumps({"auths": {"registry.internal": {"auth": auth}}}, indent=2).encode()
+
+
+def service_account_token(rng: random.Random) -> bytes:
+    parts = [{"alg": "RS256", "kid": text(rng, ALNUM, 20)}, {"iss": "kubernetes.io/service" + "account", "sub": "x"}]
+    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
+    return b".".join([*encoded, text(rng, ALNUM, 86).encode()])
+
+
+def pkcs12(rng: random.Random) -> bytes:
+    data = (
+        bytes.fromhex("2a864886f70d010701")
+        + rng.randbytes(60)
+        + bytes.fromhex("2a864886f70d010c0a0102")
+        + rng.randbytes(200)
+    )
+    inner = b"\x06\x09" + data
+    return b"\x30\x82" + (len(inner) + 7).to_bytes(2) + b"\x02\x01\x03\x30\x82" + len(inner).to_bytes(2) + inner
+
+
+def curl_header(rng: random.Random) -> bytes:
+    return b"cu" + b'rl -s -H "Authorization: Bearer ' + text(rng, ALNUM, 40).encode() + b'" https://internal/v1'
+
+
+def curl_user(rng: random.Random) -> bytes:
+    return b"cu" + b'rl -s -u "deploy:' + password(rng) + b'" https://internal/v1'
+
+
+def kubernetes_secret(rng: random.Random) -> bytes:
+    value = base64.b64encode(password(rng))
+    return b"apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\ndata:\n  db: " + value + b"\n"
+
+
+def sample(rule_id: str, pattern: str, rng: random.Random) -> bytes:
+    """A text that the rule should find."""
+    makers = {
+        "private-key": pem,
+        "docker-config-auth": docker_config,
+        "kubernetes-service-account-token": service_account_token,
+        "pkcs12-private-key": pkcs12,
+        "curl-auth-header": curl_header,
+        "curl-auth-user": curl_user,
+        "kubernetes-secret-yaml": kubernetes_secret,
+    }
+    maker = makers.get(rule_id)
+    return maker(rng) if maker else from_pattern(pattern, rng)
