@@ -75,7 +75,9 @@ def _search() -> tuple[Endpoint | None, list[str]]:
     for place in places():
         problem = wire.trouble(place.host, place.certificates)
         if not problem:
-            return Endpoint(place.host, False, _environment(place.host, place.certificates), place.certificates), passed_over
+            return Endpoint(
+                place.host, False, _environment(place.host, place.certificates), place.certificates
+            ), passed_over
         if place.asked:
             raise MissingError(
                 f"the engine that {place.why} names ({place.host}) does not answer: {problem}",

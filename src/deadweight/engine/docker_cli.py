@@ -47,7 +47,9 @@ def docker_cli(env: Mapping[str, str]) -> DockerCli:
         path = str(docker.path) if docker else None
         return DockerCli(path, (str(buildx.path), "build", "--load"), more, buildx=True, version=buildx.version)
     if docker is not None:
-        return DockerCli(str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env}, version=docker.version)
+        return DockerCli(
+            str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env}, version=docker.version
+        )
     raise MissingError(
         f"no Docker client that can build with BuildKit: {look('docker-cli').reason or 'docker is not there'}",
         hint="invoke setup gets one",

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
-from deadweight.engine import bridge, wire
+from deadweight.engine import bridge, processes, wire
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
@@ -100,7 +99,9 @@ def start(say: Say) -> str:
         with FileLock(where.data.with_name("engine.lock"), timeout=START_SECONDS * 2):
             return running_host() or _start(where, say)
     except OSError as error:
-        raise DeadweightError(f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable") from error
+        raise DeadweightError(
+            f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable"
+        ) from error
 
 
 def stop(say: Say = lambda _: None) -> bool:
@@ -111,7 +112,8 @@ def stop(say: Say = lambda _: None) -> bool:
         return False
     if pid is not None:
         say("stopping the engine that deadweight started")
-        _end(pid)
+        _forget_networks(where)
+        processes.end(pid, STOP_SECONDS)
     _sweep(where)
     shutil.rmtree(where.run, ignore_errors=True)
     return pid is not None
@@ -125,17 +127,26 @@ def remove_data(say: Say = lambda _: None) -> None:
     shutil.rmtree(where.data, ignore_errors=True)
 
 
+def _forget_networks(where: Layout) -> None:
+    """Have the engine remove its networks: a bridge stays in the machine when its engine just ends."""
+    for container in wire.listing(where.host, "/containers/json?all=1"):
+        wire.delete(where.host, f"/containers/{container['Id']}?force=1")
+    for network in wire.listing(where.host, "/networks"):
+        if network.get("Name") not in ("bridge", "host", "none"):
+            wire.delete(where.host, f"/networks/{network['Id']}")
+
+
 def _start(where: Layout, say: Say) -> str:
     leftover = _our_pid(where)
     if leftover is not None:  # alive, but it does not answer
         say("the engine that deadweight started earlier does not answer: starting it anew")
-        _end(leftover)
+        processes.end(leftover, 5.0)
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
     say(f"starting a container engine of our own (log: {where.log})")
     first_line = _line_count(where.log)
-    argv = _arguments(where)
+    argv = _arguments(where, say)
     # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
     script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
     run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30)
@@ -143,26 +154,30 @@ def _start(where: Layout, say: Say) -> str:
     return where.host
 
 
-def _arguments(where: Layout) -> list[str]:
+def _arguments(where: Layout, say: Say) -> list[str]:
     dockerd = _dockerd()
     assert dockerd is not None
     # Settings of the machine's own engine (/etc/docker/daemon.json) are not ours: they may name its sockets and folders.
     config = where.run / "daemon.json"
     write_atomically(config, json.dumps({"log-opts": {"max-size": "10m"}, "shutdown-timeout": 10}))
     argv = [dockerd, "--config-file", str(config), "--host", where.host, "--data-root", str(where.data)]
-    argv += ["--exec-root", str(where.run / "exec"), "--pidfile", str(where.run / "docker.pid"), "--group", "0"]
+    argv += ["--exec-root", str(where.run / "exec"), "--pidfile", str(where.run / "docker.pid")]
+    argv += ["--group", "0", "--log-level", "warn"]
     argv += ["--containerd-namespace", where.bridge, "--containerd-plugins-namespace", f"plugins.{where.bridge}"]
     if not Path("/run/systemd/system").is_dir():
         argv += ["--exec-opt", "native.cgroupdriver=cgroupfs"]
-    return argv + _network_arguments(where)
+    return argv + _network_arguments(where, say)
 
 
-def _network_arguments(where: Layout) -> list[str]:
+def _network_arguments(where: Layout, say: Say) -> list[str]:
     """Beside another engine: a bridge of our own and no firewall rules, which dockerd would rewrite under the other's feet."""
     if _other_dockerd(where):
         bridge.create(where.bridge, bridge.free_network())
+        say("another dockerd runs on this machine: ours takes a bridge of its own and sets no firewall rules")
         return ["--bridge", where.bridge, "--iptables=false"]
-    works = shutil.which("iptables") and run(["iptables", "-t", "nat", "-L", "-n"], check=False, timeout=30).exit_code == 0
+    works = (
+        shutil.which("iptables") and run(["iptables", "-t", "nat", "-L", "-n"], check=False, timeout=30).exit_code == 0
+    )
     return [] if works else ["--iptables=false"]
 
 
@@ -178,60 +193,40 @@ def _await(where: Layout, argv: list[str], first_line: int) -> None:
         time.sleep(0.1)
     pid = _our_pid(where)
     if pid is not None:
-        _end(pid)
+        processes.end(pid, STOP_SECONDS)
     _sweep(where)
-    tail = where.log.read_text(encoding="utf-8", errors="replace").splitlines()[first_line:][-15:] if where.log.exists() else []
+    tail = (
+        where.log.read_text(encoding="utf-8", errors="replace").splitlines()[first_line:][-15:]
+        if where.log.exists()
+        else []
+    )
     raise CommandError(argv, exit_code_of_command=None, reason=reason, tail=tail, log=where.log)
 
 
 def _our_pid(where: Layout) -> int | None:
     """The process of our engine, if it lives. A number that now belongs to another program does not count."""
     try:
-        pid = int(where.pid_file.read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, ValueError, IndexError):
+        found = processes.read(int(where.pid_file.read_text()))
+    except (OSError, ValueError):
         return None
-    ours = str(where.run).encode() in b"\0".join(command)
-    return pid if ours and state not in "ZX" else None
+    return found.pid if found is not None and str(where.run) in found.command else None
 
 
 def _other_dockerd(where: Layout) -> bool:
     mine = _our_pid(where)
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit() or int(process.name) == mine:
-            continue
-        with contextlib.suppress(OSError):
-            name = (process / "comm").read_text().strip()
-            if name == "dockerd" and (process / "ns/net").samefile("/proc/self/ns/net"):
-                return True
-    return False
-
-
-def _end(pid: int) -> None:
-    for number, seconds in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, 5.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if not _lives(pid):
-                return
-            time.sleep(0.05)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    return any(
+        each.name == "dockerd" and each.pid != mine and processes.same_network(each.pid)
+        for each in processes.everyone()
+    )
 
 
 def _sweep(where: Layout) -> None:
-    """What a killed engine leaves: its containerd, pid files (a dockerd refuses to start over its own), mounts, our bridge."""
+    """What a killed engine leaves: containers, its containerd, pid files (a dockerd refuses to start over its own), mounts."""
     with contextlib.suppress(OSError, ValueError):
-        orphan = int((where.run / "exec/containerd/containerd.pid").read_text())
-        if str(where.run).encode() in Path(f"/proc/{orphan}/cmdline").read_bytes():
-            _end(orphan)
+        orphan = processes.read(int((where.run / "exec/containerd/containerd.pid").read_text()))
+        if orphan is not None and str(where.run) in orphan.command:
+            processes.end(orphan.pid, 5.0)
+    processes.kill_containers_of(where.run)
     for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
         with contextlib.suppress(OSError):
             (where.run / name).unlink()
@@ -244,7 +239,7 @@ def _unmount_below(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
             point = line.split()[4].encode().decode("unicode_escape")
-            if point.startswith(f"{folder}/"):
+            if point == str(folder) or point.startswith(f"{folder}/"):
                 run(["umount", "-l", point], check=False, timeout=30)
 
 
@@ -256,4 +251,6 @@ def _line_count(path: Path) -> int:
 
 
 def _dockerd() -> str | None:
-    return shutil.which("dockerd") or shutil.which("dockerd", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin")
+    return shutil.which("dockerd") or shutil.which(
+        "dockerd", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin"
+    )

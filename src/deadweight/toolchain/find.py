@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from deadweight._errors import MissingError
-from deadweight.toolchain import catalogue, copies
-from deadweight.toolchain.catalogue import Program
+from deadweight.toolchain import catalogue, copies, pins
+from deadweight.toolchain.pins import Program
 from deadweight.toolchain.probe import ask, number
 
 Status = Literal["present", "missing", "wrong_version", "unusable"]
@@ -87,7 +87,7 @@ def _judge(entry: Program, path: Path) -> Look:
 
 def _refusal(entry: Program, version: str) -> str:
     """Why this version will not do; empty if it will."""
-    if entry.exact and catalogue.gettable(entry) and version != entry.pinned:
+    if entry.exact and pins.gettable(entry) and version != entry.pinned:
         return f"is {version}, wanted is {entry.pinned}"
     if entry.least is not None and number(version) < number(entry.least):
         return f"is {version}, needed is {entry.least} or later"

@@ -11,8 +11,8 @@ from pathlib import Path
 from deadweight._run import run
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import copies
-from deadweight.toolchain.catalogue import Program, go_needed
 from deadweight.toolchain.find import Tool, find
+from deadweight.toolchain.pins import Program, go_needed
 from deadweight.toolchain.probe import number
 
 BUILD_SECONDS = 1800.0
@@ -43,7 +43,7 @@ def fetch(entry: Program, log: Path) -> None:
     """Download the modules that a tool's build needs, and only these, without compiling: the compiler may be busy meanwhile."""
     go = find("go")
     with _scratch(entry, "fetch") as folder:
-        argv = [go.path, "list", "-deps", "-f", "", entry.source]
+        argv: list[str | Path] = [go.path, "list", "-deps", "-f", "", entry.source]
         run(argv, cwd=folder, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
 
 
@@ -57,7 +57,15 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
     def fill(folder: Path) -> None:
         flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
         with _scratch(entry, "build") as module:
-            argv = [go.path, "build", "-trimpath", f"-ldflags={flags}", "-o", folder / entry.name, entry.source]
+            argv: list[str | Path] = [
+                go.path,
+                "build",
+                "-trimpath",
+                f"-ldflags={flags}",
+                "-o",
+                folder / entry.name,
+                entry.source,
+            ]
             run(argv, cwd=module, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
 
     return copies.make(entry, fill, anew=anew)

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight._run import cancel_all
 from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, golang, system, wheels
-from deadweight.toolchain.catalogue import Program
+from deadweight.toolchain.pins import Program
 from deadweight.toolchain.survey import ENGINE, Finding
 
 Say = Callable[[str], None]
@@ -70,38 +71,32 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
 def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]]) -> list[Callable[[], None]]:
     """What may run side by side. Within a lane: one after another."""
     packages = [entry for entry, _ in programs if entry.kind == "system"]
-    debs = [entry for entry, _ in programs if entry.kind == "deb"]
-    carried = [(entry, each) for entry, each in programs if entry.kind == "wheel"]
-    built = sorted(
-        ((entry, each) for entry, each in programs if entry.kind == "go"),
-        key=lambda pair: _BUILD_ORDER.index(pair[0].name),
-    )
-    sdk = [pair for pair in carried if pair[0].name == "go"]
-    rest = [pair for pair in carried if pair[0].name != "go"]
+    debs = [pair for pair in programs if pair[0].kind == "deb"]
+    sdk = [pair for pair in programs if pair[0].name == "go"]
+    carried = [pair for pair in programs if pair[0].kind == "wheel" and pair not in sdk]
+    built = [pair for pair in programs if pair[0].kind == "go"]
+    built.sort(key=lambda pair: _BUILD_ORDER.index(pair[0].name))
 
     def apt() -> None:
         if packages:
             names = ", ".join(dict.fromkeys(entry.name for entry in packages))
-            work.get(names, "apt", lambda log: system.install(packages, log))
-        for entry in debs:
-            work.get(entry.name, entry.name, lambda log, entry=entry: system.unpack(entry, log))
+            work.get(names, "apt", partial(system.install, packages))
+        for entry, each in debs:
+            work.get(entry.name, entry.name, partial(system.unpack, entry, anew=_anew(each)))
 
     def go() -> None:
         for entry, each in sdk:
-            if not work.get(entry.name, entry.name, lambda log, pair=(entry, each): _wheel(*pair, log)):
+            if not work.get(entry.name, entry.name, partial(wheels.get, entry, anew=_anew(each))):
                 work.failures.extend(f"{tool.name}: needs Go" for tool, _ in built)
                 return
         _build_all(work, built)
 
     def pip() -> None:
-        for entry, each in rest:
-            work.get(entry.name, entry.name, lambda log, pair=(entry, each): _wheel(*pair, log))
+        for entry, each in carried:
+            work.get(entry.name, entry.name, partial(wheels.get, entry, anew=_anew(each)))
 
-    chosen: list[Callable[[], None]] = []
-    chosen += [go] if sdk or built else []
-    chosen += [apt] if packages or debs else []
-    chosen += [pip] if rest else []
-    return chosen
+    lanes = ((go, sdk or built), (apt, packages or debs), (pip, carried))
+    return [lane for lane, needed in lanes if needed]
 
 
 def _build_all(work: _Work, built: Sequence[tuple[Program, Finding]]) -> None:
@@ -110,15 +105,11 @@ def _build_all(work: _Work, built: Sequence[tuple[Program, Finding]]) -> None:
         for entry, _ in built[1:]:
             fetcher.submit(work.prefetch, entry)
         for entry, each in built:
-            work.get(entry.name, entry.name, lambda log, pair=(entry, each): _go_tool(*pair, log))
+            work.get(entry.name, entry.name, partial(golang.build, entry, anew=_anew(each)))
 
 
-def _wheel(entry: Program, finding: Finding, log: Path) -> None:
-    wheels.get(entry, log, anew=finding.status == "unusable")
-
-
-def _go_tool(entry: Program, finding: Finding, log: Path) -> None:
-    golang.build(entry, log, anew=finding.status == "unusable")
+def _anew(finding: Finding) -> bool:
+    return finding.status == "unusable"
 
 
 class _Work:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from deadweight.toolchain import catalogue, copies, system
-from deadweight.toolchain.catalogue import Program
+from deadweight.toolchain import catalogue, copies, pins, system
 from deadweight.toolchain.find import Look, Status, look
+from deadweight.toolchain.pins import Program
 
 Origin = Literal["path", "ours", "system"]
 ENGINE = "engine"
@@ -66,7 +66,7 @@ def _examine(entry: Program) -> Finding:
         status=seen.status,
         version=seen.version,
         path=str(seen.path) if seen.path else None,
-        origin=_origin(entry, seen),
+        origin=_origin(seen),
         how=_how(entry),
         seconds=entry.seconds,
         size_bytes=entry.size_bytes,
@@ -75,7 +75,7 @@ def _examine(entry: Program) -> Finding:
     )
 
 
-def _origin(entry: Program, seen: Look) -> Origin | None:
+def _origin(seen: Look) -> Origin | None:
     if seen.tool is None:
         return None
     if seen.tool.ours:
@@ -88,15 +88,15 @@ def _can_get(entry: Program) -> bool:
         return not system.can_install()
     if entry.kind == "deb":
         return system.manager() == "apt"
-    return catalogue.gettable(entry)
+    return pins.gettable(entry)
 
 
 def _how(entry: Program) -> str:
     """In words, for the list that setup shows before it asks."""
     if entry.kind == "go":
         return f"go build {entry.source} v{entry.pinned}"
-    if entry.kind == "wheel" and catalogue.gettable(entry):
-        return f"wheel {entry.source} {catalogue.wheel_pin(entry.source).version}"
+    if entry.kind == "wheel" and pins.gettable(entry):
+        return f"wheel {entry.source} {pins.wheel_pin(entry.source).version}"
     if entry.kind == "deb" and system.manager() == "apt":
         return f"Debian package {entry.source}, unpacked, not installed"
     return system.command_for([entry]) or f"install {entry.name} {entry.least or ''} by hand".replace("  ", " ")

@@ -15,7 +15,7 @@ from pathlib import Path
 from deadweight._errors import CommandError, MissingError
 from deadweight._run import Completed, run
 from deadweight.toolchain import copies
-from deadweight.toolchain.catalogue import Program
+from deadweight.toolchain.pins import Program
 
 APT_SECONDS = 1200.0
 _MANAGERS = (("apt", "apt-get"), ("dnf", "dnf"), ("brew", "brew"))

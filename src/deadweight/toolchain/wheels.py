@@ -12,7 +12,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._run import run
 from deadweight.toolchain import copies
-from deadweight.toolchain.catalogue import Program, gettable, system_key, wheel_pin
+from deadweight.toolchain.pins import Program, gettable, system_key, wheel_pin
 
 DOWNLOAD_SECONDS = 900.0
 
