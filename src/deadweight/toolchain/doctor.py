@@ -28,7 +28,7 @@ _LAST_UNSAFE_ENGINE = 28
 
 @dataclass(frozen=True)
 class EngineReport:
-    """The engine that would be used. ``buildkit`` is the version it tells, None where it tells none or there is no buildx to ask."""
+    """The engine that would be used. ``buildkit`` is the version it tells, None without buildx to ask."""
 
     host: str
     ours: bool
@@ -166,9 +166,7 @@ def _warnings(engine: EngineReport | None, disks: Iterable[Disk]) -> Iterator[st
 
 def _engine_lines(engine: EngineReport) -> Iterator[str]:
     info = engine.info
-    kit = (
-        f"BuildKit {engine.buildkit}" if engine.buildkit_told else f"BuildKit at most {engine.buildkit or '(not told)'}"
-    )
+    kit = f"BuildKit {engine.buildkit or 'version not told'}"
     whose = ", ours" if engine.ours else ""
     yield f"engine: {info.name} {info.version} at {engine.host}{whose}, {kit}, {info.storage_driver}, cgroup {info.cgroup}"
     walls = [name for name in ("seccomp", "apparmor", "selinux", "rootless") if getattr(info, name)]
