@@ -18,6 +18,7 @@ from deadweight.image.model import Image, Layer
 from deadweight.image.store import Store, open_store
 
 Blob = Callable[[str], memoryview | bytes | None]
+Head = Callable[[str], tuple[int, bytes] | None]
 _DEPTH = 4
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -51,30 +52,35 @@ def open_archive(path: Path, *, platform: str | None = None, name: str | None = 
     """
     store = open_store(path)
     try:
-        image, members = read_image(store.blob, str(path), platform=platform, name=name)
+        image, members = read_image(store.blob, _heads(store), str(path), platform=platform, name=name)
         return Archive(path, store, image, members)
     except BaseException:
         store.close()
         raise
 
 
-def read_image(blob: Blob, what: str, *, platform: str | None, name: str | None) -> tuple[Image, tuple[str, ...]]:
-    """The image that an archive holds, and the member name of each layer. ``blob`` gives a member's bytes by its name."""
+def read_image(
+    blob: Blob, head: Head, what: str, *, platform: str | None, name: str | None
+) -> tuple[Image, tuple[str, ...]]:
+    """The image that an archive holds, and the member name of each layer.
+
+    ``blob`` gives a document's bytes by its name, ``head`` the size and the first six bytes of a layer.
+    """
     saved, oci = blob("manifest.json"), blob("index.json")
     if saved is not None:
         item = _chosen_item(documents.saved_images(saved, f"{what}: manifest.json"), what, name)
-        return _saved_image(blob, what, item, oci)
+        return _saved_image(blob, head, what, item, oci)
     if oci is None:
         raise ArchiveError(
             f"{what}: is no image archive: neither manifest.json nor index.json is in it",
             hint="docker image save, ko, apko, jib and buildx --output type=oci write such archives",
         )
     descriptor = _chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
-    return _oci_image(blob, what, descriptor)
+    return _oci_image(blob, head, what, descriptor)
 
 
 def _saved_image(
-    blob: Blob, what: str, item: SavedImage, oci: memoryview | bytes | None
+    blob: Blob, head: Head, what: str, item: SavedImage, oci: memoryview | bytes | None
 ) -> tuple[Image, tuple[str, ...]]:
     raw = blob(item.config)
     if raw is None:
@@ -85,7 +91,7 @@ def _saved_image(
         raise ArchiveError(f"{what}: the config {item.config!r} does not match the digest in its name")
     manifest_digest, manifest = _manifest_of(blob, what, oci, config_digest)
     descriptors = manifest.layers if manifest else None
-    return _image(blob, what, raw, item.layers, descriptors, manifest_digest, item.names, layout="docker-save")
+    return _image(head, what, raw, item.layers, descriptors, manifest_digest, item.names, layout="docker-save")
 
 
 def _manifest_of(
@@ -107,7 +113,7 @@ def _manifest_of(
     raise ArchiveError(f"{what}: manifest.json and index.json name different images")
 
 
-def _oci_image(blob: Blob, what: str, descriptor: Descriptor) -> tuple[Image, tuple[str, ...]]:
+def _oci_image(blob: Blob, head: Head, what: str, descriptor: Descriptor) -> tuple[Image, tuple[str, ...]]:
     data = blob(_place(descriptor.digest))
     if data is None:
         raise ArchiveError(f"{what}: the manifest {descriptor.digest} is missing")
@@ -119,11 +125,11 @@ def _oci_image(blob: Blob, what: str, descriptor: Descriptor) -> tuple[Image, tu
     _verify(raw, manifest.config, what)
     members = tuple(_place(layer.digest) for layer in manifest.layers)
     names = (descriptor.name,) if descriptor.name else ()
-    return _image(blob, what, raw, members, manifest.layers, descriptor.digest, names, layout="oci")
+    return _image(head, what, raw, members, manifest.layers, descriptor.digest, names, layout="oci")
 
 
 def _image(
-    blob: Blob,
+    head: Head,
     what: str,
     raw: memoryview | bytes,
     members: tuple[str, ...],
@@ -140,7 +146,7 @@ def _image(
     texts = documents.instructions(config)
     layers = tuple(
         _layer(
-            blob, what, index, member, descriptors[index] if descriptors else None, config.diff_ids[index], texts[index]
+            head, what, index, member, descriptors[index] if descriptors else None, config.diff_ids[index], texts[index]
         )
         for index, member in enumerate(members)
     )
@@ -150,26 +156,25 @@ def _image(
 
 
 def _layer(
-    blob: Blob, what: str, index: int, member: str, descriptor: Descriptor | None, diff_id: str, instruction: str | None
+    head: Head, what: str, index: int, member: str, descriptor: Descriptor | None, diff_id: str, instruction: str | None
 ) -> Layer:
-    data = blob(member)
-    if data is None:
+    found = head(member)
+    if found is None:
         raise ArchiveError(f"{what}: the manifest names the layer {member[:200]!r}, which is missing")
-    if descriptor is not None and len(data) != descriptor.size:
+    size, first = found
+    if descriptor is not None and size != descriptor.size:
         raise ArchiveError(
-            f"{what}: the layer {descriptor.digest} has {len(data)} bytes, the manifest says {descriptor.size}"
+            f"{what}: the layer {descriptor.digest} has {size} bytes, the manifest says {descriptor.size}"
         )
-    if other := refused(data[:6]):
+    if other := refused(first):
         raise ArchiveError(
             f"{what}: the layer {member[:200]!r} is compressed with {other}, which image layers never are"
         )
-    compression = recognized(data[:4])
+    compression = recognized(first)
     digest = descriptor.digest if descriptor else None
     if digest is None and compression == "none":
         digest = diff_id
-    return Layer(
-        index, digest, diff_id, descriptor.media_type if descriptor else None, len(data), compression, instruction
-    )
+    return Layer(index, digest, diff_id, descriptor.media_type if descriptor else None, size, compression, instruction)
 
 
 def _chosen_item(items: tuple[SavedImage, ...], what: str, name: str | None) -> SavedImage:
@@ -237,6 +242,14 @@ def _verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None
     if len(data) != descriptor.size:
         raise ArchiveError(f"{what}: {descriptor.digest} has {len(data)} bytes and should have {descriptor.size}")
     digests.check(data, descriptor.digest, what)
+
+
+def _heads(store: Store) -> Head:
+    def head(name: str) -> tuple[int, bytes] | None:
+        view = store.blob(name)
+        return None if view is None else (len(view), bytes(view[:6]))
+
+    return head
 
 
 def _place(digest: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from deadweight.image import entries as columns
 from deadweight.image.duplicates import duplicated_bytes
@@ -13,6 +13,7 @@ from deadweight.image.findings import (
     HiddenFile,
     LayerFigures,
     LayersReport,
+    Scanned,
     SecretFinding,
     SecretMark,
     SkippedItem,
@@ -26,7 +27,6 @@ from deadweight.image.survey import Survey, folders
 if TYPE_CHECKING:
     from deadweight.image.secrets.scanner import Scanner
 
-Scanned = Literal["deep", "plain", "hidden", "no"]
 _T = TypeVar("_T")
 MAX_HIDDEN = 5000
 MAX_FINDINGS = 5000
@@ -205,10 +205,10 @@ class Assembly:
                 found.append(
                     SkippedItem(path, self.image.layers[layer].diff_id, skip.inner, skip.reason, skip.size_bytes)
                 )
-        for path in RPM_DATABASES:
-            if path in self.merged.view:
+        for database in RPM_DATABASES:
+            if database in self.merged.view:
                 found.append(
-                    SkippedItem(shown(path), None, "", "RPM databases are not read: no sizes per rpm package", 0)
+                    SkippedItem(shown(database), None, "", "RPM databases are not read: no sizes per rpm package", 0)
                 )
         for layer, member in self._loose_links():
             entries = self.indices[layer].entries

@@ -6,13 +6,16 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deadweight.image.findings import LayersReport, from_json
-from deadweight.image.layerindex import MAX_CACHED_ENTRIES, LayerIndex
+
+if TYPE_CHECKING:
+    from deadweight.image.layerindex import LayerIndex
 
 VERSION = 3
 _MAX_FILES = 5000
+_MAX_ENTRIES = 200_000
 
 
 class Cache:
@@ -23,13 +26,15 @@ class Cache:
 
     def layer(self, diff_id: str, key: str) -> LayerIndex | None:
         """What an earlier look at a layer found. The caller verifies that the layer is that layer."""
+        from deadweight.image.layerindex import LayerIndex
+
         raw = self._read(f"layers/{_name(diff_id)}-{_hash(key)}.json")
         index = None if raw is None else LayerIndex.load(raw)
         return index if index is not None and index.diff_id == diff_id else None
 
     def keep_layer(self, index: LayerIndex, key: str) -> None:
         """Keep a verified layer's index (not one of hundreds of thousands of members: reading it again is as quick)."""
-        if self.folder is not None and index.diff_id is not None and len(index.entries) <= MAX_CACHED_ENTRIES:
+        if self.folder is not None and index.diff_id is not None and len(index.entries) <= _MAX_ENTRIES:
             self._write(f"layers/{_name(index.diff_id)}-{_hash(key)}.json", index.dump())
 
     def report(self, identity: str, key: str) -> LayersReport | None:

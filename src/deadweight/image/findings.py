@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 SCHEMA = 1
+Scanned = Literal["deep", "plain", "hidden", "no"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class LayersReport:
 
     config_digest: str
     manifest_digest: str | None
-    scanned: Literal["deep", "plain", "hidden", "no"]
+    scanned: Scanned
     rule_set: str | None
     user: str
     size_bytes: int

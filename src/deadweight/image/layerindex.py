@@ -9,7 +9,6 @@ from typing import Any
 from deadweight.image.entries import Entries
 
 FORMAT = 1
-MAX_CACHED_ENTRIES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
