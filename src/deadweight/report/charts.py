@@ -16,10 +16,10 @@ from deadweight.report.model import AttackRecord
 from deadweight.report.table import Ladder, size_of
 
 INK, MUTED, GRID, PAPER = "#1c2126", "#59636e", "#d6dce1", "#fdfdfc"
-BAR, STAND_IN_BAR, REFERENCE = "#1f6f8b", "#7fb0bf", "#b3541e"
+BAR, STAND_IN_BAR, REFERENCE = "#1f6f8b", "#7fb0bf", "#9c4718"
 FOLDER_COLOURS = ("#1f6f8b", "#d08c2e", "#6a8f3c", "#a2566f", "#4f5d95", "#3f9c8f", "#8a6d4b", "#b5a642")
 OTHER_COLOUR = "#9aa4ad"
-WALL_COLOURS = ("#e7eef0", "#bcd7dd", "#8fbfca", "#5fa3b3", "#368499", "#1f6f8b")
+WALL_COLOURS = ("#e7eef0", "#bcd7dd", "#8fbfca", "#3f7888", "#2a6377", "#174e65")
 OUTCOME_COLOURS = {"succeeded": "#c8502f", "crashed": "#8d5a97", "not_applicable": "#eceeee", "not_measured": "#fbfbfa"}
 FONT = "Liberation Sans, Helvetica Neue, Arial, sans-serif"
 CHART_WIDTH = 460

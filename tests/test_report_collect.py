@@ -1,0 +1,188 @@
+"""Collecting reads what is on disk: stale, damaged and missing evidence is not measured, never a figure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+import report_samples as samples
+from small_images import docker_archive
+
+from deadweight._errors import ArchiveError
+from deadweight.image.summary import summary
+from deadweight.records.built import Base, BuiltImage
+from deadweight.records.evidence import Evidence
+from deadweight.records.paths import State
+from deadweight.records.store import save
+from deadweight.report.collect import collect
+from deadweight.report.model import to_json
+from deadweight.suite.model import Reference, Suite, Variant
+
+
+@pytest.fixture
+def state(tmp_path) -> State:
+    return State(tmp_path)
+
+
+@pytest.fixture
+def suite(tmp_path) -> Suite:
+    reference = Reference(source="A talk", size_bytes="15.3MB", vulnerabilities=4)
+    variant = Variant(name="small", builder="dockerfile", reference=reference)
+    return Suite(file=tmp_path / "deadweight.yaml", root=tmp_path, name="demo", variants=(variant,))
+
+
+@pytest.fixture
+def built(state) -> BuiltImage:
+    """A real, tiny archive in the variant's state folder, and its record."""
+    folder = state.image("small")
+    folder.mkdir(parents=True)
+    layers = [{"/app": b"x" * 5000}, {"/etc/os-release": b"ID=demo\n"}]
+    docker_archive(folder / "image.tar", "demo/small:1", layers, {"User": "65532", "Entrypoint": ["/app"]})
+    record = BuiltImage(
+        variant="small",
+        builder="dockerfile",
+        reference="demo/small:1",
+        config_digest=summary(folder / "image.tar").config_digest,
+        in_engine=False,
+        base=Base("docker.io/library/alpine:3", "127.0.0.1:5000/alpine:3", "sha256:" + "b" * 64, stand_in=True),
+        seconds=1.25,
+        cached=False,
+        fingerprint="f",
+        tool="buildx 0.38.2",
+        built_at=samples.WHEN,
+        go_version="go1.21.3",
+    )
+    save(record, folder / "built.json")
+    return record
+
+
+def put(state: State, built: BuiltImage, check: str, data: dict, **changes) -> None:
+    evidence = Evidence("small", check, "pass", f"{check} is fine", samples.provenance(built.config_digest), data=data)
+    save(replace(evidence, **changes), state.evidence("small", check))
+
+
+def test_a_project_where_nothing_was_done_yet(suite, state) -> None:
+    record = collect(suite, state).variants["small"]
+    assert (record.image, record.build, record.startup_seconds, record.layers) == (None, None, None, None)
+    assert record.vulnerabilities.status == "not_scanned"
+    assert record.checks == {}
+    assert "invoke build --variant small" in record.notes[0]
+    assert record.reference is not None
+    assert (record.reference.size_bytes, record.reference.vulnerabilities) == (15_300_000, 4)
+
+
+def test_figures_come_from_the_archive_with_how_they_were_got(suite, state, built) -> None:
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes == 5008
+    assert record.image.compressed_bytes is not None
+    assert record.image.compressed_bytes > 0
+    assert len(record.image.layers) == 2
+    assert (record.image.user, record.image.entrypoint) == ("65532", ("/app",))
+    assert record.stand_in
+    assert record.provenance["image"].image_digest == built.config_digest
+    assert (record.provenance["build"].tool, record.provenance["build"].tool_version) == ("buildx", "0.38.2")
+    to_json(collect(suite, state))
+
+
+def test_evidence_finds_its_place(suite, state, built) -> None:
+    put(state, built, "runs", {"startup_seconds": 0.3, "startup_samples": [0.3]})
+    put(state, built, "layers", asdict(samples.layers()))
+    outcome = {"outcome": "blocked", "walls": ["non-root"], "evidence": {"canary": None}}
+    put(
+        state,
+        built,
+        "attacks",
+        {"postures": {"hardened": {"system": outcome}}, "payloads": {"system": {"title": "system()"}}},
+    )
+    put(state, built, "vulnerabilities", {"status": "scanned", "total": 3, "by_severity": {"high": 3}})
+    report = collect(suite, state)
+    record = report.variants["small"]
+    assert record.startup_seconds == 0.3
+    assert record.layers == samples.layers()
+    assert record.attacks["hardened"]["system"].walls == ("non-root",)
+    assert report.payloads["system"].title == "system()"
+    assert record.vulnerabilities.total == 3
+    assert {"layers", "attacks", "vulnerabilities", "startup_seconds"} <= record.provenance.keys()
+    assert record.checks["layers"].evidence == {}, "its data stands once, in its own section"
+    assert record.checks["runs"].evidence["startup_samples"] == [0.3]
+    to_json(report)
+
+
+def test_evidence_of_an_earlier_image_is_not_shown_as_this_ones(suite, state, built) -> None:
+    put(state, built, "runs", {"startup_seconds": 0.3}, provenance=samples.provenance("sha256:" + "0" * 64))
+    record = collect(suite, state).variants["small"]
+    assert record.startup_seconds is None
+    assert record.checks == {}
+    assert "runs: measured on an earlier image" in record.notes[0]
+
+
+def test_an_archive_of_another_image_is_not_measured(suite, state, built) -> None:
+    save(replace(built, config_digest="sha256:" + "1" * 64), state.image("small") / "built.json")
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes is None
+    assert any("another image" in note for note in record.notes)
+
+
+def test_without_an_archive_the_budget_check_knows_the_sizes(suite, state, built) -> None:
+    (state.image("small") / "image.tar").unlink()
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes is None
+    put(state, built, "budget", {"figures": {"size_bytes": 5008, "compressed_bytes": 300, "layers": 2}})
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert (record.image.size_bytes, record.image.compressed_bytes) == (5008, 300)
+    assert record.provenance["image"].tool == "sample"
+
+
+def test_an_archive_elsewhere_is_read_where_the_caller_says(suite, state, built) -> None:
+    moved = state.root / "elsewhere.tar"
+    (state.image("small") / "image.tar").rename(moved)
+    record = collect(suite, state, {"small": moved}).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes == 5008
+
+
+@pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
+def test_counts_of_a_scan_that_did_not_happen_are_dropped(suite, state, built, status) -> None:
+    put(state, built, "vulnerabilities", {"status": status, "total": 0, "by_severity": {"high": 0}, "fixable": 0})
+    scan = collect(suite, state).variants["small"].vulnerabilities
+    assert (scan.status, scan.total, scan.by_severity, scan.fixable) == (status, None, {}, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b'{"variant": "small"}', b"\xff"])
+def test_damaged_evidence_is_as_none(suite, state, built, content) -> None:
+    path = state.evidence("small", "runs")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert collect(suite, state).variants["small"].checks == {}
+
+
+@pytest.mark.parametrize(
+    ("check", "data"),
+    [
+        ("layers", {"layers": "x"}),
+        ("vulnerabilities", {"status": "fine"}),
+        ("attacks", {"postures": {"hardened": {"system": {"outcome": "maybe"}}}}),
+        ("attacks", {"postures": [1], "payloads": 3}),
+        ("runs", {"startup_seconds": "soon"}),
+        ("budget", {"figures": 3}),
+    ],
+)
+def test_evidence_of_another_shape_is_not_measured(suite, state, built, check, data) -> None:
+    put(state, built, check, data)
+    report = collect(suite, state)
+    record = report.variants["small"]
+    assert record.layers is None
+    assert record.startup_seconds is None
+    assert record.vulnerabilities.total is None
+    assert all(item.outcome == "not_measured" for by in record.attacks.values() for item in by.values())
+    to_json(report)
+
+
+def test_a_damaged_archive_is_one_clear_error(suite, state, built) -> None:
+    (state.image("small") / "image.tar").write_bytes(b"no archive")
+    with pytest.raises(ArchiveError):
+        collect(suite, state)
