@@ -58,10 +58,14 @@ class Packages:
         package = self.get([name])[name]
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as work:
-            _run.run(["dpkg-deb", "-x", package, Path(work) / "x"], log=self._log)
+            self.extract(package, Path(work) / "x")
             shutil.rmtree(target, ignore_errors=True)
             (Path(work) / "x").rename(target)
         return target
+
+    def extract(self, package: Path, target: Path) -> None:
+        """Unpack a package's file over a folder."""
+        _run.run(["dpkg-deb", "-x", package, target], log=self._log)
 
     def source(self, name: str, target: Path) -> Path:
         """Fetch a source package's files into ``target``; the machine's sources serve, read as source ones."""
