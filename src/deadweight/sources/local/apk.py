@@ -22,11 +22,11 @@ from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources.local import apkseed, apkspec
 from deadweight.sources.local.apkspec import Spec
-from deadweight.sources.local.machine import require
+from deadweight.sources.local.machine import require, scratch
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 
-EDITION = "1"
+EDITION = "2"
 KEY = "deadweight.rsa"
 EPOCH = "1735689600"
 LINK = "apk"
@@ -123,9 +123,7 @@ class _Kitchen:
         source = self.work / "source" / flavour / spec.name
         source.mkdir(parents=True)
         packages = self.shop.packages.get(spec.debs) if spec.debs else {}
-        for deb in spec.debs:
-            self.shop.packages.extract(packages[deb], source / "x")
-        (source / "x").mkdir(exist_ok=True)
+        self._unpack([packages[deb] for deb in spec.debs], source / "files.tar")
         version = self._version(spec, packages)
         for name in spec.inputs:
             self._input(flavour, name, source / name, go_root)
@@ -140,6 +138,13 @@ class _Kitchen:
             *("--git-repo-url", "https://example.invalid/stand-in"),
         )
         shutil.rmtree(source)
+
+    def _unpack(self, debs: Sequence[Path], target: Path) -> None:
+        """Hand the files over as a tar: melange leaves symbolic links out when it copies a source folder."""
+        with tempfile.TemporaryDirectory(dir=scratch(), prefix="deadweight-apk-") as tree, tarfile.open(target, "w") as tar:
+            for deb in debs:
+                self.shop.packages.extract(deb, Path(tree))
+            tar.add(tree, ".")
 
     def _version(self, spec: Spec, packages: dict[str, Path]) -> str:
         if spec.version == "busybox":
@@ -186,7 +191,7 @@ def _recipe(spec: Spec, version: str) -> str:
     import json
 
     provides = [f"{name}={version}-r0" for name in spec.provides]
-    script = f"D=${{{{targets.destdir}}}}; mkdir -p $D x; cd x\n{spec.script}\n"
+    script = f"D=${{{{targets.destdir}}}}; mkdir -p $D x; tar xf files.tar -C x; cd x\n{spec.script}\n"
     return json.dumps(
         {
             "package": {
