@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import MissingError
 from deadweight.builders.protocol import Builder, Site
 from deadweight.plan.graph import load_built
 from deadweight.records.built import BuiltImage
@@ -113,7 +113,7 @@ class Workspace:
             engine=self.engine,
             engine_image=lambda: self.engine_image(variant),
             subject_of=self.subject_of,
-            say=self.say,
+            say=lambda _line: None,
         )
 
     def subject_of(self, name: str) -> Subject | None:

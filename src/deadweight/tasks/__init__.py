@@ -7,10 +7,24 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from deadweight.tasks import build
+from deadweight.tasks import build, clean, demo, report, run, setup, verify
 
 namespace = Collection()
-for _task in (build.variants, build.build):
+for _task in (
+    demo.demo,
+    setup.setup,
+    setup.doctor,
+    build.variants,
+    build.build,
+    verify.verify,
+    report.report,
+    report.publish,
+    report.push,
+    run.run,
+    run.shell,
+    run.logs,
+    clean.clean,
+):
     namespace.add_task(_task)
 
 __all__ = ["namespace"]

@@ -38,6 +38,6 @@ def one(value: str | None, flag: str) -> str:
     return value
 
 
-def names(values: Sequence[str]) -> tuple[str, ...]:
+def names(values: Sequence[str] | None) -> tuple[str, ...]:
     """A repeated flag; commas work too (``--variant ko,apko``)."""
-    return tuple(name for value in values for name in value.split(",") if name)
+    return tuple(name for value in values or () for name in value.split(",") if name)

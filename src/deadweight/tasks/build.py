@@ -52,7 +52,7 @@ def variants(c: Context, json: bool = False) -> None:
 )
 def build(
     c: Context,
-    variant: Sequence[str] = (),
+    variant: Sequence[str] | None = None,
     jobs: str | None = None,
     fail_fast: bool = False,
     force: bool = False,

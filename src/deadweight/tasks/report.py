@@ -88,7 +88,7 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
 )
 def push(
     c: Context,
-    variant: Sequence[str] = (),
+    variant: Sequence[str] | None = None,
     to: str | None = None,
     digest_file: str | None = None,
     insecure: bool = False,

@@ -77,7 +77,7 @@ def shell(c: Context, variant: str | None = None) -> None:
     },
     iterable=["variant"],
 )
-def logs(c: Context, variant: Sequence[str] = (), follow: bool = False) -> None:
+def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False) -> None:
     """Show what is running; where nothing is, the last build's log of each variant.
 
     Example: invoke logs --variant apko

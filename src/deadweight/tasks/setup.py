@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def setup(
     c: Context,
     source: str | None = None,
-    variant: Sequence[str] = (),
+    variant: Sequence[str] | None = None,
     yes: bool = False,
     tests: bool = False,
     json: bool = False,
@@ -78,7 +78,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
         if json:
             print_json({"source": workspace.source.name, **asdict(found)})
         else:
-            _print_doctor(workspace, found)
+            _print_doctor(found, workspace.source.name)
         missing = [each.name for each in found.tools if each.status != "present"]
     if missing:
         raise MissingError(f"missing or not usable: {', '.join(missing)}", hint="invoke setup")
@@ -100,7 +100,8 @@ def prepare(
         return found
     if missing:
         _ask(yes)
-        found = install(found, say, log_folder=workspace.state.folder / "logs" / "setup")
+        install(found, say, log_folder=workspace.state.folder / "logs" / "setup")
+        found = survey([each.name for each in found])
     needs = needs_of(workspace, chosen)
     workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
     return found
@@ -123,7 +124,7 @@ def _ask(yes: bool) -> None:
         raise MissingError("nothing was installed", hint="invoke setup --yes installs without asking")
 
 
-def _print_doctor(workspace: Workspace, found: object) -> None:
-    from deadweight.tasks._doctor import print_doctor
-
-    print_doctor(workspace, found)
+def _print_doctor(found: Doctor, source: str) -> None:
+    for line in found.lines():
+        print(line)
+    print(f"source: {source}")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     },
     iterable=["variant", "check"],
 )
-def verify(c: Context, variant: Sequence[str] = (), check: Sequence[str] = (), json: bool = False) -> None:
+def verify(c: Context, variant: Sequence[str] | None = None, check: Sequence[str] = (), json: bool = False) -> None:
     """Run the checks on what is built, each in a hardened container; exit 1 if one is not as expected.
 
     Example: invoke verify --variant apko --check api
@@ -41,19 +41,15 @@ def verify(c: Context, variant: Sequence[str] = (), check: Sequence[str] = (), j
 
 
 def verify_variants(
-    workspace: Workspace, chosen: Sequence[Variant], checks: Sequence[str] = ()
+    workspace: Workspace, chosen: Sequence[Variant], checks: Sequence[str] = (), jobs: int | None = None
 ) -> tuple[Evidence, ...]:
-    """Check these variants one after another, telling each outcome on stderr."""
-    from deadweight.checks.runner import run_checks
+    """Check these variants, several side by side, telling each outcome on stderr."""
+    from deadweight.checks.runner import verify as verify_stage
     from deadweight.plan.lock import locked
 
-    found: list[Evidence] = []
     with locked(workspace.state, say):
-        for each in chosen:
-            for evidence in run_checks(workspace.subject(each), only=checks):
-                found.append(evidence)
-                say(_line(evidence))
-    return tuple(found)
+        subjects = [workspace.subject(each) for each in chosen]
+        return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=lambda found: say(_line(found))))
 
 
 def raise_if_bad(found: Sequence[Evidence]) -> None:
