@@ -44,9 +44,9 @@ def registry(tmp_path_factory) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    log = (tmp_path_factory.mktemp("registry") / "log").open("wb")
     words = [str(find("crane").path), "registry", "serve", "--address", address]
-    process = subprocess.Popen(words, stdout=log, stderr=log)
+    with (tmp_path_factory.mktemp("registry") / "log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         for _ in range(100):
             try:
@@ -58,7 +58,6 @@ def registry(tmp_path_factory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
-        log.close()
 
 
 def manifest(registry: str, repository: str, tag: str) -> dict:

@@ -28,7 +28,7 @@ def print_comparison(report: Report, console: Console) -> None:
         else:
             _plain(ladder, console)
     notes = [seen.headline]
-    notes += [f"Reference: {'; '.join(seen.sources)}; not measured here."] if seen.sources else []
+    notes += [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
     notes += [f"Stand-ins: {seen.stand_in_note}"] if seen.stand_ins else []
     notes += [f"{name}: {note}" for name, record in report.variants.items() for note in record.notes]
     for note in notes:

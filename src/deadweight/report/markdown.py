@@ -55,7 +55,7 @@ def _comparison(seen: View, pictures: Mapping[str, str]) -> list[str]:
         if ladder.name in pictures:
             parts.append(f"![{escape(ladder.title)} ladder: sizes as bars]({pictures[ladder.name]})")
     if seen.sources:
-        parts.append(f"*Reference* columns: {escape('; '.join(seen.sources))}; not measured here.")
+        parts.append(f"*Reference* columns: {escape(' / '.join(seen.sources))}; not measured here.")
     return parts
 
 
