@@ -22,6 +22,7 @@ _OURS: dict[str, str] = {
     "runs": "deadweight.checks.runs",
     "api": "deadweight.checks.api",
     "budget": "deadweight.checks.budget",
+    "layers": "deadweight.checks.layers",
 }
 
 

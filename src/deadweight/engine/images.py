@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError
@@ -118,6 +119,18 @@ class Images:
         finally:
             Path(temporary).unlink(missing_ok=True)
         return out
+
+    @contextlib.contextmanager
+    def stream(self, reference: str) -> Iterator[IO[bytes]]:
+        """An image's archive as it comes from the engine, to be read once; nothing is written. Raises MissingError."""
+        self.need(reference)
+        with translated(f"save {reference}"):
+            response = self._api._get(self._api._url("/images/{0}/get", reference), stream=True)
+            try:
+                self._api._raise_for_status(response)
+                yield cast("IO[bytes]", response.raw)
+            finally:
+                response.close()
 
     def remove(self, reference: str, *, force: bool = False) -> bool:
         """Remove an image by name (its content goes with its last name). False where there was none."""

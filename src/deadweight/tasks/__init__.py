@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from deadweight.tasks import build, clean, demo, report, run, setup, verify
+from deadweight.tasks import build, clean, demo, layers, report, run, setup, verify
 
 namespace = Collection()
 for _task in (
@@ -17,6 +17,7 @@ for _task in (
     build.variants,
     build.build,
     verify.verify,
+    layers.layers,
     report.report,
     report.publish,
     report.push,

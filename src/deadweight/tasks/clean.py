@@ -28,6 +28,5 @@ def clean(c: Context, all: bool = False, older_than: str | None = None) -> None:
     days = parse_days(older_than)
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         done = clean_up(workspace, everything=all, older_than_days=days)
-    say(
-        f"removed {done.containers} containers and networks, {done.images} images, {done.files} files ({format_bytes(done.size_bytes)})"
-    )
+    freed = format_bytes(done.size_bytes)
+    say(f"removed {done.containers} containers and networks, {done.images} images, {done.files} files ({freed})")

@@ -16,6 +16,7 @@ from deadweight.tasks._task import dry, task
 if TYPE_CHECKING:
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.model import Variant
+    from deadweight.toolchain.doctor import Doctor
     from deadweight.toolchain.survey import Finding
 
 

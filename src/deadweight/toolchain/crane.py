@@ -80,6 +80,15 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     return text
 
 
+@contextmanager
+def pulled(reference: str, *, insecure: bool = False) -> Iterator[Path]:
+    """An image from a registry as an OCI layout folder, all its platforms, gone afterwards. Raises CommandError."""
+    checked_reference(reference)
+    with tempfile.TemporaryDirectory(prefix="deadweight-pull-") as folder:
+        run(_crane(insecure, "pull", "--format", "oci", reference, f"{folder}/layout"), hint=HINT)
+        yield Path(folder) / "layout"
+
+
 def _crane(insecure: bool, *words: str) -> list[str]:
     from deadweight.toolchain.find import find
 

@@ -1,0 +1,120 @@
+"""``layers``: what the image's layers hide, and what stands about in it.
+
+Evidence data is the layer reader's own document (the contract's ``variants.<name>.layers``) with ``gates``: for each gate that the
+suite sets, whether it held and why.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deadweight.checks.evidence import evidence
+from deadweight.checks.protocol import Subject
+from deadweight.image.secrets.allow import AllowEntry
+from deadweight.records.evidence import Evidence, Status
+from deadweight.suite.model import LayersCheck, Suite, Variant
+from deadweight.suite.sizes import format_bytes, parse_bytes
+
+if TYPE_CHECKING:
+    from deadweight.image.findings import LayersReport
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate of the suite and how it ended. ``warning`` marks what is told but fails nothing."""
+
+    name: str
+    held: bool
+    reason: str
+    warning: bool = False
+
+
+class Layers:
+    """The check. It is asked for where the variant has ``checks.layers``; it reads the archive and needs no engine."""
+
+    name = "layers"
+    needs_engine = False
+
+    def applies(self, variant: Variant) -> bool:
+        return variant.checks.layers is not None
+
+    def run(self, subject: Subject) -> Evidence:
+        """Look through every layer. Raises ConfigError for a wrong allow list, ArchiveError for a damaged archive."""
+        from deadweight.image.analyse import analyse
+
+        started, asked = time.monotonic(), subject.variant.checks.layers or LayersCheck()
+        allow = allow_list(subject.suite, subject.variant)
+        report = analyse(subject.archive(), allow=allow, cache_dir=subject.state.cache / "image")
+        gates = [*_gates(report, asked), *_allow_notes(report, allow)]
+        data = {**report.json(), "gates": [{"name": g.name, "held": g.held, "reason": g.reason} for g in gates]}
+        return evidence(subject, self.name, _status(gates), _reason(report, gates), started=started, data=data)
+
+
+def allow_list(suite: Suite, variant: Variant) -> tuple[AllowEntry, ...]:
+    """The variant's allow list. Raises ConfigError for a date that is none."""
+    asked = variant.checks.layers
+    entries = []
+    for entry in asked.allow if asked else ():
+        try:
+            expires = datetime.date.fromisoformat(entry.expires)
+        except ValueError:
+            raise suite.error(
+                variant, "checks", f"layers.allow: expected a date such as 2027-01-31, found {entry.expires!r}"
+            ) from None
+        entries.append(AllowEntry(entry.fingerprint, entry.reason, expires))
+    return tuple(entries)
+
+
+def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
+    found = report.counted_secrets
+    if asked.secrets == "none":
+        yield Gate("secrets", not found, f"{found} secrets" if found else "no secrets")
+    if asked.max_hidden_bytes is not None:
+        limit, hidden = parse_bytes(asked.max_hidden_bytes), report.hidden_bytes
+        said = f"{format_bytes(hidden)} hidden, {format_bytes(limit)} allowed"
+        yield Gate("max_hidden_bytes", hidden <= limit, said)
+    for name, allowed, things in (
+        ("setuid", asked.setuid, report.setuid),
+        ("shell", asked.shell, report.shells),
+        ("package_manager", asked.package_manager, report.package_managers),
+    ):
+        if not allowed:
+            first = ", ".join(thing.path for thing in things[:3])
+            yield Gate(name, not things, f"{len(things)} found: {first}" if things else "none")
+    if asked.users:
+        user = (report.user or "root").split(":")[0]
+        yield Gate("users", user in asked.users, f"runs as {user}")
+
+
+def _allow_notes(report: LayersReport, allow: tuple[AllowEntry, ...]) -> Iterator[Gate]:
+    """Entries that have expired (their findings count again) and entries that match nothing."""
+    marks = [mark for file in report.hidden for mark in file.secrets]
+    present = {each.fingerprint.lower() for each in (*marks, *report.secrets)}
+    today = datetime.date.today()  # noqa: DTZ011 - expiry dates are the user's own days
+    for entry in allow:
+        if entry.fingerprint.lower() not in present:
+            yield Gate("allow", False, f"allow-list entry {entry.fingerprint[:12]} matches nothing", warning=True)
+        elif entry.expires is not None and entry.expires < today:
+            yield Gate(
+                "allow", False, f"allow-list entry {entry.fingerprint[:12]} expired on {entry.expires}", warning=True
+            )
+
+
+def _status(gates: list[Gate]) -> Status:
+    if any(not gate.held and not gate.warning for gate in gates):
+        return "fail"
+    return "warn" if any(not gate.held for gate in gates) else "pass"
+
+
+def _reason(report: LayersReport, gates: list[Gate]) -> str:
+    bad = [f"{gate.name}: {gate.reason}" for gate in gates if not gate.held]
+    if bad:
+        return "; ".join(bad)
+    return f"{len(report.layers)} layers, {len(report.hidden)} hidden files ({format_bytes(report.hidden_bytes)}), no gate broken"
+
+
+CHECK = Layers()

@@ -1,0 +1,108 @@
+"""The layers of an image on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from deadweight.suite.sizes import format_bytes
+from deadweight.tasks._show import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deadweight.image.findings import HiddenFile, LayersReport, PathFigure
+
+MOST = 20
+
+
+def print_layers(report: LayersReport, title: str) -> None:
+    """Print layers, hidden files, secrets, and what stands about. Secrets are redacted."""
+    out = console()
+    out.print(f"{title}: {report.config_digest}", markup=False)
+    overwritten = format_bytes(report.overwritten_bytes)
+    out.print(
+        f"{format_bytes(report.size_bytes)} in {len(report.layers)} layers, {report.files} files; hidden "
+        f"{format_bytes(report.hidden_bytes)} in {report.hidden_files} files (overwritten {overwritten}); "
+        f"stored twice {format_bytes(report.duplicated_bytes)}; user {report.user or 'root'}",
+        markup=False,
+    )
+    _layers(report, out)
+    _hidden(report, out)
+    _secrets(report, out)
+    for name, things in (
+        ("set-uid files", report.setuid),
+        ("shells", report.shells),
+        ("package managers", report.package_managers),
+    ):
+        out.print(f"{name}: {_paths(things)}", markup=False)
+    _table(
+        out,
+        "heaviest",
+        ((format_bytes(each.size_bytes), each.path) for each in report.heaviest[:10] if each.kind == "file"),
+    )
+    packages = sorted(report.packages, key=lambda each: -each.size_bytes)
+    _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
+    for item in report.skipped[:MOST]:
+        out.print(f"not looked at: {item.path or item.layer}{item.inner}: {item.reason}", markup=False)
+
+
+def _layers(report: LayersReport, out: Console) -> None:
+    from rich.table import Table
+
+    table = Table("", "size", "compressed", "files", "hidden", "instruction", box=None, padding=(0, 1))
+    for number, layer in enumerate(report.layers, 1):
+        packed = format_bytes(layer.compressed_bytes) if layer.compressed_bytes is not None else "not measured"
+        hidden = format_bytes(layer.hidden_bytes) if layer.hidden_bytes else ""
+        text = _short(layer.instruction or "(no history)")
+        table.add_row(str(number), format_bytes(layer.size_bytes), packed, str(layer.files), hidden, text)
+    out.print(table, markup=False)
+
+
+def _hidden(report: LayersReport, out: Console) -> None:
+    with_secrets = [file for file in report.hidden if file.secrets]
+    others = [file for file in report.hidden if not file.secrets]
+    for file in (*with_secrets, *others[: max(0, MOST - len(with_secrets))]):
+        out.print(
+            f"hidden: {file.path} ({format_bytes(file.size_bytes)}, {file.how})",
+            markup=False,
+            style="bold" if file.secrets else "",
+        )
+        for line in _story(file):
+            out.print(f"    {line}", markup=False)
+    left = len(report.hidden) - min(len(report.hidden), max(MOST, len(with_secrets)))
+    if left:
+        out.print(f"… and {left} more hidden files (--json has all)", markup=False)
+
+
+def _story(file: HiddenFile) -> Iterator[str]:
+    yield f"added by layer {file.index + 1}: {_short(file.added_by or 'unknown')}"
+    yield f"hidden by layer {file.hidden_index + 1}: {_short(file.hidden_by or 'unknown')}"
+    for mark in file.secrets:
+        allowed = f" (allowed: {mark.allowed})" if mark.allowed else ""
+        yield f"SECRET {mark.rule}: {mark.redacted} fingerprint {mark.fingerprint}{allowed}"
+
+
+def _secrets(report: LayersReport, out: Console) -> None:
+    for each in report.secrets:
+        place = each.path or each.where
+        allowed = f" (allowed: {each.allowed})" if each.allowed else ""
+        text = f"SECRET {each.rule} in {place}{each.inner}: {each.redacted} fingerprint {each.fingerprint}{allowed}"
+        out.print(text, markup=False, style="bold red")
+        if each.added_by:
+            out.print(f"    added by {_short(each.added_by)}", markup=False)
+
+
+def _table(out: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
+    for number, (figure, text) in enumerate(rows):
+        out.print(f"{title if number == 0 else '':<10}{figure:>10}  {text}", markup=False)
+
+
+def _paths(things: tuple[PathFigure, ...]) -> str:
+    shown = ", ".join(thing.path for thing in things[:8])
+    return f"{shown}{f' and {len(things) - 8} more' if len(things) > 8 else ''}" if things else "none"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 110 else f"{line[:107]}…"
