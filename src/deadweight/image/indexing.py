@@ -98,8 +98,7 @@ class PlainReading:
 
     def result(self) -> LayerIndex:
         """The finished index."""
-        if not self._scans:
-            self.scan()
+        self.scan()
         return self.finish()
 
     def finish(self) -> LayerIndex:

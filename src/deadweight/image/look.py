@@ -32,47 +32,24 @@ class Look:
         self._path, self._probe, self._scan, self._cache, self._stamp = path, probe, scan, cache, stamp
         self._platform, self._name = platform, name
         self._key = probe.key if probe is not None else "no"
-        self._trusted = cache.verified(stamp)
+        self.trusted = cache.verified(stamp)
 
     def report(self) -> LayersReport:
-        with open_archive(self._path, platform=self._platform, name=self._name) as archive:
-            indices = self._indices(archive)
-            assembly = Assembly(archive.image, indices, lambda number: _plain(archive, number))
+        """Read, verify, put together. Raises ArchiveError."""
+        probe = self._probe if self._scan != "hidden" else None
+        with open_archive(self._path, platform=self._platform, name=self._name) as archive, Indexer(probe) as indexer:
+            reading = _Reading(self, archive, indexer)
+            assembly = Assembly(archive.image, reading.indices, lambda number: _plain(archive, number))
             if self._scan == "hidden":
                 self._scan_hidden(archive, assembly)
+            reading.settle()
             sizes = [gzip_size(self._cache.folder, layer) for layer in archive.image.layers]
             report = assembly.report(self._probe.scanner if self._probe else None, self._scan, sizes)
-            self._keep(archive, indices)
+            self._keep(archive, reading.indices)
         return report
 
-    def _indices(self, archive: Archive) -> list[LayerIndex]:
-        """All layers' indices, in order; every layer verified against its diff-id."""
-        probe = self._probe if self._scan != "hidden" else None
-        layers = {layer.diff_id: layer for layer in archive.image.layers}
-        found: dict[str, LayerIndex] = {}
-        with Indexer(probe) as indexer:
-            readings: dict[str, PlainReading] = {}
-            checks: dict[str, Future[str]] = {}
-            for diff_id, layer in layers.items():
-                index = self._known(layer)
-                if index is not None:
-                    found[diff_id] = index
-                    if diff_id not in self._trusted:
-                        checks[diff_id] = indexer.hashed(archive.blob(layer))
-                elif layer.compression == "none":
-                    readings[diff_id] = indexer.plain(archive.blob(layer), self._what(layer))
-            for reading in readings.values():
-                reading.scan()
-            for diff_id in layers.keys() - found.keys() - readings.keys():
-                layer = layers[diff_id]
-                found[diff_id] = indexer.blob(archive.blob(layer), layer.compression, self._what(layer))
-            found.update({diff_id: reading.finish() for diff_id, reading in readings.items()})
-            for diff_id, layer in layers.items():
-                hashed = checks[diff_id].result() if diff_id in checks else None
-                verify(layer, found[diff_id], hashed, self._what(layer))
-        return [found[layer.diff_id] for layer in archive.image.layers]
-
-    def _known(self, layer: Layer) -> LayerIndex | None:
+    def known(self, layer: Layer) -> LayerIndex | None:
+        """A layer's index from the cache; not yet verified."""
         index = self._cache.layer(layer.diff_id, self._key)
         if index is not None and index.stored_bytes != layer.stored_bytes:
             return None
@@ -91,7 +68,7 @@ class Look:
                     indexer.members(index, archive.blob(layer), members)
                 else:
                     wanted = set(members)
-                    again = indexer.blob(archive.blob(layer), layer.compression, self._what(layer))
+                    again = indexer.blob(archive.blob(layer), layer.compression, self.what(layer))
                     index.found.extend(item for item in again.found if item.member in wanted)
                     index.skipped.extend(item for item in again.skipped if item.member in wanted)
 
@@ -104,8 +81,44 @@ class Look:
         if identity(self._path) == self._stamp:
             self._cache.keep_verified(self._stamp, frozenset(layer.diff_id for layer in archive.image.layers))
 
-    def _what(self, layer: Layer) -> str:
+    def what(self, layer: Layer) -> str:
+        """How messages name a layer."""
         return f"{self._path}: layer {layer.index + 1}"
+
+
+class _Reading:
+    """All layers of one archive being read. ``indices`` are complete in structure at once, in digests and secrets once settled."""
+
+    def __init__(self, look: Look, archive: Archive, indexer: Indexer) -> None:
+        self._look = look
+        self._layers = {layer.diff_id: layer for layer in archive.image.layers}
+        self._readings: dict[str, PlainReading] = {}
+        self._checks: dict[str, Future[str]] = {}
+        found: dict[str, LayerIndex] = {}
+        for diff_id, layer in self._layers.items():
+            index = look.known(layer)
+            if index is not None:
+                found[diff_id] = index
+                if diff_id not in look.trusted:
+                    self._checks[diff_id] = indexer.hashed(archive.blob(layer))
+            elif layer.compression == "none":
+                reading = indexer.plain(archive.blob(layer), look.what(layer))
+                self._readings[diff_id], found[diff_id] = reading, reading.index
+        for reading in self._readings.values():
+            reading.scan()
+        for diff_id, layer in self._layers.items():
+            if diff_id not in found:
+                found[diff_id] = indexer.blob(archive.blob(layer), layer.compression, look.what(layer))
+        self._found = found
+        self.indices = [found[layer.diff_id] for layer in archive.image.layers]
+
+    def settle(self) -> None:
+        """Wait for the threads, then verify every layer. Raises ArchiveError."""
+        for reading in self._readings.values():
+            reading.finish()
+        for diff_id, layer in self._layers.items():
+            hashed = self._checks[diff_id].result() if diff_id in self._checks else None
+            verify(layer, self._found[diff_id], hashed, self._look.what(layer))
 
 
 def verify(layer: Layer, index: LayerIndex, hashed: str | None, what: str) -> None:

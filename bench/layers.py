@@ -1,0 +1,288 @@
+"""Time the layer reader on an archive of 1 GB beside Trivy (and dive, if it is on PATH).
+
+    python bench/layers.py --base IMAGE.tar [--work DIR] [--rounds 5] [--trivy PATH] [--dive PATH] [--engine]
+
+The archive is the base image (the golang stand-in) with layers of real package files of this machine on top, and a secret that
+one layer adds and a later one removes. Every figure is the wall time of a whole process, page cache warm, result caches cleared
+before each cold run, rules compiled beforehand. Programs take turns, so that other load on the machine meets all of them.
+Memory is the peak of anonymous memory, summed over the program's processes, sampled every 10 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TARGET_BYTES = 1_060_000_000
+LAYER_BYTES = 250_000_000
+ROOTS = ("/usr/lib", "/usr/share", "/usr/bin", "/usr/include")
+LIMITS = {"plain": 1.0, "deep": 2.5, "hidden": 0.5, "known": 0.1}
+MEMORY_LIMIT_MB = 300
+
+
+@dataclass(frozen=True)
+class Run:
+    """One process: wall and CPU seconds, peak anonymous memory in MB."""
+
+    wall: float
+    cpu: float
+    anon_mb: float
+
+
+def package_files() -> Iterator[Path]:
+    """Files that this machine's packages installed, in a stable order."""
+    for listing in sorted(Path("/var/lib/dpkg/info").glob("*.list")):
+        for line in listing.read_text(errors="replace").splitlines():
+            path = Path(line)
+            if line.startswith(ROOTS) and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def pad_layer(files: Iterator[Path], target: Path, size: int) -> bool:
+    """A layer of package files of about ``size`` bytes. False when the files ran out before the first."""
+    written = 0
+    with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as tar:
+        for path in files:
+            info = tar.gettarinfo(path, arcname=str(path).lstrip("/"))
+            info.type, info.linkname, info.size, info.mtime = tarfile.REGTYPE, "", path.stat().st_size, 0
+            with path.open("rb") as file:
+                tar.addfile(info, file)
+            written += info.size
+            if written >= size:
+                break
+    return written > 0
+
+
+def small_layer(target: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(target, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def make_archive(base: Path, target: Path) -> None:
+    """The base (a docker-save archive with plain layers), padded to about 1.06 GB, with a removed secret."""
+    work = target.with_suffix(".parts")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    with tarfile.open(base) as tar:
+        item = json.load(tar.extractfile("manifest.json"))[0]
+        config = json.load(tar.extractfile(item["Config"]))
+        layers = []
+        for number, name in enumerate(item["Layers"]):
+            layers.append(work / f"base{number}.tar")
+            with layers[-1].open("wb") as out:
+                shutil.copyfileobj(tar.extractfile(name), out, 1 << 20)
+    key = hashlib.sha256(b"bench").hexdigest()
+    small_layer(work / "secret.tar", {"etc/secret.txt": f"aws_secret_access_key = {key[:40]}\n".encode()})
+    small_layer(work / "gone.tar", {"etc/.wh.secret.txt": b""})
+    layers.append(work / "secret.tar")
+    files, number = package_files(), 0
+    while sum(path.stat().st_size for path in layers) < TARGET_BYTES:
+        left = TARGET_BYTES - sum(path.stat().st_size for path in layers)
+        number += 1
+        if not pad_layer(files, work / f"pad{number}.tar", min(LAYER_BYTES, left)):
+            files = package_files()
+            continue
+        layers.append(work / f"pad{number}.tar")
+    layers.append(work / "gone.tar")
+    save(config, layers, target)
+    shutil.rmtree(work)
+
+
+def save(config: dict, layers: list[Path], target: Path) -> None:
+    """A docker-save archive of the old layout."""
+    config["rootfs"] = {"type": "layers", "diff_ids": []}
+    config["history"] = [{"created_by": f"bench: {path.stem}"} for path in layers]
+    names = []
+    for path in layers:
+        with path.open("rb") as file:
+            config["rootfs"]["diff_ids"].append("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
+    raw = json.dumps(config).encode()
+    digest = hashlib.sha256(raw).hexdigest()
+    with tarfile.open(target, "w") as tar:
+        for number, path in enumerate(layers):
+            names.append(f"{number:064x}/layer.tar")
+            tar.add(path, names[-1])
+        for name, content in (
+            (f"{digest}.json", raw),
+            (
+                "manifest.json",
+                json.dumps([{"Config": f"{digest}.json", "RepoTags": ["bench:1"], "Layers": names}]).encode(),
+            ),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def timed(argv: list[str], stdin: Callable[[], subprocess.Popen | None] = lambda: None) -> Run:
+    """Run a process; its own failure stops the bench (exit 1 is a finding, not a failure)."""
+    source = stdin()
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        argv, stdin=source.stdout if source else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    peak = [0.0]
+    watcher = threading.Thread(target=_watch, args=(process, peak))
+    watcher.start()
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _pid, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    watcher.join()
+    if source:
+        source.wait()
+    if process.returncode not in (0, 1):
+        sys.exit(f"{argv[0]} failed with {process.returncode}:\n{output.decode(errors='replace')[-3000:]}")
+    return Run(wall, usage.ru_utime + usage.ru_stime, peak[0])
+
+
+def _watch(process: subprocess.Popen, peak: list[float]) -> None:
+    while process.returncode is None:
+        total = 0
+        for pid in _family(process.pid):
+            try:
+                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                    if line.startswith("RssAnon:"):
+                        total += int(line.split()[1])
+            except OSError:
+                continue
+        peak[0] = max(peak[0], total / 1024)
+        time.sleep(0.01)
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for one in found:
+        try:
+            for task in Path(f"/proc/{one}/task").iterdir():
+                found.extend(int(child) for child in (task / "children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def look(arguments: list[str]) -> None:
+    """The measured process: one look at one archive (``-``: a stream on standard input)."""
+    archive, scan, cache = arguments
+    folder = None if cache == "-" else Path(cache)
+    if archive == "-":
+        from deadweight.image.stream import analyse_stream
+
+        report = analyse_stream(sys.stdin.buffer, scan=scan, cache_dir=folder)
+    else:
+        from deadweight.image.analyse import analyse
+
+        report = analyse(Path(archive), scan=scan, cache_dir=folder)
+    print(json.dumps(report.json()))
+
+
+def rows(archive: Path, work: Path, trivy: str, dive: str | None, image: str | None) -> dict[str, Callable[[], Run]]:
+    """What takes turns, by name."""
+    cache, trivy_cache = work / "cache", work / "trivy-cache"
+
+    def ours(scan: str, *, known: bool = False) -> Run:
+        if not known:
+            shutil.rmtree(cache, ignore_errors=True)
+        return timed([sys.executable, __file__, "look", str(archive), scan, str(cache)])
+
+    def trivys(*target: str) -> Run:
+        shutil.rmtree(trivy_cache, ignore_errors=True)
+        flags = ["--scanners", "secret", "--cache-dir", str(trivy_cache), "--quiet", "--format", "json"]
+        return timed([trivy, "image", *flags, "--skip-version-check", "--disable-telemetry", *target])
+
+    def engine_save() -> subprocess.Popen:
+        return subprocess.Popen(["docker", "image", "save", str(image)], stdout=subprocess.PIPE)
+
+    found = {
+        "trivy": lambda: trivys("--input", str(archive)),
+        "plain": lambda: ours("plain"),
+        "deep": lambda: ours("deep"),
+        "known": lambda: ours("deep", known=True),
+        "hidden": lambda: ours("hidden"),
+    }
+    if dive:
+        found["dive"] = lambda: timed([dive, "--ci", f"docker-archive://{archive}"])
+    if image:
+        found["trivy, engine"] = lambda: trivys("--image-src", "docker", image)
+        found["deep, engine"] = lambda: timed([sys.executable, __file__, "look", "-", "deep", "-"], engine_save)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, help="docker-save archive of the golang stand-in")
+    parser.add_argument("--work", type=Path, default=Path(".deadweight/bench/layers"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--trivy", default=shutil.which("trivy"))
+    parser.add_argument("--dive", default=shutil.which("dive"))
+    parser.add_argument("--engine", action="store_true", help="also through the engine (loads the archive as bench:1)")
+    given = parser.parse_args()
+    if not given.trivy:
+        given.trivy = _pinned_trivy()
+    given.work.mkdir(parents=True, exist_ok=True)
+    archive = given.work / "1gb.tar"
+    if not archive.exists():
+        if given.base is None:
+            parser.error("--base is needed to make the archive")
+        make_archive(given.base, archive)
+    if given.engine:
+        subprocess.run(["docker", "load", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
+    programs = rows(archive, given.work, given.trivy, given.dive, "bench:1" if given.engine else None)
+    timed([sys.executable, __file__, "look", str(archive), "deep", "-"])  # warms page cache and compiled rules
+    results: dict[str, list[Run]] = {name: [] for name in programs}
+    for _round in range(given.rounds):
+        for name, run in programs.items():
+            results[name].append(run())
+    if given.engine:
+        subprocess.run(["docker", "image", "rm", "bench:1"], check=True, stdout=subprocess.DEVNULL)
+    show(archive, results)
+
+
+def _pinned_trivy() -> str:
+    from deadweight.toolchain.find import find
+
+    return str(find("trivy").path)
+
+
+def show(archive: Path, results: dict[str, list[Run]]) -> None:
+    reference = statistics.median(run.wall for run in results["trivy"])
+    print(
+        f"{archive.stat().st_size / 1e9:.2f} GB, median of {len(results['trivy'])} (min-max), ratio to trivy of the same kind"
+    )
+    for name, runs in results.items():
+        walls = [run.wall for run in runs]
+        own = reference
+        if name.endswith("engine"):
+            own = statistics.median(run.wall for run in results["trivy, engine"])
+        limit = LIMITS.get(name)
+        ratio = statistics.median(walls) / own
+        verdict = "" if limit is None else f"  limit {limit}: {'met' if ratio <= limit else 'MISSED'}"
+        print(
+            f"{name:14} {statistics.median(walls):6.2f} s ({min(walls):.2f}-{max(walls):.2f})"
+            f"  cpu {statistics.median(r.cpu for r in runs):6.2f} s"
+            f"  anon {max(r.anon_mb for r in runs):6.0f} MB  ratio {ratio:5.2f}{verdict}"
+        )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["look"]:
+        look(sys.argv[2:])
+    else:
+        main()

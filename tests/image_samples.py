@@ -1,0 +1,185 @@
+"""Image archives for tests, made member by member: every layout, and headers that no honest program writes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+END = bytes(1024)
+
+
+def sha256(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def header(
+    name: bytes,
+    size: int | bytes = 0,
+    kind: bytes = b"0",
+    *,
+    link: bytes = b"",
+    mode: int = 0o644,
+    magic: bytes = b"ustar\x0000",
+    prefix: bytes = b"",
+    fix: bool = True,
+) -> bytes:
+    """One header block. ``size`` as bytes is written as it stands; without ``fix`` the checksum is wrong."""
+    field = size if isinstance(size, bytes) else b"%011o\0" % size
+    block = bytearray(512)
+    block[0 : len(name)] = name
+    block[100:108] = b"%07o\0" % mode
+    block[108:116] = block[116:124] = b"0000000\0"
+    block[124 : 124 + len(field)] = field
+    block[136:148] = b"00000000000\0"
+    block[156:157] = kind
+    block[157 : 157 + len(link)] = link
+    block[257 : 257 + len(magic)] = magic
+    block[345 : 345 + len(prefix)] = prefix
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % (sum(block) if fix else 1)
+    return bytes(block)
+
+
+def padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 512)
+
+
+def file(name: bytes, data: bytes = b"", mode: int = 0o644) -> bytes:
+    return header(name, len(data), mode=mode) + padded(data)
+
+
+def pax(**records: str) -> bytes:
+    return pax_raw(b"".join(pax_record(key.encode(), value.encode()) for key, value in records.items()))
+
+
+def pax_record(key: bytes, value: bytes) -> bytes:
+    body = b" " + key + b"=" + value + b"\n"
+    length = len(body) + 1
+    while len(str(length)) + len(body) != length:
+        length = len(str(length)) + len(body)
+    return str(length).encode() + body
+
+
+def pax_raw(data: bytes, kind: bytes = b"x") -> bytes:
+    return header(b"PaxHeaders/x", len(data), kind) + padded(data)
+
+
+def layer(*members: bytes) -> bytes:
+    return b"".join(members) + END
+
+
+def tar_of(members: dict[str, bytes]) -> bytes:
+    return b"".join(file(name.encode(), data) for name, data in members.items()) + END
+
+
+@dataclass(frozen=True)
+class Made:
+    """An image made by ``build``: its config and layers, plain and as stored."""
+
+    config: bytes
+    layers: tuple[bytes, ...]
+    stored: tuple[bytes, ...]
+
+
+def packed(data: bytes, compression: str) -> bytes:
+    if compression == "gzip":
+        return gzip.compress(data, 6, mtime=0)
+    return zstandard.compress(data) if compression == "zstd" else data
+
+
+def build(*layers: bytes, compression: str = "none", config: dict | None = None, history: list | None = None, **top) -> Made:
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": config or {},
+        "rootfs": {"type": "layers", "diff_ids": [sha256(data) for data in layers]},
+        "history": [{"created_by": f"step {n}"} for n in range(len(layers))] if history is None else history,
+        **top,
+    }
+    return Made(json.dumps(document).encode(), layers, tuple(packed(data, compression) for data in layers))
+
+
+def docker_save(path: Path, made: Made, *, tag: str = "test:1", extra: dict[str, bytes] | None = None) -> Path:
+    """The old layout: one folder per layer, manifest.json at the end."""
+    names = [f"{hashlib.sha256(data).hexdigest()}-{n}/layer.tar" for n, data in enumerate(made.stored)]
+    config = hashlib.sha256(made.config).hexdigest() + ".json"
+    members = {**dict(zip(names, made.stored, strict=True)), config: made.config, **(extra or {})}
+    members["manifest.json"] = json.dumps([{"Config": config, "RepoTags": [tag], "Layers": names}]).encode()
+    path.write_bytes(tar_of(members))
+    return path
+
+
+def descriptor(data: bytes, media_type: str, **fields) -> dict:
+    return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **fields}
+
+
+def oci_members(made: Made, *, platform: str | None = None, name: str | None = None, **fields) -> dict[str, bytes]:
+    """An OCI layout's files. ``fields`` go into the manifest as they are."""
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor(made.config, OCI_CONFIG),
+            "layers": [descriptor(data, OCI_LAYER) for data in made.stored],
+            **fields,
+        }
+    ).encode()
+    entry = descriptor(manifest, OCI_MANIFEST)
+    if platform:
+        system, architecture = platform.split("/")
+        entry["platform"] = {"os": system, "architecture": architecture}
+    if name:
+        entry["annotations"] = {"org.opencontainers.image.ref.name": name}
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
+    return {**blobs(manifest, made.config, *made.stored), "index.json": json.dumps(index).encode(), "oci-layout": b"{}"}
+
+
+def blobs(*contents: bytes) -> dict[str, bytes]:
+    return {f"blobs/sha256/{hashlib.sha256(data).hexdigest()}": data for data in contents}
+
+
+def both_layouts(path: Path, made: Made) -> Path:
+    """The layout of engines from 25 on: an OCI layout with a manifest.json beside."""
+    members = oci_members(made)
+    places = [f"blobs/sha256/{hashlib.sha256(data).hexdigest()}" for data in made.stored]
+    config = f"blobs/sha256/{hashlib.sha256(made.config).hexdigest()}"
+    members["manifest.json"] = json.dumps([{"Config": config, "RepoTags": ["test:1"], "Layers": places}]).encode()
+    path.write_bytes(tar_of(members))
+    return path
+
+
+def folder(path: Path, members: dict[str, bytes]) -> Path:
+    for name, data in members.items():
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    return path
+
+
+def honest_layer(members: dict[str, bytes | str | None], **modes: int) -> bytes:
+    """A layer as tarfile writes it: bytes are files, None folders, text the target of a link (``=x`` a hard link)."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.mode = modes.get(name.rpartition("/")[2], 0o755 if content is None else 0o644)
+            if content is None:
+                info.type = tarfile.DIRTYPE
+            elif isinstance(content, str):
+                info.type = tarfile.LNKTYPE if content.startswith("=") else tarfile.SYMTYPE
+                info.linkname = content.removeprefix("=")
+            else:
+                info.size = len(content)
+            tar.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
+    return buffer.getvalue()

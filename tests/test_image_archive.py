@@ -1,0 +1,254 @@
+"""Opening archives: every layout and compression, the choice of an image, what is verified, what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tarfile
+
+import image_samples as samples
+import pytest
+
+from deadweight._errors import ArchiveError, DeadweightError, UsageError
+from deadweight.image.analyse import analyse
+from deadweight.image.archive import open_archive
+from deadweight.image.digests import valid
+from deadweight.image.summary import summary
+
+ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})
+TWO = samples.honest_layer({"etc/b": b"more" * 1000, "bin/sh": "busybox"})
+
+
+def layouts(tmp_path, made):
+    yield samples.docker_save(tmp_path / "old.tar", made)
+    yield samples.both_layouts(tmp_path / "both.tar", made)
+    yield samples.folder(tmp_path / "layout", samples.oci_members(made))
+    oci = tmp_path / "oci.tar"
+    oci.write_bytes(samples.tar_of(samples.oci_members(made)))
+    yield oci
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_every_layout_gives_the_same_image(tmp_path, compression):
+    made = samples.build(ONE, TWO, compression=compression, config={"User": "7:7", "Env": ["A=b"]})
+    seen = [summary(path) for path in layouts(tmp_path, made)]
+    assert {s.config_digest for s in seen} == {samples.sha256(made.config)}
+    assert {s.size_bytes for s in seen} == {5 + 4000 + len("busybox")}
+    assert {tuple(layer.diff_id for layer in s.layers) for s in seen} == {(samples.sha256(ONE), samples.sha256(TWO))}
+    assert {tuple(layer.instruction for layer in s.layers) for s in seen} == {("step 0", "step 1")}
+    assert [s.manifest_digest is None for s in seen] == [True, False, False, False]
+    assert {s.user for s in seen} == {"7:7"}
+    if compression == "none":
+        assert {s.compressed_how for s in seen} == {"gzip-6"}
+    else:
+        assert {s.compressed_bytes for s in seen} == {sum(len(data) for data in made.stored)}
+    assert {layer.digest for s in seen for layer in s.layers} == {samples.sha256(data) for data in made.stored}
+
+
+def test_gzip_size_is_that_of_gzip_and_is_kept(tmp_path):
+    data = samples.honest_layer({f"f{n}": os.urandom(300) + b"text " * 2000 for n in range(50)})
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(data))
+    first = summary(path, cache_dir=tmp_path / "cache")
+    assert first.compressed_bytes == pytest.approx(len(gzip.compress(data, 6)), rel=0.001)
+    assert summary(path, cache_dir=tmp_path / "cache") == first
+    assert summary(path, compressed=False).compressed_bytes is None
+
+
+def test_empty_history_steps_make_no_layer(tmp_path):
+    history = [
+        {"created_by": "FROM x"},
+        {"created_by": "ENV A=b", "empty_layer": True},
+        {"created_by": "COPY y /"},
+        {"created_by": "CMD z", "empty_layer": True},
+    ]
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO, history=history))
+    assert [layer.instruction for layer in summary(path).layers] == ["FROM x", "COPY y /"]
+    short = samples.docker_save(tmp_path / "y.tar", samples.build(ONE, TWO, history=history[:1]))
+    assert [layer.instruction for layer in summary(short).layers] == [None, None]
+
+
+def test_a_layer_of_an_old_archive_may_be_a_link_to_another(tmp_path):
+    made = samples.build(ONE, ONE)
+    config = "c.json"
+    listed = [{"Config": config, "RepoTags": None, "Layers": ["a/layer.tar", "b/layer.tar"]}]
+    path = tmp_path / "x.tar"
+    path.write_bytes(
+        samples.layer(
+            samples.file(b"a/layer.tar", ONE),
+            samples.header(b"b/layer.tar", kind=b"2", link=b"../a/layer.tar"),
+            samples.file(b"c.json", made.config),
+            samples.file(b"manifest.json", json.dumps(listed).encode()),
+        )
+    )
+    assert [layer.size_bytes for layer in summary(path).layers] == [5, 5]
+
+
+def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
+    arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
+    first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
+    note = samples.build(samples.honest_layer({"note": b"x"}))
+    third = samples.oci_members(note, platform="unknown/unknown")
+    entries = [json.loads(part["index.json"])["manifests"][0] for part in (first, second, third)]
+    inner = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": entries}).encode()
+    outer = {"schemaVersion": 2, "manifests": [samples.descriptor(inner, samples.OCI_INDEX)]}
+    members = {**first, **second, **third, **samples.blobs(inner), "index.json": json.dumps(outer).encode()}
+    path = samples.folder(tmp_path / "layout", members)
+    with open_archive(path, platform="linux/arm64") as archive:
+        assert archive.image.config.architecture == "arm64"
+    with open_archive(path, platform="linux/amd64") as archive:
+        assert archive.image.config_digest == samples.sha256(amd.config)
+    with pytest.raises(UsageError, match=r"no image for linux/s390x(.|\n)*linux/amd64, linux/arm64"):
+        open_archive(path, platform="linux/s390x")
+
+
+def test_one_of_several_images_is_chosen_by_name(tmp_path):
+    one, two = samples.build(ONE), samples.build(TWO)
+    items = [
+        {"Config": f"{n}.json", "RepoTags": [f"app:{n}"], "Layers": [f"{n}.tar"]} for n, _made in enumerate((one, two))
+    ]
+    members = {"0.json": one.config, "1.json": two.config, "0.tar": ONE, "1.tar": TWO}
+    path = tmp_path / "x.tar"
+    path.write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
+    assert summary(path, name="app:1").config_digest == samples.sha256(two.config)
+    with pytest.raises(UsageError, match=r"holds 2 images(.|\n)*app:0, app:1"):
+        summary(path)
+    with pytest.raises(UsageError, match="no image 'other'"):
+        summary(path, name="other")
+
+
+def broken(tmp_path, change):
+    made = samples.build(ONE, TWO)
+    members = samples.oci_members(made)
+    change(members, made)
+    return samples.folder(tmp_path / "layout", members)
+
+
+def place(data):
+    return next(iter(samples.blobs(data)))
+
+
+def manifest_with(made, **fields):
+    return samples.oci_members(made, **fields)
+
+
+HARMS = {
+    "missing layer": (lambda m, made: m.pop(place(TWO)), "which is missing"),
+    "missing config": (lambda m, made: m.pop(place(made.config)), "config .* is missing"),
+    "changed config": (lambda m, made: m.update({place(made.config): made.config.replace(b"amd64", b"amd65")}), "match its digest"),
+    "changed layer": (lambda m, made: m.update({place(TWO): TWO.replace(b"more", b"less")}), "does not match its"),
+    "longer layer": (lambda m, made: m.update({place(TWO): TWO + bytes(512)}), "the manifest says"),
+    "index and manifest in one": (lambda m, made: m.update(manifest_with(made, manifests=[])), "manifest and of something else"),
+    "manifest that says it is an index": (
+        lambda m, made: m.update(manifest_with(made, mediaType=samples.OCI_INDEX)),
+        "announced as",
+    ),
+    "too few layers": (lambda m, made: m.update(manifest_with(made, layers=[])), "names 2 layers, the manifest 0"),
+    "digest with a path in it": (
+        lambda m, made: m.update(
+            manifest_with(made, config={"mediaType": "x", "digest": "sha256:../../../../etc/passwd", "size": 1})
+        ),
+        "no valid SHA-256 digest",
+    ),
+    "negative size": (
+        lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "size": -1})),
+        "without a valid size",
+    ),
+    "no index": (lambda m, made: m.pop("index.json"), "no image archive"),
+    "huge index": (lambda m, made: m.update({"index.json": b'{"a":"' + b"x" * (5 << 20) + b'"}'}), "no such document is larger"),
+    "deep index": (lambda m, made: m.update({"index.json": b"[" * 100_000 + b"]" * 100_000}), "no valid JSON"),
+    "index with a key twice": (lambda m, made: m.update({"index.json": b'{"manifests":[],"manifests":[]}'}), "written twice"),
+    "index that is also a manifest": (
+        lambda m, made: m.update({"index.json": b'{"manifests":[],"layers":[]}'}),
+        "index and of a manifest",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_harmed_layout_is_one_clear_error(tmp_path, harm):
+    change, message = HARMS[harm]
+    path = broken(tmp_path, change)
+    with pytest.raises(DeadweightError, match=message) as caught:
+        analyse(path, scan="no")
+    assert caught.value.exit_code in (1, 2)
+
+
+def test_urls_of_a_layer_are_not_followed(tmp_path):
+    made = samples.build(ONE)
+    entry = {**samples.descriptor(ONE, samples.OCI_LAYER), "urls": ["http://127.0.0.1:1/x"]}
+    members = samples.oci_members(made, layers=[entry])
+    del members[place(ONE)]
+    with pytest.raises(ArchiveError, match="which is missing"):
+        summary(samples.folder(tmp_path / "layout", members))
+
+
+def test_manifest_json_and_index_json_must_agree(tmp_path):
+    made, other = samples.build(ONE), samples.build(TWO)
+    members = samples.oci_members(made)
+    members |= samples.blobs(other.config, *other.stored)
+    listed = [{"Config": place(other.config), "RepoTags": None, "Layers": [place(TWO)]}]
+    path = tmp_path / "x.tar"
+    path.write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(listed).encode()}))
+    with pytest.raises(ArchiveError, match="name different images"):
+        summary(path)
+
+
+def test_a_manifest_that_is_there_twice_is_refused(tmp_path):
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE))
+    with tarfile.open(path, "a") as tar:
+        tar.addfile(tarfile.TarInfo("manifest.json"))
+    with pytest.raises(ArchiveError, match="twice"):
+        summary(path)
+
+
+def test_links_of_a_layout_folder_are_not_followed(tmp_path):
+    secret = tmp_path / "outside"
+    secret.write_bytes(ONE)
+    path = samples.folder(tmp_path / "layout", samples.oci_members(samples.build(ONE)))
+    (path / place(ONE)).unlink()
+    (path / place(ONE)).symlink_to(secret)
+    with pytest.raises(ArchiveError, match="is a link"):
+        summary(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"PK\x03\x04" + bytes(3000),
+        os.urandom(4096),
+        b"\x7fELF" + bytes(2000),
+        gzip.compress(b"x" * 9000),
+    ],
+)
+def test_what_is_no_archive_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "x.tar"
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"x\.tar"):
+        summary(path)
+
+
+def test_an_absent_file_a_fifo_and_an_unreadable_thing_are_errors(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "absent", tmp_path / "fifo", tmp_path):
+        with pytest.raises(ArchiveError):
+            summary(path)
+
+
+def test_a_truncated_archive_is_an_error(tmp_path):
+    whole = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO)).read_bytes()
+    for size in (len(whole) // 2, 700, 1500, len(whole) - 3000):
+        cut = tmp_path / "cut.tar"
+        cut.write_bytes(whole[:size])
+        with pytest.raises(ArchiveError):
+            summary(cut)
+
+
+@pytest.mark.parametrize(
+    "text", ["sha256:" + "A" * 64, "sha256:" + "a" * 63, "md5:" + "a" * 32, "a" * 64, "sha256:" + "a" * 64 + "\n", None]
+)
+def test_digests_have_one_form(text):
+    with pytest.raises(ArchiveError):
+        valid(text, "x")

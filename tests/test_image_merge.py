@@ -1,0 +1,254 @@
+"""The merged view: rule by rule, and against what a real engine makes of the same layers."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+
+import image_samples as samples
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from deadweight._errors import ArchiveError
+from deadweight.image import entries as columns
+from deadweight.image.entries import Entries
+from deadweight.image.merge import IMPLIED, Merged
+from deadweight.image.tarwalk import TarWalker
+
+
+def merged(*layers: bytes) -> Merged:
+    found = []
+    for data in layers:
+        entries = Entries()
+        TarWalker(entries, "x").walk(memoryview(data), 0, final=True)
+        found.append(entries)
+    return Merged(found)
+
+
+def seen(view: Merged) -> dict[str, int]:
+    """Paths that are seen, with the layer each is of (-1 for folders that no layer holds)."""
+    return {path.decode(): value if value == IMPLIED else value >> 32 for path, value in view.view.items()}
+
+
+def hidden(view: Merged) -> list[tuple[str, int, int, str]]:
+    return [(view.layers[h.layer].paths[h.member].decode(), h.layer, h.by, h.how) for h in view.hidings()]
+
+
+L = samples.honest_layer
+
+
+def test_a_whiteout_removes_one_file():
+    view = merged(L({"etc": None, "etc/secret.txt": b"s", "etc/other": b"o"}), L({"etc/.wh.secret.txt": b""}))
+    assert seen(view) == {"etc": 0, "etc/other": 0}
+    assert hidden(view) == [("etc/secret.txt", 0, 1, "removed")]
+
+
+def test_a_whiteout_removes_a_folder_with_all_below():
+    view = merged(L({"a": None, "a/b": None, "a/b/c": b"1", "ab": b"2"}), L({".wh.a": b""}))
+    assert seen(view) == {"ab": 0}
+    assert hidden(view) == [("a/b/c", 0, 1, "removed")]
+
+
+def test_a_whiteout_spares_its_own_layer_in_any_order():
+    for second in ({".wh.a": b"", "a": b"new"}, {"a": b"new", ".wh.a": b""}):
+        view = merged(L({"a": b"old"}), L(second))
+        assert seen(view) == {"a": 1}
+        assert hidden(view) == [("a", 0, 1, "removed")]
+
+
+def test_an_opaque_folder_hides_lower_content_only():
+    for second in (
+        {"a": None, "a/.wh..wh..opq": b"", "a/new": b"n"},
+        {"a": None, "a/new": b"n", "a/.wh..wh..opq": b""},
+    ):
+        view = merged(L({"a": None, "a/old": b"o", "a/sub": None, "a/sub/x": b"x"}), L(second))
+        assert seen(view) == {"a": 1, "a/new": 1}
+        assert sorted(hidden(view)) == [("a/old", 0, 1, "removed"), ("a/sub/x", 0, 1, "removed")]
+
+
+def test_an_opaque_root_hides_everything_below():
+    view = merged(L({"a": b"1", "b/c": b"2"}), L({".wh..wh..opq": b"", "d": b"3"}))
+    assert seen(view) == {"d": 1}
+    assert sorted(hidden(view)) == [("a", 0, 1, "removed"), ("b/c", 0, 1, "removed")]
+
+
+def test_replacing_hides_the_older_version():
+    view = merged(L({"a": b"1"}), L({"a": b"2"}), L({"a": "b"}))
+    assert seen(view) == {"a": 2}
+    assert hidden(view) == [("a", 0, 1, "replaced"), ("a", 1, 2, "replaced")]
+
+
+def test_a_file_in_place_of_a_folder_makes_its_content_unreachable():
+    view = merged(L({"a": None, "a/b": b"1", "a/c": None, "a/c/d": b"2"}), L({"a": b"file"}))
+    assert seen(view) == {"a": 1}
+    assert sorted(hidden(view)) == [("a/b", 0, 1, "unreachable"), ("a/c/d", 0, 1, "unreachable")]
+
+
+def test_a_folder_in_place_of_a_file_or_a_link():
+    view = merged(L({"a": b"1", "l": "/etc"}), L({"a": None, "a/b": b"2", "l/x": b"3"}))
+    assert seen(view) == {"a": 1, "a/b": 1, "l": IMPLIED, "l/x": 1}
+    assert sorted(hidden(view)) == [("a", 0, 1, "replaced"), ("l", 0, 1, "replaced")]
+
+
+def test_the_same_name_twice_in_one_layer_hides_the_first():
+    data = samples.layer(samples.file(b"a", b"secret"), samples.file(b"a", b"clean"))
+    assert hidden(merged(data)) == [("a", 0, 0, "replaced")]
+
+
+def test_a_member_behind_a_link_of_its_own_layer_lands_where_the_link_leads():
+    view = merged(L({"real": None, "link": "real", "link/x": b"1"}))
+    assert seen(view) == {"real": 0, "link": 0, "real/x": 0}
+
+
+def test_links_cannot_lead_out_of_the_image():
+    view = merged(L({"up": "../../../..", "abs": "/etc", "etc": None, "etc/passwd": b"x", "up/y": b"1"}))
+    assert view.resolve(b"abs/passwd") == b"etc/passwd"
+    assert view.resolve(b"up/etc/passwd") == b"etc/passwd"
+    assert "y" in seen(view)
+
+
+def test_links_in_circles_end():
+    view = merged(L({"a": "b", "b": "a", "c": "c/d", "h1": "=h2", "h2": "=h1"}))
+    assert view.resolve(b"a/x") is None
+    assert view.resolve(b"c") is None
+    assert view.content(view.view[b"h1"]) is None
+    with pytest.raises(ArchiveError, match="without end"):
+        merged(L({"a": "b", "b": "a", "a/x": b"1"}))
+
+
+def test_hard_links_lead_to_their_content():
+    view = merged(L({"a": b"12345", "b": "=a"}), L({".wh.a": b""}))
+    content = view.content(view.view[b"b"])
+    assert view.layers[0].sizes[content & 0xFFFFFFFF] == 5
+
+
+@pytest.mark.parametrize("name", [b".wh.", b".wh..", b".wh...", b"a/.wh.."])
+def test_a_whiteout_of_nothing_is_refused(name):
+    with pytest.raises(ArchiveError, match="names no file"):
+        merged(samples.layer(samples.file(name)))
+
+
+def test_old_union_filesystem_records_are_no_files():
+    assert seen(merged(L({".wh..wh.plnk": None, ".wh..wh.aufs": b"", "a": b"1"}))) == {"a": 0}
+
+
+def test_many_removed_folders_take_one_pass():
+    lower = samples.layer(*(samples.file(b"d%d/f" % n) for n in range(20_000)))
+    upper = samples.layer(*(samples.file(b".wh.d%d" % n) for n in range(20_000)))
+    started = time.process_time()
+    view = merged(lower, upper)
+    assert seen(view) == {}
+    assert len(hidden(view)) == 20_000
+    assert time.process_time() - started < 5
+
+
+# --- against the engine ---------------------------------------------------------------------------------------------------
+
+NAMES = ("a", "b", "c")
+paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
+things = st.one_of(st.just(None), st.binary(min_size=1, max_size=9), st.sampled_from(["a", "/b/c", "../c", "=hard"]))
+
+
+@st.composite
+def stacks(draw):
+    """Layer stacks that an engine can have written: every member's parents are folders of the same layer, whiteouts name
+    what lower layers hold, a whiteout and a folder of one name do not meet in one layer."""
+    layers, below = [], {}
+    for _number in range(draw(st.integers(1, 4))):
+        wanted = draw(st.dictionaries(paths, things, max_size=7))
+        own: dict[str, bytes | str | None] = {}
+        for path in sorted(wanted):
+            parents = [path.rsplit("/", n)[0] for n in range(path.count("/"), 0, -1)]
+            if any(parent in own and own[parent] is not None for parent in parents):
+                continue
+            for parent in parents:
+                own.setdefault(parent, None)
+            own[path] = wanted[path]
+        files = [path for path, content in own.items() if isinstance(content, bytes)]
+        own = {path: _link(content, path, files) for path, content in own.items()}
+        marks = {}
+        gone = draw(st.lists(st.sampled_from(sorted(below)), max_size=3, unique=True)) if below else []
+        for path in [path for path in gone if not any(path.startswith(other + "/") for other in gone)]:
+            parent, _, name = path.rpartition("/")
+            if path not in own and all(own.get(p) is None for p in _parents(path)):
+                marks[f"{parent}/.wh.{name}".lstrip("/")] = b""
+        for path in [p for p, content in own.items() if content is None and draw(st.integers(0, 5)) == 0]:
+            marks[f"{path}/.wh..wh..opq"] = b""
+        order = sorted(own, key=lambda path: (isinstance(own[path], str) and own[path].startswith("="), path))
+        layers.append({**{path: own[path] for path in order}, **marks})
+        below = {**below, **own}
+    return layers
+
+
+def _link(content, path, files):
+    if content != "=hard":
+        return content
+    others = [file for file in files if file != path]
+    return "=" + others[0] if others else b"x"
+
+
+def _parents(path):
+    return [path.rsplit("/", n)[0] for n in range(path.count("/"), 0, -1)]
+
+
+EXTRA = ("dev", "etc", "proc", "sys", ".dockerenv")  # what the engine itself puts into every container
+
+
+def exported(engine_tar) -> dict[str, tuple[str, object]]:
+    found: dict[str, tuple[str, object]] = {}
+    with tarfile.open(engine_tar) as tar:
+        for info in tar:
+            name = info.name.rstrip("/")
+            if name.split("/")[0] in EXTRA:
+                continue
+            if info.isdir():
+                found[name] = ("folder", None)
+            elif info.issym():
+                found[name] = ("link", info.linkname)
+            else:
+                found[name] = ("file", tar.extractfile(info).read())
+    return found
+
+
+def ours(made: samples.Made) -> dict[str, tuple[str, object]]:
+    view = merged(*made.layers)
+    found: dict[str, tuple[str, object]] = {}
+    for path, value in view.view.items():
+        kind = view.kind(value)
+        if kind == columns.DIRECTORY:
+            found[path.decode()] = ("folder", None)
+        elif kind == columns.SYMLINK:
+            found[path.decode()] = ("link", view.layers[value >> 32].targets[value & 0xFFFFFFFF].decode())
+        else:
+            content = view.content(value)
+            entry = view.layers[content >> 32].entry(content & 0xFFFFFFFF)
+            found[path.decode()] = ("file", made.layers[content >> 32][entry.offset : entry.offset + entry.size_bytes])
+    return found
+
+
+@pytest.mark.engine
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+@given(layers=stacks())
+def test_the_view_is_what_the_engine_exports(engine, tmp_path, layers):
+    made = samples.build(*(L({"keep": b"k", **layer}) if n == 0 else L(layer) for n, layer in enumerate(layers)))
+    archive = samples.docker_save(tmp_path / "x.tar", made, tag="deadweight-tests/stack:1")
+    engine.images.load(archive)
+    container = engine.api.create_container("deadweight-tests/stack:1", ["/x"], labels={"deadweight-tests": "stack"})[
+        "Id"
+    ]
+    try:
+        out = tmp_path / "export.tar"
+        with out.open("wb") as file:
+            for piece in engine.api.export(container):
+                file.write(piece)
+    finally:
+        engine.api.remove_container(container, force=True)
+        engine.images.remove("deadweight-tests/stack:1", force=True)
+    assert exported(out) == ours(made)
