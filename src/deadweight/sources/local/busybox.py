@@ -17,7 +17,7 @@ from deadweight.sources.local.debian import Packages
 from deadweight.sources.local.machine import require, scratch
 
 HEADERS = ("linux", "asm-generic", "mtd")
-NEEDS = ("musl-gcc", "gcc", "make", "bzip2", "dpkg-source")
+NEEDS = ("musl-gcc", "make", "bzip2", "dpkg-source")
 UNWANTED = ("BUILD_LIBBUSYBOX", "SELINUX", "PAM", "TC", "WERROR")
 """Configuration that depends on more than musl and kernel headers (``tc`` no longer compiles against new ones)."""
 
@@ -44,7 +44,8 @@ def busybox(packages: Packages, folder: Path, log: Path) -> Busybox:
         ):
             out = Path(place) / "out"
             out.mkdir()
-            _compile(_source(packages, Path(work), log), out, packages.machine.gnu, log)
+            headers = packages.unpack("linux-libc-dev", Path(work) / "headers") / "usr/include"
+            _compile(_source(packages, Path(work), log), out, headers, packages.machine.gnu, log)
             (out / "done").touch()
             shutil.rmtree(folder, ignore_errors=True)
             out.rename(folder)
@@ -61,14 +62,14 @@ def _source(packages: Packages, work: Path, log: Path) -> Path:
     return work / "tree"
 
 
-def _compile(tree: Path, out: Path, gnu: str, log: Path) -> None:
-    """Kernel headers come from the OS, linked into a folder of their own so that no glibc header gets in."""
+def _compile(tree: Path, out: Path, headers: Path, gnu: str, log: Path) -> None:
+    """Kernel headers lie in a folder of their own, so that no glibc header gets in."""
     include = tree.parent / "include"
     include.mkdir()
     for name in HEADERS:
-        (include / name).symlink_to(Path("/usr/include") / name)
-    (include / "asm").symlink_to(Path("/usr/include") / gnu / "asm")
-    make = ["make", "-s", f"-j{os.cpu_count() or 2}", "HOSTCC=gcc", f"CC=musl-gcc -pipe -idirafter {include}"]
+        (include / name).symlink_to(headers / name)
+    (include / "asm").symlink_to(headers / gnu / "asm")
+    make = ["make", "-s", f"-j{os.cpu_count() or 2}", "HOSTCC=musl-gcc", f"CC=musl-gcc -pipe -idirafter {include}"]
     stable = {"SOURCE_DATE_EPOCH": "0", "KCONFIG_NOTIMESTAMP": "1", "LC_ALL": "C"}
     _run.run([*make, "defconfig"], cwd=tree, env=stable, log=log)
     _configure(tree / ".config")

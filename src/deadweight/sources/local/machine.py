@@ -16,10 +16,10 @@ PROGRAMS = {
     "dpkg-deb": "dpkg",
     "mmdebstrap": "mmdebstrap",
     "musl-gcc": "musl-tools",
-    "gcc": "gcc",
     "make": "make",
     "bzip2": "bzip2",
     "bwrap": "bubblewrap",
+    "dpkg-source": "dpkg-dev",
 }
 """Programs that the local source runs on this machine, each with the OS package that brings it."""
 

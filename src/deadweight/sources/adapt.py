@@ -1,0 +1,132 @@
+"""A user's melange.yaml or apko.yaml, made fit for another source than the one it names. The user's file is never touched.
+
+Such a file may name repositories, keyrings and architectures of its own; tools add what flags give to those, so that a build
+from a mirror would still ask the public repository. The derived copy names none of them: flags give them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight._errors import ConfigError
+from deadweight.sources.protocol import ApkFlavour
+
+if TYPE_CHECKING:
+    from yaml.nodes import MappingNode, Node
+
+ALPINE_NAMES = ("alpine-base", "alpine-baselayout", "alpine-baselayout-data", "alpine-keys", "alpine-release", "musl")
+REPOSITORY_KEYS = ("repositories", "build_repositories", "runtime_repositories", "keyring")
+
+
+def apk_flavour(path: Path) -> ApkFlavour:
+    """Whose package names a file uses: ``alpine`` if it asks for musl or an alpine-* package, else ``wolfi``.
+
+    A file that is missing or damaged counts as ``wolfi``: whoever reads it next tells what is wrong with it.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return "wolfi"
+    return _flavour(path, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=256)
+def _flavour(path: Path, changed: int, size: int) -> ApkFlavour:
+    try:
+        root = _compose(path)
+    except ConfigError:
+        return "wolfi"
+    names = {word.split("@")[0].split("=")[0].split("~")[0] for word in _packages(root)}
+    return "alpine" if names & set(ALPINE_NAMES) else "wolfi"
+
+
+def names_own(path: Path) -> bool:
+    """Whether a melange or apko file names repositories, keyrings or architectures of its own. Raises ConfigError."""
+    return derived(path) is not None
+
+
+def derived(path: Path) -> str | None:
+    """The same file without them, or None where it names none. Everything else stays as written, except comments.
+
+    Raises ConfigError with file and line where it is no YAML mapping.
+    """
+    import yaml
+
+    root = _compose(path)
+    removed = [_drop(root, lambda name: name == "archs")]
+    package = _child(root, "package")
+    if package is not None:
+        removed.append(_drop(package, lambda name: name == "target-architecture"))
+    for contents in _contents(root):
+        removed.append(_drop(contents, lambda name: name in REPOSITORY_KEYS))
+        removed.append(_unpin(contents))
+    if not any(removed):
+        return None
+    text: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
+    return text
+
+
+def _compose(path: Path) -> MappingNode:
+    """The file as nodes, not values: ``version: 1.10`` must stay what it is."""
+    import yaml
+
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=path) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise ConfigError(f"is not YAML: {error.problem}", file=path, line=line) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"is not YAML: {error}", file=path) from error
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError("expected a mapping", file=path, line=1)
+    return root
+
+
+def _contents(root: MappingNode) -> list[MappingNode]:
+    """apko's ``contents``, melange's ``environment.contents``, and a melange test's."""
+    places = [root, _child(root, "environment")]
+    test = _child(root, "test")
+    places.append(_child(test, "environment") if test is not None else None)
+    return [found for place in places if place is not None and (found := _child(place, "contents")) is not None]
+
+
+def _packages(root: MappingNode) -> list[str]:
+    return [item.value for contents in _contents(root) for item in _list(contents, "packages") if isinstance(item.value, str)]
+
+
+def _child(node: MappingNode, name: str) -> MappingNode | None:
+    import yaml
+
+    for key, value in node.value:
+        if key.value == name and isinstance(value, yaml.MappingNode):
+            return value
+    return None
+
+
+def _list(node: MappingNode, name: str) -> list[Node]:
+    import yaml
+
+    for key, value in node.value:
+        if key.value == name and isinstance(value, yaml.SequenceNode):
+            return list(value.value)
+    return []
+
+
+def _drop(node: MappingNode, unwanted: Callable[[str], bool]) -> bool:
+    before = len(node.value)
+    node.value = [(key, value) for key, value in node.value if not unwanted(key.value)]
+    return len(node.value) != before
+
+
+def _unpin(contents: MappingNode) -> bool:
+    """``gawk@edge`` takes gawk from the repository tagged ``@edge``; with the repositories gone the tag means nothing."""
+    changed = False
+    for item in _list(contents, "packages"):
+        if isinstance(item.value, str) and "@" in item.value:
+            item.value, changed = item.value.split("@")[0], True
+    return changed
