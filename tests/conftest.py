@@ -92,3 +92,12 @@ def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     engine.images.load(archive)
     yield reference
     engine.images.remove(reference, force=True)
+
+
+@pytest.fixture(scope="session")
+def local_source(tmp_path_factory) -> object:
+    """The local source, with the user's cache: what an earlier test or run made is not made again."""
+    from deadweight.records.paths import State
+    from deadweight.sources.local.source import LocalSource
+
+    return LocalSource(State(tmp_path_factory.mktemp("local-source")))

@@ -6,6 +6,7 @@ Source of the rules: Docker's Dockerfile reference (parser directives, line cont
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,12 @@ def _instructions(text: str) -> Iterator[tuple[int, str]]:
 def _arguments(instruction: str) -> dict[str, str | None]:
     found = _ARG.match(instruction)
     result: dict[str, str | None] = {}
-    for word in (found[1] if found else "").split():
+    text = found[1] if found else ""
+    try:
+        words = shlex.split(text)
+    except ValueError:  # an open quote: BuildKit says so
+        words = text.split()
+    for word in words:
         name, equals, value = word.partition("=")
-        result[name] = value.strip("\"'") if equals else None
+        result[name] = value if equals else None
     return result

@@ -1,0 +1,111 @@
+"""A small real project for tests of builders: a Go program, suites written in place, and builds without the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deadweight.builders import table
+from deadweight.builders.protocol import BuiltImage, Job, Site
+from deadweight.engine.client import Engine
+from deadweight.records.built import BUILT_FILE, Base
+from deadweight.records.paths import State
+from deadweight.records.store import load, save
+from deadweight.sources.protocol import ApkRepositories, BuildEnvironment
+from deadweight.suite.load import load_suite
+from deadweight.suite.model import Variant
+
+MAIN = 'package main\n\nfunc main() {\n\tprintln("hello")\n}\n'
+BROKEN = "package main\n\nfunc main() {\n\tprintln(nope)\n}\n"
+
+
+def no_engine() -> Engine:
+    raise AssertionError("this builder must not ask for an engine")
+
+
+@dataclass
+class GivenSource:
+    """Bases as given, everything else from another source. For bases that no public name stands for."""
+
+    bases: Mapping[str, Base] = field(default_factory=dict)
+    packages: Callable[[str], ApkRepositories] | None = None
+    build_environment: BuildEnvironment = field(default_factory=BuildEnvironment)
+    name: str = "given"
+
+    def tools(self, references, *, apk):
+        return ()
+
+    def prepare(self, references, *, apk, say):
+        pass
+
+    def base(self, reference):
+        return self.bases[reference]
+
+    def apk(self, flavour="wolfi"):
+        assert self.packages is not None
+        return self.packages(flavour)
+
+    def environment(self):
+        return self.build_environment
+
+
+@dataclass
+class Project:
+    """A folder with a suite. ``said`` collects progress."""
+
+    root: Path
+    source: object
+    engine: Callable[[], Engine] = no_engine
+    said: list[str] = field(default_factory=list)
+
+    def write(self, files: Mapping[str, str]) -> Project:
+        for name, text in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return self
+
+    def suite(self, variants: str) -> Project:
+        """``variants`` is what stands under ``variants:``, indented by two."""
+        return self.write({"deadweight.yaml": f"name: small\nvariants:\n{variants}\n"})
+
+    @property
+    def site(self) -> Site:
+        suite = load_suite(self.root / "deadweight.yaml")
+        return Site(suite, State(suite.root), self.source, self.engine)  # type: ignore[arg-type]
+
+    def variant(self, name: str) -> Variant:
+        return next(variant for variant in self.site.suite.variants if variant.name == name)
+
+    def steps(self, name: str):
+        variant = self.variant(name)
+        return table.builder(variant.builder).steps(variant, self.site)
+
+    def build(self, name: str) -> BuiltImage:
+        variant, site = self.variant(name), self.site
+        builder = table.builder(variant.builder)
+        builder.needs(variant, site.root)
+        image = None
+        for step in builder.steps(variant, site):
+            image = step.work(Job(site.state.log(name), self.said.append))
+        assert image is not None
+        save(image, site.state.image(name) / BUILT_FILE)
+        return image
+
+    def archive(self, name: str, built: BuiltImage) -> Path:
+        variant = self.variant(name)
+        return table.builder(variant.builder).archive(variant, built, self.site)
+
+    def log(self, name: str) -> str:
+        return self.site.state.log(name).read_text()
+
+    def everything(self) -> bytes:
+        """All bytes of all files of the state folder, for looking up what must not be there."""
+        return b"\0".join(file.read_bytes() for file in self.site.state.folder.rglob("*") if file.is_file())
+
+    def build_record(self, name: str) -> BuiltImage:
+        """The saved result of the last build."""
+        found = load(BuiltImage, self.site.state.image(name) / BUILT_FILE)
+        assert found is not None
+        return found

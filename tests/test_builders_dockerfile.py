@@ -1,0 +1,248 @@
+"""Dockerfile builds on the real engine, on a small base with a shell."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from builder_site import BROKEN, GivenSource, Project
+
+from deadweight._errors import CommandError, MissingError
+from deadweight.builders.protocol import Site
+from deadweight.records.built import Base
+from deadweight.sources.protocol import BuildEnvironment
+
+GO_BASE = "golang:1.21.3-bookworm"
+SIMPLE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
+HISTORY = ["docker", "history", "--no-trunc", "--format", "{{.CreatedBy}}"]
+
+
+@pytest.fixture
+def project(tmp_path, engine, tools_image):
+    base = Base("tools", tools_image, None, stand_in=True)
+    made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
+    made.write({"hello": "hello\n", "Dockerfile": SIMPLE})
+    made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
+    yield made
+    for variant in ("v", "other"):
+        engine.images.remove(f"deadweight/small/{variant}:latest", force=True)
+
+
+def content(engine, built, path):
+    """A file of an image."""
+    with engine.start(built.reference, _nothing()) as container:
+        return container.exec(["/usr/bin/cat", path]).output.decode()
+
+
+def _nothing():
+    from deadweight.engine.options import RunOptions
+
+    return RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
+
+
+def test_the_image_is_in_the_engine_and_is_told_true(project, engine):
+    built = project.build("v")
+    image = engine.images.need("deadweight/small/v:latest")
+    assert (built.reference, built.config_digest) == ("deadweight/small/v:latest", image.id)
+    assert built.in_engine
+    assert image.user == "65532"
+    assert built.base == Base("tools", "deadweight-tests/tools:1", None, stand_in=True)
+    assert built.tool == f"docker {engine.info.version}"
+    assert any("COPY hello /hello" in line for line in project.said), project.said
+    assert not list(project.site.state.image("v").glob(".work-*"))
+
+
+def test_it_is_there_until_the_engine_has_another(project, engine, tools_image):
+    (step,) = project.steps("v")
+    assert not step.there()
+    project.build("v")
+    assert step.there()
+    engine.images.tag(tools_image, "deadweight/small/v:latest")
+    assert not step.there()
+
+
+def test_the_archive_is_made_when_first_asked_for(project, engine):
+    built = project.build("v")
+    place = project.site.state.image("v") / "image.tar"
+    assert not place.exists()
+    assert project.archive("v", built) == place
+    first = place.stat().st_mtime_ns
+    project.archive("v", built)
+    assert place.stat().st_mtime_ns == first
+    with place.open("r+b") as file:
+        file.truncate(1000)
+    project.archive("v", built)
+    assert place.stat().st_size > 1000
+    engine.images.remove(built.reference, force=True)
+    assert project.archive("v", built) == place  # the archive is enough
+    place.unlink()
+    with pytest.raises(MissingError, match="no longer has"):
+        project.archive("v", built)
+
+
+def test_our_state_folder_is_never_in_the_context(project):
+    project.write(
+        {".deadweight/x": "large", "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\nRUN test ! -e /c/.deadweight\n"}
+    )
+    project.build("v")
+    assert (project.root / "Dockerfile").read_text().startswith("ARG BASE")
+    assert not (project.root / "Dockerfile.dockerignore").exists()
+
+
+def test_the_users_ignore_files_hold(project, engine):
+    project.write(
+        {
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n",
+            "kept": "x",
+            ".dockerignore": "kept\n",
+            "Dockerfile.dockerignore": "# a comment\nhello\n",
+        }
+    )
+    project.build("v")
+    (step,) = project.steps("v")
+    assert step.inputs.ignore == ("hello", ".deadweight")
+
+
+def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engine):
+    project.write(
+        {
+            "token": "first-secret-value\n",
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
+            "RUN --mount=type=secret,id=token read x < /run/secrets/token; echo ${#x} > /length\n",
+        }
+    )
+    project.suite(
+        "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n    secrets: {token: token}\n"
+    )
+    project.write({".dockerignore": "token\n"})
+    first = project.build("v")
+    assert content(engine, first, "/length") == "18\n"
+    assert project.build("v").config_digest == first.config_digest
+    project.write({"token": "second-secret\n"})
+    assert project.root / "token" in project.steps("v")[0].inputs.files
+    second = project.build("v")
+    assert content(engine, second, "/length") == "13\n"
+    project.archive("v", second)
+    kept = project.everything()
+    assert b"first-secret-value" not in kept
+    assert b"second-secret" not in kept
+
+
+def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(project, engine):
+    proxy = "http://user:pass-word-77@127.0.0.1:9"
+    bundle = project.root / "ca.pem"
+    bundle.write_text("-----the bundle-----\n")
+    project.source.build_environment = BuildEnvironment({"HTTP_PROXY": proxy, "GOPROXY": proxy}, bundle)
+    project.write(
+        {
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
+            "RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle read x < /run/secrets/GOPROXY; "
+            "read y < /run/secrets/ca_bundle; echo ${#HTTP_PROXY} ${#x} $y > /told\n",
+            ".dockerignore": "ca.pem\n",
+        }
+    )
+    built = project.build("v")
+    size = len(proxy)
+    assert content(engine, built, "/told") == f"{size} {size} -----the bundle-----\n"
+    history = subprocess.run([*HISTORY, built.reference], capture_output=True, text=True, check=True).stdout
+    assert "pass-word-77" not in history
+    project.archive("v", built)
+    assert b"pass-word-77" not in project.everything()
+
+
+def test_a_failing_instruction_is_told_in_its_own_words(project):
+    project.write({"Dockerfile": "ARG BASE\nFROM ${BASE}\nRUN echo the real reason >&2; exit 7\n"})
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    said = str(caught.value)
+    assert "v: failed with exit code" in said
+    assert "the real reason" in said
+    assert str(project.site.state.log("v")) in said
+    assert not list(project.site.state.image("v").glob(".work-*"))
+
+
+def test_a_base_that_does_not_exist(project):
+    project.source.bases = {"tools": Base("tools", "127.0.0.1:9/nothing/here:1", None, stand_in=False)}
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    assert "127.0.0.1:9/nothing/here:1" in str(caught.value)
+    assert caught.value.hint is not None
+
+
+def test_dockerfile_variants_of_one_source_follow_the_first(project):
+    lines = "    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
+    project.suite(f"  v:\n{lines}  other:\n{lines}")
+    assert project.steps("v")[0].behind == ()
+    assert project.steps("other")[0].behind == ("image:v",)
+
+
+ROOT = Path(__file__).parent.parent
+BUILD_FILES = {file.name: file.read_text() for file in (ROOT / "build").glob("*.Dockerfile")}
+
+
+def compile_part(text):
+    """The instructions from WORKDIR to the end of the compile."""
+    start = text.index("WORKDIR")
+    return text[start : text.index("vulnerable-awk-playground .\n", start)]
+
+
+def test_our_dockerfiles_share_their_compile_instructions():
+    names = {
+        "all-in-one",
+        "multi-stage-alpine",
+        "multi-stage-chainguard",
+        "multi-stage-distroless",
+        "multi-stage-ubuntu",
+    }
+    texts = {name: BUILD_FILES[f"{name}.Dockerfile"] for name in names}
+    assert len({compile_part(text) for text in texts.values()}) == 1
+    for text in texts.values():
+        assert "USER 65532:65532\n" in text
+        assert 'ENTRYPOINT ["/' in text
+        assert "EXPOSE 8080\n" in text
+        assert "syntax=" not in text
+
+
+@pytest.mark.tools
+class TestCompiling:
+    """With the local source's golang."""
+
+    @pytest.fixture
+    def go_project(self, project, local_source):
+        project.source.bases = {**project.source.bases, GO_BASE: local_source.base(GO_BASE)}
+        lines = (
+            "    builder: dockerfile\n    source: app\n    dockerfile: {file}\n    bases: {{GO_BASE: '"
+            + GO_BASE
+            + "'{base}}}\n"
+        )
+        project.suite(
+            "  v:\n" + lines.format(file="all-in-one.Dockerfile", base="")
+            + "  other:\n" + lines.format(file="multi-stage-alpine.Dockerfile", base=", BASE: tools")
+        )  # fmt: skip
+        project.write({"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", **BUILD_FILES})
+        return project
+
+    def test_a_compile_error_is_the_compilers_own_line(self, go_project):
+        go_project.write({"app/main.go": BROKEN})
+        with pytest.raises(CommandError) as caught:
+            go_project.build("other")
+        assert "other: the service does not compile" in str(caught.value)
+        assert "./main.go:4:10: undefined: nope" in str(caught.value)
+
+    def test_builds_side_by_side_compile_once(self, go_project, tmp_path):
+        # text that no cache has seen
+        go_project.write({"app/main.go": f'package main\n\nfunc main() {{ println("{tmp_path}") }}\n'})
+        site: Site = go_project.site
+        with ThreadPoolExecutor(2) as pool:
+            built = list(pool.map(go_project.build, ("v", "other")))
+        logs = [site.state.log(image.variant).read_text() for image in built]
+        ran = [log for log in logs if compiled(log)]
+        assert len(ran) == 1, logs
+
+
+def compiled(log):
+    """Whether BuildKit ran the compile in this build, and did not take it from its cache or from a build beside it."""
+    number = next(line.split()[0] for line in log.splitlines() if "RUN --mount=type=cache" in line)
+    return f"{number} CACHED" not in log.splitlines()

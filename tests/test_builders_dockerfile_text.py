@@ -1,0 +1,79 @@
+"""Reading just enough of a Dockerfile."""
+
+from __future__ import annotations
+
+import pytest
+
+from deadweight._errors import ConfigError
+from deadweight.builders._dockerfile_text import read_dockerfile
+
+MULTI = """# a comment
+ARG GO=golang:1
+ARG BASE
+arg OTHER="x y"
+FROM ${GO} AS build
+RUN echo one \\
+    # a comment inside
+    && echo FROM nothing
+FROM build AS tested
+from --platform=linux/amd64 $BASE as final
+COPY <<EOF /x
+FROM inside-a-heredoc
+EOF
+FROM final
+"""
+
+
+def written(tmp_path, text):
+    file = tmp_path / "Dockerfile"
+    file.write_text(text)
+    return read_dockerfile(file)
+
+
+def test_arguments_stages_and_what_they_stand_on(tmp_path):
+    dockerfile = written(tmp_path, MULTI)
+    assert dict(dockerfile.args) == {"GO": "golang:1", "BASE": None, "OTHER": "x y"}
+    assert [(stage.base, stage.name, stage.line) for stage in dockerfile.stages] == [
+        ("${GO}", "build", 5),
+        ("build", "tested", 9),
+        ("$BASE", "final", 10),
+        ("final", None, 14),
+    ]
+    assert dockerfile.base_argument(None) == ("BASE", "")
+    assert dockerfile.base_argument("tested") == ("GO", "golang:1")
+    assert dockerfile.base_argument("0") == ("GO", "golang:1")
+
+
+def test_a_plain_base(tmp_path):
+    assert written(tmp_path, "FROM ubuntu:23.10\n").base_argument(None) == (None, "ubuntu:23.10")
+
+
+def test_a_stage_that_names_itself_ends(tmp_path):
+    assert written(tmp_path, "FROM a AS a\n").base_argument(None) == (None, "a")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ARG X\n", ":1: has no FROM"),
+        ("# only a comment\n\nRUN x\n", ":3: RUN stands before the first FROM"),
+        ("FROM a\nFORM b\n", ":2: unknown instruction 'FORM'"),
+        ("FROM\n", ":1: FROM needs an image"),
+        ("{not: a dockerfile}\n", ":1: unknown instruction"),
+    ],
+)
+def test_what_is_no_dockerfile(tmp_path, text, words):
+    with pytest.raises(ConfigError) as caught:
+        written(tmp_path, text)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_target_names_the_stages(tmp_path):
+    with pytest.raises(ConfigError, match=r"(?s)no stage 'finl'.*build, tested, final"):
+        written(tmp_path, MULTI).check_target("finl")
+
+
+def test_not_utf8(tmp_path):
+    (tmp_path / "Dockerfile").write_bytes(b"FROM \xff\xfe\n")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_dockerfile(tmp_path / "Dockerfile")
