@@ -236,6 +236,16 @@ def test_a_heat_map_cell_tells_the_walls(record, text) -> None:
     assert f">{text}</text>" in svg
 
 
+def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:
+    """Also where the first variants have no figure."""
+    never = samples.full_report().variants["never-built"]
+    names = {"unbuilt": never, **samples.report().variants, "last": never}
+    ladder = table.ladders(samples.report(names))[0]
+    svg = charts.ladder_chart(ladder)
+    drawn = [text for text in re.findall(r">([^<>]+)</text>", svg) if text in names]
+    assert drawn == [row.variant for row in ladder.rows]
+
+
 def test_the_layer_map_keeps_all_bytes() -> None:
     """Folders beyond the heaviest are summed, and a layer without folders is still a bar."""
     folders = (*(FolderFigure(0, f"f{index}", 1_000_000 + index) for index in range(30)), FolderFigure(0, "…", 7))

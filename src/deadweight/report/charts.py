@@ -37,7 +37,11 @@ def ladder_chart(ladder: Ladder) -> str:
     ]
     top = max([row["size"] or 0 for row in rows] + [row["reference"] or 0 for row in rows] + [0.001])
     base = alt.Chart(alt.InlineData(values=rows))
-    y = alt.Y("variant:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=220))
+    y = alt.Y(
+        "variant:N",
+        sort=[row["variant"] for row in rows],
+        axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=220),
+    )
     x_axis = alt.Axis(title="uncompressed size, MB (10⁶ bytes)", tickCount=5, domain=False, grid=True)
     x = alt.X("size:Q", axis=x_axis, scale=alt.Scale(domain=[0, top]))
     colour = alt.condition("datum.stand_in", alt.value(STAND_IN_BAR), alt.value(BAR))
@@ -78,7 +82,11 @@ def layer_map(record: LayersReport) -> str | None:
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar(height=15)
         .encode(
-            y=alt.Y("layer:N", sort=None, axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=320)),
+            y=alt.Y(
+                "layer:N",
+                sort=[row["layer"] for row in rows],
+                axis=alt.Axis(title=None, ticks=False, domain=False, labelLimit=320),
+            ),
             x=alt.X("size:Q", stack="zero", axis=alt.Axis(title="MB (10⁶ bytes)", tickCount=5, domain=False)),
             color=alt.Color("folder:N", scale=alt.Scale(domain=folders, range=colours), legend=legend),
             order=alt.Order("rank:Q"),
