@@ -79,9 +79,11 @@ def _history(rng):
     yield secret, f'/bin/sh -c echo "PASSWORD={secret}" > /etc/secret.txt'
     yield secret, f"/bin/sh -c mysql --password={secret} -e 'select 1'"
     yield secret, f"/bin/sh -c login --token {secret}"
+    yield secret, f"/bin/sh -c echo '{secret}' > /etc/secret.txt"
+    yield secret, f'RUN /bin/sh -c printf "{secret} and more" >>/run/db_password # buildkit'
 
 
-@pytest.mark.parametrize(("secret", "line"), list(_history(random.Random(12))), ids=range(9))
+@pytest.mark.parametrize(("secret", "line"), list(_history(random.Random(12))), ids=range(11))
 def test_history(secret, line, scanner):
     scan = scanner.scan_text(where="history[1]", text=line, kind="history")
     assert len(scan.matches) == 1
@@ -97,6 +99,8 @@ def test_history(secret, line, scanner):
         '/bin/sh -c TOKEN="$(cat /run/secrets/token)" npm ci',
         "/bin/sh -c #(nop) COPY file:5e1a7e0c2d3b4f5a6978 in /etc/secret.txt",
         "/bin/sh -c rm /etc/secret.txt",
+        "/bin/sh -c echo hello-world > /etc/motd",
+        "/bin/sh -c echo $TOKEN > /etc/secret.txt",
         "COPY --from=build --chown=0:0 /token /token # buildkit",
         "/bin/sh -c passwd --lock root && chage --maxdays 99 root",
     ],

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from secret_samples import ALNUM, aws_key_id, github_token, password, pem, text
+from secret_samples import ALNUM, aws_key_id, github_token, password, pem, sample, text
 
-from deadweight.image.secrets import matcher
+from deadweight.image.secrets import confirm, matcher
 from deadweight.image.secrets.model import Limits
 from deadweight.image.secrets.rules import load_rules
 from deadweight.image.secrets.scanner import Scanner
@@ -59,6 +59,19 @@ def test_both_engines_find_the_same(data, scanner, plain):
     expected = _found(scanner.scan(data, path="x"))
     assert expected
     assert expected == _found(plain.scan(data, path="x"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(RULES.rules) - 1), st.integers(0, 99)), max_size=6), st.binary(max_size=60)
+)
+def test_both_engines_agree_on_any_mixture(parts, noise):
+    """Samples of any rules, one behind the other between noise."""
+    rules = [(RULES.rules[number], seed) for number, seed in parts]
+    samples = [sample(rule.id, rule.regex, random.Random(seed)) for rule, seed in rules]
+    data = (b"\n" + noise + b"\n").join([b"", *samples, b""])
+    fast, slow = Scanner.default(), Scanner(matcher.PlainMatcher(RULES))
+    assert _found(fast.scan(data, path="x")) == _found(slow.scan(data, path="x"))
 
 
 def test_both_engines_agree_on_this_machines_python_library(scanner, plain):
@@ -158,6 +171,32 @@ def test_a_secret_at_the_seam_of_two_pieces_is_found():
         assert match.offset == data.index(token)
 
 
+def test_a_crowd_of_candidates_is_told(monkeypatch, scanner):
+    monkeypatch.setattr(confirm, "_CROWD", 1 << 14)
+    scan = scanner.scan(b"key = abcdefghij1 \n" * 5000, path="x", decode=False)
+    assert [skipped.reason for skipped in scan.skipped] == ["too many candidates of the rule generic-api-key"]
+    assert scan.skipped[0].size_bytes > 70_000
+
+
+def test_more_secrets_than_anyone_reads_are_told(monkeypatch, scanner):
+    monkeypatch.setattr(confirm, "_MOST", 5)
+    rng = random.Random(9)
+    scan = scanner.scan(b"".join(b"k = " + github_token(rng) + b"\n" for _ in range(20)), path="x")
+    assert len(scan.matches) == 5
+    assert [skipped.reason for skipped in scan.skipped] == ["too many candidates of the rule github-pat"]
+
+
+def test_dense_candidates_do_not_fill_the_memory(scanner):
+    data = (b"key = abcdefghij1 \n" + b"PK\x03\x04\x14\0\0\0\x08\0") * 300_000
+    assert len(scanner.block(data, decode=True)) < 180_000
+
+
+def test_one_secret_is_reported_once_per_file(scanner):
+    token = github_token(random.Random(1))
+    (match,) = scanner.scan((b"k = " + token + b"\n") * 50, path="x").matches
+    assert match.line == 1
+
+
 def test_too_many_objects_are_told():
     small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(objects=5))
     scan = small.scan(b"".join(gzip.compress(b"nothing here %d" % n) for n in range(50)), path="x")
@@ -222,7 +261,7 @@ def test_a_file_named_like_a_secret(scanner):
     assert [match.rule for match in scanner.scan(b"hunter-two\n", path="run/db_password").matches] == [
         "named-secret-file"
     ]
-    for harmless in (b"changeme\n", b"two words\n", b"", b"${DB_PASSWORD}\n"):
+    for harmless in (b"changeme\n", b"# see the manual\n", b"one line\nanother\n", b"", b"${DB_PASSWORD}\n"):
         assert scanner.scan(harmless, path="run/db_password").matches == ()
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight.image.secrets.model import Match, Scan, fingerprint, redact
+from deadweight.image.secrets.places import named_like_a_secret
 from deadweight.image.secrets.verify import Candidate, not_placeholder
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _PUBLIC = re.compile(r"(?i)^(?:OLDPWD|PWD|GPG_KEYS?|PUBLIC_.*|.*_PUBLIC_KEY)$")
 _ASSIGNMENT = re.compile(r"""(?:^|(?<=[\s;|&"']))([A-Za-z_][A-Za-z0-9_.-]{0,80})=("[^"]*"|'[^']*'|[^\s;|&]+)""")
 _ENV_PAIR = re.compile(r"\bENV\s+([A-Za-z_][A-Za-z0-9_.-]{0,80})\s+([^\s=]\S*)\s*$")
 _ARGUMENT = re.compile(r"(?:^|\s)--?([A-Za-z][A-Za-z0-9-]{0,60})(?:=|\s+)([^\s-]\S*)")
+# The talk's own slip: the value stands in the history for ever, whatever becomes of the file.
+_WRITTEN = re.compile(r"""\b(?:echo|printf)\s+(?:-\w+\s+)?("[^"]*"|'[^']*'|[^\s>|&;"']+)\s*>>?\s*["']?([^\s"'&|;]+)""")
 _SHORTEST = 4
 
 
@@ -65,6 +68,11 @@ def _named(text: str, kind: str) -> list[tuple[str, str, str, int]]:
                 value = match[2].strip("\"'")
                 start = match.start(2) + match[2].find(value)
                 pairs.append((rule, f"Secret in the {what} {match[1]}", value, _bytes(text[:start])))
+    for match in _WRITTEN.finditer(text):
+        if named_like_a_secret(match[2]):
+            value = match[1].strip("\"'")
+            what = f"Secret written to {match[2][:80]} by an instruction"
+            pairs.append(("config-written-secret", what, value, _bytes(text[: match.start(1) + match[1].find(value)])))
     return pairs
 
 

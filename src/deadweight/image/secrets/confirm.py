@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from deadweight.image.secrets.matcher import CLOSE
 from deadweight.image.secrets.model import Hit
 from deadweight.image.secrets.rules import AllowList, Rule, RuleSet
 from deadweight.image.secrets.verify import CHECKS, Candidate, entropy
 
 _MARGIN = 64  # bytes in front of a candidate: context for look-behind, and what the prefilter left off
+_CROWD = 8 << 20  # bytes; candidates of one rule in one buffer that need more than this are not all looked at
+_MOST = 1000  # different secrets that one rule may find in one buffer
 _LONGEST = 1 << 20  # bytes; a match that is longer is taken as it is
 _LINE_REACH = 500
 
@@ -25,42 +29,77 @@ class Found:
     secret: bytes
 
 
-def confirmed(rule_set: RuleSet, view: memoryview, path: str, hits: Iterable[Hit]) -> list[Found]:
-    """What the candidates really are, by offset; where several rules find the same secret, the most specific one names it."""
+@dataclass(frozen=True)
+class Crowd:
+    """A rule that had so many candidates in one buffer that ``size_bytes`` around them were not looked at."""
+
+    rule: Rule
+    size_bytes: int
+
+
+def confirmed(rule_set: RuleSet, view: memoryview, path: str, hits: Iterable[Hit]) -> tuple[list[Found], list[Crowd]]:
+    """What the candidates really are, by offset, each secret once; and what was too much.
+
+    Where several rules find the same secret, the most specific one names it.
+    """
     by_rule: dict[int, list[int]] = {}
     for hit in hits:
         by_rule.setdefault(hit.rule, []).append(hit.end)
-    found: dict[tuple[str, int, int], Found] = {}
+    found: list[Found] = []
+    crowds: list[Crowd] = []
     for number, ends in by_rule.items():
         rule = rule_set.rules[number]
         if rule.path_pattern is not None and not rule.path_pattern.search(path):
             continue
-        for one in _of_rule(rule, rule_set.allow, view, sorted(ends)):
-            found[rule.id, one.start, one.stop] = one
-    return _most_specific(found.values())
+        secrets: dict[bytes, Found] = {}
+        for item in _of_rule(rule, rule_set.allow, view, sorted(ends)):
+            if isinstance(item, Crowd):
+                crowds.append(item)
+            elif len(secrets) < _MOST:
+                secrets.setdefault(item.secret, item)
+            else:
+                crowds.append(Crowd(rule, len(view) - item.start))
+                break
+        found += secrets.values()
+    return _most_specific(found), crowds
 
 
 def _most_specific(found: Iterable[Found]) -> list[Found]:
-    kept: list[Found] = []
+    kept: list[Found] = []  # by start; they do not overlap
     for one in sorted(found, key=lambda item: (-item.rule.rank, item.start - item.stop, item.start, item.rule.id)):
-        if not any(one.start < other.stop and other.start < one.stop for other in kept):
-            kept.append(one)
-    return sorted(kept, key=lambda item: item.start)
+        place = bisect_left(kept, one.start, key=lambda item: item.start)
+        free_before = place == 0 or kept[place - 1].stop <= one.start
+        if free_before and (place == len(kept) or kept[place].start >= one.stop):
+            kept.insert(place, one)
+    return kept
 
 
-def _of_rule(rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: list[int]) -> Iterator[Found]:
-    for low, high in _windows(rule, ends, len(view)):
-        for match, base in _matches(rule, view, low, high):
+def _of_rule(rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: list[int]) -> Iterator[Found | Crowd]:
+    seen: set[bytes] = set()  # a text that was judged once is not judged again
+    looked = 0
+    windows = list(_windows(rule, ends, len(view)))
+    for number, (low, high) in enumerate(windows):
+        if looked + high - low > _CROWD:
+            rest = sum(stop - start for start, stop in windows[number:]) - max(0, _CROWD - looked)
+            high = low + max(0, _CROWD - looked)
+            yield Crowd(rule, rest)
+        looked += high - low
+        for match, base in _matches(rule, view, low, high) if high > low else ():
+            if match[0] in seen:
+                continue
             one = _judged(rule, allow, view, match, base)
             if one is not None:
+                seen.add(match[0])
                 yield one
+        if looked >= _CROWD:
+            return
 
 
 def _windows(rule: Rule, ends: list[int], size: int) -> Iterator[tuple[int, int]]:
     """Ranges around the candidates, merged where they overlap."""
     low, high = -1, -1
     for end in ends:
-        begin, stop = max(0, end - rule.before - _MARGIN), min(size, end + rule.after + 2)
+        begin, stop = max(0, end - rule.before - _MARGIN), min(size, end + rule.after + CLOSE)
         if begin > high:
             if high >= 0:
                 yield low, high

@@ -23,7 +23,6 @@ _RUN = re.compile(rb"(?:[" + _ALPHABET + rb"]{40,}(?:\r?\n[ \t]*|(?:\\r)?\\n))*[
 _SEPARATORS = re.compile(rb"\\r|\\n|[\r\n \t]+")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _ZIP_HEADER = struct.Struct("<4s5H3I2H")
-_PRINTABLE = bytes([9, 10, 13, *range(32, 127)])
 
 
 @dataclass(frozen=True)
@@ -225,25 +224,3 @@ def shown_name(raw: bytes) -> str:
     """A member's name as it may be printed: control characters escaped, at most 200 characters."""
     text = raw.decode("utf-8", "backslashreplace")[:200]
     return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-
-
-def is_text(data: bytes) -> bool:
-    """Whether a sample of the data is text, so that line numbers mean something."""
-    sample = data[:4096]
-    return b"\0" not in sample and len(sample.translate(None, _PRINTABLE)) <= len(sample) // 4
-
-
-def tar_member(data: memoryview, offset: int) -> str | None:
-    """The member of a plain tar that holds ``offset``; None where the data is no tar or is damaged before that."""
-    at = 0
-    while at + 512 <= len(data) and bytes(data[at + 257 : at + 262]) == b"ustar":
-        try:
-            size = int(bytes(data[at + 124 : at + 136]).strip(b"\0 ") or b"0", 8)
-        except ValueError:
-            return None
-        if at <= offset < at + 512 + size:
-            name = bytes(data[at : at + 100]).split(b"\0", 1)[0]
-            prefix = bytes(data[at + 345 : at + 500]).split(b"\0", 1)[0]
-            return shown_name(prefix + b"/" + name if prefix else name)
-        at += 512 + (size + 511) // 512 * 512
-    return None

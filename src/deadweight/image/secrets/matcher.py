@@ -25,6 +25,9 @@ from deadweight.image.secrets.rules import Rule, RuleSet
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
+# Candidates of one rule that lie closer together than this are one: their windows overlap. In a tar, two files are further apart.
+CLOSE = 256
+_MANY_HINTS = 100_000  # per kind and call; from there on hints are thinned out too (one file alone never gets that far)
 PIECE = 1 << 28  # hyperscan takes less than 4 GiB at a time
 _HEAD = 64  # bytes at the start of a buffer that are looked at once more, behind a zero byte
 OVERLAP = 1 << 13  # more than the longest reach of any prefilter (relax.UNBOUNDED)
@@ -73,14 +76,14 @@ class HyperscanMatcher:
 
     def hits(self, view: memoryview, *, decode: bool) -> list[Hit]:
         database, scratch = self._ready(decode)
-        found: list[Hit] = []
-        for start, stop in _pieces(len(view), PIECE):
-            part = view if (start, stop) == (0, len(view)) else view[start:stop]
-            database.scan(part, match_event_handler=_collect, context=(found, start), scratch=scratch)
+        collector = _Collector(len(self._rule_set.rules))
+        for collector.base, stop in _pieces(len(view), PIECE):
+            part = view if (collector.base, stop) == (0, len(view)) else view[collector.base : stop]
+            database.scan(part, match_event_handler=collector.take, scratch=scratch)
         if decode:  # hints look at the byte in front of what they find
-            head = b"\0" + bytes(view[:_HEAD])
-            database.scan(head, match_event_handler=_collect, context=(found, -1), scratch=scratch)
-        return sorted(set(found))
+            collector.base = -1
+            database.scan(b"\0" + bytes(view[:_HEAD]), match_event_handler=collector.take, scratch=scratch)
+        return sorted(set(collector.found))
 
     def _ready(self, decode: bool) -> tuple[Any, Any]:
         """The database and this thread's own scratch space for it."""
@@ -96,8 +99,25 @@ class HyperscanMatcher:
         return database, scratch
 
 
-def _collect(rule: int, _start: int, end: int, _flags: int, context: tuple[list[Hit], int]) -> None:
-    context[0].append(Hit(context[1] + end, rule))
+class _Collector:
+    """Takes the matcher's events; keeps so few of a dense crowd that hostile content cannot fill the memory."""
+
+    def __init__(self, rules: int) -> None:
+        self.found: list[Hit] = []
+        self.base = 0
+        self._rules, self._last, self._count = rules, {}, {}  # type: int, dict[int, int], dict[int, int]
+
+    def take(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> None:
+        at = self.base + end
+        if rule >= self._rules:
+            self._count[rule] = seen = self._count.get(rule, 0) + 1
+            if seen <= _MANY_HINTS:
+                self.found.append(Hit(at, rule))
+                return
+        last = self._last.get(rule)
+        if last is None or not 0 <= at - last < CLOSE:
+            self._last[rule] = at
+            self.found.append(Hit(at, rule))
 
 
 def _database(name: str, patterns: Sequence[tuple[str, int]]) -> Any:

@@ -6,19 +6,17 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from deadweight.image.secrets.confirm import Found, confirmed
-from deadweight.image.secrets.decode import Budget, Opener, Piece, is_text, tar_member
+from deadweight.image.secrets.confirm import Crowd, Found, confirmed
+from deadweight.image.secrets.decode import Budget, Opener, Piece
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.matcher import HyperscanMatcher, Matcher, PlainMatcher
 from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
+from deadweight.image.secrets.places import LineCounter, TarIndex, named_like_a_secret
 from deadweight.image.secrets.rules import RuleSet, load_rules
 
 Buffer = bytes | bytearray | memoryview
 
-_NAMED_SECRET = re.compile(
-    r"(?i)(?:secret|passw(?:or)?d|passphrase|token|credential|api[-_]?key)[a-z0-9_-]{0,20}(?:\.(?:txt|key|pass|conf|env))?$"
-)
-_ONE_VALUE = re.compile(rb"\s*([^\s\x00-\x1f\x7f-\xff<>{}()$]{6,200})\s*\Z")
+_ONE_LINE = re.compile(rb"\s*([^\s\x00-\x1f\x7f-\xff<>{}()$#][^\x00-\x1f\x7f-\xff<>{}()$]{4,200}?)\s*\Z")
 _NAMED_SIZE = 512
 
 
@@ -52,7 +50,7 @@ class Scanner:
 
     def wants(self, path: str, size: int) -> bool:
         """Whether a file is worth ``confirm`` even without hits: small, and named like a secret (``etc/secret.txt``)."""
-        return size <= _NAMED_SIZE and _NAMED_SECRET.search(path.rsplit("/", 1)[-1]) is not None
+        return size <= _NAMED_SIZE and named_like_a_secret(path)
 
     def confirm(self, data: Buffer, path: str, hits: Iterable[Hit], *, decode: bool = False) -> Scan:
         """What the candidates in one file are. ``hits`` are relative to the file's first byte."""
@@ -72,8 +70,8 @@ class Scanner:
 
         return scan_text(self, where, text, kind)
 
-    def found(self, view: memoryview, path: str, hits: Iterable[Hit]) -> list[Found]:
-        """Confirmed secrets of one buffer, undecorated."""
+    def found(self, view: memoryview, path: str, hits: Iterable[Hit]) -> tuple[list[Found], list[Crowd]]:
+        """Confirmed secrets of one buffer, undecorated, and where there were too many candidates."""
         return confirmed(self._rule_set, view, path, hits)
 
     @property
@@ -114,8 +112,14 @@ class _Work:
     def buffer(self, view: memoryview, hits: list[Hit], *, inner: str, depth: int, base: int) -> None:
         """One buffer: its own secrets, then what is encoded in it. ``base`` is its offset in the content that ``inner`` names."""
         count = self._scanner.rule_count
-        for found in self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count)):
-            self._add(found, view, inner, base)
+        found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count))
+        for crowd in crowds:
+            self._skip(inner, f"too many candidates of the rule {crowd.rule.id}", crowd.size_bytes)
+        lines, members = LineCounter(view), TarIndex(view) if inner and found else None
+        for one in found:
+            member = members.name(one.start) if members else None
+            place = _joined(inner, f"tar:{member}") if member else inner
+            self._record(one.rule.id, one.rule.description, one.secret, place, base + one.start, lines.line(one.start))
         if not self._decode:
             return
         opener = Opener(view, self._scanner.limits, self._budget)
@@ -138,19 +142,12 @@ class _Work:
             inside = _joined(inner, piece.label)
             self.buffer(memoryview(piece.data), hits, inner=inside, depth=depth + 1, base=piece.base)
 
-    def _add(self, found: Found, view: memoryview, inner: str, base: int) -> None:
-        member = tar_member(view, found.start) if inner else None
-        place = _joined(inner, f"tar:{member}") if member else inner
-        self._record(
-            found.rule.id, found.rule.description, found.secret, place, base + found.start, _line(view, found.start)
-        )
-
     def named(self, data: bytes) -> None:
-        """A small file that is named like a secret and holds one value."""
-        value = _ONE_VALUE.match(data)
+        """A small file that is named like a secret and holds one line."""
+        value = _ONE_LINE.match(data)
         if value and not self._matches and _is_value(value[1]):
             self._record(
-                "named-secret-file", "A file named like a secret that holds one value", value[1], "", value.start(1), 1
+                "named-secret-file", "A file named like a secret that holds one line", value[1], "", value.start(1), 1
             )
 
     def _record(self, rule: str, description: str, secret: bytes, inner: str, offset: int, line: int | None) -> None:
@@ -169,9 +166,3 @@ def _is_value(value: bytes) -> bool:
 
 def _joined(inner: str, label: str) -> str:
     return f"{inner}!{label}" if inner else label
-
-
-def _line(view: memoryview, offset: int) -> int | None:
-    """The line of an offset, from 1; None in binary content, or so far in that counting would cost much."""
-    front = bytes(view[: min(offset, 1 << 24)])
-    return front.count(b"\n") + 1 if offset <= 1 << 24 and is_text(front[-2048:] or bytes(view[:2048])) else None
