@@ -82,12 +82,12 @@ class Project:
         variant = self.variant(name)
         return table.builder(variant.builder).steps(variant, self.site)
 
-    def build(self, name: str) -> BuiltImage:
+    def build(self, name: str, *, last_step_only: bool = False) -> BuiltImage:
         variant, site = self.variant(name), self.site
         builder = table.builder(variant.builder)
         builder.needs(variant, site.root)
         image = None
-        for step in builder.steps(variant, site):
+        for step in builder.steps(variant, site)[-1 if last_step_only else 0 :]:
             image = step.work(Job(site.state.log(name), self.said.append))
         assert image is not None
         save(image, site.state.image(name) / BUILT_FILE)

@@ -203,9 +203,21 @@ def test_a_compile_error_is_the_compilers_own_line(project):
 def test_a_wrong_file_is_refused_in_the_tools_own_words(project, file, old, new, words):
     project.write({file: FILES[file].replace(old, new)})
     with pytest.raises(CommandError) as caught:
-        project.build("v")
+        project.build("v", last_step_only=file == "apko.yaml")
     assert file in str(caught.value)
     assert words in str(caught.value)
+
+
+def test_a_file_that_names_its_own_repositories_builds_from_another_source(project):
+    own = "  repositories: [https://packages.example.invalid/os]\n  keyring: [https://packages.example.invalid/key.rsa.pub]\n"
+    apko = APKO.replace("contents:\n", "contents:\n" + own) + "archs: [riscv64]\n"
+    contents = "  contents:\n"
+    melange = MELANGE.replace(contents, contents + own.replace("  ", "    "))
+    project.write({"apko.yaml": apko, "melange.yaml": melange})
+    project.build("v")
+    assert (project.root / "apko.yaml").read_text() == apko
+    assert (project.root / "melange.yaml").read_text() == melange
+    assert "example.invalid/os" not in project.log("v")
 
 
 def test_ko_and_melange_compile_once(project, local_source):

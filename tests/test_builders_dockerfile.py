@@ -171,6 +171,16 @@ def test_a_base_that_does_not_exist(project):
     assert caught.value.hint is not None
 
 
+def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(project):
+    text = "# syntax=docker/dockerfile:1\nFROM tools AS first\nRUN true\nFROM first\nCOPY --from=tools /bin/sh /again\n"
+    project.write({"Dockerfile": text})
+    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n")
+    built = project.build("v")
+    assert built.base == project.source.bases["tools"]
+    assert (project.root / "Dockerfile").read_text() == text
+    assert "docker/dockerfile" not in project.log("v")
+
+
 def test_dockerfile_variants_of_one_source_follow_the_first(project):
     lines = "    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
     project.suite(f"  v:\n{lines}  other:\n{lines}")

@@ -14,7 +14,7 @@ from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 class Apk:
     """``repositories`` and ``keyring`` are ready for ``-r`` and ``-k``; ``indexes`` are the local repositories' index files.
 
-    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``.
+    ``flavour`` tells whose package names are used: ``wolfi`` or ``alpine``; ``own`` whether the file's own repositories count.
     """
 
     flavour: str
@@ -24,11 +24,14 @@ class Apk:
     credentials: dict[str, str]
     stand_in: bool
 
+    own: bool
+
     def values(self) -> dict[str, str]:
         """The remote half as inputs of a fingerprint; local indexes and keys are inputs by content."""
         return {
             "repositories": " ".join(each for each in self.repositories if "://" in each),
             "keys": " ".join(each for each in self.keyring if "://" in each),
+            "as written": str(self.own),
         }
 
 
@@ -45,6 +48,7 @@ def apk(site: Site, config: str, arch: str) -> Apk:
         indexes=tuple(path for path in (*indexes, *keys) if path.is_file()),
         credentials=dict(given.credentials),
         stand_in=given.stand_in,
+        own=site.source.name == "registry",
     )
 
 
@@ -66,6 +70,26 @@ def _flavour(site: Site, config: str) -> ApkFlavour:
     from deadweight.sources.adapt import apk_flavour
 
     return apk_flavour(site.root / config)
+
+
+def usable(site: Site, config: str) -> str:
+    """The melange or apko file to build from, relative to the root: the user's, or a derived copy of it.
+
+    A file that names repositories and keys of its own would be asked for those even where the source is a mirror or this
+    machine; the copy names none. With the public registries it is right as it is.
+    """
+    if site.source.name == "registry":
+        return config
+    from deadweight.records.store import write_atomically
+    from deadweight.sources.adapt import derived
+
+    text = derived(site.root / config)
+    if text is None:
+        return config
+    # the name goes into packages, so it depends on nothing but the user's own
+    copy = site.state.folder / "derived" / config.replace("/", "-")
+    write_atomically(copy, text)
+    return str(copy.relative_to(site.root))
 
 
 def _relative(names: tuple[str, ...], site: Site, group: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Build a Dockerfile with BuildKit, through the engine.
 
-* Bases reach the Dockerfile as build arguments (``bases:`` maps an ``ARG`` to a public reference), pinned by digest.
-* The Dockerfile is built from a copy beside which an ignore file keeps our state folder out of the context.
+* Bases reach the Dockerfile as build arguments (``bases:`` maps an ``ARG`` to a public reference), pinned by digest; images
+  that it names itself (``FROM ubuntu:23.10``) are resolved and pinned just so.
+* Therefore it is built from a copy, beside which an ignore file keeps our state folder out of the context.
 * Proxies go in as BuildKit's predefined arguments, which stay out of history and layers; every other variable of the source
   (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``) for a Dockerfile to mount.
 * Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``,
@@ -14,7 +15,6 @@ others find its layers. Where they run side by side all the same, BuildKit joins
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
@@ -63,11 +63,12 @@ class DockerfileBuilder:
             for name, path in files.items():
                 if not path.exists():
                     raise _common.wrong(variant, f"{group}.{name}", "no such file", path)
-        return Needs(tools=("docker-cli",), engine=True, bases=tuple(dict.fromkeys(variant.bases.values())))
+        return Needs(tools=("docker-cli",), engine=True, bases=_references(dockerfile, variant))
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
-        bases = {name: site.source.base(reference) for name, reference in variant.bases.items()}
-        dockerfile = site.root / (variant.dockerfile or "")
+        text = _read(variant, site.root)
+        bases = {reference: site.source.base(reference) for reference in _references(text, variant)}
+        dockerfile = text.file
         ignore = _ignore(dockerfile, site.root / variant.source)
         values = {
             "engine": _docker.version(site),
@@ -113,7 +114,7 @@ class DockerfileBuilder:
         listener = Listener(job.say, _announce)
         with _archive.scratch(variant, site) as work:
             words: list[str | Path] = [
-                *("--file", _copy(dockerfile.file, site.root / variant.source, work)),
+                *("--file", _copy(dockerfile, variant, bases, site, work)),
                 *("--tag", name, "--iidfile", work / "id"),
                 *(["--target", variant.target] if variant.target else []),
                 *(["--no-cache"] if used.changed() else []),
@@ -182,16 +183,36 @@ def _ignore(dockerfile: Path, context: Path) -> tuple[str, ...]:
     return (*_common.ignore_lines(own if own.is_file() else context / ".dockerignore"), STATE_DIR)
 
 
-def _copy(dockerfile: Path, context: Path, work: Path) -> Path:
+def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site: Site, work: Path) -> Path:
+    """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
+    from deadweight.sources.adapt_dockerfile import derived
+
     copy = work / "Dockerfile"
-    shutil.copyfile(dockerfile, copy)
-    (work / "Dockerfile.dockerignore").write_text("\n".join(_ignore(dockerfile, context)) + "\n", encoding="utf-8")
+    text = dockerfile.file.read_text(encoding="utf-8-sig")
+    copy.write_text(
+        derived(text, lambda reference: _common.pinned(bases[reference]), _given(variant)), encoding="utf-8"
+    )
+    ignore = _ignore(dockerfile.file, site.root / variant.source)
+    (work / "Dockerfile.dockerignore").write_text("\n".join(ignore) + "\n", encoding="utf-8")
     return copy
+
+
+def _given(variant: Variant) -> dict[str, str]:
+    """The build arguments as the suite gives them, with public references."""
+    return {**variant.args, **variant.bases}
+
+
+def _references(dockerfile: Dockerfile, variant: Variant) -> tuple[str, ...]:
+    """All public images that this build stands on: those of ``bases`` and those that the Dockerfile names itself."""
+    from deadweight.sources.adapt_dockerfile import images
+
+    text = dockerfile.file.read_text(encoding="utf-8-sig")
+    return tuple(dict.fromkeys((*variant.bases.values(), *images(text, _given(variant)))))
 
 
 def _arguments(variant: Variant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
     """Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen."""
-    given = {**variant.args, **{name: _common.pinned(base) for name, base in bases.items()}}
+    given = {**variant.args, **{name: _common.pinned(bases[each]) for name, each in variant.bases.items()}}
     words = [f"{name}={value}" for name, value in given.items()]
     words += [name for name in environment if name in PREDEFINED and name not in given]
     return [part for word in words for part in ("--build-arg", word)]
@@ -211,11 +232,7 @@ def _mounts(variant: Variant, site: Site, environment: dict[str, str]) -> list[s
 
 def _base(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base]) -> Base | None:
     argument, written = dockerfile.base_argument(variant.target)
-    if argument in bases:
-        return bases[argument]
-    if written in ("", "scratch"):
-        return None
-    return Base(reference=written, resolved=written, digest=None, stand_in=False)
+    return bases.get(_given(variant).get(argument or "", written))
 
 
 def _image_id(file: Path, variant: Variant) -> str:

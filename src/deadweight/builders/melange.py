@@ -131,7 +131,7 @@ class _Melange:
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
         apk = _apk.apk(self.site, self.config, self.arch)
-        words = ["build", self.config, "--arch", self.arch, "--runner", self.variant.runner]
+        words = ["build", _apk.usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
         words += ["--source-dir", self.variant.source, "--out-dir", _from(root, work / "packages")]
         for repository_path in apk.repositories:
             words += ["-r", repository_path]
