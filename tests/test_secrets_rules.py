@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -109,6 +110,14 @@ def test_this_project_holds_no_secret():
         for match in scan.scan(path.read_bytes(), path=str(path.relative_to(root))).matches
     ]
     assert found == []
+
+
+def test_a_known_public_key_is_no_finding_and_others_are():
+    known, other = b"A" * 64, b"B" * 64
+    allow = rules.AllowList(sha256=frozenset({hashlib.sha256(known).hexdigest()}))
+    assert allow.covers(b"raw", b"", b"", known)
+    assert not allow.covers(b"raw", b"", b"", other)
+    assert all(len(mark) == 64 for rule in RULES.rules for entry in rule.allow for mark in entry.sha256)
 
 
 def test_redaction_never_shows_more_than_four_characters():

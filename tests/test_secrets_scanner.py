@@ -274,6 +274,7 @@ HARMLESS = [
     b"-----BEGIN CERTIFICATE-----\n" + b"MIIB" * 16 + b"\n-----END CERTIFICATE-----\n",
     b"cloud.google.com/go/auth v0.22.0 h1:" + b"Xp9wAK4b" * 5 + b"Abc=\n",
     b'"integrity": "sha512-' + b"Xp9wAK4b" * 10 + b'=="\n',
+    b'USE_CREDENTIALS = "use-credentials";\nDEFAULT_TOKEN: "default_token",\n',
     b"AWS_SECRET_ACCESS_KEY_FILE=/run/secrets/aws\nexport GPG_KEY=E3FF2839C048B25C084DEBE9B26995E310250568\n",
 ]
 

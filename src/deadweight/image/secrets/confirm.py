@@ -139,7 +139,7 @@ def _judged(
             return None
         secret = verified
     line = _line(view, start, stop)
-    if any(entry.covers(match[group], whole, line) for entry in (*allow, *rule.allow)):
+    if any(entry.covers(match[group], whole, line, secret) for entry in (*allow, *rule.allow)):
         return None
     return Found(rule, start, stop, secret)
 

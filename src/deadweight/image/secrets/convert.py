@@ -80,11 +80,16 @@ def house_rules(house: dict[str, Any]) -> list[dict[str, Any]]:
             prefilter=rule.get("prefilter"),
             entropy=rule.get("entropy", 0.0),
             keywords=rule.get("keywords", []),
-            allow=[{"target": "secret", "regexes": rule["allow"]}] if "allow" in rule else [],
+            allow=_house_allow(rule),
             check=rule.get("check", ""),
         )
         for rule in house["rules"]
     ]
+
+
+def _house_allow(rule: dict[str, Any]) -> list[dict[str, Any]]:
+    kept = {"target": "secret", "regexes": rule.get("allow", []), "sha256": rule.get("known", [])}
+    return [{key: value for key, value in kept.items() if value}] if len(kept["regexes"]) + len(kept["sha256"]) else []
 
 
 def _upstream_rules(config: dict[str, Any], house: dict[str, Any]) -> list[dict[str, Any]]:

@@ -33,15 +33,15 @@ class AllowList:
     def _words(self) -> tuple[bytes, ...]:
         return tuple(word.encode() for word in self.stopwords)
 
-    def covers(self, secret: bytes, match: bytes, line: bytes) -> bool:
-        """Whether this finding is a known mistake. Stop words and hashes look at the secret, regexes at their target."""
+    def covers(self, secret: bytes, match: bytes, line: bytes, normal: bytes) -> bool:
+        """Whether this finding is a known mistake. Stop words look at the secret, hashes at its normal form."""
         text = {"secret": secret, "match": match, "line": line}[self.target]
         if any(pattern.search(text) for pattern in self._patterns):
             return True
         lowered = secret.lower()
         if any(word in lowered for word in self._words):
             return True
-        return bool(self.sha256) and hashlib.sha256(secret).hexdigest() in self.sha256
+        return bool(self.sha256) and hashlib.sha256(normal).hexdigest() in self.sha256
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def environment_value(candidate: Candidate) -> bytes | None:
     secret = candidate.secret
     if not_placeholder(candidate) is None or _PATHLIKE.match(secret) or secret.isdigit() or _UUID.match(secret):
         return None
-    if _is_key_id(candidate):
+    if _is_key_id(candidate) or _names_itself(candidate):
         return None
     name = re.split(rb"[ \t]*[=:]", candidate.match, maxsplit=1)[0]
     if re.search(rb"(?:_FILE|_PATH|_DIR|_URL|_URI|_NAME|_ID|_TYPE|_LEN(?:GTH)?|_SIZE|_MAX|_MIN)\W*$", name):
@@ -101,6 +101,13 @@ def environment_value(candidate: Candidate) -> bytes | None:
     if (spaced and not quoted) or b":" in candidate.match.split(secret)[0]:
         return configured_value(candidate)
     return secret if entropy(secret) >= 2.0 else None
+
+
+def _names_itself(candidate: Candidate) -> bool:
+    """``USE_CREDENTIALS = "use-credentials"``: a constant that is called as its value."""
+    name = re.sub(rb"[^a-z0-9]", b"", candidate.match.split(candidate.secret)[0].lower())
+    value = re.sub(rb"[^a-z0-9]", b"", candidate.secret.lower())
+    return bool(value) and name.endswith(value)
 
 
 _KEY_ID_NAME = re.compile(rb"(?i)(?:gpg|pgp|public|signing)[_-]?keys?[_-]?(?:id|fingerprint)?[\s\"'=:]*$")
@@ -122,7 +129,7 @@ def configured_value(candidate: Candidate) -> bytes | None:
         or _UUID.match(secret)
     ):
         return None
-    if _DIGEST_NAME.search(candidate.match.split(secret)[0]) or _is_reference(candidate):
+    if _DIGEST_NAME.search(candidate.match.split(secret)[0]) or _is_reference(candidate) or _names_itself(candidate):
         return None
     mixed = sum(bool(re.search(kind, secret)) for kind in (rb"[a-z]", rb"[A-Z]", rb"\d", rb"[^A-Za-z0-9]"))
     if mixed < 3 and len(secret) < 16:
