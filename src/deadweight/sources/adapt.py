@@ -34,7 +34,7 @@ def apk_flavour(path: Path) -> ApkFlavour:
 
 
 @functools.lru_cache(maxsize=256)
-def _flavour(path: Path, changed: int, size: int) -> ApkFlavour:
+def _flavour(path: Path, *_changes: int) -> ApkFlavour:
     try:
         root = _compose(path)
     except ConfigError:
@@ -96,7 +96,12 @@ def _contents(root: MappingNode) -> list[MappingNode]:
 
 
 def _packages(root: MappingNode) -> list[str]:
-    return [item.value for contents in _contents(root) for item in _list(contents, "packages") if isinstance(item.value, str)]
+    return [
+        item.value
+        for contents in _contents(root)
+        for item in _list(contents, "packages")
+        if isinstance(item.value, str)
+    ]
 
 
 def _child(node: MappingNode, name: str) -> MappingNode | None:

@@ -1,26 +1,50 @@
-"""Which source a run uses: the one asked for, else the recorded one, else what ``auto`` finds."""
+"""Which source a run uses: the one asked for, else the recorded one, else what ``auto`` finds within three seconds."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
+from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
 from deadweight.sources import settings as recorded
 from deadweight.sources.protocol import Say, Source
+from deadweight.sources.settings import Settings
 from deadweight.suite.model import Suite
+
+PROBE_SECONDS = 2.5
 
 
 def choose(suite: Suite, state: State, say: Say, override: str | None = None) -> Source:
-    """The source for this run. Raises UsageError for an unknown name, ConfigError for a mirror that is not configured."""
-    from deadweight.sources.local.source import LocalSource
+    """The source for this run. Raises UsageError for an unknown name, ConfigError for a mirror that is not configured.
 
-    settings = recorded.load(state)
-    return LocalSource(state, settings)
+    What ``auto`` finds is recorded when the source is first prepared, so that later runs need not ask again.
+    """
+    settings = recorded.load(state, suite)
+    if override is not None:
+        settings = replace(settings, source=recorded.source_name(override), decided=None)
+    name = settings.source
+    if name == "auto":
+        known = settings.decided in recorded.DECIDED
+        name = recorded.source_name(settings.decided or "") if known else _decide(suite, state, settings, say)
+        settings = replace(settings, decided=name)
+    return _source(name, state, settings)
 
 
-def remember(suite: Suite, state: State, source: str) -> None:
-    """Record the source for later runs. Raises UsageError for an unknown name."""
-    recorded.save(state, replace(recorded.load(state), source=recorded.source_name(source)))
+def remember(suite: Suite, state: State, source: str, mirror: str | None = None, ca_bundle: str | None = None) -> None:
+    """Record the source for later runs; ``mirror`` is HOST/PREFIX, ``ca_bundle`` a PEM file.
+
+    Raises UsageError for an unknown name, ConfigError where it cannot be used as it is configured. ``auto`` decides anew.
+    """
+    changes: dict[str, object] = {"source": recorded.source_name(source), "decided": None}
+    if mirror is not None:
+        changes["mirror"] = recorded.mirror_at(mirror)
+    if ca_bundle is not None:
+        changes["ca_bundle"] = str(os.path.abspath(ca_bundle))  # noqa: PTH100 - links stay as they are written
+    if source == "mirror":
+        merged = recorded.load(state, suite)
+        _source("mirror", state, replace(merged, mirror=changes.get("mirror", merged.mirror)))  # type: ignore[arg-type]
+    recorded.record(state, **changes)
 
 
 def stop_local(say: Say) -> None:
@@ -29,3 +53,57 @@ def stop_local(say: Say) -> None:
 
     if stop_local_registry():
         say("ended the local registry")
+
+
+def _source(name: str, state: State, settings: Settings) -> Source:
+    if name == "local":
+        from deadweight.sources.local.source import LocalSource
+
+        return LocalSource(state, settings)
+    from deadweight.sources import public
+
+    return public.mirror(state, settings) if name == "mirror" else public.registry(state, settings)
+
+
+def _decide(suite: Suite, state: State, settings: Settings, say: Say) -> recorded.SourceName:
+    """A mirror where one is configured; the public registries where all that the suite needs answer; else the local one."""
+    if settings.mirror is not None:
+        say("source: mirror (one is configured)")
+        return "mirror"
+    from deadweight.sources import network, public
+    from deadweight.sources.reference import parse
+
+    hosts = sorted({parse(reference).host for reference in _references(suite)})
+    urls = {public.front_door(host): host for host in hosts}
+    if any(variant.builder == "apko" for variant in suite.variants):
+        urls[public.KEYS["wolfi"][0]] = "packages.wolfi.dev"
+    bundle = network.bundle(state, settings.private_ca)
+    answers = network.ask_all(list(urls), ca=bundle, variables=settings.variables, seconds=PROBE_SECONDS)
+    silent = {urls[url]: answer for url, answer in answers.items() if not answer.ok}
+    if not silent:
+        say(
+            f"source: registry ({', '.join(urls.values())} answer)" if urls else "source: registry (nothing is fetched)"
+        )
+        return "registry"
+    host, answer = next(iter(silent.items()))
+    why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"
+    if _local_is_possible():
+        say(f"source: local, stand-ins from OS packages ({why}); invoke setup --source auto asks again")
+        return "local"
+    say(f"source: registry, though {why}")
+    return "registry"
+
+
+def _local_is_possible() -> bool:
+    from deadweight.sources.local.machine import this_machine
+
+    try:
+        this_machine()
+    except DeadweightError:
+        return False
+    return True
+
+
+def _references(suite: Suite) -> list[str]:
+    found = [reference for variant in suite.variants for reference in variant.bases.values()]
+    return found + [variant.base for variant in suite.variants if variant.base]

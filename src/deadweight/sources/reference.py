@@ -56,5 +56,7 @@ def parse(text: str) -> ImageReference:
         host, name = DOCKER_HUB, name if "/" in name else f"library/{name}"
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or ("@" in text and not _DIGEST.fullmatch(digest)) or path.endswith(":"):
-        raise UsageError(f"{text!r} is no image reference", hint="write it as HOST/REPOSITORY:TAG, for example ubuntu:23.10")
+        raise UsageError(
+            f"{text!r} is no image reference", hint="write it as HOST/REPOSITORY:TAG, for example ubuntu:23.10"
+        )
     return ImageReference(host, name, tag or (None if digest else "latest"), digest or None)

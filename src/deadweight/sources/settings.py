@@ -1,4 +1,15 @@
-"""What ``invoke setup`` recorded about the source, and how builds reach the network."""
+"""What is known of the source and the network: the suite's ``sources:``, the user's own file, what setup recorded, environment.
+
+The same shape in ``deadweight.yaml`` (``sources:``) and in the user's ``sources.yaml``::
+
+    mirror:
+      registries: {docker.io: mirror.example.com/hub, "*": mirror.example.com}
+      apk: {wolfi: [https://mirror.example.com/wolfi/os]}
+      apk_keys: [https://mirror.example.com/wolfi-signing.rsa.pub]
+      insecure: false
+    ca_bundle: certificates/private-ca.pem
+    environment: {GOPROXY: https://mirror.example.com/go}
+"""
 
 from __future__ import annotations
 
@@ -6,59 +17,84 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
-from deadweight._errors import UsageError
+from deadweight._errors import ConfigError, UsageError
 from deadweight.records import store
 from deadweight.records.paths import State
-from deadweight.sources.protocol import BuildEnvironment
+from deadweight.sources.protocol import ApkFlavour
+from deadweight.suite.model import Suite
 
 SourceName = Literal["auto", "registry", "mirror", "local"]
-ENVIRONMENT = "DEADWEIGHT_SOURCE"
+DECIDED = ("registry", "mirror", "local")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
-GO_VARIABLES = ("GOPROXY", "GONOSUMDB", "GONOSUMCHECK", "GOSUMDB", "GOPRIVATE", "GONOPROXY", "GOINSECURE")
+GO_VARIABLES = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOAUTH")
+SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE = "DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"
 
 
 @dataclass(frozen=True)
 class Mirror:
     """Where a mirror keeps things.
 
-    ``registries`` maps a public host to ``host/prefix``; the host ``*`` stands for every host, and then the public host is
-    put behind the prefix. ``apk`` maps a flavour (``wolfi``, ``alpine``) to repository URLs; ``apk_keys`` are URLs or files.
+    ``registries`` maps a public host to ``host/prefix``; for the host ``*`` the public host is put behind the prefix.
+    ``apk`` maps a flavour to repository URLs or folders; ``apk_keys`` are URLs or files. ``insecure`` allows plain HTTP.
     """
 
     registries: Mapping[str, str] = field(default_factory=dict)
-    apk: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    apk: Mapping[ApkFlavour, tuple[str, ...]] = field(default_factory=dict)
     apk_keys: tuple[str, ...] = ()
     insecure: bool = False
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The recorded choice. ``ca_bundle`` is a PEM file; ``variables`` are proxies and Go's module settings."""
+    """All of it, merged. ``decided`` is what ``auto`` chose; ``ca_bundle`` is a PEM file's path."""
 
     source: SourceName = "auto"
-    mirror: Mirror = field(default_factory=Mirror)
+    decided: str | None = None
+    mirror: Mirror | None = None
     ca_bundle: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
-    def environment(self) -> BuildEnvironment:
-        """What builds get: the recorded variables, over those of our own environment."""
+    @property
+    def variables(self) -> dict[str, str]:
+        """Proxies and Go's module settings for builds: the configured ones, over those of our own environment."""
         found = {name: os.environ[name] for name in (*PROXIES, *GO_VARIABLES) if os.environ.get(name)}
-        bundle = self.ca_bundle or os.environ.get("DEADWEIGHT_CA_BUNDLE")
-        return BuildEnvironment({**found, **self.variables}, Path(bundle).absolute() if bundle else None)
+        return {**found, **self.environment}
+
+    @property
+    def private_ca(self) -> Path | None:
+        """The file with private CAs, if there is one."""
+        return Path(self.ca_bundle).absolute() if self.ca_bundle else None
 
 
-def load(state: State) -> Settings:
-    """The recorded settings, or the defaults. ``DEADWEIGHT_SOURCE`` overrides the source's name."""
-    settings = store.load(Settings, state.settings) or Settings()
-    override = os.environ.get(ENVIRONMENT)
-    return replace(settings, source=source_name(override)) if override else settings
+def load(state: State, suite: Suite | None = None) -> Settings:
+    """Merge, the last one winning: the suite's section, the user's file, what setup recorded, environment variables.
+
+    Raises ConfigError with file and key, UsageError for a wrong environment variable.
+    """
+    merged = Settings()
+    if suite is not None:
+        merged = _merge(merged, section(suite.sources, suite.file, suite.root))
+    own = user_file()
+    if own.is_file():
+        merged = _merge(merged, _read(own))
+    merged = _merge(merged, store.load(Settings, state.settings) or Settings())
+    return _merge(merged, _from_environment())
 
 
-def save(state: State, settings: Settings) -> None:
-    """Record the settings."""
-    store.save(settings, state.settings)
+def record(state: State, **changes: Any) -> None:
+    """Change what setup recorded, and only that."""
+    before = store.load(Settings, state.settings) or Settings()
+    after = replace(before, **changes)
+    if after != before or not state.settings.exists():
+        store.save(after, state.settings)
+
+
+def decided(state: State, settings: Settings, name: str) -> None:
+    """Record what ``auto`` chose, once it was really used; a source that was asked for by name leaves no such record."""
+    if settings.source == "auto" and settings.decided == name:
+        record(state, decided=name)
 
 
 def source_name(text: str) -> SourceName:
@@ -66,3 +102,108 @@ def source_name(text: str) -> SourceName:
     if text not in get_args(SourceName):
         raise UsageError(f"unknown source {text!r}", hint=f"choose one of {', '.join(get_args(SourceName))}")
     return cast(SourceName, text)
+
+
+def mirror_at(prefix: str) -> Mirror:
+    """A mirror of every registry behind one ``HOST[/PREFIX]`` (``https://`` may stand before it, ``http://`` makes it insecure)."""
+    scheme, mark, rest = prefix.rpartition("://")
+    place = rest.strip("/")
+    if not place or (mark and scheme not in ("http", "https")) or " " in place:
+        raise UsageError(
+            f"{prefix!r} is no mirror", hint="write HOST or HOST/PREFIX, for example mirror.example.com/proxy"
+        )
+    return Mirror(registries={"*": place}, insecure=scheme == "http")
+
+
+def user_file() -> Path:
+    """The user's own settings for all projects: ``sources.yaml`` in the platform's configuration folder."""
+    from platformdirs import user_config_path
+
+    return user_config_path("deadweight", appauthor=False) / "sources.yaml"
+
+
+def section(given: Mapping[str, Any], file: Path, root: Path) -> Settings:
+    """Read the shape above; relative files are relative to ``root``. Raises ConfigError with file and key."""
+    _keys(given, ("mirror", "ca_bundle", "environment", "source"), file, "sources")
+    mirror = given.get("mirror")
+    bundle = given.get("ca_bundle")
+    if bundle is not None and not isinstance(bundle, str):
+        raise ConfigError("expected a file's path", file=file, key="sources.ca_bundle")
+    source = given.get("source", "auto")
+    if source not in get_args(SourceName):
+        raise ConfigError(f"expected one of {', '.join(get_args(SourceName))}", file=file, key="sources.source")
+    return Settings(
+        source=source,
+        mirror=_mirror(mirror, file, root) if mirror is not None else None,
+        ca_bundle=str(root / bundle) if bundle else None,
+        environment=_texts(given.get("environment"), file, "sources.environment"),
+    )
+
+
+def _mirror(given: Any, file: Path, root: Path) -> Mirror:
+    if isinstance(given, str):
+        return mirror_at(given)
+    _keys(given, ("registries", "apk", "apk_keys", "insecure"), file, "sources.mirror")
+    apk = given.get("apk") or {}
+    _keys(apk, ("wolfi", "alpine"), file, "sources.mirror.apk")
+    insecure = given.get("insecure", False)
+    if not isinstance(insecure, bool):
+        raise ConfigError("expected true or false", file=file, key="sources.mirror.insecure")
+    return Mirror(
+        registries=_texts(given.get("registries"), file, "sources.mirror.registries"),
+        apk={name: _places(places, file, root, f"sources.mirror.apk.{name}") for name, places in apk.items()},
+        apk_keys=_places(given.get("apk_keys"), file, root, "sources.mirror.apk_keys"),
+        insecure=insecure,
+    )
+
+
+def _keys(given: Any, known: tuple[str, ...], file: Path, key: str) -> None:
+    if not isinstance(given, Mapping):
+        raise ConfigError("expected a mapping", file=file, key=key)
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"unknown key; known are {', '.join(known)}", file=file, key=f"{key}.{name}")
+
+
+def _texts(given: Any, file: Path, key: str) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(word, str) for pair in given.items() for word in pair):
+        raise ConfigError("expected a mapping of text to text", file=file, key=key)
+    return dict(given)
+
+
+def _places(given: Any, file: Path, root: Path, key: str) -> tuple[str, ...]:
+    words = [given] if isinstance(given, str) else given or []
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ConfigError("expected a list of URLs or paths", file=file, key=key)
+    return tuple(word if "://" in word else str(root / word) for word in words)
+
+
+def _read(file: Path) -> Settings:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot be read: {str(error).splitlines()[0]}", file=file) from error
+    return section(content, file, file.parent)
+
+
+def _from_environment() -> Settings:
+    source, mirror, bundle = (os.environ.get(name) for name in (SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE))
+    return Settings(
+        source=source_name(source) if source else "auto",
+        mirror=mirror_at(mirror) if mirror else None,
+        ca_bundle=bundle,
+    )
+
+
+def _merge(below: Settings, above: Settings) -> Settings:
+    return Settings(
+        source=above.source if above.source != "auto" else below.source,
+        decided=above.decided or below.decided,
+        mirror=above.mirror or below.mirror,
+        ca_bundle=above.ca_bundle or below.ca_bundle,
+        environment={**below.environment, **above.environment},
+    )

@@ -29,7 +29,7 @@ from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 EDITION = "2"
 KEY = "deadweight.rsa"
 EPOCH = "1735689600"
-LINK = "apk"
+LINK = "local-apk"
 NO_COMMIT = "0" * 40
 FLAVOURS: tuple[ApkFlavour, ...] = ("wolfi", "alpine")
 CHECKS = "usrmerge, tempdir, worldwrite, varempty, dev, setuidgid"
@@ -46,17 +46,24 @@ def ready(folder: Path) -> bool:
         return False
 
 
-def repositories(state: State, folder: Path, flavour: ApkFlavour) -> ApkRepositories:
-    """The repositories as melange and apko shall see them from the project's root: through a link in its state folder."""
-    link = state.folder / LINK
-    if not (link.is_symlink() and link.readlink() == folder):
-        state.folder.mkdir(parents=True, exist_ok=True)
-        temporary = link.with_name(f".{link.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(folder)
-        temporary.replace(link)
-    inside = f"./{link.relative_to(state.root).as_posix()}"
+def repositories(state: State, flavour: ApkFlavour) -> ApkRepositories:
+    """The repositories as melange and apko shall see them from the project's root: through ``link``'s link. Touches nothing."""
+    inside = f"./{state.folder.relative_to(state.root).as_posix()}/{LINK}"
     return ApkRepositories((f"{inside}/{flavour}",), (f"{inside}/{KEY}.pub",), stand_in=True)
+
+
+def link(state: State, folder: Path) -> None:
+    """Make the repositories reachable by a path that is the same in every checkout: it gets into images and digests."""
+    place = state.folder / LINK
+    if place.is_symlink() and place.readlink() == folder:
+        return
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    state.folder.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(folder)
+    temporary.replace(place)
 
 
 def make(shop: Workshop, folder: Path) -> None:
@@ -73,7 +80,9 @@ def make(shop: Workshop, folder: Path) -> None:
         for flavour in FLAVOURS:
             (Path(work) / flavour).rename(out / flavour)
         listed = sorted(path for path in out.rglob("*") if path.is_file())
-        (out / "files").write_text("".join(f"{path.stat().st_size}  {path.relative_to(out).as_posix()}\n" for path in listed))
+        (out / "files").write_text(
+            "".join(f"{path.stat().st_size}  {path.relative_to(out).as_posix()}\n" for path in listed)
+        )
         (out / "edition").write_text(EDITION)
         if folder.exists():
             folder.rename(Path(work) / "old")
@@ -141,7 +150,10 @@ class _Kitchen:
 
     def _unpack(self, debs: Sequence[Path], target: Path) -> None:
         """Hand the files over as a tar: melange leaves symbolic links out when it copies a source folder."""
-        with tempfile.TemporaryDirectory(dir=scratch(), prefix="deadweight-apk-") as tree, tarfile.open(target, "w") as tar:
+        with (
+            tempfile.TemporaryDirectory(dir=scratch(), prefix="deadweight-apk-") as tree,
+            tarfile.open(target, "w") as tar,
+        ):
             for deb in debs:
                 self.shop.packages.extract(deb, Path(tree))
             tar.add(tree, ".")
@@ -155,7 +167,7 @@ class _Kitchen:
 
     def _input(self, flavour: str, name: str, target: Path, go_root: Path) -> None:
         texts = {
-            "etc-passwd": apkspec.PASSWD,
+            "etc-passwd": apkspec.ACCOUNTS,
             "etc-group": apkspec.GROUP,
             "etc-shadow": apkspec.SHADOW,
             "etc-nsswitch.conf": "hosts: files dns\n",
@@ -175,7 +187,15 @@ class _Kitchen:
     def _index(self, flavour: str) -> None:
         folder = self.work / flavour / self.shop.machine.apk
         apks = sorted(path.name for path in folder.glob("*.apk"))
-        command = [self.melange, "index", "--arch", self.shop.machine.apk, "--signing-key", self.work / KEY, *apks]
+        command: list[str | Path] = [
+            self.melange,
+            "index",
+            "--arch",
+            self.shop.machine.apk,
+            "--signing-key",
+            self.work / KEY,
+            *apks,
+        ]
         _run.run(command, cwd=folder, env={"SOURCE_DATE_EPOCH": EPOCH}, log=self.shop.log)
 
     def _run_melange(self, verb: str, *words: str | Path) -> None:

@@ -32,7 +32,9 @@ _TEXTS = {
 
 def make(shop: Workshop, work: Path, key: Path, melange: Path) -> None:
     """Put the seed's repository and both keys into ``work``. It uses the OS's busybox: it has no need of awk."""
-    binary = next(path for path in shop.unpacked("busybox-static").rglob("busybox") if path.is_file() and "bin" in path.parts)
+    binary = next(
+        path for path in shop.unpacked("busybox-static").rglob("busybox") if path.is_file() and "bin" in path.parts
+    )
     out = work / FOLDER / shop.machine.apk
     out.mkdir(parents=True)
     for suffix in ("", ".pub"):
@@ -51,7 +53,7 @@ def make(shop: Workshop, work: Path, key: Path, melange: Path) -> None:
     _write(out, "busybox", shop.machine.apk, tools, depends="wolfi-baselayout")
     _write(out, "wolfi-baselayout", shop.machine.apk, layout)
     names = [f"{name}-{VERSION}.apk" for name in PACKAGES]
-    index = [melange, "index", "--arch", shop.machine.apk, "--signing-key", work / key.name, *names]
+    index: list[str | Path] = [melange, "index", "--arch", shop.machine.apk, "--signing-key", work / key.name, *names]
     _run.run(index, cwd=out, log=shop.log)
 
 

@@ -12,7 +12,7 @@ RELEASE = (
     'PRETTY_NAME="Deadweight stand-in for {name} (files from OS packages)"\nVERSION_ID="1"\n'
 )
 
-PASSWD = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+ACCOUNTS = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 GROUP = "root:x:0:\nnobody:x:65534:\n"
 SHADOW = "root:*::0:::::\nnobody:!::0:::::\n"
 """Nine fields a line, or apko refuses the file."""
@@ -32,11 +32,15 @@ class Spec:
     inputs: tuple[str, ...] = ()
 
 
-_USR_LINKS = "ln -s usr/bin bin; ln -s usr/bin sbin; ln -s usr/lib lib; ln -s usr/lib lib64; ln -s bin usr/sbin; ln -s lib usr/lib64\n"
+_USR_LINKS = (
+    "ln -s usr/bin bin; ln -s usr/bin sbin; ln -s usr/lib lib; ln -s usr/lib lib64\n"
+    "ln -s bin usr/sbin; ln -s lib usr/lib64\n"
+)
 _FOLDERS = """cd $D
 mkdir -p etc/ssl/certs home root tmp proc sys dev run var/cache var/log var/lib var/tmp usr/bin usr/lib usr/share
 chmod 1777 tmp var/tmp; chmod 700 root
 """
+
 
 def _layout(links: str) -> str:
     files = 'for f in "$HERE"/etc-*; do cp "$f" "etc/${f##*/etc-}"; done; chmod 640 etc/shadow'

@@ -23,6 +23,20 @@ RECIPES: Mapping[str, Recipe] = {
     "maven": java.maven,
 }
 
+BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")
+TOOLS: Mapping[str, tuple[str, ...]] = {
+    "golang": ("mmdebstrap", "go"),
+    "ubuntu": ("mmdebstrap",),
+    "alpine": BUSYBOX_TOOLS,
+    "busybox": BUSYBOX_TOOLS,
+    "tools": BUSYBOX_TOOLS,
+    "static": (),
+    "jre": ("mmdebstrap", "java"),
+    "java17": ("java",),
+    "maven": ("mmdebstrap",),
+}
+"""What making each stand-in takes, by the names of ``deadweight.toolchain``; apt and dpkg come with the OS."""
+
 
 def labelled(settings: Settings, labels: Mapping[str, str]) -> Settings:
     """The same settings with these labels."""

@@ -109,7 +109,10 @@ class Packages:
 
     def _fetch(self, names: Sequence[str]) -> dict[str, Path]:
         plan = self._apt("--simulate", "install", *names)
-        found = {name: self.folder / f"{name}_{version.replace(':', '%3a')}_{arch}.deb" for name, version, arch in _plan(plan)}
+        found = {
+            name: self.folder / f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
+            for name, version, arch in _plan(plan)
+        }
         if not all(path.is_file() for path in found.values()):
             self._apt("--download-only", "install", *names)
         absent = [path.name for path in found.values() if not path.is_file()]

@@ -52,7 +52,9 @@ def _runtime(shop: Workshop) -> Layer:
 
         jlink = find("java").path.parent / "jlink"
         if not jlink.exists():
-            raise MissingError("a Java stand-in needs a JDK 17 with jlink", hint="apt-get install -y openjdk-17-jdk-headless")
+            raise MissingError(
+                "a Java stand-in needs a JDK 17 with jlink", hint="apt-get install -y openjdk-17-jdk-headless"
+            )
         with tempfile.TemporaryDirectory(prefix="deadweight-jlink-") as work:
             out = Path(work) / "runtime"
             trim = ("--strip-debug", "--no-man-pages", "--no-header-files", "--compress=1")

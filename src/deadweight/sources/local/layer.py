@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 CHUNK = 1 << 20
 LEVEL = 6
@@ -87,7 +87,7 @@ def _written(target: Path, level: int, fill: Callable[[_Sink], None]) -> Layer:
 
 
 def _tar(sink: _Sink) -> tarfile.TarFile:
-    return tarfile.open(fileobj=sink, mode="w|", bufsize=CHUNK, format=tarfile.GNU_FORMAT)
+    return tarfile.open(fileobj=cast(IO[bytes], sink), mode="w|", bufsize=CHUNK, format=tarfile.GNU_FORMAT)
 
 
 def _parents(prefix: str) -> list[str]:

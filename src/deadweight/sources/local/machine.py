@@ -74,7 +74,7 @@ def _os_release() -> dict[str, str]:
         text = Path("/etc/os-release").read_text(encoding="utf-8")
     except OSError:
         return {}
-    return {key: value for key, value in re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE)}
+    return dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', text, re.MULTILINE))
 
 
 def scratch() -> str | None:

@@ -10,7 +10,6 @@ import http.client
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -35,6 +34,15 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the registry answered; the headers' names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Client:
     """One registry, for one repository at a time. ``address`` is host:port. Raises DeadweightError where it refuses."""
 
@@ -43,17 +51,18 @@ class Client:
 
     def digest(self, repository: str, tag: str) -> str | None:
         """The manifest's digest behind a tag, None where there is none."""
-        status, headers, _ = self._ask("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
-        return headers.get("docker-content-digest") if status == 200 else None
+        answer = self._ask("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST})
+        return answer.headers.get("docker-content-digest") if answer.status == 200 else None
 
     def complete(self, repository: str, digest: str) -> bool:
         """Whether the manifest and every blob it names are there, whole by their size."""
-        status, _, body = self._ask("GET", f"/v2/{repository}/manifests/{digest}", headers={"Accept": MANIFEST})
-        if status != 200 or f"sha256:{hashlib.sha256(body).hexdigest()}" != digest:
+        answer = self._ask("GET", f"/v2/{repository}/manifests/{digest}", headers={"Accept": MANIFEST})
+        if answer.status != 200 or f"sha256:{hashlib.sha256(answer.body).hexdigest()}" != digest:
             return False
-        manifest = json.loads(body)
+        manifest = json.loads(answer.body)
         return all(
-            self._blob_size(repository, blob["digest"]) == blob["size"] for blob in [manifest["config"], *manifest["layers"]]
+            self._blob_size(repository, blob["digest"]) == blob["size"]
+            for blob in [manifest["config"], *manifest["layers"]]
         )
 
     def push(self, repository: str, tag: str, layers: Sequence[Layer], settings: Settings, architecture: str) -> str:
@@ -74,36 +83,36 @@ class Client:
             }
         )
         path = f"/v2/{repository}/manifests/{tag}"
-        self._expect(201, *self._ask("PUT", path, body=manifest, headers={"Content-Type": MANIFEST}), path)
+        self._expect(201, self._ask("PUT", path, body=manifest, headers={"Content-Type": MANIFEST}), path)
         return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
 
     def _blob_size(self, repository: str, digest: str) -> int | None:
-        status, headers, _ = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
-        return int(headers.get("content-length", "0")) if status == 200 else None
+        answer = self._ask("HEAD", f"/v2/{repository}/blobs/{digest}")
+        return int(answer.headers.get("content-length", "0")) if answer.status == 200 else None
 
     def _upload(self, repository: str, digest: str, body: IO[bytes] | bytes, size: int) -> None:
         path = f"/v2/{repository}/blobs/uploads/"
-        status, headers, text = self._ask("POST", path)
-        self._expect(202, status, headers, text, path)
-        place = urlsplit(headers["location"])
+        answer = self._ask("POST", path)
+        self._expect(202, answer, path)
+        place = urlsplit(answer.headers["location"])
         query = f"{place.query}&digest={digest}" if place.query else f"digest={digest}"
         target = f"{place.path}?{query}"
         sent = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._expect(201, *self._ask("PUT", target, body=body, headers=sent), place.path)
+        self._expect(201, self._ask("PUT", target, body=body, headers=sent), place.path)
 
-    def _expect(self, wanted: int, status: int, headers: Mapping[str, str], body: bytes, path: str) -> None:
-        if status != wanted:
-            said = body[:300].decode(errors="replace").strip() or "nothing more"
-            raise DeadweightError(f"the local registry at {self.address} answered {status} to {path}: {said}")
+    def _expect(self, wanted: int, answer: Answer, path: str) -> None:
+        if answer.status != wanted:
+            said = answer.body[:300].decode(errors="replace").strip() or "nothing more"
+            raise DeadweightError(f"the local registry at {self.address} answered {answer.status} to {path}: {said}")
 
     def _ask(
         self, method: str, path: str, *, body: IO[bytes] | bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> tuple[int, dict[str, str], bytes]:
+    ) -> Answer:
         connection = http.client.HTTPConnection(self.address, timeout=self._timeout)
         try:
             connection.request(method, path, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
-            return answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read()
+            return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
         except (OSError, http.client.HTTPException) as error:
             raise DeadweightError(f"the local registry at {self.address} does not answer: {error}") from error
         finally:
@@ -111,7 +120,11 @@ class Client:
 
 
 def _config(layers: Sequence[Layer], settings: Settings, architecture: str) -> dict[str, object]:
-    runtime: dict[str, object] = {"Env": list(settings.env), "WorkingDir": settings.workdir, "Labels": dict(settings.labels)}
+    runtime: dict[str, object] = {
+        "Env": list(settings.env),
+        "WorkingDir": settings.workdir,
+        "Labels": dict(settings.labels),
+    }
     if settings.cmd:
         runtime["Cmd"] = list(settings.cmd)
     if settings.entrypoint:

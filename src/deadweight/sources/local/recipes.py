@@ -91,7 +91,7 @@ def static(shop: Workshop, flavour: str) -> Made:
     def fill(root: Path) -> None:
         distroless(shop, root, STATIC_PACKAGES)
 
-    layers = (shop.tree_layer("static", fill),)
+    layers: tuple[Layer, ...] = (shop.tree_layer("static", fill),)
     if "debug" in flavour:
         layers += (shop.tree_layer("static-debug", lambda root: _debug_tools(shop, root)),)
     return Made(layers, distroless_settings(flavour, cmd=("/busybox/sh",) if "debug" in flavour else ()))

@@ -45,6 +45,11 @@ class LocalRegistry:
         """Where it keeps its blobs."""
         return self.folder / "data"
 
+    def address(self) -> str | None:
+        """``127.0.0.1:PORT`` as it was last time, whether or not it runs."""
+        place = store.load(Place, self.folder / "place.json")
+        return _address(place) if place is not None else None
+
     def running(self) -> str | None:
         """``127.0.0.1:PORT`` if our registry answers now."""
         place = store.load(Place, self.folder / "place.json")
@@ -67,7 +72,8 @@ class LocalRegistry:
             time.sleep(0.02)
         self._end_silent()
         raise DeadweightError(
-            f"the local registry did not start on {_address(place)}: {self._last_words()}", hint=f"see {self.folder / 'log'}"
+            f"the local registry did not start on {_address(place)}: {self._last_words()}",
+            hint=f"see {self.folder / 'log'}",
         )
 
     def stop(self) -> bool:
@@ -87,7 +93,9 @@ class LocalRegistry:
         for port in (last.port if last else FIRST_PORT, *range(FIRST_PORT, FIRST_PORT + 50)):
             if _free(port):
                 return Place(port, name)
-        raise DeadweightError(f"no free port for the local registry between {FIRST_PORT} and {FIRST_PORT + 49} on 127.0.0.1")
+        raise DeadweightError(
+            f"no free port for the local registry between {FIRST_PORT} and {FIRST_PORT + 49} on 127.0.0.1"
+        )
 
     def _write_config(self, place: Place) -> None:
         self.data.mkdir(parents=True, exist_ok=True)

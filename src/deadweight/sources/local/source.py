@@ -14,6 +14,7 @@ from deadweight._errors import DeadweightError
 from deadweight.records import store
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
+from deadweight.sources import network
 from deadweight.sources.local import catalogue
 from deadweight.sources.local.machine import require, this_machine
 from deadweight.sources.local.push import Client
@@ -21,7 +22,7 @@ from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.table import StandIn, stand_in
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say
-from deadweight.sources.settings import Settings
+from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 900.0
 
@@ -45,9 +46,21 @@ class LocalSource:
         self.seconds: dict[str, float] = {}
         self._bases: dict[str, Base] = {}
 
+    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
+        """See the protocol. What was made before needs no tool to be made again."""
+        wanted = [stand_in(reference) for reference in references]
+        missing = [item for item in wanted if self._stamp_of(item) is None]
+        names = ["docker-registry"] if wanted else []
+        if missing or apk:
+            names += [name for item in missing for name in catalogue.TOOLS.get(item.recipe, ())]
+        if apk and not self._apk_ready():
+            names += [*catalogue.BUSYBOX_TOOLS, "go", "melange", "bwrap"]
+        return tuple(dict.fromkeys(names))
+
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
         wanted = {reference: stand_in(reference) for reference in dict.fromkeys(references)}
+        decided(self.state, self.settings, "local")
         if not wanted and not apk:
             return
         from filelock import FileLock, Timeout
@@ -63,25 +76,31 @@ class LocalSource:
                 with lock.acquire(timeout=LOCK_SECONDS):
                     self._prepare(wanted, apk, say)
             except Timeout as error:
-                raise DeadweightError(f"another run still holds {self.folder / 'lock'} after {LOCK_SECONDS:g} s") from error
+                raise DeadweightError(
+                    f"another run still holds {self.folder / 'lock'} after {LOCK_SECONDS:g} s"
+                ) from error
 
     def base(self, reference: str) -> Base:
-        """See the protocol."""
+        """See the protocol. Before ``prepare``, what an earlier run made; the digest is None where it made none."""
         known = self._bases.get(reference)
-        if known is None:
-            self.prepare([reference], apk=False, say=lambda _: None)
-            known = self._bases[reference]
-        return known
+        if known is not None:
+            return known
+        item = stand_in(reference)
+        stamp = self._stamp_of(item)
+        address = self._registry().address()
+        digest = stamp.digest if stamp is not None and address is not None else None
+        name = f"{address or 'local'}/{item.repository}"
+        return Base(reference, f"{name}@{digest}" if digest else f"{name}:{item.tag}", digest, stand_in=True)
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
         from deadweight.sources.local import apk
 
-        return apk.repositories(self.state, self.folder / "apk", flavour)
+        return apk.repositories(self.state, flavour)
 
     def environment(self) -> BuildEnvironment:
         """See the protocol."""
-        return self.settings.environment()
+        return BuildEnvironment(self.settings.variables, network.bundle(self.state, self.settings.private_ca))
 
     def stop(self) -> bool:
         """End the local registry. False where it did not run."""
@@ -102,6 +121,10 @@ class LocalSource:
             else:
                 digests[item] = digest
         digests |= self._make(shop, client, registry, missing, apk, say)
+        if apk:
+            from deadweight.sources.local import apk as repositories
+
+            repositories.link(self.state, self.folder / "apk")
         for reference, item in wanted.items():
             assert client is not None
             resolved = f"{client.address}/{item.repository}@{digests[item]}"
@@ -149,10 +172,12 @@ class LocalSource:
 
     def _there(self, client: Client, item: StandIn) -> str | None:
         """The digest of a stand-in that an earlier run made, if it is still whole and still what this version makes."""
+        stamp = self._stamp_of(item)
+        return stamp.digest if stamp is not None and client.complete(item.repository, stamp.digest) else None
+
+    def _stamp_of(self, item: StandIn) -> Stamp | None:
         stamp = store.load(Stamp, self._stamp(item))
-        if stamp is None or stamp.fingerprint != self._fingerprint(item):
-            return None
-        return stamp.digest if client.complete(item.repository, stamp.digest) else None
+        return stamp if stamp is not None and stamp.fingerprint == self._fingerprint(item) else None
 
     def _stamp(self, item: StandIn) -> Path:
         return self.folder / "stamps" / f"{item.recipe}-{item.tag}.json"

@@ -40,10 +40,20 @@ class Row:
 
 
 TABLE = (
-    Row(r"docker\.io/library/golang", r"(1\.(?:2[1-9]|[3-9]\d)\.\d+)(?:-bookworm)?", "golang", "golang:1.X.Y-bookworm (1.21.0 on)"),
+    Row(
+        r"docker\.io/library/golang",
+        r"(1\.(?:2[1-9]|[3-9]\d)\.\d+)(?:-bookworm)?",
+        "golang",
+        "golang:1.X.Y-bookworm (1.21.0 on)",
+    ),
     Row(r"docker\.io/library/(?:ubuntu|debian)", r".*", "ubuntu", "ubuntu:*, debian:*"),
     Row(r"docker\.io/library/alpine", r".*", "alpine", "alpine:*"),
-    Row(r"cgr\.dev/chainguard/busybox|docker\.io/library/busybox", r".*", "busybox", "cgr.dev/chainguard/busybox:*, busybox:*"),
+    Row(
+        r"cgr\.dev/chainguard/busybox|docker\.io/library/busybox",
+        r".*",
+        "busybox",
+        "cgr.dev/chainguard/busybox:*, busybox:*",
+    ),
     Row(
         r"gcr\.io/distroless/(?:static|static-debian1[0-9])|cgr\.dev/chainguard/static",
         r"(?:(nonroot|debug|debug-nonroot)|latest)(?:-(?:amd64|arm64))?",
@@ -51,7 +61,12 @@ TABLE = (
         "gcr.io/distroless/static-debian12:latest|nonroot|debug, cgr.dev/chainguard/static:latest",
     ),
     Row(r"docker\.io/library/eclipse-temurin", r"17-jre.*", "jre", "eclipse-temurin:17-jre"),
-    Row(r"gcr\.io/distroless/java17(?:-debian1[0-9])?", r"(nonroot)?(?:latest)?", "java17", "gcr.io/distroless/java17-debian12:latest|nonroot"),
+    Row(
+        r"gcr\.io/distroless/java17(?:-debian1[0-9])?",
+        r"(nonroot)?(?:latest)?",
+        "java17",
+        "gcr.io/distroless/java17-debian12",
+    ),
     Row(r"docker\.io/library/maven", r"3.*-eclipse-temurin-17.*", "maven", "maven:3-eclipse-temurin-17"),
     Row(r"docker\.io/library/eclipse-temurin", r"17(?:-jdk.*)?", "maven", "eclipse-temurin:17-jdk"),
     Row(r"docker\.io/deadweight/tools", r".*", "tools", TOOLS_REFERENCE),
@@ -67,6 +82,7 @@ def stand_in(reference: str) -> StandIn:
             if match:
                 return StandIn(row.recipe, next((group for group in match.groups() if group), ""))
     raise MissingError(
-        f"the local source has no stand-in for {reference}; it can stand in for " + "; ".join(row.shown for row in TABLE),
+        f"the local source has no stand-in for {reference}; it can stand in for "
+        + "; ".join(row.shown for row in TABLE),
         hint="use one of these, or another source: invoke setup --source registry",
     )

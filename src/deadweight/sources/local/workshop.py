@@ -96,7 +96,9 @@ class Workshop:
             root = _run.run([go, "env", "GOROOT"], env=environment, cwd=Path("/"), timeout=300).output.strip()
         except CommandError as error:
             said = error.tail[-1] if error.tail else error.reason
-            raise MissingError(f"Go {version} cannot be fetched as a toolchain module: {said}", hint="check GOPROXY") from error
+            raise MissingError(
+                f"Go {version} cannot be fetched as a toolchain module: {said}", hint="check GOPROXY"
+            ) from error
         return Path(root)
 
     def certificates(self) -> bytes:

@@ -1,0 +1,161 @@
+"""How this machine reaches other hosts: one CA bundle, the proxies that are set, and short probes with a time limit."""
+
+from __future__ import annotations
+
+import base64
+import netrc
+import os
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deadweight._errors import ConfigError
+from deadweight.records import store
+from deadweight.records.paths import State
+
+SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request met: an HTTP status, or a problem in one line. ``untrusted`` says that the TLS certificate was refused."""
+
+    status: int | None
+    problem: str = ""
+    untrusted: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether somebody answered whom we trust. 401 is an answer."""
+        return self.status is not None and self.status < 500
+
+
+def bundle(state: State, private: Path | None) -> Path | None:
+    """One PEM file with the system's CAs and the private ones, in the state folder; None where there is no private one.
+
+    A tool that is given a bundle uses nothing else, so the public CAs must be in it too. Raises ConfigError.
+    """
+    if private is None:
+        return None
+    try:
+        own = private.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=private) from error
+    if b"-----BEGIN CERTIFICATE-----" not in own:
+        raise ConfigError("the CA bundle holds no PEM certificate", file=private)
+    given = os.environ.get("SSL_CERT_FILE")
+    for name in (*((given,) if given else ()), *SYSTEM_BUNDLES):
+        if Path(name).is_file() and Path(name) != private:
+            own = Path(name).read_bytes().rstrip(b"\n") + b"\n" + own
+            break
+    target = state.folder / "cache" / "ca-bundle.pem"
+    if not target.is_file() or target.read_bytes() != own:
+        store.write_atomically(target, own)
+    return target
+
+
+def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: float, method: str = "GET") -> Answer:
+    """One request, through the proxies of ``variables``. ``timeout`` is in seconds for each wait on the network."""
+    request = urllib.request.Request(url, method=method, headers={"User-Agent": "deadweight"})  # noqa: S310 - http and https only
+    login = _login(url)
+    if login:
+        request.add_unredirected_header("Authorization", login)
+    try:
+        opener = urllib.request.build_opener(
+            _proxies(url, variables), urllib.request.HTTPSHandler(context=_context(ca))
+        )
+        with opener.open(request, timeout=timeout) as answer:
+            return Answer(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return Answer(error.code)
+    except ssl.SSLError as error:
+        return Answer(None, _tls(error), untrusted=True)
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLError):
+            return Answer(None, _tls(error.reason), untrusted=True)
+        return Answer(None, str(error.reason))
+    except (OSError, HTTPException, ValueError) as error:
+        return Answer(None, str(error) or type(error).__name__)
+
+
+def ask_all(
+    urls: Sequence[str], *, ca: Path | None, variables: Mapping[str, str], seconds: float, method: str = "GET"
+) -> dict[str, Answer]:
+    """All at the same time, and never longer than ``seconds`` in all: who has not answered by then did not answer.
+
+    Name look-ups know no time limit of their own, so each probe has a thread that nobody waits for.
+    """
+    answers: dict[str, Answer] = {}
+
+    def one(url: str) -> None:
+        answers[url] = ask(url, ca=ca, variables=variables, timeout=seconds, method=method)
+
+    threads = [threading.Thread(target=one, args=(url,), daemon=True) for url in dict.fromkeys(urls)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = Answer(None, f"no answer within {seconds:g} s")
+    return {url: answers.get(url, late) for url in urls}
+
+
+def http_auth(urls: Sequence[str]) -> dict[str, str]:
+    """apko's and melange's ``HTTP_AUTH`` for these URLs from the user's netrc, unless it is set already. For an environment."""
+    if os.environ.get("HTTP_AUTH"):
+        return {}
+    for url in urls:
+        host = urlsplit(url).hostname
+        entry = _netrc(host)
+        if host and entry:
+            return {"HTTP_AUTH": f"basic:{host}:{entry[0]}:{entry[1]}"}
+    return {}
+
+
+def _login(url: str) -> str | None:
+    host = urlsplit(url).hostname
+    given = os.environ.get("HTTP_AUTH", "").split(":", 3)
+    entry = _netrc(host)
+    if len(given) == 4 and given[0] == "basic" and given[1] == host:
+        entry = (given[2], given[3])
+    return "Basic " + base64.b64encode(f"{entry[0]}:{entry[1]}".encode()).decode() if entry else None
+
+
+def _netrc(host: str | None) -> tuple[str, str] | None:
+    try:
+        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host or "")
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return (found[0], found[2] or "") if found else None
+
+
+def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHandler:
+    words = {name.upper(): value for name, value in variables.items()}
+    host = urlsplit(url).hostname or ""
+    left_out = [
+        entry.strip().lstrip("*").lstrip(".") for entry in words.get("NO_PROXY", "").split(",") if entry.strip()
+    ]
+    direct = host in ("localhost", "127.0.0.1", "::1") or any(
+        entry == "" or host == entry or host.endswith(f".{entry}") for entry in left_out
+    )
+    if direct:
+        return urllib.request.ProxyHandler({})
+    found = {name: words.get(f"{name.upper()}_PROXY", "") for name in ("http", "https")}
+    return urllib.request.ProxyHandler({name: value for name, value in found.items() if value})
+
+
+def _context(ca: Path | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(ca) if ca else None)
+
+
+def _tls(error: ssl.SSLError) -> str:
+    verify = getattr(error, "verify_message", "")
+    return f"TLS: {verify or error.reason or error}"

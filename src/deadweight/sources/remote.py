@@ -1,0 +1,235 @@
+"""Sources that lie elsewhere: the public registries, or a mirror of them. The same code; only the names differ.
+
+Everything that can be wrong with reach, trust and credentials is found in ``prepare``, before the first build step, for all
+bases at the same time. Digests come from crane, which reads Docker's own configuration and credential helpers.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
+from deadweight.records import store
+from deadweight.records.built import Base
+from deadweight.records.paths import State
+from deadweight.sources import network
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say
+from deadweight.sources.reference import parse
+from deadweight.sources.settings import Settings, decided
+
+CHECK_SECONDS = 30.0
+INDEX_SECONDS = 10.0
+ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "aarch64"), "arm64": ("arm64", "aarch64")}
+
+
+@dataclass(frozen=True)
+class Names:
+    """How public names are said here: a base's reference, APK repositories by flavour, and their keys."""
+
+    image: Callable[[str], str]
+    repositories: Mapping[ApkFlavour, tuple[str, ...]]
+    keys: Mapping[ApkFlavour, tuple[str, ...]]
+    insecure: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The digests that the last ``prepare`` saw, by the name they were asked for."""
+
+    digests: dict[str, str]
+
+
+class RemoteSource:
+    """``registry`` or ``mirror``."""
+
+    def __init__(self, name: str, names: Names, state: State, settings: Settings) -> None:
+        self._name, self.names, self.state, self.settings = name, names, state, settings
+        self._bases: dict[str, Base] = {}
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+        """See the protocol."""
+        return ("crane",) if references else ()
+
+    def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
+        """See the protocol. Raises MissingError that lists every problem, each with what to do about it."""
+        wanted = tuple(dict.fromkeys(references))
+        problems: list[DeadweightError] = []
+        if wanted:
+            say(f"looking up {len(wanted)} base{'s' if len(wanted) > 1 else ''} through {self.name}")
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            looked_up = {reference: pool.submit(self._look_up, reference) for reference in wanted}
+            checks = pool.submit(self._check_apk) if apk else None
+        for reference, future in looked_up.items():
+            try:
+                self._bases[reference] = future.result()
+            except DeadweightError as error:
+                problems.append(error)
+        problems += checks.result() if checks is not None else []
+        if problems:
+            raise _joined(problems)
+        decided(self.state, self.settings, self.name)
+        if self._bases:
+            self._remember()
+
+    def base(self, reference: str) -> Base:
+        """See the protocol. Before ``prepare``: as the last run saw it, without asking anybody."""
+        known = self._bases.get(reference)
+        if known is not None:
+            return known
+        name = self.names.image(reference)
+        seen = store.load(Seen, self._memory)
+        return self._as_base(reference, name, seen.digests.get(name) if seen else None)
+
+    def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
+        """See the protocol. Raises ConfigError where a mirror names no repository for this flavour."""
+        repositories = self.names.repositories.get(flavour, ())
+        if not repositories:
+            raise ConfigError(
+                f"the mirror has no APK repository with {flavour}'s packages",
+                file="sources",
+                key=f"mirror.apk.{flavour}",
+                hint="name it under sources: in deadweight.yaml or in your own sources.yaml",
+            )
+        keys = self.names.keys.get(flavour, ())
+        return ApkRepositories(repositories, keys, stand_in=False, credentials=network.http_auth(repositories))
+
+    def environment(self) -> BuildEnvironment:
+        """See the protocol."""
+        return BuildEnvironment(self.settings.variables, network.bundle(self.state, self.settings.private_ca))
+
+    @property
+    def _memory(self) -> Path:
+        return self.state.cache / f"bases-{self.name}.json"
+
+    def _remember(self) -> None:
+        before = store.load(Seen, self._memory)
+        digests = dict(before.digests) if before else {}
+        now = digests | {self.names.image(base.reference): base.digest for base in self._bases.values() if base.digest}
+        if now != digests:
+            store.save(Seen(now), self._memory)
+
+    def _as_base(self, reference: str, name: str, digest: str | None) -> Base:
+        parsed = parse(name)
+        bare = f"{parsed.host}/{parsed.repository}"
+        return Base(reference, f"{bare}@{digest}" if digest else name, digest, stand_in=False)
+
+    def _look_up(self, reference: str) -> Base:
+        from deadweight.toolchain.find import find
+
+        name = self.names.image(reference)
+        oci, _ = architecture()
+        words = ["digest", "--platform", f"linux/{oci}", *(["--insecure"] if self.names.insecure else []), name]
+        try:
+            done = _run.run([find("crane").path, *words], env=self._variables(), timeout=CHECK_SECONDS)
+        except CommandError as error:
+            raise explained(error, reference, name) from error
+        digest = done.output.strip()
+        if not digest.startswith("sha256:"):
+            raise DeadweightError(f"{name}: the registry gave no digest but {digest[:80]!r}")
+        return self._as_base(reference, name, digest)
+
+    def _variables(self) -> dict[str, str]:
+        environment = self.environment()
+        bundle = environment.ca_bundle
+        return {**environment.variables, **({"SSL_CERT_FILE": str(bundle)} if bundle else {})}
+
+    def _check_apk(self) -> list[DeadweightError]:
+        """Ask for every index and key that is a URL; whether a signature is right is the tools' to say.
+
+        A flavour that is not configured is no problem until somebody asks for it (``apk``).
+        """
+        environment = self.environment()
+        _, arch = architecture()
+        flavours = [name for name, places in self.names.repositories.items() if places]
+        places = [place for name in flavours for place in self.names.repositories[name]]
+        urls = [f"{place.rstrip('/')}/{arch}/APKINDEX.tar.gz" for place in places]
+        urls += [key for name in flavours for key in self.names.keys.get(name, ())]
+        remote = [url for url in urls if "://" in url]
+        answers = network.ask_all(
+            remote, ca=environment.ca_bundle, variables=environment.variables, seconds=INDEX_SECONDS, method="HEAD"
+        )
+        problems = [_apk_problem(url, answers[url]) for url in remote if answers[url].status != 200]
+        absent = [url for url in urls if "://" not in url and not Path(url).exists()]
+        return [*problems, *(MissingError(f"{path}: no such file") for path in absent)]
+
+
+def architecture() -> tuple[str, str]:
+    """This machine's architecture as the OCI and as APK call it."""
+    return ARCHITECTURES.get(platform.machine(), (platform.machine(), platform.machine()))
+
+
+_REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (
+        ("UNAUTHORIZED", "401 Unauthorized", "DENIED", "403 Forbidden", "no basic auth credentials"),
+        "the registry wants credentials, or these are not enough",
+        "docker login {host} (Docker's own configuration and credential helpers are used)",
+    ),
+    (
+        ("x509:", "tls: failed to verify", "certificate signed by unknown authority", "tls: "),
+        "the registry's TLS certificate is not trusted",
+        "name your private CA: sources: {{ca_bundle: FILE}} in deadweight.yaml, or DEADWEIGHT_CA_BUNDLE=FILE",
+    ),
+    (
+        ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "404 Not Found", "NOT_FOUND", "manifest unknown"),
+        "there is no such image",
+        "check the name and the tag",
+    ),
+    (("no child with platform",), "there is no such image for this machine's architecture", "choose another base"),
+    (
+        ("server gave HTTP response to HTTPS client",),
+        "the registry speaks plain HTTP",
+        "sources: {{mirror: {{insecure: true}}}} allows that",
+    ),
+    (
+        (
+            *("no such host", "connection refused", "connection reset", "i/o timeout", "unreachable"),
+            *("deadline exceeded", "EOF", "proxyconnect"),
+        ),
+        "the registry does not answer",
+        "check the network and the proxies, or use another source: invoke setup --source auto",
+    ),
+)
+
+
+def explained(error: CommandError, reference: str, name: str) -> MissingError:
+    """crane's failure in one line: which base, where it was looked for, what is wrong, what to do."""
+    said = " ".join(error.tail)
+    host = parse(name).host
+    where = reference if reference == name else f"{reference} (as {name})"
+    if error.exit_code_of_command is None:
+        return MissingError(
+            f"{where}: the registry at {host} did not answer within {CHECK_SECONDS:g} s", hint="check the network"
+        )
+    for marks, problem, hint in _REASONS:
+        if any(mark in said for mark in marks):
+            return MissingError(f"{where}: {problem} ({host})", hint=hint.format(host=host))
+    return MissingError(f"{where}: {error.tail[-1] if error.tail else error.reason}")
+
+
+def _apk_problem(url: str, answer: network.Answer) -> MissingError:
+    if answer.untrusted:
+        return MissingError(
+            f"{url}: its certificate is not trusted ({answer.problem})", hint="name your private CA: ca_bundle"
+        )
+    if answer.status in (401, 403):
+        return MissingError(
+            f"{url}: the APK repository wants credentials", hint="put them in your netrc, or in HTTP_AUTH"
+        )
+    return MissingError(f"{url}: {answer.problem or f'HTTP status {answer.status}'}")
+
+
+def _joined(problems: Sequence[DeadweightError]) -> MissingError:
+    if len(problems) == 1 and isinstance(problems[0], MissingError):
+        return problems[0]
+    lines = dict.fromkeys(problem.message for problem in problems)
+    hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
+    return MissingError("\n".join(lines), hint="; ".join(hints) or None)
