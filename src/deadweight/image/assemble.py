@@ -22,7 +22,7 @@ from deadweight.image.layerindex import Found, LayerIndex
 from deadweight.image.merge import Hiding, Merged
 from deadweight.image.model import Image, shown
 from deadweight.image.packages import packages
-from deadweight.image.survey import Survey, folders
+from deadweight.image.survey import Survey, content_bytes, folders
 
 if TYPE_CHECKING:
     from deadweight.image.secrets.scanner import Scanner
@@ -39,8 +39,9 @@ class Assembly:
         self, image: Image, indices: Sequence[LayerIndex], content: Callable[[int], memoryview | None]
     ) -> None:
         self.image, self.indices, self._content = image, indices, content
+        # Before the merge: what this needs for a moment and what the merge keeps would not fit into memory together.
+        self._weights = [content_bytes(index.entries) for index in indices]
         self.merged = Merged([index.entries for index in indices])
-        self.hidings = list(self.merged.hidings())
         self._extra: list[SkippedItem] = []
 
     def report(self, scanner: Scanner | None, scanned: Scanned, gzip_sizes: Sequence[int | None]) -> LayersReport:
@@ -60,7 +61,7 @@ class Assembly:
             size_bytes=sum(layer.size_bytes for layer in layers),
             compressed_bytes=sum(known) if len(known) == len(weights) else None,
             files=survey.files,
-            hidden_files=len(self.hidings),
+            hidden_files=self.merged.hidden_count,
             hidden_bytes=hidden_bytes,
             overwritten_bytes=overwritten,
             duplicated_bytes=duplicated_bytes(self.indices, self._content),
@@ -79,14 +80,12 @@ class Assembly:
     def hidden_members(self, layer: int) -> list[int]:
         """Members of one layer that are hidden and hold bytes."""
         entries = self.indices[layer].entries
-        return sorted({h.member for h in self.hidings if h.layer == layer and entries.stored(h.member)})
+        return sorted({h.member for h in self.merged.hidings() if h.layer == layer and entries.stored(h.member)})
 
     def _layers(self, hidden: Sequence[int], gzip_sizes: Sequence[int | None]) -> tuple[LayerFigures, ...]:
-        from deadweight.image.summary import content_bytes
-
         found = []
         for layer, index in zip(self.image.layers, self.indices, strict=True):
-            size, files = content_bytes(index.entries)
+            size, files = self._weights[layer.index]
             plain = layer.compression == "none"
             weight = gzip_sizes[layer.index] if plain else layer.stored_bytes
             found.append(
@@ -111,17 +110,15 @@ class Assembly:
         seen = self._linked_contents()
         per_layer = [0] * len(self.indices)
         replaced = 0
-        for hiding in self.hidings:
+        for hiding in self.merged.hidings():
             entries = self.indices[hiding.layer].entries
             if entries.kinds[hiding.member] == columns.FILE and (hiding.layer << 32 | hiding.member) not in seen:
                 per_layer[hiding.layer] += entries.stored(hiding.member)
                 replaced += entries.stored(hiding.member) if hiding.how == "replaced" else 0
         secrets = self._secrets_by_member()
-        chosen = self.hidings
-        if len(chosen) > MAX_HIDDEN:
-            chosen = heapq.nlargest(MAX_HIDDEN, chosen, key=lambda item: self._weight(item, secrets))
-            self._cut_note("hidden files", len(self.hidings) - MAX_HIDDEN)
-        chosen = sorted(chosen, key=lambda item: self._weight(item, secrets), reverse=True)
+        chosen = heapq.nlargest(MAX_HIDDEN, self.merged.hidings(), key=lambda item: self._weight(item, secrets))
+        if self.merged.hidden_count > MAX_HIDDEN:
+            self._cut_note("hidden files", self.merged.hidden_count - MAX_HIDDEN)
         return tuple(self._hidden_file(item, secrets) for item in chosen), sum(per_layer), replaced, per_layer
 
     def _weight(self, hiding: Hiding, secrets: dict[tuple[int, int], list[Found]]) -> tuple[bool, int, int, int]:
@@ -167,7 +164,8 @@ class Assembly:
         return seen
 
     def _visible_secrets(self) -> list[SecretFinding]:
-        hidden = {(hiding.layer, hiding.member) for hiding in self.hidings}
+        places = self._secrets_by_member()
+        hidden = {(h.layer, h.member) for h in self.merged.hidings() if (h.layer, h.member) in places}
         found = []
         for layer, index in enumerate(self.indices):
             for item in index.found:

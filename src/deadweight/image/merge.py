@@ -61,6 +61,11 @@ class Merged:
         """Layer and member of a value of ``view``."""
         return value >> _BITS, value & _MASK
 
+    @property
+    def hidden_count(self) -> int:
+        """How many members ``hidings`` gives."""
+        return len(self._hidden)
+
     def hidings(self) -> Iterator[Hiding]:
         """All members that were hidden, folders left out, in the order in which it happened."""
         for value, by, how in zip(self._hidden, self._hiders, self._hows, strict=True):

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from deadweight._errors import ArchiveError
-from deadweight.image import entries as columns
 from deadweight.image.archive import Archive, open_archive
 from deadweight.image.compression import cut
-from deadweight.image.entries import Entries
 from deadweight.image.indexing import Indexer
 from deadweight.image.model import Image, Layer, LayerSize, Summary
+from deadweight.image.survey import content_bytes
 
 _PIECE = 4 << 20
 _FORMAT = 2
@@ -68,20 +67,6 @@ def summed(image: Image, sizes: tuple[LayerSize, ...]) -> Summary:
         created=config.created,
         names=image.names,
     )
-
-
-def content_bytes(entries: Entries) -> tuple[int, int]:
-    """Bytes and number of files of a layer as an engine counts them: the last member of a name, links once."""
-    last = {path: number for number, path in enumerate(entries.paths)}
-    total = files = 0
-    for path, number in last.items():
-        kind = entries.kinds[number]
-        if kind == columns.FILE and b".wh." not in path:
-            total += entries.sizes[number]
-            files += 1
-        elif kind == columns.SYMLINK:
-            total += len(entries.targets[number])
-    return total, files
 
 
 def gzip_bytes(data: memoryview) -> int:

@@ -111,6 +111,22 @@ class Survey:
             self.managers.append(self._figure(path, value, "os" if name in OS_MANAGERS else "language", target))
 
 
+def content_bytes(entries: Entries) -> tuple[int, int]:
+    """Bytes and number of files of a layer as an engine counts them: the last member of a name, links once."""
+    twice = len(set(entries.paths)) != len(entries)
+    last = {path: number for number, path in enumerate(entries.paths)} if twice else {}
+    total = files = 0
+    for number, (path, kind, size) in enumerate(zip(entries.paths, entries.kinds, entries.sizes, strict=True)):
+        if twice and last[path] != number:
+            continue
+        if kind == columns.FILE and not path[path.rfind(b"/") + 1 :].startswith(b".wh."):
+            total += size
+            files += 1
+        elif kind == columns.SYMLINK:
+            total += len(entries.targets[number])
+    return total, files
+
+
 def folders(indices: Sequence[LayerIndex]) -> tuple[FolderFigure, ...]:
     """Per layer the bytes below each folder of the second level (``/usr/lib``), hidden files included; small ones as ``…``."""
     found: list[FolderFigure] = []
