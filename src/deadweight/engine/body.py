@@ -53,6 +53,8 @@ def _host_config(options: RunOptions, info: EngineInfo) -> dict[str, Any]:
         config["LogConfig"] = {"Type": "json-file", "Config": size}
     if not options.masked_paths:
         config["MaskedPaths"], config["ReadonlyPaths"] = [], []
+    if options.device_rules:
+        config["DeviceCgroupRules"] = list(options.device_rules)
     if options.pid_mode:
         config["PidMode"] = options.pid_mode
     if options.publish is not None:

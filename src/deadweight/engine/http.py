@@ -6,20 +6,19 @@ A route makes the socket; the standard library's ``http.client`` does the rest.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import http.client
 import io
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deadweight.engine import netns
+
 MAX_BODY_BYTES = 64 * 2**20
-_CLONE_NEWNET = 0x40000000  # sched.h
 
 
 @dataclass(frozen=True)
@@ -132,23 +131,4 @@ class _Exchange:
 
 
 def _dial_in_namespace(pid: int, port: int, timeout: float) -> socket.socket:
-    """Make the socket in a thread of its own: a namespace belongs to a thread, and a socket stays where it was made."""
-    result: list[socket.socket | OSError] = []
-
-    def dial() -> None:
-        try:
-            with open(f"/proc/{pid}/ns/net", "rb") as namespace:  # noqa: PTH123 - its file number is what is needed
-                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number))
-            result.append(socket.create_connection(("127.0.0.1", port), timeout=timeout))
-        except OSError as error:
-            result.append(error)
-
-    thread = threading.Thread(target=dial, daemon=True)
-    thread.start()
-    thread.join()
-    outcome = result[0]
-    if isinstance(outcome, OSError):
-        raise outcome
-    return outcome
+    return netns.within(pid, lambda: socket.create_connection(("127.0.0.1", port), timeout=timeout))
