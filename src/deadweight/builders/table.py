@@ -18,6 +18,7 @@ TABLE = {
     "dockerfile": "deadweight.builders.dockerfile:DockerfileBuilder",
     "ko": "deadweight.builders.ko:KoBuilder",
     "apko": "deadweight.builders.apko:ApkoBuilder",
+    "jib": "deadweight.builders.jib:JibBuilder",
 }
 
 

@@ -55,7 +55,7 @@ def load_suite(file: Path) -> Suite:
         raise document.error(("variants",), "has no variant", hint="name at least one way to build the service")
     variants = tuple(_variant(document, name, defaults, fields) for name, fields in raw.items())
     root = file.absolute().parent
-    suite = _validated(
+    suite = validated(
         document,
         Suite,
         {
@@ -116,10 +116,11 @@ def _variant(document: Document, name: str, defaults: dict[str, Any], fields: An
 
     if "name" in merged:
         raise document.error(place(("name",)), "unknown key; a variant is named by its key under variants:")
-    return _validated(document, Variant, {"name": name, **merged}, place)
+    return validated(document, Variant, {"name": name, **merged}, place)
 
 
-def _validated(document: Document, model: type[M], value: Any, place: Callable[[Key], Key]) -> M:
+def validated(document: Document, model: type[M], value: Any, place: Callable[[Key], Key]) -> M:
+    """Raw values as a record of ours. ``place`` maps a location in the record to its key in the file. Raises ConfigError."""
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -181,6 +181,8 @@ class Variant(Record):
     """One way to containerize the service. Paths are relative to the suite file.
 
     ``bases`` maps a Dockerfile ``ARG`` to a public image reference; ``base`` is the one base of ko and jib.
+    ``files`` (jib) maps a path in the image to a local file or folder, or to a file of another image: ``IMAGE#PATH``.
+    ``tests`` (jib) runs the service's own tests before the image is made. ``env`` is the image's own environment (jib).
     ``checks`` and ``run`` are already merged with the suite's ``defaults``.
     """
 
@@ -212,7 +214,9 @@ class Variant(Record):
     runner: Literal["bubblewrap", "docker"] = "bubblewrap"
     # jib
     pom: RelativePath | None = None
-    awk_from: str | None = None
+    files: dict[str, RelativePath] = {}
+    env: dict[str, str] = {}
+    tests: bool = False
     # third-party builders
     options: dict[str, Any] = {}
 

@@ -81,11 +81,12 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
 
 
 @contextmanager
-def pulled(reference: str, *, insecure: bool = False) -> Iterator[Path]:
-    """An image from a registry as an OCI layout folder, all its platforms, gone afterwards. Raises CommandError."""
+def pulled(reference: str, *, platform: str | None = None, insecure: bool = False) -> Iterator[Path]:
+    """An image from a registry as an OCI layout folder, gone afterwards; all its platforms or one. Raises CommandError."""
     checked_reference(reference)
+    only = ["--platform", platform] if platform else []
     with tempfile.TemporaryDirectory(prefix="deadweight-pull-") as folder:
-        run(_crane(insecure, "pull", "--format", "oci", reference, f"{folder}/layout"), hint=HINT)
+        run(_crane(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout"), hint=HINT)
         yield Path(folder) / "layout"
 
 
