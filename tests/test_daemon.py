@@ -240,7 +240,10 @@ def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alon
         done = run(cli.build("-t", tag, "."), cwd=tmp_path / "context", env=cli.env, log=tmp_path / "log")
         assert "exporting" in done.output  # BuildKit's own words; the classic builder says "Step 1/3"
         assert tag in str(wire.listing(endpoint.host, "/images/json"))
-        assert {entry.name for entry in unset.iterdir()} <= {"config.json", ".buildNodeID"}  # the latter is the client's own
+        assert {entry.name for entry in unset.iterdir()} <= {
+            "config.json",
+            ".buildNodeID",
+        }  # the latter is the client's own
         assert (unset / "config.json").read_text() == '{"auths": {}}'
     finally:
         wire.delete(endpoint.host, f"/images/{tag}")
@@ -268,3 +271,16 @@ def test_a_free_network_overlaps_no_route():
     network = bridge.free_network()
     assert network.prefixlen == 24
     assert not any(network.overlaps(route) for route in bridge._routes())
+
+
+@needs_root
+@pytest.mark.engine
+def test_control_groups_are_mounted_where_nobody_did(cache):
+    """In a mount namespace without them, as on a bare machine without systemd."""
+    code = (
+        "from deadweight.engine import cgroups, own; assert not cgroups.mounted(); said = [];"
+        "own.start(said.append); assert cgroups.mounted(); own.remove_data(); print(said[0])"
+    )
+    script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
+    done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)
+    assert done.output.startswith("mounting control groups")

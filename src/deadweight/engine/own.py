@@ -18,7 +18,7 @@ from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
-from deadweight.engine import bridge, processes, wire
+from deadweight.engine import bridge, cgroups, processes, wire
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
@@ -144,6 +144,9 @@ def _start(where: Layout, say: Say) -> str:
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
+    if not cgroups.mounted():
+        say("mounting control groups, which no one has mounted on this machine")
+        cgroups.mount()
     say(f"starting a container engine of our own (log: {where.log})")
     first_line = _line_count(where.log)
     argv = _arguments(where, say)

@@ -50,7 +50,7 @@ def _system(
 
 
 _MB = 1_000_000
-_DOCKER_APT = ("docker.io", "docker-cli?", "docker-buildx?", "iptables")
+_DOCKER_APT = ("docker.io", "docker-cli?", "docker-buildx?", "iptables", "cgroupfs-mount?")
 _JDK_APT = ("openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless",)
 
 PROGRAMS: dict[str, Program] = {

@@ -28,8 +28,8 @@ class Program:
     With ``exact``, a program on PATH counts only if its version is the pinned one (where this platform can get that one);
     otherwise ``least`` is the lowest version that will do. ``source`` is the Go package, the wheel's project or the Debian
     package. ``packages`` are the system's packages per package manager; for apt ``a|b`` is the first that exists, ``a?`` only
-    if it does. ``seconds`` and ``size_bytes`` are what getting it took and what it takes on disk, measured on two cores of a
-    Debian 12 machine with empty caches.
+    if it does. ``seconds`` and ``size_bytes`` are roughly what getting it takes on two cores with empty caches, one after
+    another, and on disk.
     """
 
     name: str

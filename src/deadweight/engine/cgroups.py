@@ -1,0 +1,26 @@
+"""Control groups: an engine does not start where nobody mounted them, as on a machine without systemd."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from deadweight._run import run
+
+FOLDER = "/sys/fs/cgroup"
+
+
+def mounted() -> bool:
+    """Whether control groups, of version 1 or 2, are mounted at their usual place."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind = line.split()[:3]
+        if kind in ("cgroup", "cgroup2") and (point == FOLDER or point.startswith(f"{FOLDER}/")):
+            return True
+    return False
+
+
+def mount() -> None:
+    """Mount them: by Debian's script for it (version 1 with all controllers), else version 2. What fails, dockerd tells."""
+    script = shutil.which("cgroupfs-mount")
+    argv = [script] if script else ["mount", "-t", "cgroup2", "cgroup2", FOLDER]
+    run(argv, check=False, timeout=60)
