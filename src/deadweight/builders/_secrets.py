@@ -3,6 +3,9 @@
 BuildKit leaves secrets out of its cache keys: a changed secret alone would give yesterday's layers. So the build that follows
 a change runs with ``--no-cache``. What was used last is remembered as an HMAC under a key of this project, from which
 nobody who finds it can guess a short secret.
+
+``generated:NAME`` is a secret of this machine's own, made when first needed and kept in the state folder: for trying a build out,
+and for demonstrations, without anybody's real secret.
 """
 
 from __future__ import annotations
@@ -10,20 +13,69 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
+import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from deadweight import _run
 from deadweight.builders.protocol import Site
+from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.suite.model import Variant
 
+GENERATED = "generated:"
 _guard = threading.Lock()
 
 
 def paths(variant: Variant, root: Path) -> dict[str, Path]:
     """The secret files by id, absolute; ``~`` is the user's home."""
-    return {name: root / Path(given).expanduser() for name, given in variant.secrets.items()}
+    return {name: _path(given, root) for name, given in variant.secrets.items()}
+
+
+def ssh_paths(variant: Variant, root: Path) -> dict[str, Path]:
+    """SSH keys or agent sockets by id; ``$NAME`` in a path is the environment's."""
+    return {name: _path(os.path.expandvars(given), root) for name, given in variant.ssh.items()}
+
+
+def missing(variant: Variant, root: Path) -> Iterator[tuple[str, Path]]:
+    """(key, path) of each named file that is not there, generated ones left out."""
+    for group, given, found in (
+        ("secrets", variant.secrets, paths(variant, root)),
+        ("ssh", variant.ssh, ssh_paths(variant, root)),
+    ):
+        for name, path in found.items():
+            if not given[name].startswith(GENERATED) and not path.exists():
+                yield f"{group}.{name}", path
+
+
+def inputs(variant: Variant, root: Path) -> tuple[Path, ...]:
+    """The secret files that a fingerprint reads: those that are not of our own making."""
+    found = paths(variant, root)
+    return tuple(path for name, path in found.items() if not variant.secrets[name].startswith(GENERATED))
+
+
+def generate(variant: Variant, root: Path) -> None:
+    """Make the generated secrets and SSH keys of a variant that are not there yet, readable by this user alone."""
+    for given in variant.secrets.values():
+        path = _path(given, root)
+        if given.startswith(GENERATED) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(path, f"{secrets.token_urlsafe(30)}\n", mode=0o600)
+    for name, given in variant.ssh.items():
+        path = ssh_paths(variant, root)[name]
+        if given.startswith(GENERATED) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _run.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], timeout=30)
+            path.chmod(0o600)
+
+
+def _path(given: str, root: Path) -> Path:
+    if given.startswith(GENERATED):
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", given.removeprefix(GENERATED)).strip(".") or "secret"
+        return State(root).keys / f"generated-{name}"
+    return root / Path(given).expanduser()
 
 
 class Used:

@@ -59,10 +59,8 @@ class DockerfileBuilder:
                     dockerfile.file,
                     hint=f"ARGs there: {known}",
                 )
-        for group, files in (("secrets", _secrets.paths(variant, root)), ("ssh", _ssh(variant, root))):
-            for name, path in files.items():
-                if not path.exists():
-                    raise _common.wrong(variant, f"{group}.{name}", "no such file", path)
+        for key, path in _secrets.missing(variant, root):
+            raise _common.wrong(variant, key, "no such file", path)
         return Needs(tools=("docker-cli",), engine=True, bases=_references(dockerfile, variant))
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
@@ -77,7 +75,7 @@ class DockerfileBuilder:
             **{f"argument {name}": value for name, value in variant.args.items()},
             **_common.base_values(bases),
         }
-        files = (dockerfile, site.root / variant.source, *_secrets.paths(variant, site.root).values())
+        files = (dockerfile, site.root / variant.source, *_secrets.inputs(variant, site.root))
         return (
             Step(
                 key=f"image:{variant.name}",
@@ -110,6 +108,7 @@ class DockerfileBuilder:
         dockerfile = _read(variant, site.root)
         name = _common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
+        _secrets.generate(variant, site.root)
         used = _secrets.Used(variant, site)
         listener = Listener(job.say, _announce)
         with _archive.scratch(variant, site) as work:
@@ -153,13 +152,6 @@ def _read(variant: Variant, root: Path) -> Dockerfile:
 def _note(archive: Path, built: BuiltImage) -> str:
     """Tells a saved archive of this very image from an older one, and from one that was cut short since."""
     return f"{built.config_digest} {archive.stat().st_size}"
-
-
-def _ssh(variant: Variant, root: Path) -> dict[str, Path]:
-    """SSH keys or agent sockets by id; ``$NAME`` in a path is the environment's."""
-    import os
-
-    return {name: root / Path(os.path.expandvars(given)).expanduser() for name, given in variant.ssh.items()}
 
 
 def _there(variant: Variant, site: Site) -> bool:
@@ -225,7 +217,7 @@ def _mounts(variant: Variant, site: Site, environment: dict[str, str]) -> list[s
     if bundle is not None and CA_SECRET not in variant.secrets:
         words.append(f"id={CA_SECRET},src={bundle}")
     mounts = [part for word in words for part in ("--secret", word)]
-    for name, path in _ssh(variant, site.root).items():
+    for name, path in _secrets.ssh_paths(variant, site.root).items():
         mounts += ["--ssh", f"{name}={path}"]
     return mounts
 

@@ -68,6 +68,8 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
         done = publish_to(workspace.state.report, target)
     if json:
         print_json({"where": done.where, "digest": done.digest})
+    elif done.output:
+        print(done.output)
     else:
         say(
             f"published: {done.where}"
@@ -125,7 +127,8 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
     from deadweight.report.collect import collect
     from deadweight.report.write import write_report
 
-    made = collect(workspace.suite, workspace.state)
+    built = [each for each in workspace.suite.variants if workspace.built(each.name) is not None]
+    made = collect(workspace.suite, workspace.state, {each.name: workspace.archive(each) for each in built})
     return made, write_report(made, workspace.state.report)
 
 

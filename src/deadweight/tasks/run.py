@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -128,7 +128,7 @@ def _port(value: str | None) -> int:
     return int(value)
 
 
-def _environment(extra: dict[str, str]) -> dict[str, str]:
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     import os
 
     return {**os.environ, **extra}
