@@ -66,6 +66,7 @@ class Packages(GivenSource):
 
     def __init__(self, root: Path, bases=None) -> None:
         self.local = LocalSource(State(root))
+        self.local.prepare([], apk=True, say=print)
         super().__init__(bases or {}, self.local.apk)
 
 

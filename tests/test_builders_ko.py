@@ -71,11 +71,16 @@ def test_the_same_inputs_give_the_same_image_elsewhere(built, project):
     assert project.build("v").config_digest == built[1].config_digest
 
 
+def test_what_was_built_is_there(built):
+    assert built[0].steps("v")[0].there()
+
+
 def test_an_archive_that_is_gone_or_changed_is_said(project, built):
     archive = project.archive("v", built[1])
     archive.write_bytes(archive.read_bytes()[:5000])
     with pytest.raises(MissingError, match="was changed since it was built"):
         project.archive("v", built[1])
+    assert not project.steps("v")[0].there()
     archive.unlink()
     with pytest.raises(MissingError, match=r"is gone\n.*invoke build --variant v"):
         project.archive("v", built[1])

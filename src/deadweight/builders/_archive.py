@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deadweight._errors import ArchiveError, DeadweightError, MissingError
 from deadweight.builders.protocol import BuiltImage, Site
-from deadweight.records.built import ARCHIVE_FILE
+from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE
 from deadweight.suite.model import Variant
 
 SBOM_DIR = "sbom"
@@ -37,6 +37,14 @@ def holds(archive: Path, digest: str) -> bool:
         return archive.is_file() and config_digest(archive) == digest
     except DeadweightError:
         return False
+
+
+def there(variant: Variant, site: Site) -> bool:
+    """Whether the archive of the last build is still there and whole, as far as its documents and its length tell."""
+    from deadweight.records.store import load
+
+    built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    return built is not None and holds(archive_path(variant, site), built.config_digest)
 
 
 def made_by_the_build(variant: Variant, built: BuiltImage, site: Site) -> Path:

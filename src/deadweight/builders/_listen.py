@@ -44,8 +44,10 @@ class Listener:
 
 
 def _with(error: CommandError, reason: str, tail: tuple[str, ...] | list[str], hint: str | None) -> CommandError:
+    # the prefix that gives melange its user namespace is not what failed
+    argv = error.argv[2:] if error.argv[:2] == ("unshare", "-Ur") else error.argv
     return CommandError(
-        error.argv,
+        argv,
         exit_code_of_command=error.exit_code_of_command,
         reason=reason,
         tail=tail,

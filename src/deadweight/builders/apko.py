@@ -54,7 +54,7 @@ class ApkoBuilder:
             variant=variant.name,
             title=f"apko build {variant.name}",
             inputs=Inputs((site.root / variant.config, *apk.indexes), (), values),
-            there=lambda: _archive.archive_path(variant, site).is_file(),
+            there=lambda: _archive.there(variant, site),
             work=lambda job: self._build(variant, site, job),
             after=tuple(step.key for step in packages),
         )

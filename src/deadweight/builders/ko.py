@@ -60,7 +60,7 @@ class KoBuilder:
                 variant=variant.name,
                 title=f"ko build {variant.name}",
                 inputs=Inputs(tuple(files), IGNORE, values),
-                there=lambda: _archive.archive_path(variant, site).is_file(),
+                there=lambda: _archive.there(variant, site),
                 work=lambda job: self._build(variant, site, base, job),
             ),
         )

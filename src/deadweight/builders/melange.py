@@ -30,7 +30,7 @@ from deadweight.suite.model import Variant
 SANDBOX_CACHE = "/var/cache/melange"
 NO_COMMIT = "0" * 40
 
-_STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN|ERROR|DEBUG) +")
+_STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN|ERROR?|DEBU?G?) +")
 _DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
 _swap = threading.Lock()
 
