@@ -13,7 +13,7 @@ from deadweight.records.built import BUILT_FILE, BuiltImage
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.records.store import load
 from deadweight.report import sections
-from deadweight.report.image_figures import image_figures
+from deadweight.report.image_figures import ImageFigures, image_figures
 from deadweight.report.model import (
     SCHEMA,
     BaseRecord,
@@ -104,11 +104,21 @@ def _variant(
         vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
         attacks=sections.attacks(evidence.get("attacks")),
         layers=sections.layers(evidence.get("layers")),
-        go_version=built.go_version if built else None,
+        go_version=_go_version(built, figures, evidence.get("layers")),
         reference=_reference(variant.reference),
         provenance={name: item for name, item in known.items() if item is not None},
         notes=tuple(notes),
     )
+
+
+def _go_version(built: BuiltImage | None, figures: ImageFigures | None, layers: Evidence | None) -> str | None:
+    """The Go that compiled the service: as its binary says, where the layer reader found it; else as the builder said."""
+    entrypoint = figures.image.entrypoint if figures and figures.image else None
+    for package in layers.data.get("packages", ()) if layers and entrypoint else ():
+        if package.get("kind") == "go" and f"/{package.get('path') or ''}".lstrip("/") == entrypoint[0].lstrip("/"):
+            found = package.get("go_version")
+            return str(found) if found else None
+    return built.go_version if built else None
 
 
 def _fresh(evidence: Evidence, built: BuiltImage) -> bool:

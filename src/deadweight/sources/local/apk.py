@@ -26,7 +26,7 @@ from deadweight.sources.local.machine import require, scratch
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 
-EDITION = "2"
+EDITION = "3"
 KEY = "deadweight.rsa"
 EPOCH = "1735689600"
 LINK = "local-apk"

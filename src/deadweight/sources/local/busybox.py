@@ -18,8 +18,8 @@ from deadweight.sources.local.machine import require, scratch
 
 HEADERS = ("linux", "asm-generic", "mtd")
 NEEDS = ("musl-gcc", "make", "bzip2", "dpkg-source")
-UNWANTED = ("BUILD_LIBBUSYBOX", "SELINUX", "PAM", "TC", "WERROR")
-"""Configuration that depends on more than musl and kernel headers (``tc`` no longer compiles against new ones)."""
+UNWANTED = ("BUILD_LIBBUSYBOX", "SELINUX", "PAM", "TC", "WERROR", "DPKG", "DPKG_DEB", "RPM", "RPM2CPIO")
+"""What depends on more than musl and kernel headers (``tc`` no longer compiles), and what Alpine and Wolfi leave out."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from deadweight.sources.local import java, recipes
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
 
-EDITION = 1
+EDITION = 2
 
 RECIPES: Mapping[str, Recipe] = {
     "golang": recipes.golang,
