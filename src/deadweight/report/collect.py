@@ -113,9 +113,10 @@ def _variant(
 
 def _go_version(built: BuiltImage | None, figures: ImageFigures | None, layers: Evidence | None) -> str | None:
     """The Go that compiled the service: as its binary says, where the layer reader found it; else as the builder said."""
-    entrypoint = figures.image.entrypoint if figures and figures.image else None
-    for package in layers.data.get("packages", ()) if layers and entrypoint else ():
-        if package.get("kind") == "go" and f"/{package.get('path') or ''}".lstrip("/") == entrypoint[0].lstrip("/"):
+    entrypoint = (figures.image.entrypoint if figures and figures.image else None) or ("",)
+    service = entrypoint[0].lstrip("/")
+    for package in layers.data.get("packages", ()) if layers else ():
+        if service and package.get("kind") == "go" and str(package.get("path") or "").lstrip("/") == service:
             found = package.get("go_version")
             return str(found) if found else None
     return built.go_version if built else None
