@@ -18,7 +18,7 @@ from deadweight.suite.yaml_nodes import Document, Key, read
 M = TypeVar("M", bound=BaseModel)
 
 SUITE_FILE = "deadweight.yaml"
-TOP_KEYS = ("name", "defaults", "variants", "sources")
+TOP_KEYS = ("name", "defaults", "variants", "sources", "scan", "report")
 
 _EXPECTED = {
     "bool_type": "true or false",
@@ -64,6 +64,8 @@ def load_suite(file: Path) -> Suite:
             "name": top["name"],
             "variants": variants,
             "sources": top.get("sources") or {},
+            "scan": top.get("scan") or {},
+            "report": top.get("report") or {},
         },
         lambda location: location,
     )

@@ -136,6 +136,9 @@ class AttacksCheck(Record):
     gates: tuple[AttackGate, ...] = ()
 
 
+Severity = Literal["critical", "high", "medium", "low", "unknown"]
+
+
 class VulnerabilityException(Record):
     """An accepted finding: id, optionally a package, with a reason and an expiry date (YYYY-MM-DD)."""
 
@@ -146,11 +149,16 @@ class VulnerabilityException(Record):
 
 
 class VulnerabilitiesCheck(Record):
-    """``vulnerabilities``: what a scanner finds, and how much of it is accepted."""
+    """``vulnerabilities``: what a scanner finds, and how much of it is accepted.
 
-    max: dict[Literal["critical", "high", "medium", "low", "unknown"], int] = {}
+    ``fixable_only`` counts only findings that a newer package fixes, ``new_only`` only those that the report ``baseline``
+    (a ``report.json``) does not have. Kernel headers and excepted findings never count.
+    """
+
+    max: dict[Severity, Annotated[int, Field(ge=0)]] = {}
     fixable_only: bool = False
     new_only: bool = False
+    baseline: RelativePath | None = None
     max_database_age_days: Annotated[int, Field(ge=1)] = 7
     vex: tuple[RelativePath, ...] = ()
     ignore: tuple[VulnerabilityException, ...] = ()
@@ -221,6 +229,37 @@ class Variant(Record):
     options: dict[str, Any] = {}
 
 
+class ScanSettings(Record):
+    """``scan:`` where ``invoke scan --database download`` gets the database (a mirror's repository), and how long a scan may take."""
+
+    database_repository: str | None = None
+    timeout_seconds: Seconds = 600.0
+
+
+class ReportThresholds(Record):
+    """What ``invoke report --against`` takes for noise and for a regression.
+
+    Below ``noise_*`` a difference is no change, above ``ratchet_*`` growth is a regression; sizes must pass both the bytes and the
+    percent, start-up both the seconds and the percent. ``grave`` severities of new findings are regressions.
+    """
+
+    noise_bytes: float | str = 64_000.0
+    noise_percent: Annotated[float, Field(ge=0)] = 0.5
+    ratchet_bytes: float | str = 1_000_000.0
+    ratchet_percent: Annotated[float, Field(ge=0)] = 2.0
+    noise_seconds: Annotated[float, Field(ge=0)] = 0.5
+    noise_startup_percent: Annotated[float, Field(ge=0)] = 50.0
+    ratchet_startup_percent: Annotated[float, Field(ge=0)] | None = None
+    ratchet_layers: Annotated[int, Field(ge=0)] = 0
+    grave: tuple[Severity, ...] = ("critical", "high")
+
+
+class ReportSettings(Record):
+    """``report:``"""
+
+    thresholds: ReportThresholds = ReportThresholds()
+
+
 class Suite(Record):
     """The whole suite. ``root`` is the folder of the suite file.
 
@@ -233,6 +272,8 @@ class Suite(Record):
     name: Name
     variants: tuple[Variant, ...]
     sources: dict[str, Any] = {}
+    scan: ScanSettings = ScanSettings()
+    report: ReportSettings = ReportSettings()
     places: dict[tuple[str | int, ...], int] = Field(default_factory=dict, repr=False, exclude=True)
 
     def names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from deadweight.suite.model import Variant
+from deadweight.suite.model import ReportSettings, ScanSettings, Variant
 
 
 def packaged_schema() -> dict[str, Any]:
@@ -22,6 +22,9 @@ def make_schema() -> dict[str, Any]:
     """The schema as the records are now."""
     variant = Variant.model_json_schema(by_alias=True)
     definitions = variant.pop("$defs", {})
+    for name, model in (("ScanSettings", ScanSettings), ("ReportSettings", ReportSettings)):
+        made = model.model_json_schema(by_alias=True)
+        definitions |= {**made.pop("$defs", {}), name: made}
     variant["properties"].pop("name")
     variant["required"] = [key for key in variant["required"] if key != "name"]
     defaults = {**variant, "title": "Defaults", "description": "Values that every variant has unless it says otherwise."}
@@ -37,6 +40,8 @@ def make_schema() -> dict[str, Any]:
             "name": {"type": "string", "description": "The service's name."},
             "defaults": {"$ref": "#/$defs/Defaults"},
             "sources": {"type": "object", "description": "A mirror, where you have one: docs/how-to/mirror.md."},
+            "scan": {"$ref": "#/$defs/ScanSettings"},
+            "report": {"$ref": "#/$defs/ReportSettings"},
             "variants": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Variant"}},
         },
         "$defs": {**definitions, "Defaults": defaults, "Variant": variant},

@@ -13,8 +13,10 @@ from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight.plan.workspace import Workspace
+    from deadweight.report.compare import Thresholds
     from deadweight.report.model import Report
     from deadweight.report.write import Written
+    from deadweight.suite.model import Suite
 
 
 @task(
@@ -132,14 +134,32 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
     return made, write_report(made, workspace.state.report)
 
 
+def thresholds(suite: Suite) -> Thresholds:
+    """What the suite's ``report.thresholds`` say. Raises ConfigError for a size that is none."""
+    from deadweight._errors import ConfigError
+    from deadweight.report.compare import Thresholds
+    from deadweight.suite.sizes import parse_bytes
+
+    asked = suite.report.thresholds
+    values = asked.model_dump()
+    for key in ("noise_bytes", "ratchet_bytes"):
+        try:
+            values[key] = parse_bytes(values[key])
+        except ValueError as error:
+            place: tuple[str | int, ...] = ("report", "thresholds", key)
+            line = suite.places.get(place)
+            raise ConfigError(str(error), file=suite.file, line=line, key=".".join(map(str, place))) from None
+    return Thresholds(**values)
+
+
 def _compare(workspace: Workspace, made: Report, against: str) -> None:
     from deadweight._errors import CheckFailed
     from deadweight.records.store import write_atomically
     from deadweight.report.against import earlier
-    from deadweight.report.compare import Thresholds, compare
+    from deadweight.report.compare import compare
     from deadweight.report.compare_markdown import comparison_markdown
 
-    found = compare(earlier(against, workspace.suite.root), made, Thresholds())
+    found = compare(earlier(against, workspace.suite.root), made, thresholds(workspace.suite))
     text = comparison_markdown(found)
     write_atomically(workspace.state.report / "comparison.md", text)
     print(text)
