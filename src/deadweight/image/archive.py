@@ -155,6 +155,11 @@ def _image(
     return image, members
 
 
+def image_of(head: Head, what: str, raw: bytes, members: tuple[str, ...]) -> tuple[Image, tuple[str, ...]]:
+    """The image of a config alone, where no manifest lies beside it (an engine's own store)."""
+    return _image(head, what, raw, members, None, None, (), layout="docker-save")
+
+
 def _layer(
     head: Head, what: str, index: int, member: str, descriptor: Descriptor | None, diff_id: str, instruction: str | None
 ) -> Layer:

@@ -23,6 +23,7 @@ from deadweight.image.findings import LayersReport, Scanned
 from deadweight.image.indexing import Indexer
 from deadweight.image.layerindex import LayerIndex
 from deadweight.image.look import gzip_size, verify
+from deadweight.image.model import Image
 from deadweight.image.probe import Probe
 from deadweight.image.store import MAX_MEMBERS, member
 from deadweight.image.tarwalk import BLOCK, MAX_PAX, TarWalker
@@ -62,14 +63,20 @@ def analyse_stream(
             raise ArchiveError(f"{what}: {place[:200]!r} is no layer: neither a tar nor a compressed one")
         verify(layer, index, None, f"{what}: layer {layer.index + 1}")
         indices.append(index)
+    return judged(assembled(image, indices, probe, scan, cache_dir), allow, today)
+
+
+def assembled(
+    image: Image, indices: list[LayerIndex], probe: Probe | None, scan: Scanned, cache_dir: Path | None
+) -> LayersReport:
+    """The report of layers that cannot be asked again; what was read is kept in the cache."""
     assembly = Assembly(image, indices, lambda _number: None)
-    if scan == "hidden":
-        _hidden_only(assembly)
-    sizes = [gzip_size(cache_dir, layer) for layer in image.layers]
-    report = assembly.report(probe.scanner if probe else None, scan, sizes)
     if scan != "hidden":
         _keep(Cache(cache_dir), indices, probe)
-    return judged(report, allow, today)
+    else:
+        _hidden_only(assembly)
+    sizes = [gzip_size(cache_dir, layer) for layer in image.layers]
+    return assembly.report(probe.scanner if probe else None, scan, sizes)
 
 
 def _hidden_only(assembly: Assembly) -> None:
@@ -81,7 +88,8 @@ def _hidden_only(assembly: Assembly) -> None:
 def _keep(cache: Cache, indices: list[LayerIndex], probe: Probe | None) -> None:
     key = probe.key if probe is not None else "no"
     for index in indices:
-        cache.keep_layer(index, key)
+        if index.diff_id is not None and cache.layer(index.diff_id, key) is None:
+            cache.keep_layer(index, key)
 
 
 class _Passed:
