@@ -8,7 +8,7 @@ from dataclasses import replace
 from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
 from deadweight.sources import settings as recorded
-from deadweight.sources.protocol import Say, Source
+from deadweight.sources.protocol import ApkFlavour, Say, Source
 from deadweight.sources.settings import Settings
 from deadweight.suite.model import Suite
 
@@ -28,7 +28,7 @@ def choose(suite: Suite, state: State, say: Say, override: str | None = None) ->
         known = settings.decided in recorded.DECIDED
         name = recorded.source_name(settings.decided or "") if known else _decide(suite, state, settings, say)
         settings = replace(settings, decided=name)
-    return _source(name, state, settings)
+    return _source(name, suite, state, settings)
 
 
 def remember(suite: Suite, state: State, source: str, mirror: str | None = None, ca_bundle: str | None = None) -> None:
@@ -43,7 +43,7 @@ def remember(suite: Suite, state: State, source: str, mirror: str | None = None,
         changes["ca_bundle"] = str(os.path.abspath(ca_bundle))  # noqa: PTH100 - links stay as they are written
     if source == "mirror":
         merged = recorded.load(state, suite)
-        _source("mirror", state, replace(merged, mirror=changes.get("mirror", merged.mirror)))  # type: ignore[arg-type]
+        _source("mirror", suite, state, replace(merged, mirror=changes.get("mirror", merged.mirror)))  # type: ignore[arg-type]
     recorded.record(state, **changes)
 
 
@@ -55,14 +55,15 @@ def stop_local(say: Say) -> None:
         say("ended the local registry")
 
 
-def _source(name: str, state: State, settings: Settings) -> Source:
+def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source:
     if name == "local":
         from deadweight.sources.local.source import LocalSource
 
         return LocalSource(state, settings)
     from deadweight.sources import public
 
-    return public.mirror(state, settings) if name == "mirror" else public.registry(state, settings)
+    make = public.mirror if name == "mirror" else public.registry
+    return make(state, settings, _flavours(suite))
 
 
 def _decide(suite: Suite, state: State, settings: Settings, say: Say) -> recorded.SourceName:
@@ -102,6 +103,20 @@ def _local_is_possible() -> bool:
     except DeadweightError:
         return False
     return True
+
+
+def _flavours(suite: Suite) -> tuple[ApkFlavour, ...]:
+    """Whose packages the suite's apko and melange files use."""
+    from deadweight.sources.adapt import apk_flavour
+
+    files = {
+        name
+        for variant in suite.variants
+        if variant.builder == "apko"
+        for name in (variant.config, *variant.packages)
+        if name
+    }
+    return tuple(sorted({apk_flavour(suite.root / name) for name in files})) or ("wolfi",)
 
 
 def _references(suite: Suite) -> list[str]:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from deadweight._errors import ConfigError
 from deadweight.records import store
 from deadweight.records.paths import State
+from deadweight.sources.settings import BUNDLE_VARIABLES
 
 SYSTEM_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
@@ -40,7 +41,8 @@ class Answer:
 def bundle(state: State, private: Path | None) -> Path | None:
     """One PEM file with the system's CAs and the private ones, in the state folder; None where there is no private one.
 
-    A tool that is given a bundle uses nothing else, so the public CAs must be in it too. Raises ConfigError.
+    A tool that is given a bundle uses nothing else, so the public CAs must be in it too. The bundle that the environment
+    already gives to all programs is taken as it is, and nothing is written. Raises ConfigError.
     """
     if private is None:
         return None
@@ -50,6 +52,8 @@ def bundle(state: State, private: Path | None) -> Path | None:
         raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=private) from error
     if b"-----BEGIN CERTIFICATE-----" not in own:
         raise ConfigError("the CA bundle holds no PEM certificate", file=private)
+    if private in {Path(os.environ[name]).absolute() for name in BUNDLE_VARIABLES if os.environ.get(name)}:
+        return private
     given = os.environ.get("SSL_CERT_FILE")
     for name in (*((given,) if given else ()), *SYSTEM_BUNDLES):
         if Path(name).is_file() and Path(name) != private:

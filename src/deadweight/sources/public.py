@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from deadweight._errors import ConfigError
 from deadweight.records.paths import State
@@ -21,12 +21,12 @@ KEYS: Mapping[ApkFlavour, tuple[str, ...]] = {
 }
 
 
-def registry(state: State, settings: Settings) -> RemoteSource:
+def registry(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> RemoteSource:
     """The public registries, under their own names."""
-    return RemoteSource("registry", Names(lambda reference: reference, REPOSITORIES, KEYS), state, settings)
+    return RemoteSource("registry", Names(lambda reference: reference, REPOSITORIES, KEYS), state, settings, flavours)
 
 
-def mirror(state: State, settings: Settings) -> RemoteSource:
+def mirror(state: State, settings: Settings, flavours: Sequence[ApkFlavour]) -> RemoteSource:
     """The same through a mirror. Raises ConfigError where none is configured."""
     given = settings.mirror
     if given is None or not (given.registries or given.apk):
@@ -37,9 +37,8 @@ def mirror(state: State, settings: Settings) -> RemoteSource:
             hint="invoke setup --source mirror --mirror HOST/PREFIX, or sources: in deadweight.yaml",
         )
     keys = dict.fromkeys(given.apk, given.apk_keys)
-    return RemoteSource(
-        "mirror", Names(lambda reference: mirrored(given, reference), given.apk, keys, given.insecure), state, settings
-    )
+    names = Names(lambda reference: mirrored(given, reference), given.apk, keys, given.insecure)
+    return RemoteSource("mirror", names, state, settings, flavours)
 
 
 def mirrored(mirror: Mirror, reference: str) -> str:

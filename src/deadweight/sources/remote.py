@@ -47,8 +47,17 @@ class Seen:
 class RemoteSource:
     """``registry`` or ``mirror``."""
 
-    def __init__(self, name: str, names: Names, state: State, settings: Settings) -> None:
-        self._name, self.names, self.state, self.settings = name, names, state, settings
+    def __init__(
+        self, name: str, names: Names, state: State, settings: Settings, flavours: Sequence[ApkFlavour] = ("wolfi",)
+    ) -> None:
+        """``flavours``: whose APK repositories ``prepare`` asks; ``apk`` knows the others too."""
+        self._name, self.names, self.state, self.settings, self._flavours = (
+            name,
+            names,
+            state,
+            settings,
+            tuple(flavours),
+        )
         self._bases: dict[str, Base] = {}
 
     @property
@@ -149,7 +158,7 @@ class RemoteSource:
         """
         environment = self.environment()
         _, arch = architecture()
-        flavours = [name for name, places in self.names.repositories.items() if places]
+        flavours = [name for name in self._flavours if self.names.repositories.get(name)]
         places = [place for name in flavours for place in self.names.repositories[name]]
         urls = [f"{place.rstrip('/')}/{arch}/APKINDEX.tar.gz" for place in places]
         urls += [key for name in flavours for key in self.names.keys.get(name, ())]

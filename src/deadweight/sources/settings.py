@@ -29,6 +29,8 @@ SourceName = Literal["auto", "registry", "mirror", "local"]
 DECIDED = ("registry", "mirror", "local")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 GO_VARIABLES = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOAUTH")
+BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+"""Variables by which OpenSSL and Go, and Python's requests, are told of a CA bundle: a build in a container needs it too."""
 SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE = "DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"
 
 
@@ -64,8 +66,11 @@ class Settings:
 
     @property
     def private_ca(self) -> Path | None:
-        """The file with private CAs, if there is one."""
-        return Path(self.ca_bundle).absolute() if self.ca_bundle else None
+        """The file with private CAs, if there is one: the configured one, else the one that this environment's programs use."""
+        if self.ca_bundle:
+            return Path(self.ca_bundle).absolute()
+        named = (os.environ.get(name) for name in BUNDLE_VARIABLES)
+        return next((Path(name).absolute() for name in named if name and Path(name).is_file()), None)
 
 
 def load(state: State, suite: Suite | None = None) -> Settings:

@@ -21,6 +21,9 @@ NEEDS = ("musl-gcc", "make", "bzip2", "dpkg-source")
 UNWANTED = ("BUILD_LIBBUSYBOX", "SELINUX", "PAM", "TC", "WERROR", "DPKG", "DPKG_DEB", "RPM", "RPM2CPIO")
 """What depends on more than musl and kernel headers (``tc`` no longer compiles), and what Alpine and Wolfi leave out."""
 
+EDITION = f"2 without {' '.join(UNWANTED)}"
+"""Part of every fingerprint: a busybox of another edition, and what was made with it, is made anew."""
+
 
 @dataclass(frozen=True)
 class Busybox:
@@ -35,7 +38,7 @@ class Busybox:
 def busybox(packages: Packages, folder: Path, log: Path) -> Busybox:
     """Build it into ``folder``, or take what an earlier call left there. Two cores: about 25 seconds."""
     done = folder / "done"
-    if not done.exists():
+    if not (done.exists() and done.read_text() == EDITION):
         require(NEEDS)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -46,7 +49,7 @@ def busybox(packages: Packages, folder: Path, log: Path) -> Busybox:
             out.mkdir()
             headers = packages.unpack("linux-libc-dev", Path(work) / "headers") / "usr/include"
             _compile(_source(packages, Path(work), log), out, headers, packages.machine.gnu, log)
-            (out / "done").touch()
+            (out / "done").write_text(EDITION)
             shutil.rmtree(folder, ignore_errors=True)
             out.rename(folder)
     listed = _run.run([folder / "busybox-static", "--list-full"]).output.split()

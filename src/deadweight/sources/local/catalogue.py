@@ -11,6 +11,9 @@ from deadweight.sources.local.recipes import Recipe
 
 EDITION = 2
 
+EDITIONS: Mapping[str, int] = {"java17": 2}
+"""Recipes that changed alone, on top."""
+
 RECIPES: Mapping[str, Recipe] = {
     "golang": recipes.golang,
     "ubuntu": recipes.ubuntu,

@@ -26,12 +26,13 @@ def jre(shop: Workshop, _: str) -> Made:
 
 
 def java17(shop: Workshop, flavour: str) -> Made:
-    """Distroless Java: no shell, no awk; the static base with the four libraries that a JVM needs."""
+    """Distroless Java: no shell, no awk; the static base with the four libraries and the locale that a JVM needs."""
 
     def fill(root: Path) -> None:
         distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *LIBRARIES))
         for name in LIBRARIES:
             _libraries(shop.unpacked(name), root)
+        _utf8_locale(shop.unpacked("libc-bin"), root)
 
     env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
     settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
@@ -62,6 +63,15 @@ def _runtime(shop: Workshop) -> Layer:
             return from_tree(out, shop.folder / "layers" / "jre.tgz", prefix=HOME)
 
     return shop.once("jlink runtime", make)
+
+
+def _utf8_locale(package: Path, root: Path) -> None:
+    """The locale C.UTF-8, which distroless Java images carry: without it a JVM takes arguments and file names for ASCII."""
+    import shutil
+
+    place = Path("usr/lib/locale/C.utf8")
+    if (package / place).is_dir():
+        shutil.copytree(package / place, root / place, symlinks=True)
 
 
 def _libraries(package: Path, root: Path) -> None:

@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,9 +62,9 @@ class LocalRegistry:
         self._end_silent()
         place = self._place()
         self._write_config(place)
-        process = self._start()
+        pid = self._start()
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
+        while time.monotonic() < deadline and not _reaped(pid):
             if _answers(place) == place.id:
                 store.save(place, self.folder / "place.json")
                 return _address(place)
@@ -107,21 +106,26 @@ class LocalRegistry:
             f"http: {{addr: '{_address(place)}', headers: {{{HEADER}: ['{place.id}']}}}}\n",
         )
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        """Start detached: its own session, no pipe of ours, so that neither our end nor Ctrl-C ends it."""
-        config = self.folder / "config.yml"
-        with (self.folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [self._binary(), "serve", config],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "OTEL_TRACES_EXPORTER": "none"},
-                start_new_session=True,
-            )
-        store.write_atomically(self.folder / "pid", f"{process.pid}\n")
-        return process
+    def _start(self) -> int:
+        """Start detached: its own session, no pipe of ours, so that neither our end nor Ctrl-C ends it. Its pid comes back.
+
+        Spawned rather than run: a child that is meant to outlive us has no place among those that ``_run`` ends.
+        """
+        program = str(self._binary())
+        null, log = os.devnull, str(self.folder / "log")
+        pid = os.posix_spawn(
+            program,
+            [program, "serve", str(self.folder / "config.yml")],
+            {"PATH": os.environ.get("PATH", os.defpath), "OTEL_TRACES_EXPORTER": "none"},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, null, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        store.write_atomically(self.folder / "pid", f"{pid}\n")
+        return pid
 
     def _end_silent(self) -> bool:
         """End the process that the pid file names, if it is really ours (its command line holds our config file)."""
@@ -131,6 +135,7 @@ class LocalRegistry:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
             for _ in range(100):
+                _reaped(pid)
                 if self._pid() is None:
                     break
                 time.sleep(0.02)
@@ -153,6 +158,14 @@ class LocalRegistry:
             if lines:
                 return lines[-1]
         return "it said nothing"
+
+
+def _reaped(pid: int) -> bool:
+    """Whether a child of ours has ended; one of somebody else's has not, as far as we can tell."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False
 
 
 def _address(place: Place) -> str:

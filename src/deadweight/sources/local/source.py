@@ -184,7 +184,9 @@ class LocalSource:
 
     def _fingerprint(self, item: StandIn) -> str:
         machine = this_machine()
-        text = f"{catalogue.EDITION} {item.recipe} {item.tag} {machine.codename} {machine.oci}"
+        own = catalogue.EDITIONS.get(item.recipe)
+        edition = f"{catalogue.EDITION}.{own}" if own else f"{catalogue.EDITION}"
+        text = f"{edition} {item.recipe} {item.tag} {machine.codename} {machine.oci}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _apk_ready(self) -> bool:

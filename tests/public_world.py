@@ -1,0 +1,170 @@
+"""A little internet in a network namespace of our own: a registry and an APK repository under their public host names.
+
+``World.start`` makes a private CA, starts the servers in new network and mount namespaces, with an /etc/hosts of their own,
+and ``World.run`` runs programs there. Nothing in it reaches beyond the namespace's own loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io")
+REGISTRIES = (*HUB, "cgr.dev", "gcr.io")
+APK_HOSTS = ("packages.wolfi.dev",)
+MIRROR = "mirror.example.com"
+LOCKED = "locked.example.com"
+DEAF, ABSENT = "deaf.example.com", "absent.example.com"
+USER, PASSWORD = "builder", "correct horse"
+HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
+PLAIN = "127.0.0.2:5000"
+ADDRESSES = {
+    "127.0.0.2": (*REGISTRIES, MIRROR),
+    "127.0.0.3": APK_HOSTS,
+    "127.0.0.4": (LOCKED,),
+    "127.0.0.5": (DEAF,),
+    "127.0.0.6": (ABSENT,),
+}
+LIMIT_SECONDS = 900
+
+
+def certificates(folder: Path) -> None:
+    """A private CA (``ca.pem``) and one certificate for all the names (``server.pem``, ``server.key``)."""
+    names = [name for group in ADDRESSES.values() for name in group]
+    (folder / "names").write_text("subjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for words in (
+        ("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA"),
+        ("req", "-new", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=test server"),
+        (
+            *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-days", "2", "-extfile", "names", "-out", "server.pem"),
+        ),
+    ):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+class World:
+    """Running servers. ``folder`` holds ``ca.pem``, ``apk`` (served as the APK host's root) and ``registry`` (its storage)."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
+        self.folder, self._process = folder, process
+        self.ca = folder / "ca.pem"
+
+    @classmethod
+    def start(cls, folder: Path, registry: Path) -> World:
+        """Start it; ``registry`` is the docker-registry program."""
+        certificates(folder)
+        for name in ("apk", "registry"):
+            (folder / name).mkdir(exist_ok=True)
+        command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, __file__]
+        process = subprocess.Popen([*command, str(folder), str(registry)], start_new_session=True)
+        world = cls(folder, process)
+        deadline = time.monotonic() + 20
+        while not (folder / "ready").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                world.stop()
+                raise RuntimeError("the little internet did not start")
+            time.sleep(0.05)
+        return world
+
+    def inside(self, *words: str | Path) -> list[str]:
+        """The same command, to be run in there."""
+        pid = self._process.pid
+        return ["nsenter", f"--net=/proc/{pid}/ns/net", f"--mount=/proc/{pid}/ns/mnt", *(str(word) for word in words)]
+
+    def run(self, *words: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120):
+        """Run a command in there; its result comes back whatever its exit code."""
+        command = self.inside("env", f"--chdir={cwd or self.folder}", *words)
+        environment = {**os.environ, **(env or {})}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def stop(self) -> None:
+        """End the servers; the namespaces go with them."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(10)
+
+
+def _serve(folder: Path, registry: Path) -> None:
+    hosts = "".join(f"{address} {' '.join(names)}\n" for address, names in ADDRESSES.items())
+    (folder / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+    (folder / "htpasswd").write_text(HTPASSWD)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["mount", "--bind", folder / "hosts", "/etc/hosts"], check=True)
+    tls = {"certificate": str(folder / "server.pem"), "key": str(folder / "server.key")}
+    login = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    children = [
+        _registry(folder, registry, "plain", PLAIN, {}),
+        _registry(folder, registry, "public", "127.0.0.2:443", {"tls": tls}),
+        _registry(folder, registry, "locked", "127.0.0.4:443", {"tls": tls}, login),
+    ]
+    _files(folder)
+    _deaf()
+    _wait_for([PLAIN, "127.0.0.2:443", "127.0.0.4:443"])
+    (folder / "ready").touch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        time.sleep(LIMIT_SECONDS)
+    finally:
+        for child in children:
+            child.terminate()
+
+
+def _registry(folder: Path, program: Path, name: str, address: str, http: dict, auth: dict | None = None):
+    config = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "http": {"addr": address, **http},
+        **({"auth": auth} if auth else {}),
+    }
+    file = folder / f"registry-{name}.json"
+    file.write_text(json.dumps(config))
+    with (folder / f"registry-{name}.log").open("wb") as log:
+        return subprocess.Popen([program, "serve", file], stdout=log, stderr=log)
+
+
+def _files(folder: Path) -> None:
+    import functools
+    import http.server
+    import ssl
+    import threading
+
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "apk"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.3", 443), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stderr = (folder / "apk.log").open("w")
+
+
+def _deaf() -> None:
+    """Takes connections and never says a word."""
+    import socket
+
+    global _listener
+    _listener = socket.create_server(("127.0.0.5", 443))
+
+
+def _wait_for(addresses: list[str]) -> None:
+    import socket
+
+    for address in addresses:
+        host, _, port = address.partition(":")
+        for _ in range(200):
+            try:
+                socket.create_connection((host, int(port)), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), Path(sys.argv[2]))

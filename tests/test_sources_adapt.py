@@ -1,0 +1,134 @@
+"""Users' files as they are in the wild, made fit for another source in a copy."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from deadweight._errors import ConfigError
+from deadweight.sources import adapt, adapt_dockerfile
+
+APKO = """\
+# a comment
+contents:
+  keyring: [https://packages.wolfi.dev/os/wolfi-signing.rsa.pub]
+  repositories:
+    - https://packages.wolfi.dev/os
+    - '@local ./packages'
+  packages: [wolfi-baselayout, app@local, gawk=5.3.0-r1]
+accounts: {run-as: 65532}
+archs: [x86_64, aarch64]
+annotations: {version: 1.10}
+"""
+MELANGE = """\
+package:
+  name: app
+  version: 1.10
+  epoch: 0
+  target-architecture: [aarch64]
+environment:
+  contents:
+    repositories: [https://packages.wolfi.dev/os]
+    keyring: [https://packages.wolfi.dev/os/wolfi-signing.rsa.pub]
+    packages: [busybox, go]
+pipeline:
+  - runs: |
+      echo "repositories: $x"
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def made(text):
+        (tmp_path / "file.yaml").write_text(text)
+        return tmp_path / "file.yaml"
+
+    return made
+
+
+def test_an_apko_file_loses_its_repositories_keys_and_architectures(file):
+    path = file(APKO)
+
+    made = yaml.safe_load(adapt.derived(path))
+
+    assert made["contents"] == {"packages": ["wolfi-baselayout", "app", "gawk=5.3.0-r1"]}
+    assert "archs" not in made
+    assert made["accounts"] == {"run-as": 65532}
+    assert path.read_text() == APKO
+
+
+def test_a_melange_file_keeps_its_scalars_as_they_are_written(file):
+    text = adapt.derived(file(MELANGE))
+
+    assert "version: 1.10\n" in text
+    made = yaml.safe_load(text)
+    assert made["environment"]["contents"] == {"packages": ["busybox", "go"]}
+    assert made["package"] == {"name": "app", "version": 1.1, "epoch": 0}
+    assert made["pipeline"] == [{"runs": 'echo "repositories: $x"\n'}]
+
+
+def test_a_file_that_names_none_is_used_as_it_is(file):
+    assert adapt.derived(file("contents: {packages: [gawk]}\n")) is None
+
+
+@pytest.mark.parametrize(
+    ("packages", "flavour"),
+    [
+        ("[wolfi-baselayout, gawk]", "wolfi"),
+        ("[alpine-baselayout, busybox]", "alpine"),
+        ("['musl=1.2.3-r0', busybox]", "alpine"),
+        ("['alpine-base@edge']", "alpine"),
+        ("[musl-dev-tools]", "wolfi"),
+    ],
+)
+def test_the_flavour_is_told_by_package_names(file, packages, flavour):
+    assert adapt.apk_flavour(file(f"contents: {{packages: {packages}}}\n")) == flavour
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [\n", "\x00"])
+def test_a_damaged_file_is_an_error_with_its_name(file, text):
+    path = file(text)
+
+    assert adapt.apk_flavour(path) == "wolfi"
+    with pytest.raises(ConfigError, match=r"file\.yaml"):
+        adapt.derived(path)
+
+
+DOCKERFILE = """\
+# syntax=docker/dockerfile:1.7
+# a note
+ARG GO=1.21.3
+ARG BASE
+FROM --platform=$BUILDPLATFORM golang:${GO}-bookworm AS build
+RUN --mount=type=bind,from=alpine:3.18,target=/x true
+COPY --from=busybox:1.36 /bin/busybox /usr/bin/awk
+FROM build AS test
+FROM scratch AS nothing
+FROM ${BASE:-ubuntu:23.10}
+COPY --from=build /out /out
+COPY --from=0 /out /out
+"""
+
+
+def test_images_of_a_dockerfile():
+    expected = ("golang:1.21.3-bookworm", "alpine:3.18", "busybox:1.36", "ubuntu:23.10")
+
+    assert adapt_dockerfile.images(DOCKERFILE) == expected
+    assert adapt_dockerfile.images(DOCKERFILE, {"BASE": "debian:12"})[-1] == "debian:12"
+
+
+def test_a_dockerfile_is_renamed_line_by_line():
+    made = adapt_dockerfile.derived(DOCKERFILE, lambda reference: f"mirror.example.com/{reference}").splitlines()
+
+    assert made[0] == "#"
+    assert made[1] == "# a note"
+    assert made[4] == "FROM --platform=$BUILDPLATFORM mirror.example.com/golang:1.21.3-bookworm AS build"
+    assert made[5] == "RUN --mount=type=bind,from=mirror.example.com/alpine:3.18,target=/x true"
+    assert made[6] == "COPY --from=mirror.example.com/busybox:1.36 /bin/busybox /usr/bin/awk"
+    assert made[7:9] == ["FROM build AS test", "FROM scratch AS nothing"]
+    assert made[9] == "FROM mirror.example.com/ubuntu:23.10"
+    assert made[10:] == ["COPY --from=build /out /out", "COPY --from=0 /out /out"]
+
+
+def test_a_base_without_a_value_is_left_to_the_builder():
+    assert adapt_dockerfile.images("ARG BASE\nFROM ${BASE}\n") == ()

@@ -1,0 +1,307 @@
+"""The local source: its registry survives everything, its stand-ins are what they say, and made twice they are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from deadweight import _run
+from deadweight.records.paths import State
+from deadweight.sources.local.layer import from_tree
+from deadweight.sources.local.machine import this_machine
+from deadweight.sources.local.push import Client, Settings
+from deadweight.sources.local.registry import LocalRegistry
+from deadweight.sources.local.source import LocalSource
+from deadweight.sources.local.workshop import Workshop
+
+REFERENCES = (
+    "alpine:3.18",
+    "cgr.dev/chainguard/busybox:latest",
+    "gcr.io/distroless/static-debian12:nonroot",
+    "ubuntu:23.10",
+)
+
+
+@pytest.fixture(scope="module")
+def binary(local_source, tmp_path_factory) -> Path:
+    found = shutil.which("docker-registry")
+    shop = Workshop(local_source.folder, this_machine(), tmp_path_factory.mktemp("log") / "log")
+    return Path(found) if found else shop.unpacked("docker-registry") / "usr/bin/docker-registry"
+
+
+@pytest.fixture
+def registry(binary, tmp_path):
+    made = LocalRegistry(tmp_path / "registry", lambda: binary)
+    yield made
+    made.stop()
+
+
+def _pid(registry: LocalRegistry) -> int:
+    return int((registry.folder / "pid").read_text())
+
+
+def _push(address: str, folder: Path, text: str = "hello") -> tuple[Client, str]:
+    tree = folder / "tree"
+    tree.mkdir(exist_ok=True)
+    (tree / "hello").write_text(text)
+    client = Client(address)
+    return client, client.push("a/b", "1", [from_tree(tree, folder / "layer.tgz")], Settings(env=("A=1",)), "amd64")
+
+
+@pytest.mark.tools
+def test_the_registry_keeps_port_and_images_over_kill_9(registry, tmp_path):
+    address = registry.ensure()
+    client, digest = _push(address, tmp_path)
+    pid = _pid(registry)
+
+    os.kill(pid, signal.SIGKILL)
+    _gone(pid)
+    assert registry.running() is None
+    assert registry.ensure() == address
+    assert client.complete("a/b", digest)
+    assert client.digest("a/b", "1") == digest
+
+
+@pytest.mark.tools
+def test_a_running_registry_is_used_again_and_ends_when_told(registry):
+    address = registry.ensure()
+    pid = _pid(registry)
+
+    assert registry.ensure() == address
+    assert _pid(registry) == pid
+    assert registry.stop()
+    assert registry.running() is None
+    assert not registry.stop()
+
+
+@pytest.mark.tools
+def test_another_program_on_our_port_is_left_alone(registry, tmp_path):
+    address = registry.ensure()
+    registry.stop()
+    _gone(None)
+    words = (
+        "python3",
+        "-m",
+        "http.server",
+        address.rpartition(":")[2],
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        str(tmp_path),
+    )
+    other = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _answers(address)
+        assert registry.ensure() != address
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.tools
+def test_a_stale_pid_file_ends_no_other_program(registry):
+    sleeper = subprocess.Popen(["sleep", "30"])
+    try:
+        registry.folder.mkdir(parents=True)
+        (registry.folder / "pid").write_text(str(sleeper.pid))
+
+        assert not registry.stop()
+        assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.mark.tools
+def test_a_damaged_blob_is_noticed_and_mended(registry, tmp_path):
+    client, digest = _push(registry.ensure(), tmp_path)
+    layer = "sha256:" + hashlib.sha256((tmp_path / "layer.tgz").read_bytes()).hexdigest()
+    word = layer.removeprefix("sha256:")
+    blob = registry.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
+    blob.write_bytes(blob.read_bytes()[:10])
+
+    assert not client.complete("a/b", digest)
+    registry.forget(layer)
+    assert _push(registry.ensure(), tmp_path)[1] == digest
+    assert client.complete("a/b", digest)
+
+
+def test_a_layer_has_the_same_digest_whatever_the_files_times_and_owners(tmp_path):
+    digests = set()
+    for name, moment in (("one", 1_000_000_000), ("two", 1_700_000_000)):
+        tree = tmp_path / name
+        (tree / "bin").mkdir(parents=True)
+        for number in ("b", "a") if name == "one" else ("a", "b"):
+            (tree / "bin" / number).write_text(number)
+            os.utime(tree / "bin" / number, (moment, moment))
+        (tree / "bin" / "a").chmod(0o700 if name == "one" else 0o755)
+        (tree / "link").symlink_to("bin/a")
+        digests.add(from_tree(tree, tmp_path / f"{name}.tgz", prefix="usr/local").digest)
+
+    assert len(digests) == 1
+    with tarfile.open(tmp_path / "one.tgz") as tar:
+        assert tar.getnames()[:3] == ["usr", "usr/local", "usr/local/bin"]
+        assert {(member.mtime, member.uid, member.uname) for member in tar} == {(0, 0, "")}
+
+
+@pytest.fixture(scope="module")
+def made(local_source) -> LocalSource:
+    """The stand-ins and the APK repositories in the user's cache."""
+    local_source.prepare(REFERENCES, apk=True, say=print)
+    return local_source
+
+
+@pytest.fixture(scope="module")
+def again(made, tmp_path_factory) -> LocalSource:
+    """All of it made once more in an empty cache; only what was downloaded and the signing key are taken over."""
+    cache = tmp_path_factory.mktemp("cache")
+    for name in ("debs", "keys"):
+        shutil.copytree(made.folder / name, cache / "local" / name)
+    before = os.environ.get("DEADWEIGHT_CACHE_DIR")
+    os.environ["DEADWEIGHT_CACHE_DIR"] = str(cache)
+    try:
+        source = LocalSource(State(tmp_path_factory.mktemp("again")))
+    finally:
+        os.environ.pop("DEADWEIGHT_CACHE_DIR")
+        if before is not None:
+            os.environ["DEADWEIGHT_CACHE_DIR"] = before
+    source.prepare(REFERENCES, apk=True, say=print)
+    yield source
+    source.stop()
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_stand_ins_made_twice_have_the_same_digests(made, again):
+    assert made.base("alpine").stand_in
+    assert {name: again.base(name).digest for name in REFERENCES} == {
+        name: made.base(name).digest for name in REFERENCES
+    }
+
+
+@pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_the_apk_repositories_made_twice_are_the_same(made, again):
+    names = sorted(path.relative_to(made.folder) for path in (made.folder / "apk").rglob("*") if path.is_file())
+
+    assert len(names) > 15
+    for name in names:
+        assert (again.folder / name).read_bytes() == (made.folder / name).read_bytes(), name
+
+
+@pytest.mark.tools
+def test_nothing_is_made_again(made):
+    other = LocalSource(made.state)
+    other.prepare(REFERENCES, apk=True, say=_refuse)
+
+    assert other.base("alpine:3.18") == made.base("alpine:3.18")
+    assert other.tools(REFERENCES, apk=True) == ("docker-registry",)
+
+
+@pytest.mark.tools
+def test_no_stand_in_names_the_machines_mirror(made):
+    """Packages come from the machine's own apt sources; none of their hosts may be left in an image."""
+    words = ("apt-get", "indextargets", "--format", "$(SITE)")
+    hosts = {line.split("//")[-1].split("/")[0].encode() for line in _run.run(words).output.split()}
+    assert hosts
+    for name in ("etc/apt/sources.list", "etc/resolv.conf", "etc/hostname", "etc/apt/sources.list.d/debian.sources"):
+        assert not {member for member, _ in _files(made, "ubuntu:23.10") if member == f"./{name}"}, name
+    for member, content in _files(made, "ubuntu:23.10"):
+        if member.startswith(("./etc/apt", "./var/lib/apt")):
+            assert not [host for host in hosts if host and host in content], member
+
+
+@pytest.mark.tools
+def test_the_alpine_stand_in_has_musl_math_and_an_honest_name(made):
+    files = {name: content for name, content in _files(made, "alpine:3.18") if not name.startswith("etc/ssl")}
+
+    assert b"ID=deadweight-stand-in" in files["etc/os-release"]
+    assert f"lib/{this_machine().musl_loader}" in files
+    assert this_machine().musl_loader.encode() in files["bin/busybox"]
+
+
+@pytest.mark.tools
+def test_both_busyboxes_can_compute(made):
+    folder = made.folder / "busybox"
+    for name in ("busybox-static", "busybox-dynamic"):
+        done = _run.run([folder / name, "awk", "BEGIN { print exp(1), 2 ^ 0.5, sqrt(2), atan2(0, -1) }"])
+        assert done.output.split() == ["2.71828", "1.41421", "1.41421", "3.14159"]
+
+
+@pytest.mark.tools
+def test_the_static_stand_in_has_no_shell_and_tells_its_packages(made):
+    files = dict(_files(made, "gcr.io/distroless/static-debian12:nonroot"))
+
+    assert not [name for name in files if name.startswith(("bin/", "usr/bin/"))]
+    assert b"Package: tzdata" in files["var/lib/dpkg/status.d/tzdata"]
+    assert b"nonroot:x:65532:65532" in files["etc/passwd"]
+    assert "usr/share/zoneinfo/Europe/Berlin" in files
+
+
+@pytest.mark.tools
+def test_the_private_signing_key_is_ours_alone(made):
+    assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
+    assert (made.folder / "keys").stat().st_mode & 0o077 == 0
+    assert not list((made.folder / "apk").rglob("*.rsa"))
+
+
+@pytest.mark.tools
+def test_the_apk_repositories_are_reached_by_a_path_that_no_checkout_changes(made):
+    found = made.apk("alpine")
+
+    assert found.repositories == ("./.deadweight/local-apk/alpine",)
+    assert (made.state.root / found.keyring[0]).is_file()
+    assert (made.state.root / found.repositories[0] / this_machine().apk / "APKINDEX.tar.gz").is_file()
+
+
+def _files(source: LocalSource, reference: str):
+    """Every member of every layer of a stand-in with its content, read through the registry."""
+    base = source.base(reference)
+    address, _, rest = base.resolved.partition("/")
+    repository = rest.partition("@")[0]
+    root = f"http://{address}/v2/{repository}"
+    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{root}/manifests/{base.digest}", headers=accept)) as answer:
+        manifest = json.load(answer)
+    for layer in manifest["layers"]:
+        with (
+            urllib.request.urlopen(f"{root}/blobs/{layer['digest']}") as blob,
+            tarfile.open(fileobj=blob, mode="r|gz") as tar,
+        ):
+            for member in tar:
+                file = tar.extractfile(member) if member.isfile() else None
+                yield member.name, file.read() if file else b""
+
+
+def _refuse(line: str) -> None:
+    raise AssertionError(f"something was made again: {line}")
+
+
+def _gone(pid: int | None) -> None:
+    import time
+
+    for _ in range(200):
+        if pid is None or not Path(f"/proc/{pid}/exe").exists():
+            return
+        time.sleep(0.02)
+
+
+def _answers(address: str) -> None:
+    import time
+
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(f"http://{address}/", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)

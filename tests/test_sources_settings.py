@@ -1,0 +1,134 @@
+"""Where the source's settings come from, which of them wins, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.records.paths import State
+from deadweight.sources import settings
+from deadweight.sources.choose import choose, remember
+from deadweight.suite.load import load_suite
+
+SUITE = 'name: x\nvariants:\n  a: {builder: ko, base: "cgr.dev/chainguard/busybox:latest"}\n'
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch, tmp_path):
+    for name in (settings.SOURCE_VARIABLE, settings.MIRROR_VARIABLE, settings.CA_VARIABLE, *settings.PROXIES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture
+def project(tmp_path):
+    def made(sources=""):
+        (tmp_path / "deadweight.yaml").write_text(SUITE + sources)
+        return load_suite(tmp_path / "deadweight.yaml"), State(tmp_path)
+
+    return made
+
+
+def test_the_suites_own_section_is_read(project, tmp_path):
+    suite, state = project(
+        "sources:\n  mirror: {registries: {docker.io: m/x}, apk_keys: [keys/a.pub]}\n  ca_bundle: ca.pem\n"
+    )
+
+    found = settings.load(state, suite)
+
+    assert found.mirror.registries == {"docker.io": "m/x"}
+    assert found.mirror.apk_keys == (str(tmp_path / "keys/a.pub"),)
+    assert found.private_ca == tmp_path / "ca.pem"
+
+
+def test_environment_wins_over_setup_over_the_user_over_the_suite(project, tmp_path, monkeypatch):
+    suite, state = project("sources: {mirror: suite.example.com, environment: {GOPROXY: suite, A: suite}}\n")
+    assert settings.load(state, suite).mirror == settings.mirror_at("suite.example.com")
+
+    settings.user_file().parent.mkdir(parents=True)
+    settings.user_file().write_text("mirror: user.example.com\nenvironment: {GOPROXY: user}\n")
+    assert settings.load(state, suite).mirror == settings.mirror_at("user.example.com")
+    assert settings.load(state, suite).environment == {"GOPROXY": "user", "A": "suite"}
+
+    remember(suite, state, "mirror", mirror="setup.example.com")
+    assert settings.load(state, suite).mirror == settings.mirror_at("setup.example.com")
+
+    monkeypatch.setenv("DEADWEIGHT_MIRROR", "http://environment.example.com/p")
+    assert settings.load(state, suite).mirror == settings.Mirror({"*": "environment.example.com/p"}, insecure=True)
+    assert choose(suite, state, print).name == "mirror"
+
+
+def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    suite, state = project("sources: {environment: {GOPROXY: https://go.example.com}}\n")
+
+    variables = choose(suite, state, print, "local").environment().variables
+
+    assert variables["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert variables["GOPROXY"] == "https://go.example.com"
+
+
+@pytest.mark.parametrize(
+    ("sources", "key"),
+    [
+        ("sources: {mirrors: x}", "sources.mirrors"),
+        ("sources: {mirror: {registry: x}}", "sources.mirror.registry"),
+        ("sources: {mirror: {registries: [x]}}", "sources.mirror.registries"),
+        ("sources: {mirror: {apk: {debian: x}}}", "sources.mirror.apk.debian"),
+        ("sources: {mirror: {apk: {wolfi: 3}}}", "sources.mirror.apk.wolfi"),
+        ("sources: {mirror: {insecure: maybe}}", "sources.mirror.insecure"),
+        ("sources: {environment: {A: 1}}", "sources.environment"),
+        ("sources: {ca_bundle: 7}", "sources.ca_bundle"),
+        ("sources: {source: cloud}", "sources.source"),
+    ],
+)
+def test_wrong_settings_name_file_and_key(project, sources, key):
+    suite, state = project(sources + "\n")
+
+    with pytest.raises(ConfigError) as error:
+        choose(suite, state, print)
+
+    assert f"deadweight.yaml: {key}: " in str(error.value)
+
+
+def test_an_unknown_source_names_the_choices(project):
+    suite, state = project()
+
+    with pytest.raises(UsageError, match="choose one of auto, registry, mirror, local"):
+        remember(suite, state, "cloud")
+
+
+def test_a_mirror_that_is_not_configured_is_refused_and_not_recorded(project):
+    suite, state = project()
+
+    with pytest.raises(ConfigError, match="no mirror is configured"):
+        remember(suite, state, "mirror")
+
+    assert not state.settings.exists()
+
+
+@pytest.mark.parametrize("text", ["", "ftp://x", "https://", "a b"])
+def test_what_is_no_mirror_is_refused(text):
+    with pytest.raises(UsageError):
+        settings.mirror_at(text)
+
+
+@pytest.mark.parametrize(("content", "problem"), [(None, "cannot be read"), ("hello", "holds no PEM certificate")])
+def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, problem):
+    suite, state = project("sources: {ca_bundle: ca.pem}\n")
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+
+    with pytest.raises(ConfigError, match=problem):
+        choose(suite, state, print, "registry").environment()
+
+
+def test_choosing_changes_nothing_on_disk(project, tmp_path):
+    suite, state = project()
+
+    source = choose(suite, state, print, "registry")
+    base = source.base("cgr.dev/chainguard/busybox:latest")
+
+    assert base.digest is None
+    assert source.apk().repositories == ("https://packages.wolfi.dev/os",)
+    assert not state.folder.exists()
