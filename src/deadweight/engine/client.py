@@ -12,44 +12,40 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import http, owner
+from deadweight.engine import http, leftovers, owner, wire
 from deadweight.engine.body import create_body
 from deadweight.engine.container import Container
-from deadweight.engine.faults import CannotStart, PortInUse, explained, translated
+from deadweight.engine.faults import NO_ENGINE_HINT, CannotStart, PortInUse, explained, translated
 from deadweight.engine.images import Images
 from deadweight.engine.info import EngineInfo, parse_info
+from deadweight.engine.leftovers import Leftover
 from deadweight.engine.options import RunOptions
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
+    from docker.tls import TLSConfig
 
 API_TIMEOUT_SECONDS = 120
 START_ATTEMPTS = 5
 
 
 class HasHost(Protocol):
-    """Where an engine listens: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``."""
+    """Where an engine listens: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
+
+    ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None.
+    """
 
     @property
     def host(self) -> str: ...
 
-
-@dataclass(frozen=True)
-class Leftover:
-    """A container or network of ours that is in the engine. ``stale``: the process that made it is dead."""
-
-    kind: str
-    id: str
-    name: str
-    labels: Mapping[str, str]
-    stale: bool
+    @property
+    def certificates(self) -> str | None: ...
 
 
 class Engine:
@@ -67,11 +63,20 @@ class Engine:
     @classmethod
     def connect(cls, endpoint: HasHost | str, project: str = "-") -> Engine:
         """Connect and ask for the version. Raises MissingError where nothing answers."""
-        host = endpoint if isinstance(endpoint, str) else endpoint.host
+        host, certificates = (endpoint, None) if isinstance(endpoint, str) else (endpoint.host, endpoint.certificates)
+        problem = wire.trouble(host, certificates) if host.startswith("unix://") else ""
+        if problem:  # asked first, because the SDK tells it in a dozen nested errors and leaves its socket open
+            raise MissingError(f"the container engine at {host} does not answer: {problem}", hint=NO_ENGINE_HINT)
         with translated(f"connect to {host}"):
             from docker.api.client import APIClient
 
-            api = APIClient(base_url=host, version="auto", timeout=API_TIMEOUT_SECONDS)
+            api = APIClient(
+                base_url=host,
+                version="auto",
+                timeout=API_TIMEOUT_SECONDS,
+                tls=_tls(Path(certificates)) if certificates else False,
+                use_ssh_client=host.startswith("ssh://"),
+            )
         return cls(api, host, project)
 
     def __enter__(self) -> Engine:
@@ -113,27 +118,17 @@ class Engine:
 
     # containers
 
-    def start(
-        self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "", name: str | None = None
-    ) -> Container:
+    def start(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create and start a container. ``purpose`` and ``variant`` become labels.
 
         A free port that somebody takes between the engine's choice and its use is tried again, a port that the caller chose is
         not. Raises PortInUse, CannotStart (the machine or the engine refuses these options) or another DeadweightError.
         """
-        self._sweep_once()
-        marks = {**owner.labels(self.project, purpose, variant), **options.labels}
-        body = create_body(image, options.but(labels=marks), self.info)
         attempts = START_ATTEMPTS if options.host_port is None else 1
         for attempt in range(1, attempts + 1):
-            name_now = name or f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
-            with translated(f"create a container of {image}"):
-                made = self.api.create_container_from_config(body, name_now)["Id"]
-            container = Container(self, made, options, time.monotonic())
-            with self._guard:
-                self._mine[made] = container
+            container = self.create(image, options, purpose=purpose, variant=variant)
             try:
-                self._start(container, image)
+                self.begin(container)
             except PortInUse:
                 container.remove()
                 if attempt == attempts:
@@ -146,11 +141,24 @@ class Engine:
             return container
         raise AssertionError("unreachable")
 
-    def _start(self, container: Container, image: str) -> None:
+    def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
+        """Create a container that does not run yet."""
+        self._sweep_once()
+        marks = {**owner.labels(self.project, purpose, variant), **options.labels}
+        body = create_body(image, options.but(labels=marks), self.info)
+        with translated(f"create a container of {image}"):
+            made = self.api.create_container_from_config(body, f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}")["Id"]
+        container = Container(self, made, image, options)
+        with self._guard:
+            self._mine[made] = container
+        return container
+
+    def begin(self, container: Container) -> None:
+        """Start a created container; its start-up time counts from here. Raises PortInUse, CannotStart."""
         from docker.errors import APIError
 
         container.started = time.monotonic()
-        with translated(f"start a container of {image}"):
+        with translated(f"start a container of {container.image}"):
             try:
                 self.api.start(container.id)
             except APIError as error:
@@ -159,7 +167,7 @@ class Engine:
                     port = container.options.host_port
                     hint = "stop what uses it, or choose another" if port else None
                     raise PortInUse(f"port {port or '(any)'} on 127.0.0.1 is in use: {said}", hint=hint) from error
-                raise CannotStart(f"engine: a container of {image} cannot be started: {said}") from error
+                raise CannotStart(f"engine: a container of {container.image} cannot be started: {said}") from error
 
     def remove_container(self, container_id: str) -> None:
         """End and remove a container, ours or not; nothing happens where it is gone already."""
@@ -251,40 +259,29 @@ class Engine:
 
     def leftovers(self) -> list[Leftover]:
         """Everything in the engine that carries our labels, of every project."""
-        filters = {"label": owner.OWNER}
-        with translated("list what we made"):
-            containers = self.api.containers(all=True, filters=filters)
-            networks = self.api.networks(filters=filters)
-        found = [
-            Leftover(
-                "container", c["Id"], (c.get("Names") or ["?"])[0].lstrip("/"), c["Labels"], owner.is_stale(c["Labels"])
-            )
-            for c in containers
-        ]
-        found += [Leftover("network", n["Id"], n["Name"], n["Labels"], owner.is_stale(n["Labels"])) for n in networks]
-        return found
+        return leftovers.found(self.api)
 
     def cleanup_stale(self) -> list[Leftover]:
         """Remove the containers and networks of dead processes (kill -9); gives what was removed."""
-        return [leftover for leftover in self.leftovers() if leftover.stale and self.remove_leftover(leftover)]
+        return [each for each in self.leftovers() if each.stale and self.remove_leftover(each)]
 
     def remove_leftover(self, leftover: Leftover) -> bool:
         """Remove one; False where the engine refuses (it is told again at the next start)."""
-        try:
-            if leftover.kind == "container":
-                self.remove_container(leftover.id)
-            else:
-                with translated(f"remove network {leftover.name}"):
-                    self.api.remove_network(leftover.id)
-        except DeadweightError:
-            return False
-        return True
+        return leftovers.removed(self, leftover)
 
     def _sweep_once(self) -> None:
         with self._guard:
             first, self._swept = not self._swept, True
         if first:
             self.cleanup_stale()
+
+
+def _tls(folder: Path) -> TLSConfig:
+    """The same files as Docker's own client reads (DOCKER_CERT_PATH)."""
+    from docker.tls import TLSConfig
+
+    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
 
 
 def _is_port_trouble(said: str) -> bool:

@@ -15,6 +15,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine import http as routes
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
+from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -75,8 +76,9 @@ class Stopped:
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, engine: Engine, container_id: str, options: RunOptions, started: float) -> None:
-        self.engine, self.id, self.options, self.started = engine, container_id, options, started
+    def __init__(self, engine: Engine, container_id: str, image: str, options: RunOptions) -> None:
+        self.engine, self.id, self.image, self.options = engine, container_id, image, options
+        self.started = 0.0
         self._removed = False
 
     def __enter__(self) -> Container:
@@ -128,6 +130,7 @@ class Container:
                         yield line.decode(errors="replace")
             finally:
                 stream.close()
+                stream._response.close()  # the SDK shuts its connection down but does not let go of it
             if rest:
                 yield rest.decode(errors="replace")
 
@@ -198,13 +201,20 @@ class Container:
                 if self.state().running:
                     raise
 
-    def exec(self, argv: Sequence[str], *, user: str = "") -> ExecResult:
-        """Run a program in it to its end, without input. ``user`` empty: the container's own."""
+    def exec(self, argv: Sequence[str], *, user: str = "", seconds: float | None = 600.0) -> ExecResult:
+        """Run a program in it to its end, without input. ``user`` empty: the container's own.
+
+        Raises TimeoutError where it takes longer than ``seconds`` (it then goes on in the container), DeadweightError where the
+        engine refuses.
+        """
+        taken = {STDOUT: bytearray(), STDERR: bytearray()}
         with translated(f"exec in container {self.name}"):
             handle = self.engine.api.exec_create(self.id, list(argv), user=user)["Id"]
-            output, errors = self.engine.api.exec_start(handle, demux=True)
+            with hijacked(self.engine.api.exec_start(handle, socket=True)) as raw:
+                for number, data in frames(raw, seconds):
+                    taken.get(number, bytearray()).extend(data)
             code = self.engine.api.exec_inspect(handle)["ExitCode"]
-        return ExecResult(int(code or 0), output or b"", errors or b"")
+        return ExecResult(int(code or 0), bytes(taken[STDOUT]), bytes(taken[STDERR]))
 
     def remove(self) -> None:
         """End and remove it, with its anonymous volumes. Safe to call twice, and after somebody else removed it."""

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from deadweight._errors import DeadweightError, MissingError
 
 
+NO_ENGINE_HINT = "invoke setup starts one; DOCKER_HOST names another"
+
+
 class PortInUse(DeadweightError):
     """The engine could not publish a port on this machine, because somebody else has it."""
 
@@ -45,7 +48,7 @@ def _translate(what: str, error: Exception) -> Exception:
     if isinstance(error, (errors.DockerException, requests.exceptions.RequestException)):
         return MissingError(
             f"engine: {what}: the container engine does not answer ({_innermost(error)})",
-            hint="invoke setup starts one; DOCKER_HOST names another",
+            hint=NO_ENGINE_HINT,
         )
     return error
 

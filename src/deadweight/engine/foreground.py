@@ -64,7 +64,7 @@ def log_lines(engine: Engine, variant: str | None = None, *, follow: bool = Fals
         names = ", ".join(sorted({name for _, name in found}))
         raise DeadweightError(f"several containers are running ({names}); name one to follow it")
     for container_id, name in found:
-        container = Container(engine, container_id, RunOptions(), 0.0)
+        container = Container(engine, container_id, "", RunOptions())
         lead = f"{name}: " if len(found) > 1 else ""
         for line in container.follow(lines) if follow else container.logs(lines):
             yield lead + line

@@ -6,11 +6,12 @@ capabilities (ptrace(2), "access mode checking"): as root with default capabilit
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import Completed
@@ -18,6 +19,7 @@ from deadweight.engine import owner
 from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
 from deadweight.engine.options import NON_ROOT, RunOptions, is_root
+from deadweight.engine.stream import STDOUT, frames, hijacked
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -82,7 +84,7 @@ def exchange(engine: Engine, container: Container, tools_image: str, port: int, 
         entrypoint=("nc", "127.0.0.1", str(port)),
         open_stdin=True,
     )
-    with engine.start(tools_image, options, purpose="sibling") as sibling:
+    with engine.create(tools_image, options, purpose="sibling") as sibling:
         received = _talk(sibling, sent, timeout)
         if not received:
             raise ConnectionError(" ".join(sibling.logs(5)) or "the connection gave nothing")
@@ -90,24 +92,19 @@ def exchange(engine: Engine, container: Container, tools_image: str, port: int, 
 
 
 def _talk(sibling: Container, sent: bytes, timeout: float) -> bytes:
-    """Write to a container's stdin and read its stdout, by the engine's attach stream."""
-    from docker.utils import socket as frames
-
-    received, deadline = bytearray(), time.monotonic() + timeout
+    """Start a container, write to its stdin and read its stdout, by the engine's attach stream."""
+    received = bytearray()
     with translated(f"attach to container {sibling.name}"):
-        stream = sibling.engine.api.attach_socket(sibling.id, params={"stdin": 1, "stdout": 1, "stream": 1})
-        raw: Any = getattr(stream, "_sock", stream)  # over a unix socket the SDK wraps the real one
-        try:
-            raw.settimeout(timeout)
-            raw.sendall(sent)
+        # Attached before it starts: one that ends at once would never tell an attached client.
+        attached = sibling.engine.api.attach_socket(sibling.id, params={"stdin": 1, "stdout": 1, "stream": 1})
+        with hijacked(attached) as raw:
+            sibling.engine.begin(sibling)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                raw.sendall(sent)
             # Its stdin stays open until the answer is there: a half-closed connection cancels requests in Go's net/http.
-            for number, chunk in frames.frames_iter(raw, tty=False):
-                if number == frames.STDOUT:
-                    received += chunk
-                if time.monotonic() > deadline:
-                    raise TimeoutError("timed out")
-        finally:
-            stream.close()
+            for number, data in frames(raw, timeout):
+                if number == STDOUT:
+                    received += data
     return bytes(received)
 
 

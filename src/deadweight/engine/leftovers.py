@@ -1,0 +1,51 @@
+"""What we made in the engine and is still there: found by its labels, removed one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError
+from deadweight.engine import owner
+from deadweight.engine.faults import translated
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+
+    from deadweight.engine.client import Engine
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A container or network of ours that is in the engine. ``stale``: the process that made it is dead."""
+
+    kind: str
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    stale: bool
+
+
+def found(api: APIClient) -> list[Leftover]:
+    """Everything that carries our labels; containers first, since a network with containers cannot be removed."""
+    filters = {"label": owner.OWNER}
+    with translated("list what we made"):
+        containers = api.containers(all=True, filters=filters)
+        networks = api.networks(filters=filters)
+    rows = [("container", one["Id"], (one.get("Names") or ["?"])[0].lstrip("/"), one["Labels"]) for one in containers]
+    rows += [("network", one["Id"], one["Name"], one["Labels"]) for one in networks]
+    return [Leftover(kind, id_, name, labels, owner.is_stale(labels)) for kind, id_, name, labels in rows]
+
+
+def removed(engine: Engine, leftover: Leftover) -> bool:
+    """Remove one; False where the engine refuses."""
+    try:
+        if leftover.kind == "container":
+            engine.remove_container(leftover.id)
+        else:
+            with translated(f"remove network {leftover.name}"):
+                engine.api.remove_network(leftover.id)
+    except DeadweightError:
+        return False
+    return True

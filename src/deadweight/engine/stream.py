@@ -1,0 +1,60 @@
+"""The engine's raw streams (attach, exec): stdout and stderr in frames, on a hijacked connection, read within a time limit.
+
+Frame (Engine API, "Attach to a container"): one byte stream number, three bytes of zero, four bytes length (big endian), data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+STDOUT, STDERR = 1, 2
+_CHUNK = 65536
+
+
+@contextlib.contextmanager
+def hijacked(stream: Any) -> Iterator[Any]:
+    """The socket inside what the SDK gives for ``socket=True``; all of it is closed at the end."""
+    response = getattr(stream, "_response", None)
+    try:
+        yield getattr(stream, "_sock", stream)  # over a unix socket the SDK wraps the real one
+    finally:
+        if response is not None:
+            response.close()
+        stream.close()
+
+
+def frames(raw: Any, seconds: float | None) -> Iterator[tuple[int, bytes]]:
+    """(stream number, data) until the other side ends. Raises TimeoutError once ``seconds`` have passed (None: never)."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while header := _exactly(raw, 8, deadline):
+        number, length = struct.unpack(">BxxxL", header)
+        while length > 0:
+            data = _some(raw, min(length, _CHUNK), deadline)
+            if not data:
+                return
+            length -= len(data)
+            yield number, data
+
+
+def _exactly(raw: Any, count: int, deadline: float | None) -> bytes:
+    """So many bytes; nothing where the stream ends before."""
+    got = b""
+    while len(got) < count:
+        data = _some(raw, count - len(got), deadline)
+        if not data:
+            return b""
+        got += data
+    return got
+
+
+def _some(raw: Any, most: int, deadline: float | None) -> bytes:
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and left <= 0:
+        raise TimeoutError("timed out")
+    raw.settimeout(left)
+    data: bytes = raw.recv(most)
+    return data

@@ -1,0 +1,270 @@
+"""The pytest plugin: a suite's checks as test items, and fixtures with a running container for a project's own tests.
+
+    pytest deadweight.yaml                   the suite's checks; node ids deadweight.yaml::VARIANT::CHECK[::API-ITEM]
+    pytest --deadweight                      the project's own tests and the suite's checks
+    pytest deadweight.yaml --variant apko -k api
+
+Collecting reads the suite file and nothing else; images, engine and containers are asked for when an item runs. Nothing of
+Deadweight is imported until a suite is collected or a fixture is used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from deadweight.checks.api import ItemResult
+    from deadweight.checks.protocol import Subject
+    from deadweight.checks.running import RunningService
+    from deadweight.plan.workspace import Workspace
+    from deadweight.records.evidence import Evidence
+    from deadweight.suite.model import ApiCheck, Suite, Variant
+
+SUITE_FILES = ("deadweight.yaml", "deadweight.yml")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--deadweight`` and ``--variant``."""
+    group = parser.getgroup("deadweight", "container images and their checks")
+    group.addoption(
+        "--deadweight", action="store_true", help="collect the checks of deadweight.yaml beside the project's own tests"
+    )
+    group.addoption(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="collect only this variant's checks; repeat it for more",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the suite file to what is collected, where asked for."""
+    if config.getoption("--deadweight"):
+        suite = next((config.rootpath / name for name in SUITE_FILES if (config.rootpath / name).is_file()), None)
+        if suite is None:
+            raise pytest.UsageError(f"--deadweight: there is no {SUITE_FILES[0]} in {config.rootpath}")
+        config.args.append(str(suite))
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """A suite file is collected where it is named on the command line (or by ``--deadweight``), never by walking folders."""
+    if file_path.name.endswith((".yaml", ".yml")) and parent.session.isinitpath(file_path):
+        return SuiteFile.from_parent(parent, path=file_path)
+    return None
+
+
+class CheckFailure(Exception):
+    """A check whose outcome is not the expected one; shown as its reason, without a traceback."""
+
+
+class SuiteFile(pytest.File):
+    """A suite file."""
+
+    workspace: Workspace
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        from deadweight._errors import DeadweightError
+        from deadweight.plan.workspace import Workspace
+        from deadweight.suite.load import select
+
+        try:
+            self.workspace = Workspace.open(lambda _line: None, self.path)
+            chosen = select(self.workspace.suite, list(self.config.getoption("--variant")))
+        except DeadweightError as error:
+            raise self.CollectError(str(error)) from error
+        for variant in chosen:
+            yield VariantNode.from_parent(self, name=variant.name, variant=variant)
+
+    def teardown(self) -> None:
+        """Let go of the engine, and remove what was started in it."""
+        self.workspace.close()
+
+
+class VariantNode(pytest.Collector):
+    """One variant; its items share one container."""
+
+    def __init__(self, *, variant: Variant, **named: Any) -> None:
+        super().__init__(**named)
+        self.variant = variant
+        self._subject: Subject | None = None
+        if self.config.pluginmanager.hasplugin("xdist"):
+            self.add_marker(pytest.mark.xdist_group(variant.name))
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        from deadweight._errors import DeadweightError
+        from deadweight.checks import table
+
+        try:
+            names = [check.name for check in table.asked(self.variant)]
+        except DeadweightError as error:
+            raise self.CollectError(str(error)) from error
+        for name in names:
+            # A check that is to fail is one item: it does not say which of its requests fails.
+            if name == "api" and self.variant.expect.get("api") != "fail":
+                yield ApiNode.from_parent(self, name=name)
+            else:
+                yield CheckItem.from_parent(self, name=name)
+
+    def subject(self) -> Subject:
+        """What is checked; raises MissingError where the variant is not built."""
+        if self._subject is None:
+            suite_file = self.getparent(SuiteFile)
+            assert suite_file is not None
+            self._subject = suite_file.workspace.subject(self.variant)
+        return self._subject
+
+    def teardown(self) -> None:
+        """Remove the shared container."""
+        if self._subject is not None:
+            self._subject.service.close()
+            self._subject = None
+
+
+class _Item(pytest.Item):
+    def variant_node(self) -> VariantNode:
+        node = self.getparent(VariantNode)
+        assert node is not None
+        return node
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.nodeid.split("::", 1)[1]
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Our own errors as their message; everything else as pytest shows it."""
+        from deadweight._errors import DeadweightError
+
+        if isinstance(excinfo.value, (CheckFailure, DeadweightError)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+
+class CheckItem(_Item):
+    """One check of one variant."""
+
+    def runtest(self) -> None:
+        from deadweight.checks import table
+        from deadweight.checks.runner import run_check
+
+        found = run_check(table.check(self.name), self.variant_node().subject())
+        for figure in ("startup_seconds", "stop_seconds"):
+            if figure in found.data:
+                self.user_properties.append((figure, found.data[figure]))
+        self.user_properties.append(("image_digest", found.provenance.image_digest))
+        conclude(found)
+
+
+def conclude(found: Evidence) -> None:
+    """Evidence as a test's outcome: pass (also with a warning), xfail where failure was expected, skip, failure."""
+    if found.status == "not_measured":
+        hint = f" ({found.data['hint']})" if found.data.get("hint") else ""
+        if not found.ok:
+            raise CheckFailure(f"was to fail, but was not measured: {found.reason}{hint}")
+        pytest.skip(f"not measured: {found.reason}{hint}")
+    if found.status == "fail" and found.ok:
+        pytest.xfail(found.reason)
+    if not found.ok:
+        raise CheckFailure(found.reason if found.status == "fail" else f"was to fail, but did not: {found.reason}")
+
+
+class ApiNode(pytest.Collector):
+    """The ``api`` check: each request is an item. The evidence is kept once all of them have run."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.results: list[ItemResult] = []
+        self.began = 0.0
+
+    def collect(self) -> Iterable[pytest.Item]:
+        variant_node = self.parent
+        assert isinstance(variant_node, VariantNode)
+        for item in variant_node.variant.checks.api:
+            yield ApiItem.from_parent(self, name=item.name, check=item)
+
+    def setup(self) -> None:
+        self.results, self.began = [], time.monotonic()
+
+    def teardown(self) -> None:
+        """Save the evidence; some items alone (``-k``) are no evidence of the whole check."""
+        variant_node = self.parent
+        assert isinstance(variant_node, VariantNode)
+        if len(self.results) == len(variant_node.variant.checks.api):
+            from deadweight.checks.api import summed_up
+            from deadweight.checks.runner import keep
+
+            subject = variant_node.subject()
+            keep(subject, summed_up(subject, self.results, time.monotonic() - self.began))
+
+
+class ApiItem(_Item):
+    """One request of the ``api`` check."""
+
+    def __init__(self, *, check: ApiCheck, **named: Any) -> None:
+        super().__init__(**named)
+        self.check = check
+
+    def runtest(self) -> None:
+        from deadweight.checks.api import run_item
+
+        subject = self.variant_node().subject()
+        try:
+            result = run_item(subject, self.check)
+        except Exception as error:
+            _skip_if_missing(error)
+            raise
+        assert isinstance(self.parent, ApiNode)
+        self.parent.results.append(result)
+        self.user_properties.append(("http_status", result.http_status))
+        if result.status == "fail":
+            raise CheckFailure(f"{result.request}: {result.reason}")
+
+
+def _skip_if_missing(error: Exception) -> None:
+    """No engine is "not measured", as in ``conclude``."""
+    from deadweight._errors import MissingError
+
+    if isinstance(error, MissingError):
+        pytest.skip(f"not measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+
+
+# Fixtures for a project's own tests
+
+
+@pytest.fixture(scope="session")
+def deadweight_workspace(pytestconfig: pytest.Config) -> Iterator[Workspace]:
+    """The project's suite, state and engine, each found when first asked for."""
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.load import find_suite_file
+
+    with Workspace.open(lambda _line: None, find_suite_file(pytestconfig.rootpath)) as workspace:
+        yield workspace
+
+
+@pytest.fixture(scope="session")
+def deadweight_suite(deadweight_workspace: Workspace) -> Suite:
+    """The project's suite: the nearest ``deadweight.yaml`` at or above pytest's root folder."""
+    return deadweight_workspace.suite
+
+
+@pytest.fixture(scope="session")
+def deadweight_container(deadweight_workspace: Workspace) -> Iterator[Callable[[str], RunningService]]:
+    """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
+    from deadweight.checks.running import RunningService
+    from deadweight.suite.load import select
+
+    subjects: dict[str, Subject] = {}
+
+    def start(name: str) -> RunningService:
+        (variant,) = select(deadweight_workspace.suite, (name,))
+        if name not in subjects:
+            subjects[name] = deadweight_workspace.subject(variant)
+        return RunningService(subjects[name].service.get(), variant)
+
+    yield start
+    for subject in subjects.values():
+        subject.service.close()

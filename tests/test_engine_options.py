@@ -1,0 +1,116 @@
+"""RunOptions and the document they become."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deadweight._errors import UsageError
+from deadweight.engine.body import create_body
+from deadweight.engine.info import parse_info
+from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
+from deadweight.suite.model import RunSettings
+
+DOCKER = parse_info(
+    {"Version": "20.10.24", "ApiVersion": "1.41", "Components": [{"Name": "Engine"}]},
+    {"SecurityOptions": ["name=seccomp,profile=default"], "CgroupVersion": "1", "Driver": "overlay2"},
+)
+PODMAN = parse_info(
+    {"Version": "4.3.1", "Components": [{"Name": "Podman Engine"}]}, {"SecurityOptions": ["name=rootless"]}
+)
+
+
+@pytest.mark.parametrize(("user", "root"), [("", True), ("root", True), ("0", True), ("0:0", True), ("00", True), ("root:1", True),
+                                            ("65532", False), ("nobody", False), ("1000:0", False)])  # fmt: skip
+def test_root_is_told_by_name_and_number(user, root):
+    assert root == is_root(user)
+
+
+def test_hardened_takes_everything_that_a_service_does_not_need():
+    body = create_body("image:1", hardened(RunSettings(), port=8080, image_user="root"), DOCKER)
+    host = body["HostConfig"]
+    assert body["User"] == "65532:65532"
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Memory"] == host["MemorySwap"] == 256 * 2**20
+    assert host["NanoCpus"] == 10**9
+    assert host["PidsLimit"] == 64
+    assert host["Tmpfs"] == {"/tmp": "rw,noexec,nosuid,nodev,size=67108864,mode=1777"}
+    assert host["PortBindings"] == {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+    assert host["LogConfig"]["Config"]["max-size"] == str(10 * 2**20)
+    assert "MaskedPaths" not in host
+
+
+def test_hardened_keeps_an_image_user_that_is_not_root_and_what_the_suite_says():
+    assert hardened(RunSettings(), image_user="nobody").user == "nobody"
+    assert hardened(RunSettings(user="1234"), image_user="nobody").user == "1234"
+    assert hardened(RunSettings(tmpfs=("/run:1MiB",))).tmpfs == (Tmpfs("/run", 2**20),)
+
+
+@pytest.mark.parametrize(
+    "wrong", [RunSettings(memory="lots"), RunSettings(tmpfs=("tmp",)), RunSettings(tmpfs=("/tmp:big",))]
+)
+def test_settings_that_cannot_be_read_are_usage_errors(wrong):
+    with pytest.raises(UsageError, match=r"run\.(memory|tmpfs)"):
+        hardened(wrong)
+
+
+def test_an_open_posture_is_composed_from_the_hardened_one(tmp_path):
+    profile = tmp_path / "seccomp.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    posture = hardened(RunSettings(), port=8080).but(
+        user="0:0", read_only=False, cap_drop=(), cap_add=("SYS_ADMIN",), no_new_privileges=False, seccomp=str(profile),
+        apparmor="unconfined", masked_paths=False, publish=None, network="none", pids=None, memory_bytes=None,
+        mounts=(Mount(tmp_path, "/host"),), ulimits=(Ulimit("core", 0, 0),), entrypoint=("/bin/sh",), args=("-c", "x"),
+        env={"B": "2", "A": "1"}, labels={"x": "y"}, pid_mode="host",
+    )  # fmt: skip
+    body = create_body("image:1", posture, DOCKER)
+    host = body["HostConfig"]
+    assert json.loads(host["SecurityOpt"][0].removeprefix("seccomp=")) == {"defaultAction": "SCMP_ACT_ALLOW"}
+    assert host["SecurityOpt"][1] == "apparmor=unconfined"
+    assert host["MaskedPaths"] == host["ReadonlyPaths"] == []
+    assert host["NetworkMode"] == "none"
+    assert host["PidMode"] == "host"
+    assert host["Mounts"] == [{"Type": "bind", "Source": str(tmp_path), "Target": "/host", "ReadOnly": True}]
+    assert {"Memory", "MemorySwap", "PidsLimit", "PortBindings"}.isdisjoint(host)
+    assert body["Env"] == ["A=1", "B=2"]
+    assert (body["Entrypoint"], body["Cmd"], body["Labels"]) == (["/bin/sh"], ["-c", "x"], {"x": "y"})
+    assert create_body("i", RunOptions(seccomp="unconfined"), DOCKER)["HostConfig"]["SecurityOpt"] == [
+        "seccomp=unconfined"
+    ]
+
+
+def test_a_seccomp_profile_that_is_none_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="not a seccomp profile"):
+        create_body("i", RunOptions(seccomp=str(tmp_path / "absent.json")), DOCKER)
+
+
+def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
+    host = create_body("i", hardened(RunSettings()), PODMAN)["HostConfig"]
+    assert {"nofile", "nproc"} == {limit["Name"] for limit in host["Ulimits"]}
+    assert [limit["Soft"] for limit in host["Ulimits"] if limit["Name"] == "nofile"] == [1024]
+    assert "LogConfig" not in host
+    assert PODMAN.podman
+    assert PODMAN.rootless
+    assert not PODMAN.seccomp
+
+
+def test_engine_descriptions_are_read():
+    assert (DOCKER.name, DOCKER.version, DOCKER.cgroup, DOCKER.seccomp, DOCKER.apparmor) == (
+        "Docker",
+        "20.10.24",
+        "1",
+        True,
+        False,
+    )
+    new = parse_info(
+        {"Version": "29.0.1", "Components": [{"Name": "Engine"}]},
+        {
+            "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+            "OperatingSystem": "Docker Desktop",
+            "CgroupVersion": "2",
+        },
+    )
+    assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
