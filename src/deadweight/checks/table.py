@@ -23,6 +23,7 @@ _OURS: dict[str, str] = {
     "api": "deadweight.checks.api",
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
+    "attacks": "deadweight.checks.attacks.check",
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from deadweight.tasks import build, clean, demo, layers, report, run, setup, verify
+from deadweight.tasks import attack, build, clean, demo, layers, report, run, setup, verify
 
 namespace = Collection()
 for _task in (
@@ -18,6 +18,8 @@ for _task in (
     build.build,
     verify.verify,
     layers.layers,
+    attack.attack,
+    attack.harden,
     report.report,
     report.publish,
     report.push,

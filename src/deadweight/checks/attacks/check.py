@@ -1,0 +1,100 @@
+"""``attacks``: real attacks on the image, and which wall stopped each.
+
+``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name, and each wall alone on top of ``open``. Evidence data: see
+``record``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from deadweight._errors import Interrupted
+from deadweight.checks.attacks import gate, record, walls
+from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.matrix import Matrix, Plan, Runner
+from deadweight.checks.evidence import by_engine, evidence
+from deadweight.checks.protocol import Subject
+from deadweight.engine.faults import CannotStart
+from deadweight.records.evidence import Evidence
+from deadweight.suite.model import AttacksCheck, Variant
+
+Told = Callable[[str], None]
+
+
+class Attacks:
+    """The check. It is asked for where the variant has ``checks.attacks``."""
+
+    name = "attacks"
+    needs_engine = True
+
+    def applies(self, variant: Variant) -> bool:
+        return variant.runnable and variant.checks.attacks is not None
+
+    def run(self, subject: Subject) -> Evidence:
+        """Attack, and judge by the gates."""
+        return attack(subject, postures=(), told=subject.say)
+
+
+def attack(subject: Subject, *, postures: Sequence[str] = (), told: Told = lambda _line: None) -> Evidence:
+    """Attack one variant. ``postures`` empty: the three main ones and each wall alone; ``all``: everything there is.
+
+    Raises UsageError for a posture that does not exist, ConfigError for a payload file or gate that is not sound, Interrupted.
+    """
+    started = time.monotonic()
+    wanted = subject.variant.checks.attacks or AttacksCheck()
+    catalogue = load_payloads([subject.suite.root / file for file in wanted.payload_files])
+    gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
+    plan = plan_for(postures, [each.posture for each in wanted.gates])
+    name = subject.variant.name
+    try:
+        with Lab(subject) as lab:
+            found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
+            data = record.data(found, catalogue, lab.image_user, subject.engine().info)
+    except NoService as fault:
+        # With a gate to hold, a service that nobody can attack is no success.
+        status = "fail" if wanted.gates else "not_measured"
+        return _evidence(subject, status, f"nothing was measured: {fault.message}", started, {})
+    except Interrupted:
+        raise
+    except CannotStart as fault:
+        return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
+    broken = gate.breaches(wanted.gates, found)
+    data["breaches"] = broken
+    reason = _summary(found, subject)
+    if broken:
+        return _evidence(subject, "fail", f"{'; '.join(broken)}. {reason}", started, data)
+    untold = gate.unmeasured(wanted.gates, found)
+    if untold:
+        reason += f"; gates could not be told for {', '.join(dict.fromkeys(untold))}"
+    return _evidence(subject, "pass", reason, started, data)
+
+
+def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:
+    """What to try. Raises UsageError for a posture that does not exist."""
+    if "all" in postures:
+        chosen = [walls.posture(name) for name in (*walls.MAIN, "privileged")]
+        return Plan(tuple(chosen), alone=True, without=True, resource_walls=True)
+    names = dict.fromkeys([*(postures or walls.MAIN), *gated])
+    return Plan(tuple(walls.posture(name) for name in names), alone=not postures)
+
+
+def _summary(found: Matrix, subject: Subject) -> str:
+    parts = []
+    for posture, cells in found.cells.items():
+        outcomes = [cell.outcome for cell in cells.values()]
+        words = ("blocked", "succeeded", "crashed", "not_applicable", "not_measured")
+        counts = ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
+        parts.append(f"{posture}: {counts}")
+    missing = walls.absent(subject.engine().info)
+    return "; ".join([*parts, *missing.values()])
+
+
+def _evidence(subject: Subject, status: Any, reason: str, started: float, data: dict[str, Any]) -> Evidence:
+    return evidence(subject, "attacks", status, reason, provenance=by_engine(subject), started=started, data=data)
+
+
+CHECK = Attacks()
+

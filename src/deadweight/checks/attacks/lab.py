@@ -1,0 +1,241 @@
+"""Where the attacks on one variant take place: a network without a way out, an attacker on it, planted secrets, a host folder.
+
+Everything is made for one run with fresh secrets, and removed at its end, however that comes; what a killed run left is removed
+by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shutil
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError
+from deadweight.checks.attacks.listeners import HostFolder, Listener, Word
+from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.shell import read_file, static_shell
+from deadweight.checks.attacks.walls import Ground, Posture, options
+from deadweight.engine import owner
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.http import can_enter_namespace
+from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.engine.sidecar import shell_in
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
+
+PURPOSE = "attack"
+SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
+HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
+RESERVE_BYTES = 2 * 2**30
+IMAGE_FILE_BYTES = 2**20
+
+_probing = threading.Lock()
+_unstartable: dict[str, tuple[str, ...]] = {}
+_devices: dict[str, bool] = {}
+
+
+class NoService(DeadweightError):
+    """The service does not come up, or not in a way that attacks could be sent to it: nothing can be measured."""
+
+
+class Lab:
+    """Use it as a context manager. ``ground`` is what all postures share; ``notes`` are things a reader must know."""
+
+    ground: Ground
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject, self.variant = subject, subject.variant
+        self.engine: Engine = subject.engine()
+        self.image = subject.engine_image()
+        self.secret, self.host_secret = _random(), _random()
+        self.notes: dict[str, str] = {}
+        self.has_shell = True
+        self._image_files: dict[str, bytes | None] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Lab:
+        try:
+            self._build()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _build(self) -> None:
+        sweep_host_folders()
+        facts = self.engine.images.need(self.image)
+        self.image_user = facts.user
+        self.app_folder = _folder(facts.entrypoint)
+        hard = hardened_for(self.variant, facts.user).but(publish=None)
+        self.network = self._stack.enter_context(self.engine.network(PURPOSE))
+        self.attacker = self._stack.enter_context(self.start(hard.but(network=self.network)))
+        document = self.attacker.inspect()
+        self.attacker_pid = int(document["State"]["Pid"])
+        self.attacker_host = document["NetworkSettings"]["Networks"][self.network]["IPAddress"]
+        if not can_enter_namespace(self.attacker_pid, self.attacker.id):
+            raise NoService("attacks need root on the Linux machine where the engine runs, to enter the attack network")
+        self.host = HostFolder(self.host_secret)
+        self._stack.callback(self.host.close)
+        write_owner(self.host.path)
+        mounts = (
+            Mount(self.host.mounted, HOST_TARGET, read_only=False),
+            Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
+        )
+        unstartable, devices = self._probe(hard)
+        self.has_shell = shell_in(self.attacker) is not None
+        self.ground = Ground(
+            hard=hard,
+            network=self.network,
+            mounts=mounts,
+            shell=() if self.has_shell else self._shell(),
+            unstartable=unstartable,
+            env={SECRET: self.secret},
+            info=self.engine.info,
+            devices=devices,
+        )
+
+    def start(self, options: RunOptions) -> Container:
+        return self.engine.start(self.image, options, purpose=PURPOSE, variant=self.variant.name)
+
+    def options(self, posture: Posture) -> RunOptions:
+        return options(posture, self.ground)
+
+    # what an attack needs
+
+    def listen(self, word: Word, does: str) -> Listener:
+        return Listener.inside(self.attacker_pid, word, does)
+
+    def image_file(self, path: str) -> bytes | None:
+        """A file as the image has it; None where it has none."""
+        if path not in self._image_files:
+            try:
+                content: bytes | None = read_file(self.engine, self.attacker.id, path, IMAGE_FILE_BYTES)
+            except DeadweightError:
+                content = None
+            self._image_files[path] = content
+        return self._image_files[path]
+
+    def room_on_disk(self) -> bool:
+        """Whether this machine has enough free space for attacks that write."""
+        return shutil.disk_usage(tempfile.gettempdir()).free > RESERVE_BYTES
+
+    # what this machine can start
+
+    def _shell(self) -> tuple[Mount, ...]:
+        try:
+            return static_shell(self.subject)
+        except DeadweightError as error:
+            self.notes["image"] = f"what having no shell is worth was not measured: {error.message}"
+            return ()
+
+    def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
+        """Which capabilities, and whether device rules, this engine's machine can start; found by trying, once."""
+        with _probing:
+            if self.engine.host not in _unstartable:
+                plain = RunOptions(user="0:0", network="none", seccomp="unconfined", args=hard.args)
+                _unstartable[self.engine.host] = self._unstartable(plain)
+                with_rules = plain.but(device_rules=("b *:* r",))
+                _devices[self.engine.host] = self._starts(with_rules)
+            refused, devices = _unstartable[self.engine.host], _devices[self.engine.host]
+        if refused:
+            self.notes["open"] = f"this machine cannot start a container with {', '.join(refused)}; open goes without"
+        return refused, devices
+
+    def _unstartable(self, plain: RunOptions) -> tuple[str, ...]:
+        if self._starts(plain.but(cap_add=("ALL",))):
+            return ()
+        suspects = [name for number, name in enumerate(CAPABILITIES) if not _bounding_set() >> number & 1]
+        if suspects and self._starts(plain.but(cap_add=("ALL",), cap_drop=tuple(suspects))):
+            return tuple(suspects)
+        return tuple(name for name in CAPABILITIES if not self._starts(plain.but(cap_add=(name,))))
+
+    def _starts(self, tried: RunOptions) -> bool:
+        try:
+            self.start(tried.but(memory_bytes=512 * 2**20, pids=64)).remove()
+        except CannotStart:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class Filled:
+    """An attack, ready to be sent: its word, and what stands for the places in its text."""
+
+    payload: Payload
+    word: Word
+    places: dict[str, str]
+
+
+def fill(lab: Lab, payload: Payload, port: int) -> Filled:
+    """Choose a word and a file name for one attack."""
+    word = Word(_random(), _random())
+    places = {
+        "a": word.a,
+        "b": word.b,
+        "host": lab.attacker_host,
+        "port": str(port),
+        "file": f"dw{_random()}",
+        "app": lab.app_folder,
+        "hostfile": lab.host.file,
+        "disk": str(lab.ground.disk_bytes),
+        "memory": str(lab.ground.memory_bytes * 13 // 10 // 2**20),
+    }
+    return Filled(payload, word, places)
+
+
+def write_owner(folder: Path) -> None:
+    (folder / "owner.json").write_text(json.dumps(owner.labels("-", PURPOSE)), encoding="utf-8")
+
+
+def sweep_host_folders() -> None:
+    """Remove the host folders of runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob("deadweight-host-*"):
+        with contextlib.suppress(OSError, ValueError):
+            if not folder.is_symlink() and owner.is_stale(json.loads((folder / "owner.json").read_text())):
+                shutil.rmtree(folder)
+
+
+def _random() -> str:
+    """Eight letters: no shell, AWK or JSON reads them as anything else."""
+    return "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(8))
+
+
+def _folder(entrypoint: tuple[str, ...]) -> str:
+    """The folder of the image's program."""
+    program = PurePosixPath(entrypoint[0]) if entrypoint else PurePosixPath("/")
+    return str(program.parent) if program.is_absolute() else "/"
+
+
+def _bounding_set() -> int:
+    """Our own bounding set (capabilities(7)): a machine whose init lacks a capability cannot give it to a container."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return -1
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")), -1)
+
+
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO",
+    "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
+    "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
+    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+)  # fmt: skip
+"""In the kernel's own order (linux/capability.h)."""
+

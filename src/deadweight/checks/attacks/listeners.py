@@ -1,0 +1,190 @@
+"""The attacker's side: sockets on the attack network that collect a word, serve one, or are the far end of a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.engine import netns
+
+MOST_BYTES = 1 << 16
+SLICE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Word:
+    """The random word of one attack. The request holds its halves only."""
+
+    a: str
+    b: str
+
+    @property
+    def whole(self) -> str:
+        return self.a + self.b
+
+
+class Listener:
+    """A TCP listener for one attack. ``received`` is what came; ``address`` where, from within the attack network."""
+
+    def __init__(self, server: socket.socket, word: Word, does: str) -> None:
+        self._server, self._word, self._does = server, word, does
+        self.port: int = server.getsockname()[1]
+        self.received = b""
+        self.connected = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def inside(cls, pid: int, word: Word, does: str) -> Listener:
+        """Listen in the network namespace of the attacker's container. Raises OSError."""
+        return cls(netns.within(pid, lambda: socket.create_server(("", 0), backlog=8)), word, does)
+
+    @property
+    def found(self) -> bool:
+        """Whether the word came. Where the word is served, the service's own answer tells."""
+        return self._word.whole.encode() in self.received
+
+    def close(self) -> None:
+        self._closing = True
+        self._server.close()
+        self._thread.join(2)
+
+    def _serve(self) -> None:
+        self._server.settimeout(SLICE_SECONDS)
+        while not self._closing:
+            with contextlib.suppress(OSError):
+                connection, _ = self._server.accept()
+                with connection:
+                    self.connected = True
+                    self._talk(connection)
+
+    def _talk(self, connection: socket.socket) -> None:
+        connection.settimeout(SLICE_SECONDS)
+        if self._does == "serve":
+            content = self._word.whole.encode() + b"\n"
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
+            _drain(connection)
+            return
+        if self._does == "shell":
+            connection.sendall(order(self._word))
+        while not self._closing and not self.found and len(self.received) < MOST_BYTES:
+            try:
+                chunk = connection.recv(4096)
+            except TimeoutError:
+                continue
+            if not chunk:
+                return
+            self.received += chunk
+
+
+def order(word: Word) -> bytes:
+    """What the attacker types into a shell: the word comes back whole only if a shell reads it."""
+    return f"echo {word.a}''{word.b}\n".encode()
+
+
+def call(pid: int, host: str, port: int, word: Word) -> bool:
+    """Connect to a shell that an attack bound, from the attacker's namespace; whether it answers with the word."""
+    try:
+        connection = netns.within(pid, lambda: socket.create_connection((host, port), timeout=SLICE_SECONDS * 5))
+    except OSError:
+        return False
+    with connection:
+        received = b""
+        try:
+            connection.settimeout(1.0)
+            connection.sendall(order(word))
+            while word.whole.encode() not in received and len(received) < MOST_BYTES:
+                chunk = connection.recv(4096)
+                if not chunk:
+                    break
+                received += chunk
+        except OSError:
+            return False
+        return word.whole.encode() in received
+
+
+class EngineStandIn:
+    """A Unix socket that looks like the engine's from inside and does nothing but listen."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._words: list[bytes] = []
+        self._server = _bound(path)
+        self._server.settimeout(SLICE_SECONDS)
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def heard(self, word: Word) -> bool:
+        return any(word.whole.encode() in said for said in list(self._words))
+
+    def close(self) -> None:
+        self._closing = True
+        self._server.close()
+        self._thread.join(2)
+
+    def _serve(self) -> None:
+        while not self._closing:
+            with contextlib.suppress(OSError):
+                connection, _ = self._server.accept()
+                with connection:
+                    connection.settimeout(0.5)
+                    self._words.append(connection.recv(4096))
+                    connection.sendall(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+
+class HostFolder:
+    """A folder of this machine that stands for a mounted host folder, with a planted file and the engine's stand-in socket.
+
+    It belongs to us and only we may write there, as on a real host.
+    """
+
+    def __init__(self, secret: str) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="deadweight-host-"))
+        self.path.chmod(0o755)
+        (self.path / "mounted").mkdir(mode=0o755)
+        self.file = "planted"
+        (self.path / "mounted" / self.file).write_text(secret + "\n", encoding="ascii")
+        self.engine = EngineStandIn(self.path / "engine.sock")
+
+    @property
+    def mounted(self) -> Path:
+        return self.path / "mounted"
+
+    def holds(self, name: str, word: Word) -> bool:
+        """Whether an attack left the word in this file."""
+        file = self.mounted / name
+        with contextlib.suppress(OSError):
+            return word.whole in file.read_text(encoding="ascii", errors="replace")[:MOST_BYTES]
+        return False
+
+    def close(self) -> None:
+        self.engine.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _drain(connection: socket.socket) -> None:
+    """Read the request before closing, so that the answer is not lost to a reset."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(1.0)
+    with contextlib.suppress(OSError):
+        while connection.recv(4096):
+            pass
+
+
+def _bound(path: Path) -> socket.socket:
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    os.chmod(path, 0o660)  # noqa: PTH101 - as the engine's own
+    server.listen(8)
+    return server
+
+

@@ -1,0 +1,124 @@
+"""The records of a payload file (``attacks.yaml``): what is sent, and what proves that it worked."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from deadweight.suite.model import HttpRequest, Name, Record, Seconds
+
+FUNCTIONS = (
+    "shell", "command", "reverse-shell", "bind-shell", "file-read", "file-write", "upload", "download", "library-load",
+    "privilege-escalation", "inherit", "non-interactive-reverse-shell", "non-interactive-bind-shell", "file-upload",
+    "file-download", "suid", "limited-suid", "sudo", "capabilities",
+)  # fmt: skip
+"""The functions that GTFOBins sorts its entries by, those of its earlier editions included (https://gtfobins.github.io)."""
+
+PLACES = ("a", "b", "host", "port", "file", "app", "hostfile", "disk", "memory")
+_PLACE = re.compile(r"@([a-z]+)@")
+
+
+def _function(text: str) -> str:
+    if text not in FUNCTIONS:
+        raise ValueError(f"a GTFOBins function ({', '.join(FUNCTIONS[:9])} …)")
+    return text
+
+
+def _technique(text: str) -> str:
+    if not re.fullmatch(r"T\d{4}(\.\d{3})?", text):
+        raise ValueError("an ATT&CK technique such as T1059 or T1059.004")
+    return text
+
+
+def places_in(text: str) -> set[str]:
+    """The names between at signs."""
+    return set(_PLACE.findall(text))
+
+
+class Proof(Record):
+    """What proves an attack. A status code never does.
+
+    ``output``: the two halves of the word come back as one. ``image-file``: the content of ``path`` comes back, as the image has
+    it. ``planted``: the secret comes back that lies in the service's environment, or in the mounted host folder.
+    ``listener``: the attack connects to a listener, which collects the word, serves it, or is the far end of a reverse shell.
+    ``bound``: a shell answers on a port that the attack opened. ``socket``: the word arrives at the stand-in for the engine's
+    socket. ``host-file``: the word lies in the host's folder. ``resource``: the container takes more than the hardened posture
+    would grant, or the service stops answering. ``takes`` marks an attack on resources that proves itself otherwise.
+    """
+
+    kind: Literal["output", "image-file", "planted", "listener", "bound", "socket", "host-file", "resource"]
+    path: str | None = None
+    where: Literal["environment", "host"] | None = None
+    does: Literal["collect", "serve", "shell"] | None = None
+    of: Literal["memory", "pids", "cpu"] | None = None
+    takes: Literal["disk"] | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Proof:
+        needs = {"image-file": "path", "planted": "where", "listener": "does", "resource": "of"}
+        for kind, key in needs.items():
+            if (self.kind == kind) != (getattr(self, key) is not None):
+                raise ValueError(f"{key} with kind {kind}, and only there")
+        return self
+
+
+class Payload(Record):
+    """One attack. ``trace``: what it leaves behind: ``files`` of a name of their own, which no other attack meets (the container
+    is thrown away after the last of these), or ``state`` (a port, a full disk), so that the container is thrown away at once.
+
+    ``seconds`` bounds the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once.
+    """
+
+    id: Name
+    title: Annotated[str, StringConstraints(min_length=3)]
+    gives: str = ""
+    gtfobins: Annotated[str, AfterValidator(_function)] | None = None
+    attack: Annotated[str, AfterValidator(_technique)] | None = None
+    needs: tuple[str, ...] = ()
+    trace: Literal["files", "state"] | None = None
+    seconds: Seconds = 8.0
+    parallel: Annotated[int, Field(ge=1, le=8)] = 1
+    script: str | None = None
+    shell: str | None = None
+    request: HttpRequest | None = None
+    args: tuple[str, ...] = ()
+    input: str | None = None
+    evidence: Proof
+
+    @model_validator(mode="after")
+    def _sound(self) -> Payload:
+        if sum(way is not None for way in (self.script, self.shell, self.request)) != 1:
+            raise ValueError("exactly one of script, shell and request")
+        if self.gtfobins is None and self.attack is None:
+            raise ValueError("a reference: gtfobins or attack")
+        text = self.text()
+        if "@a@@b@" in text:
+            raise ValueError("@a@ and @b@ apart: an echo of the request would else look like success")
+        unknown = places_in(text) - set(PLACES)
+        if unknown:
+            raise ValueError(f"only the places {', '.join(f'@{name}@' for name in PLACES)} (not @{sorted(unknown)[0]}@)")
+        return self
+
+    def text(self) -> str:
+        """All that is sent, as one text."""
+        own = (self.script, self.shell, self.input, *self.args)
+        sent = self.request.model_dump_json() if self.request is not None else ""
+        return "\n".join([part for part in own if part] + [sent])
+
+    @property
+    def resource(self) -> bool:
+        """Whether it goes for memory, processes, processor or disk; such attacks run alone."""
+        return self.evidence.kind == "resource" or self.evidence.takes is not None
+
+    @property
+    def reference(self) -> str | None:
+        return f"GTFOBins: {self.gtfobins}" if self.gtfobins else None
+
+
+class PayloadFile(Record):
+    """A payload file: features that attacks may need (each an AWK program that prints the word), and the attacks."""
+
+    features: dict[Name, str] = {}
+    payloads: tuple[Payload, ...] = ()

@@ -1,0 +1,143 @@
+"""Attacks on memory, processes and processor: does the container take more than the hardened posture would grant?
+
+They run one at a time on the whole machine, each in a container of its own, within the outer bound of ``walls.bounded``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deadweight import _run
+from deadweight._errors import Interrupted
+from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, prepared, send, told
+from deadweight.checks.attacks.lab import Lab, fill
+from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.walls import Ground
+from deadweight.checks.attacks.yard import Yard
+from deadweight.engine.faults import translated
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+
+WATCH_SECONDS = 2.5
+ANSWER_SECONDS = 2.0
+MARGIN = 1.15
+"""So much more than the hardened posture grants counts as more: counters lag, limits are not met to the byte."""
+
+alone = threading.Lock()
+"""Held during an attack on resources, so that variants attacked side by side do not starve each other."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a container uses at a moment. ``cpu_seconds`` is the sum since its start."""
+
+    memory_bytes: int
+    pids: int
+    cpu_seconds: float
+    at: float
+
+
+def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
+    """Send the attack, and watch until the container took more than granted, or a moment has passed."""
+    if _run.cancelled():
+        raise Interrupted("interrupted")
+    with alone:
+        container = yard.get()
+        request = prepared(fill(lab, payload, BIND_PORT), lab)
+        with ThreadPoolExecutor(payload.parallel) as pool:
+            try:
+                sent = [pool.submit(send, yard, request, payload.seconds) for _ in range(payload.parallel)]
+                shot = _watch(lab, yard, container, payload.evidence.of or "memory", sent)
+            finally:
+                yard.spoil()  # ends the attack, and with it the requests
+    return shot
+
+
+def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[Future[Reply]]) -> Shot:
+    granted = _granted(lab.ground, of)
+    before, peak, slowest, last = use(container), 0.0, 0.0, ""
+    deadline = time.monotonic() + WATCH_SECONDS
+    while time.monotonic() < deadline and not last:
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        time.sleep(0.1)
+        if not container.state().running:
+            return Shot("crashed", f"the service {container.state().told()}", {"peak": peak, "granted": granted})
+        if all(each.done() for each in sent):
+            last = f"; the attack ended: {told(sent[0].result())}"
+        now = use(container)
+        peak, before = max(peak, _taken(before, now, of)), now if now.at - before.at > 0.5 else before
+        if peak > granted * MARGIN:
+            return Shot("succeeded", "", _detail(of, peak, granted, slowest))
+        slowest = max(slowest, _answer_seconds(yard, lab))
+        if slowest >= ANSWER_SECONDS:
+            detail = _detail(of, peak, granted, slowest)
+            return Shot("succeeded", "", {**detail, "proof": f"the service did not answer within {ANSWER_SECONDS:g} s"})
+    said = f"took {_shown(of, peak)} of the {_shown(of, granted)} granted; the service answered within {slowest:.2f} s{last}"
+    return Shot("failed", said, {**_detail(of, peak, granted, slowest), "proof": None})
+
+
+def _detail(of: str, peak: float, granted: float, slowest: float) -> dict[str, Any]:
+    return {
+        "proof": f"took {_shown(of, peak)}, where {_shown(of, granted)} are granted",
+        "peak": round(peak, 2),
+        "granted": granted,
+        "slowest_answer_seconds": round(slowest, 3),
+    }
+
+
+def _granted(ground: Ground, of: str) -> float:
+    return {"memory": float(ground.memory_bytes), "pids": float(ground.pids), "cpu": ground.cpus}[of]
+
+
+def _taken(before: Use, now: Use, of: str) -> float:
+    """Bytes, processes, or processors kept busy on average."""
+    if of == "memory":
+        return float(now.memory_bytes)
+    if of == "pids":
+        return float(now.pids)
+    elapsed = now.at - before.at
+    return (now.cpu_seconds - before.cpu_seconds) / elapsed if elapsed > 0.5 else 0.0
+
+
+def _shown(of: str, amount: float) -> str:
+    from deadweight.suite.sizes import format_bytes
+
+    if of == "memory":
+        return format_bytes(int(amount))
+    return f"{amount:.0f} processes" if of == "pids" else f"{amount:.2f} processors"
+
+
+def _answer_seconds(yard: Yard, lab: Lab) -> float:
+    """How long the service takes to say that it is healthy; the limit where it does not."""
+    started = time.monotonic()
+    try:
+        yard.route.request("GET", lab.variant.health.path, timeout=ANSWER_SECONDS)
+    except (OSError, http.client.HTTPException):
+        return ANSWER_SECONDS
+    return time.monotonic() - started
+
+
+def use(container: Container) -> Use:
+    """The engine's counters of a container, on either version of cgroups. Memory counts without what the kernel can drop."""
+    read: Callable[..., Any] = container.engine.api.stats
+    with translated(f"counters of container {container.name}"):
+        document = read(container.id, stream=False, one_shot=True)
+    memory = document.get("memory_stats") or {}
+    inner = memory.get("stats") or {}
+    cache = int(inner.get("total_inactive_file") or inner.get("inactive_file") or 0)
+    return Use(
+        memory_bytes=max(0, int(memory.get("usage") or 0) - cache),
+        pids=int((document.get("pids_stats") or {}).get("current") or 0),
+        cpu_seconds=int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
+        at=time.monotonic(),
+    )
+
+

@@ -1,0 +1,79 @@
+"""A static shell to bind into images that have none, to see what having none is worth."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine.faults import translated
+from deadweight.engine.options import Mount
+from deadweight.records.store import write_atomically
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
+
+IMAGE = "busybox:1.36.1-musl"
+INSIDE = "/bin/busybox"
+TARGET = "/bin/sh"
+MOST_BYTES = 16 * 2**20
+
+_one_at_a_time = threading.Lock()
+
+
+def static_shell(subject: Subject) -> tuple[Mount, ...]:
+    """The bind mount that brings it, read-only. Raises DeadweightError where no static busybox can be had."""
+    from deadweight.sources.choose import choose
+
+    with _one_at_a_time:
+        source = choose(subject.suite, subject.state, subject.say)
+        source.prepare((IMAGE,), apk=False, say=subject.say)
+        base = source.base(IMAGE)
+        name = (base.digest or base.resolved).replace(":", "-").replace("/", "-")[-64:]
+        file = subject.state.cache / "attacks" / f"shell-{name}"
+        if not file.exists():
+            write_atomically(file, _extracted(subject.engine(), base.resolved), mode=0o755)
+    return (Mount(file.absolute(), TARGET, read_only=True),)
+
+
+def _extracted(engine: Engine, reference: str) -> bytes:
+    """One file of an image, by a container that is never started."""
+    if not engine.has(reference):
+        with translated(f"pull {reference}"):
+            engine.api.pull(reference)
+    with translated(f"read {INSIDE} of {reference}"):
+        container = engine.api.create_container(reference, command=["none"])["Id"]
+        try:
+            return read_file(engine, container, INSIDE, MOST_BYTES)
+        finally:
+            engine.remove_container(container)
+
+
+def read_file(engine: Engine, container: str, path: str, most: int) -> bytes:
+    """A regular file of a container, as the engine sees it. Raises MissingError, or DeadweightError for one that is too large."""
+    with translated(f"read {path}"):
+        stream, _ = engine.api.get_archive(container, path)
+        content = b"".join(_bounded(stream, most + 65536, path))
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        member = archive.next()
+        file = archive.extractfile(member) if member is not None and member.isreg() else None
+        if file is None:
+            raise MissingError(f"{path}: no regular file")
+        return file.read(most)
+
+
+def _bounded(stream: object, most: int, path: str) -> list[bytes]:
+    chunks: list[bytes] = []
+    size = 0
+    for chunk in stream:  # type: ignore[attr-defined]
+        size += len(chunk)
+        if size > most:
+            raise DeadweightError(f"{path}: larger than {most} bytes")
+        chunks.append(chunk)
+    return chunks
+
+

@@ -1,0 +1,198 @@
+"""Walls and postures: which walls a container has, written as run options, each within the outer bound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deadweight._errors import UsageError
+from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, is_root
+
+if TYPE_CHECKING:
+    from deadweight.engine.info import EngineInfo
+
+WALLS = (
+    "image", "non-root", "capabilities", "no-new-privileges", "read-only", "noexec-tmpfs", "no-network", "limits", "seccomp",
+    "masked-paths", "apparmor", "host-mounts",
+)  # fmt: skip
+"""``image`` is what the image lacks (a shell); ``host-mounts`` that nothing of the host is handed in: folder, socket, devices."""
+
+MAIN = ("open", "default", "hardened")
+ONLY, WITHOUT = "only-", "without-"
+
+FILE_BYTES = 16 * 2**20
+OUTER_FACTOR = 2
+DISK_ROOM_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Posture:
+    """A way to run the container. ``walls`` are those that stand; ``image`` in it means that no shell is bound in.
+
+    ``bare`` is a plain ``docker run``: the engine's own defaults and the image's own user.
+    """
+
+    name: str
+    walls: frozenset[str]
+    bare: bool = False
+    privileged: bool = False
+
+    def minus(self, wall: str) -> Posture:
+        return Posture(f"{WITHOUT}{wall}", self.walls - {wall})
+
+    def with_shell(self) -> Posture:
+        """The same with a static shell bound in."""
+        return Posture(f"{self.name}, with a shell", self.walls - {"image"}, self.bare, self.privileged)
+
+
+OPEN = Posture("open", frozenset({"image"}))
+DEFAULT = Posture("default", frozenset({"image"}), bare=True)
+HARDENED = Posture("hardened", frozenset(WALLS))
+PRIVILEGED = Posture("privileged", frozenset({"image"}), privileged=True)
+REDUCED = "capabilities (the engine's own set)"
+"""The part of the capabilities wall that a plain ``docker run`` has."""
+
+
+def only(wall: str) -> Posture:
+    """One wall on top of ``open``."""
+    return Posture(f"{ONLY}{wall}", frozenset({"image", wall}))
+
+
+def names() -> tuple[str, ...]:
+    """Every posture that can be asked for; ``all`` stands for all of them."""
+    single = [wall for wall in WALLS if wall != "image"]
+    return (*MAIN, "privileged", *(ONLY + wall for wall in single), *(WITHOUT + wall for wall in WALLS))
+
+
+def posture(name: str) -> Posture:
+    """The posture of this name. Raises UsageError."""
+    known = {each.name: each for each in (OPEN, DEFAULT, HARDENED, PRIVILEGED)}
+    if name in known:
+        return known[name]
+    if name not in names():
+        hint = f"postures: {', '.join(MAIN)}, privileged, only-WALL, without-WALL, all; walls: {', '.join(WALLS)}"
+        raise UsageError(f"no posture {name!r}", hint=hint)
+    if name.startswith(ONLY):
+        return only(name.removeprefix(ONLY))
+    return HARDENED.minus(name.removeprefix(WITHOUT))
+
+
+def standing(name: str, image_user: str, info: EngineInfo) -> tuple[str, ...]:
+    """The walls of a main posture, by name. ``default`` has those that the engine and the image bring."""
+    there = [wall for wall in WALLS if wall not in absent(info)]
+    if name == "hardened":
+        return tuple(there)
+    if name == "default":
+        brings = {"image", REDUCED, "seccomp", "masked-paths", "apparmor", "host-mounts"}
+        brings |= set() if is_root(image_user) else {"non-root"}
+        return tuple(wall for wall in (*there, REDUCED) if wall in brings)
+    return ("image",)
+
+
+def absent(info: EngineInfo) -> dict[str, str]:
+    """Walls that this engine cannot build: they are told, never counted."""
+    missing = {}
+    if not info.seccomp:
+        missing["seccomp"] = "this engine has no seccomp"
+    if not info.apparmor:
+        missing["apparmor"] = "this engine has no AppArmor"
+    return missing
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all postures of one variant have in common.
+
+    ``hard`` are the variant's hardened options. ``unstartable`` are capabilities that this machine cannot give. ``shell`` is what
+    binds a static shell in (nothing where the image has one). ``devices``: whether device rules can be opened here.
+    """
+
+    hard: RunOptions
+    network: str
+    mounts: tuple[Mount, ...]
+    shell: tuple[Mount, ...]
+    unstartable: tuple[str, ...]
+    env: Mapping[str, str]
+    info: EngineInfo
+    devices: bool = True
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the hardened posture grants."""
+        return self.hard.memory_bytes or 256 * 2**20
+
+    @property
+    def pids(self) -> int:
+        return self.hard.pids or 64
+
+    @property
+    def cpus(self) -> float:
+        return self.hard.cpus or 1.0
+
+    @property
+    def disk_bytes(self) -> int:
+        """More than the hardened posture leaves room for."""
+        return sum(tmpfs.size_bytes for tmpfs in self.hard.tmpfs) + DISK_ROOM_BYTES
+
+
+def options(posture: Posture, ground: Ground) -> RunOptions:
+    """The run options of a posture, within the outer bound. The containers publish no port and have no way out."""
+    common = RunOptions(network=ground.network, env={**ground.hard.env, **ground.env}, args=ground.hard.args)
+    if not posture.bare:
+        common = _built(common, posture, ground)
+    if "image" not in posture.walls:
+        common = common.but(mounts=(*common.mounts, *ground.shell))
+    return bounded(common, ground)
+
+
+def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
+    hard, walls = ground.hard, posture.walls
+    up: dict[str, object] = {"user": "0:0", "privileged": posture.privileged}
+    if "non-root" in walls:
+        up["user"] = hard.user
+    if "capabilities" in walls:
+        up["cap_drop"] = ("ALL",)
+    elif "reduced" in walls:
+        pass  # neither added nor dropped: the engine's own set
+    elif not posture.privileged:
+        up["cap_add"], up["cap_drop"] = ("ALL",), ground.unstartable
+    up["no_new_privileges"] = "no-new-privileges" in walls
+    up["seccomp"] = "default" if "seccomp" in walls else "unconfined"
+    up["masked_paths"] = "masked-paths" in walls
+    if ground.info.apparmor:
+        up["apparmor"] = "default" if "apparmor" in walls else "unconfined"
+    if "no-network" in walls:
+        up["network"] = "none"
+    if "limits" in walls:
+        up |= {"memory_bytes": hard.memory_bytes, "swap_bytes": 0, "cpus": hard.cpus, "pids": hard.pids}
+        up["ulimits"] = hard.ulimits
+    if "host-mounts" not in walls:
+        up["mounts"], up["device_rules"] = ground.mounts, ("b *:* r",) if ground.devices else ()
+    up |= _files(walls, hard)
+    return common.but(**up)
+
+
+def _files(walls: frozenset[str], hard: RunOptions) -> dict[str, object]:
+    """A read-only root keeps the folders that the service needs writable; whether they may hold programs is the other wall."""
+    made: dict[str, object] = {"read_only": "read-only" in walls}
+    if "noexec-tmpfs" in walls:
+        made["tmpfs"] = hard.tmpfs
+    elif "read-only" in walls:
+        made["tmpfs"] = tuple(Tmpfs(each.path, each.size_bytes, noexec=False, mode=each.mode) for each in hard.tmpfs)
+    return made
+
+
+def bounded(options: RunOptions, ground: Ground) -> RunOptions:
+    """The outer bound, in every posture: twice what the hardened one grants, never more than a quarter of the machine's memory
+    and its processors, no swap, no core files, and no file above 16 MiB."""
+    memory = min(ground.memory_bytes * OUTER_FACTOR, max(ground.info.memory_bytes // 4, ground.memory_bytes))
+    cpus = min(ground.cpus * OUTER_FACTOR, float(ground.info.cpus or 1))
+    kept = tuple(limit for limit in options.ulimits if limit.name not in ("fsize", "core"))
+    return options.but(
+        memory_bytes=min(options.memory_bytes or memory, memory),
+        swap_bytes=0,
+        pids=min(options.pids or ground.pids * OUTER_FACTOR * 2, ground.pids * OUTER_FACTOR * 2),
+        cpus=min(options.cpus or cpus, cpus),
+        ulimits=(*kept, Ulimit("fsize", FILE_BYTES, FILE_BYTES), Ulimit("core", 0, 0)),
+    )

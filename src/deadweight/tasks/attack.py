@@ -1,0 +1,129 @@
+"""``attack`` and ``harden``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+
+from deadweight.tasks._options import names, one
+from deadweight.tasks._show import console, print_json, say
+from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence
+
+FORMATS = ("run", "compose", "kubernetes")
+
+
+@task(
+    help={
+        "variant": "the variant; repeat it for more (default: all that are services)",
+        "posture": "open, default, hardened, privileged, only-WALL, without-WALL or all; repeat it for more "
+        "(default: the first three, and each wall alone)",
+        "json": "print one JSON document on stdout",
+    },
+    iterable=["variant", "posture"],
+)
+def attack(
+    c: Context, variant: Sequence[str] | None = None, posture: Sequence[str] | None = None, json: bool = False
+) -> None:
+    """Attack the running images for real, contained, and show which wall stopped each attack; exit 1 if a gate is broken.
+
+    Example: invoke attack --variant apko --posture hardened
+    """
+    from deadweight._errors import UsageError
+    from deadweight.checks.attacks.check import plan_for
+    from deadweight.checks.attacks.many import attack_all
+    from deadweight.plan.lock import locked
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.load import select
+    from deadweight.tasks.verify import raise_if_bad
+
+    postures = names(posture)
+    plan_for(postures, ())
+    with Workspace.open(say) as workspace:
+        chosen = [each for each in select(workspace.suite, names(variant)) if each.runnable]
+        if not chosen:
+            raise UsageError("none of these variants is a service", hint="invoke variants shows them")
+        with locked(workspace.state, say):
+            found = attack_all([workspace.subject(each) for each in chosen], postures, told=say)
+    if json:
+        print_json({"suite": workspace.suite.name, "evidence": [_row(each) for each in found]})
+    else:
+        for name in _postures(found):
+            _table(found, name)
+    for each in found:
+        say(f"{each.variant}: {each.status.replace('_', ' ')}: {each.reason}")
+    raise_if_bad(found)
+
+
+@task(
+    help={
+        "variant": "the variant",
+        "format": "run (docker flags), compose or kubernetes",
+        "json": "print one JSON document on stdout: the posture that was found, and what was tried",
+    }
+)
+def harden(c: Context, variant: str | None = None, format: str = "run", json: bool = False) -> None:
+    """Find, by trying, the tightest way to run a variant under which its checks still pass, and print it.
+
+    Example: invoke harden --variant apko --format kubernetes
+    """
+    from deadweight._errors import UsageError
+    from deadweight.checks.harden.search import tightest
+    from deadweight.checks.harden.write import written
+    from deadweight.plan.lock import locked
+    from deadweight.plan.workspace import Workspace
+    from deadweight.suite.load import select
+
+    if format not in FORMATS:
+        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    with Workspace.open(say) as workspace:
+        (chosen,) = select(workspace.suite, (one(variant, "--variant"),))
+        with locked(workspace.state, say):
+            found = tightest(workspace.subject(chosen), told=say)
+    if json:
+        print_json(found.document())
+    else:
+        print(written(found, format), end="")
+
+
+def _postures(found: Sequence[Evidence]) -> list[str]:
+    return list(dict.fromkeys(name for each in found for name in each.data.get("postures", {})))
+
+
+def _table(found: Sequence[Evidence], posture: str) -> None:
+    """Attacks by variants: how many walls stop it, or what else came of it."""
+    from rich.table import Table
+
+    table = Table(title=f"{posture}: how many walls stop each attack", title_justify="left", header_style="bold")
+    table.add_column("attack", no_wrap=True)
+    shown = [each for each in found if posture in each.data.get("postures", {})]
+    for each in shown:
+        table.add_column(each.variant, justify="center")
+    for payload in dict.fromkeys(name for each in shown for name in each.data["postures"][posture]):
+        cells = [each.data["postures"][posture].get(payload) for each in shown]
+        table.add_row(payload, *(_cell(cell) for cell in cells))
+    console().print(table)
+
+
+def _cell(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    words = {
+        "succeeded": "[bold red]open[/]",
+        "crashed": "[magenta]crashed[/]",
+        "not_applicable": "[dim]n/a[/]",
+        "not_measured": "[dim]–[/]",
+    }
+    if cell["outcome"] != "blocked":
+        return words[cell["outcome"]]
+    return f"[green]{cell['depth'] if cell['depth'] is not None else 'blocked'}[/]"
+
+
+def _row(evidence: Evidence) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(evidence)
