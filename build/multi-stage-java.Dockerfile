@@ -1,21 +1,20 @@
 # Multi-stage for Java: Maven in the first stage, a runtime with a shell in the second. awk is the base's.
-# A private CA, where there is one, comes as a secret: it is in no layer.
+# Java reads neither a PEM bundle nor proxy variables: where there are a private CA or proxies, a trust store and Maven settings
+# come as secrets, which are in no layer.
 ARG MAVEN=maven:3-eclipse-temurin-17
 ARG BASE=eclipse-temurin:17-jre
 
 FROM ${MAVEN} AS build
 WORKDIR /src
 COPY . .
-RUN --mount=type=cache,target=/root/.m2 --mount=type=secret,id=ca_bundle \
-    if [ -s /run/secrets/ca_bundle ]; then \
-      cp "$JAVA_HOME/lib/security/cacerts" /tmp/trust && \
-      awk '/BEGIN CERT/{n++; f=sprintf("/tmp/ca-%04d.pem", n)} n{print > f}' /run/secrets/ca_bundle && \
-      for file in $(ls -r /tmp/ca-*.pem | head -n 5); do \
-        keytool -importcert -noprompt -storepass changeit -keystore /tmp/trust -alias "$file" -file "$file" >/dev/null 2>&1; \
-      done; \
-      trust="-Djavax.net.ssl.trustStore=/tmp/trust -Djavax.net.ssl.trustStorePassword=changeit"; \
+RUN --mount=type=cache,target=/root/.m2 \
+    --mount=type=secret,id=java_trust_store --mount=type=secret,id=maven_settings \
+    set -- -B -ntp -q -Dstyle.color=never; \
+    if [ -s /run/secrets/java_trust_store ]; then \
+      set -- "$@" -Djavax.net.ssl.trustStore=/run/secrets/java_trust_store; \
     fi; \
-    MAVEN_OPTS="$MAVEN_OPTS $trust" mvn -B -ntp -q -DskipTests package dependency:copy-dependencies -DincludeScope=runtime
+    if [ -s /run/secrets/maven_settings ]; then set -- "$@" -gs /run/secrets/maven_settings; fi; \
+    mvn "$@" -Dmaven.test.skip=true package dependency:copy-dependencies -DincludeScope=runtime
 
 FROM ${BASE}
 COPY --from=build /src/target/dependency /app/libs

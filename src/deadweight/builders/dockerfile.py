@@ -5,6 +5,8 @@
 * Therefore it is built from a copy, beside which an ignore file keeps our state folder out of the context.
 * Proxies go in as BuildKit's predefined arguments, which stay out of history and layers; every other variable of the source
   (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``) for a Dockerfile to mount.
+* Java programs read neither: a trust store made of the bundle (``id=java_trust_store``) and Maven settings made of the proxies
+  (``id=maven_settings``) are offered to a Dockerfile that mounts them.
 * Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``,
   ``--sbom``).
 
@@ -34,6 +36,7 @@ PREDEFINED = frozenset(
 """Build arguments that need no ARG and are excluded from history (Docker's Dockerfile reference, "Predefined ARGs")."""
 
 CA_SECRET = "ca_bundle"  # noqa: S105 - the id of a mount, not a secret
+JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"  # noqa: S105 - same
 
 _STEP = re.compile(r"#\d+ \[(?!internal\])(?P<place>[^\]]+)\] (?P<instruction>.*)$")
 _NOISE = re.compile(r"^(#\d+ (ERROR: |\d+\.\d+ )?|-{3,}$|> \[)")
@@ -119,6 +122,7 @@ class DockerfileBuilder:
                 *(["--no-cache"] if used.changed() else []),
                 *_arguments(variant, bases, environment),
                 *_mounts(variant, site, environment),
+                *_java_mounts(dockerfile, variant, site, work),
                 site.root / variant.source,
             ]
             redact = _common.secret_values(environment)
@@ -220,6 +224,22 @@ def _mounts(variant: Variant, site: Site, environment: dict[str, str]) -> list[s
     for name, path in _secrets.ssh_paths(variant, site.root).items():
         mounts += ["--ssh", f"{name}={path}"]
     return mounts
+
+
+def _java_mounts(dockerfile: Dockerfile, variant: Variant, site: Site, work: Path) -> list[str]:
+    """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it."""
+    from deadweight.sources.java import maven_settings, trust_store
+
+    text, environment = dockerfile.file.read_text(encoding="utf-8-sig"), site.source.environment()
+    words = []
+    if JAVA_SECRET in text and JAVA_SECRET not in variant.secrets and environment.ca_bundle is not None:
+        words.append(f"id={JAVA_SECRET},src={trust_store(site.state, environment.ca_bundle)}")
+    settings = maven_settings(environment.variables)
+    if MAVEN_SECRET in text and MAVEN_SECRET not in variant.secrets and settings is not None:
+        file = work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
+        file.write_text(settings, encoding="utf-8")
+        words.append(f"id={MAVEN_SECRET},src={file}")
+    return [part for word in words for part in ("--secret", word)]
 
 
 def _base(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base]) -> Base | None:

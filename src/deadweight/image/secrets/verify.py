@@ -45,6 +45,7 @@ _PLACEHOLDER = re.compile(
     | [x*.\-_#?]{3,}
     | .*(?:example|placeholder|changeme|xxxx|\*\*\*\*|redacted|\.\.\.).*
     | (?:0?123(?:4(?:5(?:6(?:7(?:8(?:90?)?)?)?)?)?)?|abc(?:def(?:gh[a-z]*)?)?)+
+    | (?:\\{1,2}u(?!00[0-7])[0-9a-f]{4}[^\\\w]*)+
     | @[a-z_]+@ | %.* | .*%[sdvq(].* | .*\$[{(a-z_].* | .*\{.*\}.* | <.*> | \[.*\]
     )$"""
 )
@@ -60,7 +61,10 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
 def not_placeholder(candidate: Candidate) -> bytes | None:
-    """A value that documentation does not use: no variable, no "changeme", no row of one character."""
+    """A value that documentation does not use: no variable, no "changeme", no row of one character.
+
+    Nor a word in another script, as translated messages have it in their escapes (``PASSWORD=\\u5bc6\\u7801``).
+    """
     secret = candidate.secret
     return None if _PLACEHOLDER.match(secret) or secret.startswith((b"$", b"<", b"{", b"%")) else secret
 
