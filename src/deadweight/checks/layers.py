@@ -92,8 +92,8 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
 
 def _allow_notes(report: LayersReport, allow: tuple[AllowEntry, ...]) -> Iterator[Gate]:
     """Entries that have expired (their findings count again) and entries that match nothing."""
-    marks = [mark for file in report.hidden for mark in file.secrets]
-    present = {each.fingerprint.lower() for each in (*marks, *report.secrets)}
+    present = {mark.fingerprint.lower() for file in report.hidden for mark in file.secrets}
+    present |= {secret.fingerprint.lower() for secret in report.secrets}
     today = datetime.date.today()  # noqa: DTZ011 - expiry dates are the user's own days
     for entry in allow:
         if entry.fingerprint.lower() not in present:
