@@ -23,6 +23,7 @@ _OURS: dict[str, str] = {
     "api": "deadweight.checks.api",
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
+    "vulnerabilities": "deadweight.checks.vulnerabilities",
     "attacks": "deadweight.checks.attacks.check",
 }
 

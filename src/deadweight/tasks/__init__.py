@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from deadweight.tasks import attack, build, clean, demo, layers, report, run, setup, verify
+from deadweight.tasks import attack, build, clean, demo, layers, report, run, scan, setup, verify
 
 namespace = Collection()
 for _task in (
@@ -20,6 +20,7 @@ for _task in (
     layers.layers,
     attack.attack,
     attack.harden,
+    scan.scan,
     report.report,
     report.publish,
     report.push,

@@ -1,0 +1,76 @@
+"""What a database knows of an image, told from the names of its buckets. Nothing found in what it does not know is no zero."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from deadweight.checks.scan.model import Coverage, Covered, ScannedImage
+
+_NAMES = {
+    "redhat": ("red hat",),
+    "centos": ("red hat",),
+    "oracle": ("oracle linux",),
+    "amazon": ("amazon linux",),
+    "photon": ("photon os",),
+    "cbl-mariner": ("cbl-mariner",),
+    "azurelinux": ("azure linux",),
+    "opensuse.leap": ("opensuse leap",),
+    "opensuse.tumbleweed": ("opensuse tumbleweed",),
+    "suse linux enterprise server": ("suse linux enterprise",),
+}
+"""How the scanner's names of families are written in its database, where the two differ."""
+
+_ECOSYSTEMS = {
+    "gobinary": "go",
+    "gomod": "go",
+    "jar": "maven",
+    "pom": "maven",
+    "node-pkg": "npm",
+    "npm": "npm",
+    "python-pkg": "pip",
+    "conda-pkg": "conda",
+    "gemspec": "rubygems",
+    "rustbinary": "cargo",
+    "composer-vendor": "composer",
+    "dotnet-core": "nuget",
+}
+_SPOKEN = {"go": "Go", "maven": "Java", "npm": "Node.js", "pip": "Python", "rubygems": "Ruby", "cargo": "Rust"}
+
+
+def covers_os(buckets: Iterable[str], family: str, version: str) -> bool:
+    """Whether there is a bucket for this distribution: by its name alone, or with its version, whole or the first numbers."""
+    if not family or family == "none":
+        return False
+    numbers = re.split(r"[.\-]", version)
+    versions = {".".join(numbers[:length]) for length in range(1, len(numbers) + 1)} | {version}
+    wanted: set[str] = set()
+    for name in _NAMES.get(family.lower(), (family.lower(),)):
+        wanted |= {name, *(f"{name} {each.lower()}" for each in versions if each)}
+    return any(bucket.casefold() in wanted for bucket in buckets)
+
+
+def coverage(image: ScannedImage, buckets: Iterable[str], *, has_os: bool) -> Coverage:
+    """What of this image the database knows. ``has_os``: the image has an operating system, whether or not the scanner knew it."""
+    names = frozenset(buckets)
+    gaps: list[str] = []
+    os = _os(image, names, has_os, gaps)
+    languages = {_ECOSYSTEMS.get(kind, kind) for kind in image.languages}
+    known = {name for name in languages if any(bucket.startswith(f"{name}::") for bucket in names)}
+    gaps += [f"{_SPOKEN.get(name, name)} packages" for name in sorted(languages - known)]
+    language: Covered = "none"
+    if languages:
+        language = "covered" if known == languages else "partly_covered" if known else "not_covered"
+    return Coverage(os, language, tuple(gaps))
+
+
+def _os(image: ScannedImage, buckets: frozenset[str], has_os: bool, gaps: list[str]) -> Covered:
+    if image.os_family:
+        if covers_os(buckets, image.os_family, image.os_version):
+            return "covered"
+        gaps.append(f"{image.os_family} {image.os_version}".strip())
+        return "not_covered"
+    if has_os or image.hides_os:
+        gaps.append("the operating system (the scanner does not know it)")
+        return "not_covered"
+    return "none"

@@ -1,0 +1,188 @@
+"""The vulnerability database: which one is in use, how old it is, what it covers, and how another one is got.
+
+It lies in the user's cache, shared by all projects, in a folder named by its content. Nothing is ever downloaded unless asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deadweight._errors import MissingError, UsageError
+from deadweight.checks.scan import bolt
+from deadweight.records.paths import user_cache
+from deadweight.records.store import load, write_atomically
+
+SCHEMA = 2
+FILES = ("trivy.db", "metadata.json")
+HINT = "invoke scan --database download gets the newest; --database FILE, FOLDER or oci://REFERENCE takes yours"
+PUBLIC = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database to use. ``updated_at`` is ISO 8601 in UTC; ``identity`` names its content; ``origin`` where it came from."""
+
+    folder: Path
+    identity: str
+    updated_at: str
+    origin: str
+
+    def age_days(self, now: datetime | None = None) -> float:
+        """Days since it was made."""
+        made = datetime.fromisoformat(self.updated_at)
+        return ((now or datetime.now(UTC)) - made).total_seconds() / 86400
+
+    def buckets(self) -> frozenset[str]:
+        """Names of what it holds: ``debian 12``, ``go::The Go Vulnerability Database``. Raises MissingError if damaged."""
+        try:
+            return bolt.buckets(self.folder / FILES[0])
+        except (bolt.NotBolt, OSError) as error:
+            raise MissingError(f"the vulnerability database in {self.folder} is damaged: {error}", hint=HINT) from error
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    identity: str
+    origin: str
+
+
+def home() -> Path:
+    """Where databases are kept."""
+    return user_cache() / "vulnerability-databases"
+
+
+def current() -> Database:
+    """The database in use. Raises MissingError (with the command that gets one) where there is none or it is damaged."""
+    chosen = load(_Chosen, home() / "current.json")
+    if chosen is None:
+        raise MissingError("there is no vulnerability database", hint=HINT)
+    folder = home() / chosen.identity
+    try:
+        database = _opened(folder, chosen.origin, chosen.identity)
+    except UsageError as error:
+        raise MissingError(f"the vulnerability database is damaged: {error.message}", hint=HINT) from error
+    database.buckets()
+    return database
+
+
+def use_files(place: Path) -> Database:
+    """Take a database from a folder (``trivy.db`` and ``metadata.json``, or ``db/`` with them), a ``trivy.db`` or a ``.tar.gz``.
+
+    Raises UsageError for what is none, is empty or damaged, or is of another schema version.
+    """
+    if not place.exists():
+        raise UsageError(f"--database {place}: no such file or folder", hint=HINT)
+    with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
+        folder = place if place.is_dir() else place.parent if place.name == FILES[0] else _unpacked(place, Path(name))
+        if (folder / "db" / FILES[0]).is_file():
+            folder = folder / "db"
+        return _keep(folder, str(place))
+
+
+def use_registry(references: tuple[str, ...], *, insecure: bool = False) -> Database:
+    """Get a database from OCI repositories, the first that answers. Raises CommandError, UsageError, MissingError (no scanner)."""
+    from deadweight.checks.scan.trivy import download_database
+
+    with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
+        download_database(references, Path(name), insecure=insecure)
+        return _keep(Path(name) / "db", f"oci://{references[0]}")
+
+
+def use(asked: str, repository: str | None = None) -> Database:
+    """What ``--database`` says: ``download`` (from ``repository`` or the public ones), ``oci://REFERENCE``, a file or a folder."""
+    if asked == "download":
+        return use_registry((repository.removeprefix("oci://"),) if repository else PUBLIC)
+    if asked.startswith("oci://"):
+        from deadweight.toolchain.crane import checked_reference
+
+        return use_registry((checked_reference(asked.removeprefix("oci://")),))
+    return use_files(Path(asked))
+
+
+def _opened(folder: Path, origin: str, identity: str) -> Database:
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise UsageError(f"{origin}: has no {name}, so it is no vulnerability database")
+    metadata = _metadata(folder / FILES[1], origin)
+    if metadata.get("Version") != SCHEMA:
+        raise UsageError(
+            f"{origin}: is of schema version {metadata.get('Version')!r}, the scanner reads {SCHEMA}", hint=HINT
+        )
+    updated = _time(metadata.get("UpdatedAt"))
+    if updated is None:
+        raise UsageError(f"{origin}: {FILES[1]} does not say when it was made")
+    return Database(folder, identity, updated, origin)
+
+
+def _metadata(file: Path, origin: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(file.read_bytes()[: 1 << 16])
+    except (OSError, ValueError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise UsageError(f"{origin}: {FILES[1]} is damaged")
+    return parsed
+
+
+def _time(value: object) -> str | None:
+    try:
+        made = datetime.fromisoformat(str(value).split(".")[0].rstrip("Z"))
+    except ValueError:
+        return None
+    return made.replace(tzinfo=UTC).isoformat(timespec="seconds")
+
+
+def _keep(folder: Path, origin: str) -> Database:
+    """Look through it, copy it under its content's name, and make it the one in use."""
+    checked = _opened(folder, origin, "")
+    try:
+        bolt.buckets(folder / FILES[0])
+    except bolt.NotBolt as error:
+        raise UsageError(f"{origin}: {FILES[0]} is damaged: {error}") from error
+    with (folder / FILES[0]).open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+    digest.update(checked.updated_at.encode())
+    identity = digest.hexdigest()[:32]
+    target = home() / identity
+    if not target.is_dir():
+        _copy(folder, target)
+    write_atomically(home() / "current.json", json.dumps(asdict(_Chosen(identity, origin))))
+    return Database(target, identity, checked.updated_at, origin)
+
+
+def _copy(folder: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
+    try:
+        for name in FILES:
+            shutil.copyfile(folder / name, beside / name)
+        beside.chmod(0o755)
+        beside.rename(target)
+    except OSError:
+        shutil.rmtree(beside, ignore_errors=True)
+        if not target.is_dir():
+            raise
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    """The two files out of a tar, by their exact names; nothing else of it is written."""
+    import tarfile
+
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            for member in tar:
+                name = member.name.removeprefix("./").removeprefix("db/")
+                source = tar.extractfile(member) if member.isreg() and name in FILES else None
+                if source is not None:
+                    with (folder / name).open("wb") as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UsageError(f"{archive}: is no vulnerability database: {error}") from error
+    return folder

@@ -1,0 +1,151 @@
+"""Which findings lie in what the running service touches, and which are dead weight: it is there, and nothing uses it.
+
+The service runs hardened as in every check, is asked all that the ``api`` check asks, and every file that is opened or executed
+meanwhile is noted. A package counts as reachable if one of its files was. That is a lower bound: what no request asks for is not
+seen; and it says nothing of functions inside a package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deadweight._errors import DeadweightError, Interrupted, UsageError
+from deadweight.checks.http_request import prepare
+from deadweight.checks.protocol import Subject
+from deadweight.checks.scan.kept import folder
+from deadweight.checks.scan.model import Found, Reach
+from deadweight.checks.scan.watch import CannotWatch, Watch
+from deadweight.engine.container import Container
+from deadweight.records import store
+
+ANSWER_SECONDS = 60.0
+_MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a service opened and executed, for one image and one set of requests (``key``)."""
+
+    key: str
+    opened: tuple[str, ...]
+    executed: tuple[str, ...]
+
+
+def observed(subject: Subject, *, may_run: bool) -> Observation | str:
+    """What the service touches; kept for the same image and requests. A string says why it was not measured."""
+    if not subject.variant.runnable or not subject.variant.checks.api:
+        return "the suite has no api checks of it, which would make it work"
+    file = folder(subject.state, subject.variant.name) / "observation.json"
+    key = _key(subject)
+    found = store.load(Observation, file)
+    if found is not None and found.key == key:
+        return found
+    if not may_run:
+        return f"invoke verify --variant {subject.variant.name} --check vulnerabilities runs it and measures"
+    try:
+        found = _observe(subject, key)
+    except CannotWatch as reason:
+        return str(reason)
+    except (Interrupted, UsageError):
+        raise
+    except DeadweightError as error:
+        return f"it could not be run: {' '.join(error.message.split())}"
+    store.save(found, file)
+    return found
+
+
+def _key(subject: Subject) -> str:
+    asked = (
+        "".join(item.model_dump_json() for item in subject.variant.checks.api) + subject.variant.run.model_dump_json()
+    )
+    return hashlib.sha256(f"1 {subject.built.config_digest} {asked}".encode()).hexdigest()
+
+
+def _observe(subject: Subject, key: str) -> Observation:
+    options = subject.service.options()
+    subject.engine_image()
+    with Watch() as watch, subject.service.start(options) as container:
+        document = container.inspect()
+        pid = int((document.get("State") or {}).get("Pid") or 0)
+        merged = ((document.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir")
+        watch.follow(merged, pid)
+        readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
+        if not readiness.healthy:
+            raise DeadweightError(readiness.reason)
+        for item in subject.variant.checks.api:
+            _ask(subject, container, item.request)
+        opened, executed = watch.files()
+    if not executed:
+        raise CannotWatch(
+            "nothing was seen: the engine does not run on this machine, or its containers' files are out of sight"
+        )
+    return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
+
+
+def _ask(subject: Subject, container: Container, asked: object) -> None:
+    """One request; what it answers is the ``api`` check's business."""
+    from deadweight.suite.model import HttpRequest
+
+    assert isinstance(asked, HttpRequest)
+    request = prepare(asked, subject.suite.root)
+    try:
+        container.http().request(
+            request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
+        )
+    except (OSError, http.client.HTTPException):
+        if not container.state().running:
+            raise DeadweightError(
+                f"the service {container.state().told()} during {request.method} {request.path}"
+            ) from None
+
+
+def reachable(
+    findings: Sequence[Found], owners: Mapping[str, Sequence[str]], observation: Observation
+) -> tuple[bool | None, ...]:
+    """For each finding whether its package was touched; None where files cannot tell (a library without files of its own)."""
+    touched = {_plain(path) for path in (*observation.opened, *observation.executed)}
+    packages = {name: any(_plain(path) in touched for path in files) for name, files in owners.items() if files}
+    folders = {path.rpartition("/")[0] for path in touched}
+    return tuple(_one(finding, packages, touched, folders) for finding in findings)
+
+
+def _one(finding: Found, packages: Mapping[str, bool], touched: set[str], folders: set[str]) -> bool | None:
+    if finding.kind != "language":
+        return packages.get(finding.package)
+    path = _plain(f"/{finding.path}")
+    if not finding.path or path in touched:
+        return True if finding.path else None
+    if finding.ecosystem in ("gobinary", "rustbinary", "jar"):
+        return False
+    if finding.ecosystem == "node-pkg":  # its path is the package.json in the folder of the package
+        home = path.rpartition("/")[0]
+        return any(each == home or each.startswith(f"{home}/") for each in folders)
+    return None
+
+
+def _plain(path: str) -> str:
+    """One spelling of a path: packages still say ``/lib/x`` where systems with a merged ``/usr`` have ``/usr/lib/x``."""
+    return f"/usr{path}" if path.startswith(_MERGED_USR) else path
+
+
+def reach(flags: Sequence[bool | None], findings: Sequence[Found], observation: Observation | str) -> Reach:
+    """The counts, of findings that count in the total (no kernel headers)."""
+    if isinstance(observation, str):
+        return Reach("not_measured", reason=observation)
+    counted = [flag for flag, finding in zip(flags, findings, strict=True) if finding.kind != "kernel_headers"]
+    undecided = counted.count(None)
+    reason = f"{len(observation.opened)} files touched while all api checks were asked"
+    if undecided:
+        reason += f"; {undecided} findings in packages whose files cannot tell"
+    return Reach(
+        "measured",
+        reachable=counted.count(True),
+        dead_weight=counted.count(False),
+        undecided=undecided,
+        reason=reason,
+        files=len(observation.opened),
+        touched=observation.executed,
+    )

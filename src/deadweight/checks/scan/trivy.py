@@ -1,0 +1,231 @@
+"""Run Trivy, and read what it prints into records. Nothing of its JSON goes further than this module.
+
+- It runs in an empty folder, so that no ``trivy.yaml`` and no ``.trivyignore`` changes what it reports.
+- Packages inside packages count (``--detection-priority comprehensive``): by default it leaves out a Go binary that an APK
+  brought, even where it knows nothing of that APK's distribution, and such an image looks clean. Where the database does know
+  the distribution, its advisories speak for such files and the rows are taken out again here, so that nothing is counted
+  twice; except for the image's own program, of which no distribution's advisories know.
+- Jars need a Java index that is a download of its own; an empty one makes it read the jars' own files instead.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from deadweight._errors import ArchiveError, DeadweightError
+from deadweight._run import run
+from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, Severity
+from deadweight.records.store import write_atomically
+from deadweight.toolchain.find import Tool, find
+
+OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan")
+QUIET = ("--skip-version-check", "--disable-telemetry", "--no-progress")
+WHAT = (
+    *("--scanners", "vuln", "--detection-priority", "comprehensive", "--pkg-types", "os,library"),
+    *("--severity", "UNKNOWN,LOW,MEDIUM,HIGH,CRITICAL", "--ignore-unfixed=false", "--exit-code", "0"),
+)
+FORMATS = {"spdx": "spdx-json", "cyclonedx": "cyclonedx"}
+KERNEL_HEADERS = frozenset({"linux-libc-dev", "linux-headers", "kernel-headers", "glibc-kernheaders"})
+DOWNLOAD_SECONDS = 900.0
+MAX_JSON_BYTES = 512 * 2**20
+
+
+class ScannerError(DeadweightError):
+    """The scanner ended well and printed something that is no result."""
+
+
+def scanner() -> Tool:
+    """The scanner. Raises MissingError with the command that gets it."""
+    return find("trivy")
+
+
+def scan(
+    archive: Path, *, database: Path | None, cache: Path, timeout: float, kept_json: Path | None = None
+) -> dict[str, Any]:
+    """The scanner's document on an archive. ``cache`` is a folder that no other scan uses at the same time.
+
+    Without a database only packages are listed. ``kept_json`` gets the document as it is.
+    Raises ArchiveError (no archive there), CommandError (it fails or takes longer than ``timeout`` seconds), ScannerError.
+    """
+    if not archive.exists():
+        raise ArchiveError(f"{archive}: the image archive is not there any more", hint="invoke build makes it anew")
+    _prepare(cache, database)
+    with tempfile.TemporaryDirectory(prefix="deadweight-scan-") as empty:
+        output = Path(empty) / "result.json"
+        words = [str(scanner().path), "image", "--cache-dir", str(cache.absolute()), *OFFLINE, *QUIET, *WHAT]
+        words += ["--timeout", f"{timeout:.0f}s", "--format", "json", "--list-all-pkgs", "--output", str(output)]
+        run([*words, "--input", str(archive.absolute())], cwd=Path(empty), timeout=timeout + 5, hint=_hint(archive))
+        document = _json(output)
+        if kept_json is not None:
+            write_atomically(kept_json, output.read_bytes())
+        return document
+
+
+def _hint(archive: Path) -> str:
+    return f"trivy image --input {archive} shows more"
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MAX_JSON_BYTES:
+            raise ScannerError(f"trivy wrote more than {MAX_JSON_BYTES // 2**20} MiB")
+        parsed = json.loads(file.read_bytes())
+    except OSError:
+        raise ScannerError("trivy ended without an error and wrote no result") from None
+    except ValueError as error:
+        raise ScannerError(f"trivy wrote something that is no JSON: {error}") from error
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("Results") or [], list) or "Metadata" not in parsed:
+        raise ScannerError("trivy wrote JSON that is no scan of an image")
+    return parsed
+
+
+def _prepare(cache: Path, database: Path | None) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    link = cache / "db"
+    if database is not None and (not link.is_symlink() or link.readlink() != database):
+        link.unlink(missing_ok=True)
+        link.symlink_to(database.absolute())
+    index = cache / "java-db"
+    if not (index / "metadata.json").exists():
+        index.mkdir(exist_ok=True)
+        connection = sqlite3.connect(index / "trivy-java.db")
+        connection.executescript(
+            "CREATE TABLE IF NOT EXISTS artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);"
+            "CREATE TABLE IF NOT EXISTS indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT, license TEXT);"
+        )
+        connection.close()
+        times = dict.fromkeys(("UpdatedAt", "DownloadedAt"), "2000-01-01T00:00:00Z")
+        (index / "metadata.json").write_text(json.dumps({"Version": 1, "NextUpdate": "2100-01-01T00:00:00Z", **times}))
+
+
+def parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:
+    """The records of a scanner's document. ``covers`` tells whether the database knows an OS by family and version.
+
+    Raises ScannerError where the document has another shape.
+    """
+    try:
+        return _parsed(document, tool_version, covers)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ScannerError(f"trivy wrote a result of an unknown shape: {error!r}") from error
+
+
+def _parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:
+    metadata = document["Metadata"] or {}
+    system = metadata.get("OS") or {}
+    family = str(system.get("Family") or "")
+    results = [result for result in document.get("Results") or [] if result.get("Class") in ("os-pkgs", "lang-pkgs")]
+    os_results = [result for result in results if result["Class"] == "os-pkgs"]
+    known = covers(family, str(system.get("Name") or ""))
+    owned = _files(os_results) - _own_programs(metadata) if known else frozenset()
+    languages: dict[str, int] = {}
+    findings: list[Found] = []
+    for result in results:
+        rows = list(_rows(result))
+        if result["Class"] == "lang-pkgs":
+            packages = [
+                each for each in result.get("Packages") or [] if not _at(each, result) or _at(each, result) not in owned
+            ]
+            languages[str(result["Type"])] = languages.get(str(result["Type"]), 0) + len(packages)
+            rows = [row for row in rows if not row.path or row.path not in owned]
+        findings += rows
+    languages = {name: number for name, number in languages.items() if number}
+    order = {severity: index for index, severity in enumerate(SEVERITIES)}
+    findings.sort(key=lambda row: (order[row.severity], row.id, row.kind, row.package, row.path, row.version))
+    named = {row.package for row in findings if row.kind != "language"}
+    return ScannedImage(
+        image_digest=str(metadata.get("ImageID") or ""),
+        tool_version=tool_version,
+        os_family="" if family == "none" else family,
+        os_version=str(system.get("Name") or ""),
+        os_packages=sum(len(result.get("Packages") or []) for result in os_results),
+        languages=languages,
+        findings=tuple(findings),
+        owners=dict(_owners(os_results, named)),
+        hides_os=family == "none",
+    )
+
+
+def _files(os_results: list[Any]) -> frozenset[str]:
+    """Files that the operating system's packages brought, as the scanner writes paths: without a leading slash."""
+    packages = [package for result in os_results for package in result.get("Packages") or []]
+    return frozenset(str(file).lstrip("/") for package in packages for file in package.get("InstalledFiles") or [])
+
+
+def _own_programs(metadata: Mapping[str, Any]) -> frozenset[str]:
+    """What the image starts: the first words of entry point and command."""
+    config = (metadata.get("ImageConfig") or {}).get("config") or {}
+    words = [config.get(key) or [""] for key in ("Entrypoint", "Cmd")]
+    return frozenset(str(each[0]).lstrip("/") for each in words)
+
+
+def _at(package: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    target = str(result["Target"]) if result["Type"] in ("gobinary", "rustbinary") else ""
+    return str(package.get("FilePath") or target).lstrip("/")
+
+
+def _owners(os_results: list[Any], named: set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for result in os_results:
+        for package in result.get("Packages") or []:
+            if package["Name"] in named:
+                yield str(package["Name"]), tuple(str(file) for file in package.get("InstalledFiles") or [])
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[Found]:
+    for each in result.get("Vulnerabilities") or []:
+        severity = str(each.get("Severity") or "UNKNOWN").lower()
+        kind: Kind = "language" if result["Class"] == "lang-pkgs" else "os"
+        name = str(each["PkgName"])
+        if kind == "os" and (name in KERNEL_HEADERS or name.startswith("linux-headers-")):
+            kind = "kernel_headers"
+        target = str(result["Target"]) if result["Type"] in ("gobinary", "rustbinary") else ""
+        yield Found(
+            id=str(each["VulnerabilityID"]),
+            package=name,
+            version=str(each.get("InstalledVersion") or ""),
+            severity=_severity(severity),
+            kind=kind,
+            fixed_version=str(each["FixedVersion"]) if each.get("FixedVersion") else None,
+            path=str(each.get("PkgPath") or target).lstrip("/") if kind == "language" else "",
+            ecosystem=str(result["Type"]),
+            purl=str((each.get("PkgIdentifier") or {}).get("PURL") or ""),
+            title=str(each.get("Title") or ""),
+            url=str(each.get("PrimaryURL") or ""),
+            aliases=tuple(str(alias) for alias in each.get("VendorIDs") or []),
+        )
+
+
+def _severity(text: str) -> Severity:
+    for severity in SEVERITIES:
+        if severity == text:
+            return severity
+    return "unknown"
+
+
+def convert(document: Path, form: str, folder: Path) -> dict[str, Any]:
+    """A kept document as an SBOM: ``spdx`` or ``cyclonedx``. Raises CommandError, ScannerError."""
+    output = folder / "sbom.json"
+    words = [str(scanner().path), "convert", "--cache-dir", str(folder / "cache"), "--quiet", "--format", FORMATS[form]]
+    silent = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true"}
+    run([*words, "--output", str(output), str(document.absolute())], cwd=folder, env=silent, timeout=120)
+    try:
+        made = json.loads(output.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ScannerError(f"trivy convert wrote no SBOM: {error}") from error
+    if not isinstance(made, dict):
+        raise ScannerError("trivy convert wrote no SBOM")
+    return made
+
+
+def download_database(references: tuple[str, ...], cache: Path, *, insecure: bool = False) -> None:
+    """Get a database into ``cache/db``. Raises CommandError where no repository gives one."""
+    words = [str(scanner().path), "image", "--cache-dir", str(cache), "--download-db-only", *QUIET]
+    words += [word for reference in references for word in ("--db-repository", reference)]
+    if insecure or all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
+        words.append("--insecure")
+    hint = "is that repository in reach? scan.database_repository in deadweight.yaml names a mirror"
+    run(words, cwd=cache, timeout=DOWNLOAD_SECONDS, hint=hint)

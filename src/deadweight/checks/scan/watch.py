@@ -1,0 +1,171 @@
+"""Watch which files of a container are opened and executed, by fanotify(7) marks on its root filesystem.
+
+A program that lives for milliseconds is seen too, which polling would miss. The mark is set while the engine starts the container,
+as soon as its root filesystem is mounted and before anything in it runs; where that mount cannot be seen from here, on
+``/proc/PID/root`` right after, and then what is mapped by then is added. It needs Linux, CAP_SYS_ADMIN, and an engine on this
+machine; without them it says why not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+FAN_CLOEXEC, FAN_NONBLOCK, FAN_UNLIMITED_QUEUE = 0x1, 0x2, 0x10
+FAN_MARK_ADD, FAN_MARK_FILESYSTEM = 0x1, 0x100
+FAN_OPEN, FAN_OPEN_EXEC, FAN_Q_OVERFLOW = 0x20, 0x1000, 0x4000
+AT_FDCWD = -100
+_EVENT = struct.Struct("=IBBHQii")
+PAUSE_SECONDS = 0.002
+MAX_FILES = 100_000
+
+
+class CannotWatch(Exception):
+    """Files cannot be watched here; says why."""
+
+
+def _new_group() -> int:
+    flags = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_LARGEFILE", 0)
+    try:
+        made: int = ctypes.CDLL(None, use_errno=True).fanotify_init(
+            FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE, flags
+        )
+    except AttributeError:
+        raise CannotWatch("this system has no fanotify") from None
+    if made < 0:
+        raise CannotWatch(f"fanotify is not permitted here ({os.strerror(ctypes.get_errno())}); it needs root")
+    return made
+
+
+class _Group:
+    """One fanotify group with one filesystem marked. ``files`` are paths in the container; ``executed`` those run as programs."""
+
+    def __init__(self, path: str) -> None:
+        self.files: set[str] = set()
+        self.executed: set[str] = set()
+        self.lost = False
+        self._prefix = path if path.endswith("/merged") else ""
+        self._fd = _new_group()
+        where = ctypes.c_char_p(os.fsencode(path))
+        how, what = FAN_MARK_ADD | FAN_MARK_FILESYSTEM, ctypes.c_uint64(FAN_OPEN | FAN_OPEN_EXEC)
+        if ctypes.CDLL(None, use_errno=True).fanotify_mark(self._fd, how, what, AT_FDCWD, where) < 0:
+            reason = os.strerror(ctypes.get_errno())
+            os.close(self._fd)
+            raise CannotWatch(f"the container's files cannot be marked: {reason}")
+
+    def drain(self) -> None:
+        """Take all events that wait. What is opened before the first program is run is the runtime's own preparation."""
+        while True:
+            try:
+                data = os.read(self._fd, 1 << 16)
+            except BlockingIOError:
+                return
+            place = 0
+            while place + _EVENT.size <= len(data):
+                length, _, _, _, mask, fd, _ = _EVENT.unpack_from(data, place)
+                place += max(length, _EVENT.size)
+                self.lost = self.lost or bool(mask & FAN_Q_OVERFLOW)
+                if fd >= 0:
+                    self._note(mask, fd)
+
+    def _note(self, mask: int, fd: int) -> None:
+        try:
+            path = str(Path(f"/proc/self/fd/{fd}").readlink()).removesuffix(" (deleted)")
+        except OSError:
+            return
+        finally:
+            os.close(fd)
+        if self._prefix and path.startswith(self._prefix):
+            return  # the engine itself, from outside
+        if mask & FAN_OPEN_EXEC:
+            self.executed.add(path)
+        if self.executed and len(self.files) < MAX_FILES:
+            self.files.add(path)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Watch:
+    """Use it as a context manager around the start of a container; then ``follow`` it, and read ``files`` at the end."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+        self._extra: set[str] = set()
+        self._known = frozenset(_overlays())
+        self._stop, self._settled, self._guard = threading.Event(), False, threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        """Raises CannotWatch."""
+        if sys.platform != "linux":
+            raise CannotWatch("files are watched on Linux only")
+        os.close(_new_group())  # permission is found out before a container is started
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        for group in self._groups.values():
+            group.close()
+
+    def follow(self, merged: str | None, pid: int) -> None:
+        """From now on only this container: ``merged`` is where the engine mounted its root, ``pid`` its first process."""
+        with self._guard:
+            self._settled = True
+            if merged is None or merged not in self._groups:
+                merged = f"/proc/{pid}/root"
+                self._groups[merged] = _Group(merged)
+                self._groups[merged].executed |= set(_mapped(pid))
+                self._extra = set(_mapped(pid))
+            for path in [path for path in self._groups if path != merged]:
+                self._groups.pop(path).close()
+
+    def files(self) -> tuple[frozenset[str], frozenset[str]]:
+        """What was opened, and what of it was executed, so far. Raises CannotWatch where the kernel lost events."""
+        with self._guard:
+            (group,) = self._groups.values()
+            group.drain()
+            if group.lost or len(group.files) >= MAX_FILES:
+                raise CannotWatch("more files were opened than could be followed")
+            return frozenset(group.files | self._extra), frozenset(group.executed)
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            with self._guard:
+                if not self._settled:
+                    for path in _overlays():
+                        if path not in self._known and path not in self._groups:
+                            with contextlib.suppress(CannotWatch):
+                                self._groups[path] = _Group(path)
+                for group in self._groups.values():
+                    group.drain()
+            time.sleep(PAUSE_SECONDS if not self._settled else 10 * PAUSE_SECONDS)
+
+
+def _overlays() -> Iterator[str]:
+    """Where overlay filesystems are mounted that an engine made for a container."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split(" ")
+            if " - overlay " in line and fields[4].endswith("/merged"):
+                yield fields[4]
+
+
+def _mapped(pid: int) -> Iterator[str]:
+    """Programs and libraries that a process has mapped, by their paths in its own root."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split(maxsplit=5)
+            if len(fields) == 6 and fields[5].startswith("/"):
+                yield fields[5]

@@ -1,0 +1,75 @@
+"""Scans and SBOMs on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deadweight.records.evidence import Evidence
+
+SEVERITIES = ("critical", "high", "medium", "low", "unknown")
+
+
+def print_scans(found: Sequence[Evidence], out: Console) -> None:
+    """One row for each image; a count stands only where something was looked up."""
+    from rich.table import Table
+
+    heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", "reached", "dead weight")
+    table = Table(*heads, box=None, padding=(0, 1))
+    for each in found:
+        table.add_row(each.variant, *_cells(each.data))
+    out.print(table)
+    for each in (each for each in found if each.data.get("status") != "not_scanned"):
+        out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
+    for text in unused(found):
+        out.print(f"exception not needed by any of these images: {text}", markup=False, style="yellow")
+
+
+def unused(found: Sequence[Evidence]) -> list[str]:
+    """Exceptions that none of the scanned images needs."""
+    scanned = [each for each in found if each.data.get("status") == "scanned"]
+    told = {text for each in scanned for text in each.data["unused_exceptions"]}
+    used = {origin for each in scanned for origin in each.data["used_exceptions"]}
+    return sorted(text for text in told if text.removesuffix(" matches nothing") not in used)
+
+
+def _cells(data: Mapping[str, Any]) -> list[str]:
+    covered = data.get("coverage") or {}
+    if data.get("status") != "scanned":
+        words = str(data.get("status", "failed")).replace("_", " ")
+        return [words, *[""] * 7, *_words(covered), "", ""]
+    reach = data["reachability"]
+    measured = reach["status"] == "measured"
+    return [
+        str(data["total"]),
+        *(str(data["by_severity"][name]) for name in SEVERITIES),
+        str(data["fixable"]),
+        str(data["kernel_headers"]["total"]),
+        *_words(covered),
+        str(reach["reachable"]) if measured else "not measured",
+        str(reach["dead_weight"]) if measured else "not measured",
+    ]
+
+
+def _words(covered: Mapping[str, Any]) -> list[str]:
+    return [str(covered.get(part, "")).replace("_", " ") for part in ("os", "language")]
+
+
+def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
+    """Where each SBOM is, and what the builder's claims and the image do not agree on."""
+    for each in sboms:
+        for file in each["files"]:
+            out.print(
+                f"{each['variant']}: {file['form']} of {file['packages']} packages ({file['by']}): {file['path']}",
+                markup=False,
+            )
+        for word, rows in (
+            ("claimed, not in the image", each["absent"]),
+            ("in the image, not claimed", each["unclaimed"]),
+        ):
+            if rows:
+                shown = ", ".join(rows[:8]) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")
+                out.print(f"{each['variant']}: {word}: {shown}", markup=False, style="yellow")

@@ -1,0 +1,128 @@
+"""``scan``: the vulnerabilities of all variants, and their SBOMs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from invoke.context import Context
+
+from deadweight.tasks._options import names, parse_jobs
+from deadweight.tasks._show import console, print_json, say
+from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from deadweight.plan.workspace import Workspace
+    from deadweight.records.evidence import Evidence
+    from deadweight.suite.model import Variant
+
+FORMATS = ("spdx", "cyclonedx", "both")
+
+
+@task(
+    help={
+        "variant": "the variant; repeat it for more (default: all that are built)",
+        "database": "get this database first and use it from now on: download, oci://REFERENCE, a file, or a folder",
+        "strict": "fail on an old database, on images that it knows nothing of, and where there is none",
+        "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
+        "sarif": "write findings as SARIF 2.1.0 to this file",
+        "jobs": "how many images at once (default: one per core)",
+        "json": "print one JSON document on stdout",
+    },
+    iterable=["variant"],
+)
+def scan(
+    c: Context,
+    variant: Sequence[str] | None = None,
+    database: str | None = None,
+    strict: bool = False,
+    sbom: str | None = None,
+    sarif: str | None = None,
+    jobs: str | None = None,
+    json: bool = False,
+) -> None:
+    """Look up the packages of each image in a vulnerability database; exit 1 if a gate of the suite is broken.
+
+    Example: invoke scan --database download
+    Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
+    """
+    from deadweight._errors import UsageError
+    from deadweight.plan.scan import scan_variants
+    from deadweight.plan.workspace import Workspace
+
+    if sbom is not None and sbom not in FORMATS:
+        raise UsageError(f"--sbom: expected one of {', '.join(FORMATS)}, found {sbom!r}")
+    with Workspace.open(say) as workspace:
+        chosen = _chosen(workspace, names(variant))
+        if database is not None:
+            from deadweight.checks.scan import database as databases
+
+            used = databases.use(database, workspace.suite.scan.database_repository)
+            say(f"database of {used.updated_at} ({used.age_days():.1f} days old) from {used.origin}")
+        found, failed = scan_variants(workspace, chosen, strict=strict, jobs=parse_jobs(jobs))
+        sboms = _sboms(workspace, chosen, sbom)
+    if sarif is not None:
+        from deadweight.records.store import write_atomically
+        from deadweight.report.scan_sarif import scan_sarif
+
+        write_atomically(Path(sarif), scan_sarif(found))
+        say(f"wrote {sarif}")
+    if json:
+        print_json({"scans": [_row(each) for each in found], "failed": failed, "sboms": sboms})
+    else:
+        from deadweight.tasks._scan import print_sboms, print_scans
+
+        print_scans(found, console())
+        print_sboms(sboms, console())
+    _raise_if_bad(found, failed, strict=strict)
+
+
+def _chosen(workspace: Workspace, wanted: tuple[str, ...]) -> tuple[Variant, ...]:
+    """The named variants; without names all that are built. Raises MissingError where nothing is."""
+    from deadweight._errors import MissingError
+    from deadweight.suite.load import select
+
+    chosen = select(workspace.suite, wanted)
+    if wanted:
+        return chosen
+    built = tuple(each for each in chosen if workspace.built(each.name) is not None)
+    for each in chosen:
+        if each not in built:
+            say(f"{each.name}: not built, so not scanned")
+    if not built:
+        raise MissingError("no variant is built", hint="invoke build")
+    return built
+
+
+def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) -> list[dict[str, Any]]:
+    if form is None:
+        return []
+    from dataclasses import asdict
+
+    from deadweight.checks.scan.sbom import write_sboms
+
+    forms = ("spdx", "cyclonedx") if form == "both" else (form,)
+    return [asdict(write_sboms(workspace.subject(each), forms)) for each in chosen]
+
+
+def _row(evidence: Evidence) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(evidence)
+
+
+def _raise_if_bad(found: Sequence[Evidence], failed: dict[str, str], *, strict: bool) -> None:
+    """Exit 1 where a scan failed or a gate is broken; exit 3 where nothing was scanned for want of a database."""
+    from deadweight._errors import CheckFailed, MissingError
+
+    bad = [f"{name}: {reason}" for name, reason in failed.items()]
+    bad += [f"{each.variant}: {each.reason}" for each in found if not each.ok]
+    if bad:
+        raise CheckFailed(f"{len(bad)} of {len(found) + len(failed)} images\n" + "\n".join(bad))
+    missing = [each for each in found if each.data.get("status") == "not_scanned"]
+    if missing:
+        raise MissingError(str(missing[0].data["reason"]), hint=missing[0].data.get("hint"))
+    unknown = [each.variant for each in found if each.data.get("status") == "not_covered"]
+    if strict and unknown:
+        raise CheckFailed(f"not covered by the database: {', '.join(unknown)}")
