@@ -163,9 +163,9 @@ def made(local_source) -> LocalSource:
 
 @pytest.fixture(scope="module")
 def again(made, tmp_path_factory) -> LocalSource:
-    """All of it made once more in an empty cache; only what was downloaded and the signing key are taken over."""
+    """All of it made once more in an empty cache; what was downloaded, compiled, and the signing key are taken over."""
     cache = tmp_path_factory.mktemp("cache")
-    for name in ("debs", "keys"):
+    for name in ("debs", "keys", "busybox"):
         shutil.copytree(made.folder / name, cache / "local" / name)
     before = os.environ.get("DEADWEIGHT_CACHE_DIR")
     os.environ["DEADWEIGHT_CACHE_DIR"] = str(cache)

@@ -20,13 +20,13 @@ from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.records import store
 from deadweight.records.paths import State
-from deadweight.sources.local import apkseed, apkspec
+from deadweight.sources.local import apkseed, apkspec, busybox
 from deadweight.sources.local.apkspec import Spec
 from deadweight.sources.local.machine import require, scratch
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 
-EDITION = "3"
+EDITION = f"3; busybox {busybox.EDITION}"
 KEY = "deadweight.rsa"
 EPOCH = "1735689600"
 LINK = "local-apk"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.sources.local import java, recipes
+from deadweight.sources.local import busybox, java, recipes
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
 
-EDITION = 2
+EDITION = f"2; busybox {busybox.EDITION}"
 
 EDITIONS: Mapping[str, int] = {"java17": 2}
 """Recipes that changed alone, on top."""
