@@ -218,7 +218,8 @@ def _data(judged: _Judged) -> dict[str, Any]:
 
 def _reach_data(found: Reach) -> dict[str, Any]:
     data = asdict(found)
-    return {**data, "executed": list(data.pop("touched"))}
+    data["executed"] = list(data.pop("touched"))
+    return data
 
 
 def _row(row: Found, flag: bool | None, why: str | None) -> dict[str, Any]:

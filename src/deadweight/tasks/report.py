@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deadweight.report.compare import Thresholds
     from deadweight.report.model import Report
     from deadweight.report.write import Written
-    from deadweight.suite.model import Suite
+    from deadweight.suite.model import Suite, Variant
 
 
 @task(
@@ -86,6 +86,7 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
         "to": "the repository, with or without a tag; several variants are tagged with their names",
         "digest-file": "where to write the digest (default: .deadweight/images/VARIANT/digest)",
         "insecure": "speak plain HTTP to the registry",
+        "sbom": "attach SBOMs too: spdx, cyclonedx or both",
         "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
@@ -96,6 +97,7 @@ def push(
     to: str | None = None,
     digest_file: str | None = None,
     insecure: bool = False,
+    sbom: str | None = None,
     json: bool = False,
 ) -> None:
     """Push variants to a registry and write each digest to a file.
@@ -110,6 +112,10 @@ def push(
     from deadweight.suite.load import select
 
     target = one(to, "--to")
+    if sbom is not None:
+        from deadweight.checks.scan.sbom import forms
+
+        forms(sbom)  # a wrong name is told before anything is pushed
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
         if len(chosen) > 1 and (digest_file or ":" in target.rsplit("/", 1)[-1]):
@@ -120,8 +126,32 @@ def push(
             file = Path(digest_file) if digest_file else workspace.state.image(each.name) / "digest"
             done[each.name] = push_archive(workspace.archive(each), reference, digest_file=file, insecure=insecure)
             say(f"{each.name}: {done[each.name].reference} (digest in {file})")
+        sboms = {
+            each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure) for each in chosen if sbom
+        }
     if json:
-        print_json({name: {"reference": pushed.reference, "digest": pushed.digest} for name, pushed in done.items()})
+        print_json(
+            {
+                name: {"reference": pushed.reference, "digest": pushed.digest, "sboms": sboms.get(name, [])}
+                for name, pushed in done.items()
+            }
+        )
+
+
+def _attach(
+    workspace: Workspace, variant: Variant, image: str, form: str | None, insecure: bool
+) -> list[dict[str, Any]]:
+    """Make the SBOMs that ``--sbom`` names and attach them to the pushed image."""
+    from dataclasses import asdict
+
+    from deadweight.checks.scan.sbom import forms, write_sboms
+    from deadweight.plan.attach import attach
+
+    files = write_sboms(workspace.subject(variant), forms(form)).files
+    attached = attach(image, files, insecure=insecure)
+    for each in attached:
+        say(f"{variant.name}: {each.form} SBOM {each.tag} (found by {each.found_by})")
+    return [asdict(each) for each in attached]
 
 
 def write(workspace: Workspace) -> tuple[Report, Written]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
 
-FORMATS = ("spdx", "cyclonedx", "both")
-
 
 @task(
     help={
@@ -47,12 +45,11 @@ def scan(
     Example: invoke scan --database download
     Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
     """
-    from deadweight._errors import UsageError
+    from deadweight.checks.scan.sbom import forms
     from deadweight.plan.scan import scan_variants
     from deadweight.plan.workspace import Workspace
 
-    if sbom is not None and sbom not in FORMATS:
-        raise UsageError(f"--sbom: expected one of {', '.join(FORMATS)}, found {sbom!r}")
+    forms(sbom)  # a wrong name is told before anything is scanned
     with Workspace.open(say) as workspace:
         chosen = _chosen(workspace, names(variant))
         if database is not None:
@@ -100,10 +97,9 @@ def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) ->
         return []
     from dataclasses import asdict
 
-    from deadweight.checks.scan.sbom import write_sboms
+    from deadweight.checks.scan.sbom import forms, write_sboms
 
-    forms = ("spdx", "cyclonedx") if form == "both" else (form,)
-    return [asdict(write_sboms(workspace.subject(each), forms)) for each in chosen]
+    return [asdict(write_sboms(workspace.subject(each), forms(form))) for each in chosen]
 
 
 def _row(evidence: Evidence) -> dict[str, Any]:

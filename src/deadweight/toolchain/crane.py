@@ -69,6 +69,25 @@ def manifest(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     return parsed
 
 
+def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
+    """Descriptor (media type, digest, size in bytes) of a manifest, as an artifact's subject needs it. Raises as ``manifest``."""
+    done = run(_crane(insecure, "manifest", checked_reference(reference)), timeout=120, hint=HINT)
+    content = done.output.encode()
+    kind = _manifest_type(content, reference)
+    return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+
+
+def _manifest_type(content: bytes, reference: str) -> str:
+    """The media type that a manifest says it has. Raises DeadweightError for what is no manifest."""
+    try:
+        parsed = json.loads(content) if len(content) <= MAX_MANIFEST_BYTES else None
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise DeadweightError(f"{reference}: the registry's answer is no manifest")
+    return str(parsed.get("mediaType") or "application/vnd.oci.image.manifest.v1+json")
+
+
 def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     """A blob that is UTF-8 text, checked against its digest. Raises CommandError, DeadweightError."""
     repository = REFERENCE.fullmatch(checked_reference(reference))

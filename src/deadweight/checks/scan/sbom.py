@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, UsageError
 from deadweight.checks.scan import kept, trivy
 from deadweight.records.store import write_atomically
 
@@ -75,7 +75,16 @@ class Sboms:
     unclaimed: tuple[str, ...] = ()
 
 
-def write_sboms(subject: Subject, forms: Sequence[str] = ("spdx", "cyclonedx")) -> Sboms:
+def forms(asked: str | None) -> tuple[str, ...]:
+    """What ``--sbom`` names. Raises UsageError."""
+    if asked in (None, "both"):
+        return tuple(SUFFIXES)
+    if asked not in SUFFIXES:
+        raise UsageError(f"--sbom: expected one of {', '.join(SUFFIXES)}, both; found {asked!r}")
+    return (str(asked),)
+
+
+def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx")) -> Sboms:
     """Write SBOMs to ``.deadweight/sbom`` and compare. Raises MissingError (no scanner), ArchiveError, CommandError."""
     from deadweight.image.analyse import analyse
 
@@ -83,7 +92,7 @@ def write_sboms(subject: Subject, forms: Sequence[str] = ("spdx", "cyclonedx")) 
     present = tuple(sorted(set(in_image(report))))
     claimed = _builders(subject)
     files = []
-    for form in forms:
+    for form in wanted:
         target = subject.state.folder / "sbom" / f"{subject.variant.name}.{SUFFIXES[form]}"
         if form == "spdx" and claimed is not None:
             document, by, added = claimed, subject.built.tool, 0
