@@ -116,7 +116,7 @@ def _cell(cell: dict[str, Any] | None) -> str:
         "succeeded": "[bold red]open[/]",
         "crashed": "[magenta]crashed[/]",
         "not_applicable": "[dim]n/a[/]",
-        "not_measured": "[dim]–[/]",
+        "not_measured": "[dim]-[/]",
     }
     if cell["outcome"] != "blocked":
         return words[cell["outcome"]]

@@ -1,23 +1,25 @@
-"""``attacks``: real attacks on the image, and which wall stopped each.
+"""``attacks``: real attacks on the image, and which wall stopped each. Evidence data: see ``record``.
 
-``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name, and each wall alone on top of ``open``. Evidence data: see
-``record``.
+``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them. What
+an earlier ``invoke attack`` found on the same image beyond that (the walls one by one) is kept, with its time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks import gate, record, walls
 from deadweight.checks.attacks.lab import Lab, NoService
-from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.load import Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Matrix, Plan, Runner
 from deadweight.checks.evidence import by_engine, evidence
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
+from deadweight.records import store
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import AttacksCheck, Variant
 
@@ -35,11 +37,13 @@ class Attacks:
 
     def run(self, subject: Subject) -> Evidence:
         """Attack, and judge by the gates."""
-        return attack(subject, postures=(), told=subject.say)
+        return attack(subject, brief=True, told=subject.say)
 
 
-def attack(subject: Subject, *, postures: Sequence[str] = (), told: Told = lambda _line: None) -> Evidence:
-    """Attack one variant. ``postures`` empty: the three main ones and each wall alone; ``all``: everything there is.
+def attack(
+    subject: Subject, *, postures: Sequence[str] = (), brief: bool = False, told: Told = lambda _line: None
+) -> Evidence:
+    """Attack one variant. ``postures`` empty: the three main ones and each wall alone (not so if ``brief``); ``all``: all there is.
 
     Raises UsageError for a posture that does not exist, ConfigError for a payload file or gate that is not sound, Interrupted.
     """
@@ -48,6 +52,8 @@ def attack(subject: Subject, *, postures: Sequence[str] = (), told: Told = lambd
     catalogue = load_payloads([subject.suite.root / file for file in wanted.payload_files])
     gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
     plan = plan_for(postures, [each.posture for each in wanted.gates])
+    if brief:
+        plan = replace(plan, alone=False, skipped=_ungated(wanted, catalogue))
     name = subject.variant.name
     try:
         with Lab(subject) as lab:
@@ -61,6 +67,8 @@ def attack(subject: Subject, *, postures: Sequence[str] = (), told: Told = lambd
         raise
     except CannotStart as fault:
         return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
+    if brief:
+        data = _completed(subject, data)
     broken = gate.breaches(wanted.gates, found)
     data["breaches"] = broken
     reason = _summary(found, subject)
@@ -81,6 +89,19 @@ def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:
     return Plan(tuple(walls.posture(name) for name in names), alone=not postures)
 
 
+def _ungated(wanted: AttacksCheck, catalogue: Catalogue) -> frozenset[str]:
+    """Attacks on resources that no gate names: they take long, one after another."""
+    named = {name for each in wanted.gates for name in each.blocked}
+    return frozenset(each.id for each in catalogue.payloads if each.resource and not named & {each.id, gate.ALL})
+
+
+def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
+    kept = store.load(Evidence, subject.state.evidence(subject.variant.name, "attacks"))
+    if kept is None or kept.provenance.image_digest != subject.built.config_digest:
+        return data
+    return record.completed(data, kept.data, kept.provenance.at)
+
+
 def _summary(found: Matrix, subject: Subject) -> str:
     parts = []
     for posture, cells in found.cells.items():
@@ -97,4 +118,3 @@ def _evidence(subject: Subject, status: Any, reason: str, started: float, data: 
 
 
 CHECK = Attacks()
-

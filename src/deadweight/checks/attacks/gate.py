@@ -46,7 +46,9 @@ def unmeasured(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
     named = [(gate.posture, name) for gate in gates for name in gate.blocked if name != ALL]
     cells = found.cells
     return [
-        name for posture, name in named if name in cells.get(posture, {}) and cells[posture][name].outcome == "not_measured"
+        name
+        for posture, name in named
+        if name in cells.get(posture, {}) and cells[posture][name].outcome == "not_measured"
     ]
 
 

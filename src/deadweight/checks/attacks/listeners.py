@@ -8,7 +8,6 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,5 +185,3 @@ def _bound(path: Path) -> socket.socket:
     os.chmod(path, 0o660)  # noqa: PTH101 - as the engine's own
     server.listen(8)
     return server
-
-

@@ -23,6 +23,7 @@ from deadweight.engine.faults import CannotStart
 
 Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
 
+NOT_TRIED = "not tried by verify; invoke attack tries it"
 DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
 
 
@@ -30,13 +31,15 @@ DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
 class Plan:
     """What is tried. ``alone`` and ``without``: whether each wall is put up alone, and taken away alone.
 
-    ``resource_walls``: whether attacks on resources are tried with every wall too, or with the limits only.
+    ``resource_walls``: whether attacks on resources are tried with every wall too, or with the limits only. ``skipped``: attacks
+    that are left out.
     """
 
     postures: tuple[w.Posture, ...]
     alone: bool = True
     without: bool = False
     resource_walls: bool = False
+    skipped: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -73,7 +76,7 @@ class Runner:
 
     def run(self, plan: Plan) -> Matrix:
         """Raises NoService where the service does not come up in ``open``, Interrupted."""
-        self._control()
+        self._control(plan)
         for posture in plan.postures:
             if posture.name != w.OPEN.name:
                 self._posture(posture)
@@ -85,12 +88,14 @@ class Runner:
 
     # the positive control
 
-    def _control(self) -> None:
+    def _control(self, plan: Plan) -> None:
         with Yard(self.lab, w.OPEN) as yard:
             self.told("open")
             features = self._features(yard)
-            shots = self._shots(yard, [each for each in self.catalogue.payloads if set(each.needs) <= features])
+            able = [each for each in self.catalogue.payloads if set(each.needs) <= features]
+            shots = self._shots(yard, [each for each in able if each.id not in plan.skipped])
         cells = {payload.id: self._in_open(payload, shots.get(payload.id)) for payload in self.catalogue.payloads}
+        cells |= {each.id: Cell("not_measured", NOT_TRIED) for each in able if each.id in plan.skipped}
         self.found.cells[w.OPEN.name] = cells
         again = [each for each in self.catalogue.payloads if each.id in shots and each.id not in self.found.control]
         if again and self.lab.ground.shell:
@@ -125,7 +130,9 @@ class Runner:
                     self.found.control[name] = posture
                     before = self.found.cells[w.OPEN.name][name]
                     reason = f"the image has no shell (with one bound in, it works): {before.evidence.get('said', '')}"
-                    self.found.cells[w.OPEN.name][name] = Cell("blocked", reason, {**before.evidence, "control": shot.detail})
+                    self.found.cells[w.OPEN.name][name] = Cell(
+                        "blocked", reason, {**before.evidence, "control": shot.detail}
+                    )
 
     # the other postures
 

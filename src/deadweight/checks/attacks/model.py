@@ -98,7 +98,9 @@ class Payload(Record):
             raise ValueError("@a@ and @b@ apart: an echo of the request would else look like success")
         unknown = places_in(text) - set(PLACES)
         if unknown:
-            raise ValueError(f"only the places {', '.join(f'@{name}@' for name in PLACES)} (not @{sorted(unknown)[0]}@)")
+            raise ValueError(
+                f"only the places {', '.join(f'@{name}@' for name in PLACES)} (not @{sorted(unknown)[0]}@)"
+            )
         return self
 
     def text(self) -> str:
@@ -120,5 +122,5 @@ class Payload(Record):
 class PayloadFile(Record):
     """A payload file: features that attacks may need (each an AWK program that prints the word), and the attacks."""
 
-    features: dict[Name, str] = {}
+    features: dict[Name, str] = Field(default_factory=dict)
     payloads: tuple[Payload, ...] = ()

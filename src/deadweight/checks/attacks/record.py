@@ -1,21 +1,25 @@
 """The matrix as the evidence's data: per posture and attack the outcome, the walls that stop it alone, and how many deep.
 
-``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth``, ``reason``, ``evidence`` (``proof`` or ``said``; where walls were
-tried, ``alone`` and ``without``: outcome by wall; ``single_points``: walls without which the attack gets through).
-``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``. ``walls_not_there``: what this engine cannot build, with the
-reason. ``notes``, ``awk``, ``containers``.
+``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth`` (None where walls were not tried), ``reason``, ``evidence``: ``proof``
+or ``said``; where walls were tried ``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls without which the
+attack gets through; ``measured_at`` where an earlier run on the same image found it.
+``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``. ``walls_not_there``: what this engine cannot build, and why.
+``notes``, ``awk``, ``containers``, ``breaches``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.matrix import Cell, Matrix
+from deadweight.checks.attacks.matrix import NOT_TRIED, Cell, Matrix
 
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo
+
+WALL_KEYS = ("alone", "without", "single_points")
 
 
 def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
@@ -34,6 +38,21 @@ def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo)
         "awk": found.dialect,
         "containers": found.containers,
     }
+
+
+def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """Data of a short run, completed by what an earlier, longer one found on the same image."""
+    for posture, cells in earlier.get("postures", {}).items():
+        now = data["postures"].setdefault(posture, {})
+        for name, cell in cells.items():
+            if name in data["payloads"] and (name not in now or now[name]["reason"] == NOT_TRIED):
+                now[name] = {**cell, "evidence": {"measured_at": at, **(cell.get("evidence") or {})}}
+            elif name in now and now[name]["depth"] is None and now[name]["outcome"] == cell["outcome"]:
+                walls = {key: value for key, value in (cell.get("evidence") or {}).items() if key in WALL_KEYS}
+                tried = {"walls_measured_at": at, **walls} if walls else {}
+                now[name] |= {"walls": cell["walls"], "depth": cell["depth"]}
+                now[name]["evidence"] = {**(now[name]["evidence"] or {}), **tried} or None
+    return data
 
 
 def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, info: EngineInfo) -> dict[str, Any]:

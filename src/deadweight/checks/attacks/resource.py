@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deadweight.engine.container import Container
 
 WATCH_SECONDS = 2.5
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
 MARGIN = 1.15
 """So much more than the hardened posture grants counts as more: counters lag, limits are not met to the byte."""
 
@@ -139,5 +139,3 @@ def use(container: Container) -> Use:
         cpu_seconds=int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
         at=time.monotonic(),
     )
-
-

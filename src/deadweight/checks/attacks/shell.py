@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
@@ -75,5 +74,3 @@ def _bounded(stream: object, most: int, path: str) -> list[bytes]:
             raise DeadweightError(f"{path}: larger than {most} bytes")
         chunks.append(chunk)
     return chunks
-
-
