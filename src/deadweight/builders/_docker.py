@@ -8,6 +8,9 @@ from pathlib import Path
 from deadweight import _run
 from deadweight.builders import _common
 from deadweight.builders.protocol import Site
+from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
+from deadweight.records.store import load
+from deadweight.suite.model import Variant
 
 
 def build(
@@ -39,6 +42,16 @@ def build(
 def version(site: Site) -> str:
     """The engine's version, as an input: another engine is another tool. Starts no engine."""
     return site.engine().info.version if _running() else "none"
+
+
+def keep(site: Site, variant: Variant, name: str, digest: str) -> str:
+    """Give a new image the name that only it has, and take that of the variant's last image away; the new name."""
+    images, reference = site.engine().images, kept_name(name, digest)
+    images.tag(digest, reference)
+    last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    if last is not None and last.in_engine and last.reference not in (name, reference):
+        images.remove(last.reference)
+    return reference
 
 
 def has(site: Site, reference: str, digest: str) -> bool:

@@ -36,7 +36,7 @@ PREDEFINED = frozenset(
 """Build arguments that need no ARG and are excluded from history (Docker's Dockerfile reference, "Predefined ARGs")."""
 
 CA_SECRET = "ca_bundle"  # noqa: S105 - the id of a mount, not a secret
-JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"  # noqa: S105 - same
+JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"
 
 _STEP = re.compile(r"#\d+ \[(?!internal\])(?P<place>[^\]]+)\] (?P<instruction>.*)$")
 _NOISE = re.compile(r"^(#\d+ (ERROR: |\d+\.\d+ )?|-{3,}$|> \[)")
@@ -135,7 +135,7 @@ class DockerfileBuilder:
         return BuiltImage(
             variant=variant.name,
             builder=self.name,
-            reference=name,
+            reference=_docker.keep(site, variant, name, digest),
             config_digest=digest,
             in_engine=True,
             base=_base(dockerfile, variant, bases),

@@ -12,6 +12,7 @@ class EngineInfo:
     """An engine's own description. ``cgroup`` is "1" or "2"; ``memory_bytes`` is the machine's.
 
     ``containerd_store`` tells that image ids are manifest digests there (Docker's containerd image store), not config digests.
+    ``root_dir`` is the engine's own folder, on its machine.
     ``desktop`` tells that containers run in a virtual machine: their addresses cannot be reached from here, published ports can.
     """
 
@@ -31,6 +32,7 @@ class EngineInfo:
     desktop: bool
     cpus: int
     memory_bytes: int
+    root_dir: str = ""
 
     @property
     def podman(self) -> bool:
@@ -59,6 +61,7 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
         desktop="Docker Desktop" in system,
         cpus=int(info.get("NCPU") or 0),
         memory_bytes=int(info.get("MemTotal") or 0),
+        root_dir=str(info.get("DockerRootDir") or ""),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.plan.workspace import Workspace
-from deadweight.records.built import ARCHIVE_FILE
+from deadweight.records.built import ARCHIVE_FILE, kept_name
 
 DAY = 86_400.0
 
@@ -81,8 +81,10 @@ def _images(workspace: Workspace) -> int:
     removed = 0
     for name in workspace.suite.names():
         built = workspace.built(name)
-        if built is not None and workspace.engine().has(built.reference):
-            removed += bool(workspace.engine().images.remove(built.reference, force=True))
+        for reference in (
+            {built.reference, kept_name(built.reference, built.config_digest)} if built is not None else ()
+        ):
+            removed += bool(workspace.engine().images.remove(reference, force=True))
     return removed
 
 

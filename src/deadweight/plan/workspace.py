@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import MissingError
 from deadweight.builders.protocol import Builder, Site
 from deadweight.plan.graph import load_built
-from deadweight.records.built import BuiltImage
+from deadweight.records.built import BuiltImage, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.load import find_suite_file, load_suite
@@ -128,15 +128,15 @@ class Workspace:
         """
         built = self._built_or_raise(variant)
         images = self.engine().images
-        kept = self.state.image(variant.name) / "loaded.json"
-        there = images.get(built.reference)
-        if there is not None and (
-            there.id == built.config_digest or load(Loaded, kept) == Loaded(built.config_digest, there.id)
-        ):
-            return built.reference
-        identity = images.load(self.archive(variant), built.reference)
-        save(Loaded(built.config_digest, identity), kept)
-        return built.reference
+        name = kept_name(built.reference, built.config_digest)
+        note = self.state.image(variant.name) / "loaded.json"
+        there, last = images.get(name), load(Loaded, note)
+        if there is not None and (there.id == built.config_digest or last == Loaded(built.config_digest, there.id)):
+            return name
+        save(Loaded(built.config_digest, images.load(self.archive(variant), name)), note)
+        if last is not None and last.config_digest != built.config_digest:
+            images.remove(kept_name(built.reference, last.config_digest))
+        return name
 
     def _built_or_raise(self, variant: Variant) -> BuiltImage:
         built = self.built(variant.name)

@@ -22,9 +22,17 @@ class Base:
     stand_in: bool
 
 
+def kept_name(reference: str, config_digest: str) -> str:
+    """A name in the engine that only this very image has: ``…:latest`` moves when another checkout builds the same suite."""
+    return f"{reference.rpartition(':')[0]}:{config_digest.partition(':')[2][:12]}"
+
+
 @dataclass(frozen=True)
 class BuiltImage:
-    """One image. It lies in the engine (``reference``), in ``image.tar`` in its state folder, or both.
+    """One image. It lies in the engine, in ``image.tar`` in its state folder, or both.
+
+    ``reference`` is its name in the engine: what the archive's image is called, or for an image that was built in the engine
+    its ``kept_name``.
 
     ``config_digest`` names the image (the digest of its config, the engine's image id on overlay2 stores).
     ``seconds`` is what the build took when it was last really made; ``cached`` says that this time nothing had to be made.

@@ -73,17 +73,37 @@ def layers(
 
 
 class _Subject:
-    """What is looked at. ``stream`` opens a `docker image save` of it, where there is no file yet."""
+    """What is looked at. ``stream`` opens a `docker image save` of it, where there is no file; ``store`` is the engine's own folder
+    and the image's id there, which is quicker where we may read it."""
 
     def __init__(
-        self, title: str, file: Path | None, cache: Path | None, allow: tuple[AllowEntry, ...] = (), stream: Any = None
+        self,
+        title: str,
+        file: Path | None,
+        cache: Path | None,
+        allow: tuple[AllowEntry, ...] = (),
+        stream: Any = None,
+        store: tuple[Path, str] | None = None,
     ) -> None:
-        self.title, self._file, self.cache, self.allow, self.stream = title, file, cache, allow, stream
+        self.title, self._file, self.cache, self.allow, self.stream, self.store = (
+            title,
+            file,
+            cache,
+            allow,
+            stream,
+            store,
+        )
 
     def analyse(self, scan: str, platform: str | None) -> LayersReport:
         from typing import cast
 
         mode = cast("Scanned", scan)
+        if self.store is not None:
+            from deadweight.image.enginestore import analyse_engine_store
+
+            found = analyse_engine_store(*self.store, scan=mode, allow=self.allow, cache_dir=self.cache)
+            if found is not None:
+                return found
         if self._file is None:
             from deadweight.image.stream import analyse_stream
 
@@ -123,8 +143,9 @@ def _subject(variant: str | None, archive: str | None) -> Iterator[_Subject]:
 
         reference = archive.removeprefix(ENGINE)
         with Engine.connect(find_or_start(say)) as engine:
-            engine.images.need(reference)
-            yield _Subject(reference, None, cache, stream=lambda: engine.images.stream(reference))
+            image = engine.images.need(reference)
+            store = None if engine.info.containerd_store else (Path(engine.info.root_dir), image.id)
+            yield _Subject(reference, None, cache, stream=lambda: engine.images.stream(reference), store=store)
     elif archive is not None and archive.startswith(REGISTRY):
         from deadweight.toolchain.crane import pulled
 
