@@ -102,7 +102,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=False)
 def bench(session: nox.Session) -> None:
     """Measure us against the named rivals, in turn; results go to bench/results/."""
-    _invoke(session, "setup", "--yes", "--tests")
+    _invoke(session, "setup", "--yes", "--bench")
     session.run(sys.executable, "-m", "bench", *session.posargs, external=True)
 
 

@@ -9,8 +9,11 @@ from deadweight.builders.protocol import Needs
 from deadweight.plan.workspace import Workspace
 from deadweight.suite.model import Variant
 
-TEST_TOOLS = ("buildx", "chromium", "chromedriver", "docker-compose", "git", "java", "mvn", "openssl", "ip")
+TEST_TOOLS = ("chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip")
 """What our own tests use beside the suite's needs."""
+
+BENCH_TOOLS = ("buildx", "git")
+"""What the rivals in ``bench/`` use beside the suite's needs."""
 
 
 def needs_of(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Needs, ...]:
@@ -23,18 +26,22 @@ def bases_of(needs: Sequence[Needs]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(base for need in needs for base in need.bases))
 
 
-def tools_of(workspace: Workspace, variants: Sequence[Variant], *, tests: bool = False) -> tuple[str, ...]:
+def tools_of(
+    workspace: Workspace, variants: Sequence[Variant], *, tests: bool = False, bench: bool = False
+) -> tuple[str, ...]:
     """Names of all the programs that setup must see to; ``engine`` among them where something runs."""
     needs = needs_of(workspace, variants)
     bases, apk = bases_of(needs), any(need.apk for need in needs)
     wanted = [tool for need in needs for tool in need.tools]
     wanted += workspace.source.tools(bases, apk=apk)
-    if any(variant.checks.vulnerabilities for variant in variants) or tests:
+    if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
     if any(variant.runnable for variant in variants):
         wanted.append("engine")
     if tests:
         wanted += TEST_TOOLS
+    if bench:
+        wanted += BENCH_TOOLS
     return tuple(dict.fromkeys(wanted))
 
 
@@ -55,5 +62,5 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> None:
     if missing:
         raise MissingError("; ".join(missing), hint="invoke setup")
     if any(need.engine for need in needs):
-        workspace.engine()
+        _ = workspace.endpoint
     workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)

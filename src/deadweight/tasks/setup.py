@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "variant": "only what this variant needs; repeat it for more (default: all)",
         "yes": "install without asking",
         "tests": "also what this project's own tests use",
+        "bench": "also what the rivals in bench/ use",
         "json": "print one JSON document on stdout",
         "plan": "show what is missing; install nothing",
     },
@@ -37,6 +38,7 @@ def setup(
     variant: Sequence[str] | None = None,
     yes: bool = False,
     tests: bool = False,
+    bench: bool = False,
     json: bool = False,
     plan: bool = False,
 ) -> None:
@@ -55,7 +57,7 @@ def setup(
             from deadweight.sources.choose import remember
 
             remember(workspace.suite, workspace.state, source)
-        found = prepare(workspace, chosen, yes=yes, tests=tests, plan=only_shown)
+        found = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         if json:
             print_json({"source": workspace.source.name, "tools": [asdict(each) for each in found]})
 
@@ -86,14 +88,20 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
 
 
 def prepare(
-    workspace: Workspace, chosen: Sequence[Variant], *, yes: bool = False, tests: bool = False, plan: bool = False
+    workspace: Workspace,
+    chosen: Sequence[Variant],
+    *,
+    yes: bool = False,
+    tests: bool = False,
+    bench: bool = False,
+    plan: bool = False,
 ) -> tuple[Finding, ...]:
     """Install what these variants miss, then prepare their bases and packages."""
     from deadweight.plan.setup import bases_of, needs_of, tools_of
     from deadweight.toolchain.install import install
     from deadweight.toolchain.survey import survey
 
-    found = survey(tools_of(workspace, chosen, tests=tests))
+    found = survey(tools_of(workspace, chosen, tests=tests, bench=bench))
     missing = [each for each in found if each.status != "present"]
     if missing:
         _show_missing(missing)
