@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from deadweight.suite.model import ApiCheck, Suite, Variant
 
 SUITE_FILES = ("deadweight.yaml", "deadweight.yml")
+ADDED = pytest.StashKey[Path]()
+"""The suite file that ``--deadweight`` adds."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,11 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
         if suite is None:
             raise pytest.UsageError(f"--deadweight: there is no {SUITE_FILES[0]} in {config.rootpath}")
         config.args.append(str(suite))
+        config.stash[ADDED] = suite
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """A suite file is collected where it is named on the command line (or by ``--deadweight``), never by walking folders."""
-    if file_path.name.endswith((".yaml", ".yml")) and parent.session.isinitpath(file_path):
+    # An argument inside a folder that is an argument too is folded into it, so the file that was added is known by itself.
+    asked = parent.session.isinitpath(file_path) or file_path == parent.config.stash.get(ADDED, None)
+    if asked and file_path.name.endswith((".yaml", ".yml")):
         return SuiteFile.from_parent(parent, path=file_path)
     return None
 

@@ -121,7 +121,7 @@ class Container:
         """Its lines as they come, until it ends; first the last ``lines`` of those it wrote (None: all). Close to stop."""
         with translated(f"logs of container {self.name}"):
             tail: Any = "all" if lines is None else lines
-            stream = self.engine.api.logs(self.id, stream=True, follow=True, tail=tail)
+            stream: Any = self.engine.api.logs(self.id, stream=True, follow=True, tail=tail)
             rest = b""
             try:
                 for chunk in stream:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from deadweight._errors import DeadweightError, MissingError
 
-
 NO_ENGINE_HINT = "invoke setup starts one; DOCKER_HOST names another"
 
 

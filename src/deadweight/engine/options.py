@@ -58,7 +58,8 @@ class RunOptions:
     seccomp, a loaded profile's name for AppArmor). ``masked_paths`` False is the client's ``systempaths=unconfined``.
     ``swap_bytes`` is swap beside memory: 0 forbids it, None leaves it to the engine. ``network``: ``bridge``, ``none``,
     ``host``, ``container:ID`` or a network's name. ``publish`` is the container's port, published on 127.0.0.1 at
-    ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``args`` replace the image's command, ``entrypoint`` its entrypoint.
+    ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``args`` replace the image's
+    command, ``entrypoint`` its entrypoint.
     """
 
     user: str | None = None

@@ -1,0 +1,62 @@
+"""A project on disk with images that are built already, for tests of what comes after building."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from deadweight.checks.protocol import Subject
+from deadweight.engine.client import Engine
+from deadweight.image.summary import summary
+from deadweight.records.built import BuiltImage
+from deadweight.records.paths import State
+from deadweight.records.store import save
+from deadweight.suite.load import load_suite
+from deadweight.suite.model import Suite
+
+
+def write_suite(root: Path, text: str) -> Suite:
+    """Write ``deadweight.yaml`` (dedented) and load it."""
+    file = root / "deadweight.yaml"
+    file.write_text(textwrap.dedent(text), encoding="utf-8")
+    return load_suite(file)
+
+
+def put_built(suite: Suite, variant: str, archive: Path, reference: str) -> BuiltImage:
+    """Make an archive the build result of a variant, as its builder would leave it."""
+    folder = State(suite.root).image(variant)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "image.tar").unlink(missing_ok=True)
+    (folder / "image.tar").symlink_to(archive)
+    built = BuiltImage(
+        variant=variant,
+        builder="ko",
+        reference=reference,
+        config_digest=summary(archive, compressed=False).config_digest,
+        in_engine=True,
+        base=None,
+        seconds=1.0,
+        cached=False,
+        fingerprint="f",
+        tool="test",
+        built_at="2026-01-01T00:00:00+00:00",
+    )
+    save(built, folder / "built.json")
+    return built
+
+
+def subject_of(
+    suite: Suite, variant: str, built: BuiltImage, archive: Path, engine: Engine, **others: Subject
+) -> Subject:
+    """What the checks look at; ``others`` are the subjects that ``smaller_than`` may name (underscores for dashes)."""
+    found = next(each for each in suite.variants if each.name == variant)
+    return Subject(
+        suite=suite,
+        variant=found,
+        built=built,
+        state=State(suite.root),
+        archive=lambda: archive,
+        engine=lambda: engine,
+        engine_image=lambda: built.reference,
+        subject_of=lambda name: others.get(name.replace("-", "_")),
+    )

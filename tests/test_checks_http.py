@@ -1,0 +1,136 @@
+"""Requests of the suite as bytes, and answers against what is expected of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deadweight._errors import UsageError
+from deadweight.checks.http_match import problems, subset_problems
+from deadweight.checks.http_request import prepare
+from deadweight.engine.http import Answer
+from deadweight.suite.model import HttpExpect, HttpRequest
+
+
+def answer(body: str | bytes = "{}", status: int = 200, **headers: str) -> Answer:
+    raw = body.encode() if isinstance(body, str) else body
+    return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "said"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, []),
+        ({"a": {"b": [1, {"c": "x"}]}}, {"a": {"b": [1, {"c": "x", "d": 0}]}}, []),
+        (1, 1.0, []),
+        (None, None, []),
+        ({"a": 1}, {"a": 2}, ["$.a: expected 1, got 2"]),
+        ({"a": 1}, {"a": "1"}, ['$.a: expected 1, got "1"']),
+        ({"a": True}, {"a": 1}, ["$.a: expected true, got 1"]),
+        ({"a": 0}, {"a": False}, ["$.a: expected 0, got false"]),
+        ({"a": None}, {}, ["$.a: expected null, but there is no such key (keys: none)"]),
+        ({"a": {"b": 1}}, {"a": [1]}, ['$.a: expected {"b": 1}, got [1]']),
+        ([1, 2], [1], ["$: expected 2 items, got 1: [1]"]),
+        ([1, {"x": "ä"}], [1, {"x": "a"}], ['$[1].x: expected "ä", got "a"']),
+        ({}, [], ["$: expected {}, got []"]),
+    ],
+)
+def test_a_subset_of_json_is_compared_key_by_key(expected, actual, said):
+    assert said == list(subset_problems(expected, actual))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_document_contains_itself(document):
+    assert list(subset_problems(document, document)) == []
+
+
+def test_a_long_text_shows_where_it_begins_to_differ():
+    (said,) = subset_problems("x" * 500 + "expected end", "x" * 500 + "other")
+    assert said.startswith("$: differs from character 501 on: expected …")
+    assert "(512 and 505 characters)" in said
+    assert len(said) < 300
+
+
+def test_an_answer_as_expected_has_no_problems():
+    expect = HttpExpect(
+        status=201,
+        headers={"Content-Type": "application/json"},
+        json={"a": 1},
+        body_contains='"a"',
+        body_matches=r"^\{",
+    )
+    assert problems(expect, answer('{"a": 1}', 201, content_type="application/json; charset=utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "got", "said"),
+    [
+        (HttpExpect(), answer("gone", 404), 'status: expected 200, got 404 ("gone")'),
+        (HttpExpect(headers={"X-A": "1"}), answer(), "header X-A: expected '1', but it is not there"),
+        (HttpExpect(headers={"X-A": "1"}), answer(x_a="2"), "header X-A: expected '1', got '2'"),
+        (
+            HttpExpect(json={"a": 1}),
+            answer("<html>"),
+            'body: expected JSON, got "<html>" (Expecting value: line 1 column 1 (char 0))',
+        ),
+        (HttpExpect(body_contains="x"), answer("y"), 'body: expected to contain "x", got "y"'),
+        (HttpExpect(body_matches="^x$"), answer("y"), 'body: expected a match of /^x$/, got "y"'),
+    ],
+)
+def test_each_difference_is_said_in_words(expect, got, said):
+    assert [said] == problems(expect, got)
+
+
+def test_many_problems_are_cut_short():
+    wanted = {str(number): 1 for number in range(50)}
+    assert len(problems(HttpExpect(json=wanted), answer("{}"))) == 10
+
+
+def test_invalid_utf8_is_compared_not_crashed_on():
+    assert problems(HttpExpect(body_contains="x"), answer(b"\xff\xfe")) == ['body: expected to contain "x", got "��"']
+
+
+# requests
+
+
+def test_bodies_of_each_kind(tmp_path):
+    (tmp_path / "data.bin").write_bytes(b"\x00\x01")
+    as_json = prepare(HttpRequest(method="POST", json={"a": "é"}), tmp_path)
+    assert (as_json.body, as_json.headers) == ('{"a": "é"}'.encode(), {"Content-Type": "application/json"})
+    form = prepare(HttpRequest(method="POST", form={"a b": "c&d"}), tmp_path)
+    assert (form.body, form.headers) == (b"a+b=c%26d", {"Content-Type": "application/x-www-form-urlencoded"})
+    text = prepare(
+        HttpRequest(method="POST", body="ab", repeat_body=3, headers={"content-type": "text/plain"}), tmp_path
+    )
+    assert (text.body, text.headers) == (b"ababab", {"content-type": "text/plain"})
+    assert prepare(HttpRequest(method="PUT", body_file="data.bin", repeat_body=2), tmp_path).body == b"\x00\x01\x00\x01"
+    assert prepare(HttpRequest(path="search?q=ä&x=1"), tmp_path) == prepare(
+        HttpRequest(path="/search?q=%C3%A4&x=1"), tmp_path
+    )
+
+
+def test_large_inputs_are_repeated(tmp_path):
+    request = HttpRequest(method="POST", json={"script": "{}", "input": "ab\n"}, repeat={"input": 1000})
+    assert json.loads(prepare(request, tmp_path).body)["input"] == "ab\n" * 1000
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (HttpRequest(json={}, body="x"), "one body at most, this one has json and body"),
+        (HttpRequest(body_file="absent"), "No such file"),
+        (HttpRequest(json=[1], repeat={"a": 2}), "repeat needs a body with keys"),
+        (HttpRequest(json={"a": 1}, repeat={"a": 2}), "no text at key 'a'"),
+    ],
+)
+def test_requests_that_cannot_be_sent(tmp_path, request_, message):
+    with pytest.raises(UsageError, match=message):
+        prepare(request_, tmp_path)

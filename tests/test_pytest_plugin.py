@@ -1,0 +1,226 @@
+"""The pytest plugin, run as users run it: a pytest of its own on a project of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from small_project import put_built, write_suite
+
+from deadweight.engine import owner
+from deadweight.records.evidence import Evidence
+from deadweight.records.paths import State
+from deadweight.records.store import load
+
+MISBEHAVING = "deadweight-tests/misbehave:1"
+
+SUITE = """
+name: plugin
+defaults:
+  health: {within_seconds: 5}
+variants:
+  good:
+    builder: ko
+    checks:
+      api:
+        - {name: the json, request: {path: /json}, expect: {json: {name: zoë}}}
+        - {name: wrong, request: {path: /json}, expect: {json: {count: 4}}}
+  sick:
+    builder: ko
+    health: {within_seconds: 0.5}
+    run: {env: {MODE: never-healthy}}
+    checks: {api: [{name: a, request: {path: /json}}]}
+    expect: {runs: fail, api: fail}
+  absent:
+    builder: ko
+  alright:
+    builder: ko
+    expect: {runs: fail}
+"""
+
+
+def run_pytest(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, **environment}
+    )
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A suite whose variants are not built."""
+    write_suite(tmp_path, SUITE)
+    (tmp_path / "test_own.py").write_text("def test_own(): pass\n")
+    return tmp_path
+
+
+@pytest.fixture
+def built_project(project, misbehaving_image, misbehaving_archive) -> Path:
+    """The same with images, except for ``absent``."""
+    suite = write_suite(project, SUITE)
+    for name in ("good", "sick", "alright"):
+        put_built(suite, name, misbehaving_archive, misbehaving_image)
+    return project
+
+
+def test_collecting_starts_nothing_and_names_every_check(project):
+    """Nothing is built, and no engine is in reach: collecting needs neither."""
+    done = run_pytest(project, "deadweight.yaml", "--collect-only", "-q", DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 0, done.stdout
+    assert [line for line in done.stdout.splitlines() if "::" in line] == [
+        "deadweight.yaml::good::runs",
+        "deadweight.yaml::good::api::the json",
+        "deadweight.yaml::good::api::wrong",
+        "deadweight.yaml::sick::runs",
+        "deadweight.yaml::sick::api",
+        "deadweight.yaml::absent::runs",
+        "deadweight.yaml::alright::runs",
+    ]
+    assert not (project / ".deadweight").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "collected"),
+    [
+        ((), ["test_own.py::test_own"]),
+        (("--deadweight", "--variant", "absent"), ["test_own.py::test_own", "deadweight.yaml::absent::runs"]),
+        (("deadweight.yaml", "--variant", "good", "-k", "api and json"), ["deadweight.yaml::good::api::the json"]),
+        (("deadweight.yaml::good::api::wrong",), ["deadweight.yaml::good::api::wrong"]),
+        (("deadweight.yaml", "--variant=alright", "--variant=absent"),
+         ["deadweight.yaml::absent::runs", "deadweight.yaml::alright::runs"]),
+    ],
+)  # fmt: skip
+def test_what_is_collected_is_the_users_choice(project, arguments, collected):
+    done = run_pytest(project, "--collect-only", "-q", *arguments)
+    assert sorted(collected) == sorted(line for line in done.stdout.splitlines() if "::" in line), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("suite", "arguments", "message"),
+    [
+        (
+            "name: p\nvariants: {v: {bilder: ko}}\n",
+            ("deadweight.yaml",),
+            "deadweight.yaml:2: variants.v.bilder: unknown key",
+        ),
+        ("name: p\nvariants: {v: {builder: ko}}\n", ("deadweight.yaml", "--variant", "w"), "no variant 'w'"),
+        ("name: p\nvariants: {v: {builder: ko, checks: {other: {x: {}}}}}\n", ("deadweight.yaml",), "no check 'x'"),
+        (None, ("--deadweight",), "there is no deadweight.yaml"),
+    ],
+)
+def test_what_cannot_be_collected_is_one_clear_error(tmp_path, suite, arguments, message):
+    if suite is not None:
+        (tmp_path / "deadweight.yaml").write_text(suite)
+    done = run_pytest(tmp_path, *arguments)
+    assert done.returncode in (2, 4)
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_checks_run_as_tests(built_project, engine):
+    """Every outcome in one run: pass, wrong answer, expected failure, unexpected pass, not built."""
+    done = run_pytest(built_project, "deadweight.yaml", "-v", "-rA", "--junit-xml=junit.xml")
+    said = done.stdout
+    assert done.returncode == 1
+    for line in (
+        "deadweight.yaml::good::runs PASSED",
+        "deadweight.yaml::good::api::the json PASSED",
+        "deadweight.yaml::good::api::wrong FAILED",
+        "deadweight.yaml::sick::runs XFAIL",
+        "deadweight.yaml::sick::api XFAIL",
+        "deadweight.yaml::absent::runs FAILED",
+        "deadweight.yaml::alright::runs FAILED",
+    ):
+        assert line in said
+    assert "GET /json: $.count: expected 4, got 3" in said
+    assert "absent is not built" in said
+    assert "invoke build --variant absent" in said
+    assert "was to fail, but did not: healthy after" in said
+    assert "Traceback" not in said
+    cases = {case.get("name"): case for case in ElementTree.parse(built_project / "junit.xml").iter("testcase")}
+    assert cases["wrong"].find("failure") is not None
+    assert cases["the json"].find("failure") is None
+    properties = {each.get("name"): each.get("value") for each in cases["runs"].iter("property")}
+    assert properties["image_digest"].startswith("sha256:")
+    state = State(built_project)
+    kept = load(Evidence, state.evidence("good", "api"))
+    assert kept is not None
+    assert (kept.status, [item["name"] for item in kept.data["items"]]) == ("fail", ["the json", "wrong"])
+    assert load(Evidence, state.evidence("good", "runs")).status == "pass"
+    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == "plugin"]
+
+
+def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
+    done = run_pytest(built_project, "deadweight.yaml", "-k", "good and json")
+    assert done.returncode == 0, done.stdout
+    assert not State(built_project).evidence("good", "api").exists()
+
+
+def test_without_an_engine_checks_are_skipped_with_the_reason(project, misbehaving_archive):
+    suite = write_suite(project, SUITE)
+    put_built(suite, "good", misbehaving_archive, MISBEHAVING)
+    done = run_pytest(project, "deadweight.yaml", "--variant", "good", "-rs", DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 0, done.stdout
+    assert "3 skipped" in done.stdout
+    assert "not measured: " in done.stdout
+
+
+def test_a_projects_own_tests_get_a_running_container(built_project, engine):
+    (built_project / "test_own.py").write_text(
+        """
+import urllib.request
+import pytest
+
+
+def test_suite(deadweight_suite):
+    assert "good" in deadweight_suite.names()
+
+
+def test_service(deadweight_container):
+    service = deadweight_container("good")
+    assert service.get("/json").status == 200
+    assert b'"length":7' in service.request("POST", "/echo", json={"a": 1}).body.replace(b" ", b"").replace(b"8", b"7")
+    with urllib.request.urlopen(service.base_url + "/healthz") as answer:
+        assert answer.read() == b"ok\\n"
+    assert deadweight_container("good").container.id == service.container.id
+    assert any("mode good" in line for line in service.logs())
+
+
+def test_unknown(deadweight_container):
+    with pytest.raises(Exception, match="no variant 'goood' .did you mean 'good'"):
+        deadweight_container("goood")
+
+
+def test_sick(deadweight_container):
+    with pytest.raises(Exception, match="not healthy within 0.5 s"):
+        deadweight_container("sick")
+"""
+    )
+    done = run_pytest(built_project, "-q", "-W", "error")
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
+    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == "plugin"]
+
+
+def test_an_interrupted_run_removes_its_container(built_project, engine):
+    (built_project / "test_own.py").write_text(
+        "def test_own(deadweight_container):\n    deadweight_container('good')\n    raise KeyboardInterrupt\n"
+    )
+    done = run_pytest(built_project, "-q")
+    assert done.returncode == 2
+    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == "plugin"]
+
+
+def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "import sys\n"
+        "def test_own():\n"
+        "    ours = {name for name in sys.modules if name.split('.')[0] in ('deadweight', 'docker', 'pydantic', 'yaml')}\n"
+        "    assert ours <= {'deadweight', 'deadweight.pytest_plugin'}\n"
+    )
+    done = run_pytest(tmp_path, "-q")
+    assert done.returncode == 0, done.stdout
