@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from deadweight._errors import MissingError
 from deadweight.builders.protocol import Builder, Site
@@ -20,6 +20,7 @@ from deadweight.suite.model import Suite, Variant
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
+    from deadweight.engine.daemon import Endpoint
     from deadweight.sources.protocol import Source
 
 
@@ -29,6 +30,16 @@ class Loaded:
 
     config_digest: str
     engine_id: str
+
+
+class _Deferred:
+    """Stands for an object that is made when something of it is first asked for."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._make(), name)
 
 
 class Workspace:
@@ -51,11 +62,17 @@ class Workspace:
         return choose(self.suite, self.state, self.say)
 
     @cached_property
-    def _engine(self) -> Engine:
-        from deadweight.engine.client import Engine
+    def endpoint(self) -> Endpoint:
+        """Where the engine listens; it is started where none runs. Raises MissingError (exit 3) where none can be had."""
         from deadweight.engine.daemon import find_or_start
 
-        return Engine.connect(find_or_start(self.say), project=self.suite.name)
+        return find_or_start(self.say)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from deadweight.engine.client import Engine
+
+        return Engine.connect(self.endpoint, project=self.suite.name)
 
     def __enter__(self) -> Workspace:
         return self
@@ -75,7 +92,8 @@ class Workspace:
 
     @cached_property
     def site(self) -> Site:
-        return Site(self.suite, self.state, self.source, self.engine)
+        # a source that is not decided yet asks the network, which reading archives and evidence must not
+        return Site(self.suite, self.state, cast("Source", _Deferred(lambda: self.source)), self.engine)
 
     def builder(self, variant: Variant) -> Builder:
         """Raises ConfigError, with its line, for a builder that nobody registered."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from deadweight._errors import DeadweightError
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 T = TypeVar("T")
+
+_adapters: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
@@ -33,16 +38,24 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> 
 
 def save(record: object, path: Path) -> None:
     """Write any frozen record as indented JSON."""
-    from pydantic import TypeAdapter
-
-    write_atomically(path, TypeAdapter(type(record)).dump_json(record, indent=2) + b"\n")
+    write_atomically(path, _adapter(type(record)).dump_json(record, indent=2) + b"\n")
 
 
 def load(kind: type[T], path: Path) -> T | None:
     """Read a record back; None where the file is missing, damaged or of another shape: whoever asked then does the work again."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        found: T = _adapter(kind).validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
+    return found
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    """Made once per kind: making one takes longer than reading a record."""
+    if kind not in _adapters:
+        from pydantic import TypeAdapter
+
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
