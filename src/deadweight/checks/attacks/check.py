@@ -1,7 +1,7 @@
 """``attacks``: real attacks on the image, and which wall stopped each. Evidence data: see ``record``.
 
-``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them. What
-an earlier ``invoke attack`` found on the same image beyond that (the walls one by one) is kept, with its time.
+``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them.
+What an earlier ``invoke attack`` found on the same image beyond that (the walls one by one) is kept, with its time.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The matrix as the evidence's data: per posture and attack the outcome, the walls that stop it alone, and how many deep.
 
-``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth`` (None where walls were not tried), ``reason``, ``evidence``: ``proof``
-or ``said``; where walls were tried ``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls without which the
-attack gets through; ``measured_at`` where an earlier run on the same image found it.
-``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``. ``walls_not_there``: what this engine cannot build, and why.
+``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth`` (None where walls were not tried), ``reason``, ``evidence``.
+Evidence: ``proof`` or ``said``; where walls were tried ``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls
+without which the attack gets through; ``measured_at`` where an earlier run on the same image found it.
+``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``. ``walls_not_there``: what this engine cannot build, why.
 ``notes``, ``awk``, ``containers``, ``breaches``.
 """
 
