@@ -353,3 +353,16 @@ def test_extraction_refuses_a_folder_with_content(tmp_path, deleted):
 )
 def test_safe_names(path, safe):
     assert safe_name(path) == Path(safe)
+
+
+def test_no_instruction_shows_a_secret_that_is_found_in_it(tmp_path):
+    """Instructions are printed, published in the report and uploaded as SARIF."""
+    said = f"RUN echo token={TOKEN} > /etc/app.conf && echo {TOKEN}"
+    history = [{"created_by": text} for text in ("FROM scratch", said, "RUN rm /etc/app.conf")]
+    report = analyse(image(tmp_path, ROOT, ADDS, REMOVES, history=history))
+    assert TOKEN not in document(report)
+    assert (
+        report.hidden[0].added_by
+        == f"RUN echo token=ghp_… ({len(TOKEN)} bytes) > /etc/app.conf && echo ghp_… ({len(TOKEN)} bytes)"
+    )
+    assert "history[1].created_by" in {each.where for each in report.secrets}

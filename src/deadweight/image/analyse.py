@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.allow import AllowEntry
     from deadweight.image.secrets.scanner import Scanner
 
+EDITION = 2
+"""Raised when the same look at the same archive gives another report: what the cache holds is then made anew."""
+
 
 def analyse(
     path: Path,
@@ -39,7 +42,7 @@ def analyse(
     """
     rule_set = "" if scan == "no" else scanner.rule_set if scanner is not None else _rule_set()
     cache, stamp = Cache(cache_dir), identity(path)
-    key = f"{scan} {rule_set} {platform} {name}"
+    key = f"{EDITION} {scan} {rule_set} {platform} {name}"
     report = cache.report(stamp, key)
     if report is None:
         from deadweight.image.look import Look

@@ -46,6 +46,10 @@ class Assembly:
 
     def report(self, scanner: Scanner | None, scanned: Scanned, gzip_sizes: Sequence[int | None]) -> LayersReport:
         """The report. ``gzip_sizes`` are known compressed sizes of plain layers."""
+        if scanner is not None:
+            from deadweight.image.configsecrets import with_shown_instructions
+
+            self.image = with_shown_instructions(self.image, scanner)
         survey = Survey(self.merged, self.indices)
         hidden, hidden_bytes, overwritten, per_layer = self._hidden()
         secrets = [*self._visible_secrets(), *(self._config_secrets(scanner) if scanner is not None else ())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deadweight.image.findings import SecretFinding, SkippedItem
@@ -41,6 +42,25 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
             SkippedItem(None, None, item.inner, f"{where}: {item.reason}", item.size_bytes) for item in scan.skipped
         )
     return list(found.values()), skipped
+
+
+def shown_instruction(text: str, scanner: Scanner) -> str:
+    """An instruction as it may be printed and published: each secret that is found in it cut down to its redacted form."""
+    data = text.encode("utf-8", "surrogateescape")
+    matches = [each for each in scanner.scan_text(where="", text=text, kind="history").matches if not each.inner]
+    cuts = {data[each.offset : each.offset + each.length]: each.redacted.encode() for each in matches if each.length}
+    for secret in sorted(cuts, key=len, reverse=True):  # each is told once, wherever else it stands
+        data = data.replace(secret, cuts[secret])
+    return data.decode("utf-8", "surrogateescape")
+
+
+def with_shown_instructions(image: Image, scanner: Scanner) -> Image:
+    """The same image; what its layers say of their instructions may be printed. The config stays as it is."""
+    layers = tuple(
+        replace(layer, instruction=shown_instruction(layer.instruction, scanner)) if layer.instruction else layer
+        for layer in image.layers
+    )
+    return replace(image, layers=layers)
 
 
 def _texts(image: Image) -> Iterator[tuple[str, str, str]]:

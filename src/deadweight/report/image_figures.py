@@ -33,13 +33,13 @@ def image_figures(
     """Figures from the archive where there is one, else from a check that read it before, else only the digest."""
     path = archive or state.image(built.variant) / ARCHIVE_FILE
     if path.exists():
-        return _from_archive(built, path, state)
+        return _from_archive(built, path, state, evidence.get("layers"))
     if "budget" in evidence:
         return _from_budget(built, evidence["budget"])
     return ImageFigures(ImageRecord(built.config_digest), None, "no image archive yet, so its size is not measured")
 
 
-def _from_archive(built: BuiltImage, path: Path, state: State) -> ImageFigures:
+def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:
     from deadweight.image.summary import summary
 
     seen = summary(path, cache_dir=state.cache / "image")
@@ -48,10 +48,25 @@ def _from_archive(built: BuiltImage, path: Path, state: State) -> ImageFigures:
         return ImageFigures(ImageRecord(built.config_digest), None, note)
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     version = importlib.metadata.version("deadweight")
-    return ImageFigures(_record(seen), Provenance(built.config_digest, "deadweight image reader", version, at))
+    return ImageFigures(
+        _record(seen, _instructions(seen, layers)),
+        Provenance(built.config_digest, "deadweight image reader", version, at),
+    )
 
 
-def _record(seen: Summary) -> ImageRecord:
+def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:
+    """The layers' instructions as they may be published: without the secrets in them, looked for now if no check did before."""
+    known = layers.data.get("layers") if layers else None
+    if isinstance(known, list) and [each.get("diff_id") for each in known] == [each.diff_id for each in seen.layers]:
+        return [each.get("instruction") for each in known]
+    from deadweight.image.configsecrets import shown_instruction
+    from deadweight.image.secrets.scanner import Scanner
+
+    scanner = Scanner.default()
+    return [each.instruction and shown_instruction(each.instruction, scanner) for each in seen.layers]
+
+
+def _record(seen: Summary, instructions: list[str | None]) -> ImageRecord:
     return ImageRecord(
         config_digest=seen.config_digest,
         manifest_digest=seen.manifest_digest,
@@ -59,8 +74,8 @@ def _record(seen: Summary) -> ImageRecord:
         compressed_bytes=seen.compressed_bytes,
         compressed_how=seen.compressed_how,
         layers=tuple(
-            LayerRecord(layer.size_bytes, layer.digest, layer.diff_id, layer.compressed_bytes, layer.instruction)
-            for layer in seen.layers
+            LayerRecord(layer.size_bytes, layer.digest, layer.diff_id, layer.compressed_bytes, instruction)
+            for layer, instruction in zip(seen.layers, instructions, strict=True)
         ),
         user=seen.user or "",
         entrypoint=tuple(seen.entrypoint or ()),

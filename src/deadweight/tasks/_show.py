@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 def say(line: str) -> None:
     """One line of progress."""
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # in one piece: several threads tell what they do
+    sys.stderr.flush()
 
 
 def print_json(document: Any) -> None:

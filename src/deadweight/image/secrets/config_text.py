@@ -43,7 +43,9 @@ def scan_text(scanner: Scanner, where: str, text: str, kind: str) -> Scan:
         if not any(inner == "" and offset <= start < stop for start, inner in taken) and _counts(value):
             secret = value.encode("utf-8", "surrogateescape")
             mark = fingerprint(rule, secret)
-            matches.append(Match(rule, description, "", "", offset, None, redact(secret), mark, where))
+            matches.append(
+                Match(rule, description, "", "", offset, None, redact(secret), mark, where, length=len(secret))
+            )
             taken.append((offset, ""))
     return Scan(tuple(matches), scan.skipped)
 

@@ -28,7 +28,7 @@ class Match:
     its plain bytes. ``offset`` (bytes from 0) and ``line`` (from 1, None in binary content) are those of the secret in the
     content that ``inner`` names. ``redacted`` shows a few first characters and the length. ``fingerprint`` (32 hex digits)
     depends on rule and secret alone, so that one allow-list entry covers a secret wherever it lies. ``where`` names the
-    place in an image config, empty for files.
+    place in an image config, empty for files. ``length`` is the secret's in bytes.
     """
 
     rule: str
@@ -40,6 +40,7 @@ class Match:
     redacted: str
     fingerprint: str
     where: str = ""
+    length: int = 0
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,8 @@ class _Work:
             )
 
     def _record(self, rule: str, description: str, secret: bytes, inner: str, offset: int, line: int | None) -> None:
-        match = Match(rule, description, self._path, inner, offset, line, redact(secret), fingerprint(rule, secret))
+        mark, shown = fingerprint(rule, secret), redact(secret)
+        match = Match(rule, description, self._path, inner, offset, line, shown, mark, length=len(secret))
         self._matches.setdefault((rule, match.fingerprint, inner, offset), match)
 
     def _skip(self, inner: str, reason: str, size: int) -> None:
