@@ -16,7 +16,9 @@ from deadweight.plan.fingerprint import Digests
 from deadweight.plan.ignore import Ignore, read_ignore_file
 
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
-trees = st.dictionaries(st.lists(names, min_size=1, max_size=3).map("/".join), st.binary(max_size=8), min_size=1, max_size=5)
+trees = st.dictionaries(
+    st.lists(names, min_size=1, max_size=3).map("/".join), st.binary(max_size=8), min_size=1, max_size=5
+)
 
 
 def lay(folder: Path, tree: dict[str, bytes]) -> bool:

@@ -29,8 +29,22 @@ def test_the_house_rules_hold(command):
 def test_listing_tasks_imports_nothing_heavy():
     """``invoke --list`` must stay as fast as invoke itself: what a task needs is imported when it runs."""
     code = "import sys, deadweight.tasks; print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
-    heavy = {"pydantic", "docker", "rich", "jinja2", "altair", "hyperscan", "yaml", "requests", "jsonschema", "pytest", "nox"}
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.split()
+    heavy = {
+        "pydantic",
+        "docker",
+        "rich",
+        "jinja2",
+        "altair",
+        "hyperscan",
+        "yaml",
+        "requests",
+        "jsonschema",
+        "pytest",
+        "nox",
+    }
     assert heavy.isdisjoint(loaded), heavy & set(loaded)
     assert {name for name in loaded if name.startswith("deadweight.")} <= {
         name for name in loaded if name.startswith(("deadweight.tasks", "deadweight._errors"))

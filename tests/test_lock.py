@@ -11,7 +11,10 @@ from deadweight._errors import DeadweightError
 from deadweight.plan.lock import locked
 from deadweight.records.paths import State
 
-HOLD = "import sys, time; from pathlib import Path; from deadweight.plan.lock import locked; from deadweight.records.paths import State\n"
+HOLD = (
+    "import sys; from pathlib import Path\n"
+    "from deadweight.plan.lock import locked; from deadweight.records.paths import State\n"
+)
 
 
 def test_the_second_waits_and_names_the_holder(tmp_path):
@@ -22,7 +25,10 @@ def test_the_second_waits_and_names_the_holder(tmp_path):
     with other:
         assert other.stdout.readline() == "held\n"
         said: list[str] = []
-        with pytest.raises(DeadweightError, match=f"pid {other.pid}"), locked(State(tmp_path), said.append, timeout=0.3):
+        with (
+            pytest.raises(DeadweightError, match=f"pid {other.pid}"),
+            locked(State(tmp_path), said.append, timeout=0.3),
+        ):
             pass
         assert f"pid {other.pid}" in said[0]
         other.kill()  # as hard as it gets: the kernel frees the lock

@@ -148,7 +148,7 @@ def test_fail_fast_stops(site):
 def test_a_failed_shared_step_skips_what_stands_on_it(site):
     class Broken(ScriptBuilder):
         def steps(self, variant, site):
-            shared, image = super().steps(variant, site)
+            _shared, image = super().steps(variant, site)
 
             def fail(job):
                 raise DeadweightError("no disk")
@@ -213,7 +213,7 @@ def test_kill_9_takes_the_children_along(tmp_path):
 
 
 def test_a_program_that_hangs_is_ended_with_its_children():
-    with pytest.raises(CommandError, match="did not end within 0.5 s"):
+    with pytest.raises(CommandError, match=r"did not end within 0\.5 s"):
         _run.run(["sh", "-c", "sleep 62.5 & sleep 62.5"], timeout=0.5)
     assert subprocess.run(["pgrep", "-fx", "sleep 62.5"], capture_output=True, check=False).returncode == 1
 

@@ -19,7 +19,19 @@ WORDS = sorted(
         *Variant.model_fields,
         *Checks.model_fields,
         *RunSettings.model_fields,
-        *("name", "defaults", "variants", "sources", "soft", "hard", "size_bytes", "request", "expect", "json", "json_body"),
+        *(
+            "name",
+            "defaults",
+            "variants",
+            "sources",
+            "soft",
+            "hard",
+            "size_bytes",
+            "request",
+            "expect",
+            "json",
+            "json_body",
+        ),
     }
 )
 scalars = (
@@ -31,9 +43,14 @@ scalars = (
     | st.sampled_from(["dockerfile", "ko", "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"])
 )
 keys = st.sampled_from(WORDS) | st.text(max_size=8)
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+)
 documents = st.fixed_dictionaries(
-    {"name": st.just("demo") | scalars, "variants": st.dictionaries(st.sampled_from(["a", "b"]) | keys, values, max_size=3)},
+    {
+        "name": st.just("demo") | scalars,
+        "variants": st.dictionaries(st.sampled_from(["a", "b"]) | keys, values, max_size=3),
+    },
     optional={"defaults": values, "sources": values, "misspelt": values},
 )
 PLACE = re.compile(r"deadweight\.yaml(:\d+)?: ")
@@ -44,14 +61,17 @@ def check(folder: Path, content: bytes) -> bool:
     file = folder / "deadweight.yaml"
     file.write_bytes(content)
     try:
-        assert isinstance(load_suite(file), Suite)
+        suite, problem = load_suite(file), None
     except ConfigError as error:
-        assert error.exit_code == 2
-        assert PLACE.search(str(error)), str(error)
-        if error.line is not None:
-            assert 1 <= error.line <= content.count(b"\n") + content.count(b"\r") + 8
-        return False
-    return True
+        suite, problem = None, error
+    if problem is None:
+        assert isinstance(suite, Suite)
+        return True
+    assert problem.exit_code == 2
+    assert PLACE.search(str(problem)), str(problem)
+    if problem.line is not None:
+        assert 1 <= problem.line <= content.count(b"\n") + content.count(b"\r") + 8
+    return False
 
 
 @settings(max_examples=2_500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
@@ -78,7 +98,9 @@ def damaged(content: bytes, dice: random.Random) -> bytes:
         elif kind == 1:
             del data[at : at + dice.randrange(1, 30)]
         elif kind == 2:
-            data[at:at] = dice.choice([b"{", b"[", b": ", b"\n", b"- ", b"&a ", b"*a", b"!!int ", b"|", b"'", b'"', b"\t", b"%", b"\xff"])
+            data[at:at] = dice.choice(
+                [b"{", b"[", b": ", b"\n", b"- ", b"&a ", b"*a", b"!!int ", b"|", b"'", b'"', b"\t", b"%", b"\xff"]
+            )
         elif kind == 3:
             start = dice.randrange(len(data))
             data[at:at] = data[start : start + dice.randrange(1, 80)]

@@ -135,7 +135,9 @@ def _explained(
     document: Document, model: type[BaseModel], problem: ErrorDetails, place: Callable[[Key], Key]
 ) -> ConfigError:
     """One pydantic problem as one sentence of ours, at the line of the key it is about."""
-    location: Key = tuple(problem["loc"])
+    location: Key = tuple(
+        part for part in problem["loc"] if part != "[key]"
+    )  # how pydantic marks a wrong key of a mapping
     kind, found = problem["type"], problem.get("input")
     key = place(location)
     if kind == "extra_forbidden":

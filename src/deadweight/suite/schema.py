@@ -27,7 +27,11 @@ def make_schema() -> dict[str, Any]:
         definitions |= {**made.pop("$defs", {}), name: made}
     variant["properties"].pop("name")
     variant["required"] = [key for key in variant["required"] if key != "name"]
-    defaults = {**variant, "title": "Defaults", "description": "Values that every variant has unless it says otherwise."}
+    defaults = {
+        **variant,
+        "title": "Defaults",
+        "description": "Values that every variant has unless it says otherwise.",
+    }
     defaults.pop("required")
     variant.pop("required")  # a variant may have it from the defaults
     return {

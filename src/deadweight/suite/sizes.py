@@ -25,9 +25,10 @@ def format_bytes(size: int) -> str:
     """A size in decimal units with three figures, as ``docker image ls`` shows it: ``12.7 MB``."""
     if size < 1000:
         return f"{size} B"
-    amount, unit = float(size), "B"
-    for unit in ("kB", "MB", "GB"):
+    amount = float(size)
+    for unit in ("kB", "MB"):
         amount /= 1000
         if amount < 999.5:
-            break
-    return f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:.0f} {unit}"
+            return f"{amount:.3g} {unit}"
+    amount /= 1000
+    return f"{amount:.3g} GB" if amount < 999.5 else f"{amount:.0f} GB"
