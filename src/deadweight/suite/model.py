@@ -230,7 +230,7 @@ class Variant(Record):
 
 
 class ScanSettings(Record):
-    """``scan:`` where ``invoke scan --database download`` gets the database (a mirror's repository), and how long a scan may take."""
+    """``scan:`` where ``invoke scan --database download`` gets the database (a mirror's repository), and a scan's time limit."""
 
     database_repository: str | None = None
     timeout_seconds: Seconds = 600.0
