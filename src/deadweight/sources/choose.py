@@ -10,7 +10,7 @@ from deadweight.records.paths import State
 from deadweight.sources import settings as recorded
 from deadweight.sources.protocol import ApkFlavour, Say, Source
 from deadweight.sources.settings import Settings
-from deadweight.suite.model import Suite
+from deadweight.suite.model import Suite, Variant
 
 PROBE_SECONDS = 2.5
 
@@ -121,4 +121,18 @@ def _flavours(suite: Suite) -> tuple[ApkFlavour, ...]:
 
 def _references(suite: Suite) -> list[str]:
     found = [reference for variant in suite.variants for reference in variant.bases.values()]
-    return found + [variant.base for variant in suite.variants if variant.base]
+    found += [variant.base for variant in suite.variants if variant.base]
+    return found + [reference for variant in suite.variants for reference in _in_dockerfile(suite, variant)]
+
+
+def _in_dockerfile(suite: Suite, variant: Variant) -> tuple[str, ...]:
+    """What a Dockerfile itself stands on; nothing where there is none to read (its builder says so then)."""
+    if variant.builder != "dockerfile" or variant.dockerfile is None:
+        return ()
+    from deadweight.sources.adapt_dockerfile import images
+
+    try:
+        text = (suite.root / variant.dockerfile).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return images(text, {**variant.args, **variant.bases})
