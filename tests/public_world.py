@@ -16,7 +16,7 @@ from pathlib import Path
 
 HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io")
 REGISTRIES = (*HUB, "cgr.dev", "gcr.io")
-APK_HOSTS = ("packages.wolfi.dev",)
+APK_HOSTS = ("packages.wolfi.dev", "dl-cdn.alpinelinux.org", "alpinelinux.org")
 MIRROR = "mirror.example.com"
 LOCKED = "locked.example.com"
 DEAF, ABSENT = "deaf.example.com", "absent.example.com"
