@@ -62,7 +62,18 @@ class World:
         certificates(folder)
         for name in ("apk", "registry"):
             (folder / name).mkdir(exist_ok=True)
-        command = ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, __file__]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "unshare",
+            "--net",
+            "--mount",
+            "--propagation",
+            "private",
+            sys.executable,
+            __file__,
+        ]
         process = subprocess.Popen([*command, str(folder), str(registry)], start_new_session=True)
         world = cls(folder, process)
         deadline = time.monotonic() + 20
