@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,3 +106,43 @@ def local_source(tmp_path_factory) -> object:
     from deadweight.sources.local.source import LocalSource
 
     return LocalSource(State(tmp_path_factory.mktemp("local-source")))
+
+
+@pytest.fixture(scope="session")
+def scanner() -> Path:
+    """The pinned vulnerability scanner, got into the user's cache if it is not there."""
+    from deadweight.toolchain.find import find, look
+    from deadweight.toolchain.install import install
+    from deadweight.toolchain.survey import survey
+
+    if look("trivy").tool is None:
+        install(survey(["trivy"]), print)
+    return find("trivy").path
+
+
+@pytest.fixture
+def scanner_on_path(scanner, monkeypatch) -> None:
+    """For tests with a user's cache of their own."""
+    monkeypatch.setenv("PATH", f"{scanner.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="session")
+def local_registry(tmp_path_factory) -> Iterator[str]:
+    """A registry on loopback (crane's own) that forgets all at its end."""
+    from deadweight.toolchain.find import find
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    words = [str(find("crane").path), "registry", "serve", "--address", address]
+    with (tmp_path_factory.mktemp("registry") / "log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address.split(":")[1])), 1):
+                break
+            time.sleep(0.05)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)

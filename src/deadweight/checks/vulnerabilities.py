@@ -26,6 +26,7 @@ from deadweight.checks.scan.exceptions import Acceptance, acceptances, applied
 from deadweight.checks.scan.gates import Gate, baseline_keys, exception_gates, severity_gates
 from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count
 from deadweight.checks.scan.reach import observed, reach, reachable
+from deadweight.checks.scan.trivy import scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.model import Variant, VulnerabilitiesCheck
 
@@ -73,11 +74,12 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
     try:
         database = current()
         buckets = database.buckets()
-        image = kept.scan(subject, database, buckets).image
+        scanner()
     except MissingError as missing:
         if strict:
             raise
         return _not_scanned(subject, missing, started)
+    image = kept.scan(subject, database, buckets).image
     seen = knows.coverage(image, buckets, has_os=subject.built.base is not None)
     observation = observed(subject, may_run=may_run) if seen.anything else "nothing of the image is known"
     flags: tuple[bool | None, ...] = (None,) * len(image.findings)

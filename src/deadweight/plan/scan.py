@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
+from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.runner import keep
+from deadweight.checks.scan.database import current
 from deadweight.checks.vulnerabilities import scanned
 from deadweight.plan.lock import locked
 from deadweight.records.evidence import Evidence
@@ -27,6 +28,8 @@ def scan_variants(
     Images of the heaviest base come first, so that no long scan is left for the end. No service is started.
     Raises UsageError for a wrong suite, MissingError with ``strict`` where there is no database, Interrupted.
     """
+    if strict:
+        current()
     with locked(workspace.state, workspace.say):
         subjects = [workspace.subject(each) for each in variants]
         order = sorted(subjects, key=lambda subject: -_weight(subject))
@@ -38,7 +41,7 @@ def scan_variants(
                 for subject, future in futures:
                     try:
                         done[subject.variant.name] = keep(subject, future.result())
-                    except (Interrupted, UsageError, MissingError):
+                    except (Interrupted, UsageError):
                         raise
                     except DeadweightError as error:
                         failed[subject.variant.name] = error.message

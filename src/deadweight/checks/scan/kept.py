@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deadweight._errors import ArchiveError
@@ -58,6 +59,8 @@ def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outco
             kept_json=packages,
         )
     image = trivy.parsed(document, tool.version, lambda family, version: coverage.covers_os(buckets, family, version))
+    if not image.os_family:
+        image = replace(image, hides_os=image.hides_os or _names_an_os(subject.archive()))
     if image.image_digest != digest:
         packages.unlink(missing_ok=True)
         raise ArchiveError(
@@ -78,6 +81,16 @@ def packages(subject: Subject) -> Path:
         with _lock(place):
             trivy.scan(subject.archive(), database=None, cache=place / "trivy", timeout=timeout, kept_json=file)
     return file
+
+
+def _names_an_os(archive: Path) -> bool:
+    """Whether the image says what system it is, in a form that the scanner does not read."""
+    from deadweight.image.readfile import read_file
+
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        with contextlib.suppress(ArchiveError):
+            return bool(read_file(archive, path)[0])
+    return False
 
 
 def _short(text: str) -> str:

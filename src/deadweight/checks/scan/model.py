@@ -46,6 +46,7 @@ class ScannedImage:
 
     ``os_packages`` is how many packages of the operating system it could read; ``languages`` maps its name of a package type
     (``gobinary``) to how many packages it read. ``owners`` maps the packages that have findings to their files.
+    ``hides_os``: there is an operating system in the image, and the scanner does not know it.
     """
 
     image_digest: str

@@ -190,11 +190,11 @@ def _builders(subject: Subject) -> dict[str, Any] | None:
 
 def _from_image(subject: Subject, form: str, present: Sequence[Part]) -> tuple[dict[str, Any], int]:
     """The scanner's SBOM, named after the variant and dated by the build, with the packages that the scanner left out."""
-    with tempfile.TemporaryDirectory(prefix="deadweight-sbom-") as name:
-        document = trivy.convert(kept.packages(subject), form, Path(name))
+    title = f"{subject.suite.name}/{subject.variant.name}"
+    with tempfile.TemporaryDirectory(prefix="deadweight-sbom-") as folder:
+        document = trivy.convert(kept.packages(subject), form, Path(folder), name=title)
     missing = [part for part in _lacking(present, tuple(parts(document))) if part.type in ("apk", "deb")]
     identity = str(uuid.uuid5(uuid.NAMESPACE_OID, subject.built.config_digest))
-    title = f"{subject.suite.name}/{subject.variant.name}"
     if form == "cyclonedx":
         document["serialNumber"] = f"urn:uuid:{identity}"
         metadata = document.setdefault("metadata", {})

@@ -26,7 +26,7 @@ from deadweight.toolchain.find import Tool, find
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan")
 QUIET = ("--skip-version-check", "--disable-telemetry", "--no-progress")
 WHAT = (
-    *("--scanners", "vuln", "--detection-priority", "comprehensive", "--pkg-types", "os,library"),
+    *("--detection-priority", "comprehensive", "--pkg-types", "os,library"),
     *("--severity", "UNKNOWN,LOW,MEDIUM,HIGH,CRITICAL", "--ignore-unfixed=false", "--exit-code", "0"),
 )
 FORMATS = {"spdx": "spdx-json", "cyclonedx": "cyclonedx"}
@@ -57,7 +57,10 @@ def scan(
     _prepare(cache, database)
     with tempfile.TemporaryDirectory(prefix="deadweight-scan-") as empty:
         output = Path(empty) / "result.json"
+        # Licences need no database, and the packages are listed all the same.
+        looks = "license" if database is None else "vuln"
         words = [str(scanner().path), "image", "--cache-dir", str(cache.absolute()), *OFFLINE, *QUIET, *WHAT]
+        words += ["--scanners", looks]
         words += ["--timeout", f"{timeout:.0f}s", "--format", "json", "--list-all-pkgs", "--output", str(output)]
         run([*words, "--input", str(archive.absolute())], cwd=Path(empty), timeout=timeout + 5, hint=_hint(archive))
         document = _json(output)
@@ -206,12 +209,21 @@ def _severity(text: str) -> Severity:
     return "unknown"
 
 
-def convert(document: Path, form: str, folder: Path) -> dict[str, Any]:
-    """A kept document as an SBOM: ``spdx`` or ``cyclonedx``. Raises CommandError, ScannerError."""
-    output = folder / "sbom.json"
+def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, Any]:
+    """A kept document as an SBOM, ``spdx`` or ``cyclonedx``, of an image called ``name``: where its archive lay is nobody's business.
+
+    Raises CommandError, ScannerError.
+    """
+    output, named = folder / "sbom.json", folder / "named.json"
+    content = _json(document)
+    place, content["ArtifactName"] = str(content.get("ArtifactName") or ""), name
+    for result in content.get("Results") or []:
+        if place and str(result.get("Target")).startswith(place):
+            result["Target"] = name + str(result["Target"]).removeprefix(place)
+    named.write_text(json.dumps(content), encoding="utf-8")
     words = [str(scanner().path), "convert", "--cache-dir", str(folder / "cache"), "--quiet", "--format", FORMATS[form]]
     silent = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true"}
-    run([*words, "--output", str(output), str(document.absolute())], cwd=folder, env=silent, timeout=120)
+    run([*words, "--output", str(output), str(named)], cwd=folder, env=silent, timeout=120)
     try:
         made = json.loads(output.read_bytes())
     except (OSError, ValueError) as error:
