@@ -85,6 +85,16 @@ func serve(mode string) {
 			"head": string(body[:min(len(body), 80)]), "query": r.URL.RawQuery, "lines": strings.Count(string(body), "\n"),
 		})
 	})
+	http.HandleFunc("/write", func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Query().Get("path")
+		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		if err == nil {
+			err = os.WriteFile(path, []byte("kept"), 0o644)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
 	http.HandleFunc("/eat", func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < 4096; i++ {
 			block := make([]byte, 1<<20)

@@ -60,6 +60,7 @@ class _Search:
     tried: list[tuple[str, str]] = field(default_factory=list)
     last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
     user: str = ""
+    written: tuple[str, ...] = ()
 
     def passes(self, what: str, options: RunOptions) -> bool:
         if _run.cancelled():
@@ -70,7 +71,7 @@ class _Search:
             f"{self.subject.variant.name}: {what}: {'works' if not self.last.problem else self.last.problem[:160]}"
         )
         if not self.last.problem:
-            self.user = self.last.user
+            self.user, self.written = self.last.user, self.last.written
         return not self.last.problem
 
 
@@ -111,12 +112,10 @@ def _wall_by_wall(search: _Search, relaxed: RunOptions, hard: RunOptions) -> Run
             f"{search.subject.variant.name}: the checks do not even pass in a plain container: {search.last.problem}",
             hint="invoke verify shows all of them",
         )
-    found = _first(
-        search, relaxed, {"not root": {"user": hard.user}, "no new privileges": {"no_new_privileges": True}}, every=True
-    )
-    found = _capabilities(search, found)
-    found = _read_only(search, found, hard)
-    return _first(search, found, {"no network": {"network": "none"}}, every=True)
+    # Read-only comes before the user: folders in memory may be written by anybody, those of the image often not.
+    found = _first(search, relaxed, {"no new privileges": {"no_new_privileges": True}})
+    found = _read_only(search, _capabilities(search, found), hard)
+    return _first(search, found, {"not root": {"user": hard.user}, "no network": {"network": "none"}}, every=True)
 
 
 def _first(
@@ -149,7 +148,7 @@ def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
 
 def _read_only(search: _Search, found: RunOptions, hard: RunOptions) -> RunOptions:
     """Read-only with nothing writable, with the folders that it was seen to write, with those that the suite names as well."""
-    written = search.last.written if not search.last.problem else ()
+    written = search.written
     size = min(TMPFS_BYTES, (hard.memory_bytes or TMPFS_BYTES * 4) // 4)
     seen = tuple(Tmpfs(folder, size) for folder in written)
     named = tuple(each for each in hard.tmpfs if each.path not in written)

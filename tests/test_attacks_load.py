@@ -1,0 +1,100 @@
+"""Payload files: ours is whole and sound; what is wrong in a project's own is told with file, line and key."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from deadweight._errors import ConfigError
+from deadweight.checks.attacks.deliver import PRELUDE, awk_text, put
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.model import PLACES, places_in
+
+GOOD = """\
+payloads:
+  - id: mine
+    title: an attack of our own
+    attack: T1059.004
+    script: BEGIN { print "@a@" "@b@" }
+    evidence: {kind: output}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(text: str):
+        file = tmp_path / "own.yaml"
+        file.write_text(textwrap.dedent(text), encoding="utf-8")
+        return load_payloads([file])
+
+    return read
+
+
+def test_every_primitive_that_awk_gives_an_attacker_is_there():
+    """The list of the talk's last chapter, one payload each at least."""
+    ids = {payload.id for payload in load_payloads().payloads}
+    assert ids >= {
+        "system", "pipe-getline", "print-pipe", "coprocess", "option-injection", "gawk-extension", "read-passwd", "environ",
+        "proc-environ", "write-root", "write-app", "write-tmp", "run-root", "run-app", "run-tmp", "connect", "reverse-shell",
+        "bind-shell", "download", "fork-bomb", "memory-bomb", "endless-loop", "fill-disk", "mount", "block-device", "clock",
+        "kernel-module", "engine-socket", "host-read", "host-write",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("payload", load_payloads().payloads, ids=lambda payload: payload.id)
+def test_ours_are_told_and_referenced(payload):
+    assert payload.title
+    assert payload.gives
+    assert payload.attack
+    assert places_in(payload.text()) <= set(PLACES)
+
+
+def test_a_projects_own_are_added_and_replace_ours_by_id(load):
+    assert load(GOOD).payloads[-1].id == "mine"
+    replaced = load(GOOD.replace("mine", "system"))
+    assert len(replaced.payloads) == len(load_payloads().payloads)
+    assert next(each for each in replaced.payloads if each.id == "system").title == "an attack of our own"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "said"),
+    [
+        ("kind: output", "kind: telepathy", 6, "payloads[0].evidence.kind", "expected one of output, image-file"),
+        ("T1059.004", "T59", 4, "payloads[0].attack", "expected an ATT&CK technique such as T1059"),
+        ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "expected a GTFOBins function (shell,"),
+        ("    attack: T1059.004\n", "", 2, "payloads[0]", "expected a reference: gtfobins or attack"),
+        ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "@a@ and @b@ apart"),
+        ("@b@", "@c@", 2, "payloads[0]", "not @c@"),
+        ("kind: output", "kind: listener", 6, "payloads[0].evidence", "does with kind listener"),
+        ("kind: output", "kind: output, path: /x", 6, "payloads[0].evidence", "path with kind image-file"),
+        ("    script:", "    shell: id\n    script:", 2, "payloads[0]", "exactly one of script, shell and request"),
+        ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "no feature 'perl'"),
+        ("    title:", "    titel:", 3, "payloads[0].titel", "unknown key (did you mean 'title'?)"),
+        ("an attack of our own", "[1]", 3, "payloads[0].title", "expected"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
+    with pytest.raises(ConfigError) as caught:
+        load(GOOD.replace(old, new, 1))
+    assert (caught.value.line, caught.value.key) == (line, key)
+    assert said in str(caught.value)
+
+
+def test_the_same_id_twice_is_refused(load):
+    with pytest.raises(ConfigError, match="duplicate of line 2"):
+        load(GOOD + GOOD.partition("\n")[2])
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"absent\.yaml: is missing"):
+        load_payloads([tmp_path / "absent.yaml"])
+
+
+def test_shell_words_survive_the_quotes_of_awk():
+    assert awk_text('echo "a\\b"\ntrue') == 'echo \\"a\\\\b\\"\\ntrue'
+    assert "\n" not in awk_text(PRELUDE)
+
+
+def test_places_are_filled_and_nothing_else():
+    assert put("@a@''@b@ user@host @host@", {"a": "x", "b": "y", "host": "h"}) == "x''y user@host h"

@@ -1,0 +1,109 @@
+"""Postures as run options: what each wall changes, and the outer bound that none of them can leave."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import UsageError
+from deadweight.checks.attacks import walls as w
+from deadweight.checks.attacks.check import plan_for
+from deadweight.engine.info import parse_info
+from deadweight.engine.options import Mount, hardened
+from deadweight.suite.model import RunSettings
+
+INFO = dataclasses.replace(parse_info({}, {}), seccomp=True, apparmor=True, cpus=2, memory_bytes=8 * 2**30)
+GROUND = w.Ground(
+    hard=hardened(RunSettings()),
+    network="attack-net",
+    mounts=(Mount(Path("/planted"), "/host", read_only=False),),
+    shell=(Mount(Path("/busybox"), "/bin/sh"),),
+    unstartable=("SYS_RESOURCE",),
+    env={"DEADWEIGHT_PLANTED": "x"},
+    info=INFO,
+)
+EVERY = [w.posture(name) for name in w.names()] + [w.OPEN.with_shell(), w.HARDENED.with_shell()]
+
+
+@pytest.mark.parametrize("posture", EVERY, ids=lambda posture: posture.name)
+def test_every_posture_is_within_the_outer_bound(posture):
+    options = w.options(posture, GROUND)
+    assert 0 < options.memory_bytes <= 2 * 256 * 2**20
+    assert options.swap_bytes == 0
+    assert 0 < options.pids <= 256
+    assert 0 < options.cpus <= 2
+    limits = {limit.name: limit.hard for limit in options.ulimits}
+    assert limits["fsize"] == w.FILE_BYTES
+    assert limits["core"] == 0
+    assert all(0 < tmpfs.size_bytes <= 64 * 2**20 for tmpfs in options.tmpfs)
+    assert options.network in ("attack-net", "none")
+    assert options.publish is None
+
+
+def test_open_has_no_wall():
+    options = w.options(w.OPEN, GROUND)
+    assert (options.user, options.read_only, options.tmpfs) == ("0:0", False, ())
+    assert (options.seccomp, options.apparmor, options.masked_paths) == ("unconfined", "unconfined", False)
+    assert (options.cap_add, options.cap_drop) == (("ALL",), ("SYS_RESOURCE",))
+    assert not options.no_new_privileges
+    assert options.mounts == GROUND.mounts
+    assert options.device_rules == ("b *:* r",)
+
+
+def test_hardened_is_what_checks_run_in_and_has_no_network():
+    options, hard = w.options(w.HARDENED, GROUND), GROUND.hard
+    for name in ("user", "read_only", "tmpfs", "cap_drop", "cap_add", "no_new_privileges", "memory_bytes", "cpus", "pids"):
+        assert getattr(options, name) == getattr(hard, name), name
+    assert (options.network, options.mounts, options.device_rules, options.seccomp) == ("none", (), (), "default")
+
+
+def test_default_is_a_plain_run():
+    options = w.options(w.DEFAULT, GROUND)
+    assert (options.user, options.read_only, options.cap_add, options.cap_drop) == (None, False, (), ())
+    assert (options.seccomp, options.masked_paths, options.mounts) == ("default", True, ())
+
+
+@pytest.mark.parametrize("wall", [wall for wall in w.WALLS if wall != "image"])
+def test_each_wall_alone_changes_something_on_top_of_open(wall):
+    assert w.options(w.only(wall), GROUND) != w.options(w.OPEN, GROUND)
+    assert w.options(w.HARDENED.minus(wall), GROUND) != w.options(w.HARDENED, GROUND)
+
+
+def test_without_the_image_wall_a_shell_is_bound_in_read_only():
+    assert w.options(w.posture("without-image"), GROUND).mounts == GROUND.shell
+    assert all(mount.read_only for mount in GROUND.shell)
+
+
+def test_read_only_alone_leaves_memory_that_may_hold_programs():
+    (tmpfs,) = w.options(w.only("read-only"), GROUND).tmpfs
+    assert not tmpfs.noexec
+    (tmpfs,) = w.options(w.only("noexec-tmpfs"), GROUND).tmpfs
+    assert tmpfs.noexec
+
+
+@pytest.mark.parametrize("name", ["bastion", "only-", "without-moat", "only-image", ""])
+def test_a_posture_that_does_not_exist_is_refused(name):
+    with pytest.raises(UsageError, match="no posture"):
+        plan_for([name], ())
+
+
+def test_all_is_every_posture():
+    plan = plan_for(["all"], ())
+    assert [posture.name for posture in plan.postures] == ["open", "default", "hardened", "privileged"]
+    assert plan.alone
+    assert plan.without
+
+
+def test_what_the_engine_cannot_build_is_said_and_not_counted():
+    bare = dataclasses.replace(INFO, seccomp=False, apparmor=False)
+    assert w.absent(bare) == {"seccomp": "this engine has no seccomp", "apparmor": "this engine has no AppArmor"}
+    assert not {"seccomp", "apparmor"} & set(w.standing("hardened", "", bare))
+    assert {"seccomp", "apparmor"} <= set(w.standing("hardened", "", INFO))
+
+
+def test_a_plain_run_has_the_walls_of_engine_and_image():
+    assert "non-root" not in w.standing("default", "", INFO)
+    assert "non-root" in w.standing("default", "65532", INFO)
+    assert "capabilities" not in w.standing("default", "65532", INFO)
