@@ -14,7 +14,7 @@ RUN --mount=type=cache,target=/root/.m2 \
       set -- "$@" -Djavax.net.ssl.trustStore=/run/secrets/java_trust_store; \
     fi; \
     if [ -s /run/secrets/maven_settings ]; then set -- "$@" -gs /run/secrets/maven_settings; fi; \
-    mvn "$@" -Dmaven.test.skip=true package dependency:copy-dependencies -DincludeScope=runtime
+    MAVEN_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" mvn "$@" -Dmaven.test.skip=true package dependency:copy-dependencies -DincludeScope=runtime
 
 FROM ${BASE}
 COPY --from=build /src/target/dependency /app/libs

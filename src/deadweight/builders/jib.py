@@ -1,7 +1,8 @@
-"""Build with Jib: Maven compiles, Jib puts dependencies, resources and classes in layers of their own. No Dockerfile, no engine.
+"""Build with Jib: Maven or Gradle compiles, Jib puts dependencies, resources and classes in layers of their own.
 
-A project's pom.xml is used as it is: where it does not name the Jib plugin, Jib is called by its coordinate from the command
-line. Maven works in place (in ``target/``, as everybody who runs it expects), so variants of one project go one after another.
+No Dockerfile, no engine. A project's build file is used as it is: where it does not name the Jib plugin, Jib is added from the
+command line. It is built in place (in ``target/``, as everybody who runs Maven expects), so variants of one project go one
+after another. Jib's own defaults fix all times, so that the same inputs give the same digest.
 """
 
 from __future__ import annotations
@@ -9,71 +10,78 @@ from __future__ import annotations
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import CommandError
-from deadweight.builders import _archive, _common, _maven
-from deadweight.builders._listen import Listener
+from deadweight._errors import CommandError, DeadweightError
+from deadweight.builders import _archive, _common, _gradle, _jib_files, _maven
+from deadweight.builders._java_words import JavaListener, clean
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
 
-JIB = "com.google.cloud.tools:jib-maven-plugin"
-JIB_VERSION = "3.5.2"
-IGNORE = (*_common.NEVER_INPUTS, "target", "**/target")
+LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
 class JibBuilder:
-    """``source`` is the Maven project, ``pom`` its file, ``base`` the base image, ``main`` the main class if it is ambiguous,
-    ``files`` what else goes in, ``env`` the image's environment, ``tests`` whether the service's tests run first."""
+    """``source`` is the project, ``pom`` its file where that is no pom.xml, ``base`` the base image, ``main`` the main class
+    where it is ambiguous, ``files`` what else goes in, ``env`` the image's environment, ``tests`` whether the service's own
+    tests run first, ``args`` more of Jib's (or Maven's) properties."""
 
     name = "jib"
 
     def needs(self, variant: Variant, root: Path) -> Needs:
         """Raises ConfigError for a missing base, source folder or file, and for a pom.xml that does not parse."""
         source = _common.need_source(variant, root)
-        pom = _common.need_file(variant, "pom", source, variant.pom or "pom.xml")
-        _maven.read_pom(pom)
+        gradle = _is_gradle(variant, source)
+        if not gradle:
+            pom = _maven.read_pom(_common.need_file(variant, "pom", source, variant.pom or "pom.xml"))
+            if pom.modules and _maven.CONTAINERIZE not in variant.args:
+                raise _common.wrong(
+                    variant,
+                    f"args.{_maven.CONTAINERIZE}",
+                    f"several modules ({', '.join(pom.modules)}): which one becomes the image?",
+                    source / (variant.pom or "pom.xml"),
+                    hint=f'args: {{{_maven.CONTAINERIZE}: ":ARTIFACT-ID"}}',
+                )
         if not variant.base:
-            raise _common.wrong(
-                variant, "base", "jib needs a base", pom, hint="for example base: eclipse-temurin:17-jre"
-            )
-        donors = tuple(image for image, _ in _maven.donors(variant).values())
-        for target, name in _maven.local_files(variant).items():
-            if not (root / name).exists():
-                raise _common.wrong(variant, f"files.{target}", "no such file", root / name)
-        return Needs(tools=("java", "mvn", *(("crane",) if donors else ())), bases=(variant.base, *donors))
+            hint = "for example base: eclipse-temurin:17-jre"
+            raise _common.wrong(variant, "base", "jib needs a base", source, hint=hint)
+        _jib_files.check(variant, root)
+        donors = tuple(dict.fromkeys(image for image, _ in _jib_files.donors(variant).values()))
+        tools = ("java", *(() if gradle else ("mvn",)), *(("crane",) if donors else ()))
+        return Needs(tools=tools, bases=(variant.base, *donors))
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
         from deadweight.toolchain.find import find
 
         assert variant.base is not None
+        source = site.root / variant.source
         base = site.source.base(variant.base)
-        donors = {target: site.source.base(image) for target, (image, _) in _maven.donors(variant).items()}
-        local = tuple(site.root / name for name in _maven.local_files(variant).values())
+        donors = {target: site.source.base(image) for target, (image, _) in _jib_files.donors(variant).items()}
+        local = tuple(site.root / name for name in _jib_files.local_files(variant).values())
         values = {
-            "jib": JIB_VERSION,
-            "mvn": find("mvn").version,
+            "jib": _maven.JIB_VERSION,
+            "tool": str(_gradle.program(source)) if _is_gradle(variant, source) else find("mvn").version,
             "java": find("java").version,
             "main": variant.main or "",
             "port": str(variant.port),
+            "user": variant.run.user or "",
             "tests": str(variant.tests),
+            "pom": variant.pom or "",
             **{f"file {target}": name for target, name in variant.files.items()},
             **{f"env {name}": value for name, value in variant.env.items()},
             **{f"argument {name}": value for name, value in variant.args.items()},
             **_common.base_values({"base": base, **donors}),
         }
-        others = (
-            each.name for each in site.suite.variants if each.builder == self.name and each.source == variant.source
-        )
-        before = [name for name in others if name < variant.name]
+        same = [each for each in site.suite.variants if each.builder == self.name and each.source == variant.source]
+        before = same[: [each.name for each in same].index(variant.name)]
         return (
             Step(
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"jib build {variant.name}",
-                inputs=Inputs((site.root / variant.source, *local), IGNORE, values),
+                inputs=Inputs((source, *local), _ignore(variant, source), values),
                 there=lambda: _archive.archive_path(variant, site).is_file(),
                 work=lambda job: self._build(variant, site, base, donors, job),
-                behind=tuple(f"image:{name}" for name in before),
+                behind=tuple(f"image:{each.name}" for each in before),
             ),
         )
 
@@ -81,15 +89,19 @@ class JibBuilder:
         return _archive.made_by_the_build(variant, built, site)
 
     def _build(self, variant: Variant, site: Site, base: Base, donors: dict[str, Base], job: Job) -> BuiltImage:
-        from deadweight.toolchain.find import find
-
+        source = site.root / variant.source
         name = _common.image_name(site.suite, variant)
+        gradle = _is_gradle(variant, source)
         with _archive.scratch(variant, site) as work:
-            modes = _maven.lay_out(variant, site, donors, work / "extra")
-            argv = self._argv(variant, site, base, work, name, modes)
-            _maven_run(argv, variant, site, job)
-            digest = _archive.config_digest(work / "image.tar")
+            executable = _jib_files.lay_out(variant, site, donors, work / "extra")
+            properties = _properties(variant, site, base, work, name) | _extra(variant, work, executable)
+            sources = _maven.Sources(variant, site, _ignore(variant, source))
+            sources.tidy()
+            call = (_gradle if gradle else _maven).call(variant, site, work)
+            _run_tool([*call, *(f"-D{key}={value}" for key, value in properties.items())], variant, site, job)
+            digest = _checked(work / "image.tar", variant, base)
             _archive.keep(variant, site, work / "image.tar", None)
+            sources.remember()
         return BuiltImage(
             variant=variant.name,
             builder=self.name,
@@ -100,59 +112,108 @@ class JibBuilder:
             seconds=0.0,
             cached=False,
             fingerprint="",
-            tool=f"jib {JIB_VERSION} (Maven {find('mvn').version}, Java {find('java').version})",
+            tool=_tool(gradle),
             built_at=_common.now(),
         )
 
-    def _argv(
-        self, variant: Variant, site: Site, base: Base, work: Path, name: str, modes: dict[str, str]
-    ) -> list[str | Path]:
-        from deadweight.toolchain.find import find
 
-        source = site.root / variant.source
-        goal = (
-            "jib:buildTar"
-            if _maven.read_pom(source / (variant.pom or "pom.xml")).names_jib
-            else f"{JIB}:{JIB_VERSION}:buildTar"
+def _tool(gradle: bool) -> str:
+    from deadweight.toolchain.find import find
+
+    tool = "Gradle" if gradle else f"Maven {find('mvn').version}"
+    return f"jib {_maven.JIB_VERSION} ({tool}, Java {find('java').version})"
+
+
+def _is_gradle(variant: Variant, source: Path) -> bool:
+    return not variant.pom and not (source / "pom.xml").exists() and _gradle.build_file(source) is not None
+
+
+def _ignore(variant: Variant, source: Path) -> tuple[str, ...]:
+    """What no build reads: what builds write, and the tests where they do not run."""
+    written = ("build", ".gradle") if _is_gradle(variant, source) else _maven.outputs(source)
+    return (*_common.NEVER_INPUTS, *written, *(() if variant.tests else ("src/test",)))
+
+
+def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
+    """What Jib is told. A property goes before what a build file configures, so what the suite leaves open stays open here."""
+    cache = site.state.cache / "jib"
+    found = {
+        "jib.from.image": _common.pinned(base),
+        "jib.from.platforms": f"linux/{_common.architecture().oci}",
+        "jib.to.image": name,
+        "jib.outputPaths.tar": str(work / "image.tar"),
+        "jib.outputPaths.digest": str(work / "digest"),
+        "jib.outputPaths.imageId": str(work / "image-id"),
+        "jib.outputPaths.imageJson": str(work / "image.json"),
+        "jib.baseImageCache": str(cache / "bases"),
+        "jib.applicationCache": str(cache / "layers"),
+        "jib.console": "plain",
+        "jib.disableUpdateChecks": "true",
+    }
+    if not _names_jib(variant, site.root / variant.source):
+        found |= {"jib.container.ports": str(variant.port), "jib.container.user": "65532:65532"}
+    if variant.run.user:
+        found["jib.container.user"] = variant.run.user
+    if base.resolved.startswith(LOOPBACK):
+        found["jib.allowInsecureRegistries"] = "true"  # only there may Jib do without TLS
+    if variant.main:
+        found["jib.container.mainClass"] = variant.main
+    if variant.env:
+        found["jib.container.environment"] = _environment(variant, site)
+    return {**found, **variant.args}
+
+
+def _names_jib(variant: Variant, source: Path) -> bool:
+    if _is_gradle(variant, source):
+        file = _gradle.build_file(source)
+        return file is not None and "com.google.cloud.tools.jib" in file.read_text(encoding="utf-8", errors="replace")
+    return _maven.read_pom(source / (variant.pom or "pom.xml")).names_jib
+
+
+def _extra(variant: Variant, work: Path, executable: dict[str, str]) -> dict[str, str]:
+    found = {"jib.extraDirectories.paths": str(work / "extra")} if variant.files else {}
+    if executable:
+        found["jib.extraDirectories.permissions"] = ",".join(f"{path}={mode}" for path, mode in executable.items())
+    return found
+
+
+def _environment(variant: Variant, site: Site) -> str:
+    r"""Jib parts a list at commas, but not at ``\,``. Raises ConfigError for what cannot be said so."""
+    for name, value in variant.env.items():
+        if value.endswith("\\") or "," in name or "=" in name:
+            raise site.suite.error(variant, "env", f"{name}: Jib cannot carry this name or value")
+    return ",".join(f"{name}={value}".replace(",", "\\,") for name, value in sorted(variant.env.items()))
+
+
+def _checked(archive: Path, variant: Variant, base: Base) -> str:
+    """The config digest of an image for this machine that has its main class. Raises DeadweightError."""
+    from deadweight.image.archive import open_archive
+
+    wanted = _common.architecture().oci
+    with open_archive(archive) as opened:
+        got = opened.image.config.architecture
+        if got != wanted:
+            raise DeadweightError(
+                f"{variant.name}: the base {base.reference} is for {got or 'no architecture'}, this machine is {wanted}",
+                hint="name a base that has this architecture",
+            )
+        digest = opened.image.config_digest
+    if variant.main and not _jib_files.holds_class(archive, variant.main):
+        raise DeadweightError(
+            f"{variant.name}: the main class {variant.main} is neither among the service's classes nor in its dependencies",
+            hint="main: names a class with its package, for example com.example.Main",
         )
-        cache = site.state.cache / "jib"
-        properties = {
-            "jib.from.image": _common.pinned(base),
-            "jib.to.image": name,
-            "jib.outputPaths.tar": str(work / "image.tar"),
-            "jib.outputPaths.digest": str(work / "digest"),
-            "jib.outputPaths.imageId": str(work / "image-id"),
-            "jib.outputPaths.imageJson": str(work / "image.json"),
-            "jib.container.ports": str(variant.port),
-            "jib.container.user": variant.run.user or "65532:65532",
-            "jib.baseImageCache": str(cache / "bases"),
-            "jib.applicationCache": str(cache / "layers"),
-            "jib.console": "plain",
-            "jib.disableUpdateChecks": "true",
-            "jib.from.platforms": f"linux/{_common.architecture().oci}",
-        }
-        if _maven.on_loopback(base.resolved):
-            properties["jib.allowInsecureRegistries"] = "true"
-        if variant.main:
-            properties["jib.container.mainClass"] = variant.main
-        if variant.env:
-            properties["jib.container.environment"] = _maven.mapping(variant, "env", variant.env)
-        if modes:
-            properties["jib.extraDirectories.paths"] = str(work / "extra")
-            properties["jib.extraDirectories.permissions"] = ",".join(f"{path}={mode}" for path, mode in modes.items())
-        phase = ["test"] if variant.tests else ["compile"]
-        file = ["-f", variant.pom] if variant.pom else []
-        words = [f"-D{key}={value}" for key, value in {**properties, **variant.args}.items()]
-        return [find("mvn").path, "-B", "-ntp", *_maven.offline(), *file, *phase, goal, *words]
+    return digest
 
 
-def _maven_run(argv: list[str | Path], variant: Variant, site: Site, job: Job) -> None:
-    listener = Listener(job.say, _announce)
+def _run_tool(argv: list[str | Path], variant: Variant, site: Site, job: Job) -> None:
+    source = site.root / variant.source
+    listener = JavaListener(job.say, _announce, source)
     environment = _maven.environment(site)
     try:
         _run.run(
             argv,
-            cwd=site.root / variant.source,
+            cwd=source,
             env=environment,
             timeout=_common.BUILD_TIMEOUT_SECONDS,
             log=job.log,
@@ -160,14 +221,9 @@ def _maven_run(argv: list[str | Path], variant: Variant, site: Site, job: Job) -
             redact=_common.secret_values(environment),
         )
     except CommandError as error:
-        raise listener.explained(error, variant.name, clean=_clean, hint=_maven.likely_cause(job.log)) from None
+        raise listener.failure(error, variant.name) from None
 
 
 def _announce(line: str) -> str | None:
-    text = _clean(line)
+    text = clean(line)
     return text if text.startswith(("Compiling ", "Containerizing ", "Building ", "Using base ", "Running ")) else None
-
-
-def _clean(line: str) -> str:
-    """Maven's lines start with a level in brackets."""
-    return line.partition("] ")[2].strip() if line.startswith("[") else line.strip()

@@ -1,0 +1,121 @@
+"""What Maven and Jib say when they fail: their own lines without the chatter around them, and the likely cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from deadweight._errors import CommandError
+from deadweight.builders._listen import Listener
+from deadweight.builders._maven import OFFLINE_VARIABLE
+
+MAX_LINES = 60
+SHOWN_LINES = 8
+
+_LEVEL = re.compile(r"^\[(?:ERROR|FATAL)\] ?(.*)$")
+_ANY_LEVEL = re.compile(r"^\[(?:INFO|WARNING|ERROR|FATAL)\] ?")
+_CHATTER = re.compile(
+    r"^(?:To see the full stack trace|Re-run Maven|For more information about|\[Help \d+\]|After correcting the problems"
+    r"|mvn <args>|See .* for the individual test|Please refer to |-> \[Help|COMPILATION ERROR|The build could not read"
+    r"|\[ERROR\] Some problems were|The project \S+ \(.*\) has \d+ error|Failures:|Errors:|Tests run:|\s*\S+\.java:\[)"
+)
+_GOAL = re.compile(r"^Failed to execute goal (?:on project |\S+ (?:\([^)]*\) )?on project )\S+: ")
+_ADVICE = re.compile(r", perhaps you should add a `mainClass`.*$")
+_PLACE = re.compile(r"^\s*(.*?) @ (?:\S+, )?line (\d+), column (\d+)$")
+_NESTED = re.compile(
+    r"^(?:Could not resolve dependencies for project \S+: )?(?:Failed to collect dependencies at \S+(?: -> \S+)*: )?"
+    r"(?:Failed to read artifact descriptor for \S+: )?(?=\S)"
+)
+_TEST = re.compile(r"^\[ERROR\] {2,}(\S+\.\S+:\d+.*)$")
+_COMPILER = re.compile(r"(\.java):\[(\d+),(\d+)\] ")
+_ARTIFACT = r"([\w.-]+:[\w.-]+:(?:[\w.-]+:)*[\w.-]+)"
+_OFFLINE_HINT = (
+    f"check network and proxies (invoke doctor); {OFFLINE_VARIABLE}=1 builds from Maven's local repository alone"
+)
+
+_CAUSES: tuple[tuple[str, str], ...] = (
+    (
+        r"Cannot run Jib in offline mode",
+        f"the base is not in Jib's cache: build once with the network, without {OFFLINE_VARIABLE}",
+    ),
+    (
+        r"in offline mode",
+        f"it is not in Maven's local repository: build once with the network, without {OFFLINE_VARIABLE}",
+    ),
+    (
+        r"[Cc]redentials for .* not sent because the connection was over HTTP",
+        "the registry wants credentials, which Jib sends over TLS only",
+    ),
+    (
+        r"(?:401 Unauthorized|Unauthorized for|credentials for '?([\w.:/-]+)'? are set up)",
+        "the registry wants credentials: log in with `docker login`",
+    ),
+    (r"PKIX path building failed|unable to find valid certification path", "name your private CA: ca_bundle"),
+    (rf"(?:artifact|dependency:?|plugin) {_ARTIFACT}", _OFFLINE_HINT),
+    (r"Could not (?:resolve|transfer|find)|resolution will not be reattempted", _OFFLINE_HINT),
+    (r"Main class was not found|main class.*not (?:found|a valid)", "name the main class in the variant, main: com.example.Main"),
+    (r"Multiple valid main classes were found: ([\w.$, ]*[\w$])", "name one of them in the variant, main: {0}"),
+    (r"release version (\d+) not supported|invalid target release: (\d+)", "the service wants a newer JDK: see invoke doctor"),
+    (r"No such file or directory|NoSuchFileException", "the log has all of it"),
+)  # fmt: skip
+
+
+class JavaListener(Listener):
+    """Remembers Maven's error lines beside a compiler's, and names of tests that failed."""
+
+    def __init__(self, say: Callable[[str], None], announce: Callable[[str], str | None], source: Path) -> None:
+        super().__init__(say, announce)
+        self._source, self._errors, self._tests = f"{source}/", dict[str, None](), dict[str, None]()
+
+    def __call__(self, line: str) -> None:
+        super().__call__(line)
+        test = _TEST.match(line)
+        if test and len(self._tests) < SHOWN_LINES:
+            self._tests.setdefault(test[1].replace(self._source, ""))
+        level = _LEVEL.match(line)
+        if level and len(self._errors) < MAX_LINES:
+            text = level[1].partition(" -> [Help")[0].rstrip()
+            if text and not _CHATTER.match(text):
+                text = _PLACE.sub(r"pom.xml:\2:\3: \1", _ADVICE.sub("", _NESTED.sub("", _GOAL.sub("", text))))
+                self._errors.setdefault(text.replace(self._source, ""))
+
+    def failure(self, error: CommandError, variant: str) -> CommandError:
+        """The failure in the tool's own words: the compiler's lines, else the failed tests, else Maven's errors."""
+        if self.compiler:
+            lines = [_COMPILER.sub(r"\1:\2:\3: ", line.replace(self._source, "")) for line in self.compiler]
+            reason, hint = f"{variant}: the service does not compile", _cause(lines) or "the log has all of it"
+        elif self._tests:
+            lines = list(self._tests)
+            reason, hint = f"{variant}: the service's own tests fail", "the log has all of it"
+        else:
+            lines = _compact(self._errors) or [clean(line) for line in error.tail if clean(line)]
+            reason, hint = f"{variant}: {error.reason}", _cause(lines) or error.hint or "the log has all of it"
+        return CommandError(
+            error.argv,
+            exit_code_of_command=error.exit_code_of_command,
+            reason=reason,
+            tail=lines[:SHOWN_LINES],
+            log=error.log,
+            hint=hint,
+        )
+
+
+def _compact(errors: dict[str, None]) -> list[str]:
+    """Without lines that another one holds as a part: Maven and Jib say the same thing up to three times."""
+    lines = list(errors)
+    return [line for line in lines if not any(line != other and line in other for other in lines)]
+
+
+def _cause(lines: list[str]) -> str | None:
+    said = "\n".join(lines)
+    for pattern, hint in _CAUSES:
+        match = re.search(pattern, said)
+        if match:
+            return hint.format(*(group or "" for group in match.groups()))
+    return None
+
+
+def clean(line: str) -> str:
+    """A line without Maven's level."""
+    return _ANY_LEVEL.sub("", line).strip()

@@ -1,0 +1,465 @@
+"""Jib, for real: Maven, no engine, a base from the local source. The first run on a machine fills Maven's local repository."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from builder_site import GivenSource, Project
+from java_projects import (
+    JUNIT,
+    PLUGINS,
+    PROJECT,
+    certificates,
+    dependency,
+    https_repository,
+    main_class,
+    plugin,
+    pom,
+    proxy,
+    registry,
+)
+
+from deadweight import _run
+from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
+from deadweight.builders.table import builder
+from deadweight.image.archive import open_archive
+from deadweight.image.readfile import read_file
+from deadweight.records.built import Base
+from deadweight.records.paths import user_cache
+from deadweight.sources.protocol import BuildEnvironment
+
+pytestmark = pytest.mark.tools
+
+ROOT = Path(__file__).parent.parent
+STATIC, DONOR = "gcr.io/distroless/static-debian12:nonroot", "busybox:1.36.1-musl"
+SUITE = f"  v:\n    builder: jib\n    source: app\n    base: {STATIC}\n"
+DEMO = f"""{SUITE}    files: {{/usr/bin/awk: "{DONOR}#/bin/busybox", /etc/app: conf}}
+    env: {{LC_ALL: C.UTF-8, LIST: "a,b=c d"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def bases(local_source):
+    local_source.prepare([STATIC, DONOR], apk=False, say=print)
+    return {name: local_source.base(name) for name in (STATIC, DONOR)}
+
+
+@pytest.fixture
+def project(bases, tmp_path):
+    return Project(tmp_path, GivenSource(bases)).write(PROJECT).suite(SUITE)
+
+
+@pytest.fixture(scope="module")
+def demo(bases, tmp_path_factory):
+    """The demo service, built clean twice, and once more after a change of one class: the images' layers by kind."""
+    project = Project(tmp_path_factory.mktemp("jib-demo"), GivenSource(bases)).suite(DEMO)
+    source = ROOT / "src" / "vulnerable-awk-playground-java"
+    shutil.copytree(source, project.root / "app", ignore=shutil.ignore_patterns("target"))
+    project.write({"conf/run.sh": "#!/bin/sh\n", "conf/plain.txt": "x\n"})
+    (project.root / "conf" / "run.sh").chmod(0o755)
+    images = [project.build("v")]
+    shutil.rmtree(project.root / "app" / "target")
+    shutil.rmtree(project.site.state.cache)
+    images.append(project.build("v"))
+    shutil.copyfile(project.archive("v", images[1]), project.root / "before.tar")
+    failure = project.root / "app/src/main/java/deadweight/playground/Failure.java"
+    text = failure.read_text()
+    failure.write_text(text.rstrip().removesuffix("}") + "    static final int ONE_MORE = 1;\n}\n")
+    images.append(project.build("v"))
+    return project, images
+
+
+def layers(archive: Path) -> dict[str, str]:
+    """Diff ids by what Jib says that they hold."""
+    with open_archive(archive) as opened:
+        steps = [step for step in opened.image.config.history if not step.empty]
+        named = zip(steps, opened.image.layers, strict=True)
+        return {step.comment or f"base {layer.index}": layer.diff_id for step, layer in named}
+
+
+def test_layers_are_split_by_what_changes_together(demo):
+    project, _ = demo
+    kinds = list(layers(project.root / "before.tar"))
+    assert kinds[0] == "base 0"
+    assert kinds[1:] == ["dependencies", "resources", "classes", "jvm arg files", "extra files"]
+
+
+def test_a_change_of_one_class_changes_the_class_layer_alone(demo):
+    project, images = demo
+    before, after = layers(project.root / "before.tar"), layers(project.archive("v", images[2]))
+    assert {kind for kind in before if before[kind] != after[kind]} == {"classes"}
+
+
+def test_two_clean_builds_give_the_same_image(demo):
+    _, (first, second, third) = demo
+    assert first.config_digest == second.config_digest
+    assert second.config_digest != third.config_digest
+
+
+def test_awk_comes_out_of_another_image(demo):
+    project, images = demo
+    content, mode = read_file(project.archive("v", images[2]), "/usr/bin/awk")
+    assert content.startswith(b"\x7fELF")
+    assert mode & 0o777 == 0o755
+
+
+def test_a_folder_keeps_what_is_executable(demo):
+    project, images = demo
+    archive = project.archive("v", images[2])
+    assert read_file(archive, "/etc/app/run.sh")[1] & 0o777 == 0o755
+    assert read_file(archive, "/etc/app/plain.txt") == (b"x\n", 0o100644) or (
+        read_file(archive, "/etc/app/plain.txt")[1] & 0o777 == 0o644
+    )
+
+
+def test_what_the_image_says(demo):
+    project, images = demo
+    with open_archive(project.archive("v", images[2])) as opened:
+        config = opened.image.config
+    assert "LIST=a,b=c d" in config.env
+    assert config.user == "65532:65532"
+    assert config.exposed_ports == ("8080/tcp",)
+    assert config.entrypoint[-1] == "deadweight.playground.Main"
+    assert images[2].tool.startswith("jib 3.5.2 (Maven ")
+    assert images[2].base.stand_in
+    assert any(line.startswith("Compiling ") for line in project.said)
+
+
+def test_a_source_that_is_gone_leaves_no_class(project):
+    project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
+    assert _has_class(project, project.build("v"), "Other")
+    (project.root / "app/src/main/java/a/Other.java").unlink()
+    assert not _has_class(project, project.build("v"), "Other")
+
+
+def _has_class(project, built, name):
+    from deadweight.builders._jib_files import holds_class
+
+    return holds_class(project.archive("v", built), f"a.{name}")
+
+
+def test_inputs_are_what_maven_reads(project):
+    from deadweight.plan.fingerprint import Digests
+
+    def fingerprint() -> str:
+        return Digests().of(project.steps("v")[0].inputs, project.root).digest
+
+    before = fingerprint()
+    project.write({"app/target/classes/a/X.class": "x", "app/src/test/java/a/MainTest.java": "x"})
+    assert fingerprint() == before
+    project.write({"app/src/main/java/a/target/Y.java": "package a.target;\n"})
+    assert fingerprint() != before
+
+
+def test_a_pom_that_names_jib_keeps_what_it_says(project):
+    jib = plugin(
+        *("jib-maven-plugin", "3.5.2"),
+        group="com.google.cloud.tools",
+        configuration="<container><user>1234</user><labels><a>b</a></labels></container>",
+    )
+    project.write({"app/pom.xml": pom(plugins=jib)})
+    with open_archive(project.archive("v", project.build("v"))) as opened:
+        assert opened.image.config.user == "1234"
+        assert ("a", "b") in opened.image.config.labels
+
+
+def test_one_module_of_several(project):
+    parent = (
+        "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>all</artifactId>"
+        "<version>1</version><packaging>pom</packaging><properties><maven.compiler.release>17</maven.compiler.release>"
+        "<project.build.sourceEncoding>UTF-8</project.build.sourceEncoding></properties>"
+        f"<modules><module>lib</module><module>service</module></modules><build><plugins>{PLUGINS}</plugins></build></project>"
+    )
+    child = (
+        "<project><modelVersion>4.0.0</modelVersion><parent><groupId>example</groupId><artifactId>all</artifactId>"
+        "<version>1</version></parent><artifactId>{0}</artifactId><dependencies>{1}</dependencies></project>"
+    )
+    shutil.rmtree(project.root / "app")
+    project.write(
+        {
+            "app/pom.xml": parent,
+            "app/lib/pom.xml": child.format("lib", ""),
+            "app/lib/src/main/java/b/Word.java": 'package b;\n\npublic class Word { public static String X = "x"; }\n',
+            "app/service/pom.xml": child.format("service", dependency("example", "lib", "1")),
+            "app/service/src/main/java/a/Main.java": main_class().replace('"hello"', "b.Word.X"),
+        }
+    )
+    with pytest.raises(ConfigError, match=r"several modules \(lib, service\).*\n.*jib\.containerize"):
+        project.build("v")
+    project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    built = project.build("v")
+    assert list(layers(project.archive("v", built)))[1:] == [
+        "project dependencies",
+        "resources",
+        "classes",
+        "jvm arg files",
+    ]
+    assert _has_class(project, built, "Main")
+
+
+def fails(project, kind=CommandError, code=1) -> str:
+    """The one message of a build that must fail."""
+    with pytest.raises(kind) as caught:
+        project.build("v")
+    assert caught.value.exit_code == code
+    return str(caught.value)
+
+
+def test_a_compile_error_is_the_compilers_own_line(project):
+    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
+    message = fails(project)
+    assert "v: the service does not compile" in message
+    assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
+    assert str(project.site.state.log("v")) in message
+    assert message.count("cannot find symbol") == 1
+
+
+def test_a_failed_test_of_the_service_is_its_own_line(project):
+    test = (
+        "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
+        "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
+    )
+    project.write({"app/pom.xml": pom(dependencies=JUNIT), "app/src/test/java/a/MainTest.java": test})
+    project.suite(SUITE + "    tests: true\n")
+    message = fails(project)
+    assert "v: the service's own tests fail" in message
+    assert "| MainTest.adds:5 expected: <3> but was: <2>" in message
+    assert str(project.site.state.log("v")) in message
+
+
+def test_two_main_classes(project):
+    project.write({"app/src/main/java/a/Other.java": main_class("Other")})
+    message = fails(project)
+    assert "Multiple valid main classes were found: a.Main, a.Other" in message
+    assert message.endswith("name one of them in the variant, main: a.Main, a.Other")
+    project.suite(SUITE + "    main: a.Other\n")
+    assert project.build("v").variant == "v"
+
+
+def test_no_main_class(project):
+    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {}\n"})
+    message = fails(project)
+    assert "Main class was not found" in message
+    assert "main: com.example.Main" in message
+
+
+def test_a_main_class_that_does_not_exist(project):
+    project.suite(SUITE + "    main: a.Nope\n")
+    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+    assert not project.site.state.image("v").joinpath("image.tar").exists()
+
+
+def test_a_jdk_that_is_too_old_for_the_service(project):
+    project.write({"app/pom.xml": pom().replace(">17<", ">99<")})
+    message = fails(project)
+    assert "release version 99 not supported" in message
+    assert "the service wants a newer JDK" in message
+
+
+@pytest.mark.parametrize(
+    ("files", "suite", "words"),
+    [
+        (
+            {"app/pom.xml": "<project>\n  <a>\n</project>\n"},
+            SUITE,
+            r"pom\.xml:3: is not well-formed XML: mismatched tag",
+        ),
+        ({"app/pom.xml": "<html/>"}, SUITE, r"pom\.xml:1: is no pom\.xml"),
+        (
+            {"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'},
+            SUITE,
+            r"pom\.xml:2: declares entities",
+        ),
+        ({}, SUITE + "    pom: other.xml\n", r"other\.xml: no such file \(variants\.v\.pom\)"),
+        ({}, SUITE.replace(f"    base: {STATIC}\n", ""), r"jib needs a base"),
+        ({}, SUITE + "    files: {/etc/x: nowhere}\n", r"nowhere: no such file \(variants\.v\.files\./etc/x\)"),
+        ({}, SUITE + "    files: {etc/x: conf}\n", r"expected the absolute path"),
+        ({}, SUITE + "    files: {/etc/../x: conf}\n", r"expected the absolute path"),
+        ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', r"expected IMAGE#/PATH"),
+        ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:7: variants\.v\.env: A: Jib cannot carry"),
+    ],
+)
+def test_wrong_files_are_refused_before_the_build(project, files, suite, words):
+    project.write(files).suite(suite)
+    with pytest.raises(ConfigError, match=words) as caught:
+        project.build("v")
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_the_other_image_lacks(project):
+    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
+    assert f"{DONOR}: no file /no/such in the image" in fails(project, ConfigError, 2)
+
+
+def test_a_version_that_a_pom_forgot(project):
+    given = dependency("example", "x", "1").replace("<version>1</version>", "")
+    project.write({"app/pom.xml": pom(dependencies=given)})
+    assert "pom.xml:9:" in fails(project)
+
+
+def test_a_dependency_that_nobody_has_is_named_once(project, monkeypatch):
+    project.write({"app/pom.xml": pom(dependencies=dependency("example.nowhere", "gone", "9"))})
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+    message = fails(project)
+    assert message.count("example.nowhere:gone") == 1
+    assert "build once with the network, without DEADWEIGHT_MAVEN_OFFLINE" in message
+
+
+def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project):
+    project.write(
+        {
+            "app/pom.xml": pom(
+                dependencies=dependency("example.nowhere", "gone", "9"),
+                repositories="<repository><id>central</id><url>http://127.0.0.1:9/</url></repository>",
+            )
+        }
+    )
+    message = fails(project)
+    assert message.count("example.nowhere:gone") == 1
+    assert "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone" in message
+
+
+def test_offline_builds_from_what_is_there(project, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+    message = fails(project)
+    assert "the base is not in Jib's cache: build once with the network" in message
+    monkeypatch.delenv("DEADWEIGHT_MAVEN_OFFLINE")
+    project.build("v")
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+    project.write({"app/src/main/java/a/Main.java": main_class(says="more")})
+    project.build("v")
+    assert " --offline " in project.log("v")
+
+
+@pytest.fixture(scope="module")
+def registry_program(bases):
+    from deadweight.toolchain.find import look
+
+    tool = look("docker-registry").tool
+    return tool.path if tool else user_cache() / "local/unpacked/docker-registry/usr/bin/docker-registry"
+
+
+@pytest.mark.parametrize(
+    ("secure", "hint"),
+    [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")],
+)
+def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, secure, hint):
+    certificates(tmp_path)
+    with registry(registry_program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
+        project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
+        message = fails(project)
+    assert f"{host}/private/base" in message
+    assert hint in message
+
+
+def test_a_base_of_another_architecture(project, bases, registry_program, tmp_path):
+    from deadweight.toolchain.find import find
+
+    with registry(registry_program, tmp_path / "registry") as host:
+        source = bases[STATIC].resolved
+        crane = [find("crane").path, "mutate", "--insecure", source, "--set-platform", "linux/s390x"]
+        _run.run([*crane, "--tag", f"{host}/other:1"])
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/other:1", None, stand_in=False)}
+        message = fails(project, DeadweightError)
+    assert "s390x" in message
+    assert "name a base that has this architecture" in message
+
+
+def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tmp_path):
+    project.suite(SUITE + f"    args: {{maven.repo.local: {tmp_path}/empty}}\n")
+    with proxy() as (host, seen):
+        project.source.build_environment = BuildEnvironment({"HTTPS_PROXY": f"http://me:pass-word-77@{host}"})
+        message = fails(project)
+    assert ("repo.maven.apache.org:443", "me:pass-word-77") in seen
+    assert "DEADWEIGHT_MAVEN_OFFLINE=1" in message
+    assert b"pass-word-77" not in project.everything()
+    assert "pass-word-77" not in message
+
+
+def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
+    certificates(tmp_path)
+    place = tmp_path / "repository/example/private/thing/1"
+    place.mkdir(parents=True)
+    (place / "thing-1.pom").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>example.private</groupId>"
+        "<artifactId>thing</artifactId><version>1</version></project>"
+    )
+    with zipfile.ZipFile(place / "thing-1.jar", "w") as jar:
+        jar.writestr("thing.txt", "x")
+    names = {"server.pem": tmp_path / "server.pem", "server.key": tmp_path / "server.key"}
+    local = Path.home() / ".m2/repository/example/private"
+    with https_repository(tmp_path / "repository", *names.values()) as port:
+        at = f"<repository><id>private</id><url>https://127.0.0.1:{port}/</url></repository>"
+        thing = dependency("example.private", "thing", "1")
+        project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        try:
+            assert "name your private CA" in fails(project)
+            shutil.rmtree(local, ignore_errors=True)
+            project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
+            built = project.build("v")
+        finally:
+            shutil.rmtree(local, ignore_errors=True)
+    assert "dependencies" in layers(project.archive("v", built))
+
+
+def test_java_reads_the_trust_store(tmp_path):
+    from deadweight.records.paths import State
+    from deadweight.sources.java import trust_store
+    from deadweight.toolchain.find import find
+
+    certificates(tmp_path)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text((tmp_path / "ca.pem").read_text() * 2 + (tmp_path / "server.pem").read_text())
+    store = trust_store(State(tmp_path), bundle)
+    listing = subprocess.run(
+        [find("java").path.parent / "keytool", "-list", "-keystore", store, "-storepass", "changeit"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "contains 2 entries" in listing
+    assert listing.count("trustedCertEntry") == 2
+    bundle.write_text("-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(ConfigError, match="damaged certificate"):
+        trust_store(State(tmp_path), bundle)
+
+
+def test_proxy_variables_in_mavens_words():
+    from deadweight.sources.java import maven_settings
+
+    assert maven_settings({"NO_PROXY": "a"}) is None
+    settings = maven_settings(
+        {"https_proxy": "http://u%40x:p%3C@proxy.example.com:3128", "no_proxy": ".corp, 10.0.0.0/8"}
+    )
+    assert "<username>u@x</username><password>p&lt;</password>" in settings
+    assert "<host>proxy.example.com</host><port>3128</port>" in settings
+    assert "<nonProxyHosts>localhost|127.*|corp|*.corp</nonProxyHosts>" in settings
+
+
+def test_a_gradle_project_is_called_with_jib_added(project):
+    """Gradle cannot be had from a package registry: a wrapper that writes its arguments down stands for it."""
+    shutil.rmtree(project.root / "app")
+    project.write(
+        {"app/build.gradle": "plugins { id 'java' }\n", "app/gradlew": '#!/bin/sh\necho "$@" > told; exit 7\n'}
+    )
+    assert "there is none on PATH, and no gradlew" in fails(project, MissingError, 3)
+    (project.root / "app/gradlew").chmod(0o755)
+    assert builder("jib").needs(project.variant("v"), project.root).tools == ("java",)
+    assert "failed with exit code 7" in fails(project)
+    told = (project.root / "app/told").read_text()
+    assert "--init-script" in told
+    assert " jibBuildTar -Djib.from.image=127.0.0.1:" in told
+    project.write({"app/build.gradle": "plugins { id 'com.google.cloud.tools.jib' version '3.5.2' }\n"})
+    fails(project)
+    assert "--init-script" not in (project.root / "app/told").read_text()
+
+
+def test_variants_of_one_project_go_one_after_another(project):
+    project.suite(SUITE + SUITE.replace("  v:", "  w:"))
+    assert project.steps("v")[0].behind == ()
+    assert project.steps("w")[0].behind == ("image:v",)
