@@ -83,7 +83,8 @@ def test_where_the_service_may_not_be_run_the_command_is_named(subject):
 
 def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbehaving_image, misbehaving_archive):
     suite = write_suite(
-        tmp_path, SUITE.replace("app:", "app:\n    run: {env: {MODE: dies-at-once}}\n    health: {within_seconds: 2}", 1)
+        tmp_path,
+        SUITE.replace("app:", "app:\n    run: {env: {MODE: dies-at-once}}\n    health: {within_seconds: 2}", 1),
     )
     built = put_built(suite, "app", misbehaving_archive, misbehaving_image)
     found = observed(subject_of(suite, "app", built, misbehaving_archive, engine), may_run=True)

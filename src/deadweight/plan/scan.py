@@ -31,26 +31,33 @@ def scan_variants(
     if strict:
         current()
     with locked(workspace.state, workspace.say):
-        subjects = [workspace.subject(each) for each in variants]
-        order = sorted(subjects, key=lambda subject: -_weight(subject))
-        done: dict[str, Evidence] = {}
-        failed: dict[str, str] = {}
-        with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="scan") as pool:
-            futures = [(subject, pool.submit(scanned, subject, may_run=False, strict=strict)) for subject in order]
-            try:
-                for subject, future in futures:
-                    try:
-                        done[subject.variant.name] = keep(subject, future.result())
-                    except (Interrupted, UsageError):
-                        raise
-                    except DeadweightError as error:
-                        failed[subject.variant.name] = error.message
-            except BaseException as error:
-                pool.shutdown(wait=False, cancel_futures=True)
-                if isinstance(error, KeyboardInterrupt):
-                    _run.cancel_all()
-                raise
-    return [done[each.name] for each in variants if each.name in done], failed
+        return scan_subjects([workspace.subject(each) for each in variants], strict=strict, jobs=jobs)
+
+
+def scan_subjects(
+    subjects: Sequence[Subject], *, strict: bool = False, jobs: int = 2
+) -> tuple[list[Evidence], dict[str, str]]:
+    """The same, for whoever holds the project's lock already."""
+    order = sorted(subjects, key=lambda subject: -_weight(subject))
+    done: dict[str, Evidence] = {}
+    failed: dict[str, str] = {}
+    with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="scan") as pool:
+        futures = [(subject, pool.submit(scanned, subject, may_run=False, strict=strict)) for subject in order]
+        try:
+            for subject, future in futures:
+                try:
+                    done[subject.variant.name] = keep(subject, future.result())
+                except (Interrupted, UsageError):
+                    raise
+                except DeadweightError as error:
+                    failed[subject.variant.name] = error.message
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                _run.cancel_all()
+            raise
+    names = [subject.variant.name for subject in subjects]
+    return [done[name] for name in names if name in done], failed
 
 
 def _weight(subject: Subject) -> int:

@@ -210,7 +210,7 @@ def _severity(text: str) -> Severity:
 
 
 def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, Any]:
-    """A kept document as an SBOM, ``spdx`` or ``cyclonedx``, of an image called ``name``: where its archive lay is nobody's business.
+    """A kept document as an SBOM, ``spdx`` or ``cyclonedx``, of an image called ``name``; it does not tell where the archive lay.
 
     Raises CommandError, ScannerError.
     """
