@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @task(
     help={
         "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
+        "mirror": "your mirror's HOST or HOST/PREFIX, for --source mirror (kept for later)",
+        "ca-bundle": "a PEM file with your private CAs (kept for later)",
         "variant": "only what this variant needs; repeat it for more (default: all)",
         "yes": "install without asking",
         "tests": "also what this project's own tests use",
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 def setup(
     c: Context,
     source: str | None = None,
+    mirror: str | None = None,
+    ca_bundle: str | None = None,
     variant: Sequence[str] | None = None,
     yes: bool = False,
     tests: bool = False,
@@ -53,10 +57,11 @@ def setup(
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
         only_shown = plan or dry(c)
-        if source is not None and not only_shown:
+        if (source or mirror or ca_bundle) and not only_shown:
             from deadweight.sources.choose import remember
 
-            remember(workspace.suite, workspace.state, source)
+            wanted = source or ("mirror" if mirror else "auto")
+            remember(workspace.suite, workspace.state, wanted, mirror=mirror, ca_bundle=ca_bundle)
         found = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         if json:
             print_json({"source": workspace.source.name, "tools": [asdict(each) for each in found]})
