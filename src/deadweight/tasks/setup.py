@@ -58,9 +58,10 @@ def setup(
         chosen = select(workspace.suite, names(variant))
         only_shown = plan or dry(c)
         if (source or mirror or ca_bundle) and not only_shown:
+            from deadweight.sources import settings
             from deadweight.sources.choose import remember
 
-            wanted = source or ("mirror" if mirror else "auto")
+            wanted = source or ("mirror" if mirror else settings.load(workspace.state).source)
             remember(workspace.suite, workspace.state, wanted, mirror=mirror, ca_bundle=ca_bundle)
         found = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         if json:
