@@ -34,6 +34,7 @@ def tools_of(
     bases, apk = bases_of(needs), any(need.apk for need in needs)
     wanted = [tool for need in needs for tool in need.tools]
     wanted += workspace.source.tools(bases, apk=apk)
+    wanted.append("crane")  # push, publish and layers speak to registries through it
     if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
     if any(variant.runnable for variant in variants):
