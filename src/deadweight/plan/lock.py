@@ -41,7 +41,7 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
                     ) from None
     except OSError as error:
         raise DeadweightError(
-            f"{state.folder}: cannot be written: {error.strerror}", hint="make it writable"
+            f"{error.filename or state.folder}: cannot be written: {error.strerror}", hint="make it writable"
         ) from error
     try:
         write_atomically(

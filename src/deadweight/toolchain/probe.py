@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,8 @@ def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str) -> Answer:
     found = re.search(pattern, f"{done.output}\n{done.errors}")
     if found:
         return Answer(found.group(1))
+    if done.exit_code < 0:
+        return Answer(None, f"was ended by {signal.Signals(-done.exit_code).name} when asked for its version")
     if done.exit_code != 0:
         return Answer(None, f"tells no version (exit code {done.exit_code})")
     return Answer(None, "tells no version")

@@ -1,0 +1,184 @@
+"""A small project that is built by whole processes (``python -m invoke …``), for tests that break things under them.
+
+Its builder is a third party's, found through an entry point: it runs the shell commands that the variant names, through the same
+runner as the real builders, and keeps what they leave in ``out``. Every process that comes of an invocation carries a mark in its
+environment, so that a test can tell whether anything was left running.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BUILDER = """
+from deadweight import _run
+from deadweight.builders.protocol import BuiltImage, Inputs, Needs, Step
+
+
+class Script:
+    name = "script"
+
+    def needs(self, variant, root):
+        return Needs(tools=tuple(variant.options.get("tools", "").split()))
+
+    def steps(self, variant, site):
+        place = site.state.image(variant.name)
+
+        def work(job):
+            place.mkdir(parents=True, exist_ok=True)
+            made = place / ".out.new"
+            seconds = float(variant.options.get("timeout", "60"))
+            try:
+                _run.run(["sh", "-c", variant.options["run"]], log=job.log, cwd=site.root, timeout=seconds,
+                         env={"OUT": str(made)}, on_line=job.say)
+                made.replace(place / "out")
+            finally:
+                made.unlink(missing_ok=True)
+            return BuiltImage(variant.name, "script", "r", "sha256:0", False, None, 0, False, "", "sh", "now")
+
+        source = (site.root / variant.source,)
+        return (Step(f"image:{variant.name}", variant.name, variant.name, Inputs(source), (place / "out").exists, work),)
+
+    def archive(self, variant, built, site):
+        return site.state.image(variant.name) / "out"
+"""
+MARK = "DEADWEIGHT_TEST_MARK"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How an invocation ended."""
+
+    code: int
+    output: str
+    errors: str
+    seconds: float
+
+
+@dataclass
+class FaultProject:
+    """``runs`` maps a variant to its shell commands; they write ``$OUT``."""
+
+    root: Path
+    plugins: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    more: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, folder: Path, **runs: str) -> FaultProject:
+        project = cls(folder / "project", folder / "plugins")
+        info = project.plugins / "script_builder-1.0.dist-info"
+        info.mkdir(parents=True)
+        (project.plugins / "script_builder.py").write_text(BUILDER)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: script-builder\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[deadweight.builders]\nscript = script_builder:Script\n")
+        (project.root / "src").mkdir(parents=True)
+        (project.root / "src" / "a.txt").write_text("a\n")
+        (project.root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+        project.suite(**runs)
+        return project
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".deadweight"
+
+    def suite(self, options: str = "", **runs: str) -> None:
+        """Write the suite; ``options`` is YAML beside ``run``."""
+        lines = ["name: faulty", "variants:"]
+        for name, run in runs.items():
+            lines += [f"  {name}:", "    builder: script", "    source: src", "    options:"]
+            lines += ["      run: |", *(f"        {line}" for line in run.splitlines())]
+            lines += [f"      {line}" for line in options.splitlines()]
+        (self.root / "deadweight.yaml").write_text("\n".join(lines) + "\n")
+
+    def out(self, variant: str = "v") -> str:
+        return (self.state / "images" / variant / "out").read_text()
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        env = {**os.environ, MARK: self.mark, "PYTHONPATH": str(self.plugins), **self.more}
+        return subprocess.Popen(
+            [sys.executable, "-m", "invoke", *words],
+            cwd=self.root,
+            env=env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 60) -> Done:
+        started = time.monotonic()
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+        return Done(process.returncode, output, errors, time.monotonic() - started)
+
+    def invoke(self, *words: str, timeout: float = 60) -> Done:
+        return self.finish(self.start(*words), timeout)
+
+    def fails(self, code: int, words: str, *arguments: str) -> Done:
+        """One clear error: this exit code, these words in one message, no traceback, nothing half-written or left running."""
+        done = self.invoke(*(arguments or ("build",)))
+        self.is_one_error(done, code, words)
+        return done
+
+    def is_one_error(self, done: Done, code: int, words: str) -> None:
+        assert done.code == code, done.errors
+        assert done.errors.count("error: ") == 1, done.errors
+        assert words in done.errors
+        assert "Traceback" not in done.errors + done.output
+        self.is_clean()
+
+    def builds(self, *arguments: str, variant: str = "v") -> Done:
+        """The next run is right: exit 0, the output is what the inputs say, and after it all is up to date."""
+        done = self.invoke("build", *arguments)
+        assert done.code == 0, done.errors
+        assert self.out(variant) == (self.root / "src" / "a.txt").read_text()
+        again = self.invoke("build")
+        assert again.code == 0, again.errors
+        assert "up to date" in again.errors
+        assert "building" not in again.errors
+        self.is_clean()
+        return done
+
+    def is_clean(self) -> None:
+        self.nothing_runs()
+        assert self.half_written() == []
+
+    def nothing_runs(self) -> None:
+        wait_for(lambda: not self.alive(), 12)
+
+    def alive(self) -> list[str]:
+        """Command lines of living processes that came of this project's invocations."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{MARK}={self.mark}".encode() in (place / "environ").read_bytes():
+                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+        return found
+
+    def half_written(self) -> list[str]:
+        """Temporary files and folders that a finished run must not leave in the state folder."""
+        if not self.state.is_dir():
+            return []
+        return [str(path) for path in self.state.rglob(".*") if path.parent != self.root]
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
