@@ -252,3 +252,12 @@ def test_a_truncated_archive_is_an_error(tmp_path):
 def test_digests_have_one_form(text):
     with pytest.raises(ArchiveError):
         valid(text, "x")
+
+
+def test_a_comment_of_the_history_tells_which_layer_it_is(tmp_path):
+    history = [
+        {"created_by": "jib-maven-plugin:3.5.2", "comment": "classes"},
+        {"created_by": "RUN x", "comment": "buildkit.dockerfile.v0"},
+    ]
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO, history=history))
+    assert [layer.instruction for layer in summary(path).layers] == ["jib-maven-plugin:3.5.2 (classes)", "RUN x"]

@@ -308,3 +308,15 @@ def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, text)
         earlier(against, tmp_path)
     assert raised.value.exit_code == 2
     assert "secret" not in str(raised.value)
+
+
+def test_layers_that_changed_are_named_with_both_digests() -> None:
+    before = samples.image(1_000_000, 500_000, layers=3)
+    layers = [replace(layer, diff_id=layer.digest) for layer in before.layers]
+    before = replace(before, layers=tuple(layers))
+    layers[1] = replace(layers[1], diff_id="sha256:" + "e" * 64, instruction="jib-maven-plugin:3.5.2 (classes)")
+    after = replace(before, layers=tuple(layers))
+    found = texts(between(samples.variant(image=before), samples.variant(image=after)))
+    assert len(found) == 1
+    assert found[0].startswith("1 of 3 layers changed: jib-maven-plugin:3.5.2 (classes) sha256:")
+    assert found[0].endswith(" → sha256:eeeeeeeeeeee")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from deadweight.image.findings import Package
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
-from deadweight.report.model import Report, VariantRecord
+from deadweight.report.model import LayerRecord, Report, VariantRecord
 from deadweight.report.table import layer_count, size_of
 
 PACKAGES_NAMED = 5
@@ -127,6 +127,24 @@ def _layers(name: str, old: VariantRecord, new: VariantRecord, limits: Threshold
     if before is not None and after is not None and before != after:
         worse = after - before > limits.ratchet_layers
         yield Change(name, "layers", f"layers {before} → {after}", _direction(before - after), worse)
+    elif old.image is not None and new.image is not None:
+        pairs = list(zip(old.image.layers, new.image.layers, strict=True))
+        changed = [
+            (one, other) for one, other in pairs if one.diff_id and other.diff_id and one.diff_id != other.diff_id
+        ]
+        if changed:
+            said = ", ".join(_layer(one, other) for one, other in changed[:PACKAGES_NAMED])
+            more = " …" if len(changed) > PACKAGES_NAMED else ""
+            yield Change(
+                name, "layers", f"{len(changed)} of {figures.plural(len(pairs), 'layer')} changed: {said}{more}"
+            )
+
+
+def _layer(old: LayerRecord, new: LayerRecord) -> str:
+    """Which layer, in the words of its history, and its digests before and after."""
+    what = (new.instruction or old.instruction or "unnamed").split("\n")[0]
+    short = what if len(what) <= 60 else f"{what[:59]}…"
+    return f"{short} {figures.digest(old.diff_id)} → {figures.digest(new.diff_id)}"
 
 
 def _packages(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:
