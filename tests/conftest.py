@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_images import docker_archive, go_program, program
+from small_images import docker_archive, go_program, program, reference
 
 from deadweight.engine.client import Engine
 
@@ -54,15 +54,15 @@ def playground_archive(tmp_path_factory) -> Path:
         "Env": ["PATH=/usr/bin:/bin"],
         "ExposedPorts": {"8080/tcp": {}},
     }
-    return docker_archive(folder / "image.tar", "deadweight-tests/playground:1", [files], config)
+    return docker_archive(folder / "image.tar", reference("playground"), [files], config)
 
 
 @pytest.fixture(scope="session")
 def playground_image(engine, playground_archive) -> Iterator[str]:
     """The demo service's image in the engine."""
     engine.images.load(playground_archive)
-    yield "deadweight-tests/playground:1"
-    engine.images.remove("deadweight-tests/playground:1", force=True)
+    yield reference("playground")
+    engine.images.remove(reference("playground"), force=True)
 
 
 @pytest.fixture(scope="session")
@@ -71,14 +71,14 @@ def misbehaving_archive(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("misbehave")
     app = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
     config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
-    return docker_archive(folder / "image.tar", "deadweight-tests/misbehave:1", [{"/app": app}], config)
+    return docker_archive(folder / "image.tar", reference("misbehave"), [{"/app": app}], config)
 
 
 @pytest.fixture(scope="session")
 def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
     engine.images.load(misbehaving_archive)
-    yield "deadweight-tests/misbehave:1"
-    engine.images.remove("deadweight-tests/misbehave:1", force=True)
+    yield reference("misbehave")
+    engine.images.remove(reference("misbehave"), force=True)
 
 
 @pytest.fixture(scope="session")
@@ -90,13 +90,11 @@ def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     for name in ("dash", "cat", "ls", "id", "sleep", "head", "tr"):
         files |= program(name)
     assert shutil.which("dash")
-    reference = "deadweight-tests/tools:1"
-    archive = docker_archive(
-        folder / "image.tar", reference, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]}
-    )
+    name = reference("tools")
+    archive = docker_archive(folder / "image.tar", name, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
     engine.images.load(archive)
-    yield reference
-    engine.images.remove(reference, force=True)
+    yield name
+    engine.images.remove(name, force=True)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ Content = bytes | Path | str
 """A file's bytes, a file or program of this machine to copy, or (text) the target of a symbolic link."""
 
 
+def reference(name: str) -> str:
+    """An image name that only this test run uses: several may run on one engine, and each removes its images at its end."""
+    return f"deadweight-tests/{name}:{os.getpid()}"
+
+
 def docker_archive(out: Path, reference: str, layers: list[dict[str, Content]], config: dict[str, Any]) -> Path:
     """Write an image; ``layers`` map absolute paths in the image to contents. Files get mode 0755 where they are copied."""
     blobs = [_layer(files) for files in layers]

@@ -6,13 +6,21 @@ import textwrap
 from pathlib import Path
 
 from deadweight.checks.protocol import Subject
+from deadweight.engine import owner
 from deadweight.engine.client import Engine
+from deadweight.engine.leftovers import Leftover
 from deadweight.image.summary import summary
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.suite.load import load_suite
 from deadweight.suite.model import Suite
+
+
+def own_leftovers(engine: Engine) -> list[Leftover]:
+    """What this very process has in the engine; other test runs may be at work beside it."""
+    own = owner.labels("", "")[owner.OWNER]
+    return [each for each in engine.leftovers() if each.labels[owner.OWNER] == own]
 
 
 def write_suite(root: Path, text: str) -> Suite:

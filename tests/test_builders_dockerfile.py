@@ -44,13 +44,13 @@ def _nothing():
     return RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
 
 
-def test_the_image_is_in_the_engine_and_is_told_true(project, engine):
+def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_image):
     built = project.build("v")
     image = engine.images.need("deadweight/small/v:latest")
     assert (built.reference, built.config_digest) == (f"deadweight/small/v:{image.id[7:19]}", image.id)
     assert built.in_engine
     assert image.user == "65532"
-    assert built.base == Base("tools", "deadweight-tests/tools:1", None, stand_in=True)
+    assert built.base == Base("tools", tools_image, None, stand_in=True)
     assert built.tool == f"docker {engine.info.version}"
     assert any("COPY hello /hello" in line for line in project.said), project.said
     assert not list(project.site.state.image("v").glob(".work-*"))

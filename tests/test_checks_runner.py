@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
+import time
 
 import pytest
-from small_project import put_built, subject_of, write_suite
+from small_images import docker_archive, reference
+from small_project import own_leftovers, put_built, subject_of, write_suite
 
+from deadweight import _run
 from deadweight._errors import ConfigError, MissingError, UsageError
 from deadweight.checks import runner, table
 from deadweight.checks.budget import judge
@@ -15,7 +20,7 @@ from deadweight.engine.client import Engine
 from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
 
-MISBEHAVING = "deadweight-tests/misbehave:1"
+MISBEHAVING = reference("misbehave")
 pytestmark = pytest.mark.usefixtures("misbehaving_image")
 
 
@@ -39,7 +44,7 @@ def make(tmp_path, engine, misbehaving_archive):
 def _nothing_left(engine):
     """Whatever a check met, its containers are gone."""
     yield
-    assert [each for each in engine.leftovers() if each.labels[owner.VARIANT] == "v"] == []
+    assert [each for each in own_leftovers(engine) if each.labels[owner.VARIANT]] == []
 
 
 def by_name(found: list[Evidence]) -> dict[str, Evidence]:
@@ -132,6 +137,7 @@ def test_wrong_answers_are_told_and_the_other_requests_still_sent(make):
 def test_a_service_that_dies_under_a_request_is_told_and_started_again(make):
     yaml = "checks: {api: [{name: eats, request: {path: /eat}}, {name: after, request: {path: /json}}]}"
     (api,) = runner.run_checks(make(yaml, memory="32MiB"), only=("api",))
+    assert "items" in api.data, api.reason
     eats, after = api.data["items"]
     assert eats["status"] == "fail"
     assert "no answer: " in eats["reason"]
@@ -153,18 +159,14 @@ def test_a_wrong_api_item_is_a_configuration_error_with_its_place(make):
 
 
 def test_an_entrypoint_that_is_not_there_fails(tmp_path, engine):
-    from small_images import docker_archive
-
-    archive = docker_archive(
-        tmp_path / "image.tar", "deadweight-tests/empty:1", [{"/x": b"x"}], {"Entrypoint": ["/absent"]}
-    )
+    archive = docker_archive(tmp_path / "image.tar", reference("empty"), [{"/x": b"x"}], {"Entrypoint": ["/absent"]})
     engine.load(archive)
     try:
         suite = write_suite(tmp_path, "name: p\nvariants: {v: {builder: ko}}")
-        built = put_built(suite, "v", archive, "deadweight-tests/empty:1")
+        built = put_built(suite, "v", archive, reference("empty"))
         (runs,) = runner.run_checks(subject_of(suite, "v", built, archive, engine))
     finally:
-        engine.images.remove("deadweight-tests/empty:1", force=True)
+        engine.images.remove(reference("empty"), force=True)
     assert runs.status == "fail"
     assert "/absent" in runs.reason
 
@@ -287,6 +289,29 @@ def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine,
     found = runner.verify(subjects, jobs=3, on_evidence=told.append)
     assert [(each.variant, each.check, each.status) for each in found] == [("a", "runs", "pass"), ("c", "runs", "pass")]
     assert {each.variant for each in told} == {"a", "c"}
+
+
+def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive):
+    suite = write_suite(
+        tmp_path,
+        "name: p\ndefaults: {health: {within_seconds: 60}, run: {env: {MODE: deaf}}}\n"
+        "variants: {a: {builder: ko}, b: {builder: ko}}",
+    )
+    subjects = []
+    for variant in suite.names():
+        built = put_built(suite, variant, misbehaving_archive, MISBEHAVING)
+        subjects.append(subject_of(suite, variant, built, misbehaving_archive, engine))
+    timer = threading.Timer(1.5, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner.verify(subjects, jobs=2)
+    finally:
+        timer.cancel()
+        timer.join()
+        _run.reset_cancel()
+    assert time.monotonic() - started < 20
 
 
 def test_evidence_on_disk_is_plain_json(make):

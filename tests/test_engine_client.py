@@ -14,6 +14,8 @@ import time
 from http.client import HTTPException
 
 import pytest
+from small_images import reference
+from small_project import own_leftovers
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError
@@ -27,6 +29,7 @@ from deadweight.engine.sidecar import look_beside, shell_in, shell_words, user_o
 from deadweight.suite.model import Health, RunSettings
 
 HEALTH = Health(within_seconds=15)
+OTHER = reference("other")
 
 
 def service(mode: str = "good", **changes) -> RunOptions:
@@ -59,19 +62,19 @@ def test_the_engine_describes_itself(engine):
 
 def test_images_are_loaded_tagged_saved_and_removed(engine, misbehaving_archive, tmp_path):
     seen: list[int] = []
-    identity = engine.images.load(misbehaving_archive, "deadweight-tests/other:2", seen.append)
-    image = engine.images.need("deadweight-tests/other:2")
-    assert image.id == identity == engine.image_id("deadweight-tests/other:2")
+    identity = engine.images.load(misbehaving_archive, OTHER, seen.append)
+    image = engine.images.need(OTHER)
+    assert image.id == identity == engine.image_id(OTHER)
     assert image.entrypoint == ("/app",)
     assert image.size_bytes > 10**6
     assert seen[-1] == misbehaving_archive.stat().st_size
-    saved = engine.images.save("deadweight-tests/other:2", tmp_path / "deep" / "image.tar")
+    saved = engine.images.save(OTHER, tmp_path / "deep" / "image.tar")
     with tarfile.open(saved) as tar:
         assert "manifest.json" in tar.getnames()
     assert [file.name for file in saved.parent.iterdir()] == ["image.tar"]
-    assert engine.images.remove("deadweight-tests/other:2", force=True)
-    assert not engine.images.remove("deadweight-tests/other:2")
-    assert not engine.has("deadweight-tests/other:2")
+    assert engine.images.remove(OTHER, force=True)
+    assert not engine.images.remove(OTHER)
+    assert not engine.has(OTHER)
 
 
 def test_images_that_are_not_there_are_missing(engine, tmp_path):
@@ -199,14 +202,12 @@ def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
 
 
 def test_the_engine_says_why_it_cannot_start_a_container(engine, misbehaving_image):
-    before = {leftover.id for leftover in engine.leftovers()}
+    before = {leftover.id for leftover in own_leftovers(engine)}
     with pytest.raises(CannotStart, match="no such file"):
         engine.start(misbehaving_image, service(entrypoint=("/absent",)))
     with pytest.raises(MissingError, match="deadweight-tests/absent"):
         engine.start("deadweight-tests/absent:1", service())
-    assert {
-        leftover.id for leftover in engine.leftovers() if leftover.labels[owner.PROJECT] == "deadweight-tests"
-    } <= before
+    assert {leftover.id for leftover in own_leftovers(engine)} <= before
 
 
 def test_a_chosen_port_in_use_is_an_error_and_leaves_nothing(engine, misbehaving_image):
@@ -214,7 +215,7 @@ def test_a_chosen_port_in_use_is_an_error_and_leaves_nothing(engine, misbehaving
         port = taken.getsockname()[1]
         with pytest.raises(PortInUse, match=f"port {port} on 127.0.0.1 is in use"):
             engine.start(misbehaving_image, service(host_port=port), purpose="porttest")
-    assert not [each for each in engine.leftovers() if each.labels[owner.PURPOSE] == "porttest"]
+    assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "porttest"]
 
 
 def test_a_port_that_is_lost_in_a_race_is_tried_again(engine, misbehaving_image, monkeypatch):
@@ -428,6 +429,6 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         assert done.returncode == 0, done.stderr
         assert {"app", "etc", "65534"} <= set(done.stdout.split())
     deadline = time.monotonic() + 10
-    while any(each.labels[owner.PURPOSE] == "shell" for each in engine.leftovers()) and time.monotonic() < deadline:
+    while any(each.labels[owner.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not [each for each in engine.leftovers() if each.labels[owner.PURPOSE] == "shell"]
+    assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "shell"]

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from small_images import reference
 from small_project import put_built, write_suite
 
 from deadweight.engine import owner
@@ -16,10 +17,12 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 
-MISBEHAVING = "deadweight-tests/misbehave:1"
+MISBEHAVING = reference("misbehave")
+PROJECT = f"plugin-{os.getpid()}"
 
-SUITE = """
-name: plugin
+SUITE = (
+    f"name: {PROJECT}"
+    """
 defaults:
   health: {within_seconds: 5}
 variants:
@@ -41,6 +44,7 @@ variants:
     builder: ko
     expect: {runs: fail}
 """
+)
 
 
 def run_pytest(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -151,7 +155,7 @@ def test_checks_run_as_tests(built_project, engine):
     assert kept is not None
     assert (kept.status, [item["name"] for item in kept.data["items"]]) == ("fail", ["the json", "wrong"])
     assert load(Evidence, state.evidence("good", "runs")).status == "pass"
-    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == "plugin"]
+    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == PROJECT]
 
 
 def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
@@ -203,7 +207,7 @@ def test_sick(deadweight_container):
     done = run_pytest(built_project, "-q", "-W", "error")
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
-    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == "plugin"]
+    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == PROJECT]
 
 
 def test_an_interrupted_run_removes_its_container(built_project, engine):
@@ -212,7 +216,7 @@ def test_an_interrupted_run_removes_its_container(built_project, engine):
     )
     done = run_pytest(built_project, "-q")
     assert done.returncode == 2
-    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == "plugin"]
+    assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == PROJECT]
 
 
 def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):

@@ -19,6 +19,7 @@ from deadweight.checks.http_request import Prepared, prepare
 from deadweight.checks.protocol import Subject
 from deadweight.checks.service import ServiceDown
 from deadweight.engine.container import Container
+from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import ApiCheck, Variant
@@ -90,7 +91,7 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
     try:
         answer = _send(container, request)
         found = problems(item.expect, answer)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, Ended) as error:
         found = [f"no answer: {error or type(error).__name__}"]
     obituary = subject.service.obituary() if answer is None else None
     if obituary:

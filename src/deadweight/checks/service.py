@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deadweight.suite.model import Variant
 
 SHOWN_LINES = 5
+MOURNING_SECONDS = 1.0
 
 _stopwatch = threading.Lock()
 """Held during a start that is timed, so that variants checked side by side do not slow each other's start-up."""
@@ -73,10 +74,14 @@ class Service:
         return container
 
     def obituary(self) -> str | None:
-        """How the shared container ended, with its last lines; None while it lives or where there is none."""
-        if self._shared is None or self._shared.state().running:
+        """How the shared container ended, with its last lines; None where it lives on or where there is none.
+
+        An engine tells of an end a little later than its connections do, so it is given a second.
+        """
+        state = self._shared.wait_ended(MOURNING_SECONDS) if self._shared is not None else None
+        if self._shared is None or state is None or state.running:
             return None
-        return with_last_lines(f"the service {self._shared.state().told()}", self._shared)
+        return with_last_lines(f"the service {state.told()}", self._shared)
 
     def close(self) -> None:
         """Remove the shared container."""

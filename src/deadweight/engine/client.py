@@ -21,7 +21,7 @@ from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine import http, leftovers, owner, wire
 from deadweight.engine.body import create_body
 from deadweight.engine.container import Container
-from deadweight.engine.faults import NO_ENGINE_HINT, CannotStart, PortInUse, explained, translated
+from deadweight.engine.faults import NO_ENGINE_HINT, CannotStart, Ended, PortInUse, explained, translated
 from deadweight.engine.images import Images
 from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.engine.leftovers import Leftover
@@ -189,12 +189,14 @@ class Engine:
     def route(self, container: Container, port: int | None = None) -> http.Route:
         """The way to a container's port, in this order: published, network namespace, address, sibling (``tools_image``).
 
-        Raises DeadweightError where no way leads there.
+        Raises Ended where it does not run any more, another DeadweightError where no way leads there.
         """
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError("this container publishes no port; name the port to ask")
         document = container.inspect()
+        if not document["State"].get("Running"):
+            raise Ended(f"container {container.name} does not run")
         settings = document["NetworkSettings"]
         local = self.host.startswith(("unix://", "npipe://", "http+unix://"))
         bindings = (settings.get("Ports") or {}).get(f"{inside}/tcp") or ()

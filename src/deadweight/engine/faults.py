@@ -18,6 +18,10 @@ class CannotStart(DeadweightError):
     """The engine refused to start a container (a posture that this machine does not allow, an entrypoint that is not there)."""
 
 
+class Ended(DeadweightError):
+    """A container that was to be asked has ended."""
+
+
 @contextlib.contextmanager
 def translated(what: str) -> Iterator[None]:
     """Run a piece of engine work; ``what`` says which, in the words of the error message.
