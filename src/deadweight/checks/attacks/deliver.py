@@ -68,7 +68,8 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     detail: dict[str, Any] = {"said": said, "seconds": round(time.monotonic() - started, 3)}
     if proof is not None:
         return Shot("succeeded", said, {"proof": proof, **detail})
-    if not yard.alive():
+    # The engine notices a death a little later than the broken connection does.
+    if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else 1.5):
         return Shot("crashed", "the service died", detail)
     return Shot("failed", said, detail, answered=isinstance(answer, Answer))
 

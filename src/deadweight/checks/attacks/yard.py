@@ -43,9 +43,9 @@ class Yard:
             self._container = container
         return self._container
 
-    def alive(self) -> bool:
-        """Whether the container that took the last attack still runs; one that was thrown away is no loss."""
-        return self._container is None or self._container.state().running
+    def alive(self, wait: float = 0.0) -> bool:
+        """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""
+        return self._container is None or self._container.wait_ended(wait).running
 
     @property
     def route(self) -> Route:
