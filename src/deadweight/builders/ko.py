@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import CommandError
+from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders import _archive, _common, _gocache
 from deadweight.builders._listen import Listener
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
@@ -84,7 +84,7 @@ class KoBuilder:
                 variant.main or ".",
             ]  # fmt: skip
             _ko(argv, site.root / variant.source, environment, variant, job)
-            digest = _archive.config_digest(work / "image.tar")
+            digest = _whole(work / "image.tar", variant, base, job)
             sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
         return BuiltImage(
             variant=variant.name,
@@ -137,6 +137,18 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
         )
     except CommandError as error:
         raise listener.explained(error, variant.name, clean=_clean) from None
+
+
+def _whole(archive: Path, variant: Variant, base: Base, job: Job) -> str:
+    """The image's config digest. ko ends with 0 and half an archive where a registry cuts a layer off or sends other bytes."""
+    try:
+        return _archive.config_digest(archive)
+    except ArchiveError as error:
+        raise DeadweightError(
+            f"{variant.name}: ko ended well, but the image that it wrote is not whole: it got less, or other bytes, than "
+            f"the registry promised for {base.resolved}\n  log: {job.log}",
+            hint="try again; if that does not help, the registry's copy of the base is damaged",
+        ) from error
 
 
 def _announce(line: str) -> str | None:

@@ -69,7 +69,7 @@ def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str) -> Answer:
     if found:
         return Answer(found.group(1))
     if done.exit_code < 0:
-        return Answer(None, f"was ended by {signal.Signals(-done.exit_code).name} when asked for its version")
+        return Answer(None, f"tells no version (ended by {signal.Signals(-done.exit_code).name})")
     if done.exit_code != 0:
         return Answer(None, f"tells no version (exit code {done.exit_code})")
     return Answer(None, "tells no version")
