@@ -38,7 +38,7 @@ def endpoint() -> object:
 @pytest.fixture(scope="session")
 def engine(endpoint) -> Iterator[Engine]:
     """The container engine; everything that tests start in it is removed at the end."""
-    with Engine.connect(endpoint, project="deadweight-tests") as connected:
+    with Engine.connect(endpoint, project=f"deadweight-tests-{os.getpid()}") as connected:
         yield connected
 
 

@@ -66,5 +66,9 @@ def log_lines(engine: Engine, variant: str | None = None, *, follow: bool = Fals
     for container_id, name in found:
         container = Container(engine, container_id, "", RunOptions())
         lead = f"{name}: " if len(found) > 1 else ""
-        for line in container.follow(lines) if follow else container.logs(lines):
-            yield lead + line
+        try:
+            for line in container.follow(lines) if follow else container.logs(lines):
+                yield lead + line
+        except DeadweightError:
+            if len(found) == 1:
+                raise  # of several, one may have ended and been removed since they were listed
