@@ -164,8 +164,8 @@ def nothing_half_written(project: Project) -> bool:
 @pytest.mark.parametrize(
     ("mode", "words"),
     [
-        ("cut in half", "is not whole"),
-        ("other bytes", "is not whole"),
+        ("cut in half", "unexpected EOF"),
+        ("other bytes", "error verifying sha256 checksum"),
         ("other manifest", "manifest digest"),
         ("fails", "500"),
     ],

@@ -84,7 +84,7 @@ class KoBuilder:
                 variant.main or ".",
             ]  # fmt: skip
             _ko(argv, site.root / variant.source, environment, variant, job)
-            digest = _whole(work / "image.tar", variant, base, job)
+            digest = _whole(work / "image.tar", variant, job)
             sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
         return BuiltImage(
             variant=variant.name,
@@ -139,15 +139,18 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
         raise listener.explained(error, variant.name, clean=_clean) from None
 
 
-def _whole(archive: Path, variant: Variant, base: Base, job: Job) -> str:
-    """The image's config digest. ko ends with 0 and half an archive where a registry cuts a layer off or sends other bytes."""
+def _whole(archive: Path, variant: Variant, job: Job) -> str:
+    """The image's config digest. ko ends with 0 and half an archive where a base's layer is cut off or is not what its digest
+    says, and where the disk is full: what it said of that is in its log only.
+    """
     try:
         return _archive.config_digest(archive)
     except ArchiveError as error:
+        lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]
         raise DeadweightError(
-            f"{variant.name}: ko ended well, but the image that it wrote is not whole: it got less, or other bytes, than "
-            f"the registry promised for {base.resolved}\n  log: {job.log}",
-            hint="try again; if that does not help, the registry's copy of the base is damaged",
+            f"{variant.name}: ko could not write the whole image: {said[-1] if said else error.message}\n  log: {job.log}",
+            hint="a full disk, or a registry that sent other bytes of the base than its digest promises; build again",
         ) from error
 
 
