@@ -45,7 +45,13 @@ class ConfigError(UsageError):
     """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``)."""
 
     def __init__(
-        self, message: str, *, file: Path | str, line: int | None = None, key: str | None = None, hint: str | None = None
+        self,
+        message: str,
+        *,
+        file: Path | str,
+        line: int | None = None,
+        key: str | None = None,
+        hint: str | None = None,
     ) -> None:
         place = str(file) if line is None else f"{file}:{line}"
         super().__init__(f"{place}: {key}: {message}" if key else f"{place}: {message}", hint=hint)

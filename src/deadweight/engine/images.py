@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import tempfile
@@ -38,6 +39,26 @@ class EngineImage:
     command: tuple[str, ...]
     architecture: str
     layers: tuple[str, ...]
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks as they come, as a file that can be read from front to back."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._left = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            try:
+                self._left = next(self._chunks)
+            except StopIteration:
+                return 0
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
 
 
 class Images:
@@ -125,12 +146,9 @@ class Images:
         """An image's archive as it comes from the engine, to be read once; nothing is written. Raises MissingError."""
         self.need(reference)
         with translated(f"save {reference}"):
-            response = self._api._get(self._api._url("/images/{0}/get", reference), stream=True)
-            try:
-                self._api._raise_for_status(response)
-                yield cast("IO[bytes]", response.raw)
-            finally:
-                response.close()
+            chunks = self._api.get_image(reference, chunk_size=CHUNK_BYTES)
+            with contextlib.closing(chunks), io.BufferedReader(_Chunks(chunks), CHUNK_BYTES) as source:
+                yield cast("IO[bytes]", source)
 
     def remove(self, reference: str, *, force: bool = False) -> bool:
         """Remove an image by name (its content goes with its last name). False where there was none."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     },
     iterable=["variant", "check"],
 )
-def verify(c: Context, variant: Sequence[str] | None = None, check: Sequence[str] | None = None, json: bool = False) -> None:
+def verify(
+    c: Context, variant: Sequence[str] | None = None, check: Sequence[str] | None = None, json: bool = False
+) -> None:
     """Run the checks on what is built, each in a hardened container; exit 1 if one is not as expected.
 
     Example: invoke verify --variant apko --check api
