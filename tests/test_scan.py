@@ -497,6 +497,38 @@ def test_no_file_beside_the_suite_changes_what_is_found(world, archives, monkeyp
     assert CHECK.run(subjects(world, archives)["debian"]).data["total"] == 4
 
 
+def test_a_scan_calls_nobody(world, archives, monkeypatch):
+    """By default the scanner asks its maker for newer versions and tells it that it runs."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    from deadweight.checks.scan.sbom import write_sboms
+
+    called = []
+
+    class Trap(BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            called.append(self.path)
+            self.send_error(403)
+
+        do_GET = do_POST = do_CONNECT
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Trap) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("NO_PROXY", "")
+        database.use(str(write_database(world / "db")))
+        subject = subjects(world, archives)["debian"]
+        assert CHECK.run(subject).data["total"] == 4
+        write_sboms(subject)
+        server.shutdown()
+    assert called == []
+
+
 def test_a_jar_needs_no_index_of_its_own(world, tmp_path):
     import io
     import zipfile

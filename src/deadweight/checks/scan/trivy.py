@@ -24,7 +24,8 @@ from deadweight.records.store import write_atomically
 from deadweight.toolchain.find import Tool, find
 
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan")
-QUIET = ("--skip-version-check", "--disable-telemetry", "--no-progress")
+ALONE = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true", "TRIVY_NO_PROGRESS": "true"}
+"""It calls home by default. By environment, not by flags: older versions and some of its commands lack the flags."""
 WHAT = (
     *("--detection-priority", "comprehensive", "--pkg-types", "os,library"),
     *("--severity", "UNKNOWN,LOW,MEDIUM,HIGH,CRITICAL", "--ignore-unfixed=false", "--exit-code", "0"),
@@ -59,10 +60,16 @@ def scan(
         output = Path(empty) / "result.json"
         # Licences need no database, and the packages are listed all the same.
         looks = "license" if database is None else "vuln"
-        words = [str(scanner().path), "image", "--cache-dir", str(cache.absolute()), *OFFLINE, *QUIET, *WHAT]
+        words = [str(scanner().path), "image", "--cache-dir", str(cache.absolute()), *OFFLINE, *WHAT]
         words += ["--scanners", looks]
         words += ["--timeout", f"{timeout:.0f}s", "--format", "json", "--list-all-pkgs", "--output", str(output)]
-        run([*words, "--input", str(archive.absolute())], cwd=Path(empty), timeout=timeout + 5, hint=_hint(archive))
+        run(
+            [*words, "--input", str(archive.absolute())],
+            cwd=Path(empty),
+            env=ALONE,
+            timeout=timeout + 5,
+            hint=_hint(archive),
+        )
         document = _json(output)
         if kept_json is not None:
             write_atomically(kept_json, output.read_bytes())
@@ -222,8 +229,7 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
             result["Target"] = name + str(result["Target"]).removeprefix(place)
     named.write_text(json.dumps(content), encoding="utf-8")
     words = [str(scanner().path), "convert", "--cache-dir", str(folder / "cache"), "--quiet", "--format", FORMATS[form]]
-    silent = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true"}
-    run([*words, "--output", str(output), str(named)], cwd=folder, env=silent, timeout=120)
+    run([*words, "--output", str(output), str(named)], cwd=folder, env=ALONE, timeout=120)
     try:
         made = json.loads(output.read_bytes())
     except (OSError, ValueError) as error:
@@ -235,9 +241,9 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
 
 def download_database(references: tuple[str, ...], cache: Path, *, insecure: bool = False) -> None:
     """Get a database into ``cache/db``. Raises CommandError where no repository gives one."""
-    words = [str(scanner().path), "image", "--cache-dir", str(cache), "--download-db-only", *QUIET]
+    words = [str(scanner().path), "image", "--cache-dir", str(cache), "--download-db-only"]
     words += [word for reference in references for word in ("--db-repository", reference)]
     if insecure or all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
         words.append("--insecure")
     hint = "is that repository in reach? scan.database_repository in deadweight.yaml names a mirror"
-    run(words, cwd=cache, timeout=DOWNLOAD_SECONDS, hint=hint)
+    run(words, cwd=cache, env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)
