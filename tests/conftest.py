@@ -15,6 +15,7 @@ import pytest
 from small_images import docker_archive, go_program, program, reference
 
 from deadweight.engine.client import Engine
+from deadweight.records.built import kept_name
 
 ROOT = Path(__file__).parent.parent
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
@@ -42,6 +43,16 @@ def engine(endpoint) -> Iterator[Engine]:
         yield connected
 
 
+def forget_image(engine: Engine, name: str) -> None:
+    """Remove a test image, and its name by digest too where no other test run has the same image."""
+    image = engine.images.need(name)
+    engine.images.remove(name, force=True)
+    left = engine.images.get(image.id)
+    kept = kept_name(name, image.id)
+    if left is not None and left.tags == (kept,):
+        engine.images.remove(kept, force=True)
+
+
 @pytest.fixture(scope="session")
 def playground_archive(tmp_path_factory) -> Path:
     """The demo service with this machine's awk, on nothing: no shell, user nobody."""
@@ -62,7 +73,7 @@ def playground_image(engine, playground_archive) -> Iterator[str]:
     """The demo service's image in the engine."""
     engine.images.load(playground_archive)
     yield reference("playground")
-    engine.images.remove(reference("playground"), force=True)
+    forget_image(engine, reference("playground"))
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +89,7 @@ def misbehaving_archive(tmp_path_factory) -> Path:
 def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
     engine.images.load(misbehaving_archive)
     yield reference("misbehave")
-    engine.images.remove(reference("misbehave"), force=True)
+    forget_image(engine, reference("misbehave"))
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +105,7 @@ def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     archive = docker_archive(folder / "image.tar", name, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
     engine.images.load(archive)
     yield name
-    engine.images.remove(name, force=True)
+    forget_image(engine, name)
 
 
 @pytest.fixture(scope="session")
