@@ -8,13 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def tests_in(pattern: str) -> set[str]:
+def named_in(pattern: str) -> set[str]:
     return {name for file in (ROOT / "tests").glob(pattern) for name in re.findall(r"def (test_\w+)", file.read_text())}
 
 
 def test_every_fault_has_its_test_and_every_test_its_fault():
     page = (ROOT / "docs" / "reference" / "faults.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)", page))
-    assert named - tests_in("test_*.py") == set()
+    assert named - named_in("test_*.py") == set()
     assert len(named) >= 30
-    assert tests_in("test_faults_*.py") - named == {"test_every_fault_has_its_test_and_every_test_its_fault"}
+    assert named_in("test_faults_*.py") - named == {"test_every_fault_has_its_test_and_every_test_its_fault"}
