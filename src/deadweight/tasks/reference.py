@@ -12,7 +12,7 @@ HEAD = """# Tasks
 
 This page is made from the tasks' own help (`invoke --help TASK`) by `python -m deadweight.tasks.reference`.
 
-For all of them: `--json` prints one JSON document on stdout, everything else goes to stderr. `invoke --dry TASK` changes nothing.
+Where a task has `--json`, it prints one JSON document on stdout and everything else on stderr. `invoke --dry TASK` changes nothing.
 A flag marked *repeatable* may be given several times, or once with commas. What a task's exit code means:
 [exit codes](exit-codes.md).
 """
