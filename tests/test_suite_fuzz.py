@@ -83,7 +83,9 @@ def test_generated_documents(tmp_path_factory, document):
 
 def test_mutated_bytes(tmp_path):
     """The project's own suite file, damaged in 7,500 ways (fixed seeds, so that a failure can be seen again)."""
-    good = (Path(__file__).parents[1] / "deadweight.yaml").read_bytes()
+    whole = (Path(__file__).parents[1] / "deadweight.yaml").read_bytes()
+    # without the defaults' checks it is small enough to be read that often, and what is cut off it is no longer all variants
+    good = re.sub(rb"\n  checks:\n.*?\nvariants:", b"\nvariants:", whole, count=1, flags=re.DOTALL)
     accepted = sum(check(tmp_path, damaged(good, random.Random(seed))) for seed in range(7_500))
     assert 0 < accepted < 7_500
 
