@@ -55,14 +55,19 @@ def verify_variants(
 
 
 def raise_if_bad(found: Sequence[Evidence]) -> None:
-    """Raises CheckFailed naming each check that did not end as the suite expects."""
-    from deadweight._errors import CheckFailed
+    """Raises CheckFailed naming each check that did not end as the suite expects; MissingError where one could not be run."""
+    from deadweight._errors import CheckFailed, MissingError
 
     bad = [each for each in found if not each.ok]
     if bad:
         lines = [f"{len(bad)} of {len(found)} checks did not end as expected"]
         lines += [f"{each.variant}: {each.check}: {each.status}: {each.reason}" for each in bad]
         raise CheckFailed("\n".join(lines))
+    unmeasured = [each for each in found if each.data.get("missing")]
+    if unmeasured:
+        names = ", ".join(dict.fromkeys(f"{each.variant}: {each.check}" for each in unmeasured))
+        hint = next((str(each.data["hint"]) for each in unmeasured if each.data.get("hint")), "invoke doctor")
+        raise MissingError(f"not measured: {names}: {unmeasured[0].reason}", hint=hint)
 
 
 def _line(evidence: Evidence) -> str:
