@@ -5,6 +5,7 @@ ARG MAVEN=maven:3-eclipse-temurin-17
 ARG BASE=eclipse-temurin:17-jre
 
 FROM ${MAVEN} AS build
+ARG MAVEN_OPTS=
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/root/.m2 \
@@ -14,7 +15,7 @@ RUN --mount=type=cache,target=/root/.m2 \
       set -- "$@" -Djavax.net.ssl.trustStore=/run/secrets/java_trust_store; \
     fi; \
     if [ -s /run/secrets/maven_settings ]; then set -- "$@" -gs /run/secrets/maven_settings; fi; \
-    MAVEN_OPTS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" mvn "$@" -Dmaven.test.skip=true package dependency:copy-dependencies -DincludeScope=runtime
+    mvn "$@" -Dmaven.test.skip=true package dependency:copy-dependencies -DincludeScope=runtime
 
 FROM ${BASE}
 COPY --from=build /src/target/dependency /app/libs
