@@ -112,6 +112,7 @@ def distroless(shop: Workshop, root: Path, packages: tuple[str, ...]) -> None:
             put(root, f"etc/{name}", net / "etc" / name)
     put(root, "usr/lib/os-release", base / "usr/lib/os-release")
     link(root, "etc/os-release", "../usr/lib/os-release")
+    put(root, "etc/debian_version", base / "etc/debian_version")
     put(root, CERTIFICATES, shop.certificates())
     zoneinfo = zones / "usr/share/zoneinfo"
     for path in sorted(zoneinfo.rglob("*")):
