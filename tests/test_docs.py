@@ -1,0 +1,183 @@
+"""The documentation holds: links lead somewhere, commands and flags exist, examples load and compile."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deadweight.suite import model
+from deadweight.suite.load import load_suite
+from deadweight.tasks import namespace
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+COMMAND = re.compile(r"(?<![\w/.-])(invoke|nox)((?: +[^\s`#|&();]+)+)")
+CORE_FLAGS = {"--dry", "--help", "--list", "--version"}
+SESSIONS = {"tests", "lint", "types", "verify", "bench", "docs"}
+MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home)/|(?<![\w.~])/tmp/\w")
+
+
+@pytest.fixture(params=PAGES, ids=NAMES)
+def page(request) -> Path:
+    return request.param
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """Fenced blocks whose first line says this."""
+    return (found[2] for found in FENCE.finditer(page.read_text()) if found[1].strip() == language)
+
+
+def code(page: Path) -> Iterator[str]:
+    """Lines of code: fenced, indented or in backticks. A line that ends in a backslash goes on."""
+    text = page.read_text()
+    prose = FENCE.sub("", text)
+    for found in FENCE.finditer(text):
+        yield from found[2].replace("\\\n", " ").splitlines()
+    yield from (line for line in prose.splitlines() if line.startswith("    "))
+    yield from (found[1].replace("\n", " ") for found in re.finditer(r"(?<!`)`([^`]+)`(?!`)", prose))
+
+
+def slugs(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    prose = FENCE.sub("", page.read_text())
+    headings = re.findall(r"^#+ +(.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def flags(task: str) -> set[str]:
+    return {f"--{argument.name.replace('_', '-')}" for argument in namespace.tasks[task].get_arguments()}
+
+
+def test_every_relative_link_leads_to_a_page_and_a_heading(page):
+    broken = []
+    for target in LINK.findall(page.read_text()):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in slugs(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def commands(page: Path, program: str) -> Iterator[list[str]]:
+    for line in code(page):
+        for found in COMMAND.finditer(line):
+            if found[1] == program:
+                yield [word.strip("'\"…,.:") for word in found[2].split()]
+
+
+def test_every_task_and_flag_exists(page):
+    wrong = []
+    for words in commands(page, "invoke"):
+        while words and words[0].startswith("-"):
+            wrong += [words[0]] if words[0] not in CORE_FLAGS else []
+            words = words[1:]
+        if not words or words[0].isupper():  # invoke --help TASK
+            continue
+        if words[0] not in namespace.tasks:
+            wrong.append(f"invoke {words[0]}")
+            continue
+        known = flags(words[0]) | CORE_FLAGS
+        wrong += [
+            f"invoke {words[0]} {word}"
+            for word in words[1:]
+            if word.startswith("-") and word.split("=")[0] not in known
+        ]
+    assert wrong == []
+
+
+def test_every_session_exists(page):
+    wrong = []
+    for words in commands(page, "nox"):
+        if "-s" in words:
+            name = words[words.index("-s") + 1]
+            if name not in SESSIONS and not re.fullmatch(r"verify-[\w<>.-]+|\$\{\{", name):
+                wrong.append(name)
+    assert wrong == []
+
+
+def test_the_sessions_named_here_are_those_of_the_package():
+    from deadweight import nox_sessions
+
+    assert all(callable(getattr(nox_sessions, name)) for name in SESSIONS)
+
+
+def test_suites_load(page, tmp_path):
+    for number, text in enumerate(blocks(page, "yaml suite")):
+        file = tmp_path / str(number) / "deadweight.yaml"
+        file.parent.mkdir()
+        file.write_text(text)
+        assert load_suite(file).variants
+
+
+def test_other_yaml_parses_and_python_compiles(page):
+    for text in blocks(page, "yaml"):
+        assert yaml.safe_load(text)
+    for text in blocks(page, "python"):
+        compile(text, str(page), "exec")
+
+
+def test_no_page_knows_one_machine(page):
+    assert MACHINE_PATH.findall(page.read_text()) == []
+
+
+def test_the_reference_of_tasks_is_their_own_help():
+    """Make it anew: python -m deadweight.tasks.reference > docs/reference/tasks.md"""
+    command = [sys.executable, "-m", "deadweight.tasks.reference"]  # invoke empties a task's help when it is read
+    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert (ROOT / "docs/reference/tasks.md").read_text() == made
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        model.Variant,
+        model.RunSettings,
+        model.Checks,
+        model.BudgetCheck,
+        model.LayersCheck,
+        model.AttacksCheck,
+        model.AttackGate,
+        model.VulnerabilitiesCheck,
+        model.HttpRequest,
+        model.HttpExpect,
+        model.Reference,
+        model.ScanSettings,
+    ],
+)
+def test_every_key_of_the_suite_is_in_its_reference(record):
+    text = (ROOT / "docs/reference/suite.md").read_text()
+    keys = {field.alias or name for name, field in record.model_fields.items()}
+    assert {key for key in keys - {"name"} if not re.search(rf"\b{key}\b", text)} == set()
+
+
+def test_the_tutorial_s_commands_are_whole():
+    """A quote that is not closed would be found by a reader first."""
+    for line in code(ROOT / "docs/tutorial.md"):
+        if line.strip().startswith("$ "):
+            shlex.split(line.strip()[2:])
+
+
+def test_the_checks_of_these_tests_can_fail(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("[x](gone.md) `invoke bild --now` `nox -s verfy`\n```yaml suite\nname: x\n```\n/root/x\n")
+    with pytest.raises(AssertionError):
+        test_every_relative_link_leads_to_a_page_and_a_heading(page)
+    with pytest.raises(AssertionError):
+        test_every_task_and_flag_exists(page)
+    with pytest.raises(AssertionError):
+        test_every_session_exists(page)
+    with pytest.raises(AssertionError):
+        test_no_page_knows_one_machine(page)
+    with pytest.raises(Exception, match="variants"):
+        test_suites_load(page, tmp_path)
