@@ -240,3 +240,16 @@ def test_a_plan_changes_nothing(project):
     assert done.code == 0
     assert not project.state.exists()
     wait_for(lambda: not project.alive())
+
+
+def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
+    from deadweight.builders.melange import _work_folder
+    from deadweight.records.paths import State
+
+    state = State(tmp_path)
+    left = state.packages / ".work-1-abcdef" / "sandbox"
+    left.mkdir(parents=True)
+    left.chmod(0)
+    with _work_folder(state) as first, _work_folder(state) as second:
+        assert sorted(state.packages.iterdir()) == sorted((first, second))
+    assert list(state.packages.iterdir()) == []

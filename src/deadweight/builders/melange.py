@@ -227,7 +227,11 @@ class _work_folder:
         self.state = state
 
     def __enter__(self) -> Path:
-        self.path = Path(tempfile.mkdtemp(dir=self.state.packages, prefix=".work-"))
+        own = f".work-{os.getpid()}-"
+        for old in self.state.packages.glob(".work-*"):  # the state folder's lock keeps other living runs out
+            if not old.name.startswith(own):
+                _remove(old)
+        self.path = Path(tempfile.mkdtemp(dir=self.state.packages, prefix=own))
         return self.path
 
     def __exit__(self, *_: object) -> None:
