@@ -1,4 +1,7 @@
-"""The reference of all tasks as Markdown, from their own help: ``python -m deadweight.tasks.reference > docs/reference/tasks.md``."""
+"""The reference of all tasks as Markdown, made from their own help.
+
+python -m deadweight.tasks.reference > docs/reference/tasks.md
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,11 @@ def _section(name: str, task: Task[Any]) -> Iterator[str]:
     if examples:
         yield from (f"    {example}" for example in examples)
         yield ""
-    arguments = sorted(task.get_arguments(), key=lambda argument: argument.name)
+    arguments = sorted(task.get_arguments(), key=lambda argument: argument.name or "")
     if arguments:
         yield "| flag | what it does |\n|---|---|"
         for argument in arguments:
-            flag = argument.name.replace("_", "-")
+            flag = (argument.name or "").replace("_", "-")
             value = "" if argument.kind is bool else " VALUE"
             repeatable = " *(repeatable)*" if argument.kind is list else ""
             said = (argument.help or "").replace("|", r"\|")

@@ -64,6 +64,8 @@ def setup(
             wanted = source or ("mirror" if mirror else settings.load(workspace.state).source)
             remember(workspace.suite, workspace.state, wanted, mirror=mirror, ca_bundle=ca_bundle)
         found = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
+        if all(each.status == "present" for each in found):
+            say(f"ready: {len(found)} programs are there, bases come from {workspace.source.name}")
         if json:
             print_json({"source": workspace.source.name, "tools": [asdict(each) for each in found]})
 
