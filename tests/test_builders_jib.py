@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -463,3 +465,54 @@ def test_variants_of_one_project_go_one_after_another(project):
     project.suite(SUITE + SUITE.replace("  v:", "  w:"))
     assert project.steps("v")[0].behind == ()
     assert project.steps("w")[0].behind == ("image:v",)
+
+
+HIDDEN = """set -e
+mount --bind "$1" "$(readlink -f /usr/bin/mvn)"
+mount --bind "$1" "$(readlink -f /usr/bin/java)"
+cd "$2"
+"$3" -m invoke setup --variant v --plan
+"$3" -m invoke setup --variant w --plan 2>&1 | sed "s/^/other: /"
+exec "$3" -m invoke build --variant v
+"""
+
+
+@pytest.mark.parametrize(
+    ("java", "words"),
+    [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, needed is 17 or later")],
+)
+def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
+    project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n")
+    project.write(
+        {
+            "go/go.mod": "module example.invalid/x\n\ngo 1.21\n",
+            "tasks.py": "from deadweight.tasks import namespace as ns\n",
+        }
+    )
+    program = Path("/dev/null")
+    if java:
+        program = tmp_path / "java"
+        program.write_text(f"#!/bin/sh\necho 'openjdk version \"{java}\"' >&2\n")
+        program.chmod(0o755)
+    script = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        HIDDEN,
+        "sh",
+        program,
+        tmp_path,
+        sys.executable,
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
+    done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
+    assert "java             apt-get install" in done.stdout + done.stderr
+    assert not [
+        line for line in done.stdout.splitlines() if line.startswith("other: ") and ("java" in line or "mvn" in line)
+    ]
+    assert done.returncode == 3
+    assert words in done.stderr
+    assert "hint: invoke setup" in done.stderr
