@@ -224,6 +224,8 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_plain_whole_lines() -> None:
         (AttackRecord("succeeded"), "open"),
         (AttackRecord("blocked", ("non-root", "no network")), "2"),
         (AttackRecord("blocked", ("non-root",), depth=3), "3"),
+        (AttackRecord("blocked"), "held"),
+        (AttackRecord("blocked", depth=1), "1"),
         (AttackRecord("not_applicable"), "n/a"),
         (AttackRecord("not_measured"), "\u2013"),
         (AttackRecord("crashed"), "crash"),

@@ -159,6 +159,8 @@ def cell_text(record: AttackRecord) -> str:
     words = {"succeeded": "open", "crashed": "crash", "not_applicable": "n/a", "not_measured": figures.NOTHING}
     if record.outcome != "blocked":
         return words[record.outcome]
+    if record.depth is None and not record.walls:
+        return "held"  # blocked, but the walls were not tried one by one
     return str(walls_of(record))
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 2.5
 ANSWER_SECONDS = 5.0
+NOTICE_SECONDS = 1.5
+"""The engine notices that a service died a little later than its clients do."""
 MARGIN = 1.15
 """So much more than the hardened posture grants counts as more: counters lag, limits are not met to the byte."""
 
@@ -78,6 +80,9 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
             return Shot("succeeded", "", _detail(of, peak, granted, slowest))
         slowest = max(slowest, _answer_seconds(yard, lab))
         if slowest >= ANSWER_SECONDS:
+            state = container.wait_ended(NOTICE_SECONDS)
+            if not state.running:
+                return Shot("crashed", f"the service {state.told()}", {"peak": peak, "granted": granted})
             detail = _detail(of, peak, granted, slowest)
             return Shot("succeeded", "", {**detail, "proof": f"the service did not answer within {ANSWER_SECONDS:g} s"})
     said = f"took {_shown(of, peak)} of the {_shown(of, granted)} granted; the service answered within {slowest:.2f} s{last}"
