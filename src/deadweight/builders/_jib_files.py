@@ -50,7 +50,7 @@ def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Pat
     """
     executable: list[str] = []
     for target, (image, path) in donors(variant).items():
-        content, mode = _from_image(bases[target], image, path, variant, target)
+        content, mode = _from_image(bases[target], site, f"{image}#{path}", variant, target)
         place = _place(folder, target)
         place.write_bytes(content)
         executable += [target] if mode & 0o111 else []
@@ -69,12 +69,13 @@ def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Pat
     return dict.fromkeys(sorted(executable), "755")
 
 
-def _from_image(base: Base, image: str, path: str, variant: Variant, target: str) -> tuple[bytes, int]:
+def _from_image(base: Base, site: Site, given: str, variant: Variant, target: str) -> tuple[bytes, int]:
     from deadweight.image.readfile import read_file
     from deadweight.toolchain.crane import pulled
 
+    image, _, path = given.partition("#")
     platform = f"linux/{_common.architecture().oci}"
-    with pulled(_common.pinned(base), platform=platform) as layout:
+    with pulled(_common.pinned(base), platform=platform, env=_common.program_environment(site)) as layout:
         try:
             return read_file(layout, path, platform=platform)
         except ArchiveError as error:

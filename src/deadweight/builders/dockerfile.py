@@ -271,6 +271,11 @@ def _likely(error: CommandError) -> str | None:
     unknown = ("pull access denied", "manifest unknown", "failed to resolve source metadata", ": not found")
     if any(words in said for words in unknown):
         return "the base image does not exist, or may not be pulled: see bases: of the variant"
+    if "x509:" in said and "certificate" in said:
+        return (
+            "the engine pulls by itself and must trust a private CA too: put it to /etc/docker/certs.d/REGISTRY/ca.crt"
+            " on the engine's machine (docs/how-to/sources.md)"
+        )
     if "no space left" in said:
         return "the engine's disk is full: docker system df, docker builder prune"
     if "connection refused" in said or "no such host" in said or "i/o timeout" in said:

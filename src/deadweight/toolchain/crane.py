@@ -10,7 +10,7 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,12 +100,17 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
 
 
 @contextmanager
-def pulled(reference: str, *, platform: str | None = None, insecure: bool = False) -> Iterator[Path]:
-    """An image from a registry as an OCI layout folder, gone afterwards; all its platforms or one. Raises CommandError."""
+def pulled(
+    reference: str, *, platform: str | None = None, insecure: bool = False, env: Mapping[str, str] | None = None
+) -> Iterator[Path]:
+    """An image from a registry as an OCI layout folder, gone afterwards; all its platforms or one. Raises CommandError.
+
+    ``env`` is added to our environment: proxies, and SSL_CERT_FILE for a private CA.
+    """
     checked_reference(reference)
     only = ["--platform", platform] if platform else []
     with tempfile.TemporaryDirectory(prefix="deadweight-pull-") as folder:
-        run(_crane(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout"), hint=HINT)
+        run(_crane(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout"), env=env, hint=HINT)
         yield Path(folder) / "layout"
 
 
