@@ -125,7 +125,7 @@ def _layer_rows(record: LayersReport) -> list[dict[str, Any]]:
 
 
 def _folder(name: str) -> str:
-    return _OTHER if name == "…" else f"/{name}"
+    return _OTHER if name == "…" else f"/{name.lstrip('/')}"
 
 
 def heat_map(outcomes: Mapping[str, Mapping[str, AttackRecord]], payloads: Sequence[str]) -> str | None:

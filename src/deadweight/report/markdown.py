@@ -93,8 +93,8 @@ def _layers(seen: View) -> list[str]:
             str(sum(len(file.secrets) for file in layers.hidden)),
             str(len(layers.secrets)),
             str(len(layers.setuid)),
-            escape(", ".join(f"/{shell.path}" for shell in layers.shells[:3])) or "none",
-            escape(", ".join(f"/{manager.path}" for manager in layers.package_managers[:3])) or "none",
+            escape(", ".join(f"/{shell.path.lstrip('/')}" for shell in layers.shells[:3])) or "none",
+            escape(", ".join(f"/{manager.path.lstrip('/')}" for manager in layers.package_managers[:3])) or "none",
         ]
         for name, record, layers in seen.layers
     ]
@@ -102,7 +102,7 @@ def _layers(seen: View) -> list[str]:
     secret_files = [
         [
             _labelled(name, record.stand_in),
-            escape(f"/{file.path}"),
+            escape(f"/{file.path.lstrip('/')}"),
             _where(file.index, file.added_by),
             _where(file.hidden_index, file.hidden_by),
             escape(secret_words(file.secrets)),
