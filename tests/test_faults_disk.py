@@ -253,3 +253,22 @@ def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
     with _work_folder(state) as first, _work_folder(state) as second:
         assert sorted(state.packages.iterdir()) == sorted((first, second))
     assert list(state.packages.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
+def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
+    from deadweight.builders import _memory
+
+    monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
+    code = "import os, sys; from pathlib import Path; from deadweight.builders import _memory; _memory.ROOM_BYTES = 0\n"
+    code += "(_memory.folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
+    killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    assert killed.wait() == -9
+    (left,) = _memory.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
+    mine = _memory.folder(tmp_path)
+    assert mine is not None
+    assert mine.is_dir()
+    assert not left.exists()
+    mine.rmdir()
+    monkeypatch.setattr(_memory, "ROOM_BYTES", 2**60)
+    assert _memory.folder(tmp_path) is None

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders import _apk, _common, _gocache, _keys
+from deadweight.builders import _apk, _common, _gocache, _keys, _memory
 from deadweight.builders._listen import Listener
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.records.paths import State
@@ -94,6 +94,7 @@ class _Melange:
         self.arch = _common.architecture().apk
         self.program = find("melange").path
         self.images: list[str] = []
+        self.memory: Path | None = None
 
     def build(self) -> None:
         """Raises CommandError in the compiler's or melange's own words."""
@@ -107,6 +108,8 @@ class _Melange:
                 self._run(work)
             finally:
                 self._remove_images()
+                if self.memory is not None:
+                    _remove(self.memory)
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(f"{self.config}: melange made no package for {self.arch}")
@@ -150,12 +153,19 @@ class _Melange:
         return words
 
     def _environment(self, work: Path) -> dict[str, str]:
-        (work / "tmp").mkdir()
         values = {**_common.program_environment(self.site), **_apk.apk(self.site, self.config, self.arch).credentials}
-        values.update({"TMPDIR": str(work / "tmp"), "SOURCE_DATE_EPOCH": _common.EPOCH})
+        values.update({"TMPDIR": str(self._temporary(work)), "SOURCE_DATE_EPOCH": _common.EPOCH})
         if self.variant.runner == "docker":
             values["DOCKER_HOST"] = self.site.engine().host
         return values
+
+    def _temporary(self, work: Path) -> Path:
+        """Where melange unpacks its sandbox: in memory where there is plenty, else beside its output."""
+        if self.variant.runner == "bubblewrap":  # an engine may see other folders than we do
+            self.memory = _memory.folder(self.site.root)
+        if self.memory is None:
+            (work / "tmp").mkdir()
+        return self.memory or work / "tmp"
 
     def _sandbox_variables(self) -> dict[str, str]:
         """What the sandbox is told of the source. Values with a password go by file; a proxy with one cannot be passed."""
