@@ -410,6 +410,41 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     assert "dependencies" in layers(project.archive("v", built))
 
 
+def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project, bases, engine, tmp_path):
+    certificates(tmp_path)
+    secrets = "--mount=type=secret,id=java_trust_store --mount=type=secret,id=maven_settings"
+    project.write(
+        {
+            "Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nUSER 0\nRUN {secrets} cd /run/secrets && "
+            "grep -q '<username>me<' maven_settings && head -c 4 java_trust_store > /told\n"
+        }
+    )
+    project.suite(
+        f"  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    source: app\n    bases: {{BASE: '{DONOR}'}}\n"
+    )
+    project.engine = lambda: engine
+    ours = BuildEnvironment({"HTTPS_PROXY": "http://me:pass-word-78@127.0.0.1:9"}, tmp_path / "ca.pem")
+    project.source.build_environment = ours
+    archive = project.archive("v", project.build("v"))
+    assert read_file(archive, "/told")[0] == b"\xfe\xed\xfe\xed"
+    assert b"pass-word-78" not in project.everything()
+
+
+def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_path, monkeypatch):
+    from deadweight.records.paths import State
+    from deadweight.sources.settings import load
+
+    certificates(tmp_path)
+    monkeypatch.delenv("DEADWEIGHT_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    assert load(State(tmp_path)).private_ca == tmp_path / "server.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
+
+
 def test_java_reads_the_trust_store(tmp_path):
     from deadweight.records.paths import State
     from deadweight.sources.java import trust_store
