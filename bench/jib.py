@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from bench._bench import ROOT, WORK, Result, alternate, timed
@@ -28,10 +29,10 @@ def run() -> list[Result]:
     """Needs the set-up of the two Java variants (``invoke setup --variant jib --variant multi-stage-java``)."""
     project = prepare(WORK / "jib")
     text = (project / CLASS).read_text(encoding="utf-8").rstrip().removesuffix("}")
-    numbers = itertools.count(1)
+    numbers = itertools.count(time.time_ns())  # text that no earlier bench has left in a layer cache
 
     def rebuild(variant: str) -> float:
-        changed = f"{text}    static final int CHANGE = {next(numbers)};\n}}\n"
+        changed = f"{text}    static final long CHANGE = {next(numbers)}L;\n}}\n"
         (project / CLASS).write_text(changed, encoding="utf-8")
         return timed([sys.executable, "-m", "invoke", "build", "--variant", variant], project)
 
