@@ -10,9 +10,9 @@ a short life, which is half of the difference. The second row, which has no targ
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
-import uuid
 import time
 from pathlib import Path
 
