@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def world(tmp_path_factory, local_source):
     arch.mkdir(parents=True)
     (arch / "APKINDEX.tar.gz").write_bytes(b"index")
     (running.folder / "apk/os/wolfi-signing.rsa.pub").write_text("key")
-    pushed = running.run(shutil.which("python"), "-c", PUSH, PLAIN, *PUSHED)
+    pushed = running.run(sys.executable, "-c", PUSH, PLAIN, *PUSHED)
     assert pushed.returncode == 0, pushed.stderr
     running.digest = pushed.stdout.split()[0]
     yield running
@@ -90,7 +91,7 @@ def ask(world, tmp_path):
         (tmp_path / "deadweight.yaml").write_text(suite)
         environment = {"DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path), "SSL_CERT_DIR": "/nonexistent"}
         environment |= {"DEADWEIGHT_CA_BUNDLE": str(world.ca)} if ca else {}
-        words = (shutil.which("python"), "-c", SNIPPET, tmp_path, name, "apk" if apk else "-", *references)
+        words = (sys.executable, "-c", SNIPPET, tmp_path, name, "apk" if apk else "-", *references)
         done = world.run(*words, env={**environment, **env})
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
