@@ -125,11 +125,13 @@ def test_two_invocations_at_once_build_once(project):
 
 
 def test_who_waits_goes_on_when_the_holder_is_killed(project):
+    project.suite(v="touch started; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
     first = project.start("build")
     wait_for((project.root / "started").exists)
     second = project.start("build")
     assert "waiting for" in second.stderr.readline()
     first.kill()
+    (project.root / "go").touch()
     first.communicate()
     assert project.finish(second).code == 0
     project.builds()
