@@ -54,7 +54,17 @@ def test_open_has_no_wall():
 
 def test_hardened_is_what_checks_run_in_and_has_no_network():
     options, hard = w.options(w.HARDENED, GROUND), GROUND.hard
-    for name in ("user", "read_only", "tmpfs", "cap_drop", "cap_add", "no_new_privileges", "memory_bytes", "cpus", "pids"):
+    for name in (
+        "user",
+        "read_only",
+        "tmpfs",
+        "cap_drop",
+        "cap_add",
+        "no_new_privileges",
+        "memory_bytes",
+        "cpus",
+        "pids",
+    ):
         assert getattr(options, name) == getattr(hard, name), name
     assert (options.network, options.mounts, options.device_rules, options.seccomp) == ("none", (), (), "default")
 
