@@ -98,7 +98,9 @@ def packed(data: bytes, compression: str) -> bytes:
     return zstandard.compress(data) if compression == "zstd" else data
 
 
-def build(*layers: bytes, compression: str = "none", config: dict | None = None, history: list | None = None, **top) -> Made:
+def build(
+    *layers: bytes, compression: str = "none", config: dict | None = None, history: list | None = None, **top
+) -> Made:
     document = {
         "architecture": "amd64",
         "os": "linux",
