@@ -18,7 +18,8 @@ from pathlib import Path
 
 HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io")
 REGISTRIES = (*HUB, "cgr.dev", "gcr.io")
-FILE_HOSTS = ("packages.wolfi.dev", "dl-cdn.alpinelinux.org", "alpinelinux.org", "repo.maven.apache.org")
+APK_MIRROR = "apk.example.com"
+FILE_HOSTS = ("packages.wolfi.dev", "dl-cdn.alpinelinux.org", "alpinelinux.org", "repo.maven.apache.org", APK_MIRROR)
 MIRROR = "mirror.example.com"
 LOCKED = "locked.example.com"
 DEAF, ABSENT = "deaf.example.com", "absent.example.com"
