@@ -21,6 +21,18 @@ ROOT = Path(__file__).parent.parent
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
 
 
+OURS_ON_PATH = ("ko", "apko", "melange", "crane", "trivy")
+"""Tools that tests with a cache of their own find on PATH, so that no test builds them again."""
+
+
+def pytest_configure() -> None:
+    """Put the tools that set-up installed on PATH."""
+    from deadweight.toolchain.find import look
+
+    found = [tool.path.parent for tool in (look(name).tool for name in OURS_ON_PATH) if tool is not None]
+    os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever asks for the engine is marked so."""
     for item in items:

@@ -6,6 +6,8 @@ Packages are signed with a key of the public name. Maven Central is this user's 
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -39,7 +41,8 @@ def serve_packages(world: World, source) -> None:
 
 def serve_maven(world: World, project: Path) -> None:
     """This user's local Maven repository as Maven Central, warmed with what this project's builds need."""
-    repository = Path.home() / ".m2" / "repository"
+    # Java's home is the account's, whatever HOME says
+    repository = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2" / "repository"
     last = repository / "org/apache/maven/plugins/maven-dependency-plugin"
     if not list(last.glob("*/*.jar")):  # the last of what such a build fetches
         goals = ("package", "dependency:copy-dependencies", "-DincludeScope=runtime")
