@@ -134,7 +134,8 @@ def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engin
     assert b"second-secret" not in kept
 
 
-def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(project, engine):
+def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(project, engine, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
     proxy = "http://user:pass-word-77@127.0.0.1:9"
     bundle = project.root / "ca.pem"
     bundle.write_text("-----the bundle-----\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -395,7 +396,9 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
     with zipfile.ZipFile(place / "thing-1.jar", "w") as jar:
         jar.writestr("thing.txt", "x")
     names = {"server.pem": tmp_path / "server.pem", "server.key": tmp_path / "server.key"}
-    local = Path.home() / ".m2/repository/example/private"
+    # Java's home is the account's, whatever HOME says
+    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/private"
+    shutil.rmtree(local, ignore_errors=True)
     with https_repository(tmp_path / "repository", *names.values()) as port:
         at = f"<repository><id>private</id><url>https://127.0.0.1:{port}/</url></repository>"
         thing = dependency("example.private", "thing", "1")

@@ -99,8 +99,9 @@ def test_what_is_no_service_is_refused(make):
 # docker run
 
 
-def test_the_docker_flags_run(playground, engine):
+def test_the_docker_flags_run(playground, engine, monkeypatch):
     """The printed command itself, on an internal network, answers."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
     name = f"deadweight-tests-{time.time_ns()}"
     got = dataclasses.replace(playground, variant=name)
     text = written(got, "run")
@@ -133,8 +134,9 @@ def healthy(engine, name: str) -> bool:
 
 
 @pytest.mark.tools
-def test_the_compose_service_runs(playground, engine, tmp_path):
+def test_the_compose_service_runs(playground, engine, tmp_path, monkeypatch):
     """By the OS package's compose."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
     tool = shutil.which("docker-compose")
     if tool is None:
         pytest.skip("docker-compose is not installed (OS package docker-compose)")
