@@ -24,15 +24,19 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TARGET_BYTES = 1_060_000_000
 LAYER_BYTES = 250_000_000
 ROOTS = ("/usr/lib", "/usr/share", "/usr/bin", "/usr/include")
-LIMITS = {"plain": 1.0, "deep": 2.5, "hidden": 0.5, "known": 0.1, "plain, engine": 0.5, "deep, engine": 0.5}
+LIMITS = {"plain": 1.0, "deep": 2.5, "hidden": 0.5, "known": 0.1, "plain, engine": 0.5}
 MEMORY_LIMIT_MB = 300
 GOLANG = "golang:1.21.3-bookworm"
+IMAGE = "bench:1"
+LOOK = str(Path(__file__).with_name("_look.py"))
 
 
 @dataclass(frozen=True)
@@ -180,26 +184,6 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def look(arguments: list[str]) -> None:
-    """The measured process: one look at one archive (``-``: a stream on standard input)."""
-    archive, scan, cache = arguments
-    folder = None if cache == "-" else Path(cache)
-    if archive == "-":
-        from deadweight.image.stream import analyse_stream
-
-        report = analyse_stream(sys.stdin.buffer, scan=scan, cache_dir=folder)
-    elif archive.startswith("sha256:"):
-        from deadweight.image.enginestore import analyse_engine_store
-
-        report = analyse_engine_store(Path(docker("info", "{{.DockerRootDir}}")), archive, scan=scan, cache_dir=folder)
-        assert report is not None, "the engine's folder is not ours to read"
-    else:
-        from deadweight.image.analyse import analyse
-
-        report = analyse(Path(archive), scan=scan, cache_dir=folder)
-    print(json.dumps(report.json()))
-
-
 def docker(verb: str, form: str, *arguments: str) -> str:
     return subprocess.run(
         ["docker", verb, "-f", form, *arguments], check=True, capture_output=True, text=True
@@ -213,7 +197,7 @@ def rows(archive: Path, work: Path, trivy: str, dive: str | None, image: str | N
     def ours(scan: str, *, known: bool = False) -> Run:
         if not known:
             shutil.rmtree(cache, ignore_errors=True)
-        return timed([sys.executable, __file__, "look", str(archive), scan, str(cache)])
+        return timed([sys.executable, LOOK, str(archive), scan, str(cache)])
 
     def trivys(*target: str) -> Run:
         shutil.rmtree(trivy_cache, ignore_errors=True)
@@ -234,10 +218,10 @@ def rows(archive: Path, work: Path, trivy: str, dive: str | None, image: str | N
         found["dive"] = lambda: timed([dive, "--ci", f"docker-archive://{archive}"])
     if image:
         found["trivy, engine"] = lambda: trivys("--image-src", "docker", image)
-        image_id = docker("inspect", "{{.Id}}", image)
-        found["plain, engine"] = lambda: timed([sys.executable, __file__, "look", image_id, "plain", "-"])
-        found["deep, engine"] = lambda: timed([sys.executable, __file__, "look", image_id, "deep", "-"])
-        found["saved, engine"] = lambda: timed([sys.executable, __file__, "look", "-", "deep", "-"], engine_save)
+        image_id, root = docker("inspect", "{{.Id}}", image), docker("info", "{{.DockerRootDir}}")
+        found["plain, engine"] = lambda: timed([sys.executable, LOOK, image_id, "plain", "-", root])
+        found["deep, engine"] = lambda: timed([sys.executable, LOOK, image_id, "deep", "-", root])
+        found["saved, engine"] = lambda: timed([sys.executable, LOOK, "-", "deep", "-"], engine_save)
     return found
 
 
@@ -260,63 +244,93 @@ def main() -> None:
         make_archive(given.base, archive)
     if given.engine:
         subprocess.run(["docker", "load", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
-    programs = rows(archive, given.work, given.trivy, given.dive, "bench:1" if given.engine else None)
-    timed([sys.executable, __file__, "look", str(archive), "deep", "-"])  # warms page cache and compiled rules
-    results: dict[str, list[Run]] = {name: [] for name in programs}
-    for _round in range(given.rounds):
-        for name, run in programs.items():
-            results[name].append(run())
+    programs = rows(archive, given.work, given.trivy, given.dive, IMAGE if given.engine else None)
+    results = measured(programs, archive, given.rounds)
     if given.engine:
-        subprocess.run(["docker", "image", "rm", "bench:1"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["docker", "image", "rm", IMAGE], check=True, stdout=subprocess.DEVNULL)
     show(archive, results)
 
 
 def run() -> list:
-    """For ``python -m bench layers``: the base is the golang stand-in of this project's source, three rounds.
-
-    Only what is compared with a rival of the same kind is given back; the rest is for ``python bench/layers.py``.
-    """
-    from bench._bench import ROUNDS, WORK, Result
+    """For ``python -m bench layers``: the base is the golang stand-in of this project's source, and the engine is its own."""
+    from bench._bench import ROUNDS, WORK
 
     work = WORK / "layers"
     work.mkdir(parents=True, exist_ok=True)
-    archive = work / "1gb.tar"
-    if not archive.exists():
-        make_archive(_golang(work), archive)
-    programs = rows(archive, work, _pinned_trivy(), None, None)
-    timed([sys.executable, __file__, "look", str(archive), "deep", "-"])
+    with _engine() as cli:
+        archive = work / "1gb.tar"
+        if not archive.exists():
+            make_archive(_golang(work, cli), archive)
+        subprocess.run([cli, "load", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
+        try:
+            runs = measured(rows(archive, work, _pinned_trivy(), shutil.which("dive"), IMAGE), archive, ROUNDS)
+        finally:
+            subprocess.run([cli, "image", "rm", IMAGE], check=True, stdout=subprocess.DEVNULL)
+    peak = max(each.anon_mb for name in OURS for each in runs[name])
+    return [_result(name, runs) for name in (*OURS, *(["dive"] if "dive" in runs else []))] + [
+        _memory(peak),
+    ]
+
+
+OURS = ("plain", "deep", "hidden", "known", "plain, engine", "deep, engine", "saved, engine")
+
+
+def measured(programs: dict[str, Callable[[], Run]], archive: Path, rounds: int) -> dict[str, list[Run]]:
+    """Every program once a round, in turn."""
+    timed([sys.executable, LOOK, str(archive), "deep", "-"])  # warms page cache and compiled rules
     runs: dict[str, list[Run]] = {name: [] for name in programs}
-    for _round in range(ROUNDS):
+    for _round in range(rounds):
         for name, program in programs.items():
             runs[name].append(program())
-    walls = {name: tuple(round(each.wall, 3) for each in found) for name, found in runs.items()}
-    rival = statistics.median(walls["trivy"])
-    results = []
-    for name in ("plain", "deep", "hidden", "known"):
-        ours = statistics.median(walls[name])
-        what = f"secrets of an archive of 1 GB, {name}"
-        pair = (walls[name], walls["trivy"])
-        results.append(
-            Result(name, what, ours, rival, round(ours / rival, 3), LIMITS[name], rival_name="trivy", runs=pair)
-        )
-    peak = max(each.anon_mb for name in ("plain", "deep", "hidden") for each in runs[name])
-    results.append(Result("memory", "peak of any of these", peak, None, peak, MEMORY_LIMIT_MB, "MB"))
-    return results
+    return runs
 
 
-def _golang(work: Path) -> Path:
-    """The golang base of this project as a docker-save archive, through the engine."""
+def _result(name: str, runs: dict[str, list[Run]]) -> Any:
+    from bench._bench import Result
+
+    rival = "trivy, engine" if name.endswith("engine") else "trivy"
+    ours, other = (tuple(round(each.wall, 3) for each in runs[which]) for which in (name, rival))
+    mine, theirs = statistics.median(ours), statistics.median(other)
+    what = f"secrets of an image of 1 GB, {name}" if name != "dive" else "the same image, dive instead of ours"
+    return Result(
+        *(name, what, mine, theirs, round(mine / theirs, 3), LIMITS.get(name)), rival_name=rival, runs=(ours, other)
+    )
+
+
+def _memory(peak: float) -> Any:
+    from bench._bench import Result
+
+    return Result("memory", "peak of any of these, all processes", peak, None, peak, MEMORY_LIMIT_MB, "MB")
+
+
+@contextmanager
+def _engine() -> Iterator[str]:
+    """The project's engine for all programs of the bench; gives its command line."""
     from deadweight.plan.workspace import Workspace
     from deadweight.toolchain.find import find
+
+    cli = find("docker-cli").path
+    with Workspace.open(print) as workspace:
+        added = {"DOCKER_HOST": workspace.endpoint.host, "PATH": f"{cli.parent}{os.pathsep}{os.environ['PATH']}"}
+        before = {name: os.environ.get(name) for name in added}
+        os.environ.update(added)
+        try:
+            yield str(cli)
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _golang(work: Path, cli: str) -> Path:
+    """The golang base of this project as a docker-save archive, through the engine."""
+    from deadweight.plan.workspace import Workspace
 
     with Workspace.open(print) as workspace:
         workspace.source.prepare((GOLANG,), apk=False, say=print)
         image = workspace.source.base(GOLANG).resolved
         path = work / "base.tar"
-        cli = str(find("docker-cli").path)
-        env = {**os.environ, "DOCKER_HOST": workspace.endpoint.host}
-        subprocess.run([cli, "pull", "--quiet", image], check=True, env=env, stdout=subprocess.DEVNULL)
-        subprocess.run([cli, "image", "save", "--output", str(path), image], check=True, env=env)
+        subprocess.run([cli, "pull", "--quiet", image], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([cli, "image", "save", "--output", str(path), image], check=True)
     return path
 
 
@@ -347,7 +361,4 @@ def show(archive: Path, results: dict[str, list[Run]]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["look"]:
-        look(sys.argv[2:])
-    else:
-        main()
+    main()

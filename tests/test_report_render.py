@@ -272,3 +272,20 @@ def test_markdown_escapes_keep_a_row_one_row(text: str) -> None:
 def test_an_empty_suite_makes_a_report(tmp_path) -> None:
     written = write_report(samples.report({}), tmp_path)
     assert "0 of 0 variants built" in written.markdown.read_text()
+
+
+def test_go_is_none_where_the_layers_hold_no_go_program_and_not_measured_where_nobody_looked() -> None:
+    record = samples.full_report().variants["all-in-one"]
+    assert record.layers is not None
+    column = [each.key for each in table.COLUMNS].index("go")
+    without = replace(record, go_version=None)
+    binary = replace(record.layers.packages[0], kind="go")
+    shown = {
+        name: table.ladders(samples.report({"one": each}))[0].rows[0].cells[column].text
+        for name, each in {
+            "looked": without,
+            "nobody": replace(without, layers=None),
+            "other": replace(without, layers=replace(record.layers, packages=(binary,))),
+        }.items()
+    }
+    assert shown == {"looked": "none", "nobody": "not measured", "other": "not measured"}

@@ -47,7 +47,8 @@ def analyse(
     if report is None:
         from deadweight.image.look import Look
 
-        report = Look(path, probe_for(scan, scanner), scan, cache, stamp, platform, name).report()
+        content = "no" if scan == "no" else f"{rule_set}-{'plain' if scan == 'plain' else 'deep'}"
+        report = Look(path, lambda: probe_for(scan, scanner), content, scan, cache, stamp, platform, name).report()
         if identity(path) == stamp:
             cache.keep_report(report, stamp, key)
     return judged(report, allow, today)

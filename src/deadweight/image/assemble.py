@@ -44,13 +44,25 @@ class Assembly:
         self.merged = Merged([index.entries for index in indices])
         self._extra: list[SkippedItem] = []
 
-    def report(self, scanner: Scanner | None, scanned: Scanned, gzip_sizes: Sequence[int | None]) -> LayersReport:
-        """The report. ``gzip_sizes`` are known compressed sizes of plain layers."""
+    def report(
+        self,
+        scanner: Scanner | None,
+        scanned: Scanned,
+        gzip_sizes: Sequence[int | None],
+        settle: Callable[[], None] = lambda: None,
+    ) -> LayersReport:
+        """The report. ``gzip_sizes`` are known compressed sizes of plain layers.
+
+        ``settle`` is called before digests and secrets are needed: until then other threads may still work on them.
+        """
         if scanner is not None:
             from deadweight.image.configsecrets import with_shown_instructions
 
             self.image = with_shown_instructions(self.image, scanner)
         survey = Survey(self.merged, self.indices)
+        heaviest, by_folder = survey.heaviest(), folders(self.indices)
+        installed, duplicated = packages(self.merged, self.indices), duplicated_bytes(self.indices, self._content)
+        settle()
         hidden, hidden_bytes, overwritten, per_layer = self._hidden()
         secrets = [*self._visible_secrets(), *(self._config_secrets(scanner) if scanner is not None else ())]
         layers = self._layers(per_layer, gzip_sizes)
@@ -68,16 +80,16 @@ class Assembly:
             hidden_files=self.merged.hidden_count,
             hidden_bytes=hidden_bytes,
             overwritten_bytes=overwritten,
-            duplicated_bytes=duplicated_bytes(self.indices, self._content),
+            duplicated_bytes=duplicated,
             layers=layers,
             hidden=hidden,
             secrets=tuple(self._cut(secrets, "secrets")),
             setuid=tuple(self._cut(survey.setuid, "set-uid files")),
             shells=tuple(self._cut(survey.shells, "shells")),
             package_managers=tuple(self._cut(survey.managers, "package managers")),
-            packages=packages(self.merged, self.indices),
-            heaviest=survey.heaviest(),
-            folders=folders(self.indices),
+            packages=installed,
+            heaviest=heaviest,
+            folders=by_folder,
             skipped=(*self._skipped(), *self._extra),
         )
 

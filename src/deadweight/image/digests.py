@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from deadweight._errors import ArchiveError
 
@@ -30,3 +32,43 @@ def check(data: bytes | memoryview, digest: str, what: str) -> None:
     """Raise ArchiveError where the content is not what its digest says."""
     if of(data) != digest:
         raise ArchiveError(f"{what}: the content does not match its digest {digest}")
+
+
+class Running:
+    """The digest of pieces that come one after another, computed by another thread while the next ones are being made.
+
+    ``thread`` must be an executor with one thread: pieces are hashed in the order in which they came. Few wait at a time.
+    """
+
+    _BATCH = 1 << 20
+    _WAITING = 4
+
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self._thread, self._hash = thread, hashlib.sha256()
+        self._batch: list[bytes | memoryview] = []
+        self._size = 0
+        self._waiting: deque[Future[None]] = deque()
+
+    def add(self, piece: bytes | memoryview) -> None:
+        """Take one more piece; it must not change any more."""
+        self._batch.append(piece)
+        self._size += len(piece)
+        if self._size >= self._BATCH:
+            self._send()
+
+    def result(self) -> str:
+        """``sha256:…`` of all pieces so far."""
+        self._send()
+        while self._waiting:
+            self._waiting.popleft().result()
+        return "sha256:" + self._hash.hexdigest()
+
+    def _send(self) -> None:
+        while len(self._waiting) >= self._WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self._take, self._batch))
+        self._batch, self._size = [], 0
+
+    def _take(self, batch: list[bytes | memoryview]) -> None:
+        for piece in batch:
+            self._hash.update(piece)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _DRIVER = "overlay2"
 _PIECE = 1 << 20
+_SMALL = 1 << 16
 _MAX_LINE = 8 << 20
 _CACHE_ID = re.compile(r"[0-9a-z]{16,128}(-init)?", re.ASCII)
 
@@ -80,8 +81,9 @@ def analyse_engine_store(
             if diff_id not in found:
                 name = f"{what}: layer {layer.index + 1}"
                 index = cache.layer(diff_id, key)
-                found[diff_id] = index or indexer.compressed(_tar(folder, files), "none", name)
+                found[diff_id] = index or indexer.compressed(_tar(folder, files), "none", name, wait=False)
             verify(layer, found[diff_id], None, f"{what}: layer {layer.index + 1}")
+        indexer.settle()
     sized = tuple(replace(layer, stored_bytes=found[layer.diff_id].tar_bytes) for layer in image.layers)
     image = replace(image, layers=sized)
     indices = [found[layer.diff_id] for layer in image.layers]
@@ -119,10 +121,14 @@ def _tar(folder: Path, files: Path) -> Iterator[bytes]:
                     pending += base64.b64decode(item.get("payload") or "")
                 elif item.get("size"):
                     for piece in content.file(_name(item), int(item["size"])):
-                        pending += piece
-                        if len(pending) >= _PIECE:
+                        small = len(piece) < _SMALL
+                        if small:
+                            pending += piece
+                        if pending and (not small or len(pending) >= _PIECE):
                             yield bytes(pending)
                             pending.clear()
+                        if not small:
+                            yield piece
     except (OSError, ValueError, EOFError, zlib.error, AttributeError, TypeError) as error:
         raise ArchiveError(f"{folder}: the engine's store is damaged ({type(error).__name__}: {error})") from error
     yield bytes(pending)

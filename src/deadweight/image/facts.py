@@ -51,7 +51,7 @@ class Gatherer:
                 if names := jars.jars(view[start : start + sizes[number]], shown(path)):
                     self._index.jars[number] = names
 
-    def piece(self, number: int, piece: bytes) -> None:
+    def piece(self, number: int, piece: bytes | bytearray) -> None:
         """A piece of a member that is too big to be held whole."""
         entries = self._index.entries
         if number not in self._index.programs and entries.modes[number] & 0o111 and (found := gobuild.in_piece(piece)):

@@ -26,7 +26,7 @@ def program(binary: memoryview) -> GoProgram | None:
     return None if place is None else at(binary, place)
 
 
-def in_piece(piece: bytes) -> GoProgram | None:
+def in_piece(piece: bytes | bytearray) -> GoProgram | None:
     """The build information somewhere in a piece of a binary that is too big to be held whole."""
     start = 0
     for _try in range(64):

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from deadweight._errors import ArchiveError
+from deadweight.image import digests
 from deadweight.image import entries as columns
 from deadweight.image.compression import cut, plain_pieces
 from deadweight.image.entries import Entries
@@ -39,6 +40,8 @@ class Indexer:
     def __init__(self, probe: Probe | None = None, *, verify: bool = True, threads: int | None = None) -> None:
         self.probe, self.verify = probe, verify
         self._pool = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), thread_name_prefix="layer")
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        self._scans: deque[tuple[LayerIndex, Future[Region]]] = deque()
 
     def __enter__(self) -> Indexer:
         return self
@@ -47,18 +50,47 @@ class Indexer:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
+        self._hashing.shutdown(cancel_futures=True)
+
+    def running(self) -> digests.Running:
+        """A digest of pieces, computed by another thread."""
+        return digests.Running(self._hashing)
 
     def hashed(self, view: memoryview) -> Future[str]:
         """The digest of a buffer, computed by another thread."""
         return self._pool.submit(lambda: "sha256:" + hashlib.sha256(view).hexdigest())
 
-    def plain(self, view: memoryview, what: str) -> PlainReading:
-        """Start to read a plain layer in place; ``result()`` of what comes back waits for the threads."""
-        return PlainReading(self, self._pool, view, what)
+    def plain(self, view: memoryview, what: str, digest: Future[str] | None = None) -> PlainReading:
+        """Start to read a plain layer in place; ``result()`` of what comes back waits for the threads.
 
-    def compressed(self, blob: Iterator[bytes | memoryview], compression: Compression, what: str) -> LayerIndex:
-        """Read a layer that comes in pieces, compressed or not. Raises ArchiveError."""
-        return _StreamReading(self, self._pool, what).read(blob, compression)
+        ``digest`` is what ``hashed`` gave, where that was begun before.
+        """
+        return PlainReading(self, self._pool, view, what, digest)
+
+    def compressed(
+        self, blob: Iterator[bytes | memoryview], compression: Compression, what: str, *, wait: bool = True
+    ) -> LayerIndex:
+        """Read a layer that comes in pieces, compressed or not. Raises ArchiveError.
+
+        Without ``wait`` its secrets are complete only after ``settle``, so that the next layer can be read meanwhile.
+        """
+        index = _StreamReading(self, what).read(blob, compression)
+        if wait:
+            self.settle()
+        return index
+
+    def submit(self, index: LayerIndex, segment: bytearray, base: int) -> None:
+        """Let the threads look for secrets in a segment of a layer that begins at ``base``; waits while many are at work."""
+        if self.probe is not None:
+            self.settle(_IN_FLIGHT - 1)
+            work = self._pool.submit(self.probe.region, index.entries, memoryview(segment), base)
+            self._scans.append((index, work))
+
+    def settle(self, most: int = 0) -> None:
+        """Wait until at most so many segments are still being looked at."""
+        while len(self._scans) > most:
+            index, work = self._scans.popleft()
+            _take(index, work.result())
 
     def members(self, index: LayerIndex, view: memoryview, members: list[int]) -> None:
         """Look for secrets in some members of a plain layer that was read before; adds to its index."""
@@ -78,9 +110,11 @@ class Indexer:
 class PlainReading:
     """A plain layer that is being read: its structure is known at once, digest and secrets when the threads are done."""
 
-    def __init__(self, indexer: Indexer, pool: ThreadPoolExecutor, view: memoryview, what: str) -> None:
+    def __init__(
+        self, indexer: Indexer, pool: ThreadPoolExecutor, view: memoryview, what: str, digest: Future[str] | None
+    ) -> None:
         self._indexer, self._pool, self._view = indexer, pool, view
-        self._digest = indexer.hashed(view) if indexer.verify else None
+        self._digest = digest or (indexer.hashed(view) if indexer.verify else None)
         self._scans: list[Future[Region]] = []
         entries = Entries()
         walker = TarWalker(entries, what)
@@ -114,42 +148,39 @@ class PlainReading:
 class _StreamReading:
     """A layer that comes in pieces. At most WHOLE bytes of one member and a few segments are held at a time."""
 
-    def __init__(self, indexer: Indexer, pool: ThreadPoolExecutor, what: str) -> None:
-        self._indexer, self._pool, self._what = indexer, pool, what
+    def __init__(self, indexer: Indexer, what: str) -> None:
+        self._indexer, self._what = indexer, what
         self._entries = Entries()
         self._index = LayerIndex(self._entries)
         self._walker = TarWalker(self._entries, what)
         self._gatherer = Gatherer(self._index)
-        self._scans: deque[Future[Region]] = deque()
         self._buffer = bytearray()
         self._base = self._position = self._handled = 0
         self._trailing = False
 
     def read(self, blob: Iterator[bytes | memoryview], compression: Compression) -> LayerIndex:
-        stored, plain = hashlib.sha256(), hashlib.sha256()
+        stored, plain = self._indexer.running(), self._indexer.running()
         verify, wanted = self._indexer.verify, SEGMENT
         for piece in plain_pieces(self._counted(blob, stored, compression), compression, self._what):
             if verify:
-                plain.update(piece)
+                plain.add(piece)
             self._index.tar_bytes += len(piece)
             self._buffer += piece
             if len(self._buffer) >= wanted:
                 wanted = self._advance(final=False)
         self._advance(final=True)
-        while self._scans:
-            _take(self._index, self._scans.popleft().result())
         if verify:
-            self._index.diff_id = "sha256:" + plain.hexdigest()
-            self._index.digest = self._index.diff_id if compression == "none" else "sha256:" + stored.hexdigest()
+            self._index.diff_id = plain.result()
+            self._index.digest = self._index.diff_id if compression == "none" else stored.result()
         return self._index
 
     def _counted(
-        self, blob: Iterator[bytes | memoryview], stored: hashlib._Hash, compression: Compression
+        self, blob: Iterator[bytes | memoryview], stored: digests.Running, compression: Compression
     ) -> Iterator[bytes | memoryview]:
         for piece in blob:
             self._index.stored_bytes += len(piece)
             if self._indexer.verify and compression != "none":
-                stored.update(piece)
+                stored.add(piece)
             yield piece
 
     def _advance(self, *, final: bool) -> int:
@@ -186,41 +217,35 @@ class _StreamReading:
 
     def _emit(self, stop: int) -> None:
         """Hand everything before ``stop`` to the threads; the members that end there are complete."""
-        segment = bytes(memoryview(self._buffer)[: stop - self._base])
-        if not segment:
+        if stop == self._base:
             return
+        # The buffer itself goes to the threads, what is left of it into a new one: the other way round copies much more.
+        segment = self._buffer
+        self._buffer = segment[stop - self._base :]
+        del segment[stop - self._base :]
         first, last = self._handled, len(self._entries)
         while last > first and self._entries.offsets[last - 1] + self._entries.stored(last - 1) > stop:
             last -= 1
         with memoryview(segment) as view:
             self._gatherer.look(first, last, view, self._base)
         self._checksums(first, last, segment)
-        self._submit(segment)
+        self._indexer.submit(self._index, segment, self._base)
         self._handled = last
-        self._buffer = self._buffer[stop - self._base :]
         self._base = stop
 
     def _piece(self, number: int, end: int) -> None:
         """A member bigger than WHOLE: what of it is there goes to the threads, a little of it stays for the next piece."""
-        segment = bytes(self._buffer)
+        segment = self._buffer
+        self._buffer = segment[-OVERLAP:]
         self._gatherer.piece(number, segment)
-        self._submit(segment)
+        self._indexer.submit(self._index, segment, self._base)
         self._handled = number + 1
         reason = "too large to be held whole: its plain bytes were looked at in pieces, archives in it were not opened as a whole"
         if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
             self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number]))
-        self._buffer = self._buffer[-OVERLAP:]
         self._base = end - len(self._buffer)
 
-    def _submit(self, segment: bytes) -> None:
-        if self._indexer.probe is None:
-            return
-        while len(self._scans) >= _IN_FLIGHT:
-            _take(self._index, self._scans.popleft().result())
-        view = memoryview(segment)
-        self._scans.append(self._pool.submit(self._indexer.probe.region, self._entries, view, self._base))
-
-    def _checksums(self, first: int, last: int, segment: bytes) -> None:
+    def _checksums(self, first: int, last: int, segment: bytearray) -> None:
         """Of members that could be the same content as another's; a compressed layer cannot be asked again later."""
         entries = self._entries
         with memoryview(segment) as view:

@@ -2,49 +2,60 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError
 from deadweight.image.archive import Archive, open_archive
-from deadweight.image.assemble import Assembly
 from deadweight.image.cache import Cache, identity
-from deadweight.image.findings import LayersReport, Scanned
 from deadweight.image.indexing import Indexer, PlainReading
 from deadweight.image.layerindex import LayerIndex
 from deadweight.image.model import Layer
-from deadweight.image.probe import Probe
+
+if TYPE_CHECKING:
+    from deadweight.image.assemble import Assembly
+    from deadweight.image.findings import LayersReport, Scanned
+    from deadweight.image.probe import Probe
 
 
 class Look:
-    """One look at one archive, as far as the cache does not know it."""
+    """One look at one archive, as far as the cache does not know it.
+
+    ``load`` gives the probe. Loading it takes as long as hashing 100 MB, so it waits until threads are hashing; the same holds
+    for the modules that put a report together. ``key`` is what the probe's results depend on.
+    """
 
     def __init__(
         self,
         path: Path,
-        probe: Probe | None,
+        load: Callable[[], Probe | None],
+        key: str,
         scan: Scanned,
         cache: Cache,
         stamp: str,
         platform: str | None,
         name: str | None,
     ) -> None:
-        self._path, self._probe, self._scan, self._cache, self._stamp = path, probe, scan, cache, stamp
+        self._path, self._load, self._key, self._scan, self._cache, self._stamp = path, load, key, scan, cache, stamp
         self._platform, self._name = platform, name
-        self._key = probe.key if probe is not None else "no"
         self.trusted = cache.verified(stamp)
 
     def report(self) -> LayersReport:
         """Read, verify, put together. Raises ArchiveError."""
-        probe = self._probe if self._scan != "hidden" else None
-        with open_archive(self._path, platform=self._platform, name=self._name) as archive, Indexer(probe) as indexer:
+        with open_archive(self._path, platform=self._platform, name=self._name) as archive, Indexer() as indexer:
             reading = _Reading(self, archive, indexer)
+            probe = self._load()
+            if self._scan != "hidden":
+                indexer.probe = probe
+            reading.read()
+            from deadweight.image.assemble import Assembly
+
             assembly = Assembly(archive.image, reading.indices, lambda number: _plain(archive, number))
-            if self._scan == "hidden":
-                self._scan_hidden(archive, assembly)
-            reading.settle()
+            if self._scan == "hidden" and probe is not None:
+                self._scan_hidden(archive, assembly, probe)
             sizes = [gzip_size(self._cache.folder, layer) for layer in archive.image.layers]
-            report = assembly.report(self._probe.scanner if self._probe else None, self._scan, sizes)
+            report = assembly.report(probe.scanner if probe else None, self._scan, sizes, reading.settle)
             self._keep(archive, reading.indices)
         return report
 
@@ -55,10 +66,9 @@ class Look:
             return None
         return index
 
-    def _scan_hidden(self, archive: Archive, assembly: Assembly) -> None:
+    def _scan_hidden(self, archive: Archive, assembly: Assembly, probe: Probe) -> None:
         """Secrets in hidden files only: plain layers in place, compressed ones read once more."""
-        assert self._probe is not None
-        with Indexer(self._probe, verify=False) as indexer:
+        with Indexer(probe, verify=False) as indexer:
             for layer in archive.image.layers:
                 members = assembly.hidden_members(layer.index)
                 index = assembly.indices[layer.index]
@@ -87,37 +97,45 @@ class Look:
 
 
 class _Reading:
-    """All layers of one archive being read. ``indices`` are complete in structure at once, in digests and secrets once settled."""
+    """All layers of one archive being read: hashing begins at once, ``read`` gives ``indices`` that are complete in structure,
+    and ``settle`` completes digests and secrets."""
 
     def __init__(self, look: Look, archive: Archive, indexer: Indexer) -> None:
-        self._look = look
+        self._look, self._archive, self._indexer = look, archive, indexer
         self._layers = {layer.diff_id: layer for layer in archive.image.layers}
         self._readings: dict[str, PlainReading] = {}
-        self._checks: dict[str, Future[str]] = {}
-        found: dict[str, LayerIndex] = {}
-        for diff_id, layer in self._layers.items():
-            index = look.known(layer)
-            if index is not None:
-                found[diff_id] = index
-                if diff_id not in look.trusted:
-                    self._checks[diff_id] = indexer.hashed(archive.blob(layer))
-            elif layer.compression == "none":
-                reading = indexer.plain(archive.blob(layer), look.what(layer))
-                self._readings[diff_id], found[diff_id] = reading, reading.index
+        self._found = {diff_id: index for diff_id, layer in self._layers.items() if (index := look.known(layer))}
+        unknown = [
+            each for each in self._layers.values() if each.diff_id not in self._found and each.compression == "none"
+        ]
+        unsure = [self._layers[diff_id] for diff_id in self._found if diff_id not in look.trusted]
+        # The longest first: no two threads can share one layer's digest, so the rest must fit beside it.
+        self._digests = {
+            layer.diff_id: indexer.hashed(archive.blob(layer))
+            for layer in sorted((*unknown, *unsure), key=lambda each: each.stored_bytes, reverse=True)
+        }
+        self._unknown = unknown
+
+    def read(self) -> None:
+        """Read what the cache does not know."""
+        look, archive, found = self._look, self._archive, self._found
+        for layer in self._unknown:
+            digest = self._digests.pop(layer.diff_id)
+            reading = self._indexer.plain(archive.blob(layer), look.what(layer), digest)
+            self._readings[layer.diff_id], found[layer.diff_id] = reading, reading.index
         for reading in self._readings.values():
             reading.scan()
         for diff_id, layer in self._layers.items():
             if diff_id not in found:
-                found[diff_id] = indexer.blob(archive.blob(layer), layer.compression, look.what(layer))
-        self._found = found
-        self.indices = [found[layer.diff_id] for layer in archive.image.layers]
+                found[diff_id] = self._indexer.blob(archive.blob(layer), layer.compression, look.what(layer))
+        self.indices = [found[diff_id] for diff_id in (layer.diff_id for layer in archive.image.layers)]
 
     def settle(self) -> None:
         """Wait for the threads, then verify every layer. Raises ArchiveError."""
         for reading in self._readings.values():
             reading.finish()
         for diff_id, layer in self._layers.items():
-            hashed = self._checks[diff_id].result() if diff_id in self._checks else None
+            hashed = self._digests[diff_id].result() if diff_id in self._digests else None
             verify(layer, self._found[diff_id], hashed, self._look.what(layer))
 
 

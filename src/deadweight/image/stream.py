@@ -55,6 +55,7 @@ def analyse_stream(
     with Indexer(probe) as indexer:
         passed = _Passed(stream, indexer, what)
         passed.read()
+        indexer.settle()
     image, members = read_image(passed.document, passed.head, what, platform=platform, name=name)
     indices = []
     for layer, place in zip(image.layers, members, strict=True):
@@ -153,8 +154,8 @@ class _Passed:
             first = next(pieces, b"")
             self._heads[number] = (size, first[:6])
             if _is_layer(first):
-                blob = _chain(first, pieces)
-                self._layers[number] = self._indexer.compressed(blob, recognized(first[:4]), f"{self._what}: {path!r}")
+                blob, what = _chain(first, pieces), f"{self._what}: {path!r}"
+                self._layers[number] = self._indexer.compressed(blob, recognized(first[:4]), what, wait=False)
             elif size <= MAX_DOCUMENT and self._held + size <= _MAX_DOCUMENTS:
                 self._documents[number] = first + b"".join(pieces)
                 self._held += size

@@ -141,7 +141,8 @@ def _layers(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 def _go(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.go_version:
         return Cell(record.go_version.removeprefix("go"), record.go_version)
-    return _unmeasured("none" if record.build and record.builder == "jib" else figures.NOT_MEASURED)
+    seen = record.layers is not None and all(package.kind != "go" for package in record.layers.packages)
+    return _unmeasured("none" if seen or (record.build and record.builder == "jib") else figures.NOT_MEASURED)
 
 
 def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:

@@ -58,6 +58,12 @@ def _awk(name: str) -> str:
     return f"mkdir -p $D/usr/bin; cp usr/bin/{name} $D/usr/bin/; ln -s {name} $D/usr/bin/awk"
 
 
+_GAWK = (
+    f"{_awk('gawk')}\n"
+    'for d in usr/lib/*/gawk usr/share/awk; do mkdir -p "$D/${d%/*}"; cp -a "$d" "$D/$d"; done'
+)
+"""With its extensions where this gawk looks for them, as Wolfi's has them: loading one is an attack of its own."""
+
 _CERTIFICATES = """mkdir -p $D/etc/ssl/certs
 find usr/share/ca-certificates/mozilla -name '*.crt' | sort | xargs cat >$D/etc/ssl/certs/ca-certificates.crt
 ln -s certs/ca-certificates.crt $D/etc/ssl/cert.pem"""
@@ -96,7 +102,7 @@ def wolfi(go: str) -> tuple[Spec, ...]:
         Spec("ncurses", "MIT", _libraries("libtinfo.so.*"), ("libtinfo6",)),
         Spec("readline", "GPL-3.0-or-later", _libraries("libreadline.so.*"), ("libreadline8",)),
         Spec("libsigsegv", "GPL-2.0-or-later", _libraries("libsigsegv.so.*"), ("libsigsegv2",)),
-        Spec("gawk", "GPL-3.0-or-later", _awk("gawk"), ("gawk",), provides=("cmd:awk",)),
+        Spec("gawk", "GPL-3.0-or-later", _GAWK, ("gawk",), provides=("cmd:awk",)),
         Spec("mawk", "GPL-2.0-only", _awk("mawk"), ("mawk",), provides=("cmd:awk",)),
         Spec("build-base", "MIT", ":", version="2", depends=("wolfi-baselayout",)),
         Spec(
