@@ -26,9 +26,11 @@ OURS_ON_PATH = ("ko", "apko", "melange", "crane", "trivy")
 
 
 def pytest_configure() -> None:
-    """Put the tools that set-up installed on PATH."""
+    """Put the tools that set-up installed on PATH, and keep no Maven between builds where no test asks for it."""
+    from deadweight.builders.resident import VARIABLE
     from deadweight.toolchain.find import look
 
+    os.environ.setdefault(VARIABLE, "0")
     found = [tool.path.parent for tool in (look(name).tool for name in OURS_ON_PATH) if tool is not None]
     os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from java_projects import (
 
 from deadweight import _run
 from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
+from deadweight.builders import resident
 from deadweight.builders.table import builder
 from deadweight.image.archive import open_archive
 from deadweight.image.readfile import read_file
@@ -102,6 +104,19 @@ def test_two_clean_builds_give_the_same_image(demo):
     _, (first, second, third) = demo
     assert first.config_digest == second.config_digest
     assert second.config_digest != third.config_digest
+
+
+def test_a_maven_that_stays_makes_the_same_image(demo, monkeypatch):
+    """Twice through one process: clean, and with every class there already."""
+    project, images = demo
+    with tempfile.TemporaryDirectory(prefix="dw") as run:  # short: a socket lies in it
+        monkeypatch.setenv("XDG_RUNTIME_DIR", run)
+        monkeypatch.setenv(resident.VARIABLE, "1")
+        shutil.rmtree(project.root / "app" / "target")
+        again = [project.build("v"), project.build("v")]
+        ended = resident.end_all()
+    assert [each.config_digest for each in again] == [images[2].config_digest] * 2
+    assert ended == 1
 
 
 def test_awk_comes_out_of_another_image(demo):

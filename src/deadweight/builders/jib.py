@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders import _archive, _common, _gradle, _jib_files, _maven
+from deadweight.builders import _archive, _common, _gradle, _jib_files, _maven, resident
 from deadweight.builders._java_words import JavaListener, clean
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
 from deadweight.records.built import Base
@@ -98,7 +98,10 @@ class JibBuilder:
             sources = _maven.Sources(variant, site, _ignore(variant, source))
             sources.tidy()
             call = (_gradle if gradle else _maven).call(variant, site, work)
-            _run_tool([*call, *(f"-D{key}={value}" for key, value in properties.items())], variant, site, job)
+            words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
+            _run_tool(
+                words if gradle else resident.through(words, source, _maven.environment(site)), variant, site, job
+            )
             digest = _checked(work / "image.tar", variant, base)
             _archive.keep(variant, site, work / "image.tar", None)
             sources.remember()

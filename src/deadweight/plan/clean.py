@@ -26,8 +26,8 @@ class Cleaned:
 def clean(workspace: Workspace, *, everything: bool = False, older_than_days: float | None = None) -> Cleaned:
     """Remove leftovers of dead processes, logs, and archive copies of images that the engine has.
 
-    ``everything`` removes this project's images from the engine, its whole state folder, and ends what we started (an engine or
-    a registry of our own); the cache that projects share stays. ``older_than_days`` spares what is newer.
+    ``everything`` removes this project's images from the engine, its whole state folder, and ends what we started (an engine,
+    a registry or a Maven of our own); the cache that projects share stays. ``older_than_days`` spares what is newer.
     """
     containers = _containers(workspace)
     images = _images(workspace) if everything and older_than_days is None else 0
@@ -89,10 +89,12 @@ def _images(workspace: Workspace) -> int:
 
 
 def _stop_ours(workspace: Workspace) -> None:
+    from deadweight.builders.resident import end_all
     from deadweight.engine.daemon import stop_own
     from deadweight.sources.choose import stop_local
 
     workspace.close()
+    end_all()
     stop_local(workspace.say)
     stop_own(workspace.say)
 

@@ -11,7 +11,7 @@ from deadweight.tasks._task import task
 
 @task(
     help={
-        "all": "remove this project's images and whole state folder, and end an engine and a registry of our own",
+        "all": "remove this project's images and whole state folder, and end an engine, a registry and a Maven of our own",
         "older-than": "spare what is newer, for example 7d or 36h",
     }
 )

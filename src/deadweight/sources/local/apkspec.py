@@ -58,10 +58,7 @@ def _awk(name: str) -> str:
     return f"mkdir -p $D/usr/bin; cp usr/bin/{name} $D/usr/bin/; ln -s {name} $D/usr/bin/awk"
 
 
-_GAWK = (
-    f"{_awk('gawk')}\n"
-    'for d in usr/lib/*/gawk usr/share/awk; do mkdir -p "$D/${d%/*}"; cp -a "$d" "$D/$d"; done'
-)
+_GAWK = f'{_awk("gawk")}\nfor d in usr/lib/*/gawk usr/share/awk; do mkdir -p "$D/${{d%/*}}"; cp -a "$d" "$D/$d"; done'
 """With its extensions where this gawk looks for them, as Wolfi's has them: loading one is an attack of its own."""
 
 _CERTIFICATES = """mkdir -p $D/etc/ssl/certs
