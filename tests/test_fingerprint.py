@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Inputs
-from deadweight.plan.fingerprint import Digests
+from deadweight.plan.fingerprint import Digests, Fingerprint
 from deadweight.plan.ignore import Ignore, read_ignore_file
 
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
@@ -111,6 +111,17 @@ def test_the_difference_names_what_changed(tmp_path):
     (tmp_path / "src" / "gone.go").unlink()
     assert Digests().of(inputs, tmp_path).difference(before) == "src/gone.go is gone (and 1 more)"
     assert before.difference(None) == "not built yet"
+
+
+def test_the_difference_is_told_in_words(tmp_path):
+    def told(now: dict[str, str], earlier: dict[str, str]) -> str:
+        return Fingerprint("2", now).difference(Fingerprint("1", earlier))
+
+    assert told({"(base base)": "a"}, {"(base base)": "b"}) == "the base image changed"
+    assert told({"(base BASE)": "a"}, {}) == "the base image BASE is new"
+    assert told({"(ignore)": "a"}, {"(ignore)": "b"}) == "the list of ignored files changed"
+    assert told({"(step before 1)": "a"}, {"(step before 1)": "b"}) == "the result of an earlier step changed"
+    assert told({"(ko)": "1", "z.go": "1"}, {"(ko)": "2", "z.go": "2"}) == "z.go changed (and 1 more)"
 
 
 def test_an_input_that_cannot_be_read_is_one_clear_error(tmp_path):

@@ -17,6 +17,17 @@ from deadweight.builders.protocol import Inputs
 from deadweight.plan.ignore import Ignore
 
 RULES = "1"  # raise it when the way fingerprints are made changes
+_TOLD = {"ignore": "the list of ignored files", "base base": "the base image"}
+
+
+def _told(name: str) -> str:
+    """An input as people call it; values stand in brackets, files do not."""
+    if not name.startswith("("):
+        return name
+    inner = name[1:-1]
+    if inner.startswith("step before"):
+        return "the result of an earlier step"
+    return _TOLD.get(inner, f"the base image {inner[5:]}" if inner.startswith("base ") else inner)
 
 
 @dataclass(frozen=True)
@@ -31,14 +42,15 @@ class Fingerprint:
         if earlier is None:
             return "not built yet"
         names = sorted(
-            name for name in {*self.parts, *earlier.parts} if self.parts.get(name) != earlier.parts.get(name)
+            (name for name in {*self.parts, *earlier.parts} if self.parts.get(name) != earlier.parts.get(name)),
+            key=lambda name: (name.startswith("("), name),  # a file says more than what follows from it
         )
         if not names:
             return "the rules of fingerprints changed"
         first = names[0]
         verb = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        return f"{first} {verb}{more}"
+        return f"{_told(first)} {verb}{more}"
 
 
 class Digests:

@@ -26,7 +26,7 @@ from deadweight.sources.local.machine import require, scratch
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories
 
-EDITION = f"3; busybox {busybox.EDITION}"
+EDITION = f"4; busybox {busybox.EDITION}"
 KEY = "deadweight.rsa"
 EPOCH = "1735689600"
 LINK = "local-apk"
