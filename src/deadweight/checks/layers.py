@@ -75,7 +75,10 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
         yield Gate("secrets", not found, f"{found} secrets" if found else "no secrets")
     if asked.max_hidden_bytes is not None:
         limit, hidden = parse_bytes(asked.max_hidden_bytes), report.hidden_bytes
-        said = f"{format_bytes(hidden)} hidden, {format_bytes(limit)} allowed"
+        shown, allowed_too = format_bytes(hidden), format_bytes(limit)
+        if shown == allowed_too:  # rounded: the reader must see which is larger
+            shown, allowed_too = f"{hidden} bytes", f"{limit} bytes"
+        said = f"{shown} hidden, {allowed_too} allowed"
         yield Gate("max_hidden_bytes", hidden <= limit, said)
     for name, allowed, things in (
         ("setuid", asked.setuid, report.setuid),

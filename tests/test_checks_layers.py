@@ -1,0 +1,185 @@
+"""The layers check: every gate of a suite held and broken, allow lists with their end, and what it leaves as evidence."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+from pathlib import Path
+
+import image_samples as samples
+import pytest
+from image_samples import honest_layer as layer
+from small_project import put_built, subject_of, write_suite
+
+from deadweight._errors import ConfigError
+from deadweight.checks import runner
+from deadweight.checks.layers import CHECK
+from deadweight.image.analyse import analyse
+
+TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+CONFIG = f"github_token = {TOKEN}\n".encode()
+PLAIN = layer({"etc/hostname": b"box\n"})
+SUITE = """\
+name: demo
+defaults: {{builder: ko, base: example.com/base}}
+variants:
+  v:
+    {checks}
+    {expect}
+"""
+# One image, and what breaks each gate of it: (layers, user).
+IMAGES: dict[str, tuple[tuple[bytes, ...], str]] = {
+    "clean": ((PLAIN,), "65532:65532"),
+    "deleted secret": ((PLAIN, layer({"etc/app.conf": CONFIG}), layer({"etc/.wh.app.conf": b""})), "65532"),
+    "visible secret": ((PLAIN, layer({"etc/app.conf": CONFIG})), "65532"),
+    "hidden bytes": ((layer({"big": b"x" * 3000}), layer({".wh.big": b""})), "65532"),
+    "setuid": ((layer({"usr/bin/su": b"\x7fELF"}, su=0o4755),), "65532"),
+    "shell": ((layer({"bin/sh": b"\x7fELF"}, sh=0o755),), "65532"),
+    "package manager": ((layer({"sbin/apk": b"\x7fELF"}, apk=0o755),), "65532"),
+    "root": ((PLAIN,), ""),
+    "three at once": ((layer({"etc/app.conf": CONFIG}), layer({"usr/bin/su": b"\x7fELF"}, su=0o4755)), "root"),
+}
+
+
+def made(folder: Path, name: str) -> Path:
+    layers, user = IMAGES[name]
+    return samples.docker_save(folder / "image.tar", samples.build(*layers, config={"User": user}))
+
+
+def subject(folder: Path, archive: Path, asked: str, expect: str = ""):
+    suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=expect))
+    return subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)  # type: ignore[arg-type]
+
+
+def look(folder: Path, name: str, asked: str):
+    return CHECK.run(subject(folder, made(folder, name), asked))
+
+
+GATES = [
+    ("{}", "secrets", "deleted secret", "1 secrets"),
+    ("{secrets: none}", "secrets", "visible secret", "1 secrets"),
+    ("{max_hidden_bytes: 2999}", "max_hidden_bytes", "hidden bytes", "3000 bytes hidden, 2999 bytes allowed"),
+    ("{max_hidden_bytes: 1kB}", "max_hidden_bytes", "hidden bytes", "3 kB hidden, 1 kB allowed"),
+    ("{setuid: false}", "setuid", "setuid", "1 found: /usr/bin/su"),
+    ("{shell: false}", "shell", "shell", "1 found: /bin/sh"),
+    ("{package_manager: false}", "package_manager", "package manager", "1 found: /sbin/apk"),
+    ("{users: ['65532', nonroot]}", "users", "root", "runs as root"),
+]
+
+
+@pytest.mark.parametrize(("asked", "gate", "broken_by", "reason"), GATES)
+def test_a_gate_fails_for_what_breaks_it_and_for_nothing_else(tmp_path, asked, gate, broken_by, reason):
+    broken = look(tmp_path, broken_by, asked)
+    assert (broken.status, broken.reason) == ("fail", f"{gate}: {reason}")
+    assert {"name": gate, "held": False, "reason": reason} in broken.data["gates"]
+    held = look(tmp_path, "clean", asked)
+    assert held.status == "pass"
+    assert [each["held"] for each in held.data["gates"] if each["name"] == gate] == [True]
+    assert "no gate broken" in held.reason
+
+
+@pytest.mark.parametrize("name", ["hidden bytes", "setuid", "shell", "package manager", "root"])
+def test_what_no_gate_asks_for_breaks_nothing(tmp_path, name):
+    found = look(tmp_path, name, "{}")
+    assert found.status == "pass"
+    assert [gate["name"] for gate in found.data["gates"]] == ["secrets"]
+
+
+def test_secrets_that_are_allowed_are_told_and_fail_nothing(tmp_path):
+    found = look(tmp_path, "deleted secret", "{secrets: allow}")
+    assert (found.status, found.data["gates"]) == ("pass", [])
+    assert found.data["hidden"][0]["secrets"][0]["rule"] == "github-pat"
+
+
+def test_the_limit_itself_is_allowed(tmp_path):
+    assert look(tmp_path, "hidden bytes", "{max_hidden_bytes: 3000}").status == "pass"
+
+
+def test_a_user_counts_without_its_group(tmp_path):
+    assert look(tmp_path, "clean", "{users: ['65532']}").status == "pass"
+    assert look(tmp_path, "clean", "{users: [nobody]}").reason == "users: runs as 65532"
+
+
+def test_all_broken_gates_are_named(tmp_path):
+    found = look(tmp_path, "three at once", "{setuid: false, users: [nobody]}")
+    assert found.reason == "secrets: 1 secrets; setuid: 1 found: /usr/bin/su; users: runs as root"
+
+
+def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None):
+    """The check with an allow list of one entry: the image's own secret, if no other is named."""
+    report = analyse(archive)
+    marks = [mark.fingerprint for file in report.hidden for mark in file.secrets]
+    marks += [secret.fingerprint for secret in report.secrets]
+    entry = f"{{fingerprint: {fingerprint or marks[0]}, reason: a sample, expires: {expires}}}"
+    return subject(folder, archive, f"{{allow: [{entry}]}}")
+
+
+@pytest.mark.parametrize("name", ["deleted secret", "visible secret"])
+def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
+    archive, today = made(tmp_path, name), datetime.datetime.now(datetime.UTC).date()
+    lasting = CHECK.run(allowed(tmp_path, archive, str(today + datetime.timedelta(2))))
+    assert (lasting.status, lasting.data["gates"]) == (
+        "pass",
+        [{"name": "secrets", "held": True, "reason": "no secrets"}],
+    )
+    gone = today - datetime.timedelta(2)
+    ended = CHECK.run(allowed(tmp_path, archive, str(gone)))
+    assert ended.status == "fail"
+    assert ended.reason.startswith("secrets: 1 secrets; allow: allow-list entry ")
+    assert ended.reason.endswith(f" expired on {gone}")
+
+
+def test_an_entry_that_matches_nothing_is_a_warning(tmp_path):
+    found = CHECK.run(allowed(tmp_path, made(tmp_path, "clean"), "2099-01-31", "sha256:" + "0" * 64))
+    assert found.status == "warn"
+    assert found.reason == "allow: allow-list entry sha256:00000 matches nothing"
+
+
+def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
+    archive = made(tmp_path, "deleted secret")
+    mark = analyse(archive).hidden[0].secrets[0].fingerprint
+    entry = f"{{fingerprint: {mark}, reason: a sample, expires: 2020-01-31}}"
+    found = CHECK.run(subject(tmp_path, archive, f"{{secrets: allow, allow: [{entry}]}}"))
+    assert found.status == "warn"
+    assert found.reason.endswith("expired on 2020-01-31")
+
+
+def test_a_date_that_is_none_is_refused_with_its_line(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"deadweight\.yaml:5: .*expected a date such as 2027-01-31, found 'soon'"
+    ) as caught:
+        CHECK.run(allowed(tmp_path, made(tmp_path, "deleted secret"), "soon"))
+    assert caught.value.exit_code == 2
+
+
+def test_an_expected_failure_is_a_pass_and_an_unexpected_pass_a_failure(tmp_path):
+    leaky = runner.run_check(CHECK, subject(tmp_path, made(tmp_path, "deleted secret"), "{}", "expect: {layers: fail}"))
+    assert (leaky.status, leaky.expected) == ("fail", True)
+    clean = runner.run_check(CHECK, subject(tmp_path, made(tmp_path, "clean"), "{}", "expect: {layers: fail}"))
+    assert (clean.status, clean.expected) == ("pass", False)
+
+
+def test_the_evidence_is_the_layer_readers_document_without_the_secret(tmp_path):
+    archive = made(tmp_path, "deleted secret")
+    found = look(tmp_path, "deleted secret", "{}")
+    assert {**analyse(archive).json(), "gates": found.data["gates"]} == found.data
+    (hidden,) = found.data["hidden"]
+    assert (hidden["added_by"], hidden["hidden_by"]) == ("step 1", "step 2")
+    assert TOKEN not in json.dumps(found.data)
+
+
+def test_a_damaged_archive_fails_and_says_why(tmp_path):
+    archive = made(tmp_path, "clean")
+    asked = subject(tmp_path, archive, "{}")
+    archive.write_bytes(archive.read_bytes()[:700])
+    found = runner.run_check(CHECK, asked)
+    assert found.status == "fail"
+    assert str(archive) in found.reason
+
+
+def test_it_is_asked_for_where_the_suite_has_it(tmp_path):
+    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {}}", expect=""))
+    assert CHECK.applies(suite.variants[0])
+    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: null}", expect=""))
+    assert not CHECK.applies(suite.variants[0])

@@ -1,0 +1,245 @@
+"""``invoke layers`` as people call it: archives, a variant, the engine and a registry; exit codes, text, JSON and files."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import image_samples as samples
+import pytest
+from image_samples import honest_layer as layer
+from small_images import reference
+from small_project import put_built, write_suite
+
+TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+CONFIG = f"github_token = {TOKEN}\n".encode()
+ROOT = layer({"etc/hostname": b"box\n", "bin/sh": b"\x7fELF", "usr/bin/su": b"\x7fELF"}, sh=0o755, su=0o4755)
+ADDS, REMOVES = layer({"etc/app.conf": CONFIG}), layer({"etc/.wh.app.conf": b""})
+HISTORY = [{"created_by": text} for text in ("FROM scratch", "COPY app.conf /etc/", "RUN rm /etc/app.conf")]
+CLEAN = layer({"etc/hostname": b"box\n"})
+SUITE = """\
+name: demo
+variants:
+  v: {builder: ko, base: example.com/base, checks: {layers: {allow: [ALLOW]}}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    return tmp_path
+
+
+@pytest.fixture
+def leaky(project) -> Path:
+    return samples.docker_save(project / "leaky.tar", samples.build(ROOT, ADDS, REMOVES, history=HISTORY))
+
+
+@pytest.fixture
+def clean(project) -> Path:
+    return samples.docker_save(project / "clean.tar", samples.build(CLEAN, config={"User": "65532"}))
+
+
+def layers(project: Path, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", "layers", *map(str, words)],
+        cwd=project,
+        env={**os.environ, "DEADWEIGHT_CACHE_DIR": str(project / "cache"), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def fingerprints(document: dict) -> list[str]:
+    hidden = [mark["fingerprint"] for file in document["hidden"] for mark in file["secrets"]]
+    return hidden + [secret["fingerprint"] for secret in document["secrets"]]
+
+
+def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(project, leaky):
+    done = layers(project, "--archive", leaky)
+    assert done.returncode == 1
+    assert done.stderr == f"error: 1 secrets found in {leaky}\n"
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert any(line.startswith(f"hidden: /etc/app.conf ({len(CONFIG)} B, removed)") for line in lines)
+    assert "added by layer 2: COPY app.conf /etc/" in lines
+    assert "hidden by layer 3: RUN rm /etc/app.conf" in lines
+    (secret,) = [line for line in lines if line.startswith("SECRET")]
+    assert secret.startswith("SECRET github-pat: ")
+    assert TOKEN not in done.stdout + done.stderr
+    assert "set-uid files: /usr/bin/su" in lines
+    assert "shells: /bin/sh" in lines
+    assert "package managers: none" in lines
+    assert "user root" in done.stdout
+
+
+def test_a_clean_image_is_exit_code_0(project, clean):
+    done = layers(project, "--archive", clean)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "in 1 layers, 1 files; hidden 0 B in 0 files" in done.stdout
+    assert "user 65532" in done.stdout
+    assert "SECRET" not in done.stdout
+    assert "hidden: " not in done.stdout
+
+
+def test_a_visible_secret_and_one_in_the_config_are_shown_where_they_are(project):
+    made = samples.build(CLEAN, ADDS, history=HISTORY[:2], config={"Env": [f"TOKEN={TOKEN}"]})
+    done = layers(project, "--archive", samples.docker_save(project / "x.tar", made))
+    assert done.returncode == 1
+    assert "2 secrets found" in done.stderr
+    assert "SECRET github-pat in /etc/app.conf" in done.stdout
+    assert "added by COPY app.conf /etc/" in done.stdout
+    assert "in config.Env[0]" in done.stdout
+    assert TOKEN not in done.stdout
+
+
+def test_many_hidden_files_are_cut_and_counted(project):
+    names = [f"f{number:02}" for number in range(25)]
+    image = samples.build(layer(dict.fromkeys(names, b"x")), layer({f".wh.{name}": b"" for name in names}))
+    done = layers(project, "--archive", samples.docker_save(project / "x.tar", image))
+    assert done.returncode == 0
+    assert done.stdout.count("\nhidden: ") == 20
+    assert "… and 5 more hidden files (--json has all)" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["leaky", "clean"])
+def test_json_is_one_document_on_stdout(project, request, name):
+    archive = request.getfixturevalue(name)
+    done = layers(project, "--archive", archive, "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == (1 if name == "leaky" else 0)
+    assert {"layers", "hidden", "secrets", "setuid", "shells", "package_managers"} <= document.keys()
+    assert len(fingerprints(document)) == done.returncode
+    assert TOKEN not in done.stdout
+    if name == "leaky":
+        (file,) = document["hidden"]
+        assert (file["added_by"], file["hidden_by"]) == (HISTORY[1]["created_by"], HISTORY[2]["created_by"])
+
+
+def test_without_a_scan_no_secret_is_looked_for(project, leaky):
+    done = layers(project, "--archive", leaky, "--scan", "no")
+    assert (done.returncode, "SECRET" in done.stdout) == (0, False)
+    assert "hidden: /etc/app.conf" in done.stdout
+
+
+def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
+    done = layers(project, "--archive", leaky, "--extract", "found")
+    (written,) = [path for path in (project / "found").rglob("*") if path.is_file()]
+    assert done.returncode == 1
+    assert written.read_bytes() == CONFIG
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert f"extracted: {written.relative_to(project)}" in done.stderr
+    again = layers(project, "--archive", leaky, "--extract", "found")
+    assert again.returncode == 2
+    assert "found" in again.stderr
+
+
+def test_findings_are_written_as_sarif_and_junit(project, leaky):
+    done = layers(project, "--archive", leaky, "--sarif", "out.sarif", "--junit", "out.xml")
+    assert done.returncode == 1
+    (result,) = json.loads((project / "out.sarif").read_text())["runs"][0]["results"]
+    assert result["ruleId"] == "github-pat"
+    assert len(ElementTree.parse(project / "out.xml").findall(".//failure")) == 1
+    assert "wrote out.sarif" in done.stderr
+    assert TOKEN not in (project / "out.sarif").read_text() + (project / "out.xml").read_text()
+
+
+def test_one_of_several_platforms(project):
+    first, second = samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")
+    members = samples.oci_members(first, platform="linux/amd64") | samples.oci_members(second, platform="linux/arm64")
+    entries = [
+        json.loads(samples.oci_members(made, platform=f"linux/{name}")["index.json"])["manifests"][0]
+        for made, name in ((first, "amd64"), (second, "arm64"))
+    ]
+    index = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": entries}).encode()
+    layout = samples.folder(project / "layout", {**members, "index.json": index})
+    assert layers(project, "--archive", layout, "--platform", "linux/amd64").returncode == 0
+    assert layers(project, "--archive", layout, "--platform", "linux/arm64").returncode == 1
+    other = layers(project, "--archive", layout, "--platform", "linux/s390x")
+    assert other.returncode not in (0, 1)
+    assert "s390x" in other.stderr
+
+
+def test_a_variant_goes_by_its_own_allow_list(project, leaky):
+    suite = write_suite(project, SUITE.replace("ALLOW", ""))
+    put_built(suite, "v", leaky, "demo/v:1")
+    found = layers(project, "--variant", "v", "--json")
+    assert found.returncode == 1
+    assert "1 secrets found in v" in found.stderr
+    (mark,) = fingerprints(json.loads(found.stdout))
+    entry = f"{{fingerprint: {mark}, reason: a sample of ours, expires: %s}}"
+    write_suite(project, SUITE.replace("ALLOW", entry % "2099-01-31"))
+    allowed = layers(project, "--variant", "v")
+    assert allowed.returncode == 0, allowed.stderr
+    assert "(allowed: a sample of ours)" in allowed.stdout
+    write_suite(project, SUITE.replace("ALLOW", entry % "2020-01-31"))
+    assert layers(project, "--variant", "v").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "name either --variant or --archive"),
+        (("--variant", "v", "--archive", "x.tar"), 2, "name either --variant or --archive"),
+        (
+            ("--archive", "leaky.tar", "--scan", "all"),
+            2,
+            "--scan: expected one of deep, plain, hidden, no, found 'all'",
+        ),
+        (("--archive", "nowhere.tar"), 1, "nowhere.tar"),
+        (("--archive", "tasks.py"), 1, "tasks.py"),
+        (("--archive", "oci://not a reference"), 2, "is no registry reference"),
+        (("--variant", "v"), 3, "invoke build --variant v"),
+        (("--variant", "w"), 2, "w"),
+    ],
+)
+def test_wrong_calls_are_one_error(project, leaky, words, code, said):
+    write_suite(project, SUITE.replace("ALLOW", ""))
+    done = layers(project, *words)
+    assert said in done.stderr
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, endpoint, engine, leaky):
+    name = reference("leaky")
+    archive = samples.docker_save(project / "tagged.tar", samples.build(ROOT, ADDS, REMOVES, history=HISTORY), tag=name)
+    engine.images.load(archive)
+    try:
+        done = layers(project, "--archive", f"docker:{name}", "--json", **endpoint.cli_env)
+        extracted = layers(project, "--archive", f"docker:{name}", "--extract", "found", **endpoint.cli_env)
+        gone = layers(project, "--archive", f"docker:{name}-not", **endpoint.cli_env)
+    finally:
+        engine.images.remove(name, force=True)
+    assert done.returncode == 1, done.stderr
+    expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    assert json.loads(done.stdout)["hidden"] == expected["hidden"]
+    assert f"1 secrets found in {name}" in done.stderr
+    assert extracted.returncode == 2
+    assert "docker image save REFERENCE -o image.tar" in extracted.stderr
+    assert gone.returncode != 0
+    assert f"{name}-not" in gone.stderr
+
+
+@pytest.mark.tools
+def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry):
+    from deadweight.toolchain.crane import push
+
+    image = f"{local_registry}/leaky:1"
+    push(leaky, image)
+    done = layers(project, "--archive", f"oci://{image}", "--json", "--extract", "found")
+    assert done.returncode == 1, done.stderr
+    assert f"1 secrets found in {image}" in done.stderr
+    assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
+    assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
+    gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
+    assert gone.returncode != 0
+    assert "NAME_UNKNOWN" in gone.stderr
