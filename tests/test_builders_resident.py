@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from java_projects import pom
+from java_projects import JUNIT, pom
 
 from deadweight.builders import resident
 from deadweight.toolchain.find import find
@@ -47,24 +48,24 @@ def source(tmp_path, run, monkeypatch):
     assert ended(run), "a resident Maven lived on without its socket"
 
 
-def ended(folder: Path) -> bool:
-    """Whether every resident Maven with its socket below that folder ends within a few seconds."""
+def ended(folder: Path, what: bytes = b"ResidentMaven") -> bool:
+    """Whether every such process with a file below that folder among its words ends within a few seconds."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        if not living(folder):
+        if not living(folder, what):
             return True
         time.sleep(0.1)
     return False
 
 
-def living(folder: Path) -> list[int]:
+def living(folder: Path, what: bytes = b"ResidentMaven") -> list[int]:
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = place.read_bytes().split(b"\0")
+            words = place.read_bytes()
         except OSError:
             continue
-        if b"ResidentMaven" in words and any(word.startswith(os.fsencode(folder)) for word in words):
+        if what in words and os.fsencode(folder) in words:
             found.append(int(place.parent.name))
     return found
 
@@ -140,6 +141,27 @@ def test_who_ends_the_call_ends_the_build(source, run):
     assert maven(source, "compile").returncode == 0, "the next build starts another"
 
 
+def test_what_a_cancelled_build_has_started_ends_with_it(source, run):
+    """Surefire runs tests in a JVM of its own."""
+    text = pom(dependencies=JUNIT)
+    (source / "pom.xml").write_text(text)
+    sleeper = "@org.junit.jupiter.api.Test void sleeps() throws Exception { Thread.sleep(120_000); }"
+    test = source / "src/test/java/a/MainTest.java"
+    test.parent.mkdir(parents=True)
+    test.write_text(f"package a;\n\nclass MainTest {{ {sleeper} }}\n")
+    process = subprocess.Popen(call(source, "test"), cwd=source, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Running a.MainTest" in line:
+            break
+    assert living(source, b"surefire")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert ended(run)
+    assert ended(source, b"surefire")
+
+
 def test_it_ends_by_itself_when_nobody_comes(source, run, monkeypatch):
     monkeypatch.setattr(resident, "IDLE_SECONDS", 2)
     assert maven(source, "validate").returncode == 0
@@ -157,6 +179,45 @@ def test_a_second_build_at_the_same_time_takes_maven_as_it_is(source):
     assert second.stdout == "instead\n"
     assert "BUILD SUCCESS" in first.communicate(timeout=60)[0]
     assert first.returncode == 0
+
+
+def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
+    """Others make room, and ``clean --all`` ends all: neither may cut off a build, which would then silently run again."""
+    process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    assert resident.end_all() == 1
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert said.count("Scanning for projects") == 1
+    assert ended(run)
+
+
+def test_who_was_used_last_stays(source, run):
+    first = Path(call(source, "-Dfoo=1", "validate")[4])
+    second = Path(call(source, "-Dfoo=2", "validate")[4])
+    assert maven(source, "-Dfoo=1", "validate").returncode == 0
+    third = Path(call(source, "-Dfoo=3", "validate")[4])
+    assert (first.exists(), second.exists(), third.exists()) == (True, False, True)
+
+
+def test_the_folder_of_the_pom_is_what_counts(source):
+    """As Maven's own script has it, with ``-f`` too."""
+    (source / "part" / ".mvn").mkdir(parents=True)
+    plain = [find("mvn").path, "-f", "part/pom.xml", "validate"]
+    assert resident.through(plain, source, {}, "part/pom.xml")[5] == source / "part"
+    (source / "part" / ".mvn" / "jvm.config").write_text("-Xmx64m\n")
+    assert resident.through(plain, source, {}, "part/pom.xml") == plain
+    assert resident.through(plain, source, {}) != plain
+
+
+def test_a_project_that_was_made_anew_is_another(source):
+    place = call(source, "validate")[4]
+    copy = source.with_name("copy")
+    shutil.copytree(source, copy)
+    shutil.rmtree(source)
+    copy.rename(source)
+    assert call(source, "validate")[4] != place
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -54,12 +54,14 @@ def run(
     check: bool = True,
     redact: Sequence[str] = (),
     hint: str | None = None,
+    told: Sequence[str | Path] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
     With ``log`` or ``on_line`` stdout and stderr are merged, appended to the log line by line and handed to ``on_line``;
     ``output`` holds the merged text. Otherwise both are captured apart.
     ``env`` is added to ours, never replaces it. ``timeout`` is in seconds. Strings in ``redact`` are never written or shown.
+    Log and errors show ``told`` where ``argv`` is only our own way of making that call.
     Raises CommandError if the program fails (with ``check``), hangs or cannot be started; MissingError if it is not there;
     Interrupted after ``cancel_all``.
     """
@@ -68,6 +70,7 @@ def run(
         raise Interrupted("interrupted")
     started = time.monotonic()
     process = _start(words, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
+    words = tuple(str(word) for word in told or argv)
     sink = _Sink(words, log, on_line, redact)
     timer = threading.Timer(timeout, _expire, (process, sink)) if timeout else None
     try:

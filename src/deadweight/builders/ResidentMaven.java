@@ -11,7 +11,11 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.FileTime;
+import java.time.Instant;
 import java.util.Arrays;
 import java.util.Properties;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -34,6 +38,7 @@ public final class ResidentMaven {
   private static final long MAX_HEAP_BYTES = 512L << 20;
 
   private final Path socket;
+  private final Object socketKey;
   private final Object world;
   private final ClassLoader realm;
   private final Properties properties;
@@ -43,6 +48,7 @@ public final class ResidentMaven {
 
   private ResidentMaven(Path socket, Path home) throws Exception {
     this.socket = socket;
+    this.socketKey = fileKey(socket);
     System.setProperty("maven.home", home.toString());
     Class<?> type = Class.forName("org.codehaus.plexus.classworlds.launcher.Launcher");
     Object launcher = type.getConstructor().newInstance();
@@ -71,11 +77,14 @@ public final class ResidentMaven {
     }
   }
 
-  /** Ends the process once it was idle for so long, or once its socket is gone: then nobody can reach it any more. */
+  /**
+   * Ends the process once it was idle for so long, or once its socket is gone or another's: then nobody can reach it any more. A
+   * build that is going on comes to its end first.
+   */
   private void watch(long idleNanos) {
     while (true) {
-      boolean idle = !busy.get() && System.nanoTime() - lastUse > idleNanos;
-      if (idle || !Files.exists(socket)) {
+      boolean unused = System.nanoTime() - lastUse > idleNanos || !reachable();
+      if (unused && busy.compareAndSet(false, true)) {
         end(0);
       }
       try {
@@ -106,6 +115,9 @@ public final class ResidentMaven {
       } finally {
         lastUse = System.nanoTime();
         busy.set(false);
+        if (reachable()) {
+          Files.setLastModifiedTime(socket, FileTime.from(Instant.now())); // who was used last goes last
+        }
       }
     } catch (EOFException nothingAsked) {
       return; // somebody only looked whether we are here
@@ -168,11 +180,26 @@ public final class ResidentMaven {
 
   private void end(int code) {
     try {
-      Files.deleteIfExists(socket);
+      if (reachable()) {
+        Files.deleteIfExists(socket);
+      }
     } catch (IOException ignored) {
       // the folder is gone, and the socket with it
     }
+    ProcessHandle.current().descendants().forEach(ProcessHandle::destroyForcibly); // what a cancelled build has started
     Runtime.getRuntime().halt(code);
+  }
+
+  private boolean reachable() {
+    return socketKey.equals(fileKey(socket));
+  }
+
+  private static Object fileKey(Path file) {
+    try {
+      return Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS).fileKey();
+    } catch (IOException gone) {
+      return "";
+    }
   }
 
   private static String[] split(byte[] request) {

@@ -99,9 +99,7 @@ class JibBuilder:
             sources.tidy()
             call = (_gradle if gradle else _maven).call(variant, site, work)
             words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
-            _run_tool(
-                words if gradle else resident.through(words, source, _maven.environment(site)), variant, site, job
-            )
+            _run_tool(words, variant, site, job, gradle=gradle)
             digest = _checked(work / "image.tar", variant, base)
             _archive.keep(variant, site, work / "image.tar", None)
             sources.remember()
@@ -209,13 +207,14 @@ def _checked(archive: Path, variant: Variant, base: Base) -> str:
     return digest
 
 
-def _run_tool(argv: list[str | Path], variant: Variant, site: Site, job: Job) -> None:
+def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> None:
     source = site.root / variant.source
     listener = JavaListener(job.say, _announce, source)
     environment = _maven.environment(site)
     try:
         _run.run(
-            argv,
+            call if gradle else resident.through(call, source, environment, variant.pom),
+            told=call,
             cwd=source,
             env=environment,
             timeout=_common.BUILD_TIMEOUT_SECONDS,

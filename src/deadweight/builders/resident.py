@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -32,6 +33,7 @@ MAX_RESIDENTS = 2
 _SOURCE = Path(__file__).with_name("ResidentMaven.java")
 _CLIENT = Path(__file__).with_name("_resident_client.py")
 _SCRIPT_ONLY = ("/etc/mavenrc", "/usr/local/etc/mavenrc", "~/.mavenrc")
+_SCRIPT_VARIABLES = ("MAVEN_ARGS", "MAVEN_BASEDIR", "MAVEN_DEBUG_OPTS")
 _started: list[subprocess.Popen[bytes]] = []  # held, or Python would warn of a process that nobody waited for
 # What differs from one terminal to the next and means nothing to a build.
 _NOISE = frozenset(
@@ -39,22 +41,28 @@ _NOISE = frozenset(
 )
 
 
-def through(call: Sequence[str | Path], source: Path, environment: Mapping[str, str]) -> list[str | Path]:
-    """The call of Maven in ``source``, through a resident one if that may be; ``environment`` is added to ours, as for ``run``."""
-    home = _home(Path(call[0]))
-    if not _wanted() or home is None or _script_reads(source):
-        return list(call)
+def through(
+    call: Sequence[str | Path], source: Path, environment: Mapping[str, str], pom: str | None = None
+) -> list[str | Path]:
+    """The call of Maven in ``source``, through a resident one if that may be.
+
+    ``environment`` is added to ours, as for ``run``; ``pom`` is the file that the call names with ``-f``.
+    """
     try:
-        place = _place(_key(source, home, environment, [str(word) for word in call]))
+        home = _home(Path(call[0]))
+        top = _multi_module((source / (pom or "pom.xml")).resolve().parent)
+        if not _wanted() or home is None or _script_reads(top):
+            return list(call)
+        place = _place(_key(source, top, home, environment, [str(word) for word in call]))
         if not _answers(place):
-            _start(place, source, home, environment)
+            _start(place, source, top, home, environment)
     except (OSError, DeadweightError):
         return list(call)  # it only saves time: a build never fails for it
-    return [sys.executable, "-I", "-S", _CLIENT, place, _multi_module(source), *call]
+    return [sys.executable, "-I", "-S", _CLIENT, place, top, *call]
 
 
 def end_all() -> int:
-    """Let every resident Maven of this user's cache end, at the latest with the build it is at; how many there were."""
+    """Let every resident Maven of this user end, of all projects, once the build it is at has ended; how many there were."""
     ended = 0
     with contextlib.suppress(OSError, DeadweightError):
         for place in _folder().glob("*.sock"):
@@ -69,24 +77,28 @@ def _wanted() -> bool:
 
 
 def _home(program: Path) -> Path | None:
-    """Maven's home, where the program is Maven's own script; None for a wrapper."""
+    """Maven's home, where the program is the script of a Maven 3; None for a wrapper, and for another Maven."""
+    from deadweight.toolchain.find import find
+
+    if not find("mvn").version.startswith("3."):
+        return None
     home = program.resolve().parent.parent
     whole = (home / "bin" / "m2.conf").is_file() and next((home / "boot").glob("plexus-classworlds*.jar"), None)
     return home if whole else None
 
 
-def _script_reads(source: Path) -> bool:
+def _script_reads(top: Path) -> bool:
     """Whether there is something that Maven's script reads and Maven itself does not."""
-    files = [Path(name).expanduser() for name in _SCRIPT_ONLY] + [Path(_multi_module(source), ".mvn", "jvm.config")]
-    return any(file.exists() for file in files) or "MAVEN_ARGS" in os.environ or "MAVEN_DEBUG_OPTS" in os.environ
+    files = [Path(name).expanduser() for name in _SCRIPT_ONLY] + [top / ".mvn" / "jvm.config"]
+    return any(file.exists() for file in files) or any(name in os.environ for name in _SCRIPT_VARIABLES)
 
 
-def _multi_module(source: Path) -> str:
-    """Maven's multi-module folder: the nearest one upwards with a ``.mvn`` (as its script says), else the project's own."""
-    return str(next((each for each in (source, *source.parents) if (each / ".mvn").is_dir()), source))
+def _multi_module(folder: Path) -> Path:
+    """Maven's multi-module folder: the nearest one upwards with a ``.mvn`` (as its script says), else the pom.xml's own."""
+    return next((each for each in (folder, *folder.parents) if (each / ".mvn").is_dir()), folder)
 
 
-def _key(source: Path, home: Path, environment: Mapping[str, str], words: Sequence[str]) -> str:
+def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], words: Sequence[str]) -> str:
     """What must be the same for two builds to share a JVM.
 
     Properties count, for Java reads some only once (a trust store's file too); Jib's do not: it reads them anew in every build.
@@ -95,12 +107,23 @@ def _key(source: Path, home: Path, environment: Mapping[str, str], words: Sequen
 
     java, maven = find("java"), find("mvn")
     whole = {name: value for name, value in {**os.environ, **environment}.items() if name not in _NOISE}
-    parts = [str(source.resolve()), str(home), maven.version, str(java.path), java.version, _edition()]
+    folder = source.stat()
+    parts = [str(source.resolve()), f"{folder.st_dev} {folder.st_ino}", str(top), str(home), maven.version]
+    parts += [str(java.path.resolve()), java.version, _edition()]
     properties = [word for word in words if word.startswith("-D") and not word.startswith("-Djib.")]
-    stores = [word.partition("=")[2] for word in properties if word.startswith("-Djavax.net.ssl.trustStore=")]
-    times = [str(Path(store).stat().st_mtime_ns) for store in stores]
-    text = "\0".join([*parts, *properties, *times, *(f"{name}={value}" for name, value in sorted(whole.items()))])
+    files = [word.partition("=")[2] for word in properties if word.startswith("-Djavax.net.ssl.trustStore=")]
+    files += [str(top / ".mvn" / name) for name in ("maven.config", "extensions.xml")]
+    states = [_state(file) for file in files]
+    text = "\0".join([*parts, *properties, *states, *(f"{name}={value}" for name, value in sorted(whole.items()))])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _state(file: str) -> str:
+    try:
+        facts = Path(file).stat()
+    except OSError:
+        return ""
+    return f"{facts.st_mtime_ns} {facts.st_size}"
 
 
 def _edition() -> str:
@@ -136,19 +159,19 @@ def _answers(place: Path) -> bool:
     return True
 
 
-def _start(place: Path, source: Path, home: Path, environment: Mapping[str, str]) -> None:
-    """Start one, and wait until it answers; the oldest others make room. Raises OSError, DeadweightError."""
+def _start(place: Path, source: Path, top: Path, home: Path, environment: Mapping[str, str]) -> None:
+    """Start one, and wait until it answers; those that were used longest ago make room. Raises OSError, DeadweightError."""
     from deadweight.toolchain.find import find
 
     place.unlink(missing_ok=True)
     others = sorted(place.parent.glob("*.sock"), key=lambda each: each.stat().st_mtime, reverse=True)
     for old in others[MAX_RESIDENTS - 1 :]:
         old.unlink(missing_ok=True)
-    java = find("java").path
+    java = find("java").path.resolve()  # of the JDK itself: another folder may hold the javac of another one
     path = os.pathsep.join([str(next((home / "boot").glob("plexus-classworlds*.jar"))), str(_classes(java))])
-    log = user_cache() / "logs" / "maven-resident.log"
+    log = user_cache() / "logs" / f"maven-resident-{place.stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    whole = {**os.environ, **environment}
+    whole = {**os.environ, **environment, "MAVEN_PROJECTBASEDIR": str(top)}
     words = [
         *(java, *whole.get("MAVEN_OPTS", "").split(), "-classpath", path, "ResidentMaven", place, home),
         IDLE_SECONDS,
@@ -178,11 +201,13 @@ def _classes(java: Path) -> Path:
     from deadweight.toolchain.find import find
 
     folder = user_cache() / "maven-resident" / f"{find('java').version}-{_edition()}"
-    if not (folder / "ResidentMaven.class").exists():
+    if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        made = Path(tempfile.mkdtemp(dir=folder.parent))
+        try:
             _run.run([java.with_name("javac"), "-nowarn", "-d", made, _SOURCE], timeout=60)
-            folder.mkdir(exist_ok=True)
-            for file in Path(made).iterdir():
-                file.replace(folder / file.name)
+            with contextlib.suppress(OSError):
+                made.rename(folder)  # whole or not at all; somebody else may have been quicker
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
     return folder
