@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
 
 
-OURS_ON_PATH = ("ko", "apko", "melange", "crane", "trivy")
-"""Tools that tests with a cache of their own find on PATH, so that no test builds them again."""
+OURS_ON_PATH = ("go", "ko", "apko", "melange", "crane", "trivy")
+"""Tools that tests call by name, or find on PATH with a cache of their own, so that no test builds them again."""
 
 
 def pytest_configure() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from pathlib import Path
 
 import pytest
+from conftest import pytest_configure
 
 from deadweight._errors import MissingError, UsageError
 from deadweight.toolchain import catalogue, copies, pins
@@ -218,6 +220,18 @@ def test_our_go_builds_all_go_tools():
     assert go.least is not None
     demo = max(number(pins.go_needed(name)) for name in ("crane", "apko", "melange", "ko"))
     assert number(go.least) >= demo
+
+
+def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
+    entry = catalogue.program("go")
+
+    def fill(folder: Path) -> None:
+        (folder / "go/bin").mkdir(parents=True)
+        script(folder / "go/bin/go", f"echo go version go{entry.least} linux/amd64")
+
+    copies.make(entry, fill)
+    pytest_configure()
+    assert Path(str(shutil.which("go"))) == find("go").path
 
 
 def test_a_changed_pin_gets_a_folder_of_its_own(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -51,12 +52,16 @@ def setup(
     Shows the list first and asks once on a terminal. What is there already is used.
     Example: invoke setup --source local --yes
     """
+    from deadweight.plan.lock import locked
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.load import select
 
-    with Workspace.open(say) as workspace:
+    only_shown = plan or dry(c)
+    with contextlib.ExitStack() as held:
+        workspace = held.enter_context(Workspace.open(say))
         chosen = select(workspace.suite, names(variant))
-        only_shown = plan or dry(c)
+        if not only_shown:
+            held.enter_context(locked(workspace.state, say))
         if (source or mirror or ca_bundle) and not only_shown:
             from deadweight.sources import settings
             from deadweight.sources.choose import remember
@@ -137,7 +142,12 @@ def _ask(yes: bool) -> None:
 
     if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
-    if input("install these? [Y/n] ").strip().lower() not in ("", "y", "yes"):
+    sys.stderr.write("install these? [Y/n] ")  # input() would write it to stdout, which is the JSON document's
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer:  # Ctrl-D, which leaves the cursor behind the question
+        say("")
+    if answer.strip().lower() not in ("y", "yes") and answer != "\n":
         raise MissingError("nothing was installed", hint="invoke setup --yes installs without asking")
 
 
