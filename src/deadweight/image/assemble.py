@@ -64,7 +64,9 @@ class Assembly:
         installed, duplicated = packages(self.merged, self.indices), duplicated_bytes(self.indices, self._content)
         settle()
         hidden, hidden_bytes, overwritten, per_layer = self._hidden()
-        secrets = [*self._visible_secrets(), *(self._config_secrets(scanner) if scanner is not None else ())]
+        # A layer that is known from a deeper look brings secrets along that nobody asked for here.
+        visible = [] if scanned == "hidden" else self._visible_secrets()
+        secrets = [*visible, *(self._config_secrets(scanner) if scanner is not None else ())]
         layers = self._layers(per_layer, gzip_sizes)
         weights = [layer.compressed_bytes for layer in layers]
         known = [weight for weight in weights if weight is not None]

@@ -13,7 +13,7 @@ from deadweight.image.findings import LayersReport, from_json
 if TYPE_CHECKING:
     from deadweight.image.layerindex import LayerIndex
 
-VERSION = 3
+VERSION = 4
 _MAX_FILES = 5000
 _MAX_ENTRIES = 200_000
 
@@ -24,18 +24,23 @@ class Cache:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def layer(self, diff_id: str, key: str) -> LayerIndex | None:
-        """What an earlier look at a layer found. The caller verifies that the layer is that layer."""
+    def layer(self, diff_id: str, key: str, packed_bytes: int | None = None) -> LayerIndex | None:
+        """What an earlier look at a layer found. The caller verifies that the layer is that layer.
+
+        ``packed_bytes`` is the size of its stored form, where that is compressed: each form has an entry of its own, for an index
+        holds digest and size of what was read.
+        """
         from deadweight.image.layerindex import LayerIndex
 
-        raw = self._read(f"layers/{_name(diff_id)}-{_hash(key)}.json")
+        raw = self._read(_place(diff_id, key, packed_bytes))
         index = None if raw is None else LayerIndex.load(raw)
         return index if index is not None and index.diff_id == diff_id else None
 
     def keep_layer(self, index: LayerIndex, key: str) -> None:
         """Keep a verified layer's index (not one of hundreds of thousands of members: reading it again is as quick)."""
         if self.folder is not None and index.diff_id is not None and len(index.entries) <= _MAX_ENTRIES:
-            self._write(f"layers/{_name(index.diff_id)}-{_hash(key)}.json", index.dump())
+            packed = None if index.digest == index.diff_id else index.stored_bytes
+            self._write(_place(index.diff_id, key, packed), index.dump())
 
     def report(self, identity: str, key: str) -> LayersReport | None:
         """The finished report on an archive that is still the very file it was."""
@@ -77,6 +82,10 @@ class Cache:
 
         assert self.folder is not None
         write_atomically(self.folder / name, data, mode=0o600)
+
+
+def _place(diff_id: str, key: str, packed_bytes: int | None) -> str:
+    return f"layers/{_name(diff_id)}-{_hash(f'{key} {packed_bytes}')}.json"
 
 
 def identity(path: Path) -> str:

@@ -119,6 +119,9 @@ def _tar(folder: Path, files: Path) -> Iterator[bytes]:
                 item = json.loads(line)
                 if item.get("type") == 2:
                     pending += base64.b64decode(item.get("payload") or "")
+                    if len(pending) >= _PIECE:
+                        yield bytes(pending)
+                        pending.clear()
                 elif item.get("size"):
                     for piece in content.file(_name(item), int(item["size"])):
                         small = len(piece) < _SMALL

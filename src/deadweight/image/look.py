@@ -53,40 +53,46 @@ class Look:
 
             assembly = Assembly(archive.image, reading.indices, lambda number: _plain(archive, number))
             if self._scan == "hidden" and probe is not None:
-                self._scan_hidden(archive, assembly, probe)
+                self._scan_hidden(archive, assembly, probe, reading.known)
             sizes = [gzip_size(self._cache.folder, layer) for layer in archive.image.layers]
             report = assembly.report(probe.scanner if probe else None, self._scan, sizes, reading.settle)
-            self._keep(archive, reading.indices)
+            self._keep(archive, reading.indices, reading.known)
         return report
 
     def known(self, layer: Layer) -> LayerIndex | None:
         """A layer's index from the cache; not yet verified."""
-        index = self._cache.layer(layer.diff_id, self._key)
-        if index is not None and index.stored_bytes != layer.stored_bytes:
+        packed = None if layer.compression == "none" else layer.stored_bytes
+        index = self._cache.layer(layer.diff_id, self._key, packed)
+        if index is None or index.stored_bytes != layer.stored_bytes or layer.digest not in (None, index.digest):
             return None
         return index
 
-    def _scan_hidden(self, archive: Archive, assembly: Assembly, probe: Probe) -> None:
-        """Secrets in hidden files only: plain layers in place, compressed ones read once more."""
-        with Indexer(probe, verify=False) as indexer:
-            for layer in archive.image.layers:
-                members = assembly.hidden_members(layer.index)
-                index = assembly.indices[layer.index]
-                if not members or index.found:
-                    continue
-                if layer.compression == "none":
-                    indexer.members(index, archive.blob(layer), members)
-                else:
-                    wanted = set(members)
-                    again = indexer.blob(archive.blob(layer), layer.compression, self.what(layer))
-                    index.found.extend(item for item in again.found if item.member in wanted)
-                    index.skipped.extend(item for item in again.skipped if item.member in wanted)
+    def _scan_hidden(self, archive: Archive, assembly: Assembly, probe: Probe, known: frozenset[str]) -> None:
+        """Secrets in hidden files only: plain layers in place, compressed ones read once more, known ones not at all.
 
-    def _keep(self, archive: Archive, indices: list[LayerIndex]) -> None:
+        A layer that an image has twice is one layer here, with what is hidden of either.
+        """
+        layers = {layer.diff_id: layer for layer in archive.image.layers if layer.diff_id not in known}
+        wanted: dict[str, set[int]] = {diff_id: set() for diff_id in layers}
+        for each in archive.image.layers:
+            if each.diff_id in wanted:
+                wanted[each.diff_id].update(assembly.hidden_members(each.index))
+        with Indexer(probe, verify=False) as indexer:
+            for diff_id, members in wanted.items():
+                layer = layers[diff_id]
+                index = assembly.indices[layer.index]
+                if members and layer.compression == "none":
+                    indexer.members(index, archive.blob(layer), sorted(members))
+                elif members:
+                    again = indexer.blob(archive.blob(layer), layer.compression, self.what(layer))
+                    index.found.extend(item for item in again.found if item.member in members)
+                    index.skipped.extend(item for item in again.skipped if item.member in members)
+
+    def _keep(self, archive: Archive, indices: list[LayerIndex], known: frozenset[str]) -> None:
         """Only what was verified is kept, and never what was scanned in part."""
         if self._scan != "hidden":
             for diff_id, index in {index.diff_id: index for index in indices}.items():
-                if diff_id is not None and self._cache.layer(diff_id, self._key) is None:
+                if diff_id not in known:
                     self._cache.keep_layer(index, self._key)
         if identity(self._path) == self._stamp:
             self._cache.keep_verified(self._stamp, frozenset(layer.diff_id for layer in archive.image.layers))
@@ -105,6 +111,7 @@ class _Reading:
         self._layers = {layer.diff_id: layer for layer in archive.image.layers}
         self._readings: dict[str, PlainReading] = {}
         self._found = {diff_id: index for diff_id, layer in self._layers.items() if (index := look.known(layer))}
+        self.known = frozenset(self._found)
         unknown = [
             each for each in self._layers.values() if each.diff_id not in self._found and each.compression == "none"
         ]

@@ -74,22 +74,14 @@ def assembled(
     assembly = Assembly(image, indices, lambda _number: None)
     if scan != "hidden":
         _keep(Cache(cache_dir), indices, probe)
-    else:
-        _hidden_only(assembly)
     sizes = [gzip_size(cache_dir, layer) for layer in image.layers]
     return assembly.report(probe.scanner if probe else None, scan, sizes)
-
-
-def _hidden_only(assembly: Assembly) -> None:
-    for number, index in enumerate(assembly.indices):
-        hidden = set(assembly.hidden_members(number))
-        index.found = [item for item in index.found if item.member in hidden]
 
 
 def _keep(cache: Cache, indices: list[LayerIndex], probe: Probe | None) -> None:
     key = probe.key if probe is not None else "no"
     for index in indices:
-        if index.diff_id is not None and cache.layer(index.diff_id, key) is None:
+        if index.diff_id is not None:
             cache.keep_layer(index, key)
 
 
