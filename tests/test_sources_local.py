@@ -249,6 +249,30 @@ def test_the_static_stand_in_has_no_shell_and_tells_its_packages(made):
 
 
 @pytest.mark.tools
+@pytest.mark.timeout(600)
+def test_the_golang_stand_in_is_that_go_with_a_c_toolchain_and_git(made):
+    made.prepare(("golang:1.21.3-bookworm",), apk=False, say=print)
+    wanted = ("usr/local/go/VERSION", "usr/lib/os-release")
+    names, kept = set[str](), dict[str, bytes]()
+    for name, content in _files(made, "golang:1.21.3-bookworm"):
+        names.add(name.removeprefix("./"))
+        if name.removeprefix("./") in wanted:
+            kept[name.removeprefix("./")] = content
+
+    assert kept["usr/local/go/VERSION"].startswith(b"go1.21.3\n")
+    assert b"ID=debian" in kept["usr/lib/os-release"]
+    assert {"usr/local/go/bin/go", "usr/bin/gcc", "usr/bin/g++", "usr/bin/make", "usr/bin/git"} <= names
+
+
+@pytest.mark.tools
+def test_the_ubuntu_stand_in_says_that_it_is_debian(made):
+    files = dict(_files(made, "ubuntu:23.10"))
+    release = files.get("./usr/lib/os-release") or files["usr/lib/os-release"]
+    assert b"ID=debian" in release
+    assert b"ubuntu" not in release.lower()
+
+
+@pytest.mark.tools
 def test_the_private_signing_key_is_ours_alone(made):
     assert (made.folder / "keys" / "deadweight.rsa").stat().st_mode & 0o777 == 0o600
     assert (made.folder / "keys").stat().st_mode & 0o077 == 0
