@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import BuildFailed, DeadweightError, Interrupted
+from deadweight._errors import BuildFailed, DeadweightError, Interrupted, MissingError
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
-from deadweight.plan.setup import preflight
+from deadweight.plan.setup import preflight, without_engine
 from deadweight.plan.workspace import Workspace
 from deadweight.records.built import BuiltImage
 from deadweight.suite.model import Variant
@@ -45,30 +45,46 @@ def build(
     force: bool = False,
 ) -> tuple[VariantOutcome, ...]:
     """Build what is not up to date. A failed variant is an outcome, not an exception (``raise_if_failed`` makes it one).
+    So is one that needs an engine where none can be had: the others are built.
 
     Raises what ``preflight`` and ``plan`` raise, and Interrupted. The caller holds the state folder's lock.
     """
-    preflight(workspace, variants)
-    work = plan(workspace, variants, force=force)
-    outcomes = run_plan(work, workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
-    return tuple(_of_variant(variant.name, outcomes) for variant in variants)
+    engineless = preflight(workspace, variants)
+    if engineless is not None and fail_fast:
+        raise engineless
+    chosen = variants if engineless is None else without_engine(workspace, variants)
+    for left in (variant.name for variant in variants if variant not in chosen):
+        workspace.say(f"{left}: not built, since it needs an engine")
+    outcomes = run_plan(plan(workspace, chosen, force=force), workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
+    return tuple(
+        _of_variant(variant.name, outcomes)
+        if variant in chosen
+        else VariantOutcome(variant.name, "failed", 0.0, workspace.state.log(variant.name), error=engineless)
+        for variant in variants
+    )
 
 
 def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
-    """Raises BuildFailed naming each failed variant, its step, the command's own words and the log; exit 1."""
+    """Raises BuildFailed naming each failed variant, its step, the command's own words and the log; exit 1.
+    MissingError (exit 3) where something missing is all that was in the way.
+    """
     failed = [outcome for outcome in outcomes if outcome.result in ("failed", "skipped")]
     if not failed:
         return
     if any(isinstance(outcome.error, Interrupted) for outcome in failed):
         raise Interrupted("interrupted")
-    missing = [outcome.error for outcome in failed if outcome.error is not None and outcome.error.exit_code == 3]
-    if missing and len(missing) == len([outcome for outcome in failed if outcome.error is not None]):
+    errors = [outcome.error for outcome in failed if outcome.error is not None]
+    missing = [error for error in errors if isinstance(error, MissingError)]
+    if missing and len(outcomes) == 1:
         raise missing[0]
-    lines = [f"{len(failed)} of {len(outcomes)} variants were not built"]
+    told: dict[str, list[str]] = {}
     for outcome in failed:
         what = str(outcome.error) if outcome.error else "not tried, since another step failed"
-        lines.append(f"{outcome.variant}: {outcome.step or 'build'}: {what}")
-    raise BuildFailed("\n".join(lines))
+        told.setdefault(f"{outcome.step or 'build'}: {what}", []).append(outcome.variant)
+    lines = [f"{len(failed)} of {len(outcomes)} variants were not built"]
+    lines += [f"{', '.join(names)}: {what}" for what, names in told.items()]
+    kind = MissingError if missing and missing == errors else BuildFailed
+    raise kind("\n".join(lines))
 
 
 def _of_variant(name: str, outcomes: Sequence[Outcome]) -> VariantOutcome:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
 from deadweight.plan.workspace import Workspace
 from deadweight.suite.model import Variant
+from deadweight.toolchain.find import find
+from deadweight.toolchain.survey import ENGINE, Finding
 
 TEST_TOOLS = ("chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip")
 """What our own tests use beside the suite's needs."""
+
+ENGINE_TOOLS = (ENGINE, "docker-cli")
+"""Without these nothing is built with an engine."""
 
 BENCH_TOOLS = ("buildx", "git")
 """What the rivals in ``bench/`` use beside the suite's needs."""
@@ -38,7 +43,7 @@ def tools_of(
     if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
     if any(variant.runnable for variant in variants):
-        wanted.append("engine")
+        wanted.append(ENGINE)
     if tests:
         wanted += TEST_TOOLS
     if bench:
@@ -46,14 +51,28 @@ def tools_of(
     return tuple(dict.fromkeys(wanted))
 
 
-def preflight(workspace: Workspace, variants: Sequence[Variant]) -> None:
+def no_engine(found: Iterable[Finding]) -> str:
+    """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
+    hopeless = [each for each in found if each.name in ENGINE_TOOLS and not each.present and not each.gettable]
+    return "; ".join(f"{each.name}: {each.reason or each.status}" for each in hopeless)
+
+
+def without_engine(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """Those that are built without an engine."""
+    needs = needs_of(workspace, variants)
+    return tuple(variant for variant, need in zip(variants, needs, strict=True) if not need.engine)
+
+
+def preflight(workspace: Workspace, variants: Sequence[Variant]) -> MissingError | None:
     """Everything that can be known to be missing before the first build step: tools, engine, registry, CA, credentials.
 
-    Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing tools together.
+    Returns why there is no engine, where one is needed and none can be had: variants ``without_engine`` can be built all the
+    same. Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing tools together.
     """
-    from deadweight.toolchain.find import find
-
     needs = needs_of(workspace, variants)
+    engineless = _engineless(workspace) if any(need.engine for need in needs) else None
+    if engineless is not None:
+        needs = tuple(need for need in needs if not need.engine)
     missing = []
     for tool in sorted({tool for need in needs for tool in need.tools}):
         try:
@@ -62,6 +81,15 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> None:
             missing.append(error.message)
     if missing:
         raise MissingError("; ".join(missing), hint="invoke setup")
-    if any(need.engine for need in needs):
+    if needs:
+        workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
+    return engineless
+
+
+def _engineless(workspace: Workspace) -> MissingError | None:
+    try:
         _ = workspace.endpoint
-    workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
+        find("docker-cli")
+    except MissingError as error:
+        return error
+    return None

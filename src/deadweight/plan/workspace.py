@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from deadweight._errors import MissingError
+from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import Builder, Site
 from deadweight.plan.graph import load_built
+from deadweight.plan.sound import check_suite
 from deadweight.records.built import BuiltImage, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
@@ -52,7 +53,9 @@ class Workspace:
     @classmethod
     def open(cls, say: Callable[[str], None], file: Path | None = None) -> Workspace:
         """The project in this folder or above. Raises ConfigError (exit 2)."""
-        return cls(load_suite(file or find_suite_file()), say)
+        suite = load_suite(file or find_suite_file())
+        check_suite(suite)
+        return cls(suite, say)
 
     @cached_property
     def source(self) -> Source:
@@ -61,12 +64,24 @@ class Workspace:
 
         return choose(self.suite, self.state, self.say)
 
-    @cached_property
+    @property
     def endpoint(self) -> Endpoint:
         """Where the engine listens; it is started where none runs. Raises MissingError (exit 3) where none can be had."""
+        if isinstance(self._endpoint, MissingError):
+            raise self._endpoint
+        return self._endpoint
+
+    @cached_property
+    def _endpoint(self) -> Endpoint | MissingError:
+        # a no is kept as well: every check that runs a container asks, and an engine that does not come up takes its time
         from deadweight.engine.daemon import find_or_start
 
-        return find_or_start(self.say)
+        try:
+            return find_or_start(self.say)
+        except MissingError as error:
+            return error
+        except CommandError as error:
+            return MissingError(f"no container engine: {error.message}", hint="invoke doctor")
 
     @cached_property
     def _engine(self) -> Engine:
@@ -112,6 +127,11 @@ class Workspace:
 
     def built(self, name: str) -> BuiltImage | None:
         return load_built(self.state, name)
+
+    def stand_in(self, name: str) -> bool | None:
+        """Whether a variant rests on a local stand-in of its public base; None where it is not built."""
+        built = self.built(name)
+        return None if built is None else built.base is not None and built.base.stand_in
 
     def archive(self, variant: Variant) -> Path:
         """The variant's image archive, made now if it is not there. Raises MissingError where the variant is not built."""

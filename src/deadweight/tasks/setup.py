@@ -73,6 +73,8 @@ def setup(
             say(f"ready: {len(found)} programs are there, bases come from {workspace.source.name}")
         if json:
             print_json({"source": workspace.source.name, "tools": [asdict(each) for each in found]})
+        if not only_shown:
+            _raise_if_not_buildable(workspace, chosen, found)
 
 
 @task(
@@ -109,24 +111,44 @@ def prepare(
     bench: bool = False,
     plan: bool = False,
 ) -> tuple[Finding, ...]:
-    """Install what these variants miss, then prepare their bases and packages."""
-    from deadweight.plan.setup import bases_of, needs_of, tools_of
+    """Install what these variants miss, then prepare their bases and packages.
+
+    Where no engine can be had, that is told, and what needs one is left out.
+    """
+    from deadweight.plan.setup import ENGINE_TOOLS, bases_of, needs_of, no_engine, tools_of, without_engine
     from deadweight.toolchain.install import install
     from deadweight.toolchain.survey import survey
 
     found = survey(tools_of(workspace, chosen, tests=tests, bench=bench))
-    missing = [each for each in found if each.status != "present"]
+    engineless = no_engine(found)
+    if engineless:
+        say(f"no engine can be had here ({engineless}): what needs one is left out")
+        chosen = without_engine(workspace, chosen)
+        others = set(tools_of(workspace, chosen, tests=tests, bench=bench)) - set(ENGINE_TOOLS)
+        found = (*(each for each in found if each.name in ENGINE_TOOLS), *survey(sorted(others)))
+    missing = [each for each in found if not each.present and not (engineless and each.name in ENGINE_TOOLS)]
     if missing:
         _show_missing(missing)
     if plan:
         return found
     if missing:
         _ask(yes)
-        install(found, say, log_folder=workspace.state.folder / "logs" / "setup")
+        install(missing, say, log_folder=workspace.state.folder / "logs" / "setup")
         found = survey([each.name for each in found])
     needs = needs_of(workspace, chosen)
-    workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
+    if needs:
+        workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
     return found
+
+
+def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], found: Sequence[Finding]) -> None:
+    from deadweight._errors import MissingError
+    from deadweight.plan.setup import no_engine, without_engine
+
+    engineless = no_engine(found)
+    left = [variant.name for variant in chosen if engineless and variant not in without_engine(workspace, chosen)]
+    if left:
+        raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="invoke doctor")
 
 
 def _show_missing(missing: Sequence[Finding]) -> None:

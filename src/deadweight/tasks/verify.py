@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
 from deadweight.tasks._options import names
 from deadweight.tasks._show import print_json, say
+from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import colour, task
 
 if TYPE_CHECKING:
@@ -32,14 +33,22 @@ def verify(
 
     Example: invoke verify --variant apko --check api
     """
+    from deadweight._errors import MissingError
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.load import select
 
     with Workspace.open(say) as workspace:
-        found = verify_variants(workspace, select(workspace.suite, names(variant)), names(check))
+        chosen = select(workspace.suite, names(variant))
+        built = [each for each in chosen if workspace.built(each.name) is not None]
+        found = verify_variants(workspace, built or chosen, names(check))
     if json:
-        print_json({"suite": workspace.suite.name, "evidence": [_row(each) for each in found]})
+        print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
+    elif (resting := note(workspace, (each.variant for each in found))) is not None:
+        say(resting)
     raise_if_bad(found)
+    if len(built) < len(chosen):
+        left = ", ".join(each.name for each in chosen if each not in built)
+        raise MissingError(f"not checked, since not built: {left}", hint="invoke build")
 
 
 def verify_variants(
@@ -77,9 +86,3 @@ def _line(evidence: Evidence) -> str:
     colours = {"pass": "32", "warn": "33", "FAIL": "1;31", "not measured": "2", "fail, as expected": "32"}
     shown = f"\x1b[{colours[mark]}m{mark}\x1b[0m" if colour() else mark
     return f"{evidence.variant}: {evidence.check}: {shown}: {evidence.reason}"
-
-
-def _row(evidence: Evidence) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(evidence)
