@@ -31,6 +31,7 @@ from java_projects import (
 from deadweight import _run
 from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
 from deadweight.builders import resident
+from deadweight.builders._pom import read_poms
 from deadweight.builders.table import builder
 from deadweight.image.archive import open_archive
 from deadweight.image.readfile import read_file
@@ -129,10 +130,11 @@ def test_awk_comes_out_of_another_image(demo):
 def test_a_folder_keeps_what_is_executable(demo):
     project, images = demo
     archive = project.archive("v", images[2])
-    assert read_file(archive, "/etc/app/run.sh")[1] & 0o777 == 0o755
-    assert read_file(archive, "/etc/app/plain.txt") == (b"x\n", 0o100644) or (
-        read_file(archive, "/etc/app/plain.txt")[1] & 0o777 == 0o644
-    )
+    files = {name: read_file(archive, f"/etc/app/{name}") for name in ("run.sh", "plain.txt")}
+    assert {name: (content, mode & 0o7777) for name, (content, mode) in files.items()} == {
+        "run.sh": (b"#!/bin/sh\n", 0o755),
+        "plain.txt": (b"x\n", 0o644),
+    }
 
 
 def test_what_the_image_says(demo):
@@ -186,27 +188,42 @@ def test_a_pom_that_names_jib_keeps_what_it_says(project):
         assert ("a", "b") in opened.image.config.labels
 
 
-def test_one_module_of_several(project):
+def family(*, root: str = "", service: str = "") -> dict[str, str]:
+    """A project of two modules below ``app``; the words are plug-ins of its root and of its service."""
     parent = (
         "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>all</artifactId>"
         "<version>1</version><packaging>pom</packaging><properties><maven.compiler.release>17</maven.compiler.release>"
-        "<project.build.sourceEncoding>UTF-8</project.build.sourceEncoding></properties>"
-        f"<modules><module>lib</module><module>service</module></modules><build><plugins>{PLUGINS}</plugins></build></project>"
+        "<project.build.sourceEncoding>UTF-8</project.build.sourceEncoding></properties><modules><module>lib</module>"
+        f"<module>service</module></modules><build><plugins>{PLUGINS}{root}</plugins></build></project>"
     )
     child = (
         "<project><modelVersion>4.0.0</modelVersion><parent><groupId>example</groupId><artifactId>all</artifactId>"
-        "<version>1</version></parent><artifactId>{0}</artifactId><dependencies>{1}</dependencies></project>"
+        "<version>1</version></parent><artifactId>{0}</artifactId><dependencies>{1}</dependencies>"
+        "<build><plugins>{2}</plugins></build></project>"
     )
+    return {
+        "app/pom.xml": parent,
+        "app/lib/pom.xml": child.format("lib", "", ""),
+        "app/lib/src/main/java/b/Word.java": 'package b;\n\npublic class Word { public static String X = "x"; }\n',
+        "app/service/pom.xml": child.format("service", dependency("example", "lib", "1"), service),
+        "app/service/src/main/java/a/Main.java": main_class().replace('"hello"', "b.Word.X"),
+    }
+
+
+def jib_plugin(user: str, version: str = "3.5.2") -> str:
+    ports = "<ports><port>9999</port></ports>"
+    said = f"<container><user>{user}</user>{ports}</container>"
+    return plugin("jib-maven-plugin", version, group="com.google.cloud.tools", configuration=said)
+
+
+def user_and_ports(project, built) -> tuple[str, tuple[str, ...]]:
+    with open_archive(project.archive("v", built)) as opened:
+        return opened.image.config.user, opened.image.config.exposed_ports
+
+
+def test_one_module_of_several(project):
     shutil.rmtree(project.root / "app")
-    project.write(
-        {
-            "app/pom.xml": parent,
-            "app/lib/pom.xml": child.format("lib", ""),
-            "app/lib/src/main/java/b/Word.java": 'package b;\n\npublic class Word { public static String X = "x"; }\n',
-            "app/service/pom.xml": child.format("service", dependency("example", "lib", "1")),
-            "app/service/src/main/java/a/Main.java": main_class().replace('"hello"', "b.Word.X"),
-        }
-    )
+    project.write(family())
     with pytest.raises(ConfigError, match=r"several modules \(lib, service\).*\n.*jib\.containerize"):
         project.build("v")
     project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
@@ -218,6 +235,65 @@ def test_one_module_of_several(project):
         "jvm arg files",
     ]
     assert _has_class(project, built, "Main")
+    assert user_and_ports(project, built) == ("65532:65532", ("8080/tcp",))
+
+
+@pytest.mark.parametrize("place", ["root", "service"])
+@pytest.mark.parametrize("module", [":service", "example:service", "service"])
+def test_a_module_keeps_what_its_poms_say_of_jib(project, place, module):
+    """Named by the module itself, or by the parent that it has as ``../pom.xml``."""
+    shutil.rmtree(project.root / "app")
+    project.write(family(**{place: jib_plugin("1234")}))
+    project.suite(SUITE + f'    args: {{jib.containerize: "{module}"}}\n')
+    assert user_and_ports(project, project.build("v")) == ("1234", ("9999/tcp",))
+
+
+PARENT = (
+    "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>above</artifactId>"
+    "<version>1</version><packaging>pom</packaging><build><pluginManagement><plugins>{0}</plugins></pluginManagement>"
+    "<plugins>{1}</plugins></build></project>"
+)
+ABOVE = "<parent><groupId>example</groupId><artifactId>above</artifactId><version>1</version>{0}</parent>"
+
+
+def with_parent(path: str = "") -> str:
+    return pom().replace(
+        "<groupId>example</groupId><artifactId>app</artifactId>", f"{ABOVE.format(path)}<artifactId>app</artifactId>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "path"), [("pom.xml", ""), ("shared/above.xml", "<relativePath>../shared/above.xml</relativePath>")]
+)
+def test_a_parent_beside_the_project_is_read_and_is_an_input(project, file, path):
+    project.write({file: PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent(path)})
+    (before,) = project.steps("v")
+    assert project.root / file in before.inputs.files
+    assert user_and_ports(project, project.build("v")) == ("1234", ("9999/tcp",))
+
+
+def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
+    """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out."""
+    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), "").replace(">above<", ">other<")})
+    project.write({"app/pom.xml": with_parent()})
+    assert not read_poms(project.variant("v"), project.root).name_jib
+    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent("<relativePath/>")})
+    assert not read_poms(project.variant("v"), project.root).name_jib
+
+
+def test_a_plugin_of_a_profile_is_none_of_the_project(project):
+    """Whether or not the profile is active: here it is not, and ``jib:`` would mean nothing to Maven."""
+    profile = (
+        f"<profiles><profile><id>p</id><build><plugins>{jib_plugin('1234')}</plugins></build></profile></profiles>"
+    )
+    project.write({"app/pom.xml": pom().replace("</project>", f"{profile}</project>")})
+    assert user_and_ports(project, project.build("v")) == ("65532:65532", ("8080/tcp",))
+
+
+def test_a_dependency_of_that_name_is_no_plugin(project):
+    named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
+    project.write({"app/pom.xml": pom(dependencies=named)})
+    assert not read_poms(project.variant("v"), project.root).name_jib
 
 
 def fails(project, kind=CommandError, code=1) -> str:

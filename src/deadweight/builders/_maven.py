@@ -4,85 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from xml.parsers import expat
 
-from deadweight._errors import ConfigError
+from deadweight.builders._pom import CONTAINERIZE, read_poms
 from deadweight.builders.protocol import Site
 from deadweight.suite.model import Variant
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
 JIB_VERSION = "3.5.2"
-MAX_POM_BYTES = 4 * 2**20
 OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
 """Set it to build from the local repository alone (``mvn --offline``)."""
 
-CONTAINERIZE = "jib.containerize"
-"""Jib's own property: which module of a project with several becomes the image."""
-
-
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """A build is over before the JVM's second compiler pays: this halves a small one (2.8 s for 5.1 s). A user's MAVEN_OPTS win."""
-
-
-@dataclass(frozen=True)
-class Pom:
-    """What matters of a pom.xml: whether it names the Jib plugin itself, and whether it has modules."""
-
-    names_jib: bool
-    modules: tuple[str, ...] = ()
-
-
-def read_pom(file: Path) -> Pom:
-    """Parse a pom.xml without following entities. Raises ConfigError with the line where it is not well-formed, or no pom."""
-    data = file.read_bytes()
-    if len(data) > MAX_POM_BYTES:
-        raise ConfigError("is larger than 4 MiB", file=file)
-    reader = _Reader(file)
-    try:
-        reader.parser.Parse(data, True)
-    except expat.ExpatError as error:
-        problem = f"is not well-formed XML: {expat.ErrorString(error.code)}"
-        raise ConfigError(problem, file=file, line=error.lineno) from None
-    return Pom("jib-maven-plugin" in reader.artifacts, tuple(reader.modules))
-
-
-class _Reader:
-    """Collects the text of two kinds of elements."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.path, self.text = file, list[str](), ""
-        self.artifacts, self.modules = list[str](), list[str]()
-        self.parser = expat.ParserCreate()
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._characters
-        self.parser.EntityDeclHandler = self._refuse
-
-    def _start(self, name: str, _: dict[str, str]) -> None:
-        if not self.path and name != "project":
-            raise ConfigError(f"is no pom.xml: its root is <{name}>, not <project>", file=self.file, line=self._line)
-        self.path.append(name)
-        self.text = ""
-
-    def _end(self, name: str) -> None:
-        if name == "artifactId":
-            self.artifacts.append(self.text.strip())
-        elif self.path == ["project", "modules", "module"]:
-            self.modules.append(self.text.strip())
-        self.path.pop()
-        self.text = ""
-
-    def _characters(self, text: str) -> None:
-        self.text += text
-
-    def _refuse(self, *_: object) -> None:
-        raise ConfigError("declares entities, which a pom.xml does not need", file=self.file, line=self._line)
-
-    @property
-    def _line(self) -> int:
-        return self.parser.CurrentLineNumber
 
 
 def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
@@ -90,8 +24,6 @@ def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
     from deadweight.sources.java import maven_settings, trust_store
     from deadweight.toolchain.find import find
 
-    pom = read_pom(site.root / variant.source / (variant.pom or "pom.xml"))
-    goal = "jib:buildTar" if pom.names_jib else f"{JIB}:{JIB_VERSION}:buildTar"
     words: list[str | Path] = [find("mvn").path, "-B", "-ntp", "-Dstyle.color=never"]
     words += ["--offline"] if os.environ.get(OFFLINE_VARIABLE) else []
     words += ["-f", variant.pom] if variant.pom else []
@@ -102,6 +34,9 @@ def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
     if settings is not None:
         (work / "maven-settings.xml").write_text(settings, encoding="utf-8")
         words += ["-gs", work / "maven-settings.xml"]
+    poms = read_poms(variant, site.root)
+    # the short name is known where a pom.xml has the plugin; with modules, in each of them
+    goal = "jib:buildTar" if poms.share_jib else f"{JIB}:{poms.jib_version or JIB_VERSION}:buildTar"
     module = variant.args.get(CONTAINERIZE)
     if module:
         # modules reach each other as jars only, so Jib's documentation asks for `package` here

@@ -13,6 +13,7 @@ from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders import _archive, _common, _gradle, _jib_files, _maven, resident
 from deadweight.builders._java_words import JavaListener, clean
+from deadweight.builders._pom import CONTAINERIZE, read_poms
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
@@ -32,14 +33,15 @@ class JibBuilder:
         source = _common.need_source(variant, root)
         gradle = _is_gradle(variant, source)
         if not gradle:
-            pom = _maven.read_pom(_common.need_file(variant, "pom", source, variant.pom or "pom.xml"))
-            if pom.modules and _maven.CONTAINERIZE not in variant.args:
+            file = _common.need_file(variant, "pom", source, variant.pom or "pom.xml")
+            pom = read_poms(variant, root).called[0]
+            if pom.modules and CONTAINERIZE not in variant.args:
                 raise _common.wrong(
                     variant,
-                    f"args.{_maven.CONTAINERIZE}",
+                    f"args.{CONTAINERIZE}",
                     f"several modules ({', '.join(pom.modules)}): which one becomes the image?",
-                    source / (variant.pom or "pom.xml"),
-                    hint=f'args: {{{_maven.CONTAINERIZE}: ":ARTIFACT-ID"}}',
+                    file,
+                    hint=f'args: {{{CONTAINERIZE}: ":ARTIFACT-ID"}}',
                 )
         if not variant.base:
             hint = "for example base: eclipse-temurin:17-jre"
@@ -57,6 +59,7 @@ class JibBuilder:
         base = site.source.base(variant.base)
         donors = {target: site.source.base(image) for target, (image, _) in _jib_files.donors(variant).items()}
         local = tuple(site.root / name for name in _jib_files.local_files(variant).values())
+        parents = () if _is_gradle(variant, source) else read_poms(variant, site.root).outside(source)
         values = {
             "jib": _maven.JIB_VERSION,
             "tool": str(_gradle.program(source)) if _is_gradle(variant, source) else find("mvn").version,
@@ -78,7 +81,7 @@ class JibBuilder:
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"jib build {variant.name}",
-                inputs=Inputs((source, *local), _ignore(variant, source), values),
+                inputs=Inputs((source, *parents, *local), _ignore(variant, source), values),
                 there=lambda: _archive.archive_path(variant, site).is_file(),
                 work=lambda job: self._build(variant, site, base, donors, job),
                 behind=tuple(f"image:{each.name}" for each in before),
@@ -151,7 +154,7 @@ def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str)
         "jib.console": "plain",
         "jib.disableUpdateChecks": "true",
     }
-    if not _names_jib(variant, site.root / variant.source):
+    if not _names_jib(variant, site.root):
         found |= {"jib.container.ports": str(variant.port), "jib.container.user": "65532:65532"}
     if variant.run.user:
         found["jib.container.user"] = variant.run.user
@@ -164,11 +167,12 @@ def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str)
     return {**found, **variant.args}
 
 
-def _names_jib(variant: Variant, source: Path) -> bool:
+def _names_jib(variant: Variant, root: Path) -> bool:
+    source = root / variant.source
     if _is_gradle(variant, source):
         file = _gradle.build_file(source)
         return file is not None and "com.google.cloud.tools.jib" in file.read_text(encoding="utf-8", errors="replace")
-    return _maven.read_pom(source / (variant.pom or "pom.xml")).names_jib
+    return read_poms(variant, root).name_jib
 
 
 def _extra(variant: Variant, work: Path, executable: dict[str, str]) -> dict[str, str]:
