@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
 
 import pytest
+from attack_grounds import castle, left
 from small_images import reference
-from small_project import put_built, subject_of, write_suite
 
 from deadweight._errors import ConfigError
 from deadweight.checks.attacks import check, lab, walls
 from deadweight.checks.attacks.deliver import fire
-from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.yard import Yard
 from deadweight.checks.runner import keep
-from deadweight.engine import netns, owner
-from deadweight.engine.options import Mount
-from deadweight.records.paths import State
-from deadweight.sources.choose import remember
 
 PLAYGROUND = reference("playground")
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
@@ -38,16 +23,7 @@ pytestmark = pytest.mark.usefixtures("playground_image")
 @pytest.fixture
 def make(tmp_path, engine, playground_archive):
     """A subject of the demo service: ``make("variant's YAML")``; further files of the project as ``files``."""
-
-    def build(yaml: str = "", reference: str = PLAYGROUND, archive: Path = playground_archive, **files: str):
-        for name, text in files.items():
-            (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
-        suite = write_suite(tmp_path, f"name: p\nvariants:\n  castle:\n    builder: ko\n    {yaml}\n")
-        remember(suite, State(tmp_path), "local")
-        built = put_built(suite, "castle", archive, reference)
-        return subject_of(suite, "castle", built, archive, engine)
-
-    return build
+    return lambda yaml="", archive=playground_archive, **rest: castle(tmp_path, engine, archive, yaml, **rest)
 
 
 @pytest.fixture(autouse=True)
@@ -55,21 +31,6 @@ def _nothing_left(engine):
     """Containers, networks and folders are gone, whatever came of an attack."""
     yield
     assert left(engine) == []
-
-
-def left(engine, pid: int | None = None) -> list[str]:
-    """What attacks of this process (or that one) left behind; others may be attacking on the same machine."""
-    mine = f"{pid or os.getpid()}:"
-    things = [
-        each.name
-        for each in engine.leftovers()
-        if each.labels[owner.PURPOSE] == lab.PURPOSE and each.labels[owner.OWNER].startswith(mine)
-    ]
-    for folder in Path(tempfile.gettempdir()).glob("deadweight-host-*"):
-        with contextlib.suppress(OSError):
-            if json.loads((folder / "owner.json").read_text())[owner.OWNER].startswith(mine):
-                things.append(str(folder))
-    return things
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +160,8 @@ payloads:
 
 def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(make, few, misbehaving_image, misbehaving_archive):
     few("system")
-    subject = make("checks: {attacks: {payload_files: [own.yaml]}}", misbehaving_image, misbehaving_archive, own=DEADLY)
+    yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
+    subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=DEADLY)
     _, postures = attacked(subject, "open", "hardened")
     for cells in postures.values():
         assert (cells["killer"]["outcome"], cells["killer"]["reason"] or "the service died") == (
@@ -216,7 +178,8 @@ def test_a_service_that_never_comes_up_is_never_a_success(
     make, misbehaving_image, misbehaving_archive, monkeypatch, gates, status
 ):
     yaml = "run: {env: {MODE: never-healthy}}\n    health: {within_seconds: 0.5}"
-    subject = make(f"{yaml}\n    {gates}" if gates else yaml, misbehaving_image, misbehaving_archive)
+    whole = f"{yaml}\n    {gates}" if gates else yaml
+    subject = make(whole, reference=misbehaving_image, archive=misbehaving_archive)
     found = check.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == (status, {})
     assert found.reason.startswith("nothing was measured: open: not healthy within 0.5 s")
@@ -235,84 +198,11 @@ def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monk
         assert postures["privileged"]["write-root"]["outcome"] == "succeeded"
 
 
-# containment
-
-
 @pytest.fixture
 def laboratory(make, monkeypatch):
     monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
     with lab.Lab(make()) as built:
         yield built
-
-
-def host_addresses() -> list[str]:
-    """Every IPv4 address of this machine (``/proc/net/fib_trie`` lists local ones as /32 host LOCAL)."""
-    lines = Path("/proc/net/fib_trie").read_text().splitlines()
-    found = {lines[i - 1].split()[-1] for i, line in enumerate(lines) if "/32 host LOCAL" in line}
-    return sorted(found)
-
-
-@pytest.mark.parametrize("name", ["open", "default", "only-limits"])
-def test_nothing_inside_reaches_a_listener_of_the_host(laboratory, name):
-    """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out."""
-    word = Word("aaaa", "bbbb")
-    listener = Listener(socket.create_server(("", 0), backlog=4), word, "collect")
-    try:
-        with Yard(laboratory, walls.posture(name)) as yard:
-            pid = yard.get().state().pid
-            for address in host_addresses():
-                if address.startswith("127."):
-                    continue  # inside, that is the container itself
-                with pytest.raises(OSError):
-                    netns.within(pid, lambda address=address: socket.create_connection((address, listener.port), 1.0))
-            with pytest.raises(OSError):
-                netns.within(pid, lambda: socket.create_connection(("192.0.2.1", 80), 1.0))  # RFC 5737: nobody's
-        assert not listener.connected
-    finally:
-        listener.close()
-
-
-def test_inside_reaches_the_attackers_listener(laboratory):
-    """The control of the test above: the same connection leads to the attacker."""
-    word = Word("aaaa", "bbbb")
-    listener = laboratory.listen(word, "collect")
-    try:
-        with Yard(laboratory, walls.OPEN) as yard:
-            pid = yard.get().state().pid
-            address = (laboratory.attacker_host, listener.port)
-            netns.within(pid, lambda: socket.create_connection(address, 2.0)).close()
-        time.sleep(0.3)
-        assert listener.connected
-    finally:
-        listener.close()
-
-
-@pytest.mark.parametrize("name", walls.names())
-def test_the_engine_holds_every_posture_within_the_bound(laboratory, name):
-    options = laboratory.options(walls.posture(name))
-    if name not in ("open", "default", "hardened"):
-        assert options.memory_bytes <= 512 * 2**20  # what the engine makes of it is seen below
-        return
-    with Yard(laboratory, walls.posture(name)) as yard:
-        config = yard.get().inspect()["HostConfig"]
-    assert 0 < config["Memory"] <= 512 * 2**20
-    assert config["MemorySwap"] == config["Memory"]
-    assert 0 < config["PidsLimit"] <= 256
-    assert config["NanoCpus"] > 0
-    assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == walls.FILE_BYTES
-    assert not config["PortBindings"]
-    assert config["NetworkMode"] in (laboratory.network, "none")
-
-
-def test_a_full_disk_stops_the_attack_that_would_fill_it(laboratory, monkeypatch):
-    from deadweight.checks.attacks.matrix import Runner
-
-    monkeypatch.setattr(lab, "RESERVE_BYTES", 2**60)
-    catalogue = load_payloads()
-    fill = next(each for each in catalogue.payloads if each.id == "fill-disk")
-    with Yard(laboratory, walls.OPEN) as yard:
-        shot = Runner(laboratory, catalogue)._shot(yard, fill)
-    assert (shot.seen, shot.said) == ("not_measured", "this machine has too little free disk space to try it")
 
 
 def test_a_proof_needs_the_whole_word(laboratory):
@@ -322,68 +212,3 @@ def test_a_proof_needs_the_whole_word(laboratory):
     with Yard(laboratory, walls.OPEN) as yard:
         assert fire(laboratory, yard, payload).seen == "succeeded"
         assert fire(laboratory, yard, harmless).seen == "failed"
-
-
-# nothing is left behind
-
-SCRIPT = """
-import sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from small_project import subject_of
-from deadweight.checks.attacks import lab
-from deadweight.checks.attacks.many import attack_all
-from deadweight.engine.client import Engine
-from deadweight.records.built import BuiltImage
-from deadweight.records.store import load
-from deadweight.suite.load import load_suite
-from deadweight.tasks._task import guard
-
-lab.static_shell = lambda _subject: ()
-root = Path({root!r})
-def work():
-    with Engine.connect({host!r}, project="deadweight-tests") as engine:
-        built = load(BuiltImage, root / ".deadweight/images/castle/built.json")
-        subject = subject_of(load_suite(root / "deadweight.yaml"), "castle", built, Path({archive!r}), engine)
-        attack_all([subject], told=lambda line: print(line, flush=True))
-sys.exit(guard(work))
-"""
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
-def test_an_attack_run_that_is_ended_leaves_nothing(make, engine, tmp_path, playground_archive, number, code):
-    """By Ctrl-C and SIGTERM at once; after kill -9 with the next start."""
-    subject = make()
-    text = SCRIPT.format(
-        tests=str(Path(__file__).parent), root=str(tmp_path), host=engine.host, archive=str(playground_archive)
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ, text=True
-    )
-    with process:
-        line = process.stdout.readline()
-        assert line.startswith("castle: open"), line
-        time.sleep(1.0)
-        mine = [each for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{process.pid}:")]
-        assert {each.kind for each in mine} == {"container", "network"}
-        process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        assert process.returncode == code
-    if number == signal.SIGKILL:
-        assert left(engine, process.pid) != []
-        engine.cleanup_stale()
-        lab.sweep_host_folders()
-    assert left(engine, process.pid) == []
-    assert subject.variant.name == "castle"
-
-
-def test_the_mounted_socket_is_no_engine(laboratory):
-    """What the attacks talk to in place of the engine only listens."""
-    (socket_mount,) = [mount for mount in laboratory.ground.mounts if mount.target == lab.SOCKET_TARGET]
-    assert isinstance(socket_mount, Mount)
-    assert socket_mount.source != Path("/var/run/docker.sock")
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(socket_mount.source))
-        client.sendall(b"GET /containers/json HTTP/1.0\r\n\r\n")
-        assert client.recv(100).startswith(b"HTTP/1.0 404")

@@ -63,7 +63,7 @@ class Route:
         body: bytes | None = None,
         timeout: float = 30.0,
     ) -> Answer:
-        """One request on a connection of its own. ``timeout`` in seconds, for each wait. Raises OSError or HTTPException."""
+        """One request on a connection of its own. ``timeout`` in seconds, for all of it. Raises OSError or HTTPException."""
         connection = _Connection(self, timeout)
         started = time.monotonic()
         try:
@@ -86,9 +86,33 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, route: Route, timeout: float) -> None:
         super().__init__(route.host, route.port, timeout=timeout)
         self._route, self._limit = route, timeout
+        self._deadline = time.monotonic() + timeout
 
     def connect(self) -> None:
-        self.sock = self._route.dial(self._limit)
+        dialled = self._route.dial(self._limit)
+        self.sock = _Timed(dialled, self._deadline) if isinstance(dialled, socket.socket) else dialled
+
+
+class _Timed(socket.socket):
+    """A connection whose waits end together: a service that sends a byte now and then cannot hold on to who asks."""
+
+    def __init__(self, connected: socket.socket, deadline: float) -> None:
+        super().__init__(fileno=connected.detach())
+        self._deadline = deadline
+
+    def sendall(self, *given: Any) -> None:
+        self._hasten()
+        super().sendall(*given)  # its own limit is one for all of it
+
+    def recv_into(self, *given: Any) -> int:
+        self._hasten()
+        return super().recv_into(*given)
+
+    def _hasten(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.settimeout(left)
 
 
 def direct(way: str, host: str, port: int) -> Route:

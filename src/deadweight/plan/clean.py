@@ -29,7 +29,10 @@ def clean(workspace: Workspace, *, everything: bool = False, older_than_days: fl
     ``everything`` removes this project's images from the engine, its whole state folder, and ends what we started (an engine,
     a registry or a Maven of our own); the cache that projects share stays. ``older_than_days`` spares what is newer.
     """
+    from deadweight.checks.attacks.host import sweep_host_folders
+
     containers = _containers(workspace)
+    folders = sweep_host_folders()
     images = _images(workspace) if everything and older_than_days is None else 0
     state = workspace.state
     before = None if older_than_days is None else time.time() - older_than_days * DAY
@@ -37,7 +40,7 @@ def clean(workspace: Workspace, *, everything: bool = False, older_than_days: fl
         chosen = [path for path in _below(state.folder) if path not in (state.lock, state.lock.with_suffix(".holder"))]
     else:
         chosen = [*_below(state.folder / "logs"), *_spare_archives(workspace), *_below(state.folder / "tmp")]
-    files, size = 0, 0
+    files, size = folders, 0
     for path in chosen:
         facts = path.lstat()
         if before is None or facts.st_mtime < before:

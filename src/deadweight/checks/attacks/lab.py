@@ -7,22 +7,22 @@ by the next one.
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
-import shutil
-import tempfile
 import threading
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.listeners import HostFolder, Listener, Word
+from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
+from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
+from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.shell import read_file, static_shell
 from deadweight.checks.attacks.walls import Ground, Posture, options
-from deadweight.engine import owner
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import can_enter_namespace
 from deadweight.engine.options import Mount, RunOptions, hardened_for
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
 
-PURPOSE = "attack"
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
 RESERVE_BYTES = 2 * 2**30
@@ -57,7 +56,7 @@ class Lab:
         self.subject, self.variant = subject, subject.variant
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
-        self.secret, self.host_secret = _random(), _random()
+        self.secret, self.host_secret, self._mark = _random(), _random(), uuid.uuid4().hex
         self.notes: dict[str, str] = {}
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
@@ -83,15 +82,23 @@ class Lab:
         self.app_folder = _folder(facts.entrypoint)
         hard = hardened_for(self.variant, facts.user).but(publish=None)
         self.network = self._stack.enter_context(self.engine.network(PURPOSE))
-        self.attacker = self._stack.enter_context(self.start(hard.but(network=self.network)))
+        self.attacker = self._stack.enter_context(self.start(hard.but(network=self.network), {LAB: self._mark}))
         document = self.attacker.inspect()
         self.attacker_pid = int(document["State"]["Pid"])
         self.attacker_host = document["NetworkSettings"]["Networks"][self.network]["IPAddress"]
         if not can_enter_namespace(self.attacker_pid, self.attacker.id):
             raise NoService("attacks need root on the Linux machine where the engine runs, to enter the attack network")
-        self.host = HostFolder(self.host_secret)
+        try:
+            self.host = HostFolder(self.host_secret)
+        except OSError as error:
+            raise NoService(f"attacks need a small file system in memory for what is handed in: {error}") from error
         self._stack.callback(self.host.close)
-        write_owner(self.host.path)
+        self._disks = disks_of(self.engine.host, self.engine.info)
+        if not self._disks:
+            self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"
+        self._guard = self._stack.enter_context(
+            Guard(self.engine.host, self._mark, self.network, self.host, self._disks)
+        )
         mounts = (
             Mount(self.host.mounted, HOST_TARGET, read_only=False),
             Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
@@ -109,8 +116,19 @@ class Lab:
             devices=devices,
         )
 
-    def start(self, options: RunOptions) -> Container:
-        return self.engine.start(self.image, options, purpose=PURPOSE, variant=self.variant.name)
+    def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
+        marked = options.but(labels={**options.labels, **(labels or {})})
+        return self.engine.start(self.image, marked, purpose=PURPOSE, variant=self.variant.name)
+
+    def start_guarded(self, options: RunOptions) -> Container:
+        """A container to attack: ended by the guard where disk or time runs out. Raises NoService where that came already."""
+        self.held()
+        return self.start(options, self._guard.labels())
+
+    def held(self) -> None:
+        """Raises NoService where the guard has ended what was attacked: then nothing that is seen means anything."""
+        if self._guard.reason:
+            raise NoService(self._guard.reason)
 
     def options(self, posture: Posture) -> RunOptions:
         return options(posture, self.ground)
@@ -131,8 +149,9 @@ class Lab:
         return self._image_files[path]
 
     def room_on_disk(self) -> bool:
-        """Whether this machine has enough free space for attacks that write."""
-        return shutil.disk_usage(tempfile.gettempdir()).free > RESERVE_BYTES
+        """Whether the engine's disk can be watched, and has enough free space for attacks that write."""
+        free = free_bytes(self._disks)
+        return free is not None and free > RESERVE_BYTES
 
     # what this machine can start
 
@@ -196,18 +215,6 @@ def fill(lab: Lab, payload: Payload, port: int) -> Filled:
         "memory": str(lab.ground.memory_bytes * 13 // 10 // 2**20),
     }
     return Filled(payload, word, places)
-
-
-def write_owner(folder: Path) -> None:
-    (folder / "owner.json").write_text(json.dumps(owner.labels("-", PURPOSE)), encoding="utf-8")
-
-
-def sweep_host_folders() -> None:
-    """Remove the host folders of runs that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob("deadweight-host-*"):
-        with contextlib.suppress(OSError, ValueError):
-            if not folder.is_symlink() and owner.is_stale(json.loads((folder / "owner.json").read_text())):
-                shutil.rmtree(folder)
 
 
 def _random() -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,36 +136,6 @@ class EngineStandIn:
                     connection.settimeout(0.5)
                     self._words.append(connection.recv(4096))
                     connection.sendall(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-
-
-class HostFolder:
-    """A folder of this machine that stands for a mounted host folder, with a planted file and the engine's stand-in socket.
-
-    It belongs to us and only we may write there, as on a real host.
-    """
-
-    def __init__(self, secret: str) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="deadweight-host-"))
-        self.path.chmod(0o755)
-        (self.path / "mounted").mkdir(mode=0o755)
-        self.file = "planted"
-        (self.path / "mounted" / self.file).write_text(secret + "\n", encoding="ascii")
-        self.engine = EngineStandIn(self.path / "engine.sock")
-
-    @property
-    def mounted(self) -> Path:
-        return self.path / "mounted"
-
-    def holds(self, name: str, word: Word) -> bool:
-        """Whether an attack left the word in this file."""
-        file = self.mounted / name
-        with contextlib.suppress(OSError):
-            return word.whole in file.read_text(encoding="ascii", errors="replace")[:MOST_BYTES]
-        return False
-
-    def close(self) -> None:
-        self.engine.close()
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _drain(connection: socket.socket) -> None:

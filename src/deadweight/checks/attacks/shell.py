@@ -8,8 +8,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
+from deadweight.checks.attacks.host import PURPOSE
 from deadweight.engine.faults import translated
-from deadweight.engine.options import Mount
+from deadweight.engine.options import Mount, RunOptions
 from deadweight.records.store import write_atomically
 
 if TYPE_CHECKING:
@@ -44,12 +45,9 @@ def _extracted(engine: Engine, reference: str) -> bytes:
     if not engine.has(reference):
         with translated(f"pull {reference}"):
             engine.api.pull(reference)
-    with translated(f"read {INSIDE} of {reference}"):
-        container = engine.api.create_container(reference, command=["none"])["Id"]
-        try:
-            return read_file(engine, container, INSIDE, MOST_BYTES)
-        finally:
-            engine.remove_container(container)
+    options = RunOptions(entrypoint=("none",), network="none")
+    with engine.create(reference, options, purpose=PURPOSE) as container:
+        return read_file(engine, container.id, INSIDE, MOST_BYTES)
 
 
 def read_file(engine: Engine, container: str, path: str, most: int) -> bytes:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import time
 from typing import TYPE_CHECKING
 
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.walls import Posture
 from deadweight.checks.service import with_last_lines
@@ -11,15 +15,31 @@ from deadweight.checks.service import with_last_lines
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
     from deadweight.engine.http import Route
+    from deadweight.suite.model import Health
+
+
+ANSWER_SECONDS = 5.0
+NOTICE_SECONDS = 1.5
+"""The engine notices that a service died a little later than its clients do."""
+DIED = "the service died"
+
+
+def answer_seconds(health: Health) -> float:
+    """How long the service may take to say that it is healthy: the suite's own limit where it has one."""
+    return health.within_seconds if "within_seconds" in health.model_fields_set else ANSWER_SECONDS
 
 
 class Yard:
-    """``get`` gives a healthy container; ``spoil`` throws it away. ``started`` counts them."""
+    """``get`` gives a healthy container; ``spoil`` throws it away. ``started`` counts them.
+
+    ``lost``: one that was kept had died by itself when it was wanted again. Who reads it puts it back to False.
+    """
 
     def __init__(self, lab: Lab, posture: Posture) -> None:
         self.lab, self.posture = lab, posture
         self.options = lab.options(posture)
         self.started = 0
+        self.lost = False
         self._container: Container | None = None
         self._route: Route | None = None
 
@@ -30,22 +50,64 @@ class Yard:
         self.spoil()
 
     def get(self) -> Container:
-        """Raises CannotStart for a posture that this machine does not allow, NoService where the service is not healthy."""
+        """Raises CannotStart for a posture that this machine does not allow, NoService where the service is not healthy.
+
+        One that is old is thrown away before its time is over, so that the guard only meets those that something holds on to.
+        """
+        if self._container is not None and time.monotonic() - self._container.started > CONTAINER_SECONDS / 2:
+            self.spoil()
+        if not self.alive():
+            self.lost = True
+            self.spoil()
         if self._container is None:
             variant = self.lab.variant
-            container = self.lab.start(self.options)
+            container = self.lab.start_guarded(self.options)
             self.started += 1
             readiness = container.wait_healthy(variant.health, variant.port)
             if not readiness.healthy:
                 message = with_last_lines(readiness.reason, container)
                 container.remove()
+                self.lab.held()
                 raise NoService(f"{self.posture.name}: {message}")
             self._container = container
         return self._container
 
     def alive(self, wait: float = 0.0) -> bool:
         """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""
-        return self._container is None or self._container.wait_ended(wait).running
+        if self._container is None:
+            return True
+        try:
+            running = self._container.wait_ended(wait).running
+        except MissingError:
+            self._by_guard(self._container)
+            raise
+        if not running:
+            self._by_guard(self._container)
+        return running
+
+    def _by_guard(self, container: Container) -> None:
+        """Raise where it was the guard that ended it: that is no outcome of an attack."""
+        self.lab.held()
+        if time.monotonic() - container.started > CONTAINER_SECONDS:
+            raise DeadweightError(f"its container was ended after {CONTAINER_SECONDS} s")
+
+    @property
+    def kept(self) -> bool:
+        """Whether the next attack gets a container that has taken one already."""
+        return self._container is not None
+
+    def complaint(self) -> str:
+        """What became of the service: empty where it answers as it should, or where its container was thrown away."""
+        if self._container is None:
+            return ""
+        limit, path = answer_seconds(self.lab.variant.health), self.lab.variant.health.path
+        try:
+            answer = self.route.request("GET", path, timeout=limit)
+        except (OSError, http.client.HTTPException) as error:
+            if not self.alive(NOTICE_SECONDS):
+                return DIED
+            return f"the service does not answer GET {path} (given {limit:g} s): {error or type(error).__name__}"
+        return "" if 200 <= answer.status < 300 else f"the service answers GET {path} with {answer.status}"
 
     @property
     def route(self) -> Route:

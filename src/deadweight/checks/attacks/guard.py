@@ -1,0 +1,131 @@
+"""A small process beside the attacks of one variant: it ends their containers where disk or time runs out, or we were killed.
+
+It is a process of its own, so that it also acts where the one that attacks hangs or was killed without warning. What it ended for
+want of disk it tells in a file, which the attacking side looks at before it believes that a service died of an attack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.checks.attacks.host import HostFolder, sweep_host_folders
+from deadweight.engine import wire
+from deadweight.engine.info import EngineInfo
+
+LAB, UNTIL = "deadweight.lab", "deadweight.until"
+"""Labels: of which lab a container is, and when it is ended at the latest (seconds since 1970) where it is under attack."""
+
+FLOOR_BYTES = 2**30
+"""So much stays free, whatever an attack writes."""
+CONTAINER_SECONDS = 600
+PERIOD_SECONDS = 0.25
+LISTING_SECONDS = 5.0
+DONE = b"."
+
+
+@dataclass
+class Guard:
+    """The guard of one lab; use it as a context manager. ``disks`` are folders whose free space it watches."""
+
+    host: str
+    lab: str
+    network: str
+    folder: HostFolder
+    disks: tuple[Path, ...]
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Guard:
+        words = [self.host, self.lab, self.network, self._told, FLOOR_BYTES, *self.disks]
+        # Not by `run`: that one ends with us, and this one is there for when we are gone.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__, *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError), self._process.stdin as pipe:
+                pipe.write(DONE)
+            self._process.wait(30)
+
+    @property
+    def _told(self) -> Path:
+        return self.folder.path / "ended"
+
+    @property
+    def reason(self) -> str:
+        """Why it ended everything; empty where it did not."""
+        with contextlib.suppress(OSError):
+            return self._told.read_text(encoding="utf-8")
+        gone = self._process is None or self._process.poll() is not None
+        return "its guard (a process that watches disk and time) has ended" if gone else ""
+
+    def labels(self) -> dict[str, str]:
+        """What a container that starts now must carry."""
+        return {LAB: self.lab, UNTIL: str(int(time.time()) + CONTAINER_SECONDS)}
+
+
+def disks_of(host: str, info: EngineInfo) -> tuple[Path, ...]:
+    """Where the engine keeps what containers write, if that is on this machine; nothing where it cannot be seen from here."""
+    folders = [Path(info.root_dir)] if info.root_dir else []
+    if info.containerd_store:
+        folders.append(Path("/var/lib/containerd"))
+    local = host.startswith("unix://") and not info.desktop
+    return tuple(folder for folder in folders if local and folder.is_dir())
+
+
+def free_bytes(disks: Sequence[Path]) -> int | None:
+    """The least free space of these; None where there is nothing to see."""
+    return min((shutil.disk_usage(folder).free for folder in disks), default=None)
+
+
+def watch(host: str, lab: str, network: str, told: Path, floor: int, disks: Sequence[Path]) -> None:
+    """Until the other end of stdin says that it is done, or is gone."""
+    listed = time.monotonic()
+    while True:
+        ready, _, _ = select.select([0], [], [], PERIOD_SECONDS)
+        if ready and os.read(0, 1) == DONE:
+            return
+        free = free_bytes(disks)
+        if ready:
+            end(host, _containers(host, lab))
+            wire.delete(host, f"/networks/{network}")
+            sweep_host_folders()
+            return
+        if free is not None and free < floor:
+            told.write_text(f"free disk space fell below {floor} bytes, so its containers were ended", encoding="utf-8")
+            end(host, _containers(host, lab))
+        elif time.monotonic() - listed > LISTING_SECONDS:
+            listed = time.monotonic()
+            end(host, [each for each in _containers(host, lab) if each[1] < time.time()])
+
+
+def end(host: str, containers: Sequence[tuple[str, float]]) -> None:
+    for container, _ in containers:
+        wire.delete(host, f"/containers/{container}?force=1&v=1")
+
+
+def _containers(host: str, lab: str) -> list[tuple[str, float]]:
+    """Id and latest end of each container of a lab."""
+    filters = urllib.parse.quote(json.dumps({"label": [f"{LAB}={lab}"]}))
+    found = wire.listing(host, f"/containers/json?all=1&filters={filters}")
+    return [(str(each["Id"]), float(each["Labels"].get(UNTIL, "inf"))) for each in found]
+
+
+if __name__ == "__main__":
+    watch(*sys.argv[1:4], Path(sys.argv[4]), int(sys.argv[5]), [Path(word) for word in sys.argv[6:]])

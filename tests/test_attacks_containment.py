@@ -1,0 +1,333 @@
+"""What keeps attacks where they are: no way out, bounds on memory, disk and time, and nothing left behind, even after kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from attack_grounds import castle, left
+
+from deadweight.checks.attacks import check, guard, host, lab, shell, walls, yard
+from deadweight.checks.attacks.listeners import Listener, Word
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.yard import Yard
+from deadweight.engine import netns, owner
+from deadweight.engine.options import Mount
+from deadweight.plan.clean import clean
+from deadweight.plan.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("playground_image")
+
+
+@pytest.fixture
+def subject(tmp_path, engine, playground_archive, monkeypatch):
+    """The demo service; without a shell to bind in, which these tests do without."""
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    return castle(tmp_path, engine, playground_archive)
+
+
+@pytest.fixture
+def laboratory(subject):
+    with lab.Lab(subject) as built:
+        yield built
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(engine):
+    yield
+    assert left(engine) == []
+
+
+def host_addresses() -> list[str]:
+    """Every IPv4 address of this machine (``/proc/net/fib_trie`` lists local ones as /32 host LOCAL)."""
+    lines = Path("/proc/net/fib_trie").read_text().splitlines()
+    found = {lines[i - 1].split()[-1] for i, line in enumerate(lines) if "/32 host LOCAL" in line}
+    return sorted(found)
+
+
+@pytest.mark.parametrize("name", ["open", "default", "only-limits"])
+def test_nothing_inside_reaches_a_listener_of_the_host(laboratory, name):
+    """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out."""
+    word = Word("aaaa", "bbbb")
+    listener = Listener(socket.create_server(("", 0), backlog=4), word, "collect")
+    try:
+        with Yard(laboratory, walls.posture(name)) as yard:
+            pid = yard.get().state().pid
+            for address in host_addresses():
+                if address.startswith("127."):
+                    continue  # inside, that is the container itself
+                with pytest.raises(OSError):
+                    netns.within(pid, lambda address=address: socket.create_connection((address, listener.port), 1.0))
+            with pytest.raises(OSError):
+                netns.within(pid, lambda: socket.create_connection(("192.0.2.1", 80), 1.0))  # RFC 5737: nobody's
+        assert not listener.connected
+    finally:
+        listener.close()
+
+
+def test_inside_reaches_the_attackers_listener(laboratory):
+    """The control of the test above: the same connection leads to the attacker."""
+    word = Word("aaaa", "bbbb")
+    listener = laboratory.listen(word, "collect")
+    try:
+        with Yard(laboratory, walls.OPEN) as yard:
+            pid = yard.get().state().pid
+            address = (laboratory.attacker_host, listener.port)
+            netns.within(pid, lambda: socket.create_connection(address, 2.0)).close()
+        time.sleep(0.3)
+        assert listener.connected
+    finally:
+        listener.close()
+
+
+@pytest.mark.parametrize("name", walls.names())
+def test_the_engine_holds_every_posture_within_the_bound(laboratory, name):
+    options = laboratory.options(walls.posture(name))
+    if name not in ("open", "default", "hardened"):
+        assert options.memory_bytes <= 512 * 2**20  # what the engine makes of it is seen below
+        return
+    with Yard(laboratory, walls.posture(name)) as yard:
+        config = yard.get().inspect()["HostConfig"]
+    assert 0 < config["Memory"] <= 512 * 2**20
+    assert config["MemorySwap"] == config["Memory"]
+    assert 0 < config["PidsLimit"] <= 256
+    assert config["NanoCpus"] > 0
+    assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == walls.FILE_BYTES
+    assert not config["PortBindings"]
+    assert config["NetworkMode"] in (laboratory.network, "none")
+
+
+def test_a_full_disk_stops_the_attack_that_would_fill_it(laboratory, monkeypatch):
+    from deadweight.checks.attacks.matrix import Runner
+
+    monkeypatch.setattr(lab, "RESERVE_BYTES", 2**60)
+    catalogue = load_payloads()
+    fill = next(each for each in catalogue.payloads if each.id == "fill-disk")
+    with Yard(laboratory, walls.OPEN) as yard:
+        shot = Runner(laboratory, catalogue)._shot(yard, fill)
+    assert (shot.seen, shot.said) == ("not_measured", "this machine has too little free disk space to try it")
+
+
+# disk and time
+
+
+def ended_within(seconds: float, castle_yard: Yard) -> bool:
+    """Whether the container goes away by itself."""
+    container, deadline = castle_yard.get(), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if container.id not in {each.id for each in container.engine.leftovers()}:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject, monkeypatch):
+    """The floor is above what this machine has free: the guard acts as it would on a disk that an attack fills."""
+    with lab.Lab(subject) as calm, Yard(calm, walls.OPEN) as held:
+        assert not ended_within(1.0, held)
+        assert held.alive()
+    monkeypatch.setattr(guard, "FLOOR_BYTES", 2**60)
+    with lab.Lab(subject) as built, Yard(built, walls.OPEN) as failing:
+        with contextlib.suppress(lab.NoService):  # the guard may be that fast
+            assert ended_within(10.0, failing)
+        with pytest.raises(lab.NoService, match="free disk space fell below"):
+            failing.lab.start_guarded(failing.options)
+    found = check.attack(subject, postures=("hardened",))
+    assert (found.status, found.data) == ("not_measured", {})
+    assert "free disk space fell below" in found.reason
+
+
+def test_a_container_has_its_time_and_no_more(laboratory, monkeypatch):
+    monkeypatch.setattr(guard, "CONTAINER_SECONDS", 1)
+    with Yard(laboratory, walls.OPEN) as castle_yard:
+        assert ended_within(guard.LISTING_SECONDS + 8, castle_yard)
+        monkeypatch.setattr(yard, "CONTAINER_SECONDS", 1)
+        with pytest.raises(Exception, match="its container was ended after 1 s"):
+            castle_yard.alive()
+        assert castle_yard.get().state().running  # the next attack has a new one
+    assert laboratory.attacker.state().running
+
+
+def test_an_old_container_is_replaced_between_attacks(laboratory, monkeypatch):
+    with Yard(laboratory, walls.OPEN) as castle_yard:
+        first = castle_yard.get()
+        assert castle_yard.get() is first
+        monkeypatch.setattr(yard, "CONTAINER_SECONDS", 0)
+        assert castle_yard.get() is not first
+
+
+def test_without_its_guard_nothing_is_attacked(laboratory):
+    laboratory._guard._process.kill()
+    laboratory._guard._process.wait()
+    with Yard(laboratory, walls.OPEN) as castle_yard, pytest.raises(lab.NoService, match="its guard"):
+        castle_yard.get()
+
+
+def test_a_disk_that_cannot_be_seen_is_said_and_not_filled(subject, monkeypatch):
+    monkeypatch.setattr(lab, "disks_of", lambda _host, _info: ())
+    with lab.Lab(subject) as built:
+        assert "cannot be watched" in built.notes["disk"]
+        assert not built.room_on_disk()
+
+
+def test_the_disk_that_is_watched_is_the_engines(engine):
+    (folder, *_) = guard.disks_of(engine.host, engine.info)
+    assert folder == Path(engine.info.root_dir)
+    assert guard.disks_of("tcp://192.0.2.1:2375", engine.info) == ()
+
+
+# the host folder
+
+
+def test_what_is_written_to_the_host_folder_is_bounded(laboratory):
+    """As the container has it, by its own root folder: a file system in memory that is full at 16 MiB."""
+    with Yard(laboratory, walls.OPEN) as castle_yard:
+        pid = castle_yard.get().state().pid
+        lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+        (mount,) = [line for line in lines if line.split()[4] == lab.HOST_TARGET]
+        assert " - tmpfs " in mount
+        inside = Path(f"/proc/{pid}/root{lab.HOST_TARGET}")
+        (inside / "half").write_bytes(b"\0" * (host.SIZE_BYTES // 2))
+        with pytest.raises(OSError, match="No space left"):
+            (inside / "rest").write_bytes(b"\0" * (host.SIZE_BYTES // 2))
+
+
+def test_a_link_or_a_pipe_in_the_host_folder_is_not_followed(laboratory, tmp_path):
+    word = Word("aaaa", "bbbb")
+    (tmp_path / "elsewhere").write_text(word.whole)
+    mounted = laboratory.host.mounted
+    (mounted / "link").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(mounted / "pipe")
+    (mounted / "file").write_text(word.whole)
+    assert laboratory.host.holds("file", word)
+    assert not laboratory.host.holds("link", word)
+    assert not laboratory.host.holds("pipe", word)
+
+
+def test_a_folder_without_an_owner_is_swept_once_it_is_old(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / f"{host.PREFIX}{name}").mkdir()
+    os.utime(tmp_path / f"{host.PREFIX}old", (1, 1))
+    assert host.sweep_host_folders(tmp_path) == 1
+    assert [each.name for each in tmp_path.iterdir()] == [f"{host.PREFIX}new"]
+
+
+def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playground_image, monkeypatch):
+    """A kill at that moment leaves something that the next start finds."""
+    seen = []
+
+    def look(*_):
+        seen.extend(left(engine))
+        return b"shell"
+
+    monkeypatch.setattr(shell, "read_file", look)
+    assert shell._extracted(engine, playground_image) == b"shell"
+    assert len(seen) == 1
+
+
+# nothing is left behind
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from small_project import subject_of
+from deadweight.checks.attacks import lab
+from deadweight.checks.attacks.many import attack_all
+from deadweight.engine.client import Engine
+from deadweight.records.built import BuiltImage
+from deadweight.records.store import load
+from deadweight.suite.load import load_suite
+from deadweight.tasks._task import guard
+
+lab.static_shell = lambda _subject: ()
+root = Path({root!r})
+def work():
+    with Engine.connect({host!r}, project="deadweight-tests") as engine:
+        built = load(BuiltImage, root / ".deadweight/images/castle/built.json")
+        subject = subject_of(load_suite(root / "deadweight.yaml"), "castle", built, Path({archive!r}), engine)
+        attack_all([subject], told=lambda line: print(line, flush=True))
+sys.exit(guard(work))
+"""
+
+
+@pytest.fixture
+def run(subject, engine, tmp_path, playground_archive):
+    """An attack run in a process of its own, amid its attacks."""
+    text = SCRIPT.format(
+        tests=str(Path(__file__).parent), root=str(tmp_path), host=engine.host, archive=str(playground_archive)
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ, text=True
+    )
+    with process:
+        line = process.stdout.readline()
+        assert line.startswith("castle: open"), line
+        time.sleep(1.0)
+        mine = [each for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{process.pid}:")]
+        assert {each.kind for each in mine} == {"container", "network"}
+        yield process
+        process.kill()
+
+
+def ended(process: subprocess.Popen) -> int:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(30)
+    return process.returncode
+
+
+def guard_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    found = {int(word) for each in children for word in each.read_text().split()}
+    (only,) = [each for each in found if b"attacks.guard" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return only
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_attack_run_that_is_ended_leaves_nothing(run, engine, number):
+    run.send_signal(number)
+    assert ended(run) == 130
+    assert left(engine, run.pid) == []
+
+
+def test_after_kill_9_the_guard_ends_the_attacks(run, engine):
+    """In a moment, and without anybody starting anything."""
+    run.kill()
+    ended(run)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and left(engine, run.pid):
+        time.sleep(0.1)
+    assert left(engine, run.pid) == []
+
+
+def test_after_kill_9_of_the_guard_too_clean_leaves_nothing(run, engine, subject, tmp_path):
+    os.kill(guard_of(run.pid), signal.SIGKILL)
+    run.kill()
+    ended(run)
+    there = left(engine, run.pid)
+    assert any(name.startswith("/") for name in there)
+    assert len(there) >= 3, "a folder, a network and containers"
+    workspace = Workspace.open(print, tmp_path / "deadweight.yaml")
+    workspace.__dict__["_engine"] = engine
+    assert clean(workspace).containers >= 2
+    assert left(engine, run.pid) == []
+    mounts = Path("/proc/self/mountinfo").read_text()
+    assert not any(name in mounts for name in there if name.startswith("/"))
+
+
+def test_the_mounted_socket_is_no_engine(laboratory):
+    """What the attacks talk to in place of the engine only listens."""
+    (socket_mount,) = [mount for mount in laboratory.ground.mounts if mount.target == lab.SOCKET_TARGET]
+    assert isinstance(socket_mount, Mount)
+    assert socket_mount.source != Path("/var/run/docker.sock")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(socket_mount.source))
+        client.sendall(b"GET /containers/json HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.0 404")

@@ -1,0 +1,72 @@
+"""Requests to a container end in time, whatever the other side does."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from deadweight.engine import http
+
+
+@pytest.fixture
+def serve() -> Iterator[object]:
+    """A server that sends these bytes at once, then the others one by one, ten a second; it closes at the end."""
+    closing = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def start(at_once: bytes, dripping: bytes) -> http.Route:
+        server = socket.create_server(("127.0.0.1", 0))
+
+        def run() -> None:
+            with server, contextlib.suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(at_once)
+                    for number in dripping:
+                        connection.sendall(bytes([number]))
+                        if closing.wait(0.1):
+                            return
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return http.direct("published", "127.0.0.1", server.getsockname()[1])
+
+    yield start
+    closing.set()
+    for thread in threads:
+        thread.join(5)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("at_once", "dripping"),
+    [(b"", HEAD + b"x" * 50), (HEAD, b"x" * 50), (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 50)],
+    ids=["status line", "body", "header"],
+)
+def test_a_service_that_drips_holds_nobody_longer_than_the_limit(serve, at_once, dripping):
+    route, started = serve(at_once, dripping), time.monotonic()
+    with pytest.raises(TimeoutError):
+        route.request("GET", "/", timeout=0.5)
+    assert 0.4 < time.monotonic() - started < 1.5
+
+
+def test_a_slow_answer_within_the_limit_is_an_answer(serve):
+    answer = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hello").request("GET", "/", timeout=5)
+    assert (answer.status, answer.body, answer.truncated) == (200, b"hello", False)
+
+
+def test_a_service_that_takes_nothing_ends_in_time_too():
+    """The request is larger than all buffers between, and nobody reads it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        route, started = http.direct("published", "127.0.0.1", server.getsockname()[1]), time.monotonic()
+        with pytest.raises(TimeoutError):
+            route.request("POST", "/", body=b"x" * 64 * 2**20, timeout=0.5)
+    assert time.monotonic() - started < 1.5
