@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import re
@@ -12,6 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import image_samples as samples
 import pytest
 from builder_site import GivenSource, Project
 from java_projects import (
@@ -29,8 +31,9 @@ from java_projects import (
 )
 
 from deadweight import _run
-from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
-from deadweight.builders import resident
+from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError
+from deadweight.builders import _main_class, resident
+from deadweight.builders._main_class import may_hold
 from deadweight.builders._pom import read_poms
 from deadweight.builders.table import builder
 from deadweight.image.archive import open_archive
@@ -158,9 +161,7 @@ def test_a_source_that_is_gone_leaves_no_class(project):
 
 
 def _has_class(project, built, name):
-    from deadweight.builders._jib_files import holds_class
-
-    return holds_class(project.archive("v", built), f"a.{name}")
+    return may_hold(project.archive("v", built), f"a.{name}")
 
 
 def test_inputs_are_what_maven_reads(project):
@@ -348,6 +349,74 @@ def test_a_main_class_that_does_not_exist(project):
     assert not project.site.state.image("v").joinpath("image.tar").exists()
 
 
+def test_a_main_class_in_a_dependency(project):
+    project.write({"app/pom.xml": pom(dependencies=JUNIT.replace("<scope>test</scope>", ""))})
+    project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
+    assert project.build("v").variant == "v"
+    project.suite(SUITE + "    main: org.junit.jupiter.api.Nope\n")
+    assert "v: the main class org.junit.jupiter.api.Nope is neither among" in fails(project, DeadweightError)
+
+
+def test_a_class_path_that_leads_into_the_base_is_left_alone(project):
+    project.suite(SUITE + "    main: a.Nope\n    args: {jib.container.extraClasspath: /opt/framework.jar}\n")
+    assert project.build("v").variant == "v"
+
+
+def test_a_dependency_that_is_no_jar(project, tmp_path):
+    """At run time only, so that no compiler sees it first; Jib copies it as it is."""
+    place = tmp_path / "repository/example/damaged/thing/1"
+    place.mkdir(parents=True)
+    (place / "thing-1.pom").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>example.damaged</groupId>"
+        "<artifactId>thing</artifactId><version>1</version></project>"
+    )
+    (place / "thing-1.jar").write_bytes(b"PK\x03\x04 half of a jar")
+    at = f"<repository><id>damaged</id><url>{(tmp_path / 'repository').as_uri()}</url></repository>"
+    thing = dependency("example.damaged", "thing", "1", "runtime")
+    project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)}).suite(SUITE + "    main: a.Nope\n")
+    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/damaged"
+    try:
+        message = fails(project, ArchiveError)
+    finally:
+        shutil.rmtree(local, ignore_errors=True)
+    assert "the dependency app/libs/thing-1.jar is damaged: File is not a zip file" in message
+    assert "remove it from Maven's local repository" in message
+
+
+JAR = io.BytesIO()
+with zipfile.ZipFile(JAR, "w") as jar:
+    jar.writestr("a/Main.class", "x")
+HALF = JAR.getvalue()[:20]
+
+
+@pytest.mark.parametrize(
+    ("instruction", "files", "there"),
+    [
+        ("jib-maven-plugin:3.5.2", {"app/classes/a/Main.class": b"x"}, True),
+        ("jib-maven-plugin:3.5.2", {"app/libs/x.jar": JAR.getvalue()}, True),
+        ("jib-gradle-plugin:3.5.2", {"app/libs/x.jar": JAR.getvalue()}, True),
+        ("jib-maven-plugin:3.5.2", {"app/resources/data.jar": HALF}, False),
+        ("RUN make", {"opt/a/Main.class": b"x"}, False),
+        ("RUN make", {"opt/libs/x.jar": HALF}, False),
+        ("RUN make", {"opt/libs/x.jar": JAR.getvalue()}, False),
+    ],
+)
+def test_only_what_jib_made_is_looked_at(tmp_path, instruction, files, there):
+    """A base may hold anything, and a service a file that only looks like a jar."""
+    made = samples.build(samples.honest_layer(files), compression="gzip", history=[{"created_by": instruction}])
+    assert may_hold(samples.docker_save(tmp_path / "x.tar", made), "a.Main") == there
+
+
+def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    history = [{"created_by": "jib-maven-plugin:3.5.2", "comment": "dependencies"}]
+    made = samples.build(samples.honest_layer({"app/libs/x.jar": HALF}), history=history)
+    archive = samples.docker_save(tmp_path / "x.tar", made)
+    with pytest.raises(ArchiveError, match=r"app/libs/x\.jar is damaged"):
+        may_hold(archive, "a.Main")
+    monkeypatch.setattr(_main_class, "MAX_JAR_BYTES", len(HALF) - 1)
+    assert may_hold(archive, "a.Main")
+
+
 def test_a_jdk_that_is_too_old_for_the_service(project):
     project.write({"app/pom.xml": pom().replace(">17<", ">99<")})
     message = fails(project)
@@ -463,6 +532,24 @@ def test_a_base_of_another_architecture(project, bases, registry_program, tmp_pa
         message = fails(project, DeadweightError)
     assert "s390x" in message
     assert "name a base that has this architecture" in message
+
+
+def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
+    """Here Jib itself finds none: it looks into the index."""
+    from deadweight.toolchain.find import find
+
+    crane, source = find("crane").path, bases[STATIC].resolved
+    with registry(registry_program, tmp_path / "registry") as host:
+        for name in ("s390x", "ppc64le"):
+            words = ["mutate", "--insecure", source, "--set-platform", f"linux/{name}", "--tag", f"{host}/many:{name}"]
+            _run.run([crane, *words])
+        parts = [word for name in ("s390x", "ppc64le") for word in ("-m", f"{host}/many:{name}")]
+        _run.run([crane, "index", "append", "--insecure", *parts, "-t", f"{host}/many:1"])
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/many:1", None, stand_in=False)}
+        message = fails(project)
+    assert f"{host}/many:1 is a manifest list, but the list does not contain an image for architecture=" in message
+    assert "If your intention" not in message
+    assert message.endswith("\n  hint: name a base that has this architecture")
 
 
 def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tmp_path):

@@ -21,7 +21,7 @@ _CHATTER = re.compile(
     r"|\[ERROR\] Some problems were|The project \S+ \(.*\) has \d+ error|Failures:|Errors:|Tests run:|\s*\S+\.java:\[)"
 )
 _GOAL = re.compile(r"^Failed to execute goal (?:on project |\S+ (?:\([^)]*\) )?on project )\S+: ")
-_ADVICE = re.compile(r", perhaps you should add a `mainClass`.*$")
+_ADVICE = re.compile(r", perhaps you should add a `mainClass`.*$|\. If your intention was to specify a platform.*$")
 _PLACE = re.compile(r"^\s*(.*?) @ (?:\S+, )?line (\d+), column (\d+)$")
 _NESTED = re.compile(
     r"^(?:Could not resolve dependencies for project \S+: )?(?:Failed to collect dependencies at \S+(?: -> \S+)*: )?"
@@ -51,6 +51,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
         r"(?:401 Unauthorized|Unauthorized for|credentials for '?([\w.:/-]+)'? are set up)",
         "the registry wants credentials: log in with `docker login`",
     ),
+    (r"does not contain an image for architecture=", "name a base that has this architecture"),
     (r"PKIX path building failed|unable to find valid certification path", "name your private CA: ca_bundle"),
     (rf"(?:artifact|dependency:?|plugin) {_ARTIFACT}", _OFFLINE_HINT),
     (r"Could not (?:resolve|transfer|find)|resolution will not be reattempted", _OFFLINE_HINT),

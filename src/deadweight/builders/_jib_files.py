@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-import tarfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -91,25 +88,3 @@ def _place(folder: Path, target: str) -> Path:
 
 def _files(place: Path) -> list[Path]:
     return sorted(found for found in (place.rglob("*") if place.is_dir() else (place,)) if found.is_file())
-
-
-def holds_class(archive: Path, name: str) -> bool:
-    """Whether a class is in a Jib archive: as a file of its own, or in a jar. Jib takes any name that is well-formed."""
-    member = f"{name.replace('.', '/')}.class"
-    with tarfile.open(archive, "r:") as image:
-        layers = [entry for entry in image if entry.name.endswith(".tar.gz")]
-        for entry in reversed(layers):  # Jib puts classes last, and the base first
-            with tarfile.open(fileobj=image.extractfile(entry), mode="r:gz") as layer:
-                if any(_is_or_holds(layer, file, member) for file in layer):
-                    return True
-    return False
-
-
-def _is_or_holds(layer: tarfile.TarFile, file: tarfile.TarInfo, member: str) -> bool:
-    if file.name.endswith(f"/{member}"):
-        return True
-    content = layer.extractfile(file) if file.isreg() and file.name.endswith((".jar", ".war")) else None
-    if content is None:
-        return False
-    with zipfile.ZipFile(io.BytesIO(content.read())) as jar:
-        return any(name == member or name.endswith(f"/{member}") for name in jar.namelist())

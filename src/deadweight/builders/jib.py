@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders import _archive, _common, _gradle, _jib_files, _maven, resident
+from deadweight.builders import _archive, _common, _gradle, _jib_files, _main_class, _maven, resident
 from deadweight.builders._java_words import JavaListener, clean
 from deadweight.builders._pom import CONTAINERIZE, read_poms
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
@@ -203,7 +203,7 @@ def _checked(archive: Path, variant: Variant, base: Base) -> str:
                 hint="name a base that has this architecture",
             )
         digest = opened.image.config_digest
-    if variant.main and not _jib_files.holds_class(archive, variant.main):
+    if variant.main and not _main_class.may_hold(archive, variant.main):
         raise DeadweightError(
             f"{variant.name}: the main class {variant.main} is neither among the service's classes nor in its dependencies",
             hint="main: names a class with its package, for example com.example.Main",
