@@ -147,7 +147,7 @@ payloads:
   - id: killer
     title: end the service
     attack: T1499.004
-    request: {path: /eat}
+    request: {path: "/eat?@a@=@b@"}
     seconds: 20
     evidence: {kind: output}
   - id: zz-echo

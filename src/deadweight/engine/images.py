@@ -28,6 +28,7 @@ Progress = Callable[[int], None]
 class EngineImage:
     """What the engine says of an image. ``size_bytes`` is uncompressed and includes shared base layers.
 
+    ``folder`` is its working directory, empty where it names none.
     ``id`` is the config's digest, or the manifest's where the engine has Docker's containerd image store.
     """
 
@@ -37,6 +38,7 @@ class EngineImage:
     user: str
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
+    folder: str
     architecture: str
     layers: tuple[str, ...]
 
@@ -84,6 +86,7 @@ class Images:
             user=str(config.get("User") or ""),
             entrypoint=tuple(config.get("Entrypoint") or ()),
             command=tuple(config.get("Cmd") or ()),
+            folder=str(config.get("WorkingDir") or ""),
             architecture=str(document.get("Architecture") or ""),
             layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
         )

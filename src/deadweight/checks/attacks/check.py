@@ -1,11 +1,14 @@
 """``attacks``: real attacks on the image, and which wall stopped each. Evidence data: see ``record``.
 
 ``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them.
-What an earlier ``invoke attack`` found on the same image beyond that (the walls one by one) is kept, with its time.
+What an earlier ``invoke attack`` found beyond that (the walls one by one) is kept, with its time, where nothing that decides an
+outcome has changed since.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,9 +17,9 @@ from typing import Any
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks import gate, record, walls
 from deadweight.checks.attacks.lab import Lab, NoService
-from deadweight.checks.attacks.load import Catalogue, load_payloads
+from deadweight.checks.attacks.load import OURS, Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Matrix, Plan, Runner
-from deadweight.checks.evidence import by_engine, evidence
+from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
@@ -59,14 +62,13 @@ def attack(
         with Lab(subject) as lab:
             found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
             data = record.data(found, catalogue, lab.image_user, subject.engine().info)
-    except NoService as fault:
+    except Interrupted:
+        raise
+    except (CannotStart, NoService) as fault:
         # With a gate to hold, a service that nobody can attack is no success.
         status = "fail" if wanted.gates else "not_measured"
         return _evidence(subject, status, f"nothing was measured: {fault.message}", started, {})
-    except Interrupted:
-        raise
-    except CannotStart as fault:
-        return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
+    data["measured_with"] = _measured_with(subject, wanted)
     if brief:
         data = _completed(subject, data)
     broken = gate.breaches(wanted.gates, found)
@@ -97,9 +99,21 @@ def _ungated(wanted: AttacksCheck, catalogue: Catalogue) -> frozenset[str]:
 
 def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
     kept = store.load(Evidence, subject.state.evidence(subject.variant.name, "attacks"))
-    if kept is None or kept.provenance.image_digest != subject.built.config_digest:
+    if kept is None or kept.data.get("measured_with") != data["measured_with"]:
         return data
     return record.completed(data, kept.data, kept.provenance.at)
+
+
+def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
+    """A digest of all that decides an outcome: image, how it is run, the attacks, engine, and our version."""
+    variant, info = subject.variant, subject.engine().info
+    files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in wanted.payload_files]
+    ours = hashlib.sha256(OURS.read_bytes()).hexdigest()
+    decides = [
+        subject.built.config_digest, variant.run.model_dump(mode="json"), variant.port, variant.health.model_dump(mode="json"),
+        ours, files, info.name, info.version, own_version(),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _summary(found: Matrix, subject: Subject) -> str:

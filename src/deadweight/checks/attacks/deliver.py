@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from deadweight import _run
@@ -17,10 +17,10 @@ from deadweight._errors import Interrupted
 from deadweight.checks.attacks.lab import Filled, Lab, fill
 from deadweight.checks.attacks.listeners import Listener, call
 from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.yard import Yard
+from deadweight.checks.attacks.yard import DIED, NOTICE_SECONDS, Yard
 from deadweight.checks.http_request import Prepared, prepare
 from deadweight.engine.http import Answer
-from deadweight.suite.model import HttpRequest
+from deadweight.suite.requests import HttpRequest
 
 AWK_PATH = "/api/v1/awk"
 BIND_PORT = 31337
@@ -47,9 +47,30 @@ class Shot:
     detail: dict[str, Any] = field(default_factory=dict)
     answered: bool = True
 
+    def ended(self, complaint: str) -> Shot:
+        """The same, where the service was found dead or dumb right after it. What was proven stays proven."""
+        if self.seen == "succeeded":
+            return replace(self, detail={**self.detail, "afterwards": complaint})
+        return Shot("crashed", complaint, self.detail)
+
 
 def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
-    """Send an attack and wait until it is proven or over. Raises CannotStart, NoService."""
+    """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
+    if not payload.each:
+        return _once(lab, yard, payload, "")
+    said = []
+    for value in payload.each:
+        shot = _once(lab, yard, payload, value)
+        if shot.seen != "failed":
+            return shot
+        said.append(f"{value}: {shot.said}")
+        if not shot.answered:
+            break  # it may still be at work; to be asked again, the service must be a fresh one
+    told = "; ".join(said)
+    return replace(shot, said=told, detail={**shot.detail, "said": told})
+
+
+def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
     if _run.cancelled():
         raise Interrupted("interrupted")
     yard.get()
@@ -58,6 +79,7 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         return Shot("not_measured", f"the image has no {path}, or nothing in it")
     with _listener(lab, payload) as made:
         filled, listener = made
+        filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})
         request = prepared(filled, lab)
         started = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
@@ -67,10 +89,10 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     said = told(answer)
     detail: dict[str, Any] = {"said": said, "seconds": round(time.monotonic() - started, 3)}
     if proof is not None:
-        return Shot("succeeded", said, {"proof": proof, **detail})
+        return Shot("succeeded", said, {"proof": proof, **detail}, answered=isinstance(answer, Answer))
     # The engine notices a death a little later than the broken connection does.
-    if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else 1.5):
-        return Shot("crashed", "the service died", detail)
+    if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else NOTICE_SECONDS):
+        return Shot("crashed", DIED, detail)
     return Shot("failed", said, detail, answered=isinstance(answer, Answer))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deadweight._errors import ConfigError, UsageError
+from deadweight._errors import UsageError
 from deadweight.checks.attacks import walls
 from deadweight.checks.attacks.load import Catalogue
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.matrix import Matrix
+    from deadweight.checks.attacks.matrix import Cell, Matrix
     from deadweight.suite.model import AttackGate, Suite, Variant
 
 ALL = "all"
@@ -19,38 +19,44 @@ ALL = "all"
 def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], catalogue: Catalogue) -> None:
     """Refuse, before anything is started, a gate that names no posture or no attack of ours. Raises ConfigError."""
     known = {payload.id for payload in catalogue.payloads}
-    for gate in gates:
+    for number, gate in enumerate(gates):
+        place = ("checks", "attacks", "gates", number)
         try:
             walls.posture(gate.posture)
         except UsageError as error:
-            raise _wrong(suite, variant, f"gates: {error.message}", error.hint) from error
-        for name in gate.blocked:
+            raise suite.error(variant, (*place, "posture"), error.message, hint=error.hint) from error
+        for index, name in enumerate(gate.blocked):
             if name != ALL and name not in known:
-                raise _wrong(suite, variant, f"gates: no attack {name!r}", f"attacks: {', '.join(sorted(known))}")
+                hint = f"attacks: {', '.join(sorted(known))}"
+                raise suite.error(variant, (*place, "blocked", index), f"no attack {name!r}", hint=hint)
 
 
 def breaches(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
-    """Each attack that a gate wants blocked and that got through. What was not measured breaches nothing; it is told apart."""
+    """What no gate lets pass: attacks that got through, attacks that work elsewhere and could not be measured here, and a posture
+    in which nothing could be measured."""
     told = []
     for gate in gates:
-        cells = found.cells.get(gate.posture, {})
-        for name in cells if ALL in gate.blocked else gate.blocked:
-            cell = cells.get(name)
-            if cell is not None and cell.outcome in ("succeeded", "crashed"):
+        if gate.posture in found.unmeasured:
+            told.append(f"the posture {gate.posture} could not be measured: {found.unmeasured[gate.posture]}")
+            continue
+        for name, cell in _named(gate, found):
+            if cell.outcome in ("succeeded", "crashed"):
                 told.append(f"{name} {cell.outcome} in {gate.posture}")
-    return told
+            elif cell.outcome == "not_measured" and name in found.control:
+                told.append(f"{name} could not be measured in {gate.posture}: {cell.reason}")
+    return list(dict.fromkeys(told))
 
 
 def unmeasured(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
-    """The attacks that a gate wants blocked and of which this machine could not tell."""
-    named = [(gate.posture, name) for gate in gates for name in gate.blocked if name != ALL]
-    cells = found.cells
+    """The attacks that a gate wants blocked and that this machine cannot measure: they do not work with all walls down either."""
     return [
         name
-        for posture, name in named
-        if name in cells.get(posture, {}) and cells[posture][name].outcome == "not_measured"
+        for gate in gates
+        for name, cell in _named(gate, found)
+        if cell.outcome == "not_measured" and name not in found.control
     ]
 
 
-def _wrong(suite: Suite, variant: Variant, message: str, hint: str | None) -> ConfigError:
-    return suite.error(variant, "checks", f"attacks: {message}", hint=hint)
+def _named(gate: AttackGate, found: Matrix) -> list[tuple[str, Cell]]:
+    cells = found.cells.get(gate.posture, {})
+    return [(name, cells[name]) for name in (cells if ALL in gate.blocked else gate.blocked) if name in cells]

@@ -7,10 +7,11 @@ by the next one.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -79,7 +80,7 @@ class Lab:
         sweep_host_folders()
         facts = self.engine.images.need(self.image)
         self.image_user = facts.user
-        self.app_folder = _folder(facts.entrypoint)
+        self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
         hard = hardened_for(self.variant, facts.user).but(publish=None)
         self.network = self._stack.enter_context(self.engine.network(PURPOSE))
         self.attacker = self._stack.enter_context(self.start(hard.but(network=self.network), {LAB: self._mark}))
@@ -222,10 +223,23 @@ def _random() -> str:
     return "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(8))
 
 
-def _folder(entrypoint: tuple[str, ...]) -> str:
-    """The folder of the image's program."""
-    program = PurePosixPath(entrypoint[0]) if entrypoint else PurePosixPath("/")
-    return str(program.parent) if program.is_absolute() else "/"
+def app_folder(words: Sequence[str], working: str = "") -> str:
+    """The folder of the image's own application, by the words that start it.
+
+    That of the program; where that is an interpreter, or is found through PATH: the folder of the first path among its arguments
+    (``-jar /app/x.jar``, ``-cp @/app/list`` or ``-cp /app/classes:…``), else the working directory. A base brings a working
+    directory of its own (distroless: ``/home/nonroot``), so it comes last.
+    """
+    if words and words[0].startswith("/") and not _RUNS_OTHERS.fullmatch(PurePosixPath(words[0]).name):
+        return str(PurePosixPath(words[0]).parent)
+    for word in words[1:]:
+        path = PurePosixPath(word.removeprefix("@").partition(":")[0])
+        if path.is_absolute():
+            return str(path if path.parent == PurePosixPath("/") and not path.suffix else path.parent)
+    return str(PurePosixPath(working)) if working.startswith("/") else "/"
+
+
+_RUNS_OTHERS = re.compile(r"(|ba|da|a|z)sh|env|tini|dumb-init|java|python[0-9.]*|node|ruby|perl|php|dotnet")
 
 
 def _bounding_set() -> int:

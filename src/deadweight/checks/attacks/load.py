@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.checks.attacks.model import Payload, PayloadFile
+from deadweight.checks.attacks.model import Payload, PayloadFile, check_places, places_in
 from deadweight.suite.load import validated
 from deadweight.suite.yaml_nodes import Document, read
 
@@ -38,12 +38,26 @@ def load_payloads(files: Sequence[Path] = ()) -> Catalogue:
 
 
 def _check(document: Document, found: PayloadFile, features: dict[str, str]) -> None:
+    for name, script in found.features.items():
+        try:
+            check_places(script, ("a", "b"))
+        except ValueError as error:
+            raise document.error(("features", name), f"expected {error}") from error
+        if places_in(script) != {"a", "b"}:
+            raise document.error(
+                ("features", name), "expected @a@ and @b@ in it: it prints both where this AWK has the feature"
+            )
     seen: dict[str, int] = {}
     for index, payload in enumerate(found.payloads):
         if payload.id in seen:
             first = document.line(("payloads", seen[payload.id], "id"))
             raise document.error(("payloads", index, "id"), f"duplicate of line {first}")
         seen[payload.id] = index
+        if payload.lacks():
+            lacking = " and ".join(payload.lacks())
+            message = f"kind {payload.evidence.kind} can never come: what is sent has no {lacking}"
+            hint = "@a@ and @b@ are the halves of the word that proves it; the head of our attacks.yaml tells of the others"
+            raise document.error(("payloads", index, "evidence"), message, hint=hint)
         for number, name in enumerate(payload.needs):
             if name not in features:
                 hint = f"features: {', '.join(features)}"

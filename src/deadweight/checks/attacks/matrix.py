@@ -1,28 +1,33 @@
 """The attacks on one variant in every posture asked for: positive control first, then postures, then wall by wall.
 
 What works in ``open`` is the control. Where it does not work there, but does with a shell bound in, the image is the wall, and the
-further walls are tried with the shell. What works in neither is not measured (or not applicable, where this AWK lacks it).
+further walls are tried with the shell. What works in neither is not measured (or not applicable, where this AWK lacks it); so is
+what only ends the service there, unless ending it is what it is for (attacks on resources).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.deliver import Shot, fire
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload, Proof
-from deadweight.checks.attacks.resource import alone, fire_resource
+from deadweight.checks.attacks.shots import fire_all
 from deadweight.checks.attacks.yard import Yard
 from deadweight.engine.faults import CannotStart
 
 Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
 
+WRITABLE = (
+    "The variant says run.read_only: false; this posture has a read-only root all the same, for that is one of its walls: name in "
+    "run.tmpfs the folders that it writes, or gate the posture without-read-only"
+)
 NOT_TRIED = "not tried by verify; invoke attack tries it"
 DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
 
@@ -55,13 +60,15 @@ class Cell:
 class Matrix:
     """All that was found. ``cells`` by posture and payload, ``alone`` and ``without`` by payload and wall.
 
-    ``control`` names the posture in which each attack works: ``open``, or ``open, with a shell``.
+    ``control`` names the posture in which each attack works: ``open``, or ``open, with a shell``. ``unmeasured``: postures in which
+    nothing could be measured, with the reason.
     """
 
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
     control: dict[str, w.Posture] = field(default_factory=dict)
     alone: dict[str, dict[str, Outcome]] = field(default_factory=dict)
     without: dict[str, dict[str, Outcome]] = field(default_factory=dict)
+    unmeasured: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     dialect: str = ""
     containers: int = 0
@@ -73,6 +80,7 @@ class Runner:
     def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
         self.lab, self.catalogue, self.told = lab, catalogue, told
         self.found = Matrix(notes=lab.notes)
+        self._fatal: set[str] = set()
 
     def run(self, plan: Plan) -> Matrix:
         """Raises NoService where the service does not come up in ``open``, Interrupted."""
@@ -93,11 +101,13 @@ class Runner:
             self.told("open")
             features = self._features(yard)
             able = [each for each in self.catalogue.payloads if set(each.needs) <= features]
-            shots = self._shots(yard, [each for each in able if each.id not in plan.skipped])
+            shots: dict[str, Shot] = {}
+            self._fire(yard, [each for each in able if each.id not in plan.skipped], shots)
         cells = {payload.id: self._in_open(payload, shots.get(payload.id)) for payload in self.catalogue.payloads}
         cells |= {each.id: Cell("not_measured", NOT_TRIED) for each in able if each.id in plan.skipped}
         self.found.cells[w.OPEN.name] = cells
-        again = [each for each in self.catalogue.payloads if each.id in shots and each.id not in self.found.control]
+        seen = self.found.control.keys() | self._fatal
+        again = [each for each in self.catalogue.payloads if each.id in shots and each.id not in seen]
         if again and self.lab.ground.shell:
             self._with_shell(again)
 
@@ -115,9 +125,12 @@ class Runner:
         if shot is None:
             awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
             return Cell("not_applicable", f"{awk} does not have: {', '.join(payload.needs)}")
-        if shot.seen in ("succeeded", "crashed"):
+        if _works(payload, shot):
             self.found.control[payload.id] = w.OPEN
-            return Cell(shot.seen, "", shot.detail)
+        elif shot.seen == "crashed":
+            self._fatal.add(payload.id)
+        if shot.seen == "succeeded" or shot.seen == "crashed":
+            return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
         told = shot.said if shot.seen == "not_measured" else f"does not work with all walls down either: {shot.said}"
         return Cell("not_measured", told, shot.detail)
 
@@ -125,14 +138,16 @@ class Runner:
         posture = w.OPEN.with_shell()
         with Yard(self.lab, posture) as yard:
             self.told(posture.name)
-            for name, shot in self._shots(yard, again).items():
-                if shot.seen in ("succeeded", "crashed"):
-                    self.found.control[name] = posture
-                    before = self.found.cells[w.OPEN.name][name]
-                    reason = f"the image has no shell (with one bound in, it works): {before.evidence.get('said', '')}"
-                    self.found.cells[w.OPEN.name][name] = Cell(
-                        "blocked", reason, {**before.evidence, "control": shot.detail}
-                    )
+            shots: dict[str, Shot] = {}
+            self._fire(yard, again, shots)
+        cells = self.found.cells[w.OPEN.name]
+        for payload in again:
+            name, shot = payload.id, shots[payload.id]
+            if _works(payload, shot):
+                self.found.control[name] = posture
+                evidence = {**cells[name].evidence, "control": shot.detail}
+                reason = f"the image has no shell (with one bound in, it works): {evidence.get('said', '')}"
+                cells[name] = Cell("blocked", reason, evidence)
 
     # the other postures
 
@@ -142,18 +157,55 @@ class Runner:
             if name in self.found.control or cell.outcome == "not_applicable":
                 continue
             cells[name] = Cell("not_measured", cell.reason)
-        cells |= self._measured(posture, [each for each in self.catalogue.payloads if each.id in self.found.control])
+        fired = self.found.control.keys() | self._fatal
+        here = self._measured(posture, [each for each in self.catalogue.payloads if each.id in fired])
+        cells |= here
+        if all(cell.outcome == "not_measured" for cell in here.values()):
+            reasons = [cell.reason for cell in here.values()]
+            self.found.unmeasured[posture.name] = (reasons or ["no attack works with all walls down"])[0]
         self.found.cells[posture.name] = cells
 
     def _measured(self, posture: w.Posture, payloads: Sequence[Payload]) -> dict[str, Cell]:
         """Outcomes where the control works. A posture that cannot start is not measured, with the machine's own words."""
         self.told(posture.name)
+        shots: dict[str, Shot] = {}
+        reason = ""
         try:
             with Yard(self.lab, posture) as yard:
-                shots = self._shots(yard, payloads)
+                self._fire(yard, payloads, shots)
         except (CannotStart, NoService) as error:
-            return {each.id: Cell("not_measured", error.message) for each in payloads}
-        return {name: _cell(shot) for name, shot in shots.items()}
+            reason = self._explained(posture, error)
+        return {
+            each.id: self._cell(each, posture, shots[each.id]) if each.id in shots else Cell("not_measured", reason)
+            for each in payloads
+        }
+
+    def _explained(self, posture: w.Posture, error: DeadweightError) -> str:
+        """Why a posture cannot be measured; with what the suite says otherwise of it."""
+        if isinstance(error, NoService) and "read-only" in posture.walls and not self.lab.variant.run.read_only:
+            return f"{error.message}. {WRITABLE}"
+        return error.message
+
+    def _cell(self, payload: Payload, posture: w.Posture, shot: Shot) -> Cell:
+        """``blocked`` needs that the attack works elsewhere, and here a wall that could have stopped it."""
+        if shot.seen != "failed":
+            return Cell(shot.seen, shot.said if shot.seen != "succeeded" else "", shot.detail)
+        if payload.id in self._fatal:
+            return Cell(
+                "not_measured", f"it ended the service in open, so nobody saw it work: {shot.said}", shot.detail
+            )
+        shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
+        if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
+            return Cell(
+                "not_measured", f"nothing limits it here, and the machine gave no more: {shot.said}", shot.detail
+            )
+        return Cell("blocked", shot.said, shot.detail)
+
+    def _fire(self, yard: Yard, payloads: Sequence[Payload], shots: dict[str, Shot]) -> None:
+        try:
+            fire_all(self.lab, yard, payloads, shots)
+        finally:
+            self.found.containers += yard.started
 
     # wall by wall
 
@@ -202,39 +254,10 @@ class Runner:
             for name, cell in self._measured(w.HARDENED.minus(wall), some).items():
                 self.found.without.setdefault(name, {})[wall] = cell.outcome
 
-    # shots
 
-    def _shots(self, yard: Yard, payloads: Iterable[Payload]) -> dict[str, Shot]:
-        """Those without a trace first: they share a container. A service that dies is an outcome, and the matrix goes on."""
-        ordered = sorted(payloads, key=lambda each: (each.resource, each.trace == "state", each.trace == "files"))
-        shots = {payload.id: self._shot(yard, payload) for payload in ordered}
-        self.found.containers += yard.started
-        return shots
-
-    def _shot(self, yard: Yard, payload: Payload) -> Shot:
-        if payload.evidence.takes == "disk" and not self.lab.room_on_disk():
-            return Shot("not_measured", "this machine has too little free disk space to try it")
-        try:
-            if payload.evidence.kind == "resource":
-                return fire_resource(self.lab, yard, payload)
-            if payload.resource:
-                with alone:
-                    shot = fire(self.lab, yard, payload)
-            else:
-                shot = fire(self.lab, yard, payload)
-        except (Interrupted, CannotStart, NoService):
-            raise
-        except DeadweightError as error:
-            yard.spoil()
-            return Shot("not_measured", error.message)
-        if shot.seen == "crashed" or (payload.trace == "state" and (shot.seen == "succeeded" or not shot.answered)):
-            yard.spoil()
-        return shot
-
-
-def _cell(shot: Shot) -> Cell:
-    outcome: Outcome = "blocked" if shot.seen == "failed" else shot.seen
-    return Cell(outcome, shot.said if outcome != "succeeded" else "", shot.detail)
+def _works(payload: Payload, shot: Shot) -> bool:
+    """Whether this is a positive control. To end the service is that for attacks on resources only."""
+    return shot.seen == "succeeded" or (shot.seen == "crashed" and payload.evidence.kind == "resource")
 
 
 def _dialect(yard: Yard) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from deadweight.suite.model import HttpRequest, Name, Record, Seconds
+from deadweight.suite.requests import HttpRequest
+from deadweight.suite.values import Name, Record, Seconds
 
 FUNCTIONS = (
     "shell", "command", "reverse-shell", "bind-shell", "file-read", "file-write", "upload", "download", "library-load",
@@ -16,7 +18,7 @@ FUNCTIONS = (
 )  # fmt: skip
 """The functions that GTFOBins sorts its entries by, those of its earlier editions included (https://gtfobins.github.io)."""
 
-PLACES = ("a", "b", "host", "port", "file", "app", "hostfile", "disk", "memory")
+PLACES = ("a", "b", "host", "port", "file", "app", "hostfile", "disk", "memory", "each")
 _PLACE = re.compile(r"@([a-z]+)@")
 
 
@@ -35,6 +37,13 @@ def _technique(text: str) -> str:
 def places_in(text: str) -> set[str]:
     """The names between at signs."""
     return set(_PLACE.findall(text))
+
+
+def check_places(text: str, known: Sequence[str] = PLACES) -> None:
+    """Raises ValueError for a place that nothing fills."""
+    unknown = sorted(places_in(text) - set(known))
+    if unknown:
+        raise ValueError(f"only the places {', '.join(f'@{name}@' for name in known)} (not @{unknown[0]}@)")
 
 
 class Proof(Record):
@@ -68,7 +77,8 @@ class Payload(Record):
     """One attack. ``trace``: what it leaves behind: ``files`` of a name of their own, which no other attack meets (the container
     is thrown away after the last of these), or ``state`` (a port, a full disk), so that the container is thrown away at once.
 
-    ``seconds`` bounds the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once.
+    ``seconds`` bounds the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once. ``each``
+    stands for ``@each@``, one after another: a request for each until one proves the attack.
     """
 
     id: Name
@@ -80,6 +90,7 @@ class Payload(Record):
     trace: Literal["files", "state"] | None = None
     seconds: Seconds = 8.0
     parallel: Annotated[int, Field(ge=1, le=8)] = 1
+    each: Annotated[tuple[str, ...], Field(max_length=8)] = ()
     script: str | None = None
     shell: str | None = None
     request: HttpRequest | None = None
@@ -96,18 +107,27 @@ class Payload(Record):
         text = self.text()
         if "@a@@b@" in text:
             raise ValueError("@a@ and @b@ apart: an echo of the request would else look like success")
-        unknown = places_in(text) - set(PLACES)
-        if unknown:
-            raise ValueError(
-                f"only the places {', '.join(f'@{name}@' for name in PLACES)} (not @{sorted(unknown)[0]}@)"
-            )
+        check_places(text)
+        if bool(self.each) != ("each" in places_in(text)):
+            raise ValueError("each with @each@ in what is sent, and only there")
+        if self.each and self.evidence.kind == "resource":
+            raise ValueError("no each with kind resource")
         return self
 
     def text(self) -> str:
         """All that is sent, as one text."""
-        own = (self.script, self.shell, self.input, *self.args)
+        own = (self.script, self.shell, self.input, *self.args, *self.each)
         sent = self.request.model_dump_json() if self.request is not None else ""
         return "\n".join([part for part in own if part] + [sent])
+
+    def lacks(self) -> list[str]:
+        """Places without which the evidence can never come."""
+        needed = {
+            "output": ("a", "b"), "socket": ("a", "b"), "host-file": ("a", "b", "file"), "bound": ("port",),
+            "listener": ("a", "b", "host", "port") if self.evidence.does == "collect" else ("host", "port"),
+        }  # fmt: skip
+        there = places_in(self.text())
+        return [f"@{name}@" for name in needed.get(self.evidence.kind, ()) if name not in there]
 
     @property
     def resource(self) -> bool:

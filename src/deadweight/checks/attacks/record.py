@@ -2,9 +2,9 @@
 
 ``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth`` (None where walls were not tried), ``reason``, ``evidence``.
 Evidence: ``proof`` or ``said``; where walls were tried ``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls
-without which the attack gets through; ``measured_at`` where an earlier run on the same image found it.
+without which the attack gets through; ``measured_at`` where an earlier run on the same ground found it.
 ``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``. ``walls_not_there``: what this engine cannot build, why.
-``notes``, ``awk``, ``containers``, ``breaches``.
+``notes``, ``awk``, ``containers``, ``breaches``; ``measured_with``: a digest of what decided the outcomes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.matrix import NOT_TRIED, Cell, Matrix
+from deadweight.checks.attacks.matrix import NOT_TRIED, Cell, Matrix, Outcome
 
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo
@@ -41,7 +41,7 @@ def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo)
 
 
 def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict[str, Any]:
-    """Data of a short run, completed by what an earlier, longer one found on the same image."""
+    """Data of a short run, completed by what an earlier, longer one found where all that decides was the same."""
     for posture, cells in earlier.get("postures", {}).items():
         now = data["postures"].setdefault(posture, {})
         for name, cell in cells.items():
@@ -56,7 +56,8 @@ def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict
 
 
 def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, info: EngineInfo) -> dict[str, Any]:
-    walls = stopping(found, posture, name, image_user, info) if cell.outcome == "blocked" else []
+    there = standing(found, posture, name, image_user, info) if cell.outcome == "blocked" else {}
+    walls = [wall for wall, outcome in there.items() if outcome == "blocked"]
     reason, evidence = cell.reason, dict(cell.evidence)
     alone, without = found.alone.get(name), found.without.get(name)
     if alone and posture in w.MAIN:
@@ -64,19 +65,20 @@ def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, i
     if without and posture == w.HARDENED.name:
         evidence["without"] = dict(without)
         evidence["single_points"] = [wall for wall, outcome in without.items() if outcome in ("succeeded", "crashed")]
-    if cell.outcome == "blocked" and alone and not walls:
+    untried = bool(alone) and not walls and "not_measured" in there.values()
+    if cell.outcome == "blocked" and alone and not walls and not untried:
         reason = f"only by walls together, by none alone: {reason}"
     return {
         "outcome": cell.outcome,
         "walls": walls,
-        "depth": max(1, len(walls)) if cell.outcome == "blocked" and alone else None,
+        "depth": max(1, len(walls)) if cell.outcome == "blocked" and alone and not untried else None,
         "reason": reason or None,
         "evidence": evidence or None,
     }
 
 
-def stopping(found: Matrix, posture: str, name: str, image_user: str, info: EngineInfo) -> list[str]:
-    """Which of a posture's walls stop an attack alone."""
+def standing(found: Matrix, posture: str, name: str, image_user: str, info: EngineInfo) -> dict[str, Outcome | None]:
+    """A posture's walls, and what came of the attack where each stood alone (None where that was not tried)."""
     there = w.standing(posture, image_user, info) if posture in w.MAIN else sorted(w.posture(posture).walls)
     alone = found.alone.get(name, {})
-    return [wall for wall in there if alone.get(wall) == "blocked"]
+    return {wall: alone.get(wall) for wall in there}
