@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deadweight._errors import ArchiveError, DeadweightError, MissingError
+from deadweight.builders import _common
 from deadweight.builders.protocol import BuiltImage, Site
-from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE
+from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.suite.model import Variant
 
 SBOM_DIR = "sbom"
@@ -81,6 +82,34 @@ def keep(variant: Variant, site: Site, archive: Path, sboms: Path | None) -> tup
         kept = tuple(sorted(f"{SBOM_DIR}/{file.relative_to(target)}" for file in target.rglob("*") if file.is_file()))
     archive.replace(place / ARCHIVE_FILE)
     return kept
+
+
+def result(
+    variant: Variant,
+    site: Site,
+    *,
+    digest: str,
+    base: Base,
+    tool: str,
+    sbom: tuple[str, ...] = (),
+    go_version: str | None = None,
+) -> BuiltImage:
+    """The record of an image that is an archive. Time and fingerprint are the scheduler's to fill in."""
+    return BuiltImage(
+        variant=variant.name,
+        builder=variant.builder,
+        reference=_common.image_name(site.suite, variant),
+        config_digest=digest,
+        in_engine=False,
+        base=base,
+        seconds=0.0,
+        cached=False,
+        fingerprint="",
+        tool=tool,
+        built_at=_common.now(),
+        go_version=go_version,
+        sbom=sbom,
+    )
 
 
 def renamed(archive: Path, out: Path, reference: str) -> None:

@@ -77,19 +77,8 @@ class ApkoBuilder:
             digest = _archive.config_digest(work / "image.tar")
             sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
         tools = [f"apko {apko.version}", *([f"melange {find('melange').version}"] if variant.packages else [])]
-        return BuiltImage(
-            variant=variant.name,
-            builder=self.name,
-            reference=name,
-            config_digest=digest,
-            in_engine=False,
-            base=_base(variant, site),
-            seconds=0.0,
-            cached=False,
-            fingerprint="",
-            tool=", ".join(tools),
-            built_at=_common.now(),
-            sbom=sboms,
+        return _archive.result(
+            variant, site, digest=digest, base=_base(variant, site), tool=", ".join(tools), sbom=sboms
         )
 
 

@@ -106,19 +106,7 @@ class JibBuilder:
             digest = _checked(work / "image.tar", variant, base)
             _archive.keep(variant, site, work / "image.tar", None)
             sources.remember()
-        return BuiltImage(
-            variant=variant.name,
-            builder=self.name,
-            reference=name,
-            config_digest=digest,
-            in_engine=False,
-            base=base,
-            seconds=0.0,
-            cached=False,
-            fingerprint="",
-            tool=_tool(gradle),
-            built_at=_common.now(),
-        )
+        return _archive.result(variant, site, digest=digest, base=base, tool=_tool(gradle))
 
 
 def _tool(gradle: bool) -> str:

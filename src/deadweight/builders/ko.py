@@ -86,20 +86,8 @@ class KoBuilder:
             _ko(argv, site.root / variant.source, environment, variant, job)
             digest = _whole(work / "image.tar", variant, job)
             sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
-        return BuiltImage(
-            variant=variant.name,
-            builder=self.name,
-            reference=name,
-            config_digest=digest,
-            in_engine=False,
-            base=base,
-            seconds=0.0,
-            cached=False,
-            fingerprint="",
-            tool=f"ko {ko.version}",
-            built_at=_common.now(),
-            go_version=go.version,
-            sbom=sboms,
+        return _archive.result(
+            variant, site, digest=digest, base=base, tool=f"ko {ko.version}", sbom=sboms, go_version=go.version
         )
 
 
