@@ -131,6 +131,14 @@ def test_no_page_knows_one_machine(page):
     assert MACHINE_PATH.findall(page.read_text()) == []
 
 
+@pytest.mark.parametrize("task", sorted(namespace.tasks))
+def test_the_help_of_every_task_has_an_example_of_it(task):
+    """As users see it: ``invoke --help TASK``."""
+    command = [sys.executable, "-m", "invoke", "--help", task]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert re.search(rf"^ *Example: invoke {task}\b", shown, re.MULTILINE), shown
+
+
 def test_the_reference_of_tasks_is_their_own_help():
     """Make it anew: python -m deadweight.tasks.reference > docs/reference/tasks.md"""
     command = [sys.executable, "-m", "deadweight.tasks.reference"]  # invoke empties a task's help when it is read

@@ -377,7 +377,7 @@ def test_ctrl_c_in_the_foreground_stops_and_removes(engine, misbehaving_image):
 
 def test_logs_are_read_from_what_runs(engine, misbehaving_image):
     with pytest.raises(DeadweightError, match="no container of variant lonely is running"):
-        list(foreground.log_lines(engine, "lonely"))
+        list(foreground.log_lines(engine, ["lonely"]))
     with (
         engine.start(misbehaving_image, service(), variant="one") as one,
         engine.start(misbehaving_image, service(), variant="two") as two,
@@ -387,7 +387,7 @@ def test_logs_are_read_from_what_runs(engine, misbehaving_image):
         assert set(foreground.log_lines(engine)) >= {"one: misbehave: mode good", "two: misbehave: mode good"}
         with pytest.raises(DeadweightError, match="name one"):
             list(foreground.log_lines(engine, follow=True))
-        followed = foreground.log_lines(engine, "one", follow=True)
+        followed = foreground.log_lines(engine, ["one"], follow=True)
         assert next(followed) == "misbehave: mode good"
         followed.close()
 

@@ -138,6 +138,40 @@ def test_the_others_are_still_built(site):
     assert go(site, ScriptBuilder())["bad"].result == "failed", "a failure must never count as up to date"
 
 
+def test_a_build_begins_its_log_anew_and_only_once(site):
+    """Two steps write to it; a build that does nothing leaves it, one that fails leaves its own."""
+
+    class TwoSteps(ScriptBuilder):
+        def steps(self, variant, site):
+            _, image = super().steps(variant, site)
+
+            def prepare(job):
+                _run.run(["sh", "-c", "cat src/a.txt"], log=job.log, cwd=site.root)
+
+            return Step("shared", variant.name, "shared", image.inputs, lambda: True, prepare), image
+
+    def build(script: str) -> str:
+        ended = go(make_site(site.root, one=script), TwoSteps())
+        return ended["one"].log.read_text()
+
+    def change(text: str) -> None:
+        (site.root / "src" / "a.txt").write_text(f"{text}\n")
+
+    change("first")
+    assert [line for line in build("cat src/a.txt; echo built").splitlines() if line[0] != "$"] == [
+        "first",
+        "first",
+        "built",
+    ]
+    change("second")
+    failed = build("echo broken; exit 1")
+    assert [line for line in failed.splitlines() if line[0] != "$"] == ["second", "broken"]
+    change("third")
+    log = build("echo well")
+    assert [line for line in log.splitlines() if line[0] != "$"] == ["third", "well"]
+    assert build("echo well") == log, "nothing was to be built, so the last build's log stays"
+
+
 def test_fail_fast_stops(site):
     site, builder = make_site(site.root, bad="exit 1", late="true", later="true"), ScriptBuilder()
     ended = go(site, builder, jobs=1, fail_fast=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -13,6 +14,7 @@ from small_images import reference
 from small_project import put_built, write_suite
 
 from deadweight.engine import owner
+from deadweight.plan.lock import VARIABLE, locked
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
@@ -228,3 +230,64 @@ def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):
     )
     done = run_pytest(tmp_path, "-q")
     assert done.returncode == 0, done.stdout
+
+
+def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_project, engine):
+    """An own test asks in the middle of the checks' run: the lock is the run's, a stranger waits, a child of the run does not."""
+    (built_project / "test_own.py").write_text(
+        "import os, subprocess, sys\n"
+        "CODE = 'from pathlib import Path; from deadweight.plan.lock import locked; from deadweight.records.paths import State\\n'"
+        "       'with locked(State(Path.cwd()), print, timeout=0): print(\"in\")'\n"
+        "def ask(**environment):\n"
+        "    return subprocess.run([sys.executable, '-c', CODE], env=os.environ | environment, capture_output=True, text=True)\n"
+        "def test_child(): assert ask().stdout == 'in\\n'\n"
+        "def test_stranger(): assert f'waiting for pytest -p no:cacheprovider (pid {os.getpid()},' in\\\n"
+        "    ask(DEADWEIGHT_LOCKS_HELD='').stdout\n"
+        "def test_container(deadweight_container): assert deadweight_container('good').get('/json').status == 200\n"
+    )
+    done = run_pytest(built_project, "--deadweight", "--variant", "good", "-k", "own or runs")
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
+    assert not State(built_project).lock.with_suffix(".holder").exists()
+
+
+def test_a_run_waits_for_who_holds_the_lock_and_says_so(built_project, engine):
+    state = State(built_project)
+    stranger = {**os.environ, VARIABLE: ""}
+    with locked(state, print):
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-q",
+            "deadweight.yaml",
+            "-k",
+            "good and runs",
+        ]
+        process = subprocess.Popen(
+            command, cwd=built_project, env=stranger, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert f"(pid {os.getpid()}, since" in process.stderr.readline()
+        assert not state.evidence("good", "runs").exists()
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert load(Evidence, state.evidence("good", "runs")).status == "pass"
+
+
+def test_the_workers_of_one_run_do_not_wait_for_each_other(built_project, engine):
+    """Each has items of its own and none ends before all are done, so a lock per worker would never end."""
+    arguments = ("deadweight.yaml", "-n", "2", "--dist", "loadgroup", "-k", "runs and not absent", "-v")
+    done = run_pytest(built_project, *arguments)
+    assert {"gw0", "gw1"} <= {line[1:4] for line in done.stdout.splitlines() if line.startswith("[gw")}, done.stdout
+    assert "1 failed, 1 passed, 1 xfailed" in done.stdout
+
+
+def test_who_cannot_write_the_state_folder_is_told(built_project):
+    shutil.rmtree(built_project / ".deadweight")
+    (built_project / ".deadweight").write_text("")
+    done = run_pytest(built_project, "deadweight.yaml")
+    assert done.returncode == 4
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

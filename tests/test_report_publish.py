@@ -299,3 +299,18 @@ def test_a_stand_in_badge_of_what_is_not_measured_is_grey() -> None:
     record = replace(samples.variant(), image=None)
     made = json.loads(badges(samples.report({"one": record}))["one.json"])
     assert (made["message"], made["color"]) == ("not measured", "lightgrey")
+
+
+def test_the_ratio_badge_says_that_it_rests_on_stand_ins() -> None:
+    from deadweight.report.badges import badges
+
+    def ratio(**records) -> str:
+        return json.loads(badges(samples.report(records))["ladder-go.json"])["message"]
+
+    record = samples.variant()
+    own = replace(record, base=replace(record.base, stand_in=False))
+    small = replace(own, image=replace(own.image, size_bytes=own.image.size_bytes // 2))
+    middle = replace(record, image=replace(own.image, size_bytes=own.image.size_bytes * 3 // 4))
+    assert ratio(one=record, two=small) == "2 : 1 (stand-in)"
+    assert ratio(one=own, two=small) == "2 : 1"
+    assert ratio(one=own, two=small, three=middle) == "2 : 1", "the ratio is of the largest and the smallest only"

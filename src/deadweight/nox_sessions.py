@@ -15,7 +15,7 @@ from typing import Any
 import nox
 from nox.command import CommandFailed
 
-from deadweight._errors import MissingError
+from deadweight._errors import BuildFailed, MissingError
 
 ROOT = Path.cwd()
 LOCK = ROOT / "requirements"
@@ -52,21 +52,24 @@ def _invoke(session: nox.Session, *arguments: str) -> None:
 
 
 def _verify(session: nox.Session, *variants: str) -> None:
+    """Check all that could be built, and only then fail for what could not: a CI job shows both."""
     chosen = [word for name in variants for word in ("--variant", name)]
-    tried = [_unless_missing(session, *words, *chosen) for words in (("setup", "--yes"), ("build",))]
     junit = ROOT / ".deadweight" / "report" / f"junit-{variants[0] if variants else 'verify'}.xml"
-    command = (sys.executable, "-m", "pytest", "deadweight.yaml", f"--junit-xml={junit}", "-p", "no:cacheprovider")
-    session.run(*command, *chosen, *session.posargs, external=True)
-    for incomplete in filter(None, tried):
-        raise incomplete
+    checks = (sys.executable, "-m", "pytest", "deadweight.yaml", f"--junit-xml={junit}", "-p", "no:cacheprovider")
+    missing = MissingError.exit_code
+    prepared = _tried({missing}, lambda: _invoke(session, "setup", "--yes", *chosen))
+    built = _tried({missing, BuildFailed.exit_code}, lambda: _invoke(session, "build", *chosen))
+    checked = _tried({1}, lambda: session.run(*checks, *chosen, *session.posargs, external=True))
+    for failed in filter(None, (built, prepared, checked)):
+        raise failed
 
 
-def _unless_missing(session: nox.Session, *arguments: str) -> CommandFailed | None:
-    """Run a task. That something is missing (no engine) ends the session only when all else was built and checked."""
+def _tried(survived: set[int], call: Callable[[], Any]) -> CommandFailed | None:
+    """Run something. The failure, where its exit code is one after which the rest is still worth running."""
     try:
-        _invoke(session, *arguments)
+        call()
     except CommandFailed as error:
-        if error.return_code == MissingError.exit_code:
+        if error.return_code in survived:
             return error
         raise
     return None

@@ -10,6 +10,8 @@ Deadweight is imported until a suite is collected or a fixture is used.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from deadweight.suite.model import ApiCheck, Suite, Variant
 
 SUITE_FILES = ("deadweight.yaml", "deadweight.yml")
+SUFFIXES = (".yaml", ".yml")
 ADDED = pytest.StashKey[Path]()
 """The suite file that ``--deadweight`` adds."""
 
@@ -55,11 +58,47 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[ADDED] = suite
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Hold the lock of each suite's state folder for the whole run: its checks write evidence and archives.
+
+    Before all others, since xdist starts its workers here: they are let in as the holder's own, and never wait for each other.
+    """
+    config = session.config
+    files = [config.invocation_params.dir / argument.partition("::")[0] for argument in config.args]
+    suites = {file.absolute().parent for file in files if file.suffix in SUFFIXES and file.is_file()}
+    if not suites or config.option.collectonly:
+        return
+    from deadweight._errors import DeadweightError
+    from deadweight.plan.lock import locked
+    from deadweight.records.paths import State
+
+    held = contextlib.ExitStack()
+    config.add_cleanup(held.close)
+    try:
+        for root in sorted(suites):
+            held.enter_context(locked(State(root), _teller(config)))
+    except DeadweightError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _teller(config: pytest.Config) -> Callable[[str], None]:
+    """Tells lines on stderr at once, also while pytest captures a test's output."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def tell(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    return tell
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """A suite file is collected where it is named on the command line (or by ``--deadweight``), never by walking folders."""
     # An argument inside a folder that is an argument too is folded into it, so the file that was added is known by itself.
     asked = parent.session.isinitpath(file_path) or file_path == parent.config.stash.get(ADDED, None)
-    if asked and file_path.name.endswith((".yaml", ".yml")):
+    if asked and file_path.suffix in SUFFIXES:
         return SuiteFile.from_parent(parent, path=file_path)
     return None
 
@@ -257,18 +296,23 @@ def deadweight_suite(deadweight_workspace: Workspace) -> Suite:
 
 
 @pytest.fixture(scope="session")
-def deadweight_container(deadweight_workspace: Workspace) -> Iterator[Callable[[str], RunningService]]:
+def deadweight_container(
+    deadweight_workspace: Workspace, pytestconfig: pytest.Config
+) -> Iterator[Callable[[str], RunningService]]:
     """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
     from deadweight.checks.running import RunningService
+    from deadweight.plan.lock import locked
     from deadweight.suite.load import select
 
     subjects: dict[str, Subject] = {}
+    tell = _teller(pytestconfig)
 
     def start(name: str) -> RunningService:
         (variant,) = select(deadweight_workspace.suite, (name,))
-        if name not in subjects:
-            subjects[name] = deadweight_workspace.subject(variant)
-        return RunningService(subjects[name].service.get(), variant)
+        with locked(deadweight_workspace.state, tell):  # loading the image may make its archive
+            if name not in subjects:
+                subjects[name] = deadweight_workspace.subject(variant)
+            return RunningService(subjects[name].service.get(), variant)
 
     yield start
     for subject in subjects.values():

@@ -111,10 +111,11 @@ class Container:
             finished_at=str(document.get("FinishedAt") or ""),
         )
 
-    def logs(self, lines: int = 200) -> list[str]:
-        """The last lines that it wrote, stdout and stderr in one."""
+    def logs(self, lines: int | None = 200) -> list[str]:
+        """The last lines (None: all) that it wrote, stdout and stderr in one."""
+        tail: Any = "all" if lines is None else lines
         with translated(f"logs of container {self.name}"):
-            raw: bytes = self.engine.api.logs(self.id, tail=lines)
+            raw: bytes = self.engine.api.logs(self.id, tail=tail)
         return raw.decode(errors="replace").splitlines()
 
     def follow(self, lines: int | None = None) -> Iterator[str]:

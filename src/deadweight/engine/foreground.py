@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from deadweight import _run
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
 
 STOP_SECONDS = 10.0
+RUN = "run"
+"""The purpose, a label, of containers that ``run_in_foreground`` starts."""
 
 
 def run_in_foreground(
@@ -31,7 +33,7 @@ def run_in_foreground(
 
     Ctrl-C sends SIGTERM, waits ten seconds at most, removes it and gives 130. ``on_start`` is called once it runs.
     """
-    with engine.start(image, options, purpose="run", variant=variant) as container:
+    with engine.start(image, options, purpose=RUN, variant=variant) as container:
         try:
             on_start(container)
             for line in container.follow():
@@ -43,22 +45,35 @@ def run_in_foreground(
             return 130
 
 
-def running(engine: Engine, variant: str | None = None) -> list[tuple[str, str]]:
-    """(container id, variant) of this project's containers that run, of one variant or all."""
-    wanted = [f"{owner.PROJECT}={engine.project}", *([f"{owner.VARIANT}={variant}"] if variant else [])]
+def running(engine: Engine, variants: Collection[str] = (), *, purpose: str | None = None) -> list[tuple[str, str]]:
+    """(container id, variant) of this project's containers that run, the newest first; of all variants where none is named."""
+    wanted = [f"{owner.PROJECT}={engine.project}", *([f"{owner.PURPOSE}={purpose}"] if purpose else [])]
     with translated("list what we made"):
         found = engine.api.containers(filters={"label": wanted})
-    return [(str(one["Id"]), str(one["Labels"].get(owner.VARIANT, ""))) for one in found]
+    newest = sorted(found, key=lambda one: -int(one["Created"]))
+    named = [(str(one["Id"]), str(one["Labels"].get(owner.VARIANT, ""))) for one in newest]
+    return [(container_id, name) for container_id, name in named if name and (not variants or name in variants)]
 
 
-def log_lines(engine: Engine, variant: str | None = None, *, follow: bool = False, lines: int = 200) -> Iterator[str]:
-    """The last lines of the project's running containers, each led by its variant where there are several.
+def started_by_run(engine: Engine, variant: str) -> Container | None:
+    """The container of a variant that ``invoke run`` holds in another terminal. It is not ours: nothing here removes it.
+
+    Containers of checks and attacks are passed over: they end without asking whoever looks into them.
+    """
+    found = running(engine, (variant,), purpose=RUN)
+    return Container(engine, found[0][0], "", RunOptions()) if found else None
+
+
+def log_lines(
+    engine: Engine, variants: Collection[str] = (), *, follow: bool = False, lines: int | None = 200
+) -> Iterator[str]:
+    """The last lines (None: all) of the project's running containers, each led by its variant where there are several.
 
     With ``follow`` only one container can be read. Raises DeadweightError where none runs, or where ``follow`` meets several.
     """
-    found = running(engine, variant)
+    found = running(engine, variants)
     if not found:
-        which = f"variant {variant}" if variant else "this project"
+        which = f"variant {' or '.join(variants)}" if variants else "this project"
         raise DeadweightError(f"no container of {which} is running", hint="invoke run --variant V starts one")
     if follow and len(found) > 1:
         names = ", ".join(sorted({name for _, name in found}))

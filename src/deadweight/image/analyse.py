@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deadweight.image.cache import Cache, identity
 from deadweight.image.findings import LayersReport, Scanned
@@ -85,6 +85,6 @@ def judged(report: LayersReport, allow: Iterable[AllowEntry], today: date | None
     return replace(report, hidden=hidden, secrets=secrets)
 
 
-def document(report: LayersReport) -> str:
-    """The report as indented JSON."""
-    return json.dumps(report.json(), indent=2, ensure_ascii=False)
+def document(report: LayersReport, **more: Any) -> str:
+    """The report, and what the caller adds to it, as indented JSON."""
+    return json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)

@@ -1,4 +1,8 @@
-"""One invocation at a time works in a state folder; the others wait and are told who holds it."""
+"""One invocation at a time works in a state folder; the others wait and are told who holds it.
+
+Whoever holds the lock lets in what it calls and starts itself, by a variable of the environment: a task that is made of others
+takes it once for all of them, and a project's tests may build under a pytest that holds it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+VARIABLE = "DEADWEIGHT_LOCKS_HELD"
+"""The locks that this process, or one that it comes from, holds. No process ids: a kept Maven counts all of its environment."""
 
 
 @contextmanager
@@ -21,36 +32,52 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
 
     ``timeout`` is in seconds, None waits until Ctrl-C. Raises DeadweightError when the time is up or the folder is read-only.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     try:
         state.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(state.lock)
-        started, told = time.monotonic(), False
-        while True:
-            try:
-                lock.acquire(timeout=0 if not told else 0.5, poll_interval=0.1)
-                break
-            except Timeout:
-                if not told:
-                    say(f"waiting for {holder(state)}, which works in {state.folder}")
-                    told = True
-                if timeout is not None and time.monotonic() - started > timeout:
-                    raise DeadweightError(
-                        f"{holder(state)} holds {state.lock}", hint="wait for it, or end it"
-                    ) from None
+        taken = _take(lock, state, say, timeout)
     except OSError as error:
         raise DeadweightError(
             f"{error.filename or state.folder}: cannot be written: {error.strerror}", hint="make it writable"
         ) from error
+    if not taken:
+        yield
+        return
+    before = os.environ.get(VARIABLE)
     try:
         write_atomically(
             _holder_file(state), json.dumps({"pid": os.getpid(), "command": _command(), "since": time.time()})
         )
+        os.environ[VARIABLE] = os.pathsep.join([*_held(), _key(state)])
         yield
     finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
         _holder_file(state).unlink(missing_ok=True)
         lock.release()
+
+
+def _take(lock: FileLock, state: State, say: Callable[[str], None], timeout: float | None) -> bool:
+    """Wait for the lock; False, at once, where one that we come from holds it."""
+    from filelock import Timeout
+
+    started, told = time.monotonic(), False
+    while True:
+        try:
+            lock.acquire(timeout=0 if not told else 0.5, poll_interval=0.1)
+            return True
+        except Timeout:
+            if _key(state) in _held():
+                return False
+            if not told:
+                say(f"waiting for {holder(state)}, which works in {state.folder}")
+                told = True
+            if timeout is not None and time.monotonic() - started > timeout:
+                raise DeadweightError(f"{holder(state)} holds {state.lock}", hint="wait for it, or end it") from None
 
 
 def holder(state: State) -> str:
@@ -67,5 +94,15 @@ def _holder_file(state: State) -> Path:
     return state.lock.with_suffix(".holder")
 
 
+def _key(state: State) -> str:
+    return str(state.lock.resolve())
+
+
+def _held() -> list[str]:
+    return [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
+
+
 def _command() -> str:
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:3]])
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m pytest
+    return " ".join([name, *sys.argv[1:3]])

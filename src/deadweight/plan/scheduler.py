@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -62,6 +64,7 @@ class _Run:
         self.plan, self.site, self.watcher, self.fail_fast = plan, site, watcher, fail_fast
         self.tasks = {task.step.key: task for task in plan.tasks}
         self.outcomes: dict[str, Outcome] = {}
+        self.logs: set[Path] = set()
 
     def loop(self, submit: Callable[..., Future[Outcome]], jobs: int) -> None:
         sorter = TopologicalSorter(self.plan.waits)
@@ -75,6 +78,7 @@ class _Run:
                 key = ready.popleft()
                 outcome = self.without_work(self.tasks[key])
                 if outcome is None:
+                    self.begin_log(self.site.state.log(self.tasks[key].step.variant))
                     running[submit(self.work, self.tasks[key])] = key
                 else:
                     self.end(outcome)
@@ -85,6 +89,13 @@ class _Run:
                 for future in done:
                     self.end(future.result())
                     sorter.done(running.pop(future))
+
+    def begin_log(self, log: Path) -> None:
+        """Empty a log before the first step of this run that writes to it: it tells of the last build, and of no earlier one."""
+        if log not in self.logs:
+            self.logs.add(log)
+            with contextlib.suppress(OSError):  # none yet; or it cannot be written, which the step will say
+                os.truncate(log, 0)
 
     def end(self, outcome: Outcome) -> None:
         self.outcomes[outcome.task.step.key] = outcome

@@ -52,7 +52,7 @@ def view(report: Report) -> View:
         sources=reference_sources(report),
         headline=headline(report),
         stand_ins=stand_ins,
-        stand_in_note=_stand_in_note(stand_ins, len(variants)),
+        stand_in_note=stand_in_note(stand_ins, len(variants)),
         checks=checks,
         layers=layers,
         attacked=attacked,
@@ -84,9 +84,15 @@ def headline(report: Report) -> str:
     return " ".join(parts)
 
 
-def _stand_in_note(stand_ins: tuple[str, ...], total: int) -> str:
+def stand_in_note(stand_ins: tuple[str, ...], total: int) -> str:
+    """A sentence or two on what rests on stand-ins; empty where nothing does."""
     if not stand_ins:
         return ""
+    if total == 1:
+        return (
+            f"{stand_ins[0]} rests on a local stand-in of its public base, made from this machine's OS packages. Its figures are "
+            "real measurements of that image and may differ from an image on the public base."
+        )
     return (
         f"{len(stand_ins)} of {figures.plural(total, 'variant')} rest on local stand-ins of their public bases, made from this "
         f"machine's OS packages: {', '.join(stand_ins)}. Their figures are real measurements of those images and may differ "

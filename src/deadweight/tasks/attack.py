@@ -9,6 +9,7 @@ from invoke.context import Context
 
 from deadweight.tasks._options import names, one
 from deadweight.tasks._show import console, print_json, say
+from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -50,12 +51,14 @@ def attack(
         with locked(workspace.state, say):
             found = attack_all([workspace.subject(each) for each in chosen], postures, told=say)
     if json:
-        print_json({"suite": workspace.suite.name, "evidence": [_row(each) for each in found]})
+        print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
     else:
         for name in _postures(found):
             _table(found, name)
     for each in found:
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {each.reason}")
+    if not json and (resting := note(workspace, (each.variant for each in found))) is not None:
+        say(resting)
     raise_if_bad(found)
 
 
@@ -121,9 +124,3 @@ def _cell(cell: dict[str, Any] | None) -> str:
     if cell["outcome"] != "blocked":
         return words[cell["outcome"]]
     return f"[green]{cell['depth'] if cell['depth'] is not None else 'blocked'}[/]"
-
-
-def _row(evidence: Evidence) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(evidence)

@@ -23,6 +23,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     Example: invoke demo
     """
     from deadweight.plan.build import raise_if_failed
+    from deadweight.plan.lock import locked
     from deadweight.plan.workspace import Workspace
     from deadweight.report.console import print_comparison
     from deadweight.tasks.build import build_variants
@@ -38,7 +39,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         times.append((name, now - started))
         return now
 
-    with Workspace.open(say) as workspace:
+    with Workspace.open(say) as workspace, locked(workspace.state, say):
         variants = workspace.suite.variants
         at = time.monotonic()
         prepare(workspace, variants, yes=yes)

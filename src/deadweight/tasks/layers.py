@@ -63,18 +63,22 @@ def layers(
     if json:
         from deadweight.image.analyse import document
 
-        print(document(report))
+        print(document(report, stand_in=subject.stand_in))
     else:
         from deadweight.tasks._layers import print_layers
 
         print_layers(report, subject.title)
+        if subject.stand_in:
+            from deadweight.report.view import stand_in_note
+
+            print(f"Stand-ins: {stand_in_note((subject.title,), 1)}")
     if report.counted_secrets:
         raise CheckFailed(f"{report.counted_secrets} secrets found in {subject.title}")
 
 
 class _Subject:
     """What is looked at. ``stream`` opens a `docker image save` of it, where there is no file; ``store`` is the engine's own folder
-    and the image's id there, which is quicker where we may read it."""
+    and the image's id there, which is quicker where we may read it. ``stand_in`` is known of the suite's variants only."""
 
     def __init__(
         self,
@@ -84,7 +88,9 @@ class _Subject:
         allow: tuple[AllowEntry, ...] = (),
         stream: Any = None,
         store: tuple[Path, str] | None = None,
+        stand_in: bool | None = None,
     ) -> None:
+        self.stand_in = stand_in
         self.title, self._file, self.cache, self.allow, self.stream, self.store = (
             title,
             file,
@@ -130,13 +136,16 @@ def _subject(variant: str | None, archive: str | None) -> Iterator[_Subject]:
     cache = user_cache() / "layers"
     if variant is not None:
         from deadweight.checks.layers import allow_list
+        from deadweight.plan.lock import locked
         from deadweight.plan.workspace import Workspace
         from deadweight.suite.load import select
 
-        with Workspace.open(say) as workspace:
+        with Workspace.open(say) as workspace, locked(workspace.state, say):
             (chosen,) = select(workspace.suite, (variant,))
             file = workspace.archive(chosen)
-            yield _Subject(chosen.name, file, workspace.state.cache / "image", allow_list(workspace.suite, chosen))
+            allow = allow_list(workspace.suite, chosen)
+            resting = workspace.stand_in(chosen.name)
+            yield _Subject(chosen.name, file, workspace.state.cache / "image", allow, stand_in=resting)
     elif archive is not None and archive.startswith(ENGINE):
         from deadweight.engine.client import Engine
         from deadweight.engine.daemon import find_or_start

@@ -31,9 +31,10 @@ def report(c: Context, against: str | None = None, open: bool = False, json: boo
 
     Example: invoke report --against published/report.json
     """
+    from deadweight.plan.lock import locked
     from deadweight.plan.workspace import Workspace
 
-    with Workspace.open(say) as workspace:
+    with Workspace.open(say) as workspace, locked(workspace.state, say):
         made, written = write(workspace)
         if against is not None:
             _compare(workspace, made, against)
@@ -61,11 +62,12 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
 
     Example: invoke publish --to oci://registry.example.com/team/report:latest
     """
+    from deadweight.plan.lock import locked
     from deadweight.plan.workspace import Workspace
     from deadweight.report.publish import publish as publish_to
 
     target = one(to, "--to")
-    with Workspace.open(say) as workspace:
+    with Workspace.open(say) as workspace, locked(workspace.state, say):
         write(workspace)
         done = publish_to(workspace.state.report, target)
     if json:
@@ -83,8 +85,8 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
 @task(
     help={
         "variant": "the variant; repeat it for more (default: all)",
-        "to": "the repository, with or without a tag; several variants are tagged with their names",
-        "digest-file": "where to write the digest (default: .deadweight/images/VARIANT/digest)",
+        "to": "the repository, with or without a tag (default: latest); several variants are tagged with their names",
+        "digest-file": "where to write what to deploy, REPOSITORY@sha256:… (default: .deadweight/images/VARIANT/digest)",
         "insecure": "speak plain HTTP to the registry",
         "sbom": "attach SBOMs too: spdx, cyclonedx or both",
         "json": "print one JSON document on stdout",
@@ -100,13 +102,15 @@ def push(
     sbom: str | None = None,
     json: bool = False,
 ) -> None:
-    """Push variants to a registry and write each digest to a file.
+    """Push variants to a registry and write each one's reference by digest to a file.
 
     Example: invoke push --variant apko --to registry.example.com/team/playground:1.0
     """
     from pathlib import Path
 
     from deadweight._errors import UsageError
+    from deadweight.plan.lock import locked
+    from deadweight.plan.push import destination
     from deadweight.plan.push import push as push_archive
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.load import select
@@ -118,17 +122,22 @@ def push(
         forms(sbom)  # a wrong name is told before anything is pushed
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
-        if len(chosen) > 1 and (digest_file or ":" in target.rsplit("/", 1)[-1]):
-            raise UsageError("a tag and --digest-file belong to one variant", hint="name it with --variant")
-        done = {}
-        for each in chosen:
-            reference = target if len(chosen) == 1 else f"{target}:{each.name}"
-            file = Path(digest_file) if digest_file else workspace.state.image(each.name) / "digest"
-            done[each.name] = push_archive(workspace.archive(each), reference, digest_file=file, insecure=insecure)
-            say(f"{each.name}: {done[each.name].reference} (digest in {file})")
-        sboms = {
-            each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure) for each in chosen if sbom
-        }
+        several = len(chosen) > 1
+        if several and digest_file:
+            raise UsageError("--digest-file belongs to one variant", hint="name it with --variant")
+        places = {each.name: destination(target, each.name, several=several) for each in chosen}
+        with locked(workspace.state, say):
+            done = {}
+            for each in chosen:
+                file = Path(digest_file) if digest_file else workspace.state.image(each.name) / "digest"
+                pushed = push_archive(workspace.archive(each), places[each.name], digest_file=file, insecure=insecure)
+                done[each.name] = pushed
+                say(f"{each.name}: {pushed.reference} (written to {file})")
+            sboms = {
+                each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure)
+                for each in chosen
+                if sbom
+            }
     if json:
         print_json(
             {

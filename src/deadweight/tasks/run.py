@@ -12,6 +12,7 @@ from deadweight.tasks._show import say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
+    from deadweight.engine.container import Container
     from deadweight.engine.options import RunOptions
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.model import Variant
@@ -31,10 +32,10 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     from deadweight.plan.workspace import Workspace
 
     with Workspace.open(say) as workspace:
-        chosen, options = _prepared(workspace, one(variant, "--variant"), _port(port))
+        chosen, image, options = _prepared(workspace, one(variant, "--variant"), _port(port))
         code = run_in_foreground(
             workspace.engine(),
-            workspace.engine_image(chosen),
+            image,
             options,
             variant=chosen.name,
             on_line=print,
@@ -57,64 +58,94 @@ def shell(c: Context, variant: str | None = None) -> None:
     from deadweight.plan.workspace import Workspace
 
     with Workspace.open(say) as workspace:
-        chosen, options = _prepared(workspace, one(variant, "--variant"), 0)
-        engine = workspace.engine()
-        with engine.start(workspace.engine_image(chosen), options, purpose="shell", variant=chosen.name) as container:
-            container.wait_healthy(chosen.health, chosen.port)
-            tools = None
-            if shell_in(container) is None:
-                say(f"{chosen.name} has no shell: this one runs beside it, in its processes, network and files")
-                tools = _tools(workspace)
-            cli = docker_cli()
-            words = cli.command(*shell_words(engine, container, tools))
-            subprocess.run(words, env=_environment(cli.env), check=False)
+        container = _joined_or_started(workspace, one(variant, "--variant"))
+        tools = None
+        if shell_in(container) is None:
+            say(f"{variant} has no shell: this one runs beside it, in its processes, network and files")
+            tools = _tools(workspace)
+        cli = docker_cli(workspace.endpoint)
+        words = cli.command(*shell_words(workspace.engine(), container, tools))
+        subprocess.run(words, env=_environment(cli.env), check=False)
 
 
 @task(
     help={
-        "variant": "the variant; repeat it for more (default: all that have a log)",
-        "follow": "follow a running container instead of showing build logs",
+        "variant": "the variant; repeat it for more (default: all that run, else all that have a log)",
+        "follow": "go on until the container ends; one must be running",
     },
     iterable=["variant"],
 )
 def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False) -> None:
-    """Show what is running; where nothing is, the last build's log of each variant.
+    """Show what running containers have written so far; where none runs, the last build's log of each variant.
 
     Example: invoke logs --variant apko
     """
     from deadweight._errors import MissingError
+    from deadweight.engine.foreground import log_lines, running
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.load import select
 
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
-        if follow:
-            from deadweight.engine.foreground import log_lines
-
-            for line in log_lines(workspace.engine(), chosen[0].name if variant else None, follow=True):
+        wanted = names(variant)
+        if follow or (_engine_runs() and running(workspace.engine(), wanted)):
+            for line in log_lines(workspace.engine(), wanted, follow=follow, lines=200 if follow else None):
                 print(line, flush=True)
             return
         found = [(each, workspace.state.log(each.name)) for each in chosen if workspace.state.log(each.name).exists()]
         if not found:
-            raise MissingError("there is no log", hint="invoke build writes them")
+            raise MissingError("nothing runs, and there is no log", hint="invoke build writes them")
         for each, file in found:
             print(f"==> {each.name}: {file} <==")
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
 
 
-def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, RunOptions]:
+def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str, RunOptions]:
+    """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     from deadweight.engine.options import hardened_for
+    from deadweight.plan.lock import locked
     from deadweight.suite.load import select
 
     (chosen,) = select(workspace.suite, (name,))
-    image = workspace.engine().images.need(workspace.engine_image(chosen))
+    with locked(workspace.state, say):
+        reference = workspace.engine_image(chosen)
+    image = workspace.engine().images.need(reference)
     options = hardened_for(chosen, image.user)
-    return chosen, options.but(host_port=port) if port else options
+    return chosen, reference, options.but(host_port=port) if port else options
+
+
+def _joined_or_started(workspace: Workspace, name: str) -> Container:
+    """The container that ``invoke run`` holds in another terminal; else one of our own, which ends with the workspace."""
+    from deadweight.engine.foreground import started_by_run
+    from deadweight.suite.load import select
+
+    (chosen,) = select(workspace.suite, (name,))
+    there = started_by_run(workspace.engine(), chosen.name)
+    if there is not None:
+        say(f"{chosen.name}: in the container {there.name}, which runs already")
+        return there
+    _, image, options = _prepared(workspace, chosen.name, 0)
+    container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
+    container.wait_healthy(chosen.health, chosen.port)
+    return container
+
+
+def _engine_runs() -> bool:
+    from deadweight._errors import MissingError
+    from deadweight.engine.daemon import find_running
+
+    try:
+        return find_running() is not None
+    except MissingError:  # the one that is asked for does not answer, so nothing runs in it
+        return False
 
 
 def _tools(workspace: Workspace) -> str:
     """A small image with a shell and tools: the source's busybox."""
-    workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
+    from deadweight.plan.lock import locked
+
+    with locked(workspace.state, say):
+        workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)
     return workspace.source.base(TOOLS_IMAGE).resolved
 
 

@@ -10,6 +10,7 @@ from invoke.context import Context
 
 from deadweight.tasks._options import names, parse_jobs
 from deadweight.tasks._show import console, print_json, say
+from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def scan(
     from deadweight.plan.scan import scan_variants
     from deadweight.plan.workspace import Workspace
 
-    forms(sbom)  # a wrong name is told before anything is scanned
+    forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
+    count = parse_jobs(jobs)
     with Workspace.open(say) as workspace:
         chosen = _chosen(workspace, names(variant))
         if database is not None:
@@ -57,7 +59,7 @@ def scan(
 
             used = databases.use(database, workspace.suite.scan.database_repository)
             say(f"database of {used.updated_at} ({used.age_days():.1f} days old) from {used.origin}")
-        found, failed = scan_variants(workspace, chosen, strict=strict, jobs=parse_jobs(jobs))
+        found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
         sboms = _sboms(workspace, chosen, sbom)
     if sarif is not None:
         from deadweight.records.store import write_atomically
@@ -66,12 +68,14 @@ def scan(
         write_atomically(Path(sarif), scan_sarif(found))
         say(f"wrote {sarif}")
     if json:
-        print_json({"scans": [_row(each) for each in found], "failed": failed, "sboms": sboms})
+        print_json({"scans": rows(workspace, found), "failed": failed, "sboms": sboms})
     else:
         from deadweight.tasks._scan import print_sboms, print_scans
 
         print_scans(found, console())
         print_sboms(sboms, console())
+        if (resting := note(workspace, (each.variant for each in found))) is not None:
+            print(resting)
     _raise_if_bad(found, failed, strict=strict)
 
 
@@ -100,12 +104,6 @@ def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) ->
     from deadweight.checks.scan.sbom import forms, write_sboms
 
     return [asdict(write_sboms(workspace.subject(each), forms(form))) for each in chosen]
-
-
-def _row(evidence: Evidence) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(evidence)
 
 
 def _raise_if_bad(found: Sequence[Evidence], failed: dict[str, str], *, strict: bool) -> None:

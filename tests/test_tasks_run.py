@@ -1,0 +1,216 @@
+"""``shell``, ``logs`` and ``push`` as users call them: processes of their own, real containers, a real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import forget_image
+from fault_project import wait_for
+from small_images import docker_archive, program, reference
+from small_project import put_built, write_suite
+
+from deadweight.engine import foreground, owner
+from deadweight.engine.client import Engine
+from deadweight.records.built import BUILT_FILE, Base, BuiltImage
+from deadweight.records.paths import State
+from deadweight.records.store import load, save
+
+PROJECT = f"tasks-run-{os.getpid()}"
+SUITE = f"name: {PROJECT}\nvariants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
+
+
+def task(
+    root: Path, *words: str, stdin: str = "", code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", *words],
+        cwd=root,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@contextmanager
+def running(root: Path, engine: Engine, variant: str) -> Iterator[str]:
+    """``invoke run`` in another terminal; gives its container's id."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", "run", "--variant", variant], cwd=root, stdout=subprocess.DEVNULL
+    ) as process:
+        mine = Engine(engine.api, engine.host, PROJECT)
+        try:
+            wait_for(lambda: foreground.running(mine, [variant]), 60)
+            yield foreground.running(mine, [variant])[0][0]
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def containers(engine: Engine) -> list[str]:
+    found = engine.api.containers(all=True, filters={"label": f"{owner.PROJECT}={PROJECT}"})
+    return [one["Labels"][owner.PURPOSE] for one in found]
+
+
+@pytest.fixture(scope="module")
+def shell_image(engine, tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """A "service" that has a shell, says two things, and lives until it is told to end."""
+    files = {"/bin/sh": "/usr/bin/dash", **program("dash"), **program("sleep"), **program("cat")}
+    script = "trap 'exit 0' TERM; echo one; echo two; while :; do sleep 0.1; done"
+    config = {"Entrypoint": ["/bin/sh", "-c", script], "Env": ["PATH=/usr/bin:/bin"], "User": "65534"}
+    name = reference("shell")
+    archive = docker_archive(tmp_path_factory.mktemp("shell") / "image.tar", name, [files], config)
+    engine.images.load(archive)
+    yield name, archive
+    forget_image(engine, name)
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    write_suite(tmp_path, SUITE)
+    return tmp_path
+
+
+@pytest.fixture
+def with_shell(project, shell_image) -> Path:
+    suite = write_suite(
+        project, SUITE.replace("good: {builder: ko}", "good: {builder: ko, health: {within_seconds: 0.2}}")
+    )
+    for name in suite.names():
+        put_built(suite, name, shell_image[1], shell_image[0])
+    return project
+
+
+def test_a_shell_joins_the_container_that_run_started(with_shell, engine):
+    with running(with_shell, engine, "good") as there:
+        done = task(with_shell, "shell", "--variant", "good", stdin="cat /proc/1/cmdline; cat /etc/hostname\n")
+        assert there[:12] in done.stdout, "a shell in another container than the one that runs"
+        assert "echo one" in done.stdout
+        assert containers(engine) == ["run"], "it was started anew, or ended"
+    wait_for(lambda: containers(engine) == [], 20)
+
+
+def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, engine):
+    """A check's container is none to join: it ends without asking."""
+    mine = Engine(engine.api, engine.host, PROJECT)
+    built = load(BuiltImage, State(with_shell).image("good") / BUILT_FILE)
+    from deadweight.engine.options import RunOptions
+
+    with mine.start(built.reference, RunOptions(), purpose="check", variant="good") as check:
+        done = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
+        assert len(done.stdout.strip()) == 12
+        assert check.name not in done.stdout
+    assert containers(engine) == []
+
+
+def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
+    for name in ("good", "other"):
+        log = State(with_shell).log(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"compiled {name}\n")
+    assert "compiled good\n" in task(with_shell, "logs").stdout
+    with running(with_shell, engine, "good"):
+        wait_for(lambda: task(with_shell, "logs").stdout == "one\ntwo\n", 20)
+        assert task(with_shell, "logs", "--variant", "good").stdout == "one\ntwo\n"
+        other = task(with_shell, "logs", "--variant", "other").stdout
+        assert other.endswith("<==\ncompiled other\n")
+        assert "one\n" not in other
+        with subprocess.Popen(
+            [sys.executable, "-m", "invoke", "logs", "--follow"], cwd=with_shell, stdout=subprocess.PIPE, text=True
+        ) as follower:
+            assert [follower.stdout.readline() for _ in range(2)] == ["one\n", "two\n"]
+            assert follower.poll() is None, "it did not wait for more"
+            follower.terminate()
+            follower.stdout.read()
+    wait_for(lambda: containers(engine) == [], 20)
+    assert (
+        "no container of variant good is running"
+        in task(with_shell, "logs", "--variant", "good", "--follow", code=1).stderr
+    )
+
+
+def test_logs_of_builds_need_no_engine(project):
+    log = State(project).log("good")
+    log.parent.mkdir(parents=True)
+    log.write_text("compiled\n")
+    assert "compiled\n" in task(project, "logs", DOCKER_HOST="unix:///nowhere.sock").stdout
+    log.unlink()
+    assert "there is no log" in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
+
+
+def test_push_refuses_a_wrong_place_before_it_makes_an_archive(project, misbehaving_archive):
+    digest = f"127.0.0.1:1/team/app@sha256:{'a' * 64}"
+    done = task(project, "push", "--variant", "good", "--to", digest, "--insecure", code=2)
+    assert "a digest is what a push returns" in done.stderr
+    assert "is not built" not in done.stderr
+    several = task(project, "push", "--to", "127.0.0.1:1/team/app:1.0", code=2)
+    assert "several variants cannot share one tag" in several.stderr
+
+
+def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry):
+    suite = write_suite(project, SUITE)
+    for name in suite.names():
+        put_built(suite, name, misbehaving_archive, reference("misbehave"))
+    repository = f"{local_registry}/team/app"
+    task(project, "push", "--to", repository, "--insecure")
+    words = (State(project).image("good") / "digest").read_text()
+    assert words.startswith(f"{repository}@sha256:")
+    assert tags(repository) == ["good", "other"]
+    one = ("push", "--variant", "good", "--to", repository, "--insecure", "--digest-file", "deploy.txt", "--json")
+    pushed = json.loads(task(project, *one).stdout)
+    assert f"{pushed['good']['reference']}\n" == (project / "deploy.txt").read_text() == words
+    assert tags(repository) == ["good", "latest", "other"]
+
+
+def tags(repository: str) -> list[str]:
+    from deadweight.toolchain.find import find
+
+    command = [str(find("crane").path), "ls", "--insecure", repository]
+    return sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(("base", "stand_in"), [(True, True), (False, False)])
+def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image, base, stand_in):
+    """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan."""
+    suite = write_suite(project, SUITE)
+    for name in suite.names():
+        built = put_built(suite, name, misbehaving_archive, misbehaving_image)
+        standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=base)
+        save(replace(built, base=standing), State(project).image(name) / BUILT_FILE)
+    variant = ("--variant", "good")
+    calls = [
+        ("verify", *variant),
+        ("layers", *variant),
+        ("scan", *variant),
+        ("attack", *variant, "--posture", "hardened"),
+    ]
+    for words in calls:
+        done = run_any(project, *words)
+        assert ("Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr) is stand_in, words
+        document = json.loads(run_any(project, *words, "--json").stdout)
+        rows = document.get("evidence") or document.get("scans") or [document]
+        assert {row["stand_in"] for row in rows} == {stand_in}, words
+    document = json.loads(run_any(project, "layers", "--archive", str(misbehaving_archive), "--json").stdout)
+    assert document["stand_in"] is None
+
+
+def run_any(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Whatever its exit code: a machine may have no vulnerability database."""
+    command = [sys.executable, "-m", "invoke", *words]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=200)
+    assert "Traceback" not in done.stderr
+    return done
