@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import ipaddress
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from attack_grounds import castle, left
 
-from deadweight.checks.attacks import check, guard, host, lab, shell, walls, yard
+from deadweight.checks.attacks import check, guard, host, lab, network, shell, walls, yard
+from deadweight.checks.attacks.deliver import PRELUDE
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.yard import Yard
@@ -72,6 +77,88 @@ def test_nothing_inside_reaches_a_listener_of_the_host(laboratory, name):
         listener.close()
 
 
+WAYS = """
+run ip link set eth0 up
+run ip route replace default via ${gateway} dev eth0 onlink
+for address in {addresses}; do
+  run ip route replace $address/32 dev eth0
+  echo word | run nc -w 1 $address {tcp}
+  echo word | run nc -u -w 1 $address {udp}
+done
+run ip route del default
+run ip route replace default dev eth0
+echo word | run nc -w 1 {elsewhere} {tcp}
+echo word | run nc -u -w 1 {elsewhere} {udp}
+echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6
+echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
+sleep 2
+for address in {six}; do
+  echo word | run nc -w 1 $address%eth0 {tcp}
+  echo word | run nc -u -w 1 $address%eth0 {udp}
+done
+"""
+
+
+@pytest.fixture
+def with_tools(tmp_path, engine, playground_archive, local_source):
+    """The laboratory with a static busybox to bind in, and the posture that has all rights over its network."""
+    local_source.prepare((shell.IMAGE,), apk=False, say=print)
+    with lab.Lab(castle(tmp_path, engine, playground_archive)) as built:
+        yield built
+
+
+@pytest.fixture
+def listening():
+    """All that comes by TCP or UDP, version 4 or 6, to any address of this machine."""
+    heard: list[str] = []
+    closing = threading.Event()
+    tcp = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    udp.bind(("::", 0))
+
+    def serve() -> None:
+        while not closing.is_set():
+            for ready in select.select([tcp, udp], [], [], 0.1)[0]:
+                heard.append(f"tcp {tcp.accept()[1]}" if ready is tcp else f"udp {udp.recvfrom(100)[1]}")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with tcp, udp:
+        yield heard, tcp.getsockname()[1], udp.getsockname()[1]
+        closing.set()
+        thread.join()
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("cut", [True, False], ids=["cut off", "as the engine makes it"])
+def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(with_tools, listening, cut):
+    """Tried from inside by its own tools: routes of its own, TCP and UDP, every address of the host, IPv6 of the bridge.
+
+    The second run is the control: where the bridge is as the engine makes it, the same tries do get through.
+    """
+    heard, tcp, udp = listening
+    bridge = f"br-{with_tools.engine.api.inspect_network(with_tools.network)['Id'][:12]}"
+    if not cut:
+        for pattern in network.SETTINGS:
+            Path("/proc/sys/net", pattern.format(bridge)).write_text("0")
+        time.sleep(2)  # an address of IPv6 is tentative at first
+    six = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    links = [str(ipaddress.IPv6Address(bytes.fromhex(words[0]))) for words in six if words[5] == bridge]
+    mac = Path(f"/sys/class/net/{bridge}/address").read_text().split(":")
+    links.append(f"fe80::{int(mac[0], 16) ^ 2:x}{mac[1]}:{mac[2]}ff:fe{mac[3]}:{mac[4]}{mac[5].strip()}")
+    addresses = [each for each in host_addresses() if not each.startswith("127.")]
+    script = WAYS.replace("${gateway}", addresses[0]).format(
+        addresses=" ".join(addresses), elsewhere="192.0.2.77", six=" ".join(dict.fromkeys(links)), tcp=tcp, udp=udp
+    )
+    with Yard(with_tools, walls.OPEN.with_shell()) as castle_yard:
+        done = castle_yard.get().exec(["/bin/sh", "-c", PRELUDE + script], user="0:0", seconds=120)
+        routes = castle_yard.get().exec(["/bin/sh", "-c", PRELUDE + "run ip route"], user="0:0")
+    assert b"default dev eth0" in routes.output, done.errors.decode()
+    assert b"applet not found" not in done.errors
+    assert bool(heard) is not cut, f"{heard} {done.errors.decode()}"
+
+
 def test_inside_reaches_the_attackers_listener(laboratory):
     """The control of the test above: the same connection leads to the attacker."""
     word = Word("aaaa", "bbbb")
@@ -104,15 +191,37 @@ def test_the_engine_holds_every_posture_within_the_bound(laboratory, name):
     assert config["NetworkMode"] in (laboratory.network, "none")
 
 
-def test_a_full_disk_stops_the_attack_that_would_fill_it(laboratory, monkeypatch):
-    from deadweight.checks.attacks.matrix import Runner
+def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
+    """What comes of these attacks in ``open``, and the notes."""
+    loaded = load_payloads()
+    few = dataclasses.replace(loaded, payloads=tuple(each for each in loaded.payloads if each.id in names))
+    monkeypatch.setattr(check, "load_payloads", lambda _files=(): few)
+    data = check.attack(subject, postures=("open",)).data
+    return data["postures"]["open"], data["notes"]
 
+
+def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, monkeypatch):
     monkeypatch.setattr(lab, "RESERVE_BYTES", 2**60)
-    catalogue = load_payloads()
-    fill = next(each for each in catalogue.payloads if each.id == "fill-disk")
-    with Yard(laboratory, walls.OPEN) as yard:
-        shot = Runner(laboratory, catalogue)._shot(yard, fill)
-    assert (shot.seen, shot.said) == ("not_measured", "this machine has too little free disk space to try it")
+    cells, _ = in_open(subject, monkeypatch, "fill-disk")
+    assert cells["fill-disk"]["outcome"] == "not_measured"
+    assert "too little free disk space" in cells["fill-disk"]["reason"]
+
+
+def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, monkeypatch):
+    """Such an engine says so; this one is asked through a document in which one limit is missing."""
+    ask = type(subject.engine().api).info
+    monkeypatch.setattr(type(subject.engine().api), "info", lambda api: {**ask(api), "PidsLimit": False})
+    cells, notes = in_open(subject, monkeypatch, "memory-bomb", "fill-disk", "environ")
+    assert cells["environ"]["outcome"] == "succeeded"
+    for name in ("memory-bomb", "fill-disk"):
+        assert cells[name]["outcome"] == "not_measured"
+        assert "this engine does not enforce limits on processes" in cells[name]["reason"]
+    assert notes["limits"].endswith("attacks on resources were not tried")
+
+
+def test_this_engine_enforces_all_limits(engine):
+    """Else the tests of attacks on resources would prove nothing."""
+    assert lab.unenforced(engine) == ()
 
 
 # disk and time

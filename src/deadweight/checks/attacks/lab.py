@@ -22,9 +22,10 @@ from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.network import cut_off
 from deadweight.checks.attacks.shell import read_file, static_shell
 from deadweight.checks.attacks.walls import Ground, Posture, options
-from deadweight.engine.faults import CannotStart
+from deadweight.engine.faults import CannotStart, translated
 from deadweight.engine.http import can_enter_namespace
 from deadweight.engine.options import Mount, RunOptions, hardened_for
 from deadweight.engine.sidecar import shell_in
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
+LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processors"}
+"""The outer bound rests on these, by the engine's own names in its ``/info``."""
 RESERVE_BYTES = 2 * 2**30
 IMAGE_FILE_BYTES = 2**20
 
@@ -90,6 +93,10 @@ class Lab:
         if not can_enter_namespace(self.attacker_pid, self.attacker.id):
             raise NoService("attacks need root on the Linux machine where the engine runs, to enter the attack network")
         try:
+            cut_off(self.engine, self.network)
+        except DeadweightError as error:
+            raise NoService(f"attacks need a network that is cut off from this machine: {error.message}") from error
+        try:
             self.host = HostFolder(self.host_secret)
         except OSError as error:
             raise NoService(f"attacks need a small file system in memory for what is handed in: {error}") from error
@@ -97,6 +104,9 @@ class Lab:
         self._disks = disks_of(self.engine.host, self.engine.info)
         if not self._disks:
             self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"
+        self.unenforced = unenforced(self.engine)
+        if self.unenforced:
+            self.notes["limits"] = f"{_not_held(self.unenforced)}: attacks on resources were not tried"
         self._guard = self._stack.enter_context(
             Guard(self.engine.host, self._mark, self.network, self.host, self._disks)
         )
@@ -201,8 +211,24 @@ class Filled:
     places: dict[str, str]
 
 
+def unenforced(engine: Engine) -> tuple[str, ...]:
+    """The limits that this engine takes and discards (its kernel lacks the cgroup controller)."""
+    with translated("ask which limits hold"):
+        document = engine.api.info()
+    return tuple(limit for key, limit in LIMITS.items() if not document.get(key))
+
+
+def _not_held(limits: Sequence[str]) -> str:
+    return f"this engine does not enforce limits on {' and '.join(limits)}"
+
+
 def fill(lab: Lab, payload: Payload, port: int) -> Filled:
-    """Choose a word and a file name for one attack."""
+    """Choose a word and a file name for one attack.
+
+    Raises DeadweightError for an attack on resources where the engine would not hold it within bounds: it is never sent.
+    """
+    if payload.resource and lab.unenforced:
+        raise DeadweightError(_not_held(lab.unenforced))
     word = Word(_random(), _random())
     places = {
         "a": word.a,
