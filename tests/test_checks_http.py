@@ -12,7 +12,7 @@ from deadweight._errors import UsageError
 from deadweight.checks.http_match import problems, subset_problems
 from deadweight.checks.http_request import prepare
 from deadweight.engine.http import Answer
-from deadweight.suite.model import HttpExpect, HttpRequest
+from deadweight.suite.requests import HttpExpect, HttpRequest
 
 
 def answer(body: str | bytes = "{}", status: int = 200, **headers: str) -> Answer:
@@ -122,15 +122,6 @@ def test_large_inputs_are_repeated(tmp_path):
     assert json.loads(prepare(request, tmp_path).body)["input"] == "ab\n" * 1000
 
 
-@pytest.mark.parametrize(
-    ("request_", "message"),
-    [
-        (HttpRequest(json={}, body="x"), "one body at most, this one has json and body"),
-        (HttpRequest(body_file="absent"), "No such file"),
-        (HttpRequest(json=[1], repeat={"a": 2}), "repeat needs a body with keys"),
-        (HttpRequest(json={"a": 1}, repeat={"a": 2}), "no text at key 'a'"),
-    ],
-)
-def test_requests_that_cannot_be_sent(tmp_path, request_, message):
-    with pytest.raises(UsageError, match=message):
-        prepare(request_, tmp_path)
+def test_a_body_file_that_has_gone(tmp_path):
+    with pytest.raises(UsageError, match="No such file"):
+        prepare(HttpRequest(body_file="absent"), tmp_path)

@@ -147,7 +147,7 @@ def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
 
 def test_a_date_that_is_none_is_refused_with_its_line(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"deadweight\.yaml:5: .*expected a date such as 2027-01-31, found 'soon'"
+        ConfigError, match=r"deadweight\.yaml:5: .*expected a date such as 2027-01-31, found the text 'soon'"
     ) as caught:
         CHECK.run(allowed(tmp_path, made(tmp_path, "deleted secret"), "soon"))
     assert caught.value.exit_code == 2

@@ -221,15 +221,6 @@ def test_start_up_comes_from_runs_where_that_was_measured(make):
     assert found["budget"].data["figures"]["startup_seconds"] == found["runs"].data["startup_seconds"]
 
 
-@pytest.mark.parametrize(
-    ("limit", "message"),
-    [("size_bytes: {hard: heavy}", "size_bytes.hard"), ("layers: {soft: 9, hard: 3}", "above the hard limit")],
-)
-def test_a_wrong_limit_is_a_configuration_error(make, limit, message):
-    with pytest.raises(ConfigError, match=message):
-        runner.run_checks(make(f"checks: {{budget: {{{limit}}}}}"), only=("budget",))
-
-
 def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archive, playground_archive):
     suite = write_suite(
         tmp_path,

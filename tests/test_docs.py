@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deadweight.suite import model
+from deadweight.suite import model, requests
 from deadweight.suite.load import load_suite
 from deadweight.tasks import namespace
 
@@ -157,8 +157,8 @@ def test_the_reference_of_tasks_is_their_own_help():
         model.AttacksCheck,
         model.AttackGate,
         model.VulnerabilitiesCheck,
-        model.HttpRequest,
-        model.HttpExpect,
+        requests.HttpRequest,
+        requests.HttpExpect,
         model.Reference,
         model.ScanSettings,
     ],

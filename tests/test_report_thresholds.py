@@ -59,7 +59,7 @@ def test_the_same_vulnerability_in_more_places_is_told():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ("{ratchet_bytes: 5XB}", "no size"),
+        ("{ratchet_bytes: 5XB}", "expected a size"),
         ("{noise_percent: -1}", "greater than or equal"),
         ("{grave: [dire]}", "critical"),
         ("{ratchet_megabytes: 5}", "unknown key"),

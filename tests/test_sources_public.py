@@ -127,6 +127,7 @@ def test_a_base_that_does_not_exist_is_named_and_the_others_are_not(ask):
 def test_a_registry_that_is_down_is_one_clear_error(ask):
     got = ask("registry", f"{ABSENT}/one/two:3")
 
+    assert got["exit"] == 3
     assert f"{ABSENT}/one/two:3: the registry does not answer ({ABSENT})" in got["error"]
 
 
@@ -209,6 +210,7 @@ def test_a_deaf_registry_ends_in_an_error_and_not_in_silence(ask):
     started = time.monotonic()
     got = ask("registry", f"{DEAF}/one/two:3")
 
+    assert got["exit"] == 3
     assert DEAF in got["error"]
     assert time.monotonic() - started < 60
 

@@ -6,6 +6,7 @@ import random
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -74,11 +75,17 @@ def check(folder: Path, content: bytes) -> bool:
     return False
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """One folder for all examples, and none that other tests' folders lie in."""
+    return tmp_path_factory.mktemp("suite")
+
+
 @settings(max_examples=2_500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(document=documents)
-def test_generated_documents(tmp_path_factory, document):
+def test_generated_documents(folder, document):
     content = yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
-    check(tmp_path_factory.getbasetemp(), content)
+    check(folder, content)
 
 
 def test_mutated_bytes(tmp_path):

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from deadweight.checks.running import RunningService
     from deadweight.plan.workspace import Workspace
     from deadweight.records.evidence import Evidence
-    from deadweight.suite.model import ApiCheck, Suite, Variant
+    from deadweight.suite.model import Suite, Variant
+    from deadweight.suite.requests import ApiCheck
 
 SUITE_FILES = ("deadweight.yaml", "deadweight.yml")
 SUFFIXES = (".yaml", ".yml")

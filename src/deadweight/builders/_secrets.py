@@ -75,7 +75,7 @@ def _path(given: str, root: Path) -> Path:
     if given.startswith(GENERATED):
         name = re.sub(r"[^A-Za-z0-9._-]", "-", given.removeprefix(GENERATED)).strip(".") or "secret"
         return State(root).keys / f"generated-{name}"
-    return root / Path(given).expanduser()
+    return root / os.path.expanduser(given)  # noqa: PTH111 - leaves a user that does not exist as it is, and raises nothing
 
 
 class Used:

@@ -22,7 +22,8 @@ from deadweight.engine.container import Container
 from deadweight.engine.faults import Ended
 from deadweight.engine.http import Answer
 from deadweight.records.evidence import Evidence
-from deadweight.suite.model import ApiCheck, Variant
+from deadweight.suite.model import Variant
+from deadweight.suite.requests import ApiCheck
 
 ANSWER_SECONDS = 60.0
 

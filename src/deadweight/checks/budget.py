@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deadweight._errors import ConfigError, DeadweightError
+from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
 from deadweight.image.model import Summary
@@ -20,7 +20,7 @@ from deadweight.image.summary import summary
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.model import BudgetCheck, Limit, Variant
-from deadweight.suite.sizes import format_bytes, parse_bytes
+from deadweight.suite.sizes import format_bytes
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
 _FIGURES = ("size_bytes", "compressed_bytes", "layers", "startup_seconds")
@@ -58,7 +58,7 @@ class Budget:
             figures["startup_seconds"], why_not["startup_seconds"] = _startup(subject)
         found = {
             name: judge(name, figures.get(name), limit, why_not.get(name, ""))
-            for name, limit in _limits(subject, budget).items()
+            for name, limit in _limits(budget).items()
         }
         data: dict[str, Any] = {
             "figures": {name: value for name, value in figures.items() if value is not None},
@@ -113,29 +113,11 @@ def _rounded(value: float) -> float:
     return value if isinstance(value, int) else round(value, 4)
 
 
-def _limits(subject: Subject, budget: BudgetCheck) -> Mapping[str, tuple[float | None, float | None]]:
-    limits: dict[str, tuple[float | None, float | None]] = {}
-    for name in _FIGURES:
-        limit: Limit | None = getattr(budget, name)
-        if limit is not None and (limit.soft is not None or limit.hard is not None):
-            soft, hard = _number(subject, name, "soft", limit.soft), _number(subject, name, "hard", limit.hard)
-            if soft is not None and hard is not None and soft > hard:
-                raise _wrong(subject, name, "soft", "is above the hard limit")
-            limits[name] = (soft, hard)
-    return limits
-
-
-def _number(subject: Subject, name: str, key: str, value: float | str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        return parse_bytes(value) if name.endswith("_bytes") else float(value)
-    except ValueError as error:
-        raise _wrong(subject, name, key, str(error)) from error
-
-
-def _wrong(subject: Subject, name: str, key: str, message: str) -> ConfigError:
-    return subject.suite.error(subject.variant, "checks", f"budget.{name}.{key}: {message}")
+def _limits(budget: BudgetCheck) -> Mapping[str, tuple[float | None, float | None]]:
+    asked: dict[str, Limit | None] = {name: getattr(budget, name) for name in _FIGURES}
+    return {
+        name: (limit.soft, limit.hard) for name, limit in asked.items() if limit is not None and limit != type(limit)()
+    }
 
 
 def _startup(subject: Subject) -> tuple[float | None, str]:

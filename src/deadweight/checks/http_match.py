@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from deadweight.engine.http import Answer
-from deadweight.suite.model import HttpExpect
+from deadweight.suite.requests import HttpExpect
 
 SHOWN = 120
 MOST_PROBLEMS = 10

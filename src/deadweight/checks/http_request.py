@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import UsageError
-from deadweight.suite.model import HttpRequest
+from deadweight.suite.requests import HttpRequest
 
 _UNQUOTED = "/?&=%:+,;@~$!'()*-._"
 
@@ -25,11 +25,7 @@ class Prepared:
 
 
 def prepare(request: HttpRequest, root: Path) -> Prepared:
-    """Build body and headers; ``root`` is the suite's folder. Raises UsageError for what cannot be sent."""
-    given = [name for name in ("json_body", "form", "body", "body_file") if getattr(request, name) is not None]
-    if len(given) > 1:
-        names = " and ".join(name.removesuffix("_body") for name in given)
-        raise UsageError(f"a request has one body at most, this one has {names}")
+    """Build body and headers; ``root`` is the suite's folder. Raises UsageError for a body_file that cannot be read."""
     kind, body = _body(request, root)
     headers = dict(request.headers)
     if kind is not None and "content-type" not in {name.lower() for name in headers}:
@@ -58,12 +54,5 @@ def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
     return None, None
 
 
-def _repeated(content: object, repeat: Mapping[str, int]) -> dict[str, object]:
-    if not isinstance(content, Mapping):
-        raise UsageError("repeat needs a body with keys")
-    repeated = dict(content)
-    for key, times in repeat.items():
-        if not isinstance(repeated.get(key), str):
-            raise UsageError(f"repeat: the body has no text at key {key!r}")
-        repeated[key] = repeated[key] * times
-    return repeated
+def _repeated(content: Mapping[str, object], repeat: Mapping[str, int]) -> dict[str, object]:
+    return {key: str(value) * repeat[key] if key in repeat else value for key, value in content.items()}

@@ -16,7 +16,7 @@ from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
 from deadweight.image.secrets.allow import AllowEntry
 from deadweight.records.evidence import Evidence, Status
-from deadweight.suite.model import LayersCheck, Suite, Variant
+from deadweight.suite.model import LayersCheck, Variant
 from deadweight.suite.sizes import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
@@ -47,26 +47,20 @@ class Layers:
         from deadweight.image.analyse import analyse
 
         started, asked = time.monotonic(), subject.variant.checks.layers or LayersCheck()
-        allow = allow_list(subject.suite, subject.variant)
+        allow = allow_list(subject.variant)
         report = analyse(subject.archive(), allow=allow, cache_dir=subject.state.cache / "image")
         gates = [*_gates(report, asked), *_allow_notes(report, allow)]
         data = {**report.json(), "gates": [{"name": g.name, "held": g.held, "reason": g.reason} for g in gates]}
         return evidence(subject, self.name, _status(gates), _reason(report, gates), started=started, data=data)
 
 
-def allow_list(suite: Suite, variant: Variant) -> tuple[AllowEntry, ...]:
-    """The variant's allow list. Raises ConfigError for a date that is none."""
+def allow_list(variant: Variant) -> tuple[AllowEntry, ...]:
+    """The variant's allow list."""
     asked = variant.checks.layers
-    entries = []
-    for entry in asked.allow if asked else ():
-        try:
-            expires = datetime.date.fromisoformat(entry.expires)
-        except ValueError:
-            raise suite.error(
-                variant, "checks", f"layers.allow: expected a date such as 2027-01-31, found {entry.expires!r}"
-            ) from None
-        entries.append(AllowEntry(entry.fingerprint, entry.reason, expires))
-    return tuple(entries)
+    return tuple(
+        AllowEntry(entry.fingerprint, entry.reason, datetime.date.fromisoformat(entry.expires))
+        for entry in (asked.allow if asked else ())
+    )
 
 
 def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:

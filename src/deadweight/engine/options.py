@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import UsageError
 from deadweight.suite.model import RunSettings, Variant
+from deadweight.suite.values import parse_tmpfs
 
 NON_ROOT = "65532:65532"
 """The user that the field's minimal images use for "not root" (distroless, chainguard: ``nonroot``)."""
@@ -100,16 +100,14 @@ def hardened(settings: RunSettings, *, port: int | None = None, image_user: str 
 
     Read-only root, no capabilities, no new privileges, not root (``settings.user``, else the image's own user, else 65532),
     limits on memory (no swap), CPU and processes, tmpfs without exec and set-uid, one port on loopback.
-    Raises UsageError for a size that cannot be read.
     """
-    memory = _bytes(settings.memory, "run.memory")
     return RunOptions(
         user=settings.user or (image_user if not is_root(image_user) else NON_ROOT),
         read_only=settings.read_only,
-        tmpfs=tuple(_tmpfs(entry, memory) for entry in settings.tmpfs),
+        tmpfs=tuple(_tmpfs(entry, settings.memory) for entry in settings.tmpfs),
         cap_drop=("ALL",),
         no_new_privileges=True,
-        memory_bytes=memory,
+        memory_bytes=settings.memory,
         swap_bytes=0,
         cpus=settings.cpus,
         pids=settings.pids,
@@ -133,16 +131,5 @@ def is_root(user: str) -> bool:
 
 def _tmpfs(entry: str, memory: int) -> Tmpfs:
     """``/tmp`` or ``/tmp:16MiB``. At most a quarter of the memory unless a size is given."""
-    path, _, size = entry.partition(":")
-    if not path.startswith("/"):
-        raise UsageError(f"run.tmpfs: {entry!r} is not an absolute path")
-    return Tmpfs(path, _bytes(size, "run.tmpfs") if size else min(TMPFS_BYTES, memory // 4))
-
-
-def _bytes(text: str, key: str) -> int:
-    from deadweight.suite.sizes import parse_bytes
-
-    try:
-        return int(parse_bytes(text))
-    except ValueError as error:
-        raise UsageError(f"{key}: {error}") from error
+    path, size = parse_tmpfs(entry)
+    return Tmpfs(path, size or min(TMPFS_BYTES, memory // 4))

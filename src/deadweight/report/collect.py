@@ -168,7 +168,4 @@ def _check(evidence: Evidence) -> CheckRecord:
 def _reference(given: Reference | None) -> ReferenceRecord | None:
     if given is None:
         return None
-    from deadweight.suite.sizes import parse_bytes
-
-    size = None if given.size_bytes is None else parse_bytes(given.size_bytes)
-    return ReferenceRecord(given.source, size, given.vulnerabilities, given.note)
+    return ReferenceRecord(given.source, given.size_bytes, given.vulnerabilities, given.note)

@@ -23,6 +23,7 @@ from deadweight._errors import ConfigError, UsageError
 from deadweight.records import store
 from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkFlavour
+from deadweight.sources.reference import parse
 from deadweight.suite.model import Suite
 
 SourceName = Literal["auto", "registry", "mirror", "local"]
@@ -147,15 +148,25 @@ def section(given: Mapping[str, Any], file: Path, root: Path) -> Settings:
 
 def _mirror(given: Any, file: Path, root: Path) -> Mirror:
     if isinstance(given, str):
-        return mirror_at(given)
+        try:
+            return mirror_at(given)
+        except UsageError as error:
+            raise ConfigError(error.message, file=file, key="sources.mirror", hint=error.hint) from None
     _keys(given, ("registries", "apk", "apk_keys", "insecure"), file, "sources.mirror")
     apk = given.get("apk") or {}
     _keys(apk, ("wolfi", "alpine"), file, "sources.mirror.apk")
     insecure = given.get("insecure", False)
     if not isinstance(insecure, bool):
         raise ConfigError("expected true or false", file=file, key="sources.mirror.insecure")
+    registries = _texts(given.get("registries"), file, "sources.mirror.registries")
+    for host, prefix in registries.items():
+        try:
+            parse(f"{prefix.rstrip('/')}/any/image")
+        except UsageError:
+            key = f"sources.mirror.registries.{host}"
+            raise ConfigError(f"expected HOST or HOST/PREFIX, found {prefix!r}", file=file, key=key) from None
     return Mirror(
-        registries=_texts(given.get("registries"), file, "sources.mirror.registries"),
+        registries=registries,
         apk={name: _places(places, file, root, f"sources.mirror.apk.{name}") for name, places in apk.items()},
         apk_keys=_places(given.get("apk_keys"), file, root, "sources.mirror.apk_keys"),
         insecure=insecure,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from deadweight._errors import ConfigError
-from deadweight.suite.model import Suite, Variant
+from deadweight.suite.model import Checks, Suite, Variant
 from deadweight.suite.yaml_nodes import Document, Key, read
 
 M = TypeVar("M", bound=BaseModel)
@@ -27,7 +27,9 @@ _EXPECTED = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "int_parsing_size": "a whole number",
     "float_parsing": "a number",
+    "finite_number": "a number",
     "string_type": "text",
     "dict_type": "a mapping (key: value)",
     "model_type": "a mapping (key: value)",
@@ -49,7 +51,8 @@ def load_suite(file: Path) -> Suite:
     for key in ("name", "variants"):
         if key not in top:
             raise document.error((), f"key {key!r} is missing", hint=f"add {key}: at the top level")
-    defaults = _mapping(document, ("defaults",), top.get("defaults") or {})
+    given = {key: value for key, value in top.items() if value is not None}
+    defaults = _mapping(document, ("defaults",), given.get("defaults", {}))
     raw = _mapping(document, ("variants",), top["variants"])
     if not raw:
         raise document.error(("variants",), "has no variant", hint="name at least one way to build the service")
@@ -63,9 +66,9 @@ def load_suite(file: Path) -> Suite:
             "root": root,
             "name": top["name"],
             "variants": variants,
-            "sources": top.get("sources") or {},
-            "scan": top.get("scan") or {},
-            "report": top.get("report") or {},
+            "sources": given.get("sources", {}),
+            "scan": given.get("scan", {}),
+            "report": given.get("report", {}),
         },
         lambda location: location,
     )
@@ -109,6 +112,15 @@ def select(suite: Suite, names: tuple[str, ...] | list[str]) -> tuple[Variant, .
 def _variant(document: Document, name: str, defaults: dict[str, Any], fields: Any) -> Variant:
     own: Key = ("variants", name)
     merged = merge(defaults, _mapping(document, own, fields if fields is not None else {}))
+    place = _place(document, name)
+    if "name" in merged:
+        raise document.error(place(("name",)), "unknown key; a variant is named by its key under variants:")
+    return validated(document, Variant, {"name": name, **merged}, place)
+
+
+def _place(document: Document, name: str) -> Callable[[Key], Key]:
+    """From a location in a variant's record to its key in the file: the variant's own, else that of the defaults."""
+    own: Key = ("variants", name)
 
     def place(location: Key) -> Key:
         for prefix in (own, ("defaults",)):
@@ -116,9 +128,7 @@ def _variant(document: Document, name: str, defaults: dict[str, Any], fields: An
                 return (*prefix, *location)
         return (*own, *location)
 
-    if "name" in merged:
-        raise document.error(place(("name",)), "unknown key; a variant is named by its key under variants:")
-    return validated(document, Variant, {"name": name, **merged}, place)
+    return place
 
 
 def validated(document: Document, model: type[M], value: Any, place: Callable[[Key], Key]) -> M:
@@ -152,11 +162,15 @@ def _explained(
     if kind == "literal_error":
         expected = str(problem.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "")
         return document.error(key, f"expected one of {expected}, found {_kind(found)}")
-    if kind == "string_pattern_mismatch" and location == ("name",):
+    if kind == "string_pattern_mismatch":  # only names have a pattern
         return document.error(
-            place(()),
+            place(()) if model is Variant and location == ("name",) else key,
             f"{found!r} is no name",
             hint="lower-case letters, digits, dots, dashes and underscores, at most 64",
+        )
+    if kind == "string_too_short":
+        return document.error(
+            key, f"expected text of {problem['ctx']['min_length']} or more letters, found {_kind(found)}"
         )
     expected = _EXPECTED.get(kind) or problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return document.error(key, f"expected {expected}, found {_kind(found)}")
@@ -201,17 +215,33 @@ def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
 
 
 def _check_names(document: Document, suite: Suite) -> None:
+    """Names of other variants, and of checks. Those that ``checks.other`` names may be a plug-in's."""
+    ours = [name for name in Checks.model_fields if name != "other"]
     for variant in suite.variants:
+        place = _place(document, variant.name)
         budget = variant.checks.budget
-        if budget and budget.smaller_than and budget.smaller_than not in suite.names():
-            raise document.error(
-                ("variants", variant.name, "checks", "budget", "smaller_than"),
-                f"no variant {budget.smaller_than!r}{_did_you_mean(budget.smaller_than, suite.names())}",
-                hint=f"variants: {', '.join(suite.names())}",
-            )
+        if budget and budget.smaller_than is not None:
+            key = place(("checks", "budget", "smaller_than"))
+            if budget.smaller_than not in suite.names():
+                raise _no_such(document, key, "variant", budget.smaller_than, suite.names())
+            if budget.smaller_than == variant.name:
+                raise document.error(key, f"expected another variant than {variant.name} itself")
+        for name in variant.checks.other:
+            if name in ours:
+                raise document.error(
+                    place(("checks", "other", name)), f"{name} is a check of ours", hint=f"write it as checks.{name}"
+                )
+        known = [*ours, *variant.checks.other]
+        for name in variant.expect:
+            if name not in known:
+                raise _no_such(document, place(("expect", name)), "check", name, known)
 
 
-def _did_you_mean(word: str, choices: tuple[str, ...] | list[str]) -> str:
+def _no_such(document: Document, key: Key, kind: str, name: str, known: Sequence[str]) -> ConfigError:
+    return document.error(key, f"no {kind} {name!r}{_did_you_mean(name, known)}", hint=f"{kind}s: {', '.join(known)}")
+
+
+def _did_you_mean(word: str, choices: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

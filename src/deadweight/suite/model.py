@@ -9,39 +9,48 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from deadweight._errors import ConfigError
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
-RelativePath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$")]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
-
-
-class Record(BaseModel):
-    """Base of all suite records."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+from deadweight.suite.requests import ApiCheck
+from deadweight.suite.values import (
+    NUMBER,
+    Count,
+    Day,
+    EnvName,
+    Memory,
+    MountId,
+    Name,
+    PlainUrlPath,
+    Record,
+    RelativePath,
+    Seconds,
+    Size,
+    Text,
+    Tmpfs,
+    User,
+)
+from deadweight.suite.yaml_nodes import Key, dotted
 
 
 class Health(Record):
     """How to tell that the service is up: GET ``path`` on the variant's port answers 2xx."""
 
-    path: str = "/healthz"
+    path: PlainUrlPath = "/healthz"
     within_seconds: Seconds = 20.0
 
 
 class RunSettings(Record):
     """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms."""
 
-    memory: str = "256MiB"
-    cpus: Annotated[float, Field(gt=0, le=64)] = 1.0
-    pids: Annotated[int, Field(ge=4, le=4096)] = 64
-    user: str | None = None
+    memory: Memory = 256 * 2**20
+    cpus: Annotated[float, Field(ge=0.01, le=64), NUMBER] = 1.0
+    pids: Annotated[int, Field(ge=4, le=4096), NUMBER] = 64
+    user: User | None = None
     read_only: bool = True
-    tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - a path in the container
-    env: dict[str, str] = {}
-    args: tuple[str, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
+    env: dict[EnvName, Text] = {}
+    args: tuple[Text, ...] = ()
 
 
 class RunsCheck(Record):
@@ -50,55 +59,49 @@ class RunsCheck(Record):
     stops_within_seconds: Seconds = 10.0
 
 
-class HttpRequest(Record):
-    """One HTTP request. At most one of json, form, body, body_file.
-
-    Large inputs stay small here: ``repeat_body`` repeats a body or body_file, ``repeat`` the text at a key of json or form.
-    """
-
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
-    path: str = "/"
-    headers: dict[str, str] = {}
-    json_body: Any = Field(default=None, alias="json")
-    form: dict[str, str] | None = None
-    body: str | None = None
-    body_file: RelativePath | None = None
-    repeat_body: Annotated[int, Field(ge=1, le=100_000)] = 1
-    repeat: dict[str, Annotated[int, Field(ge=1, le=1_000_000)]] = {}
-
-
-class HttpExpect(Record):
-    """What must come back. ``json`` is a subset: every key named must be there and equal."""
-
-    status: Annotated[int, Field(ge=100, le=599)] = 200
-    headers: dict[str, str] = {}
-    json_subset: Any = Field(default=None, alias="json")
-    body_contains: str | None = None
-    body_matches: str | None = None
-
-
-class ApiCheck(Record):
-    """One item of the ``api`` check."""
-
-    name: str
-    request: HttpRequest
-    expect: HttpExpect = HttpExpect()
-
-
 class Limit(Record):
-    """A soft limit warns, a hard limit fails. Bytes accept ``15MB`` (10^6) and ``15MiB`` (2^20)."""
+    """A soft limit warns, a hard limit fails."""
 
-    soft: float | str | None = None
-    hard: float | str | None = None
+    soft: float | None = None
+    hard: float | None = None
+
+    @field_validator("hard")
+    @classmethod
+    def _not_below_soft(cls, hard: float | None, info: ValidationInfo) -> float | None:
+        soft = info.data.get("soft")
+        if hard is not None and soft is not None and hard < soft:
+            raise ValueError(f"a hard limit that is not below the soft one ({soft:g})")
+        return hard
+
+
+class SizeLimit(Limit):
+    """Bytes accept ``15MB`` (10^6) and ``15MiB`` (2^20)."""
+
+    soft: Size | None = None
+    hard: Size | None = None
+
+
+class CountLimit(Limit):
+    """A whole number."""
+
+    soft: Count | None = None
+    hard: Count | None = None
+
+
+class SecondsLimit(Limit):
+    """Seconds."""
+
+    soft: Annotated[float, Field(ge=0, le=3600), NUMBER] | None = None
+    hard: Annotated[float, Field(ge=0, le=3600), NUMBER] | None = None
 
 
 class BudgetCheck(Record):
     """``budget``: how heavy the image may be."""
 
-    size_bytes: Limit | None = None
-    compressed_bytes: Limit | None = None
-    layers: Limit | None = None
-    startup_seconds: Limit | None = None
+    size_bytes: SizeLimit | None = None
+    compressed_bytes: SizeLimit | None = None
+    layers: CountLimit | None = None
+    startup_seconds: SecondsLimit | None = None
     smaller_than: str | None = None
 
 
@@ -107,14 +110,14 @@ class AllowedSecret(Record):
 
     fingerprint: str
     reason: Annotated[str, StringConstraints(min_length=3)]
-    expires: str
+    expires: Day
 
 
 class LayersCheck(Record):
     """``layers``: what may be hidden in, or stand about in, the image."""
 
     secrets: Literal["none", "allow"] = "none"
-    max_hidden_bytes: float | str | None = None
+    max_hidden_bytes: Size | None = None
     setuid: bool = True
     shell: bool = True
     package_manager: bool = True
@@ -145,7 +148,7 @@ class VulnerabilityException(Record):
     id: str
     package: str | None = None
     reason: Annotated[str, StringConstraints(min_length=3)]
-    expires: str
+    expires: Day
 
 
 class VulnerabilitiesCheck(Record):
@@ -155,13 +158,20 @@ class VulnerabilitiesCheck(Record):
     (a ``report.json``) does not have. Kernel headers and excepted findings never count.
     """
 
-    max: dict[Severity, Annotated[int, Field(ge=0)]] = {}
+    max: dict[Severity, Count] = {}
     fixable_only: bool = False
-    new_only: bool = False
     baseline: RelativePath | None = None
-    max_database_age_days: Annotated[int, Field(ge=1)] = 7
+    new_only: bool = False
+    max_database_age_days: Annotated[int, Field(ge=1), NUMBER] = 7
     vex: tuple[RelativePath, ...] = ()
     ignore: tuple[VulnerabilityException, ...] = ()
+
+    @field_validator("new_only")
+    @classmethod
+    def _against_something(cls, new_only: bool, info: ValidationInfo) -> bool:
+        if new_only and info.data.get("baseline") is None:
+            raise ValueError("a baseline beside it (baseline: published/report.json)")
+        return new_only
 
 
 class Checks(Record):
@@ -180,8 +190,8 @@ class Reference(Record):
     """Somebody else's figures for the same path, shown beside ours and never as ours."""
 
     source: str
-    size_bytes: float | str | None = None
-    vulnerabilities: int | None = None
+    size_bytes: Size | None = None
+    vulnerabilities: Count | None = None
     note: str | None = None
 
 
@@ -199,7 +209,7 @@ class Variant(Record):
     ladder: str = "go"
     description: str = ""
     source: RelativePath = "."
-    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    port: Annotated[int, Field(ge=1, le=65535), NUMBER] = 8080
     health: Health = Health()
     run: RunSettings = RunSettings()
     checks: Checks = Checks()
@@ -208,22 +218,22 @@ class Variant(Record):
     runnable: bool = True
     # dockerfile
     dockerfile: RelativePath | None = None
-    target: str | None = None
-    bases: dict[str, str] = {}
-    args: dict[str, str] = {}
-    secrets: dict[str, RelativePath] = {}
-    ssh: dict[str, RelativePath] = {}
+    target: Text | None = None
+    bases: dict[Text, Text] = {}
+    args: dict[Text, Text] = {}
+    secrets: dict[MountId, RelativePath] = {}
+    ssh: dict[MountId, RelativePath] = {}
     # ko, jib
-    base: str | None = None
+    base: Text | None = None
     config: RelativePath | None = None
-    main: str | None = None
+    main: Text | None = None
     # apko (config is its apko.yaml)
     packages: tuple[RelativePath, ...] = ()
     runner: Literal["bubblewrap", "docker"] = "bubblewrap"
     # jib
     pom: RelativePath | None = None
-    files: dict[str, RelativePath] = {}
-    env: dict[str, str] = {}
+    files: dict[Text, RelativePath] = {}
+    env: dict[EnvName, Text] = {}
     tests: bool = False
     # third-party builders
     options: dict[str, Any] = {}
@@ -243,14 +253,14 @@ class ReportThresholds(Record):
     percent, start-up both the seconds and the percent. ``grave`` severities of new findings are regressions.
     """
 
-    noise_bytes: float | str = 64_000.0
-    noise_percent: Annotated[float, Field(ge=0)] = 0.5
-    ratchet_bytes: float | str = 1_000_000.0
-    ratchet_percent: Annotated[float, Field(ge=0)] = 2.0
-    noise_seconds: Annotated[float, Field(ge=0)] = 0.5
-    noise_startup_percent: Annotated[float, Field(ge=0)] = 50.0
-    ratchet_startup_percent: Annotated[float, Field(ge=0)] | None = None
-    ratchet_layers: Annotated[int, Field(ge=0)] = 0
+    noise_bytes: Size = 64_000
+    noise_percent: Annotated[float, Field(ge=0), NUMBER] = 0.5
+    ratchet_bytes: Size = 1_000_000
+    ratchet_percent: Annotated[float, Field(ge=0), NUMBER] = 2.0
+    noise_seconds: Annotated[float, Field(ge=0), NUMBER] = 0.5
+    noise_startup_percent: Annotated[float, Field(ge=0), NUMBER] = 50.0
+    ratchet_startup_percent: Annotated[float, Field(ge=0), NUMBER] | None = None
+    ratchet_layers: Count = 0
     grave: tuple[Severity, ...] = ("critical", "high")
 
 
@@ -279,11 +289,13 @@ class Suite(Record):
     def names(self) -> tuple[str, ...]:
         return tuple(variant.name for variant in self.variants)
 
-    def error(self, variant: Variant, key: str, message: str, *, hint: str | None = None) -> ConfigError:
-        """A ConfigError at the line where the suite file says this of this variant (or in its defaults)."""
-        for path in (("variants", variant.name, key), ("defaults", key), ("variants", variant.name)):
-            if path in self.places:
-                return ConfigError(
-                    message, file=self.file, line=self.places[path], key=f"variants.{variant.name}.{key}", hint=hint
-                )
-        return ConfigError(message, file=self.file, key=f"variants.{variant.name}.{key}", hint=hint)
+    def error(self, variant: Variant, key: str | Key, message: str, *, hint: str | None = None) -> ConfigError:
+        """A ConfigError at the line where the suite file says this of this variant (or in its defaults).
+
+        ``key`` is one key of the variant, or the path to one below (``("checks", "api", 0, "name")``).
+        """
+        inner: Key = (key,) if isinstance(key, str) else key
+        own: Key = ("variants", variant.name)
+        ways = [(*prefix, *inner[:length]) for length in range(len(inner), 0, -1) for prefix in (own, ("defaults",))]
+        line = next((self.places[path] for path in (*ways, own) if path in self.places), None)
+        return ConfigError(message, file=self.file, line=line, key=dotted((*own, *inner)), hint=hint)

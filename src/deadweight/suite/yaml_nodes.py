@@ -77,7 +77,7 @@ def parse(text: str, file: Path) -> Document:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"is not YAML: {str(error).splitlines()[0]}", file=file, line=1) from None
     if root is None:
-        raise ConfigError("is empty", file=file, line=1, hint="invoke variants --help shows a small suite")
+        raise ConfigError("is empty", file=file, line=1, hint="docs/tutorial.md shows how to write one")
     _Reader(document).place((), root)
     document.value = _Reader(document).value(root, ())
     return document

@@ -143,7 +143,7 @@ def _subject(variant: str | None, archive: str | None) -> Iterator[_Subject]:
         with Workspace.open(say) as workspace, locked(workspace.state, say):
             (chosen,) = select(workspace.suite, (variant,))
             file = workspace.archive(chosen)
-            allow = allow_list(workspace.suite, chosen)
+            allow = allow_list(chosen)
             resting = workspace.stand_in(chosen.name)
             yield _Subject(chosen.name, file, workspace.state.cache / "image", allow, stand_in=resting)
     elif archive is not None and archive.startswith(ENGINE):

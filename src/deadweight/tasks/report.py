@@ -174,21 +174,10 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
 
 
 def thresholds(suite: Suite) -> Thresholds:
-    """What the suite's ``report.thresholds`` say. Raises ConfigError for a size that is none."""
-    from deadweight._errors import ConfigError
+    """What the suite's ``report.thresholds`` say."""
     from deadweight.report.compare import Thresholds
-    from deadweight.suite.sizes import parse_bytes
 
-    asked = suite.report.thresholds
-    values = asked.model_dump()
-    for key in ("noise_bytes", "ratchet_bytes"):
-        try:
-            values[key] = parse_bytes(values[key])
-        except ValueError as error:
-            place: tuple[str | int, ...] = ("report", "thresholds", key)
-            line = suite.places.get(place)
-            raise ConfigError(str(error), file=suite.file, line=line, key=".".join(map(str, place))) from None
-    return Thresholds(**values)
+    return Thresholds(**suite.report.thresholds.model_dump())
 
 
 def _compare(workspace: Workspace, made: Report, against: str) -> None:

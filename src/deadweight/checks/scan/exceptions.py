@@ -40,37 +40,17 @@ class Acceptance:
 
 
 def acceptances(suite: Suite, variant: Variant) -> tuple[Acceptance, ...]:
-    """All that the suite accepts of a variant. Raises ConfigError (file, line) for a wrong date and a wrong VEX document."""
+    """All that the suite accepts of a variant. Raises ConfigError (file, line) for a wrong VEX document."""
     asked = variant.checks.vulnerabilities
     if asked is None:
         return ()
     found = []
-    for index, entry in enumerate(asked.ignore):
-        try:
-            expires = date.fromisoformat(entry.expires)
-        except ValueError:
-            raise _suite_error(
-                suite,
-                variant,
-                ("ignore", index, "expires"),
-                f"expected a date such as 2027-01-31, found {entry.expires!r}",
-            ) from None
-        packages = (entry.package,) if entry.package else ()
+    for entry in asked.ignore:
+        packages, expires = (entry.package,) if entry.package else (), date.fromisoformat(entry.expires)
         found.append(Acceptance(entry.id, entry.reason, f"ignore list: {entry.id}", packages, expires))
     for place in asked.vex:
         found += _vex(suite.root / place, {variant.name, suite.name})
     return tuple(found)
-
-
-def _suite_error(suite: Suite, variant: Variant, key: tuple[str | int, ...], message: str) -> ConfigError:
-    inner: tuple[str | int, ...] = ("checks", "vulnerabilities", *key)
-    for prefix in (("variants", variant.name), ("defaults",)):
-        line = suite.places.get((*prefix, *inner))
-        if line is not None:
-            return ConfigError(
-                message, file=suite.file, line=line, key=".".join(str(part) for part in (*prefix, *inner))
-            )
-    return ConfigError(message, file=suite.file, key=".".join(str(part) for part in inner))
 
 
 def _vex(file: Path, image_names: set[str]) -> Iterator[Acceptance]:

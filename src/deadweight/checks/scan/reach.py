@@ -87,7 +87,7 @@ def _observe(subject: Subject, key: str) -> Observation:
 
 def _ask(subject: Subject, container: Container, asked: object) -> None:
     """One request; what it answers is the ``api`` check's business."""
-    from deadweight.suite.model import HttpRequest
+    from deadweight.suite.requests import HttpRequest
 
     assert isinstance(asked, HttpRequest)
     request = prepare(asked, subject.suite.root)

@@ -1,0 +1,85 @@
+"""What a suite file names that only the floors above the suite know: images, attacks and postures, the sources' settings, files.
+
+Told when the project is opened, with file, line and key, and not when a check comes to it after a build. A module is imported only
+where the suite says something that it knows. Builders judge their own keys, and files, when a plan is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.suite.model import AttacksCheck, Suite, Variant
+from deadweight.suite.yaml_nodes import Key, dotted
+
+
+def check_suite(suite: Suite) -> None:
+    """Raises ConfigError for the first thing that is wrong."""
+    if suite.sources:
+        _sources(suite)
+    if suite.scan.database_repository is not None:
+        _database(suite, suite.scan.database_repository)
+    seen: set[AttacksCheck] = set()
+    for variant in suite.variants:
+        _images(suite, variant)
+        for key, name in _files(variant):
+            if not (suite.root / name).is_file():
+                raise suite.error(variant, key, f"no such file: {name}", hint=f"paths are relative to {suite.root}")
+        attacks = variant.checks.attacks
+        if attacks is not None and attacks not in seen:
+            seen.add(attacks)  # variants share those of the defaults
+            _attacks(suite, variant, attacks)
+
+
+def _sources(suite: Suite) -> None:
+    from deadweight.sources.settings import section
+
+    try:
+        section(suite.sources, suite.file, suite.root)
+    except ConfigError as error:
+        line = next((line for place, line in suite.places.items() if dotted(place) == error.key), None)
+        raise ConfigError(error.problem, file=suite.file, line=line, key=error.key, hint=error.hint) from None
+
+
+def _database(suite: Suite, repository: str) -> None:
+    from deadweight.sources.reference import parse
+
+    try:
+        parse(repository.removeprefix("oci://"))
+    except UsageError as error:
+        place: Key = ("scan", "database_repository")
+        line, key = suite.places.get(place), dotted(place)
+        raise ConfigError(error.message, file=suite.file, line=line, key=key, hint=error.hint) from None
+
+
+def _images(suite: Suite, variant: Variant) -> None:
+    """References of bases. What a source makes of them comes later."""
+    from deadweight.sources.reference import parse
+
+    named: list[tuple[Key, str]] = [(("bases", name), reference) for name, reference in variant.bases.items()]
+    named += [(("base",), variant.base)] if variant.base else []
+    named += [(("files", name), given.partition("#")[0]) for name, given in variant.files.items() if "#" in given]
+    for key, reference in named:
+        try:
+            parse(reference)
+        except UsageError as error:
+            raise suite.error(variant, key, error.message, hint=error.hint) from None
+
+
+def _files(variant: Variant) -> Iterator[tuple[Key, str]]:
+    """The files that checks read. A baseline may still be fetched between build and verify, so it is not among them."""
+    checks = variant.checks
+    for index, item in enumerate(checks.api):
+        if item.request.body_file is not None:
+            yield ("checks", "api", index, "request", "body_file"), item.request.body_file
+    for index, name in enumerate(checks.attacks.payload_files if checks.attacks else ()):
+        yield ("checks", "attacks", "payload_files", index), name
+    for index, name in enumerate(checks.vulnerabilities.vex if checks.vulnerabilities else ()):
+        yield ("checks", "vulnerabilities", "vex", index), name
+
+
+def _attacks(suite: Suite, variant: Variant, attacks: AttacksCheck) -> None:
+    from deadweight.checks.attacks.gate import check_gates
+    from deadweight.checks.attacks.load import load_payloads
+
+    check_gates(suite, variant, attacks.gates, load_payloads([suite.root / name for name in attacks.payload_files]))

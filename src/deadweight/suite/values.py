@@ -1,0 +1,171 @@
+"""Kinds of values in a suite file that are more than text or a number: each says what is expected where it is written wrongly.
+
+A message ends a sentence that starts with "expected" (``suite.load`` writes it, with file, line, key and what was found).
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import warnings
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from deadweight.suite.sizes import parse_bytes
+
+A_SIZE = "a size (bytes, or a number with KB, MB, GB, KiB, MiB or GiB)"
+MIN_MEMORY_BYTES = 6 * 2**20
+"""The least that an engine takes (moby, ``daemon_unix.go``: ``linuxMinMemory``)."""
+
+MAX_PART_BYTES, MAX_PATH_BYTES = 255, 4095
+"""NAME_MAX and PATH_MAX without its final NUL, limits.h(5)."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?")
+_MOUNT_ID = re.compile(r"[A-Za-z0-9_.-]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Record(BaseModel):
+    """Base of all records of a suite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+
+def parse_tmpfs(entry: str) -> tuple[str, int | None]:
+    """``/tmp`` or ``/tmp:16MiB`` as path and bytes. Raises ValueError for anything else."""
+    path, colon, size = entry.partition(":")
+    try:
+        size_bytes = parse_bytes(size) if colon else None
+    except ValueError:
+        size_bytes = 0
+    if not path.startswith("/") or _CONTROL.search(path) or size_bytes == 0:
+        raise ValueError("an absolute path, with a size or without (/tmp, /tmp:16MiB)")
+    return path, size_bytes
+
+
+def _number(value: Any) -> Any:
+    # pydantic takes true for 1
+    if isinstance(value, bool):
+        raise ValueError("a number")
+    return value
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(A_SIZE)
+    try:
+        return parse_bytes(value)
+    except ValueError:
+        raise ValueError(A_SIZE) from None
+
+
+def _memory(value: Any) -> int:
+    if (size := _size(value)) < MIN_MEMORY_BYTES:
+        raise ValueError("at least 6MiB, which engines want")
+    return size
+
+
+def _text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("text without NUL characters")
+    return text
+
+
+def _path(text: str) -> str:
+    long = len(text.encode()) > MAX_PATH_BYTES
+    if not text.strip() or "\x00" in text or long or any(len(p.encode()) > MAX_PART_BYTES for p in text.split("/")):
+        raise ValueError("a path")
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(text, re.MULTILINE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"a regular expression ({error})") from None
+    return text
+
+
+def _day(value: Any) -> str:
+    try:
+        datetime.date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError("a date such as 2027-01-31") from None
+    return str(value)
+
+
+def _tmpfs(text: str) -> str:
+    parse_tmpfs(text)
+    return text
+
+
+def _user(text: str) -> str:
+    if not _USER.fullmatch(text):
+        raise ValueError("a user, or user:group, by name or number")
+    return text
+
+
+def _env_name(text: str) -> str:
+    if not text or "=" in text or "\x00" in text:
+        raise ValueError("the name of an environment variable")
+    return text
+
+
+def _mount_id(text: str) -> str:
+    if not _MOUNT_ID.fullmatch(text):
+        raise ValueError("an id of letters, digits, dots, dashes and underscores")
+    return text
+
+
+def _url_path(text: str) -> str:
+    if not text or _URL.match(text) or _CONTROL.search(text):
+        raise ValueError("a path on the service, such as /healthz (host and port are its own)")
+    return text
+
+
+def _plain_url_path(text: str) -> str:
+    if not re.fullmatch(r"/[!-~]*", text):
+        raise ValueError("a path on the service that starts with a slash, without blanks, such as /healthz")
+    return text
+
+
+def _header_name(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError("the name of an HTTP header")
+    return text
+
+
+def _header_value(text: str) -> str:
+    if _CONTROL.search(text.replace("\t", " ")) or any(ord(letter) > 255 for letter in text):
+        raise ValueError("the value of an HTTP header: one line of Latin-1")
+    return text
+
+
+NUMBER = BeforeValidator(_number)
+"""Refuses booleans; stands last in the annotation of every number."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
+Text = Annotated[str, AfterValidator(_text)]
+RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
+Seconds = Annotated[float, Field(gt=0, le=3600), NUMBER]
+Count = Annotated[int, Field(ge=0), NUMBER]
+_NUMBER_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
+Size = Annotated[int, BeforeValidator(_size), _NUMBER_OR_TEXT]
+"""Bytes; a file may write ``15MB`` (10^6) and ``15MiB`` (2^20)."""
+
+Memory = Annotated[int, BeforeValidator(_memory), _NUMBER_OR_TEXT]
+Day = Annotated[str, BeforeValidator(_day)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Tmpfs = Annotated[str, AfterValidator(_tmpfs)]
+User = Annotated[str, AfterValidator(_user)]
+EnvName = Annotated[str, AfterValidator(_env_name)]
+MountId = Annotated[str, AfterValidator(_mount_id)]
+UrlPath = Annotated[str, AfterValidator(_url_path)]
+PlainUrlPath = Annotated[str, AfterValidator(_plain_url_path)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]

@@ -1,0 +1,51 @@
+"""Options of tasks: a wrong value ends with 2 and says what is expected, before anything is done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import UsageError
+from deadweight.tasks._options import MAX_JOBS, parse_days, parse_jobs
+
+SUITE = "name: p\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n"
+
+
+def invoke(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    (folder / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    (folder / "deadweight.yaml").write_text(SUITE)
+    (folder / "Dockerfile").write_text("FROM alpine\n")
+    command = [sys.executable, "-m", "invoke", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("jobs", ["abc", "0", "-1", "257", "1.5", ""])
+def test_a_number_of_jobs_that_is_none(tmp_path, jobs):
+    done = invoke(tmp_path, "build", f"--jobs={jobs}")
+
+    assert done.returncode == 2
+    assert done.stderr == f"error: --jobs: expected a whole number from 1 to 256, found {jobs!r}\n"
+    assert done.stdout == ""
+    assert not (tmp_path / ".deadweight").exists()
+
+
+@pytest.mark.parametrize("task", ["demo", "scan"])
+def test_every_task_with_jobs_refuses_it_alike(tmp_path, task):
+    done = invoke(tmp_path, task, "--jobs=abc")
+
+    assert done.returncode == 2
+    assert "error: --jobs: expected a whole number from 1 to 256, found 'abc'" in done.stderr
+
+
+def test_numbers_of_jobs():
+    assert (parse_jobs("1"), parse_jobs(7), parse_jobs("256")) == (1, 7, MAX_JOBS)
+    assert parse_jobs(None) >= 1
+
+
+def test_ages():
+    assert (parse_days(None), parse_days("36h"), parse_days("7d")) == (None, 1.5, 7.0)
+    with pytest.raises(UsageError, match="expected hours or days such as 36h or 7d, found 'old'"):
+        parse_days("old")
