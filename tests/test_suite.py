@@ -101,6 +101,13 @@ def test_what_is_no_suite_at_all(tmp_path, content, said):
     assert said in str(caught.value)
 
 
+def test_an_empty_file_leads_to_the_page_that_shows_one(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_suite(write(tmp_path, b""))
+    assert caught.value.hint == "docs/tutorial.md shows how to write one"
+    assert "\nvariants:\n" in (Path(__file__).parents[1] / "docs" / "tutorial.md").read_text(encoding="utf-8")
+
+
 def test_aliases_cannot_blow_up(tmp_path):
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 9))
     with pytest.raises(ConfigError, match="more than"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -249,8 +251,38 @@ def test_a_wrong_value_is_refused_with_its_place(tmp_path, right, wrong, key, sa
     assert caught.value.exit_code == 2
 
 
-def test_a_check_that_a_plug_in_brings_may_be_expected_to_fail(tmp_path):
+@pytest.mark.parametrize(
+    ("right", "wrong", "key"),
+    [
+        ("1.01GB", "1.01XB", "variants.a.reference.size_bytes"),
+        ("memory: 64MB", "memory: lots", "variants.a.run.memory"),
+        ("posture: hardened", "posture: hardend", "variants.a.checks.attacks.gates[0].posture"),
+    ],
+)
+def test_a_task_ends_with_2_before_it_does_anything(tmp_path, right, wrong, key):
+    (tmp_path / "deadweight.yaml").write_text(WHOLE.replace(right, wrong), encoding="utf-8")
+    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+
+    command = [sys.executable, "-m", "invoke", "build"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(rf"error: {re.escape(str(tmp_path))}/deadweight\.yaml:\d+: {re.escape(key)}: ", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / ".deadweight").exists()
+
+
+def test_a_check_that_a_plug_in_brings_may_be_expected_to_fail(tmp_path, monkeypatch):
     text = WHOLE.replace("layers: fail", "theirs: fail").replace("attacks:\n", "other: {theirs: {}}\n      attacks:\n")
+    with pytest.raises(ConfigError, match="no check 'theirs'") as caught:
+        load(tmp_path, text)
+    assert caught.value.key == "variants.a.checks.other.theirs"
+
+    installed = tmp_path / "theirs-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[deadweight.checks]\ntheirs = theirs:Check\n")
+    monkeypatch.syspath_prepend(tmp_path)
     assert load(tmp_path, text).variants[0].expect == {"theirs": "fail"}
 
 

@@ -47,6 +47,13 @@ def check(name: str) -> Check:
     )
 
 
+def is_known(name: str) -> bool:
+    """Whether the check of this name is ours or an installed plug-in's, which is not loaded."""
+    from importlib.metadata import entry_points
+
+    return name in _OURS or bool(entry_points(group=GROUP, name=name))
+
+
 def asked(variant: Variant, only: Sequence[str] = ()) -> list[Check]:
     """The checks that the suite asks for of this variant, in order; of those only the named ones, where any is named.
 

@@ -1,4 +1,4 @@
-"""What a suite file names that only the floors above the suite know: images, attacks and postures, the sources' settings, files.
+"""What a suite file names that only the floors above the suite know: images, attacks, plug-ins, the sources' settings, files.
 
 Told when the project is opened, with file, line and key, and not when a check comes to it after a build. A module is imported only
 where the suite says something that it knows. Builders judge their own keys, and files, when a plan is made.
@@ -25,6 +25,8 @@ def check_suite(suite: Suite) -> None:
         for key, name in _files(variant):
             if not (suite.root / name).is_file():
                 raise suite.error(variant, key, f"no such file: {name}", hint=f"paths are relative to {suite.root}")
+        for name in variant.checks.other:
+            _plug_in(suite, variant, name)
         attacks = variant.checks.attacks
         if attacks is not None and attacks not in seen:
             seen.add(attacks)  # variants share those of the defaults
@@ -76,6 +78,14 @@ def _files(variant: Variant) -> Iterator[tuple[Key, str]]:
         yield ("checks", "attacks", "payload_files", index), name
     for index, name in enumerate(checks.vulnerabilities.vex if checks.vulnerabilities else ()):
         yield ("checks", "vulnerabilities", "vex", index), name
+
+
+def _plug_in(suite: Suite, variant: Variant, name: str) -> None:
+    from deadweight.checks.table import GROUP, is_known
+
+    if not is_known(name):
+        hint = f"no installed package brings it (entry point group {GROUP})"
+        raise suite.error(variant, ("checks", "other", name), f"no check {name!r}", hint=hint)
 
 
 def _attacks(suite: Suite, variant: Variant, attacks: AttacksCheck) -> None:
