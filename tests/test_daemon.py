@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -22,7 +23,10 @@ from deadweight._errors import CommandError, MissingError
 from deadweight._run import run
 from deadweight.engine import bridge, daemon, own, places, processes, wire
 from deadweight.engine.client import Engine
+from deadweight.toolchain import sudo
 from deadweight.toolchain.doctor import examine
+from deadweight.toolchain.install import install
+from deadweight.toolchain.survey import survey
 
 ROOT = Path(__file__).parent.parent
 needs_root = pytest.mark.skipif(
@@ -137,11 +141,12 @@ def test_a_damaged_docker_configuration_is_passed_over(unset, content):
     assert places._context() is None
 
 
-def test_who_is_not_root_is_told_what_to_do(alone, cache, monkeypatch):
+def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(own.os, "geteuid", lambda: 1000)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert "needs root" in caught.value.message
+    assert "needs root or sudo (not root, and sudo is not there)" in caught.value.message
     assert "invoke setup" in str(caught.value)
 
 
@@ -271,6 +276,77 @@ def test_a_free_network_overlaps_no_route():
     network = bridge.free_network()
     assert network.prefixlen == 24
     assert not any(network.overlaps(route) for route in bridge._routes())
+
+
+@pytest.fixture
+def sudoer(monkeypatch, tmp_path) -> Path:
+    """As if we were not root but had its rights through sudo, with a group of our own; what sudo was asked is in the file."""
+    asked = tmp_path / "asked"
+    (tmp_path / "sudo-bin").mkdir()
+    program = tmp_path / "sudo-bin" / "sudo"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    monkeypatch.setattr(os, "getgid", lambda: 54321)
+    return asked
+
+
+@needs_root
+@pytest.mark.engine
+def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, cache, sudoer, monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
+    (before,) = survey(["engine"])
+    assert (before.status, before.how, before.gettable) == ("missing", "start an engine with sudo", True)
+    assert "one of our own is started with sudo when it is needed" in examine([]).engine_problem
+    said: list[str] = []
+    install([before], said.append)
+    assert "starting a container engine of our own through sudo; invoke clean --all ends it" in said
+    where = own.layout()
+    (after,) = survey(["engine"])
+    assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
+    facts = where.socket.stat()
+    assert (facts.st_gid, stat.S_IMODE(facts.st_mode)) == (54321, 0o660)
+    assert "--preserve-env=https_proxy" in sudoer.read_text()
+    assert daemon.stop_own(said.append) is True
+    assert "stopping the engine that deadweight started" in said
+    assert not where.run.exists()
+    assert daemon.stop_own() is False
+    daemon.remove_data()
+    assert not where.data.exists()
+    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "as_root" in line] == [
+        "start",
+        "stop",
+        "remove_data",
+    ]
+
+
+@needs_root
+def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, sudoer, monkeypatch, tmp_path):
+    broken = sudoer.parent / "sudo-bin" / "dockerd"
+    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(CommandError, match="no such luck"):
+        daemon.find_or_start(print)
+    assert not own.layout().run.exists()
+
+
+def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, monkeypatch, tmp_path):
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(wire, "_get", closed)
+    monkeypatch.setattr(daemon, "places", lambda: iter([places.Place("unix:///var/run/docker.sock", "there")]))
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError) as caught:
+        daemon.find_or_start(print)
+    assert (
+        "no engine at unix:///var/run/docker.sock: permission denied (sudo usermod -aG docker $USER, then log in again"
+        in str(caught.value)
+    )
 
 
 @needs_root

@@ -14,7 +14,7 @@ import pytest
 
 from deadweight._errors import CommandError, MissingError
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue, copies, install, pins, system, wheels
+from deadweight.toolchain import catalogue, copies, install, pins, sudo, system, wheels
 from deadweight.toolchain.find import find, look
 from deadweight.toolchain.survey import survey
 
@@ -210,7 +210,7 @@ def test_packages_that_do_not_exist_are_passed_over():
 def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, there, expected):
     script(tmp_path / there, ":")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(system, "_is_root", lambda: True)
+    monkeypatch.setattr(sudo, "is_root", lambda: True)
     assert system.manager() == expected
     command = system.command_for([catalogue.program("docker-cli")])
     assert command is None if expected is None else f"{there} install " in str(command)
@@ -219,7 +219,7 @@ def test_the_command_names_this_systems_package_manager(tmp_path, monkeypatch, t
 def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
     script(tmp_path / "apt-get", ":")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(system, "_is_root", lambda: False)
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
     with pytest.raises(MissingError) as caught:
         system.install([catalogue.program("bwrap")], tmp_path / "log")
     assert "not root, and sudo is not there" in caught.value.message
@@ -233,8 +233,9 @@ def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch
         f'[ "$1" = -n ] && exit 1\necho "args: $*" >>{seen}\nread -r word; echo "input: $word" >>{seen}; echo "$word" >&2\n',
     )
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(system, "_is_root", lambda: False)
-    monkeypatch.setattr(system, "_password", lambda: "open sesame")
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    monkeypatch.setattr(sudo, "_password", lambda: "open sesame")
+    monkeypatch.setattr(sudo, "_on_terminal", lambda: True)
     system._apt(["install", "bubblewrap"], log)
     arguments, given = seen.read_text().splitlines()
     assert given == "input: open sesame"

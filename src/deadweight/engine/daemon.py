@@ -34,7 +34,7 @@ def find_or_start(say: Say) -> Endpoint:
     Raises MissingError where DOCKER_HOST or DOCKER_CONTEXT names one that does not answer, or where none can be had;
     CommandError where ours does not come up.
     """
-    found, passed_over = _search()
+    found, passed_over = search()
     if found is not None:
         return found
     problem = own.cannot_start()
@@ -51,7 +51,7 @@ def find_running() -> Endpoint | None:
 
     Raises MissingError where DOCKER_HOST or DOCKER_CONTEXT names one that does not answer.
     """
-    return _search()[0]
+    return search()[0]
 
 
 def stop_own(say: Say = lambda _: None) -> bool:
@@ -70,7 +70,8 @@ def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
     return _docker_cli(endpoint.cli_env if endpoint else {})
 
 
-def _search() -> tuple[Endpoint | None, list[str]]:
+def search() -> tuple[Endpoint | None, list[str]]:
+    """What ``find_running`` gives, and one line for each place where something is that does not answer."""
     passed_over: list[str] = []
     for place in places():
         problem = wire.trouble(place.host, place.certificates)
@@ -106,6 +107,7 @@ __all__ = [
     "find_or_start",
     "find_running",
     "remove_data",
+    "search",
     "server_version",
     "stop_own",
 ]

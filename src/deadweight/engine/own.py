@@ -1,6 +1,7 @@
 """An engine of our own: a dockerd beside whatever else there is, with its own socket, data, pid file and, if need be, bridge.
 
-It is started when no other engine answers, stays when we end (so that the next task finds it), and ends with ``stop``.
+It is started when no other engine answers, stays when we end (so that the next task finds it), and ends with ``stop``. Who is not
+root starts and ends it through sudo (``as_root``), and speaks to it through a socket that belongs to the user's group.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
-from deadweight.engine import bridge, cgroups, processes, wire
+from deadweight.engine import as_root, bridge, cgroups, processes, wire
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
+from deadweight.toolchain import sudo
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -31,11 +33,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most."""
+    """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most.
+
+    ``group`` is the number of the group that may speak to it, beside root.
+    """
 
     run: Path
     data: Path
     log: Path
+    group: int = 0
 
     @property
     def socket(self) -> Path:
@@ -55,35 +61,41 @@ class Layout:
         return f"dwt{self.run.name[-8:]}"
 
 
-def layout() -> Layout:
-    """One engine per user cache and user."""
+def layout(uid: int | None = None, gid: int = 0) -> Layout:
+    """One engine per user cache and user (default: who we are)."""
     cache = user_cache()
-    uid = os.geteuid() if hasattr(os, "geteuid") else 0
+    if uid is None:
+        uid = os.geteuid() if hasattr(os, "geteuid") else 0
     key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
-    return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log")
+    return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)
 
 
 def running_host() -> str | None:
     """Where our engine listens, if it is running and answers."""
     where = layout()
-    if where.socket.exists() and not wire.trouble(where.host):
-        return where.host
-    return None
+    return where.host if _answers(where) else None
+
+
+def _answers(where: Layout) -> bool:
+    return where.socket.exists() and not wire.trouble(where.host)
 
 
 def cannot_start() -> str:
     """Why no engine of ours can be started here; empty where one can."""
     if sys.platform != "linux":
         return "an engine can only be started here on Linux; start Docker Desktop or Podman"
-    if os.geteuid() != 0:
-        return "an engine of our own needs root; start Docker, or add this user to the docker group"
+    problem = sudo.trouble()
+    if problem:
+        return (
+            f"an engine of our own needs root or sudo ({problem}); start Docker, or get this user into the docker group"
+        )
     if _dockerd() is None:
         return "dockerd is not installed"
     return ""
 
 
-def start(say: Say) -> str:
-    """Start our engine, or find it started meanwhile; returns its host (``unix://…``).
+def start(say: Say, where: Layout | None = None) -> str:
+    """Start our engine, or find it started meanwhile; returns its host (``unix://…``). Through sudo where we are not root.
 
     Raises MissingError where that is not possible here, CommandError with the engine's last own lines where it does not come up.
     """
@@ -92,24 +104,32 @@ def start(say: Say) -> str:
         raise MissingError(f"no container engine: {problem}", hint="invoke setup installs one where it can")
     from filelock import FileLock
 
-    where = layout()
+    where = where or layout()
     try:
-        for folder in (where.run, where.data, where.log.parent):
+        where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not sudo.is_root():
+            say("starting a container engine of our own through sudo; invoke clean --all ends it")
+            as_root.call("start", say)
+            return where.host
+        for folder in (where.run, where.data):
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         with FileLock(where.data.with_name("engine.lock"), timeout=START_SECONDS * 2):
-            return running_host() or _start(where, say)
+            return where.host if _answers(where) else _start(where, say)
     except OSError as error:
         raise DeadweightError(
             f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable"
         ) from error
 
 
-def stop(say: Say = lambda _: None) -> bool:
+def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     """End our engine and remove what it left but its data; False where there was none. Never touches another engine."""
-    where = layout()
+    where = where or layout()
     pid = _our_pid(where)
     if pid is None and not where.run.exists():
         return False
+    if not sudo.is_root():
+        as_root.call("stop", say)
+        return pid is not None
     if pid is not None:
         say("stopping the engine that deadweight started")
         _forget_networks(where)
@@ -119,10 +139,14 @@ def stop(say: Say = lambda _: None) -> bool:
     return pid is not None
 
 
-def remove_data(say: Say = lambda _: None) -> None:
+def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
     """Stop our engine and delete its images and caches."""
-    stop(say)
-    where = layout()
+    where = where or layout()
+    if not sudo.is_root():
+        if where.run.exists() or where.data.exists():
+            as_root.call("remove_data", say)
+        return
+    stop(say, where)
     _unmount_below(where.data)
     shutil.rmtree(where.data, ignore_errors=True)
 
@@ -165,7 +189,7 @@ def _arguments(where: Layout, say: Say) -> list[str]:
     write_atomically(config, json.dumps({"log-opts": {"max-size": "10m"}, "shutdown-timeout": 10}))
     argv = [dockerd, "--config-file", str(config), "--host", where.host, "--data-root", str(where.data)]
     argv += ["--exec-root", str(where.run / "exec"), "--pidfile", str(where.run / "docker.pid")]
-    argv += ["--group", "0", "--log-level", "warn"]
+    argv += ["--group", str(where.group), "--log-level", "warn"]
     argv += ["--containerd-namespace", where.bridge, "--containerd-plugins-namespace", f"plugins.{where.bridge}"]
     if not Path("/run/systemd/system").is_dir():
         argv += ["--exec-opt", "native.cgroupdriver=cgroupfs"]
@@ -198,6 +222,7 @@ def _await(where: Layout, argv: list[str], first_line: int) -> None:
     if pid is not None:
         processes.end(pid, STOP_SECONDS)
     _sweep(where)
+    shutil.rmtree(where.run, ignore_errors=True)
     tail = (
         where.log.read_text(encoding="utf-8", errors="replace").splitlines()[first_line:][-15:]
         if where.log.exists()

@@ -31,7 +31,7 @@ def trouble(host: str, certificates: str | None = None, *, timeout: float = PING
     try:
         status, _ = _get(host, "/_ping", certificates, timeout)
     except PermissionError:
-        return "permission denied (is this user in the docker group?)"
+        return "permission denied (sudo usermod -aG docker $USER, then log in again, opens it to this user)"
     except FileNotFoundError:
         return "no such socket"
     except TimeoutError:

@@ -15,6 +15,7 @@ from deadweight.engine import daemon, wire
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.records.paths import user_cache
+from deadweight.toolchain import sudo
 from deadweight.toolchain.find import look
 from deadweight.toolchain.probe import number
 from deadweight.toolchain.survey import Finding, survey
@@ -85,14 +86,15 @@ def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:
 
 def _examine_engine() -> tuple[EngineReport | None, str]:
     try:
-        endpoint = daemon.find_running()
+        endpoint, passed_over = daemon.search()
     except DeadweightError as error:
         return None, error.message
     if endpoint is None:
-        problem = daemon.cannot_start()
+        problem, how = daemon.cannot_start(), "" if sudo.is_root() else " with sudo"
+        none = "; ".join(passed_over) or "none runs"
         return (
             None,
-            f"none runs, and {problem}" if problem else "none runs; one of our own is started when it is needed",
+            f"{none}, and {problem}" if problem else f"{none}; one of our own is started{how} when it is needed",
         )
     info = parse_info(_document(endpoint, "/version"), _document(endpoint, "/info"))
     problem = ""

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight._run import cancel_all
+from deadweight.engine import daemon
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue, golang, system, wheels
+from deadweight.toolchain import catalogue, golang, sudo, system, wheels
+from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import Program
 from deadweight.toolchain.survey import ENGINE, Finding
 
@@ -40,9 +42,13 @@ def install(
     """
     wanted = [finding for finding in findings if not finding.present]
     _refuse_hopeless(wanted)
-    programs = [(catalogue.program("dockerd" if each.name == ENGINE else each.name), each) for each in wanted]
+    programs = [(catalogue.program(each.name), each) for each in wanted if each.name != ENGINE]
+    engine = next((each for each in wanted if each.name == ENGINE), None)
+    if engine is not None and look("dockerd").tool is None:
+        programs.append((catalogue.program("dockerd"), engine))
     work = _Work(say, log_folder or user_cache() / "logs")
-    lanes = _lanes(work, programs)
+    # root's engine is started when it is first needed; through sudo it is asked for here, with the rest
+    lanes = _lanes(work, programs, starts=engine is not None and not sudo.is_root())
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="setup") as pool:
         running: list[Future[None]] = [pool.submit(lane) for lane in lanes]
         try:
@@ -68,8 +74,8 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
         raise MissingError("these have to be got by hand here:\n  " + "\n  ".join(lines), hint="then invoke setup")
 
 
-def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]]) -> list[Callable[[], None]]:
-    """What may run side by side. Within a lane: one after another."""
+def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]], *, starts: bool) -> list[Callable[[], None]]:
+    """What may run side by side. Within a lane: one after another. ``starts`` asks for the engine to be started too."""
     packages = [entry for entry, _ in programs if entry.kind == "system"]
     debs = [pair for pair in programs if pair[0].kind == "deb"]
     sdk = [pair for pair in programs if pair[0].name == "go"]
@@ -78,9 +84,10 @@ def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]]) -> list[Cal
     built.sort(key=lambda pair: _BUILD_ORDER.index(pair[0].name))
 
     def apt() -> None:
-        if packages:
-            names = ", ".join(dict.fromkeys(entry.name for entry in packages))
-            work.get(names, "apt", partial(system.install, packages))
+        names = ", ".join(dict.fromkeys(entry.name for entry in packages))
+        there = not packages or work.get(names, "apt", partial(system.install, packages))
+        if starts and there:
+            work.get(ENGINE, ENGINE, lambda _log: daemon.find_or_start(work.say))
         for entry, each in debs:
             work.get(entry.name, entry.name, partial(system.unpack, entry, anew=_anew(each)))
 
@@ -95,7 +102,7 @@ def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]]) -> list[Cal
         for entry, each in carried:
             work.get(entry.name, entry.name, partial(wheels.get, entry, anew=_anew(each)))
 
-    lanes = ((go, sdk or built), (apt, packages or debs), (pip, carried))
+    lanes = ((go, sdk or built), (apt, packages or debs or starts), (pip, carried))
     return [lane for lane, needed in lanes if needed]
 
 
@@ -116,14 +123,14 @@ class _Work:
     """Keeps the score of an installation: what was got, what failed, and a log file each."""
 
     def __init__(self, say: Say, logs: Path) -> None:
-        self._say, self._logs = say, logs
+        self.say, self._logs = say, logs
         self.done: list[Installed] = []
         self.failures: list[str] = []
 
     def get(self, name: str, log_name: str, action: Callable[[Path], object]) -> bool:
         log = self._logs / f"setup-{log_name}.log"
         log.unlink(missing_ok=True)
-        self._say(f"getting {name}")
+        self.say(f"getting {name}")
         started = time.monotonic()
         try:
             action(log)
@@ -131,11 +138,11 @@ class _Work:
             raise
         except DeadweightError as error:
             self.failures.append(f"{name}: {error}")
-            self._say(f"could not get {name}: {error.message.splitlines()[0]}")
+            self.say(f"could not get {name}: {error.message.splitlines()[0]}")
             return False
         took = time.monotonic() - started
         self.done.append(Installed(name, took, log))
-        self._say(f"got {name} in {took:.1f} s")
+        self.say(f"got {name} in {took:.1f} s")
         return True
 
     def prefetch(self, entry: Program) -> None:

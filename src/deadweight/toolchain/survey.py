@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from deadweight.toolchain import catalogue, copies, pins, system
+from deadweight.toolchain import catalogue, copies, pins, sudo, system
 from deadweight.toolchain.find import Look, Status, look
 from deadweight.toolchain.pins import Program
 
@@ -108,7 +108,7 @@ def _engine() -> Finding:
 
     daemon_program = _examine(catalogue.program("dockerd"))
     try:
-        running = daemon.find_running()
+        running, passed_over = daemon.search()
     except DeadweightError as error:
         return _engine_finding(daemon_program, "unusable", None, None, error.message, gettable=False)
     if running is not None:
@@ -116,14 +116,20 @@ def _engine() -> Finding:
         return _engine_finding(
             daemon_program, "present", version, running.host, "", origin="ours" if running.ours else "system"
         )
+    seen = "; ".join(passed_over)
     problem = daemon.cannot_start()
-    if daemon_program.present and not problem:
+    if daemon_program.present and problem:
+        return _engine_finding(daemon_program, "unusable", None, None, problem, gettable=False)
+    if daemon_program.present and not sudo.is_root():
+        reason = seen or "none answers"
+        return Finding(ENGINE, "missing", None, None, None, "start an engine with sudo", 5, 0, reason)
+    if daemon_program.present:
         return _engine_finding(
             daemon_program, "present", daemon_program.version, daemon_program.path, "started when needed", origin="ours"
         )
-    if daemon_program.present:
-        return _engine_finding(daemon_program, "unusable", None, None, problem, gettable=False)
-    return _engine_finding(daemon_program, "missing", None, None, "no engine answers and dockerd is not installed")
+    how = daemon_program.how if sudo.is_root() else f"{daemon_program.how}, then start an engine with sudo"
+    reason = f"{seen or 'no engine answers'} and dockerd is not installed"
+    return _engine_finding(replace(daemon_program, how=how), "missing", None, None, reason)
 
 
 def _engine_finding(

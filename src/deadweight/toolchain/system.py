@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import getpass
-import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from deadweight._errors import CommandError, MissingError
 from deadweight._run import Completed, run
-from deadweight.toolchain import copies
+from deadweight.toolchain import copies, sudo
 from deadweight.toolchain.pins import Program
 
 APT_SECONDS = 1200.0
@@ -36,7 +32,7 @@ def command_for(programs: Iterable[Program]) -> str | None:
     )
     if not names:
         return None
-    prefix = "" if kind == "brew" or _is_root() else "sudo "
+    prefix = "" if kind == "brew" or sudo.is_root() else "sudo "
     return f"{prefix}{dict(_MANAGERS)[kind]} install {' '.join(names)}"
 
 
@@ -44,13 +40,7 @@ def can_install() -> str:
     """Empty if we may install system packages here without asking for anything, else what stands in the way."""
     if manager() != "apt":
         return "this system's packages are yours to install"
-    if _is_root():
-        return ""
-    if shutil.which("sudo") is None:
-        return "not root, and sudo is not there"
-    if run(["sudo", "-n", "true"], check=False, timeout=10).exit_code == 0 or _on_terminal():
-        return ""
-    return "not root, and sudo wants a password but there is no terminal to ask on"
+    return sudo.trouble()
 
 
 def install(programs: Sequence[Program], log: Path) -> None:
@@ -115,27 +105,8 @@ def _existing(wanted: Sequence[str]) -> list[str] | None:
 def _apt(arguments: Sequence[str], log: Path) -> Completed:
     options = ["-y", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"]
     argv = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", *options, *arguments]
-    if _is_root():
-        return run(argv, log=log, timeout=APT_SECONDS)
-    if run(["sudo", "-n", "true"], check=False, timeout=10).exit_code == 0:
-        return run(["sudo", "-n", *argv], log=log, timeout=APT_SECONDS)
-    # Programs run in a session of their own, where sudo cannot open the terminal: it reads the password from its input.
-    word = _password()
-    return run(["sudo", "-S", "-p", "", *argv], stdin=f"{word}\n".encode(), log=log, timeout=APT_SECONDS, redact=[word])
-
-
-@functools.cache
-def _password() -> str:
-    return getpass.getpass(f"[sudo] password for {getpass.getuser()} (to install system packages): ")
+    return sudo.run(argv, log=log, timeout=APT_SECONDS)
 
 
 def _plain(package: str) -> str:
     return package.rstrip("?").split("|")[0]
-
-
-def _is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-def _on_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()

@@ -1,0 +1,63 @@
+"""Root's rights for a user who has them through sudo: without a password, or with one that is asked for on the terminal."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deadweight._errors import MissingError
+from deadweight._run import Completed
+from deadweight._run import run as run_program
+
+
+def is_root() -> bool:
+    """Whether we have root's rights already."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def trouble() -> str:
+    """What stands between us and root's rights; empty where we have them or can get them."""
+    if is_root():
+        return ""
+    if shutil.which("sudo") is None:
+        return "not root, and sudo is not there"
+    if _without_password() or _on_terminal():
+        return ""
+    return "not root, and sudo wants a password but there is no terminal to ask on"
+
+
+def run(argv: Sequence[str | Path], *, log: Path | None = None, timeout: float, keep: Sequence[str] = ()) -> Completed:
+    """Run a program as root. ``keep`` names variables of our environment that sudo is to hand through.
+
+    Raises MissingError where root's rights cannot be had; CommandError if the program, or sudo, fails.
+    """
+    if is_root():
+        return run_program(argv, log=log, timeout=timeout)
+    problem = trouble()
+    if problem:
+        raise MissingError(problem, hint="run it as root, or on a terminal")
+    given = [f"--preserve-env={','.join(keep)}"] if keep else []
+    if _without_password():
+        return run_program(["sudo", "-n", *given, *argv], log=log, timeout=timeout)
+    # Programs run in a session of their own, where sudo cannot open the terminal: it reads the password from its input.
+    word = _password()
+    argv = ["sudo", "-S", "-p", "", *given, *argv]
+    return run_program(argv, stdin=f"{word}\n".encode(), log=log, timeout=timeout, redact=[word])
+
+
+def _without_password() -> bool:
+    return run_program(["sudo", "-n", "true"], check=False, timeout=10).exit_code == 0
+
+
+@functools.cache
+def _password() -> str:
+    return getpass.getpass(f"[sudo] password for {getpass.getuser()} (for what set-up showed): ")
+
+
+def _on_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
