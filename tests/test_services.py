@@ -10,11 +10,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from playground_process import Answer, Running, environment, running
@@ -36,21 +38,21 @@ def go_argv(tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def java_argv(tmp_path_factory) -> list[str]:
+def java_project(tmp_path_factory) -> Path:
     """Compiles the Java service and runs its own JUnit tests, in a copy: other tests build from the source folder."""
     if shutil.which("mvn") is None or shutil.which("javac") is None:
         pytest.skip("the Java service needs Maven and a JDK: invoke setup brings them if a suite has a Java variant")
     folder = tmp_path_factory.mktemp("java-service") / "project"
     shutil.copytree(JAVA_SOURCE, folder, ignore=shutil.ignore_patterns("target"))
-    goals = ["package", "dependency:copy-dependencies", "-DincludeScope=runtime"]
+    goals = ["-Dmaven.test.failure.ignore=true", "package", "dependency:copy-dependencies", "-DincludeScope=runtime"]
     built = subprocess.run(["mvn", "-q", "-B", *goals], cwd=folder, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
-    reports = list((folder / "target" / "surefire-reports").glob("TEST-*.xml"))
-    ran = sum(
-        int(match) for report in reports for match in re.findall(r'<testsuite [^>]*tests="(\d+)"', report.read_text())
-    )
-    assert ran >= 40, "the JUnit tests did not run"
-    jars = f"{folder}/target/classes:{folder}/target/dependency/*"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def java_argv(java_project) -> list[str]:
+    jars = f"{java_project}/target/classes:{java_project}/target/dependency/*"
     # The option lets the service collect orphans as process 1.
     return ["java", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-cp", jars, "deadweight.playground.Main"]
 
@@ -74,9 +76,19 @@ def test_go_service_passes_its_own_tests() -> None:
             assert done.stdout == ""
 
 
-def test_java_service_passes_its_own_tests(java_argv) -> None:
-    """The fixture runs them; this names them in the list of tests."""
-    assert java_argv[0] == "java"
+def test_java_service_passes_its_own_tests(java_project) -> None:
+    suites = [ElementTree.parse(file).getroot() for file in java_project.glob("target/surefire-reports/TEST-*.xml")]
+    cases = [case for suite in suites for case in suite.iter("testcase")]
+    wrong = {"failure", "error", "skipped"}
+    assert [case.attrib for case in cases if wrong & {part.tag for part in case}] == []
+    written = {
+        f"{file.stem}.{name}"
+        for file in java_project.glob("src/test/**/*.java")
+        for name in re.findall(r"@(?:Parameterized)?Test\b.*?void (\w+)\(", file.read_text(), re.DOTALL)
+    }
+    assert len(written) > 20
+    ran = [(case.get("classname").rpartition(".")[2], re.match(r"\w+", case.get("name"))[0]) for case in cases]
+    assert written == {f"{suite}.{name}" for suite, name in ran}
 
 
 def test_go_service_needs_nothing_but_the_standard_library() -> None:
@@ -136,6 +148,43 @@ def test_no_output_is_lost_when_awk_ends_before_it_is_read(service) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: json.loads(service.awk("{ print $1 }", input=f"{n}\n").body), range(300)))
     assert [f"{n}\n" for n in range(300)] == [answer["stdout"] for answer in answers]
+
+
+def test_health_is_answered_while_scripts_run_and_wait(argv, tmp_path) -> None:
+    """Two run, the others wait for their turn, and some callers are slow."""
+    with running(argv, tmp_path / "log", AWK_CONCURRENCY="2") as one, ThreadPoolExecutor(18) as pool:
+        slow = [socket.create_connection(("127.0.0.1", one.port)) for _ in range(6)]
+        for each in slow:
+            each.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        waiting = [pool.submit(one.awk, 'BEGIN { system("sleep 1.5") }') for _ in range(18)]
+        time.sleep(0.3)
+        seconds = []
+        for _ in range(5):
+            started = time.monotonic()
+            assert one.send({"method": "GET", "path": "/healthz"}).status == 200
+            seconds.append(time.monotonic() - started)
+        answers = [each.result() for each in waiting]
+        for each in slow:
+            each.close()
+    assert max(seconds) < 1
+    codes = {answer.status for answer in answers}
+    assert codes == {200, 503}
+    assert {json.loads(answer.body)["error"]["code"] for answer in answers if answer.status == 503} == {"busy"}
+
+
+@pytest.mark.parametrize(("count", "size", "taken"), [(1, 60_000, True), (1, 80_000, False), (300, 1, True)])
+def test_how_large_a_header_may_be(service, argv, count, size, taken) -> None:
+    """Java's server ends the connection, Go's says 431: neither reads on."""
+    lines = [f"X-{number}: {'a' * size}" for number in range(count)]
+    request = "\r\n".join(["GET /healthz HTTP/1.1", "Host: x", *lines, "", ""])
+    with socket.create_connection(("127.0.0.1", service.port), 20) as stream:
+        try:
+            stream.sendall(request.encode())
+            answer = stream.recv(12)
+        except ConnectionError:
+            answer = b""
+    refused = b"" if argv[0] == "java" else b"HTTP/1.1 431"
+    assert answer == (b"HTTP/1.1 200" if taken else refused)
 
 
 def test_requests_are_logged_as_json_without_their_scripts(service) -> None:

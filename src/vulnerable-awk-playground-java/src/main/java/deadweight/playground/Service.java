@@ -5,9 +5,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.UnknownHostException;
-import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
-import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
@@ -18,16 +16,14 @@ final class Service {
 
   private static final int KILL_GRACE_SECONDS = 1;
   private static final int SLOW_CLIENT_SECONDS = 30;
-  /** Requests that are read and answered at the same time; threads count against a container's pid limit. */
-  private static final int HANDLERS = 16;
+  private static final int MAX_HEADER_BYTES = 64 << 10;
 
   private final Settings settings;
   private final Log log;
   private final Zombies zombies = new Zombies();
   private final Runner runner;
   private final AtomicInteger inFlight = new AtomicInteger();
-  private final ThreadPoolExecutor handlers =
-      new ThreadPoolExecutor(HANDLERS, HANDLERS, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<>());
+  private final Handlers handlers;
   private final ScheduledThreadPoolExecutor helper = new ScheduledThreadPoolExecutor(2, Service::daemon);
   private HttpServer server;
 
@@ -35,11 +31,12 @@ final class Service {
     this.settings = settings;
     this.log = log;
     this.runner = new Runner(settings, log, zombies);
+    this.handlers = new Handlers(settings.concurrency());
   }
 
   /** Listens and returns the port. Throws IOException if that is not possible. */
   int start() throws IOException {
-    limitSlowClients();
+    limitClients();
     try {
       server = HttpServer.create(address(), 0);
     } catch (IOException refused) {
@@ -57,7 +54,7 @@ final class Service {
           }
         });
     server.setExecutor(handlers);
-    // A script can fill the container's pid limit, and from then on no thread can be started: have them all before.
+    // A script can fill the container's pid limit, and from then on no thread can be started: have some before.
     handlers.prestartAllCoreThreads();
     helper.prestartAllCoreThreads();
     server.start();
@@ -114,12 +111,14 @@ final class Service {
         : new InetSocketAddress(InetAddress.getByName(listen.host()), listen.port());
   }
 
-  /** The JDK's server takes these as system properties, in seconds, and reads them when it is first used. */
-  private void limitSlowClients() {
+  /** The JDK's server takes these as system properties, times in seconds, and reads them when it is first used. */
+  private void limitClients() {
     long answer = 2L * SLOW_CLIENT_SECONDS + 2 + settings.timeout().toSeconds();
     System.setProperty("sun.net.httpserver.maxReqTime", Integer.toString(SLOW_CLIENT_SECONDS));
     System.setProperty("sun.net.httpserver.maxRspTime", Long.toString(answer));
     System.setProperty("sun.net.httpserver.idleInterval", "60");
+    System.setProperty("sun.net.httpserver.maxReqHeaderSize", Integer.toString(MAX_HEADER_BYTES));
+    System.setProperty("sun.net.httpserver.maxReqHeaders", "2000"); // the server counts 32 bytes for each: the size decides
   }
 
   private void announce() {
