@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from java_projects import JUNIT, pom
 
+from deadweight._errors import DeadweightError
 from deadweight.builders import resident
 from deadweight.toolchain.find import find
 
@@ -245,9 +246,10 @@ def test_it_is_left_out_where_it_could_make_a_difference(source, tmp_path, monke
         context.setenv("CI", "true")
         assert call(source, "compile") == plain
     with monkeypatch.context() as context:
-        (tmp_path / "open").mkdir(mode=0o777)
-        (tmp_path / "open").chmod(0o777)
-        context.setenv("XDG_RUNTIME_DIR", str(tmp_path / "open" / ("x" * 120)))
+        (tmp_path / ("x" * 120)).mkdir()
+        context.setenv("XDG_RUNTIME_DIR", str(tmp_path / ("x" * 120)))
+        with pytest.raises(DeadweightError, match="too long for a socket"):
+            resident._place("0" * 16)
         assert call(source, "compile") == plain
     (source / ".mvn").mkdir()
     (source / ".mvn" / "jvm.config").write_text("-Xmx64m\n")
