@@ -93,7 +93,11 @@ def test_evidence_finds_its_place(suite, state, built) -> None:
         state,
         built,
         "attacks",
-        {"postures": {"hardened": {"system": outcome}}, "payloads": {"system": {"title": "system()"}}},
+        {
+            "postures": {"hardened": {"system": outcome}},
+            "payloads": {"system": {"title": "system()"}},
+            "notes": {"open": "goes without SYS_TIME"},
+        },
     )
     put(state, built, "vulnerabilities", {"status": "scanned", "total": 3, "by_severity": {"high": 3}})
     report = collect(suite, state)
@@ -101,6 +105,7 @@ def test_evidence_finds_its_place(suite, state, built) -> None:
     assert record.startup_seconds == 0.3
     assert record.layers == samples.layers()
     assert record.attacks["hardened"]["system"].walls == ("non-root",)
+    assert record.attack_notes == ("goes without SYS_TIME",)
     assert report.payloads["system"].title == "system()"
     assert record.vulnerabilities.total == 3
     assert {"layers", "attacks", "vulnerabilities", "startup_seconds"} <= record.provenance.keys()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from deadweight.image.findings import FolderFigure
-from deadweight.report import charts, table
+from deadweight.report import charts, sections, table
 from deadweight.report.console import print_comparison
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
@@ -232,10 +232,52 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_plain_whole_lines() -> None:
     ],
 )
 def test_a_heat_map_cell_tells_the_walls(record, text) -> None:
+    """In both reports, and in the class that colours the page's cell."""
     assert text == charts.cell_text(record)
-    svg = charts.heat_map({"v": {"a": record}}, ["a"])
-    assert svg is not None
-    assert f">{text}</text>" in svg
+    seen = samples.report({"v": samples.variant(attacks={"open": {"a": record}})})
+    tone = f"w{text}" if text.isdigit() else "w0" if text == "held" else record.outcome
+    assert f'<td class="{tone}"><details><summary>{text}</summary>' in render_html(seen)
+    assert f"| a | {text} |" in render_markdown(seen)
+
+
+NOTED = {
+    "walls_not_there": {"apparmor": "this engine has no AppArmor"},
+    "notes": {"apparmor": "this engine has no AppArmor", "open": "cannot start a container with <b>SYS_RESOURCE</b>"},
+    "postures": {
+        "open": {"a": {"outcome": "succeeded"}, "b": {"outcome": "not_measured", "reason": "no shell"}},
+        "privileged": {
+            "a": {"outcome": "not_measured", "reason": "engine: cannot be started"},
+            "b": {"outcome": "not_measured", "reason": "no shell"},
+            "c": {"outcome": "not_measured", "reason": "engine: cannot be started"},
+            "d": {"outcome": "not_applicable", "reason": "mawk"},
+        },
+    },
+}
+
+
+def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
+    notes = sections.attack_notes(NOTED)
+    assert notes == (
+        "this engine has no AppArmor",
+        "cannot start a container with <b>SYS_RESOURCE</b>",
+        "privileged: nothing could be measured: engine: cannot be started",
+    )
+    attacked = samples.variant(attacks={"open": {"a": AttackRecord("succeeded")}}, attack_notes=notes)
+    seen = samples.report(
+        {"one": attacked, "two": replace(attacked, attack_notes=notes[:1]), "three": samples.variant()}
+    )
+    page, text = render_html(seen), render_markdown(seen)
+    section = page[page.index('<section id="attacks">') :]
+    assert "all: this engine has no AppArmor</p>" in section
+    assert "one: cannot start a container with &lt;b&gt;SYS" in section
+    below = text[text.index("## Attacks") :]
+    assert "\n- all: this engine has no AppArmor\n" in below
+    assert "\n- one: privileged: nothing could be measured: engine: cannot be started\n" in below
+
+
+def test_an_attack_run_without_anything_to_tell_has_no_notes() -> None:
+    assert sections.attack_notes({"postures": {"open": NOTED["postures"]["open"]}}) == ()
+    assert sections.attack_notes({}) == ()
 
 
 def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:

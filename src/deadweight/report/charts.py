@@ -7,7 +7,6 @@ that one picture serves both and still stands alone as a file.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deadweight.image.findings import LayersReport
@@ -15,12 +14,10 @@ from deadweight.report import figures
 from deadweight.report.model import AttackRecord
 from deadweight.report.table import Ladder, size_of
 
-INK, MUTED, GRID, PAPER = "#1c2126", "#59636e", "#d6dce1", "#fdfdfc"
+INK, MUTED, GRID = "#1c2126", "#59636e", "#d6dce1"
 BAR, STAND_IN_BAR, REFERENCE = "#1f6f8b", "#7fb0bf", "#9c4718"
 FOLDER_COLOURS = ("#1f6f8b", "#d08c2e", "#6a8f3c", "#a2566f", "#4f5d95", "#3f9c8f", "#8a6d4b", "#b5a642")
 OTHER_COLOUR = "#9aa4ad"
-WALL_COLOURS = ("#e7eef0", "#bcd7dd", "#8fbfca", "#3f7888", "#2a6377", "#174e65")
-OUTCOME_COLOURS = {"succeeded": "#c8502f", "crashed": "#8d5a97", "not_applicable": "#eceeee", "not_measured": "#fbfbfa"}
 FONT = "Liberation Sans, Helvetica Neue, Arial, sans-serif"
 CHART_WIDTH = 460
 FOLDERS_SHOWN = len(FOLDER_COLOURS)
@@ -128,32 +125,6 @@ def _folder(name: str) -> str:
     return _OTHER if name == "…" else f"/{name.lstrip('/')}"
 
 
-def heat_map(outcomes: Mapping[str, Mapping[str, AttackRecord]], payloads: Sequence[str]) -> str | None:
-    """Attacks by variants in one posture; a cell's figure is the number of walls. ``outcomes``: variant, payload, record."""
-    import altair as alt
-
-    rows = [
-        {"variant": variant, "attack": payload, "text": cell_text(record), "colour": cell_colour(record)}
-        for payload in payloads
-        for variant, by_payload in outcomes.items()
-        if (record := by_payload.get(payload)) is not None
-    ]
-    if not rows:
-        return None
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X(
-            "variant:N", sort=list(outcomes), axis=alt.Axis(title=None, orient="top", labelAngle=-40, domain=False)
-        ),
-        y=alt.Y("attack:N", sort=list(payloads), axis=alt.Axis(title=None, domain=False, ticks=False, labelLimit=260)),
-    )
-    cells = base.mark_rect(stroke=PAPER, strokeWidth=2).encode(color=alt.Color("colour:N", scale=None))
-    dark = alt.FieldOneOfPredicate(field="colour", oneOf=[*WALL_COLOURS[3:], OUTCOME_COLOURS["succeeded"], "#8d5a97"])
-    texts = base.mark_text(fontSize=11).encode(
-        text="text:N", color=alt.condition(dark, alt.value("#ffffff"), alt.value("#20262b"))
-    )
-    return _svg((cells + texts).properties(width=alt.Step(58), height=alt.Step(24)))
-
-
 def cell_text(record: AttackRecord) -> str:
     """A heat map cell: the number of walls where blocked, else the outcome in a word."""
     words = {"succeeded": "open", "crashed": "crash", "not_applicable": "n/a", "not_measured": figures.NOTHING}
@@ -164,15 +135,8 @@ def cell_text(record: AttackRecord) -> str:
     return str(walls_of(record))
 
 
-def cell_colour(record: AttackRecord) -> str:
-    """A heat map cell's colour: darker with every wall."""
-    if record.outcome != "blocked":
-        return OUTCOME_COLOURS[record.outcome]
-    return WALL_COLOURS[min(walls_of(record), len(WALL_COLOURS) - 1)]
-
-
 def walls_of(record: AttackRecord) -> int:
-    """How many walls stand in this attack's way, as measured by taking them away one by one."""
+    """How many walls stop this attack, as measured by putting each of them up alone, on top of ``open``."""
     return record.depth if record.depth is not None else len(record.walls)
 
 

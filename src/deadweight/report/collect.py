@@ -103,6 +103,7 @@ def _variant(
         checks={name: _check(item) for name, item in sorted(evidence.items())},
         vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
         attacks=sections.attacks(evidence.get("attacks")),
+        attack_notes=sections.attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
         layers=sections.layers(evidence.get("layers")),
         go_version=_go_version(built, figures, evidence.get("layers")),
         reference=_reference(variant.reference),

@@ -123,10 +123,11 @@ def _where(index: int, instruction: str | None) -> str:
 
 def _attacks(report: Report, seen: View) -> list[str]:
     parts = (
-        ["## Attacks", "A number is how many walls stop the attack; *open* means that it succeeded."]
+        ["## Attacks", "A number is how many walls stop the attack, each tried alone; *open* means that it succeeded."]
         if seen.postures
         else []
     )
+    parts += ["\n".join(f"- {escape(note)}" for note in seen.attack_notes)] if seen.attack_notes else []
     for posture, payloads in seen.postures:
         rows = []
         for payload in payloads:

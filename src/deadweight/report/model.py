@@ -186,7 +186,8 @@ class ReferenceRecord:
 class VariantRecord:
     """Everything known of one variant. ``image`` and ``build`` are None where it was never built.
 
-    ``layers`` is the very document that ``invoke layers --json`` prints.
+    ``layers`` is the very document that ``invoke layers --json`` prints. ``attack_notes`` is what a reader of ``attacks`` must
+    know: what this machine could not start or build, and postures that came to nothing.
     """
 
     builder: str
@@ -204,6 +205,7 @@ class VariantRecord:
     reference: ReferenceRecord | None = None
     provenance: dict[str, Provenance] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    attack_notes: tuple[str, ...] = ()
 
     @property
     def stand_in(self) -> bool:

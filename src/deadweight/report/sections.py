@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -40,6 +41,17 @@ def attacks(evidence: Evidence | None) -> dict[str, dict[str, AttackRecord]]:
         }
         for posture, outcomes in _mapping(evidence.data.get("postures")).items()
     }
+
+
+def attack_notes(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a reader of an attack run must know: what could not be started or built, and which postures came to nothing, why."""
+    told = [*_mapping(data.get("walls_not_there")).values(), *_mapping(data.get("notes")).values()]
+    for posture, cells in _mapping(data.get("postures")).items():
+        found = [_mapping(cell) for cell in _mapping(cells).values()]
+        reasons = Counter(str(cell.get("reason")) for cell in found if cell.get("outcome") == "not_measured")
+        if reasons and all(cell.get("outcome") in ("not_measured", "not_applicable") for cell in found):
+            told.append(f"{posture}: nothing could be measured: {reasons.most_common(1)[0][0]}")
+    return tuple(dict.fromkeys(str(note) for note in told))
 
 
 def payloads(data: Mapping[str, Any]) -> dict[str, PayloadRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
@@ -29,6 +29,7 @@ class View:
     attacked: tuple[tuple[str, VariantRecord], ...]
     postures: tuple[tuple[str, tuple[str, ...]], ...]
     posture_notes: dict[str, str]
+    attack_notes: tuple[str, ...]
     scans: tuple[tuple[str, VariantRecord], ...]
     sections: tuple[tuple[str, str], ...]
 
@@ -58,6 +59,7 @@ def view(report: Report) -> View:
         attacked=attacked,
         postures=postures,
         posture_notes={posture: _posture_note(report, posture) for posture, _ in postures},
+        attack_notes=shared_notes({name: record.attack_notes for name, record in variants.items()}),
         scans=tuple(variants.items()) if scanned else (),
         sections=tuple(sections),
     )
@@ -120,6 +122,16 @@ def _posture_note(report: Report, posture: str) -> str:
     ]
     words = ("succeeded", "blocked", "crashed", "not_applicable", "not_measured")
     return ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
+
+
+def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Each note once, after the variants that it is about; ``notes`` by variant."""
+    about: dict[str, list[str]] = {}
+    for variant, told in notes.items():
+        for note in told:
+            about.setdefault(note, []).append(variant)
+    every = sum(bool(told) for told in notes.values())
+    return tuple(f"{'all' if len(who) == every > 1 else ', '.join(who)}: {note}" for note, who in about.items())
 
 
 def secret_words(marks: Iterable[SecretMark | SecretFinding]) -> str:

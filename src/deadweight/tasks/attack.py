@@ -39,6 +39,8 @@ def attack(
     from deadweight.checks.attacks.many import attack_all
     from deadweight.plan.lock import locked
     from deadweight.plan.workspace import Workspace
+    from deadweight.report.sections import attack_notes
+    from deadweight.report.view import shared_notes
     from deadweight.suite.load import select
     from deadweight.tasks.verify import raise_if_bad
 
@@ -55,6 +57,8 @@ def attack(
     else:
         for name in _postures(found):
             _table(found, name)
+    for told in shared_notes({each.variant: attack_notes(each.data) for each in found}):
+        say(f"note: {told}")
     for each in found:
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {each.reason}")
     if not json and (resting := note(workspace, (each.variant for each in found))) is not None:
