@@ -128,4 +128,5 @@ def _containers(host: str, lab: str) -> list[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    watch(*sys.argv[1:4], Path(sys.argv[4]), int(sys.argv[5]), [Path(word) for word in sys.argv[6:]])
+    _, host, lab, network, told, floor, *disks = sys.argv
+    watch(host, lab, network, Path(told), int(floor), [Path(disk) for disk in disks])
