@@ -16,6 +16,7 @@ from typing import Any
 EPOCH = "1970-01-01T00:00:00Z"
 Content = bytes | Path | str
 """A file's bytes, a file or program of this machine to copy, or (text) the target of a symbolic link."""
+MODES = {"/etc/shadow": 0o600}
 
 
 def reference(name: str) -> str:
@@ -24,7 +25,8 @@ def reference(name: str) -> str:
 
 
 def docker_archive(out: Path, reference: str, layers: list[dict[str, Content]], config: dict[str, Any]) -> Path:
-    """Write an image; ``layers`` map absolute paths in the image to contents. Files get mode 0755 where they are copied."""
+    """Write an image; ``layers`` map absolute paths in the image to contents (``/tmp/`` to none: a folder
+    that everybody may write to). Files get mode 0755 where they are copied."""
     blobs = [_layer(files) for files in layers]
     names = [hashlib.sha256(blob).hexdigest() for blob in blobs]
     document = {
@@ -73,13 +75,17 @@ def _layer(files: dict[str, Content]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for path, content in sorted(files.items()):
-            if isinstance(content, str):
+            if path.endswith("/"):
+                folder = tarfile.TarInfo(path.strip("/"))
+                folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+                tar.addfile(folder)
+            elif isinstance(content, str):
                 link = tarfile.TarInfo(path.lstrip("/"))
                 link.type, link.linkname = tarfile.SYMTYPE, content
                 tar.addfile(link)
             else:
                 data = content.read_bytes() if isinstance(content, Path) else content
-                _add(tar, path.lstrip("/"), data, 0o755 if isinstance(content, Path) else 0o644)
+                _add(tar, path.lstrip("/"), data, 0o755 if isinstance(content, Path) else MODES.get(path, 0o644))
     return buffer.getvalue()
 
 

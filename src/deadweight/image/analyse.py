@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.allow import AllowEntry
     from deadweight.image.secrets.scanner import Scanner
 
-EDITION = 2
+EDITION = 3
 """Raised when the same look at the same archive gives another report: what the cache holds is then made anew."""
 
 
@@ -87,4 +87,8 @@ def judged(report: LayersReport, allow: Iterable[AllowEntry], today: date | None
 
 def document(report: LayersReport, **more: Any) -> str:
     """The report, and what the caller adds to it, as indented JSON."""
-    return json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)
+    return (
+        json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)
+        .encode("utf-8", "backslashreplace")
+        .decode("utf-8")
+    )

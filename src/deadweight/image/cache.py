@@ -13,7 +13,7 @@ from deadweight.image.findings import LayersReport, from_json
 if TYPE_CHECKING:
     from deadweight.image.layerindex import LayerIndex
 
-VERSION = 4
+VERSION = 5
 _MAX_FILES = 5000
 _MAX_ENTRIES = 200_000
 

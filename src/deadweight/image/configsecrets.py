@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from deadweight.image.documents import parsed
 from deadweight.image.findings import SecretFinding, SkippedItem
 from deadweight.image.model import Image
+from deadweight.image.secrets.decode import base64_end
 
 if TYPE_CHECKING:
+    from deadweight.image.secrets.model import Match
     from deadweight.image.secrets.scanner import Scanner
 
 _MAX_TEXTS = 20_000
@@ -45,13 +47,52 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
 
 
 def shown_instruction(text: str, scanner: Scanner) -> str:
-    """An instruction as it may be printed and published: each secret that is found in it cut down to its redacted form."""
+    """An instruction as it may be printed and published: each secret that is found in it cut down to its redacted form.
+
+    Of an encoded secret the whole encoded text is cut: whoever can read it can decode it.
+    """
     data = text.encode("utf-8", "surrogateescape")
-    matches = [each for each in scanner.scan_text(where="", text=text, kind="history").matches if not each.inner]
-    cuts = {data[each.offset : each.offset + each.length]: each.redacted.encode() for each in matches if each.length}
+    return _cut(data, _cuts(data, scanner.scan_text(where="", text=text, kind="history").matches))
+
+
+def shown_arguments(arguments: Sequence[str], scanner: Scanner) -> tuple[str, ...]:
+    """The arguments of an entry point or command as they may be published; ``--password`` names the argument behind it."""
+    cuts: dict[bytes, bytes] = {}
+    for text in _with_flags(arguments):
+        cuts |= _cuts(
+            text.encode("utf-8", "surrogateescape"), scanner.scan_text(where="", text=text, kind="text").matches
+        )
+    return tuple(_cut(argument.encode("utf-8", "surrogateescape"), cuts) for argument in arguments)
+
+
+def _cuts(data: bytes, matches: Iterable[Match]) -> dict[bytes, bytes]:
+    """What is to be cut out of a text, and what is to stand there instead."""
+    found: dict[bytes, bytes] = {}
+    for match in matches:
+        if not match.inner:
+            start, stop, instead = match.offset, match.offset + match.length, match.redacted
+        else:
+            kind, _, place = match.inner.partition("!")[0].partition("@")
+            start = int(place) if place.isdigit() else 0
+            stop = base64_end(data, start) if kind == "base64" else len(data)
+            instead = f"… ({stop - start} bytes, {kind}, with a secret in it)"
+        if stop > start:
+            found[data[start:stop]] = instead.encode()
+    return found
+
+
+def _cut(data: bytes, cuts: Mapping[bytes, bytes]) -> str:
     for secret in sorted(cuts, key=len, reverse=True):  # each is told once, wherever else it stands
         data = data.replace(secret, cuts[secret])
     return data.decode("utf-8", "surrogateescape")
+
+
+def _with_flags(arguments: Sequence[str]) -> Iterator[str]:
+    """Each argument, with the flag in front of it that says what it is (``--password``)."""
+    for number, argument in enumerate(arguments):
+        before = arguments[number - 1] if number else ""
+        flag = before.startswith("-") and not {"=", " "} & set(before)
+        yield f"{before} {argument}" if flag else argument
 
 
 def with_shown_instructions(image: Image, scanner: Scanner) -> Image:
@@ -74,7 +115,7 @@ def _texts(image: Image) -> Iterator[tuple[str, str, str]]:
         yield f"history[{number}].created_by", step.instruction, "history"
         if step.comment:
             yield f"history[{number}].comment", step.comment, "text"
-    for where, text in _others(json.loads(image.raw_config), ""):
+    for where, text in _others(parsed(image.raw_config, "the config"), ""):
         yield where, text, "text"
 
 
@@ -88,5 +129,6 @@ def _others(value: object, place: str) -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from _others(inner, f"{place}.{key}" if place else str(key))
     elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _others(inner, f"{place}[{number}]")
+        texts = _with_flags([inner if isinstance(inner, str) else "" for inner in value])
+        for number, (inner, text) in enumerate(zip(value, texts, strict=True)):
+            yield from _others(text if isinstance(inner, str) else inner, f"{place}[{number}]")

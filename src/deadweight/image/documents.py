@@ -50,11 +50,11 @@ class SavedImage:
 
 
 def parsed(data: bytes | memoryview, what: str) -> Any:
-    """JSON of bounded size and depth. Raises ArchiveError."""
+    """JSON of bounded size and depth, with no text in it that UTF-8 could not hold. Raises ArchiveError."""
     if len(data) > MAX_DOCUMENT:
         raise ArchiveError(f"{what}: {len(data)} bytes; no such document is larger than {MAX_DOCUMENT}")
     try:
-        return json.loads(bytes(data), object_pairs_hook=_no_twins)
+        return _encodable(json.loads(bytes(data), object_pairs_hook=_no_twins))
     except (ValueError, RecursionError) as error:
         raise ArchiveError(f"{what}: is no valid JSON ({str(error)[:200]})") from error
 
@@ -182,6 +182,17 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key is written twice")
     return found
+
+
+def _encodable(value: Any) -> Any:
+    """The same with lone surrogates as their escapes: JSON can write them (``\\ud800``), nothing could print or hash them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return _no_twins([(_encodable(key), _encodable(item)) for key, item in value.items()])
+    return value
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from deadweight.image.findings import HiddenFile
 from deadweight.image.indexing import Indexer
 from deadweight.image.layerindex import LayerIndex
 from deadweight.image.model import Layer, shown
-from deadweight.image.slices import member_pieces
+from deadweight.image.slices import members_pieces
 
 MAX_FILE = 1 << 30
 MAX_TOTAL = 4 << 30
@@ -43,12 +43,12 @@ def extract(
     1 GiB, or after 4 GiB in all, are not written and say so. Raises UsageError for a folder with content, ArchiveError as
     ``open_archive`` does.
     """
-    _prepare(folder)
+    prepare(folder)
     wanted: dict[int, list[HiddenFile]] = {}
     for file in hidden:
         wanted.setdefault(file.index, []).append(file)
     done: list[Extracted] = []
-    total = 0
+    left = MAX_TOTAL
     with open_archive(path, platform=platform, name=name) as archive, Indexer(verify=False) as indexer:
         for layer in archive.image.layers:
             files = wanted.get(layer.index, [])
@@ -56,31 +56,90 @@ def extract(
                 continue
             view = archive.blob(layer)
             index = indexer.blob(view, layer.compression, f"{path}: layer {layer.index + 1}")
-            for file in files:
-                item = _one(view, layer, index, file, folder, MAX_TOTAL - total)
-                total += item.written.stat().st_size if item.written is not None else 0
-                done.append(item)
+            found = _Extraction(index, layer, folder / f"layer-{layer.index + 1}", left)
+            done.extend(found.write(view, files))
+            left = found.left
     return tuple(done)
 
 
-def _one(view: memoryview, layer: Layer, index: LayerIndex, file: HiddenFile, folder: Path, left: int) -> Extracted:
-    members = [number for number, path in enumerate(index.entries.paths) if shown(path) == file.path]
-    files = [number for number in members if index.entries.kinds[number] == columns.FILE]
-    if not files:
-        return Extracted(file.path, layer.index, None, "is a link or a device: it has no content of its own")
-    member = next((n for n in files if index.entries.sizes[n] == file.size_bytes), files[-1])
-    if member in index.entries.sparse:
-        return Extracted(file.path, layer.index, None, "is a sparse file")
-    if index.entries.sizes[member] > min(MAX_FILE, left):
-        return Extracted(file.path, layer.index, None, "is larger than what is written out")
-    target = folder / f"layer-{layer.index + 1}" / safe_name(file.path)
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target = _free(target)
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        for piece in member_pieces(view, layer.compression, index.entries, member):
-            out.write(piece)
-    return Extracted(file.path, layer.index, target)
+class _Extraction:
+    """Hidden files of one layer on their way out. ``left`` is how many bytes may still be written."""
+
+    def __init__(self, index: LayerIndex, layer: Layer, folder: Path, left: int) -> None:
+        self._index, self._layer, self._folder, self.left = index, layer, folder, left
+        self._names = _Names()
+
+    def write(self, view: memoryview, files: list[HiddenFile]) -> list[Extracted]:
+        """Write them in one pass over the layer; answers in the order of ``files``."""
+        members = self._members({file.path for file in files})
+        done: list[Extracted] = []
+        targets: dict[int, Path] = {}
+        for file in files:
+            member, problem = self._chosen(file, [each for each in members.get(file.path, ()) if each not in targets])
+            if member is not None:
+                targets[member] = self._names.free(self._folder, safe_name(file.path))
+                self.left -= self._index.entries.sizes[member]
+                _create(targets[member])
+            written = None if member is None else targets[member]
+            done.append(Extracted(file.path, self._layer.index, written, problem))
+        for member, piece in members_pieces(view, self._layer.compression, self._index.entries, targets):
+            _append(targets[member], piece)
+        return done
+
+    def _members(self, wanted: set[str]) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, path in enumerate(self._index.entries.paths):
+            name = shown(path)
+            if name in wanted:
+                found.setdefault(name, []).append(number)
+        return found
+
+    def _chosen(self, file: HiddenFile, members: list[int]) -> tuple[int | None, str | None]:
+        """The member that a hidden file is, or why it is not written."""
+        entries = self._index.entries
+        files = [number for number in members if entries.kinds[number] == columns.FILE]
+        if not files:
+            return None, "is a link or a device: it has no content of its own"
+        member = next((number for number in files if entries.sizes[number] == file.size_bytes), files[-1])
+        if member in entries.sparse:
+            return None, "is a sparse file"
+        if entries.sizes[member] > min(MAX_FILE, self.left):
+            return None, "is larger than what is written out"
+        return member, None
+
+
+class _Names:
+    """Gives out names that are not taken: safe names can fall together, and one's file can be where another needs a folder."""
+
+    def __init__(self) -> None:
+        self._next: dict[Path, int] = {}
+
+    def free(self, folder: Path, name: Path) -> Path:
+        """``name`` below ``folder``, whose parts become ``part.2``, ``part.3`` … where they must. Makes the folders."""
+        for part in name.parts[:-1]:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder = self._untaken(folder / part, lambda place: place.is_dir())
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._untaken(folder / name.name, lambda _place: False)
+
+    def _untaken(self, target: Path, good: Callable[[Path], bool]) -> Path:
+        number = self._next.get(target, 1)
+        while True:
+            place = target if number == 1 else target.with_name(f"{target.name}.{number}")
+            if place.is_symlink() or (place.exists() and not good(place)):
+                number += 1
+                continue
+            self._next[target] = number
+            return place
+
+
+def _create(target: Path) -> None:
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
+
+def _append(target: Path, piece: bytes) -> None:
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC), "wb") as out:
+        out.write(piece)
 
 
 def safe_name(path: str) -> Path:
@@ -97,16 +156,8 @@ def safe_name(path: str) -> Path:
     return Path(*parts) if parts else Path("_")
 
 
-def _free(target: Path) -> Path:
-    """The name itself, or the first of ``name.2``, ``name.3`` … that is not taken (safe names can fall together)."""
-    for number in range(1, 10_000):
-        candidate = target if number == 1 else target.with_name(f"{target.name}.{number}")
-        if not candidate.exists() and not candidate.is_symlink():
-            return candidate
-    raise DeadweightError(f"{target}: too many files of one name")
-
-
-def _prepare(folder: Path) -> None:
+def prepare(folder: Path) -> None:
+    """Make the folder. Raises UsageError where it holds something."""
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UsageError(f"{folder}: is not empty", hint="give a new or an empty folder")
     try:

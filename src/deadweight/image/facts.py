@@ -15,6 +15,7 @@ RPM_DATABASES = (b"var/lib/rpm/rpmdb.sqlite", b"var/lib/rpm/Packages", b"usr/lib
 MAX_DATABASE = 16 * 1024 * 1024
 MAX_CAPTURED = 48 * 1024 * 1024
 MIN_BINARY = 64 * 1024
+ELF, SCRIPT = b"\x7fELF", b"#!"
 
 
 class Gatherer:
@@ -38,6 +39,8 @@ class Gatherer:
             if kinds[number] != columns.FILE or not sizes[number] or number in entries.sparse:
                 continue
             path = paths[number]
+            if modes[number] & 0o111:
+                self._program(number, view, offsets[number] - base)
             if path.startswith((b"var/lib/dpkg/", b"lib/apk/", b"usr/lib/apk/")):
                 if _is_database(path):
                     start = offsets[number] - base
@@ -51,11 +54,21 @@ class Gatherer:
                 if names := jars.jars(view[start : start + sizes[number]], shown(path)):
                     self._index.jars[number] = names
 
-    def piece(self, number: int, piece: bytes | bytearray) -> None:
-        """A piece of a member that is too big to be held whole."""
+    def piece(self, number: int, piece: bytes | bytearray, base: int) -> None:
+        """A piece of a member that is too big to be held whole; it starts at ``base``."""
         entries = self._index.entries
+        if entries.modes[number] & 0o111 and entries.offsets[number] >= base:
+            self._program(number, piece, entries.offsets[number] - base)
         if number not in self._index.programs and entries.modes[number] & 0o111 and (found := gobuild.in_piece(piece)):
             self._index.programs[number] = found
+
+    def _program(self, number: int, view: memoryview | bytes | bytearray, start: int) -> None:
+        """Note what an executable file begins like."""
+        head = bytes(view[start : start + 4])
+        if head == ELF:
+            self._index.elf.append(number)
+        elif head[:2] == SCRIPT:
+            self._index.scripts.append(number)
 
     def _capture(self, number: int, data: memoryview) -> None:
         if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:

@@ -128,7 +128,7 @@ class PlainReading:
         if self._indexer.probe is not None:
             probe, view = self._indexer.probe, self._view
             for start, stop in regions(self.index.entries, len(view)):
-                self._scans.append(self._pool.submit(probe.region, self.index.entries, view[start:stop], start))
+                self._scans.append(self._pool.submit(probe.region, self.index.entries, view[start:stop], start, view))
 
     def result(self) -> LayerIndex:
         """The finished index."""
@@ -237,7 +237,7 @@ class _StreamReading:
         """A member bigger than WHOLE: what of it is there goes to the threads, a little of it stays for the next piece."""
         segment = self._buffer
         self._buffer = segment[-OVERLAP:]
-        self._gatherer.piece(number, segment)
+        self._gatherer.piece(number, segment, self._base)
         self._indexer.submit(self._index, segment, self._base)
         self._handled = number + 1
         reason = "too large to be held whole: its plain bytes were looked at in pieces, archives in it were not opened as a whole"
@@ -257,7 +257,7 @@ class _StreamReading:
 
 
 def regions(entries: Entries, total: int) -> Iterator[tuple[int, int]]:
-    """Cuts a layer where members end, into regions of about SEGMENT bytes; a bigger member is cut with an overlap."""
+    """Cuts a layer where members end, into regions of about SEGMENT bytes; a far bigger member is cut with an overlap."""
     start = 0
     offsets = entries.offsets
     for number in range(len(entries)):
@@ -290,7 +290,8 @@ def _batches(entries: Entries, members: list[int]) -> Iterator[list[int]]:
 def _take(index: LayerIndex, region: Region) -> None:
     known = {(found.member, found.fingerprint, found.offset, found.inner) for found in index.found}
     index.found.extend(f for f in region.found if (f.member, f.fingerprint, f.offset, f.inner) not in known)
-    index.skipped.extend(region.skipped)
+    told = set(index.skipped)
+    index.skipped.extend(skip for skip in region.skipped if skip not in told)
 
 
 def _tail(index: LayerIndex, rest: memoryview, what: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deadweight.image.entries import Entries
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ class Skip:
 class LayerIndex:
     """One layer, read once. ``digest`` and ``diff_id`` are computed from its bytes, None where verification was left out.
 
-    ``captured`` holds the package databases that were in it, by member. Sizes in bytes.
+    ``captured`` holds the package databases that were in it, by member. ``elf`` and ``scripts`` are the executable members that
+    begin like a program and with ``#!``, in ascending order. Sizes in bytes.
     """
 
     entries: Entries
@@ -74,6 +76,8 @@ class LayerIndex:
     found: list[Found] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     checksums: dict[int, int] = field(default_factory=dict)
+    elf: array[int] = field(default_factory=lambda: array("I"))
+    scripts: array[int] = field(default_factory=lambda: array("I"))
 
     def dump(self) -> bytes:
         """JSON for the cache."""
@@ -90,6 +94,8 @@ class LayerIndex:
             "found": [asdict(item) for item in self.found],
             "skipped": [asdict(item) for item in self.skipped],
             "checksums": list(self.checksums.items()),
+            "elf": list(self.elf),
+            "scripts": list(self.scripts),
         }
         return json.dumps(data, separators=(",", ":")).encode("ascii")
 
@@ -112,8 +118,10 @@ class LayerIndex:
                 found=[Found(**item) for item in data["found"]],
                 skipped=[Skip(**item) for item in data["skipped"]],
                 checksums={int(key): int(value) for key, value in data["checksums"]},
+                elf=array("I", data["elf"]),
+                scripts=array("I", data["scripts"]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
 
 

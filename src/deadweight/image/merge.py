@@ -24,11 +24,25 @@ OPAQUE = b".wh..wh..opq"
 MAX_ENTRIES = 3_000_000
 _HOPS = 40
 _WORK = 50_000_000
+_LINK = 20  # what following one link counts for: it is that much slower than a step
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 How = Literal["removed", "replaced", "unreachable"]
 _HOWS: tuple[How, ...] = ("removed", "replaced", "unreachable")
 REMOVED, REPLACED, UNREACHABLE = range(3)
+
+
+class _Budget:
+    """Steps that may still be taken. One for all of a layer: a bound per path would let each link double the work of the last."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._left = what, _WORK
+
+    def spend(self, steps: int) -> None:
+        """Raises ArchiveError where nothing is left."""
+        self._left -= steps
+        if self._left < 0:
+            raise ArchiveError(f"{self._what}: folders and links without end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class Merged:
         self._hiders = array("H")
         self._hows = bytearray()
         self._folders: dict[bytes, bytes | None] = {}
+        self._budget = _Budget("the image's files")
         if sum(len(layer) for layer in layers) > MAX_ENTRIES:
             raise ArchiveError(f"the image holds more than {MAX_ENTRIES} members")
         for number in range(len(layers)):
@@ -83,7 +98,10 @@ class Merged:
             self._hows.append(how)
 
     def resolve(self, path: bytes) -> bytes | None:
-        """A path with all links in it followed inside the image; None where it leads nowhere, or round in circles."""
+        """A path with all links in it followed inside the image; None where it leads nowhere, or round in circles.
+
+        Raises ArchiveError where all such calls together take more steps than any honest image needs.
+        """
         parent, _, name = path.rpartition(b"/")
         return self._followed(parent, name, _HOPS)
 
@@ -96,6 +114,7 @@ class Merged:
     def _followed(self, parent: bytes, name: bytes, hops: int) -> bytes | None:
         pending = [part for part in [*parent.split(b"/"), name] if part]
         pending.reverse()
+        self._budget.spend(len(pending))
         current = b""
         while pending:
             part = pending.pop()
@@ -115,6 +134,7 @@ class Merged:
             if hops < 0 or len(pending) > 4096:
                 return None
             target = self.layers[value >> _BITS].targets[value & _MASK]
+            self._budget.spend(_LINK + target.count(b"/"))
             if target.startswith(b"/"):
                 current = b""
             pending.extend(reversed(target.split(b"/")))
@@ -153,7 +173,7 @@ class _Application:
         self._entries = merged.layers[number]
         self._mark = number << _BITS
         self._folders: set[bytes] = {b""}
-        self._work = 0
+        self._budget = _Budget(f"layer {number + 1}")
 
     def apply(self) -> None:
         self._clear()
@@ -210,9 +230,7 @@ class _Application:
 
     def _take_below(self, removed: dict[bytes, int]) -> None:
         """Hide everything below these folders, in one pass over the view."""
-        self._work += len(self._view)
-        if self._work > _WORK:
-            raise ArchiveError(f"layer {self._number + 1}: replaces folders without end")
+        self._budget.spend(len(self._view))
         prefixes = tuple(folder + b"/" if folder else b"" for folder in removed)
         if len(prefixes) <= 16:
             victims = [path for path in self._view if path.startswith(prefixes)]
@@ -233,10 +251,12 @@ class _Application:
     def _ensured(self, parent: bytes, hops: int) -> bytes:
         """Makes sure that a member's parent is a folder in the view; answers where that folder really is."""
         current = b""
+        self._budget.spend(parent.count(b"/") + 1)
         for part in parent.split(b"/"):
             path = current + b"/" + part if current else part
             value = self._view.get(path)
             if value is None:
+                self._budget.spend(len(path))  # by its length: one name of many parts makes a folder of each
                 self._view[path] = IMPLIED
             elif self._merged.kind(value) == columns.SYMLINK and value >> _BITS == self._number and value != IMPLIED:
                 path = self._linked(path, value, hops)
@@ -253,10 +273,11 @@ class _Application:
         if hops > _HOPS:
             raise ArchiveError(f"layer {self._number + 1}: {shown(path)} is a link without end")
         target = self._entries.targets[value & _MASK]
+        self._budget.spend(_LINK + target.count(b"/"))
         parts = [] if target.startswith(b"/") else [part for part in path.rpartition(b"/")[0].split(b"/") if part]
         for part in target.split(b"/"):
             if part == b"..":
-                parts = parts[:-1]
+                del parts[-1:]
             elif part not in (b"", b"."):
                 parts.append(part)
         return self._ensured(b"/".join(parts), hops + 1) if parts else b""

@@ -15,10 +15,15 @@ Compression = Literal["none", "gzip", "zstd"]
 
 def shown(path: bytes) -> str:
     """A path in an image as text: absolute, bytes that are no UTF-8 as ``\\xNN``, control characters escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    text = printable(path.decode("utf-8", "backslashreplace"))
     return text if text.startswith("/") else "/" + text
+
+
+def printable(text: str) -> str:
+    """Text of an image as a terminal may show it: control characters are escaped, so that none of them is obeyed."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,30 +39,48 @@ class Probe:
         """What results depend on: the rule set and whether encoded content was looked into."""
         return f"{self.scanner.rule_set}-{'deep' if self.decode else 'plain'}"
 
-    def region(self, entries: Entries, view: memoryview, base: int) -> Region:
-        """A region of a layer that starts at ``base`` and is cut where members end (or within one big member)."""
-        hits = self.scanner.block(view, decode=self.decode)
+    def region(self, entries: Entries, view: memoryview, base: int, whole: memoryview | None = None) -> Region:
+        """A region of a layer that starts at ``base`` and is cut where members end (or within one big member).
+
+        ``whole`` is the layer itself, where it is in memory: what begins in this region is then followed to its member's end.
+        """
+        hits = self._hits(entries, view, base)
+        held, held_at = (view, base) if whole is None else (whole, 0)
         found: list[Found] = []
         skipped: list[Skip] = []
         position = 0
         while position < len(hits):
-            member = entries.at(base + hits[position].end - 1)
+            end = base + hits[position].end
+            member = entries.at(end - 1)
             if member is None:
-                start, stop = max(0, hits[position].end - _WINDOW), hits[position].end
+                start, stop = max(base, end - _WINDOW), end
             else:
-                start = max(0, entries.offsets[member] - base)
-                stop = min(len(view), entries.offsets[member] + entries.stored(member) - base)
-            last = max(position + 1, bisect_left(hits, (stop + 1,), position))
-            own = [hit._replace(end=hit.end - start) for hit in hits[position:last]]
+                start = max(held_at, entries.offsets[member])
+                stop = min(held_at + len(held), entries.offsets[member] + entries.stored(member))
+            last = max(position + 1, bisect_left(hits, (stop - base + 1,), position))
+            own = [hit._replace(end=base + hit.end - start) for hit in hits[position:last]]
             path = shown(entries.paths[member]) if member is not None else OUTSIDE
-            scan = self.scanner.confirm(
-                view[start:stop], path=path, hits=own, decode=self.decode and member is not None
-            )
-            shift = base + start - (entries.offsets[member] if member is not None else 0)
+            data = held[start - held_at : stop - held_at]
+            scan = self.scanner.confirm(data, path=path, hits=own, decode=self.decode and member is not None)
+            shift = start - (entries.offsets[member] if member is not None else 0)
             _note(scan, -1 if member is None else member, shift, found, skipped)
             position = last
         self._named(entries, view, base, {base + hit.end for hit in hits}, found, skipped)
         return Region(tuple(found), tuple(skipped))
+
+    def _hits(self, entries: Entries, view: memoryview, base: int) -> list[Hit]:
+        """The matcher's candidates. Where it leaves some out, for there are so many, each file is asked for on its own."""
+        hits, rules = self.scanner.block(view, decode=self.decode), self.scanner.rule_count
+        if not self.scanner.crowded(hits):
+            return hits
+        found = [hit for hit in hits if hit.rule < rules]
+        first, last = max(0, bisect_right(entries.offsets, base) - 1), bisect_left(entries.offsets, base + len(view))
+        for member in range(first, last):
+            start = max(0, entries.offsets[member] - base)
+            data = view[start : max(start, entries.offsets[member] + entries.stored(member) - base)]
+            own = self.scanner.block(data, decode=True) if len(data) else []
+            found.extend(hit._replace(end=hit.end + start) for hit in own if hit.rule >= rules)
+        return sorted(found)
 
     def _named(
         self, entries: Entries, view: memoryview, base: int, ends: set[int], found: list[Found], skipped: list[Skip]

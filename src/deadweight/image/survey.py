@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import heapq
+from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
@@ -25,6 +27,8 @@ LANGUAGE_MANAGERS = frozenset(
     b"pip pip3 pipx uv poetry conda mamba npm npx yarn pnpm gem bundle cargo composer cpan".split()
 )
 _BINARIES = frozenset((b"bin", b"sbin", b"libexec"))
+# Scripts here are named after the program that they complete, configure, clean up after or show.
+_ABOUT = frozenset((b"etc", b"share", b"doc", b"docs", b"examples", b"completion", b"completions"))
 HEAVIEST = 25
 FOLDERS = 30
 _DEPTH = 3
@@ -94,9 +98,8 @@ class Survey:
         )
 
     def _tool(self, path: bytes, name: bytes, value: int) -> None:
-        """A shell or package manager: in a folder for programs, and something that can be run in the end."""
-        if not _BINARIES & set(path.split(b"/")[:-1]):
-            return
+        """A shell or package manager: something that can be run in the end. Elsewhere than in a folder for programs it must
+        begin like a program too, for many a folder or file has the name of one."""
         real = self._merged.resolve(path)
         end = self._merged.view.get(real) if real is not None else None
         if real is None or end is None or end == IMPLIED:
@@ -104,11 +107,26 @@ class Survey:
         entries, member = self._merged.layers[end >> 32], end & 0xFFFFFFFF
         if entries.kinds[member] not in (columns.FILE, columns.HARDLINK) or not entries.modes[member] & 0o111:
             return
+        folders = set(path.split(b"/")[:-1])
+        if not folders & _BINARIES and not self._begins_like_a_program(end, folders):
+            return
         target = real if real != path else None
         if name in SHELLS:
             self.shells.append(self._figure(path, value, target=target))
         else:
             self.managers.append(self._figure(path, value, "os" if name in OS_MANAGERS else "language", target))
+
+    def _begins_like_a_program(self, value: int, folders: set[bytes]) -> bool:
+        content = self._merged.content(value)
+        if content is None:
+            return False
+        index, member = self._indices[content >> 32], content & 0xFFFFFFFF
+        return _holds(index.elf, member) or (not folders & _ABOUT and _holds(index.scripts, member))
+
+
+def _holds(members: array[int], member: int) -> bool:
+    place = bisect_left(members, member)
+    return place < len(members) and members[place] == member
 
 
 def content_bytes(entries: Entries) -> tuple[int, int]:

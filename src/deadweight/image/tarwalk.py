@@ -21,6 +21,7 @@ MAX_PAX = 1024 * 1024
 MAX_SPARSE_BLOCKS = 2048
 MAX_FILE = 1 << 44
 _ZERO = bytes(BLOCK)
+_OCTAL = b"01234567 \0"  # what mode, owners and size are made of, unless they are in base 256 or wrong
 _HEADER_ONLY = frozenset(b"123456")
 _PAX_TAKEN = frozenset(
     (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name",
@@ -50,7 +51,7 @@ class TarWalker:
             if header[0] == 0 and header == _ZERO:
                 return self._end(view, position, base, final)
             kind = _verified(header, self, base + position)
-            if kind in b"LKxgS" or header[345] or header[124] >= 0x80:
+            if kind in b"LKxgS" or header[345] or header[100:136].translate(None, _OCTAL):
                 taken = self._unusual(view, position, header, base, final)
                 if taken is None:
                     return base + position
@@ -130,6 +131,13 @@ class TarWalker:
             position, real = found
         if stored > MAX_FILE or real > MAX_FILE:
             raise self.fail(f"a member declares {max(stored, real)} bytes", base + position)
+        for start, what, told in (
+            (100, "mode", None),
+            (108, "owner", pending.owner[0]),
+            (116, "group", pending.owner[1]),
+        ):
+            if told is None:
+                _number(header[start : start + 8], self, what)
         name = pending.name or _ustar_name(header)
         target = (pending.link or header[157:257].partition(b"\0")[0]) if kind in b"12" else None
         if pending.real is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deadweight.image.model import printable
 from deadweight.report.table import COLUMNS, Cell, Column, Ladder
 from deadweight.report.view import view
 
@@ -32,7 +33,7 @@ def print_comparison(report: Report, console: Console) -> None:
     notes += [f"Stand-ins: {seen.stand_in_note}"] if seen.stand_ins else []
     notes += [f"{name}: {note}" for name, record in report.variants.items() for note in record.notes]
     for note in notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+        console.print(printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _table(ladder: Ladder, console: Console) -> None:
@@ -70,4 +71,4 @@ def _line(row: list[str], widths: list[int], columns: tuple[Column, ...]) -> str
 
 
 def _text(cell: Cell) -> str:
-    return f"{cell.text} ({cell.badge})" if cell.badge else cell.text
+    return printable(f"{cell.text} ({cell.badge})" if cell.badge else cell.text)

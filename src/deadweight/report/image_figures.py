@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from deadweight.report.model import ImageRecord, LayerRecord
 
 if TYPE_CHECKING:
     from deadweight.image.model import Summary
+
+
+_PLAIN_WORD = re.compile(r"/[a-z0-9./-]{1,40}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     version = importlib.metadata.version("deadweight")
     return ImageFigures(
-        _record(seen, _instructions(seen, layers)),
+        _record(seen, _instructions(seen, layers), _arguments(seen.entrypoint)),
         Provenance(built.config_digest, "deadweight image reader", version, at),
     )
 
@@ -66,7 +70,17 @@ def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:
     return [each.instruction and shown_instruction(each.instruction, scanner) for each in seen.layers]
 
 
-def _record(seen: Summary, instructions: list[str | None]) -> ImageRecord:
+def _arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """An entry point as it may be published. One of plain words, as most are, needs no scanner (which takes its time to load)."""
+    if not any(_PLAIN_WORD.fullmatch(each) is None for each in arguments):
+        return arguments
+    from deadweight.image.configsecrets import shown_arguments
+    from deadweight.image.secrets.scanner import Scanner
+
+    return shown_arguments(arguments, Scanner.default())
+
+
+def _record(seen: Summary, instructions: list[str | None], entrypoint: tuple[str, ...]) -> ImageRecord:
     return ImageRecord(
         config_digest=seen.config_digest,
         manifest_digest=seen.manifest_digest,
@@ -78,7 +92,7 @@ def _record(seen: Summary, instructions: list[str | None]) -> ImageRecord:
             for layer, instruction in zip(seen.layers, instructions, strict=True)
         ),
         user=seen.user or "",
-        entrypoint=tuple(seen.entrypoint or ()),
+        entrypoint=entrypoint,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from deadweight.image.model import printable
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
 
@@ -19,13 +20,13 @@ MOST = 20
 def print_layers(report: LayersReport, title: str) -> None:
     """Print layers, hidden files, secrets, and what stands about. Secrets are redacted."""
     out = console()
-    out.print(f"{title}: {report.config_digest}", markup=False)
+    _say(out, f"{title}: {report.config_digest}")
     overwritten = format_bytes(report.overwritten_bytes)
-    out.print(
+    _say(
+        out,
         f"{format_bytes(report.size_bytes)} in {len(report.layers)} layers, {report.files} files; hidden "
         f"{format_bytes(report.hidden_bytes)} in {report.hidden_files} files (overwritten {overwritten}); "
         f"stored twice {format_bytes(report.duplicated_bytes)}; user {report.user or 'root'}",
-        markup=False,
     )
     _layers(report, out)
     _hidden(report, out)
@@ -35,7 +36,7 @@ def print_layers(report: LayersReport, title: str) -> None:
         ("shells", report.shells),
         ("package managers", report.package_managers),
     ):
-        out.print(f"{name}: {_paths(things)}", markup=False)
+        _say(out, f"{name}: {_paths(things)}")
     _table(
         out,
         "heaviest",
@@ -44,7 +45,12 @@ def print_layers(report: LayersReport, title: str) -> None:
     packages = sorted(report.packages, key=lambda each: -each.size_bytes)
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
-        out.print(f"not looked at: {item.path or item.layer}{item.inner}: {item.reason}", markup=False)
+        _say(out, f"not looked at: {item.path or item.layer or ''}{item.inner}: {item.reason}")
+
+
+def _say(out: Console, text: str, style: str = "") -> None:
+    """One line. Most of it is text of an image: whoever made that must not command the terminal."""
+    out.print(printable(text), markup=False, style=style)
 
 
 def _layers(report: LayersReport, out: Console) -> None:
@@ -54,7 +60,7 @@ def _layers(report: LayersReport, out: Console) -> None:
     for number, layer in enumerate(report.layers, 1):
         packed = format_bytes(layer.compressed_bytes) if layer.compressed_bytes is not None else "not measured"
         hidden = format_bytes(layer.hidden_bytes) if layer.hidden_bytes else ""
-        text = _short(layer.instruction or "(no history)")
+        text = printable(_short(layer.instruction or "(no history)"))
         table.add_row(str(number), format_bytes(layer.size_bytes), packed, str(layer.files), hidden, text)
     out.print(table, markup=False)
 
@@ -63,16 +69,13 @@ def _hidden(report: LayersReport, out: Console) -> None:
     with_secrets = [file for file in report.hidden if file.secrets]
     others = [file for file in report.hidden if not file.secrets]
     for file in (*with_secrets, *others[: max(0, MOST - len(with_secrets))]):
-        out.print(
-            f"hidden: {file.path} ({format_bytes(file.size_bytes)}, {file.how})",
-            markup=False,
-            style="bold" if file.secrets else "",
-        )
+        text = f"hidden: {file.path} ({format_bytes(file.size_bytes)}, {file.how})"
+        _say(out, text, "bold" if file.secrets else "")
         for line in _story(file):
-            out.print(f"    {line}", markup=False)
+            _say(out, f"    {line}")
     left = len(report.hidden) - min(len(report.hidden), max(MOST, len(with_secrets)))
     if left:
-        out.print(f"… and {left} more hidden files (--json has all)", markup=False)
+        _say(out, f"… and {left} more hidden files (--json has all)")
 
 
 def _story(file: HiddenFile) -> Iterator[str]:
@@ -88,14 +91,14 @@ def _secrets(report: LayersReport, out: Console) -> None:
         place = each.path or each.where
         allowed = f" (allowed: {each.allowed})" if each.allowed else ""
         text = f"SECRET {each.rule} in {place}{each.inner}: {each.redacted} fingerprint {each.fingerprint}{allowed}"
-        out.print(text, markup=False, style="bold red")
+        _say(out, text, "bold red")
         if each.added_by:
-            out.print(f"    added by {_short(each.added_by)}", markup=False)
+            _say(out, f"    added by {_short(each.added_by)}")
 
 
 def _table(out: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
     for number, (figure, text) in enumerate(rows):
-        out.print(f"{title if number == 0 else '':<10}{figure:>10}  {text}", markup=False)
+        _say(out, f"{title if number == 0 else '':<10}{figure:>10}  {text}")
 
 
 def _paths(things: tuple[PathFigure, ...]) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.model import Limits
-from deadweight.image.secrets.streams import GZIP, RAW, ZLIB, Stream, ZstdStream, bzipped, deflated, xzipped
+from deadweight.image.secrets.streams import GZIP, MEMORY, RAW, ZLIB, Stream, ZstdStream, bzipped, deflated, xzipped
 
 OVERLAP = 1 << 16  # bytes that two pieces of one stream share, so that a secret at the seam is whole in one of them
 
@@ -118,6 +118,10 @@ class Opener:
             yield Piece(label, bytes(held), base)
         if stream.complete:
             self._noise = max(self._noise, stream.end)
+        elif stream.too_big:
+            yield Refused(
+                label, f"needs more than {MEMORY >> 20} MiB of memory to be decoded", len(self._view) - stream.end
+            )
         elif stream.damaged and total > 4096:
             yield Refused(label, "damaged after its beginning", total)
 
@@ -202,6 +206,13 @@ class Opener:
         decoded = binascii.a2b_base64(encoded)
         self._budget.left -= len(decoded)
         yield Piece(f"base64@{start}", decoded)
+
+
+def base64_end(data: bytes, start: int) -> int:
+    """Where the run of base64 that begins at an offset ends (line breaks within it included)."""
+    run = _RUN.match(data, start)
+    stop = start if run is None else run.end()
+    return stop + len(data[stop : stop + 2]) - len(data[stop : stop + 2].lstrip(b"="))
 
 
 def _pack_body(view: memoryview, at: int) -> int:

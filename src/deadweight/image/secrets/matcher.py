@@ -11,6 +11,7 @@ import hashlib
 import json
 import platform
 import re
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -27,7 +28,7 @@ from deadweight.records.store import write_atomically
 
 # Candidates of one rule that lie closer together than this are one: their windows overlap. In a tar, two files are further apart.
 CLOSE = 256
-_MANY_HINTS = 100_000  # per kind and call; from there on hints are thinned out too (one file alone never gets that far)
+MANY_HINTS = 100_000  # per kind and call; from there on they are thinned out, which one too many tells
 PIECE = 1 << 28  # hyperscan takes less than 4 GiB at a time
 _HEAD = 64  # bytes at the start of a buffer that are looked at once more, behind a zero byte
 OVERLAP = 1 << 13  # more than the longest reach of any prefilter (relax.UNBOUNDED)
@@ -39,6 +40,8 @@ class Matcher(Protocol):
 
     name: str
     hints: tuple[Hint, ...]
+    most_hints: int
+    """A hint of which there are more than so many hits was thinned out from there on."""
 
     def hits(self, view: memoryview, *, decode: bool) -> list[Hit]:
         """All candidates, by end offset. Safe to call from several threads."""
@@ -56,6 +59,7 @@ class HyperscanMatcher:
     """One compiled database with the rules, one with rules and hints; both kept in the user's cache."""
 
     name = "hyperscan"
+    most_hints = MANY_HINTS
 
     def __init__(self, rule_set: RuleSet) -> None:
         self._rule_set, self._local, self._lock = rule_set, threading.local(), threading.Lock()
@@ -76,14 +80,14 @@ class HyperscanMatcher:
 
     def hits(self, view: memoryview, *, decode: bool) -> list[Hit]:
         database, scratch = self._ready(decode)
-        collector = _Collector(len(self._rule_set.rules))
+        collector, head = _Collector(len(self._rule_set.rules)), _Collector(len(self._rule_set.rules))
         for collector.base, stop in _pieces(len(view), PIECE):
             part = view if (collector.base, stop) == (0, len(view)) else view[collector.base : stop]
             database.scan(part, match_event_handler=collector.take, scratch=scratch)
         if decode:  # hints look at the byte in front of what they find
-            collector.base = -1
-            database.scan(b"\0" + bytes(view[:_HEAD]), match_event_handler=collector.take, scratch=scratch)
-        return sorted(set(collector.found))
+            head.base = -1
+            database.scan(b"\0" + bytes(view[:_HEAD]), match_event_handler=head.take, scratch=scratch)
+        return sorted({*collector.found, *head.found})
 
     def _ready(self, decode: bool) -> tuple[Any, Any]:
         """The database and this thread's own scratch space for it."""
@@ -105,13 +109,19 @@ class _Collector:
     def __init__(self, rules: int) -> None:
         self.found: list[Hit] = []
         self.base = 0
-        self._rules, self._last, self._count = rules, {}, {}  # type: int, dict[int, int], dict[int, int]
+        self._rules = rules
+        self._last: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
+        self._count: dict[int, int] = {}
 
     def take(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> None:
         at = self.base + end
         if rule >= self._rules:
-            self._count[rule] = seen = self._count.get(rule, 0) + 1
-            if seen <= _MANY_HINTS:
+            if at <= self._seen.get(rule, -1):
+                return  # another pattern of the hint, or the overlap of two pieces: ends come in order
+            self._seen[rule] = at
+            self._count[rule] = count = self._count.get(rule, 0) + 1
+            if count <= MANY_HINTS + 1:
                 self.found.append(Hit(at, rule))
                 return
         last = self._last.get(rule)
@@ -164,6 +174,7 @@ class PlainMatcher:
     """Candidates by ``re`` alone: each rule's prefilter, around the places that hold one of its keywords."""
 
     name = "re"
+    most_hints = sys.maxsize
 
     def __init__(self, rule_set: RuleSet) -> None:
         self._rules, self.hints = rule_set.rules, hints_for(rule_set)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from deadweight.image.secrets.confirm import Crowd, Found, confirmed
@@ -74,6 +75,13 @@ class Scanner:
         """Confirmed secrets of one buffer, undecorated, and where there were too many candidates."""
         return confirmed(self._rule_set, view, path, hits)
 
+    def crowded(self, hits: Sequence[Hit]) -> list[int]:
+        """The hints (as numbers of hits) that have more hits than the matcher reports."""
+        if len(hits) <= self._matcher.most_hints:
+            return []
+        counts = Counter(hit.rule for hit in hits if hit.rule >= self.rule_count)
+        return [number for number, seen in counts.items() if seen > self._matcher.most_hints]
+
     @property
     def limits(self) -> Limits:
         return self._limits
@@ -122,6 +130,10 @@ class _Work:
             self._record(one.rule.id, one.rule.description, one.secret, place, base + one.start, lines.line(one.start))
         if not self._decode:
             return
+        for number in self._scanner.crowded(hits):
+            last = max(hit.end for hit in hits if hit.rule == number)
+            label = _joined(inner, self._scanner.hints[number - count].kind)
+            self._skip(label, "more encoded objects than are counted", len(view) - last)
         opener = Opener(view, self._scanner.limits, self._budget)
         for hit in hits:
             if hit.rule < count:

@@ -1,0 +1,76 @@
+"""Shells and package managers wherever they lie, and nothing that only has their name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import image_samples as samples
+import pytest
+from image_samples import honest_layer as layer
+
+from deadweight.image import indexing
+from deadweight.image.analyse import analyse
+from deadweight.image.stream import analyse_stream
+
+ELF = b"\x7fELF" + bytes(200)
+SCRIPT = b"#!/usr/bin/env python3\n"
+
+
+def found(path: Path, **how) -> set[str]:
+    report = analyse(path, scan="no", **how)
+    return {item.path for item in (*report.shells, *report.package_managers)}
+
+
+def image(tmp_path: Path, *layers: bytes, compression: str = "none") -> Path:
+    return samples.docker_save(tmp_path / f"{compression}.tar", samples.build(*layers, compression=compression))
+
+
+def runnable(files: dict[str, bytes | str | None]) -> bytes:
+    names = {name.rpartition("/")[2] for name in files}
+    return layer(files, **dict.fromkeys(names, 0o755))
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_programs_outside_the_usual_folders_count(tmp_path, compression):
+    data = runnable({
+        "busybox/busybox": ELF, "busybox/sh": "busybox", "busybox/ash": "=busybox/busybox", "sh": ELF, "opt/sh": "../tool",
+        "tool": ELF,
+        "opt/pip": SCRIPT, "usr/share/doc/dash": ELF, "srv/apk": "/busybox/busybox",
+    })  # fmt: skip
+    path = image(tmp_path, data, compression=compression)
+    wanted = {
+        "/busybox/busybox",
+        "/busybox/sh",
+        "/busybox/ash",
+        "/sh",
+        "/opt/sh",
+        "/opt/pip",
+        "/usr/share/doc/dash",
+        "/srv/apk",
+    }
+    assert found(path, cache_dir=tmp_path / "cache") == wanted
+    copy = tmp_path / "copy.tar"
+    copy.write_bytes(path.read_bytes())
+    assert found(copy, cache_dir=tmp_path / "cache") == wanted  # layers come from the cache
+    with path.open("rb") as stream:
+        report = analyse_stream(stream, scan="no")
+    assert {item.path for item in (*report.shells, *report.package_managers)} == wanted
+
+
+def test_what_only_has_the_name_does_not_count(tmp_path):
+    files = {
+        "etc/init.d/rc": SCRIPT, "etc/cron.daily/dpkg": SCRIPT, "usr/share/bash-completion/completions/npm": SCRIPT,
+        "usr/share/locale/es": b"data", "opt/nu": b"no program", "usr/share/bug/dpkg": SCRIPT, "var/lib/fish": "/etc/hostname",
+        "etc/hostname": b"box\n", "opt/doc/examples/snap": SCRIPT, "usr/lib/git-core/git-sh": SCRIPT, "opt/es/x": b"1",
+        "empty/sh": b"",
+        "usr/share/fish": None,
+    }  # fmt: skip
+    assert found(image(tmp_path, runnable(files))) == set()
+    assert found(image(tmp_path, layer({"opt/sh": ELF, "opt/pip": SCRIPT}))) == set()  # none of them can be run
+
+
+def test_a_program_that_comes_in_pieces_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(indexing, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(indexing, "WHOLE", 2 << 20)
+    data = runnable({"opt/small": b"x" * 3000, "opt/nu": ELF + bytes(6 << 20), "opt/fish": bytes(6 << 20)})
+    assert found(image(tmp_path, data, compression="gzip")) == {"/opt/nu"}
