@@ -130,6 +130,12 @@ def test_all_variants_build_through_the_public_names_and_a_proxy(world, engine, 
         *("index.docker.io:443", "registry-1.docker.io:443", "cgr.dev:443", "gcr.io:443", "repo.maven.apache.org:443"),
         *("packages.wolfi.dev:443", "dl-cdn.alpinelinux.org:443"),
     }
+    inspect = [find("docker-cli").path, "--host", engine, "image", "inspect", "--format", "{{.Size}}"]
+    largest, smallest = (
+        int(subprocess.run([*inspect, built[name]["config_digest"]], check=True, capture_output=True).stdout)
+        for name in ("all-in-one", "multi-stage-chainguard")
+    )
+    assert largest / smallest >= 60
     _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch)
 
 

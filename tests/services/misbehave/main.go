@@ -8,6 +8,11 @@
 //	stubborn      ignores SIGTERM
 //	ugly          ends on SIGTERM with exit code 5
 //	hungry        healthy; GET /eat takes memory until it is stopped
+//	writer        healthy only where it can write to /
+//
+// GET /join?a=A&b=B answers AB; /last-words answers, and ends the service a moment later; /fear-root ends it at once where it is
+// root; after /freeze nothing is answered any more.
+//
 //	nc HOST PORT  no service at all: copies stdin to a connection and the connection to stdout
 package main
 
@@ -21,11 +26,15 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
 
-var eaten [][]byte
+var (
+	eaten  [][]byte
+	frozen sync.Mutex
+)
 
 func main() {
 	if filepath.Base(os.Args[0]) == "nc" {
@@ -72,7 +81,28 @@ func serve(mode string) {
 			http.Error(w, "still thinking", http.StatusServiceUnavailable)
 			return
 		}
+		if mode == "writer" && os.WriteFile("/state", nil, 0o600) != nil {
+			http.Error(w, "nowhere to write", http.StatusServiceUnavailable)
+			return
+		}
+		frozen.Lock()
+		frozen.Unlock()
 		fmt.Fprintln(w, "ok")
+	})
+	http.HandleFunc("/join", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, r.URL.Query().Get("a")+r.URL.Query().Get("b"))
+	})
+	http.HandleFunc("/last-words", func(w http.ResponseWriter, _ *http.Request) {
+		time.AfterFunc(50*time.Millisecond, func() { os.Exit(3) })
+	})
+	http.HandleFunc("/fear-root", func(w http.ResponseWriter, _ *http.Request) {
+		if os.Getuid() == 0 {
+			os.Exit(3)
+		}
+	})
+	http.HandleFunc("/freeze", func(w http.ResponseWriter, _ *http.Request) {
+		frozen.Lock()
+		frozen.Lock()
 	})
 	http.HandleFunc("/json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
