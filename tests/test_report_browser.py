@@ -193,6 +193,23 @@ def test_the_pictures_are_pictures_with_a_description(visit) -> None:
         assert picture.bounding_box()["height"] > 50
 
 
+@pytest.mark.parametrize("font", ["Liberation Sans", "DejaVu Sans"])
+def test_no_text_of_a_picture_is_cut_off(visit, font) -> None:
+    """Whatever font the reader has: vl-convert measured the texts in another."""
+    page = visit(viewport={"width": 1400, "height": 900}).page
+    page.evaluate(OPEN_ALL)
+    cut = page.eval_on_selector_all(
+        ".chart svg text",
+        """(texts, font) => texts.filter(text => {
+          text.style.fontFamily = font;
+          const [inner, outer] = [text, text.ownerSVGElement].map(element => element.getBoundingClientRect());
+          return inner.left < outer.left || inner.right > outer.right;
+        }).map(text => text.textContent)""",
+        font,
+    )
+    assert cut == []
+
+
 def test_a_published_folder_opens_the_same(chromium, tmp_path) -> None:
     from deadweight.report.publish import publish
 

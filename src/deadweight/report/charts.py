@@ -6,7 +6,9 @@ that one picture serves both and still stands alone as a file.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from deadweight.image.findings import LayersReport
@@ -50,7 +52,7 @@ def ladder_chart(ladder: Ladder) -> str:
         y=y, x=alt.value(CHART_WIDTH + 10), text="label:N"
     )
     chart = (bars + marks + labels).properties(width=CHART_WIDTH, height=alt.Step(26))
-    return _svg(chart)
+    return _svg(chart, left=_slack(row["variant"] for row in rows), right=_slack(row["label"] for row in rows))
 
 
 def _ladder_row(name: str, size: int | None, reference: Any, stand_in: bool) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def layer_map(record: LayersReport) -> str | None:
         )
         .properties(width=CHART_WIDTH, height=alt.Step(26))
     )
-    return _svg(chart)
+    return _svg(chart, left=_slack(row["layer"] for row in rows))
 
 
 _OTHER, _WHOLE = "other folders", "not told by folder"
@@ -147,11 +149,21 @@ def alternative(svg: str, description: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1)
 
 
-def _svg(chart: Chart) -> str:
+def _slack(texts: Iterable[str]) -> int:
+    """Pixels to leave beside texts that were measured in ``FONT``: who opens the picture may have only a wider font.
+
+    The widest common one, DejaVu Sans, takes up to a fifth more than Liberation Sans, whose letters are about 6.5 px wide here.
+    """
+    return math.ceil(0.2 * 6.5 * max(map(len, texts), default=0))
+
+
+def _svg(chart: Chart, left: int = 0, right: int = 0) -> str:
     import vl_convert
 
     styled = (
-        chart.configure(background="transparent", font=FONT, padding=6)
+        chart.configure(
+            background="transparent", font=FONT, padding={"left": 6 + left, "right": 6 + right, "top": 6, "bottom": 6}
+        )
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK, titleColor=MUTED, gridColor=GRID, tickColor=GRID, labelFontSize=11.5, titleFontSize=11,
