@@ -112,6 +112,15 @@ def test_api(service, case) -> None:
         assert expected["json"].items() <= fields.items()
 
 
+@pytest.mark.parametrize(("depth", "code"), [(10_000, "invalid_field"), (10_001, "invalid_json")])
+def test_how_deep_a_document_may_be(service, depth, code) -> None:
+    """The object around it counts too."""
+    body = '{"script":' + "[" * (depth - 1) + "]" * (depth - 1) + "}"
+    headers = {"Content-Type": "application/json"}
+    answer = service.send({"method": "POST", "path": "/api/v1/awk", "headers": headers, "body": body})
+    assert json.loads(answer.body)["error"]["code"] == code
+
+
 def test_version_tells_build_runtime_and_awk(service, argv) -> None:
     answer = json.loads(service.send({"method": "GET", "path": "/version"}).body)
     awk = Path(shutil.which("awk") or "")

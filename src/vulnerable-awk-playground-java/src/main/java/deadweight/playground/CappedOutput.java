@@ -3,7 +3,6 @@ package deadweight.playground;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.util.Arrays;
 
 /** Keeps the first bytes of a stream and lets the rest pass, so that a talkative script is not blocked. */
 final class CappedOutput {
@@ -39,27 +38,6 @@ final class CappedOutput {
 
   /** What was kept; a character that the limit cut in two is dropped. */
   synchronized String text() {
-    byte[] data = kept.toByteArray();
-    return Utf8.lenient(cut ? Arrays.copyOf(data, data.length - splitTail(data)) : data);
-  }
-
-  /** How many bytes at the end are the beginning of a character whose rest is missing. */
-  private static int splitTail(byte[] data) {
-    for (int back = 1; back <= 3 && back <= data.length; back++) {
-      int first = data[data.length - back] & 0xFF;
-      if ((first & 0xC0) != 0x80) {
-        return back < lengthOf(first) ? back : 0;
-      }
-    }
-    return 0;
-  }
-
-  private static int lengthOf(int firstByte) {
-    if (firstByte >= 0xF0 && firstByte <= 0xF4) {
-      return 4;
-    } else if (firstByte >= 0xE0) {
-      return firstByte <= 0xEF ? 3 : 1;
-    }
-    return firstByte >= 0xC2 ? 2 : 1;
+    return Utf8.lenient(kept.toByteArray(), !cut);
   }
 }

@@ -23,6 +23,7 @@ final class Json {
                           .maxNestingDepth(10_000)
                           .maxStringLength(Integer.MAX_VALUE)
                           .maxNameLength(Integer.MAX_VALUE)
+                          .maxNumberLength(Integer.MAX_VALUE)
                           .build())
                   .build())
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)

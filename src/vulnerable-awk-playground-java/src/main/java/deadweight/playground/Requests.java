@@ -76,8 +76,10 @@ final class Requests {
         continue;
       }
       String[] parts = pair.split("=", 2);
-      String name = unescape(parts[0]);
-      String value = parts.length == 2 ? unescape(parts[1]) : "";
+      byte[] rawName = unescape(parts[0]);
+      byte[] rawValue = unescape(parts.length == 2 ? parts[1] : "");
+      String name = text(rawName);
+      String value = text(rawValue);
       if (!name.equals("awkScript") && !name.equals("text")) {
         throw new Failure(400, "unknown_field", "a field other than awkScript and text");
       }
@@ -131,7 +133,7 @@ final class Requests {
   }
 
   /** Undoes percent encoding. URLDecoder would replace bytes that are not UTF-8 without a word. */
-  private static String unescape(String escaped) throws Failure {
+  private static byte[] unescape(String escaped) throws Failure {
     byte[] given = escaped.getBytes(StandardCharsets.UTF_8);
     ByteArrayOutputStream plain = new ByteArrayOutputStream(given.length);
     for (int index = 0; index < given.length; index++) {
@@ -147,7 +149,7 @@ final class Requests {
       plain.write(high << 4 | low);
       index += 2;
     }
-    return text(plain.toByteArray());
+    return plain.toByteArray();
   }
 
   private static String text(byte[] data) throws Failure {

@@ -31,11 +31,12 @@ final class Utf8 {
     }
   }
 
-  static String lenient(byte[] data) {
+  /** A character that the end cuts in two is wrong where the data is {@code whole}, and dropped where it goes on. */
+  static String lenient(byte[] data, boolean whole) {
     ByteBuffer rest = ByteBuffer.wrap(data);
     CharBuffer text = CharBuffer.allocate(data.length);
     CharsetDecoder decoder = decoder();
-    while (decoder.decode(rest, text, true).isError()) {
+    while (decoder.decode(rest, text, whole).isError()) {
       text.put(REPLACEMENT);
       rest.position(rest.position() + 1);
       decoder.reset();

@@ -16,6 +16,7 @@ class CappedOutputTest {
         Arguments.of(bytes("aéé"), 4, "aé", true),
         Arguments.of(bytes("aéé"), 3, "aé", true),
         Arguments.of(bytes("a😀"), 4, "a", true),
+        Arguments.of(new byte[] {'a', (byte) 0xE0, (byte) 0x80, 'b'}, 3, "a\uFFFD\uFFFD", true),
         Arguments.of(new byte[] {'a', (byte) 0xFF, (byte) 0xFE, 'b'}, 9, "a\uFFFD\uFFFDb", false),
         Arguments.of(new byte[] {(byte) 0xE2, (byte) 0x82}, 9, "\uFFFD\uFFFD", false),
         Arguments.of(new byte[] {(byte) 0xED, (byte) 0xA0, (byte) 0x80}, 9, "\uFFFD\uFFFD\uFFFD", false));

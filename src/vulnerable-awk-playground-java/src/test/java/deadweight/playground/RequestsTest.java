@@ -73,6 +73,7 @@ class RequestsTest {
     "awkScript=%zz,invalid_form",
     "awkScript=%4,invalid_form",
     "awkScript=%ff,invalid_utf8",
+    "%ff=%zz,invalid_form",
     "awkScript=1&args=-v,unknown_field",
   })
   void wrongForms(String body, String code) {
