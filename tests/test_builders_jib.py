@@ -33,7 +33,7 @@ from java_projects import (
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError
 from deadweight.builders import _main_class, resident
-from deadweight.builders._main_class import may_hold
+from deadweight.builders._main_class import missing_main_class
 from deadweight.builders._pom import read_poms
 from deadweight.builders.table import builder
 from deadweight.image.archive import open_archive
@@ -161,7 +161,11 @@ def test_a_source_that_is_gone_leaves_no_class(project):
 
 
 def _has_class(project, built, name):
-    return may_hold(project.archive("v", built), f"a.{name}")
+    try:
+        read_file(project.archive("v", built), f"/app/classes/a/{name}.class")
+    except ArchiveError:
+        return False
+    return True
 
 
 def test_inputs_are_what_maven_reads(project):
@@ -349,6 +353,18 @@ def test_a_main_class_that_does_not_exist(project):
     assert not project.site.state.image("v").joinpath("image.tar").exists()
 
 
+def test_a_main_class_without_its_package(project):
+    project.suite(SUITE + "    main: Main\n")
+    assert "v: the main class Main is neither among" in fails(project, DeadweightError)
+
+
+def test_a_main_class_that_the_pom_misspells(project):
+    said = "<container><mainClass>a.Nope</mainClass></container>"
+    jib = plugin("jib-maven-plugin", "3.5.2", group="com.google.cloud.tools", configuration=said)
+    project.write({"app/pom.xml": pom(plugins=jib)})
+    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+
+
 def test_a_main_class_in_a_dependency(project):
     project.write({"app/pom.xml": pom(dependencies=JUNIT.replace("<scope>test</scope>", ""))})
     project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
@@ -383,38 +399,71 @@ def test_a_dependency_that_is_no_jar(project, tmp_path):
     assert "remove it from Maven's local repository" in message
 
 
-JAR = io.BytesIO()
-with zipfile.ZipFile(JAR, "w") as jar:
-    jar.writestr("a/Main.class", "x")
-HALF = JAR.getvalue()[:20]
+def jar(*names: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as file:
+        for name in names:
+            file.writestr(name, "x")
+    return made.getvalue()
+
+
+JAR = jar("a/Main.class")
+HALF = JAR[:20]
+JIB = "jib-maven-plugin:3.5.2"
+
+
+def jib_image(place: Path, main: str, files: dict[str, bytes], *, path: str = "/app/classes", words=(), by=JIB) -> Path:
+    """An image as Jib writes it: files in one layer, the class path in a later one, the main class in the entry point."""
+    parts = [files, {"app/jib-classpath-file": path.encode()}]
+    entry = [*(words or ("java", "-cp", "@/app/jib-classpath-file")), main]
+    history = [{"created_by": each} for each in (by, JIB)]
+    layers = [samples.honest_layer(each) for each in parts]
+    made = samples.build(*layers, compression="gzip", history=history, config={"Entrypoint": entry})
+    return samples.docker_save(place / "x.tar", made)
 
 
 @pytest.mark.parametrize(
-    ("instruction", "files", "there"),
+    ("main", "files", "there"),
     [
-        ("jib-maven-plugin:3.5.2", {"app/classes/a/Main.class": b"x"}, True),
-        ("jib-maven-plugin:3.5.2", {"app/libs/x.jar": JAR.getvalue()}, True),
-        ("jib-gradle-plugin:3.5.2", {"app/libs/x.jar": JAR.getvalue()}, True),
-        ("jib-maven-plugin:3.5.2", {"app/resources/data.jar": HALF}, False),
-        ("RUN make", {"opt/a/Main.class": b"x"}, False),
-        ("RUN make", {"opt/libs/x.jar": HALF}, False),
-        ("RUN make", {"opt/libs/x.jar": JAR.getvalue()}, False),
+        ("a.Main", {"app/classes/a/Main.class": b"x"}, True),
+        ("a.b.Main", {"app/classes/a/b/Main.class": b"x"}, True),
+        ("a.MainKt", {"app/classes/a/MainKt.class": b"x"}, True),
+        ("a.Main$Inner", {"app/classes/a/Main$Inner.class": b"x"}, True),
+        ("Main", {"app/classes/Main.class": b"x"}, True),
+        ("Main", {"app/classes/a/Main.class": b"x"}, False),  # its package is missing: Java would not start it
+        ("b.Main", {"app/classes/a/b/Main.class": b"x"}, False),
+        ("a.Main", {"app/resources/a/Main.class": b"x"}, False),
+        ("a.Main", {"app/libs/x.jar": JAR}, True),
+        ("Main", {"app/libs/x.jar": JAR}, False),
+        ("a.Main", {"app/libs/x.jar": jar("META-INF/versions/17/a/Main.class")}, True),
+        ("a.Main", {"app/libs/x.jar": jar("BOOT-INF/classes/a/Main.class")}, False),
+        ("a.Main", {"app/resources/data.jar": HALF}, False),
     ],
 )
-def test_only_what_jib_made_is_looked_at(tmp_path, instruction, files, there):
-    """A base may hold anything, and a service a file that only looks like a jar."""
-    made = samples.build(samples.honest_layer(files), compression="gzip", history=[{"created_by": instruction}])
-    assert may_hold(samples.docker_save(tmp_path / "x.tar", made), "a.Main") == there
+def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, there):
+    assert missing_main_class(jib_image(tmp_path, main, files)) == (None if there else main)
+
+
+@pytest.mark.parametrize(
+    "files", [{"app/classes/a/Main.class": b"x"}, {"opt/libs/x.jar": HALF}, {"opt/libs/x.jar": JAR}]
+)
+def test_only_what_jib_made_is_looked_at(tmp_path, files):
+    assert missing_main_class(jib_image(tmp_path, "a.Main", files, by="RUN make")) == "a.Main"
+
+
+def test_a_main_class_is_not_judged_where_nobody_can_tell(tmp_path):
+    """The class path leads into the base; the project has an entry point of its own; no class path is there."""
+    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="/app/classes:/opt/framework.jar")) is None
+    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, words=("java", "-jar"))) is None
+    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="")) is None
 
 
 def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
-    history = [{"created_by": "jib-maven-plugin:3.5.2", "comment": "dependencies"}]
-    made = samples.build(samples.honest_layer({"app/libs/x.jar": HALF}), history=history)
-    archive = samples.docker_save(tmp_path / "x.tar", made)
+    archive = jib_image(tmp_path, "a.Main", {"app/libs/x.jar": HALF})
     with pytest.raises(ArchiveError, match=r"app/libs/x\.jar is damaged"):
-        may_hold(archive, "a.Main")
-    monkeypatch.setattr(_main_class, "MAX_JAR_BYTES", len(HALF) - 1)
-    assert may_hold(archive, "a.Main")
+        missing_main_class(archive)
+    monkeypatch.setattr(_main_class, "MAX_JAR_BYTES", 0)
+    assert missing_main_class(archive) is None
 
 
 def test_a_jdk_that_is_too_old_for_the_service(project):

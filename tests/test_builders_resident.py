@@ -124,10 +124,22 @@ def test_another_environment_or_property_is_another_process(source, monkeypatch)
     assert call(source, "compile")[4] != place
 
 
+def test_another_umask_is_another_process(source):
+    """Files of a build get their mode from the process that makes them."""
+    place = call(source, "compile")[4]
+    before = os.umask(0o077)
+    try:
+        assert call(source, "compile")[4] != place
+    finally:
+        os.umask(before)
+    assert call(source, "compile")[4] == place
+
+
 def test_no_more_than_a_few_stay(source, run):
     for number in range(resident.MAX_RESIDENTS + 2):
         call(source, f"-Dfoo={number}", "compile")
-    assert len(list((run).rglob("*.sock"))) == resident.MAX_RESIDENTS
+    assert len(list(run.rglob("*.sock"))) == resident.MAX_RESIDENTS
+    assert len(list(run.rglob("*.log"))) == resident.MAX_RESIDENTS
 
 
 def test_who_ends_the_call_ends_the_build(source, run):

@@ -103,17 +103,17 @@ class JibBuilder:
             call = (_gradle if gradle else _maven).call(variant, site, work)
             words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
             _run_tool(words, variant, site, job, gradle=gradle)
-            digest = _checked(work / "image.tar", variant, base)
+            digest, version = _checked(work / "image.tar", variant, base)
             _archive.keep(variant, site, work / "image.tar", None)
             sources.remember()
-        return _archive.result(variant, site, digest=digest, base=base, tool=_tool(gradle))
+        return _archive.result(variant, site, digest=digest, base=base, tool=_tool(version, gradle=gradle))
 
 
-def _tool(gradle: bool) -> str:
+def _tool(version: str, *, gradle: bool) -> str:
     from deadweight.toolchain.find import find
 
     tool = "Gradle" if gradle else f"Maven {find('mvn').version}"
-    return f"jib {_maven.JIB_VERSION} ({tool}, Java {find('java').version})"
+    return f"jib {version} ({tool}, Java {find('java').version})"
 
 
 def _is_gradle(variant: Variant, source: Path) -> bool:
@@ -178,8 +178,11 @@ def _environment(variant: Variant, site: Site) -> str:
     return ",".join(f"{name}={value}".replace(",", "\\,") for name, value in sorted(variant.env.items()))
 
 
-def _checked(archive: Path, variant: Variant, base: Base) -> str:
-    """The config digest of an image for this machine that has its main class. Raises DeadweightError."""
+def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
+    """The config digest of an image for this machine that has its main class, and the version of Jib that made it.
+
+    Raises DeadweightError.
+    """
     from deadweight.image.archive import open_archive
 
     wanted = _common.architecture().oci
@@ -191,12 +194,17 @@ def _checked(archive: Path, variant: Variant, base: Base) -> str:
                 hint="name a base that has this architecture",
             )
         digest = opened.image.config_digest
-    if variant.main and not _main_class.may_hold(archive, variant.main):
+        history = opened.image.config.history
+        made_by = (
+            history[-1].instruction if history else ""
+        )  # jib-maven-plugin:3.5.2; a build file may name its own version
+    absent = _main_class.missing_main_class(archive)
+    if absent is not None:
         raise DeadweightError(
-            f"{variant.name}: the main class {variant.main} is neither among the service's classes nor in its dependencies",
-            hint="main: names a class with its package, for example com.example.Main",
+            f"{variant.name}: the main class {absent} is neither among the service's classes nor in its dependencies",
+            hint="main: names a class with its package, for example com.example.Main; so does mainClass in a build file",
         )
-    return digest
+    return digest, made_by.rpartition(":")[2] or "of unknown version"
 
 
 def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> None:

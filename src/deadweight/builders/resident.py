@@ -111,11 +111,21 @@ def _key(source: Path, top: Path, home: Path, environment: Mapping[str, str], wo
     parts = [str(source.resolve()), f"{folder.st_dev} {folder.st_ino}", str(top), str(home), maven.version]
     parts += [str(java.path.resolve()), java.version, _edition()]
     properties = [word for word in words if word.startswith("-D") and not word.startswith("-Djib.")]
+    parts += _inherited()
     files = [word.partition("=")[2] for word in properties if word.startswith("-Djavax.net.ssl.trustStore=")]
     files += [str(top / ".mvn" / name) for name in ("maven.config", "extensions.xml")]
     states = [_state(file) for file in files]
     text = "\0".join([*parts, *properties, *states, *(f"{name}={value}" for name, value in sorted(whole.items()))])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _inherited() -> list[str]:
+    """What a process has of the one that started it, beside variables: what a build may do, and how its files come to lie."""
+    told = ("Umask:", "Groups:", "CapEff:", "NoNewPrivs:", "Seccomp:")
+    own = Path("/proc/self")
+    status = [line for line in (own / "status").read_text().splitlines() if line.startswith(told)]
+    spaces = [str((own / "ns" / name).readlink()) for name in ("mnt", "net", "pid", "user")]
+    return [*status, (own / "limits").read_text(), *spaces]
 
 
 def _state(file: str) -> str:
@@ -169,8 +179,10 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
         old.unlink(missing_ok=True)
     java = find("java").path.resolve()  # of the JDK itself: another folder may hold the javac of another one
     path = os.pathsep.join([str(next((home / "boot").glob("plexus-classworlds*.jar"))), str(_classes(java))])
-    log = user_cache() / "logs" / f"maven-resident-{place.stem}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    for old in place.parent.glob("*.log"):
+        if not old.with_suffix(".sock").exists():
+            old.unlink(missing_ok=True)
+    log = place.with_suffix(".log")
     whole = {**os.environ, **environment, "MAVEN_PROJECTBASEDIR": str(top)}
     words = [
         *(java, *whole.get("MAVEN_OPTS", "").split(), "-classpath", path, "ResidentMaven", place, home),
