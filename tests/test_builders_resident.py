@@ -124,6 +124,24 @@ def test_another_environment_or_property_is_another_process(source, monkeypatch)
     assert call(source, "compile")[4] != place
 
 
+def test_it_ends_where_its_socket_goes_while_it_starts(source, run, monkeypatch):
+    """The socket is there before anything else: whoever removes it at once leaves none behind that lives on for minutes."""
+
+    def removed(place: Path) -> bool:
+        try:
+            place.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    with monkeypatch.context() as context:
+        context.setattr(resident, "_answers", removed)
+        context.setattr(resident.time, "sleep", lambda _seconds: None)
+        call(source, "validate")
+    assert living(run)
+    assert ended(run)
+
+
 def test_another_umask_is_another_process(source):
     """Files of a build get their mode from the process that makes them."""
     place = call(source, "compile")[4]

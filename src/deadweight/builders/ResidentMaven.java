@@ -190,15 +190,17 @@ public final class ResidentMaven {
     Runtime.getRuntime().halt(code);
   }
 
+  /** False also where the socket was gone before we could look at it. */
   private boolean reachable() {
-    return socketKey.equals(fileKey(socket));
+    return socketKey != null && socketKey.equals(fileKey(socket));
   }
 
+  /** Null where there is no such file. */
   private static Object fileKey(Path file) {
     try {
       return Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS).fileKey();
     } catch (IOException gone) {
-      return "";
+      return null;
     }
   }
 
