@@ -46,6 +46,14 @@ def test_defaults_are_merged_into_each_variant(tmp_path):
     assert suite.root == tmp_path
 
 
+def test_jib_variants_stand_in_the_java_ladder(tmp_path):
+    variants = (
+        "variants: {a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}, d: {builder: jib, ladder: x}}"
+    )
+    suite = load_suite(write(tmp_path, f"name: demo\n{variants}\n"))
+    assert [each.ladder for each in suite.variants] == ["java", "go", "java", "x"]
+
+
 @pytest.mark.parametrize(
     ("change", "line", "key", "said"),
     [

@@ -58,6 +58,10 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r"Main class was not found|main class.*not (?:found|a valid)", "name the main class in the variant, main: com.example.Main"),
     (r"Multiple valid main classes were found: ([\w.$, ]*[\w$])", "name one of them in the variant, main: {0}"),
     (r"release version (\d+) not supported|invalid target release: (\d+)", "the service wants a newer JDK: see invoke doctor"),
+    (
+        r"jib-\w+-plugin:\S+ failed: Unsupported class file major version",
+        "the build file names a version of Jib that is too old for this JDK: name a later one, or none",
+    ),
     (r"No such file or directory|NoSuchFileException", "the log has all of it"),
 )  # fmt: skip
 

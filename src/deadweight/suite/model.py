@@ -206,7 +206,7 @@ class Variant(Record):
 
     name: Name
     builder: str
-    ladder: str = "go"
+    ladder: str = Field(default_factory=lambda given: "java" if given.get("builder") == "jib" else "go")
     description: str = ""
     source: RelativePath = "."
     port: Annotated[int, Field(ge=1, le=65535), NUMBER] = 8080
