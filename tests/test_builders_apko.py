@@ -229,6 +229,9 @@ def test_ko_and_melange_compile_once(project, local_source):
     # a text that no cache has seen
     project.write({"app/main.go": f'package main\n\nfunc main() {{ println("{project.root}") }}\n'})
     project.build("k")
+    assert project.steps("v")[0].behind == (), (
+        "the cache is warm: what ko compiles anew, melange finds when it gets there"
+    )
     cache = project.site.state.cache / "melange" / "go-build"
     before = objects(cache)
     project.build("v")

@@ -18,7 +18,8 @@ from deadweight import _run
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted
 from deadweight.builders.protocol import Inputs, Needs, Site, Step
 from deadweight.plan.build import _of_variant, raise_if_failed
-from deadweight.plan.graph import load_built, make_plan
+from deadweight.plan.fingerprint import Fingerprint
+from deadweight.plan.graph import Plan, Task, load_built, make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
@@ -93,6 +94,25 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
     assert len(builder.ran) == 3
     assert load_built(site.state, "one").cached is False
     assert go(site, builder)["one"].image.cached is True
+
+
+def test_what_begins_the_longest_chain_goes_first(site):
+    """By what steps took last time: with one place, the long one first, though it comes last in the suite."""
+    site, builder = make_site(site.root, one="true", two="true", long="sleep 0.3"), ScriptBuilder()
+    go(site, builder, jobs=1)
+    assert builder.ran == ["shared", "one", "two", "long"], "nothing is known yet: the suite's order"
+    (site.root / "src" / "a.txt").write_text("b")
+    go(site, builder, jobs=1)
+    assert builder.ran[4] == "long"
+
+
+def test_a_chain_is_what_its_steps_take_together():
+    def task(key: str, seconds: float) -> Task:
+        return Task(Step(key, "v", key, Inputs(), bool, print), Fingerprint("", {}), "why", ("v",), seconds)
+
+    waits = {"a": frozenset[str](), "b": frozenset({"a"}), "c": frozenset({"a"}), "d": frozenset({"b"})}
+    tasks = (task("a", 1.0), task("b", 2.0), task("c", 5.0), task("d", 4.0))
+    assert Plan(tasks, waits).chains() == {"a": 7.0, "b": 6.0, "c": 5.0, "d": 4.0}
 
 
 def test_each_rebuild_has_its_reason(site):

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deadweight.records.built import BUILT_FILE, BuiltImage
 from deadweight.records.paths import State
+from deadweight.records.store import load
+from deadweight.suite.model import Variant
 
 
 def melange_cache(state: State) -> Path:
@@ -22,3 +25,14 @@ def environment(state: State) -> dict[str, str]:
     folder = melange_cache(state) / "go-build"
     folder.mkdir(parents=True, exist_ok=True)
     return {"GOCACHE": str(folder), "GOTOOLCHAIN": "local"}
+
+
+def filled(state: State, variant: Variant, go: str | None) -> bool:
+    """Whether the cache holds what a build of this variant with this Go has compiled."""
+    built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
+    return (
+        built is not None
+        and go is not None
+        and built.go_version == go
+        and (melange_cache(state) / "go-build/00").is_dir()
+    )

@@ -76,11 +76,17 @@ def _there(state: State, config: str, arch: str) -> bool:
 
 
 def _compiles_before(variant: Variant, site: Site) -> tuple[str, ...]:
-    """ko variants of the same source: they fill the compile cache that this step takes from."""
+    """ko variants of the same source that have yet to fill the compile cache that this step takes from.
+
+    Once it holds the standard library both may begin at once: while melange lays out its sandbox, ko compiles what changed.
+    """
+    from deadweight.toolchain.find import look
+
+    go = look("go").version
     return tuple(
         f"image:{other.name}"
         for other in site.suite.variants
-        if other.builder == "ko" and other.source == variant.source
+        if other.builder == "ko" and other.source == variant.source and not _gocache.filled(site.state, other, go)
     )
 
 

@@ -16,6 +16,9 @@ from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.model import Variant
 
+UNKNOWN_SECONDS = 1.0
+"""What a step counts for that was never built: any figure will do, as long as more steps count for more."""
+
 
 @dataclass(frozen=True)
 class StepRecord:
@@ -28,12 +31,16 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class Task:
-    """A step of the plan. ``reason`` says why it must run; None means that it is up to date."""
+    """A step of the plan. ``reason`` says why it must run; None means that it is up to date.
+
+    ``seconds`` is what it took last time, a guess where that is not known, and 0 where it need not run.
+    """
 
     step: Step
     fingerprint: Fingerprint
     reason: str | None
     variants: tuple[str, ...]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,16 @@ class Plan:
     @property
     def to_run(self) -> tuple[Task, ...]:
         return tuple(task for task in self.tasks if task.reason is not None)
+
+    def chains(self) -> dict[str, float]:
+        """For each step, the seconds of the longest chain of steps that begins with it."""
+        found = dict.fromkeys(self.waits, 0.0)
+        for task in reversed(self.tasks):
+            key = task.step.key
+            found[key] += task.seconds
+            for before in self.waits[key]:
+                found[before] = max(found[before], found[key])
+        return found
 
     def of(self, variant: str) -> tuple[Task, ...]:
         """The tasks that a variant needs."""
@@ -108,7 +125,8 @@ def _task(
         reason = f"{rebuilt.step.title} comes first"
     elif not step.there():
         reason = "its output is gone"
-    return Task(step, fingerprint, reason, variants)
+    seconds = 0.0 if reason is None else saved.seconds if saved else UNKNOWN_SECONDS
+    return Task(step, fingerprint, reason, variants, seconds)
 
 
 def _in_order(waits: dict[str, frozenset[str]]) -> tuple[str, ...]:

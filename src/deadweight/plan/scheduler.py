@@ -1,11 +1,13 @@
-"""Run a plan: as many steps at once as there are jobs, the failure policy, Ctrl-C, and a fingerprint only after success."""
+"""Run a plan: as many steps at once as there are jobs, the failure policy, Ctrl-C, and a fingerprint only after success.
+
+Of the steps that can begin, the one goes first that begins the longest chain, by what steps took last time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -65,17 +67,19 @@ class _Run:
         self.tasks = {task.step.key: task for task in plan.tasks}
         self.outcomes: dict[str, Outcome] = {}
         self.logs: set[Path] = set()
+        self.chains = plan.chains()
 
     def loop(self, submit: Callable[..., Future[Outcome]], jobs: int) -> None:
         sorter = TopologicalSorter(self.plan.waits)
         sorter.prepare()
         running: dict[Future[Outcome], str] = {}
-        ready: deque[str] = deque()
+        ready: list[str] = []
         while sorter.is_active():
             ready.extend(sorter.get_ready())
             while ready and len(running) < jobs:
                 # a step is looked at only when a place is free for it: by then another may have failed
-                key = ready.popleft()
+                key = max(ready, key=self.chains.__getitem__)
+                ready.remove(key)
                 outcome = self.without_work(self.tasks[key])
                 if outcome is None:
                     self.begin_log(self.site.state.log(self.tasks[key].step.variant))
