@@ -182,13 +182,16 @@ def test_inputs_are_what_maven_reads(project):
 
 
 def test_a_pom_that_names_jib_keeps_what_it_says(project):
+    """Its version too, which is then the one that the result tells of."""
     jib = plugin(
-        *("jib-maven-plugin", "3.5.2"),
+        *("jib-maven-plugin", "3.4.4"),
         group="com.google.cloud.tools",
         configuration="<container><user>1234</user><labels><a>b</a></labels></container>",
     )
     project.write({"app/pom.xml": pom(plugins=jib)})
-    with open_archive(project.archive("v", project.build("v"))) as opened:
+    built = project.build("v")
+    assert built.tool.startswith("jib 3.4.4 (Maven ")
+    with open_archive(project.archive("v", built)) as opened:
         assert opened.image.config.user == "1234"
         assert ("a", "b") in opened.image.config.labels
 
