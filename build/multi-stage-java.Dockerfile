@@ -15,7 +15,8 @@ RUN --mount=type=cache,target=/root/.m2 \
       set -- "$@" -Djavax.net.ssl.trustStore=/run/secrets/java_trust_store; \
     fi; \
     if [ -s /run/secrets/maven_settings ]; then set -- "$@" -gs /run/secrets/maven_settings; fi; \
-    mvn "$@" -Dmaven.test.skip=true package dependency:copy-dependencies -DincludeScope=runtime
+    mvn "$@" -Dmaven.test.skip=true -DincludeScope=runtime \
+      package org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies
 
 FROM ${BASE}
 COPY --from=build /src/target/dependency /app/libs

@@ -168,6 +168,24 @@ def test_a_failing_instruction_is_told_in_its_own_words(project):
     assert not list(project.site.state.image("v").glob(".work-*"))
 
 
+MAVEN_WITHOUT_NETWORK = """\
+\x1b[0m[ERROR] Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x -> [Help 1]
+[ERROR]
+[ERROR] To see the full stack trace of the errors, re-run Maven with the -e switch.
+[ERROR] Re-run Maven using the -X switch to enable full debug logging.
+"""
+
+
+def test_maven_in_an_instruction_is_told_without_its_chatter(project):
+    project.write({"hello": MAVEN_WITHOUT_NETWORK, "Dockerfile": f"{SIMPLE}RUN cat /hello; exit 1\n"})
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    said = str(caught.value)
+    assert "| Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x\n" in said
+    assert "switch" not in said
+    assert "hint: a build step does not reach the network" in said
+
+
 def test_a_base_that_does_not_exist(project):
     project.source.bases = {"tools": Base("tools", "127.0.0.1:9/nothing/here:1", None, stand_in=False)}
     with pytest.raises(CommandError) as caught:

@@ -106,6 +106,13 @@ class JavaListener(Listener):
         )
 
 
+def without_chatter(line: str) -> str:
+    """A line without Maven's level, where it says something of a failure; nothing where it only tells of ways to say more."""
+    level = _LEVEL.match(line)
+    text = level[1].partition(" -> [Help")[0].strip() if level else line
+    return "" if level and _CHATTER.match(text) else text
+
+
 def _compact(errors: dict[str, None]) -> list[str]:
     """Without lines that another one holds as a part: Maven and Jib say the same thing up to three times."""
     lines = list(errors)

@@ -22,6 +22,7 @@ from pathlib import Path
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.builders import _archive, _common, _docker, _secrets
 from deadweight.builders._dockerfile_text import Dockerfile, read_dockerfile
+from deadweight.builders._java_words import without_chatter
 from deadweight.builders._listen import Listener
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
 from deadweight.records.built import Base
@@ -39,6 +40,7 @@ CA_SECRET = "ca_bundle"  # noqa: S105 - the id of a mount, not a secret
 JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"
 
 _STEP = re.compile(r"#\d+ \[(?!internal\])(?P<place>[^\]]+)\] (?P<instruction>.*)$")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NOISE = re.compile(r"^(#\d+ (ERROR: |\d+\.\d+ )?|-{3,}$|> \[)")
 
 
@@ -263,7 +265,7 @@ def _announce(line: str) -> str | None:
 
 
 def _clean(line: str) -> str:
-    return _NOISE.sub("", line).strip()
+    return without_chatter(_NOISE.sub("", _COLOUR.sub("", line)).strip())
 
 
 def _likely(error: CommandError) -> str | None:
@@ -278,6 +280,8 @@ def _likely(error: CommandError) -> str | None:
         )
     if "no space left" in said:
         return "the engine's disk is full: docker system df, docker builder prune"
+    if "could not transfer artifact" in said or "name resolution" in said:
+        return "a build step does not reach the network: invoke doctor (proxies), docs/how-to/engine.md (engines without one)"
     if "connection refused" in said or "no such host" in said or "i/o timeout" in said:
         return "a registry cannot be reached: invoke doctor"
     return None

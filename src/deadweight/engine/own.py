@@ -200,7 +200,10 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
     """Beside another engine: a bridge of our own and no firewall rules, which dockerd would rewrite under the other's feet."""
     if _other_dockerd(where):
         bridge.create(where.bridge, bridge.free_network())
-        say("another dockerd runs on this machine: ours takes a bridge of its own and sets no firewall rules")
+        say(
+            "another dockerd runs on this machine: ours takes a bridge of its own and sets no firewall rules, so that what it "
+            "runs reaches no network"
+        )
         return ["--bridge", where.bridge, "--iptables=false"]
     works = (
         shutil.which("iptables") and run(["iptables", "-t", "nat", "-L", "-n"], check=False, timeout=30).exit_code == 0
