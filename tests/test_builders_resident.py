@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -222,6 +223,21 @@ def test_a_build_comes_to_its_end_before_its_process_ends(source, run):
     assert process.returncode == 0
     assert said.count("Scanning for projects") == 1
     assert ended(run)
+
+
+def test_kill_9_of_a_maven_that_stays_while_it_builds(source, run):
+    """The call is then made as it stands, and the next one starts another."""
+    process = subprocess.Popen(call(source, "compile"), cwd=source, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    (pid,) = living(run)
+    os.kill(pid, signal.SIGKILL)
+    said += process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert said.count("Scanning for projects") == 2
+    assert said.count("BUILD SUCCESS") == 1
+    assert maven(source, "compile").returncode == 0
+    assert living(run) not in ([], [pid])
 
 
 def test_who_was_used_last_stays(source, run):
