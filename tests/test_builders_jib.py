@@ -368,6 +368,15 @@ def test_a_main_class_that_the_pom_misspells(project):
     assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
 
 
+def test_a_service_for_an_older_java(project):
+    """Jib then writes the class path into the entry point: Java 8 reads no argument files."""
+    project.write({"app/pom.xml": pom().replace(">17<", ">8<")})
+    with open_archive(project.archive("v", project.build("v"))) as opened:
+        assert opened.image.config.entrypoint[-2:] == ("/app/resources:/app/classes:/app/libs/*", "a.Main")
+    project.suite(SUITE + "    main: a.Nope\n")
+    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+
+
 def test_a_main_class_in_a_dependency(project):
     project.write({"app/pom.xml": pom(dependencies=JUNIT.replace("<scope>test</scope>", ""))})
     project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
