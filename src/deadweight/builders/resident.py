@@ -34,7 +34,6 @@ _SOURCE = Path(__file__).with_name("ResidentMaven.java")
 _CLIENT = Path(__file__).with_name("_resident_client.py")
 _SCRIPT_ONLY = ("/etc/mavenrc", "/usr/local/etc/mavenrc", "~/.mavenrc")
 _SCRIPT_VARIABLES = ("MAVEN_ARGS", "MAVEN_BASEDIR", "MAVEN_DEBUG_OPTS")
-_started: list[subprocess.Popen[bytes]] = []  # held, or Python would warn of a process that nobody waited for
 # What differs from one terminal to the next and means nothing to a build.
 _NOISE = frozenset(
     ("_", "COLUMNS", "INVOCATION_ID", "LINES", "OLDPWD", "PWD", "PYTEST_CURRENT_TEST", "SHLVL", "TERM", "WINDOWID")
@@ -199,13 +198,14 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
             stderr=output,
             start_new_session=True,
         )
-    _started.append(process)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(place):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
+            process.wait()
             raise DeadweightError(f"{log}: the resident Maven did not start")
         time.sleep(0.02)
+    process.returncode = 0  # nobody will wait for it, of which Python would warn
 
 
 def _classes(java: Path) -> Path:
