@@ -43,8 +43,6 @@ def test_every_task_with_jobs_refuses_it_alike(tmp_path, task):
 def test_numbers_of_jobs():
     assert (parse_jobs("1"), parse_jobs(7), parse_jobs("256")) == (1, 7, MAX_JOBS)
     assert parse_jobs(None) >= 1
-    assert parse_jobs(None, beyond_cores=2) == parse_jobs(None) + 2
-    assert parse_jobs("1", beyond_cores=2) == 1
 
 
 def test_ages():

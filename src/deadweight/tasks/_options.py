@@ -11,15 +11,10 @@ from deadweight._errors import UsageError
 MAX_JOBS = 256
 
 
-WAITING_STEPS = 2
-"""Steps beyond the number of cores: some of them wait for an engine, a registry or a disk."""
-
-
-def parse_jobs(value: str | int | None, *, beyond_cores: int = 0) -> int:
-    """How many steps at once; the number of cores, and so many more, where it is not given."""
+def parse_jobs(value: str | int | None) -> int:
+    """How many steps at once; the number of cores where it is not given."""
     if value is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return cores + beyond_cores
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     text = str(value)
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_JOBS:
         raise UsageError(f"--jobs: expected a whole number from 1 to {MAX_JOBS}, found {text!r}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._options import WAITING_STEPS, names, parse_jobs
+from deadweight.tasks._options import names, parse_jobs
 from deadweight.tasks._show import print_json, say, watcher
 from deadweight.tasks._task import dry, task
 
@@ -42,7 +42,7 @@ def variants(c: Context, json: bool = False) -> None:
 @task(
     help={
         "variant": VARIANT_HELP,
-        "jobs": "how many steps at once (default: two more than there are cores)",
+        "jobs": "how many steps at once (default: the number of cores)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "build also what is up to date",
         "plan": "show what would be done and why; change nothing",
@@ -66,7 +66,7 @@ def build(
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.load import select
 
-    count = parse_jobs(jobs, beyond_cores=WAITING_STEPS)
+    count = parse_jobs(jobs)
     workspace = Workspace.open(say)
     chosen = select(workspace.suite, names(variant))
     if plan or dry(c):

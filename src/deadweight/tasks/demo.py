@@ -6,14 +6,14 @@ import time
 
 from invoke.context import Context
 
-from deadweight.tasks._options import WAITING_STEPS, parse_jobs
+from deadweight.tasks._options import parse_jobs
 from deadweight.tasks._show import console, say
 from deadweight.tasks._task import task
 
 
 @task(
     help={
-        "jobs": "how many steps at once (default: two more than there are cores)",
+        "jobs": "how many steps at once (default: the number of cores)",
         "yes": "install what is missing without asking",
     }
 )
@@ -31,7 +31,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     from deadweight.tasks.setup import prepare
     from deadweight.tasks.verify import raise_if_bad, verify_variants
 
-    count = parse_jobs(jobs, beyond_cores=WAITING_STEPS)
+    count = parse_jobs(jobs)
     times: list[tuple[str, float]] = []
 
     def lap(name: str, started: float) -> float:
