@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
+from deadweight.builders._common import ignore_lines
 from deadweight.builders.protocol import Inputs
 from deadweight.plan.fingerprint import Digests, Fingerprint
-from deadweight.plan.ignore import Ignore, read_ignore_file
+from deadweight.plan.ignore import Ignore
 
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
 trees = st.dictionaries(
@@ -159,5 +160,5 @@ def test_ignore_rules(patterns, path, out):
 
 def test_ignore_files_are_read_as_docker_reads_them(tmp_path):
     (tmp_path / ".dockerignore").write_text("\ufeff# comment\n\n  spaced  \n*.tar\n", encoding="utf-8")
-    assert read_ignore_file(tmp_path / ".dockerignore") == ("spaced", "*.tar")
-    assert read_ignore_file(tmp_path / "none") == ()
+    assert ignore_lines(tmp_path / ".dockerignore") == ("spaced", "*.tar")
+    assert ignore_lines(tmp_path / "none") == ()

@@ -46,6 +46,7 @@ report:
     grave: [critical]
 defaults:
   ladder: go
+  base: alpine
   source: .
   port: 8080
   health: {path: /healthz, within_seconds: 20}
@@ -108,13 +109,18 @@ variants:
     base: ubuntu:23.10
     main: com.example.Main
     pom: pom.xml
-    config: x.yaml
-    packages: [melange.yaml]
-    runner: docker
     files: {/etc/x: "alpine#/etc/os-release"}
     env: {A: b}
     tests: false
+  packaged:
+    builder: apko
+    config: x.yaml
+    packages: [melange.yaml]
+    runner: docker
+  foreign:
+    builder: a-plug-in
     options: {any: thing}
+    base: alpine
 """
 
 
@@ -128,7 +134,7 @@ def load(folder: Path, text: str) -> Suite:
 
 
 def test_the_sample_is_right(tmp_path):
-    assert load(tmp_path, WHOLE).names() == ("a", "b")
+    assert load(tmp_path, WHOLE).names() == ("a", "b", "packaged", "foreign")
 
 
 A = "variants.a"
@@ -138,6 +144,9 @@ API, BUDGET, LAYERS, SCAN, ATTACKS = (
 SIZE, NUMBER, WHOLE_NUMBER, TEXT = "expected a size", "expected a number", "expected a whole number", "expected text"
 
 WRONG = [
+    # keys of another builder, which in the defaults are for those that read them
+    ("    target: last", "    main: last", f"{A}.main", "the builder dockerfile takes no main"),
+    ("    main: com.example.Main", "    config: ko.yaml", "variants.b.config", "the builder jib takes no config"),
     # sizes
     ("1.01GB", "1.01XB", f"{A}.reference.size_bytes", f"{SIZE} (bytes, or a number with KB, MB, GB, KiB, MiB or GiB)"),
     ("hard: 20MB", "hard: 21XB", f"{BUDGET}.size_bytes.hard", "found the text '21XB'"),
@@ -232,7 +241,7 @@ WRONG = [
     ("ca_bundle: ca.pem", "source: nowhere", "sources.source", "expected one of auto"),
     ("{GOPROXY: https://mirror.example.com/go}", "{GOPROXY: 1}", "sources.environment", "text to text"),
     ("scan: {database_repository: mirror.example.com/trivy-db, timeout_seconds: 60}", "scan: false", "scan", "expected a mapping"),
-    ("options: {any: thing}", "options: 0", "variants.b.options", "expected a mapping (key: value), found 0"),
+    ("options: {any: thing}", "options: 0", "variants.foreign.options", "expected a mapping (key: value), found 0"),
 ]  # fmt: skip
 
 

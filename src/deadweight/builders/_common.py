@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deadweight._errors import ConfigError, DeadweightError
-from deadweight.builders.protocol import Site
+from deadweight._errors import DeadweightError
+from deadweight.builders.protocol import Site, WrongKey
 from deadweight.records.built import Base
 from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Suite, Variant
+from deadweight.suite.yaml_nodes import Key
 
 BUILD_TIMEOUT_SECONDS = 1800.0
 """A build that takes half an hour hangs."""
@@ -71,38 +72,33 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def wrong(variant: Variant, key: str, message: str, path: Path, *, hint: str | None = None) -> ConfigError:
-    """A ConfigError about a file that a variant names."""
-    return ConfigError(f"{message} (variants.{variant.name}.{key})", file=path, hint=hint)
-
-
-def need_file(variant: Variant, key: str, root: Path, name: str) -> Path:
-    """The absolute path of a text file that a variant names. Raises ConfigError: missing, a folder, empty, binary."""
+def need_file(variant: Variant, key: str | Key, root: Path, name: str) -> Path:
+    """The absolute path of a text file that a variant names. Raises WrongKey: missing, a folder, empty, binary."""
     path = root / name
     if path.is_dir():
-        raise wrong(variant, key, "is a folder, not a file", path)
+        raise WrongKey(variant, key, "is a folder, not a file", path)
     if not path.is_file():
-        raise wrong(variant, key, "no such file", path, hint=f"paths are relative to {root}")
+        raise WrongKey(variant, key, "no such file", path, hint=f"paths are relative to {root}")
     try:
         with path.open("rb") as file:
             start = file.read(64 * 1024)
     except OSError as error:
-        raise wrong(variant, key, f"cannot be read: {error.strerror}", path) from error
+        raise WrongKey(variant, key, f"cannot be read: {error.strerror}", path) from error
     if not start.strip():
-        raise wrong(variant, key, "is empty", path)
+        raise WrongKey(variant, key, "is empty", path)
     if b"\x00" in start:
-        raise wrong(variant, key, "is binary, not text", path)
+        raise WrongKey(variant, key, "is binary, not text", path)
     return path
 
 
 def need_source(variant: Variant, root: Path) -> Path:
-    """The absolute path of a variant's source folder. Raises ConfigError: missing, or no folder, or nothing in it."""
+    """The absolute path of a variant's source folder. Raises WrongKey: missing, or no folder, or nothing in it."""
     path = root / variant.source
     if not path.is_dir():
         problem = "is a file, not a folder" if path.exists() else "no such source folder"
-        raise wrong(variant, "source", problem, path, hint=f"paths are relative to {root}")
+        raise WrongKey(variant, "source", problem, path, hint=f"paths are relative to {root}")
     if next(path.iterdir(), None) is None:
-        raise wrong(variant, "source", "the source folder is empty", path)
+        raise WrongKey(variant, "source", "the source folder is empty", path)
     return path
 
 

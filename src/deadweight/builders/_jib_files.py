@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from deadweight._errors import ArchiveError, ConfigError
+from deadweight._errors import ArchiveError
 from deadweight.builders import _common
-from deadweight.builders.protocol import Site
+from deadweight.builders.protocol import Site, WrongKey
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
 
@@ -31,13 +31,13 @@ def check(variant: Variant, root: Path) -> None:
         parts = target.split("/")
         if parts[0] or not parts[-1] or {".", ".."} & set(parts) or "," in target or "=" in target:
             problem = "expected the absolute path of a file or folder in the image, without comma or ="
-            raise _common.wrong(variant, f"files.{target}", problem, root)
+            raise WrongKey(variant, ("files", target), problem, root)
         image, mark, path = given.partition("#")
         if mark and not (image and path.startswith("/")):
             problem = f"{given!r}: expected IMAGE#/PATH"
-            raise _common.wrong(variant, f"files.{target}", problem, root)
+            raise WrongKey(variant, ("files", target), problem, root)
         if not mark and not (root / given).exists():
-            raise _common.wrong(variant, f"files.{target}", "no such file", root / given)
+            raise WrongKey(variant, ("files", target), "no such file", root / given)
 
 
 def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Path) -> dict[str, str]:
@@ -59,7 +59,7 @@ def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Pat
             else:
                 shutil.copy2(source, place)
         except (shutil.Error, OSError) as error:
-            raise _common.wrong(variant, f"files.{target}", f"cannot be copied: {error}", source) from error
+            raise WrongKey(variant, ("files", target), f"cannot be copied: {error}", source) from error
         executable += [
             f"/{found.relative_to(folder).as_posix()}" for found in _files(place) if os.access(found, os.X_OK)
         ]
@@ -77,7 +77,7 @@ def _from_image(base: Base, site: Site, given: str, variant: Variant, target: st
             return read_file(layout, path, platform=platform)
         except ArchiveError as error:
             problem = error.message.replace(str(layout), image)
-            raise ConfigError(problem, file="suite", key=f"variants.{variant.name}.files.{target}") from error
+            raise site.suite.error(variant, ("files", target), problem) from error
 
 
 def _place(folder: Path, target: str) -> Path:

@@ -24,6 +24,7 @@ from deadweight.builders.protocol import Site
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
 from deadweight.suite.model import Variant
+from deadweight.suite.yaml_nodes import Key
 
 GENERATED = "generated:"
 _guard = threading.Lock()
@@ -39,7 +40,7 @@ def ssh_paths(variant: Variant, root: Path) -> dict[str, Path]:
     return {name: _path(os.path.expandvars(given), root) for name, given in variant.ssh.items()}
 
 
-def missing(variant: Variant, root: Path) -> Iterator[tuple[str, Path]]:
+def missing(variant: Variant, root: Path) -> Iterator[tuple[Key, Path]]:
     """(key, path) of each named file that is not there, generated ones left out."""
     for group, given, found in (
         ("secrets", variant.secrets, paths(variant, root)),
@@ -47,7 +48,7 @@ def missing(variant: Variant, root: Path) -> Iterator[tuple[str, Path]]:
     ):
         for name, path in found.items():
             if not given[name].startswith(GENERATED) and not path.exists():
-                yield f"{group}.{name}", path
+                yield (group, name), path
 
 
 def inputs(variant: Variant, root: Path) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from deadweight import _run
 from deadweight._errors import CommandError
 from deadweight.builders import _apk, _archive, _common, _keys, melange
 from deadweight.builders._listen import Listener
-from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
 
@@ -28,10 +28,10 @@ class ApkoBuilder:
         from deadweight.suite.yaml_nodes import read
 
         if variant.config is None:
-            raise _common.wrong(variant, "config", "apko needs its apko.yaml", root, hint="add config: apko.yaml")
+            raise WrongKey(variant, "config", "apko needs its apko.yaml", root, hint="add config: apko.yaml")
         check_apko_config(_common.need_file(variant, "config", root, variant.config))
         for number, package in enumerate(variant.packages):
-            document = read(_common.need_file(variant, f"packages[{number}]", root, package))
+            document = read(_common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
                 raise document.error((), "is no melange file: no package: in it")
         if variant.packages:

@@ -19,12 +19,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
 from deadweight.builders import _archive, _common, _docker, _secrets
 from deadweight.builders._dockerfile_text import Dockerfile, read_dockerfile
 from deadweight.builders._java_words import without_chatter
 from deadweight.builders._listen import Listener
-from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.records.built import Base
 from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Variant
@@ -53,19 +53,22 @@ class DockerfileBuilder:
         """Raises ConfigError: files missing, no Dockerfile in it, a base's ARG or the target that it does not have."""
         dockerfile = _read(variant, root)
         _common.need_source(variant, root)
-        dockerfile.check_target(variant.target)
+        try:
+            dockerfile.check_target(variant.target)
+        except ConfigError as error:
+            raise WrongKey(variant, "target", error.problem, dockerfile.file, hint=error.hint) from None
         for name in variant.bases:
             if name not in dockerfile.args:
                 known = ", ".join(dockerfile.args) or "none"
-                raise _common.wrong(
+                raise WrongKey(
                     variant,
-                    f"bases.{name}",
+                    ("bases", name),
                     f"no ARG {name} before the first FROM",
                     dockerfile.file,
                     hint=f"ARGs there: {known}",
                 )
         for key, path in _secrets.missing(variant, root):
-            raise _common.wrong(variant, key, "no such file", path)
+            raise WrongKey(variant, key, "no such file", path)
         return Needs(tools=("docker-cli",), engine=True, bases=_references(dockerfile, variant))
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
@@ -151,7 +154,7 @@ class DockerfileBuilder:
 
 def _read(variant: Variant, root: Path) -> Dockerfile:
     if not variant.dockerfile:
-        raise _common.wrong(variant, "dockerfile", "no Dockerfile is named", root, hint="add dockerfile: PATH")
+        raise WrongKey(variant, "dockerfile", "no Dockerfile is named", root, hint="add dockerfile: PATH")
     return read_dockerfile(_common.need_file(variant, "dockerfile", root, variant.dockerfile))
 
 

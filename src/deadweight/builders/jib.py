@@ -14,7 +14,7 @@ from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders import _archive, _common, _gradle, _jib_files, _main_class, _maven, resident
 from deadweight.builders._java_words import JavaListener, clean
 from deadweight.builders._pom import CONTAINERIZE, read_poms
-from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
 
@@ -36,16 +36,16 @@ class JibBuilder:
             file = _common.need_file(variant, "pom", source, variant.pom or "pom.xml")
             pom = read_poms(variant, root).called[0]
             if pom.modules and CONTAINERIZE not in variant.args:
-                raise _common.wrong(
+                raise WrongKey(
                     variant,
-                    f"args.{CONTAINERIZE}",
+                    ("args", CONTAINERIZE),
                     f"several modules ({', '.join(pom.modules)}): which one becomes the image?",
                     file,
                     hint=f'args: {{{CONTAINERIZE}: ":ARTIFACT-ID"}}',
                 )
         if not variant.base:
             hint = "for example base: eclipse-temurin:17-jre"
-            raise _common.wrong(variant, "base", "jib needs a base", source, hint=hint)
+            raise WrongKey(variant, "base", "jib needs a base", root, hint=hint)
         _jib_files.check(variant, root)
         donors = tuple(dict.fromkeys(image for image, _ in _jib_files.donors(variant).values()))
         tools = ("java", *(() if gradle else ("mvn",)), *(("crane",) if donors else ()))

@@ -12,7 +12,7 @@ from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders import _archive, _common, _gocache
 from deadweight.builders._listen import Listener
-from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
 
@@ -29,11 +29,9 @@ class KoBuilder:
         """Raises ConfigError for a missing base, source folder or go.mod, and for a wrong ko.yaml."""
         source = _common.need_source(variant, root)
         if not (source / "go.mod").is_file():
-            raise _common.wrong(variant, "source", "no go.mod here: ko builds Go modules", source)
+            raise WrongKey(variant, "source", "no go.mod here: ko builds Go modules", source)
         if not variant.base:
-            raise _common.wrong(
-                variant, "base", "ko needs a base", root, hint="for example base: cgr.dev/chainguard/static"
-            )
+            raise WrongKey(variant, "base", "ko needs a base", root, hint="for example base: cgr.dev/chainguard/static")
         if variant.config is not None:
             from deadweight.builders._ko_config import check_ko_config
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from deadweight._errors import ConfigError
 from deadweight.records.built import Base, BuiltImage
+from deadweight.suite.yaml_nodes import Key, dotted
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -80,13 +82,28 @@ class Step:
     behind: tuple[str, ...] = ()
 
 
+class WrongKey(ConfigError):
+    """What a variant says at ``key`` is wrong, told of ``path``: the file that it names, or the project where it names none.
+
+    A builder knows its variant and not the suite file; whoever opened that adds file and line (``Workspace.needs``).
+    """
+
+    def __init__(self, variant: Variant, key: str | Key, what: str, path: Path, *, hint: str | None = None) -> None:
+        self.inner: Key = (key,) if isinstance(key, str) else key
+        self.what, self.path = what, path
+        super().__init__(f"{what} (variants.{variant.name}.{dotted(self.inner)})", file=path, hint=hint)
+
+
 class Builder(Protocol):
     """One way to build. Third parties register theirs under the entry point group ``deadweight.builders``."""
 
     name: str
 
     def needs(self, variant: Variant, root: Path) -> Needs:
-        """What must be there before. Reads the variant's files, raises ConfigError for wrong ones; touches nothing else."""
+        """What must be there before. Reads the variant's files, touches nothing else.
+
+        Raises WrongKey for a key that is wrong or names a wrong file, ConfigError for what is wrong inside of a file.
+        """
         ...
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
@@ -98,4 +115,4 @@ class Builder(Protocol):
         ...
 
 
-__all__ = ["Base", "Builder", "BuiltImage", "Inputs", "Job", "Needs", "Site", "Step"]
+__all__ = ["Base", "Builder", "BuiltImage", "Inputs", "Job", "Needs", "Site", "Step", "WrongKey"]

@@ -21,6 +21,14 @@ TABLE = {
     "jib": "deadweight.builders.jib:JibBuilder",
 }
 
+KEYS = {
+    "dockerfile": ("dockerfile", "target", "bases", "args", "secrets", "ssh"),
+    "ko": ("base", "config", "main"),
+    "apko": ("config", "packages", "runner"),
+    "jib": ("base", "pom", "main", "files", "env", "tests", "args"),
+}
+"""What each of ours reads of a variant, beside what all do. A plug-in's builder may read any of these, and ``options``."""
+
 
 def names() -> tuple[str, ...]:
     """The names of our own builders."""

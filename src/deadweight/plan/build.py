@@ -31,7 +31,7 @@ class VariantOutcome:
 def plan(workspace: Workspace, variants: Sequence[Variant], *, force: bool = False) -> Plan:
     """What would be done; changes nothing on disk."""
     for variant in variants:
-        workspace.builder(variant).needs(variant, workspace.suite.root)
+        workspace.needs(variant)
     return make_plan(variants, workspace.site, workspace.builder, force=force)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 
 class Ignore:
@@ -29,15 +28,6 @@ class Ignore:
     def prunes(self, path: str) -> bool:
         """Whether a folder can be left out whole: only where no ``!`` rule could take something below it back in."""
         return not self._takes_back and self.matches(path)
-
-
-def read_ignore_file(file: Path) -> tuple[str, ...]:
-    """The patterns of an ignore file, none where there is no such file."""
-    try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError:
-        return ()
-    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
 
 
 def _rule(pattern: str) -> tuple[bool, re.Pattern[str]]:

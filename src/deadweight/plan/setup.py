@@ -23,7 +23,7 @@ BENCH_TOOLS = ("buildx", "git")
 
 def needs_of(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Needs, ...]:
     """What the builders of these variants need. Raises ConfigError for wrong files."""
-    return tuple(workspace.builder(variant).needs(variant, workspace.suite.root) for variant in variants)
+    return tuple(workspace.needs(variant) for variant in variants)
 
 
 def bases_of(needs: Sequence[Needs]) -> tuple[str, ...]:

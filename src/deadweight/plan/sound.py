@@ -1,7 +1,7 @@
-"""What a suite file names that only the floors above the suite know: images, attacks, plug-ins, the sources' settings, files.
+"""What a suite file names that only the floors above the suite know: builders' keys, images, attacks, plug-ins, settings, files.
 
 Told when the project is opened, with file, line and key, and not when a check comes to it after a build. A module is imported only
-where the suite says something that it knows. Builders judge their own keys, and files, when a plan is made.
+where the suite says something that it knows. Builders judge the values of their own keys, and files, when a plan is made.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def check_suite(suite: Suite) -> None:
         _database(suite, suite.scan.database_repository)
     seen: set[AttacksCheck] = set()
     for variant in suite.variants:
+        _keys(suite, variant)
         _images(suite, variant)
         for key, name in _files(variant):
             if not (suite.root / name).is_file():
@@ -52,6 +53,20 @@ def _database(suite: Suite, repository: str) -> None:
         place: Key = ("scan", "database_repository")
         line, key = suite.places.get(place), dotted(place)
         raise ConfigError(error.message, file=suite.file, line=line, key=key, hint=error.hint) from None
+
+
+def _keys(suite: Suite, variant: Variant) -> None:
+    """A key of another builder would be passed over without a word. In ``defaults`` it is for those that read it."""
+    from deadweight.builders.table import KEYS
+
+    own = KEYS.get(variant.builder)
+    if own is None:  # a plug-in's may read any of them
+        return
+    others = {"options", *(key for keys in KEYS.values() for key in keys)}.difference(own)
+    for key in suite.own_keys(variant):
+        if key in others:
+            what = f"the builder {variant.builder} takes no {key}"
+            raise suite.error(variant, key, what, hint=f"its own keys: {', '.join(own)}")
 
 
 def _images(suite: Suite, variant: Variant) -> None:

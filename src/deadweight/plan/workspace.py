@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from deadweight._errors import CommandError, MissingError
-from deadweight.builders.protocol import Builder, Site
+from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.plan.graph import load_built
 from deadweight.plan.sound import check_suite
 from deadweight.records.built import BuiltImage, kept_name
@@ -124,6 +124,16 @@ class Workspace:
                 f"no builder {variant.builder!r}",
                 hint=f"builders: {known}; others come as plug-ins",
             ) from None
+
+    def needs(self, variant: Variant) -> Needs:
+        """What the variant's builder needs. Raises ConfigError: for a wrong file, at the suite's line that names it."""
+        try:
+            return self.builder(variant).needs(variant, self.suite.root)
+        except WrongKey as error:
+            root = self.suite.root
+            whose = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path
+            what = error.what if error.path == root else f"{whose}: {error.what}"
+            raise self.suite.error(variant, error.inner, what, hint=error.hint) from None
 
     def built(self, name: str) -> BuiltImage | None:
         return load_built(self.state, name)

@@ -39,5 +39,5 @@ def one(value: str | None, flag: str) -> str:
 
 
 def names(values: Sequence[str] | None) -> tuple[str, ...]:
-    """A repeated flag; commas work too (``--variant ko,apko``)."""
-    return tuple(name for value in values or () for name in value.split(",") if name)
+    """A repeated flag; commas work too (``--variant ko,apko``). An empty name stays one: ``--variant "$UNSET"`` is not all."""
+    return tuple(name.strip() for value in values or () for name in value.split(","))

@@ -1,0 +1,156 @@
+"""What a user does wrong, from the command line: one message that leads to the place, and its exit code.
+
+Nothing is printed on stdout, and no file is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUITE = """\
+name: shop
+variants:
+  today:
+    builder: dockerfile
+    dockerfile: Dockerfile
+    source: src
+    bases: {BASE: "alpine:3.18"}
+  small:
+    builder: apko
+    config: apko.yaml
+    checks:
+      budget: {size_bytes: {soft: 20MB}}
+"""
+FILES = {
+    "Dockerfile": "ARG BASE\nFROM ${BASE}\n",
+    "src/main.go": "package main\n",
+    "apko.yaml": "contents: {packages: [x]}\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    for name, text in {**FILES, "tasks.py": "from deadweight.tasks import namespace as ns\n"}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "deadweight.yaml").write_text(SUITE)
+    return tmp_path
+
+
+def files(root: Path) -> dict[Path, bytes]:
+    """All but the lock, which some tasks take before they look at files."""
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != "lock"}
+
+
+def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
+    """What is told, without the label; ``…`` stands for the project's folder."""
+    before = files(root)
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", *words],
+        cwd=root,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
+    assert files(root) == before
+    return done.stderr.partition("error: ")[2].replace(str(root), "…")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            ("    dockerfile: D", "    dockerfil: D"),
+            "…/deadweight.yaml:5: variants.today.dockerfil: unknown key (did you mean 'dockerfile'?)\n  hint: known here: ",
+        ),
+        (
+            ("    builder: apko\n", ""),
+            "…/deadweight.yaml:8: variants.small: key 'builder' is missing\n  hint: add builder: here\n",
+        ),
+        (
+            ("{soft: 20MB}", "{soft: [20MB]}"),
+            "…/deadweight.yaml:12: variants.small.checks.budget.size_bytes.soft: expected a size (bytes, or a number ",
+        ),
+        (("  small:", "  today:"), "…/deadweight.yaml:8: variants.today: duplicate of line 3\n"),
+        (("variants:", "variants: ["), "…/deadweight.yaml:"),
+        (
+            ("dockerfile: Dockerfile", "dockerfile: build/Dockerfile"),
+            "…/deadweight.yaml:5: variants.today.dockerfile: build/Dockerfile: no such file\n  hint: paths are relative to …\n",
+        ),
+        (
+            ("source: src", "source: sources"),
+            "…/deadweight.yaml:6: variants.today.source: sources: no such source folder\n  hint: paths are relative to …\n",
+        ),
+        (
+            ("{BASE: ", "{BSAE: "),
+            "…/deadweight.yaml:7: variants.today.bases.BSAE: Dockerfile: no ARG BSAE before the first FROM\n  hint: ARGs there: ",
+        ),
+        (
+            ("    source: src", "    target: last"),
+            "…/deadweight.yaml:6: variants.today.target: Dockerfile: no stage 'last'\n  hint: stages: none has a name\n",
+        ),
+        (
+            ("    source: src", "    base: alpine"),
+            "…/deadweight.yaml:6: variants.today.base: the builder dockerfile takes no base\n  hint: its own keys: dockerfile, ",
+        ),
+        (
+            ('"alpine:3.18"', '"Alpine"'),
+            "…/deadweight.yaml:7: variants.today.bases.BASE: ",
+        ),
+    ],
+)
+def test_a_wrong_suite_is_told_with_file_line_and_key(root, change, told):
+    assert SUITE.count(change[0]) == 1
+    (root / "deadweight.yaml").write_text(SUITE.replace(*change))
+    assert refused(root, "build", "--json").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("deadweight.yaml", b"", "…/deadweight.yaml:1: is empty\n"),
+        ("deadweight.yaml", b"\x7fELF\x00", "…/deadweight.yaml:1: is binary, not YAML\n"),
+        ("apko.yaml", b"", "…/deadweight.yaml:10: variants.small.config: apko.yaml: is empty\n"),
+        ("apko.yaml", b"\x7fELF\x00", "…/deadweight.yaml:10: variants.small.config: apko.yaml: is binary, not text\n"),
+        ("apko.yaml", b"contents: [\n", "…/apko.yaml:2: is not YAML: "),
+        ("Dockerfile", b" \n", "…/deadweight.yaml:5: variants.today.dockerfile: Dockerfile: is empty\n"),
+        ("Dockerfile", b"FORM alpine\n", "…/Dockerfile:1: unknown instruction 'FORM'\n"),
+    ],
+)
+def test_a_file_that_is_none_of_its_kind(root, name, content, told):
+    (root / name).write_bytes(content)
+    assert refused(root, "build", "--json").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("build --variant tody", "no variant 'tody' (did you mean 'today'?)\n  hint: variants: today, small\n"),
+        ("build --variant=", "no variant ''\n  hint: variants: today, small\n"),
+        ("push --to registry.example.com/a/b --variant today,", "no variant ''\n"),
+        ("verify --variant small --check bugdet", "no check 'bugdet'\n  hint: checks: runs, api, budget, "),
+        ("setup --source public", "unknown source 'public'\n  hint: choose one of auto, registry, mirror, local\n"),
+        ("run --variant today --port 0", "--port: expected a number from 1 to 65535, found '0'\n"),
+        ("shell", "--variant is missing\n  hint: --help shows an example\n"),
+        ("publish", "--to is missing\n  hint: --help shows an example\n"),
+        ("clean --older-than week", "--older-than: expected hours or days such as 36h or 7d, found 'week'\n"),
+    ],
+)
+def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told):
+    assert refused(root, *words.split()).startswith(told)
+
+
+@pytest.mark.parametrize("words", ["verify", "run --variant today", "shell --variant today", "layers --variant today"])
+def test_what_needs_a_build_names_the_command_that_makes_it(root, words):
+    assert refused(root, *words.split(), code=3) == "today is not built\n  hint: invoke build --variant today\n"
