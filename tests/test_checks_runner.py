@@ -12,13 +12,14 @@ from small_images import docker_archive, reference
 from small_project import own_leftovers, put_built, subject_of, write_suite
 
 from deadweight import _run
-from deadweight._errors import ConfigError, MissingError, UsageError
+from deadweight._errors import CheckFailed, ConfigError, MissingError, UsageError
 from deadweight.checks import runner, table
 from deadweight.checks.budget import judge
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
+from deadweight.tasks.verify import raise_if_bad
 
 MISBEHAVING = reference("misbehave")
 pytestmark = pytest.mark.usefixtures("misbehaving_image")
@@ -66,7 +67,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     assert runs.provenance.tool.endswith("engine")
     assert load(Evidence, subject.state.evidence("v", "runs")) == runs
     assert found["api"].data["items"][0]["http_status"] == 200
-    assert runner.exit_code(list(found.values())) == 0
+    raise_if_bad(list(found.values()))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,8 @@ def test_a_service_that_does_not_stay_up_fails_with_its_last_lines(make, mode, h
     assert (runs.status, runs.ok) == ("fail", False)
     assert runs.reason.startswith(reason)
     assert "misbehave" in " ".join(runs.data["log_tail"])
-    assert runner.exit_code([runs]) == 1
+    with pytest.raises(CheckFailed, match=r"v: runs: fail: "):
+        raise_if_bad([runs])
 
 
 def test_a_service_that_ignores_sigterm_fails(make):
@@ -186,7 +188,8 @@ def test_without_an_engine_nothing_is_measured_and_the_exit_code_says_missing(ma
         True,
     )
     assert found["budget"].status == "pass"
-    assert runner.exit_code(list(found.values())) == 3
+    with pytest.raises(MissingError, match=r"not measured: v: runs: no container engine"):
+        raise_if_bad(list(found.values()))
 
 
 # budget

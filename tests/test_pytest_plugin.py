@@ -152,6 +152,7 @@ def test_checks_run_as_tests(built_project, engine):
     assert cases["the json"].find("failure") is None
     properties = {each.get("name"): each.get("value") for each in cases["runs"].iter("property")}
     assert properties["image_digest"].startswith("sha256:")
+    assert properties["stand_in"] == "false"
     state = State(built_project)
     kept = load(Evidence, state.evidence("good", "api"))
     assert kept is not None

@@ -23,6 +23,7 @@ from deadweight.plan.workspace import Workspace
 from deadweight.report.collect import collect
 from deadweight.report.scan_sarif import scan_sarif
 from deadweight.suite.load import load_suite
+from deadweight.tasks.verify import raise_if_bad
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.tools
@@ -116,7 +117,7 @@ def test_without_a_database_it_is_not_scanned_and_fails_nothing(world, archives)
     found = runner.run_check(CHECK, subject)
     assert (found.status, found.data["status"], found.ok) == ("not_measured", "not_scanned", True)
     assert "invoke scan --database download" in found.data["hint"]
-    assert runner.exit_code([found]) == 0
+    raise_if_bad([found])
     with pytest.raises(MissingError) as missing:
         scanned(subject, may_run=False, strict=True)
     assert missing.value.exit_code == 3

@@ -208,6 +208,28 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
     assert document["stand_in"] is None
 
 
+def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbehaving_archive, playground_archive):
+    """The report that is compared with may be the one that is written anew; what changed is told with what rests on stand-ins."""
+    suite = write_suite(project, SUITE)
+    standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=True)
+
+    def put(archive: Path) -> None:
+        save(replace(put_built(suite, "good", archive, "x"), base=standing), State(project).image("good") / BUILT_FILE)
+
+    put(misbehaving_archive)
+    task(project, "report")
+    wrong = task(project, "report", "--against", "nowhere", code=2)
+    assert wrong.stderr.startswith("error: --against nowhere: no such file or folder")
+    put(playground_archive)
+    done = run_any(project, "report", "--against", ".deadweight/report", "--json")
+    assert json.loads(done.stdout)["variants"]["good"]["base"]["stand_in"]
+    assert "## Container images: what changed" in done.stderr
+    assert "1 of 2 variants rest on local stand-ins" in done.stderr
+    again = task(project, "report", "--against", ".deadweight/report")
+    assert "Nothing changed beyond noise." in again.stdout
+    assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n"
+
+
 def run_any(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Whatever its exit code: a machine may have no vulnerability database."""
     command = [sys.executable, "-m", "invoke", *words]

@@ -201,6 +201,7 @@ class CheckItem(_Item):
             if figure in found.data:
                 self.user_properties.append((figure, found.data[figure]))
         self.user_properties.append(("image_digest", found.provenance.image_digest))
+        self.user_properties.append(("stand_in", str(self.variant_node().subject().built.stand_in).lower()))
         conclude(found)
 
 

@@ -85,13 +85,6 @@ def verify(
             raise
 
 
-def exit_code(found: Sequence[Evidence]) -> int:
-    """0 where all is as expected, 1 where something is not, 3 where something could not be measured because a thing is missing."""
-    if not all(each.ok for each in found):
-        return 1
-    return 3 if any(each.data.get("missing") for each in found) else 0
-
-
 def one_line(text: str) -> str:
     """Evidence reasons are one line each."""
     return " ".join(text.split())

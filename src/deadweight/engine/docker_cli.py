@@ -20,11 +20,6 @@ class DockerCli:
     buildx: bool = False
     version: str = ""
 
-    @property
-    def argv(self) -> tuple[str, ...]:
-        """The words before a build's own arguments."""
-        return self.building
-
     def build(self, *arguments: str) -> list[str]:
         """A BuildKit build whose image ends up in the engine (``--load``)."""
         return [*self.building, *arguments]

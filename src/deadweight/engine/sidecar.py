@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight._run import Completed
 from deadweight.engine import owner
 from deadweight.engine.container import Container
 from deadweight.engine.faults import translated
@@ -39,36 +37,24 @@ def shell_in(container: Container) -> str | None:
     return None
 
 
-def shell_words(engine: Engine, container: Container, tools_image: str | None, *, tty: bool | None = None) -> list[str]:
-    """What to give the ``docker`` command for an interactive shell: ``exec …`` where the image has a shell, else ``run …``.
+def words_inside(container: Container, shell: str, *, tty: bool | None = None) -> list[str]:
+    """What to give the ``docker`` command for an interactive shell that the image has."""
+    return ["exec", *_interactive(tty), container.id, shell]
 
-    ``tools_image`` (it must have /bin/sh) is started beside the container as the same user, in the root folder of the container's
-    files. Raises DeadweightError where the image has no shell and no tools image is given.
-    """
-    terminal = ["--interactive", *(["--tty"] if (sys.stdin.isatty() if tty is None else tty) else [])]
-    shell = shell_in(container)
-    if shell is not None:
-        return ["exec", *terminal, container.id, shell]
-    if tools_image is None:
-        raise DeadweightError(
-            "the image has no shell, and no image with tools is at hand", hint="invoke setup makes one"
-        )
+
+def words_beside(engine: Engine, container: Container, tools_image: str, *, tty: bool | None = None) -> list[str]:
+    """The same for one that it has not: ``tools_image`` (it must have /bin/sh) is started beside the container as the same user,
+    in the root folder of the container's files."""
     marks = owner.labels(engine.project, "shell")
     labels = [word for name, value in marks.items() for word in ("--label", f"{name}={value}")]
-    beside = _beside(container)
-    words = ["run", "--rm", *terminal, *labels, "--pid", beside.pid_mode or "", "--network", beside.network]
-    words += ["--user", beside.user or "", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    shared = f"container:{container.id}"
+    words = ["run", "--rm", *_interactive(tty), *labels, "--pid", shared, "--network", shared]
+    words += ["--user", user_of(container), "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     return [*words, "--entrypoint", "/bin/sh", tools_image, "-c", "cd /proc/1/root && exec /bin/sh"]
 
 
-def look_beside(engine: Engine, container: Container, tools_image: str, script: str) -> Completed:
-    """Run a shell script in a sidecar to its end and give what it printed; ``/proc/1/root`` is the target's root folder."""
-    options = _beside(container).but(entrypoint=("/bin/sh", "-c", script))
-    started = time.monotonic()
-    with engine.start(tools_image, options, purpose="sidecar") as helper:
-        state = helper.wait_ended(60)
-        lines = helper.logs(10_000)
-    return Completed(("/bin/sh", "-c", script), state.exit_code, time.monotonic() - started, "\n".join(lines), "")
+def _interactive(tty: bool | None) -> list[str]:
+    return ["--interactive", *(["--tty"] if (sys.stdin.isatty() if tty is None else tty) else [])]
 
 
 def exchange(engine: Engine, container: Container, tools_image: str, port: int, sent: bytes, timeout: float) -> bytes:
@@ -124,16 +110,3 @@ def _status(pid: int) -> Mapping[str, str]:
     except OSError:
         return {}
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
-def _beside(container: Container) -> RunOptions:
-    return RunOptions(
-        user=user_of(container),
-        cap_drop=("ALL",),
-        no_new_privileges=True,
-        pid_mode=f"container:{container.id}",
-        network=f"container:{container.id}",
-        memory_bytes=256 * 2**20,
-        swap_bytes=0,
-        pids=64,
-    )

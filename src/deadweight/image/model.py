@@ -43,10 +43,6 @@ class Entry:
     stored_bytes: int
     target: bytes | None = None
 
-    @property
-    def shown_path(self) -> str:
-        return shown(self.path)
-
 
 @dataclass(frozen=True, slots=True)
 class HistoryStep:

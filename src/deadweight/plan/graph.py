@@ -50,10 +50,6 @@ class Plan:
     tasks: tuple[Task, ...]
     waits: dict[str, frozenset[str]] = field(default_factory=dict)
 
-    @property
-    def to_run(self) -> tuple[Task, ...]:
-        return tuple(task for task in self.tasks if task.reason is not None)
-
     def chains(self) -> dict[str, float]:
         """For each step, the seconds of the longest chain of steps that begins with it."""
         found = dict.fromkeys(self.waits, 0.0)

@@ -141,7 +141,7 @@ class Workspace:
     def stand_in(self, name: str) -> bool | None:
         """Whether a variant rests on a local stand-in of its public base; None where it is not built."""
         built = self.built(name)
-        return None if built is None else built.base is not None and built.base.stand_in
+        return None if built is None else built.stand_in
 
     def archive(self, variant: Variant) -> Path:
         """The variant's image archive, made now if it is not there. Raises MissingError where the variant is not built."""

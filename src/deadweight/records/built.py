@@ -52,3 +52,8 @@ class BuiltImage:
     built_at: str
     go_version: str | None = None
     sbom: tuple[str, ...] = ()
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether it rests on a local stand-in of its public base."""
+        return self.base is not None and self.base.stand_in

@@ -14,6 +14,7 @@ from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord
 from deadweight.report.table import layer_count, size_of
+from deadweight.report.view import stand_in_note
 
 PACKAGES_NAMED = 5
 GRADES = {"pass": 2, "warn": 1, "fail": 0}
@@ -39,12 +40,16 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All changes, in the order of the new report's variants. ``notes`` tell what could not be compared, and why."""
+    """All changes, in the order of the new report's variants. ``notes`` tell what could not be compared, and why.
+
+    ``stand_in_note`` tells what of the new report rests on stand-ins, empty where nothing does.
+    """
 
     old_generated_at: str
     new_generated_at: str
     changes: tuple[Change, ...]
     notes: tuple[str, ...] = field(default=())
+    stand_in_note: str = ""
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -75,7 +80,9 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
             changes += _startup(name, before, record, limits)
             changes += compare_scans.changes(name, before, record, limits.grave, notes)
     changes += [Change(name, "variant", "variant is gone") for name in old.variants if name not in new.variants]
-    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes))
+    resting = tuple(name for name, record in new.variants.items() if record.stand_in)
+    told = stand_in_note(resting, len(new.variants))
+    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told)
 
 
 def _comparable(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> bool:

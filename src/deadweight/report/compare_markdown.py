@@ -20,17 +20,10 @@ def comparison_markdown(comparison: Comparison) -> str:
         parts.append(table(["Variant", "What", "Change", ""], rows, right=[False] * 4))
     if comparison.notes:
         parts.append("Not compared:\n" + "\n".join(f"- {escape(note)}" for note in comparison.notes))
+    if comparison.changes and comparison.stand_in_note:
+        parts.append(f"**Stand-ins.** {escape(comparison.stand_in_note)}")
     parts.append(f"Earlier report: {comparison.old_generated_at}; this one: {comparison.new_generated_at}.")
     return "\n\n".join(parts) + "\n"
-
-
-def comparison_lines(comparison: Comparison) -> list[str]:
-    """The same for a terminal or log, a line for each change."""
-    lines = [_verdict(comparison).replace("**", "")]
-    lines += [
-        f"{'REGRESSION  ' if change.regression else ''}{change.variant}: {change.text}" for change in comparison.changes
-    ]
-    return lines + [f"not compared  {note}" for note in comparison.notes]
 
 
 def _verdict(comparison: Comparison) -> str:

@@ -43,11 +43,6 @@ def _flavour(path: Path, *_changes: int) -> ApkFlavour:
     return "alpine" if names & set(ALPINE_NAMES) else "wolfi"
 
 
-def names_own(path: Path) -> bool:
-    """Whether a melange or apko file names repositories, keyrings or architectures of its own. Raises ConfigError."""
-    return derived(path) is not None
-
-
 def derived(path: Path) -> str | None:
     """The same file without them, or None where it names none. Everything else stays as written, except comments.
 

@@ -28,13 +28,6 @@ class ImageReference:
     tag: str | None
     digest: str | None
 
-    @property
-    def familiar(self) -> str:
-        """The name as people write it, without tag and digest: ``ubuntu``, ``cgr.dev/chainguard/busybox``."""
-        if self.host != DOCKER_HUB:
-            return f"{self.host}/{self.repository}"
-        return self.repository.removeprefix("library/")
-
     def at(self, prefix: str) -> str:
         """The same image under another host or host/prefix."""
         name = f"{prefix.rstrip('/')}/{self.repository}"

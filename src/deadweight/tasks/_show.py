@@ -105,11 +105,13 @@ class LiveWatcher:
         from rich.text import Text
 
         table = Table(box=None, show_header=False, padding=(0, 1))
+        for _ in ("title", "seconds"):
+            table.add_column(no_wrap=True)
         with self._guard:
             rows = list(self._running.values())
         for title, started, line in rows:
-            room = max(20, self._console.width - len(title) - 12)
-            table.add_row(title, f"{time.monotonic() - started:5.1f} s", Text(line[:room], "dim"))
+            said = Text(line, "dim", no_wrap=True, overflow="ellipsis")  # a row that wraps makes all below it jump
+            table.add_row(title, f"{time.monotonic() - started:5.1f} s", said)
         return table
 
 

@@ -8,6 +8,7 @@ from invoke.context import Context
 
 from deadweight.tasks._options import names, parse_jobs
 from deadweight.tasks._show import print_json, say, watcher
+from deadweight.tasks._stand_ins import note
 from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def build(
     outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
     if json:
         print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
+    elif (resting := note(workspace, (each.variant for each in outcomes if each.result == "built"))) is not None:
+        say(resting)
     from deadweight.plan.build import raise_if_failed
 
     raise_if_failed(outcomes)
@@ -139,4 +142,5 @@ def _outcome_row(outcome: VariantOutcome) -> dict[str, Any]:
         "error": str(outcome.error) if outcome.error else None,
         "config_digest": image.config_digest if image else None,
         "reference": image.reference if image else None,
+        "stand_in": None if image is None else image.stand_in,
     }

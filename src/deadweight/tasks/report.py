@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -33,17 +33,20 @@ def report(c: Context, against: str | None = None, open: bool = False, json: boo
     """
     from deadweight.plan.lock import locked
     from deadweight.plan.workspace import Workspace
+    from deadweight.report.against import earlier
 
     with Workspace.open(say) as workspace, locked(workspace.state, say):
+        # read first: it may be the one that is replaced now
+        before = None if against is None else earlier(against, workspace.suite.root)
         made, written = write(workspace)
-        if against is not None:
-            _compare(workspace, made, against)
-        elif json:
-            print(written.json.read_text(encoding="utf-8"))
-        else:
+        if json:
+            print(written.json.read_text(encoding="utf-8"), end="")
+        elif before is None:
             from deadweight.report.console import print_comparison
 
             print_comparison(made, console())
+        if before is not None:
+            _compare(workspace, before, made, tell=say if json else print)
         say(f"report: {written.html}")
     if open:
         import webbrowser
@@ -180,18 +183,16 @@ def thresholds(suite: Suite) -> Thresholds:
     return Thresholds(**suite.report.thresholds.model_dump())
 
 
-def _compare(workspace: Workspace, made: Report, against: str) -> None:
+def _compare(workspace: Workspace, before: Report, made: Report, tell: Callable[[str], None]) -> None:
     from deadweight._errors import CheckFailed
     from deadweight.records.store import write_atomically
-    from deadweight.report.against import earlier
     from deadweight.report.compare import compare
     from deadweight.report.compare_markdown import comparison_markdown
 
-    found = compare(earlier(against, workspace.suite.root), made, thresholds(workspace.suite))
+    found = compare(before, made, thresholds(workspace.suite))
     text = comparison_markdown(found)
     write_atomically(workspace.state.report / "comparison.md", text)
-    print(text)
+    tell(text)
     if found.regressions:
-        raise CheckFailed(
-            f"{len(found.regressions)} regressions since {against}: {'; '.join(map(str, found.regressions))}"
-        )
+        told = "; ".join(map(str, found.regressions))
+        raise CheckFailed(f"{len(found.regressions)} regressions since the report of {before.generated_at}: {told}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from invoke.context import Context
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from deadweight.suite.model import Variant
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
+DOCKER_FAILED = 125
+"""The exit code of ``docker run`` where the container did not start; all others are the shell's own."""
 
 
 @task(help={"variant": "the variant", "port": "the port on 127.0.0.1 (default: a free one)"})
@@ -38,7 +40,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
             image,
             options,
             variant=chosen.name,
-            on_line=print,
+            on_line=lambda line: print(line, flush=True),  # a pipe gets it at once too
             on_start=lambda container: say(f"{chosen.name}: {container.base_url} (Ctrl-C ends it)"),
         )
     if code:
@@ -51,21 +53,26 @@ def shell(c: Context, variant: str | None = None) -> None:
 
     Example: invoke shell --variant apko
     """
+    import os
     import subprocess
 
+    from deadweight._errors import DeadweightError
     from deadweight.engine.daemon import docker_cli
-    from deadweight.engine.sidecar import shell_in, shell_words
+    from deadweight.engine.sidecar import shell_in, words_beside, words_inside
     from deadweight.plan.workspace import Workspace
 
     with Workspace.open(say) as workspace:
         container = _joined_or_started(workspace, one(variant, "--variant"))
-        tools = None
-        if shell_in(container) is None:
+        inside = shell_in(container)
+        if inside is not None:
+            words = words_inside(container, inside)
+        else:
             say(f"{variant} has no shell: this one runs beside it, in its processes, network and files")
-            tools = _tools(workspace)
+            words = words_beside(workspace.engine(), container, _tools(workspace))
         cli = docker_cli(workspace.endpoint)
-        words = cli.command(*shell_words(workspace.engine(), container, tools))
-        subprocess.run(words, env=_environment(cli.env), check=False)
+        code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
+    if code == DOCKER_FAILED:
+        raise DeadweightError("the shell could not be started; docker said why")
 
 
 @task(
@@ -157,9 +164,3 @@ def _port(value: str | None) -> int:
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 65535:
         raise UsageError(f"--port: expected a number from 1 to 65535, found {value!r}")
     return int(value)
-
-
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **extra}
