@@ -177,6 +177,14 @@ def test_the_pictures_take_the_colours_of_the_page(visit, scheme) -> None:
     assert contrast(ink, page.evaluate("getComputedStyle(document.body).backgroundColor")) >= 4.5
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_first_column_leaves_room_for_the_figures(visit, width) -> None:
+    """It stays where it is while the others are scrolled below it."""
+    seen = visit(viewport={"width": width, "height": 800})
+    cell = seen.page.locator("table.comparison tbody th").first
+    assert cell.bounding_box()["width"] < width / 2
+
+
 def test_it_is_all_there_without_scripts(visit) -> None:
     page = visit(java_script_enabled=False).page
     assert page.locator("table.comparison >> nth=0").locator("tbody tr").count() == 6

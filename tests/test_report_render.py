@@ -19,7 +19,7 @@ from deadweight.report.console import print_comparison
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import AttackRecord, VulnerabilitiesRecord, load_report
-from deadweight.report.view import view
+from deadweight.report.view import headline, view
 from deadweight.report.write import write_report
 
 
@@ -142,7 +142,9 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
     assert cells.count("not measured") >= 7
     assert "not built" in cells
     assert "not scanned" in cells
-    assert "not measured" in charts.ladder_chart(table.ladders(report)[0])
+    assert charts.ladder_chart(table.ladders(report)[0]) is None
+    assert "<figure" not in render_html(report)
+    assert "ladder-" not in render_markdown(report)
 
 
 @pytest.mark.parametrize(
@@ -278,6 +280,13 @@ def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
 def test_an_attack_run_without_anything_to_tell_has_no_notes() -> None:
     assert sections.attack_notes({"postures": {"open": NOTED["postures"]["open"]}}) == ()
     assert sections.attack_notes({}) == ()
+
+
+def test_a_ladder_whose_images_weigh_the_same_is_no_headline() -> None:
+    report = samples.report({"one": samples.variant(1_930_000), "two": samples.variant(1_930_100)})
+    assert " : 1" not in headline(report)
+    heavier = samples.report({"one": samples.variant(1_930_000), "two": samples.variant(19_300_000)})
+    assert "Go: from 19.3 MB down to 1.93 MB, 10 : 1." in headline(heavier)
 
 
 def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:

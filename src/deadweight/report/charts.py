@@ -27,14 +27,20 @@ FOLDERS_SHOWN = len(FOLDER_COLOURS)
 Chart = Any
 
 
-def ladder_chart(ladder: Ladder) -> str:
-    """Uncompressed size of each variant as a bar (linear: a length is a weight), reference sizes as hollow diamonds."""
+def ladder_chart(ladder: Ladder) -> str | None:
+    """Uncompressed size of each variant as a bar (linear: a length is a weight), reference sizes as hollow diamonds.
+
+    None where nothing was measured: bare axes would say nothing.
+    """
     import altair as alt
+
+    if ladder.largest_bytes is None:
+        return None
 
     rows = [
         _ladder_row(row.variant, size_of(row.record), row.record.reference, row.record.stand_in) for row in ladder.rows
     ]
-    top = max([row["size"] or 0 for row in rows] + [row["reference"] or 0 for row in rows] + [0.001])
+    top = max(max(row["size"] or 0, row["reference"] or 0) for row in rows)
     base = alt.Chart(alt.InlineData(values=rows))
     y = alt.Y(
         "variant:N",

@@ -26,7 +26,7 @@ TONES = {"pass": "good", "warn": "warn", "fail": "bad", "not_measured": "muted"}
 
 @dataclass(frozen=True)
 class Charts:
-    """SVG texts by ladder and by variant."""
+    """SVG texts by ladder and by variant; those with nothing to draw have none."""
 
     ladders: dict[str, str]
     layers: dict[str, str | None]
@@ -70,10 +70,10 @@ def draw(seen: View) -> Charts:
     """All pictures of a report, each with its description."""
     ladders = {
         ladder.name: charts.alternative(
-            charts.ladder_chart(ladder),
-            f"{ladder.title} ladder: bar chart of image sizes; the table below holds its figures",
+            svg, f"{ladder.title} ladder: bar chart of image sizes; the table below holds its figures"
         )
         for ladder in seen.ladders
+        if (svg := charts.ladder_chart(ladder)) is not None
     }
     layers: dict[str, str | None] = {}
     for name, _record, record in seen.layers:

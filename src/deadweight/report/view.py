@@ -70,11 +70,10 @@ def headline(report: Report) -> str:
     built = sum(record.build is not None for record in report.variants.values())
     parts = [f"{built} of {figures.plural(len(report.variants), 'variant')} built."]
     for ladder in ladders(report):
-        if ladder.largest_bytes and ladder.smallest_bytes and ladder.largest_bytes > ladder.smallest_bytes:
-            parts.append(
-                f"{ladder.title}: from {figures.size(ladder.largest_bytes)} down to {figures.size(ladder.smallest_bytes)}, "
-                f"{figures.ratio(ladder.largest_bytes, ladder.smallest_bytes)}."
-            )
+        largest, smallest = figures.size(ladder.largest_bytes), figures.size(ladder.smallest_bytes)
+        if largest != smallest:  # as they are shown: a ladder of bytes is none
+            ratio = figures.ratio(ladder.largest_bytes, ladder.smallest_bytes)
+            parts.append(f"{ladder.title}: from {largest} down to {smallest}, {ratio}.")
     results = [check for record in report.variants.values() for check in record.checks.values()]
     unmeasured = sum(check.status == "not_measured" for check in results)
     fine = sum(check.expected and check.status != "not_measured" for check in results)

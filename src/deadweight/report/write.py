@@ -30,6 +30,8 @@ def write_report(report: Report, folder: Path) -> Written:
     content = to_json(report)
     pictures = draw(view(report))
     names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
+    for stale in set(folder.glob("ladder-*.svg")) - {folder / name for name in names.values()}:
+        stale.unlink()
     for ladder, name in names.items():
         write_atomically(folder / name, pictures.ladders[ladder])
     write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
