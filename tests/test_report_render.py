@@ -15,7 +15,7 @@ from rich.console import Console
 
 from deadweight.image.findings import FolderFigure
 from deadweight.report import charts, sections, table
-from deadweight.report.console import print_comparison
+from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import AttackRecord, VulnerabilitiesRecord, load_report
@@ -216,8 +216,23 @@ def test_a_terminal_gets_colours_and_a_pipe_gets_plain_whole_lines() -> None:
     row = next(line for line in plain.splitlines() if line.startswith("multi-stage-ubuntu "))
     assert "98.4 MB" in row
     assert "1/1 ok" in row, "a pipe is as wide as it needs to be"
-    narrow = printed(samples.report(), force_terminal=True, width=80, color_system=None)
-    assert max(len(line) for line in narrow.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160, 400])
+def test_a_terminal_gets_the_columns_that_fit_whole_and_the_label_always(width) -> None:
+    report = samples.report()
+    lines = printed(report, force_terminal=True, width=width, color_system=None).splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert "…" not in "".join(lines)
+    resting = {f"{name} (stand-in)" for name, record in report.variants.items() if record.stand_in}
+    assert resting <= {line.strip().split("  ")[0] for line in lines}
+    row = next(line for line in lines if line.strip().startswith("multi-stage-ubuntu "))
+    assert "98.4 MB" in row
+    assert ("dockerfile" in row) is (width == 400)
+
+
+def test_every_column_has_its_place_among_the_most_telling() -> None:
+    assert sorted(MOST_TELLING) == sorted(column.key for column in table.COLUMNS)
 
 
 @pytest.mark.parametrize(

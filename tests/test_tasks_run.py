@@ -176,6 +176,21 @@ def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry
     assert tags(repository) == ["good", "latest", "other"]
 
 
+def test_push_pushes_all_or_nothing(project, misbehaving_archive, local_registry):
+    put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
+    done = task(project, "push", "--to", f"{local_registry}/team/half", "--insecure", code=3)
+    assert done.stderr == "error: other is not built\n  hint: invoke build --variant other\n"
+    with pytest.raises(subprocess.CalledProcessError):
+        tags(f"{local_registry}/team/half")
+
+
+def test_a_ci_without_a_step_summary_gets_it_in_the_json(project, misbehaving_archive):
+    put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
+    done = json.loads(task(project, "publish", "--to", "ci", "--json", GITHUB_STEP_SUMMARY="").stdout)
+    assert done["output"].startswith("# ")
+    assert "GITHUB_STEP_SUMMARY is not set" in done["note"]
+
+
 def tags(repository: str) -> list[str]:
     from deadweight.toolchain.find import find
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deadweight.image.model import printable
-from deadweight.report.table import COLUMNS, Cell, Column, Ladder
+from deadweight.report import figures
+from deadweight.report.table import COLUMNS, Cell, Column, Ladder, Row
 from deadweight.report.view import view
 
 if TYPE_CHECKING:
@@ -14,13 +16,19 @@ if TYPE_CHECKING:
     from deadweight.report.model import Report
 
 STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "muted": "dim", "": ""}
-WIDE_TERMINAL = 200
+FOLDED = {"checks": 24}
+"""Columns of sentences, and the width in letters that they are folded to where there is no room for more."""
+MOST_TELLING = (
+    "variant", "size", "ratio", "reference_size", "checks", "build", "base", "startup", "compressed", "layers", "vulnerabilities",
+    "reference_vulnerabilities", "go", "user", "builder",
+)  # fmt: skip
+"""All columns, in the order in which they get the room that a terminal has."""
 
 
 def print_comparison(report: Report, console: Console) -> None:
     """Print the comparison, one table per ladder, and what a reader must know about its figures.
 
-    A terminal narrower than 200 columns gets the most telling columns; elsewhere (a pipe, a CI log) every column is printed.
+    A terminal gets the most telling of the columns that fit its width; elsewhere (a pipe, a CI log) every column is printed.
     """
     seen = view(report)
     for ladder in seen.ladders:
@@ -40,18 +48,44 @@ def _table(ladder: Ladder, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    shown = [(index, column) for index, column in enumerate(COLUMNS) if column.narrow or console.width >= WIDE_TERMINAL]
-    grid = Table(title=f"{ladder.title} ladder", title_justify="left", title_style="bold")
-    for index, column in shown:
+    heads = [column.title.replace(" ", "\n", 1) for column in COLUMNS]
+    rows = [[_in_table(row, index) for index in range(len(COLUMNS))] for row in ladder.rows]
+    grid = Table(title=f"{ladder.title} ladder", title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    shown = _fitting(heads, rows, console.width)
+    for index in shown:
+        column = COLUMNS[index]
         grid.add_column(
-            column.title,
+            heads[index],
             justify="right" if column.numeric else "left",
             style="cyan" if column.reference else None,
-            no_wrap=index == 0,
+            no_wrap=column.key not in FOLDED,
         )
-    for row in ladder.rows:
-        grid.add_row(*(Text(_text(row.cells[index]), STYLES[row.cells[index].tone]) for index, _ in shown))
+    for row, texts in zip(ladder.rows, rows, strict=True):
+        grid.add_row(*(Text(texts[index], STYLES[row.cells[index].tone]) for index in shown))
     console.print(grid)
+    console.print()
+
+
+def _in_table(row: Row, index: int) -> str:
+    """The label of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
+    if COLUMNS[index].key == "base":
+        return printable(row.cells[index].text)
+    label = f" ({figures.STAND_IN})" if index == 0 and row.record.stand_in else ""
+    return _text(row.cells[index]) + label
+
+
+def _fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Which columns fit side by side, in their order. The variant's name is always among them."""
+    place = {column.key: index for index, column in enumerate(COLUMNS)}
+    chosen: list[int] = []
+    left = width
+    for index in (place[key] for key in MOST_TELLING):
+        needed = max(len(line) for text in (heads[index], *(row[index] for row in rows)) for line in text.split("\n"))
+        needed = 2 + min(needed, FOLDED.get(COLUMNS[index].key, needed))
+        if not chosen or needed <= left:
+            chosen.append(index)
+            left -= needed
+    return sorted(chosen)
 
 
 def _plain(ladder: Ladder, console: Console) -> None:

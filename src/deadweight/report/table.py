@@ -26,14 +26,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """``reference`` marks somebody else's figures. ``narrow`` columns stay on a small terminal."""
+    """``reference`` marks somebody else's figures."""
 
     key: str
     title: str
     make: Callable[[str, VariantRecord, int | None], Cell]
     numeric: bool = False
     reference: bool = False
-    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -210,19 +209,19 @@ def _reference_vulnerabilities(_name: str, record: VariantRecord, _largest: int 
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("variant", "Variant", _variant, narrow=True),
-    Column("size", "Size", _size, numeric=True, narrow=True),
-    Column("reference_size", "Reference size", _reference_size, numeric=True, reference=True, narrow=True),
-    Column("ratio", "Largest : this", _ratio, numeric=True, narrow=True),
+    Column("variant", "Variant", _variant),
+    Column("size", "Size", _size, numeric=True),
+    Column("reference_size", "Reference size", _reference_size, numeric=True, reference=True),
+    Column("ratio", "Largest : this", _ratio, numeric=True),
     Column("compressed", "Compressed", _compressed, numeric=True),
     Column("layers", "Layers", _layers, numeric=True),
-    Column("base", "Base", _base, narrow=True),
+    Column("base", "Base", _base),
     Column("builder", "Builder", _builder),
     Column("go", "Go", _go),
     Column("user", "User", _user),
-    Column("build", "Build", _build, numeric=True, narrow=True),
+    Column("build", "Build", _build, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
     Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
-    Column("checks", "Checks", _checks, narrow=True),
+    Column("checks", "Checks", _checks),
 )

@@ -74,7 +74,7 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
         write(workspace)
         done = publish_to(workspace.state.report, target)
     if json:
-        print_json({"where": done.where, "digest": done.digest})
+        print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
     elif done.output:
         print(done.output)
     else:
@@ -130,10 +130,11 @@ def push(
             raise UsageError("--digest-file belongs to one variant", hint="name it with --variant")
         places = {each.name: destination(target, each.name, several=several) for each in chosen}
         with locked(workspace.state, say):
+            archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
             done = {}
             for each in chosen:
                 file = Path(digest_file) if digest_file else workspace.state.image(each.name) / "digest"
-                pushed = push_archive(workspace.archive(each), places[each.name], digest_file=file, insecure=insecure)
+                pushed = push_archive(archives[each.name], places[each.name], digest_file=file, insecure=insecure)
                 done[each.name] = pushed
                 say(f"{each.name}: {pushed.reference} (written to {file})")
             sboms = {
