@@ -223,6 +223,20 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
     assert document["stand_in"] is None
 
 
+def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
+    """An engine that was pruned, or another one: what checks measured stays, and the variant has a note."""
+    suite = write_suite(project, SUITE)
+    for name in suite.names():
+        put_built(suite, name, misbehaving_archive, "x")
+    (State(project).image("good") / "image.tar").unlink()
+    done = task(project, "report", "--json")
+    found = json.loads(done.stdout)["variants"]
+    assert found["good"]["image"]["size_bytes"] is None
+    told = ".deadweight/images/good/image.tar: the archive is gone; `invoke build --variant good` makes it anew"
+    assert found["good"]["notes"][0] == told
+    assert found["other"]["image"]["size_bytes"] > 1_000_000
+
+
 def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbehaving_archive, playground_archive):
     """The report that is compared with may be the one that is written anew; what changed is told with what rests on stand-ins."""
     suite = write_suite(project, SUITE)

@@ -33,17 +33,21 @@ OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
 """Checks whose data has a place of its own in the report, and is not repeated under ``checks``."""
 
 
-def collect(suite: Suite, state: State, archives: Mapping[str, Path] | None = None) -> Report:
+def collect(
+    suite: Suite, state: State, archives: Mapping[str, Path] | None = None, lost: Mapping[str, str] | None = None
+) -> Report:
     """The report of what lies in the state folder now. A variant that was never built is in it, with nothing measured.
 
     ``archives`` tells where a variant's image archive is (what its builder's ``archive`` gave); without it, the archive in the
-    variant's state folder is read if there is one. Raises ArchiveError for an archive that is damaged.
+    variant's state folder is read if there is one. ``lost`` tells why a variant's archive cannot be had, though it was built: that
+    becomes a note. Raises ArchiveError for an archive that is damaged.
     """
     variants: dict[str, VariantRecord] = {}
     payloads: dict[str, PayloadRecord] = {}
     for variant in suite.variants:
         evidence = _read_evidence(state, variant.name)
-        variants[variant.name] = _variant(variant, state, evidence, (archives or {}).get(variant.name))
+        archive, gone = (archives or {}).get(variant.name), (lost or {}).get(variant.name)
+        variants[variant.name] = _variant(variant, state, evidence, archive, gone)
         if "attacks" in evidence:
             payloads |= sections.payloads(evidence["attacks"].data)
     return Report(
@@ -72,7 +76,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _variant(
-    variant: Variant, state: State, all_evidence: Mapping[str, Evidence], archive: Path | None
+    variant: Variant, state: State, all_evidence: Mapping[str, Evidence], archive: Path | None, lost: str | None
 ) -> VariantRecord:
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
@@ -83,7 +87,7 @@ def _variant(
     ]
     if built is None:
         notes.append(f"not built; `invoke build --variant {variant.name}` builds it")
-    figures = image_figures(built, state, evidence, archive) if built else None
+    figures = image_figures(built, state, evidence, archive, lost) if built else None
     notes += [figures.note] if figures and figures.note else []
     startup, startup_provenance = _startup(evidence)
     known: dict[str, Provenance | None] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,15 +32,23 @@ class ImageFigures:
 
 
 def image_figures(
-    built: BuiltImage, state: State, evidence: Mapping[str, Evidence], archive: Path | None = None
+    built: BuiltImage,
+    state: State,
+    evidence: Mapping[str, Evidence],
+    archive: Path | None = None,
+    lost: str | None = None,
 ) -> ImageFigures:
-    """Figures from the archive where there is one, else from a check that read it before, else only the digest."""
+    """Figures from the archive where there is one, else from a check that read it before, else only the digest.
+
+    ``lost`` tells why it cannot be had, though it was built; what may lie in its place is not read then.
+    """
     path = archive or state.image(built.variant) / ARCHIVE_FILE
-    if path.exists():
+    if lost is None and path.exists():
         return _from_archive(built, path, state, evidence.get("layers"))
     if "budget" in evidence:
-        return _from_budget(built, evidence["budget"])
-    return ImageFigures(ImageRecord(built.config_digest), None, "no image archive yet, so its size is not measured")
+        return replace(_from_budget(built, evidence["budget"]), note=lost)
+    note = lost or "no image archive yet, so its size is not measured"
+    return ImageFigures(ImageRecord(built.config_digest), None, note)
 
 
 def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -109,8 +110,6 @@ def push(
 
     Example: invoke push --variant apko --to registry.example.com/team/playground:1.0
     """
-    from pathlib import Path
-
     from deadweight._errors import UsageError
     from deadweight.plan.lock import locked
     from deadweight.plan.push import destination
@@ -168,12 +167,21 @@ def _attach(
 
 
 def write(workspace: Workspace) -> tuple[Report, Written]:
-    """Collect what is on disk and write it in all forms."""
+    """Collect what is on disk and write it in all forms. An archive that cannot be had any more is a note, for the others' sake."""
+    from deadweight._errors import MissingError
     from deadweight.report.collect import collect
     from deadweight.report.write import write_report
 
-    built = [each for each in workspace.suite.variants if workspace.built(each.name) is not None]
-    made = collect(workspace.suite, workspace.state, {each.name: workspace.archive(each) for each in built})
+    archives: dict[str, Path] = {}
+    lost: dict[str, str] = {}
+    for each in workspace.suite.variants:
+        if workspace.built(each.name) is not None:
+            try:
+                archives[each.name] = workspace.archive(each)
+            except MissingError as error:
+                why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
+                lost[each.name] = f"{why}; `invoke build --variant {each.name}` makes it anew"
+    made = collect(workspace.suite, workspace.state, archives, lost)
     return made, write_report(made, workspace.state.report)
 
 
