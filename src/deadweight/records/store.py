@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -31,9 +32,9 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> 
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise DeadweightError(
-            f"{path}: cannot be written: {error.strerror}", hint="free or remount that disk"
-        ) from error
+        disk = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+        hint = "free or remount that disk" if disk else "make it writable"
+        raise DeadweightError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
 
 
 def save(record: object, path: Path) -> None:
