@@ -231,6 +231,15 @@ def test_a_terminal_gets_the_columns_that_fit_whole_and_the_label_always(width) 
     assert ("dockerfile" in row) is (width == 400)
 
 
+def test_pictures_of_ladders_that_are_gone_go_too(tmp_path) -> None:
+    """They would be pushed to a registry with the others."""
+    java = replace(samples.variant(), ladder="java")
+    write_report(samples.report({"one": samples.variant(), "two": java}), tmp_path)
+    assert len(list(tmp_path.glob("ladder-*.svg"))) == 2
+    written = write_report(samples.report({"one": samples.variant()}), tmp_path)
+    assert tuple(tmp_path.glob("ladder-*.svg")) == written.charts
+
+
 def test_every_column_has_its_place_among_the_most_telling() -> None:
     assert sorted(MOST_TELLING) == sorted(column.key for column in table.COLUMNS)
 

@@ -30,12 +30,12 @@ def write_report(report: Report, folder: Path) -> Written:
     content = to_json(report)
     pictures = draw(view(report))
     names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
-    for stale in set(folder.glob("ladder-*.svg")) - {folder / name for name in names.values()}:
-        stale.unlink()
     for ladder, name in names.items():
         write_atomically(folder / name, pictures.ladders[ladder])
     write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
     write_atomically(folder / PAGE_FILE, render_html(report, pictures))
     write_atomically(folder / REPORT_FILE, content)
     charts = tuple(folder / name for name in names.values())
+    for stale in set(folder.glob("ladder-*.svg")).difference(charts):
+        stale.unlink()
     return Written(folder / REPORT_FILE, folder / MARKDOWN_FILE, folder / PAGE_FILE, charts)
