@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -115,6 +117,32 @@ def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, e
         assert len(done.stdout.strip()) == 12
         assert check.name not in done.stdout
     assert containers(engine) == []
+
+
+def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playground_archive, playground_image):
+    """On a terminal: getcwd(2) fails there, so a shell that asks for its prompt complains at each line."""
+    put_built(write_suite(project, SUITE), "good", playground_archive, playground_image)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", "shell", "--variant", "good"],
+        cwd=project,
+        env={**os.environ, "DEADWEIGHT_SOURCE": "local"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"cd etc; pwd; exit\n")
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+        assert process.wait(60) == 0, seen.decode()
+    os.close(ours)
+    assert b"has no shell: this one runs beside it" in seen
+    assert b"/proc/1/root/etc" in seen.split(b"exit", 1)[1]
+    assert b"getcwd" not in seen
 
 
 def test_logs_show_what_runs_else_the_last_build(with_shell, engine):

@@ -22,6 +22,9 @@ from deadweight.engine.stream import STDOUT, frames, hijacked
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
 
+IN_ITS_FILES = "cd /proc/1/root && export PWD PS1='$ ' && exec /bin/sh"
+"""Across the border of a mount namespace getcwd(2) fails: a shell must be told where it is, and not ask for its prompt."""
+
 SHELLS = ("/bin/bash", "/bin/sh", "/bin/ash", "/busybox/sh", "/usr/bin/sh")
 
 
@@ -50,7 +53,7 @@ def words_beside(engine: Engine, container: Container, tools_image: str, *, tty:
     shared = f"container:{container.id}"
     words = ["run", "--rm", *_interactive(tty), *labels, "--pid", shared, "--network", shared]
     words += ["--user", user_of(container), "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-    return [*words, "--entrypoint", "/bin/sh", tools_image, "-c", "cd /proc/1/root && exec /bin/sh"]
+    return [*words, "--entrypoint", "/bin/sh", tools_image, "-c", IN_ITS_FILES]
 
 
 def _interactive(tty: bool | None) -> list[str]:
