@@ -17,7 +17,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted
 from deadweight.builders.protocol import Inputs, Needs, Site, Step
-from deadweight.plan.build import _of_variant, raise_if_failed
+from deadweight.plan.build import VariantOutcome, _of_variant, raise_if_failed
 from deadweight.plan.fingerprint import Fingerprint
 from deadweight.plan.graph import Plan, Task, load_built, make_plan
 from deadweight.plan.scheduler import run_plan
@@ -156,6 +156,25 @@ def test_the_others_are_still_built(site):
     assert str(ended["bad"].log) in said
     assert caught.value.exit_code == 1
     assert go(site, ScriptBuilder())["bad"].result == "failed", "a failure must never count as up to date"
+
+
+def test_a_failure_names_tool_and_variant_once():
+    """Builders say "small: …" and the program's name; the title of the step says both."""
+    log = Path("small.log")
+    words = {"reason": "small: the service does not compile", "tail": ["./main.go:9:2: undefined: x"], "log": log}
+    error = CommandError(["/bin/melange"], exit_code_of_command=1, **words)
+    failed = [
+        VariantOutcome(name, "failed", 0.0, log, step="melange build melange.yaml", error=error, owner="small")
+        for name in ("small", "tiny")
+    ]
+    with pytest.raises(BuildFailed) as caught:
+        raise_if_failed((*failed, VariantOutcome("good", "built", 1.0, log)))
+    assert str(caught.value) == (
+        "2 of 3 variants were not built\n"
+        "small, tiny: melange build melange.yaml: the service does not compile\n"
+        "  log: small.log\n"
+        "  | ./main.go:9:2: undefined: x"
+    )
 
 
 def test_a_build_begins_its_log_anew_and_only_once(site):

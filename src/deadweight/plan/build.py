@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import BuildFailed, DeadweightError, Interrupted, MissingError
+from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
 from deadweight.plan.setup import preflight, without_engine
@@ -26,6 +26,18 @@ class VariantOutcome:
     image: BuiltImage | None = None
     step: str | None = None
     error: DeadweightError | None = None
+    owner: str = ""
+    """The variant whose step failed; steps are shared."""
+
+    @property
+    def why(self) -> str:
+        """What went wrong, without the program and the variant that builders put first: the step's title names them."""
+        if self.error is None:
+            return "not tried, since another step failed"
+        text = str(self.error)
+        if isinstance(self.error, CommandError):
+            text = text.removeprefix(f"{Path(self.error.argv[0]).name} {self.owner}: ")
+        return text.removeprefix(f"{self.owner}: ")
 
 
 def plan(workspace: Workspace, variants: Sequence[Variant], *, force: bool = False) -> Plan:
@@ -79,8 +91,7 @@ def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
         raise missing[0]
     told: dict[str, list[str]] = {}
     for outcome in failed:
-        what = str(outcome.error) if outcome.error else "not tried, since another step failed"
-        told.setdefault(f"{outcome.step or 'build'}: {what}", []).append(outcome.variant)
+        told.setdefault(f"{outcome.step or 'build'}: {outcome.why}", []).append(outcome.variant)
     lines = [f"{len(failed)} of {len(outcomes)} variants were not built"]
     lines += [f"{', '.join(names)}: {what}" for what, names in told.items()]
     kind = MissingError if missing and missing == errors else BuildFailed
@@ -100,4 +111,5 @@ def _of_variant(name: str, outcomes: Sequence[Outcome]) -> VariantOutcome:
         image=last.image,
         step=bad.task.step.title,
         error=bad.error,
+        owner=bad.task.step.variant,
     )
