@@ -102,6 +102,48 @@ def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
         open_archive(path, platform="linux/s390x")
 
 
+@pytest.mark.parametrize("write", [samples.docker_save, samples.both_layouts])
+def test_an_image_for_another_platform_is_not_taken_for_the_one_asked_for(tmp_path, write):
+    path = write(tmp_path / "x.tar", samples.build(ONE, architecture="arm64", variant="v8"))
+    for fitting in ("linux/arm64", "linux/arm64/v8", None):
+        with open_archive(path, platform=fitting) as archive:
+            assert archive.image.config.architecture == "arm64"
+    with pytest.raises(UsageError, match=r"no image for linux/amd64(.|\n)*linux/arm64/v8"):
+        open_archive(path, platform="linux/amd64")
+
+
+def test_the_other_platforms_of_an_engines_archive_are_reached(tmp_path):
+    """An engine's manifest.json names one image; its index.json may name more."""
+    arm, amd = samples.build(ONE, architecture="arm64"), samples.build(TWO)
+    first, second = samples.oci_members(arm, platform="linux/arm64"), samples.oci_members(amd, platform="linux/amd64")
+    entries = [json.loads(part["index.json"])["manifests"][0] for part in (first, second)]
+    members = {**first, **second, "index.json": json.dumps({"schemaVersion": 2, "manifests": entries}).encode()}
+    item = {"Config": place(amd.config), "RepoTags": ["x:1"], "Layers": [place(TWO)]}
+    path = samples.folder(tmp_path / "layout", {**members, "manifest.json": json.dumps([item]).encode()})
+    for platform, digest in ((None, amd), ("linux/amd64", amd), ("linux/arm64", arm)):
+        with open_archive(path, platform=platform) as archive:
+            assert archive.image.config_digest == samples.sha256(digest.config)
+
+
+def test_an_image_of_an_index_is_chosen_by_name(tmp_path):
+    one, two = samples.oci_members(samples.build(ONE), name="one"), samples.oci_members(samples.build(TWO), name="two")
+    entries = [json.loads(part["index.json"])["manifests"][0] for part in (one, two)]
+    index = {"index.json": json.dumps({"schemaVersion": 2, "manifests": entries}).encode()}
+    path = samples.folder(tmp_path / "layout", {**one, **two, **index})
+    with open_archive(path, name="two") as archive:
+        assert archive.image.names == ("two",)
+    with pytest.raises(UsageError, match=r"no image 'three'(.|\n)*it holds one, two"):
+        open_archive(path, name="three")
+
+
+def test_names_that_no_file_system_takes_are_one_error(tmp_path):
+    for number, name in enumerate(("n" * 300, "a\0b")):
+        item = [{"Config": name, "RepoTags": None, "Layers": []}]
+        path = samples.folder(tmp_path / str(number), {"manifest.json": json.dumps(item).encode()})
+        with pytest.raises(ArchiveError):
+            summary(path)
+
+
 def test_one_of_several_images_is_chosen_by_name(tmp_path):
     one, two = samples.build(ONE), samples.build(TWO)
     items = [

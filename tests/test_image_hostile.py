@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import json
+import random
+import struct
 import subprocess
 import sys
 import tarfile
@@ -46,7 +49,8 @@ try:
               "listed": len(report.hidden), "skipped": [item.reason for item in report.skipped]}
 except DeadweightError as error:
     answer = {"error": error.message}
-done = True
+finally:
+    done = True
 watcher.join()
 print(json.dumps({**answer, "mb": peak}))
 """
@@ -153,6 +157,64 @@ def test_a_bomb_in_the_archives_own_compression(tmp_path):
             out.write(bytes(1 << 20))
         out.write(samples.END)
     assert "no image archive" in looked(path, "deep", "stream")["error"]
+
+
+def test_archives_in_archives_that_fill_every_step_between(tmp_path):
+    """Each step decodes to all that is held of one, with the next step at its end; two threads meet such files at a time."""
+    chain = gzip.compress(b"x=1\n")
+    for _level in range(6):
+        chain = gzip.compress(bytes(15 << 20) + chain + bytes(1 << 20), 6)
+    noise = random.Random(1).randbytes(17 << 20)
+    files = [samples.file(b"c%d.gz" % number, chain) + samples.file(b"n%d" % number, noise) for number in range(4)]
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*files)))
+    answer = looked(path, "deep", "stream")
+    assert answer["skipped"] == ["encoded too deep"] * 4
+
+
+def test_small_bombs_by_the_hundred_share_one_limit(tmp_path):
+    """300 files of 200 bytes that would decode to 75 GB."""
+    packed = bz2.compress(bytes(250 << 20), 9)
+    files = [samples.file(b"%d.bz2" % number, packed) for number in range(300)]
+    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*files))))
+    assert answer["skipped"].count("too much encoded content") > 290
+
+
+def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
+    """2 MB that say that they hold 1.2 TB."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body, crc, count = packer.compress(bytes(32 << 20)) + packer.flush(), zlib.crc32(bytes(32 << 20)), 40_000
+    sizes = (crc, len(body), 32 << 20, 5)
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 0, 8, 0, 0, *sizes, 0) + b"a.jar" + body
+    entry = struct.pack("<4s6H3I5H2I", b"PK\1\2", 20, 20, 0, 8, 0, 0, *sizes, *[0] * 6) + b"a.jar"
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, len(entry) * count, len(local), 0)
+    data = samples.layer(samples.file(b"x.jar", local + entry * count + end), samples.file(b"y.txt", b"y"))
+    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(data)), "no")
+    assert (answer["files"], answer["skipped"]) == (2, ["jars in it are not all named"])
+
+
+TOKENS = random.Random(4)
+
+
+def token() -> bytes:
+    return b"ghp_" + "".join(TOKENS.choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36)).encode()
+
+
+def test_more_secrets_than_anyone_reads_are_counted(tmp_path):
+    """The same one many times is told and counted; of different ones only so many are named, for each costs its fingerprint."""
+    same, count = samples.file(b"same", b"k = " + token() + b"\n"), 30_000
+    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(same * count))), "plain")
+    assert "10000 more secrets and things that were not looked at are not listed" in answer["skipped"]
+    files = [samples.file(b"f%d" % number, b"k = " + token() + b"\n") for number in range(4_000)]
+    answer = looked(samples.docker_save(tmp_path / "y.tar", samples.build(samples.layer(*files))), "plain")
+    assert [reason.partition(" in ")[0] for reason in answer["skipped"]] == ["more than 1000 secrets"]
+
+
+def test_empty_files_whose_names_are_candidates(tmp_path):
+    """A candidate between the files must not make the reader walk back over all the empty ones before it."""
+    names = samples.layer(*[samples.header(b"f%06d" % number) for number in range(150_000)])
+    marked = samples.layer(*[samples.header(b"f%06d k=ghp_" % number + b"a" * 36) for number in range(20_000)])
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(names[:-1024] + marked))
+    assert looked(path, "plain", seconds=60)["files"] == 170_000
 
 
 def test_names_without_end_are_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -12,6 +13,7 @@ from xml.etree import ElementTree
 
 import image_samples as samples
 import pytest
+import zstandard
 from image_samples import honest_layer as layer
 from small_images import reference
 from small_project import put_built, write_suite
@@ -45,16 +47,19 @@ def clean(project) -> Path:
     return samples.docker_save(project / "clean.tar", samples.build(CLEAN, config={"User": "65532"}))
 
 
-def layers(project: Path, *words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def layers(
+    project: Path, *words: str | Path, stdin: bytes | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
         [sys.executable, "-m", "invoke", "layers", *map(str, words)],
         cwd=project,
         env={**os.environ, "DEADWEIGHT_CACHE_DIR": str(project / "cache"), **environment},
+        input=stdin,
         capture_output=True,
-        text=True,
         timeout=120,
         check=False,
     )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def fingerprints(document: dict) -> list[str]:
@@ -166,6 +171,42 @@ def test_one_of_several_platforms(project):
     assert "s390x" in other.stderr
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+def test_an_archive_comes_from_standard_input(project, leaky, pack):
+    expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    done = layers(project, "--archive", "-", "--json", stdin=pack(leaky.read_bytes()))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["hidden"] == expected["hidden"]
+    assert "1 secrets found in standard input" in done.stderr
+    refused = layers(project, "--archive", "-", "--extract", "found", stdin=b"")
+    assert (refused.returncode, "it needs a file" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_an_archive_that_is_compressed_as_a_whole(project, leaky, pack):
+    packed = project / "packed.tar"
+    packed.write_bytes(pack(leaky.read_bytes()))
+    expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    for _time in range(2):  # the second time from what is kept
+        done = layers(project, "--archive", packed, "--json")
+        assert (done.returncode, json.loads(done.stdout)["hidden"]) == (1, expected["hidden"])
+    refused = layers(project, "--archive", packed, "--extract", "found")
+    assert "is compressed with" in refused.stderr
+    assert "hint: unpack it first" in refused.stderr
+
+
+def test_one_of_several_images_of_an_archive(project):
+    one, two = samples.build(CLEAN), samples.build(ADDS)
+    items = [{"Config": f"{n}.json", "RepoTags": [f"app:{n}"], "Layers": [f"{n}.tar"]} for n in range(2)]
+    members = {"0.json": one.config, "1.json": two.config, "0.tar": CLEAN, "1.tar": ADDS}
+    (project / "x.tar").write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
+    unsaid = layers(project, "--archive", "x.tar")
+    assert unsaid.returncode == 2
+    assert "hint: --name says which one: app:0, app:1" in unsaid.stderr
+    assert layers(project, "--archive", "x.tar", "--name", "app:0").returncode == 0
+    assert layers(project, "--archive", "x.tar", "--name", "app:1").returncode == 1
+
+
 def test_a_variant_goes_by_its_own_allow_list(project, leaky):
     suite = write_suite(project, SUITE.replace("ALLOW", ""))
     put_built(suite, "v", leaky, "demo/v:1")
@@ -192,7 +233,9 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
             2,
             "--scan: expected one of deep, plain, hidden, no, found 'all'",
         ),
-        (("--archive", "nowhere.tar"), 1, "nowhere.tar"),
+        (("--archive", "nowhere.tar"), 1, "nowhere.tar: no such file"),
+        (("--archive", "n" * 300), 1, "File name too long"),
+        (("--archive", "circle"), 1, "circle: cannot be read"),
         (("--archive", "tasks.py"), 1, "tasks.py"),
         (("--archive", "oci://not a reference"), 2, "is no registry reference"),
         (("--variant", "v"), 3, "invoke build --variant v"),
@@ -201,6 +244,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
 )
 def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     write_suite(project, SUITE.replace("ALLOW", ""))
+    (project / "circle").symlink_to("circle")
     done = layers(project, *words)
     assert said in done.stderr
     assert done.returncode == code, done.stderr
@@ -216,6 +260,7 @@ def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, en
     try:
         done = layers(project, "--archive", f"docker:{name}", "--json", **endpoint.cli_env)
         extracted = layers(project, "--archive", f"docker:{name}", "--extract", "found", **endpoint.cli_env)
+        other = layers(project, "--archive", f"docker:{name}", "--platform", "linux/s390x", **endpoint.cli_env)
         gone = layers(project, "--archive", f"docker:{name}-not", **endpoint.cli_env)
     finally:
         engine.images.remove(name, force=True)
@@ -223,8 +268,10 @@ def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, en
     expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
     assert json.loads(done.stdout)["hidden"] == expected["hidden"]
     assert f"1 secrets found in {name}" in done.stderr
-    assert extracted.returncode == 2
-    assert "docker image save REFERENCE -o image.tar" in extracted.stderr
+    assert extracted.returncode == 1
+    assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
+    assert other.returncode == 2
+    assert "holds no image for linux/s390x" in other.stderr
     assert gone.returncode != 0
     assert f"{name}-not" in gone.stderr
 
@@ -240,6 +287,8 @@ def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry
     assert f"1 secrets found in {image}" in done.stderr
     assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
+    other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
+    assert (other.returncode, "holds no image for linux/s390x" in other.stderr) == (2, True)
     gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
     assert gone.returncode != 0
     assert "NAME_UNKNOWN" in gone.stderr

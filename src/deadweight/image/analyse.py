@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight.image.cache import Cache, identity
+from deadweight.image.compression import recognized
 from deadweight.image.findings import LayersReport, Scanned
+from deadweight.image.store import is_folder, mapped, released
 
 if TYPE_CHECKING:
     from deadweight.image.probe import Probe
@@ -32,7 +34,7 @@ def analyse(
     cache_dir: Path | None = None,
     scanner: Scanner | None = None,
 ) -> LayersReport:
-    """What the layers of an image hold and hide.
+    """What the layers of an image hold and hide. ``path`` is an archive, plain or compressed as a whole, or an OCI layout folder.
 
     ``scan``: ``deep`` looks for secrets in every file, encoded and packed content too; ``plain`` in plain bytes only; ``hidden``
     only in files that later layers hide; ``no`` not at all. ``allow`` takes findings off the count, not out of the report.
@@ -41,17 +43,34 @@ def analyse(
     which image is meant.
     """
     rule_set = "" if scan == "no" else scanner.rule_set if scanner is not None else _rule_set()
+    packed = not is_folder(path) and _is_packed(path)
     cache, stamp = Cache(cache_dir), identity(path)
     key = f"{EDITION} {scan} {rule_set} {platform} {name}"
     report = cache.report(stamp, key)
     if report is None:
-        from deadweight.image.look import Look
+        if packed:
+            from deadweight.image.stream import looked_through
 
-        content = "no" if scan == "no" else f"{rule_set}-{'plain' if scan == 'plain' else 'deep'}"
-        report = Look(path, lambda: probe_for(scan, scanner), content, scan, cache, stamp, platform, name).report()
+            probe = probe_for("deep" if scan == "hidden" else scan, scanner)
+            with path.open("rb") as file:
+                report = looked_through(file, str(path), probe, scan, platform, name, cache_dir)
+        else:
+            from deadweight.image.look import Look
+
+            content = "no" if scan == "no" else f"{rule_set}-{'plain' if scan == 'plain' else 'deep'}"
+            report = Look(path, lambda: probe_for(scan, scanner), content, scan, cache, stamp, platform, name).report()
         if identity(path) == stamp:
             cache.keep_report(report, stamp, key)
     return judged(report, allow, today)
+
+
+def _is_packed(path: Path) -> bool:
+    """Whether the archive as a whole is compressed (``docker image save … | gzip``): it is then read as a stream."""
+    view = mapped(path)
+    try:
+        return recognized(view[:4]) != "none"
+    finally:
+        released(view)
 
 
 def _rule_set() -> str:

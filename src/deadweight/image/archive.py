@@ -69,14 +69,33 @@ def read_image(
     saved, oci = blob("manifest.json"), blob("index.json")
     if saved is not None:
         item = _chosen_item(documents.saved_images(saved, f"{what}: manifest.json"), what, name)
-        return _saved_image(blob, head, what, item, oci)
+        found = _saved_image(blob, head, what, item, oci)
+        if oci is None or _is_for(found[0], platform):
+            return _fitting(found, platform, what)
     if oci is None:
         raise ArchiveError(
             f"{what}: is no image archive: neither manifest.json nor index.json is in it",
             hint="docker image save, ko, apko, jib and buildx --output type=oci write such archives",
         )
     descriptor = _chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
-    return _oci_image(blob, head, what, descriptor)
+    return _fitting(_oci_image(blob, head, what, descriptor), None if descriptor.platform else platform, what)
+
+
+def _fitting(found: tuple[Image, tuple[str, ...]], platform: str | None, what: str) -> tuple[Image, tuple[str, ...]]:
+    """The image, if its own config says that it is for the platform that was asked for. Raises UsageError."""
+    if _is_for(found[0], platform):
+        return found
+    raise UsageError(f"{what}: holds no image for {platform}", hint=f"it holds {_platform(found[0])}")
+
+
+def _is_for(image: Image, platform: str | None) -> bool:
+    own = _platform(image)
+    return platform is None or fits(own, platform) or fits(platform, own)
+
+
+def _platform(image: Image) -> str:
+    config = image.config
+    return "/".join(part for part in (config.os, config.architecture, config.variant) if part)
 
 
 def _saved_image(
@@ -155,9 +174,11 @@ def _image(
     return image, members
 
 
-def image_of(head: Head, what: str, raw: bytes, members: tuple[str, ...]) -> tuple[Image, tuple[str, ...]]:
+def image_of(
+    head: Head, what: str, raw: bytes, members: tuple[str, ...], platform: str | None
+) -> tuple[Image, tuple[str, ...]]:
     """The image of a config alone, where no manifest lies beside it (an engine's own store)."""
-    return _image(head, what, raw, members, None, None, (), layout="docker-save")
+    return _fitting(_image(head, what, raw, members, None, None, (), layout="docker-save"), platform, what)
 
 
 def _layer(
@@ -190,17 +211,20 @@ def _chosen_item(items: tuple[SavedImage, ...], what: str, name: str | None) -> 
     known = ", ".join(sorted(tag for item in items for tag in item.names)[:20]) or "(without names)"
     if not fitting:
         raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
-    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"say which one: {known}")
+    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"--name says which one: {known}")
 
 
 def _chosen_descriptor(
     blob: Blob, what: str, top: tuple[Descriptor, ...], platform: str | None, name: str | None
 ) -> Descriptor:
-    if name is not None and any(descriptor.name == name for descriptor in top):
+    if name is not None:
+        known = ", ".join(sorted({each.name for each in top if each.name})[:20]) or "(without names)"
         top = tuple(descriptor for descriptor in top if descriptor.name == name)
+        if not top:
+            raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
     leaves = {leaf.digest: leaf for leaf in _leaves(blob, what, top, 0) if not leaf.attestation}
-    wanted = platform or f"linux/{_ARCHITECTURES.get(machine.machine(), machine.machine())}"
-    fitting = [leaf for leaf in leaves.values() if leaf.platform is None or _fits(leaf.platform, wanted)]
+    wanted = platform or machine_platform()
+    fitting = [leaf for leaf in leaves.values() if leaf.platform is None or fits(leaf.platform, wanted)]
     if platform is None and not fitting and len(leaves) == 1:
         fitting = list(leaves.values())
     there = [leaf for leaf in fitting if blob(_place(leaf.digest)) is not None] or fitting
@@ -208,7 +232,7 @@ def _chosen_descriptor(
         return there[0]
     known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in leaves.values()})[:20]) or "nothing"
     problem = f"no image for {wanted}" if not there else f"{len(there)} images for {wanted}"
-    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}")
+    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; --platform and --name say which one")
 
 
 def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:
@@ -232,13 +256,18 @@ def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: i
     return found
 
 
+def machine_platform() -> str:
+    """The platform of images that this machine runs: which one of several is meant where nobody says so."""
+    return f"linux/{_ARCHITECTURES.get(machine.machine(), machine.machine())}"
+
+
 def _named(leaf: Descriptor, name: str) -> Descriptor:
     from dataclasses import replace
 
     return replace(leaf, name=name)
 
 
-def _fits(platform: str, wanted: str) -> bool:
+def fits(platform: str, wanted: str) -> bool:
     """Whether a platform is the wanted one. ``linux/arm64`` also means ``linux/arm64/v8``, which is the only 64-bit one."""
     return platform == wanted or platform.startswith(wanted + "/")
 

@@ -221,6 +221,9 @@ class Assembly:
                 found.append(
                     SkippedItem(path, self.image.layers[layer].diff_id, skip.inner, skip.reason, skip.size_bytes)
                 )
+            if index.unlisted:
+                reason = f"{index.unlisted} more secrets and things that were not looked at are not listed"
+                self._extra.append(SkippedItem(None, self.image.layers[layer].diff_id, "", reason, 0))
         for database in RPM_DATABASES:
             if database in self.merged.view:
                 found.append(

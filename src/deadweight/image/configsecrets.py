@@ -9,26 +9,28 @@ from typing import TYPE_CHECKING
 from deadweight.image.documents import parsed
 from deadweight.image.findings import SecretFinding, SkippedItem
 from deadweight.image.model import Image
-from deadweight.image.secrets.decode import base64_end
+from deadweight.image.secrets.decode import Budget, base64_end
 
 if TYPE_CHECKING:
     from deadweight.image.secrets.model import Match
     from deadweight.image.secrets.scanner import Scanner
 
 _MAX_TEXTS = 20_000
+_DECODED = 256 << 20  # bytes, of all texts together: each may hold a bomb
 
 
 def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding], list[SkippedItem]]:
     """What a scanner finds in the image's config, each with the place where it stands."""
     found: dict[tuple[str, str, str], SecretFinding] = {}
     skipped: list[SkippedItem] = []
+    budget = Budget(_DECODED, _MAX_TEXTS)
     for number, (where, text, kind) in enumerate(_texts(image)):
         if number >= _MAX_TEXTS:
             skipped.append(
                 SkippedItem(None, None, "", f"more than {_MAX_TEXTS} texts in the config", len(image.raw_config))
             )
             break
-        scan = scanner.scan_text(where=where, text=text, kind=kind)
+        scan = scanner.scan_text(where=where, text=text, kind=kind, within=budget)
         for match in scan.matches:
             finding = SecretFinding(
                 rule=match.rule,
@@ -46,13 +48,13 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
     return list(found.values()), skipped
 
 
-def shown_instruction(text: str, scanner: Scanner) -> str:
+def shown_instruction(text: str, scanner: Scanner, within: Budget | None = None) -> str:
     """An instruction as it may be printed and published: each secret that is found in it cut down to its redacted form.
 
     Of an encoded secret the whole encoded text is cut: whoever can read it can decode it.
     """
     data = text.encode("utf-8", "surrogateescape")
-    return _cut(data, _cuts(data, scanner.scan_text(where="", text=text, kind="history").matches))
+    return _cut(data, _cuts(data, scanner.scan_text(where="", text=text, kind="history", within=within).matches))
 
 
 def shown_arguments(arguments: Sequence[str], scanner: Scanner) -> tuple[str, ...]:
@@ -97,8 +99,11 @@ def _with_flags(arguments: Sequence[str]) -> Iterator[str]:
 
 def with_shown_instructions(image: Image, scanner: Scanner) -> Image:
     """The same image; what its layers say of their instructions may be printed. The config stays as it is."""
+    budget = Budget(_DECODED, _MAX_TEXTS)
     layers = tuple(
-        replace(layer, instruction=shown_instruction(layer.instruction, scanner)) if layer.instruction else layer
+        replace(layer, instruction=shown_instruction(layer.instruction, scanner, budget))
+        if layer.instruction
+        else layer
         for layer in image.layers
     )
     return replace(image, layers=layers)

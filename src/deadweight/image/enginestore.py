@@ -52,6 +52,7 @@ def analyse_engine_store(
     allow: Iterable[AllowEntry] = (),
     today: date | None = None,
     cache_dir: Path | None = None,
+    platform: str | None = None,
 ) -> LayersReport | None:
     """Like ``analyse``, for an image in an engine's own folder (``DockerRootDir``), named by its id (``sha256:…``).
 
@@ -72,7 +73,8 @@ def analyse_engine_store(
     from deadweight.image.stream import assembled
 
     what = f"{image_id} in {root}"
-    image, _members = image_of(lambda _name: (0, b""), what, raw, tuple(diff_id for diff_id, _folder, _files in layers))
+    members = tuple(diff_id for diff_id, _folder, _files in layers)
+    image, _members = image_of(lambda _name: (0, b""), what, raw, members, platform)
     probe = probe_for("deep" if scan == "hidden" else scan, None)
     cache, key = Cache(cache_dir), probe.key if probe is not None else "no"
     found: dict[str, LayerIndex] = {}

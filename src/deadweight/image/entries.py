@@ -101,11 +101,7 @@ class Entries:
     def at(self, offset: int) -> int | None:
         """The member whose content holds the byte at this offset of the layer, or None (headers, padding, the end)."""
         index = bisect_right(self.offsets, offset) - 1
-        while index >= 0 and self.offsets[index] + self.stored(index) <= offset and self.stored(index) == 0:
-            index -= 1
-        if index < 0 or offset >= self.offsets[index] + self.stored(index):
-            return None
-        return index
+        return None if index < 0 or offset >= self.offsets[index] + self.stored(index) else index
 
     def entry(self, index: int) -> Entry:
         """One member as a record."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def extract(
 
     The folder must be new or empty: nothing that is there can lead a write elsewhere. Files are 0600. Files of more than
     1 GiB, or after 4 GiB in all, are not written and say so. Raises UsageError for a folder with content, ArchiveError as
-    ``open_archive`` does.
+    ``open_archive`` does, DeadweightError where nothing can be written.
     """
     prepare(folder)
     wanted: dict[int, list[HiddenFile]] = {}
@@ -57,7 +58,10 @@ def extract(
             view = archive.blob(layer)
             index = indexer.blob(view, layer.compression, f"{path}: layer {layer.index + 1}")
             found = _Extraction(index, layer, folder / f"layer-{layer.index + 1}", left)
-            done.extend(found.write(view, files))
+            try:
+                done.extend(found.write(view, files))
+            except OSError as error:
+                raise DeadweightError(f"{folder}: cannot be written: {error.strerror or error}") from error
             left = found.left
     return tuple(done)
 
@@ -75,7 +79,7 @@ class _Extraction:
         done: list[Extracted] = []
         targets: dict[int, Path] = {}
         for file in files:
-            member, problem = self._chosen(file, [each for each in members.get(file.path, ()) if each not in targets])
+            member, problem = self._chosen(members.get((file.path, file.size_bytes)))
             if member is not None:
                 targets[member] = self._names.free(self._folder, safe_name(file.path))
                 self.left -= self._index.entries.sizes[member]
@@ -86,21 +90,21 @@ class _Extraction:
             _append(targets[member], piece)
         return done
 
-    def _members(self, wanted: set[str]) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for number, path in enumerate(self._index.entries.paths):
-            name = shown(path)
-            if name in wanted:
-                found.setdefault(name, []).append(number)
+    def _members(self, wanted: set[str]) -> dict[tuple[str, int], deque[int]]:
+        """Plain files by path and size: one name may be there many times."""
+        entries = self._index.entries
+        found: dict[tuple[str, int], deque[int]] = {}
+        for number, path in enumerate(entries.paths):
+            if entries.kinds[number] == columns.FILE and (name := shown(path)) in wanted:
+                found.setdefault((name, entries.sizes[number]), deque()).append(number)
         return found
 
-    def _chosen(self, file: HiddenFile, members: list[int]) -> tuple[int | None, str | None]:
+    def _chosen(self, members: deque[int] | None) -> tuple[int | None, str | None]:
         """The member that a hidden file is, or why it is not written."""
         entries = self._index.entries
-        files = [number for number in members if entries.kinds[number] == columns.FILE]
-        if not files:
+        if not members:
             return None, "is a link or a device: it has no content of its own"
-        member = next((number for number in files if entries.sizes[number] == file.size_bytes), files[-1])
+        member = members.popleft()
         if member in entries.sparse:
             return None, "is a sparse file"
         if entries.sizes[member] > min(MAX_FILE, self.left):

@@ -24,6 +24,7 @@ class Gatherer:
     def __init__(self, index: LayerIndex) -> None:
         self._index = index
         self._captured = 0
+        self._jars = jars.Budget()
 
     def look(self, first: int, last: int, view: memoryview, base: int) -> None:
         """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
@@ -51,8 +52,7 @@ class Gatherer:
                     self._index.programs[number] = found
             elif path.endswith(jars.SUFFIXES):
                 start = offsets[number] - base
-                if names := jars.jars(view[start : start + sizes[number]], shown(path)):
-                    self._index.jars[number] = names
+                self._jar(number, view[start : start + sizes[number]], path)
 
     def piece(self, number: int, piece: bytes | bytearray, base: int) -> None:
         """A piece of a member that is too big to be held whole; it starts at ``base``."""
@@ -61,6 +61,12 @@ class Gatherer:
             self._program(number, piece, entries.offsets[number] - base)
         if number not in self._index.programs and entries.modes[number] & 0o111 and (found := gobuild.in_piece(piece)):
             self._index.programs[number] = found
+
+    def _jar(self, number: int, data: memoryview, path: bytes) -> None:
+        if names := jars.jars(data, shown(path), self._jars):
+            self._index.jars[number] = names
+        if self._jars.left <= 0:
+            self._index.take((), (Skip(number, "", "jars in it are not all named", len(data)),))
 
     def _program(self, number: int, view: memoryview | bytes | bytearray, start: int) -> None:
         """Note what an executable file begins like."""

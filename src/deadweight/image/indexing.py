@@ -90,7 +90,7 @@ class Indexer:
         """Wait until at most so many segments are still being looked at."""
         while len(self._scans) > most:
             index, work = self._scans.popleft()
-            _take(index, work.result())
+            index.take(*work.result())
 
     def members(self, index: LayerIndex, view: memoryview, members: list[int]) -> None:
         """Look for secrets in some members of a plain layer that was read before; adds to its index."""
@@ -98,7 +98,7 @@ class Indexer:
             batches = list(_batches(index.entries, members))
             probe = self.probe
             for region in self._pool.map(lambda batch: probe.members(index.entries, view, batch), batches):
-                _take(index, region)
+                index.take(*region)
 
     def blob(self, view: memoryview, compression: Compression, what: str) -> LayerIndex:
         """Read a layer that lies in memory (mapped), whatever its compression. Raises ArchiveError."""
@@ -138,7 +138,7 @@ class PlainReading:
     def finish(self) -> LayerIndex:
         """The index with what was started so far."""
         for scan in self._scans:
-            _take(self.index, scan.result())
+            self.index.take(*scan.result())
         self._scans = []
         if self._digest is not None:
             self.index.digest = self.index.diff_id = self._digest.result()
@@ -285,13 +285,6 @@ def _batches(entries: Entries, members: list[int]) -> Iterator[list[int]]:
             batch, weight = [], 0
     if batch:
         yield batch
-
-
-def _take(index: LayerIndex, region: Region) -> None:
-    known = {(found.member, found.fingerprint, found.offset, found.inner) for found in index.found}
-    index.found.extend(f for f in region.found if (f.member, f.fingerprint, f.offset, f.inner) not in known)
-    told = set(index.skipped)
-    index.skipped.extend(skip for skip in region.skipped if skip not in told)
 
 
 def _tail(index: LayerIndex, rest: memoryview, what: str) -> None:

@@ -14,19 +14,28 @@ SUFFIXES = (b".jar", b".war", b".ear")
 MAX_MEMBERS = 50_000
 MAX_INNER = 32 * 1024 * 1024
 MAX_JARS = 2000
+MAX_UNPACKED = 1 << 30  # of all jars of one layer
 _MAX_TEXT = 256 * 1024
 _MAX_DIRECTORY = 16 * 1024 * 1024
 _END = b"PK\x05\x06"
 _FILE_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.+-]*)$")
 
 
-def jars(data: memoryview, path: str, *, depth: int = 2) -> tuple[Jar, ...]:
-    """The archive itself first, then those in it. Empty where the data is no zip, or one with absurd counts."""
+class Budget:
+    """Bytes that may still be taken out of jars: every name in a directory may point at the same few bytes, a bomb."""
+
+    def __init__(self, left: int = MAX_UNPACKED) -> None:
+        self.left = left
+
+
+def jars(data: memoryview, path: str, budget: Budget, *, depth: int = 2) -> tuple[Jar, ...]:
+    """The archive itself first, then those in it, as far as the budget goes. Empty where the data is no zip, or one with absurd
+    counts."""
     if not _sane(data):
         return ()
     try:
         with zipfile.ZipFile(_Window(data)) as archive:
-            return _read(archive, path, "", len(data), depth)
+            return _read(archive, path, "", len(data), depth, budget)
     except (
         zipfile.BadZipFile,
         ValueError,
@@ -40,20 +49,21 @@ def jars(data: memoryview, path: str, *, depth: int = 2) -> tuple[Jar, ...]:
         return ()
 
 
-def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int) -> tuple[Jar, ...]:
+def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int, budget: Budget) -> tuple[Jar, ...]:
     found = [_identity(archive, path, inner, size)]
     for info in archive.infolist():
-        if depth <= 0 or len(found) >= MAX_JARS:
+        if depth <= 0 or len(found) >= MAX_JARS or budget.left <= 0:
             break
         if info.filename.lower().endswith((".jar", ".war", ".ear")) and info.file_size <= MAX_INNER:
             place = f"{inner}!/{info.filename}" if inner else info.filename
             try:
                 with archive.open(info) as member:
                     data = member.read(MAX_INNER + 1)
+                budget.left -= len(data)
                 if not _sane(memoryview(data)):
                     continue
                 with zipfile.ZipFile(io.BytesIO(data)) as nested:
-                    found.extend(_read(nested, info.filename, place, info.compress_size, depth - 1))
+                    found.extend(_read(nested, info.filename, place, info.compress_size, depth - 1, budget))
             except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError, RuntimeError, zlib.error):
                 continue
     return tuple(found[:MAX_JARS])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from deadweight.image.entries import Entries
 
-FORMAT = 2
+_T = TypeVar("_T")
+
+FORMAT = 3
+MOST = 20_000  # secrets that are kept of one layer, and things in it that were not looked at; the rest is counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class LayerIndex:
     """One layer, read once. ``digest`` and ``diff_id`` are computed from its bytes, None where verification was left out.
 
     ``captured`` holds the package databases that were in it, by member. ``elf`` and ``scripts`` are the executable members that
-    begin like a program and with ``#!``, in ascending order. Sizes in bytes.
+    begin like a program and with ``#!``, in ascending order. ``unlisted`` is how many secrets and skipped things are too many to
+    be kept. Sizes in bytes.
     """
 
     entries: Entries
@@ -78,6 +83,22 @@ class LayerIndex:
     checksums: dict[int, int] = field(default_factory=dict)
     elf: array[int] = field(default_factory=lambda: array("I"))
     scripts: array[int] = field(default_factory=lambda: array("I"))
+    unlisted: int = 0
+
+    def take(self, found: Iterable[Found], skipped: Iterable[Skip], unlisted: int = 0) -> None:
+        """Add what a look at a part of the layer gave and is not there yet; ``unlisted`` counts what that left out."""
+        self.unlisted += unlisted
+        known = {_place(item) for item in self.found}
+        self._add(self.found, (item for item in found if _place(item) not in known))
+        told = set(self.skipped)
+        self._add(self.skipped, (item for item in skipped if item not in told))
+
+    def _add(self, items: list[_T], more: Iterable[_T]) -> None:
+        for item in more:
+            if len(items) < MOST:
+                items.append(item)
+            else:
+                self.unlisted += 1
 
     def dump(self) -> bytes:
         """JSON for the cache."""
@@ -96,6 +117,7 @@ class LayerIndex:
             "checksums": list(self.checksums.items()),
             "elf": list(self.elf),
             "scripts": list(self.scripts),
+            "unlisted": self.unlisted,
         }
         return json.dumps(data, separators=(",", ":")).encode("ascii")
 
@@ -120,9 +142,14 @@ class LayerIndex:
                 checksums={int(key): int(value) for key, value in data["checksums"]},
                 elf=array("I", data["elf"]),
                 scripts=array("I", data["scripts"]),
+                unlisted=int(data["unlisted"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
+
+
+def _place(item: Found) -> tuple[int, str, int | None, str]:
+    return item.member, item.fingerprint, item.offset, item.inner
 
 
 def _program(data: dict[str, Any]) -> GoProgram:

@@ -85,8 +85,11 @@ class Look:
                     indexer.members(index, archive.blob(layer), sorted(members))
                 elif members:
                     again = indexer.blob(archive.blob(layer), layer.compression, self.what(layer))
-                    index.found.extend(item for item in again.found if item.member in members)
-                    index.skipped.extend(item for item in again.skipped if item.member in members)
+                    index.take(
+                        (item for item in again.found if item.member in members),
+                        (item for item in again.skipped if item.member in members),
+                        again.unlisted,
+                    )
 
     def _keep(self, archive: Archive, indices: list[LayerIndex], known: frozenset[str]) -> None:
         """Only what was verified is kept, and never what was scanned in part."""

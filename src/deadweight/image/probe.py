@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight.image import entries as columns
 from deadweight.image.entries import Entries
@@ -12,20 +12,23 @@ from deadweight.image.layerindex import Found, Skip
 from deadweight.image.model import shown
 
 if TYPE_CHECKING:
+    from deadweight.image.secrets.decode import Budget
     from deadweight.image.secrets.model import Hit, Scan
     from deadweight.image.secrets.scanner import Scanner
 
 _WINDOW = 4096
 _SMALL = 4096
+MOST = 1000  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
+DECODED, OBJECTS = 1 << 30, 200_000
 OUTSIDE = "(bytes of the layer outside any file)"
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """What a region of a layer gave."""
+class Region(NamedTuple):
+    """What a region of a layer gave; ``unlisted`` counts what is too much to be listed."""
 
     found: tuple[Found, ...] = ()
     skipped: tuple[Skip, ...] = ()
+    unlisted: int = 0
 
 
 class Probe:
@@ -46,10 +49,9 @@ class Probe:
         """
         hits = self._hits(entries, view, base)
         held, held_at = (view, base) if whole is None else (whole, 0)
-        found: list[Found] = []
-        skipped: list[Skip] = []
+        notes, budget = _Notes(len(view)), _budget()
         position = 0
-        while position < len(hits):
+        while position < len(hits) and notes.wants_more():
             end = base + hits[position].end
             member = entries.at(end - 1)
             if member is None:
@@ -61,12 +63,12 @@ class Probe:
             own = [hit._replace(end=base + hit.end - start) for hit in hits[position:last]]
             path = shown(entries.paths[member]) if member is not None else OUTSIDE
             data = held[start - held_at : stop - held_at]
-            scan = self.scanner.confirm(data, path=path, hits=own, decode=self.decode and member is not None)
-            shift = start - (entries.offsets[member] if member is not None else 0)
-            _note(scan, -1 if member is None else member, shift, found, skipped)
+            decode = self.decode and member is not None
+            scan = self.scanner.confirm(data, path=path, hits=own, decode=decode, within=budget)
+            notes.take(scan, member, start - (entries.offsets[member] if member is not None else 0))
             position = last
-        self._named(entries, view, base, {base + hit.end for hit in hits}, found, skipped)
-        return Region(tuple(found), tuple(skipped))
+        self._named(entries, view, base, [base + hit.end for hit in hits], notes)
+        return notes.region()
 
     def _hits(self, entries: Entries, view: memoryview, base: int) -> list[Hit]:
         """The matcher's candidates. Where it leaves some out, for there are so many, each file is asked for on its own."""
@@ -82,10 +84,8 @@ class Probe:
             found.extend(hit._replace(end=hit.end + start) for hit in own if hit.rule >= rules)
         return sorted(found)
 
-    def _named(
-        self, entries: Entries, view: memoryview, base: int, ends: set[int], found: list[Found], skipped: list[Skip]
-    ) -> None:
-        """Small files that are named like secrets are looked at closely without any hit."""
+    def _named(self, entries: Entries, view: memoryview, base: int, ends: list[int], notes: _Notes) -> None:
+        """Small files that are named like secrets are looked at closely without any hit. ``ends`` of hits are in order."""
         first, last = bisect_left(entries.offsets, base), bisect_left(entries.offsets, base + len(view))
         for member in range(first, last):
             size = entries.sizes[member]
@@ -94,37 +94,75 @@ class Probe:
             if not self.scanner.wants(shown(entries.paths[member]), size):
                 continue
             start = entries.offsets[member]
-            if start + size <= base + len(view) and not any(start < end <= start + size for end in ends):
+            hit = bisect_right(ends, start)
+            if start + size <= base + len(view) and (hit == len(ends) or ends[hit] > start + size):
+                if not notes.wants_more():
+                    return
                 data = view[start - base : start - base + size]
-                _note(self.scanner.confirm(data, shown(entries.paths[member]), []), member, 0, found, skipped)
+                notes.take(self.scanner.confirm(data, shown(entries.paths[member]), []), member)
 
     def members(self, entries: Entries, view: memoryview, members: list[int]) -> Region:
         """Some members of a layer that is in memory from its start."""
-        found: list[Found] = []
-        skipped: list[Skip] = []
+        notes, budget = _Notes(sum(entries.stored(member) for member in members)), _budget()
         for member in members:
+            if not notes.wants_more():
+                break
             start = entries.offsets[member]
             data = view[start : start + entries.stored(member)]
             hits: list[Hit] = self.scanner.block(data, decode=self.decode)
             if hits or self.scanner.wants(shown(entries.paths[member]), len(data)):
-                scan = self.scanner.confirm(data, path=shown(entries.paths[member]), hits=hits, decode=self.decode)
-                _note(scan, member, 0, found, skipped)
-        return Region(tuple(found), tuple(skipped))
+                path = shown(entries.paths[member])
+                scan = self.scanner.confirm(data, path=path, hits=hits, decode=self.decode, within=budget)
+                notes.take(scan, member)
+        return notes.region()
 
 
-def _note(scan: Scan, member: int, shift: int, found: list[Found], skipped: list[Skip]) -> None:
-    for match in scan.matches:
-        item = Found(
-            member,
-            match.rule,
-            match.description,
-            match.inner,
-            match.offset,
-            match.line,
-            match.redacted,
-            match.fingerprint,
-        )
-        if shift and not match.inner:
-            item = replace(item, offset=match.offset + shift, line=None)
-        found.append(item)
-    skipped.extend(Skip(member, item.inner, item.reason, item.size_bytes) for item in scan.skipped)
+def _budget() -> Budget:
+    """For all files of a part together: some hundred bytes can decode to all that one file may."""
+    from deadweight.image.secrets.decode import Budget
+
+    return Budget(DECODED, OBJECTS)
+
+
+class _Notes:
+    """What a part of a layer gave so far; ``size`` is that part's, in bytes."""
+
+    def __init__(self, size: int) -> None:
+        self._found: list[Found] = []
+        self._skipped: list[Skip] = []
+        self._secrets: set[str] = set()
+        self._size, self._full, self._unlisted = size, False, 0
+
+    def wants_more(self) -> bool:
+        """Whether there are few enough secrets so far; the first time that there are not, it is noted."""
+        if len(self._secrets) >= MOST and not self._full:
+            self._full = True
+            reason = f"more than {MOST} secrets in {self._size} bytes: the rest of these"
+            self._skipped.append(Skip(-1, "", reason, self._size))
+        return not self._full
+
+    def take(self, scan: Scan, member: int | None, shift: int = 0) -> None:
+        """What a member gave (None: bytes outside of any) in content that begins ``shift`` bytes behind its first."""
+        number = -1 if member is None else member
+        for match in scan.matches:
+            item = Found(
+                number,
+                match.rule,
+                match.description,
+                match.inner,
+                match.offset,
+                match.line,
+                match.redacted,
+                match.fingerprint,
+            )
+            if shift and not match.inner:
+                item = replace(item, offset=match.offset + shift, line=None)
+            self._found.append(item)
+            self._secrets.add(match.fingerprint)
+        room = max(0, MOST - len(self._skipped))
+        self._skipped.extend(Skip(number, s.inner, s.reason, s.size_bytes) for s in scan.skipped[:room])
+        self._unlisted += len(scan.skipped[room:])
+
+    def region(self) -> Region:
+        """All of it."""
+        return Region(tuple(self._found), tuple(self._skipped), self._unlisted)

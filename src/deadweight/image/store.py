@@ -64,7 +64,10 @@ class TarStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._view = mapped(path)
-        if recognized(self._view[:4]) != "none" or refused(self._view[:6]) or len(self._view) < 1024:
+        packed = refused(self._view[:6]) or recognized(self._view[:4])
+        if packed != "none":
+            raise ArchiveError(f"{path}: is compressed with {packed} as a whole", hint="unpack it first")
+        if len(self._view) < 1024:
             raise ArchiveError(f"{path}: is no tar archive")
         self.entries = Entries()
         walker = TarWalker(self.entries, str(path))
@@ -125,15 +128,22 @@ class FolderStore:
 
     def blob(self, name: str) -> memoryview | None:
         if name not in self._views:
-            path = self._folder
-            for part in Path(name).parts:
-                path = path / part
-                if part in ("..", "/") or path.is_symlink():
-                    raise ArchiveError(f"{path}: is a link or leaves the layout; an OCI layout has no such thing")
-            if not path.is_file():
+            try:
+                path = self._place(name)
+            except (OSError, ValueError) as error:
+                raise ArchiveError(f"{self._folder}: {name[:200]!r} cannot be read: {error}") from error
+            if path is None:
                 return None
             self._views[name] = mapped(path)
         return self._views[name]
+
+    def _place(self, name: str) -> Path | None:
+        path = self._folder
+        for part in Path(name).parts:
+            path = path / part
+            if part in ("..", "/") or path.is_symlink():
+                raise ArchiveError(f"{path}: is a link or leaves the layout; an OCI layout has no such thing")
+        return path if path.is_file() else None
 
     def close(self) -> None:
         for view in self._views.values():
@@ -142,8 +152,14 @@ class FolderStore:
 
 def open_store(path: Path) -> Store:
     """The blobs of an archive file or a layout folder. Raises ArchiveError where it is neither."""
-    if path.is_dir():
-        return FolderStore(path)
-    if not path.exists():
-        raise ArchiveError(f"{path}: no such file")
-    return TarStore(path)
+    return FolderStore(path) if is_folder(path) else TarStore(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder. Raises ArchiveError where it leads nowhere: absent, too long, links in a circle, no right."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise ArchiveError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ArchiveError(f"{path}: cannot be read: {error}") from error

@@ -52,6 +52,19 @@ def analyse_stream(
     from deadweight.image.analyse import judged, probe_for
 
     probe = probe_for("deep" if scan == "hidden" else scan, None)
+    return judged(looked_through(stream, what, probe, scan, platform, name, cache_dir), allow, today)
+
+
+def looked_through(
+    stream: IO[bytes],
+    what: str,
+    probe: Probe | None,
+    scan: Scanned,
+    platform: str | None,
+    name: str | None,
+    cache_dir: Path | None,
+) -> LayersReport:
+    """The report, no finding of which is on an allow list yet."""
     with Indexer(probe) as indexer:
         passed = _Passed(stream, indexer, what)
         passed.read()
@@ -64,7 +77,7 @@ def analyse_stream(
             raise ArchiveError(f"{what}: {place[:200]!r} is no layer: neither a tar nor a compressed one")
         verify(layer, index, None, f"{what}: layer {layer.index + 1}")
         indices.append(index)
-    return judged(assembled(image, indices, probe, scan, cache_dir), allow, today)
+    return assembled(image, indices, probe, scan, cache_dir)
 
 
 def assembled(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from invoke.context import Context
 
@@ -17,16 +18,18 @@ if TYPE_CHECKING:
     from deadweight.image.findings import LayersReport, Scanned
     from deadweight.image.secrets.allow import AllowEntry
 
-ENGINE, REGISTRY = "docker:", "oci://"
+ENGINE, REGISTRY, STDIN = "docker:", "oci://", "-"
 SCANS = ("deep", "plain", "hidden", "no")
 
 
 @task(
     help={
         "variant": "a built variant of the suite",
-        "archive": "any image instead: an archive or layout folder, docker:REFERENCE in the engine, oci://REFERENCE in a registry",
+        "archive": "any image instead: an archive or layout folder, - (an archive on standard input), docker:REFERENCE in the "
+        "engine, oci://REFERENCE in a registry",
         "scan": "look for secrets in: deep (every file, packed and encoded content too), plain, hidden (hidden files only), no",
         "platform": "which image of a multi-platform one, for example linux/arm64",
+        "name": "which image of an archive that holds several, as docker image save was given it",
         "extract": "write the hidden files below this new folder, to prove that they are there",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "junit": "write findings as JUnit XML to this file",
@@ -39,6 +42,7 @@ def layers(
     archive: str | None = None,
     scan: str = "deep",
     platform: str | None = None,
+    name: str | None = None,
     extract: str | None = None,
     sarif: str | None = None,
     junit: str | None = None,
@@ -55,10 +59,12 @@ def layers(
         raise UsageError("name either --variant or --archive", hint="invoke layers --variant apko")
     if scan not in SCANS:
         raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
-    with _subject(variant, archive) as subject:
-        report = subject.analyse(scan, platform)
+    if archive == STDIN and extract is not None:
+        raise UsageError("--extract reads the image twice: it needs a file", hint="--archive image.tar")
+    with _subject(variant, archive, platform) as subject:
+        report = subject.analyse(scan, platform, name)
         if extract is not None:
-            _extract(subject.file(), report, Path(extract), platform)
+            _extract(subject, report, Path(extract), platform, name)
     _write_findings(report, subject.title, sarif, junit)
     if json:
         from deadweight.image.analyse import document
@@ -77,60 +83,66 @@ def layers(
 
 
 class _Subject:
-    """What is looked at. ``stream`` opens a `docker image save` of it, where there is no file; ``store`` is the engine's own folder
-    and the image's id there, which is quicker where we may read it. ``stand_in`` is known of the suite's variants only."""
+    """What is looked at: an archive ``file``, or else what ``stream`` opens to be read once. Quicker than either is the engine's
+    own folder and the image's id there (``store``), where we may read it. ``save`` writes an archive of what is no file.
+
+    ``stand_in`` is known of the suite's variants only.
+    """
 
     def __init__(
         self,
         title: str,
-        file: Path | None,
-        cache: Path | None,
+        cache: Path,
+        *,
+        file: Path | None = None,
         allow: tuple[AllowEntry, ...] = (),
-        stream: Any = None,
+        stream: Callable[[], AbstractContextManager[IO[bytes]]] | None = None,
         store: tuple[Path, str] | None = None,
+        save: Callable[[Path], Path] | None = None,
         stand_in: bool | None = None,
     ) -> None:
-        self.stand_in = stand_in
-        self.title, self._file, self.cache, self.allow, self.stream, self.store = (
-            title,
-            file,
-            cache,
-            allow,
-            stream,
-            store,
-        )
+        self.title, self.stand_in = title, stand_in
+        self._file, self._stream, self._store, self._save = file, stream, store, save
+        self._cache, self._allow = cache, allow
 
-    def analyse(self, scan: str, platform: str | None) -> LayersReport:
+    def analyse(self, scan: str, platform: str | None, name: str | None) -> LayersReport:
         from typing import cast
 
         mode = cast("Scanned", scan)
-        if self.store is not None:
+        if self._store is not None:
             from deadweight.image.enginestore import analyse_engine_store
 
-            found = analyse_engine_store(*self.store, scan=mode, allow=self.allow, cache_dir=self.cache)
+            found = analyse_engine_store(
+                *self._store, scan=mode, allow=self._allow, cache_dir=self._cache, platform=platform
+            )
             if found is not None:
                 return found
-        if self._file is None:
+        asked: dict[str, Any] = {"scan": mode, "allow": self._allow, "platform": platform, "name": name}
+        if self._stream is not None:
             from deadweight.image.stream import analyse_stream
 
-            with self.stream() as source:
-                return analyse_stream(source, what=self.title, scan=mode, allow=self.allow, cache_dir=self.cache)
+            with self._stream() as source:
+                return analyse_stream(source, what=self.title, cache_dir=self._cache, **asked)
         from deadweight.image.analyse import analyse
 
-        return analyse(self._file, scan=mode, allow=self.allow, platform=platform, cache_dir=self.cache)
+        assert self._file is not None
+        return analyse(self._file, cache_dir=self._cache, **asked)
 
-    def file(self) -> Path:
-        from deadweight._errors import UsageError
+    @contextlib.contextmanager
+    def file(self) -> Iterator[Path]:
+        """An archive to read again; one that has to be written first is gone afterwards."""
+        import tempfile
 
-        if self._file is None:
-            raise UsageError(
-                "--extract needs a file", hint="docker image save REFERENCE -o image.tar, then --archive image.tar"
-            )
-        return self._file
+        if self._file is not None:
+            yield self._file
+            return
+        assert self._save is not None
+        with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
+            yield self._save(Path(folder, "image.tar"))
 
 
 @contextlib.contextmanager
-def _subject(variant: str | None, archive: str | None) -> Iterator[_Subject]:
+def _subject(variant: str | None, archive: str | None, platform: str | None) -> Iterator[_Subject]:
     from deadweight.records.paths import user_cache
 
     cache = user_cache() / "layers"
@@ -143,32 +155,62 @@ def _subject(variant: str | None, archive: str | None) -> Iterator[_Subject]:
         with Workspace.open(say) as workspace, locked(workspace.state, say):
             (chosen,) = select(workspace.suite, (variant,))
             file = workspace.archive(chosen)
-            allow = allow_list(chosen)
-            resting = workspace.stand_in(chosen.name)
-            yield _Subject(chosen.name, file, workspace.state.cache / "image", allow, stand_in=resting)
+            allow, resting = allow_list(chosen), workspace.stand_in(chosen.name)
+            yield _Subject(chosen.name, workspace.state.cache / "image", file=file, allow=allow, stand_in=resting)
     elif archive is not None and archive.startswith(ENGINE):
-        from deadweight.engine.client import Engine
-        from deadweight.engine.daemon import find_or_start
-
-        reference = archive.removeprefix(ENGINE)
-        with Engine.connect(find_or_start(say)) as engine:
-            image = engine.images.need(reference)
-            store = None if engine.info.containerd_store else (Path(engine.info.root_dir), image.id)
-            yield _Subject(reference, None, cache, stream=lambda: engine.images.stream(reference), store=store)
+        with _in_engine(archive.removeprefix(ENGINE), cache) as subject:
+            yield subject
     elif archive is not None and archive.startswith(REGISTRY):
         from deadweight.toolchain.crane import pulled
 
         reference = archive.removeprefix(REGISTRY)
-        with pulled(reference) as layout:
-            yield _Subject(reference, layout, cache)
+        with pulled(reference, platform=_one_platform(reference, platform)) as layout:
+            yield _Subject(reference, cache, file=layout)
+    elif archive == STDIN:
+        yield _Subject("standard input", cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
     else:
-        yield _Subject(str(archive), Path(str(archive)), cache)
+        yield _Subject(str(archive), cache, file=Path(str(archive)))
 
 
-def _extract(file: Path, report: LayersReport, folder: Path, platform: str | None) -> None:
-    from deadweight.image.extract import extract
+@contextlib.contextmanager
+def _in_engine(reference: str, cache: Path) -> Iterator[_Subject]:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.daemon import find_or_start
 
-    for item in extract(file, report.hidden, folder, platform=platform):
+    with Engine.connect(find_or_start(say)) as engine:
+        image, images = engine.images.need(reference), engine.images
+        store = None if engine.info.containerd_store else (Path(engine.info.root_dir), image.id)
+        yield _Subject(
+            reference,
+            cache,
+            stream=lambda: images.stream(reference),
+            store=store,
+            save=lambda path: images.save(reference, path),
+        )
+
+
+def _one_platform(reference: str, platform: str | None) -> str | None:
+    """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
+    from deadweight._errors import UsageError
+    from deadweight.image.archive import fits, machine_platform
+    from deadweight.toolchain.crane import platforms
+
+    there = platforms(reference)
+    if platform is None and len(there) < 2:
+        return None
+    wanted = platform or machine_platform()
+    if there and not any(fits(each, wanted) for each in there):
+        raise UsageError(f"{reference}: holds no image for {wanted}", hint=f"it holds {', '.join(there)}: --platform")
+    return wanted
+
+
+def _extract(subject: _Subject, report: LayersReport, folder: Path, platform: str | None, name: str | None) -> None:
+    from deadweight.image.extract import extract, prepare
+
+    prepare(folder)
+    with subject.file() as file:
+        done = extract(file, report.hidden, folder, platform=platform, name=name)
+    for item in done:
         say(f"extracted: {item.written}" if item.written else f"not extracted: {item.path}: {item.problem}")
 
 

@@ -69,6 +69,19 @@ def manifest(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     return parsed
 
 
+def platforms(reference: str, *, insecure: bool = False) -> tuple[str, ...]:
+    """The platforms (``linux/arm64/v8``) of a multi-platform image, attestations left out; empty for an image of one platform."""
+    found = []
+    for item in manifest(reference, insecure=insecure).get("manifests") or ():
+        told = item.get("platform") if isinstance(item, dict) else None
+        parts = (
+            [str(told.get(key) or "") for key in ("os", "architecture", "variant")] if isinstance(told, dict) else []
+        )
+        if parts and "unknown" not in parts:
+            found.append("/".join(part for part in parts if part))
+    return tuple(found)
+
+
 def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     """Descriptor (media type, digest, size in bytes) of a manifest, as an artifact's subject needs it. Raises as ``manifest``."""
     done = run(_crane(insecure, "manifest", checked_reference(reference)), timeout=120, hint=HINT)

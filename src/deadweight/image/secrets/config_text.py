@@ -15,6 +15,7 @@ from deadweight.image.secrets.places import named_like_a_secret
 from deadweight.image.secrets.verify import Candidate, not_placeholder
 
 if TYPE_CHECKING:
+    from deadweight.image.secrets.decode import Budget
     from deadweight.image.secrets.scanner import Scanner
 
 _WORDS = "PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|AUTH)_?KEY"
@@ -32,10 +33,10 @@ _WRITTEN = re.compile(r"""\b(?:echo|printf)\s+(?:-\w+\s+)?("[^"]*"|'[^']*'|[^\s>
 _SHORTEST = 4
 
 
-def scan_text(scanner: Scanner, where: str, text: str, kind: str) -> Scan:
-    """All secrets in one string of a config; ``kind`` as in ``Scanner.scan_text``."""
+def scan_text(scanner: Scanner, where: str, text: str, kind: str, within: Budget | None) -> Scan:
+    """All secrets in one string of a config; ``kind`` and ``within`` as in ``Scanner``."""
     data = text.encode("utf-8", "surrogateescape")
-    scan = scanner.scan(data, path="", decode=True)
+    scan = scanner.scan(data, path="", decode=True, within=within)
     matches = [replace(match, where=where) for match in scan.matches]
     taken = [(match.offset, match.inner) for match in scan.matches]
     for rule, description, value, offset in _named(text, kind):

@@ -45,14 +45,22 @@ class Refused:
 
 @dataclass
 class Budget:
-    """What may still be decoded for one file."""
+    """What may still be decoded: bytes and encoded objects, of one file or of many together."""
 
     left: int
     objects: int
 
     @classmethod
-    def of(cls, limits: Limits) -> Budget:
-        return cls(limits.total, limits.objects)
+    def of(cls, limits: Limits, within: Budget | None = None) -> Budget:
+        """One file's, which may not be more than what is left of that of many."""
+        if within is None:
+            return cls(limits.total, limits.objects)
+        return cls(min(limits.total, within.left), min(limits.objects, within.objects))
+
+    def spend(self, whole: Budget, rest: Budget) -> None:
+        """Take off what lies between a file's budget as it was given out and what is left of it."""
+        self.left -= whole.left - rest.left
+        self.objects -= whole.objects - rest.objects
 
 
 class Opener:
@@ -68,7 +76,7 @@ class Opener:
         if end <= self._noise or end <= self._done.get(hint.kind, 0):
             return
         if self._budget.objects <= 0 or self._budget.left <= 0:
-            yield Refused(hint.kind, "too much encoded content in one file", len(self._view) - max(0, end - hint.back))
+            yield Refused(hint.kind, "too much encoded content", len(self._view) - max(0, end - hint.back))
             self._noise = len(self._view)
             return
         self._budget.objects -= 1
@@ -111,9 +119,10 @@ class Opener:
                 yield Refused(label, "decodes to more than the limit", total)
                 break
             if len(held) >= self._limits.piece:
-                yield Piece(label, bytes(held), base)
+                piece = Piece(label, bytes(held), base)
                 base += len(held) - OVERLAP
-                del held[:-OVERLAP]
+                del held[:-OVERLAP]  # before what is encoded in the piece is opened in turn: each level would hold both
+                yield piece
         if held:
             yield Piece(label, bytes(held), base)
         if stream.complete:
@@ -163,8 +172,9 @@ class Opener:
             at = stream.end
             held += b"\0\0"
             if len(held) >= self._limits.piece:
-                yield Piece(label, bytes(held))
+                piece = Piece(label, bytes(held))
                 held.clear()
+                yield piece
         if held:
             yield Piece(label, bytes(held))
         self._noise = max(self._noise, at)

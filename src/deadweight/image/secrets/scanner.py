@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 
 from deadweight.image.secrets.confirm import Crowd, Found, confirmed
@@ -19,6 +20,8 @@ Buffer = bytes | bytearray | memoryview
 
 _ONE_LINE = re.compile(rb"\s*([^\s\x00-\x1f\x7f-\xff<>{}()$#][^\x00-\x1f\x7f-\xff<>{}()$]{4,200}?)\s*\Z")
 _NAMED_SIZE = 512
+_MOST = 1000  # secrets of one file, and as many things in it that were not looked at; the rest is only counted
+_LEAST = 1 << 20  # bytes; pieces halve with each encoding that they lie in, for all of them are held at once
 
 
 class Scanner:
@@ -53,23 +56,28 @@ class Scanner:
         """Whether a file is worth ``confirm`` even without hits: small, and named like a secret (``etc/secret.txt``)."""
         return size <= _NAMED_SIZE and named_like_a_secret(path)
 
-    def confirm(self, data: Buffer, path: str, hits: Iterable[Hit], *, decode: bool = False) -> Scan:
-        """What the candidates in one file are. ``hits`` are relative to the file's first byte."""
-        work = _Work(self, path, decode=decode)
+    def confirm(
+        self, data: Buffer, path: str, hits: Iterable[Hit], *, decode: bool = False, within: Budget | None = None
+    ) -> Scan:
+        """What the candidates in one file are. ``hits`` are relative to the file's first byte.
+
+        ``within`` is what many files together may have decoded; this one's part is taken off.
+        """
+        work = _Work(self, path, decode=decode, within=within)
         work.buffer(memoryview(data), sorted(hits), inner="", depth=0, base=0)
         if self.wants(path, len(data)):
             work.named(bytes(data))
         return work.result()
 
-    def scan(self, data: Buffer, *, path: str, decode: bool = True) -> Scan:
+    def scan(self, data: Buffer, *, path: str, decode: bool = True, within: Budget | None = None) -> Scan:
         """Everything in one file's bytes."""
-        return self.confirm(data, path, self.block(data, decode=decode), decode=decode)
+        return self.confirm(data, path, self.block(data, decode=decode), decode=decode, within=within)
 
-    def scan_text(self, *, where: str, text: str, kind: str = "text") -> Scan:
+    def scan_text(self, *, where: str, text: str, kind: str = "text", within: Budget | None = None) -> Scan:
         """One string of an image config. ``kind``: ``env`` (NAME=value, labels too), ``history`` (an instruction), ``text``."""
         from deadweight.image.secrets.config_text import scan_text
 
-        return scan_text(self, where, text, kind)
+        return scan_text(self, where, text, kind, within)
 
     def found(self, view: memoryview, path: str, hits: Iterable[Hit]) -> tuple[list[Found], list[Crowd]]:
         """Confirmed secrets of one buffer, undecorated, and where there were too many candidates."""
@@ -108,17 +116,26 @@ def _matcher() -> Matcher:
 class _Work:
     """One file's scan: its budget, and what was found so far."""
 
-    def __init__(self, scanner: Scanner, path: str, *, decode: bool) -> None:
-        self._scanner, self._path, self._decode = scanner, path, decode
-        self._budget = Budget.of(scanner.limits)
+    def __init__(self, scanner: Scanner, path: str, *, decode: bool, within: Budget | None) -> None:
+        self._scanner, self._path, self._decode, self._within = scanner, path, decode, within
+        self._budget = Budget.of(scanner.limits, within)
+        self._given = replace(self._budget)
         self._matches: dict[tuple[str, str, str, int], Match] = {}
         self._skipped: dict[Skipped, None] = {}
+        self._unlisted = 0
 
     def result(self) -> Scan:
+        if self._within is not None:
+            self._within.spend(self._given, self._budget)
+        if self._unlisted:
+            self._skipped[Skipped(self._path, "", f"{self._unlisted} more encoded objects", 0)] = None
         return Scan(tuple(self._matches.values()), tuple(self._skipped))
 
     def buffer(self, view: memoryview, hits: list[Hit], *, inner: str, depth: int, base: int) -> None:
         """One buffer: its own secrets, then what is encoded in it. ``base`` is its offset in the content that ``inner`` names."""
+        if len(self._matches) >= _MOST:
+            self._skip("", f"more than {_MOST} secrets: the rest of this file", 0)
+            return
         count = self._scanner.rule_count
         found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count))
         for crowd in crowds:
@@ -128,18 +145,23 @@ class _Work:
             member = members.name(one.start) if members else None
             place = _joined(inner, f"tar:{member}") if member else inner
             self._record(one.rule.id, one.rule.description, one.secret, place, base + one.start, lines.line(one.start))
-        if not self._decode:
-            return
+        if self._decode:
+            self._encoded(view, hits, inner, depth)
+
+    def _encoded(self, view: memoryview, hits: list[Hit], inner: str, depth: int) -> None:
+        """What is encoded in a buffer."""
+        count = self._scanner.rule_count
         for number in self._scanner.crowded(hits):
             last = max(hit.end for hit in hits if hit.rule == number)
             label = _joined(inner, self._scanner.hints[number - count].kind)
             self._skip(label, "more encoded objects than are counted", len(view) - last)
-        opener = Opener(view, self._scanner.limits, self._budget)
+        limits = self._scanner.limits
+        opener = Opener(view, replace(limits, piece=max(limits.piece >> depth, _LEAST)), self._budget)
         for hit in hits:
             if hit.rule < count:
                 continue
             hint = self._scanner.hints[hit.rule - count]
-            if depth >= self._scanner.limits.depth:
+            if depth >= limits.depth:
                 self._skip(_joined(inner, hint.kind), "encoded too deep", len(view))
                 return
             for piece in opener.open(hint, hit.end):
@@ -168,7 +190,11 @@ class _Work:
         self._matches.setdefault((rule, match.fingerprint, inner, offset), match)
 
     def _skip(self, inner: str, reason: str, size: int) -> None:
-        self._skipped.setdefault(Skipped(self._path, inner, reason, size))
+        item = Skipped(self._path, inner, reason, size)
+        if len(self._skipped) < _MOST:
+            self._skipped[item] = None
+        elif item not in self._skipped:
+            self._unlisted += 1
 
 
 def _is_value(value: bytes) -> bool:
