@@ -70,6 +70,21 @@ def test_a_layer_that_is_there_twice_is_hidden_once_here_once_there(tmp_path):
     assert {file.path for file in found.hidden if file.secrets} == {"/a.conf", "/b.conf"}
 
 
+@pytest.mark.parametrize("scan", ["deep", "hidden", "no"])
+def test_a_layer_that_only_claims_to_be_another_is_not_passed_over(tmp_path, scan):
+    """One diff-id for two layers: neither is taken on trust, even where an earlier look knows that diff-id."""
+    honest, forged = layer({"a.conf": b"nothing"}), layer({"a.conf": config(3)})
+    two = samples.build(honest, honest)
+    cache = tmp_path / "cache"
+    analyse(samples.docker_save(tmp_path / "honest.tar", two), scan=scan, cache_dir=cache)
+    for number, stored in enumerate(((forged, honest), (honest, forged))):
+        path = samples.docker_save(tmp_path / f"{number}.tar", replace(two, stored=stored))
+        with pytest.raises(ArchiveError, match=f"layer {number + 1}: the content (does not match|is not)"):
+            analyse(path, scan=scan, cache_dir=cache)
+    packed = replace(two, stored=(samples.packed(honest, "gzip"), samples.packed(honest, "zstd")))
+    assert analyse(samples.docker_save(tmp_path / "packed.tar", packed), scan=scan).files == 1
+
+
 def test_secrets_of_layers_read_side_by_side_stay_with_their_layer(tmp_path):
     """In a stream the next layer is read while threads still look through the one before."""
     layers = [layer({f"{number}.conf": config(number) + bytes(200_000)}) for number in range(12)]

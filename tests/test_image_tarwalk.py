@@ -120,6 +120,10 @@ HOSTILE = {
         "global pax",
     ),
     "a pax record that is too long": (samples.pax_raw(b"99 path=a\n") + samples.file(b"x"), "damaged pax"),
+    "a pax record without a length behind one with": (
+        samples.pax_raw(samples.pax_record(b"a", b"b") + b"no length here, and more\n") + samples.file(b"x"),
+        "damaged pax",
+    ),
     "a pax record without end": (samples.pax_raw(b"11 path=abcd") + samples.file(b"x"), "damaged pax"),
     "a pax name with a zero byte": (
         samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + samples.file(b"x"),

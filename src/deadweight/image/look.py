@@ -147,6 +147,16 @@ class _Reading:
         for diff_id, layer in self._layers.items():
             hashed = self._digests[diff_id].result() if diff_id in self._digests else None
             verify(layer, self._found[diff_id], hashed, self._look.what(layer))
+        self._verify_twins()
+
+    def _verify_twins(self) -> None:
+        """Layers that say that they are another one, and so were not read: each must be that one, perhaps packed in another way."""
+        for layer in self._archive.image.layers:
+            read = self._layers[layer.diff_id]
+            if layer is not read and self._archive.blob(layer) != self._archive.blob(read):
+                with Indexer() as indexer:
+                    index = indexer.blob(self._archive.blob(layer), layer.compression, self._look.what(layer))
+                verify(layer, index, None, self._look.what(layer))
 
 
 def verify(layer: Layer, index: LayerIndex, hashed: str | None, what: str) -> None:

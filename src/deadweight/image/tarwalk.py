@@ -291,7 +291,7 @@ def _pax_records(data: bytes, walker: TarWalker) -> list[tuple[bytes, bytes]]:
         space = data.find(b" ", position, position + 12)
         length = int(data[position:space]) if space > position and data[position:space].isdigit() else 0
         record = data[space + 1 : position + length]
-        if length <= space - position + 1 or position + length > len(data) or not record.endswith(b"\n"):
+        if not length > space - position + 1 > 1 or position + length > len(data) or not record.endswith(b"\n"):
             raise walker.fail("a damaged pax header")
         key, equals, value = record[:-1].partition(b"=")
         if not equals or (key in _PAX_TAKEN and (b"\0" in value or found.get(key, value) != value)):
