@@ -155,6 +155,21 @@ def test_findings_are_written_as_sarif_and_junit(project, leaky):
     assert TOKEN not in (project / "out.sarif").read_text() + (project / "out.xml").read_text()
 
 
+def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
+    """Two files with one secret are two findings; an instruction more in front leaves both ids as they are."""
+    files = layer({"a.conf": CONFIG, "b.conf": CONFIG})
+    ids = []
+    for number, stack in enumerate(((files,), (ROOT, files), (files, layer({".wh.a.conf": b""})))):
+        archive = samples.docker_save(project / f"{number}.tar", samples.build(*stack))
+        layers(project, "--archive", archive, "--sarif", "out.sarif")
+        results = json.loads((project / "out.sarif").read_text())["runs"][0]["results"]
+        ids.append({each["partialFingerprints"]["deadweight/v1"] for each in results})
+        assert len({each["properties"]["fingerprint"] for each in results}) == 1  # what goes on the allow list
+    assert len(ids[0]) == len(ids[2]) == 2
+    assert ids[0] == ids[1]
+    assert len(ids[0] & ids[2]) == 1  # that b.conf holds it is still the same, that a.conf hides it is not
+
+
 def test_one_of_several_platforms(project):
     first, second = samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")
     members = samples.oci_members(first, platform="linux/amd64") | samples.oci_members(second, platform="linux/arm64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 from collections.abc import Iterator
@@ -45,22 +46,30 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
             yield SarifFinding(
                 rule=mark.rule,
                 message=f"{mark.description or mark.rule} ({mark.redacted}) in a file that layer {file.hidden_index + 1} hides: "
-                f"added by {file.added_by or 'unknown'}; hidden by {file.hidden_by or 'unknown'}",
+                f"added by {file.added_by or 'unknown'}; hidden by {file.hidden_by or 'unknown'}; "
+                f"fingerprint {mark.fingerprint}",
                 path=file.path.lstrip("/"),
-                fingerprint=mark.fingerprint,
+                fingerprint=_id(mark.fingerprint, "hidden", file.path, mark.inner),
                 line=mark.line,
                 place=f"layer {file.index + 1}{mark.inner}",
                 suppressed=mark.allowed,
-                properties={"description": mark.description or mark.rule},
+                properties={"description": mark.description or mark.rule, "fingerprint": mark.fingerprint},
             )
     for each in report.secrets:
         yield SarifFinding(
             rule=each.rule,
-            message=f"{each.description or each.rule} ({each.redacted}) in {each.path or each.where}",
+            message=f"{each.description or each.rule} ({each.redacted}) in {each.path or each.where}; "
+            f"fingerprint {each.fingerprint}",
             path=(each.path or each.where).lstrip("/"),
-            fingerprint=each.fingerprint,
+            fingerprint=_id(each.fingerprint, each.where.partition("[")[0], each.path or "", each.inner),
             line=each.line,
             place=f"{each.where}{each.inner}",
             suppressed=each.allowed,
-            properties={"description": each.description or each.rule},
+            properties={"description": each.description or each.rule, "fingerprint": each.fingerprint},
         )
+
+
+def _id(secret: str, *place: str) -> str:
+    """A finding's own id: the same secret in two files is two findings. Numbers of layers and history lines are no part of it:
+    an instruction more would make all findings behind it new ones."""
+    return hashlib.sha256("\0".join((secret, *place)).encode("utf-8", "backslashreplace")).hexdigest()[:32]
