@@ -24,7 +24,7 @@ def print_layers(report: LayersReport, title: str) -> None:
     overwritten = format_bytes(report.overwritten_bytes)
     _say(
         out,
-        f"{format_bytes(report.size_bytes)} in {len(report.layers)} layers, {report.files} files; hidden "
+        f"{format_bytes(report.size_bytes)} in {len(report.layers)} layers, {report.files} files and links; hidden "
         f"{format_bytes(report.hidden_bytes)} in {report.hidden_files} files (overwritten {overwritten}); "
         f"stored twice {format_bytes(report.duplicated_bytes)}; user {report.user or 'root'}",
     )
