@@ -336,6 +336,14 @@ def test_the_layer_map_keeps_all_bytes() -> None:
     assert charts.layer_map(record).startswith("<svg")
 
 
+def test_a_layer_without_bytes_has_its_row_and_no_word_in_the_legend() -> None:
+    two = (samples.layer_figures(5_000_000, "COPY a"), samples.layer_figures(0, "RUN rm b"))
+    record = replace(samples.layers(), layers=two, folders=(FolderFigure(0, "app", 5_000_000),))
+    drawn = charts.layer_map(record) or ""
+    assert "layer 2: 0 B" in drawn
+    assert "not told by folder" not in drawn
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
 def test_markdown_escapes_keep_a_row_one_row(text: str) -> None:

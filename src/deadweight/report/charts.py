@@ -120,8 +120,8 @@ def _layer_rows(record: LayersReport) -> list[dict[str, Any]]:
             if item.layer == index:
                 folder = _folder(item.folder)
                 parts[folder if folder in rank else _OTHER] += item.size_bytes
-        if not parts:
-            parts[_WHOLE] = layer.size_bytes
+        if not parts:  # a layer without bytes has its row, and needs no word in the legend
+            parts[_WHOLE if layer.size_bytes or not heaviest else heaviest[0]] = layer.size_bytes
         rows += [
             {"layer": name, "folder": folder, "size": size / 1e6, "rank": rank.get(folder, FOLDERS_SHOWN)}
             for folder, size in parts.items()
