@@ -170,7 +170,8 @@ def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
     assert len(ids[0] & ids[2]) == 1  # that b.conf holds it is still the same, that a.conf hides it is not
 
 
-def test_one_of_several_platforms(project):
+def two_platforms(folder: Path) -> Path:
+    """A layout of a clean image for amd64 and a leaky one for arm64."""
     first, second = samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")
     members = samples.oci_members(first, platform="linux/amd64") | samples.oci_members(second, platform="linux/arm64")
     entries = [
@@ -178,7 +179,11 @@ def test_one_of_several_platforms(project):
         for made, name in ((first, "amd64"), (second, "arm64"))
     ]
     index = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": entries}).encode()
-    layout = samples.folder(project / "layout", {**members, "index.json": index})
+    return samples.folder(folder / "layout", {**members, "index.json": index})
+
+
+def test_one_of_several_platforms(project):
+    layout = two_platforms(project)
     assert layers(project, "--archive", layout, "--platform", "linux/amd64").returncode == 0
     assert layers(project, "--archive", layout, "--platform", "linux/arm64").returncode == 1
     other = layers(project, "--archive", layout, "--platform", "linux/s390x")
@@ -307,3 +312,18 @@ def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry
     gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
     assert gone.returncode != 0
     assert "NAME_UNKNOWN" in gone.stderr
+
+
+@pytest.mark.tools
+def test_only_one_platform_of_an_image_in_a_registry_is_fetched(project, local_registry):
+    from deadweight.toolchain.crane import platforms, push
+
+    image = f"{local_registry}/both:1"
+    push(two_platforms(project), image)
+    assert platforms(image) == ("linux/amd64", "linux/arm64")
+    for platform, code in (("linux/amd64", 0), ("linux/arm64", 1)):
+        done = layers(project, "--archive", f"oci://{image}", "--platform", platform)
+        assert done.returncode == code, done.stderr
+    other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
+    assert other.returncode == 2
+    assert "holds no image for linux/s390x\n  hint: it holds linux/amd64, linux/arm64" in other.stderr
