@@ -82,7 +82,7 @@ def read_image(
 
 
 def _fitting(found: tuple[Image, tuple[str, ...]], platform: str | None, what: str) -> tuple[Image, tuple[str, ...]]:
-    """The image, if its own config says that it is for the platform that was asked for. Raises UsageError."""
+    """The image, unless its own config says that it is for another platform than was asked for. Raises UsageError."""
     if _is_for(found[0], platform):
         return found
     raise UsageError(f"{what}: holds no image for {platform}", hint=f"it holds {_platform(found[0])}")
@@ -90,7 +90,7 @@ def _fitting(found: tuple[Image, tuple[str, ...]], platform: str | None, what: s
 
 def _is_for(image: Image, platform: str | None) -> bool:
     own = _platform(image)
-    return platform is None or fits(own, platform) or fits(platform, own)
+    return platform is None or not own or fits(own, platform) or fits(platform, own)
 
 
 def _platform(image: Image) -> str:
