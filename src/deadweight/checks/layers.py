@@ -111,7 +111,7 @@ def _reason(report: LayersReport, gates: list[Gate]) -> str:
     bad = [f"{gate.name}: {gate.reason}" for gate in gates if not gate.held]
     if bad:
         return "; ".join(bad)
-    return f"{len(report.layers)} layers, {len(report.hidden)} hidden files ({format_bytes(report.hidden_bytes)}), no gate broken"
+    return f"layers {len(report.layers)}, hidden files {len(report.hidden)} ({format_bytes(report.hidden_bytes)}), no gate broken"
 
 
 CHECK = Layers()

@@ -95,7 +95,10 @@ class Images:
         """An image that must be there. Raises MissingError."""
         image = self.get(reference)
         if image is None:
-            raise MissingError(f"image {reference} is not in the engine", hint="invoke build makes it")
+            raise MissingError(
+                f"image {reference} is not in the engine",
+                hint="docker image ls lists what is; invoke build makes a variant's",
+            )
         return image
 
     def load(self, archive: Path, tag: str | None = None, progress: Progress | None = None) -> str:
