@@ -174,6 +174,81 @@ def test_inside_reaches_the_attackers_listener(laboratory):
         listener.close()
 
 
+def firewall(*words: str) -> list[str]:
+    done = subprocess.run(["iptables", "--wait", "10", *words], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def connects(laboratory, castle_yard: Yard, listener: Listener) -> bool:
+    """Whether what is attacked reaches the attacker."""
+    address = (laboratory.attacker_host, listener.port)
+    try:
+        pid = castle_yard.get().state().pid
+        netns.within(pid, lambda: socket.create_connection(address, 1.0)).close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.fixture
+def strict_firewall(laboratory):
+    """Bridged packets are dropped, as where one engine has set Docker's policy and another one made the network."""
+    if not network._filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    bridge = network.bridge_of(laboratory.engine, laboratory.network)
+    rule = ["FORWARD", "-i", bridge, "-o", bridge, "-j", "DROP"]
+    firewall("-A", *rule)
+    yield bridge
+    firewall("-D", *rule)
+
+
+def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(laboratory, strict_firewall):
+    """Else every attack over the network would be "not measured" on such a machine. Without our rule it is dropped."""
+    listener = laboratory.listen(Word("aaaa", "bbbb"), "collect")
+    try:
+        with Yard(laboratory, walls.OPEN) as castle_yard:
+            assert connects(laboratory, castle_yard, listener)
+            network.forget(strict_firewall)
+            assert not connects(laboratory, castle_yard, listener)
+    finally:
+        listener.close()
+
+
+def test_the_firewall_keeps_no_rule_of_ours(subject):
+    if not network._filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    with lab.Lab(subject) as built:
+        bridge = network.bridge_of(built.engine, built.network)
+        assert [line for line in firewall("-S", "FORWARD") if bridge in line and network.MARK in line]
+    assert [line for line in firewall("-S", "FORWARD") if bridge in line] == []
+
+
+def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
+    """As a run that was killed together with its guard leaves it; others' rules stay."""
+    if not network._filters_bridges():
+        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
+    theirs = ["FORWARD", "-i", "br-notthere", "-o", "br-notthere", "-j", "ACCEPT"]
+    firewall("-A", *theirs)
+    try:
+        network.let_pass("br-alsonotthere")
+        network.forget("")
+        rules = firewall("-S", "FORWARD")
+    finally:
+        firewall("-D", *theirs)
+    assert f"-A {' '.join(theirs)}" in rules
+    assert not any("br-alsonotthere" in rule for rule in rules)
+
+
+def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
+    monkeypatch.setattr(network, "_filters_bridges", lambda: True)
+    monkeypatch.setenv("PATH", "")
+    with lab.Lab(subject) as built:
+        assert built.notes["network"].startswith(
+            "this machine's firewall may drop what attacks send over the network: "
+        )
+        assert "iptables" in built.notes["network"]
+
+
 @pytest.mark.parametrize("name", walls.names())
 def test_the_engine_holds_every_posture_within_the_bound(laboratory, name):
     options = laboratory.options(walls.posture(name))

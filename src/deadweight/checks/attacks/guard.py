@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.checks.attacks.host import HostFolder, sweep_host_folders
+from deadweight.checks.attacks.network import forget
 from deadweight.engine import wire
 from deadweight.engine.info import EngineInfo
 
@@ -41,12 +42,13 @@ class Guard:
     host: str
     lab: str
     network: str
+    bridge: str
     folder: HostFolder
     disks: tuple[Path, ...]
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Guard:
-        words = [self.host, self.lab, self.network, self._told, FLOOR_BYTES, *self.disks]
+        words = [self.host, self.lab, self.network, self.bridge, self._told, FLOOR_BYTES, *self.disks]
         # Not by `run`: that one ends with us, and this one is there for when we are gone.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, *map(str, words)],
@@ -128,5 +130,8 @@ def _containers(host: str, lab: str) -> list[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    _, host, lab, network, told, floor, *disks = sys.argv
-    watch(host, lab, network, Path(told), int(floor), [Path(disk) for disk in disks])
+    _, host, lab, network, bridge, told, floor, *disks = sys.argv
+    try:
+        watch(host, lab, network, Path(told), int(floor), [Path(disk) for disk in disks])
+    finally:
+        forget(bridge)

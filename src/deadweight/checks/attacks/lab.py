@@ -22,7 +22,7 @@ from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.network import cut_off
+from deadweight.checks.attacks.network import bridge_of, cut_off, forget, let_pass
 from deadweight.checks.attacks.shell import read_file, static_shell
 from deadweight.checks.attacks.walls import Ground, Posture, options
 from deadweight.engine.faults import CannotStart, translated
@@ -81,6 +81,7 @@ class Lab:
 
     def _build(self) -> None:
         sweep_host_folders()
+        forget("")
         facts = self.engine.images.need(self.image)
         self.image_user = facts.user
         self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
@@ -92,8 +93,9 @@ class Lab:
         self.attacker_host = document["NetworkSettings"]["Networks"][self.network]["IPAddress"]
         if not can_enter_namespace(self.attacker_pid, self.attacker.id):
             raise NoService("attacks need root on the Linux machine where the engine runs, to enter the attack network")
+        bridge = bridge_of(self.engine, self.network)
         try:
-            cut_off(self.engine, self.network)
+            cut_off(bridge)
         except DeadweightError as error:
             raise NoService(f"attacks need a network that is cut off from this machine: {error.message}") from error
         try:
@@ -108,8 +110,14 @@ class Lab:
         if self.unenforced:
             self.notes["limits"] = f"{_not_held(self.unenforced)}: attacks on resources were not tried"
         self._guard = self._stack.enter_context(
-            Guard(self.engine.host, self._mark, self.network, self.host, self._disks)
+            Guard(self.engine.host, self._mark, self.network, bridge, self.host, self._disks)
         )
+        try:
+            let_pass(bridge)  # after the guard's start: it takes the rule away
+        except DeadweightError as error:
+            self.notes["network"] = (
+                f"this machine's firewall may drop what attacks send over the network: {error.message}"
+            )
         mounts = (
             Mount(self.host.mounted, HOST_TARGET, read_only=False),
             Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
