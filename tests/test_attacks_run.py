@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 
 import pytest
 from attack_grounds import castle, left
@@ -12,6 +14,8 @@ from deadweight._errors import ConfigError
 from deadweight.checks.attacks import check, lab, walls
 from deadweight.checks.attacks.deliver import fire
 from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.matrix import Cell, Runner
+from deadweight.checks.attacks.resource import fire_resource
 from deadweight.checks.attacks.yard import Yard
 from deadweight.checks.runner import keep
 
@@ -108,6 +112,39 @@ def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
     assert found.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == before.provenance.at
 
 
+NEVER = """\
+payloads:
+  - id: never
+    title: what no shell can do
+    attack: T1059.004
+    shell: "echo because of this; false && echo @a@''@b@"
+    evidence: {kind: output}
+"""
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
+def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
+    """Without one there is nothing to be said: the reason is what came of the attack where it could run."""
+    few()
+    _, postures = attacked(make("checks: {attacks: {payload_files: [own.yaml]}}", own=NEVER), "open", "hardened")
+    for cells in postures.values():
+        assert cells["never"]["outcome"] == "not_measured"
+        assert cells["never"]["reason"].endswith("and a shell at hand either: exit code 0: because of this")
+
+
+def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(monkeypatch):
+    """A bomb ends the service now and then; only where it does so whenever the wall is missing does that wall count."""
+    bomb = next(each for each in load_payloads().payloads if each.id == "fork-bomb")
+    runner = Runner.__new__(Runner)
+    posture = walls.HARDENED.minus("no-network")
+    for outcomes, told in ((["crashed", "blocked"], "blocked"), (["crashed"] * 3, "crashed")):
+        coming = iter(outcomes)
+        monkeypatch.setattr(runner, "_measured", lambda *_: {bomb.id: Cell(next(coming))}, raising=False)  # noqa: B023
+        assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
+        assert list(coming) == []
+
+
 def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
     few("environ", "write-root")
     monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
@@ -191,6 +228,7 @@ def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monk
     subject = make()
     found, postures = attacked(subject, "privileged")
     if "open" in found.data["notes"]:  # the machine lacks a capability, so that --privileged cannot start either
+        assert postures["privileged"]["write-root"]["reason"].endswith("; the nearest that starts is open")
         assert postures["privileged"]["write-root"]["outcome"] == "not_measured"
         assert "cannot be started" in postures["privileged"]["write-root"]["reason"]
         assert postures["open"]["write-root"]["outcome"] == "succeeded"
@@ -212,3 +250,27 @@ def test_a_proof_needs_the_whole_word(laboratory):
     with Yard(laboratory, walls.OPEN) as yard:
         assert fire(laboratory, yard, payload).seen == "succeeded"
         assert fire(laboratory, yard, harmless).seen == "failed"
+
+
+def pinned(container) -> None:
+    """Leave a container one processor of this machine, as other load would."""
+    pid = container.state().pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {min(os.sched_getaffinity(0))})
+
+
+@pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="this machine has one processor: it can grant no second one"
+)
+@pytest.mark.parametrize(("name", "seen"), [("open", "succeeded"), ("only-limits", "failed")])
+def test_other_load_is_no_wall(laboratory, name, seen):
+    """Four loops on one processor want four: without a limit nothing but other load holds them; with one, the limit does."""
+    loop = next(each for each in load_payloads().payloads if each.id == "endless-loop")
+    with Yard(laboratory, walls.posture(name)) as yard:
+        pinned(yard.get())
+        shot = fire_resource(laboratory, yard, loop)
+    assert shot.seen == seen, shot
+    assert shot.detail["peak"] < 1.15
+    if seen == "succeeded":
+        assert shot.detail["proof"].startswith("wanted ")
+        assert "only other load held it to" in shot.detail["proof"]

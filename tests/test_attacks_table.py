@@ -82,7 +82,7 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     with FileLock(workshop.folder / "lock", timeout=300):
-        awk = GAWK(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}
+        awk = gawk(workshop) if name == "gawk" else {"/usr/bin/awk": "/bin/sh"}
         files: dict[str, Content] = {
             "/service/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
             "/bin/sh": workshop.busybox().static,
@@ -100,7 +100,7 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
     assert left(engine) == []
 
 
-def GAWK(workshop: Workshop) -> dict[str, Content]:  # noqa: N802
+def gawk(workshop: Workshop) -> dict[str, Content]:
     """Debian's gawk with its extensions and all libraries."""
     files: dict[str, Content] = {**program("true", at="/usr/bin/true"), "/usr/bin/awk": "gawk"}
     for package in ("gawk", "libgmp10", "libmpfr6", "libreadline8", "libsigsegv2", "libtinfo6"):
@@ -124,10 +124,7 @@ def test_the_table_names_every_payload():
 @pytest.mark.parametrize("payload", OUTCOMES)
 def test_every_payload_comes_to_what_it_must(request, found, payload):
     """With all walls down it works (here the image has the shell, and the AWK what it needs); hardened it does not, or must."""
-    if payload in GAWK_ONLY and found.dialect != "gawk":
-        expected = (NONE, NONE)
-    else:
-        expected = OUTCOMES[payload]
+    expected = (NONE, NONE) if payload in GAWK_ONLY and found.dialect != "gawk" else OUTCOMES[payload]
     cells = [found.cells[posture][payload] for posture in ("open", "hardened")]
     told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
     if payload in MAY_BE_UNMEASURED and cells[0].outcome == "not_measured":

@@ -29,6 +29,7 @@ WRITABLE = (
     "run.tmpfs the folders that it writes, or gate the posture without-read-only"
 )
 NOT_TRIED = "not tried by verify; invoke attack tries it"
+CONFIRMATIONS = 2
 DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
 
 
@@ -131,8 +132,7 @@ class Runner:
             self._fatal.add(payload.id)
         if shot.seen == "succeeded" or shot.seen == "crashed":
             return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
-        told = shot.said if shot.seen == "not_measured" else f"does not work with all walls down either: {shot.said}"
-        return Cell("not_measured", told, shot.detail)
+        return _unproven(shot, "all walls down")
 
     def _with_shell(self, again: Sequence[Payload]) -> None:
         posture = w.OPEN.with_shell()
@@ -148,6 +148,8 @@ class Runner:
                 evidence = {**cells[name].evidence, "control": shot.detail}
                 reason = f"the image has no shell (with one bound in, it works): {evidence.get('said', '')}"
                 cells[name] = Cell("blocked", reason, evidence)
+            elif cells[name].outcome == "not_measured":
+                cells[name] = _unproven(shot, "all walls down and a shell at hand")
 
     # the other postures
 
@@ -184,7 +186,7 @@ class Runner:
         """Why a posture cannot be measured; with what the suite says otherwise of it."""
         if isinstance(error, NoService) and "read-only" in posture.walls and not self.lab.variant.run.read_only:
             return f"{error.message}. {WRITABLE}"
-        return error.message
+        return f"{error.message}; the nearest that starts is open" if posture.privileged else error.message
 
     def _cell(self, payload: Payload, posture: w.Posture, shot: Shot) -> Cell:
         """``blocked`` needs that the attack works elsewhere, and here a wall that could have stopped it."""
@@ -251,8 +253,22 @@ class Runner:
             if wall in w.absent(self.lab.engine.info) or (wall == "image" and not self.lab.ground.shell):
                 continue
             some = [each for each in self._candidates(plan, wall) if each.id in blocked]
-            for name, cell in self._measured(w.HARDENED.minus(wall), some).items():
+            for name, cell in self._confirmed(w.HARDENED.minus(wall), some).items():
                 self.found.without.setdefault(name, {})[wall] = cell.outcome
+
+    def _confirmed(self, posture: w.Posture, payloads: Sequence[Payload]) -> dict[str, Cell]:
+        """A bomb within the limits ends the service now and then, whatever other wall is there: that it crashed counts as the lack
+        of this one only where it does so every time."""
+        cells = self._measured(posture, payloads)
+        for _ in range(CONFIRMATIONS):
+            again = [each for each in payloads if each.resource and cells[each.id].outcome == "crashed"]
+            cells |= self._measured(posture, again) if again else {}
+        return cells
+
+
+def _unproven(shot: Shot, ground: str) -> Cell:
+    told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
+    return Cell("not_measured", told, shot.detail)
 
 
 def _works(payload: Payload, shot: Shot) -> bool:
