@@ -75,7 +75,7 @@ def measure(variants: tuple[str, ...] = (), suite: Path | None = None) -> dict[s
         "resource_seconds": resource,
         "ratio": ratio,
         "limit": LIMIT,
-        "ok": ratio <= LIMIT,
+        "ok": ratio <= LIMIT and all(row["same_outcomes"] for row in rows.values()),
     }
 
 
@@ -102,7 +102,7 @@ def _variant(subject: Any, quick: Catalogue, slow: Catalogue) -> dict[str, Any]:
         "attacks": len(seen),
         "containers": found.containers,
         "same_outcomes": all(
-            found.cells["open"][name].outcome == "succeeded" for name, worked in seen.items() if worked
+            (found.cells["open"][name].outcome == "succeeded") == worked for name, worked in seen.items()
         ),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import shutil
 import subprocess
@@ -32,7 +33,8 @@ def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
         return subject_of(suite, "tight", built, misbehaving_archive, engine)
 
     yield build
-    assert [each for each in engine.leftovers() if each.labels[owner.PURPOSE] == PURPOSE] == []
+    mine = [each for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{os.getpid()}:")]
+    assert [each for each in mine if each.labels[owner.PURPOSE] == PURPOSE] == []
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def _read_only(search: _Search, found: RunOptions, hard: RunOptions) -> RunOptio
 
 
 def _limited(search: _Search, found: RunOptions) -> RunOptions:
-    """Halve memory, then processes, until it no longer works; grant twice what was needed, at most what the suite grants."""
+    """Halve memory, then processes, until it no longer works; grant twice the least that worked, at most what the suite grants."""
     memory, pids = found.memory_bytes or TMPFS_BYTES * 4, found.pids or 64
     least_memory, least_pids = memory, pids
     while least_memory // 2 >= LEAST_MEMORY_BYTES and search.passes(

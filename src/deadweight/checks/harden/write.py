@@ -28,7 +28,7 @@ def _heading(found: Found) -> str:
     )
     return (
         f"# {found.variant}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.\n"
-        f"# Memory and processes: {HEADROOM} times what was needed.\n"
+        f"# Memory and processes: {HEADROOM} times the least that worked, found by halving, at most what the suite grants.\n"
     )
 
 
