@@ -15,11 +15,12 @@ import yaml
 from small_project import put_built, subject_of, write_suite
 
 from deadweight._errors import CheckFailed, DeadweightError, UsageError
-from deadweight.checks.harden.search import Found, tightest
-from deadweight.checks.harden.trial import PURPOSE
+from deadweight.checks import service
+from deadweight.checks.harden.search import Found, _least, tightest
+from deadweight.checks.harden.trial import PURPOSE, attempt
 from deadweight.checks.harden.write import compose, kubernetes, run_words, written
 from deadweight.engine import http, owner
-from deadweight.engine.options import Tmpfs, hardened
+from deadweight.engine.options import Tmpfs, hardened, hardened_for
 from deadweight.suite.model import RunSettings
 
 KUBERNETES = "1.34"
@@ -98,6 +99,26 @@ def test_what_is_no_service_is_refused(make):
         tightest(make("    runnable: false"))
 
 
+def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
+    """An engine is given a second to tell of a death; asked before each request, that made a search take minutes."""
+    monkeypatch.setattr(service, "MOURNING_SECONDS", 20.0)
+    subject = make("    checks: {api: [{name: a, request: {path: /healthz}}, {name: b, request: {path: /healthz}}]}")
+    started = time.monotonic()
+    assert attempt(subject, hardened_for(subject.variant)).problem == ""
+    assert time.monotonic() - started < 20.0
+
+
+@pytest.mark.parametrize(
+    ("need", "floor", "least"), [(20, 8, 20), (17, 8, 20), (33, 8, 40), (1, 8, 8), (64, 8, 64), (57, 8, 64)]
+)
+def test_the_least_is_found_to_a_quarter(need, floor, least):
+    """Never less than is needed, never a quarter more than that (but for the floor), never more than was there."""
+    tried = []
+    got = _least(64, floor, lambda amount: tried.append(amount) or amount >= need)
+    assert got == least
+    assert all(floor <= amount < 64 for amount in tried)
+
+
 # docker run
 
 
@@ -173,6 +194,7 @@ def test_the_deployment_is_valid_and_restricted(outgoing):
     """Against Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
     options = found().options.but(cap_add=("NET_BIND_SERVICE",), env={"A": "b"}, args=("-v",))
     text = written(found(outgoing=outgoing, options=options), "kubernetes")
+    assert "&id" not in text
     documents = list(yaml.safe_load_all(text))
     assert [document["kind"] for document in documents] == ["Deployment", "NetworkPolicy"]
     for document in documents:

@@ -1,4 +1,4 @@
-"""The search: everything at its tightest first; where that does not do, wall by wall; then memory and processes by halving."""
+"""The search: everything at its tightest first; where that does not do, wall by wall; then the least memory and processes."""
 
 from __future__ import annotations
 
@@ -158,17 +158,14 @@ def _read_only(search: _Search, found: RunOptions, hard: RunOptions) -> RunOptio
 
 
 def _limited(search: _Search, found: RunOptions) -> RunOptions:
-    """Halve memory, then processes, until it no longer works; grant twice the least that worked, at most what the suite grants."""
+    """Find the least memory, then the least processes; grant twice that, at most what the suite grants."""
     memory, pids = found.memory_bytes or TMPFS_BYTES * 4, found.pids or 64
-    least_memory, least_pids = memory, pids
-    while least_memory // 2 >= LEAST_MEMORY_BYTES and search.passes(
-        f"memory {least_memory // 2 // 2**20} MiB", found.but(memory_bytes=least_memory // 2)
-    ):
-        least_memory //= 2
-    while least_pids // 2 >= LEAST_PIDS and search.passes(
-        f"{least_pids // 2} processes", found.but(pids=least_pids // 2)
-    ):
-        least_pids //= 2
+    least_memory = _least(
+        memory,
+        LEAST_MEMORY_BYTES,
+        lambda size: search.passes(f"memory {size // 2**20} MiB", found.but(memory_bytes=size)),
+    )
+    least_pids = _least(pids, LEAST_PIDS, lambda count: search.passes(f"{count} processes", found.but(pids=count)))
     for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):
         final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
         if search.passes(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
@@ -177,3 +174,19 @@ def _limited(search: _Search, found: RunOptions) -> RunOptions:
         f"{search.subject.variant.name}: what passed one by one does not pass together: {search.last.problem}",
         hint="the checks may depend on time; run it again on a quiet machine",
     )
+
+
+def _least(enough: int, floor: int, passes: Callable[[int], bool]) -> int:
+    """The least that passes, to a quarter: halve until it fails, then try what lies between, twice. ``enough`` is known to pass."""
+    while enough // 2 >= floor and passes(enough // 2):
+        enough //= 2
+    too_little = enough // 2
+    for _ in range(2):
+        between = (too_little + enough) // 2
+        if not max(floor, too_little + 1) <= between < enough:
+            break
+        if passes(between):
+            enough = between
+        else:
+            too_little = between
+    return enough

@@ -39,10 +39,11 @@ class _Given(Service):
         self._shared = container
 
     def get(self) -> Container:
-        died = self.obituary()
-        if died is not None or self._shared is None:
-            raise ServiceDown(died or "the service is gone")
-        return self._shared
+        if (
+            self._shared is not None and self._shared.state().running
+        ):  # an obituary waits; this is asked for each request
+            return self._shared
+        raise ServiceDown(self.obituary() or "the service is gone")
 
 
 def attempt(subject: Subject, options: RunOptions) -> Trial:

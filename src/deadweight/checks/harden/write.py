@@ -28,7 +28,7 @@ def _heading(found: Found) -> str:
     )
     return (
         f"# {found.variant}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.\n"
-        f"# Memory and processes: {HEADROOM} times the least that worked, found by halving, at most what the suite grants.\n"
+        f"# Memory and processes: {HEADROOM} times the least that worked, found to a quarter, at most what the suite grants.\n"
     )
 
 
@@ -202,5 +202,11 @@ def _set(key: str, value: Any) -> dict[str, Any]:
 def _yaml(document: dict[str, Any]) -> str:
     import yaml
 
-    text: str = yaml.safe_dump(document, sort_keys=False, width=120)
+    class Plain(yaml.SafeDumper):
+        """Says everything where it stands: an alias for labels that are the same twice is right, and unreadable."""
+
+        def ignore_aliases(self, _data: Any) -> bool:
+            return True
+
+    text: str = yaml.dump(document, Dumper=Plain, sort_keys=False, width=120)
     return text
