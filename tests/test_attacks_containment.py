@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import ipaddress
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -140,6 +142,7 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
     heard, tcp, udp = listening
     bridge = f"br-{with_tools.engine.api.inspect_network(with_tools.network)['Id'][:12]}"
     if not cut:
+        network.unfence(bridge)
         for pattern in network.SETTINGS:
             Path("/proc/sys/net", pattern.format(bridge)).write_text("0")
         time.sleep(2)  # an address of IPv6 is tentative at first
@@ -193,7 +196,7 @@ def connects(laboratory, castle_yard: Yard, listener: Listener) -> bool:
 @pytest.fixture
 def strict_firewall(laboratory):
     """Bridged packets are dropped, as where one engine has set Docker's policy and another one made the network."""
-    if not network._filters_bridges():
+    if not network.filters_bridges():
         pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
     bridge = network.bridge_of(laboratory.engine, laboratory.network)
     rule = ["FORWARD", "-i", bridge, "-o", bridge, "-j", "DROP"]
@@ -208,31 +211,53 @@ def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(laborato
     try:
         with Yard(laboratory, walls.OPEN) as castle_yard:
             assert connects(laboratory, castle_yard, listener)
-            network.forget(strict_firewall)
+            network.unfence(strict_firewall)
             assert not connects(laboratory, castle_yard, listener)
     finally:
         listener.close()
 
 
 def test_the_firewall_keeps_no_rule_of_ours(subject):
-    if not network._filters_bridges():
-        pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
     with lab.Lab(subject) as built:
         bridge = network.bridge_of(built.engine, built.network)
-        assert [line for line in firewall("-S", "FORWARD") if bridge in line and network.MARK in line]
-    assert [line for line in firewall("-S", "FORWARD") if bridge in line] == []
+        there = [line for line in firewall("-S") if bridge in line]
+        assert len(there) == 1 + network.filters_bridges()
+        assert all(network.MARK in line for line in there)
+    assert [line for line in firewall("-S") if bridge in line] == []
+
+
+def shout(port: int) -> None:
+    """A datagram to everybody, from an interface that has no address any more."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        nothing = struct.pack("16sH14x", b"eth0", socket.AF_INET)
+        fcntl.ioctl(own, 0x8916, nothing)  # SIOCSIFADDR (linux/sockios.h)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        own.sendto(b"word", ("255.255.255.255", port))
+
+
+@pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "without the rule"])
+def test_what_comes_from_no_address_and_goes_to_all_stays_inside(laboratory, listening, fenced):
+    """No route and no ARP is asked for it. Without the rule this machine hears it."""
+    heard, _, udp = listening
+    if not fenced:
+        network.unfence(network.bridge_of(laboratory.engine, laboratory.network))
+    with Yard(laboratory, walls.OPEN) as castle_yard:
+        netns.within(castle_yard.get().state().pid, lambda: shout(udp))
+        time.sleep(0.5)
+    assert bool(heard) is not fenced, heard
 
 
 def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
     """As a run that was killed together with its guard leaves it; others' rules stay."""
-    if not network._filters_bridges():
+    if not network.filters_bridges():
         pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
     theirs = ["FORWARD", "-i", "br-notthere", "-o", "br-notthere", "-j", "ACCEPT"]
     firewall("-A", *theirs)
     try:
-        network.let_pass("br-alsonotthere")
-        network.forget("")
-        rules = firewall("-S", "FORWARD")
+        network.fence("br-alsonotthere")
+        network.unfence()
+        rules = firewall("-S", "FORWARD") + firewall("-S", "INPUT")
     finally:
         firewall("-D", *theirs)
     assert f"-A {' '.join(theirs)}" in rules
@@ -240,12 +265,9 @@ def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
 
 
 def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
-    monkeypatch.setattr(network, "_filters_bridges", lambda: True)
     monkeypatch.setenv("PATH", "")
     with lab.Lab(subject) as built:
-        assert built.notes["network"].startswith(
-            "this machine's firewall may drop what attacks send over the network: "
-        )
+        assert built.notes["network"].startswith("no rule of the firewall keeps the attack network apart: ")
         assert "iptables" in built.notes["network"]
 
 

@@ -30,11 +30,11 @@ def clean(workspace: Workspace, *, everything: bool = False, older_than_days: fl
     a registry or a Maven of our own); the cache that projects share stays. ``older_than_days`` spares what is newer.
     """
     from deadweight.checks.attacks.host import sweep_host_folders
-    from deadweight.checks.attacks.network import forget
+    from deadweight.checks.attacks.network import unfence
 
     containers = _containers(workspace)
     folders = sweep_host_folders()
-    forget("")
+    unfence()
     images = _images(workspace) if everything and older_than_days is None else 0
     state = workspace.state
     before = None if older_than_days is None else time.time() - older_than_days * DAY

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.checks.attacks.host import HostFolder, sweep_host_folders
-from deadweight.checks.attacks.network import forget
+from deadweight.checks.attacks.network import unfence
 from deadweight.engine import wire
 from deadweight.engine.info import EngineInfo
 
@@ -134,4 +134,4 @@ if __name__ == "__main__":
     try:
         watch(host, lab, network, Path(told), int(floor), [Path(disk) for disk in disks])
     finally:
-        forget(bridge)
+        unfence(bridge)

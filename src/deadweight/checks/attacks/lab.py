@@ -22,7 +22,7 @@ from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.network import bridge_of, cut_off, forget, let_pass
+from deadweight.checks.attacks.network import bridge_of, cut_off, fence, unfence
 from deadweight.checks.attacks.shell import read_file, static_shell
 from deadweight.checks.attacks.walls import Ground, Posture, options
 from deadweight.engine.faults import CannotStart, translated
@@ -81,7 +81,7 @@ class Lab:
 
     def _build(self) -> None:
         sweep_host_folders()
-        forget("")
+        unfence()
         facts = self.engine.images.need(self.image)
         self.image_user = facts.user
         self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
@@ -113,11 +113,9 @@ class Lab:
             Guard(self.engine.host, self._mark, self.network, bridge, self.host, self._disks)
         )
         try:
-            let_pass(bridge)  # after the guard's start: it takes the rule away
+            fence(bridge)  # after the guard's start: it takes the rules away
         except DeadweightError as error:
-            self.notes["network"] = (
-                f"this machine's firewall may drop what attacks send over the network: {error.message}"
-            )
+            self.notes["network"] = f"no rule of the firewall keeps the attack network apart: {error.message}"
         mounts = (
             Mount(self.host.mounted, HOST_TARGET, read_only=False),
             Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),

@@ -23,6 +23,7 @@ SETTINGS = {"ipv6/conf/{}/disable_ipv6": "1", "ipv4/conf/{}/rp_filter": "1", "ip
 
 FILTERS_BRIDGES = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 MARK = "deadweight-attack"
+_MARKED = ("-m", "comment", "--comment", MARK)
 
 
 def bridge_of(engine: Engine, network: str) -> str:
@@ -43,38 +44,36 @@ def cut_off(bridge: str) -> None:
             raise DeadweightError(f"{file}: {error.strerror}") from error
 
 
-def let_pass(bridge: str) -> None:
-    """Have this machine's firewall pass what those on a bridge send each other. Raises DeadweightError where that cannot be done.
+def fence(bridge: str) -> None:
+    """Set the firewall's rules for a bridge. Raises DeadweightError where that cannot be done.
 
-    Where the kernel shows it bridged packets (br_netfilter), it drops them as soon as any Docker engine has set its policy, except
-    those of networks for which an engine sets a rule such as this one. An engine beside another sets none.
+    One keeps from this machine what the settings let through: datagrams from no address to all of them (as DHCP sends them). The
+    other lets pass what those on the bridge send each other. Where the kernel shows it bridged packets (br_netfilter), the firewall
+    drops them as soon as any Docker engine has set its policy, except on networks for which an engine sets a rule such as this
+    one; an engine beside another sets none.
     """
-    if _filters_bridges():
-        _forward("-I", *_rule(bridge))
+    _rules("-I", "INPUT", "-i", bridge, *_MARKED, "-j", "DROP")
+    if filters_bridges():
+        _rules("-I", "FORWARD", "-i", bridge, "-o", bridge, *_MARKED, "-j", "ACCEPT")
 
 
-def forget(bridge: str) -> None:
-    """Take the rule of ``let_pass`` away, and those that killed runs left: their bridges are gone."""
-    if not _filters_bridges():
-        return
+def unfence(bridge: str = "") -> None:
+    """Take a bridge's rules away, and those that killed runs left: their bridges are gone."""
     with contextlib.suppress(DeadweightError):
-        for line in _forward("-S").splitlines():
-            words = shlex.split(line)[2:]  # after -A FORWARD
+        for line in (*_rules("-S", "INPUT"), *_rules("-S", "FORWARD")):
+            chain, *words = shlex.split(line)[1:]
             named = words[1] if MARK in words and words[0] == "-i" else ""
             if named and (named == bridge or not Path("/sys/class/net", named).exists()):
                 with contextlib.suppress(DeadweightError):  # another run may be faster
-                    _forward("-D", *words)
+                    _rules("-D", chain, *words)
 
 
-def _filters_bridges() -> bool:
+def filters_bridges() -> bool:
+    """Whether the firewall is shown what passes from one container to another on the same bridge."""
     with contextlib.suppress(OSError):
         return FILTERS_BRIDGES.read_text().strip() == "1"
     return False
 
 
-def _rule(bridge: str) -> tuple[str, ...]:
-    return ("-i", bridge, "-o", bridge, "-m", "comment", "--comment", MARK, "-j", "ACCEPT")
-
-
-def _forward(action: str, *rule: str) -> str:
-    return run(["iptables", "--wait", "10", action, "FORWARD", *rule], timeout=30).output
+def _rules(action: str, chain: str, *rule: str) -> list[str]:
+    return run(["iptables", "--wait", "10", action, chain, *rule], timeout=30).output.splitlines()
