@@ -157,8 +157,8 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
 @pytest.mark.parametrize(
     ("gate", "said"),
     [
-        ("{posture: moat, blocked: [system]}", "attacks: gates: no posture 'moat'"),
-        ("{posture: hardened, blocked: [sistem]}", "attacks: gates: no attack 'sistem'"),
+        ("{posture: moat, blocked: [system]}", r"deadweight.yaml:5: .*gates\[0\].posture: no posture 'moat'"),
+        ("{posture: hardened, blocked: [sistem]}", r"deadweight.yaml:5: .*gates\[0\].blocked\[0\]: no attack 'sistem'"),
     ],
 )
 def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, said):
