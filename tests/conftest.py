@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -26,11 +27,15 @@ OURS_ON_PATH = ("go", "ko", "apko", "melange", "crane", "trivy")
 
 
 def pytest_configure() -> None:
-    """Put the tools that set-up installed on PATH, and keep no Maven between builds where no test asks for it."""
+    """Put the tools that set-up installed on PATH, keep no Maven between builds where no test asks for it, and heed Ctrl-C."""
     from deadweight.builders.resident import VARIABLE
     from deadweight.toolchain.find import look
 
     os.environ.setdefault(VARIABLE, "0")
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # as in the background of a script: what tests start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     found = [tool.path.parent for tool in (look(name).tool for name in OURS_ON_PATH) if tool is not None]
     os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
 
