@@ -95,10 +95,10 @@ for _name in _variant_names():
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Set up what the tests use, and run all of them (``nox -s tests -- -k NAME`` for some)."""
+    """Set up what the tests use, and run all of them, a file at a time on each core (``nox -s tests -- -k NAME`` for some)."""
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or ("-n", "auto", "--dist", "loadfile", "--durations", "15")))
 
 
 @nox.session
