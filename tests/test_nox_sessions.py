@@ -7,7 +7,17 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import pytest
 from fault_project import FaultProject
+
+from deadweight import nox_sessions
+
+
+@pytest.mark.parametrize(("group", "words"), [("pytest-xdist>=3.6", 4), ("pytest", 0)])
+def test_tests_run_side_by_side_where_the_project_brings_xdist(tmp_path, monkeypatch, group, words):
+    (tmp_path / "pyproject.toml").write_text(f'[dependency-groups]\ntests = ["{group}"]\n')
+    monkeypatch.chdir(tmp_path)
+    assert len(nox_sessions._side_by_side()) == words
 
 
 def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path):

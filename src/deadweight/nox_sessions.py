@@ -95,10 +95,16 @@ for _name in _variant_names():
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Set up what the tests use, and run all of them, a file at a time on each core (``nox -s tests -- -k NAME`` for some)."""
+    """Set up what the tests use, and run all of them, side by side with pytest-xdist (``nox -s tests -- -k NAME`` for some)."""
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    session.run("pytest", *(session.posargs or ("-n", "auto", "--dist", "loadfile", "--durations", "15")))
+    session.run("pytest", *(session.posargs or (*_side_by_side(), "--durations", "15")))
+
+
+def _side_by_side() -> tuple[str, ...]:
+    """pytest's words for a file on each core at a time, where the project's tests bring pytest-xdist."""
+    wanted = nox.project.dependency_groups(nox.project.load_toml(), "tests")
+    return ("-n", "auto", "--dist", "loadfile") if any(each.startswith("pytest-xdist") for each in wanted) else ()
 
 
 @nox.session
