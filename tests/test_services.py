@@ -196,9 +196,12 @@ def test_how_large_a_header_may_be(service, argv, count, size, taken) -> None:
     assert answer == (b"HTTP/1.1 200" if taken else refused)
 
 
-def test_requests_are_logged_as_json_without_their_scripts(service) -> None:
-    service.awk('BEGIN { print "marker-of-a-script" }')
-    last = next(line for line in reversed(service.lines()) if line["msg"] == "request")
+def test_requests_are_logged_as_json_without_their_scripts(argv, tmp_path) -> None:
+    with running(argv, tmp_path / "log") as service:
+        service.awk('BEGIN { print "marker-of-a-script" }')
+    last = next(
+        line for line in reversed(service.lines()) if line["msg"] == "request"
+    )  # all are written once it has ended
     assert {"method": "POST", "path": "/api/v1/awk", "status": 200}.items() <= last.items()
     assert {"time", "level", "bytes", "duration_ms", "remote"} <= last.keys()
     assert "marker-of-a-script" not in service.log.read_text()
