@@ -199,7 +199,7 @@ def _baseline_environment(yard: Yard, host: str) -> dict[str, str]:
         **yard.shared,
         **client.env,
         **bases,
-        "BUILD": " ".join([*client.argv, *plain]),
+        "BUILD": " ".join(client.build(*plain)),
         "BUILDX": str(buildx),
         "BUILDX_BUILDER": "default",
         "DOCKER": str(find("docker-cli").path),
