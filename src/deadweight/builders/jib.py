@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders import _archive, _common, _gradle, _jib_files, _main_class, _maven, resident
+from deadweight.builders import _archive, _common, _gradle, _jib_files, _maven, resident
 from deadweight.builders._java_words import JavaListener, clean
 from deadweight.builders._pom import CONTAINERIZE, read_poms
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
@@ -198,6 +198,8 @@ def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
         made_by = (
             history[-1].instruction if history else ""
         )  # jib-maven-plugin:3.5.2; a build file may name its own version
+    from deadweight.builders import _main_class  # reads archives: only a build does
+
     absent = _main_class.missing_main_class(archive)
     if absent is not None:
         raise DeadweightError(

@@ -63,10 +63,11 @@ def _keys(suite: Suite, variant: Variant) -> None:
     if own is None:  # a plug-in's may read any of them
         return
     others = {"options", *(key for keys in KEYS.values() for key in keys)}.difference(own)
-    for key in suite.own_keys(variant):
-        if key in others:
-            what = f"the builder {variant.builder} takes no {key}"
-            raise suite.error(variant, key, what, hint=f"its own keys: {', '.join(own)}")
+    lines = {key: suite.places[place] for key in others if (place := ("variants", variant.name, key)) in suite.places}
+    if lines:
+        key = min(lines, key=lines.__getitem__)
+        what = f"the builder {variant.builder} takes no {key}"
+        raise suite.error(variant, key, what, hint=f"its own keys: {', '.join(own)}")
 
 
 def _images(suite: Suite, variant: Variant) -> None:

@@ -289,12 +289,6 @@ class Suite(Record):
     def names(self) -> tuple[str, ...]:
         return tuple(variant.name for variant in self.variants)
 
-    def own_keys(self, variant: Variant) -> tuple[str, ...]:
-        """The keys that the file gives this variant itself, in its order; those of the defaults are not among them."""
-        return tuple(
-            str(place[2]) for place in self.places if place[:2] == ("variants", variant.name) and len(place) == 3
-        )
-
     def error(self, variant: Variant, key: str | Key, message: str, *, hint: str | None = None) -> ConfigError:
         """A ConfigError at the line where the suite file says this of this variant (or in its defaults).
 

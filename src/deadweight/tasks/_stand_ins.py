@@ -19,8 +19,10 @@ def rows(workspace: Workspace, found: Sequence[Evidence]) -> list[dict[str, Any]
 
 def note(workspace: Workspace, variants: Iterable[str]) -> str | None:
     """The line for the end of a text output, None where nothing of these variants rests on a stand-in."""
-    from deadweight.report.view import stand_in_note
-
     names = tuple(dict.fromkeys(variants))
     resting = tuple(name for name in names if workspace.stand_in(name))
-    return f"Stand-ins: {stand_in_note(resting, len(names))}" if resting else None
+    if not resting:
+        return None
+    from deadweight.report.view import stand_in_note
+
+    return f"Stand-ins: {stand_in_note(resting, len(names))}"
