@@ -22,7 +22,6 @@ from pathlib import Path
 from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
 from deadweight.builders import _archive, _common, _docker, _secrets
 from deadweight.builders._dockerfile_text import Dockerfile, read_dockerfile
-from deadweight.builders._java_words import without_chatter
 from deadweight.builders._listen import Listener
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.records.built import Base
@@ -41,7 +40,8 @@ JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"
 
 _STEP = re.compile(r"#\d+ \[(?!internal\])(?P<place>[^\]]+)\] (?P<instruction>.*)$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_NOISE = re.compile(r"^(#\d+ (ERROR: |\d+\.\d+ )?|-{3,}$|> \[)")
+_NOISE = re.compile(r"^(#\d+ (ERROR: |\d+\.\d+ )?|\d+\.\d{3} |-{3,}$|> \[)")
+"""Step and seconds before an instruction's own words; buildx says the last of them again, with the seconds alone."""
 
 
 class DockerfileBuilder:
@@ -268,6 +268,8 @@ def _announce(line: str) -> str | None:
 
 
 def _clean(line: str) -> str:
+    from deadweight.builders._java_words import without_chatter
+
     return without_chatter(_NOISE.sub("", _COLOUR.sub("", line)).strip())
 
 

@@ -86,6 +86,11 @@ class Lab:
         self.image_user = facts.user
         self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
         hard = hardened_for(self.variant, facts.user).but(publish=None)
+        self._bound(self._place(hard))
+        self._lay_out(hard)
+
+    def _place(self, hard: RunOptions) -> str:
+        """The network and the attacker on it. The name of its bridge, which is cut off from this machine."""
         self.network = self._stack.enter_context(self.engine.network(PURPOSE))
         self.attacker = self._stack.enter_context(self.start(hard.but(network=self.network), {LAB: self._mark}))
         document = self.attacker.inspect()
@@ -98,6 +103,10 @@ class Lab:
             cut_off(bridge)
         except DeadweightError as error:
             raise NoService(f"attacks need a network that is cut off from this machine: {error.message}") from error
+        return bridge
+
+    def _bound(self, bridge: str) -> None:
+        """The host folder, what is watched, the guard over it, and the firewall."""
         try:
             self.host = HostFolder(self.host_secret)
         except OSError as error:
@@ -116,6 +125,9 @@ class Lab:
             fence(bridge)  # after the guard's start: it takes the rules away
         except DeadweightError as error:
             self.notes["network"] = f"no rule of the firewall keeps the attack network apart: {error.message}"
+
+    def _lay_out(self, hard: RunOptions) -> None:
+        """What postures are made of on this machine."""
         mounts = (
             Mount(self.host.mounted, HOST_TARGET, read_only=False),
             Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
