@@ -135,8 +135,8 @@ class World:
 
 
 def engine_environment(folder: Path) -> dict[str, str]:
-    """Where the engine in there keeps its data."""
-    return {"DEADWEIGHT_CACHE_DIR": str(folder / "engine")}
+    """Where the engine in there keeps its data: by a name so long that no socket could be made below it."""
+    return {"DEADWEIGHT_CACHE_DIR": str(folder / "engine" / ("x" * 80))}
 
 
 def _serve(folder: Path, registry: Path) -> None:

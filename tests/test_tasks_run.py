@@ -193,7 +193,7 @@ def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry
     suite = write_suite(project, SUITE)
     for name in suite.names():
         put_built(suite, name, misbehaving_archive, reference("misbehave"))
-    repository = f"{local_registry}/team/app"
+    repository = f"{local_registry}/team/deployed"
     task(project, "push", "--to", repository, "--insecure")
     words = (State(project).image("good") / "digest").read_text()
     assert words.startswith(f"{repository}@sha256:")

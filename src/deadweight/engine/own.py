@@ -19,7 +19,7 @@ from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
-from deadweight.engine import as_root, bridge, cgroups, processes, wire
+from deadweight.engine import as_root, bridge, cgroups, mounts, processes, wire
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 from deadweight.toolchain import sudo
@@ -51,6 +51,11 @@ class Layout:
     def pid_file(self) -> Path:
         """Written by the shell that becomes dockerd, so that it is there from the first moment on."""
         return self.run / "engine.pid"
+
+    @property
+    def temporary(self) -> Path:
+        """Where the engine's own temporary files are reached: it makes sockets below (an ssh mount's), so this too is short."""
+        return self.run / "tmp"
 
     @property
     def host(self) -> str:
@@ -147,7 +152,7 @@ def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
             as_root.call("remove_data", say)
         return
     stop(say, where)
-    _unmount_below(where.data)
+    mounts.unmount_below(where.data)
     shutil.rmtree(where.data, ignore_errors=True)
 
 
@@ -174,9 +179,13 @@ def _start(where: Layout, say: Say) -> str:
     say(f"starting a container engine of our own (log: {where.log})")
     first_line = _line_count(where.log)
     argv = _arguments(where, say)
+    held = where.data / "tmp"
+    shutil.rmtree(held, ignore_errors=True)  # what a killed engine left
+    mounts.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
     # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
     script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
-    run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30)
+    shell = ["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log]
+    run([*shell, *argv], timeout=30, env={"DOCKER_TMPDIR": str(where.temporary)})
     _await(where, argv, first_line)
     return where.host
 
@@ -261,17 +270,9 @@ def _sweep(where: Layout) -> None:
     for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
         with contextlib.suppress(OSError):
             (where.run / name).unlink()
-    _unmount_below(where.run)
+    mounts.unmount_below(where.run)
     if bridge.exists(where.bridge):
         bridge.delete(where.bridge)
-
-
-def _unmount_below(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
-            point = line.split()[4].encode().decode("unicode_escape")
-            if point == str(folder) or point.startswith(f"{folder}/"):
-                run(["umount", "-l", point], check=False, timeout=30)
 
 
 def _line_count(path: Path) -> int:
