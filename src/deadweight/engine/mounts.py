@@ -22,5 +22,3 @@ def unmount_below(folder: Path) -> None:
             point = line.split()[4].encode().decode("unicode_escape")
             if point == str(folder) or point.startswith(f"{folder}/"):
                 run(["umount", "-l", point], check=False, timeout=30)
-
-

@@ -184,8 +184,8 @@ def _start(where: Layout, say: Say) -> str:
     mounts.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
     # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
     script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
-    shell = ["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log]
-    run([*shell, *argv], timeout=30, env={"DOCKER_TMPDIR": str(where.temporary)})
+    environment = {"DOCKER_TMPDIR": str(where.temporary)}
+    run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30, env=environment)
     _await(where, argv, first_line)
     return where.host
 
