@@ -357,14 +357,22 @@ def test_an_empty_suite_makes_a_report(tmp_path) -> None:
     assert "0 of 0 variants built" in written.markdown.read_text()
 
 
+def _cells(report, variant: str) -> dict[str, str]:
+    for ladder in table.ladders(report):
+        for row in ladder.rows:
+            if row.variant == variant:
+                return {column.key: cell.text for column, cell in zip(ladder.columns, row.cells, strict=True)}
+    raise KeyError(variant)
+
+
 def test_go_is_none_where_the_layers_hold_no_go_program_and_not_measured_where_nobody_looked() -> None:
     record = samples.full_report().variants["all-in-one"]
     assert record.layers is not None
-    column = [each.key for each in table.COLUMNS].index("go")
+    assert record.go_version
     without = replace(record, go_version=None)
     binary = replace(record.layers.packages[0], kind="go")
     shown = {
-        name: table.ladders(samples.report({"one": each}))[0].rows[0].cells[column].text
+        name: _cells(samples.report({"one": each, "two": record}), "one")["go"]
         for name, each in {
             "looked": without,
             "nobody": replace(without, layers=None),
@@ -372,3 +380,16 @@ def test_go_is_none_where_the_layers_hold_no_go_program_and_not_measured_where_n
         }.items()
     }
     assert shown == {"looked": "none", "nobody": "not measured", "other": "not measured"}
+
+
+def test_a_column_in_which_no_variant_has_anything_is_left_out_of_its_ladder() -> None:
+    record = samples.full_report().variants["all-in-one"]
+    assert record.layers is not None
+    assert record.reference
+    java = replace(record, ladder="java", go_version=None, reference=None)
+    report = samples.report({"one": record, "two": java})
+    first, second = (_cells(report, name) for name in ("one", "two"))
+    assert set(first) - set(second) == {"go", "reference_size", "reference_vulnerabilities"}
+    markdown, page = render_markdown(report), render_html(report)
+    assert markdown.count("| *Reference size* |") == 1
+    assert page.count(">Reference size</th>") == 1

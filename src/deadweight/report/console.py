@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.image.model import printable
 from deadweight.report import figures
-from deadweight.report.table import COLUMNS, Cell, Column, Ladder, Row
+from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.view import view
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ MOST_TELLING = (
 def print_comparison(report: Report, console: Console) -> None:
     """Print the comparison, one table per ladder, and what a reader must know about its figures.
 
-    A terminal gets the most telling of the columns that fit its width; elsewhere (a pipe, a CI log) every column is printed.
+    A terminal gets the most telling of the columns that fit its width; elsewhere (a pipe, a CI log) the ladder's every
+    column is printed.
     """
     seen = view(report)
     for ladder in seen.ladders:
@@ -48,12 +49,15 @@ def _table(ladder: Ladder, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    heads = [column.title.replace(" ", "\n", 1) for column in COLUMNS]
-    rows = [[_in_table(row, index) for index in range(len(COLUMNS))] for row in ladder.rows]
+    columns = ladder.columns
+    heads = [column.title.replace(" ", "\n", 1) for column in columns]
+    rows = [
+        [_in_table(row, column, cell) for column, cell in zip(columns, row.cells, strict=True)] for row in ladder.rows
+    ]
     grid = Table(title=f"{ladder.title} ladder", title_justify="left", title_style="bold", box=None, padding=(0, 1))
-    shown = _fitting(heads, rows, console.width)
+    shown = _fitting(columns, heads, rows, console.width)
     for index in shown:
-        column = COLUMNS[index]
+        column = columns[index]
         grid.add_column(
             heads[index],
             justify="right" if column.numeric else "left",
@@ -66,22 +70,22 @@ def _table(ladder: Ladder, console: Console) -> None:
     console.print()
 
 
-def _in_table(row: Row, index: int) -> str:
+def _in_table(row: Row, column: Column, cell: Cell) -> str:
     """The label of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
-    if COLUMNS[index].key == "base":
-        return printable(row.cells[index].text)
-    label = f" ({figures.STAND_IN})" if index == 0 and row.record.stand_in else ""
-    return _text(row.cells[index]) + label
+    if column.key == "base":
+        return printable(cell.text)
+    label = f" ({figures.STAND_IN})" if column.key == "variant" and row.record.stand_in else ""
+    return _text(cell) + label
 
 
-def _fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+def _fitting(columns: Sequence[Column], heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """Which columns fit side by side, in their order. The variant's name is always among them."""
-    place = {column.key: index for index, column in enumerate(COLUMNS)}
+    place = {column.key: index for index, column in enumerate(columns)}
     chosen: list[int] = []
     left = width
-    for index in (place[key] for key in MOST_TELLING):
+    for index in (place[key] for key in MOST_TELLING if key in place):
         needed = max(len(line) for text in (heads[index], *(row[index] for row in rows)) for line in text.split("\n"))
-        needed = 2 + min(needed, FOLDED.get(COLUMNS[index].key, needed))
+        needed = 2 + min(needed, FOLDED.get(columns[index].key, needed))
         if not chosen or needed <= left:
             chosen.append(index)
             left -= needed
@@ -89,9 +93,9 @@ def _fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
 
 
 def _plain(ladder: Ladder, console: Console) -> None:
-    rows = [[column.title for column in COLUMNS], *([_text(cell) for cell in row.cells] for row in ladder.rows)]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
-    lines = [f"{ladder.title} ladder", *(_line(row, widths, COLUMNS) for row in rows)]
+    rows = [[column.title for column in ladder.columns], *([_text(cell) for cell in row.cells] for row in ladder.rows)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(ladder.columns))]
+    lines = [f"{ladder.title} ladder", *(_line(row, widths, ladder.columns) for row in rows)]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
     console.print()
 

@@ -17,7 +17,6 @@ from deadweight.image.findings import HiddenFile
 from deadweight.records.evidence import Provenance
 from deadweight.report import charts, figures
 from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
-from deadweight.report.table import COLUMNS
 from deadweight.report.view import FINDINGS_SHOWN, HIDDEN_SHOWN, View, secret_words, view
 
 EVIDENCE_CHARACTERS = 20_000
@@ -50,7 +49,6 @@ def render_html(report: Report, pictures: Charts | None = None) -> str:
     html = environment.get_template("index.html.j2").render(
         report=report,
         view=seen,
-        columns=COLUMNS,
         severities=SEVERITIES,
         tones=TONES,
         shown=HIDDEN_SHOWN,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from deadweight.report import charts, figures
 from deadweight.report.model import SEVERITIES, Report
-from deadweight.report.table import COLUMNS, Cell
+from deadweight.report.table import Cell
 from deadweight.report.view import View, secret_words, view
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
@@ -47,9 +47,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequenc
 
 def _comparison(seen: View, pictures: Mapping[str, str]) -> list[str]:
     parts = ["## Comparison"]
-    heads = [f"*{column.title}*" if column.reference else column.title for column in COLUMNS]
-    right = [column.numeric for column in COLUMNS]
     for ladder in seen.ladders:
+        heads = [f"*{column.title}*" if column.reference else column.title for column in ladder.columns]
+        right = [column.numeric for column in ladder.columns]
         parts.append(f"### {escape(ladder.title)} ladder")
         parts.append(table(heads, ([_cell(cell) for cell in row.cells] for row in ladder.rows), right=right))
         if ladder.name in pictures:

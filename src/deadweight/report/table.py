@@ -9,6 +9,9 @@ from deadweight.report import figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord, VulnerabilitiesRecord
 
 LADDER_TITLES = {"go": "Go", "java": "Java"}
+_NONE = "none"
+_ABSENT = {_NONE, figures.NOTHING}
+"""A column in which no variant has anything is left out of its ladder; what was not measured is told all the same."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Ladder:
-    """Variants of one service; ratios are to the largest of the same ladder."""
+    """Variants of one service; ratios are to the largest of the same ladder. A row has a cell for each of ``columns``."""
 
     name: str
     title: str
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     largest_bytes: int | None
     smallest_bytes: int | None
@@ -62,11 +66,11 @@ def ladders(report: Report) -> tuple[Ladder, ...]:
 def _ladder(name: str, members: Sequence[tuple[str, VariantRecord]]) -> Ladder:
     sizes = [size for _, record in members if (size := size_of(record))]
     largest = max(sizes, default=None)
-    rows = tuple(
-        Row(variant, record, tuple(column.make(variant, record, largest) for column in COLUMNS))
-        for variant, record in members
-    )
-    return Ladder(name, LADDER_TITLES.get(name, name.capitalize()), rows, largest, min(sizes, default=None))
+    made = [(column, [column.make(*member, largest) for member in members]) for column in COLUMNS]
+    told = [(column, cells) for column, cells in made if any(cell.text not in _ABSENT for cell in cells)]
+    rows = tuple(Row(*member, tuple(cells[index] for _, cells in told)) for index, member in enumerate(members))
+    columns = tuple(column for column, _ in told)
+    return Ladder(name, LADDER_TITLES.get(name, name.capitalize()), columns, rows, largest, min(sizes, default=None))
 
 
 def size_of(record: VariantRecord) -> int | None:
@@ -112,7 +116,7 @@ def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.build is None:
         return _unmeasured()
     if record.base is None:
-        return Cell("none", "")
+        return Cell(_NONE, "")
     badge = figures.STAND_IN if record.base.stand_in else ""
     return Cell(short_reference(record.base.reference), record.base.reference, badge=badge)
 
@@ -141,7 +145,7 @@ def _go(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.go_version:
         return Cell(record.go_version.removeprefix("go"), record.go_version)
     seen = record.layers is not None and all(package.kind != "go" for package in record.layers.packages)
-    return _unmeasured("none" if seen or (record.build and record.builder == "jib") else figures.NOT_MEASURED)
+    return _unmeasured(_NONE if seen or (record.build and record.builder == "jib") else figures.NOT_MEASURED)
 
 
 def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
