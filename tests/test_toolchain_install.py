@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -224,6 +225,19 @@ def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
         system.install([catalogue.program("bwrap")], tmp_path / "log")
     assert "not root, and sudo is not there" in caught.value.message
     assert caught.value.hint == "sudo apt-get install bubblewrap"
+
+
+def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch):
+    script(tmp_path / "apt-get", ":")
+    script(tmp_path / "sudo", "echo 'sudo: a password is required' >&2; exit 1\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    monkeypatch.setattr(sudo, "_on_terminal", lambda: False)
+    lacking = replace(survey(["bwrap"])[0], status="missing", how="sudo apt-get install bubblewrap", gettable=False)
+    with pytest.raises(MissingError) as caught:
+        install.install([lacking], lambda _: None)
+    assert "there is no terminal for sudo to ask on: sudo: a password is required" in caught.value.message
+    assert "bwrap: missing (get it with: sudo apt-get install bubblewrap)" in caught.value.message
 
 
 def test_sudos_password_goes_to_its_input_and_nowhere_else(tmp_path, monkeypatch):

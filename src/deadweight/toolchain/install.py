@@ -71,7 +71,9 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
     hopeless = [finding for finding in wanted if not finding.gettable]
     if hopeless:
         lines = [f"{each.name}: {each.reason or each.status} (get it with: {each.how})" for each in hopeless]
-        raise MissingError("these have to be got by hand here:\n  " + "\n  ".join(lines), hint="then invoke setup")
+        why = system.can_install()
+        head = "these have to be got by hand here" + (f" ({why})" if why else "")
+        raise MissingError(f"{head}:\n  " + "\n  ".join(lines), hint="then invoke setup")
 
 
 def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]], *, starts: bool) -> list[Callable[[], None]]:

@@ -26,9 +26,11 @@ def trouble() -> str:
         return ""
     if shutil.which("sudo") is None:
         return "not root, and sudo is not there"
-    if _without_password() or _on_terminal():
+    asked = _ask()
+    if asked.exit_code == 0 or _on_terminal():
         return ""
-    return "not root, and sudo wants a password but there is no terminal to ask on"
+    said = asked.errors.strip().splitlines()
+    return f"not root, and there is no terminal for sudo to ask on{f': {said[-1]}' if said else ''}"
 
 
 def run(argv: Sequence[str | Path], *, log: Path | None = None, timeout: float, keep: Sequence[str] = ()) -> Completed:
@@ -51,7 +53,11 @@ def run(argv: Sequence[str | Path], *, log: Path | None = None, timeout: float, 
 
 
 def _without_password() -> bool:
-    return run_program(["sudo", "-n", "true"], check=False, timeout=10).exit_code == 0
+    return _ask().exit_code == 0
+
+
+def _ask() -> Completed:
+    return run_program(["sudo", "-n", "true"], env={"LC_ALL": "C"}, check=False, timeout=10)
 
 
 @functools.cache
