@@ -22,6 +22,7 @@ from deadweight.sources.local.push import Client, Settings
 from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.source import LocalSource
 from deadweight.sources.local.workshop import Workshop
+from deadweight.toolchain import sudo
 
 REFERENCES = (
     "alpine:3.18",
@@ -43,6 +44,29 @@ def registry(binary, tmp_path):
     made = LocalRegistry(tmp_path / "registry", lambda: binary)
     yield made
     made.stop()
+
+
+@pytest.mark.tools
+def test_who_is_not_root_makes_root_file_systems_through_sudo(local_source, tmp_path, monkeypatch):
+    asked = tmp_path / "asked"
+    program = tmp_path / "bin" / "sudo"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >>{asked}\nshift\nexec env -i PATH="$PATH" "$@"\n'
+    )  # as sudo clears variables
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    packages = Workshop(local_source.folder, this_machine(), tmp_path / "log").packages
+    ours = packages.rootfs(["libcap2"], tmp_path / "root.tar", variant="extract")
+    assert not asked.exists()
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    theirs = packages.rootfs(["libcap2"], tmp_path / "through-sudo.tar", variant="extract")
+    assert "\n-n env SOURCE_DATE_EPOCH=0 " in asked.read_text()
+    seen = []
+    for file in (ours, theirs):
+        with tarfile.open(file) as tar:
+            seen.append([(each.name, each.mode, each.uid, each.gid, each.size, each.linkname) for each in tar])
+    assert seen[0] == seen[1]
 
 
 def _pid(registry: LocalRegistry) -> int:

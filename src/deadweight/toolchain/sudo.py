@@ -7,7 +7,7 @@ import getpass
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deadweight._errors import MissingError
@@ -33,23 +33,39 @@ def trouble() -> str:
     return f"not root, and there is no terminal for sudo to ask on{f': {said[-1]}' if said else ''}"
 
 
-def run(argv: Sequence[str | Path], *, log: Path | None = None, timeout: float, keep: Sequence[str] = ()) -> Completed:
+def silent() -> bool:
+    """Whether sudo would give us root's rights now without asking for anything."""
+    return (
+        not is_root()
+        and shutil.which("sudo") is not None
+        and (_password.cache_info().currsize > 0 or _without_password())
+    )
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+    timeout: float,
+    keep: Sequence[str] = (),
+) -> Completed:
     """Run a program as root. ``keep`` names variables of our environment that sudo is to hand through.
 
     Raises MissingError where root's rights cannot be had; CommandError if the program, or sudo, fails.
     """
     if is_root():
-        return run_program(argv, log=log, timeout=timeout)
+        return run_program(argv, log=log, on_line=on_line, timeout=timeout)
     problem = trouble()
     if problem:
         raise MissingError(problem, hint="run it as root, or on a terminal")
     given = [f"--preserve-env={','.join(keep)}"] if keep else []
     if _without_password():
-        return run_program(["sudo", "-n", *given, *argv], log=log, timeout=timeout)
+        return run_program(["sudo", "-n", *given, *argv], log=log, on_line=on_line, timeout=timeout)
     # Programs run in a session of their own, where sudo cannot open the terminal: it reads the password from its input.
     word = _password()
     argv = ["sudo", "-S", "-p", "", *given, *argv]
-    return run_program(argv, stdin=f"{word}\n".encode(), log=log, timeout=timeout, redact=[word])
+    return run_program(argv, stdin=f"{word}\n".encode(), log=log, on_line=on_line, timeout=timeout, redact=[word])
 
 
 def _without_password() -> bool:

@@ -12,15 +12,17 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.records import store
 from deadweight.sources.local.machine import Machine, scratch
+from deadweight.toolchain import sudo
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
+ROOTFS_SECONDS = 600.0
 TRIMMED = ("usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian")
 LEFT_OVERS = (
     "etc/resolv.conf etc/hostname etc/machine-id etc/apt/sources.list etc/dpkg/dpkg.cfg.d/99mmdebstrap "
@@ -84,13 +86,15 @@ class Packages:
     def rootfs(self, names: Sequence[str], target: Path, *, variant: str = "apt") -> Path:
         """A root file system as a tar: the essential packages, apt, and the ones named. Same packages, same bytes."""
         wanted = ["?essential", "apt", "usr-is-merged", *names]
-        with tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch()) as work:
+        # what a killed sudo left there is root's, and not ours to remove
+        made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
+        with made as work:
             repository = self._repository(self.get(wanted).values(), Path(work) / "repository")
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
             trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
             rest = " ".join(f'"$1"/{name}' for name in LEFT_OVERS.split())
-            _run.run(
+            self._as_root(
                 [
                     *("mmdebstrap", "--quiet", "--mode=auto", f"--variant={variant}", "--format=tar"),
                     f"--architectures={self.machine.deb}",
@@ -101,11 +105,21 @@ class Packages:
                     f"--customize-hook=rm -rf {trim} {rest}",
                     *(self.machine.codename, partial, f"deb [trusted=yes] copy:{repository} ./"),
                 ],
-                env={"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
-                log=self._log,
+                {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
             )
             partial.replace(target)
         return target
+
+    def _as_root(self, argv: Sequence[str | Path], environment: Mapping[str, str]) -> None:
+        """Through sudo where we are not root: without it mmdebstrap needs uidmap and ranges of numbers in /etc/subuid.
+
+        Where sudo is not to be had either, mmdebstrap itself finds what this machine allows, or says what it lacks.
+        """
+        if sudo.is_root() or sudo.trouble():
+            _run.run(argv, env=environment, log=self._log)
+        else:  # sudo takes variables away
+            settings = [f"{name}={value}" for name, value in environment.items()]
+            sudo.run(["env", *settings, *argv], log=self._log, timeout=ROOTFS_SECONDS)
 
     def _fetch(self, names: Sequence[str]) -> dict[str, Path]:
         plan = self._apt("--simulate", "install", *names)
