@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -153,6 +154,20 @@ def test_findings_are_written_as_sarif_and_junit(project, leaky):
     assert len(ElementTree.parse(project / "out.xml").findall(".//failure")) == 1
     assert "wrote out.sarif" in done.stderr
     assert TOKEN not in (project / "out.sarif").read_text() + (project / "out.xml").read_text()
+
+
+def test_findings_go_where_a_link_leads_and_into_a_pipe(project, leaky):
+    (project / "link.sarif").symlink_to("kept.sarif")
+    os.mkfifo(project / "pipe")
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append((project / "pipe").read_text()), daemon=True)
+    reader.start()
+    layers(project, "--archive", leaky, "--sarif", "link.sarif", "--junit", "pipe")
+    reader.join(10)
+    assert (project / "link.sarif").is_symlink()
+    assert json.loads((project / "kept.sarif").read_text())["runs"]
+    assert got[0].startswith("<?xml")
+    assert (project / "pipe").is_fifo()
 
 
 def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import UsageError
-from deadweight.records.store import write_atomically
+from deadweight.records.store import write_where_told
 from deadweight.toolchain import crane
 
 
@@ -47,5 +47,5 @@ def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: b
     digest = crane.push(archive, to, insecure=insecure)
     reference = f"{match['repository']}@{digest}"
     if digest_file is not None:
-        write_atomically(digest_file, reference + "\n")
+        write_where_told(digest_file, reference + "\n")
     return Pushed(reference, digest, to)

@@ -32,9 +32,29 @@ def write_atomically(path: Path, content: bytes | str, *, mode: int = 0o644) -> 
     except OSError as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        disk = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-        hint = "free or remount that disk" if disk else "make it writable"
-        raise DeadweightError(f"{path}: cannot be written: {error.strerror}", hint=hint) from error
+        raise _refused(path, error) from error
+
+
+def write_where_told(path: Path, content: str) -> None:
+    """Put ``content`` where a user says: at the end of a symbolic link, and into a device or pipe (``/dev/stdout``) as it stands.
+
+    Only a file is replaced, whole or not at all. Raises DeadweightError.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        if path.exists() and not target.is_file():
+            with path.open("wb") as there:
+                there.write(content.encode())
+            return
+    except OSError as error:
+        raise _refused(path, error) from error
+    write_atomically(target, content)
+
+
+def _refused(path: Path, error: OSError) -> DeadweightError:
+    disk = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    hint = "free or remount that disk" if disk else "make it writable"
+    return DeadweightError(f"{path}: cannot be written: {error.strerror}", hint=hint)
 
 
 def save(record: object, path: Path) -> None:

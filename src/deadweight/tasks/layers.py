@@ -217,10 +217,10 @@ def _extract(subject: _Subject, report: LayersReport, folder: Path, platform: st
 def _write_findings(report: LayersReport, title: str, sarif: str | None, junit: str | None) -> None:
     if sarif is None and junit is None:
         return
-    from deadweight.records.store import write_atomically
+    from deadweight.records.store import write_where_told
     from deadweight.report.findings import layers_junit, layers_sarif
 
     for target, text in ((sarif, layers_sarif), (junit, layers_junit)):
         if target is not None:
-            write_atomically(Path(target), text(report, title))
+            write_where_told(Path(target), text(report, title))
             print(f"wrote {target}", file=sys.stderr)

@@ -62,10 +62,10 @@ def scan(
         found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
         sboms = _sboms(workspace, chosen, sbom)
     if sarif is not None:
-        from deadweight.records.store import write_atomically
+        from deadweight.records.store import write_where_told
         from deadweight.report.scan_sarif import scan_sarif
 
-        write_atomically(Path(sarif), scan_sarif(found))
+        write_where_told(Path(sarif), scan_sarif(found))
         say(f"wrote {sarif}")
     if json:
         print_json({"scans": rows(workspace, found), "failed": failed, "sboms": sboms})
