@@ -127,6 +127,12 @@ def test_other_yaml_parses_and_python_compiles(page):
         compile(text, str(page), "exec")
 
 
+def test_no_page_takes_the_package_from_pypi(page):
+    """It is not there, and somebody else could take the name."""
+    lines = [line for line in code(page) if re.search(r"pip install\b.*\bdeadweight", line)]
+    assert [line for line in lines if "deadweight @ git+https://YOUR.HOST/deadweight" not in line] == []
+
+
 def test_no_page_knows_one_machine(page):
     assert MACHINE_PATH.findall(page.read_text()) == []
 
@@ -178,13 +184,15 @@ def test_the_tutorial_s_commands_are_whole():
 
 def test_the_checks_of_these_tests_can_fail(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("[x](gone.md) `invoke bild --now` `nox -s verfy`\n```yaml suite\nname: x\n```\n/root/x\n")
+    page.write_text("[x](gone.md) `invoke bild --now` `nox -s verfy` `pip install deadweight`\n```yaml suite\nname: x\n```\n/root/x\n")
     with pytest.raises(AssertionError):
         test_every_relative_link_leads_to_a_page_and_a_heading(page)
     with pytest.raises(AssertionError):
         test_every_task_and_flag_exists(page)
     with pytest.raises(AssertionError):
         test_every_session_exists(page)
+    with pytest.raises(AssertionError):
+        test_no_page_takes_the_package_from_pypi(page)
     with pytest.raises(AssertionError):
         test_no_page_knows_one_machine(page)
     with pytest.raises(Exception, match="variants"):
