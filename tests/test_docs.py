@@ -184,7 +184,9 @@ def test_the_tutorial_s_commands_are_whole():
 
 def test_the_checks_of_these_tests_can_fail(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("[x](gone.md) `invoke bild --now` `nox -s verfy` `pip install deadweight`\n```yaml suite\nname: x\n```\n/root/x\n")
+    page.write_text(
+        "[x](gone.md) `invoke bild --now` `nox -s verfy` `pip install deadweight`\n```yaml suite\nname: x\n```\n/root/x\n"
+    )
     with pytest.raises(AssertionError):
         test_every_relative_link_leads_to_a_page_and_a_heading(page)
     with pytest.raises(AssertionError):

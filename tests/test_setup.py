@@ -15,6 +15,11 @@ from fault_project import FaultProject
 
 from deadweight.toolchain.find import look
 
+KO = """\
+name: shop
+variants:
+  v: {builder: ko, source: src, base: "cgr.dev/chainguard/busybox:latest"}
+"""
 QUESTION = "install these? [Y/n] "
 CTRL_D = "\x04"
 
@@ -103,3 +108,56 @@ def test_who_says_yes_beforehand_is_not_asked(project):
     assert seen.code == 0, seen.terminal
     assert QUESTION not in seen.terminal
     assert json.loads(seen.output)["tools"]
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch) -> FaultProject:
+    """One variant with a public base, and a cache in which nothing was made yet."""
+    for name in ("DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    project = FaultProject.make(tmp_path)
+    (project.root / "deadweight.yaml").write_text(KO)
+    (project.root / "src" / "go.mod").write_text("module example.com/shop\n\ngo 1.21\n")
+    return project
+
+
+@pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup"), ("setup", "--yes")])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--source", "public"), "unknown source 'public'"),
+        (("--source", ""), "unknown source ''"),
+        (("--mirror", "ftp://x"), "'ftp://x' is no mirror"),
+        (("--source", "mirror"), "no mirror is configured"),
+        (("--ca-bundle", "nowhere.pem"), "the CA bundle cannot be read: No such file or directory"),
+        (("--ca-bundle", "deadweight.yaml"), "the CA bundle holds no PEM certificate"),
+    ],
+)
+def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, told):
+    bare.fails(2, told, *look, *words)
+    assert not (bare.state / "settings.json").exists()
+
+
+@pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup")])
+def test_a_plan_shows_what_another_source_would_need_and_keeps_nothing(bare, look):
+    words = (*look, "--json", "--source")
+    assert json.loads(bare.invoke(*words, "registry").output)["source"] == "registry"
+    mirrored = bare.invoke(*look, "--json", "--mirror", "mirror.example.com/proxy")
+    assert json.loads(mirrored.output)["source"] == "mirror"
+    local = bare.invoke(*words, "local")
+    document = json.loads(local.output)
+    assert (document["source"], [each["name"] for each in document["to_make"]]) == ("local", ["stand-in for busybox"])
+    assert "  stand-in for busybox (about " in local.errors
+    assert "ready" not in local.errors
+    assert not bare.state.exists()
+
+
+def test_doctor_names_the_stand_ins_that_are_not_made_yet(bare):
+    bare.more["DEADWEIGHT_SOURCE"] = "local"
+    done = bare.invoke("doctor", "--json")
+    assert done.code == 3
+    assert "stand-in for busybox" in done.errors.partition("error: ")[2]
+    assert [each["name"] for each in json.loads(done.output)["to_make"]] == ["stand-in for busybox"]
+    assert "stand-in for busybox: not made yet" in bare.invoke("doctor").output

@@ -35,7 +35,7 @@ from deadweight.suite.load import load_suite
 root, name, apk, references = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "apk", sys.argv[4:]
 said, started = [], time.monotonic()
 try:
-    source = choose(load_suite(root / "deadweight.yaml"), State(root), said.append, name)
+    source = choose(load_suite(root / "deadweight.yaml"), State(root), said.append, {"source": name, "decided": None})
     chosen = time.monotonic() - started
     source.prepare(references, apk=apk, say=said.append)
     bases = {each: [source.base(each).resolved, source.base(each).digest] for each in references}

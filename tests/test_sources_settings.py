@@ -62,7 +62,7 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     suite, state = project("sources: {environment: {GOPROXY: https://go.example.com}}\n")
 
-    variables = choose(suite, state, print, "local").environment().variables
+    variables = choose(suite, state, print, {"source": "local"}).environment().variables
 
     assert variables["HTTPS_PROXY"] == "http://proxy.example.com:3128"
     assert variables["GOPROXY"] == "https://go.example.com"
@@ -120,13 +120,13 @@ def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, problem):
         (tmp_path / "ca.pem").write_text(content)
 
     with pytest.raises(ConfigError, match=problem):
-        choose(suite, state, print, "registry").environment()
+        choose(suite, state, print, {"source": "registry"}).environment()
 
 
 def test_choosing_changes_nothing_on_disk(project, tmp_path):
     suite, state = project()
 
-    source = choose(suite, state, print, "registry")
+    source = choose(suite, state, print, {"source": "registry"})
     base = source.base("cgr.dev/chainguard/busybox:latest")
 
     assert base.digest is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
@@ -10,6 +11,9 @@ from deadweight.plan.workspace import Workspace
 from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find
 from deadweight.toolchain.survey import ENGINE, Finding
+
+if TYPE_CHECKING:
+    from deadweight.sources.protocol import ToMake
 
 TEST_TOOLS = ("chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip")
 """What our own tests use beside the suite's needs."""
@@ -49,6 +53,12 @@ def tools_of(
     if bench:
         wanted += BENCH_TOOLS
     return tuple(dict.fromkeys(wanted))
+
+
+def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
+    """What the source would have to make for these variants before they can be built."""
+    needs = needs_of(workspace, variants)
+    return workspace.source.to_make(bases_of(needs), apk=any(need.apk for need in needs))
 
 
 def no_engine(found: Iterable[Finding]) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
@@ -15,14 +18,13 @@ from deadweight.suite.model import Suite, Variant
 PROBE_SECONDS = 2.5
 
 
-def choose(suite: Suite, state: State, say: Say, override: str | None = None) -> Source:
-    """The source for this run. Raises UsageError for an unknown name, ConfigError for a mirror that is not configured.
+def choose(suite: Suite, state: State, say: Say, asked: Mapping[str, Any] | None = None) -> Source:
+    """The source for this run; ``asked`` (of ``changes``) counts as recorded, this once.
 
+    Raises UsageError for an unknown name, ConfigError for a mirror that is not configured.
     What ``auto`` finds is recorded when the source is first prepared, so that later runs need not ask again.
     """
-    settings = recorded.load(state, suite)
-    if override is not None:
-        settings = replace(settings, source=recorded.source_name(override), decided=None)
+    settings = recorded.load(state, suite, asked)
     name = settings.source
     if name == "auto":
         known = settings.decided in recorded.DECIDED
@@ -31,20 +33,31 @@ def choose(suite: Suite, state: State, say: Say, override: str | None = None) ->
     return _source(name, suite, state, settings)
 
 
-def remember(suite: Suite, state: State, source: str, mirror: str | None = None, ca_bundle: str | None = None) -> None:
-    """Record the source for later runs; ``mirror`` is HOST/PREFIX, ``ca_bundle`` a PEM file.
+def changes(
+    suite: Suite, state: State, source: str | None = None, mirror: str | None = None, ca_bundle: str | None = None
+) -> dict[str, Any]:
+    """What asking for these changes in what is recorded; ``mirror`` is HOST/PREFIX, ``ca_bundle`` a PEM file. Writes nothing.
 
-    Raises UsageError for an unknown name, ConfigError where it cannot be used as it is configured. ``auto`` decides anew.
+    Raises UsageError for an unknown name, ConfigError for what cannot be used as it is configured. ``auto`` decides anew.
     """
-    changes: dict[str, object] = {"source": recorded.source_name(source), "decided": None}
+    asked: dict[str, Any] = {"decided": None}
     if mirror is not None:
-        changes["mirror"] = recorded.mirror_at(mirror)
+        asked |= {"source": "mirror", "mirror": recorded.mirror_at(mirror)}
+    if source is not None:
+        asked["source"] = recorded.source_name(source)
     if ca_bundle is not None:
-        changes["ca_bundle"] = str(os.path.abspath(ca_bundle))  # noqa: PTH100 - links stay as they are written
-    if source == "mirror":
-        merged = recorded.load(state, suite)
-        _source("mirror", suite, state, replace(merged, mirror=changes.get("mirror", merged.mirror)))  # type: ignore[arg-type]
-    recorded.record(state, **changes)
+        from deadweight.sources import network
+
+        asked["ca_bundle"] = str(os.path.abspath(ca_bundle))  # noqa: PTH100 - links stay as they are written
+        network.certificates(Path(asked["ca_bundle"]))
+    if asked.get("source") == "mirror":
+        _source("mirror", suite, state, recorded.load(state, suite, asked))
+    return asked
+
+
+def remember(suite: Suite, state: State, source: str, mirror: str | None = None, ca_bundle: str | None = None) -> None:
+    """Record ``changes`` for later runs."""
+    recorded.record(state, **changes(suite, state, source, mirror, ca_bundle))
 
 
 def stop_local(say: Say) -> None:

@@ -46,12 +46,7 @@ def bundle(state: State, private: Path | None) -> Path | None:
     """
     if private is None:
         return None
-    try:
-        own = private.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=private) from error
-    if b"-----BEGIN CERTIFICATE-----" not in own:
-        raise ConfigError("the CA bundle holds no PEM certificate", file=private)
+    own = certificates(private)
     if private in {Path(os.environ[name]).absolute() for name in BUNDLE_VARIABLES if os.environ.get(name)}:
         return private
     given = os.environ.get("SSL_CERT_FILE")
@@ -63,6 +58,17 @@ def bundle(state: State, private: Path | None) -> Path | None:
     if not target.is_file() or target.read_bytes() != own:
         store.write_atomically(target, own)
     return target
+
+
+def certificates(private: Path) -> bytes:
+    """The content of a file with private CAs. Raises ConfigError where it cannot be read or holds none."""
+    try:
+        own = private.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=private) from error
+    if b"-----BEGIN CERTIFICATE-----" not in own:
+        raise ConfigError("the CA bundle holds no PEM certificate", file=private)
+    return own
 
 
 def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: float, method: str = "GET") -> Answer:

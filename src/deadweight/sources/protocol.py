@@ -42,6 +42,14 @@ class BuildEnvironment:
     ca_bundle: Path | None = None
 
 
+@dataclass(frozen=True)
+class ToMake:
+    """Something that ``prepare`` would make, and roughly how many seconds that takes."""
+
+    name: str
+    seconds: int
+
+
 class Source(Protocol):
     """A source. ``prepare`` is called once, before the first build step; all problems of reach surface there."""
 
@@ -52,6 +60,10 @@ class Source(Protocol):
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """Names of the external programs that ``prepare`` will need (``deadweight.toolchain`` names)."""
+        ...
+
+    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
+        """What ``prepare`` would have to make first; nothing where bases are only looked up. Changes nothing, asks nobody."""
         ...
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:

@@ -18,7 +18,7 @@ from deadweight.records import store
 from deadweight.records.built import Base
 from deadweight.records.paths import State
 from deadweight.sources import network
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
 from deadweight.sources.reference import parse
 from deadweight.sources.settings import Settings, decided
 
@@ -67,6 +67,10 @@ class RemoteSource:
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
         """See the protocol."""
         return ("crane",) if references else ()
+
+    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:  # noqa: ARG002 - the protocol's
+        """See the protocol."""
+        return ()
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Raises MissingError that lists every problem, each with what to do about it."""

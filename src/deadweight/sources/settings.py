@@ -74,8 +74,10 @@ class Settings:
         return next((Path(name).absolute() for name in named if name and Path(name).is_file()), None)
 
 
-def load(state: State, suite: Suite | None = None) -> Settings:
+def load(state: State, suite: Suite | None = None, asked: Mapping[str, Any] | None = None) -> Settings:
     """Merge, the last one winning: the suite's section, the user's file, what setup recorded, environment variables.
+
+    ``asked`` stands over what is recorded, as if it were.
 
     Raises ConfigError with file and key, UsageError for a wrong environment variable.
     """
@@ -85,7 +87,7 @@ def load(state: State, suite: Suite | None = None) -> Settings:
     own = user_file()
     if own.is_file():
         merged = _merge(merged, _read(own))
-    merged = _merge(merged, store.load(Settings, state.settings) or Settings())
+    merged = _merge(merged, replace(store.load(Settings, state.settings) or Settings(), **(asked or {})))
     return _merge(merged, _from_environment())
 
 

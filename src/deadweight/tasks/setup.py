@@ -16,6 +16,7 @@ from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
     from deadweight.plan.workspace import Workspace
+    from deadweight.sources.protocol import ToMake
     from deadweight.suite.model import Variant
     from deadweight.toolchain.doctor import Doctor
     from deadweight.toolchain.survey import Finding
@@ -53,6 +54,7 @@ def setup(
     Example: invoke setup --source local --yes
     """
     from deadweight.plan.lock import locked
+    from deadweight.plan.setup import to_make
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.load import select
 
@@ -62,17 +64,14 @@ def setup(
         chosen = select(workspace.suite, names(variant))
         if not only_shown:
             held.enter_context(locked(workspace.state, say))
-        if (source or mirror or ca_bundle) and not only_shown:
-            from deadweight.sources import settings
-            from deadweight.sources.choose import remember
-
-            wanted = source or ("mirror" if mirror else settings.load(workspace.state).source)
-            remember(workspace.suite, workspace.state, wanted, mirror=mirror, ca_bundle=ca_bundle)
+        _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
         found = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
-        if all(each.status == "present" for each in found):
+        unmade = to_make(workspace, chosen) if only_shown else ()
+        if all(each.present for each in found) and not unmade:
             say(f"ready: {len(found)} programs are there, bases come from {workspace.source.name}")
         if json:
-            print_json({"source": workspace.source.name, "tools": [asdict(each) for each in found]})
+            tools, making = [asdict(each) for each in found], [asdict(each) for each in unmade]
+            print_json({"source": workspace.source.name, "tools": tools, "to_make": making})
         if not only_shown:
             _raise_if_not_buildable(workspace, chosen, found)
 
@@ -87,17 +86,19 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     Example: invoke doctor --json
     """
     from deadweight._errors import MissingError
-    from deadweight.plan.setup import tools_of
+    from deadweight.plan.setup import to_make, tools_of
     from deadweight.plan.workspace import Workspace
     from deadweight.toolchain.doctor import examine
 
     with Workspace.open(say) as workspace:
         found = examine(tools_of(workspace, workspace.suite.variants, tests=tests))
+        unmade = to_make(workspace, workspace.suite.variants)
         if json:
-            print_json({"source": workspace.source.name, **asdict(found)})
+            making = [asdict(each) for each in unmade]
+            print_json({"source": workspace.source.name, **asdict(found), "to_make": making})
         else:
-            _print_doctor(found, workspace.source.name)
-        missing = [each.name for each in found.tools if each.status != "present"]
+            _print_doctor(found, unmade, workspace.source.name)
+        missing = [each.name for each in found.tools if not each.present] + [each.name for each in unmade]
     if missing:
         raise MissingError(f"missing or not usable: {', '.join(missing)}", hint="invoke setup")
 
@@ -115,7 +116,7 @@ def prepare(
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    from deadweight.plan.setup import ENGINE_TOOLS, bases_of, needs_of, no_engine, tools_of, without_engine
+    from deadweight.plan.setup import ENGINE_TOOLS, bases_of, needs_of, no_engine, to_make, tools_of, without_engine
     from deadweight.toolchain.install import install
     from deadweight.toolchain.survey import survey
 
@@ -127,12 +128,14 @@ def prepare(
         others = set(tools_of(workspace, chosen, tests=tests, bench=bench)) - set(ENGINE_TOOLS)
         found = (*(each for each in found if each.name in ENGINE_TOOLS), *survey(sorted(others)))
     missing = [each for each in found if not each.present and not (engineless and each.name in ENGINE_TOOLS)]
-    if missing:
-        _show_missing(missing)
+    unmade = to_make(workspace, chosen)
+    if missing or unmade:
+        _show(missing, unmade)
     if plan:
         return found
-    if missing:
+    if missing or unmade:
         _ask(yes)
+    if missing:
         install(missing, say, log_folder=workspace.state.folder / "logs" / "setup")
         found = survey([each.name for each in found])
     needs = needs_of(workspace, chosen)
@@ -151,12 +154,31 @@ def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], fou
         raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="invoke doctor")
 
 
-def _show_missing(missing: Sequence[Finding]) -> None:
-    say("to install:")
-    width = max(len(each.name) for each in missing)
+def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool) -> None:
+    """Use the source that is asked for, from now on or (``keep`` is False) for this look only; a wrong one is told either way."""
+    if source is mirror is ca_bundle is None:
+        return
+    from deadweight.sources import settings
+    from deadweight.sources.choose import changes, choose
+
+    asked = changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
+    if keep:
+        settings.record(workspace.state, **asked)
+    else:
+        workspace.source = choose(workspace.suite, workspace.state, say, asked)
+
+
+def _show(missing: Sequence[Finding], unmade: Sequence[ToMake]) -> None:
+    if missing:
+        say("to install:")
+    width = max((len(each.name) for each in missing), default=0)
     for each in missing:
         size = f", {each.size_bytes / 1e6:.0f} MB" if each.size_bytes else ""
         say(f"  {each.name:<{width}}  {each.how} (about {each.seconds} s{size})")
+    if unmade:
+        say("to make from OS packages, all at the same time:")
+    for made in unmade:
+        say(f"  {made.name} (about {made.seconds} s)")
 
 
 def _ask(yes: bool) -> None:
@@ -173,7 +195,9 @@ def _ask(yes: bool) -> None:
         raise MissingError("nothing was installed", hint="invoke setup --yes installs without asking")
 
 
-def _print_doctor(found: Doctor, source: str) -> None:
+def _print_doctor(found: Doctor, unmade: Sequence[ToMake], source: str) -> None:
     for line in found.lines():
         print(line)
+    for made in unmade:
+        print(f"{made.name}: not made yet")
     print(f"source: {source}")

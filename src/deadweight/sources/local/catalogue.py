@@ -40,6 +40,20 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
 }
 """What making each stand-in takes, by the names of ``deadweight.toolchain``; apt and dpkg come with the OS."""
 
+SECONDS: Mapping[str, int] = {
+    "golang": 60,
+    "ubuntu": 20,
+    "alpine": 80,
+    "busybox": 80,
+    "tools": 80,
+    "static": 10,
+    "jre": 40,
+    "java17": 50,
+    "maven": 60,
+}
+APK_SECONDS = 90
+"""How long making each takes, roughly, where nothing is kept; they are made at the same time."""
+
 
 def labelled(settings: Settings, labels: Mapping[str, str]) -> Settings:
     """The same settings with these labels."""

@@ -81,9 +81,15 @@ class LocalRegistry:
 
     def forget(self, digest: str) -> None:
         """Remove one blob's file, so that the next upload writes it anew (the registry keeps a damaged one otherwise)."""
+        self._blob(digest).unlink(missing_ok=True)
+
+    def holds(self, digest: str) -> bool:
+        """Whether one blob's file is on disk, running or not."""
+        return self._blob(digest).is_file()
+
+    def _blob(self, digest: str) -> Path:
         word = digest.removeprefix("sha256:")
-        blob = self.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
-        blob.unlink(missing_ok=True)
+        return self.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
 
     def _place(self) -> Place:
         """The place of last time if its port is free, else the first free port; the id never changes."""

@@ -21,7 +21,7 @@ from deadweight.sources.local.push import Client
 from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.table import StandIn, stand_in
 from deadweight.sources.local.workshop import Workshop
-from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
 from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 900.0
@@ -49,13 +49,25 @@ class LocalSource:
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """See the protocol. What was made before needs no tool to be made again."""
         wanted = [stand_in(reference) for reference in references]
-        missing = [item for item in wanted if self._stamp_of(item) is None]
+        missing = [item for item in wanted if not self._kept(item)]
         names = ["docker-registry"] if wanted else []
         if missing or apk:
             names += [name for item in missing for name in catalogue.TOOLS.get(item.recipe, ())]
         if apk and not self._apk_ready():
             names += [*catalogue.BUSYBOX_TOOLS, "go", "melange", "bwrap"]
         return tuple(dict.fromkeys(names))
+
+    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
+        """See the protocol."""
+        wanted = dict.fromkeys(stand_in(reference) for reference in references)
+        found = [
+            ToMake(f"stand-in for {item.recipe} {item.parameter}".rstrip(), catalogue.SECONDS[item.recipe])
+            for item in wanted
+            if not self._kept(item)
+        ]
+        if apk and not self._apk_ready():
+            found.append(ToMake("APK repository", catalogue.APK_SECONDS))
+        return tuple(found)
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
@@ -174,6 +186,11 @@ class LocalSource:
         """The digest of a stand-in that an earlier run made, if it is still whole and still what this version makes."""
         stamp = self._stamp_of(item)
         return stamp.digest if stamp is not None and client.complete(item.repository, stamp.digest) else None
+
+    def _kept(self, item: StandIn) -> bool:
+        """The same without a registry to ask: whether it was made, and is on disk as far as one look tells."""
+        stamp = self._stamp_of(item)
+        return stamp is not None and self._registry().holds(stamp.digest)
 
     def _stamp_of(self, item: StandIn) -> Stamp | None:
         stamp = store.load(Stamp, self._stamp(item))
