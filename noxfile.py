@@ -1,3 +1,61 @@
-"""The sessions of this project: those of Deadweight."""
+"""The sessions of this project: those that Deadweight brings, and its own."""
+
+import sys
+from pathlib import Path
+
+import nox
 
 from deadweight.nox_sessions import *  # noqa: F403
+
+LOCKS = Path("requirements")
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+def _install(session: nox.Session, group: str) -> None:
+    """Install the project with one dependency group, from its lock file with its hashes."""
+    session.install("--require-hashes", "-r", str(LOCKS / f"{group}.lock"), silent=True)
+    session.install("--no-deps", "-e", ".", silent=True)
+
+
+def _invoke(session: nox.Session, *arguments: str) -> None:
+    session.run(sys.executable, "-m", "invoke", *arguments, external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Set up what the tests use, and run all of them, a file on each core at a time (``nox -s tests -- -k NAME`` for some)."""
+    _invoke(session, "setup", "--yes", "--tests")
+    _install(session, "tests")
+    session.run("pytest", *(session.posargs or ("-n", "auto", "--dist", "loadfile", "--durations", "15")))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, and who may import whom."""
+    _install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types, strictly."""
+    _install(session, "types")
+    session.run("mypy")
+
+
+@nox.session(python=False)
+def bench(session: nox.Session) -> None:
+    """Measure us against the named rivals, in turn; results go to bench/results/."""
+    _invoke(session, "setup", "--yes", "--bench")
+    session.run(sys.executable, "-m", "bench", *session.posargs, external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the documentation: links, commands that exist, examples that run."""
+    _install(session, "tests")
+    session.run("pytest", "tests/test_docs.py", *session.posargs)

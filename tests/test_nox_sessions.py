@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
-import pytest
 from fault_project import FaultProject
 
-from deadweight import nox_sessions
+ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.mark.parametrize(("group", "words"), [("pytest-xdist>=3.6", 4), ("pytest", 0)])
-def test_tests_run_side_by_side_where_the_project_brings_xdist(tmp_path, monkeypatch, group, words):
-    (tmp_path / "pyproject.toml").write_text(f'[dependency-groups]\ntests = ["{group}"]\n')
-    monkeypatch.chdir(tmp_path)
-    assert len(nox_sessions._side_by_side()) == words
+def listed(folder: Path) -> dict[str, bool]:
+    """Each session of a project, and whether plain ``nox`` runs it."""
+    argv = [sys.executable, "-m", "nox", "--list"]
+    done = subprocess.run(argv, cwd=folder, text=True, capture_output=True, timeout=120, check=True)
+    return {found[2]: found[1] == "*" for found in re.finditer(r"^([*-]) (\S+)", done.stdout, re.MULTILINE)}
+
+
+def test_a_project_gets_the_sessions_that_are_for_projects(tmp_path):
+    """Not those of this repository: their tools, tests and folders are not there."""
+    (tmp_path / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
+    (tmp_path / "deadweight.yaml").write_text("name: shop\nvariants:\n  today: {builder: ko}\n")
+    assert listed(tmp_path) == {"verify": True, "verify-today": False}
+
+
+def test_this_repository_has_its_own_beside_them():
+    found = listed(ROOT)
+    assert [name for name, chosen in found.items() if chosen] == ["tests", "lint", "types"]
+    assert {"verify", "verify-ko", "bench", "docs"} <= set(found)
 
 
 def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path):

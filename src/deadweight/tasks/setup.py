@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         "ca-bundle": "a PEM file with your private CAs (kept for later)",
         "variant": "only what this variant needs; repeat it for more (default: all)",
         "yes": "install without asking",
-        "tests": "also what this project's own tests use",
+        "tests": "also what Deadweight's own tests use",
         "bench": "also what the rivals in bench/ use",
         "json": "print one JSON document on stdout",
         "plan": "show what is missing; install nothing",
@@ -77,7 +77,7 @@ def setup(
 
 
 @task(
-    help={"json": "print one JSON document on stdout", "tests": "also what this project's own tests use"},
+    help={"json": "print one JSON document on stdout", "tests": "also what Deadweight's own tests use"},
     reads_only=True,
 )
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
