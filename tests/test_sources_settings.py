@@ -80,15 +80,56 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
         ("sources: {environment: {A: 1}}", "sources.environment"),
         ("sources: {ca_bundle: 7}", "sources.ca_bundle"),
         ("sources: {source: cloud}", "sources.source"),
+        ('sources: {ca_bundle: "a\\0b"}', "sources.ca_bundle"),
+        ('sources: {ca_bundle: ""}', "sources.ca_bundle"),
+        ('sources: {environment: {"A=B": x}}', "sources.environment.A=B"),
+        ('sources: {environment: {A: "x\\0"}}', "sources.environment.A"),
+        ('sources: {mirror: "a\\0b"}', "sources.mirror"),
+        ('sources: {mirror: {apk: {wolfi: "a\\0b"}}}', "sources.mirror.apk.wolfi"),
     ],
 )
-def test_wrong_settings_name_file_and_key(project, sources, key):
+def test_wrong_settings_name_file_line_and_key(project, sources, key):
     suite, state = project(sources + "\n")
 
     with pytest.raises(ConfigError) as error:
         choose(suite, state, print)
 
-    assert f"deadweight.yaml: {key}: " in str(error.value)
+    assert f"deadweight.yaml:4: {key}: " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("[" * 3000, "sources.yaml:1: is not YAML: "),
+        ("mirror: m.example.com\n\tx: 1\n", "sources.yaml:2: is not YAML: "),
+        ("environment:\n  A: 1\n", "sources.yaml:1: sources.environment: expected a mapping of text to text"),
+        ("x: 2020-99-99\n", "sources.yaml:1: sources.x: unknown key; known are mirror, "),
+        ("mirror: a.example.com\nmirror: b.example.com\n", "sources.yaml:2: mirror: duplicate of line 1"),
+        ("- mirror\n", "sources.yaml:1: sources: expected a mapping"),
+        (None, "sources.yaml: cannot be read: Is a directory"),
+    ],
+)
+def test_a_wrong_file_of_the_users_own_is_told_with_its_line(project, content, told):
+    suite, state = project()
+    settings.user_file().parent.mkdir(parents=True)
+    if content is None:
+        settings.user_file().mkdir()
+    else:
+        settings.user_file().write_text(content)
+
+    with pytest.raises(ConfigError) as error:
+        choose(suite, state, print)
+
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "# mirror: mirror.example.com\n", "environment:\n"])
+def test_a_file_of_the_users_own_may_say_nothing(project, content):
+    suite, state = project()
+    settings.user_file().parent.mkdir(parents=True)
+    settings.user_file().write_text(content)
+
+    assert settings.load(state, suite) == settings.Settings()
 
 
 def test_an_unknown_source_names_the_choices(project):

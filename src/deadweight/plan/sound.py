@@ -16,7 +16,9 @@ from deadweight.suite.yaml_nodes import Key, dotted
 def check_suite(suite: Suite) -> None:
     """Raises ConfigError for the first thing that is wrong."""
     if suite.sources:
-        _sources(suite)
+        from deadweight.sources.settings import of_suite
+
+        of_suite(suite)
     if suite.scan.database_repository is not None:
         _database(suite, suite.scan.database_repository)
     seen: set[AttacksCheck] = set()
@@ -32,16 +34,6 @@ def check_suite(suite: Suite) -> None:
         if attacks is not None and attacks not in seen:
             seen.add(attacks)  # variants share those of the defaults
             _attacks(suite, variant, attacks)
-
-
-def _sources(suite: Suite) -> None:
-    from deadweight.sources.settings import section
-
-    try:
-        section(suite.sources, suite.file, suite.root)
-    except ConfigError as error:
-        line = next((line for place, line in suite.places.items() if dotted(place) == error.key), None)
-        raise ConfigError(error.problem, file=suite.file, line=line, key=error.key, hint=error.hint) from None
 
 
 def _database(suite: Suite, repository: str) -> None:

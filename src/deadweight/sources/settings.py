@@ -14,7 +14,7 @@ The same shape in ``deadweight.yaml`` (``sources:``) and in the user's ``sources
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -25,6 +25,8 @@ from deadweight.records.paths import State
 from deadweight.sources.protocol import ApkFlavour
 from deadweight.sources.reference import parse
 from deadweight.suite.model import Suite
+from deadweight.suite.values import check_env_name, check_path, check_text
+from deadweight.suite.yaml_nodes import Key, dotted, read
 
 SourceName = Literal["auto", "registry", "mirror", "local"]
 DECIDED = ("registry", "mirror", "local")
@@ -79,14 +81,14 @@ def load(state: State, suite: Suite | None = None, asked: Mapping[str, Any] | No
 
     ``asked`` stands over what is recorded, as if it were.
 
-    Raises ConfigError with file and key, UsageError for a wrong environment variable.
+    Raises ConfigError with file, line and key, UsageError for a wrong environment variable.
     """
     merged = Settings()
     if suite is not None:
-        merged = _merge(merged, section(suite.sources, suite.file, suite.root))
+        merged = _merge(merged, of_suite(suite))
     own = user_file()
-    if own.is_file():
-        merged = _merge(merged, _read(own))
+    if own.exists():
+        merged = _merge(merged, _users(own))
     merged = _merge(merged, replace(store.load(Settings, state.settings) or Settings(), **(asked or {})))
     return _merge(merged, _from_environment())
 
@@ -116,11 +118,20 @@ def mirror_at(prefix: str) -> Mirror:
     """A mirror of every registry behind one ``HOST[/PREFIX]`` (``https://`` may stand before it, ``http://`` makes it insecure)."""
     scheme, mark, rest = prefix.rpartition("://")
     place = rest.strip("/")
-    if not place or (mark and scheme not in ("http", "https")) or " " in place:
+    if not _is_place(place) or (mark and scheme not in ("http", "https")):
         raise UsageError(
             f"{prefix!r} is no mirror", hint="write HOST or HOST/PREFIX, for example mirror.example.com/proxy"
         )
     return Mirror(registries={"*": place}, insecure=scheme == "http")
+
+
+def _is_place(text: str) -> bool:
+    """Whether images can lie behind this ``HOST[/PREFIX]``."""
+    try:
+        parse(f"{text}/any/image")
+    except UsageError:
+        return False
+    return bool(text)
 
 
 def user_file() -> Path:
@@ -130,11 +141,23 @@ def user_file() -> Path:
     return user_config_path("deadweight", appauthor=False) / "sources.yaml"
 
 
-def section(given: Mapping[str, Any], file: Path, root: Path) -> Settings:
-    """Read the shape above; relative files are relative to ``root``. Raises ConfigError with file and key."""
+def of_suite(suite: Suite) -> Settings:
+    """The suite's own section. Raises ConfigError with file, line and key."""
+    return _section(suite.sources, suite.file, suite.root, suite.places)
+
+
+def _section(given: Any, file: Path, root: Path, lines: Mapping[Key, int]) -> Settings:
+    """Read the shape above; relative files are relative to ``root``. ``lines`` has the line of each key, below ``sources``."""
+    try:
+        return _read(given, file, root)
+    except ConfigError as error:
+        line = next((line for place, line in lines.items() if dotted(place) == error.key), None)
+        raise ConfigError(error.problem, file=file, line=line, key=error.key, hint=error.hint) from None
+
+
+def _read(given: Any, file: Path, root: Path) -> Settings:
     _keys(given, ("mirror", "ca_bundle", "environment", "source"), file, "sources")
-    mirror = given.get("mirror")
-    bundle = given.get("ca_bundle")
+    mirror, bundle = given.get("mirror"), given.get("ca_bundle")
     if bundle is not None and not isinstance(bundle, str):
         raise ConfigError("expected a file's path", file=file, key="sources.ca_bundle")
     source = given.get("source", "auto")
@@ -143,8 +166,8 @@ def section(given: Mapping[str, Any], file: Path, root: Path) -> Settings:
     return Settings(
         source=source,
         mirror=_mirror(mirror, file, root) if mirror is not None else None,
-        ca_bundle=str(root / bundle) if bundle else None,
-        environment=_texts(given.get("environment"), file, "sources.environment"),
+        ca_bundle=str(root / _checked(check_path, bundle, file, "sources.ca_bundle")) if bundle is not None else None,
+        environment=_texts(given.get("environment"), file, "sources.environment", check_env_name),
     )
 
 
@@ -162,11 +185,9 @@ def _mirror(given: Any, file: Path, root: Path) -> Mirror:
         raise ConfigError("expected true or false", file=file, key="sources.mirror.insecure")
     registries = _texts(given.get("registries"), file, "sources.mirror.registries")
     for host, prefix in registries.items():
-        try:
-            parse(f"{prefix.rstrip('/')}/any/image")
-        except UsageError:
+        if not _is_place(prefix.rstrip("/")):
             key = f"sources.mirror.registries.{host}"
-            raise ConfigError(f"expected HOST or HOST/PREFIX, found {prefix!r}", file=file, key=key) from None
+            raise ConfigError(f"expected HOST or HOST/PREFIX, found {prefix!r}", file=file, key=key)
     return Mirror(
         registries=registries,
         apk={name: _places(places, file, root, f"sources.mirror.apk.{name}") for name, places in apk.items()},
@@ -183,11 +204,14 @@ def _keys(given: Any, known: tuple[str, ...], file: Path, key: str) -> None:
             raise ConfigError(f"unknown key; known are {', '.join(known)}", file=file, key=f"{key}.{name}")
 
 
-def _texts(given: Any, file: Path, key: str) -> dict[str, str]:
+def _texts(given: Any, file: Path, key: str, check_name: Callable[[str], str] = check_text) -> dict[str, str]:
     if given is None:
         return {}
     if not isinstance(given, Mapping) or not all(isinstance(word, str) for pair in given.items() for word in pair):
         raise ConfigError("expected a mapping of text to text", file=file, key=key)
+    for name, text in given.items():
+        _checked(check_name, name, file, f"{key}.{name}")
+        _checked(check_text, text, file, f"{key}.{name}")
     return dict(given)
 
 
@@ -195,17 +219,21 @@ def _places(given: Any, file: Path, root: Path, key: str) -> tuple[str, ...]:
     words = [given] if isinstance(given, str) else given or []
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ConfigError("expected a list of URLs or paths", file=file, key=key)
-    return tuple(word if "://" in word else str(root / word) for word in words)
+    checked = [_checked(check_text, word, file, key) for word in words]
+    return tuple(word if "://" in word else str(root / word) for word in checked)
 
 
-def _read(file: Path) -> Settings:
-    import yaml
-
+def _checked(check: Callable[[str], str], text: str, file: Path, key: str) -> str:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read: {str(error).splitlines()[0]}", file=file) from error
-    return section(content, file, file.parent)
+        return check(text)
+    except ValueError as error:
+        raise ConfigError(f"expected {error}, found {text[:40]!r}", file=file, key=key) from None
+
+
+def _users(file: Path) -> Settings:
+    document = read(file, may_be_empty=True)
+    lines = {("sources", *key): line for key, line in document.lines.items()}
+    return _section(document.value or {}, file, file.parent, lines)
 
 
 def _from_environment() -> Settings:

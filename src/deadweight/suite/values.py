@@ -68,13 +68,13 @@ def _memory(value: Any) -> int:
     return size
 
 
-def _text(text: str) -> str:
+def check_text(text: str) -> str:
     if "\x00" in text:
         raise ValueError("text without NUL characters")
     return text
 
 
-def _path(text: str) -> str:
+def check_path(text: str) -> str:
     long = len(text.encode()) > MAX_PATH_BYTES
     if not text.strip() or "\x00" in text or long or any(len(p.encode()) > MAX_PART_BYTES for p in text.split("/")):
         raise ValueError("a path")
@@ -110,7 +110,7 @@ def _user(text: str) -> str:
     return text
 
 
-def _env_name(text: str) -> str:
+def check_env_name(text: str) -> str:
     if not text or "=" in text or "\x00" in text:
         raise ValueError("the name of an environment variable")
     return text
@@ -150,8 +150,8 @@ NUMBER = BeforeValidator(_number)
 """Refuses booleans; stands last in the annotation of every number."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
-Text = Annotated[str, AfterValidator(_text)]
-RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
+Text = Annotated[str, AfterValidator(check_text)]
+RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_path)]
 Seconds = Annotated[float, Field(gt=0, le=3600), NUMBER]
 Count = Annotated[int, Field(ge=0), NUMBER]
 _NUMBER_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
@@ -163,7 +163,7 @@ Day = Annotated[str, BeforeValidator(_day)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Tmpfs = Annotated[str, AfterValidator(_tmpfs)]
 User = Annotated[str, AfterValidator(_user)]
-EnvName = Annotated[str, AfterValidator(_env_name)]
+EnvName = Annotated[str, AfterValidator(check_env_name)]
 MountId = Annotated[str, AfterValidator(_mount_id)]
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 PlainUrlPath = Annotated[str, AfterValidator(_plain_url_path)]

@@ -55,12 +55,15 @@ def dotted(key: Key) -> str:
     return text
 
 
-def read(file: Path) -> Document:
-    """Read one YAML file. Raises ConfigError with the line where it is not UTF-8, not YAML, too large, or not plain."""
-    return parse(_text(file), file)
+def read(file: Path, *, may_be_empty: bool = False) -> Document:
+    """Read one YAML file. Raises ConfigError with the line where it is not UTF-8, not YAML, too large, or not plain.
+
+    The value of an empty one is None, where it may be empty.
+    """
+    return parse(_text(file), file, may_be_empty=may_be_empty)
 
 
-def parse(text: str, file: Path) -> Document:
+def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
     """Read YAML text; ``file`` is named in errors."""
     document = Document(file, None)
     try:
@@ -76,6 +79,8 @@ def parse(text: str, file: Path) -> Document:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"is not YAML: {str(error).splitlines()[0]}", file=file, line=1) from None
+    if root is None and may_be_empty:
+        return document
     if root is None:
         raise ConfigError("is empty", file=file, line=1, hint="docs/tutorial.md shows how to write one")
     _Reader(document).place((), root)
