@@ -17,6 +17,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import load
 
 NOWHERE = "unix:///nowhere.sock"
+START_IT = "hint: start it, or unset DOCKER_HOST\n"
 DOCKERFILE = """
   needs-engine:
     builder: dockerfile
@@ -88,7 +89,32 @@ def test_setup_prepares_what_needs_none(project):
     tools = {each["name"]: each["status"] for each in json.loads(alone.output)["tools"]}
     assert tools["engine"] == "unusable"
     assert "docker-cli" not in tools
-    project.fails(3, "needs-engine cannot be built here: engine: ", "setup", "--yes")
+    done = project.fails(3, "needs-engine cannot be built here: engine: ", "setup", "--yes")
+    assert done.errors.endswith(START_IT)
+
+
+def test_doctor_says_what_you_can_do_for_an_engine_that_setup_cannot_get(project):
+    """Not a package to install, nor setup, which would send you back here."""
+    done = project.fails(3, "missing or not usable: engine", "doctor")
+    assert done.errors.endswith(START_IT)
+    (line,) = [line for line in done.output.splitlines() if line.startswith("engine  ")]
+    assert line.split(None, 2)[2].startswith("start it, or unset DOCKER_HOST  [the engine that DOCKER_HOST names ")
+
+
+@pytest.mark.parametrize("words", [(), ("--all",)])
+def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words):
+    project.more["DEADWEIGHT_CACHE_DIR"] = str(
+        project.root.parent / "cache"
+    )  # --all ends what a cache's engine and registry run
+    project.invoke("build")
+    (log,) = project.state.glob("logs/v.log")
+    done = project.fails(
+        3, f"what is in the engine stays: the engine that DOCKER_HOST names ({NOWHERE})", "clean", *words
+    )
+    assert done.errors.endswith(START_IT)
+    assert "removed 0 containers and networks, 0 images, " in done.errors
+    assert not log.exists()
+    assert (project.state / "images").exists() is not bool(words)
 
 
 def test_checks_that_run_an_image_are_not_measured(project):

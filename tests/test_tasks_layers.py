@@ -156,6 +156,13 @@ def test_findings_are_written_as_sarif_and_junit(project, leaky):
     assert TOKEN not in (project / "out.sarif").read_text() + (project / "out.xml").read_text()
 
 
+@pytest.mark.parametrize("archive", ["", "docker:", "oci://", " docker: "])
+def test_an_archive_without_a_name_is_refused_before_an_engine_is_asked(project, archive):
+    done = layers(project, f"--archive={archive}")
+    assert done.returncode == 2
+    assert f"error: --archive: {archive!r} names no image\n" in done.stderr
+
+
 def test_findings_go_where_a_link_leads_and_into_a_pipe(project, leaky):
     (project / "link.sarif").symlink_to("kept.sarif")
     os.mkfifo(project / "pipe")

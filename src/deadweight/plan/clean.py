@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadweight._errors import MissingError
 from deadweight.plan.workspace import Workspace
 from deadweight.records.built import ARCHIVE_FILE, kept_name
 
@@ -15,27 +16,28 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was removed. ``size_bytes`` is disk space freed in the state folder."""
+    """What was removed. ``size_bytes`` is disk space freed in the state folder; ``left`` says why the engine was left alone."""
 
     containers: int
     files: int
     size_bytes: int
     images: int = 0
+    left: MissingError | None = None
 
 
 def clean(workspace: Workspace, *, everything: bool = False, older_than_days: float | None = None) -> Cleaned:
     """Remove leftovers of dead processes, logs, and archive copies of images that the engine has.
 
     ``everything`` removes this project's images from the engine, its whole state folder, and ends what we started (an engine,
-    a registry or a Maven of our own); the cache that projects share stays. ``older_than_days`` spares what is newer.
+    a registry or a Maven of our own); the cache that projects share stays. ``older_than_days`` spares what is newer. Where the
+    engine that was asked for does not answer, the rest is done.
     """
     from deadweight.checks.attacks.host import sweep_host_folders
     from deadweight.checks.attacks.network import unfence
 
-    containers = _containers(workspace)
+    containers, images, left = _in_engine(workspace, with_images=everything and older_than_days is None)
     folders = sweep_host_folders()
     unfence()
-    images = _images(workspace) if everything and older_than_days is None else 0
     state = workspace.state
     before = None if older_than_days is None else time.time() - older_than_days * DAY
     if everything:
@@ -52,7 +54,7 @@ def clean(workspace: Workspace, *, everything: bool = False, older_than_days: fl
     _remove_empty_folders(state.folder)
     if everything and older_than_days is None:
         _stop_ours(workspace)
-    return Cleaned(containers, files, size, images)
+    return Cleaned(containers, files, size, images, left)
 
 
 def _below(folder: Path) -> list[Path]:
@@ -68,6 +70,13 @@ def _spare_archives(workspace: Workspace) -> list[Path]:
         if built is not None and built.in_engine and archive.exists():
             found.append(archive)
     return found
+
+
+def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, MissingError | None]:
+    try:
+        return _containers(workspace), _images(workspace) if with_images else 0, None
+    except MissingError as error:
+        return 0, 0, error
 
 
 def _containers(workspace: Workspace) -> int:

@@ -63,8 +63,13 @@ def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, 
 
 def no_engine(found: Iterable[Finding]) -> str:
     """Why nothing is built with an engine here whatever setup does, or run in one; empty where it can be."""
-    hopeless = [each for each in found if each.name in ENGINE_TOOLS and not each.present and not each.gettable]
-    return "; ".join(f"{each.name}: {each.reason or each.status}" for each in hopeless)
+    engine = (each for each in found if each.name in ENGINE_TOOLS)
+    return "; ".join(f"{each.name}: {each.reason or each.status}" for each in hopeless(engine))
+
+
+def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """What setup cannot get: each says in ``how`` what you can do."""
+    return tuple(each for each in found if not each.present and not each.gettable)
 
 
 def without_engine(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Variant, ...]:

@@ -20,6 +20,7 @@ def clean(c: Context, all: bool = False, older_than: str | None = None) -> None:
 
     Example: invoke clean --all
     """
+    from deadweight._errors import MissingError
     from deadweight.plan.clean import clean as clean_up
     from deadweight.plan.lock import locked
     from deadweight.plan.workspace import Workspace
@@ -30,3 +31,5 @@ def clean(c: Context, all: bool = False, older_than: str | None = None) -> None:
         done = clean_up(workspace, everything=all, older_than_days=days)
     freed = format_bytes(done.size_bytes)
     say(f"removed {done.containers} containers and networks, {done.images} images, {done.files} files ({freed})")
+    if done.left is not None:
+        raise MissingError(f"what is in the engine stays: {done.left.message}", hint=done.left.hint)

@@ -61,6 +61,8 @@ def layers(
         raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
     if archive == STDIN and extract is not None:
         raise UsageError("--extract reads the image twice: it needs a file", hint="--archive image.tar")
+    if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
+        raise UsageError(f"--archive: {archive!r} names no image", hint="docker:REFERENCE, oci://REFERENCE, or a file")
     with _subject(variant, archive, platform) as subject:
         report = subject.analyse(scan, platform, name)
         if extract is not None:

@@ -86,7 +86,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     Example: invoke doctor --json
     """
     from deadweight._errors import MissingError
-    from deadweight.plan.setup import to_make, tools_of
+    from deadweight.plan.setup import hopeless, to_make, tools_of
     from deadweight.plan.workspace import Workspace
     from deadweight.toolchain.doctor import examine
 
@@ -99,8 +99,10 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
         else:
             _print_doctor(found, unmade, workspace.source.name)
         missing = [each.name for each in found.tools if not each.present] + [each.name for each in unmade]
+        yours = hopeless(found.tools)
     if missing:
-        raise MissingError(f"missing or not usable: {', '.join(missing)}", hint="invoke setup")
+        how = (["invoke setup"] if len(missing) > len(yours) else []) + [each.how for each in yours]
+        raise MissingError(f"missing or not usable: {', '.join(missing)}", hint="; ".join(dict.fromkeys(how)))
 
 
 def prepare(
@@ -146,12 +148,13 @@ def prepare(
 
 def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], found: Sequence[Finding]) -> None:
     from deadweight._errors import MissingError
-    from deadweight.plan.setup import no_engine, without_engine
+    from deadweight.plan.setup import ENGINE_TOOLS, hopeless, no_engine, without_engine
 
     engineless = no_engine(found)
     left = [variant.name for variant in chosen if engineless and variant not in without_engine(workspace, chosen)]
     if left:
-        raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="invoke doctor")
+        how = dict.fromkeys(each.how for each in hopeless(found) if each.name in ENGINE_TOOLS)
+        raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="; ".join(how))
 
 
 def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool) -> None:

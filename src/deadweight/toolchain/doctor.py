@@ -63,7 +63,7 @@ class Doctor:
         """The whole as plain lines for a human."""
         width = max((len(each.name) for each in self.tools), default=4)
         for each in self.tools:
-            what = f"{each.version or ''} {each.path or ''} ({each.origin})" if each.present else f"get it: {each.how}"
+            what = f"{each.version or ''} {each.path or ''} ({each.origin})" if each.present else _remedy(each)
             note = f"  [{each.reason}]" if each.reason else ""
             yield f"{each.name:<{width}}  {each.status:<13}  {what.strip()}{note}"
         if self.engine is not None:
@@ -74,6 +74,10 @@ class Doctor:
             yield f"disk: {disk.free_bytes / 1e9:.1f} GB of {disk.total_bytes / 1e9:.0f} GB free for {disk.what} ({disk.path})"
         for warning in self.warnings:
             yield f"warning: {warning}"
+
+
+def _remedy(finding: Finding) -> str:
+    return f"get it: {finding.how}" if finding.gettable else finding.how
 
 
 def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:

@@ -110,7 +110,8 @@ def _engine() -> Finding:
     try:
         running, passed_over = daemon.search()
     except DeadweightError as error:
-        return _engine_finding(daemon_program, "unusable", None, None, error.message, gettable=False)
+        named = replace(daemon_program, how=error.hint or daemon_program.how)
+        return _engine_finding(named, "unusable", None, None, error.message, gettable=False)
     if running is not None:
         version = daemon.server_version(running)
         return _engine_finding(
@@ -119,7 +120,8 @@ def _engine() -> Finding:
     seen = "; ".join(passed_over)
     problem = daemon.cannot_start()
     if daemon_program.present and problem:
-        return _engine_finding(daemon_program, "unusable", None, None, problem, gettable=False)
+        there = replace(daemon_program, how="start Docker or Podman, or work as root or with sudo")
+        return _engine_finding(there, "unusable", None, None, problem, gettable=False)
     if daemon_program.present and not sudo.is_root():
         reason = seen or "none answers"
         return Finding(ENGINE, "missing", None, None, None, "start an engine with sudo", 5, 0, reason)
