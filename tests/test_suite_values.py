@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError
+from deadweight.builders import table
 from deadweight.checks.http_match import problems
 from deadweight.checks.http_request import prepare
 from deadweight.checks.layers import allow_list
@@ -124,6 +125,12 @@ variants:
 """
 
 
+@pytest.fixture(autouse=True)
+def _a_plug_in(monkeypatch):
+    """As if one were installed."""
+    monkeypatch.setattr(table, "is_known", lambda name: name in {*table.TABLE, "a-plug-in"})
+
+
 def load(folder: Path, text: str) -> Suite:
     """What opening a project does."""
     file = folder / "deadweight.yaml"
@@ -168,7 +175,11 @@ WRONG = [
     ("soft: 5, hard: 10", "hard: 2.5", f"{BUDGET}.layers.hard", WHOLE_NUMBER),
     ("soft: 1, hard: 5", "soft: 1s", f"{BUDGET}.startup_seconds.soft", f"{NUMBER}, found the text '1s'"),
     ("soft: 1, hard: 5", "soft: 1, hard: .inf", f"{BUDGET}.startup_seconds.hard", NUMBER),
-    ("port: 8080", "port: true", "defaults.port", f"{NUMBER}, found true"),
+    ("port: 8080", "port: true", "defaults.port", f"{WHOLE_NUMBER}, found true"),
+    ("port: 8080", 'port: "8080"', "defaults.port", f"{WHOLE_NUMBER}, found the text '8080'"),
+    ("port: 8080", f"port: {'1' * 55}", "defaults.port", "a number of more than 40 digits"),
+    ("cpus: 0.5", 'cpus: "0.5"', f"{A}.run.cpus", f"{NUMBER}, found the text '0.5'"),
+    ("status: 201", 'status: "201"', f"{API}[0].expect.status", f"{WHOLE_NUMBER}, found the text '201'"),
     ("port: 8080", "port: 0", "defaults.port", "greater than or equal to 1"),
     ("port: 8080", "port: 99999999999999999999999999", "defaults.port", "less than or equal to 65535"),
     ("within_seconds: 20", "within_seconds: 20s", "defaults.health.within_seconds", NUMBER),
@@ -182,7 +193,18 @@ WRONG = [
     ("critical: 0", "critical: few", f"{SCAN}.max.critical", WHOLE_NUMBER),
     ("max_database_age_days: 7", "max_database_age_days: 7d", f"{SCAN}.max_database_age_days", WHOLE_NUMBER),
     ("noise_percent: 0.5", "noise_percent: 0.5%", "report.thresholds.noise_percent", NUMBER),
+    # true and false
+    ("runnable: true", 'runnable: "no"', f"{A}.runnable", "expected true or false, found the text 'no'"),
+    ("runnable: true", "runnable: 0", f"{A}.runnable", "expected true or false, found 0"),
+    ("read_only: true", 'read_only: "true"', f"{A}.run.read_only", "expected true or false"),
+    ("setuid: false", 'setuid: "off"', f"{LAYERS}.setuid", "expected true or false"),
+    ("new_only: true", "new_only: 1", f"{SCAN}.new_only", "expected true or false"),
+    ("tests: false", "tests: 'f'", "variants.b.tests", "expected true or false"),
     # dates, patterns, names
+    ("builder: dockerfile", "builder: dockrfile", f"{A}.builder", "no builder 'dockrfile' (did you mean 'dockerfile'?)"),
+    ("name: third", "name: 'first'", f"{API}[2].name", "duplicate of line "),
+    ("name: third", 'name: ""', f"{API}[2].name", "expected text of 1 or more letters"),
+    ("json: {a: 1}", "json: null", f"{API}[0].expect.json", "null would check nothing"),
     ("sample, expires: 2027-01-31", "sample, expires: soon", f"{LAYERS}.allow[0].expires", "a date such as 2027-01-31"),
     ("because, expires: 2027-01-31", "because, expires: 2027-02-30", f"{SCAN}.ignore[0].expires", "a date such as"),
     ("because, expires: 2027-01-31", "because, expires: 2027", f"{SCAN}.ignore[0].expires", "found 2027"),

@@ -97,6 +97,14 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
             "…/deadweight.yaml:7: variants.today.bases.BSAE: Dockerfile: no ARG BSAE before the first FROM\n  hint: ARGs there: ",
         ),
         (
+            ("    source: src", "\tsource: src"),
+            "…/deadweight.yaml:6: is not YAML: found a tab character that violates indentation\n  hint: indent with spaces, ",
+        ),
+        (
+            ("    source: src", '    "so\\e[31mrce": src'),
+            "…/deadweight.yaml:6: variants.today.so\\x1b[31mrce: unknown key (did you mean 'source'?)\n",
+        ),
+        (
             ("    source: src", "    target: last"),
             "…/deadweight.yaml:6: variants.today.target: Dockerfile: no stage 'last'\n  hint: stages: none has a name\n",
         ),
@@ -114,6 +122,13 @@ def test_a_wrong_suite_is_told_with_file_line_and_key(root, change, told):
     assert SUITE.count(change[0]) == 1
     (root / "deadweight.yaml").write_text(SUITE.replace(*change))
     assert refused(root, "build", "--json").startswith(told)
+
+
+@pytest.mark.parametrize("words", ["variants", "build --plan", "doctor"])
+def test_a_misspelt_builder_is_told_by_whatever_opens_the_project(root, words):
+    (root / "deadweight.yaml").write_text(SUITE.replace("builder: dockerfile", "builder: dockrfile"))
+    told = "…/deadweight.yaml:4: variants.today.builder: no builder 'dockrfile' (did you mean 'dockerfile'?)\n  hint: builders: "
+    assert refused(root, *words.split()).startswith(told)
 
 
 @pytest.mark.parametrize(

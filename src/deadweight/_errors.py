@@ -32,7 +32,12 @@ class DeadweightError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"
+        return _shown(self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}")
+
+
+def _shown(text: str) -> str:
+    """For a terminal: keys and values of a file, or a tool's words, may hold control characters, and none of them is obeyed."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 class UsageError(DeadweightError):

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import functools
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Builder
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "deadweight.builders"
 
@@ -44,10 +47,19 @@ def builder(name: str) -> Builder:
     return _third_party(name)
 
 
-def _third_party(name: str) -> Builder:
+def is_known(name: str) -> bool:
+    """Whether it is ours or registered. Loads no builder."""
+    return name in TABLE or bool(_registered(name))
+
+
+def _registered(name: str) -> tuple[EntryPoint, ...]:
     from importlib.metadata import entry_points
 
-    found = tuple(entry_points(group=GROUP, name=name))
+    return tuple(entry_points(group=GROUP, name=name))
+
+
+def _third_party(name: str) -> Builder:
+    found = _registered(name)
     if not found:
         raise LookupError(name)
     if len(found) > 1:

@@ -49,10 +49,12 @@ def _database(suite: Suite, repository: str) -> None:
 
 def _keys(suite: Suite, variant: Variant) -> None:
     """A key of another builder would be passed over without a word. In ``defaults`` it is for those that read it."""
-    from deadweight.builders.table import KEYS
+    from deadweight.builders.table import KEYS, is_known
 
     own = KEYS.get(variant.builder)
     if own is None:  # a plug-in's may read any of them
+        if not is_known(variant.builder):
+            raise no_builder(suite, variant)
         return
     others = {"options", *(key for keys in KEYS.values() for key in keys)}.difference(own)
     lines = {key: suite.places[place] for key in others if (place := ("variants", variant.name, key)) in suite.places}
@@ -60,6 +62,15 @@ def _keys(suite: Suite, variant: Variant) -> None:
         key = min(lines, key=lines.__getitem__)
         what = f"the builder {variant.builder} takes no {key}"
         raise suite.error(variant, key, what, hint=f"its own keys: {', '.join(own)}")
+
+
+def no_builder(suite: Suite, variant: Variant) -> ConfigError:
+    """For a builder that nobody registered."""
+    from deadweight.builders.table import names
+    from deadweight.suite.load import did_you_mean
+
+    what = f"no builder {variant.builder!r}{did_you_mean(variant.builder, names())}"
+    return suite.error(variant, "builder", what, hint=f"builders: {', '.join(names())}; others come as plug-ins")
 
 
 def _images(suite: Suite, variant: Variant) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.plan.graph import load_built
-from deadweight.plan.sound import check_suite
+from deadweight.plan.sound import check_suite, no_builder
 from deadweight.records.built import BuiltImage, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
@@ -117,13 +117,7 @@ class Workspace:
         try:
             return table.builder(variant.builder)
         except LookupError:
-            known = ", ".join(table.names())
-            raise self.suite.error(
-                variant,
-                "builder",
-                f"no builder {variant.builder!r}",
-                hint=f"builders: {known}; others come as plug-ins",
-            ) from None
+            raise no_builder(self.suite, variant) from None
 
     def needs(self, variant: Variant) -> Needs:
         """What the variant's builder needs. Raises ConfigError: for a wrong file, at the suite's line that names it."""

@@ -46,7 +46,7 @@ def load_suite(file: Path) -> Suite:
     for key in top:
         if key not in TOP_KEYS:
             raise document.error(
-                (key,), f"unknown key{_did_you_mean(key, TOP_KEYS)}", hint=f"known here: {', '.join(TOP_KEYS)}"
+                (key,), f"unknown key{did_you_mean(key, TOP_KEYS)}", hint=f"known here: {', '.join(TOP_KEYS)}"
             )
     for key in ("name", "variants"):
         if key not in top:
@@ -104,7 +104,7 @@ def select(suite: Suite, names: tuple[str, ...] | list[str]) -> tuple[Variant, .
     for name in names:
         if name not in suite.names():
             raise UsageError(
-                f"no variant {name!r}{_did_you_mean(name, suite.names())}", hint=f"variants: {', '.join(suite.names())}"
+                f"no variant {name!r}{did_you_mean(name, suite.names())}", hint=f"variants: {', '.join(suite.names())}"
             )
     return tuple(variant for variant in suite.variants if not names or variant.name in names)
 
@@ -153,7 +153,7 @@ def _explained(
     if kind == "extra_forbidden":
         known = _known_keys(model, location[:-1])
         return document.error(
-            key, f"unknown key{_did_you_mean(str(location[-1]), known)}", hint=f"known here: {', '.join(known)}"
+            key, f"unknown key{did_you_mean(str(location[-1]), known)}", hint=f"known here: {', '.join(known)}"
         )
     if kind == "missing":
         return document.error(
@@ -215,7 +215,7 @@ def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
 
 
 def _check_names(document: Document, suite: Suite) -> None:
-    """Names of other variants, and of checks. Those that ``checks.other`` names may be a plug-in's."""
+    """Names of other variants, of requests, and of checks. Those that ``checks.other`` names may be a plug-in's."""
     ours = [name for name in Checks.model_fields if name != "other"]
     for variant in suite.variants:
         place = _place(document, variant.name)
@@ -226,6 +226,7 @@ def _check_names(document: Document, suite: Suite) -> None:
                 raise _no_such(document, key, "variant", budget.smaller_than, suite.names())
             if budget.smaller_than == variant.name:
                 raise document.error(key, f"expected another variant than {variant.name} itself")
+        _check_requests(document, place, [item.name for item in variant.checks.api])
         for name in variant.checks.other:
             if name in ours:
                 raise document.error(
@@ -237,11 +238,21 @@ def _check_names(document: Document, suite: Suite) -> None:
                 raise _no_such(document, place(("expect", name)), "check", name, known)
 
 
+def _check_requests(document: Document, place: Callable[[Key], Key], names: Sequence[str]) -> None:
+    """Evidence, reports and ``pytest -k`` tell the items of the ``api`` check apart by their names."""
+    if len(set(names)) == len(names):
+        return
+    second = next(index for index, name in enumerate(names) if name in names[:index])
+    first = document.line(place(("checks", "api", names.index(names[second]), "name")))
+    raise document.error(place(("checks", "api", second, "name")), f"duplicate of line {first}")
+
+
 def _no_such(document: Document, key: Key, kind: str, name: str, known: Sequence[str]) -> ConfigError:
-    return document.error(key, f"no {kind} {name!r}{_did_you_mean(name, known)}", hint=f"{kind}s: {', '.join(known)}")
+    return document.error(key, f"no {kind} {name!r}{did_you_mean(name, known)}", hint=f"{kind}s: {', '.join(known)}")
 
 
-def _did_you_mean(word: str, choices: Sequence[str]) -> str:
+def did_you_mean(word: str, choices: Sequence[str]) -> str:
+    """The words for the end of an error's first sentence; none where nothing is close."""
     close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

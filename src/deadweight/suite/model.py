@@ -14,10 +14,11 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from deadweight._errors import ConfigError
 from deadweight.suite.requests import ApiCheck
 from deadweight.suite.values import (
-    NUMBER,
+    STRICT,
     Count,
     Day,
     EnvName,
+    Flag,
     Memory,
     MountId,
     Name,
@@ -44,10 +45,10 @@ class RunSettings(Record):
     """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms."""
 
     memory: Memory = 256 * 2**20
-    cpus: Annotated[float, Field(ge=0.01, le=64), NUMBER] = 1.0
-    pids: Annotated[int, Field(ge=4, le=4096), NUMBER] = 64
+    cpus: Annotated[float, Field(ge=0.01, le=64), STRICT] = 1.0
+    pids: Annotated[int, Field(ge=4, le=4096), STRICT] = 64
     user: User | None = None
-    read_only: bool = True
+    read_only: Flag = True
     tmpfs: tuple[Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
     env: dict[EnvName, Text] = {}
     args: tuple[Text, ...] = ()
@@ -91,8 +92,8 @@ class CountLimit(Limit):
 class SecondsLimit(Limit):
     """Seconds."""
 
-    soft: Annotated[float, Field(ge=0, le=3600), NUMBER] | None = None
-    hard: Annotated[float, Field(ge=0, le=3600), NUMBER] | None = None
+    soft: Annotated[float, Field(ge=0, le=3600), STRICT] | None = None
+    hard: Annotated[float, Field(ge=0, le=3600), STRICT] | None = None
 
 
 class BudgetCheck(Record):
@@ -118,9 +119,9 @@ class LayersCheck(Record):
 
     secrets: Literal["none", "allow"] = "none"
     max_hidden_bytes: Size | None = None
-    setuid: bool = True
-    shell: bool = True
-    package_manager: bool = True
+    setuid: Flag = True
+    shell: Flag = True
+    package_manager: Flag = True
     users: tuple[str, ...] = ()
     allow: tuple[AllowedSecret, ...] = ()
 
@@ -159,10 +160,10 @@ class VulnerabilitiesCheck(Record):
     """
 
     max: dict[Severity, Count] = {}
-    fixable_only: bool = False
+    fixable_only: Flag = False
     baseline: RelativePath | None = None
-    new_only: bool = False
-    max_database_age_days: Annotated[int, Field(ge=1), NUMBER] = 7
+    new_only: Flag = False
+    max_database_age_days: Annotated[int, Field(ge=1), STRICT] = 7
     vex: tuple[RelativePath, ...] = ()
     ignore: tuple[VulnerabilityException, ...] = ()
 
@@ -209,13 +210,13 @@ class Variant(Record):
     ladder: str = Field(default_factory=lambda given: "java" if given.get("builder") == "jib" else "go")
     description: str = ""
     source: RelativePath = "."
-    port: Annotated[int, Field(ge=1, le=65535), NUMBER] = 8080
+    port: Annotated[int, Field(ge=1, le=65535), STRICT] = 8080
     health: Health = Health()
     run: RunSettings = RunSettings()
     checks: Checks = Checks()
     expect: dict[str, Literal["pass", "fail"]] = {}
     reference: Reference | None = None
-    runnable: bool = True
+    runnable: Flag = True
     # dockerfile
     dockerfile: RelativePath | None = None
     target: Text | None = None
@@ -234,7 +235,7 @@ class Variant(Record):
     pom: RelativePath | None = None
     files: dict[Text, RelativePath] = {}
     env: dict[EnvName, Text] = {}
-    tests: bool = False
+    tests: Flag = False
     # third-party builders
     options: dict[str, Any] = {}
 
@@ -254,12 +255,12 @@ class ReportThresholds(Record):
     """
 
     noise_bytes: Size = 64_000
-    noise_percent: Annotated[float, Field(ge=0), NUMBER] = 0.5
+    noise_percent: Annotated[float, Field(ge=0), STRICT] = 0.5
     ratchet_bytes: Size = 1_000_000
-    ratchet_percent: Annotated[float, Field(ge=0), NUMBER] = 2.0
-    noise_seconds: Annotated[float, Field(ge=0), NUMBER] = 0.5
-    noise_startup_percent: Annotated[float, Field(ge=0), NUMBER] = 50.0
-    ratchet_startup_percent: Annotated[float, Field(ge=0), NUMBER] | None = None
+    ratchet_percent: Annotated[float, Field(ge=0), STRICT] = 2.0
+    noise_seconds: Annotated[float, Field(ge=0), STRICT] = 0.5
+    noise_startup_percent: Annotated[float, Field(ge=0), STRICT] = 50.0
+    ratchet_startup_percent: Annotated[float, Field(ge=0), STRICT] | None = None
     ratchet_layers: Count = 0
     grave: tuple[Severity, ...] = ("critical", "high")
 

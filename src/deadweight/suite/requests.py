@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from deadweight.suite.values import NUMBER, HeaderName, HeaderValue, Pattern, Record, RelativePath, UrlPath
+from deadweight.suite.values import STRICT, HeaderName, HeaderValue, Pattern, Record, RelativePath, UrlPath
 
 MAX_SENT_BYTES = 256 * 2**20
 
@@ -24,8 +24,8 @@ class HttpRequest(Record):
     form: dict[str, str] | None = None
     body: str | None = None
     body_file: RelativePath | None = None
-    repeat_body: Annotated[int, Field(ge=1, le=100_000), NUMBER] = 1
-    repeat: dict[str, Annotated[int, Field(ge=1, le=1_000_000), NUMBER]] = {}
+    repeat_body: Annotated[int, Field(ge=1, le=100_000), STRICT] = 1
+    repeat: dict[str, Annotated[int, Field(ge=1, le=1_000_000), STRICT]] = {}
 
     @field_validator("form", "body", "body_file")
     @classmethod
@@ -57,12 +57,18 @@ class HttpRequest(Record):
         return repeat
 
 
+def _something(value: Any) -> Any:
+    if value is None:
+        raise ValueError("what the answer must hold: null would check nothing")
+    return value
+
+
 class HttpExpect(Record):
     """What must come back. ``json`` is a subset: every key named must be there and equal."""
 
-    status: Annotated[int, Field(ge=100, le=599), NUMBER] = 200
+    status: Annotated[int, Field(ge=100, le=599), STRICT] = 200
     headers: dict[HeaderName, str] = {}
-    json_subset: Any = Field(default=None, alias="json")
+    json_subset: Annotated[Any, AfterValidator(_something)] = Field(default=None, alias="json")
     body_contains: str | None = None
     body_matches: Pattern | None = None
 
@@ -70,7 +76,7 @@ class HttpExpect(Record):
 class ApiCheck(Record):
     """One item of the ``api`` check."""
 
-    name: str
+    name: Annotated[str, StringConstraints(min_length=1)]
     request: HttpRequest
     expect: HttpExpect = HttpExpect()
 

@@ -46,13 +46,6 @@ def parse_tmpfs(entry: str) -> tuple[str, int | None]:
     return path, size_bytes
 
 
-def _number(value: Any) -> Any:
-    # pydantic takes true for 1
-    if isinstance(value, bool):
-        raise ValueError("a number")
-    return value
-
-
 def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(A_SIZE)
@@ -146,14 +139,15 @@ def _header_value(text: str) -> str:
     return text
 
 
-NUMBER = BeforeValidator(_number)
-"""Refuses booleans; stands last in the annotation of every number."""
+STRICT = Field(strict=True)
+"""In the annotation of every number and boolean: pydantic would take true for 1, and the text "no" for false."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
 Text = Annotated[str, AfterValidator(check_text)]
 RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_path)]
-Seconds = Annotated[float, Field(gt=0, le=3600), NUMBER]
-Count = Annotated[int, Field(ge=0), NUMBER]
+Seconds = Annotated[float, Field(gt=0, le=3600), STRICT]
+Count = Annotated[int, Field(ge=0), STRICT]
+Flag = Annotated[bool, STRICT]
 _NUMBER_OR_TEXT = WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]})
 Size = Annotated[int, BeforeValidator(_size), _NUMBER_OR_TEXT]
 """Bytes; a file may write ``15MB`` (10^6) and ``15MiB`` (2^20)."""

@@ -18,6 +18,7 @@ from deadweight._errors import ConfigError
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 64
 MAX_NODES = 200_000
+MAX_DIGITS = 40
 
 Key = tuple[str | int, ...]
 
@@ -74,9 +75,9 @@ def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(
-            f"is not YAML: {error.problem or error.context}", file=file, line=mark.line + 1 if mark else 1
-        ) from None
+        line = mark.line + 1 if mark else 1
+        hint = "indent with spaces, not with tabs" if _has_tabs(text, line) else None
+        raise ConfigError(f"is not YAML: {error.problem or error.context}", file=file, line=line, hint=hint) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"is not YAML: {str(error).splitlines()[0]}", file=file, line=1) from None
     if root is None and may_be_empty:
@@ -86,6 +87,11 @@ def parse(text: str, file: Path, *, may_be_empty: bool = False) -> Document:
     _Reader(document).place((), root)
     document.value = _Reader(document).value(root, ())
     return document
+
+
+def _has_tabs(text: str, line: int) -> bool:
+    """Whether a tab indents this line, or the one before, which a parser may have taken for the end of a value."""
+    return any("\t" in each[: len(each) - len(each.lstrip())] for each in text.split("\n")[max(line - 2, 0) : line])
 
 
 def _text(file: Path) -> str:
@@ -159,6 +165,8 @@ class _Reader:
             if node.tag == "tag:yaml.org,2002:bool":
                 return yaml.SafeLoader.bool_values[node.value.lower()]
             if node.tag == "tag:yaml.org,2002:int":
+                if len(node.value) > MAX_DIGITS:
+                    raise self.fail(node, key, f"a number of more than {MAX_DIGITS} digits; quote it if it is text")
                 return _integer(node.value)
             if node.tag == "tag:yaml.org,2002:float":
                 return float(
@@ -171,7 +179,7 @@ class _Reader:
 
 def _integer(text: str) -> int:
     text = text.replace("_", "")
-    if ":" in text or len(text) > 40:
+    if ":" in text:
         raise ValueError(text)
     if len(text.lstrip("+-")) > 1 and text.lstrip("+-")[0] == "0" and text.lstrip("+-").isdigit():
         return int(text, 8)
