@@ -294,7 +294,8 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path) -> None:
     ("against", "error", "text"),
     [
         ("nowhere", UsageError, "no such file or folder"),
-        ("", ConfigError, r"report\.json"),
+        ("", UsageError, "--against names no report"),
+        (".", ConfigError, r"report\.json"),
         ("main:none.json", UsageError, "git has no such file"),
         ("--output=x:y", UsageError, "no such file or folder"),
         ("oci://user:secret@registry/x", UsageError, "must not carry credentials"),

@@ -6,7 +6,7 @@ import pytest
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.records.paths import State
-from deadweight.sources import settings
+from deadweight.sources import network, settings
 from deadweight.sources.choose import choose, remember
 from deadweight.suite.load import load_suite
 
@@ -162,6 +162,24 @@ def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, problem):
 
     with pytest.raises(ConfigError, match=problem):
         choose(suite, state, print, {"source": "registry"}).environment()
+
+
+def test_finding_a_source_with_a_private_ca_changes_nothing_on_disk(project, tmp_path, monkeypatch):
+    asked: list[object] = []
+
+    def answers(urls, **words):
+        asked.append(words["ca"])
+        return {url: network.Answer(200) for url in urls}
+
+    monkeypatch.setattr(network, "ask_all", answers)
+    suite, state = project("sources: {ca_bundle: ca.pem}\n")
+    with pytest.raises(ConfigError, match="the CA bundle cannot be read"):
+        choose(suite, state, print)
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+
+    assert choose(suite, state, print).name == "registry"
+    assert asked == [tmp_path / "ca.pem"]
+    assert not state.folder.exists()
 
 
 def test_choosing_changes_nothing_on_disk(project, tmp_path):

@@ -15,22 +15,22 @@ from deadweight._run import run
 from deadweight.report.model import REPORT_FILE, Report, load_report, parse_report
 
 OCI_PREFIX = "oci://"
+HINT = "name a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"
 
 
 def earlier(against: str, root: Path, *, insecure: bool = False) -> Report:
     """The earlier report. Raises UsageError for what names none, ConfigError for what is none, CommandError, MissingError."""
     if against.startswith(OCI_PREFIX):
         return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
+    if not against.strip():
+        raise UsageError("--against names no report", hint=HINT)
     path = root / against
     if path.exists():
         return load_report(path)
     revision, colon, inside = against.partition(":")
     if colon and revision and inside and not revision.startswith("-"):
         return _from_git(revision, inside, root)
-    raise UsageError(
-        f"--against {against}: no such file or folder",
-        hint="name a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git",
-    )
+    raise UsageError(f"--against {against}: no such file or folder", hint=HINT)
 
 
 def _from_registry(reference: str, *, insecure: bool) -> Report:

@@ -28,7 +28,7 @@ def choose(suite: Suite, state: State, say: Say, asked: Mapping[str, Any] | None
     name = settings.source
     if name == "auto":
         known = settings.decided in recorded.DECIDED
-        name = recorded.source_name(settings.decided or "") if known else _decide(suite, state, settings, say)
+        name = recorded.source_name(settings.decided or "") if known else _decide(suite, settings, say)
         settings = replace(settings, decided=name)
     return _source(name, suite, state, settings)
 
@@ -79,7 +79,7 @@ def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source
     return make(state, settings, _flavours(suite))
 
 
-def _decide(suite: Suite, state: State, settings: Settings, say: Say) -> recorded.SourceName:
+def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
     """A mirror where one is configured; the public registries where all that the suite needs answer; else the local one."""
     if settings.mirror is not None:
         say("source: mirror (one is configured)")
@@ -91,8 +91,10 @@ def _decide(suite: Suite, state: State, settings: Settings, say: Say) -> recorde
     urls = {public.front_door(host): host for host in hosts}
     if any(variant.builder == "apko" for variant in suite.variants):
         urls[public.KEYS["wolfi"][0]] = "packages.wolfi.dev"
-    bundle = network.bundle(state, settings.private_ca)
-    answers = network.ask_all(list(urls), ca=bundle, variables=settings.variables, seconds=PROBE_SECONDS)
+    private = settings.private_ca
+    if private is not None:
+        network.certificates(private)  # a wrong one is told as such, not as a host that cannot be trusted
+    answers = network.ask_all(list(urls), ca=private, variables=settings.variables, seconds=PROBE_SECONDS)
     silent = {urls[url]: answer for url, answer in answers.items() if not answer.ok}
     if not silent:
         say(

@@ -163,7 +163,10 @@ def _proxies(url: str, variables: Mapping[str, str]) -> urllib.request.ProxyHand
 
 
 def _context(ca: Path | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(ca) if ca else None)
+    context = ssl.create_default_context()
+    if ca is not None:
+        context.load_verify_locations(cafile=ca)
+    return context
 
 
 def _tls(error: ssl.SSLError) -> str:

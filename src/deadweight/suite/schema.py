@@ -43,7 +43,7 @@ def make_schema() -> dict[str, Any]:
         "properties": {
             "name": {"type": "string", "description": "The service's name."},
             "defaults": {"$ref": "#/$defs/Defaults"},
-            "sources": {"type": "object", "description": "A mirror, where you have one: docs/how-to/mirror.md."},
+            "sources": {"type": "object", "description": "A mirror, where you have one: docs/how-to/sources.md."},
             "scan": {"$ref": "#/$defs/ScanSettings"},
             "report": {"$ref": "#/$defs/ReportSettings"},
             "variants": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Variant"}},
