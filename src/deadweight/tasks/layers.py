@@ -61,8 +61,6 @@ def layers(
         raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
     if archive == STDIN and extract is not None:
         raise UsageError("--extract reads the image twice: it needs a file", hint="--archive image.tar")
-    if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
-        raise UsageError(f"--archive: {archive!r} names no image", hint="docker:REFERENCE, oci://REFERENCE, or a file")
     with _subject(variant, archive, platform) as subject:
         report = subject.analyse(scan, platform, name)
         if extract is not None:
@@ -145,8 +143,11 @@ class _Subject:
 
 @contextlib.contextmanager
 def _subject(variant: str | None, archive: str | None, platform: str | None) -> Iterator[_Subject]:
+    from deadweight._errors import UsageError
     from deadweight.records.paths import user_cache
 
+    if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
+        raise UsageError(f"--archive: {archive!r} names no image", hint="docker:REFERENCE, oci://REFERENCE, or a file")
     cache = user_cache() / "layers"
     if variant is not None:
         from deadweight.checks.layers import allow_list
