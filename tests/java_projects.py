@@ -13,7 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from public_world import HTPASSWD
+
+from deadweight._errors import CommandError
 
 _POM = """<?xml version="1.0" encoding="UTF-8"?>
 <project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -64,6 +67,38 @@ def main_class(name: str = "Main", says: str = "hello") -> str:
 
 
 PROJECT = {"app/pom.xml": pom(), "app/src/main/java/a/Main.java": main_class()}
+STATIC, DONOR = "gcr.io/distroless/static-debian12:nonroot", "busybox:1.36.1-musl"
+SUITE = f"  v:\n    builder: jib\n    source: app\n    base: {STATIC}\n"
+
+
+def family(*, root: str = "", service: str = "") -> dict[str, str]:
+    """A project of two modules below ``app``; the words are plug-ins of its root and of its service."""
+    parent = (
+        "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>all</artifactId>"
+        "<version>1</version><packaging>pom</packaging><properties><maven.compiler.release>17</maven.compiler.release>"
+        "<project.build.sourceEncoding>UTF-8</project.build.sourceEncoding></properties><modules><module>lib</module>"
+        f"<module>service</module></modules><build><plugins>{PLUGINS}{root}</plugins></build></project>"
+    )
+    child = (
+        "<project><modelVersion>4.0.0</modelVersion><parent><groupId>example</groupId><artifactId>all</artifactId>"
+        "<version>1</version></parent><artifactId>{0}</artifactId><dependencies>{1}</dependencies>"
+        "<build><plugins>{2}</plugins></build></project>"
+    )
+    return {
+        "app/pom.xml": parent,
+        "app/lib/pom.xml": child.format("lib", "", ""),
+        "app/lib/src/main/java/b/Word.java": 'package b;\n\npublic class Word { public static String X = "x"; }\n',
+        "app/service/pom.xml": child.format("service", dependency("example", "lib", "1"), service),
+        "app/service/src/main/java/a/Main.java": main_class().replace('"hello"', "b.Word.X"),
+    }
+
+
+def fails(project, kind=CommandError, code=1) -> str:
+    """The one message of a build that must fail."""
+    with pytest.raises(kind) as caught:
+        project.build("v")
+    assert caught.value.exit_code == code
+    return str(caught.value)
 
 
 @contextlib.contextmanager
@@ -152,6 +187,24 @@ def proxy() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     Proxy.seen = []
     with _serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)) as port:
         yield f"127.0.0.1:{port}", Proxy.seen
+
+
+@contextlib.contextmanager
+def refusing_repository(status: int) -> Iterator[int]:
+    """A Maven repository, or a proxy, that answers this to whatever it is asked; gives the port."""
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Proxy-Authenticate" if status == 407 else "WWW-Authenticate", 'Basic realm="test"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)) as port:
+        yield port
 
 
 @contextlib.contextmanager

@@ -18,16 +18,18 @@ _ANY_LEVEL = re.compile(r"^\[(?:INFO|WARNING|ERROR|FATAL)\] ?")
 _CHATTER = re.compile(
     r"^(?:To see the full stack trace|Re-run Maven|For more information about|\[Help \d+\]|After correcting the problems"
     r"|mvn <args>|See .* for the individual test|Please refer to |-> \[Help|COMPILATION ERROR|The build could not read"
-    r"|\[ERROR\] Some problems were|The project \S+ \(.*\) has \d+ error|Failures:|Errors:|Tests run:|\s*\S+\.java:\[)"
+    r"|\[ERROR\] Some problems were|The project \S+ \(.*\) has \d+ error|Failures:|Errors:|Tests run:|.*\.java:\[\d)"
 )
 _GOAL = re.compile(r"^Failed to execute goal (?:on project |\S+ (?:\([^)]*\) )?on project )\S+: ")
 _ADVICE = re.compile(r", perhaps you should add a `mainClass`.*$|\. If your intention was to specify a platform.*$")
-_PLACE = re.compile(r"^\s*(.*?) @ (?:\S+, )?line (\d+), column (\d+)$")
+_PLACE = re.compile(r"^\s*(.*?) @ (?:(.+), )?line (\d+), column (\d+)$")
+_ABOUT = re.compile(r"^\s*The project \S+ \((.+)\) has \d+ error")
+_SKIPPED = "Skipping containerization because"
 _NESTED = re.compile(
     r"^(?:Could not resolve dependencies for project \S+: )?(?:Failed to collect dependencies at \S+(?: -> \S+)*: )?"
     r"(?:Failed to read artifact descriptor for \S+: )?(?=\S)"
 )
-_TEST = re.compile(r"^\[ERROR\] {2,}(\S+\.\S+:\d+.*)$")
+_TEST = re.compile(r"^\[ERROR\] {2,}([\w$]\S*\.\S+?(?:\([^)]*\)\S*)?(?::\d| »).*)$")
 _COMPILER = re.compile(r"(\.java):\[(\d+),(\d+)\] ")
 _ARTIFACT = r"([\w.-]+:[\w.-]+:(?:[\w.-]+:)*[\w.-]+)"
 _OFFLINE_HINT = (
@@ -42,6 +44,18 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (
         r"in offline mode",
         f"it is not in Maven's local repository: build once with the network, without {OFFLINE_VARIABLE}",
+    ),
+    (
+        r"make sure you have packaged your project",
+        "the project wants to be packaged first: args: {{jib.containerizingMode: packaged}} says so",
+    ),
+    (
+        r"Could not transfer artifact .* status(?: code)?: 40[13]",
+        "the Maven repository wants credentials: <servers> in ~/.m2/settings.xml",
+    ),
+    (
+        r"407 Proxy|status(?: code)?: 407|[Pp]roxy [Aa]uthentication",
+        "the proxy wants a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
     ),
     (
         r"[Cc]redentials for .* not sent because the connection was over HTTP",
@@ -72,23 +86,39 @@ class JavaListener(Listener):
     def __init__(self, say: Callable[[str], None], announce: Callable[[str], str | None], source: Path) -> None:
         super().__init__(say, announce)
         self._source, self._errors, self._tests = f"{source}/", dict[str, None](), dict[str, None]()
+        self._file = ""  # the pom that Maven's errors are about
+        self.skipped = ""
 
     def __call__(self, line: str) -> None:
+        line = line.replace(self._source, "")
         super().__call__(line)
+        if _SKIPPED in line:
+            self.skipped = clean(line)
         test = _TEST.match(line)
         if test and len(self._tests) < SHOWN_LINES:
-            self._tests.setdefault(test[1].replace(self._source, ""))
+            self._tests.setdefault(test[1])
         level = _LEVEL.match(line)
         if level and len(self._errors) < MAX_LINES:
-            text = level[1].partition(" -> [Help")[0].rstrip()
-            if text and not _CHATTER.match(text):
-                text = _PLACE.sub(r"pom.xml:\2:\3: \1", _ADVICE.sub("", _NESTED.sub("", _GOAL.sub("", text))))
-                self._errors.setdefault(text.replace(self._source, ""))
+            self._remember(level[1].partition(" -> [Help")[0].rstrip())
+
+    def _remember(self, text: str) -> None:
+        about = _ABOUT.match(text)
+        if about:
+            self._file = about[1]
+        elif text and not _CHATTER.match(text):
+            text = _ADVICE.sub("", _NESTED.sub("", _GOAL.sub("", text))).removesuffix(" @")
+            self._errors.setdefault(_PLACE.sub(self._placed, text).strip())
+
+    def _placed(self, match: re.Match[str]) -> str:
+        """Maven tells a problem twice, without its file and below the file's name: the first is then a part of the second."""
+        text, given, line, column = match.groups()
+        file = (given or "").rpartition(", ")[2] or self._file  # PROJECT, FILE; or either
+        return f"{file}:{line}:{column}: {text}" if file else text
 
     def failure(self, error: CommandError, variant: str) -> CommandError:
         """The failure in the tool's own words: the compiler's lines, else the failed tests, else Maven's errors."""
         if self.compiler:
-            lines = [_COMPILER.sub(r"\1:\2:\3: ", line.replace(self._source, "")) for line in self.compiler]
+            lines = [_COMPILER.sub(r"\1:\2:\3: ", line) for line in self.compiler]
             reason, hint = f"{variant}: the service does not compile", _cause(lines) or "the log has all of it"
         elif self._tests:
             lines = list(self._tests)

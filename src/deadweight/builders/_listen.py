@@ -9,8 +9,8 @@ from deadweight._errors import CommandError
 
 MAX_COMPILER_LINES = 10
 
-_COMPILER = re.compile(r"(?:^|\s)((?:\./|[\w./-]*/)?[\w.-]+\.(?:go|s|java):\d+(?::\d+)?: \S.*)$")
-_COMPILER_MAVEN = re.compile(r"\[ERROR\] (\S+\.java:\[\d+,\d+\] .*)$")
+_COMPILER = re.compile(r"(?:^|\s)((?:\./|[\w./-]*/)?[\w.-]+\.(?:go|s|java):\d+(?::\d+)?: (?!warning: )\S.*)$")
+_COMPILER_MAVEN = re.compile(r"\[ERROR\] (.+?\.java:\[\d+,\d+\] .*)$")
 
 
 class Listener:
