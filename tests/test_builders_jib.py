@@ -17,11 +17,15 @@ import image_samples as samples
 import pytest
 from builder_site import GivenSource, Project
 from java_projects import (
+    DONOR,
     JUNIT,
-    PLUGINS,
     PROJECT,
+    STATIC,
+    SUITE,
     certificates,
     dependency,
+    fails,
+    family,
     https_repository,
     main_class,
     plugin,
@@ -31,22 +35,19 @@ from java_projects import (
 )
 
 from deadweight import _run
-from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError
+from deadweight._errors import ArchiveError, ConfigError, DeadweightError
 from deadweight.builders import _main_class, resident
 from deadweight.builders._main_class import missing_main_class
 from deadweight.builders._pom import read_poms
-from deadweight.builders.table import builder
 from deadweight.image.archive import open_archive
 from deadweight.image.readfile import read_file
-from deadweight.records.built import Base
+from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.records.paths import user_cache
 from deadweight.sources.protocol import BuildEnvironment
 
 pytestmark = pytest.mark.tools
 
 ROOT = Path(__file__).parent.parent
-STATIC, DONOR = "gcr.io/distroless/static-debian12:nonroot", "busybox:1.36.1-musl"
-SUITE = f"  v:\n    builder: jib\n    source: app\n    base: {STATIC}\n"
 DEMO = f"""{SUITE}    files: {{/usr/bin/awk: "{DONOR}#/bin/busybox", /etc/app: conf}}
     env: {{LC_ALL: C.UTF-8, LIST: "a,b=c d"}}
 """
@@ -102,6 +103,24 @@ def test_a_change_of_one_class_changes_the_class_layer_alone(demo):
     project, images = demo
     before, after = layers(project.root / "before.tar"), layers(project.archive("v", images[2]))
     assert {kind for kind in before if before[kind] != after[kind]} == {"classes"}
+
+
+def test_a_build_is_there_while_its_archive_is_the_very_one(demo):
+    """As for every builder: what `verify` would refuse does not count as up to date."""
+    project, _ = demo
+    (step,) = project.steps("v")
+    archive, record = (project.site.state.image("v") / name for name in (ARCHIVE_FILE, BUILT_FILE))
+    whole = archive.read_bytes()
+    assert step.there()
+    archive.write_bytes(whole[: len(whole) // 2])
+    assert not step.there()
+    shutil.copyfile(project.root / "before.tar", archive)
+    assert not step.there()
+    archive.write_bytes(whole)
+    record.rename(record.with_suffix(".away"))
+    assert not step.there()
+    record.with_suffix(".away").rename(record)
+    assert step.there()
 
 
 def test_two_clean_builds_give_the_same_image(demo):
@@ -196,28 +215,6 @@ def test_a_pom_that_names_jib_keeps_what_it_says(project):
         assert ("a", "b") in opened.image.config.labels
 
 
-def family(*, root: str = "", service: str = "") -> dict[str, str]:
-    """A project of two modules below ``app``; the words are plug-ins of its root and of its service."""
-    parent = (
-        "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>all</artifactId>"
-        "<version>1</version><packaging>pom</packaging><properties><maven.compiler.release>17</maven.compiler.release>"
-        "<project.build.sourceEncoding>UTF-8</project.build.sourceEncoding></properties><modules><module>lib</module>"
-        f"<module>service</module></modules><build><plugins>{PLUGINS}{root}</plugins></build></project>"
-    )
-    child = (
-        "<project><modelVersion>4.0.0</modelVersion><parent><groupId>example</groupId><artifactId>all</artifactId>"
-        "<version>1</version></parent><artifactId>{0}</artifactId><dependencies>{1}</dependencies>"
-        "<build><plugins>{2}</plugins></build></project>"
-    )
-    return {
-        "app/pom.xml": parent,
-        "app/lib/pom.xml": child.format("lib", "", ""),
-        "app/lib/src/main/java/b/Word.java": 'package b;\n\npublic class Word { public static String X = "x"; }\n',
-        "app/service/pom.xml": child.format("service", dependency("example", "lib", "1"), service),
-        "app/service/src/main/java/a/Main.java": main_class().replace('"hello"', "b.Word.X"),
-    }
-
-
 def jib_plugin(user: str, version: str = "3.5.2") -> str:
     ports = "<ports><port>9999</port></ports>"
     said = f"<container><user>{user}</user>{ports}</container>"
@@ -302,14 +299,6 @@ def test_a_dependency_of_that_name_is_no_plugin(project):
     named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
     project.write({"app/pom.xml": pom(dependencies=named)})
     assert not read_poms(project.variant("v"), project.root).name_jib
-
-
-def fails(project, kind=CommandError, code=1) -> str:
-    """The one message of a build that must fail."""
-    with pytest.raises(kind) as caught:
-        project.build("v")
-    assert caught.value.exit_code == code
-    return str(caught.value)
 
 
 def test_a_compile_error_is_the_compilers_own_line(project):
@@ -719,24 +708,6 @@ def test_proxy_variables_in_mavens_words():
     assert "<username>u@x</username><password>p&lt;</password>" in settings
     assert "<host>proxy.example.com</host><port>3128</port>" in settings
     assert "<nonProxyHosts>localhost|127.*|corp|*.corp</nonProxyHosts>" in settings
-
-
-def test_a_gradle_project_is_called_with_jib_added(project):
-    """Gradle cannot be had from a package registry: a wrapper that writes its arguments down stands for it."""
-    shutil.rmtree(project.root / "app")
-    project.write(
-        {"app/build.gradle": "plugins { id 'java' }\n", "app/gradlew": '#!/bin/sh\necho "$@" > told; exit 7\n'}
-    )
-    assert "there is none on PATH, and no gradlew" in fails(project, MissingError, 3)
-    (project.root / "app/gradlew").chmod(0o755)
-    assert builder("jib").needs(project.variant("v"), project.root).tools == ("java",)
-    assert "failed with exit code 7" in fails(project)
-    told = (project.root / "app/told").read_text()
-    assert "--init-script" in told
-    assert " jibBuildTar -Djib.from.image=127.0.0.1:" in told
-    project.write({"app/build.gradle": "plugins { id 'com.google.cloud.tools.jib' version '3.5.2' }\n"})
-    fails(project)
-    assert "--init-script" not in (project.root / "app/told").read_text()
 
 
 def test_variants_of_one_project_go_one_after_another(project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import platform
 import re
@@ -72,8 +73,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def need_file(variant: Variant, key: str | Key, root: Path, name: str) -> Path:
-    """The absolute path of a text file that a variant names. Raises WrongKey: missing, a folder, empty, binary."""
+def need_file(variant: Variant, key: str | Key, root: Path, name: str, *, wide: bool = False) -> Path:
+    """The absolute path of a text file that a variant names. Raises WrongKey: missing, a folder, empty, binary.
+
+    ``wide``: text in UTF-16, told by its mark, is text too.
+    """
     path = root / name
     if path.is_dir():
         raise WrongKey(variant, key, "is a folder, not a file", path)
@@ -86,7 +90,7 @@ def need_file(variant: Variant, key: str | Key, root: Path, name: str) -> Path:
         raise WrongKey(variant, key, f"cannot be read: {error.strerror}", path) from error
     if not start.strip():
         raise WrongKey(variant, key, "is empty", path)
-    if b"\x00" in start:
+    if b"\x00" in start and not (wide and start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))):
         raise WrongKey(variant, key, "is binary, not text", path)
     return path
 

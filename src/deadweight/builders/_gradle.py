@@ -6,17 +6,22 @@ Not tried against a real Gradle, which no package registry carries.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from deadweight._errors import MissingError
 from deadweight.builders._maven import OFFLINE_VARIABLE
-from deadweight.builders.protocol import Site
+from deadweight.builders._pom import CONTAINERIZE
+from deadweight.builders.protocol import Site, WrongKey
 from deadweight.suite.model import Variant
 
 JIB_VERSION = "3.5.2"
-BUILD_FILES = ("build.gradle", "build.gradle.kts")
+ROOT_FILES = ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts")
 _PLUGIN = "com.google.cloud.tools.jib"
+_NEVER_SOURCES = ("build", "src", "target", "node_modules")
+_INCLUDE = re.compile(r"^\s*include\b", re.MULTILINE)
 _INIT = f"""initscript {{
     repositories {{ gradlePluginPortal() }}
     dependencies {{ classpath "com.google.cloud.tools:jib-gradle-plugin:{JIB_VERSION}" }}
@@ -27,15 +32,59 @@ allprojects {{
 """
 
 
-def build_file(source: Path) -> Path | None:
-    """The Gradle build file of a project, None where it has none."""
-    return next((source / name for name in BUILD_FILES if (source / name).is_file()), None)
+def is_build(source: Path) -> bool:
+    """Whether a folder is the root of a Gradle build: what `gradle init` makes has a settings file only."""
+    return any((source / name).is_file() for name in ROOT_FILES)
+
+
+def check(variant: Variant, root: Path) -> None:
+    """Raises WrongKey where several projects would each write the one image."""
+    source = root / variant.source
+    settings = [source / name for name in ROOT_FILES if name.startswith("settings.") and (source / name).is_file()]
+    if CONTAINERIZE not in variant.args and any(_INCLUDE.search(_text(file)) for file in settings):
+        problem = "the build includes other projects: which one becomes the image?"
+        hint = f'args: {{{CONTAINERIZE}: ":app"}}; ":" is the root project'
+        raise WrongKey(variant, ("args", CONTAINERIZE), problem, settings[0], hint=hint)
+
+
+def names_jib(source: Path) -> bool:
+    """Whether anything that a build is written in names the plugin: build files, version catalogues, what lies in buildSrc."""
+    return any(_PLUGIN in _text(file) for file in _written_in(source))
+
+
+def outputs(source: Path) -> tuple[str, ...]:
+    """What Gradle writes, relative to the source: ``build`` beside a build file or sources, never a package of that name."""
+    found = ["**/.gradle", "build"]
+    for folder, names, files in _folders(source):
+        if "src" in names or any(name.endswith((".gradle", ".gradle.kts")) for name in files):
+            found.append((folder / "build").relative_to(source).as_posix())
+    return tuple(dict.fromkeys(found))
+
+
+def _written_in(source: Path) -> Iterator[Path]:
+    for folder, _, files in _folders(source):
+        of_build = ("gradle", "kts", "toml") if folder.name == "gradle" else ("gradle", "kts")
+        yield from (folder / name for name in files if name.rpartition(".")[2] in of_build)
+    yield from (file for file in (source / "buildSrc" / "src").rglob("*") if file.is_file())
+
+
+def _folders(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Folders, what folders are in them, and what files; not those of sources, and not those that builds write."""
+    for folder, names, files in os.walk(source):
+        yield Path(folder), list(names), sorted(files)
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in _NEVER_SOURCES)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def program(source: Path) -> Path:
     """The project's own wrapper, else Gradle on PATH. Raises MissingError."""
     wrapper = source / "gradlew"
-    if wrapper.is_file() and os.access(wrapper, os.X_OK):
+    if wrapper.is_file():
+        if not os.access(wrapper, os.X_OK):
+            raise MissingError(f"{wrapper}: is not executable", hint=f"chmod +x {wrapper}")
         return wrapper
     found = shutil.which("gradle")
     if found is None:
@@ -49,11 +98,11 @@ def program(source: Path) -> Path:
 def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
     """Gradle's call up to the properties of Jib. Writes an init script to ``work`` where the build does not name Jib."""
     source = site.root / variant.source
-    file = build_file(source)
-    assert file is not None
     words: list[str | Path] = [program(source), "--console=plain", "--no-daemon"]
     words += ["--offline"] if os.environ.get(OFFLINE_VARIABLE) else []
-    if _PLUGIN not in file.read_text(encoding="utf-8", errors="replace"):
+    if not names_jib(source):
         (work / "jib.init.gradle").write_text(_INIT, encoding="utf-8")
         words += ["--init-script", work / "jib.init.gradle"]
-    return [*words, *(["test"] if variant.tests else []), "jibBuildTar"]
+    module = variant.args.get(CONTAINERIZE)
+    project = "" if module is None else f":{module.strip(':')}:".replace("::", ":")
+    return [*words, *([f"{project}test"] if variant.tests else []), f"{project}jibBuildTar"]

@@ -6,8 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
-from deadweight.builders._pom import CONTAINERIZE, read_poms
-from deadweight.builders.protocol import Site
+from deadweight._errors import ConfigError
+from deadweight.builders import _common
+from deadweight.builders._pom import CONTAINERIZE, Poms, output_folders, read_poms
+from deadweight.builders.protocol import Site, WrongKey
 from deadweight.suite.model import Variant
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
@@ -37,11 +39,46 @@ def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
     poms = read_poms(variant, site.root)
     # the short name is known where a pom.xml has the plugin; with modules, in each of them
     goal = "jib:buildTar" if poms.share_jib else f"{JIB}:{poms.jib_version or JIB_VERSION}:buildTar"
-    module = variant.args.get(CONTAINERIZE)
-    if module:
-        # modules reach each other as jars only, so Jib's documentation asks for `package` here
-        return [*words, "-pl", module, "-am", *([] if variant.tests else ["-Dmaven.test.skip=true"]), "package", goal]
-    return [*words, "test" if variant.tests else "compile", goal]
+    module, last = variant.args.get(CONTAINERIZE), phase(variant, poms)
+    words += ["-pl", module, "-am"] if module else []
+    words += ["-Dmaven.test.skip=true"] if last == "package" and not variant.tests else []
+    return [*words, last, goal]
+
+
+def phase(variant: Variant, poms: Poms) -> str:
+    """How far Maven goes before Jib: modules reach each other as jars only, so Jib's documentation asks for `package` there."""
+    if CONTAINERIZE in variant.args or poms.need_package(variant.args.get("jib.containerizingMode", "")):
+        return "package"
+    return "test" if variant.tests else "compile"
+
+
+def check(variant: Variant, root: Path) -> None:
+    """Raises ConfigError: no pom, one that does not parse, a module that is not named, a build that would push by itself."""
+    source = root / variant.source
+    if not variant.pom and not (source / "pom.xml").exists():
+        raise WrongKey(variant, "source", "neither a pom.xml nor a Gradle build", source)
+    file = _common.need_file(variant, "pom", source, variant.pom or "pom.xml", wide=True)
+    poms = read_poms(variant, root)
+    modules = poms.called[0].modules
+    if modules and CONTAINERIZE not in variant.args:
+        raise WrongKey(
+            variant,
+            ("args", CONTAINERIZE),
+            f"several modules ({', '.join(modules)}): which one becomes the image?",
+            file,
+            hint=f'args: {{{CONTAINERIZE}: ":ARTIFACT-ID"}}',
+        )
+    last = phase(variant, poms)
+    publishing = poms.publishing(last)
+    if publishing is not None:
+        place, bound = publishing
+        raise ConfigError(
+            f"{bound.goal} of jib-maven-plugin is bound to {bound.phase}: `mvn {last}`, which a build of {variant.name} calls,"
+            f" would {'push' if bound.goal == 'build' else 'load'} an image",
+            file=place,
+            line=bound.line,
+            hint="move this execution to a profile, or to a later phase, for example deploy",
+        )
 
 
 def environment(site: Site) -> dict[str, str]:
@@ -55,28 +92,25 @@ def environment(site: Site) -> dict[str, str]:
     }
 
 
-def modules(source: Path) -> tuple[str, ...]:
-    """The folders with a pom.xml, relative to the source: each has its own ``target``."""
-    found = []
+def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
+    """Folders that builds write, relative to the source: those of the modules, and of what only a profile may make one."""
+    source = root / variant.source
+    found = [source / "target", *output_folders(variant, root)]
     for folder, names, files in os.walk(source):
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in ("target", "src"))
         if "pom.xml" in files:
-            found.append(Path(folder).relative_to(source).as_posix())
-    return tuple(found)
-
-
-def outputs(source: Path) -> tuple[str, ...]:
-    """Folders that builds write, relative to the source."""
-    return tuple("target" if name == "." else f"{name}/target" for name in modules(source)) or ("target",)
+            found.append(Path(folder) / "target")
+    return tuple(dict.fromkeys(place.relative_to(source).as_posix() for place in found))
 
 
 class Sources:
     """Which files the last build compiled. Maven keeps classes of sources that are gone: then it must begin anew."""
 
-    def __init__(self, variant: Variant, site: Site, ignore: tuple[str, ...]) -> None:
+    def __init__(self, variant: Variant, site: Site, ignore: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         self.source = site.root / variant.source
         self.note = site.state.image(variant.name) / "sources.txt"
         self.skip = {self.source / name for name in ignore}
+        self.outputs = tuple(self.source / name for name in outputs)
         self.now = frozenset(self._walk())
 
     def tidy(self) -> None:
@@ -86,9 +120,10 @@ class Sources:
         except OSError:
             before = None
         if before is None or before - self.now:
-            for name in outputs(self.source):
-                shutil.rmtree(self.source / name / "classes", ignore_errors=True)
-                shutil.rmtree(self.source / name / "maven-status", ignore_errors=True)
+            for folder in self.outputs:
+                web = [place.parent for place in folder.glob("*/WEB-INF")]  # what a war is made of holds classes too
+                for place in (folder / "classes", folder / "maven-status", *web):
+                    shutil.rmtree(place, ignore_errors=True)
 
     def remember(self) -> None:
         self.note.write_text("\0".join(sorted(self.now)), encoding="utf-8", errors="surrogateescape")

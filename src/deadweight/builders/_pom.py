@@ -7,36 +7,26 @@ repository has is not. What a profile brings does not count: which profiles are 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.parsers import expat
 
-from deadweight._errors import ConfigError
+from deadweight.builders._pom_file import Bound, Pom, read_pom
 from deadweight.suite.model import Variant
 
 CONTAINERIZE = "jib.containerize"
 """Jib's own property: which module of a project with several becomes the image."""
 
-MAX_POM_BYTES = 4 * 2**20
 MAX_POMS = 1000
-_PLUGINS = ("project/build/plugins/plugin", "project/build/pluginManagement/plugins/plugin")
-_PARENT = "project/parent"
-
-
-@dataclass(frozen=True)
-class Pom:
-    """One pom.xml. ``name`` and ``parent`` are GROUP:ARTIFACT; ``parent_path`` is empty where a repository has the parent.
-
-    ``jib`` is the plugin's version as it is written ("" where it is written elsewhere), None where the plugin is not named.
-    """
-
-    file: Path
-    name: str
-    jib: str | None
-    modules: tuple[str, ...]
-    parent: str
-    parent_path: str
+_LIFECYCLE = (
+    *("validate", "initialize", "generate-sources", "process-sources", "generate-resources", "process-resources"),
+    *("compile", "process-classes", "generate-test-sources", "process-test-sources", "generate-test-resources"),
+    *("process-test-resources", "test-compile", "process-test-classes", "test", "prepare-package", "package"),
+)
+"""Maven's phases in their order, up to the last one that a build here calls."""
+_WEB = ("war", "gwt-app")
+_HERE = re.compile(r"^\$\{(?:project\.)?basedir\}/")
 
 
 @dataclass(frozen=True)
@@ -61,6 +51,17 @@ class Poms:
         """The plugin's version, where it is written as a number."""
         return next((pom.jib for pom in self.image if pom.jib and "${" not in pom.jib), None)
 
+    def need_package(self, mode: str) -> bool:
+        """Whether Jib takes what only Maven's phase ``package`` makes. ``mode`` is the containerizingMode that the suite names."""
+        mode = mode or next((pom.mode for pom in self.image if pom.mode), "")
+        return self.image[0].packaging in _WEB or mode == "packaged"
+
+    def publishing(self, phase: str) -> tuple[Path, Bound] | None:
+        """What a build up to this phase would run beside ours: a goal of Jib's that pushes an image, or loads it."""
+        run = _LIFECYCLE[: _LIFECYCLE.index(phase) + 1]
+        found = ((pom.file, bound) for pom in self.image for bound in pom.bound)
+        return next((each for each in found if each[1].goal in ("build", "dockerBuild") and each[1].phase in run), None)
+
     def outside(self, source: Path) -> tuple[Path, ...]:
         """The files that are not below that folder."""
         files = dict.fromkeys(pom.file for pom in (*self.called, *self.image))
@@ -74,31 +75,18 @@ def read_poms(variant: Variant, root: Path) -> Poms:
     return Poms(_with_parents(called, root), _with_parents(image, root))
 
 
-def read_pom(file: Path) -> Pom:
-    """Parse a pom.xml without following entities. Raises ConfigError with the line where it is not well-formed, or no pom."""
-    if file.stat().st_size > MAX_POM_BYTES:
-        raise ConfigError("is larger than 4 MiB", file=file)
-    reader = _Reader(file)
-    try:
-        reader.parser.Parse(file.read_bytes(), True)
-    except expat.ExpatError as error:
-        problem = f"is not well-formed XML: {expat.ErrorString(error.code)}"
-        raise ConfigError(problem, file=file, line=error.lineno) from None
-    said = reader.said
-    group = said.get("project/groupId") or said.get(f"{_PARENT}/groupId", "")
-    parent = (
-        f"{said.get(f'{_PARENT}/groupId', '')}:{said[f'{_PARENT}/artifactId']}"
-        if f"{_PARENT}/artifactId" in said
-        else ""
-    )
-    return Pom(
-        file=file,
-        name=f"{group}:{said.get('project/artifactId', '')}",
-        jib=reader.jib,
-        modules=tuple(reader.modules),
-        parent=parent,
-        parent_path=said.get(f"{_PARENT}/relativePath", "../pom.xml") if parent else "",
-    )
+def output_folders(variant: Variant, root: Path) -> tuple[Path, ...]:
+    """Where the builds of a variant's modules write, as far as it is below its source. A path with a property counts as none."""
+    source = root / variant.source
+    found = []
+    for pom in _modules(read_poms(variant, root).called[0]):
+        said = next((each.directory for each in _with_parents(pom, root) if each.directory), "")
+        name = _HERE.sub("", said)
+        home = pom.file.parent
+        place = Path(os.path.normpath(home / ("target" if not name or "${" in name else name)))
+        if place.is_relative_to(source) and not home.is_relative_to(place):
+            found.append(place)
+    return tuple(found)
 
 
 def _with_parents(pom: Pom, root: Path) -> tuple[Pom, ...]:
@@ -143,52 +131,3 @@ def _modules(top: Pom) -> Iterator[Pom]:
 
 def _file(place: Path) -> Path:
     return Path(os.path.normpath(place / "pom.xml" if place.is_dir() else place))
-
-
-class _Reader:
-    """Collects the text of the elements that matter, by their path."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.path, self.text = file, list[str](), ""
-        self.said, self.modules = dict[str, str](), list[str]()
-        self.jib: str | None = None
-        self.parser = expat.ParserCreate()
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._characters
-        self.parser.EntityDeclHandler = self._refuse
-
-    def _start(self, name: str, _: dict[str, str]) -> None:
-        if not self.path and name != "project":
-            raise ConfigError(f"is no pom.xml: its root is <{name}>, not <project>", file=self.file, line=self._line)
-        self.path.append(name)
-        self.text = ""
-        if self._where in _PLUGINS:
-            for part in ("artifactId", "version"):
-                self.said.pop(f"{self._where}/{part}", None)
-
-    def _end(self, _name: str) -> None:
-        where, text = self._where, self.text.strip()
-        if where == "project/modules/module":
-            self.modules.append(text)
-        elif where in _PLUGINS:
-            if self.said.get(f"{where}/artifactId") == "jib-maven-plugin":
-                self.jib = self.said.get(f"{where}/version") or self.jib or ""
-        elif where.rpartition("/")[0] in ("project", _PARENT, *_PLUGINS):
-            self.said[where] = text
-        self.path.pop()
-        self.text = ""
-
-    def _characters(self, text: str) -> None:
-        self.text += text
-
-    def _refuse(self, *_: object) -> None:
-        raise ConfigError("declares entities, which a pom.xml does not need", file=self.file, line=self._line)
-
-    @property
-    def _where(self) -> str:
-        return "/".join(self.path)
-
-    @property
-    def _line(self) -> int:
-        return self.parser.CurrentLineNumber

@@ -7,18 +7,27 @@ after another. Jib's own defaults fix all times, so that the same inputs give th
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders import _archive, _common, _gradle, _jib_files, _maven, resident
 from deadweight.builders._java_words import JavaListener, clean
-from deadweight.builders._pom import CONTAINERIZE, read_poms
+from deadweight.builders._pom import read_poms
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
 
-LOOPBACK = ("127.", "localhost:", "[::1]:")
+_OURS = (
+    *("jib.from.image", "jib.from.platforms", "jib.to.image", "jib.outputPaths."),
+    *("jib.baseImageCache", "jib.applicationCache"),
+)
+_SAID_BY = {
+    "jib.from.image": "base: names the base image",
+    "jib.to.image": "the image has its variant's name; invoke push --to gives it another",
+}
 
 
 class JibBuilder:
@@ -29,20 +38,14 @@ class JibBuilder:
     name = "jib"
 
     def needs(self, variant: Variant, root: Path) -> Needs:
-        """Raises ConfigError for a missing base, source folder or file, and for a pom.xml that does not parse."""
+        """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
+        argument that would make the record of the build a lie."""
         source = _common.need_source(variant, root)
         gradle = _is_gradle(variant, source)
-        if not gradle:
-            file = _common.need_file(variant, "pom", source, variant.pom or "pom.xml")
-            pom = read_poms(variant, root).called[0]
-            if pom.modules and CONTAINERIZE not in variant.args:
-                raise WrongKey(
-                    variant,
-                    ("args", CONTAINERIZE),
-                    f"several modules ({', '.join(pom.modules)}): which one becomes the image?",
-                    file,
-                    hint=f'args: {{{CONTAINERIZE}: ":ARTIFACT-ID"}}',
-                )
+        (_gradle if gradle else _maven).check(variant, root)
+        for name in variant.args:
+            if name.startswith(_OURS):
+                raise WrongKey(variant, ("args", name), "is for Deadweight to say", root, hint=_SAID_BY.get(name))
         if not variant.base:
             hint = "for example base: eclipse-temurin:17-jre"
             raise WrongKey(variant, "base", "jib needs a base", root, hint=hint)
@@ -81,8 +84,8 @@ class JibBuilder:
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"jib build {variant.name}",
-                inputs=Inputs((source, *parents, *local), _ignore(variant, source), values),
-                there=lambda: _archive.archive_path(variant, site).is_file(),
+                inputs=Inputs((source, *parents, *local), _ignore(variant, site.root), values),
+                there=lambda: _archive.there(variant, site),
                 work=lambda job: self._build(variant, site, base, donors, job),
                 behind=tuple(f"image:{each.name}" for each in before),
             ),
@@ -98,11 +101,16 @@ class JibBuilder:
         with _archive.scratch(variant, site) as work:
             executable = _jib_files.lay_out(variant, site, donors, work / "extra")
             properties = _properties(variant, site, base, work, name) | _extra(variant, work, executable)
-            sources = _maven.Sources(variant, site, _ignore(variant, source))
+            sources = _maven.Sources(variant, site, _ignore(variant, site.root), _written(variant, site.root))
             sources.tidy()
             call = (_gradle if gradle else _maven).call(variant, site, work)
             words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
-            _run_tool(words, variant, site, job, gradle=gradle)
+            said = _run_tool(words, variant, site, job, gradle=gradle)
+            if not (work / "image.tar").is_file():
+                raise DeadweightError(
+                    f"{variant.name}: Jib made no image{said}\n  log: {job.log}",
+                    hint="take that out of the build file or of args, or name the module that becomes the image",
+                )
             digest, version = _checked(work / "image.tar", variant, base)
             _archive.keep(variant, site, work / "image.tar", None)
             sources.remember()
@@ -117,13 +125,18 @@ def _tool(version: str, *, gradle: bool) -> str:
 
 
 def _is_gradle(variant: Variant, source: Path) -> bool:
-    return not variant.pom and not (source / "pom.xml").exists() and _gradle.build_file(source) is not None
+    return not variant.pom and not (source / "pom.xml").exists() and _gradle.is_build(source)
 
 
-def _ignore(variant: Variant, source: Path) -> tuple[str, ...]:
+def _ignore(variant: Variant, root: Path) -> tuple[str, ...]:
     """What no build reads: what builds write, and the tests where they do not run."""
-    written = ("build", ".gradle") if _is_gradle(variant, source) else _maven.outputs(source)
-    return (*_common.NEVER_INPUTS, *written, *(() if variant.tests else ("src/test",)))
+    return (*_common.NEVER_INPUTS, *_written(variant, root), *(() if variant.tests else ("src/test",)))
+
+
+def _written(variant: Variant, root: Path) -> tuple[str, ...]:
+    """The folders that builds write, relative to the source."""
+    source = root / variant.source
+    return _gradle.outputs(source) if _is_gradle(variant, source) else _maven.outputs(variant, root)
 
 
 def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
@@ -146,7 +159,7 @@ def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str)
         found |= {"jib.container.ports": str(variant.port), "jib.container.user": "65532:65532"}
     if variant.run.user:
         found["jib.container.user"] = variant.run.user
-    if base.resolved.startswith(LOOPBACK):
+    if _on_loopback(base.resolved):
         found["jib.allowInsecureRegistries"] = "true"  # only there may Jib do without TLS
     if variant.main:
         found["jib.container.mainClass"] = variant.main
@@ -155,11 +168,18 @@ def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str)
     return {**found, **variant.args}
 
 
+def _on_loopback(reference: str) -> bool:
+    try:
+        host = urlsplit(f"//{reference}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _names_jib(variant: Variant, root: Path) -> bool:
     source = root / variant.source
     if _is_gradle(variant, source):
-        file = _gradle.build_file(source)
-        return file is not None and "com.google.cloud.tools.jib" in file.read_text(encoding="utf-8", errors="replace")
+        return _gradle.names_jib(source)
     return read_poms(variant, root).name_jib
 
 
@@ -209,7 +229,8 @@ def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
     return digest, made_by.rpartition(":")[2] or "of unknown version"
 
 
-def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> None:
+def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> str:
+    """Gives what Jib said where it chose to make no image, as the end of a sentence."""
     source = site.root / variant.source
     listener = JavaListener(job.say, _announce, source)
     environment = _maven.environment(site)
@@ -226,6 +247,7 @@ def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *,
         )
     except CommandError as error:
         raise listener.failure(error, variant.name) from None
+    return f": {listener.skipped}" if listener.skipped else ""
 
 
 def _announce(line: str) -> str | None:

@@ -1,0 +1,228 @@
+"""What kinds of Maven projects the jib builder takes, and what it says of those that it cannot: poms read, and Maven for real."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from builder_site import GivenSource, Project
+from java_projects import (
+    PROJECT,
+    STATIC,
+    SUITE,
+    fails,
+    family,
+    plugin,
+    pom,
+)
+
+from deadweight._errors import ConfigError, DeadweightError
+from deadweight.builders import _maven
+from deadweight.builders._pom import read_poms
+from deadweight.builders._pom_file import read_pom
+from deadweight.builders.jib import _on_loopback
+from deadweight.builders.table import builder
+from deadweight.image.readfile import read_file
+from deadweight.plan.fingerprint import Digests
+
+pytestmark = pytest.mark.tools
+
+GROUP = "com.google.cloud.tools"
+WAR = plugin("maven-war-plugin", "3.4.0", configuration="<failOnMissingWebXml>false</failOnMissingWebXml>")
+PACKAGED = "<containerizingMode>packaged</containerizingMode>"
+
+
+@pytest.fixture(scope="module")
+def bases(local_source):
+    local_source.prepare([STATIC], apk=False, say=print)
+    return {STATIC: local_source.base(STATIC)}
+
+
+@pytest.fixture
+def project(bases, tmp_path):
+    return Project(tmp_path, GivenSource(bases)).write(PROJECT).suite(SUITE)
+
+
+def check(project) -> None:
+    builder("jib").needs(project.variant("v"), project.root)
+
+
+def phase(project) -> str:
+    variant = project.variant("v")
+    return _maven.phase(variant, read_poms(variant, project.root))
+
+
+def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(project):
+    project.write(
+        {
+            "app/pom.xml": pom(plugins=WAR).replace(
+                "<version>1</version>", "<version>1</version><packaging>war</packaging>", 1
+            )
+        }
+    )
+    project.write(
+        {"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n", "app/src/main/webapp/x.txt": "x"}
+    )
+    archive = project.archive("v", project.build("v"))
+    place = "/var/lib/jetty/webapps/ROOT"
+    assert read_file(archive, f"{place}/x.txt")[0] == b"x"
+    assert read_file(archive, f"{place}/WEB-INF/classes/a/Other.class")
+    (project.root / "app/src/main/java/a/Other.java").unlink()
+    archive = project.archive("v", project.build("v"))
+    with pytest.raises(DeadweightError, match=r"no file .*Other\.class"):
+        read_file(archive, f"{place}/WEB-INF/classes/a/Other.class")
+
+
+def test_a_project_that_wants_its_jar_in_the_image_is_packaged(project):
+    project.write(
+        {"app/pom.xml": pom(plugins=plugin("jib-maven-plugin", "3.5.2", group=GROUP, configuration=PACKAGED))}
+    )
+    assert read_file(project.archive("v", project.build("v")), "/app/classpath/app-1.jar")[0].startswith(b"PK")
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "last"),
+    [
+        (pom(), "", "compile"),
+        (pom(), "    args: {jib.containerizingMode: packaged}\n", "package"),
+        (pom(), "    tests: true\n", "test"),
+        (pom().replace("</properties>", "<jib.containerizingMode>packaged</jib.containerizingMode></properties>"), "", "package"),
+        (pom(plugins=plugin("other", "1", configuration=PACKAGED)), "", "compile"),
+        (pom(plugins=plugin("jib-maven-plugin", "1", group=GROUP, configuration=PACKAGED)), "    tests: true\n", "package"),
+    ],
+)  # fmt: skip
+def test_how_far_maven_goes(project, text, args, last):
+    project.write({"app/pom.xml": text}).suite(SUITE + args)
+    assert phase(project) == last
+
+
+def bound(goal: str, to: str) -> str:
+    """The Jib plugin with one of its goals bound to a phase."""
+    made = plugin("jib-maven-plugin", "3.5.2", group=GROUP)
+    executions = (
+        f"<executions>\n<execution><phase>{to}</phase>\n<goals><goal>{goal}</goal></goals></execution></executions>"
+    )
+    return made.replace("</plugin>", f"{executions}</plugin>")
+
+
+@pytest.mark.parametrize(
+    ("goal", "to", "refused"),
+    [
+        ("build", "package", "would push an image"),
+        ("dockerBuild", "prepare-package", "would load an image"),
+        ("build", "deploy", None),
+        ("buildTar", "package", None),
+    ],
+)
+@pytest.mark.parametrize("place", ["root", "service"])
+def test_a_build_pushes_nothing_by_itself(project, place, goal, to, refused):
+    """Which it would where a module is packaged and the pom has Jib push at that time."""
+    shutil.rmtree(project.root / "app")
+    project.write(family(**{place: bound(goal, to)}))
+    project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    if refused is None:
+        return check(project)
+    file = r"app/pom\.xml" if place == "root" else r"app/service/pom\.xml"
+    with pytest.raises(ConfigError, match=rf"{file}:3: {goal} of jib-maven-plugin is bound to {to}: .*{refused}"):
+        check(project)
+    return None
+
+
+def test_what_is_bound_to_a_later_phase_than_the_build_calls_stays(project):
+    project.write({"app/pom.xml": pom(plugins=bound("build", "package"))})
+    check(project)
+    project.write({"app/pom.xml": pom(plugins=bound("build", "compile"))})
+    with pytest.raises(ConfigError, match="`mvn compile`"):
+        check(project)
+
+
+def test_what_modules_write_is_no_input(project):
+    """Wherever they lie, and wherever they write; a source package named target is one."""
+    shutil.rmtree(project.root / "app")
+    moved = {name.replace("app/service", "app/src/service"): text for name, text in family().items()}
+    moved["app/pom.xml"] = moved["app/pom.xml"].replace("<module>service", "<module>src/service")
+    build = "<build><directory>${project.basedir}/out</directory><plugins>"
+    moved["app/lib/pom.xml"] = moved["app/lib/pom.xml"].replace("<build><plugins>", build)
+    project.write(moved).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+
+    def names() -> set[str]:
+        return set(Digests().of(project.steps("v")[0].inputs, project.root).parts)
+
+    before = names()
+    project.write(
+        {f"app/{place}/classes/x": "x" for place in ("target", "src/service/target", "lib/out", "lib/target")}
+    )
+    assert names() == before
+    project.write({"app/lib/src/main/java/target/X.java": "x"})
+    assert names() - before == {"app/lib/src/main/java/target/X.java"}
+
+
+@pytest.mark.parametrize("directory", [".", "..", "${elsewhere}", "/"])
+def test_a_build_that_writes_where_its_sources_are_hides_none_of_them(project, directory):
+    build = f"<build><directory>{directory}</directory><plugins>"
+    project.write({"app/pom.xml": pom().replace("<build><plugins>", build)})
+    assert set(_maven.outputs(project.variant("v"), project.root)) == {"target"}
+
+
+@pytest.mark.parametrize("encoding", ["GBK", "Shift_JIS", "UTF-16", "ISO-8859-1", "UTF-8"])
+def test_a_pom_in_any_encoding(project, encoding):
+    word = "caf\u00e9" if encoding == "ISO-8859-1" else "\u4e2d\u6587"
+    text = pom().replace('"UTF-8"', f'"{encoding}"').replace(">app<", f">{word}<", 1)
+    (project.root / "app/pom.xml").write_bytes(text.encode(encoding))
+    check(project)
+    assert read_pom(project.root / "app/pom.xml").name == f"example:{word}"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("nonsense", r"pom\.xml:1: declares an encoding that is not known: nonsense"),
+        ("base64", r"pom\.xml:1: declares an encoding that is not known: base64"),
+        ("GBK", r"pom\.xml:4: is not text in GBK"),
+    ],
+)
+def test_a_pom_in_an_encoding_that_is_none(project, encoding, words):
+    data = pom().replace('"UTF-8"', f'"{encoding}"').encode().replace(b"<version>1<", b"<version>\xff\xff<", 1)
+    (project.root / "app/pom.xml").write_bytes(data)
+    with pytest.raises(ConfigError, match=words):
+        check(project)
+
+
+def test_jib_that_skips_makes_no_image(project):
+    project.suite(SUITE + '    args: {jib.skip: "true"}\n')
+    message = fails(project, DeadweightError)
+    assert "v: Jib made no image: Skipping containerization because jib-maven-plugin: skip = true" in message
+    assert f"log: {project.site.state.log('v')}" in message
+    assert "image.tar" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("jib.from.image", "base: names the base image"),
+        ("jib.to.image", "invoke push --to"),
+        ("jib.outputPaths.tar", ""),
+        ("jib.baseImageCache", ""),
+    ],
+)
+def test_an_argument_that_would_make_the_record_a_lie(project, name, hint):
+    project.suite(f"{SUITE}    args: {{{name}: x}}\n")
+    with pytest.raises(ConfigError, match=r"is for Deadweight to say \(variants\.v\.args\.") as caught:
+        check(project)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "there"),
+    [
+        ("127.0.0.1:5000/x@sha256:00", True),
+        ("localhost:5000/x", True),
+        ("[::1]:5000/x", True),
+        ("127.evil.example/x", False),
+        ("localhost.example:5000/x", False),
+        ("busybox:1.36", False),
+        ("[::1/x", False),
+    ],
+)
+def test_where_jib_may_do_without_tls(reference, there):
+    assert _on_loopback(reference) is there
