@@ -171,6 +171,22 @@ def test_an_old_jdk_will_not_do(path, monkeypatch, tmp_path):
     assert seen.path != home / "bin" / "java" or "needed is 17 or later" in seen.reason
 
 
+def test_a_java_home_that_is_not_there_is_told_and_keeps_nothing_from_running(path, monkeypatch, tmp_path):
+    """Maven, which would take it at its word, is asked with the JDK that it will be run with."""
+    for name, text in (("java", """echo 'openjdk version "17.0.9" 2023-10-17' >&2"""), ("javac", ":"), ("jlink", ":")):
+        script(path / name, text)
+    script(path / "mvn", f'test "$JAVA_HOME" = {tmp_path} || exit 1; echo "Apache Maven 3.9.9"')
+    monkeypatch.setenv("JAVA_HOME", "/nonexistent")
+    seen = look("java")
+    assert (seen.path, seen.reason) == (path / "java", "JAVA_HOME=/nonexistent has no bin/java")
+    assert find("mvn").version == "3.9.9"
+    (path / "java").write_text("#!/bin/sh\nexit 1\n")
+    (path / "mvn").write_text("#!/bin/sh\nexit 1\n")
+    seen = look("java")
+    assert seen.path != path / "java"
+    assert "JAVA_HOME=/nonexistent has no bin/java" in seen.reason
+
+
 def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
     client = script(path / "docker", "echo 'Docker version 28.2.2, build e6534b4'")

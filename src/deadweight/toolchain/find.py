@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -59,14 +59,16 @@ def find(name: str) -> Tool:
 def look(name: str) -> Look:
     """What there is of a tool. Raises UsageError only for a name that the catalogue lacks."""
     entry = catalogue.program(name)
+    promise = _unkept_promise(entry)
     passed_over: list[Look] = []
     for path in _on_machine(entry):
         seen = _judge(entry, path)
         if seen.status == "present":
-            return seen
+            return replace(seen, reason=promise)
         passed_over.append(seen)
     mine = _ours(entry)
     worst = passed_over[0] if passed_over else Look(name, "missing")
+    worst = replace(worst, reason="; ".join(word for word in (promise, worst.reason) if word))
     if mine is None:
         return worst
     if mine.status == "present":
@@ -74,8 +76,16 @@ def look(name: str) -> Look:
     return mine
 
 
+def _unkept_promise(entry: Program) -> str:
+    """A JDK that the environment names and that is not there; empty otherwise."""
+    home = os.environ.get("JAVA_HOME")
+    if entry.name != "java" or not home or (Path(home) / "bin" / "java").is_file():
+        return ""
+    return f"JAVA_HOME={home} has no bin/java"
+
+
 def _judge(entry: Program, path: Path) -> Look:
-    answer = ask(path, entry.probe, entry.pattern)
+    answer = ask(path, entry.probe, entry.pattern, _environment(entry))
     if answer.version is None and not (entry.least is None and entry.pinned is None and "no version" in answer.problem):
         return Look(entry.name, "unusable", None, path, None, f"{path} {answer.problem}")
     version = answer.version or "unknown"
@@ -83,6 +93,12 @@ def _judge(entry: Program, path: Path) -> Look:
     if problem:
         return Look(entry.name, "wrong_version", None, path, version, f"{path} {problem}")
     return Look(entry.name, "present", Tool(entry.name, path, version, ours=False), path, version)
+
+
+def _environment(entry: Program) -> dict[str, str]:
+    """Maven is asked with the JDK that it will be run with: one that JAVA_HOME names may not be there."""
+    java = look("java").tool if entry.name == "mvn" and os.environ.get("JAVA_HOME") else None
+    return {"JAVA_HOME": str(java.path.resolve().parent.parent)} if java else {}
 
 
 def _refusal(entry: Program, version: str) -> str:

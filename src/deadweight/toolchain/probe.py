@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def tools_folder() -> Path:
     return user_cache() / "tools"
 
 
-def ask(path: Path, arguments: tuple[str, ...], pattern: str) -> Answer:
+def ask(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[str, str] | None = None) -> Answer:
     """The version that the program at ``path`` tells. A program that hangs, crashes or says nothing known is no error here."""
     try:
         state = path.stat()
@@ -46,7 +47,7 @@ def ask(path: Path, arguments: tuple[str, ...], pattern: str) -> Answer:
     known = _remembered().get(key)
     if isinstance(known, list) and known[:2] == stamp and len(known) == 3:
         return Answer(str(known[2]))
-    answer = _ask_now(path, arguments, pattern)
+    answer = _ask_now(path, arguments, pattern, env or {})
     if answer.version is not None:
         _remember(key, [*stamp, answer.version])
     return answer
@@ -58,9 +59,9 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.group().split(".")) if found else ()
 
 
-def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str) -> Answer:
+def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[str, str]) -> Answer:
     try:
-        done = run([path, *arguments], timeout=_probe_seconds(), check=False, env={"GOTOOLCHAIN": "local"})
+        done = run([path, *arguments], timeout=_probe_seconds(), check=False, env={"GOTOOLCHAIN": "local", **env})
     except CommandError as error:
         return Answer(None, error.reason)
     except MissingError:
