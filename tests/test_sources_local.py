@@ -16,13 +16,15 @@ import pytest
 
 from deadweight import _run
 from deadweight.records.paths import State
+from deadweight.sources.local import java
 from deadweight.sources.local.layer import from_tree
-from deadweight.sources.local.machine import this_machine
+from deadweight.sources.local.machine import Machine, this_machine
 from deadweight.sources.local.push import Client, Settings
 from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.source import LocalSource
+from deadweight.sources.local.table import StandIn
 from deadweight.sources.local.workshop import Workshop
-from deadweight.toolchain import sudo
+from deadweight.toolchain import sudo, system
 
 REFERENCES = (
     "alpine:3.18",
@@ -353,3 +355,55 @@ def _answers(address: str) -> None:
             return
         except OSError:
             time.sleep(0.05)
+
+
+@pytest.fixture
+def later_jdk(tmp_path, monkeypatch) -> Path:
+    """A JDK 21 first on PATH, and no folder of Debian's with another; gives that folder."""
+    home = tmp_path / "jdk" / "bin"
+    home.mkdir(parents=True)
+    for name in ("java", "javac", "jlink"):
+        (home / name).write_text("#!/bin/sh\necho 'openjdk version \"21.0.4\"' >&2\n")
+        (home / name).chmod(0o755)
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", f"{home}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(java, "_DEBIAN", tmp_path / "jvm")
+    return tmp_path / "jvm"
+
+
+def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_with_a_later_one(later_jdk):
+    source = LocalSource(State(later_jdk))
+    others = {recipe: source._fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
+    assert java._labels(java.other_jdk()) == {"org.opencontainers.image.description": "made with another JDK: 21.0.4"}
+    meant = later_jdk / "java-17-openjdk-amd64" / "bin" / "jlink"
+    meant.parent.mkdir(parents=True)
+    meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
+    assert java.other_jdk() == ""
+    changed = {recipe for recipe, known in others.items() if source._fingerprint(StandIn(recipe)) != known}
+    assert changed == {"jre", "java17"}
+
+
+@pytest.mark.parametrize(
+    ("there", "home", "said"),
+    [
+        ("openjdk-17-jdk-headless", "java-17-openjdk-amd64", False),
+        ("openjdk-21-jdk-headless", "java-21-openjdk-amd64", True),
+        ("default-jdk-headless", "default-java", True),
+    ],
+)
+def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, monkeypatch, there, home, said):
+    class Shop:
+        machine = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
+
+        def rootfs_layer(self, names, *, fast):
+            assert there in names
+
+    monkeypatch.setattr(system, "_existing", lambda _: [there])
+    settings = java.maven(Shop(), "").settings  # type: ignore[arg-type]
+    assert f"JAVA_HOME={later_jdk / home}" in settings.env
+    assert bool(settings.labels) is said
+
+
+def test_the_first_package_that_apt_knows_is_chosen():
+    assert system.chosen("no-such-package-0|apt|dpkg") == "apt"
+    assert system.chosen("no-such-package-0|no-such-package-1") == "no-such-package-0"

@@ -51,7 +51,7 @@ def _system(
 
 _MB = 1_000_000
 _DOCKER_APT = ("docker.io", "docker-cli?", "docker-buildx?", "iptables", "cgroupfs-mount?")
-_JDK_APT = ("openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless",)
+JDK_APT = "openjdk-17-jdk-headless|openjdk-21-jdk-headless|default-jdk-headless"
 
 PROGRAMS: dict[str, Program] = {
     program.name: program
@@ -154,7 +154,7 @@ PROGRAMS: dict[str, Program] = {
         ),
         _system(
             "java",
-            apt=_JDK_APT,
+            apt=(JDK_APT,),
             dnf=("java-17-openjdk-devel",),
             brew=("openjdk@17",),
             probe=("-version",),
@@ -165,7 +165,7 @@ PROGRAMS: dict[str, Program] = {
         ),
         _system(
             "mvn",
-            apt=("maven", *_JDK_APT),
+            apt=("maven", JDK_APT),
             dnf=("maven",),
             brew=("maven",),
             pattern=r"Apache Maven (\d+\.\d+(?:\.\d+)?)",

@@ -36,6 +36,12 @@ def command_for(programs: Iterable[Program]) -> str | None:
     return f"{prefix}{dict(_MANAGERS)[kind]} install {' '.join(names)}"
 
 
+def chosen(packages: str) -> str:
+    """The first of ``a|b`` that apt knows here, and the first of all where its lists tell of none."""
+    found = _existing([packages])
+    return found[0] if found else _plain(packages)
+
+
 def can_install() -> str:
     """Empty if we may install system packages here without asking for anything, else what stands in the way."""
     if manager() != "apt":

@@ -55,6 +55,12 @@ APK_SECONDS = 90
 """How long making each takes, roughly, where nothing is kept; they are made at the same time."""
 
 
+def machine_part(recipe: str) -> str:
+    """What a stand-in is made of on this machine alone, for its fingerprint: a JDK that is not the one meant."""
+    jdk = java.other_jdk() if "java" in TOOLS[recipe] else ""
+    return f" jdk {jdk}" if jdk else ""
+
+
 def labelled(settings: Settings, labels: Mapping[str, str]) -> Settings:
     """The same settings with these labels."""
     return replace(settings, labels={**settings.labels, **labels})

@@ -203,7 +203,9 @@ class LocalSource:
         machine = this_machine()
         own = catalogue.EDITIONS.get(item.recipe)
         edition = f"{catalogue.EDITION}.{own}" if own else f"{catalogue.EDITION}"
-        text = f"{edition} {item.recipe} {item.tag} {machine.codename} {machine.oci}"
+        text = (
+            f"{edition} {item.recipe} {item.tag} {machine.codename} {machine.oci}{catalogue.machine_part(item.recipe)}"
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _apk_ready(self) -> bool:
