@@ -196,6 +196,38 @@ def test_how_large_a_header_may_be(service, argv, count, size, taken) -> None:
     assert answer == (b"HTTP/1.1 200" if taken else refused)
 
 
+@pytest.mark.parametrize(
+    ("target", "go", "java"),
+    [
+        ("/healthz?x=1", 200, 200),
+        ("/healthz?x={1}", 200, 400),
+        ("/healthz?x=a|b", 200, 400),
+        ("/[x]", 404, 400),
+        ("//healthz", 404, 404),
+    ],
+)
+def test_targets_that_are_no_uri(service, argv, target, go, java) -> None:
+    """The JDK's server answers them itself, and not in JSON; it answers, and the service goes on."""
+    with socket.create_connection(("127.0.0.1", service.port), 20) as stream:
+        stream.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        with stream.makefile("rb") as answer:
+            status, _, rest = answer.read().partition(b"\r\n")
+    assert int(status.split()[1]) == (java if argv[0] == "java" else go)
+    own = argv[0] != "java" or java == 200
+    assert (b"content-type: application/json" in rest.lower()) is own
+    assert service.send({"method": "GET", "path": "/healthz"}).status == 200
+
+
+def test_pipes_that_an_escaped_process_holds_are_given_up_together(service) -> None:
+    """Half a second for both, not for each: the process left its group and took no environment along."""
+    seconds = []
+    for _ in range(3):  # a busy machine is slow now and then
+        started = time.monotonic()
+        assert service.awk('BEGIN { system("(env -i setsid sleep 3 &); sleep 0.2") }').status == 200
+        seconds.append(time.monotonic() - started)
+    assert 0.6 < min(seconds) < 1.1
+
+
 def test_requests_are_logged_as_json_without_their_scripts(argv, tmp_path) -> None:
     with running(argv, tmp_path / "log") as service:
         service.awk('BEGIN { print "marker-of-a-script" }')
@@ -225,6 +257,9 @@ def test_health_check_by_the_program_itself(service, argv) -> None:
         (["-nope"], {}, 2, "-nope"),
         (["stray"], {}, 2, "unexpected argument: stray"),
         ([], {"LISTEN_ADDR": "8080"}, 2, 'LISTEN_ADDR: "8080" is not HOST:PORT or :PORT'),
+        ([], {"LISTEN_ADDR": ":http"}, 2, 'LISTEN_ADDR: ":http" is not HOST:PORT or :PORT'),
+        ([], {"LISTEN_ADDR": "127.0.0.1:"}, 2, 'LISTEN_ADDR: "127.0.0.1:" is not HOST:PORT or :PORT'),
+        ([], {"LISTEN_ADDR": ":99999"}, 2, 'LISTEN_ADDR: ":99999" is not HOST:PORT or :PORT'),
         ([], {"AWK_TIMEOUT": "5"}, 2, 'AWK_TIMEOUT: "5" is not a duration such as 500ms, 5s or 1m'),
         ([], {"AWK_CONCURRENCY": "0"}, 2, 'AWK_CONCURRENCY: "0" is not a whole number from 1 to 1024'),
     ],

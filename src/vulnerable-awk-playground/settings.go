@@ -30,7 +30,9 @@ func settingsFrom(getenv func(string) string) (settings, error) {
 		concurrency:     8,
 	}
 	if value := getenv("LISTEN_ADDR"); value != "" {
-		if _, _, err := net.SplitHostPort(value); err != nil {
+		_, port, err := net.SplitHostPort(value)
+		// A port by its number alone, which the Java twin reads alike.
+		if _, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil || len(port) > 5 {
 			return chosen, fmt.Errorf("LISTEN_ADDR: %q is not HOST:PORT or :PORT", value)
 		}
 		chosen.listen = value

@@ -35,6 +35,9 @@ func TestSettingsAreRead(t *testing.T) {
 func TestWrongSettingsNameTheVariable(t *testing.T) {
 	for _, wrong := range [][2]string{
 		{"LISTEN_ADDR", "8080"},
+		{"LISTEN_ADDR", ":http"},
+		{"LISTEN_ADDR", "localhost:"},
+		{"LISTEN_ADDR", ":99999"},
 		{"AWK_TIMEOUT", "5"},
 		{"AWK_TIMEOUT", "0s"},
 		{"AWK_TIMEOUT", "61m"},

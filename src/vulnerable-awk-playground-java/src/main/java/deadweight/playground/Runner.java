@@ -151,8 +151,9 @@ final class Runner {
       } finally {
         finish();
       }
+      long cut = System.nanoTime() + PIPE_DELAY.toNanos();
       for (Future<?> reader : readers) {
-        await(reader);
+        await(reader, cut);
       }
       Duration took = Duration.ofNanos(System.nanoTime() - started);
       boolean truncated = stdout.truncated() || stderr.truncated();
@@ -179,9 +180,9 @@ final class Runner {
       zombies.release(process);
     }
 
-    private void await(Future<?> reader) throws InterruptedException {
+    private void await(Future<?> reader, long cut) throws InterruptedException {
       try {
-        reader.get(PIPE_DELAY.toMillis(), TimeUnit.MILLISECONDS);
+        reader.get(Math.max(0, cut - System.nanoTime()), TimeUnit.NANOSECONDS);
       } catch (TimeoutException heldOpen) {
         // the thread ends when whoever holds the pipe does
       } catch (ExecutionException failed) {
