@@ -618,3 +618,8 @@ def test_findings_as_sarif_are_the_same_in_every_run_and_valid(world, archives):
     assert len({result["partialFingerprints"]["deadweight/v1"] for result in results}) == len(results) == 44
     assert [result["ruleId"] for result in results if "suppressions" in result] == ["CVE-2030-0001"]
     assert {result["level"] for result in results} == {"error", "warning", "note"}
+
+
+def test_a_database_with_nothing_in_it_is_a_whole_one(tmp_path):
+    (tmp_path / "x.db").write_bytes(bolt.empty())
+    assert bolt.buckets(tmp_path / "x.db") == frozenset()

@@ -1,4 +1,5 @@
-"""Read the names in the root of a bbolt file, which is what a vulnerability database is: enough to tell what it covers.
+"""Read the names in the root of a bbolt file, which is what a vulnerability database is: enough to tell what it covers. And
+write one with no names.
 
 The format is that of bbolt's ``page.go`` and ``db.go``: two meta pages, of which the one with the higher transaction that has a
 right checksum counts; branch and leaf pages of sorted keys. Only root pages are read, however large the file is.
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 MAGIC, VERSION = 0xED0CDAED, 2
 BRANCH, LEAF = 0x01, 0x02
+META, FREE = 0x04, 0x10
 BUCKET = 0x01
 MAX_PAGES = 10_000
 _META = struct.Struct("<IIIIQQQQQ")
@@ -30,6 +32,18 @@ def buckets(file: Path) -> frozenset[str]:
         if pages * page_size > size:
             raise NotBolt(f"it is cut off: {size} of {pages * page_size} bytes")
         return frozenset(name.decode("utf-8", "replace") for name in _names(stream, root, page_size, size))
+
+
+def empty() -> bytes:
+    """A whole bbolt file with nothing in it: two meta pages, an empty free list, and an empty leaf as its root."""
+    size, free, root = 4096, 2, 3
+    contents = []
+    for transaction in (0, 1):
+        meta = _META.pack(MAGIC, VERSION, size, 0, root, 0, free, root + 1, transaction)
+        contents.append((META, meta + struct.pack("<Q", fnv1a(meta))))
+    contents += [(FREE, b""), (LEAF, b"")]
+    pages = (struct.pack("<QHHI", number, kind, 0, 0) + data for number, (kind, data) in enumerate(contents))
+    return b"".join(page.ljust(size, b"\0") for page in pages)
 
 
 def _newest_meta(stream: BinaryIO, size: int) -> tuple[int, int, int]:

@@ -16,8 +16,8 @@ from deadweight.checks.scan.model import ScannedImage
 from deadweight.records import store
 from deadweight.records.paths import State
 
-FORMAT = 1
-"""Raised when what is kept would be read out of the scanner's document in another way."""
+FORMAT = 2
+"""Raised when the scanner is asked in another way, or what is kept would be read out of its document in another way."""
 
 _locks: dict[Path, threading.Lock] = {}
 _guard = threading.Lock()
@@ -38,7 +38,7 @@ def folder(state: State, variant: str) -> Path:
 
 def document_file(state: State, variant: str, image_digest: str) -> Path:
     """The scanner's own document on an image: its packages, for SBOMs."""
-    return folder(state, variant) / f"packages-{_short(image_digest)}.json"
+    return folder(state, variant) / f"packages-{_short(f'{FORMAT} {image_digest}')}.json"
 
 
 def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outcome:

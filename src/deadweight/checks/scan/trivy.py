@@ -5,7 +5,8 @@
   brought, even where it knows nothing of that APK's distribution, and such an image looks clean. Where the database does know
   the distribution, its advisories speak for such files and the rows are taken out again here, so that nothing is counted
   twice; except for the image's own program, of which no distribution's advisories know.
-- Jars need a Java index that is a download of its own; an empty one makes it read the jars' own files instead.
+- Jars need a Java index that is a download of its own; an empty one makes it read the jars' own files instead. It reads them
+  only where it looks for vulnerabilities: so an empty database stands for one where packages alone are wanted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 
 from deadweight._errors import ArchiveError, DeadweightError
 from deadweight._run import run
+from deadweight.checks.scan import bolt
+from deadweight.checks.scan.database import SCHEMA
 from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, Severity
 from deadweight.records.store import write_atomically
 from deadweight.toolchain.find import Tool, find
@@ -58,8 +61,7 @@ def scan(
     _prepare(cache, database)
     with tempfile.TemporaryDirectory(prefix="deadweight-scan-") as empty:
         output = Path(empty) / "result.json"
-        # Licences need no database, and the packages are listed all the same.
-        looks = "license" if database is None else "vuln"
+        looks = "vuln,license" if database is None else "vuln"
         words = [str(scanner().path), "image", "--cache-dir", str(cache.absolute()), *OFFLINE, *WHAT]
         words += ["--scanners", looks]
         words += ["--timeout", f"{timeout:.0f}s", "--format", "json", "--list-all-pkgs", "--output", str(output)]
@@ -96,8 +98,8 @@ def _json(file: Path) -> dict[str, Any]:
 
 def _prepare(cache: Path, database: Path | None) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    link = cache / "db"
-    if database is not None and (not link.is_symlink() or link.readlink() != database):
+    link, database = cache / "db", database or _empty_database(cache / "no-db")
+    if not link.is_symlink() or link.readlink() != database.absolute():
         link.unlink(missing_ok=True)
         link.symlink_to(database.absolute())
     index = cache / "java-db"
@@ -109,8 +111,23 @@ def _prepare(cache: Path, database: Path | None) -> None:
             "CREATE TABLE IF NOT EXISTS indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT, license TEXT);"
         )
         connection.close()
-        times = dict.fromkeys(("UpdatedAt", "DownloadedAt"), "2000-01-01T00:00:00Z")
-        (index / "metadata.json").write_text(json.dumps({"Version": 1, "NextUpdate": "2100-01-01T00:00:00Z", **times}))
+        _write_metadata(index, 1)
+
+
+def _empty_database(folder: Path) -> Path:
+    if not (folder / "metadata.json").exists():
+        folder.mkdir(exist_ok=True)
+        (folder / "trivy.db").write_bytes(bolt.empty())
+        _write_metadata(folder, SCHEMA)
+    return folder
+
+
+def _write_metadata(folder: Path, schema: int) -> None:
+    """Written last, since it says that the folder is whole: with a next update so late that none is due."""
+    times = dict.fromkeys(("UpdatedAt", "DownloadedAt"), "2000-01-01T00:00:00Z")
+    (folder / "metadata.json").write_text(
+        json.dumps({"Version": schema, "NextUpdate": "2100-01-01T00:00:00Z", **times})
+    )
 
 
 def parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:
