@@ -18,8 +18,6 @@ def create_body(image: str, options: RunOptions, info: EngineInfo) -> dict[str, 
         "Env": [f"{name}={value}" for name, value in sorted(options.env.items())],
         "Labels": dict(options.labels),
         "HostConfig": _host_config(options, info),
-        "OpenStdin": options.open_stdin,
-        "StdinOnce": options.open_stdin,
     }
     if options.user is not None:
         body["User"] = options.user

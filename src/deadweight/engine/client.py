@@ -54,7 +54,6 @@ class Engine:
     def __init__(self, api: APIClient, host: str, project: str) -> None:
         self.api, self.host, self.project = api, host, project
         self.images = Images(api)
-        self.tools_image: str | None = None
         self._mine: dict[str, Container] = {}
         self._networks: set[str] = set()
         self._guard = threading.Lock()
@@ -187,9 +186,9 @@ class Engine:
             self._mine.pop(container.id, None)
 
     def route(self, container: Container, port: int | None = None) -> http.Route:
-        """The way to a container's port, in this order: published, network namespace, address, sibling (``tools_image``).
+        """The way to a container's port, in this order: published, network namespace (for root), address.
 
-        Raises Ended where it does not run any more, another DeadweightError where no way leads there.
+        Raises Ended where it does not run any more, MissingError where no way leads there.
         """
         inside = port or container.options.publish
         if inside is None:
@@ -208,19 +207,14 @@ class Engine:
         address = settings.get("IPAddress") or next(
             (net.get("IPAddress") for net in (settings.get("Networks") or {}).values() if net.get("IPAddress")), ""
         )
-        if address and local and sys.platform == "linux" and not self.info.desktop:
+        # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
+        if address and local and sys.platform == "linux" and not (self.info.desktop or self.info.rootless):
             return http.direct("address", address, inside)
-        if self.tools_image:
-            return self._sibling_route(container, inside, self.tools_image)
-        raise DeadweightError(
+        raise MissingError(
             f"no way leads to port {inside} of container {container.name}: it is not published, and its network cannot be "
-            "entered from here"
+            "entered from here",
+            hint="run this as root on the Linux machine where the engine runs",
         )
-
-    def _sibling_route(self, container: Container, port: int, tools: str) -> http.Route:
-        from deadweight.engine.sidecar import exchange
-
-        return http.through_program(lambda sent, timeout: exchange(self, container, tools, port, sent, timeout), port)
 
     # networks
 

@@ -1,4 +1,4 @@
-"""HTTP to a container, whichever way leads to it: a published port, its network namespace, its address, or a sibling.
+"""HTTP to a container, whichever way leads to it: a published port, its network namespace, or its address.
 
 A route makes the socket; the standard library's ``http.client`` does the rest.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import io
 import json
 import os
 import socket
@@ -42,12 +41,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Route:
-    """A way to a container's port. ``dial`` takes a time limit in seconds and gives something like a connected socket."""
+    """A way to a container's port. ``dial`` takes a time limit in seconds and gives a connected socket."""
 
     way: str
     host: str
     port: int
-    dial: Callable[[float], Any] = field(repr=False)
+    dial: Callable[[float], socket.socket] = field(repr=False)
 
     @property
     def base_url(self) -> str:
@@ -89,8 +88,7 @@ class _Connection(http.client.HTTPConnection):
         self._deadline = time.monotonic() + timeout
 
     def connect(self) -> None:
-        dialled = self._route.dial(self._limit)
-        self.sock = _Timed(dialled, self._deadline) if isinstance(dialled, socket.socket) else dialled
+        self.sock = _Timed(self._route.dial(self._limit), self._deadline)
 
 
 class _Timed(socket.socket):
@@ -136,27 +134,6 @@ def can_enter_namespace(pid: int, container: str) -> bool:
         )
     except OSError:
         return False
-
-
-def through_program(run_program: Callable[[bytes, float], bytes], port: int) -> Route:
-    """A route by a program that takes the request on its stdin and prints the answer (``nc`` in a sibling container)."""
-    return Route("sibling", "127.0.0.1", port, lambda timeout: _Exchange(run_program, timeout))
-
-
-class _Exchange:
-    """As much of a socket as ``http.client`` uses, over one run of a program."""
-
-    def __init__(self, run_program: Callable[[bytes, float], bytes], timeout: float) -> None:
-        self._run, self._timeout, self._sent = run_program, timeout, bytearray()
-
-    def sendall(self, data: bytes) -> None:
-        self._sent += data
-
-    def makefile(self, *_args: object, **_named: object) -> io.BytesIO:
-        return io.BytesIO(self._run(bytes(self._sent), self._timeout))
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 def _dial_in_namespace(pid: int, port: int, timeout: float) -> socket.socket:

@@ -88,7 +88,6 @@ class RunOptions:
     args: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     log_bytes: int = LOG_BYTES
-    open_stdin: bool = False
 
     def but(self, **changes: Any) -> RunOptions:
         """The same options with some of them changed."""

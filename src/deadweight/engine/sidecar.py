@@ -6,7 +6,6 @@ capabilities (ptrace(2), "access mode checking"): as root with default capabilit
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight.engine import owner
 from deadweight.engine.container import Container
-from deadweight.engine.faults import translated
-from deadweight.engine.options import NON_ROOT, RunOptions, is_root
-from deadweight.engine.stream import STDOUT, frames, hijacked
+from deadweight.engine.options import is_root
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -58,43 +55,6 @@ def words_beside(engine: Engine, container: Container, tools_image: str, *, tty:
 
 def _interactive(tty: bool | None) -> list[str]:
     return ["--interactive", *(["--tty"] if (sys.stdin.isatty() if tty is None else tty) else [])]
-
-
-def exchange(engine: Engine, container: Container, tools_image: str, port: int, sent: bytes, timeout: float) -> bytes:
-    """Send bytes to a port from a sibling container (by its ``nc``) and give what comes back before the other side closes.
-
-    ``timeout`` in seconds. Raises OSError where nothing came, as a socket would.
-    """
-    options = RunOptions(
-        user=NON_ROOT,
-        cap_drop=("ALL",),
-        no_new_privileges=True,
-        network=f"container:{container.id}",
-        entrypoint=("nc", "127.0.0.1", str(port)),
-        open_stdin=True,
-    )
-    with engine.create(tools_image, options, purpose="sibling") as sibling:
-        received = _talk(sibling, sent, timeout)
-        if not received:
-            raise ConnectionError(" ".join(sibling.logs(5)) or "the connection gave nothing")
-    return received
-
-
-def _talk(sibling: Container, sent: bytes, timeout: float) -> bytes:
-    """Start a container, write to its stdin and read its stdout, by the engine's attach stream."""
-    received = bytearray()
-    with translated(f"attach to container {sibling.name}"):
-        # Attached before it starts: one that ends at once would never tell an attached client.
-        attached = sibling.engine.api.attach_socket(sibling.id, params={"stdin": 1, "stdout": 1, "stream": 1})
-        with hijacked(attached) as raw:
-            sibling.engine.begin(sibling)
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                raw.sendall(sent)
-            # Its stdin stays open until the answer is there: a half-closed connection cancels requests in Go's net/http.
-            for number, data in frames(raw, timeout):
-                if number == STDOUT:
-                    received += data
-    return bytes(received)
 
 
 def user_of(container: Container) -> str:

@@ -1,4 +1,4 @@
-"""The engine's raw streams (attach, exec): stdout and stderr in frames, on a hijacked connection, read within a time limit.
+"""The engine's raw streams (exec): stdout and stderr in frames, on a hijacked connection, read within a time limit.
 
 Frame (Engine API, "Attach to a container"): one byte stream number, three bytes of zero, four bytes length (big endian), data.
 """
