@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
-import shlex
+import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -14,16 +16,21 @@ import pytest
 import yaml
 from small_project import put_built, subject_of, write_suite
 
-from deadweight._errors import CheckFailed, DeadweightError, UsageError
+from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
+from deadweight.checks.harden import search, trial
 from deadweight.checks.harden.search import Found, _least, tightest
-from deadweight.checks.harden.trial import PURPOSE, attempt
+from deadweight.checks.harden.trial import PURPOSE, Trial, ask, attempt
 from deadweight.checks.harden.write import compose, kubernetes, run_words, written
-from deadweight.engine import http, owner
-from deadweight.engine.options import Tmpfs, hardened, hardened_for
-from deadweight.suite.model import RunSettings
+from deadweight.checks.protocol import Subject
+from deadweight.checks.runs import CLEAN_EXITS
+from deadweight.engine import owner
+from deadweight.engine.container import Container
+from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
+from deadweight.suite.model import Checks, RunsCheck, RunSettings, Variant
 
 KUBERNETES = "1.34"
+CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
 
 @pytest.fixture
@@ -34,32 +41,75 @@ def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
         return subject_of(suite, "tight", built, misbehaving_archive, engine)
 
     yield build
-    mine = [each for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{os.getpid()}:")]
-    assert [each for each in mine if each.labels[owner.PURPOSE] == PURPOSE] == []
+    assert [name for name in left(engine, os.getpid()) if PURPOSE in name] == []
 
 
 @pytest.fixture(scope="module")
 def playground(tmp_path_factory, engine, playground_image, playground_archive) -> Found:
-    """The search on the demo service; it takes a while, so it is made once."""
+    """The search on the demo service; it takes a while, so it is made once. Its last trial is what was found."""
     suite = write_suite(tmp_path_factory.mktemp("tight"), f"name: p\nvariants:\n  tight:\n    builder: ko\n{AWK}\n")
     built = put_built(suite, "tight", playground_archive, playground_image)
-    return tightest(subject_of(suite, "tight", built, playground_archive, engine))
+    last = []
+
+    def remembered(subject, options, exits):
+        last[:] = [options]
+        return attempt(subject, options, exits)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "attempt", remembered)
+        got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
+    assert [got.options] == last
+    return got
 
 
-def found(**changes) -> Found:
-    options = hardened(RunSettings(), port=8080).but(network="none")
-    base = Found(
-        "tight", "registry.example/tight:1", 8080, "/healthz", options, "65532:65532", False, 3, (("all", ""),)
-    )
-    return dataclasses.replace(base, **changes)
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> tuple[Subject, Found]:
+    """The search on a service that keeps something in /state, and whose settings are hard to write."""
+    suite = write_suite(tmp_path_factory.mktemp("writer"), f"name: p\nvariants:\n  tight:\n    builder: ko\n{WRITER}\n")
+    built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
+    subject = subject_of(suite, "tight", built, misbehaving_archive, engine)
+    return subject, tightest(subject)
+
+
+def pretend(monkeypatch, problem) -> list[RunOptions]:
+    """Trials that start nothing: ``problem(options, exits)`` says what goes wrong. Gives the options as they are tried."""
+    tried = []
+
+    def tell(_subject, options, exits):
+        tried.append(options)
+        return Trial(problem(options, exits), str(options.user), ("/state",), exit_code=5)
+
+    monkeypatch.setattr(search, "attempt", tell)
+    return tried
+
+
+def found(name: str = "tight", **changes) -> Found:
+    variant = Variant(name=name, builder="ko", port=8080)
+    options = hardened(RunSettings(), port=8080).but(**{"network": "internal-network", **changes})
+    return Found(variant, "registry.example/tight:1", options, CUT_OFF, 2, (("all", ""),))
+
+
+def renamed(got: Found, name: str) -> Found:
+    return dataclasses.replace(got, variant=got.variant.model_copy(update={"name": name}))
 
 
 AWK = """\
+    run: {user: nobody}
     checks:
       api:
         - name: sum
           request: {method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}
           expect: {json: {stdout: "42\\n"}}
+"""
+
+ENV = {"KIND": "small"}
+ARGS = ["-v"]
+WRITER = f"""\
+    run: {{memory: 32MiB, pids: 16, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
+    checks:
+      api:
+        - {{name: keep, request: {{path: '/write?path=/state/kept'}}, expect: {{status: 200}}}}
+        - {{name: given, request: {{path: /given}}, expect: {{json: {{env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}}}}}
 """
 
 
@@ -68,22 +118,109 @@ def test_a_service_that_needs_nothing_gets_nothing(playground):
     options = got.options
     assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
     assert options.no_new_privileges
-    assert (got.outgoing, got.user, got.requests) == (False, "65534:65534", 1)
+    assert (got.outgoing, options.user) == (False, "65534:65534")
     assert options.memory_bytes < 256 * 2**20
     assert options.pids < 64
     assert got.tried[0] == ("everything at its tightest", "")
     assert got.tried[-1][1] == ""
     assert any(problem for _, problem in got.tried), "no trial was tight enough to fail: then this is not the tightest"
+    told = got.document()["posture"]
+    assert (told["user"], told["network"], told["published_on"]) == ("65534:65534", "internal", None)
 
 
-def test_a_service_that_writes_gets_its_folder_and_no_more(make):
-    got = tightest(
-        make("    checks: {api: [{name: keep, request: {path: '/write?path=/state/kept'}, expect: {status: 200}}]}")
-    )
+def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
+    _, got = writer
     assert got.options.read_only
     assert [tmpfs.path for tmpfs in got.options.tmpfs] == ["/state"]
     assert all(tmpfs.noexec for tmpfs in got.options.tmpfs)
-    assert (got.options.cap_drop, got.user) == (("ALL",), "65532:65532")
+    assert (got.options.cap_drop, got.options.user, got.outgoing) == (("ALL",), "65532:65532", False)
+
+
+def test_what_the_suite_grants_is_tried_without(make):
+    """A root file system that may be written, and root, are what the service is run with, not what it needs."""
+    got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
+    assert (got.options.read_only, got.options.user) == (True, "65532:65532")
+
+
+def test_capabilities_that_only_root_needs_go_with_root(make, monkeypatch):
+    """As of an entrypoint that becomes somebody else where it is root."""
+
+    def problem(options, _exits):
+        if options.read_only and not options.tmpfs:
+            return "cannot write"
+        return (
+            "cannot become nobody"
+            if options.user == "0:0" and options.cap_drop and "SETGID" not in options.cap_add
+            else ""
+        )
+
+    pretend(monkeypatch, problem)
+    got = tightest(make(""))
+    assert (got.options.user, got.options.cap_drop, got.options.cap_add) == ("65532:65532", ("ALL",), ())
+
+
+def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(make, monkeypatch):
+    """`verify` warns of it; a trial that ends in another way than the plain container does not pass."""
+    tried = pretend(monkeypatch, lambda _options, exits: "" if exits is None or 5 in exits else "exit code 5")
+    got = tightest(make(""))
+    assert "exit code 5" in got.tried[0][1]
+    assert (got.options.read_only, got.options.user, got.outgoing) == (True, "65532:65532", False)
+    assert tried[-1] == got.options
+
+
+# the network
+
+
+def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
+    got = tightest(
+        make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
+    )
+    assert not got.outgoing
+
+
+def test_a_service_that_needs_a_way_out_gets_it(make, engine):
+    """Here the way leads to this machine by an address that the network without a way out has no route to."""
+    gateway = engine.api.inspect_network("bridge")["IPAM"]["Config"][0]["Gateway"]
+    with socket.create_server((gateway, 0)) as listener:
+        address = f"{gateway}:{listener.getsockname()[1]}"
+        api = f"{{name: out, request: {{path: '/dial?address={address}'}}}}"
+        got = tightest(make(f"    run: {{memory: 16MiB, pids: 12}}\n    checks: {{api: [{api}]}}"))
+    assert got.outgoing
+    assert got.document()["posture"]["network"] == "any"
+    assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
+
+
+def test_who_is_not_root_is_told_so(make, monkeypatch):
+    """And not that the service does not even pass in a plain container."""
+    monkeypatch.setattr(trial, "can_enter_namespace", lambda *_: False)
+    with pytest.raises(MissingError, match="harden needs root"):
+        tightest(make(""))
+
+
+# one trial
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}",
+            "it was healthy, then ended with exit code 3; its last lines: ",
+        ),
+        ("run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
+        ("checks: {budget: {startup_seconds: {hard: 0.0001}}}", "startup_seconds .* over the hard limit"),
+    ],
+)
+def test_a_trial_judges_start_and_end_as_verify_does(make, settings, problem, monkeypatch):
+    monkeypatch.setattr(trial, "WATCH_SECONDS", 2 * trial.WATCH_SECONDS)  # however busy the machine is
+    subject = make(f"    {settings}")
+    assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
+
+
+def test_folders_with_names_like_the_engines_own_may_be_written(make):
+    subject = make("    checks: {api: [{name: keep, request: {path: '/write?path=/devices/kept'}}]}")
+    tried = attempt(subject, hardened_for(subject.variant).but(read_only=False, user="0:0"))
+    assert tried.written == ("/devices",)
 
 
 def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
@@ -119,51 +256,44 @@ def test_the_least_is_found_to_a_quarter(need, floor, least):
     assert all(floor <= amount < 64 for amount in tried)
 
 
-# docker run
+def left(engine, pid: int) -> list[str]:
+    return [each.name for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")]
 
 
-def test_the_docker_flags_run(playground, engine, monkeypatch):
-    """The printed command itself, on an internal network, answers."""
+# what is written
+
+
+def test_the_docker_flags_run(playground, writer, engine, monkeypatch):
+    """The printed text itself, given to a shell: the service answers all that it is asked."""
     monkeypatch.setenv("DOCKER_HOST", engine.host)
-    name = f"deadweight-tests-{time.time_ns()}"
-    got = dataclasses.replace(playground, variant=name)
-    text = written(got, "run")
-    command = text[text.index("docker run") :].replace("\\\n", " ")
-    assert shlex.split(command) == run_words(got)
-    docker = shutil.which("docker")
-    try:
-        subprocess.run([docker, "network", "create", "--internal", f"{name}-internal"], check=True, capture_output=True)
-        subprocess.run([docker, *shlex.split(command)[1:]], check=True, capture_output=True)
-        assert healthy(engine, name)
-    finally:
-        subprocess.run([docker, "rm", "--force", name], check=False, capture_output=True)
-        subprocess.run([docker, "network", "rm", f"{name}-internal"], check=False, capture_output=True)
-
-
-def healthy(engine, name: str) -> bool:
-    """Ask the service inside its network namespace, for at most ten seconds."""
-    pid = engine.api.inspect_container(name)["State"]["Pid"]
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    docker, shell = shutil.which("docker"), shutil.which("sh")
+    subject, written_to = writer
+    for got, asked in ((playground, None), (written_to, subject)):
+        got = renamed(got, name := f"deadweight-tests-{time.time_ns()}")
         try:
-            if http.through_namespace(pid, 8080).request("GET", "/healthz", timeout=2).status == 200:
-                return True
-        except OSError:
-            time.sleep(0.1)
-    return False
+            subprocess.run([shell, "-e"], input=written(got, "run"), check=True, capture_output=True, text=True)
+            assert answers(engine, name, got, asked) == ""
+        finally:
+            subprocess.run([docker, "rm", "--force", name], check=False, capture_output=True)
+            subprocess.run([docker, "network", "rm", f"{name}-internal"], check=False, capture_output=True)
 
 
-# Compose
+def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
+    """Wait for a container that we did not start, and ask it everything; what it does not answer."""
+    taken = Container(engine, engine.api.inspect_container(container)["Id"], got.image, got.options)
+    taken.started = time.monotonic()
+    readiness = taken.wait_healthy(got.variant.health, got.variant.port)
+    return ask(asked, taken) if asked and readiness.healthy else readiness.reason
 
 
 @pytest.mark.tools
-def test_the_compose_service_runs(playground, engine, tmp_path, monkeypatch):
+def test_the_compose_service_runs(writer, engine, tmp_path, monkeypatch):
     """By the OS package's compose."""
     monkeypatch.setenv("DOCKER_HOST", engine.host)
     tool = shutil.which("docker-compose")
     if tool is None:
         pytest.skip("docker-compose is not installed (OS package docker-compose)")
-    got = playground
+    subject, got = writer
     file = tmp_path / "compose.yaml"
     file.write_text(written(got, "compose"), encoding="utf-8")
     project = f"deadweighttests{time.time_ns()}"
@@ -171,29 +301,47 @@ def test_the_compose_service_runs(playground, engine, tmp_path, monkeypatch):
     try:
         subprocess.run([*command, "up", "--detach"], check=True, capture_output=True, timeout=120)
         container = subprocess.run([*command, "ps", "-q"], check=True, capture_output=True, text=True).stdout.strip()
-        assert healthy(engine, container)
+        assert answers(engine, container, got, subject) == ""
         config = engine.api.inspect_container(container)["HostConfig"]
         assert (config["ReadonlyRootfs"], config["CapDrop"], config["PidsLimit"]) == (True, ["ALL"], got.options.pids)
         assert config["Memory"] == config["MemorySwap"] == got.options.memory_bytes
         assert config["SecurityOpt"] == ["no-new-privileges:true"]
+        assert list(config["Tmpfs"]) == ["/state"]
     finally:
         subprocess.run([*command, "down", "--timeout", "2"], check=False, capture_output=True, timeout=120)
 
 
-def test_compose_publishes_on_loopback_where_the_service_needs_a_network():
-    service = compose(found(outgoing=True))["services"]["tight"]
+def test_what_needs_a_way_out_is_published_on_loopback():
+    got = found(network="bridge")
+    service = compose(got)["services"]["tight"]
     assert service["ports"] == ["127.0.0.1:8080:8080"]
     assert "networks" not in service
+    words = run_words(got)
+    assert words[words.index("--publish") + 1] == "127.0.0.1:8080:8080"
+    assert "--network" not in words
+
+
+def test_who_takes_long_to_end_is_given_the_time():
+    """`docker stop` kills after ten seconds, a kubelet after thirty."""
+    got = found()
+    patient = got.variant.model_copy(
+        update={"checks": Checks(runs=RunsCheck(stops_within_seconds=44.5), other={"zap": {}})}
+    )
+    got = dataclasses.replace(got, variant=patient)
+    assert "--stop-timeout 45" in written(got, "run")
+    assert "stop_grace_period: 45s" in written(got, "compose")
+    assert "terminationGracePeriodSeconds: 45" in written(got, "kubernetes")
+    assert "# Not tried: checks of plug-ins (zap)." in written(got, "run")
 
 
 # Kubernetes
 
 
-@pytest.mark.parametrize("outgoing", [True, False])
-def test_the_deployment_is_valid_and_restricted(outgoing):
+@pytest.mark.parametrize("network", ["bridge", "internal-network"])
+def test_the_deployment_is_valid_and_restricted(network):
     """Against Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
-    options = found().options.but(cap_add=("NET_BIND_SERVICE",), env={"A": "b"}, args=("-v",))
-    text = written(found(outgoing=outgoing, options=options), "kubernetes")
+    tmpfs = (Tmpfs("/state", 2**20),)
+    text = written(found(network=network, cap_add=("NET_BIND_SERVICE",), tmpfs=tmpfs), "kubernetes")
     assert "&id" not in text
     documents = list(yaml.safe_load_all(text))
     assert [document["kind"] for document in documents] == ["Deployment", "NetworkPolicy"]
@@ -206,10 +354,11 @@ def test_the_deployment_is_valid_and_restricted(outgoing):
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
-    assert all(set(volume) == {"name", "emptyDir"} for volume in pod["volumes"])
+    assert [volume["emptyDir"] for volume in pod["volumes"]] == [{"medium": "Memory", "sizeLimit": "1Mi"}]
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert "hostPort" not in container["ports"][0]
-    assert ("Egress" in documents[1]["spec"]["policyTypes"]) is not outgoing
+    assert ("Egress" in documents[1]["spec"]["policyTypes"]) is (network != "bridge")
+    assert "has no word for 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
 
 
 def test_the_validation_would_notice():
@@ -223,17 +372,10 @@ def test_the_validation_would_notice():
     ("changes", "needs"),
     [
         ({"user": "0:0"}, "root"),
-        ({"options": found().options.but(cap_add=("NET_ADMIN",))}, "the capabilities NET_ADMIN"),
-        ({"options": found().options.but(cap_drop=())}, "the capabilities that every container gets"),
+        ({"cap_add": ("NET_ADMIN",)}, "the capabilities NET_ADMIN"),
+        ({"cap_drop": ()}, "the capabilities that every container gets"),
     ],
 )
 def test_what_restricted_does_not_allow_is_refused(changes, needs):
     with pytest.raises(DeadweightError, match=f"tight needs {needs}: the restricted Pod Security Standard"):
         written(found(**changes), "kubernetes")
-
-
-def test_writable_folders_are_memory():
-    options = found().options.but(tmpfs=(Tmpfs("/state", 2**20),))
-    (volume,) = kubernetes(found(options=options))[0]["spec"]["template"]["spec"]["volumes"]
-    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "1048576"}
-    assert compose(found(options=options))["services"]["tight"]["tmpfs"][0].startswith("/state:rw,noexec,nosuid")

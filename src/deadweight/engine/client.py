@@ -226,7 +226,7 @@ class Engine:
         even services listening on all its addresses can be reached from inside (and containers only by their namespace).
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
-        options = {} if host_address or self.info.podman else {"com.docker.network.bridge.inhibit_ipv4": "true"}
+        options = {} if host_address else self.cut_off()
         self._sweep_once()
         with translated(f"create network {name}"):
             self.api.create_network(
@@ -241,6 +241,10 @@ class Engine:
             yield name
         finally:
             self.remove_network(name)
+
+    def cut_off(self) -> dict[str, str]:
+        """The options of a network whose bridge has no address of this machine; Podman knows none."""
+        return {} if self.info.podman else {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
     def remove_network(self, name: str) -> None:
         """Remove a network, and before it the containers of ours that are still on it."""

@@ -69,7 +69,7 @@ def attack(
 @task(
     help={
         "variant": "the variant",
-        "format": "run (docker flags), compose or kubernetes",
+        "format": "run (docker flags, the default), compose or kubernetes",
         "json": "print one JSON document on stdout: the posture that was found, and what was tried",
     }
 )

@@ -10,7 +10,8 @@
 //	hungry        healthy; GET /eat takes memory until it is stopped
 //	writer        healthy only where it can write to /
 //
-// GET /join?a=A&b=B answers AB; /last-words answers, and ends the service a moment later; /fear-root ends it at once where it is
+// GET /join?a=A&b=B answers AB; /given answers its environment and arguments; /dial?address=A says whether a connection leads there,
+// /address whether it has one that is not its own machine's; /last-words answers, and ends the service a moment later; /fear-root ends it at once where it is
 // root; after /freeze nothing is answered any more.
 //
 //	nc HOST PORT  no service at all: copies stdin to a connection and the connection to stdout
@@ -91,6 +92,31 @@ func serve(mode string) {
 	})
 	http.HandleFunc("/join", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, r.URL.Query().Get("a")+r.URL.Query().Get("b"))
+	})
+	http.HandleFunc("/given", func(w http.ResponseWriter, _ *http.Request) {
+		env := map[string]string{}
+		for _, each := range os.Environ() {
+			name, value, _ := strings.Cut(each, "=")
+			env[name] = value
+		}
+		json.NewEncoder(w).Encode(map[string]any{"env": env, "args": os.Args[1:]})
+	})
+	http.HandleFunc("/dial", func(w http.ResponseWriter, r *http.Request) {
+		connection, err := net.DialTimeout("tcp", r.URL.Query().Get("address"), time.Second)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		connection.Close()
+	})
+	http.HandleFunc("/address", func(w http.ResponseWriter, _ *http.Request) {
+		addresses, _ := net.InterfaceAddrs()
+		for _, each := range addresses {
+			if found, ok := each.(*net.IPNet); ok && !found.IP.IsLoopback() {
+				return
+			}
+		}
+		http.Error(w, "no address", http.StatusServiceUnavailable)
 	})
 	http.HandleFunc("/last-words", func(w http.ResponseWriter, _ *http.Request) {
 		time.AfterFunc(50*time.Millisecond, func() { os.Exit(3) })

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from typing import Any
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.harden.search import HEADROOM, Found
+from deadweight.checks.harden.search import Found
 from deadweight.engine.options import RunOptions, is_root
 
 RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
 """All that ``restricted`` lets a container add (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
+
+ENGINE_STOP_SECONDS, KUBERNETES_STOP_SECONDS = 10, 30
+"""What the platforms give a container to end where nothing is said."""
 
 
 def written(found: Found, format: str) -> str:  # noqa: A002 - the flag's name
@@ -23,46 +27,50 @@ def written(found: Found, format: str) -> str:  # noqa: A002 - the flag's name
 
 
 def _heading(found: Found) -> str:
-    asked = (
-        f"its start, its end and {found.requests} requests" if found.requests else "its start and its end, no request"
-    )
-    return (
-        f"# {found.variant}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.\n"
-        f"# Memory and processes: {HEADROOM} times the least that worked, found to a quarter, at most what the suite grants.\n"
-    )
+    variant, count = found.variant, len(found.variant.checks.api)
+    asked = f"its start, its end and {count} requests" if count else "its start and its end, no request"
+    lines = [
+        f"{variant.name}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.",
+        f"Memory and processes: {found.headroom} times the least that worked, found to a quarter, at most what the suite grants.",
+    ]
+    if variant.checks.other:
+        lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
+    return "".join(f"# {line}\n" for line in lines)
+
+
+# docker run
 
 
 def network_name(found: Found) -> str:
-    return f"{found.variant}-internal"
+    return f"{found.variant.name}-internal"
 
 
 def run_words(found: Found) -> list[str]:
     """The words of ``docker run``."""
-    options = found.options
-    words = ["docker", "run", "--detach", "--name", found.variant, "--user", found.user]
+    options, name = found.options, found.variant.name
+    words = ["docker", "run", "--detach", "--name", name]
+    words += ["--user", str(options.user)]
     words += ["--read-only"] if options.read_only else []
     words += [word for each in options.tmpfs for word in ("--tmpfs", f"{each.path}:{each.options()}")]
     words += [word for name in options.cap_drop for word in ("--cap-drop", name)]
     words += [word for name in options.cap_add for word in ("--cap-add", name)]
     words += ["--security-opt", "no-new-privileges"] if options.no_new_privileges else []
-    words += ["--memory", str(options.memory_bytes), "--memory-swap", str(options.memory_bytes)]
+    memory = _short(options.memory_bytes)
+    words += ["--memory", memory, "--memory-swap", memory]
     words += ["--cpus", f"{options.cpus:g}", "--pids-limit", str(options.pids)]
     words += [word for each in options.ulimits for word in ("--ulimit", f"{each.name}={each.soft}:{each.hard}")]
     words += [word for name, value in options.env.items() for word in ("--env", f"{name}={value}")]
-    words += (
-        ["--publish", f"127.0.0.1:{found.port}:{found.port}"] if found.outgoing else ["--network", network_name(found)]
-    )
+    words += ["--stop-timeout", str(stop)] if (stop := _stop_seconds(found, ENGINE_STOP_SECONDS)) else []
+    words += ["--publish", _published(found)] if found.outgoing else ["--network", network_name(found)]
     return [*words, found.image, *options.args]
 
 
 def _run_text(found: Found) -> str:
     lines = []
     if not found.outgoing:
-        lines += [
-            f"# It needs no network but its own port {found.port}: others reach it on this one, nothing leads out.",
-            f"# To publish the port on this machine instead: --publish 127.0.0.1:{found.port}:{found.port}",
-            f"docker network create --internal {network_name(found)}",
-        ]
+        lines = _around(found, f"--publish {_published(found)}", "--network")
+        options = "".join(f"--opt {name}={value} " for name, value in found.cut_off.items())
+        lines.append(f"docker network create --internal {options}{network_name(found)}")
     flags = run_words(found)
     text, line = [], "docker run --detach"
     for word in flags[3:]:
@@ -75,59 +83,80 @@ def _run_text(found: Found) -> str:
     return "\n".join([*lines, " \\\n".join([*text, line])]) + "\n"
 
 
+def _published(found: Found) -> str:
+    return f"127.0.0.1:{found.variant.port}:{found.variant.port}"
+
+
+# Compose
+
+
 def compose(found: Found) -> dict[str, Any]:
     """The Compose document (the Compose Specification; docker-compose 1.27 and later, docker compose)."""
-    options = found.options
+    options, stop = found.options, _stop_seconds(found, ENGINE_STOP_SECONDS)
     service: dict[str, Any] = {
         "image": found.image,
-        "user": found.user,
+        "user": options.user,
         "read_only": options.read_only,
         "cap_drop": list(options.cap_drop),
-        "mem_limit": options.memory_bytes,
-        "memswap_limit": options.memory_bytes,
+        "mem_limit": _short(options.memory_bytes),
+        "memswap_limit": _short(options.memory_bytes),
         "cpus": options.cpus,
         "pids_limit": options.pids,
         "ulimits": {each.name: {"soft": each.soft, "hard": each.hard} for each in options.ulimits},
-        "restart": "unless-stopped",
     }
     service |= _set("tmpfs", [f"{each.path}:{each.options()}" for each in options.tmpfs])
     service |= _set("cap_add", list(options.cap_add))
     service |= _set("security_opt", ["no-new-privileges:true"] if options.no_new_privileges else [])
-    service |= _set("environment", dict(options.env)) | _set("command", list(options.args))
+    service |= _set("environment", dict(options.env))
+    service |= _set("command", list(options.args))
+    service |= _set("stop_grace_period", f"{stop}s" if stop else "")
     if found.outgoing:
-        return {"services": {found.variant: {**service, "ports": [f"127.0.0.1:{found.port}:{found.port}"]}}}
+        return {"services": {found.variant.name: {**service, "ports": [_published(found)]}}}
     service["networks"] = ["internal"]
-    return {"services": {found.variant: service}, "networks": {"internal": {"internal": True}}}
+    network = {"internal": True} | _set("driver_opts", dict(found.cut_off))
+    return {"services": {found.variant.name: service}, "networks": {"internal": network}}
 
 
 def _compose_text(found: Found) -> str:
-    note = "" if found.outgoing else f"# Other services on this network reach port {found.port}; nothing leads out.\n"
-    return note + _yaml(compose(found))
+    note = [] if found.outgoing else _around(found, f'ports: ["{_published(found)}"]', "networks")
+    return "".join(f"{line}\n" for line in note) + _yaml(compose(found))
+
+
+def _around(found: Found, publish: str, network: str) -> list[str]:
+    """What the internal network means, in comments."""
+    return [
+        f"# Others on its network reach port {found.variant.port}, and nobody else does; nothing leads out.",
+        f"# To publish the port here instead of {network}, which lets it out as well: {publish}",
+    ]
+
+
+# Kubernetes
 
 
 def kubernetes(found: Found) -> list[dict[str, Any]]:
     """A Deployment, and the NetworkPolicy that is its network wall. Raises DeadweightError where ``restricted`` refuses it."""
     options = found.options
     beyond = [name for name in options.cap_add if name not in RESTRICTED_CAPABILITIES]
-    if is_root(found.user) or beyond or "ALL" not in options.cap_drop:
-        needs = (
-            "root" if is_root(found.user) else f"the capabilities {', '.join(beyond) or 'that every container gets'}"
-        )
+    root = is_root(str(options.user))
+    if root or beyond or "ALL" not in options.cap_drop:
+        needs = "root" if root else f"the capabilities {', '.join(beyond) or 'that every container gets'}"
         raise DeadweightError(
-            f"{found.variant} needs {needs}: the restricted Pod Security Standard does not allow that",
+            f"{found.variant.name} needs {needs}: the restricted Pod Security Standard does not allow that",
             hint="invoke harden --format run shows what it needs",
         )
-    labels = {"app.kubernetes.io/name": found.variant}
+    name, stop = found.variant.name, _stop_seconds(found, KUBERNETES_STOP_SECONDS)
+    labels = {"app.kubernetes.io/name": name}
     pod = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _pod_security(found.user),
+        "securityContext": _pod_security(str(options.user)),
         "containers": [_container(found, options)],
-    } | _set("volumes", _volumes(options))
+    }
+    pod |= _set("volumes", _volumes(options)) | _set("terminationGracePeriodSeconds", stop)
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": found.variant, "labels": labels},
+        "metadata": {"name": name, "labels": labels},
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": labels},
@@ -145,20 +174,22 @@ def _pod_security(user: str) -> dict[str, Any]:
 
 def _container(found: Found, options: RunOptions) -> dict[str, Any]:
     capabilities = {"drop": ["ALL"]} | _set("add", list(options.cap_add))
-    resources = {"memory": str(options.memory_bytes), "cpu": f"{int((options.cpus or 1) * 1000)}m"}
-    probe = {"httpGet": {"path": found.health, "port": found.port}}
+    resources = {"memory": _short(options.memory_bytes, "Mi"), "cpu": f"{round((options.cpus or 1) * 1000)}m"}
+    health, port = found.variant.health, found.variant.port
+    probe = {"httpGet": {"path": health.path, "port": port}}
     mounts = [{"name": f"writable-{number}", "mountPath": each.path} for number, each in enumerate(options.tmpfs)]
     return (
         {
             "name": "service",
             "image": found.image,
-            "ports": [{"containerPort": found.port}],
+            "ports": [{"containerPort": port}],
             "securityContext": {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": options.read_only,
                 "capabilities": capabilities,
             },
             "resources": {"limits": resources, "requests": {"memory": resources["memory"], "cpu": "50m"}},
+            "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": math.ceil(health.within_seconds)},
             "readinessProbe": probe,
             "livenessProbe": {**probe, "periodSeconds": 20, "failureThreshold": 3},
         }
@@ -170,28 +201,48 @@ def _container(found: Found, options: RunOptions) -> dict[str, Any]:
 
 def _volumes(options: RunOptions) -> list[dict[str, Any]]:
     return [
-        {"name": f"writable-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": str(each.size_bytes)}}
+        {"name": f"writable-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": _short(each.size_bytes, "Mi")}}
         for number, each in enumerate(options.tmpfs)
     ]
 
 
 def _policy(found: Found, labels: dict[str, str]) -> dict[str, Any]:
     types = ["Ingress"] if found.outgoing else ["Ingress", "Egress"]
-    ingress = [{"ports": [{"port": found.port, "protocol": "TCP"}]}]
+    ingress = [{"ports": [{"port": found.variant.port, "protocol": "TCP"}]}]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": found.variant, "labels": labels},
+        "metadata": {"name": labels["app.kubernetes.io/name"], "labels": labels},
         "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": types, "ingress": ingress},
     }
 
 
 def _kubernetes_text(found: Found) -> str:
+    options = found.options
+    lost = [f"{options.pids} processes (the kubelet's podPidsLimit)"]
+    lost += [f"{each.name}={each.soft}:{each.hard} (the container runtime's)" for each in options.ulimits]
+    lost += ["noexec on an emptyDir"] if options.tmpfs else []
+    untried = "probes and emptyDirs" if options.tmpfs else "probes"
     note = (
-        f"# Push the image and name it here. The limit of {found.options.pids} processes is the kubelet's to set (podPidsLimit);\n"
-        "# an emptyDir cannot be mounted noexec.\n"
+        f"# Tried in a container engine, not in a cluster; its {untried} were not. Push the image and name it here.\n"
+        f"# A Deployment has no word for {', '.join(lost)}.\n"
     )
     return note + "---\n".join(_yaml(document) for document in kubernetes(found))
+
+
+# values and names
+
+
+def _short(size_bytes: int | None, unit: str = "m") -> str:
+    """Bytes in ``unit`` of 2^20 where nothing is lost."""
+    mebibytes, rest = divmod(size_bytes or 0, 2**20)
+    return str(size_bytes) if rest else f"{mebibytes}{unit}"
+
+
+def _stop_seconds(found: Found, usual: int) -> int | None:
+    """How long it may take to end, where that is longer than the platform's usual time."""
+    seconds = math.ceil(found.variant.checks.runs.stops_within_seconds)
+    return seconds if seconds > usual else None
 
 
 def _set(key: str, value: Any) -> dict[str, Any]:
