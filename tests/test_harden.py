@@ -7,8 +7,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import time
 
 import kubernetes_validate
@@ -254,6 +256,31 @@ def test_the_least_is_found_to_a_quarter(need, floor, least):
     got = _least(64, floor, lambda amount: tried.append(amount) or amount >= need)
     assert got == least
     assert all(floor <= amount < 64 for amount in tried)
+
+
+# as people call it
+
+
+FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: answers, request: {path: /healthz}}]}"
+
+
+@pytest.mark.parametrize(("number", "yaml_text"), [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGINT, FREEZE)])
+def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
+    """Between two trials, or while a service does not answer."""
+    make(yaml_text)
+    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    command = [sys.executable, "-m", "invoke", "harden", "--variant", "tight"]
+    environ = {**os.environ, "DOCKER_HOST": engine.host}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True) as run:
+        while len(left(engine, run.pid)) < 2:
+            time.sleep(0.1)
+        time.sleep(1)
+        run.send_signal(number)
+        sent = time.monotonic()
+        assert run.stderr.read().splitlines()[-1] == "error: interrupted"
+        assert run.wait() == 130
+        assert time.monotonic() - sent < 20
+    assert left(engine, run.pid) == []
 
 
 def left(engine, pid: int) -> list[str]:

@@ -88,12 +88,16 @@ class Engine:
 
     def close(self) -> None:
         """Remove every container and network that this object made, then let go of the engine."""
-        for container in list(self._mine.values()):
-            container.remove()
+        self.end_all()
         for network in list(self._networks):
             with contextlib.suppress(DeadweightError):
                 self.remove_network(network)
         self.api.close()
+
+    def end_all(self) -> None:
+        """Remove every container that this object made; who waits for one of them waits no longer."""
+        for container in list(self._mine.values()):
+            container.remove()
 
     @functools.cached_property
     def info(self) -> EngineInfo:
@@ -247,13 +251,13 @@ class Engine:
         return {} if self.info.podman else {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
     def remove_network(self, name: str) -> None:
-        """Remove a network, and before it the containers of ours that are still on it."""
-        self._networks.discard(name)
+        """Remove a network, and before it the containers of ours on it; where it cannot go yet, ``close`` tries again."""
         for container in list(self._mine.values()):
             if container.options.network == name:
                 container.remove()
         with translated(f"remove network {name}"), contextlib.suppress(MissingError), translated(f"network {name}"):
             self.api.remove_network(name)
+        self._networks.discard(name)
 
     # leftovers
 

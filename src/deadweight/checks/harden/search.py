@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,19 @@ class _Search:
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
     """Find it. Raises CheckFailed where the checks do not even pass in a plain container, UsageError for what is no service,
-    MissingError for who is not root: a network without a way out has no way in either."""
+    MissingError for who is not root: a network without a way out has no way in either. KeyboardInterrupt once all has ended."""
+    # In a thread: an interrupt in the midst of a call to the engine would leave what that call makes.
+    with ThreadPoolExecutor(1) as worker:
+        found = worker.submit(_tightest, subject, told)
+        try:
+            return found.result()
+        except KeyboardInterrupt:
+            _run.cancel_all()  # the search looks at it wherever it waits, and removes what it made
+            subject.engine().end_all()
+            raise
+
+
+def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     variant = subject.variant
     if not variant.runnable:
         raise UsageError(f"{variant.name} is not a service: there is nothing to harden")
