@@ -104,8 +104,8 @@ AWK = """\
           expect: {json: {stdout: "42\\n"}}
 """
 
-ENV = {"KIND": "small"}
-ARGS = ["-v"]
+ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
+ARGS = ["--x=$Y", "a  b", "y", ""]
 WRITER = f"""\
     run: {{memory: 32MiB, pids: 16, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
     checks:
@@ -348,6 +348,11 @@ def test_what_needs_a_way_out_is_published_on_loopback():
     assert "--network" not in words
 
 
+def test_a_container_has_a_name_that_engines_take():
+    assert run_words(found("a"))[4] == "a-service"
+    assert run_words(found("ab"))[4] == "ab"
+
+
 def test_who_takes_long_to_end_is_given_the_time():
     """`docker stop` kills after ten seconds, a kubelet after thirty."""
     got = found()
@@ -386,6 +391,34 @@ def test_the_deployment_is_valid_and_restricted(network):
     assert "hostPort" not in container["ports"][0]
     assert ("Egress" in documents[1]["spec"]["policyTypes"]) is (network != "bridge")
     assert "has no word for 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
+
+
+def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
+    """What a kubelet makes of them: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
+    _, got = writer
+    text = written(got, "kubernetes")
+    documents = list(yaml.safe_load_all(text))
+    for document in documents:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    (container,) = documents[0]["spec"]["template"]["spec"]["containers"]
+    assert [expanded(each) for each in container["args"]] == ARGS
+    assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
+    assert 'value: "1e3"' in text
+    assert '- "y"' in text
+
+
+def expanded(value: str) -> str:
+    return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
+
+
+@pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
+def test_every_variant_has_a_name_in_kubernetes(name):
+    """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
+    assert Variant(name=name, builder="ko", port=8080).name == name
+    for document in kubernetes(found(name)):
+        label = document["metadata"]["name"]
+        assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
+        assert document["metadata"]["labels"] == {"app.kubernetes.io/name": label}
 
 
 def test_the_validation_would_notice():

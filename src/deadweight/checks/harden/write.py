@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from typing import Any
 
@@ -12,6 +13,9 @@ from deadweight.engine.options import RunOptions, is_root
 
 RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
 """All that ``restricted`` lets a container add (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
+
+MAX_LABEL = 63
+"""The longest label of RFC 1123, which names a pod, and the longest value of a Kubernetes label."""
 
 ENGINE_STOP_SECONDS, KUBERNETES_STOP_SECONDS = 10, 30
 """What the platforms give a container to end where nothing is said."""
@@ -48,7 +52,8 @@ def network_name(found: Found) -> str:
 def run_words(found: Found) -> list[str]:
     """The words of ``docker run``."""
     options, name = found.options, found.variant.name
-    words = ["docker", "run", "--detach", "--name", name]
+    # An engine wants two characters at least (moby, ``RestrictedNamePattern``).
+    words = ["docker", "run", "--detach", "--name", name if len(name) > 1 else f"{name}-service"]
     words += ["--user", str(options.user)]
     words += ["--read-only"] if options.read_only else []
     words += [word for each in options.tmpfs for word in ("--tmpfs", f"{each.path}:{each.options()}")]
@@ -104,11 +109,11 @@ def compose(found: Found) -> dict[str, Any]:
         "pids_limit": options.pids,
         "ulimits": {each.name: {"soft": each.soft, "hard": each.hard} for each in options.ulimits},
     }
-    service |= _set("tmpfs", [f"{each.path}:{each.options()}" for each in options.tmpfs])
+    service |= _set("tmpfs", [_given(f"{each.path}:{each.options()}") for each in options.tmpfs])
     service |= _set("cap_add", list(options.cap_add))
     service |= _set("security_opt", ["no-new-privileges:true"] if options.no_new_privileges else [])
-    service |= _set("environment", dict(options.env))
-    service |= _set("command", list(options.args))
+    service |= _set("environment", {Quoted(name): _given(value) for name, value in options.env.items()})
+    service |= _set("command", [_given(each) for each in options.args])
     service |= _set("stop_grace_period", f"{stop}s" if stop else "")
     if found.outgoing:
         return {"services": {found.variant.name: {**service, "ports": [_published(found)]}}}
@@ -144,7 +149,7 @@ def kubernetes(found: Found) -> list[dict[str, Any]]:
             f"{found.variant.name} needs {needs}: the restricted Pod Security Standard does not allow that",
             hint="invoke harden --format run shows what it needs",
         )
-    name, stop = found.variant.name, _stop_seconds(found, KUBERNETES_STOP_SECONDS)
+    name, stop = _label(found.variant.name), _stop_seconds(found, KUBERNETES_STOP_SECONDS)
     labels = {"app.kubernetes.io/name": name}
     pod = {
         "automountServiceAccountToken": False,
@@ -194,8 +199,8 @@ def _container(found: Found, options: RunOptions) -> dict[str, Any]:
             "livenessProbe": {**probe, "periodSeconds": 20, "failureThreshold": 3},
         }
         | _set("volumeMounts", mounts)
-        | _set("env", [{"name": name, "value": value} for name, value in options.env.items()])
-        | _set("args", list(options.args))
+        | _set("env", [{"name": Quoted(name), "value": _given(value)} for name, value in options.env.items()])
+        | _set("args", [_given(each) for each in options.args])
     )
 
 
@@ -233,6 +238,20 @@ def _kubernetes_text(found: Found) -> str:
 # values and names
 
 
+class Quoted(str):
+    """Text that is not ours: written in quotes, because not all readers of YAML take 1e3, 0o17 or y for text."""
+
+
+def _given(text: str) -> Quoted:
+    """A value of the suite's. Compose replaces ``$NAME`` in it, Kubernetes ``$(NAME)``; both take ``$$`` for one dollar sign."""
+    return Quoted(text.replace("$", "$$"))
+
+
+def _label(name: str) -> str:
+    """A variant's name as a label of RFC 1123, which knows no dots and underscores."""
+    return re.sub("[^a-z0-9]", "-", name)[:MAX_LABEL].rstrip("-")
+
+
 def _short(size_bytes: int | None, unit: str = "m") -> str:
     """Bytes in ``unit`` of 2^20 where nothing is lost."""
     mebibytes, rest = divmod(size_bytes or 0, 2**20)
@@ -259,5 +278,8 @@ def _yaml(document: dict[str, Any]) -> str:
         def ignore_aliases(self, _data: Any) -> bool:
             return True
 
+    Plain.add_representer(
+        Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+    )
     text: str = yaml.dump(document, Dumper=Plain, sort_keys=False, width=120)
     return text
