@@ -53,6 +53,8 @@ def _host_config(options: RunOptions, info: EngineInfo) -> dict[str, Any]:
         config["MaskedPaths"], config["ReadonlyPaths"] = [], []
     if options.device_rules:
         config["DeviceCgroupRules"] = list(options.device_rules)
+    if options.dns:
+        config["Dns"] = list(options.dns)
     if options.pid_mode:
         config["PidMode"] = options.pid_mode
     if options.publish is not None:

@@ -14,7 +14,13 @@ _CLONE_NEWNET = 0x40000000  # sched.h
 
 
 def within(pid: int, work: Callable[[], T]) -> T:
-    """Do something in the network namespace of ``pid`` and give its result. Raises OSError, also that of ``work``.
+    """Do something in the network namespace of ``pid`` and give its result. Raises OSError, also that of ``work``."""
+    with open(f"/proc/{pid}/ns/net", "rb") as namespace:  # noqa: PTH123 - its file number is what is needed
+        return inside(namespace.fileno(), work)
+
+
+def inside(namespace: int, work: Callable[[], T]) -> T:
+    """The same by the number of an open file of the namespace.
 
     It runs in a thread of its own: a namespace belongs to a thread, and a socket stays in the one that it was made in.
     """
@@ -23,10 +29,9 @@ def within(pid: int, work: Callable[[], T]) -> T:
 
     def enter() -> None:
         try:
-            with open(f"/proc/{pid}/ns/net", "rb") as namespace:  # noqa: PTH123 - its file number is what is needed
-                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number))
+            if ctypes.CDLL(None, use_errno=True).setns(namespace, _CLONE_NEWNET) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number))
             results.append(work())
         except OSError as error:
             faults.append(error)

@@ -58,8 +58,8 @@ class RunOptions:
     seccomp, a loaded profile's name for AppArmor). ``masked_paths`` False is the client's ``systempaths=unconfined``.
     ``swap_bytes`` is swap beside memory: 0 forbids it, None leaves it to the engine. ``network``: ``bridge``, ``none``,
     ``host``, ``container:ID`` or a network's name. ``publish`` is the container's port, published on 127.0.0.1 at
-    ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``args`` replace the image's
-    command, ``entrypoint`` its entrypoint.
+    ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``dns`` are the name servers that are
+    asked instead of the engine's. ``args`` replace the image's command, ``entrypoint`` its entrypoint.
     """
 
     user: str | None = None
@@ -82,6 +82,7 @@ class RunOptions:
     host_port: int | None = None
     pid_mode: str | None = None
     device_rules: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] | None = None
