@@ -21,9 +21,9 @@ import pytest
 from attack_grounds import castle, left
 
 from deadweight.checks.attacks import check, guard, host, lab, network, shell, walls, yard
-from deadweight.checks.attacks.deliver import PRELUDE
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.request import PRELUDE
 from deadweight.checks.attacks.yard import Yard
 from deadweight.engine import netns, owner
 from deadweight.engine.options import Mount

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+import urllib.parse
 
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.checks.attacks.deliver import PRELUDE, awk_text, put
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.model import PLACES, places_in
+from deadweight.checks.attacks.request import PRELUDE, awk_text, holds, put
+from deadweight.checks.http_request import Prepared
 
 GOOD = """\
 payloads:
@@ -72,6 +74,17 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
         ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "no feature 'perl'"),
         ("    title:", "    titel:", 3, "payloads[0].titel", "unknown key (did you mean 'title'?)"),
         ("an attack of our own", "[1]", 3, "payloads[0].title", "expected"),
+        ("id: mine", "id: all", 2, "payloads[0].id", "an id other than all"),
+        ("    script:", "    seconds: 3000\n    script:", 5, "payloads[0].seconds", "240"),
+        ("    script:", "    parallel: true\n    script:", 5, "payloads[0].parallel", "expected a whole number"),
+        ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "only with kind resource"),
+        (
+            "kind: output",
+            "kind: image-file, path: etc/passwd",
+            6,
+            "payloads[0].evidence.path",
+            "expected an absolute path",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
@@ -79,6 +92,48 @@ def test_what_is_wrong_is_told_with_its_place(load, old, new, line, key, said):
         load(GOOD.replace(old, new, 1))
     assert (caught.value.line, caught.value.key) == (line, key)
     assert said in str(caught.value)
+
+
+OURS = '    script: BEGIN { print "@a@" "@b@" }\n'
+
+
+@pytest.mark.parametrize(("key", "value"), [("args", "[-v]"), ("input", "text")])
+def test_what_would_never_be_sent_is_refused(load, key, value):
+    own = GOOD.replace(OURS, f'    {key}: {value}\n    request: {{path: "/?@a@=@b@"}}\n')
+    with pytest.raises(ConfigError, match="not beside request") as caught:
+        load(own)
+    assert (caught.value.line, caught.value.key) == (5, f"payloads[0].{key}")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        'each: ["@a@"]\n    script: nonsense @each@@b@',
+        'request: {method: POST, json: {x: "@b@@a@"}, repeat: {x: 2}}',
+        'request: {method: POST, form: {x: "@b@ @a@", y: "@b@@a@"}, repeat: {y: 3}}',
+        'request: {method: POST, body: "@b@@a@", repeat_body: 2}',
+        'each: ["@a@"]\n    request: {path: "/?x=@each@@b@"}',
+        'each: ["@b@"]\n    request: {headers: {X-Word: "@a@@each@"}}',
+    ],
+)
+def test_what_is_sent_never_holds_the_whole_word(load, sent):
+    """Whatever puts the halves together before the service has it: an echo would look like success."""
+    with pytest.raises(ConfigError, match="@a@ and @b@ come together in what is sent") as caught:
+        load(GOOD.replace(OURS, f"    {sent}\n"))
+    assert (caught.value.line, caught.value.key) == (2, "payloads[0]")
+
+
+def test_what_a_url_quotes_is_looked_for_too():
+    line = "root:x:0:0::/root:/bin/false"
+    for path, body in ((f"/?{urllib.parse.quote(line)}", b""), ("/", urllib.parse.quote_plus(line).encode())):
+        assert holds(Prepared("POST", path, {}, body), [line])
+        assert not holds(Prepared("POST", path, {}, body), ["daemon"])
+
+
+@pytest.mark.parametrize("script", ["BEGIN { print 1 }", 'BEGIN { print "@a@@b@" }', 'BEGIN { print "@a@" "@host@" }'])
+def test_a_feature_that_can_tell_nothing_is_refused(load, script):
+    with pytest.raises(ConfigError, match=r"features\.mine: expected"):
+        load(f"features:\n  mine: '{script}'\n")
 
 
 def test_the_same_id_twice_is_refused(load):

@@ -130,7 +130,7 @@ class AttackGate(Record):
     """``attacks``: payload ids (or ``all``) that must be blocked in a posture."""
 
     posture: str = "hardened"
-    blocked: tuple[str, ...] = ()
+    blocked: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class AttacksCheck(Record):

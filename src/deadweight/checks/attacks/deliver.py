@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,23 +15,17 @@ from deadweight import _run
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks.lab import Filled, Lab, fill
 from deadweight.checks.attacks.listeners import Listener, call
+from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.request import examples, holds, prepared, put
 from deadweight.checks.attacks.yard import DIED, NOTICE_SECONDS, Yard
-from deadweight.checks.http_request import Prepared, prepare
+from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
-from deadweight.suite.requests import HttpRequest
 
-AWK_PATH = "/api/v1/awk"
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02
 GRACE_SECONDS = 0.3
 """What a listener may still read after the service has answered, where something connected to it."""
-
-PRELUDE = (
-    'run() { t=$1; shift; if command -v "$t" > /dev/null 2>&1; then "$t" "$@"; '
-    'else (exec -a "$t" /proc/self/exe "$@"); fi; }\n'
-)
-"""``run TOOL``: the image's own, else the shell itself under that name (busybox is all its tools in one file)."""
 
 Reply = Answer | OSError | http.client.HTTPException
 Seen = Literal["succeeded", "failed", "crashed", "not_measured"]
@@ -40,12 +33,17 @@ Seen = Literal["succeeded", "failed", "crashed", "not_measured"]
 
 @dataclass(frozen=True)
 class Shot:
-    """What came of one attack in one posture. ``detail`` is the evidence, ``said`` what the service answered, in one line."""
+    """What came of one attack in one posture. ``detail`` is the evidence, ``said`` what the service answered, in one line.
+
+    ``status`` is that of its answer, 0 where there was none: it proves nothing, but tells whether the attack arrived. ``called``:
+    it connected to the attacker, so that it did.
+    """
 
     seen: Seen
     said: str
     detail: dict[str, Any] = field(default_factory=dict)
-    answered: bool = True
+    status: int = 0
+    called: bool = False
 
     def ended(self, complaint: str) -> Shot:
         """The same, where the service was found dead or dumb right after it. What was proven stays proven."""
@@ -58,16 +56,18 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
     if not payload.each:
         return _once(lab, yard, payload, "")
-    said = []
+    said, worst = [], 0
     for value in payload.each:
         shot = _once(lab, yard, payload, value)
         if shot.seen != "failed":
             return shot
         said.append(f"{value}: {shot.said}")
-        if not shot.answered:
+        worst = max(worst, shot.status)
+        if not shot.status:
+            worst = 0
             break  # it may still be at work; to be asked again, the service must be a fresh one
     told = "; ".join(said)
-    return replace(shot, said=told, detail={**shot.detail, "said": told})
+    return replace(shot, said=told, detail={**shot.detail, "said": told}, status=worst)
 
 
 def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
@@ -80,7 +80,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
     with _listener(lab, payload) as made:
         filled, listener = made
         filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})
-        request = prepared(filled, lab)
+        request = prepared(payload, filled.places, lab.subject.suite.root)
         started = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             sent = pool.submit(send, yard, request, payload.seconds)
@@ -89,38 +89,11 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
     said = told(answer)
     detail: dict[str, Any] = {"said": said, "seconds": round(time.monotonic() - started, 3)}
     if proof is not None:
-        return Shot("succeeded", said, {"proof": proof, **detail}, answered=isinstance(answer, Answer))
+        return Shot("succeeded", said, {"proof": proof, **detail}, status=status_of(answer))
     # The engine notices a death a little later than the broken connection does.
     if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else NOTICE_SECONDS):
         return Shot("crashed", DIED, detail)
-    return Shot("failed", said, detail, answered=isinstance(answer, Answer))
-
-
-def prepared(filled: Filled, lab: Lab) -> Prepared:
-    """The request, with the places filled in."""
-    payload = filled.payload
-    if payload.request is not None:
-        raw = json.loads(put(payload.request.model_dump_json(by_alias=True), filled.places))
-        return prepare(HttpRequest.model_validate(raw), lab.subject.suite.root)
-    script = payload.script or ""
-    if payload.shell is not None:
-        script = f'BEGIN {{ system("{awk_text(PRELUDE + payload.shell)}") }}'
-    document: dict[str, Any] = {"script": put(script, filled.places)}
-    if payload.args:
-        document["args"] = [put(word, filled.places) for word in payload.args]
-    if payload.input is not None:
-        document["input"] = put(payload.input, filled.places)
-    body = json.dumps(document).encode()
-    return Prepared("POST", AWK_PATH, {"Content-Type": "application/json"}, body)
-
-
-def put(text: str, places: dict[str, str]) -> str:
-    return re.sub(r"@([a-z]+)@", lambda match: places[match.group(1)], text)
-
-
-def awk_text(shell: str) -> str:
-    """Shell words as they stand between the quotes of an AWK string."""
-    return shell.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return Shot("failed", said, detail, status_of(answer), called=listener is not None and listener.connected)
 
 
 def send(yard: Yard, request: Prepared, seconds: float) -> Reply:
@@ -209,6 +182,23 @@ def _telling_line(content: bytes | None) -> str | None:
     """The first line that is long enough to be nothing else, and that JSON writes as it stands."""
     lines = (content or b"").decode("utf-8", errors="replace").splitlines()
     return next((line for line in lines if len(line) >= 10 and json.dumps(line) == f'"{line}"'), None)
+
+
+def check_requests(lab: Lab, catalogue: Catalogue) -> None:
+    """Refuse what holds the content that is to come back: a service that repeats it would look beaten. Raises ConfigError.
+
+    The word is refused when the file is read; what the image's file says is known only here.
+    """
+    for payload in catalogue.payloads:
+        path = payload.evidence.path
+        line = _telling_line(lab.image_file(path)) if path is not None else None
+        proofs = [lab.secret, lab.host_secret, *([line] if line else [])]
+        if any(holds(request, proofs) for request in examples(payload, lab.subject.suite.root)):
+            raise catalogue.error(payload, f"what is sent holds what is to come back from {path or 'the service'}")
+
+
+def status_of(answer: Answer | Exception) -> int:
+    return answer.status if isinstance(answer, Answer) else 0
 
 
 def told(answer: Answer | Exception) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from deadweight._errors import ConfigError
 from deadweight.checks.attacks.model import Payload, PayloadFile, check_places, places_in
+from deadweight.checks.attacks.request import EXAMPLE, examples, holds
 from deadweight.suite.load import validated
 from deadweight.suite.yaml_nodes import Document, read
 
@@ -15,10 +17,16 @@ OURS = Path(__file__).with_name("attacks.yaml")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The attacks in the order of their files, and the features that they may need."""
+    """The attacks in the order of their files, and the features that they may need. ``origins``: file and number of each."""
 
     payloads: tuple[Payload, ...]
     features: dict[str, str]
+    origins: Mapping[str, tuple[Document, int]] = field(default_factory=dict)
+
+    def error(self, payload: Payload, message: str) -> ConfigError:
+        """An error that names the payload's place."""
+        document, number = self.origins[payload.id]
+        return document.error(("payloads", number), message)
 
 
 def load_payloads(files: Sequence[Path] = ()) -> Catalogue:
@@ -28,37 +36,66 @@ def load_payloads(files: Sequence[Path] = ()) -> Catalogue:
     """
     payloads: dict[str, Payload] = {}
     features: dict[str, str] = {}
+    origins: dict[str, tuple[Document, int]] = {}
     for file in (OURS, *files):
         document = read(file)
         found = validated(document, PayloadFile, document.value, lambda location: location)
         features |= found.features
-        _check(document, found, features)
-        payloads |= {payload.id: payload for payload in found.payloads}
-    return Catalogue(tuple(payloads.values()), features)
+        _check_features(document, found)
+        _check_ids(document, found)
+        for number, payload in enumerate(found.payloads):
+            _check(document, number, payload, features)
+            payloads[payload.id], origins[payload.id] = payload, (document, number)
+    return Catalogue(tuple(payloads.values()), features, origins)
 
 
-def _check(document: Document, found: PayloadFile, features: dict[str, str]) -> None:
+def _check_features(document: Document, found: PayloadFile) -> None:
     for name, script in found.features.items():
         try:
             check_places(script, ("a", "b"))
         except ValueError as error:
             raise document.error(("features", name), f"expected {error}") from error
-        if places_in(script) != {"a", "b"}:
+        if places_in(script) != {"a", "b"} or "@a@@b@" in script or "@b@@a@" in script:
             raise document.error(
-                ("features", name), "expected @a@ and @b@ in it: it prints both where this AWK has the feature"
+                ("features", name),
+                "expected @a@ and @b@ in it, apart: it joins them where this AWK has the feature, else @b@ and @a@",
             )
+
+
+def _check_ids(document: Document, found: PayloadFile) -> None:
     seen: dict[str, int] = {}
-    for index, payload in enumerate(found.payloads):
+    for number, payload in enumerate(found.payloads):
         if payload.id in seen:
             first = document.line(("payloads", seen[payload.id], "id"))
-            raise document.error(("payloads", index, "id"), f"duplicate of line {first}")
-        seen[payload.id] = index
-        if payload.lacks():
-            lacking = " and ".join(payload.lacks())
-            message = f"kind {payload.evidence.kind} can never come: what is sent has no {lacking}"
-            hint = "@a@ and @b@ are the halves of the word that proves it; the head of our attacks.yaml tells of the others"
-            raise document.error(("payloads", index, "evidence"), message, hint=hint)
-        for number, name in enumerate(payload.needs):
-            if name not in features:
-                hint = f"features: {', '.join(features)}"
-                raise document.error(("payloads", index, "needs", number), f"no feature {name!r}", hint=hint)
+            raise document.error(("payloads", number, "id"), f"duplicate of line {first}")
+        seen[payload.id] = number
+
+
+def _check(document: Document, number: int, payload: Payload, features: Mapping[str, str]) -> None:
+    """What no record tells by itself."""
+    place = ("payloads", number)
+    for key in payload.idle():
+        message = "only with kind resource" if key == "parallel" else "not beside request: it would never be sent"
+        raise document.error((*place, key), message)
+    if payload.lacks():
+        lacking = " and ".join(payload.lacks())
+        message = f"kind {payload.evidence.kind} can never come: what is sent has no {lacking}"
+        hint = "@a@ and @b@ are the halves of the word that proves it; the head of our attacks.yaml tells of the others"
+        raise document.error((*place, "evidence"), message, hint=hint)
+    for index, name in enumerate(payload.needs):
+        if name not in features:
+            hint = f"features: {', '.join(features)}"
+            raise document.error((*place, "needs", index), f"no feature {name!r}", hint=hint)
+    if _echoes(payload):
+        message = "@a@ and @b@ come together in what is sent: an echo of the request would look like success"
+        raise document.error(place, message)
+
+
+def _echoes(payload: Payload) -> bool:
+    """Whether a request holds the whole word once its places are filled, each value put in and repeated parts repeated."""
+    request = payload.request
+    if request is not None and request.body_file is not None:  # a file has no places
+        payload = payload.model_copy(
+            update={"request": request.model_copy(update={"body_file": None, "repeat_body": 1})}
+        )
+    return any(holds(sent, [EXAMPLE["a"] + EXAMPLE["b"]]) for sent in examples(payload, Path()))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from deadweight.suite.requests import HttpRequest
-from deadweight.suite.values import Name, Record, Seconds
+from deadweight.suite.values import STRICT, Name, Record, Seconds
 
 FUNCTIONS = (
     "shell", "command", "reverse-shell", "bind-shell", "file-read", "file-write", "upload", "download", "library-load",
@@ -19,6 +19,9 @@ FUNCTIONS = (
 """The functions that GTFOBins sorts its entries by, those of its earlier editions included (https://gtfobins.github.io)."""
 
 PLACES = ("a", "b", "host", "port", "file", "app", "hostfile", "disk", "memory", "each")
+ALL = "all"
+MOST_SECONDS = 240
+"""A container that takes a request has so long before it at least (``Yard.get``)."""
 _PLACE = re.compile(r"@([a-z]+)@")
 
 
@@ -31,6 +34,18 @@ def _function(text: str) -> str:
 def _technique(text: str) -> str:
     if not re.fullmatch(r"T\d{4}(\.\d{3})?", text):
         raise ValueError("an ATT&CK technique such as T1059 or T1059.004")
+    return text
+
+
+def _own_id(text: str) -> str:
+    if text == ALL:
+        raise ValueError(f"an id other than {ALL}, which stands for every attack")
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("an absolute path in the image, such as /etc/passwd")
     return text
 
 
@@ -58,7 +73,7 @@ class Proof(Record):
     """
 
     kind: Literal["output", "image-file", "planted", "listener", "bound", "socket", "host-file", "resource"]
-    path: str | None = None
+    path: Annotated[str, AfterValidator(_absolute)] | None = None
     where: Literal["environment", "host"] | None = None
     does: Literal["collect", "serve", "shell"] | None = None
     of: Literal["memory", "pids", "cpu"] | None = None
@@ -81,15 +96,15 @@ class Payload(Record):
     stands for ``@each@``, one after another: a request for each until one proves the attack.
     """
 
-    id: Name
+    id: Annotated[Name, AfterValidator(_own_id)]
     title: Annotated[str, StringConstraints(min_length=3)]
     gives: str = ""
     gtfobins: Annotated[str, AfterValidator(_function)] | None = None
     attack: Annotated[str, AfterValidator(_technique)] | None = None
     needs: tuple[str, ...] = ()
     trace: Literal["files", "state"] | None = None
-    seconds: Seconds = 8.0
-    parallel: Annotated[int, Field(ge=1, le=8)] = 1
+    seconds: Annotated[Seconds, Field(le=MOST_SECONDS)] = 8.0
+    parallel: Annotated[int, Field(ge=1, le=8), STRICT] = 1
     each: Annotated[tuple[str, ...], Field(max_length=8)] = ()
     script: str | None = None
     shell: str | None = None
@@ -120,6 +135,12 @@ class Payload(Record):
         sent = self.request.model_dump_json() if self.request is not None else ""
         return "\n".join([part for part in own if part] + [sent])
 
+    def idle(self) -> list[str]:
+        """Keys that change nothing beside the others."""
+        beside = [("args", self.args), ("input", self.input)] if self.request is not None else []
+        alone = [("parallel", self.parallel > 1)] if self.evidence.kind != "resource" else []
+        return [key for key, value in (*beside, *alone) if value]
+
     def lacks(self) -> list[str]:
         """Places without which the evidence can never come."""
         needed = {
@@ -140,7 +161,8 @@ class Payload(Record):
 
 
 class PayloadFile(Record):
-    """A payload file: features that attacks may need (each an AWK program that prints the word), and the attacks."""
+    """A payload file: features that attacks may need, and the attacks. A feature is an AWK program that prints the word where this
+    AWK has it, and its halves the other way round where it has not."""
 
     features: dict[Name, str] = Field(default_factory=dict)
     payloads: tuple[Payload, ...] = ()

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
-from deadweight._errors import Interrupted
-from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, prepared, send, told
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, send, status_of, told
 from deadweight.checks.attacks.lab import Lab, fill
 from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.request import prepared
 from deadweight.checks.attacks.walls import Ground
 from deadweight.checks.attacks.yard import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight.engine.faults import translated
@@ -32,6 +33,7 @@ PATIENCE_SECONDS = 8.0
 """Where no limit stands in the way, a busy machine gets so long to give the attack what it wants."""
 SLICE_SECONDS = 0.5
 """Processor time is averaged over so long at least."""
+
 MARGIN = 1.15
 """So much more than the hardened posture grants counts as more: counters lag, limits are not met to the byte."""
 
@@ -42,7 +44,8 @@ alone = threading.Lock()
 @dataclass(frozen=True)
 class Use:
     """What a container uses at a moment. ``cpu_seconds`` is the sum since its start, ``waited_seconds`` what its processes would
-    have taken beside that, had other load not held a processor (0 where that cannot be seen from here)."""
+    have taken beside that, had other load not held a processor (0 where that cannot be seen from here). ``pids`` is 0 where the
+    engine tells nothing: what runs is one process at least."""
 
     memory_bytes: int
     pids: int
@@ -57,7 +60,7 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         raise Interrupted("interrupted")
     with alone:
         container = yard.get()
-        request = prepared(fill(lab, payload, BIND_PORT), lab)
+        request = prepared(payload, fill(lab, payload, BIND_PORT).places, lab.subject.suite.root)
         seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
         with ThreadPoolExecutor(payload.parallel) as pool:
             try:
@@ -71,6 +74,8 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
 def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[Future[Reply]]) -> Shot:
     granted = _granted(lab.ground, of)
     before, peak, wanted, slowest, last = use(container), 0.0, 0.0, 0.0, ""
+    if not before.pids and yard.alive():
+        raise DeadweightError("the engine does not tell what a container uses: its counters are empty")
     limit = answer_seconds(lab.variant.health)
     deadline = time.monotonic() + (WATCH_SECONDS if "limits" in yard.posture.walls else PATIENCE_SECONDS)
     while time.monotonic() < deadline and not last:
@@ -97,7 +102,9 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
         proof = f"wanted {_shown(of, wanted)}, where {_shown(of, granted)} are granted, and only other load held it to {peak:.2f}"
         return Shot("succeeded", "", {**_detail(of, peak, granted, slowest), "proof": proof})
     said = f"took {_shown(of, peak)} of the {_shown(of, granted)} granted; the service answered within {slowest:.2f} s{last}"
-    return Shot("failed", said, {**_detail(of, peak, granted, slowest), "proof": None})
+    # One that is still at work arrived, whatever became of the others.
+    status = min((status_of(each.result()) for each in sent if each.done()), default=0) if last else 0
+    return Shot("failed", said, {**_detail(of, peak, granted, slowest), "proof": None}, status=status)
 
 
 def _detail(of: str, peak: float, granted: float, slowest: float) -> dict[str, Any]:

@@ -56,6 +56,6 @@ def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if complaint:
         shot = shot.ended(complaint)
     taken = payload.trace == "state" and shot.seen == "succeeded"
-    if complaint or taken or shot.seen == "crashed" or not shot.answered:
+    if complaint or taken or shot.seen == "crashed" or not shot.status:
         yard.spoil()
     return shot
