@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from attack_grounds import castle, left
 
-from deadweight.checks.attacks import check, guard, host, lab, network, shell, walls, yard
+from deadweight.checks.attacks import check, guard, host, lab, machine, network, shell, walls, yard
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.request import PRELUDE
@@ -77,6 +77,35 @@ def test_nothing_inside_reaches_a_listener_of_the_host(laboratory, name):
         assert not listener.connected
     finally:
         listener.close()
+
+
+def test_the_engines_name_server_asks_nobody(laboratory):
+    """What is asked of it inside goes nowhere: Docker before 23.0.11, 25.0.4 and 26.0.0 would hand it on (CVE-2024-29018)."""
+    question = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"
+
+    def answers() -> int:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(2.0)
+            client.connect(("127.0.0.11", 53))
+            with contextlib.suppress(OSError):
+                client.send(question)
+                return int.from_bytes(client.recv(512)[6:8], "big")
+        return 0
+
+    assert laboratory.attacker.container.inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
+    for name in ("open", "default", "only-limits"):
+        with Yard(laboratory, walls.posture(name)) as castle_yard:
+            assert castle_yard.get().inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
+            assert netns.within(castle_yard.get().state().pid, answers) == 0
+
+
+def test_the_guard_knows_the_containers_that_try_what_the_machine_can_start(subject, monkeypatch):
+    started, start = [], lab.Lab.start
+    monkeypatch.setattr(machine, "_known", {})
+    monkeypatch.setattr(lab.Lab, "start", lambda *given: started.append(given[2]) or start(*given))
+    with lab.Lab(subject) as built:
+        assert len(started) >= 3  # the attacker, and a container for each try
+        assert all(labels == {guard.LAB: built._mark} for labels in started)
 
 
 WAYS = """
@@ -169,7 +198,7 @@ def test_inside_reaches_the_attackers_listener(laboratory):
     try:
         with Yard(laboratory, walls.OPEN) as yard:
             pid = yard.get().state().pid
-            address = (laboratory.attacker_host, listener.port)
+            address = (laboratory.attacker.host, listener.port)
             netns.within(pid, lambda: socket.create_connection(address, 2.0)).close()
         time.sleep(0.3)
         assert listener.connected
@@ -184,7 +213,7 @@ def firewall(*words: str) -> list[str]:
 
 def connects(laboratory, castle_yard: Yard, listener: Listener) -> bool:
     """Whether what is attacked reaches the attacker."""
-    address = (laboratory.attacker_host, listener.port)
+    address = (laboratory.attacker.host, listener.port)
     try:
         pid = castle_yard.get().state().pid
         netns.within(pid, lambda: socket.create_connection(address, 1.0)).close()
@@ -360,7 +389,7 @@ def test_a_container_has_its_time_and_no_more(laboratory, monkeypatch):
         with pytest.raises(Exception, match="its container was ended after 1 s"):
             castle_yard.alive()
         assert castle_yard.get().state().running  # the next attack has a new one
-    assert laboratory.attacker.state().running
+    assert laboratory.attacker.container.state().running
 
 
 def test_an_old_container_is_replaced_between_attacks(laboratory, monkeypatch):

@@ -93,6 +93,8 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
     # The engine notices a death a little later than the broken connection does.
     if not yard.alive(wait=0.0 if isinstance(answer, (Answer, TimeoutError)) else NOTICE_SECONDS):
         return Shot("crashed", DIED, detail)
+    if payload.evidence.kind in ("listener", "bound"):
+        lab.attacker.check()
     return Shot("failed", said, detail, status_of(answer), called=listener is not None and listener.connected)
 
 
@@ -153,7 +155,7 @@ def _outside(lab: Lab, yard: Yard, filled: Filled, listener: Listener | None) ->
         return f"{word.whole} came to the listener" + (" as a shell's answer" if proof.does == "shell" else "")
     if proof.kind == "bound":
         address = yard.address
-        if address and call(lab.attacker_pid, address, BIND_PORT, word):
+        if address and call(lab.attacker.within, address, BIND_PORT, word):
             return f"a shell on port {BIND_PORT} answered {word.whole}"
     if proof.kind == "socket" and lab.host.engine.heard(word):
         return f"{word.whole} came to the engine's stand-in socket"

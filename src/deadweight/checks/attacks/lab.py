@@ -9,26 +9,25 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.attacks.attacker import Attacker
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.listeners import Listener, Word
+from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.network import bridge_of, cut_off, fence, unfence
 from deadweight.checks.attacks.shell import read_file, static_shell
-from deadweight.checks.attacks.walls import Ground, Posture, options
-from deadweight.engine.faults import CannotStart, translated
-from deadweight.engine.http import can_enter_namespace
+from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
+from deadweight.engine.faults import translated
 from deadweight.engine.options import Mount, RunOptions, hardened_for
-from deadweight.engine.sidecar import shell_in
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -41,10 +40,6 @@ LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "pro
 """The outer bound rests on these, by the engine's own names in its ``/info``."""
 RESERVE_BYTES = 2 * 2**30
 IMAGE_FILE_BYTES = 2**20
-
-_probing = threading.Lock()
-_unstartable: dict[str, tuple[str, ...]] = {}
-_devices: dict[str, bool] = {}
 
 
 class NoService(DeadweightError):
@@ -92,12 +87,16 @@ class Lab:
     def _place(self, hard: RunOptions) -> str:
         """The network and the attacker on it. The name of its bridge, which is cut off from this machine."""
         self.network = self._stack.enter_context(self.engine.network(PURPOSE))
-        self.attacker = self._stack.enter_context(self.start(hard.but(network=self.network), {LAB: self._mark}))
-        document = self.attacker.inspect()
-        self.attacker_pid = int(document["State"]["Pid"])
-        self.attacker_host = document["NetworkSettings"]["Networks"][self.network]["IPAddress"]
-        if not can_enter_namespace(self.attacker_pid, self.attacker.id):
-            raise NoService("attacks need root on the Linux machine where the engine runs, to enter the attack network")
+        container = self._stack.enter_context(
+            self.start(hard.but(network=self.network, dns=NOWHERE), {LAB: self._mark})
+        )
+        try:
+            self.attacker = Attacker(container, self.network)
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise NoService(error.message) from error
+        self._stack.callback(self.attacker.close)
         bridge = bridge_of(self.engine, self.network)
         try:
             cut_off(bridge)
@@ -133,7 +132,12 @@ class Lab:
             Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
         )
         unstartable, devices = self._probe(hard)
-        self.has_shell = shell_in(self.attacker) is not None
+        try:
+            self.has_shell = self.attacker.has_shell()
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise NoService(error.message) from error
         self.ground = Ground(
             hard=hard,
             network=self.network,
@@ -144,6 +148,8 @@ class Lab:
             info=self.engine.info,
             devices=devices,
         )
+        if self.ground.too_much:
+            self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"
 
     def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
         marked = options.but(labels={**options.labels, **(labels or {})})
@@ -165,13 +171,18 @@ class Lab:
     # what an attack needs
 
     def listen(self, word: Word, does: str) -> Listener:
-        return Listener.inside(self.attacker_pid, word, does)
+        """Raises DeadweightError where the attacker has ended."""
+        self.attacker.check()
+        try:
+            return Listener.inside(self.attacker.within, word, does)
+        except OSError as error:
+            raise DeadweightError(f"the attack network cannot be entered: {error}") from error
 
     def image_file(self, path: str) -> bytes | None:
         """A file as the image has it; None where it has none."""
         if path not in self._image_files:
             try:
-                content: bytes | None = read_file(self.engine, self.attacker.id, path, IMAGE_FILE_BYTES)
+                content: bytes | None = read_file(self.engine, self.attacker.container.id, path, IMAGE_FILE_BYTES)
             except DeadweightError:
                 content = None
             self._image_files[path] = content
@@ -192,32 +203,10 @@ class Lab:
             return ()
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
-        """Which capabilities, and whether device rules, this engine's machine can start; found by trying, once."""
-        with _probing:
-            if self.engine.host not in _unstartable:
-                plain = RunOptions(user="0:0", network="none", seccomp="unconfined", args=hard.args)
-                _unstartable[self.engine.host] = self._unstartable(plain)
-                with_rules = plain.but(device_rules=("b *:* r",))
-                _devices[self.engine.host] = self._starts(with_rules)
-            refused, devices = _unstartable[self.engine.host], _devices[self.engine.host]
+        refused, devices = can_start(lambda tried: self.start(tried, {LAB: self._mark}), self.engine.host, hard.args)
         if refused:
             self.notes["open"] = f"this machine cannot start a container with {', '.join(refused)}; open goes without"
         return refused, devices
-
-    def _unstartable(self, plain: RunOptions) -> tuple[str, ...]:
-        if self._starts(plain.but(cap_add=("ALL",))):
-            return ()
-        suspects = [name for number, name in enumerate(CAPABILITIES) if not _bounding_set() >> number & 1]
-        if suspects and self._starts(plain.but(cap_add=("ALL",), cap_drop=tuple(suspects))):
-            return tuple(suspects)
-        return tuple(name for name in CAPABILITIES if not self._starts(plain.but(cap_add=(name,))))
-
-    def _starts(self, tried: RunOptions) -> bool:
-        try:
-            self.start(tried.but(memory_bytes=512 * 2**20, pids=64)).remove()
-        except CannotStart:
-            return False
-        return True
 
 
 @dataclass(frozen=True)
@@ -243,15 +232,18 @@ def _not_held(limits: Sequence[str]) -> str:
 def fill(lab: Lab, payload: Payload, port: int) -> Filled:
     """Choose a word and a file name for one attack.
 
-    Raises DeadweightError for an attack on resources where the engine would not hold it within bounds: it is never sent.
+    Raises DeadweightError for an attack on resources where the engine would not hold it within bounds, or where the bound hides
+    what it takes: it is never sent.
     """
     if payload.resource and lab.unenforced:
         raise DeadweightError(_not_held(lab.unenforced))
+    if payload.evidence.of == "memory" and lab.ground.too_much:
+        raise DeadweightError(lab.ground.too_much)
     word = Word(_random(), _random())
     places = {
         "a": word.a,
         "b": word.b,
-        "host": lab.attacker_host,
+        "host": lab.attacker.host,
         "port": str(port),
         "file": f"dw{_random()}",
         "app": lab.app_folder,
@@ -284,22 +276,3 @@ def app_folder(words: Sequence[str], working: str = "") -> str:
 
 
 _RUNS_OTHERS = re.compile(r"(|ba|da|a|z)sh|env|tini|dumb-init|java|python[0-9.]*|node|ruby|perl|php|dotnet")
-
-
-def _bounding_set() -> int:
-    """Our own bounding set (capabilities(7)): a machine whose init lacks a capability cannot give it to a container."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return -1
-    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")), -1)
-
-
-CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO",
-    "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
-    "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
-)  # fmt: skip
-"""In the kernel's own order (linux/capability.h)."""

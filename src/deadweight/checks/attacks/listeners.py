@@ -6,11 +6,11 @@ import contextlib
 import os
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight.engine import netns
-
+Within = Callable[[Callable[[], socket.socket]], socket.socket]
 MOST_BYTES = 1 << 16
 SLICE_SECONDS = 0.1
 
@@ -40,9 +40,9 @@ class Listener:
         self._thread.start()
 
     @classmethod
-    def inside(cls, pid: int, word: Word, does: str) -> Listener:
-        """Listen in the network namespace of the attacker's container. Raises OSError."""
-        return cls(netns.within(pid, lambda: socket.create_server(("", 0), backlog=8)), word, does)
+    def inside(cls, within: Within, word: Word, does: str) -> Listener:
+        """Listen in the attacker's network, which ``within`` works in. Raises OSError."""
+        return cls(within(lambda: socket.create_server(("", 0), backlog=8)), word, does)
 
     @property
     def found(self) -> bool:
@@ -87,10 +87,10 @@ def order(word: Word) -> bytes:
     return f"echo {word.a}''{word.b}\n".encode()
 
 
-def call(pid: int, host: str, port: int, word: Word) -> bool:
-    """Connect to a shell that an attack bound, from the attacker's namespace; whether it answers with the word."""
+def call(within: Within, host: str, port: int, word: Word) -> bool:
+    """Connect to a shell that an attack bound, from the attacker's network; whether it answers with the word."""
     try:
-        connection = netns.within(pid, lambda: socket.create_connection((host, port), timeout=SLICE_SECONDS * 5))
+        connection = within(lambda: socket.create_connection((host, port), timeout=SLICE_SECONDS * 5))
     except OSError:
         return False
     with connection:

@@ -21,7 +21,7 @@ from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, send, stat
 from deadweight.checks.attacks.lab import Lab, fill
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import prepared
-from deadweight.checks.attacks.walls import Ground
+from deadweight.checks.attacks.walls import MARGIN, Ground
 from deadweight.checks.attacks.yard import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight.engine.faults import translated
 
@@ -33,9 +33,6 @@ PATIENCE_SECONDS = 8.0
 """Where no limit stands in the way, a busy machine gets so long to give the attack what it wants."""
 SLICE_SECONDS = 0.5
 """Processor time is averaged over so long at least."""
-
-MARGIN = 1.15
-"""So much more than the hardened posture grants counts as more: counters lag, limits are not met to the byte."""
 
 alone = threading.Lock()
 """Held during an attack on resources, so that variants attacked side by side do not starve each other."""

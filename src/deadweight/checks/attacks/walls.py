@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
-from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, is_root
+from deadweight.engine.options import NON_ROOT, Mount, RunOptions, Tmpfs, Ulimit, is_root
+from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo
@@ -23,6 +24,16 @@ ONLY, WITHOUT = "only-", "without-"
 
 FILE_BYTES = 16 * 2**20
 OUTER_FACTOR = 2
+MARGIN = 1.15
+"""So much more than the hardened posture grants counts as more: counters lag, limits are not met to the byte."""
+MEMORY_SHARE = 4
+LEAST_MEMORY_BYTES = 64 * 2**20
+"""What the bound leaves where an engine does not tell how much memory its machine has."""
+MOST_PIDS = 8192
+"""A quarter of the processes that a kernel has at least by default (``pid_max``, proc(5))."""
+NOWHERE = ("192.0.2.53",)
+"""A name server that nobody has (RFC 5737): Docker before 23.0.11, 25.0.4 and 26.0.0 hands on what is asked inside an internal
+network to the machine's own (CVE-2024-29018)."""
 DISK_ROOM_BYTES = 16 * 2**20
 
 
@@ -52,6 +63,12 @@ HARDENED = Posture("hardened", frozenset(WALLS))
 PRIVILEGED = Posture("privileged", frozenset({"image"}), privileged=True)
 REDUCED = "capabilities (the engine's own set)"
 """The part of the capabilities wall that a plain ``docker run`` has."""
+
+
+def unbuilt(chosen: Posture, info: EngineInfo) -> str:
+    """Why a posture is not what its name says; empty where it is: one wall alone, or all but one, needs that wall."""
+    built = absent(info).items()
+    return next((why for wall, why in built if chosen.name in (ONLY + wall, WITHOUT + wall)), "")
 
 
 def only(wall: str) -> Posture:
@@ -131,6 +148,19 @@ class Ground:
         return self.hard.cpus or 1.0
 
     @property
+    def most_memory_bytes(self) -> int:
+        """What no container gets more of, whatever the suite grants: a share of the machine."""
+        return max(self.info.memory_bytes // MEMORY_SHARE, LEAST_MEMORY_BYTES)
+
+    @property
+    def too_much(self) -> str:
+        """Why nobody could tell whether an attack takes more memory than granted; empty where it can be told."""
+        if self.memory_bytes * MARGIN < self.most_memory_bytes:
+            return ""
+        granted, most = format_bytes(self.memory_bytes), format_bytes(self.most_memory_bytes)
+        return f"the suite grants {granted} of memory, and here no container gets more than {most}, a share of the machine's"
+
+    @property
     def disk_bytes(self) -> int:
         """More than the hardened posture leaves room for."""
         return sum(tmpfs.size_bytes for tmpfs in self.hard.tmpfs) + DISK_ROOM_BYTES
@@ -150,7 +180,7 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
     hard, walls = ground.hard, posture.walls
     up: dict[str, object] = {"user": "0:0", "privileged": posture.privileged}
     if "non-root" in walls:
-        up["user"] = hard.user
+        up["user"] = NON_ROOT if is_root(hard.user or "") else hard.user
     if "capabilities" in walls:
         up["cap_drop"] = ("ALL",)
     elif "reduced" in walls:
@@ -184,15 +214,17 @@ def _files(walls: frozenset[str], hard: RunOptions) -> dict[str, object]:
 
 
 def bounded(options: RunOptions, ground: Ground) -> RunOptions:
-    """The outer bound, in every posture: twice what the hardened one grants, never more than a quarter of the machine's memory
-    and its processors, no swap, no core files, and no file above 16 MiB."""
-    memory = min(ground.memory_bytes * OUTER_FACTOR, max(ground.info.memory_bytes // 4, ground.memory_bytes))
+    """The outer bound, in every posture: twice what the hardened one grants, never more than a quarter of the machine's memory,
+    its processors and 8192 processes, no swap, no core files, no file above 16 MiB, and names that nobody tells."""
+    memory = min(ground.memory_bytes * OUTER_FACTOR, ground.most_memory_bytes)
     cpus = min(ground.cpus * OUTER_FACTOR, float(ground.info.cpus or 1))
+    pids = min(ground.pids * OUTER_FACTOR * 2, MOST_PIDS)
     kept = tuple(limit for limit in options.ulimits if limit.name not in ("fsize", "core"))
     return options.but(
         memory_bytes=min(options.memory_bytes or memory, memory),
         swap_bytes=0,
-        pids=min(options.pids or ground.pids * OUTER_FACTOR * 2, ground.pids * OUTER_FACTOR * 2),
+        pids=min(options.pids or pids, pids),
         cpus=min(options.cpus or cpus, cpus),
         ulimits=(*kept, Ulimit("fsize", FILE_BYTES, FILE_BYTES), Ulimit("core", 0, 0)),
+        dns=() if options.network == "none" else NOWHERE,
     )

@@ -1,0 +1,69 @@
+"""The attacker: a container on the attack network, in whose network we listen and call."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from deadweight._errors import DeadweightError
+from deadweight.checks.service import with_last_lines
+from deadweight.engine import netns
+from deadweight.engine.http import can_enter_namespace
+from deadweight.engine.sidecar import shell_in
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+
+T = TypeVar("T")
+
+NOTICE_SECONDS = 1.5
+
+
+class Attacker:
+    """It is the variant's own service, as the suite runs it; what it serves does not matter, only that it lives.
+
+    Its network is held by a file of its own, so that nobody else's is entered where its process has ended and the number went to
+    another. Raises DeadweightError where it has ended, or its network cannot be entered.
+    """
+
+    def __init__(self, container: Container, network: str) -> None:
+        self.container = container
+        document = container.inspect()
+        pid = int(document["State"].get("Pid") or 0)
+        self.host = str(document["NetworkSettings"]["Networks"][network].get("IPAddress") or "")
+        self._network: IO[bytes] | None = None
+        with contextlib.suppress(OSError):
+            self._network = open(f"/proc/{pid}/ns/net", "rb")  # noqa: PTH123, SIM115 - its file number is what is needed
+        # Asked after it was opened: then the number still was this container's.
+        if self._network is None or not can_enter_namespace(pid, container.id):
+            self.close()
+            self.check(NOTICE_SECONDS)
+            raise DeadweightError(
+                "attacks need root on the Linux machine where the engine runs, to enter the attack network"
+            )
+
+    def check(self, wait: float = 0.0) -> None:
+        """Raises DeadweightError where it does not run (any more): then nothing can arrive at it. ``wait`` in seconds."""
+        state = self.container.wait_ended(wait)
+        if not state.running:
+            told = with_last_lines(f"the service {state.told()}", self.container)
+            raise DeadweightError(f"the attacker's container, started as the suite runs it, has ended: {told}")
+
+    def within(self, work: Callable[[], T]) -> T:
+        """Do something in its network. Raises OSError, also that of ``work``."""
+        if self._network is None:
+            raise OSError("the attack network is closed")
+        return netns.inside(self._network.fileno(), work)
+
+    def has_shell(self) -> bool:
+        """Whether the image has a shell. Raises DeadweightError."""
+        try:
+            return shell_in(self.container) is not None
+        except DeadweightError:
+            self.check()
+            raise
+
+    def close(self) -> None:
+        if self._network is not None:
+            self._network.close()

@@ -1,0 +1,66 @@
+"""Which capabilities, and whether device rules, an engine's machine can start a container with; found by trying, once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.options import RunOptions
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+
+Start = Callable[[RunOptions], "Container"]
+
+_probing = threading.Lock()
+_known: dict[str, tuple[tuple[str, ...], bool]] = {}
+
+
+def can_start(start: Start, host: str, args: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """The capabilities that the engine at ``host`` cannot give, and whether it takes device rules."""
+    with _probing:
+        if host not in _known:
+            plain = RunOptions(
+                user="0:0", network="none", seccomp="unconfined", args=tuple(args), memory_bytes=512 * 2**20, pids=64
+            )
+            _known[host] = _unstartable(start, plain), _starts(start, plain.but(device_rules=("b *:* r",)))
+        return _known[host]
+
+
+def _unstartable(start: Start, plain: RunOptions) -> tuple[str, ...]:
+    if _starts(start, plain.but(cap_add=("ALL",))):
+        return ()
+    suspects = [name for number, name in enumerate(CAPABILITIES) if not _bounding_set() >> number & 1]
+    if suspects and _starts(start, plain.but(cap_add=("ALL",), cap_drop=tuple(suspects))):
+        return tuple(suspects)
+    return tuple(name for name in CAPABILITIES if not _starts(start, plain.but(cap_add=(name,))))
+
+
+def _starts(start: Start, tried: RunOptions) -> bool:
+    try:
+        start(tried).remove()
+    except CannotStart:
+        return False
+    return True
+
+
+def _bounding_set() -> int:
+    """Our own bounding set (capabilities(7)): a machine whose init lacks a capability cannot give it to a container."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return -1
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")), -1)
+
+
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO",
+    "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
+    "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
+    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+)  # fmt: skip
+"""In the kernel's own order (linux/capability.h)."""
