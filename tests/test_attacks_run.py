@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attack_grounds import castle, left
@@ -12,10 +15,13 @@ from small_images import reference
 
 from deadweight._errors import ConfigError
 from deadweight.checks.attacks import check, lab, walls
-from deadweight.checks.attacks.deliver import fire
+from deadweight.checks.attacks import control as control_module
+from deadweight.checks.attacks.deliver import Shot, fire
 from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.matrix import Cell, Runner
+from deadweight.checks.attacks.matrix import Runner
+from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.resource import fire_resource
+from deadweight.checks.attacks.shots import fire_one
 from deadweight.checks.attacks.yard import Yard
 from deadweight.checks.runner import keep
 
@@ -159,6 +165,12 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
     [
         ("{posture: moat, blocked: [system]}", r"deadweight.yaml:5: .*gates\[0\].posture: no posture 'moat'"),
         ("{posture: hardened, blocked: [sistem]}", r"deadweight.yaml:5: .*gates\[0\].blocked\[0\]: no attack 'sistem'"),
+        (
+            "{posture: all, blocked: [system]}",
+            r"gates\[0\].posture: no posture 'all'\n  hint: (?!.*\ball\b).*without-image",
+        ),
+        ("{posture: hardened}", r"deadweight.yaml:5: .*gates\[0\]: key 'blocked' is missing"),
+        ("{posture: hardened, blocked: []}", r"deadweight.yaml:5: .*gates\[0\].blocked"),
     ],
 )
 def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, said):
@@ -210,6 +222,169 @@ def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(make, few, mis
         assert cells["system"]["outcome"] == "not_measured"
 
 
+ARRIVES = """\
+payloads:
+  - id: join
+    title: a script that root's container runs
+    attack: T1059
+    script: 'BEGIN { attack = 1; print "@a@" "@b@" }'
+    evidence: {kind: output}
+  - id: gawk-join
+    title: the same where the AWK is gawk
+    attack: T1059
+    needs: [gawk]
+    script: BEGIN { print "@a@" "@b@" }
+    evidence: {kind: output}
+  - id: request
+    title: the same by a request of its own
+    attack: T1190
+    request: {path: "/as-root?a=@a@&b=@b@"}
+    evidence: {kind: output}
+"""
+
+
+@pytest.mark.parametrize(
+    ("busy_for", "told"),
+    [("print", "this awk does not run here: busy"), ("attack", "nothing shows that it arrived, sent twice")],
+    ids=["every script", "the attack"],
+)
+def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbehaving_archive, busy_for, told):
+    """The service answers 503 in one posture only, to all scripts or to the attack: no wall is credited, and the gate is broken."""
+    few()
+    env = f'run: {{env: {{AWK_NEVER: "^$", AWK_ROOT_ONLY: {busy_for}}}}}'
+    attacks = "payload_files: [own.yaml], gates: [{posture: hardened, blocked: [all]}]"
+    yaml = f"{env}\n    checks: {{attacks: {{{attacks}}}}}"
+    subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=ARRIVES)
+    found, postures = attacked(subject, "open", "only-non-root")
+    assert {cell["outcome"] for cell in postures["open"].values()} == {"succeeded"}
+    for posture in ("only-non-root", "hardened"):
+        assert postures[posture]["join"]["outcome"] == "not_measured"
+        assert postures[posture]["join"]["reason"].startswith(told)
+        assert postures[posture]["request"]["outcome"] == "not_measured"
+        assert postures[posture]["request"]["reason"].startswith("nothing shows that it arrived, sent twice")
+    assert found.status == "fail"
+    assert "could not be measured" in found.data["breaches"][0]
+    assert told in found.data["breaches"][0]
+
+
+def test_a_question_that_is_not_answered_is_no_dialect(make, few, misbehaving_image, misbehaving_archive):
+    few()
+    for never, told in (("PROCINFO", "did not say whether it has gawk: busy"), ("^$", "does not have: gawk")):
+        yaml = f'run: {{env: {{AWK_NEVER: "{never}"}}}}\n    checks: {{attacks: {{payload_files: [own.yaml]}}}}'
+        own = ARRIVES + NO_GAWK if never == "^$" else ARRIVES
+        subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=own)
+        cells = attacked(subject, "open")[1]["open"]
+        assert cells["gawk-join"]["outcome"] == ("not_measured" if never == "PROCINFO" else "not_applicable")
+        assert told in cells["gawk-join"]["reason"]
+
+
+NO_GAWK = """\
+features:
+  gawk: BEGIN { print "@b@" "@a@" }
+"""
+
+
+@pytest.fixture
+def control(monkeypatch):
+    """The positive control with shots that are given, in the order of the containers that they are fired at."""
+
+    def make(payload: str, *seen: tuple[str, str]) -> tuple[Matrix, list[str]]:
+        coming, opened = iter(seen), []
+
+        def fire(_lab, posture, payloads, shots):
+            name, outcome = next(coming)
+            opened.append(posture.name)
+            assert posture.name == name
+            shots |= {each.id: Shot(outcome, "said", status=200) for each in payloads}
+
+        monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
+        monkeypatch.setattr(control_module, "fire_all", fire)
+        monkeypatch.setattr(control_module.probe, "dialect", lambda _yard: "")
+        monkeypatch.setattr(control_module.probe, "features", lambda *_: {})
+        ours = load_payloads()
+        only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
+        shelled = SimpleNamespace(ground=SimpleNamespace(shell=("a shell",)))
+        found = Matrix()
+        control_module.Control(shelled, only, found, lambda _line: None).run(Plan((walls.OPEN,)))
+        assert list(coming) == []
+        return found, opened
+
+    return make
+
+
+OPEN, SHELLED = "open", "open, with a shell"
+
+
+@pytest.mark.parametrize(
+    ("payload", "seen", "outcome"),
+    [
+        ("write-root", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "succeeded")], "succeeded"),
+        ("system", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+        ("system", [(OPEN, "failed"), (SHELLED, "failed")], "not_measured"),
+        ("memory-bomb", [(OPEN, "failed"), (OPEN, "failed")], "not_measured"),
+        ("memory-bomb", [(OPEN, "failed"), (OPEN, "succeeded")], "succeeded"),
+        ("fork-bomb", [(OPEN, "failed"), (SHELLED, "succeeded"), (OPEN, "failed")], "blocked"),
+    ],
+)
+def test_one_failure_with_all_walls_down_is_no_image_wall(control, payload, seen, outcome):
+    """Credited is the image where an attack fails twice without a shell and works with one; a bomb that needs none never."""
+    found, opened = control(payload, *seen)
+    assert found.cells["open"][payload].outcome == outcome
+    assert len(opened) == len(seen)
+    assert (payload in found.control) is (outcome != "not_measured")
+
+
+def test_a_service_that_must_be_root_is_told_what_to_gate(make, few, misbehaving_image, misbehaving_archive):
+    """``run.user: root`` takes no wall away: the service then does not come up behind it."""
+    few()
+    run = "run: {user: '0', env: {MODE: writer, AWK_NEVER: ^$}}\n    health: {within_seconds: 2}"
+    subject = make(
+        f"{run}\n    checks: {{attacks: {{payload_files: [own.yaml]}}}}",
+        reference=misbehaving_image,
+        archive=misbehaving_archive,
+        own=ARRIVES,
+    )
+    _, postures = attacked(subject, "open", "only-non-root")
+    assert postures["open"]["join"]["outcome"] == "succeeded"
+    assert postures["only-non-root"]["join"]["outcome"] == "not_measured"
+    assert "GET /healthz answers 503" in postures["only-non-root"]["join"]["reason"]
+    assert "gate the posture without-non-root" in postures["only-non-root"]["join"]["reason"]
+
+
+def test_a_posture_whose_wall_this_engine_cannot_build_is_not_measured(make, few, monkeypatch):
+    """Under its name would stand what ``open`` or ``hardened`` gives anyway."""
+    few("environ")
+    subject = make("checks: {attacks: {gates: [{posture: only-apparmor, blocked: [environ]}]}}")
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    engine = subject.engine()
+    monkeypatch.setitem(engine.__dict__, "info", dataclasses.replace(engine.info, apparmor=False))
+    found, postures = attacked(subject, "without-apparmor")
+    for name in ("only-apparmor", "without-apparmor"):
+        assert postures[name]["environ"]["outcome"] == "not_measured"
+        assert postures[name]["environ"]["reason"] == "this engine has no AppArmor"
+    assert found.data["breaches"] == ["the posture only-apparmor could not be measured: this engine has no AppArmor"]
+
+
+@pytest.mark.parametrize(("mode", "told"), [("dies-at-once", "exit code 4"), ("dies", "")])
+def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
+    make, few, misbehaving_image, misbehaving_archive, mode, told
+):
+    few("connect", "system")
+    env = f"run: {{env: {{MODE: {mode}, DIES_AFTER: 700ms}}}}\n    health: {{within_seconds: 2}}"
+    subject = make(env, reference=misbehaving_image, archive=misbehaving_archive)
+    found = check.attack(subject, postures=("open", "hardened"))
+    if told:
+        assert (found.status, found.data) == ("not_measured", {})
+        assert (
+            "the attacker's container, started as the suite runs it, has ended: the service ended with" in found.reason
+        )
+        assert told in found.reason
+        assert "cannot open /etc/absent.conf" in found.reason
+    else:
+        cells = [cell for cells in found.data.get("postures", {}).values() for cell in cells.values()]
+        assert {cell["outcome"] for cell in cells} <= {"not_measured", "crashed"}
+
+
 @pytest.mark.parametrize(("gates", "status"), [("", "not_measured"), (GATES % "system", "fail")])
 def test_a_service_that_never_comes_up_is_never_a_success(
     make, misbehaving_image, misbehaving_archive, monkeypatch, gates, status
@@ -250,6 +425,66 @@ def test_a_proof_needs_the_whole_word(laboratory):
     with Yard(laboratory, walls.OPEN) as yard:
         assert fire(laboratory, yard, payload).seen == "succeeded"
         assert fire(laboratory, yard, harmless).seen == "failed"
+
+
+def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(laboratory, monkeypatch):
+    """Where it cannot read its cgroups, an engine answers with zeros."""
+    bomb = next(each for each in load_payloads().payloads if each.id == "memory-bomb")
+    monkeypatch.setattr(laboratory.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
+    with Yard(laboratory, walls.OPEN) as yard:
+        shot = fire_one(laboratory, yard, bomb)
+    assert (shot.seen, shot.said) == (
+        "not_measured",
+        "the engine does not tell what a container uses: its counters are empty",
+    )
+
+
+@pytest.mark.parametrize(
+    ("shot", "astray"),
+    [
+        (Shot("failed", "", status=504), True),
+        (Shot("failed", "", status=0), True),
+        (Shot("failed", "", status=503), True),
+        (Shot("failed", "", status=504, called=True), False),  # a reverse shell that finds no shell waits for orders
+        (Shot("failed", "", status=200), False),
+        (Shot("succeeded", "", status=0), False),
+    ],
+)
+def test_what_called_the_attacker_arrived(shot, astray):
+    ours = load_payloads()
+    control = control_module.Control(SimpleNamespace(), ours, Matrix(), print)
+    control.statuses = {"reverse-shell": 200, "bind-shell": 200}
+    payloads = {each.id: each for each in ours.payloads}
+    assert control.astray(payloads["reverse-shell"], shot) is astray
+    waiting = shot.status in (0, 504)
+    assert control.astray(payloads["bind-shell"], shot) is (astray and not waiting)  # it waits for the attacker anyway
+
+
+@pytest.mark.parametrize("name", ["connect", "bind-shell"])
+def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory, name):
+    payload = next(each for each in load_payloads().payloads if each.id == name)
+    laboratory.attacker.container.signal("SIGKILL")
+    laboratory.attacker.container.wait_ended(5)
+    with Yard(laboratory, walls.OPEN) as yard:
+        shot = fire_one(laboratory, yard, payload)
+    assert shot.seen == "not_measured"
+    assert shot.said.startswith("the attacker's container, started as the suite runs it, has ended")
+
+
+def test_a_request_that_brings_the_files_content_itself_is_refused(make):
+    own = """\
+        payloads:
+          - id: echo
+            title: send what is to come back
+            attack: T1190
+            request: {method: POST, path: /api/v1/awk, json: {script: "root:x:0:0::/root:/bin/false"}}
+            evidence: {kind: image-file, path: /etc/passwd}
+        """
+    subject = make("checks: {attacks: {payload_files: [own.yaml]}}", own=textwrap.dedent(own))
+    with pytest.raises(
+        ConfigError, match=r"own.yaml:2: payloads\[0\]: what is sent holds what is to come back from /etc/passwd"
+    ):
+        check.attack(subject, postures=("open",))
 
 
 def pinned(container) -> None:

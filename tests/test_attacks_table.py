@@ -13,7 +13,8 @@ from small_images import Content, docker_archive, go_program, program, reference
 
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import load_payloads
-from deadweight.checks.attacks.matrix import Matrix, Plan, Runner
+from deadweight.checks.attacks.matrix import Runner
+from deadweight.checks.attacks.outcomes import Matrix, Plan
 from deadweight.checks.attacks.walls import HARDENED, OPEN
 from deadweight.sources.local.machine import this_machine
 from deadweight.sources.local.workshop import Workshop

@@ -10,9 +10,11 @@ import pytest
 from deadweight._errors import UsageError
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.check import plan_for
+from deadweight.checks.attacks.gate import breaches
+from deadweight.checks.attacks.outcomes import Cell, Matrix
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, hardened
-from deadweight.suite.model import RunSettings
+from deadweight.suite.model import AttackGate, RunSettings
 
 INFO = dataclasses.replace(parse_info({}, {}), seccomp=True, apparmor=True, cpus=2, memory_bytes=8 * 2**30)
 GROUND = w.Ground(
@@ -24,6 +26,7 @@ GROUND = w.Ground(
     env={"DEADWEIGHT_PLANTED": "x"},
     info=INFO,
 )
+GIB = 2**30
 EVERY = [w.posture(name) for name in w.names()] + [w.OPEN.with_shell(), w.HARDENED.with_shell()]
 
 
@@ -93,6 +96,36 @@ def test_read_only_alone_leaves_memory_that_may_hold_programs():
     assert tmpfs.noexec
 
 
+@pytest.mark.parametrize(
+    ("machine", "granted", "most"),
+    [(8 * GIB, 8 * GIB, 2 * GIB), (8 * GIB, GIB, 2 * GIB), (GIB, GIB // 4, GIB // 4), (0, GIB, 64 * 2**20)],
+)
+def test_the_outer_bound_is_a_share_of_the_machine_whatever_the_suite_grants(machine, granted, most):
+    info = dataclasses.replace(INFO, memory_bytes=machine)
+    ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(memory=granted, pids=4096)), info=info)
+    for posture in EVERY:
+        options = w.options(posture, ground)
+        assert 0 < options.memory_bytes <= most
+        assert 0 < options.pids <= 8192
+    assert w.options(w.OPEN, ground).pids > 1.15 * 4096
+    # where no attack can take more than granted, nobody can tell whether something held it
+    assert bool(ground.too_much) is (most < granted * 1.15)
+    assert not GROUND.too_much
+
+
+def test_a_suite_that_runs_as_root_loses_no_wall():
+    for user in ("root", "0", "0:0"):
+        ground = dataclasses.replace(GROUND, hard=hardened(RunSettings(user=user)))
+        assert w.options(w.HARDENED, ground).user == w.options(w.only("non-root"), ground).user == "65532:65532"
+        assert w.options(w.HARDENED.minus("non-root"), ground).user == "0:0"
+
+
+def test_no_posture_asks_a_name_server_that_is_there():
+    for posture in EVERY:
+        options = w.options(posture, GROUND)
+        assert options.dns == (() if options.network == "none" else ("192.0.2.53",))
+
+
 @pytest.mark.parametrize("name", ["bastion", "only-", "without-moat", "only-image", ""])
 def test_a_posture_that_does_not_exist_is_refused(name):
     with pytest.raises(UsageError, match="no posture"):
@@ -106,11 +139,29 @@ def test_all_is_every_posture():
     assert plan.without
 
 
+def test_what_a_gate_names_is_tried_whatever_is_asked_for():
+    plan = plan_for(["all", "only-seccomp"], ["without-read-only", "hardened"])
+    names = [posture.name for posture in plan.postures]
+    assert names == ["open", "default", "hardened", "privileged", "only-seccomp", "without-read-only"]
+    assert [posture.name for posture in plan_for(["open"], ["only-seccomp"]).postures] == ["open", "only-seccomp"]
+
+
+def test_a_gate_whose_posture_nobody_tried_is_broken():
+    held = AttackGate(posture="without-read-only", blocked=("system",))
+    assert breaches([held], Matrix()) == ["the posture without-read-only was not tried"]
+    tried = Matrix(cells={"without-read-only": {"system": Cell("not_applicable")}})
+    assert breaches([held], tried) == []
+
+
 def test_what_the_engine_cannot_build_is_said_and_not_counted():
     bare = dataclasses.replace(INFO, seccomp=False, apparmor=False)
     assert w.absent(bare) == {"seccomp": "this engine has no seccomp", "apparmor": "this engine has no AppArmor"}
     assert not {"seccomp", "apparmor"} & set(w.standing("hardened", "", bare))
     assert {"seccomp", "apparmor"} <= set(w.standing("hardened", "", INFO))
+    for posture in EVERY:
+        named = {"only-seccomp", "without-seccomp", "only-apparmor", "without-apparmor"}
+        assert bool(w.unbuilt(posture, bare)) is (posture.name in named)
+        assert not w.unbuilt(posture, INFO)
 
 
 def test_a_plain_run_has_the_walls_of_engine_and_image():

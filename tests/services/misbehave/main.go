@@ -12,7 +12,10 @@
 //
 // GET /join?a=A&b=B answers AB; /given answers its environment and arguments; /dial?address=A says whether a connection leads there,
 // /address whether it has one that is not its own machine's; /last-words answers, and ends the service a moment later; /fear-root ends it at once where it is
-// root; after /freeze nothing is answered any more.
+// root; after /freeze nothing is answered any more. /as-root?a=A&b=B answers AB to root, else it is busy.
+//
+// Where AWK_NEVER is set, POST /api/v1/awk knows one thing of AWK: print "A" "B" gives AB. It is busy for scripts that match AWK_NEVER,
+// and, where it is not root, for those that match AWK_ROOT_ONLY (both are patterns).
 //
 //	nc HOST PORT  no service at all: copies stdin to a connection and the connection to stdout
 package main
@@ -26,6 +29,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,6 +122,16 @@ func serve(mode string) {
 		}
 		http.Error(w, "no address", http.StatusServiceUnavailable)
 	})
+	http.HandleFunc("/as-root", func(w http.ResponseWriter, r *http.Request) {
+		if os.Getuid() != 0 {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, r.URL.Query().Get("a")+r.URL.Query().Get("b"))
+	})
+	if never := os.Getenv("AWK_NEVER"); never != "" {
+		http.HandleFunc("/api/v1/awk", awk(regexp.MustCompile(never), regexp.MustCompile(os.Getenv("AWK_ROOT_ONLY"))))
+	}
 	http.HandleFunc("/last-words", func(w http.ResponseWriter, _ *http.Request) {
 		time.AfterFunc(50*time.Millisecond, func() { os.Exit(3) })
 	})
@@ -163,6 +177,21 @@ func serve(mode string) {
 	if err := http.ListenAndServe(":8080", nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+}
+
+func awk(never, rootOnly *regexp.Regexp) http.HandlerFunc {
+	printed := regexp.MustCompile(`print "([a-z]+)" "([a-z]+)"`)
+	return func(w http.ResponseWriter, r *http.Request) {
+		script, _ := io.ReadAll(r.Body)
+		script = []byte(strings.ReplaceAll(string(script), `\"`, `"`))
+		if never.Match(script) || (os.Getuid() != 0 && rootOnly.Match(script)) {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
+		for _, pair := range printed.FindAllSubmatch(script, 1) {
+			fmt.Fprintf(w, "%s%s\n", pair[1], pair[2])
+		}
 	}
 }
 

@@ -18,7 +18,9 @@ from deadweight._errors import Interrupted
 from deadweight.checks.attacks import gate, record, walls
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import OURS, Catalogue, load_payloads
-from deadweight.checks.attacks.matrix import Matrix, Plan, Runner
+from deadweight.checks.attacks.matrix import Runner
+from deadweight.checks.attacks.model import ALL
+from deadweight.checks.attacks.outcomes import Matrix, Plan
 from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
@@ -83,18 +85,18 @@ def attack(
 
 
 def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:
-    """What to try. Raises UsageError for a posture that does not exist."""
-    if "all" in postures:
-        chosen = [walls.posture(name) for name in (*walls.MAIN, "privileged")]
-        return Plan(tuple(chosen), alone=True, without=True, resource_walls=True)
-    names = dict.fromkeys([*(postures or walls.MAIN), *gated])
-    return Plan(tuple(walls.posture(name) for name in names), alone=not postures)
+    """What to try: what is asked for, and what the gates name beside it. Raises UsageError for a posture that does not exist."""
+    everything = ALL in postures
+    named = [name for name in postures if name != ALL]
+    asked = [*walls.MAIN, walls.PRIVILEGED.name, *named] if everything else named or walls.MAIN
+    chosen = tuple(walls.posture(name) for name in dict.fromkeys([*asked, *gated]))
+    return Plan(chosen, alone=everything or not postures, without=everything, resource_walls=everything)
 
 
 def _ungated(wanted: AttacksCheck, catalogue: Catalogue) -> frozenset[str]:
     """Attacks on resources that no gate names: they take long, one after another."""
     named = {name for each in wanted.gates for name in each.blocked}
-    return frozenset(each.id for each in catalogue.payloads if each.resource and not named & {each.id, gate.ALL})
+    return frozenset(each.id for each in catalogue.payloads if each.resource and not named & {each.id, ALL})
 
 
 def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from deadweight._errors import UsageError
 from deadweight.checks.attacks import walls
 from deadweight.checks.attacks.load import Catalogue
+from deadweight.checks.attacks.model import ALL
 
 if TYPE_CHECKING:
-    from deadweight.checks.attacks.matrix import Cell, Matrix
+    from deadweight.checks.attacks.outcomes import Cell, Matrix
     from deadweight.suite.model import AttackGate, Suite, Variant
-
-ALL = "all"
 
 
 def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], catalogue: Catalogue) -> None:
@@ -24,7 +23,8 @@ def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], cat
         try:
             walls.posture(gate.posture)
         except UsageError as error:
-            raise suite.error(variant, (*place, "posture"), error.message, hint=error.hint) from error
+            hint = f"postures: {', '.join(walls.names())}"
+            raise suite.error(variant, (*place, "posture"), error.message, hint=hint) from error
         for index, name in enumerate(gate.blocked):
             if name != ALL and name not in known:
                 hint = f"attacks: {', '.join(sorted(known))}"
@@ -33,12 +33,17 @@ def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], cat
 
 def breaches(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
     """What no gate lets pass: attacks that got through, attacks that work elsewhere and could not be measured here, and a posture
-    in which nothing could be measured."""
+    in which nothing could be measured, or that nobody tried.
+
+    ``not_applicable`` holds: the AWK itself says that it lacks what the attack needs.
+    """
     told = []
     for gate in gates:
         if gate.posture in found.unmeasured:
             told.append(f"the posture {gate.posture} could not be measured: {found.unmeasured[gate.posture]}")
             continue
+        if gate.posture not in found.cells:
+            told.append(f"the posture {gate.posture} was not tried")
         for name, cell in _named(gate, found):
             if cell.outcome in ("succeeded", "crashed"):
                 told.append(f"{name} {cell.outcome} in {gate.posture}")

@@ -7,72 +7,31 @@ what only ends the service there, unless ending it is what it is for (attacks on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
 
 from deadweight._errors import DeadweightError
+from deadweight.checks.attacks import probe
 from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.deliver import Shot, fire
+from deadweight.checks.attacks.control import TIMED_OUT, Control, opened
+from deadweight.checks.attacks.deliver import Shot, check_requests
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.model import Payload, Proof
+from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.shots import fire_all
-from deadweight.checks.attacks.yard import Yard
 from deadweight.engine.faults import CannotStart
-
-Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
+from deadweight.engine.options import NON_ROOT, is_root
 
 WRITABLE = (
     "The variant says run.read_only: false; this posture has a read-only root all the same, for that is one of its walls: name in "
     "run.tmpfs the folders that it writes, or gate the posture without-read-only"
 )
-NOT_TRIED = "not tried by verify; invoke attack tries it"
+AS_ROOT = (
+    "The variant says run.user: root; this posture runs as another user all the same, for that is one of its walls: gate the "
+    "posture without-non-root"
+)
 CONFIRMATIONS = 2
 DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is tried. ``alone`` and ``without``: whether each wall is put up alone, and taken away alone.
-
-    ``resource_walls``: whether attacks on resources are tried with every wall too, or with the limits only. ``skipped``: attacks
-    that are left out.
-    """
-
-    postures: tuple[w.Posture, ...]
-    alone: bool = True
-    without: bool = False
-    resource_walls: bool = False
-    skipped: frozenset[str] = frozenset()
-
-
-@dataclass
-class Cell:
-    """One attack in one posture."""
-
-    outcome: Outcome
-    reason: str = ""
-    evidence: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Matrix:
-    """All that was found. ``cells`` by posture and payload, ``alone`` and ``without`` by payload and wall.
-
-    ``control`` names the posture in which each attack works: ``open``, or ``open, with a shell``. ``unmeasured``: postures in which
-    nothing could be measured, with the reason.
-    """
-
-    cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
-    control: dict[str, w.Posture] = field(default_factory=dict)
-    alone: dict[str, dict[str, Outcome]] = field(default_factory=dict)
-    without: dict[str, dict[str, Outcome]] = field(default_factory=dict)
-    unmeasured: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-    dialect: str = ""
-    containers: int = 0
 
 
 class Runner:
@@ -81,11 +40,12 @@ class Runner:
     def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
         self.lab, self.catalogue, self.told = lab, catalogue, told
         self.found = Matrix(notes=lab.notes)
-        self._fatal: set[str] = set()
+        self.control = Control(lab, catalogue, self.found, told)
 
     def run(self, plan: Plan) -> Matrix:
-        """Raises NoService where the service does not come up in ``open``, Interrupted."""
-        self._control(plan)
+        """Raises NoService where the service does not come up in ``open``, ConfigError, Interrupted."""
+        check_requests(self.lab, self.catalogue)
+        self.control.run(plan)
         for posture in plan.postures:
             if posture.name != w.OPEN.name:
                 self._posture(posture)
@@ -95,62 +55,6 @@ class Runner:
             self._without(plan)
         return self.found
 
-    # the positive control
-
-    def _control(self, plan: Plan) -> None:
-        with Yard(self.lab, w.OPEN) as yard:
-            self.told("open")
-            features = self._features(yard)
-            able = [each for each in self.catalogue.payloads if set(each.needs) <= features]
-            shots: dict[str, Shot] = {}
-            self._fire(yard, [each for each in able if each.id not in plan.skipped], shots)
-        cells = {payload.id: self._in_open(payload, shots.get(payload.id)) for payload in self.catalogue.payloads}
-        cells |= {each.id: Cell("not_measured", NOT_TRIED) for each in able if each.id in plan.skipped}
-        self.found.cells[w.OPEN.name] = cells
-        seen = self.found.control.keys() | self._fatal
-        again = [each for each in self.catalogue.payloads if each.id in shots and each.id not in seen]
-        if again and self.lab.ground.shell:
-            self._with_shell(again)
-
-    def _features(self, yard: Yard) -> set[str]:
-        """What this AWK has, asked of itself."""
-        self.found.dialect = _dialect(yard)
-        have = set()
-        for name, script in self.catalogue.features.items():
-            probe = Payload(id=name, title="a probe", attack="T1059", script=script, evidence=Proof(kind="output"))
-            if fire(self.lab, yard, probe).seen == "succeeded":
-                have.add(name)
-        return have
-
-    def _in_open(self, payload: Payload, shot: Shot | None) -> Cell:
-        if shot is None:
-            awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
-            return Cell("not_applicable", f"{awk} does not have: {', '.join(payload.needs)}")
-        if _works(payload, shot):
-            self.found.control[payload.id] = w.OPEN
-        elif shot.seen == "crashed":
-            self._fatal.add(payload.id)
-        if shot.seen == "succeeded" or shot.seen == "crashed":
-            return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
-        return _unproven(shot, "all walls down")
-
-    def _with_shell(self, again: Sequence[Payload]) -> None:
-        posture = w.OPEN.with_shell()
-        with Yard(self.lab, posture) as yard:
-            self.told(posture.name)
-            shots: dict[str, Shot] = {}
-            self._fire(yard, again, shots)
-        cells = self.found.cells[w.OPEN.name]
-        for payload in again:
-            name, shot = payload.id, shots[payload.id]
-            if _works(payload, shot):
-                self.found.control[name] = posture
-                evidence = {**cells[name].evidence, "control": shot.detail}
-                reason = f"the image has no shell (with one bound in, it works): {evidence.get('said', '')}"
-                cells[name] = Cell("blocked", reason, evidence)
-            elif cells[name].outcome == "not_measured":
-                cells[name] = _unproven(shot, "all walls down and a shell at hand")
-
     # the other postures
 
     def _posture(self, posture: w.Posture) -> None:
@@ -159,22 +63,40 @@ class Runner:
             if name in self.found.control or cell.outcome == "not_applicable":
                 continue
             cells[name] = Cell("not_measured", cell.reason)
-        fired = self.found.control.keys() | self._fatal
-        here = self._measured(posture, [each for each in self.catalogue.payloads if each.id in fired])
+        names = self.found.control.keys() | self.control.fatal
+        fired = [each for each in self.catalogue.payloads if each.id in names]
+        unbuilt = self._unbuilt(posture)
+        here = {each.id: Cell("not_measured", unbuilt) for each in fired} if unbuilt else self._measured(posture, fired)
         cells |= here
         if all(cell.outcome == "not_measured" for cell in here.values()):
             reasons = [cell.reason for cell in here.values()]
             self.found.unmeasured[posture.name] = (reasons or ["no attack works with all walls down"])[0]
         self.found.cells[posture.name] = cells
 
-    def _measured(self, posture: w.Posture, payloads: Sequence[Payload]) -> dict[str, Cell]:
-        """Outcomes where the control works. A posture that cannot start is not measured, with the machine's own words."""
+    def _unbuilt(self, posture: w.Posture) -> str:
+        """Why a posture is another one here, under a name that says more; empty where it is what it says."""
+        if posture.name == f"{w.WITHOUT}image" and not self.lab.ground.shell:
+            return self.found.notes.get("image", "the image has a shell of its own")
+        return w.unbuilt(posture, self.lab.engine.info)
+
+    def _measured(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:
+        """Outcomes where the control works. A posture that cannot start is not measured, with the machine's own words.
+
+        What failed without a sign that it arrived is sent once more to a fresh container; if ``surely``, what timed out is too.
+        """
         self.told(posture.name)
         shots: dict[str, Shot] = {}
         reason = ""
         try:
-            with Yard(self.lab, posture) as yard:
-                self._fire(yard, payloads, shots)
+            with opened(self.lab, posture, self.found) as yard:
+                scripts = [each for each in payloads if each.request is None]
+                reason = probe.undelivered(self.lab, yard) if scripts else ""
+                sent = [each for each in payloads if not reason or each.request is not None]
+                fire_all(self.lab, yard, sent, shots)
+                again = [each for each in sent if self._doubtful(each, shots[each.id], surely)]
+                if again:
+                    yard.spoil()
+                    fire_all(self.lab, yard, again, shots)
         except (CannotStart, NoService) as error:
             reason = self._explained(posture, error)
         return {
@@ -182,32 +104,41 @@ class Runner:
             for each in payloads
         }
 
+    def _doubtful(self, payload: Payload, shot: Shot, surely: bool) -> bool:
+        slow = surely and shot.seen == "failed" and shot.status in TIMED_OUT and not payload.resource
+        return slow or self.control.astray(payload, shot)
+
     def _explained(self, posture: w.Posture, error: DeadweightError) -> str:
         """Why a posture cannot be measured; with what the suite says otherwise of it."""
         if isinstance(error, NoService) and "read-only" in posture.walls and not self.lab.variant.run.read_only:
             return f"{error.message}. {WRITABLE}"
+        if (
+            isinstance(error, NoService)
+            and "non-root" in posture.walls
+            and is_root(self.lab.variant.run.user or NON_ROOT)
+        ):
+            return f"{error.message}. {AS_ROOT}"
         return f"{error.message}; the nearest that starts is open" if posture.privileged else error.message
 
     def _cell(self, payload: Payload, posture: w.Posture, shot: Shot) -> Cell:
         """``blocked`` needs that the attack works elsewhere, and here a wall that could have stopped it."""
         if shot.seen != "failed":
             return Cell(shot.seen, shot.said if shot.seen != "succeeded" else "", shot.detail)
-        if payload.id in self._fatal:
+        if payload.id in self.control.fatal:
             return Cell(
                 "not_measured", f"it ended the service in open, so nobody saw it work: {shot.said}", shot.detail
             )
+        if self.control.astray(payload, shot):
+            told = (
+                f"nothing shows that it arrived, sent twice; with all walls down it was answered otherwise: {shot.said}"
+            )
+            return Cell("not_measured", told, shot.detail)
         shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
             return Cell(
                 "not_measured", f"nothing limits it here, and the machine gave no more: {shot.said}", shot.detail
             )
         return Cell("blocked", shot.said, shot.detail)
-
-    def _fire(self, yard: Yard, payloads: Sequence[Payload], shots: dict[str, Shot]) -> None:
-        try:
-            fire_all(self.lab, yard, payloads, shots)
-        finally:
-            self.found.containers += yard.started
 
     # wall by wall
 
@@ -239,8 +170,9 @@ class Runner:
     def _for_both(self, posture: w.Posture, payloads: Sequence[Payload], wall: str) -> None:
         for shelled in (False, True):
             some = [each for each in payloads if (self.found.control[each.id] is not w.OPEN) == shelled]
+            chosen = posture.with_shell() if shelled else posture
             if some:
-                for name, cell in self._measured(posture.with_shell() if shelled else posture, some).items():
+                for name, cell in self._measured(chosen, some, surely=True).items():
                     self.found.alone[name][wall] = cell.outcome
 
     def _without(self, plan: Plan) -> None:
@@ -264,22 +196,3 @@ class Runner:
             again = [each for each in payloads if each.resource and cells[each.id].outcome == "crashed"]
             cells |= self._measured(posture, again) if again else {}
         return cells
-
-
-def _unproven(shot: Shot, ground: str) -> Cell:
-    told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
-    return Cell("not_measured", told, shot.detail)
-
-
-def _works(payload: Payload, shot: Shot) -> bool:
-    """Whether this is a positive control. To end the service is that for attacks on resources only."""
-    return shot.seen == "succeeded" or (shot.seen == "crashed" and payload.evidence.kind == "resource")
-
-
-def _dialect(yard: Yard) -> str:
-    """What the service says of its awk, where it does; only told, never relied on."""
-    try:
-        document = json.loads(yard.route.request("GET", "/version", timeout=5).text())
-        return str(document["awk"]["dialect"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""

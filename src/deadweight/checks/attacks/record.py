@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.load import Catalogue
-from deadweight.checks.attacks.matrix import NOT_TRIED, Cell, Matrix, Outcome
+from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Outcome
 
 if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo

@@ -1,0 +1,136 @@
+"""The positive control: what of the attacks works with all walls down, before anything is said of walls."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from deadweight.checks.attacks import probe
+from deadweight.checks.attacks import walls as w
+from deadweight.checks.attacks.deliver import Shot
+from deadweight.checks.attacks.lab import Lab
+from deadweight.checks.attacks.load import Catalogue
+from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
+from deadweight.checks.attacks.shots import fire_all
+from deadweight.checks.attacks.yard import Yard
+
+TIMED_OUT = (0, 408, 504)
+"""No answer, or one that says that the time was over."""
+REFUSED = (404, 405, 429, 502, 503)
+"""Not here, not now, not so often: what a service says where it did not even try (RFC 9110, RFC 6585)."""
+
+
+@contextlib.contextmanager
+def opened(lab: Lab, posture: w.Posture, found: Matrix) -> Iterator[Yard]:
+    """A yard whose containers are counted."""
+    with Yard(lab, posture) as yard:
+        try:
+            yield yard
+        finally:
+            found.containers += yard.started
+
+
+class Control:
+    """Fires everything in ``open``. ``statuses`` are those of the answers where an attack works, 0 where there was none.
+
+    ``fatal`` are attacks that only end the service there.
+    """
+
+    def __init__(self, lab: Lab, catalogue: Catalogue, found: Matrix, told: Callable[[str], None]) -> None:
+        self.lab, self.catalogue, self.found, self.told = lab, catalogue, found, told
+        self.statuses: dict[str, int] = {}
+        self.fatal: set[str] = set()
+
+    def run(self, plan: Plan) -> None:
+        """Fill in ``found`` what came of ``open``, and where each attack works. Raises CannotStart, NoService, Interrupted."""
+        shots: dict[str, Shot] = {}
+        with opened(self.lab, w.OPEN, self.found) as yard:
+            self.told(w.OPEN.name)
+            self.found.dialect = probe.dialect(yard)
+            features = probe.features(self.lab, yard, self.catalogue.features)
+            unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}
+            fired = [each for each in self.catalogue.payloads if unsent[each.id] is None]
+            fire_all(self.lab, yard, fired, shots)
+        self.found.cells[w.OPEN.name] = {
+            each.id: unsent[each.id] or self._in_open(each, shots[each.id]) for each in self.catalogue.payloads
+        }
+        again = [each for each in fired if each.id not in self.found.control.keys() | self.fatal]
+        needless = [each for each in again if each.evidence.kind == "resource" and each.shell is None]
+        shots = self._fired(w.OPEN, needless)  # no shell is in their way, but a busy machine may be
+        self.found.cells[w.OPEN.name] |= {each.id: self._in_open(each, shots[each.id]) for each in needless}
+        if self.lab.ground.shell:
+            self._beside_a_shell([each for each in again if each not in needless])
+
+    def _unsent(self, payload: Payload, features: Mapping[str, probe.Told], plan: Plan) -> Cell | None:
+        """What is said of an attack that is not sent (its AWK lacks what it needs, or does not say so); None where it is sent."""
+        awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
+        lacking = [name for name in payload.needs if features[name].has is False]
+        if lacking:
+            return Cell("not_applicable", f"{awk} says that it does not have: {', '.join(lacking)}")
+        for name in payload.needs:
+            if features[name].has is None:
+                return Cell("not_measured", f"{awk} did not say whether it has {name}: {features[name].said}")
+        return Cell("not_measured", NOT_TRIED) if payload.id in plan.skipped else None
+
+    def _in_open(self, payload: Payload, shot: Shot) -> Cell:
+        if _works(payload, shot):
+            self._keep(payload, w.OPEN, shot)
+        elif shot.seen == "crashed":
+            self.fatal.add(payload.id)
+        if shot.seen == "succeeded" or shot.seen == "crashed":
+            return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
+        return _unproven(shot, "all walls down")
+
+    def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
+        self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
+
+    def _beside_a_shell(self, again: Sequence[Payload]) -> None:
+        """What failed: does it work with a shell bound in? Then the image is the wall, if it fails once more without."""
+        posture, shelled = w.OPEN.with_shell(), self._fired(w.OPEN.with_shell(), again)
+        working = [each for each in again if _works(each, shelled[each.id])]
+        plain = self._fired(w.OPEN, working)
+        cells = self.found.cells[w.OPEN.name]
+        for payload in again:
+            shot, cell = shelled[payload.id], cells[payload.id]
+            if payload not in working:
+                cells[payload.id] = _unproven(shot, "all walls down and a shell at hand")
+            elif plain[payload.id].seen != "failed":
+                cells[payload.id] = self._in_open(payload, plain[payload.id])
+            else:
+                self._keep(payload, posture, shot)
+                evidence = {**cell.evidence, "control": shot.detail}
+                reason = f"the image has no shell (with one bound in, it works): {evidence.get('said', '')}"
+                cells[payload.id] = Cell("blocked", reason, evidence)
+
+    def _fired(self, posture: w.Posture, payloads: Sequence[Payload]) -> dict[str, Shot]:
+        """Once more, in a container of their own."""
+        shots: dict[str, Shot] = {}
+        if payloads:
+            with opened(self.lab, posture, self.found) as yard:
+                self.told(posture.name)
+                fire_all(self.lab, yard, payloads, shots)
+        return shots
+
+    def astray(self, payload: Payload, shot: Shot) -> bool:
+        """Whether nothing shows that an attack that failed elsewhere arrived there: no answer, or a refusal, that the control did
+        not get. What is made to wait (for an attacker, or for the end of a resource) arrives and is not answered."""
+        if shot.seen != "failed" or shot.called or payload.id not in self.statuses:
+            return False
+        control, kind = self.statuses[payload.id], payload.evidence.kind
+        if shot.status in TIMED_OUT:
+            waits = kind == "resource" or (kind == "bound" and payload.request is None)
+            return not waits and control not in TIMED_OUT
+        # A script's own failure is no error of the service that runs it; of other requests only the service knows.
+        refused = shot.status >= 400 if payload.request is None else shot.status in REFUSED
+        return refused and shot.status != control
+
+
+def _unproven(shot: Shot, ground: str) -> Cell:
+    told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
+    return Cell("not_measured", told, shot.detail)
+
+
+def _works(payload: Payload, shot: Shot) -> bool:
+    """Whether this is a positive control. To end the service is that for attacks on resources only."""
+    return shot.seen == "succeeded" or (shot.seen == "crashed" and payload.evidence.kind == "resource")

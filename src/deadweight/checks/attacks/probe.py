@@ -1,0 +1,69 @@
+"""Questions to the AWK of a container: whether a script arrives there and runs, and what this AWK has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deadweight.checks.attacks.deliver import BIND_PORT, send, told
+from deadweight.checks.attacks.lab import Lab, fill
+from deadweight.checks.attacks.model import Payload, Proof
+from deadweight.checks.attacks.request import prepared
+from deadweight.checks.attacks.yard import Yard
+from deadweight.engine.http import Answer
+
+DELIVERY = 'BEGIN { print "@a@" "@b@" }'
+"""Harmless: an attack that is not proven was stopped only where such a script runs."""
+
+SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an AWK said to a question: yes, no, or neither (None); ``said`` is the service's answer in one line."""
+
+    has: bool | None
+    said: str
+
+
+def ask(lab: Lab, yard: Yard, script: str) -> Told:
+    """Send a script that prints the word for yes, and its halves the other way round for no. Raises CannotStart, NoService.
+
+    A container that gave neither may be at fault: a fresh one is asked once more.
+    """
+    first = _asked(lab, yard, script)
+    if first.has is not None:
+        return first
+    yard.spoil()
+    return _asked(lab, yard, script)
+
+
+def _asked(lab: Lab, yard: Yard, script: str) -> Told:
+    payload = Payload(id="probe", title="a probe", attack="T1059", script=script, evidence=Proof(kind="output"))
+    filled = fill(lab, payload, BIND_PORT)
+    yard.get()
+    answer = send(yard, prepared(payload, filled.places, lab.subject.suite.root), SECONDS)
+    text = answer.text() if isinstance(answer, Answer) else ""
+    yes, no = filled.word.whole in text, filled.word.b + filled.word.a in text
+    return Told(yes if yes != no else None, told(answer))
+
+
+def undelivered(lab: Lab, yard: Yard) -> str:
+    """Why scripts cannot be delivered in this posture; empty where they can."""
+    answer = ask(lab, yard, DELIVERY)
+    return "" if answer.has else f"this awk does not run here: {answer.said}"
+
+
+def features(lab: Lab, yard: Yard, scripts: Mapping[str, str]) -> dict[str, Told]:
+    """What this AWK has, asked of itself."""
+    return {name: ask(lab, yard, script) for name, script in scripts.items()}
+
+
+def dialect(yard: Yard) -> str:
+    """What the service says of its awk, where it does; only told, never relied on."""
+    try:
+        document = json.loads(yard.route.request("GET", "/version", timeout=5).text())
+        return str(document["awk"]["dialect"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
