@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -26,7 +27,8 @@ ROUNDS = 3
 @dataclass(frozen=True)
 class Result:
     """One measurement. ``ours`` and ``rival`` are medians in ``unit``; ``rival`` is None where a limit is absolute, and then
-    ``ratio`` is ``ours`` itself. It is met where ``ratio`` is at most ``target``. ``runs`` holds every single figure."""
+    ``ratio`` is ``ours`` itself. It is met where ``ratio`` is at most ``target``. ``runs`` holds every single figure,
+    ``facts`` what else a reader must know to believe them."""
 
     name: str
     what: str
@@ -37,6 +39,7 @@ class Result:
     unit: str = "s"
     rival_name: str = ""
     runs: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def met(self) -> bool | None:
