@@ -251,6 +251,9 @@ def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archiv
     (unknown,) = runner.run_checks(subject_of(suite, "third", large, playground_archive, engine), only=("budget",))
     assert unknown.status == "not_measured"
     assert "not built" in unknown.reason
+    with pytest.raises(MissingError, match="third: budget: not compared with small") as caught:
+        raise_if_bad([unknown])
+    assert caught.value.hint == "invoke build --variant small"
 
 
 def test_a_figure_at_its_limit_is_within_it_and_one_that_is_absent_is_not_zero():

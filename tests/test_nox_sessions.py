@@ -34,13 +34,18 @@ def test_this_repository_has_its_own_beside_them():
     assert {"verify", "verify-ko", "bench", "docs"} <= set(found)
 
 
-def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path):
-    """They are in JUnit, and the session fails at its end, for the build. No engine is asked for: then the check is skipped."""
-    project = FaultProject.make(tmp_path, good="cp src/a.txt $OUT", bad="echo the compiler said this; exit 3")
+def nox(project, session):
+    """No engine is asked for, and none is there."""
     (project.root / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
     env = {**os.environ, "PYTHONPATH": str(project.plugins), "DOCKER_HOST": "unix:///nowhere.sock"}
-    argv = [sys.executable, "-m", "nox", "-s", "verify"]
-    done = subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
+    argv = [sys.executable, "-m", "nox", "-s", session]
+    return subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
+
+
+def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path):
+    """They are in JUnit, and the session fails at its end, for the build. Without an engine its check is skipped."""
+    project = FaultProject.make(tmp_path, good="cp src/a.txt $OUT", bad="echo the compiler said this; exit 3")
+    done = nox(project, "verify")
     said = done.stdout + done.stderr
     assert done.returncode == 1, said
     assert "the compiler said this" in said
@@ -50,3 +55,17 @@ def test_one_broken_variant_does_not_keep_the_others_from_being_checked(tmp_path
     failures = [line for line in said.splitlines() if "failed with exit code" in line and "invoke build" in line]
     assert failures, said
     assert said.rstrip().splitlines()[-1].endswith("Session verify failed.")
+
+
+def test_a_variant_is_checked_against_the_one_that_it_is_to_be_smaller_than(tmp_path, playground_archive):
+    """That one is built for it, and not checked; what is not smaller fails the session."""
+    copy = f"cp {playground_archive} $OUT"
+    project = FaultProject.make(tmp_path, small=copy, large=copy, third="exit 3")
+    suite = project.root / "deadweight.yaml"
+    budget = "    checks: {budget: {smaller_than: large}}\n"
+    suite.write_text(suite.read_text().replace("  large:\n", f"{budget}  large:\n"))
+    done = nox(project, "verify-small")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "is not smaller than large" in done.stdout
+    cases = ElementTree.parse(project.state / "report" / "junit-small.xml").iter("testcase")
+    assert {case.get("classname").split(".")[-1] for case in cases} == {"small"}

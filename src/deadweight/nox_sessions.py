@@ -40,16 +40,33 @@ def _invoke(session: nox.Session, *arguments: str) -> None:
 
 
 def _verify(session: nox.Session, *variants: str) -> None:
-    """Check all that could be built, and only then fail for what could not: a CI job shows both."""
+    """Check all that could be built, and only then fail for what could not: a CI job shows both.
+
+    What a variant's weight is compared with is built too, but not checked.
+    """
     chosen = [word for name in variants for word in ("--variant", name)]
+    beside = [word for name in _compared_with(*variants) for word in ("--variant", name)]
     junit = ROOT / ".deadweight" / "report" / f"junit-{variants[0] if variants else 'verify'}.xml"
     checks = (sys.executable, "-m", "pytest", "deadweight.yaml", f"--junit-xml={junit}", "-p", "no:cacheprovider")
     missing = MissingError.exit_code
-    prepared = _tried({missing}, lambda: _invoke(session, "setup", "--yes", *chosen))
-    built = _tried({missing, BuildFailed.exit_code}, lambda: _invoke(session, "build", *chosen))
+    prepared = _tried({missing}, lambda: _invoke(session, "setup", "--yes", *chosen, *beside))
+    built = _tried({missing, BuildFailed.exit_code}, lambda: _invoke(session, "build", *chosen, *beside))
     checked = _tried({1}, lambda: session.run(*checks, *chosen, *session.posargs, external=True))
     for failed in filter(None, (built, prepared, checked)):
         raise failed
+
+
+def _compared_with(*variants: str) -> list[str]:
+    """The other variants that these are to be ``smaller_than``; none where the suite cannot be read (``setup`` then says why)."""
+    from deadweight._errors import DeadweightError
+    from deadweight.suite.load import load_suite
+
+    try:
+        found = [each for each in load_suite(ROOT / "deadweight.yaml").variants if each.name in variants]
+    except DeadweightError:
+        return []
+    others = [each.checks.budget.smaller_than for each in found if each.checks.budget]
+    return sorted({name for name in others if name and name not in variants})
 
 
 def _tried(survived: set[int], call: Callable[[], Any]) -> CommandFailed | None:

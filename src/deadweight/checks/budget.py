@@ -70,6 +70,8 @@ class Budget:
             findings.append(_compared(subject, weighed.size_bytes, budget.smaller_than))
             data["smaller_than"] = findings[-1].data
         status = _worst(findings)
+        if status == "not_measured" and "hint" in data.get("smaller_than", {}):
+            data |= {"missing": True, "hint": data["smaller_than"]["hint"]}  # as a check that lacks an engine says it
         return evidence(subject, self.name, status, _told(findings, status), started=started, data=data)
 
 
@@ -140,7 +142,8 @@ def _compared(subject: Subject, size: int, name: str) -> Finding:
     """``smaller_than``: strictly fewer uncompressed bytes than another variant's image."""
     other = subject.subject_of(name)
     if other is None:
-        return Finding("not_measured", f"not compared with {name}: it is not built", {"other": name})
+        hint = f"invoke build --variant {name}"
+        return Finding("not_measured", f"not compared with {name}: it is not built", {"other": name, "hint": hint})
     theirs = weigh(other).size_bytes
     data = {"other": name, "other_size_bytes": theirs, "ratio": round(size / theirs, 4) if theirs else None}
     if size < theirs:
