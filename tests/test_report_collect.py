@@ -122,6 +122,17 @@ def test_evidence_of_an_earlier_image_is_not_shown_as_this_ones(suite, state, bu
     assert "runs: measured on an earlier image" in record.notes[0]
 
 
+def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, built) -> None:
+    """What it measured stays; and what ``invoke scan`` found was never asked for by the suite."""
+    put(state, built, "budget", {"figures": {"startup_seconds": 0.3}}, status="fail", expected=False)
+    put(state, built, "vulnerabilities", {"status": "scanned", "total": 3, "by_severity": {"high": 3}})
+    put(state, built, "runs", {})
+    record = collect(suite, state, asked={"small": ["runs"]}).variants["small"]
+    assert record.checks.keys() == {"runs"}
+    assert record.notes == ("budget: the suite does not ask for this check any more; its last result is left out",)
+    assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
+
+
 def test_an_archive_of_another_image_is_not_measured(suite, state, built) -> None:
     save(replace(built, config_digest="sha256:" + "1" * 64), state.image("small") / "built.json")
     record = collect(suite, state).variants["small"]

@@ -155,6 +155,11 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
         ("build --variant=", "no variant ''\n  hint: variants: today, small\n"),
         ("push --to registry.example.com/a/b --variant today,", "no variant ''\n"),
         ("verify --variant small --check bugdet", "no check 'bugdet'\n  hint: checks: runs, api, budget, "),
+        (
+            "verify --variant small --check budget --check api",
+            "the suite does not ask for the check 'api' of small\n  hint: asked for: runs, budget\n",
+        ),
+        ("verify --check layers", "the suite does not ask for the check 'layers' of any variant\n"),
         ("setup --source public", "unknown source 'public'\n  hint: choose one of auto, registry, mirror, local\n"),
         ("run --variant today --port 0", "--port: expected a number from 1 to 65535, found '0'\n"),
         ("shell", "--variant is missing\n  hint: --help shows an example\n"),

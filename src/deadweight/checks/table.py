@@ -70,3 +70,14 @@ def refuse_unknown(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
     for name in wanted:
         if name not in known:
             raise UsageError(f"no check {name!r}", hint=f"checks: {', '.join(known)}")
+
+
+def refuse_unasked(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
+    """Raise UsageError for a check that the suite asks for of none of these variants: nothing would be done, and look fine."""
+    refuse_unknown(wanted, variants)
+    for name in wanted:
+        if not any(asked(variant, (name,)) for variant in variants):
+            asked_for = dict.fromkeys(check.name for variant in variants for check in asked(variant))
+            whom = "any variant" if len(variants) > 1 else variants[0].name
+            hint = f"asked for: {', '.join(asked_for) or 'none'}"
+            raise UsageError(f"the suite does not ask for the check {name!r} of {whom}", hint=hint)

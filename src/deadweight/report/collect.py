@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,24 +30,32 @@ if TYPE_CHECKING:
     from deadweight.suite.model import Reference, Suite, Variant
 
 OWN_SECTIONS = {"layers", "attacks", "vulnerabilities"}
-"""Checks whose data has a place of its own in the report, and is not repeated under ``checks``."""
+"""Checks whose data has a place of its own in the report, and is not repeated under ``checks``.
+
+``attack`` and ``scan`` make it where the suite asks for no such check, too."""
 
 
 def collect(
-    suite: Suite, state: State, archives: Mapping[str, Path] | None = None, lost: Mapping[str, str] | None = None
+    suite: Suite,
+    state: State,
+    archives: Mapping[str, Path] | None = None,
+    lost: Mapping[str, str] | None = None,
+    asked: Mapping[str, Collection[str]] | None = None,
 ) -> Report:
     """The report of what lies in the state folder now. A variant that was never built is in it, with nothing measured.
 
     ``archives`` tells where a variant's image archive is (what its builder's ``archive`` gave); without it, the archive in the
     variant's state folder is read if there is one. ``lost`` tells why a variant's archive cannot be had, though it was built: that
-    becomes a note. Raises ArchiveError for an archive that is damaged.
+    becomes a note. ``asked`` names the checks that the suite asks for of each variant: what others said before is no result any
+    more, though what they measured is still true; without it, all count. Raises ArchiveError for an archive that is damaged.
     """
     variants: dict[str, VariantRecord] = {}
     payloads: dict[str, PayloadRecord] = {}
     for variant in suite.variants:
         evidence = _read_evidence(state, variant.name)
         archive, gone = (archives or {}).get(variant.name), (lost or {}).get(variant.name)
-        variants[variant.name] = _variant(variant, state, evidence, archive, gone)
+        wanted = evidence if asked is None else {*asked.get(variant.name, ()), *variant.expect}
+        variants[variant.name] = _variant(variant, state, evidence, archive, gone, wanted)
         if "attacks" in evidence:
             payloads |= sections.payloads(evidence["attacks"].data)
     return Report(
@@ -76,7 +84,12 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _variant(
-    variant: Variant, state: State, all_evidence: Mapping[str, Evidence], archive: Path | None, lost: str | None
+    variant: Variant,
+    state: State,
+    all_evidence: Mapping[str, Evidence],
+    archive: Path | None,
+    lost: str | None,
+    wanted: Collection[str],
 ) -> VariantRecord:
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
@@ -84,6 +97,11 @@ def _variant(
         f"{name}: measured on an earlier image; `invoke verify --variant {variant.name}` measures this one"
         for name in all_evidence
         if built and name not in evidence
+    ]
+    notes += [
+        f"{name}: the suite does not ask for this check any more; its last result is left out"
+        for name in evidence
+        if name not in wanted and name not in OWN_SECTIONS
     ]
     if built is None:
         notes.append(f"not built; `invoke build --variant {variant.name}` builds it")
@@ -104,7 +122,7 @@ def _variant(
         image=figures.image if figures else None,
         build=BuildRecord(built.seconds, built.cached, built.built_at, built.tool) if built else None,
         startup_seconds=startup,
-        checks={name: _check(item) for name, item in sorted(evidence.items())},
+        checks={name: _check(item) for name, item in sorted(evidence.items()) if name in wanted},
         vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
         attacks=sections.attacks(evidence.get("attacks")),
         attack_notes=sections.attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),

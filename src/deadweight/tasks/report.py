@@ -169,6 +169,7 @@ def _attach(
 def write(workspace: Workspace) -> tuple[Report, Written]:
     """Collect what is on disk and write it in all forms. An archive that cannot be had any more is a note, for the others' sake."""
     from deadweight._errors import MissingError
+    from deadweight.checks import table
     from deadweight.report.collect import collect
     from deadweight.report.write import write_report
 
@@ -181,7 +182,8 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
             except MissingError as error:
                 why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
                 lost[each.name] = f"{why}; `invoke build --variant {each.name}` makes it anew"
-    made = collect(workspace.suite, workspace.state, archives, lost)
+    asked = {each.name: [check.name for check in table.asked(each)] for each in workspace.suite.variants}
+    made = collect(workspace.suite, workspace.state, archives, lost, asked)
     return made, write_report(made, workspace.state.report)
 
 

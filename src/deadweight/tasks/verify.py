@@ -34,13 +34,13 @@ def verify(
     Example: invoke verify --variant apko --check api
     """
     from deadweight._errors import MissingError
-    from deadweight.checks.table import refuse_unknown
+    from deadweight.checks.table import refuse_unasked
     from deadweight.plan.workspace import Workspace
     from deadweight.suite.load import select
 
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
-        refuse_unknown(names(check), chosen)
+        refuse_unasked(names(check), chosen)
         built = [each for each in chosen if workspace.built(each.name) is not None]
         found = verify_variants(workspace, built or chosen, names(check))
     if json:
