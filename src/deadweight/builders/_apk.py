@@ -86,8 +86,8 @@ def usable(site: Site, config: str) -> str:
     text = derived(site.root / config)
     if text is None:
         return config
-    # the name goes into packages, so it depends on nothing but the user's own
-    copy = site.state.folder / "derived" / config.replace("/", "-")
+    # the name goes into packages, so it depends on nothing but the user's own, and no two have the same
+    copy = site.state.folder / "derived" / config.replace("%", "%25").replace("/", "%2F")
     write_atomically(copy, text)
     return str(copy.relative_to(site.root))
 

@@ -95,7 +95,7 @@ def _words(variant: Variant, site: Site, name: str, work: Path) -> list[str]:
     arch = _common.architecture().apk
     apk = _apk.apk(site, variant.config, arch)
     words = ["build", _apk.usable(site, variant.config), name, str(work / "apko.tar"), "--arch", arch, "--vcs=false"]
-    own = [str(melange.repository(state, config).relative_to(root)) for config in variant.packages]
+    own = [str(melange.repository(state, variant, config).relative_to(root)) for config in variant.packages]
     for repository in own or apk.repositories:
         words += ["-r", repository]
     for repository in apk.repositories if own else ():

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -35,17 +36,19 @@ _DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
 _swap = threading.Lock()
 
 
-def step_key(config: str) -> str:
-    return f"apk:{config}"
+def package_name(variant: Variant, config: str) -> str:
+    """Tells packages apart by all that a variant says of them: the melange file, the source and the sandbox."""
+    said = hashlib.sha256("\0".join((config, variant.source, variant.runner)).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', config.removesuffix('.yaml'))}-{said}"
 
 
-def repository(state: State, config: str) -> Path:
-    """The repository that holds the packages of one melange file."""
-    return state.packages / re.sub(r"[^A-Za-z0-9._-]+", "-", config.removesuffix(".yaml"))
+def repository(state: State, variant: Variant, config: str) -> Path:
+    """The repository that holds the packages of one melange file, made of this variant's source."""
+    return state.packages / package_name(variant, config)
 
 
 def step(variant: Variant, config: str, site: Site) -> Step:
-    """The step that makes the packages of one melange file; variants that share the file share the step."""
+    """The step that makes the packages of one melange file; variants that share file, source and sandbox share the step."""
     from deadweight.toolchain.find import find
 
     arch = _common.architecture().apk
@@ -60,18 +63,18 @@ def step(variant: Variant, config: str, site: Site) -> Step:
         **apk.values(),
     }
     return Step(
-        key=step_key(config),
+        key=f"apk:{package_name(variant, config)}",
         variant=variant.name,
         title=f"melange build {config}",
         inputs=Inputs((site.root / config, source, *apk.indexes), ignore, values),
-        there=lambda: _there(site.state, config, arch),
+        there=lambda: _there(site.state, variant, config, arch),
         work=lambda job: _Melange(variant, config, site, job).build(),
         behind=_compiles_before(variant, site),
     )
 
 
-def _there(state: State, config: str, arch: str) -> bool:
-    place = repository(state, config) / arch
+def _there(state: State, variant: Variant, config: str, arch: str) -> bool:
+    place = repository(state, variant, config) / arch
     return _keys.there(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
 
 
@@ -119,7 +122,7 @@ class _Melange:
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(f"{self.config}: melange made no package for {self.arch}")
-            _put(made, repository(state, self.config))
+            _put(made, repository(state, self.variant, self.config))
 
     def _run(self, work: Path) -> None:
         listener = Listener(self.job.say, self._announce)
