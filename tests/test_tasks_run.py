@@ -53,7 +53,7 @@ def running(root: Path, engine: Engine, variant: str) -> Iterator[str]:
     with subprocess.Popen(
         [sys.executable, "-m", "invoke", "run", "--variant", variant], cwd=root, stdout=subprocess.DEVNULL
     ) as process:
-        mine = Engine(engine.api, engine.host, PROJECT)
+        mine = Engine(engine.api, engine.host, PROJECT, str(root))
         try:
             wait_for(lambda: foreground.running(mine, [variant]), 60)
             yield foreground.running(mine, [variant])[0][0]
@@ -117,6 +117,21 @@ def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, e
         assert len(done.stdout.strip()) == 12
         assert check.name not in done.stdout
     assert containers(engine) == []
+
+
+def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engine):
+    """It may well run in the same engine, and both are told apart by nothing but their folder."""
+    from deadweight.engine.options import RunOptions
+
+    built = load(BuiltImage, State(with_shell).image("good") / BUILT_FILE)
+    elsewhere = Engine(engine.api, engine.host, PROJECT, f"{with_shell}-elsewhere")
+    with elsewhere.start(built.reference, RunOptions(), purpose=foreground.RUN, variant="good") as theirs:
+        wait_for(lambda: foreground.running(elsewhere), 20)
+        done = task(with_shell, "logs", code=3)
+        assert "nothing runs" in done.stderr
+        shell = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
+        assert theirs.name not in shell.stderr
+        assert theirs.id[:12] not in shell.stdout
 
 
 def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playground_archive, playground_image):

@@ -49,10 +49,10 @@ class HasHost(Protocol):
 
 
 class Engine:
-    """A container engine. ``project`` names the project in labels. Use it as a context manager, or call ``close``."""
+    """A container engine. ``project`` and its folder ``root`` stand in labels. Use it as a context manager, or call ``close``."""
 
-    def __init__(self, api: APIClient, host: str, project: str) -> None:
-        self.api, self.host, self.project = api, host, project
+    def __init__(self, api: APIClient, host: str, project: str, root: str = "") -> None:
+        self.api, self.host, self.project, self.root = api, host, project, root
         self.images = Images(api)
         self._mine: dict[str, Container] = {}
         self._networks: set[str] = set()
@@ -60,7 +60,7 @@ class Engine:
         self._swept = False
 
     @classmethod
-    def connect(cls, endpoint: HasHost | str, project: str = "-") -> Engine:
+    def connect(cls, endpoint: HasHost | str, project: str = "-", root: str = "") -> Engine:
         """Connect and ask for the version. Raises MissingError where nothing answers."""
         host, certificates = (endpoint, None) if isinstance(endpoint, str) else (endpoint.host, endpoint.certificates)
         problem = wire.trouble(host, certificates) if host.startswith("unix://") else ""
@@ -76,7 +76,7 @@ class Engine:
                 tls=_tls(Path(certificates)) if certificates else False,
                 use_ssh_client=host.startswith("ssh://"),
             )
-        return cls(api, host, project)
+        return cls(api, host, project, root)
 
     def __enter__(self) -> Engine:
         return self
@@ -147,7 +147,7 @@ class Engine:
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create a container that does not run yet."""
         self._sweep_once()
-        marks = {**owner.labels(self.project, purpose, variant), **options.labels}
+        marks = {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root, **options.labels}
         body = create_body(image, options.but(labels=marks), self.info)
         with translated(f"create a container of {image}"):
             made = self.api.create_container_from_config(body, f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}")["Id"]

@@ -46,8 +46,9 @@ def run_in_foreground(
 
 
 def running(engine: Engine, variants: Collection[str] = (), *, purpose: str | None = None) -> list[tuple[str, str]]:
-    """(container id, variant) of this project's containers that run, the newest first; of all variants where none is named."""
-    wanted = [f"{owner.PROJECT}={engine.project}", *([f"{owner.PURPOSE}={purpose}"] if purpose else [])]
+    """(container id, variant) of this checkout's containers that run, the newest first; of all variants where none is named."""
+    wanted = [f"{owner.PROJECT}={engine.project}", f"{owner.ROOT}={engine.root}"]
+    wanted += [f"{owner.PURPOSE}={purpose}"] if purpose else []
     with translated("list what we made"):
         found = engine.api.containers(filters={"label": wanted})
     newest = sorted(found, key=lambda one: -int(one["Created"]))

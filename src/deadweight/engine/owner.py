@@ -18,6 +18,8 @@ HOST = "deadweight.host"
 CREATED = "deadweight.created"
 PURPOSE = "deadweight.purpose"
 VARIANT = "deadweight.variant"
+ROOT = "deadweight.root"
+"""The project's folder: checkouts of one suite have the same name, and may share an engine."""
 
 FOREIGN_LIFETIME_SECONDS = 24 * 3600
 

@@ -87,7 +87,7 @@ class Workspace:
     def _engine(self) -> Engine:
         from deadweight.engine.client import Engine
 
-        return Engine.connect(self.endpoint, project=self.suite.name)
+        return Engine.connect(self.endpoint, project=self.suite.name, root=str(self.suite.root))
 
     def __enter__(self) -> Workspace:
         return self
