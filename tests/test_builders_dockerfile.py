@@ -204,6 +204,29 @@ def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(proj
     assert "docker/dockerfile" not in project.log("v")
 
 
+WILD = """\
+# syntax=docker/dockerfile:1
+# escape=`
+FROM `
+  # a comment
+  tools AS first
+RUN echo $((1<<2)) > /four # <<<hello
+FROM to`
+ols AS final
+COPY `
+  --from=first /four /
+"""
+
+
+def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
+    """As BuildKit reads it: continued names, comments between, what only looks like a heredoc (engine 20.10 knows none)."""
+    project.write({"Dockerfile": WILD})
+    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    target: final\n")
+    built = project.build("v")
+    assert built.base == project.source.bases["tools"]
+    assert content(engine, built, "/four") == "4\n"
+
+
 def test_dockerfile_variants_of_one_source_follow_the_first(project):
     lines = "    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
     project.suite(f"  v:\n{lines}  other:\n{lines}")

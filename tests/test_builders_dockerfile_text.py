@@ -48,6 +48,11 @@ def test_a_plain_base(tmp_path):
     assert written(tmp_path, "FROM ubuntu:23.10\n").base_argument(None) == (None, "ubuntu:23.10")
 
 
+def test_what_a_shell_writes_like_a_heredoc_swallows_nothing(tmp_path):
+    text = "FROM \\\n  a AS b\nRUN cat <<<hello; echo $((1<<N))\nFROM b AS final\n"
+    written(tmp_path, text).check_target("final")
+
+
 def test_a_stage_that_names_itself_ends(tmp_path):
     assert written(tmp_path, "FROM a AS a\n").base_argument(None) == (None, "a")
 
@@ -59,6 +64,11 @@ def test_a_stage_that_names_itself_ends(tmp_path):
         ("# only a comment\n\nRUN x\n", ":3: RUN stands before the first FROM"),
         ("FROM a\nFORM b\n", ":2: unknown instruction 'FORM'"),
         ("FROM\n", ":1: FROM needs an image"),
+        (
+            "ARG X\nFROM alpine:3 # x\n",
+            ":2: FROM needs an image, and AS a name\n  hint: a comment needs a line of its own",
+        ),
+        ("FROM a\nRUN <<EOF\nFROM b\n", ":2: the heredoc 'EOF' has no end"),
         ("{not: a dockerfile}\n", ":1: unknown instruction"),
     ],
 )

@@ -1,23 +1,19 @@
-"""Read just as much of a Dockerfile as planning needs: its ARGs before FROM, its stages, and which base the image stands on.
+"""What planning needs of a Dockerfile: its ARGs before FROM, its stages, and which base the image stands on.
 
-Source of the rules: Docker's Dockerfile reference (parser directives, line continuation, ARG before FROM, FROM … AS).
+Source of the rules: Docker's Dockerfile reference (ARG before FROM, FROM … AS).
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import ConfigError
+from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
 
-_ESCAPE = re.compile(r"#\s*escape\s*=\s*(\S)\s*$", re.IGNORECASE)
-_ARG = re.compile(r"ARG\s+(.+)$", re.IGNORECASE | re.DOTALL)
-_FROM = re.compile(r"FROM\s+((?:--\S+\s+)*)(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-+][^}]*)?\}|(\w+))")
-_HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
 _INSTRUCTIONS = frozenset(
     (
         "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
@@ -84,62 +80,29 @@ def read_dockerfile(file: Path) -> Dockerfile:
         raise ConfigError("is not UTF-8 text", file=file) from None
     args: dict[str, str | None] = {}
     stages: list[Stage] = []
-    for line, instruction in _instructions(text):
-        word = instruction.split(None, 1)[0].upper()
-        if word not in _INSTRUCTIONS:
-            raise ConfigError(f"unknown instruction {word[:30]!r}", file=file, line=line)
-        if word == "FROM":
-            found = _FROM.match(instruction)
-            if found is None:
-                raise ConfigError("FROM needs an image, and AS a name", file=file, line=line)
-            stages.append(Stage(found[2].strip("\"'"), found[3], line))
+    for each in instructions(text):
+        _check(each, file, first=not stages)
+        if each.word == "FROM":
+            stages.append(_stage(each, file))
         elif not stages:
-            if word != "ARG":
-                raise ConfigError(f"{word} stands before the first FROM; only ARG may", file=file, line=line)
-            args.update(_arguments(instruction))
+            args.update(arguments(each.text))
     if not stages:
         raise ConfigError("has no FROM", file=file, line=1)
     return Dockerfile(file, args, tuple(stages))
 
 
-def _instructions(text: str) -> Iterator[tuple[int, str]]:
-    """Logical lines with the number of their first line; comments and the bodies of heredocs are left out."""
-    escape = "\\"
-    parts: list[str] = []
-    first, ends = 0, list[str]()
-    for number, line in enumerate(text.splitlines(), 1):
-        if ends:
-            if line.lstrip("\t") == ends[0]:
-                ends.pop(0)
-            continue
-        stripped = line.strip()
-        if stripped.startswith("#") or not stripped:
-            directive = _ESCAPE.match(stripped)
-            if directive and not parts:
-                escape = directive[1]
-            continue
-        first = first if parts else number
-        if stripped.endswith(escape):
-            parts.append(stripped[:-1])
-            continue
-        whole = " ".join([*parts, stripped])
-        parts = []
-        if whole.split(None, 1)[0].upper() in ("RUN", "COPY", "ADD"):
-            ends = [found[2] for found in _HEREDOC.finditer(whole)]
-        yield first, whole
-    if parts:
-        yield first, " ".join(parts)
+def _check(each: Instruction, file: Path, *, first: bool) -> None:
+    if each.word not in _INSTRUCTIONS:
+        raise ConfigError(f"unknown instruction {each.word[:30]!r}", file=file, line=each.line)
+    if first and each.word not in ("ARG", "FROM"):
+        raise ConfigError(f"{each.word} stands before the first FROM; only ARG may", file=file, line=each.line)
+    if each.unended is not None:
+        raise ConfigError(f"the heredoc {each.unended!r} has no end", file=file, line=each.line)
 
 
-def _arguments(instruction: str) -> dict[str, str | None]:
-    found = _ARG.match(instruction)
-    result: dict[str, str | None] = {}
-    text = found[1] if found else ""
-    try:
-        words = shlex.split(text)
-    except ValueError:  # an open quote: BuildKit says so
-        words = text.split()
-    for word in words:
-        name, equals, value = word.partition("=")
-        result[name] = value if equals else None
-    return result
+def _stage(each: Instruction, file: Path) -> Stage:
+    found = FROM.match(each.text)
+    if found is None:
+        hint = "a comment needs a line of its own" if " #" in each.text else None
+        raise ConfigError("FROM needs an image, and AS a name", file=file, line=each.line, hint=hint)
+    return Stage(found[2].strip("\"'"), found[3], each.line)

@@ -1,85 +1,103 @@
 """A Dockerfile with plain FROM lines, made fit for another source. The user's file is never touched.
 
 FROM, ``COPY --from`` and ``RUN --mount=…,from=`` name images; each public name is replaced by what stands for it. A
-``# syntax=`` line would make BuildKit fetch a frontend from a public registry, and is left out (as an empty comment, so that
-line numbers in errors stay true).
+``# syntax=`` line would make BuildKit fetch a frontend from a public registry, and is left out (an empty comment stands for it
+after the other directives, so that those still come first and line numbers in errors stay true).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-_FROM = re.compile(r"^(\s*FROM\s+(?:--\S+\s+)*)(\S+)((?:\s+AS\s+(\S+))?\s*)$", re.IGNORECASE)
-_ARG = re.compile(r"^\s*ARG\s+(.*)$", re.IGNORECASE)
-_COPY_FROM = re.compile(r"^(\s*(?:COPY|ADD)\s+(?:--\S+\s+)*?--from=)([^\s$]+)", re.IGNORECASE)
-_MOUNT_FROM = re.compile(r"(--mount=\S*?\bfrom=)([^\s,$]+)")
-_SYNTAX = re.compile(r"^#\s*syntax\s*=.*$", re.IGNORECASE)
+from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, directives, instructions
+
+_COPY_FROM = re.compile(r"(?:COPY|ADD)\s+(?:--\S+\s+)*?--from=([^\s$]+)", re.IGNORECASE)
+_RUN_FLAGS = re.compile(r"RUN\s+(?:--\S+\s+)+", re.IGNORECASE)
+_MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^\s,$]+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
 
 
 @dataclass(frozen=True)
 class Use:
-    """One place that names an image: ``line`` from 0, the span of the name in it, and the public reference meant."""
+    """One place that names an image: the span of the name in the instruction, and the public reference meant."""
 
-    line: int
+    instruction: Instruction
     start: int
     end: int
     reference: str
 
+    def replaced(self, text: str, name: str) -> str:
+        """The file with another name here. Where the old one goes on over lines, what joins them now stands before the new."""
+        ends = [place + 1 for place in map(self.instruction.place, range(self.start, self.end))]
+        joints = "".join(text[end : after - 1] for end, after in itertools.pairwise(ends))
+        return text[: ends[0] - 1] + joints + name + text[ends[-1] :]
 
-def images(text: str, arguments: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Public references that a Dockerfile stands on, each once; ``arguments`` are build arguments that will be given.
+
+def images(text: str, given: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Public references that a Dockerfile stands on, each once; ``given`` are build arguments that will be given.
 
     Stages, ``scratch`` and names with an argument that has no value are not among them.
     """
-    return tuple(dict.fromkeys(use.reference for use in _uses(text, dict(arguments or {}))))
+    return tuple(places(text, given))
 
 
-def derived(text: str, resolve: Callable[[str], str], arguments: Mapping[str, str] | None = None) -> str:
+def places(text: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
+    """The same references, each with the line that first names it, from 1."""
+    found: dict[str, int] = {}
+    for use in _uses(text, given or {}):
+        found.setdefault(use.reference, use.instruction.line)
+    return found
+
+
+def derived(text: str, resolve: Callable[[str], str], given: Mapping[str, str] | None = None) -> str:
     """The same Dockerfile with every image's name replaced by ``resolve(reference)``, line by line."""
-    lines = text.splitlines()
-    for use in sorted(_uses(text, dict(arguments or {})), key=lambda use: (use.line, -use.start)):
-        line = lines[use.line]
-        lines[use.line] = line[: use.start] + resolve(use.reference) + line[use.end :]
-    for number, line in enumerate(lines):
-        if not line.startswith("#"):
-            break
-        lines[number] = "#" if _SYNTAX.match(line) else line
-    return "\n".join(lines) + ("\n" if text.endswith("\n") else "")
+    for use in reversed(list(_uses(text, given or {}))):  # from the end, so that the places before stay true
+        text = use.replaced(text, resolve(use.reference))
+    first = directives(text)
+    lines = text.split("\n")
+    kept = [lines[number] for number, (name, _) in first.items() if name != "syntax"]
+    return "\n".join([*kept, *["#"] * (len(first) - len(kept)), *lines[len(first) :]])
 
 
-def _uses(text: str, given: dict[str, str]) -> Iterator[Use]:
+def _uses(text: str, given: Mapping[str, str]) -> Iterator[Use]:
     stages, values, before_from = set[str](), dict[str, str](), True
-    for number, line in enumerate(text.splitlines()):
-        argument = _ARG.match(line)
-        if argument and before_from:
-            _learn(argument.group(1), values, given)
-        stage = _FROM.match(line)
+    for each in instructions(text):
+        if each.word == "ARG" and before_from:
+            _learn(each.text, values, given)
+        stage = FROM.match(each.text)
         if stage:
             before_from = False
-            yield from _use(number, stage.span(2), _expanded(stage.group(2), values), stages)
-            if stage.group(4):
-                stages.add(stage.group(4).lower())
-            continue
-        for match in (*_COPY_FROM.finditer(line), *_MOUNT_FROM.finditer(line)):
-            if not match.group(2).isdigit():
-                yield from _use(number, match.span(2), match.group(2), stages)
+            yield from _use(each, stage.span(2), _expanded(stage[2], values), stages)
+            if stage[3]:
+                stages.add(stage[3].lower())
+        for match in _named_in(each.text):
+            if not match[1].isdigit():
+                yield from _use(each, match.span(1), match[1], stages)
 
 
-def _use(number: int, span: tuple[int, int], name: str | None, stages: set[str]) -> Iterator[Use]:
+def _named_in(instruction: str) -> Iterator[re.Match[str]]:
+    """Images beside FROM. Those of mounts stand among RUN's flags, and not in its command."""
+    copied, flags = _COPY_FROM.match(instruction), _RUN_FLAGS.match(instruction)
+    if copied:
+        yield copied
+    if flags:
+        yield from _MOUNT_FROM.finditer(instruction, 0, flags.end())
+
+
+def _use(instruction: Instruction, span: tuple[int, int], name: str | None, stages: set[str]) -> Iterator[Use]:
     if name and name.lower() not in stages and name != "scratch":
-        yield Use(number, *span, name)
+        yield Use(instruction, *span, name)
 
 
-def _learn(words: str, values: dict[str, str], given: Mapping[str, str]) -> None:
-    for word in words.split():
-        name, equals, default = word.partition("=")
+def _learn(instruction: str, values: dict[str, str], given: Mapping[str, str]) -> None:
+    for name, default in arguments(instruction).items():
         if name in given:
             values[name] = given[name]
-        elif equals:
-            values[name] = _expanded(default.strip("\"'"), values) or ""
+        elif default is not None:
+            values[name] = _expanded(default, values) or ""
 
 
 def _expanded(word: str, values: Mapping[str, str]) -> str | None:

@@ -147,7 +147,7 @@ def _in_dockerfile(suite: Suite, variant: Variant) -> tuple[str, ...]:
     from deadweight.sources.adapt_dockerfile import images
 
     try:
-        text = (suite.root / variant.dockerfile).read_text(encoding="utf-8")
+        text = (suite.root / variant.dockerfile).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ()
     return images(text, {**variant.args, **variant.bases})
