@@ -15,7 +15,7 @@ variants:
 def test_bases_count_that_only_a_dockerfile_names(tmp_path):
     (tmp_path / "deadweight.yaml").write_text(SUITE)
     (tmp_path / "Dockerfile").write_text(
-        "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\n"
+        "ARG BASE\nFROM golang:1.21.3-bookworm AS build\nFROM ${BASE}\nCOPY --from=build /a /a\nFROM Alpine\n"
     )
     assert set(_references(load_suite(tmp_path / "deadweight.yaml"))) == {
         "golang:1.21.3-bookworm",

@@ -7,7 +7,7 @@ import pytest
 from deadweight._errors import MissingError, UsageError
 from deadweight.sources.local.table import TOOLS_REFERENCE, StandIn, stand_in
 from deadweight.sources.public import front_door, mirrored
-from deadweight.sources.reference import parse
+from deadweight.sources.reference import NoBase, parse
 from deadweight.sources.settings import Mirror
 
 DIGEST = "sha256:" + "a" * 64
@@ -62,6 +62,13 @@ def test_what_is_no_reference_is_refused(text):
 )
 def test_stand_ins(reference, expected):
     assert stand_in(reference) == expected
+
+
+def test_bases_that_cannot_be_had_are_told_with_their_places():
+    error = NoBase(("a:1", "a:1: there is none"), (None, "https://x: silent"), ("b", "b: no answer"), hint="look")
+    placed = error.placed({"a:1": "v, w: Dockerfile:3", "c": "v: base"})
+    assert placed.message == "v, w: Dockerfile:3: a:1: there is none\nhttps://x: silent\nb: no answer"
+    assert placed.hint == "look"
 
 
 @pytest.mark.parametrize("reference", ["golang:1.21.3-alpine", "golang:latest", "golang:1.20.1", "node:20"])

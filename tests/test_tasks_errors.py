@@ -141,6 +141,11 @@ def test_a_misspelt_builder_is_told_by_whatever_opens_the_project(root, words):
         ("apko.yaml", b"contents: [\n", "…/apko.yaml:2: is not YAML: "),
         ("Dockerfile", b" \n", "…/deadweight.yaml:5: variants.today.dockerfile: Dockerfile: is empty\n"),
         ("Dockerfile", b"FORM alpine\n", "…/Dockerfile:1: unknown instruction 'FORM'\n"),
+        (
+            "Dockerfile",
+            b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n",
+            "…/Dockerfile:3: 'Alpine' is no image reference\n  hint: write it as HOST/",
+        ),
     ],
 )
 def test_a_file_that_is_none_of_its_kind(root, name, content, told):
@@ -169,6 +174,22 @@ def test_a_file_that_is_none_of_its_kind(root, name, content, told):
 )
 def test_a_wrong_argument_is_told_before_anything_is_done(root, words, told):
     assert refused(root, *words.split()).startswith(told)
+
+
+@pytest.mark.parametrize("words", ["build", "build --plan", "setup --plan"])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("FROM ${BASE}", "FROM node:20"), "today, twin: Dockerfile:2"),
+        (("alpine:3.18", "node:20"), "today: bases.BASE; twin: Dockerfile:2"),
+    ],
+)
+def test_a_base_that_cannot_be_had_is_told_with_its_place(root, words, change, told):
+    text = SUITE.replace("  small:", "  twin:\n    builder: dockerfile\n    dockerfile: Dockerfile\n  small:")
+    (root / "deadweight.yaml").write_text(text.replace(*change))
+    (root / "Dockerfile").write_text("ARG BASE=node:20\nFROM ${BASE}\n".replace(*change))
+    said = refused(root, *words.split(), code=3, DEADWEIGHT_SOURCE="local")
+    assert said.startswith(f"{told}: the local source has no stand-in for node:20; it can stand in for ")
 
 
 @pytest.mark.parametrize("words", ["verify", "run --variant today", "shell --variant today", "layers --variant today"])

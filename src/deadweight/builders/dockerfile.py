@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError
+from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError, UsageError
 from deadweight.builders import _archive, _common, _docker, _secrets
 from deadweight.builders._dockerfile_text import Dockerfile, read_dockerfile
 from deadweight.builders._listen import Listener
@@ -69,7 +69,8 @@ class DockerfileBuilder:
                 )
         for key, path in _secrets.missing(variant, root):
             raise WrongKey(variant, key, "no such file", path)
-        return Needs(tools=("docker-cli",), engine=True, bases=_references(dockerfile, variant))
+        named = _references(dockerfile, variant)
+        return Needs(tools=("docker-cli",), engine=True, bases=tuple(named), named=named)
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
         text = _read(variant, site.root)
@@ -203,12 +204,22 @@ def _given(variant: Variant) -> dict[str, str]:
     return {**variant.args, **variant.bases}
 
 
-def _references(dockerfile: Dockerfile, variant: Variant) -> tuple[str, ...]:
-    """All public images that this build stands on: those of ``bases`` and those that the Dockerfile names itself."""
-    from deadweight.sources.adapt_dockerfile import images
+def _references(dockerfile: Dockerfile, variant: Variant) -> dict[str, str]:
+    """All public images that this build stands on, with where each is named: by ``bases``, or by the Dockerfile itself.
 
-    text = dockerfile.file.read_text(encoding="utf-8-sig")
-    return tuple(dict.fromkeys((*variant.bases.values(), *images(text, _given(variant)))))
+    Raises ConfigError for what the Dockerfile names and is no reference.
+    """
+    from deadweight.sources.adapt_dockerfile import places
+    from deadweight.sources.reference import parse
+
+    named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
+    for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), _given(variant)).items():
+        try:
+            parse(reference)
+        except UsageError as error:
+            raise ConfigError(error.message, file=dockerfile.file, line=line, hint=error.hint) from None
+        named.setdefault(reference, f"{variant.dockerfile}:{line}")
+    return named
 
 
 def _arguments(variant: Variant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:

@@ -50,9 +50,9 @@ class JibBuilder:
             hint = "for example base: eclipse-temurin:17-jre"
             raise WrongKey(variant, "base", "jib needs a base", root, hint=hint)
         _jib_files.check(variant, root)
-        donors = tuple(dict.fromkeys(image for image, _ in _jib_files.donors(variant).values()))
+        donors = {image: f"files.{target}" for target, (image, _) in _jib_files.donors(variant).items()}
         tools = ("java", *(() if gradle else ("mvn",)), *(("crane",) if donors else ()))
-        return Needs(tools=tools, bases=(variant.base, *donors))
+        return Needs(tools=tools, bases=(variant.base, *donors), named={**donors, variant.base: "base"})
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
         from deadweight.toolchain.find import find

@@ -36,7 +36,7 @@ class KoBuilder:
             from deadweight.builders._ko_config import check_ko_config
 
             check_ko_config(_common.need_file(variant, "config", root, variant.config))
-        return Needs(tools=("ko", "go"), bases=(variant.base,))
+        return Needs(tools=("ko", "go"), bases=(variant.base,), named={variant.base: "base"})
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
         from deadweight.toolchain.find import find

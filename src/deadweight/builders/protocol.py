@@ -34,12 +34,16 @@ class Site:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a variant needs before its first step. ``bases`` are public references; ``apk`` asks for APK repositories."""
+    """What a variant needs before its first step. ``bases`` are public references; ``apk`` asks for APK repositories.
+
+    ``named`` tells where a base is named, for messages: the variant's key (``bases.BASE``), or FILE:LINE.
+    """
 
     tools: tuple[str, ...] = ()
     engine: bool = False
     bases: tuple[str, ...] = ()
     apk: bool = False
+    named: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
-from deadweight.plan.setup import preflight, without_engine
+from deadweight.plan.setup import naming_bases, needs_of, preflight, without_engine
 from deadweight.plan.workspace import Workspace
 from deadweight.records.built import BuiltImage
 from deadweight.suite.model import Variant
@@ -42,9 +42,8 @@ class VariantOutcome:
 
 def plan(workspace: Workspace, variants: Sequence[Variant], *, force: bool = False) -> Plan:
     """What would be done; changes nothing on disk."""
-    for variant in variants:
-        workspace.needs(variant)
-    return make_plan(variants, workspace.site, workspace.builder, force=force)
+    with naming_bases(variants, needs_of(workspace, variants)):
+        return make_plan(variants, workspace.site, workspace.builder, force=force)
 
 
 def build(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
 from deadweight.plan.workspace import Workspace
+from deadweight.sources.reference import NoBase
 from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find
 from deadweight.toolchain.survey import ENGINE, Finding
@@ -35,6 +37,23 @@ def bases_of(needs: Sequence[Needs]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(base for need in needs for base in need.bases))
 
 
+@contextmanager
+def naming_bases(variants: Sequence[Variant], needs: Sequence[Needs]) -> Iterator[None]:
+    """What a source says of a base is told with the variants that stand on it, and where they name it."""
+    try:
+        yield
+    except NoBase as error:
+        found: dict[str, dict[str, list[str]]] = {}
+        for variant, need in zip(variants, needs, strict=True):
+            for base in need.bases:
+                found.setdefault(base, {}).setdefault(need.named.get(base, "its base"), []).append(variant.name)
+        told = {
+            base: "; ".join(f"{', '.join(names)}: {place}" for place, names in places.items())
+            for base, places in found.items()
+        }
+        raise error.placed(told) from None
+
+
 def tools_of(
     workspace: Workspace, variants: Sequence[Variant], *, tests: bool = False, bench: bool = False
 ) -> tuple[str, ...]:
@@ -42,7 +61,8 @@ def tools_of(
     needs = needs_of(workspace, variants)
     bases, apk = bases_of(needs), any(need.apk for need in needs)
     wanted = [tool for need in needs for tool in need.tools]
-    wanted += workspace.source.tools(bases, apk=apk)
+    with naming_bases(variants, needs):
+        wanted += workspace.source.tools(bases, apk=apk)
     wanted.append("crane")  # push, publish and layers speak to registries through it
     if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
@@ -58,7 +78,8 @@ def tools_of(
 def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
     """What the source would have to make for these variants before they can be built."""
     needs = needs_of(workspace, variants)
-    return workspace.source.to_make(bases_of(needs), apk=any(need.apk for need in needs))
+    with naming_bases(variants, needs):
+        return workspace.source.to_make(bases_of(needs), apk=any(need.apk for need in needs))
 
 
 def no_engine(found: Iterable[Finding]) -> str:
@@ -87,6 +108,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> MissingError
     needs = needs_of(workspace, variants)
     engineless = _engineless(workspace) if any(need.engine for need in needs) else None
     if engineless is not None:
+        variants = [variant for variant, need in zip(variants, needs, strict=True) if not need.engine]
         needs = tuple(need for need in needs if not need.engine)
     missing = []
     for tool in sorted({tool for need in needs for tool in need.tools}):
@@ -97,7 +119,8 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> MissingError
     if missing:
         raise MissingError("; ".join(missing), hint="invoke setup")
     if needs:
-        workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
+        with naming_bases(variants, needs):
+            workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
     return engineless
 
 

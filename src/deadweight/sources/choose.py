@@ -141,13 +141,14 @@ def _references(suite: Suite) -> list[str]:
 
 
 def _in_dockerfile(suite: Suite, variant: Variant) -> tuple[str, ...]:
-    """What a Dockerfile itself stands on; nothing where there is none to read (its builder says so then)."""
+    """What a Dockerfile itself stands on; nothing of what cannot be read (its builder says so then)."""
     if variant.builder != "dockerfile" or variant.dockerfile is None:
         return ()
     from deadweight.sources.adapt_dockerfile import images
+    from deadweight.sources.reference import is_reference
 
     try:
         text = (suite.root / variant.dockerfile).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ()
-    return images(text, {**variant.args, **variant.bases})
+    return tuple(name for name in images(text, {**variant.args, **variant.bases}) if is_reference(name))

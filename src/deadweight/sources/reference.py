@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deadweight._errors import UsageError
+from deadweight._errors import MissingError, UsageError
 
 DOCKER_HUB = "docker.io"
 _HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}
@@ -38,6 +39,22 @@ class ImageReference:
         return self.at(self.host)
 
 
+class NoBase(MissingError):
+    """Bases that cannot be had. ``problems`` are the message's lines, each with the reference that it is about (None: with none).
+
+    A source knows no files: whoever does says where each is named (``placed``).
+    """
+
+    def __init__(self, *problems: tuple[str | None, str], hint: str | None = None) -> None:
+        super().__init__("\n".join(text for _, text in problems), hint=hint)
+        self.problems = problems
+
+    def placed(self, places: Mapping[str, str]) -> NoBase:
+        """The same, each line led by the place of its reference."""
+        leads = {about: f"{place}: " for about, place in places.items()}
+        return NoBase(*((about, leads.get(about or "", "") + text) for about, text in self.problems), hint=self.hint)
+
+
 def parse(text: str) -> ImageReference:
     """Take a reference apart. Raises UsageError for what the container engine would refuse too."""
     rest, _, digest = text.partition("@")
@@ -53,3 +70,12 @@ def parse(text: str) -> ImageReference:
             f"{text!r} is no image reference", hint="write it as HOST/REPOSITORY:TAG, for example ubuntu:23.10"
         )
     return ImageReference(host, name, tag or (None if digest else "latest"), digest or None)
+
+
+def is_reference(text: str) -> bool:
+    """Whether ``parse`` takes it."""
+    try:
+        parse(text)
+    except UsageError:
+        return False
+    return True

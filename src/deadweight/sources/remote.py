@@ -19,7 +19,7 @@ from deadweight.records.built import Base
 from deadweight.records.paths import State
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
-from deadweight.sources.reference import parse
+from deadweight.sources.reference import NoBase, parse
 from deadweight.sources.settings import Settings, decided
 
 CHECK_SECONDS = 30.0
@@ -213,19 +213,18 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 )
 
 
-def explained(error: CommandError, reference: str, name: str) -> MissingError:
+def explained(error: CommandError, reference: str, name: str) -> NoBase:
     """crane's failure in one line: which base, where it was looked for, what is wrong, what to do."""
     said = " ".join(error.tail)
     host = parse(name).host
     where = reference if reference == name else f"{reference} (as {name})"
     if error.exit_code_of_command is None:
-        return MissingError(
-            f"{where}: the registry at {host} did not answer within {CHECK_SECONDS:g} s", hint="check the network"
-        )
+        silent = f"{where}: the registry at {host} did not answer within {CHECK_SECONDS:g} s"
+        return NoBase((reference, silent), hint="check the network")
     for marks, problem, hint in _REASONS:
         if any(mark in said for mark in marks):
-            return MissingError(f"{where}: {problem} ({host})", hint=hint.format(host=host))
-    return MissingError(f"{where}: {error.tail[-1] if error.tail else error.reason}")
+            return NoBase((reference, f"{where}: {problem} ({host})"), hint=hint.format(host=host))
+    return NoBase((reference, f"{where}: {error.tail[-1] if error.tail else error.reason}"))
 
 
 def _apk_problem(url: str, answer: network.Answer) -> MissingError:
@@ -243,6 +242,10 @@ def _apk_problem(url: str, answer: network.Answer) -> MissingError:
 def _joined(problems: Sequence[DeadweightError]) -> MissingError:
     if len(problems) == 1 and isinstance(problems[0], MissingError):
         return problems[0]
-    lines = dict.fromkeys(problem.message for problem in problems)
+    lines = dict.fromkeys(
+        line
+        for problem in problems
+        for line in (problem.problems if isinstance(problem, NoBase) else ((None, problem.message),))
+    )
     hints = dict.fromkeys(problem.hint for problem in problems if problem.hint)
-    return MissingError("\n".join(lines), hint="; ".join(hints) or None)
+    return NoBase(*lines, hint="; ".join(hints) or None)

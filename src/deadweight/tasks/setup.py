@@ -118,7 +118,16 @@ def prepare(
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    from deadweight.plan.setup import ENGINE_TOOLS, bases_of, needs_of, no_engine, to_make, tools_of, without_engine
+    from deadweight.plan.setup import (
+        ENGINE_TOOLS,
+        bases_of,
+        naming_bases,
+        needs_of,
+        no_engine,
+        to_make,
+        tools_of,
+        without_engine,
+    )
     from deadweight.toolchain.install import install
     from deadweight.toolchain.survey import survey
 
@@ -142,7 +151,8 @@ def prepare(
         found = survey([each.name for each in found])
     needs = needs_of(workspace, chosen)
     if needs:
-        workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
+        with naming_bases(chosen, needs):
+            workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from deadweight._errors import MissingError
 from deadweight.sources import reference as references
 
 TOOLS_REFERENCE = "deadweight/tools:latest"
@@ -74,15 +73,15 @@ TABLE = (
 
 
 def stand_in(reference: str) -> StandIn:
-    """The stand-in for a public reference. Raises MissingError that lists all there are, UsageError for no reference."""
+    """The stand-in for a public reference. Raises NoBase that lists all there are, UsageError for no reference."""
     parsed = references.parse(reference)
     for row in TABLE:
         if re.fullmatch(row.repository, f"{parsed.host}/{parsed.repository}"):
             match = re.fullmatch(row.tag, parsed.tag or "latest")
             if match:
                 return StandIn(row.recipe, next((group for group in match.groups() if group), ""))
-    raise MissingError(
-        f"the local source has no stand-in for {reference}; it can stand in for "
-        + "; ".join(row.shown for row in TABLE),
+    can = "; ".join(row.shown for row in TABLE)
+    raise references.NoBase(
+        (reference, f"the local source has no stand-in for {reference}; it can stand in for {can}"),
         hint="use one of these, or another source: invoke setup --source registry",
     )
