@@ -103,6 +103,26 @@ def test_a_tool_that_fails_shows_its_own_last_words(project):
     project.builds()
 
 
+def test_a_failed_build_leaves_the_image_before_it_and_says_so(project):
+    """It is there and can be looked at, but nobody takes it for what was asked for."""
+    project.suite(v=SLOW)
+    project.builds()
+    project.suite(v="echo no more paper; exit 7")
+    (project.root / "src" / "a.txt").write_text("b\n")
+    project.fails(1, "no more paper")
+    shown = project.invoke("variants", "--json")
+    (row,) = json.loads(shown.output)["variants"]
+    assert (row["state"], row["log"]) == ("failed", ".deadweight/logs/v.log")
+    assert row["config_digest"] is not None
+    told = f"v: its last build failed ({row['failed_at']}, log {row['log']})"
+    assert told in project.invoke("variants").errors
+    assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
+    assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors
+    project.suite(v=SLOW)
+    project.builds()
+    assert '"state": "built"' in project.invoke("variants", "--json").output
+
+
 def test_the_others_are_built_when_one_tool_is_killed(project):
     project.suite(a="kill -9 $$", v="cp src/a.txt $OUT")
     project.fails(1, "1 of 2 variants were not built")

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from deadweight._errors import BuildFailed, CommandError, DeadweightError, Inter
 from deadweight.builders.protocol import Inputs, Needs, Site, Step
 from deadweight.plan.build import VariantOutcome, _of_variant, raise_if_failed
 from deadweight.plan.fingerprint import Fingerprint
-from deadweight.plan.graph import Plan, Task, load_built, make_plan
+from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
@@ -156,6 +156,50 @@ def test_the_others_are_still_built(site):
     assert str(ended["bad"].log) in said
     assert caught.value.exit_code == 1
     assert go(site, ScriptBuilder())["bad"].result == "failed", "a failure must never count as up to date"
+
+
+def test_a_failed_build_is_remembered_until_the_next_is_right(site):
+    """The image of the build before is still there, and is not what was asked for."""
+
+    def built(script, *names):
+        return {
+            name: each.result
+            for name, each in go(make_site(site.root, **dict.fromkeys(names, script)), builder).items()
+        }
+
+    builder = ScriptBuilder()
+    built("true", "one", "two")
+    (site.root / "src" / "a.txt").write_text("b")
+    assert built("exit 3", "one") == {"one": "failed"}
+    failed = load_failed(site.state, "one")
+    assert (failed.how, failed.log) == ("failed", ".deadweight/logs/one.log")
+    assert load_built(site.state, "one") is not None
+    assert load_failed(site.state, "two") is None
+    tasks = make_plan(make_site(site.root, one="true").suite.variants, site, lambda _: builder).tasks
+    assert tasks[-1].reason == "its last build failed"
+    assert built("true", "one") == {"one": "built"}
+    assert load_failed(site.state, "one") is None
+
+
+def test_a_shared_step_that_failed_counts_against_all_until_each_is_right(site):
+    class Shared(ScriptBuilder):
+        def steps(self, variant, site):
+            def work(job):
+                _run.run(["grep", "a", "src/a.txt"], log=job.log, cwd=site.root)
+
+            _, image = super().steps(variant, site)
+            inputs, image = image.inputs, replace(image, inputs=Inputs())
+            return Step("shared", variant.name, "shared", inputs, lambda: True, work), image
+
+    site, builder = make_site(site.root, one="true", two="true"), Shared()
+    go(site, builder)
+    (site.root / "src" / "a.txt").write_text("b")
+    go(site, builder)
+    assert {load_failed(site.state, name).how for name in ("one", "two")} == {"failed"}
+    (site.root / "src" / "a.txt").write_text("a")
+    assert go(make_site(site.root, one="true"), builder)["one"].result == "built"
+    assert go(site, builder)["two"].result == "cached"
+    assert [load_failed(site.state, name) for name in ("one", "two")] == [None, None]
 
 
 def test_a_failure_names_tool_and_variant_once():

@@ -10,12 +10,13 @@ from small_images import docker_archive
 
 from deadweight._errors import ArchiveError
 from deadweight.image.summary import summary
-from deadweight.records.built import Base, BuiltImage
+from deadweight.records.built import FAILED_FILE, Base, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.report.collect import collect
 from deadweight.report.model import to_json
+from deadweight.report.view import headline
 from deadweight.suite.model import Reference, Suite, Variant
 
 
@@ -131,6 +132,19 @@ def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, bu
     assert record.checks.keys() == {"runs"}
     assert record.notes == ("budget: the suite does not ask for this check any more; its last result is left out",)
     assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
+
+
+def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) -> None:
+    save(FailedBuild("failed", samples.WHEN, ".deadweight/logs/small.log"), state.image("small") / FAILED_FILE)
+    report = collect(suite, state)
+    record = report.variants["small"]
+    assert record.image is not None
+    assert record.build.failed_at == samples.WHEN
+    (note,) = record.notes
+    assert note.startswith(f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log); image and figures")
+    assert note.endswith(f"are those of the build before, of {built.built_at}")
+    assert headline(report).startswith("0 of 1 variant built. 1 variant with an older image: the last build failed.")
+    to_json(report)
 
 
 def test_an_archive_of_another_image_is_not_measured(suite, state, built) -> None:

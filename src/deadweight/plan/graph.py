@@ -11,7 +11,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Builder, Site, Step
 from deadweight.plan.fingerprint import Digests, Fingerprint
-from deadweight.records.built import BUILT_FILE, BuiltImage
+from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.model import Variant
@@ -105,6 +105,11 @@ def load_built(state: State, variant: str) -> BuiltImage | None:
     return load(BuiltImage, state.image(variant) / BUILT_FILE)
 
 
+def load_failed(state: State, variant: str) -> FailedBuild | None:
+    """That a variant's last build came to nothing, where it did."""
+    return load(FailedBuild, state.image(variant) / FAILED_FILE)
+
+
 def _task(
     step: Step, before: Iterable[Task], site: Site, digests: Digests, variants: tuple[str, ...], *, force: bool
 ) -> Task:
@@ -116,7 +121,9 @@ def _task(
     if force:
         reason = "forced"
     elif saved is None or saved.fingerprint.digest != fingerprint.digest:
-        reason = fingerprint.difference(saved.fingerprint if saved else None)
+        failed = None if saved else next(filter(None, (load_failed(site.state, name) for name in variants)), None)
+        earlier = saved.fingerprint if saved else None
+        reason = f"its last build {failed.how}" if failed else fingerprint.difference(earlier)
     elif rebuilt is not None:
         reason = f"{rebuilt.step.title} comes first"
     elif not step.there():

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Literal, Protocol
@@ -20,7 +21,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.builders.protocol import Job, Site
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import Plan, Task, load_built, record_file, save_success
-from deadweight.records.built import BUILT_FILE, BuiltImage
+from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.store import save
 
 Result = Literal["built", "cached", "failed", "skipped"]
@@ -118,6 +119,8 @@ class _Run:
         if task.reason is not None:
             return None
         image = load_built(self.site.state, task.step.variant) if task.step.key.startswith("image:") else None
+        if image is not None:
+            self.forget_failure(image.variant)  # another variant's build made good the step that they share
         return Outcome(task, "cached", 0.0, log, image=replace(image, cached=True) if image else None)
 
     def work(self, task: Task) -> Outcome:
@@ -133,11 +136,27 @@ class _Run:
                 image = self.keep(task, image, seconds)
             self.succeed(task, seconds)
         except DeadweightError as error:
-            return Outcome(task, "failed", time.monotonic() - started, log, error=error)
+            return self.failed(task, error, time.monotonic() - started)
         except OSError as error:
             problem = DeadweightError(f"{error.filename or task.step.title}: {error.strerror}")
-            return Outcome(task, "failed", time.monotonic() - started, log, error=problem)
+            return self.failed(task, problem, time.monotonic() - started)
         return Outcome(task, "built", seconds, log, image=image)
+
+    def failed(self, task: Task, error: DeadweightError, seconds: float) -> Outcome:
+        """Note it for all variants that need the step: an image of theirs that is there is not the one that was asked for."""
+        state = self.site.state
+        log, how = state.log(task.step.variant), "was interrupted" if isinstance(error, Interrupted) else "failed"
+        note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), str(log.relative_to(state.root)))
+        for variant in task.variants:
+            with contextlib.suppress(DeadweightError):  # a disk that is full may be why it failed
+                save(note, state.image(variant) / FAILED_FILE)
+        return Outcome(task, "failed", seconds, log, error=error)
+
+    def forget_failure(self, variant: str) -> None:
+        note = self.site.state.image(variant) / FAILED_FILE
+        if note.exists():
+            with contextlib.suppress(OSError):  # a folder that cannot be written now
+                note.unlink()
 
     def keep(self, task: Task, image: BuiltImage, seconds: float) -> BuiltImage:
         before = sum(
@@ -145,6 +164,7 @@ class _Run:
         )
         image = replace(image, seconds=round(seconds + before, 3), cached=False, fingerprint=task.fingerprint.digest)
         save(image, self.site.state.image(image.variant) / BUILT_FILE)
+        self.forget_failure(image.variant)
         return image
 
     def chain(self, task: Task) -> set[str]:

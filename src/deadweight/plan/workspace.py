@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
-from deadweight.plan.graph import load_built
+from deadweight.plan.graph import load_built, load_failed
 from deadweight.plan.sound import check_suite, no_builder
-from deadweight.records.built import BuiltImage, kept_name
+from deadweight.records.built import BuiltImage, FailedBuild, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.load import find_suite_file, load_suite
@@ -49,6 +49,7 @@ class Workspace:
     def __init__(self, suite: Suite, say: Callable[[str], None]) -> None:
         self.suite, self.say = suite, say
         self.state = State(suite.root)
+        self._told = set[str]()
 
     @classmethod
     def open(cls, say: Callable[[str], None], file: Path | None = None) -> Workspace:
@@ -132,6 +133,10 @@ class Workspace:
     def built(self, name: str) -> BuiltImage | None:
         return load_built(self.state, name)
 
+    def failed(self, name: str) -> FailedBuild | None:
+        """That the variant's last build came to nothing, where it did; ``built`` is then what was there before."""
+        return load_failed(self.state, name)
+
     def stand_in(self, name: str) -> bool | None:
         """Whether a variant rests on a local stand-in of its public base; None where it is not built."""
         built = self.built(name)
@@ -184,4 +189,8 @@ class Workspace:
         built = self.built(variant.name)
         if built is None:
             raise MissingError(f"{variant.name} is not built", hint=f"invoke build --variant {variant.name}")
+        if variant.name not in self._told:
+            self._told.add(variant.name)
+            if (failed := self.failed(variant.name)) is not None:
+                self.say(f"{variant.name}: {failed}: its image is that of {built.built_at}")
         return built

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BUILT_FILE = "built.json"
+FAILED_FILE = "failed.json"
 ARCHIVE_FILE = "image.tar"
 
 
@@ -20,6 +21,21 @@ class Base:
     resolved: str
     digest: str | None
     stand_in: bool
+
+
+@dataclass(frozen=True)
+class FailedBuild:
+    """That the last build of a variant came to nothing: what there is of it is from the build before, made of older inputs.
+
+    ``how`` is ``failed`` or ``was interrupted``, ``at`` an ISO 8601 time in UTC, ``log`` relative to the project.
+    """
+
+    how: str
+    at: str
+    log: str
+
+    def __str__(self) -> str:
+        return f"its last build {self.how} ({self.at}, log {self.log})"
 
 
 def kept_name(reference: str, config_digest: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.records.built import BUILT_FILE, BuiltImage
+from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.records.store import load
 from deadweight.report import sections
@@ -92,6 +92,7 @@ def _variant(
     wanted: Collection[str],
 ) -> VariantRecord:
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
+    failed = load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
     notes = [
         f"{name}: measured on an earlier image; `invoke verify --variant {variant.name}` measures this one"
@@ -103,6 +104,10 @@ def _variant(
         for name in evidence
         if name not in wanted and name not in OWN_SECTIONS
     ]
+    if failed is not None:
+        notes.append(
+            f"{failed}" + (f"; image and figures are those of the build before, of {built.built_at}" if built else "")
+        )
     if built is None:
         notes.append(f"not built; `invoke build --variant {variant.name}` builds it")
     figures = image_figures(built, state, evidence, archive, lost) if built else None
@@ -120,7 +125,7 @@ def _variant(
         description=variant.description,
         base=_base(built),
         image=figures.image if figures else None,
-        build=BuildRecord(built.seconds, built.cached, built.built_at, built.tool) if built else None,
+        build=_build(built, failed) if built else None,
         startup_seconds=startup,
         checks={name: _check(item) for name, item in sorted(evidence.items()) if name in wanted},
         vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
@@ -155,6 +160,10 @@ def _base(built: BuiltImage | None) -> BaseRecord | None:
         return None
     base = built.base
     return BaseRecord(reference=base.reference, digest=base.digest, stand_in=base.stand_in, resolved=base.resolved)
+
+
+def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
+    return BuildRecord(built.seconds, built.cached, built.built_at, built.tool, failed.at if failed else None)
 
 
 def _build_provenance(built: BuiltImage) -> Provenance:

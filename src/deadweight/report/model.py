@@ -69,12 +69,16 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class BuildRecord:
-    """The last real build of the variant; ``cached`` says that in the last run nothing had to be made."""
+    """The last real build of the variant; ``cached`` says that in the last run nothing had to be made.
+
+    ``failed_at`` is when a later build came to nothing: the image and all figures are then of older inputs.
+    """
 
     seconds: Seconds
     cached: bool
     at: str
     tool: str
+    failed_at: str | None = None
 
 
 @dataclass(frozen=True)

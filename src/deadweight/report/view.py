@@ -67,8 +67,10 @@ def view(report: Report) -> View:
 
 def headline(report: Report) -> str:
     """The comparison in two sentences: from largest to smallest, per ladder, and how the checks came out."""
-    built = sum(record.build is not None for record in report.variants.values())
-    parts = [f"{built} of {figures.plural(len(report.variants), 'variant')} built."]
+    builds = [record.build for record in report.variants.values() if record.build is not None]
+    stale = sum(build.failed_at is not None for build in builds)
+    parts = [f"{len(builds) - stale} of {figures.plural(len(report.variants), 'variant')} built."]
+    parts += [f"{figures.plural(stale, 'variant')} with an older image: the last build failed."] if stale else []
     for ladder in ladders(report):
         largest, smallest = figures.size(ladder.largest_bytes), figures.size(ladder.smallest_bytes)
         if largest != smallest:  # as they are shown: a ladder of bytes is none

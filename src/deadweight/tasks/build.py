@@ -38,6 +38,9 @@ def variants(c: Context, json: bool = False) -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         print(f"{row['name']:<{width}}  {row['builder']:<10}  {row['state']:<9}  {row['description']}")
+    for name in workspace.suite.names():
+        if (failed := workspace.failed(name)) is not None:
+            say(f"{name}: {failed}")
 
 
 @task(
@@ -120,15 +123,17 @@ def _plan_rows(work: Plan) -> list[dict[str, Any]]:
 
 
 def _variant_row(workspace: Workspace, variant: Variant) -> dict[str, Any]:
-    built = workspace.built(variant.name)
+    built, failed = workspace.built(variant.name), workspace.failed(variant.name)
     return {
         "name": variant.name,
         "builder": variant.builder,
         "ladder": variant.ladder,
         "description": variant.description,
-        "state": "built" if built else "not built",
+        "state": "failed" if failed else "built" if built else "not built",
         "config_digest": built.config_digest if built else None,
         "built_at": built.built_at if built else None,
+        "failed_at": failed.at if failed else None,
+        "log": failed.log if failed else None,
     }
 
 

@@ -46,8 +46,8 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         at = lap("set-up", at)
         outcomes = build_variants(workspace, variants, jobs=count)
         at = lap("build", at)
-        built = [each for each in variants if workspace.built(each.name) is not None]
-        found = verify_variants(workspace, built)
+        built = {each.variant for each in outcomes if each.result in ("built", "cached")}
+        found = verify_variants(workspace, [each for each in variants if each.name in built])
         at = lap("verify", at)
         made, written = write(workspace)
         lap("report", at)
