@@ -40,7 +40,7 @@ class Attacker:
             self.close()
             self.check(NOTICE_SECONDS)
             raise DeadweightError(
-                "attacks need root on the Linux machine where the engine runs, to enter the attack network"
+                "attacks need root, or sudo that asks for nothing, on the machine where the engine runs: to enter their network"
             )
 
     def check(self, wait: float = 0.0) -> None:

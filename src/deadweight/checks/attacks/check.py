@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import Interrupted
-from deadweight.checks.attacks import gate, record, walls
+from deadweight.checks.attacks import gate, record, through_sudo, walls
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import OURS, Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.model import ALL
 from deadweight.checks.attacks.outcomes import Matrix, Plan
+from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
@@ -46,10 +47,16 @@ class Attacks:
 
 
 def attack(
-    subject: Subject, *, postures: Sequence[str] = (), brief: bool = False, told: Told = lambda _line: None
+    subject: Subject,
+    *,
+    postures: Sequence[str] = (),
+    brief: bool = False,
+    told: Told = lambda _line: None,
+    shell_from: Shell = static_shell,
 ) -> Evidence:
     """Attack one variant. ``postures`` empty: the three main ones and each wall alone (not so if ``brief``); ``all``: all there is.
 
+    Where we are not root, but sudo asks for nothing, it is done as root, in a process of its own.
     Raises UsageError for a posture that does not exist, ConfigError for a payload file or gate that is not sound, Interrupted.
     """
     started = time.monotonic()
@@ -57,11 +64,13 @@ def attack(
     catalogue = load_payloads([subject.suite.root / file for file in wanted.payload_files])
     gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
     plan = plan_for(postures, [each.posture for each in wanted.gates])
+    if through_sudo.possible(subject):
+        return through_sudo.attack(subject, postures, brief, told)
     if brief:
         plan = replace(plan, alone=False, skipped=_ungated(wanted, catalogue))
     name = subject.variant.name
     try:
-        with Lab(subject) as lab:
+        with Lab(subject, shell_from) as lab:
             found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
             data = record.data(found, catalogue, lab.image_user, subject.engine().info)
     except Interrupted:

@@ -24,7 +24,7 @@ from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.network import bridge_of, cut_off, fence, unfence
-from deadweight.checks.attacks.shell import read_file, static_shell
+from deadweight.checks.attacks.shell import Shell, read_file, static_shell
 from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
 from deadweight.engine.faults import translated
 from deadweight.engine.options import Mount, RunOptions, hardened_for
@@ -47,12 +47,15 @@ class NoService(DeadweightError):
 
 
 class Lab:
-    """Use it as a context manager. ``ground`` is what all postures share; ``notes`` are things a reader must know."""
+    """Use it as a context manager. ``ground`` is what all postures share; ``notes`` are things a reader must know.
+
+    ``shell_from`` gets the static shell that is bound in where an image has none, or raises DeadweightError.
+    """
 
     ground: Ground
 
-    def __init__(self, subject: Subject) -> None:
-        self.subject, self.variant = subject, subject.variant
+    def __init__(self, subject: Subject, shell_from: Shell = static_shell) -> None:
+        self.subject, self.variant, self._static_shell = subject, subject.variant, shell_from
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
         self.secret, self.host_secret, self._mark = _random(), _random(), uuid.uuid4().hex
@@ -197,7 +200,7 @@ class Lab:
 
     def _shell(self) -> tuple[Mount, ...]:
         try:
-            return static_shell(self.subject)
+            return self._static_shell(self.subject)
         except DeadweightError as error:
             self.notes["image"] = f"what having no shell is worth was not measured: {error.message}"
             return ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tarfile
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
@@ -22,6 +24,8 @@ INSIDE = "/bin/busybox"
 TARGET = "/bin/sh"
 MOST_BYTES = 16 * 2**20
 
+Shell = Callable[["Subject"], tuple[Mount, ...]]
+
 _one_at_a_time = threading.Lock()
 
 
@@ -37,7 +41,12 @@ def static_shell(subject: Subject) -> tuple[Mount, ...]:
         file = subject.state.cache / "attacks" / f"shell-{name}"
         if not file.exists():
             write_atomically(file, _extracted(subject.engine(), base.resolved), mode=0o755)
-    return (Mount(file.absolute(), TARGET, read_only=True),)
+    return bound(file.absolute())
+
+
+def bound(file: Path) -> tuple[Mount, ...]:
+    """The mount that shows a static busybox as the shell."""
+    return (Mount(file, TARGET, read_only=True),)
 
 
 def _extracted(engine: Engine, reference: str) -> bytes:
