@@ -102,6 +102,21 @@ def test_platform_is_chosen_and_attestations_are_passed_over(tmp_path):
         open_archive(path, platform="linux/s390x")
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_platform_that_was_named_goes_before_a_variant_of_it(tmp_path, order):
+    plain, fast = samples.build(ONE), samples.build(TWO)
+    members = samples.oci_members(plain) | samples.oci_members(fast)
+    entries = [
+        json.loads(samples.oci_members(made, platform="linux/amd64")["index.json"])["manifests"][0]
+        for made in (plain, fast)
+    ]
+    entries[1]["platform"]["variant"] = "v3"
+    members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": entries[::order]}).encode()
+    layout = samples.folder(tmp_path / "layout", members)
+    for platform, made in (("linux/amd64", plain), ("linux/amd64/v3", fast)):
+        assert summary(layout, platform=platform).config_digest == samples.sha256(made.config)
+
+
 @pytest.mark.parametrize("write", [samples.docker_save, samples.both_layouts])
 def test_an_image_for_another_platform_is_not_taken_for_the_one_asked_for(tmp_path, write):
     path = write(tmp_path / "x.tar", samples.build(ONE, architecture="arm64", variant="v8"))
@@ -204,7 +219,47 @@ HARMS = {
         lambda m, made: m.update({"index.json": b'{"manifests":[],"layers":[]}'}),
         "index and of a manifest",
     ),
+    "index in another case": (lambda m, made: m.update({"index.json": b'{"manifests":[],"Manifests":[]}'}), "'Manifests' for"),
+    "manifest with other layers in another case": (lambda m, made: m.update(manifest_with(made, Layers=[])), "'Layers' for"),
+    "descriptor in another case": (
+        lambda m, made: m.update(manifest_with(made, config={**samples.descriptor(made.config, "x"), "Digest": "x"})),
+        "'Digest' for 'digest'",
+    ),
 }  # fmt: skip
+
+# A reader written in Go takes either key of these for the one that is read here, and the last one counts.
+TWINS = {
+    "config": {"Config": {"User": "root"}},
+    "diff-ids": {"rootfs": {"type": "layers", "diff_ids": [], "Diff_IDs": []}},
+    "user": {"config": {"User": "65532", "user": "root"}},
+    "user alone": {"config": {"user": "root"}},
+    "letters that fold": {"config": {"U\u017fer": "root"}},
+    "history": {"history": [{"created_by": "x", "Created_by": "y"}]},
+}
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_a_config_that_go_would_read_as_another_is_refused(tmp_path, twin):
+    made = samples.build(ONE, **{"config": {}, **TWINS[twin]})
+    with pytest.raises(ArchiveError, match="readers disagree on what it means"):
+        summary(samples.docker_save(tmp_path / "x.tar", made))
+
+
+def test_a_manifest_json_that_go_would_read_as_another_is_refused(tmp_path):
+    made, other = samples.build(ONE), samples.build(TWO)
+    item = {"Config": "c", "RepoTags": None, "Layers": ["l"], "config": "d", "layers": ["m"]}
+    members = {"c": made.config, "d": other.config, "l": ONE, "m": TWO, "manifest.json": json.dumps([item]).encode()}
+    (tmp_path / "x.tar").write_bytes(samples.tar_of(members))
+    with pytest.raises(ArchiveError, match="has 'config' for 'Config'; readers disagree"):
+        summary(tmp_path / "x.tar")
+
+
+def test_keys_that_somebody_chose_may_be_any(tmp_path):
+    config = {"Labels": {"user": "a", "User": "b"}, "Volumes": {"/a": {}, "/A": {}}}
+    assert summary(samples.docker_save(tmp_path / "x.tar", samples.build(ONE, config=config))).labels == (
+        ("user", "a"),
+        ("User", "b"),
+    )
 
 
 @pytest.mark.parametrize("harm", HARMS)

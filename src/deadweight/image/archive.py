@@ -228,6 +228,7 @@ def _chosen_descriptor(
     if platform is None and not fitting and len(leaves) == 1:
         fitting = list(leaves.values())
     there = [leaf for leaf in fitting if blob(_place(leaf.digest)) is not None] or fitting
+    there = [leaf for leaf in there if leaf.platform == wanted] or there  # linux/amd64 beside linux/amd64/v3
     if len(there) == 1:
         return there[0]
     known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in leaves.values()})[:20]) or "nothing"

@@ -1,7 +1,8 @@
 """The JSON of an image archive, parsed into records at the edge: manifest.json, index.json, manifests, configs.
 
 Sources: OCI image-spec v1.1 (index.md, manifest.md, config.md, image-layout.md), Docker image spec v1.2. A document that
-could be read as two things is refused (CVE-2021-41190).
+could be read as two things is refused (CVE-2021-41190). So is a field in another case than its own: engines are written in Go,
+whose JSON reader takes ``user`` for ``User`` and, of both, the last.
 """
 
 from __future__ import annotations
@@ -18,6 +19,16 @@ MAX_DOCUMENT = 4 * 1024 * 1024
 MAX_LAYERS = 1024
 INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+
+# The fields that are read here. Labels, annotations and the like are maps: their keys are whatever somebody chose.
+_SAVED = ("Config", "Layers", "RepoTags")
+_DOCUMENT = ("mediaType", "manifests", "layers", "config", "fsLayers", "schemaVersion")
+_DESCRIPTOR = ("mediaType", "digest", "size", "annotations", "platform")
+_PLATFORM = ("os", "architecture", "variant")
+_CONFIG = (*_PLATFORM, "created", "config", "rootfs", "history")
+_RUN = ("User", "Entrypoint", "Cmd", "Env", "Labels", "WorkingDir", "ExposedPorts")
+_ROOTFS = ("type", "diff_ids")
+_STEP = ("created_by", "empty_layer", "comment", "created")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +77,7 @@ def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
         raise ArchiveError(f"{what}: is no list of images")
     found = []
     for item in items:
-        fields = _object(item, what)
+        fields = _object(item, what, _SAVED)
         found.append(
             SavedImage(
                 config=_text(fields.get("Config"), what, "Config"),
@@ -81,7 +92,7 @@ def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
 
 def index(data: bytes | memoryview, what: str) -> tuple[Descriptor, ...]:
     """The descriptors of an index."""
-    fields = _object(parsed(data, what), what)
+    fields = _object(parsed(data, what), what, _DOCUMENT)
     if fields.keys() & {"layers", "config", "fsLayers"}:
         raise ArchiveError(f"{what}: has the fields of an index and of a manifest")
     media_type = fields.get("mediaType")
@@ -92,7 +103,7 @@ def index(data: bytes | memoryview, what: str) -> tuple[Descriptor, ...]:
 
 def manifest(data: bytes | memoryview, what: str, expected_type: str) -> Manifest:
     """An image manifest. ``expected_type`` is the media type by which it was found."""
-    fields = _object(parsed(data, what), what)
+    fields = _object(parsed(data, what), what, _DOCUMENT)
     if fields.keys() & {"manifests", "fsLayers"}:
         raise ArchiveError(f"{what}: has the fields of a manifest and of something else")
     media_type = fields.get("mediaType")
@@ -106,9 +117,9 @@ def manifest(data: bytes | memoryview, what: str, expected_type: str) -> Manifes
 
 def config(data: bytes | memoryview, what: str) -> ImageConfig:
     """An image's config."""
-    fields = _object(parsed(data, what), what)
-    rootfs = _object(fields.get("rootfs"), f"{what}: rootfs")
-    inner = _object(fields.get("config") or {}, f"{what}: config")
+    fields = _object(parsed(data, what), what, _CONFIG)
+    rootfs = _object(fields.get("rootfs"), f"{what}: rootfs", _ROOTFS)
+    inner = _object(fields.get("config") or {}, f"{what}: config", _RUN)
     labels = _object(inner.get("Labels") or {}, f"{what}: Labels")
     variant = fields.get("variant")
     return ImageConfig(
@@ -146,7 +157,7 @@ def _said(step: HistoryStep) -> str:
 
 
 def _step(item: Any, what: str) -> HistoryStep:
-    fields = _object(item, f"{what}: history")
+    fields = _object(item, f"{what}: history", _STEP)
     return HistoryStep(
         instruction=str(fields.get("created_by") or ""),
         empty=fields.get("empty_layer") is True,
@@ -156,7 +167,7 @@ def _step(item: Any, what: str) -> HistoryStep:
 
 
 def _descriptor(item: Any, what: str) -> Descriptor:
-    fields = _object(item, what)
+    fields = _object(item, what, _DESCRIPTOR)
     size = fields.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 62:
         raise ArchiveError(f"{what}: a descriptor without a valid size")
@@ -164,7 +175,7 @@ def _descriptor(item: Any, what: str) -> Descriptor:
     platform = fields.get("platform")
     shown = None
     if platform is not None:
-        parts = _object(platform, what)
+        parts = _object(platform, what, _PLATFORM)
         shown = "/".join(str(parts[key]) for key in ("os", "architecture", "variant") if parts.get(key))
     name = notes.get("io.containerd.image.name") or notes.get("org.opencontainers.image.ref.name")
     return Descriptor(
@@ -195,9 +206,15 @@ def _encodable(value: Any) -> Any:
     return value
 
 
-def _object(value: Any, what: str) -> dict[str, Any]:
+def _object(value: Any, what: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An object, none of whose keys is one of ``fields`` in another case."""
     if not isinstance(value, dict):
         raise ArchiveError(f"{what}: is no object")
+    written = {field.casefold(): field for field in fields}
+    for key in value:
+        field = written.get(key.casefold(), key)
+        if field != key:
+            raise ArchiveError(f"{what}: has {key!r} for {field!r}; readers disagree on what it means")
     return value
 
 
