@@ -74,6 +74,11 @@ def _uri_user(rng, scheme, host):
     return f"{scheme}://robot:".encode() + password(rng) + f"@{host}".encode()
 
 
+def _cut_in_two(rng, compress):
+    line = b"x\n" * 500 + b"token = " + github_token(rng)
+    return compress(line[:-20]) + compress(line[-20:] + b"\n")
+
+
 # place: path, and what makes the content
 PLACES = {
     # names and folders
@@ -148,6 +153,10 @@ PLACES = {
     "encoded PowerShell": ("f.ps1", lambda r: b"-enc " + base64.b64encode(_line(r).decode().encode("utf-16-le"))),
     "gzip": ("log.1", lambda r: gzip.compress(b"x\n" * 500 + _line(r))),
     "second gzip member": ("log.2", lambda r: gzip.compress(b"first\n") + gzip.compress(_line(r))),
+    "cut by two gzip members": ("log.3", lambda r: _cut_in_two(r, gzip.compress)),
+    "cut by two xz streams": ("log.4", lambda r: _cut_in_two(r, lzma.compress)),
+    "cut by two bzip2 streams": ("log.5", lambda r: _cut_in_two(r, bz2.compress)),
+    "cut by two zstd frames": ("log.6", lambda r: _cut_in_two(r, zstandard.compress)),
     "gzip behind other bytes": ("initrd", lambda r: b"070701" + r.randbytes(512) + gzip.compress(pem(r))),
     "truncated gzip": ("cut.gz", lambda r: gzip.compress(_line(r) * 40 + r.randbytes(9000))[:-4000]),
     "zlib, a loose git object": (".git/objects/ab/cd", lambda r: zlib.compress(b"blob 50\0" + _line(r))),

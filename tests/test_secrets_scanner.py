@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import dataclasses
 import gzip
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from secret_samples import ALNUM, aws_key_id, github_token, password, pem, sample, text
@@ -171,6 +173,55 @@ def test_a_secret_at_the_seam_of_two_pieces_is_found():
         assert match.offset == data.index(token)
 
 
+def _packed(kind: str, text: bytes) -> bytes:
+    if kind == "zip":
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("app.log", text)
+        return out.getvalue()
+    codecs = {"gzip": gzip.compress, "zstd": zstandard.compress, "base64": base64.b64encode, "bzip2": bz2.compress}
+    return text.decode().encode("utf-16-le") if kind == "utf-16" else codecs[kind](text)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zip", "zstd", "bzip2", "base64", "utf-16"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_what_the_end_of_a_piece_cuts_begins_the_next(kind, depth):
+    """Packed content at any distance from the seam, the secret in its last line; told once, at its place in the whole."""
+    rng = random.Random(kind)
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(piece=1 << 20))
+    size = 150_000 if kind == "utf-16" else 300_000  # half of it noise that no codec makes much smaller
+    text = (
+        b"# a line of a log\n" * 5000 + rng.randbytes(size).hex().encode() + b"\ntoken = " + github_token(rng) + b"\n"
+    )
+    inner = _packed(kind, text)
+    assert 1 << 16 < len(inner) < 1 << 20
+    for reach in (100, len(inner) // 2, len(inner) - 100):
+        data = b" " * ((1 << 20) - reach) + inner + b" " * (1 << 21)
+        for _step in range(depth):
+            data = gzip.compress(data, 1)
+        scan = small.scan(data, path="backup.tar.gz")
+        (match,) = scan.matches
+        assert (match.rule, scan.skipped) == ("github-pat", ())
+        assert kind == "zip" or match.inner.split("!")[-1] == f"{kind}@{(1 << 20) - reach}"
+
+
+def test_what_is_longer_than_a_piece_is_told():
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(piece=1 << 20))
+    inner = gzip.compress(random.Random(3).randbytes(3 << 20))
+    scan = small.scan(gzip.compress(b" " * 999_999 + inner + b" " * (1 << 20), 1), path="x")
+    assert [(skip.inner, skip.reason) for skip in scan.skipped] == [
+        ("gzip@0!gzip@999999", "longer than the 1 MiB that are held of it")
+    ]
+
+
+def test_packed_content_that_is_cut_again_and_again_ends():
+    """Each piece begins with what the end of the last one cut: it is counted as often as it is looked at."""
+    small = Scanner(matcher.HyperscanMatcher(RULES), limits=Limits(piece=1 << 20, total=8 << 20))
+    head = gzip.compress(random.Random(3).randbytes(1 << 18))[:-9]
+    scan = small.scan(gzip.compress(b" " + (head + b" " * 9) * 40, 1), path="x")
+    assert scan.skipped
+
+
 def test_a_crowd_of_candidates_is_told(monkeypatch, scanner):
     monkeypatch.setattr(confirm, "_CROWD", 1 << 14)
     scan = scanner.scan(b"key = abcdefghij1 \n" * 5000, path="x", decode=False)
@@ -214,8 +265,10 @@ def test_an_encrypted_member_and_an_unknown_method_are_told(scanner):
             + b"\x01\0\0\0a123456789"
         )
 
-    reasons = [skipped.reason for skipped in scanner.scan(header(1, 8) + header(0, 9), path="x.zip").skipped]
-    assert reasons == ["encrypted", "zip compression method 9 is not known"]
+    data = header(1, 8) + header(0, 9) + header(1, 99) + header(0, 95) + header(0, 98)
+    reasons = [skipped.reason for skipped in scanner.scan(data, path="x.zip").skipped]
+    unknown = "zip compression method {} is not known"
+    assert reasons == ["encrypted", unknown.format(9), unknown.format(95), unknown.format(98)]  # 99 is AES
 
 
 def test_a_damaged_stream_is_read_as_far_as_it_goes(scanner):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.model import Limits
-from deadweight.image.secrets.streams import GZIP, MEMORY, RAW, ZLIB, Stream, ZstdStream, bzipped, deflated, xzipped
+from deadweight.image.secrets.streams import MEMORY, OPENED, RAW, ZLIB, Stream, bzipped, deflated, following, pack_body
 
 OVERLAP = 1 << 16  # bytes that two pieces of one stream share, so that a secret at the seam is whole in one of them
 
@@ -27,11 +27,13 @@ _ZIP_HEADER = struct.Struct("<4s5H3I2H")
 
 @dataclass(frozen=True)
 class Piece:
-    """Decoded bytes. ``base`` is their offset in the decoded whole; ``label`` names the step for ``Match.inner``."""
+    """Decoded bytes. ``base`` is their offset in the decoded whole; ``label`` names the step for ``Match.inner``. ``more`` says
+    that they end where that is cut into pieces."""
 
     label: str
     data: bytes
     base: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,19 @@ class Budget:
 
 
 class Opener:
-    """Opens the hints of one buffer, in order. Hints inside what was just decoded are passed over (compressed bytes are noise)."""
+    """Opens the hints of one buffer, in order. Hints inside what was just decoded are passed over (compressed bytes are noise).
 
-    def __init__(self, view: memoryview, limits: Limits, budget: Budget) -> None:
-        self._view, self._limits, self._budget = view, limits, budget
+    ``base`` is the buffer's offset in the content that it is a piece of, ``more`` whether another piece follows it. Then ``cut``
+    is where in the buffer something begins that its end cuts off; that is left for the next piece, which should begin there.
+    Who is given a piece says in ``resume`` what the ``cut`` of its content is.
+    """
+
+    def __init__(self, view: memoryview, limits: Limits, budget: Budget, base: int = 0, *, more: bool = False) -> None:
+        self._view, self._limits, self._budget, self._base, self._more = view, limits, budget, base, more
         self._done: dict[str, int] = {}
         self._noise = 0
+        self.cut: int | None = None
+        self.resume: int | None = None
 
     def open(self, hint: Hint, end: int) -> Iterator[Piece | Refused]:
         """What the hint that was reported at ``end`` holds."""
@@ -92,74 +101,108 @@ class Opener:
         else:
             yield from self._compressed(hint.kind, start)
 
+    def _label(self, kind: str, start: int) -> str:
+        return f"{kind}@{self._base + start}"
+
+    def _left_for_later(self, start: int, *, cut: bool) -> bool:
+        """Whether something is ``cut`` by the end of the buffer and can be had whole: in the next piece, if that begins with it."""
+        if not (cut and self._more and start > 0):
+            return False
+        self.cut, self._noise = start, len(self._view)
+        return True
+
+    def _too_long(self, label: str, start: int, *, cut: bool) -> Iterator[Refused]:
+        """What even a piece that begins with it does not hold whole is not opened as a whole, and that is told."""
+        if cut and self._more and start == 0:
+            self._noise = len(self._view)
+            yield Refused(label, f"longer than the {len(self._view) >> 20} MiB that are held of it", len(self._view))
+
     def _compressed(self, kind: str, start: int) -> Iterator[Piece | Refused]:
         if kind == "zlib":
             start += self._view[start] != 0x78  # the pattern may have taken the byte in front
             if (self._view[start] * 256 + self._view[start + 1]) % 31:
                 return
-            stream = deflated(self._view, start, ZLIB)
-        elif kind == "gzip":
-            stream = deflated(self._view, start, GZIP)
-        elif kind == "xz":
-            stream = xzipped(self._view, start)
-        elif kind == "bzip2":
-            stream = bzipped(self._view, start)
-        else:
-            stream = ZstdStream(self._view, start)
-        yield from self._pieces(stream, f"{kind}@{start}")
+        yield from self._pieces(OPENED[kind](self._view, start), self._label(kind, start), start, kind)
 
-    def _pieces(self, stream: Stream, label: str) -> Iterator[Piece | Refused]:
-        """The stream in pieces of bounded size that overlap."""
-        held, base, total = bytearray(), 0, 0
-        for chunk in stream.chunks():
+    def _pieces(self, stream: Stream, label: str, start: int, kind: str = "") -> Iterator[Piece | Refused]:
+        """The stream, and those that carry it on, in pieces of bounded size that overlap; ``start`` is where the object begins."""
+        held, base, streams = bytearray(), 0, [stream]
+        for chunk in self._chunks(streams, kind):
             held += chunk
-            total += len(chunk)
             self._budget.left -= len(chunk)
             if self._budget.left <= 0:
-                yield Refused(label, "decodes to more than the limit", total)
+                yield Refused(label, "decodes to more than the limit", base + len(held))
                 break
             if len(held) >= self._limits.piece:
-                piece = Piece(label, bytes(held), base)
-                base += len(held) - OVERLAP
-                del held[:-OVERLAP]  # before what is encoded in the piece is opened in turn: each level would hold both
+                piece = Piece(label, bytes(held), base, more=True)
+                held.clear()  # before what is encoded in the piece is opened in turn: each level would hold both
+                self.resume = None
                 yield piece
+                shared = self._shared(len(piece.data))
+                held += piece.data[-shared:]
+                base += len(piece.data) - shared
+        if self._left_for_later(start, cut=streams[-1].cut):
+            return
         if held:
             yield Piece(label, bytes(held), base)
-        if stream.complete:
-            self._noise = max(self._noise, stream.end)
-        elif stream.too_big:
-            yield Refused(
-                label, f"needs more than {MEMORY >> 20} MiB of memory to be decoded", len(self._view) - stream.end
-            )
-        elif stream.damaged and total > 4096:
-            yield Refused(label, "damaged after its beginning", total)
+        yield from self._told(streams[-1], label)
+        yield from self._too_long(label, start, cut=streams[-1].cut)
+
+    def _chunks(self, streams: list[Stream], kind: str) -> Iterator[bytes]:
+        """What a stream holds, and those that follow it; ``streams`` gets the one that is read."""
+        while True:
+            yield from streams[-1].chunks()
+            if streams[-1].complete:
+                self._noise = max(self._noise, streams[-1].end)
+            more = following(kind, self._view, streams[-1])
+            if more is None or self._budget.objects <= 0:
+                return
+            self._budget.objects -= 1
+            streams[-1] = more
+
+    def _shared(self, size: int) -> int:
+        """How much of a piece the next one begins with; what is looked at twice is counted twice."""
+        if self.resume is None or self.resume >= size - OVERLAP:
+            return min(size, OVERLAP)
+        self._budget.left -= size - OVERLAP - self.resume
+        return size - self.resume
+
+    def _told(self, stream: Stream, label: str) -> Iterator[Refused]:
+        """Why a stream was not read to its end."""
+        if stream.too_big:
+            reason, size = f"needs more than {MEMORY >> 20} MiB of memory to be decoded", len(self._view) - stream.end
+            yield Refused(label, reason, size)
+        elif stream.damaged and stream.given > 4096:
+            yield Refused(label, "damaged after its beginning", stream.given)
 
     def _zip_member(self, start: int) -> Iterator[Piece | Refused]:
         if start + _ZIP_HEADER.size > len(self._view):
+            self._left_for_later(start, cut=True)
             return
         header = _ZIP_HEADER.unpack_from(self._view, start)
         flags, method, compressed, name_length, extra_length = header[2], header[3], header[7], header[9], header[10]
         name_at = start + _ZIP_HEADER.size
         body = name_at + name_length + extra_length
         if body > len(self._view) or name_length == 0:
+            self._left_for_later(start, cut=name_length != 0)
             return
         label = f"zip:{shown_name(bytes(self._view[name_at : name_at + name_length]))}"
         if flags & 1:
             yield Refused(label, "encrypted", compressed)
         elif method == 8:
-            yield from self._pieces(deflated(self._view, body, RAW), label)
+            yield from self._pieces(deflated(self._view, body, RAW), label, start)
         elif method == 12:
-            yield from self._pieces(bzipped(self._view, body), label)
+            yield from self._pieces(bzipped(self._view, body), label, start)
         elif method == 93:
-            yield from self._pieces(ZstdStream(self._view, body), label)
+            yield from self._pieces(OPENED["zstd"](self._view, body), label, start)
         elif method != 0:
             yield Refused(label, f"zip compression method {method} is not known", compressed)
 
     def _pack(self, start: int) -> Iterator[Piece | Refused]:
         """A git pack (gitformat-pack): each object inflated; deltas hold their new text in the clear."""
-        at, held, label = start + 12, bytearray(), f"git-pack@{start}"
+        at, held, label, cut = start + 12, bytearray(), self._label("git-pack", start), False
         for _ in range(int.from_bytes(self._view[start + 8 : start + 12], "big")):
-            body = _pack_body(self._view, at)
+            body = pack_body(self._view, at)
             stream = deflated(self._view, body, ZLIB)
             for chunk in stream.chunks():
                 held += chunk
@@ -168,6 +211,7 @@ class Opener:
                     yield Refused(label, "decodes to more than the limit", len(self._view) - at)
                     return
             if not stream.complete:
+                cut = stream.cut
                 break
             at = stream.end
             held += b"\0\0"
@@ -175,11 +219,14 @@ class Opener:
                 piece = Piece(label, bytes(held))
                 held.clear()
                 yield piece
+        if self._left_for_later(start, cut=cut):
+            return
         if held:
             yield Piece(label, bytes(held))
         self._noise = max(self._noise, at)
+        yield from self._too_long(label, start, cut=cut)
 
-    def _wide(self, at: int) -> Iterator[Piece]:
+    def _wide(self, at: int) -> Iterator[Piece | Refused]:
         """The run of UTF-16 text (its Latin-1 part) around the character at ``at``; byte order does not matter."""
         reach = 1024
         while True:
@@ -195,10 +242,15 @@ class Opener:
                 break
             reach *= 8
         begin += begin < here and text[begin] >= 0xFE  # the mark of the byte order
+        start, cut = low + 2 * begin, low + 2 * stop >= len(self._view) - 1
+        if self._left_for_later(start, cut=cut):
+            return
         self._done["utf-16"] = low + 2 * stop
         self._budget.left -= stop - begin
+        label = self._label("utf-16", start)
         if stop - begin >= 8:
-            yield Piece(f"utf-16@{low + 2 * begin}", text[begin:stop])
+            yield Piece(label, text[begin:stop])
+        yield from self._too_long(label, start, cut=cut)
 
     def _base64(self, end: int) -> Iterator[Piece | Refused]:
         front = bytes(self._view[max(0, end - 4096) : end])
@@ -206,16 +258,20 @@ class Opener:
         run = _RUN.match(self._view, start)
         if run is None:
             return
+        cut, label = run.end() == len(self._view), self._label("base64", start)
+        if self._left_for_later(start, cut=cut):
+            return
         stop = min(run.end(), start + self._limits.piece)
         self._done["base64"] = stop
         if stop < run.end():
-            yield Refused(f"base64@{start}", "decodes to more than the limit", run.end() - stop)
+            yield Refused(label, "decodes to more than the limit", run.end() - stop)
         encoded = _SEPARATORS.sub(b"", bytes(self._view[start:stop])).translate(_URL_SAFE)
         spare = len(encoded) % 4
         encoded = encoded[:-1] if spare == 1 else encoded + b"=" * (-len(encoded) % 4)
         decoded = binascii.a2b_base64(encoded)
         self._budget.left -= len(decoded)
-        yield Piece(f"base64@{start}", decoded)
+        yield Piece(label, decoded)
+        yield from self._too_long(label, start, cut=cut)
 
 
 def base64_end(data: bytes, start: int) -> int:
@@ -223,22 +279,6 @@ def base64_end(data: bytes, start: int) -> int:
     run = _RUN.match(data, start)
     stop = start if run is None else run.end()
     return stop + len(data[stop : stop + 2]) - len(data[stop : stop + 2].lstrip(b"="))
-
-
-def _pack_body(view: memoryview, at: int) -> int:
-    """Offset of an object's zlib stream in a pack: behind its type and size, and a delta's base."""
-    kind = (view[at] >> 4) & 7 if at < len(view) else 0
-    at = _behind_varint(view, at)
-    if kind == 6:
-        return _behind_varint(view, at)
-    return at + 20 if kind == 7 else at
-
-
-def _behind_varint(view: memoryview, at: int) -> int:
-    limit = min(len(view), at + 10)
-    while at < limit and view[at] & 0x80:
-        at += 1
-    return at + 1
 
 
 def shown_name(raw: bytes) -> str:

@@ -46,7 +46,7 @@ def hints_for(rule_set: RuleSet) -> tuple[Hint, ...]:
         Hint("xz", (r"\xfd7zXZ\x00",), 6),
         Hint("bzip2", (r"BZh[1-9]1AY\x26SY",), 10),
         Hint("zstd", (r"\x28\xb5\x2f\xfd",), 4),
-        Hint("zip", (r"PK\x03\x04[\x0a-\x3f]\x00[\x00-\xff]{2}[\x00\x08\x09\x0c\x0e\x5d]\x00",), 10),
+        Hint("zip", (r"PK\x03\x04[\x0a-\x3f]\x00[\x00-\xff]{2}[\x00-\x63]\x00",), 10),
         Hint("pack", (r"PACK\x00\x00\x00[\x02\x03]",), 8),
         Hint("base64", (f"{_BEFORE}(?:{_GROUP}){{6}}", f"{_BEFORE}(?:{_WIDE}){{3}}", _ENCODED_MAGIC), 24),
         Hint("utf-16", wide, 1, literals),

@@ -131,11 +131,16 @@ class _Work:
             self._skipped[Skipped(self._path, "", f"{self._unlisted} more encoded objects", 0)] = None
         return Scan(tuple(self._matches.values()), tuple(self._skipped))
 
-    def buffer(self, view: memoryview, hits: list[Hit], *, inner: str, depth: int, base: int) -> None:
-        """One buffer: its own secrets, then what is encoded in it. ``base`` is its offset in the content that ``inner`` names."""
+    def buffer(
+        self, view: memoryview, hits: list[Hit], *, inner: str, depth: int, base: int, more: bool = False
+    ) -> int | None:
+        """One buffer: its own secrets, then what is encoded in it. ``base`` is its offset in the content that ``inner`` names.
+
+        Where ``more`` follows it, it answers at which offset of it the next one should begin, if something was cut off.
+        """
         if len(self._matches) >= _MOST:
             self._skip("", f"more than {_MOST} secrets: the rest of this file", 0)
-            return
+            return None
         count = self._scanner.rule_count
         found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count))
         for crowd in crowds:
@@ -145,36 +150,40 @@ class _Work:
             member = members.name(one.start) if members else None
             place = _joined(inner, f"tar:{member}") if member else inner
             self._record(one.rule.id, one.rule.description, one.secret, place, base + one.start, lines.line(one.start))
-        if self._decode:
-            self._encoded(view, hits, inner, depth)
+        if not self._decode:
+            return None
+        limits = self._scanner.limits
+        limits = replace(limits, piece=max(limits.piece >> depth, _LEAST))
+        opener = Opener(view, limits, self._budget, base, more=more)
+        self._encoded(opener, view, hits, inner, depth)
+        return opener.cut
 
-    def _encoded(self, view: memoryview, hits: list[Hit], inner: str, depth: int) -> None:
+    def _encoded(self, opener: Opener, view: memoryview, hits: list[Hit], inner: str, depth: int) -> None:
         """What is encoded in a buffer."""
         count = self._scanner.rule_count
         for number in self._scanner.crowded(hits):
             last = max(hit.end for hit in hits if hit.rule == number)
             label = _joined(inner, self._scanner.hints[number - count].kind)
             self._skip(label, "more encoded objects than are counted", len(view) - last)
-        limits = self._scanner.limits
-        opener = Opener(view, replace(limits, piece=max(limits.piece >> depth, _LEAST)), self._budget)
         for hit in hits:
             if hit.rule < count:
                 continue
             hint = self._scanner.hints[hit.rule - count]
-            if depth >= limits.depth:
+            if depth >= self._scanner.limits.depth:
                 self._skip(_joined(inner, hint.kind), "encoded too deep", len(view))
                 return
             for piece in opener.open(hint, hit.end):
                 if isinstance(piece, Piece):
-                    self._piece(piece, inner, depth)
+                    opener.resume = self._piece(piece, inner, depth)
                 else:
                     self._skip(_joined(inner, piece.label), piece.reason, piece.size_bytes)
 
-    def _piece(self, piece: Piece, inner: str, depth: int) -> None:
+    def _piece(self, piece: Piece, inner: str, depth: int) -> int | None:
         hits = self._scanner.block(piece.data, decode=True)
-        if hits:
-            inside = _joined(inner, piece.label)
-            self.buffer(memoryview(piece.data), hits, inner=inside, depth=depth + 1, base=piece.base)
+        if not hits:
+            return None
+        inside, view = _joined(inner, piece.label), memoryview(piece.data)
+        return self.buffer(view, hits, inner=inside, depth=depth + 1, base=piece.base, more=piece.more)
 
     def named(self, data: bytes) -> None:
         """A small file that is named like a secret and holds one line."""

@@ -18,23 +18,25 @@ RAW, ZLIB, GZIP = -15, 15, 31
 
 
 class Stream:
-    """One stream. After ``chunks``: ``complete`` says that it ended by itself, and then ``end`` is the offset behind it.
+    """One stream. After ``chunks``: ``complete`` says that it ended by itself, and then ``end`` is the offset behind it;
+    ``cut`` that it goes on behind the end of the buffer; ``given`` is how much it held (bytes).
 
     ``too_big`` says that it needs more memory than ``MEMORY`` to be decoded at all.
     """
 
     def __init__(self, view: memoryview, start: int, make: Callable[[], Any]) -> None:
         self._view, self.end, self._make = view, start, make
-        self.complete, self.damaged, self.too_big = False, False, False
+        self.complete, self.cut, self.damaged, self.too_big, self.given = False, False, False, False, 0
 
     def chunks(self) -> Iterator[bytes]:
-        """Decoded bytes, at most ``STEP`` at a time. Ends without error where the stream is damaged or cut off."""
+        """Decoded bytes, about ``STEP`` at a time. Ends without error where the stream is damaged or cut off."""
         codec, pending, at = self._make(), b"", self.end
         while not codec.eof:
             if not pending and _wants_input(codec):
                 pending = bytes(self._view[at : at + STEP])
                 at += len(pending)
                 if not pending:
+                    self.cut = True
                     return
             try:
                 out = codec.decompress(pending, STEP)
@@ -44,6 +46,7 @@ class Stream:
                 return
             pending = getattr(codec, "unconsumed_tail", b"")
             if out:
+                self.given += len(out)
                 yield out
             elif not pending and not codec.eof and not _wants_input(codec):
                 return
@@ -69,30 +72,66 @@ def xzipped(view: memoryview, start: int) -> Stream:
 
 
 class ZstdStream(Stream):
-    """A zstd frame; its end is not told by the library, so ``end`` stays just behind the magic."""
+    """A zstd frame."""
 
     def __init__(self, view: memoryview, start: int) -> None:
-        super().__init__(view, start, lambda: None)
+        super().__init__(view, start, _ZstdCodec)
 
     def chunks(self) -> Iterator[bytes]:
+        start = self.end
+        yield from super().chunks()
+        self.too_big = self.damaged and _zstd_window(self._view[start : start + _ZSTD_HEAD]) > MEMORY
+
+
+class _ZstdCodec:
+    """The library's decoder behind the interface of the others. Its output has no bound, so its input gets one."""
+
+    def __init__(self) -> None:
         import zstandard
 
-        codec = zstandard.ZstdDecompressor(max_window_size=MEMORY)
-        start, self.end = self.end, self.end + 4
-        self.too_big = _zstd_window(self._view[start : start + _ZSTD_HEAD]) > MEMORY
-        with codec.stream_reader(self._view[start:], read_size=STEP) as reader:
-            while True:
-                try:
-                    out = reader.read(STEP)
-                except (zstandard.ZstdError, OSError, ValueError):
-                    self.damaged = True
-                    return
+        self._codec = zstandard.ZstdDecompressor(max_window_size=MEMORY).decompressobj(write_size=1 << 14)
+        self._error = zstandard.ZstdError
+        self.unconsumed_tail = self.unused_data = b""
+        self.eof = False
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """About ``most`` bytes; at worst some MiB, where a few hundred bytes hold as much. Raises ValueError for damage."""
+        out, at = bytearray(), 0
+        while at < len(data) and len(out) < most and not self._codec.eof:
+            try:
+                out += self._codec.decompress(data[at : at + _ZSTD_STEP])
+            except self._error as error:
                 if not out:
-                    self.complete = True
-                    return
-                yield out
+                    raise ValueError(str(error)) from error
+                break  # what came before the damage counts; the next call meets it again
+            at += _ZSTD_STEP
+        rest = data[at:]
+        self.eof = self._codec.eof
+        self.unused_data = self._codec.unused_data + rest if self.eof else b""
+        self.unconsumed_tail = b"" if self.eof else rest
+        return bytes(out)
 
 
+OPENED: dict[str, Callable[[memoryview, int], Stream]] = {
+    "gzip": lambda view, start: deflated(view, start, GZIP),
+    "zlib": lambda view, start: deflated(view, start, ZLIB),
+    "xz": xzipped,
+    "bzip2": bzipped,
+    "zstd": ZstdStream,
+}
+# Streams of these kinds that lie directly behind one another are one file to their programs (gzip's manual, 2.2; RFC 8878, 3).
+_MAGIC = {"gzip": b"\x1f\x8b\x08", "xz": b"\xfd7zXZ\0", "bzip2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd"}
+
+
+def following(kind: str, view: memoryview, stream: Stream) -> Stream | None:
+    """The stream that carries on where one ended."""
+    magic = _MAGIC.get(kind)
+    if magic is None or not stream.complete or view[stream.end : stream.end + len(magic)] != magic:
+        return None
+    return OPENED[kind](view, stream.end)
+
+
+_ZSTD_STEP = 512
 _ZSTD_HEAD = 18 + 3
 _ZSTD_BLOCK = 128 << 10
 
@@ -112,3 +151,19 @@ def _zstd_window(head: memoryview) -> int:
     block = int.from_bytes(head[behind : behind + 3], "little")
     honest = len(head) >= behind + 3 and (block >> 1) & 3 != 3 and block >> 3 <= _ZSTD_BLOCK
     return int(frame.window_size) if honest else 0
+
+
+def pack_body(view: memoryview, at: int) -> int:
+    """Offset of an object's zlib stream in a pack: behind its type and size, and a delta's base."""
+    kind = (view[at] >> 4) & 7 if at < len(view) else 0
+    at = _behind_varint(view, at)
+    if kind == 6:
+        return _behind_varint(view, at)
+    return at + 20 if kind == 7 else at
+
+
+def _behind_varint(view: memoryview, at: int) -> int:
+    limit = min(len(view), at + 10)
+    while at < limit and view[at] & 0x80:
+        at += 1
+    return at + 1
