@@ -105,7 +105,7 @@ def test_a_secret_between_the_files_is_found(tmp_path):
     comment = samples.pax(comment=f" token={TOKEN} ") + samples.file(b"a", b"x")
     after = samples.layer(samples.file(b"b", b"x")) + samples.padded(b"\n" + CONFIG)
     report = analyse(image(tmp_path, samples.layer(comment), after))
-    assert [secret.where for secret in report.secrets] == ["layer", "layer"]
+    assert [(secret.where, secret.inner) for secret in report.secrets] == [("file", "extended header"), ("layer", "")]
     assert any("end marker" in skip.reason for skip in report.skipped)
 
 

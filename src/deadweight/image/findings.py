@@ -31,7 +31,8 @@ class LayerFigures:
 
 @dataclass(frozen=True, slots=True)
 class SecretMark:
-    """A secret in a hidden file, redacted. ``inner`` says where inside the file, if it was packed or encoded."""
+    """A secret in a hidden file, redacted. ``inner`` says where inside the file, if it was packed or encoded, or which part of the
+    file's tar headers holds it (``name``, ``link target``, ``extended header``)."""
 
     rule: str
     fingerprint: str

@@ -86,6 +86,11 @@ class Indexer:
             work = self._pool.submit(self.probe.region, index.entries, memoryview(segment), base)
             self._scans.append((index, work))
 
+    def links(self, index: LayerIndex) -> None:
+        """Let the threads look at the links of a layer, all of which are known."""
+        if self.probe is not None and index.entries.targets:
+            self._scans.append((index, self._pool.submit(self.probe.targets, index.entries)))
+
     def settle(self, most: int = 0) -> None:
         """Wait until at most so many segments are still being looked at."""
         while len(self._scans) > most:
@@ -120,7 +125,7 @@ class PlainReading:
         walker = TarWalker(entries, what)
         end = walker.walk(view, 0, final=True)
         self.index = LayerIndex(entries, tar_bytes=len(view), stored_bytes=len(view))
-        _tail(self.index, view[end:], what)
+        _tail(self.index, view[end:])
         Gatherer(self.index).look(0, len(entries), view, 0)
 
     def scan(self) -> None:
@@ -129,6 +134,7 @@ class PlainReading:
             probe, view = self._indexer.probe, self._view
             for start, stop in regions(self.index.entries, len(view)):
                 self._scans.append(self._pool.submit(probe.region, self.index.entries, view[start:stop], start, view))
+            self._scans.append(self._pool.submit(probe.targets, self.index.entries))
 
     def result(self) -> LayerIndex:
         """The finished index."""
@@ -169,6 +175,7 @@ class _StreamReading:
             if len(self._buffer) >= wanted:
                 wanted = self._advance(final=False)
         self._advance(final=True)
+        self._indexer.links(self._index)
         if verify:
             self._index.diff_id = plain.result()
             self._index.digest = self._index.diff_id if compression == "none" else stored.result()
@@ -287,8 +294,7 @@ def _batches(entries: Entries, members: list[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def _tail(index: LayerIndex, rest: memoryview, what: str) -> None:
-    del what
+def _tail(index: LayerIndex, rest: memoryview) -> None:
     for piece in cut(rest, 1 << 20):
         if bytes(piece).strip(b"\0"):
             index.skipped.append(Skip(-1, "", "data after the end marker of the tar", len(rest)))

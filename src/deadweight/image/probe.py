@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
+from deadweight.image import between
 from deadweight.image import entries as columns
 from deadweight.image.entries import Entries
 from deadweight.image.layerindex import Found, Skip
 from deadweight.image.model import shown
+from deadweight.image.secrets.model import Scan
 
 if TYPE_CHECKING:
     from deadweight.image.secrets.decode import Budget
-    from deadweight.image.secrets.model import Hit, Scan
+    from deadweight.image.secrets.model import Hit
     from deadweight.image.secrets.scanner import Scanner
 
-_WINDOW = 4096
 _SMALL = 4096
 MOST = 1000  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
 DECODED, OBJECTS = 1 << 30, 200_000
@@ -55,19 +57,45 @@ class Probe:
             end = base + hits[position].end
             member = entries.at(end - 1)
             if member is None:
-                start, stop = max(base, end - _WINDOW), end
+                start, stop, owner = between.gap(entries, end - 1, base, base + len(view))
             else:
                 start = max(held_at, entries.offsets[member])
                 stop = min(held_at + len(held), entries.offsets[member] + entries.stored(member))
             last = max(position + 1, bisect_left(hits, (stop - base + 1,), position))
             own = [hit._replace(end=base + hit.end - start) for hit in hits[position:last]]
-            path = shown(entries.paths[member]) if member is not None else OUTSIDE
             data = held[start - held_at : stop - held_at]
-            decode = self.decode and member is not None
-            scan = self.scanner.confirm(data, path=path, hits=own, decode=decode, within=budget)
-            notes.take(scan, member, start - (entries.offsets[member] if member is not None else 0))
+            if member is None:
+                self._outside(entries, owner, between.text_of(data), own, start, notes)
+            else:
+                path = shown(entries.paths[member])
+                scan = self.scanner.confirm(data, path=path, hits=own, decode=self.decode, within=budget)
+                notes.take(scan, member, start - entries.offsets[member])
             position = last
         self._named(entries, view, base, [base + hit.end for hit in hits], notes)
+        return notes.region()
+
+    def _outside(
+        self, entries: Entries, member: int | None, data: bytes, hits: list[Hit], start: int, notes: _Notes
+    ) -> None:
+        """What is no file's content: the headers of a member, or of none. Nothing in it is decoded."""
+        scan = self.scanner.confirm(data, path=OUTSIDE, hits=hits)
+        if member is None:
+            notes.take(scan, None, start)
+            return
+        for match in scan.matches:
+            part = between.part_of(entries, member, data[match.offset : match.offset + match.length])
+            notes.take(Scan((replace(match, inner=part, offset=0, line=None),)), member)
+
+    def targets(self, entries: Entries) -> Region:
+        """The links of a layer. In its bytes a target stands behind a digit, so that rules for whole words pass it over."""
+        members, texts = list(entries.targets), list(entries.targets.values())
+        starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
+        notes = _Notes(starts[-1])
+        places = {bisect_right(starts, hit.end - 1) - 1 for hit in self.scanner.block(b"\n".join(texts))}
+        for place in sorted(places):
+            if not notes.wants_more():
+                break
+            self._outside(entries, members[place], texts[place], self.scanner.block(texts[place]), 0, notes)
         return notes.region()
 
     def _hits(self, entries: Entries, view: memoryview, base: int) -> list[Hit]:
