@@ -52,5 +52,14 @@ def test_fingerprints_and_suppressions():
     assert "suppressions" not in by_mark["f1"]
 
 
+def test_findings_of_one_fingerprint_are_numbered():
+    """GitHub takes results of one ``primaryLocationLineHash`` for one alert."""
+    twice = [SarifFinding("token", "m", "history", "f1", place=f"history[{number}]") for number in (0, 2)]
+    results = sarif([*twice, FINDINGS[2]], tool_version="1")["runs"][0]["results"]
+    marks = [result["partialFingerprints"] for result in results]
+    assert [mark[FINGERPRINT] for mark in marks] == ["f3", "f1", "f1:2"]
+    assert [mark["primaryLocationLineHash"] for mark in marks] == ["f3:1", "f1:1", "f1:2"]
+
+
 def test_no_findings_is_a_run_without_results():
     assert sarif([], tool_version="1")["runs"][0]["results"] == []

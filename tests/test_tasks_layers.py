@@ -192,6 +192,31 @@ def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
     assert len(ids[0] & ids[2]) == 1  # that b.conf holds it is still the same, that a.conf hides it is not
 
 
+def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
+    """One token in two layers of one path, packed, in three instructions: numbered, at fixed places, without lines that mislead."""
+    packed = gzip.compress(b"first\n" + CONFIG)
+    files = [layer({"a.gz": packed, "b": b"1"}), layer({"a.gz": packed, "b": b"2"}), layer({".wh.a.gz": b""})]
+    shown = []
+    for extra in (0, 1):
+        history = [{"created_by": f"ENV N={n}", "empty_layer": True} for n in range(extra)]
+        history += [{"created_by": f"ARG GITHUB_TOKEN={TOKEN}", "empty_layer": True}] * 2
+        history += [{"created_by": f"RUN token={TOKEN} make {n}"} for n in range(3)]
+        archive = samples.docker_save(project / "x.tar", samples.build(*files, history=history))
+        done = layers(project, "--archive", archive, "--sarif", "out.sarif", "--junit", "out.xml")
+        results = json.loads((project / "out.sarif").read_text())["runs"][0]["results"]
+        shown.append({each["partialFingerprints"]["primaryLocationLineHash"] for each in results})
+        assert len(shown[-1]) == len(results) == 7
+        places = [each["locations"][0]["physicalLocation"] for each in results]
+        assert {place["artifactLocation"]["uri"] for place in places} == {"a.gz", "history"}
+        assert not any("region" in place for place in places if place["artifactLocation"]["uri"] == "a.gz")
+        cases = ElementTree.parse(project / "out.xml").findall(".//testcase")
+        assert len({case.get("name") for case in cases}) == 7
+    assert shown[0] == shown[1]
+    assert done.stdout.count("SECRET github-pat in gzip@0: ") == 2
+    visible = layers(project, "--archive", samples.docker_save(project / "y.tar", samples.build(files[0])))
+    assert "SECRET github-pat in /a.gz, gzip@0: " in visible.stdout
+
+
 def two_platforms(folder: Path) -> Path:
     """A layout of a clean image for amd64 and a leaky one for arm64."""
     first, second = samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")

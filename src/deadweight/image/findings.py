@@ -182,6 +182,11 @@ class LayersReport:
         return asdict(self)
 
 
+def placed(place: str, inner: str) -> str:
+    """A file, or a place in the config, and where inside it, as one says it."""
+    return ", ".join(part for part in (place, inner) if part)
+
+
 _T = TypeVar("_T")
 _ITEMS: dict[str, type[Any]] = {
     "layers": LayerFigures,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from deadweight.image.findings import placed
 from deadweight.report.junit import JunitCase, JunitSuite, junit
 from deadweight.report.sarif import SarifFinding, SarifRule, sarif
 
@@ -27,20 +30,19 @@ def layers_sarif(report: LayersReport, title: str) -> str:
 
 
 def layers_junit(report: LayersReport, title: str) -> str:
-    """One case for each secret, and a passed one where there is none."""
-    cases = tuple(
-        JunitCase(
-            f"{each.rule} {each.path}",
-            title,
-            failure=None if each.suppressed else each.message,
-            skipped=each.suppressed,
-        )
-        for each in _findings(report)
-    )
-    return junit([JunitSuite(title, cases or (JunitCase("no secrets", title),))])
+    """One case for each secret, no two of one name, and a passed one where there is none."""
+    cases, seen = [], Counter[str]()
+    for each in _findings(report):
+        name = f"{each.rule} {each.path} ({each.place})"
+        seen[name] += 1
+        name = name if seen[name] == 1 else f"{name} {seen[name]}"
+        cases.append(JunitCase(name, title, failure=None if each.suppressed else each.message, skipped=each.suppressed))
+    return junit([JunitSuite(title, tuple(cases) or (JunitCase("no secrets", title),))])
 
 
 def _findings(report: LayersReport) -> Iterator[SarifFinding]:
+    """The secrets. A line counts in a file as it lies there: of decoded text it would name some other one. What is in no file has
+    ``config`` or ``history`` for a path, its index in ``place``: an instruction more moves it."""
     for file in report.hidden:
         for mark in file.secrets:
             yield SarifFinding(
@@ -50,20 +52,20 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
                 f"fingerprint {mark.fingerprint}",
                 path=file.path.lstrip("/"),
                 fingerprint=_id(mark.fingerprint, "hidden", file.path, mark.inner),
-                line=mark.line,
-                place=f"layer {file.index + 1}{mark.inner}",
+                line=None if mark.inner else mark.line,
+                place=placed(f"layer {file.index + 1}", mark.inner),
                 suppressed=mark.allowed,
                 properties={"description": mark.description or mark.rule, "fingerprint": mark.fingerprint},
             )
     for each in report.secrets:
         yield SarifFinding(
             rule=each.rule,
-            message=f"{each.description or each.rule} ({each.redacted}) in {each.path or each.where}; "
-            f"fingerprint {each.fingerprint}",
-            path=(each.path or each.where).lstrip("/"),
+            message=f"{each.description or each.rule} ({each.redacted}) in "
+            f"{placed(each.path or each.where, each.inner)}; fingerprint {each.fingerprint}",
+            path=each.path.lstrip("/") if each.path else re.split(r"[.\[]", each.where)[0],
             fingerprint=_id(each.fingerprint, each.where.partition("[")[0], each.path or "", each.inner),
-            line=each.line,
-            place=f"{each.where}{each.inner}",
+            line=None if each.inner else each.line,
+            place=placed(each.where, each.inner),
             suppressed=each.allowed,
             properties={"description": each.description or each.rule, "fingerprint": each.fingerprint},
         )

@@ -1,18 +1,20 @@
 """SARIF 2.1.0 (OASIS) from plain findings: secrets, vulnerabilities, failed checks. A pure function; nothing is read or written.
 
 Finding ids are stable: ``partialFingerprints`` holds the fingerprint that the caller gives, never one that depends on the order or
-the time of a run, so that a code host recognises a finding that it has seen before.
+the time of a run, so that a code host recognises a finding that it has seen before. Of several findings with one fingerprint each
+has its number behind it. GitHub reads ``primaryLocationLineHash`` alone, in its own form: the id, a colon, the number.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-FINGERPRINT = "deadweight/v1"
+FINGERPRINT, GITHUB = "deadweight/v1", "primaryLocationLineHash"
 
 Level = Literal["error", "warning", "note"]
 
@@ -59,7 +61,7 @@ def sarif(
     """
     given = sorted(findings, key=lambda one: (one.rule, one.path, one.place, one.line or 0, one.fingerprint))
     described = {rule.id: rule for rule in rules}
-    ids = sorted({one.rule for one in given})
+    ids, seen = sorted({one.rule for one in given}), Counter[str]()
     driver = {
         "name": "deadweight",
         "semanticVersion": tool_version,
@@ -68,7 +70,7 @@ def sarif(
     run: dict[str, Any] = {
         "tool": {"driver": driver},
         "columnKind": "utf16CodeUnits",
-        "results": [_result(one, ids.index(one.rule)) for one in given],
+        "results": [_result(one, ids.index(one.rule), _number(one.fingerprint, seen)) for one in given],
     }
     if automation_id:
         run["automationDetails"] = {"id": f"deadweight/{automation_id}"}
@@ -84,7 +86,13 @@ def _rule(rule: SarifRule) -> dict[str, Any]:
     return entry
 
 
-def _result(one: SarifFinding, index: int) -> dict[str, Any]:
+def _number(fingerprint: str, seen: Counter[str]) -> int:
+    seen[fingerprint] += 1
+    return seen[fingerprint]
+
+
+def _result(one: SarifFinding, index: int, number: int) -> dict[str, Any]:
+    """``number`` is the finding's among those with its fingerprint."""
     physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(one.path)}}
     if one.line is not None:
         physical["region"] = {"startLine": one.line}
@@ -97,7 +105,10 @@ def _result(one: SarifFinding, index: int) -> dict[str, Any]:
         "level": one.level,
         "message": {"text": one.message},
         "locations": [location],
-        "partialFingerprints": {FINGERPRINT: one.fingerprint},
+        "partialFingerprints": {
+            FINGERPRINT: one.fingerprint if number == 1 else f"{one.fingerprint}:{number}",
+            GITHUB: f"{one.fingerprint}:{number}",
+        },
     }
     if one.suppressed is not None:
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": one.suppressed}]

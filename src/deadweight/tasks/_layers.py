@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from deadweight.image.findings import placed
 from deadweight.image.model import printable
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
@@ -45,7 +46,7 @@ def print_layers(report: LayersReport, title: str) -> None:
     packages = sorted(report.packages, key=lambda each: -each.size_bytes)
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
-        _say(out, f"not looked at: {item.path or item.layer or ''}{item.inner}: {item.reason}")
+        _say(out, f"not looked at: {placed(item.path or item.layer or '', item.inner)}: {item.reason}")
 
 
 def _say(out: Console, text: str, style: str = "") -> None:
@@ -83,14 +84,15 @@ def _story(file: HiddenFile) -> Iterator[str]:
     yield f"hidden by layer {file.hidden_index + 1}: {_short(file.hidden_by or 'unknown')}"
     for mark in file.secrets:
         allowed = f" (allowed: {mark.allowed})" if mark.allowed else ""
-        yield f"SECRET {mark.rule}: {mark.redacted} fingerprint {mark.fingerprint}{allowed}"
+        inside = f" in {mark.inner}" if mark.inner else ""
+        yield f"SECRET {mark.rule}{inside}: {mark.redacted} fingerprint {mark.fingerprint}{allowed}"
 
 
 def _secrets(report: LayersReport, out: Console) -> None:
     for each in report.secrets:
-        place = each.path or each.where
+        place = placed(each.path or each.where, each.inner)
         allowed = f" (allowed: {each.allowed})" if each.allowed else ""
-        text = f"SECRET {each.rule} in {place}{each.inner}: {each.redacted} fingerprint {each.fingerprint}{allowed}"
+        text = f"SECRET {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{allowed}"
         _say(out, text, "bold red")
         if each.added_by:
             _say(out, f"    added by {_short(each.added_by)}")
