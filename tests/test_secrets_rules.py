@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -130,3 +131,17 @@ def test_redaction_never_shows_more_than_four_characters():
 def test_fingerprint_depends_on_rule_and_secret_alone():
     assert model.fingerprint("a", b"secret") == model.fingerprint("a", b"secret")
     assert len({model.fingerprint(*pair) for pair in (("a", b"x"), ("b", b"x"), ("a", b"y"))}) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["secrets/places.py", "secrets/config_text.py", "secrets/allow.py", "configsecrets.py", "probe.py"]
+)
+def test_a_change_of_what_decides_findings_is_another_version(tmp_path, monkeypatch, name):
+    """Results are kept under the version: one that stayed the same would bring back what the older code found."""
+    package = Path(rules.__file__).parent.parent
+    shutil.copytree(package, tmp_path / "image")
+    monkeypatch.setattr(rules, "files", lambda _package: tmp_path / "image")
+    assert rules.load_rules.__wrapped__().version == RULES.version
+    with (tmp_path / "image" / name).open("a") as file:
+        file.write("\n")
+    assert rules.load_rules.__wrapped__().version != RULES.version

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any, Literal
 
-# What decides what is found, beside the rules: part of the rule-set version, so that no cached result outlives a change.
-_DECIDING = ("confirm.py", "decode.py", "hints.py", "rules.json", "scanner.py", "streams.py", "verify.py")
+# What decides what is found and told, beside all modules here: those that hand the scanner its texts.
+_DECIDING = ("between.py", "configsecrets.py", "probe.py")
 
 Target = Literal["secret", "match", "line"]
 
@@ -100,13 +101,19 @@ class RuleSet:
 @cache
 def load_rules() -> RuleSet:
     """The rule set that is part of this package."""
-    folder = files("deadweight.image.secrets")
-    document = json.loads(folder.joinpath("rules.json").read_bytes())
-    digest = hashlib.sha256(b"".join(folder.joinpath(name).read_bytes() for name in _DECIDING)).hexdigest()
+    document = json.loads((files("deadweight.image") / "secrets" / "rules.json").read_bytes())
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in _deciding())).hexdigest()
     rules = tuple(_rule(entry) for entry in document["rules"])
     version = f"gitleaks-{document['upstream']['version']}+{digest[:12]}"
     allow = tuple(_allow(entry) for entry in document["allow"])
     return RuleSet(rules, allow, version, {rule.id: rule for rule in rules})
+
+
+def _deciding() -> list[Traversable]:
+    """Files that are part of the rule-set version, so that no cached result outlives a change of any of them."""
+    folder = files("deadweight.image")
+    own = [file for file in (folder / "secrets").iterdir() if file.name.endswith((".py", ".json"))]
+    return [*sorted(own, key=lambda file: file.name), *(folder / name for name in _DECIDING)]
 
 
 def _rule(entry: dict[str, Any]) -> Rule:
