@@ -60,6 +60,10 @@ def _wrapped(data):
     return base64.encodebytes(data)
 
 
+def _utf16(data, encoding):
+    return ("\ufeff" + data.decode()).encode(encoding)
+
+
 def _crypt(rng, kind="6", size=86):
     return f"${kind}${text(rng, ALNUM, 12)}${text(rng, ALNUM + './', size)}".encode()
 
@@ -133,6 +137,15 @@ PLACES = {
     ),
     "PKCS#12": ("etc/ssl/x.dat", pkcs12),
     "git credentials": ("root/.git-credentials", lambda r: _uri_user(r, "https", "git.internal\n")),
+    "the talk's file, saved as UTF-8 with a mark": ("etc/secret.txt", lambda r: b"\xef\xbb\xbf" + password(r).lower()),
+    "the talk's file, saved as UTF-16 LE": (
+        "etc/secret.txt",
+        lambda r: _utf16(password(r).lower() + b"\r\n", "utf-16-le"),
+    ),
+    "the talk's file, saved as UTF-16 BE": (
+        "etc/secret.txt",
+        lambda r: _utf16(password(r).lower() + b"\r\n", "utf-16-be"),
+    ),
     "the talk's file": ("etc/secret.txt", lambda r: password(r).lower() + b"\n"),
     "sqlite page": (
         "app.db",

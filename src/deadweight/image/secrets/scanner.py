@@ -19,6 +19,7 @@ from deadweight.image.secrets.rules import RuleSet, load_rules
 Buffer = bytes | bytearray | memoryview
 
 _ONE_LINE = re.compile(rb"\s*([^\s\x00-\x1f\x7f-\xff<>{}()$#][^\x00-\x1f\x7f-\xff<>{}()$]{4,200}?)\s*\Z")
+_MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _NAMED_SIZE = 512
 _MOST = 1000  # secrets of one file, and as many things in it that were not looked at; the rest is only counted
 _LEAST = 1 << 20  # bytes; pieces halve with each encoding that they lie in, for all of them are held at once
@@ -186,7 +187,11 @@ class _Work:
         return self.buffer(view, hits, inner=inside, depth=depth + 1, base=piece.base, more=piece.more)
 
     def named(self, data: bytes) -> None:
-        """A small file that is named like a secret and holds one line."""
+        """A small file that is named like a secret and holds one line, perhaps behind a mark of its encoding."""
+        for mark, encoding in _MARKS:
+            if data.startswith(mark):
+                data = data[len(mark) :].decode(encoding, "replace").encode()
+                break
         value = _ONE_LINE.match(data)
         if value and not self._matches and _is_value(value[1]):
             self._record(
