@@ -10,6 +10,7 @@ from pathlib import Path
 import image_samples as samples
 import pytest
 from image_samples import honest_layer as layer
+from secret_samples import github_token
 from small_project import put_built, subject_of, write_suite
 
 from deadweight._errors import ConfigError
@@ -183,3 +184,21 @@ def test_it_is_asked_for_where_the_suite_has_it(tmp_path):
     assert CHECK.applies(suite.variants[0])
     suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: null}", expect=""))
     assert not CHECK.applies(suite.variants[0])
+
+
+def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
+    """Neither the number of hidden files nor what the allow list matches is told by lists that were cut."""
+    monkeypatch.setattr("deadweight.image.assemble.MAX_HIDDEN", 2)
+    names = [f"f{number}" for number in range(5)]
+    tokens = [github_token(random.Random(number)) for number in range(5)]
+    lower = samples.honest_layer(dict(zip(names, tokens, strict=True)))
+    upper = samples.honest_layer({f".wh.{name}": b"" for name in names})
+    archive = samples.docker_save(tmp_path / "many.tar", samples.build(lower, upper))
+    found = CHECK.run(
+        subject(
+            tmp_path,
+            archive,
+            f"{{secrets: allow, allow: [{{fingerprint: {'ab' * 16}, reason: x, expires: 2099-01-01}}]}}",
+        )
+    )
+    assert (found.status, found.reason) == ("pass", "layers 2, hidden files 5 (200 B), no gate broken")

@@ -115,6 +115,14 @@ def test_the_first_of_two_members_of_one_name_is_hidden(tmp_path):
     assert (file.how, file.index, file.hidden_index, len(file.secrets)) == ("replaced", 0, 0, 1)
 
 
+def test_of_several_allow_entries_the_lasting_one_holds(deleted):
+    mark = analyse(deleted).hidden[0].secrets[0].fingerprint
+    entries = [AllowEntry(mark.upper(), "for ever"), AllowEntry(mark, "old", datetime.date(2020, 1, 1))]
+    for order in (1, -1):
+        report = analyse(deleted, allow=entries[::order])
+        assert (report.counted_secrets, report.hidden[0].secrets[0].allowed) == (0, "for ever")
+
+
 def test_allow_list_entries_end(deleted):
     mark = analyse(deleted).hidden[0].secrets[0]
     entry = AllowEntry(mark.fingerprint, "a sample", datetime.date(2030, 1, 1))

@@ -88,12 +88,14 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
 
 
 def _allow_notes(report: LayersReport, allow: tuple[AllowEntry, ...]) -> Iterator[Gate]:
-    """Entries that have expired (their findings count again) and entries that match nothing."""
+    """Entries that have expired (their findings count again) and entries that match nothing, as far as all findings are listed."""
     present = {mark.fingerprint.lower() for file in report.hidden for mark in file.secrets}
     present |= {secret.fingerprint.lower() for secret in report.secrets}
     today = datetime.date.today()  # noqa: DTZ011 - expiry dates are the user's own days
     for entry in allow:
         if entry.fingerprint.lower() not in present:
+            if report.more_secrets:
+                continue
             yield Gate("allow", False, f"allow-list entry {entry.fingerprint[:12]} matches nothing", warning=True)
         elif entry.expires is not None and entry.expires < today:
             yield Gate(
@@ -111,7 +113,7 @@ def _reason(report: LayersReport, gates: list[Gate]) -> str:
     bad = [f"{gate.name}: {gate.reason}" for gate in gates if not gate.held]
     if bad:
         return "; ".join(bad)
-    return f"layers {len(report.layers)}, hidden files {len(report.hidden)} ({format_bytes(report.hidden_bytes)}), no gate broken"
+    return f"layers {len(report.layers)}, hidden files {report.hidden_files} ({format_bytes(report.hidden_bytes)}), no gate broken"
 
 
 CHECK = Layers()

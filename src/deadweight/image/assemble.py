@@ -10,6 +10,7 @@ from deadweight.image import entries as columns
 from deadweight.image.duplicates import duplicated_bytes
 from deadweight.image.facts import RPM_DATABASES
 from deadweight.image.findings import (
+    MAX_FINDINGS,
     HiddenFile,
     LayerFigures,
     LayersReport,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 MAX_HIDDEN = 5000
-MAX_FINDINGS = 5000
 
 
 class Assembly:
@@ -70,7 +70,7 @@ class Assembly:
         layers = self._layers(per_layer, gzip_sizes)
         weights = [layer.compressed_bytes for layer in layers]
         known = [weight for weight in weights if weight is not None]
-        return LayersReport(
+        report = LayersReport(
             config_digest=self.image.config_digest,
             manifest_digest=self.image.manifest_digest,
             scanned=scanned,
@@ -94,6 +94,11 @@ class Assembly:
             folders=by_folder,
             skipped=(*self._skipped(), *self._extra),
         )
+        if scanner is None:
+            return report
+        from deadweight.image.withheld import withheld
+
+        return withheld(report, scanner)
 
     def hidden_members(self, layer: int) -> list[int]:
         """Members of one layer that are hidden and hold bytes."""

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight.image.entries import Entries
+
+if TYPE_CHECKING:
+    from deadweight.image.secrets.scanner import Scanner
 
 # A pax record is ``length SP key=value LF``; with its first ``=`` as a line end the value is a text of its own.
 _RECORD = re.compile(rb"(?:(?<=[\0\n])|\A)(\d{1,7} [^=\n\0]{1,300})=")
@@ -40,3 +45,16 @@ def part_of(entries: Entries, member: int, secret: bytes) -> str:
     if secret in entries.paths[member]:
         return "name"
     return "link target" if secret in entries.targets.get(member, b"") else "extended header"
+
+
+def candidates(texts: Sequence[bytes], scanner: Scanner) -> list[int]:
+    """Which of many short texts may hold a secret. All are looked at in one pass."""
+    from deadweight.image.secrets.matcher import CLOSE
+
+    starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
+    found: set[int] = set()
+    # With hints, for the config is looked at so in any case: another matcher would cost 20 MB.
+    for hit in scanner.block(b"\n".join(texts), decode=True):
+        if hit.rule < scanner.rule_count:  # which stands for all others that are close behind it
+            found.update(range(bisect_right(starts, hit.end - 1) - 1, bisect_right(starts, hit.end + CLOSE)))
+    return sorted(place for place in found if place < len(texts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
             )
             break
         scan = scanner.scan_text(where=where, text=text, kind=kind, within=budget)
+        if scan.matches:  # a label's key stands in both
+            data = text.encode("utf-8", "surrogateescape")
+            where = _cut(where.encode("utf-8", "surrogateescape"), _cuts(data, scan.matches))
         for match in scan.matches:
             finding = SecretFinding(
                 rule=match.rule,
@@ -55,6 +59,12 @@ def shown_instruction(text: str, scanner: Scanner, within: Budget | None = None)
     """
     data = text.encode("utf-8", "surrogateescape")
     return _cut(data, _cuts(data, scanner.scan_text(where="", text=text, kind="history", within=within).matches))
+
+
+def shown_text(text: str, scanner: Scanner) -> str:
+    """Any other text of an image, in the same way."""
+    data = text.encode("utf-8", "surrogateescape")
+    return _cut(data, _cuts(data, scanner.scan_text(where="", text=text, kind="text").matches))
 
 
 def shown_arguments(arguments: Sequence[str], scanner: Scanner) -> tuple[str, ...]:
@@ -90,11 +100,13 @@ def _cut(data: bytes, cuts: Mapping[bytes, bytes]) -> str:
 
 
 def _with_flags(arguments: Sequence[str]) -> Iterator[str]:
-    """Each argument, with the flag in front of it that says what it is (``--password``)."""
+    """Each argument, with the flag in front of it that says what it is (``--password``). ``-p`` says so of some programs only."""
     for number, argument in enumerate(arguments):
         before = arguments[number - 1] if number else ""
         flag = before.startswith("-") and not {"=", " "} & set(before)
-        yield f"{before} {argument}" if flag else argument
+        text = f"{before} {argument}" if flag else argument
+        program = arguments[: min(2, number - flag)] if text.startswith("-p") else ()
+        yield " ".join((*program, text))
 
 
 def with_shown_instructions(image: Image, scanner: Scanner) -> Image:
@@ -116,6 +128,8 @@ def _texts(image: Image) -> Iterator[tuple[str, str, str]]:
         yield f"config.Env[{number}]", text, "env"
     for key, value in config.labels:
         yield f"config.Labels[{key}]", f"{key}={value}", "env"
+        if "=" in key:
+            yield f"config.Labels[{key}]", key, "env"
     for number, step in enumerate(config.history):
         yield f"history[{number}].created_by", step.instruction, "history"
         if step.comment:
@@ -124,14 +138,19 @@ def _texts(image: Image) -> Iterator[tuple[str, str, str]]:
         yield where, text, "text"
 
 
+_TAKEN = re.compile(r"config\.Env|config\.Labels|rootfs|history\[\d+\]\.(?:created_by|comment)")
+
+
 def _others(value: object, place: str) -> Iterator[tuple[str, str]]:
-    if place in ("config.Env", "config.Labels", "history", "rootfs"):
+    if _TAKEN.fullmatch(place):
         return
     if isinstance(value, str):
         if len(value) >= 8:
             yield place, value
     elif isinstance(value, dict):
         for key, inner in value.items():
+            if len(key) >= 8 and not key.replace("_", "").isalpha():
+                yield place, key
             yield from _others(inner, f"{place}.{key}" if place else str(key))
     elif isinstance(value, list):
         texts = _with_flags([inner if isinstance(inner, str) else "" for inner in value])

@@ -91,11 +91,18 @@ class _Extraction:
         return done
 
     def _members(self, wanted: set[str]) -> dict[tuple[str, int], deque[int]]:
-        """Plain files by path and size: one name may be there many times."""
+        """Plain files by path and size: one name may be there many times. A path in which a secret was cut is known again."""
         entries = self._index.entries
         found: dict[tuple[str, int], deque[int]] = {}
-        for number, path in enumerate(entries.paths):
-            if entries.kinds[number] == columns.FILE and (name := shown(path)) in wanted:
+        names, cuts = [shown(path) for path in entries.paths], {}
+        if any("…" in path for path in wanted):
+            from deadweight.image.secrets.scanner import Scanner
+            from deadweight.image.withheld import published
+
+            cuts = published(names, Scanner.default())
+        for number, raw in enumerate(names):
+            name = raw if raw in wanted else cuts.get(raw, raw)
+            if entries.kinds[number] == columns.FILE and name in wanted:
                 found.setdefault((name, entries.sizes[number]), deque()).append(number)
         return found
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 SCHEMA = 1
+MAX_FINDINGS = 5000
+"""Of each kind of finding so many are listed; the rest is counted."""
 Scanned = Literal["deep", "plain", "hidden", "no"]
 
 
@@ -176,6 +178,12 @@ class LayersReport:
         """Secrets that are on no allow list."""
         marks = [mark.allowed for file in self.hidden for mark in file.secrets]
         return sum(allowed is None for allowed in [*marks, *(secret.allowed for secret in self.secrets)])
+
+    @property
+    def more_secrets(self) -> bool:
+        """Whether there are so many that not all of them are listed: hidden files that hold some are listed first."""
+        hidden_cut = len(self.hidden) < self.hidden_files and bool(self.hidden) and bool(self.hidden[-1].secrets)
+        return hidden_cut or len(self.secrets) >= MAX_FINDINGS
 
     def json(self) -> dict[str, Any]:
         """The document, ready for ``json.dumps``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight.image import between
@@ -89,13 +88,12 @@ class Probe:
     def targets(self, entries: Entries) -> Region:
         """The links of a layer. In its bytes a target stands behind a digit, so that rules for whole words pass it over."""
         members, texts = list(entries.targets), list(entries.targets.values())
-        starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
-        notes = _Notes(starts[-1])
-        places = {bisect_right(starts, hit.end - 1) - 1 for hit in self.scanner.block(b"\n".join(texts))}
-        for place in sorted(places):
+        notes = _Notes(sum(map(len, texts)))
+        for place in between.candidates(texts, self.scanner):
             if not notes.wants_more():
                 break
-            self._outside(entries, members[place], texts[place], self.scanner.block(texts[place]), 0, notes)
+            hits = self.scanner.block(texts[place], decode=True)
+            self._outside(entries, members[place], texts[place], hits, 0, notes)
         return notes.region()
 
     def _hits(self, entries: Entries, view: memoryview, base: int) -> list[Hit]:

@@ -1,0 +1,65 @@
+"""Names and places as they may be printed and published: a secret in a path or a user is cut like one in an instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deadweight.image.between import candidates
+from deadweight.image.configsecrets import shown_text
+
+if TYPE_CHECKING:
+    from deadweight.image.findings import LayersReport
+    from deadweight.image.secrets.scanner import Scanner
+
+_T = TypeVar("_T")
+# The fields of the report's items in which names of the image stand.
+_NAMES = {
+    "hidden": ("path",),
+    "secrets": ("path", "where", "inner"),
+    "setuid": ("path", "target"),
+    "shells": ("path", "target"),
+    "package_managers": ("path", "target"),
+    "packages": ("name", "version", "path"),
+    "heaviest": ("path", "target"),
+    "folders": ("folder",),
+    "skipped": ("path", "inner", "reason"),
+}
+
+
+def withheld(report: LayersReport, scanner: Scanner) -> LayersReport:
+    """The same report without secrets in its names."""
+    user = shown_text(report.user, scanner)
+    cuts = published(dict.fromkeys(_names(report)), scanner)
+    if not cuts:
+        return replace(report, user=user)
+    changed: dict[str, Any] = {
+        key: tuple(_cut(item, fields, cuts) for item in getattr(report, key)) for key, fields in _NAMES.items()
+    }
+    changed["hidden"] = tuple(
+        replace(file, secrets=tuple(_cut(mark, ("inner",), cuts) for mark in file.secrets))
+        for file in changed["hidden"]
+    )
+    return replace(report, user=user, **changed)
+
+
+def published(texts: Iterable[str], scanner: Scanner) -> dict[str, str]:
+    """Those of many texts that hold a secret, each with what may be published of it. All are looked at in one pass."""
+    given = list(texts)
+    places = candidates([text.encode("utf-8", "surrogateescape") for text in given], scanner)
+    found = {given[place]: shown_text(given[place], scanner) for place in places}
+    return {text: shown for text, shown in found.items() if shown != text}
+
+
+def _names(report: LayersReport) -> Iterator[str]:
+    for key, fields in _NAMES.items():
+        for item in getattr(report, key):
+            yield from (text for field in fields if (text := getattr(item, field)))
+    for file in report.hidden:
+        yield from (mark.inner for mark in file.secrets)
+
+
+def _cut(item: _T, fields: tuple[str, ...], cuts: Mapping[str, str]) -> _T:
+    changed = {field: cuts[text] for field in fields if (text := getattr(item, field)) in cuts}
+    return replace(item, **changed) if changed else item  # type: ignore[type-var]
