@@ -1,0 +1,71 @@
+"""Secrets that an instruction's commands write into files, or are given as ``-p``: the talk's own slip, and its relatives.
+
+The value stands in the history for ever, whatever becomes of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from deadweight.image.secrets.places import named_like_a_secret
+
+_LONGEST = 1 << 17  # characters of an instruction in which idioms are looked for: the patterns' work grows with it
+
+_PRINTS = r"""\b(?:echo|printf)(?P<args>(?:[ \t]{1,40}(?:"[^"]*"|'[^']*'|[^\s>|&;"']+)){1,12})\s{0,40}"""
+_FILE = r"""["']?(?P<file>[^\s"'&|;<>]+)["']?"""
+_MARK = r"""<<-?\s{0,40}["']?(?P<mark>\w+)["']?"""
+_TEXT = r"""[^\n]*\n(?P<text>(?s:.{1,1000}?))\n\s{0,40}(?P=mark)\b"""
+_WRITTEN = (
+    re.compile(rf"{_PRINTS}>>?\s{{0,40}}{_FILE}"),
+    re.compile(rf"{_PRINTS}\|\s{{0,40}}(?:sudo\s{{1,40}})?tee\s{{1,40}}(?:-\w+\s{{1,40}}){{0,4}}{_FILE}"),
+    re.compile(rf">>?\s{{0,40}}{_FILE}\s{{1,40}}{_PRINTS}"),
+    re.compile(rf"{_MARK}\s{{0,40}}>>?\s{{0,40}}{_FILE}{_TEXT}"),
+    re.compile(rf">>?\s{{0,40}}{_FILE}\s{{0,40}}{_MARK}{_TEXT}"),
+)
+_CHPASSWD = re.compile(rf"{_PRINTS}\|\s{{0,40}}(?:sudo\s{{1,40}})?chpasswd\b")
+# What is printed: all behind the flags and, of printf, behind a format.
+_PRINTED = re.compile(r"""(?s)(?:\s+-[neE]+)*(?:\s+(?:"%[^"]*"|'%[^']*'|%\S*)(?=\s))?\s+(.*\S)""")
+_GIVEN = re.compile(
+    r"""\b(?:(?:docker|podman|buildah|nerdctl|crane|oras|helm\s+registry)\s+(?:auth\s+)?login\b[^|;&\n]{0,200}?\s-p[ =]?
+    |sshpass\s+-p\s?|(?:useradd|usermod)\b[^|;&\n]{0,200}?\s-p\s|(?:mysql|mysqldump|mysqladmin|mariadb)\b[^|;&\n]{0,200}?\s-p)
+    ("[^"]*"|'[^']*'|[^\s|;&"']+)""",
+    re.VERBOSE,
+)
+
+
+def command_secrets(text: str) -> Iterator[tuple[str, str, str, int]]:
+    """Rule, description, value and offset (in characters) of each."""
+    text = text[:_LONGEST].removesuffix(" # buildkit")
+    for pattern in _WRITTEN:
+        for match in pattern.finditer(text):
+            if named_like_a_secret(match["file"]):
+                what = f"Secret written to {match['file'][:80]} by an instruction"
+                for value, start in _values(match):
+                    yield "config-written-secret", what, value, start
+    for match in _CHPASSWD.finditer(text):
+        for value, start in _values(match):
+            user, colon, password = value.partition(":")
+            if colon:
+                yield (
+                    "config-written-secret",
+                    "Password of a user set by an instruction",
+                    password,
+                    start + len(user) + 1,
+                )
+    for match in _GIVEN.finditer(text):
+        yield "config-argument", "Secret given to a command as -p", *_bare(match[1], match.start(1))
+
+
+def _values(match: re.Match[str]) -> Iterator[tuple[str, int]]:
+    """What a command prints, or the text that it is given on the lines behind it."""
+    if "text" in match.re.groupindex:
+        yield _bare(match["text"], match.start("text"))
+    elif printed := _PRINTED.fullmatch(match["args"]):
+        yield _bare(printed[1], match.start("args") + printed.start(1))
+
+
+def _bare(value: str, start: int) -> tuple[str, int]:
+    """A value without what quotes it, and where it begins."""
+    bare = value.strip("\"' \t\r\n")
+    return bare, start + value.find(bare)
