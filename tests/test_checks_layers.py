@@ -198,7 +198,7 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
         subject(
             tmp_path,
             archive,
-            f"{{secrets: allow, allow: [{{fingerprint: {'ab' * 16}, reason: x, expires: 2099-01-01}}]}}",
+            f"{{secrets: allow, allow: [{{fingerprint: {'ab' * 16}, reason: a sample, expires: 2099-01-01}}]}}",
         )
     )
     assert (found.status, found.reason) == ("pass", "layers 2, hidden files 5 (200 B), no gate broken")

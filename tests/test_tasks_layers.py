@@ -146,6 +146,25 @@ def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
     assert "found" in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("folder", "code", "said"),
+    [
+        ("n" * 300, 1, "cannot be made: File name too long"),
+        ("tasks.py", 2, "tasks.py: is no folder but a link or a file"),
+        ("link", 2, "link: is no folder but a link or a file"),
+        ("tasks.py/below", 1, "cannot be made: Not a directory"),
+        ("full", 2, "full: is not empty"),
+    ],
+)
+def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(project, folder, code, said):
+    (project / "full").mkdir()
+    (project / "full" / "f").touch()
+    (project / "link").symlink_to("elsewhere")
+    done = layers(project, "--archive", "nowhere.tar", "--extract", folder)
+    assert (done.returncode, done.stdout, said in done.stderr) == (code, "", True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_findings_are_written_as_sarif_and_junit(project, leaky):
     done = layers(project, "--archive", leaky, "--sarif", "out.sarif", "--junit", "out.xml")
     assert done.returncode == 1

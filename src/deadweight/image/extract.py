@@ -168,10 +168,13 @@ def safe_name(path: str) -> Path:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder. Raises UsageError where it holds something."""
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise UsageError(f"{folder}: is not empty", hint="give a new or an empty folder")
+    """Make the folder. Raises UsageError where it is something else or holds something, DeadweightError where it cannot be made."""
+    hint = "give a new or an empty folder"
     try:
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UsageError(f"{folder}: is no folder but a link or a file", hint=hint)
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder}: is not empty", hint=hint)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise DeadweightError(f"{folder}: cannot be made: {error.strerror}") from error

@@ -61,6 +61,10 @@ def layers(
         raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
     if archive == STDIN and extract is not None:
         raise UsageError("--extract reads the image twice: it needs a file", hint="--archive image.tar")
+    if extract is not None:
+        from deadweight.image.extract import prepare
+
+        prepare(Path(extract))
     with _subject(variant, archive, platform) as subject:
         report = subject.analyse(scan, platform, name)
         if extract is not None:
@@ -208,9 +212,8 @@ def _one_platform(reference: str, platform: str | None) -> str | None:
 
 
 def _extract(subject: _Subject, report: LayersReport, folder: Path, platform: str | None, name: str | None) -> None:
-    from deadweight.image.extract import extract, prepare
+    from deadweight.image.extract import extract
 
-    prepare(folder)
     with subject.file() as file:
         done = extract(file, report.hidden, folder, platform=platform, name=name)
     for item in done:
