@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import tarfile
 
 import image_samples as samples
 import pytest
+import zstandard
 
 from deadweight._errors import ArchiveError, DeadweightError, UsageError
 from deadweight.image.analyse import analyse
 from deadweight.image.archive import open_archive
 from deadweight.image.digests import valid
+from deadweight.image.stream import analyse_stream
 from deadweight.image.summary import summary
 
 ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})
@@ -269,6 +272,19 @@ def test_a_harmed_layout_is_one_clear_error(tmp_path, harm):
     with pytest.raises(DeadweightError, match=message) as caught:
         analyse(path, scan="no")
     assert caught.value.exit_code in (1, 2)
+
+
+@pytest.mark.parametrize("how", ["file", "stream"])
+def test_a_zstd_layer_that_needs_much_memory_is_not_called_damaged(tmp_path, how):
+    """``zstd --long=27`` writes such; other than a damaged one it is whole and can be packed anew."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True, write_content_size=False)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = ONE + bytes(1 << 16)
+    made = samples.Made(samples.build(data).config, (data,), (packer.compress(data) + packer.flush(),))
+    path = samples.docker_save(tmp_path / "x.tar", made)
+    read = analyse if how == "file" else lambda path, scan: analyse_stream(io.BytesIO(path.read_bytes()), scan=scan)
+    with pytest.raises(ArchiveError, match="needs 128 MiB of memory to be unpacked, more than 64"):
+        read(path, scan="no")
 
 
 def test_urls_of_a_layer_are_not_followed(tmp_path):

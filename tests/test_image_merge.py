@@ -129,6 +129,16 @@ def test_a_whiteout_of_nothing_is_refused(name):
         merged(samples.layer(samples.file(name)))
 
 
+@pytest.mark.parametrize("name", [b".", b"/.", b"./", b"a/..", b"/"])
+@pytest.mark.parametrize("kind", [b"2", b"1", b"3"])
+def test_the_root_of_the_image_stays_a_folder(name, kind):
+    """CVE-2021-29136: with a link in its place every later member lands where that leads."""
+    root = samples.header(name, kind=kind, link=b"/etc")
+    with pytest.raises(ArchiveError, match="layer 2: has something that is no folder in the image's root's place"):
+        merged(L({"a": b"1"}), samples.layer(root, samples.file(b"b")))
+    assert seen(merged(L({"a": b"1"}), samples.layer(samples.header(name, kind=b"5")))) == {"a": 0}
+
+
 def test_old_union_filesystem_records_are_no_files():
     assert seen(merged(L({".wh..wh.plnk": None, ".wh..wh.aufs": b"", "a": b"1"}))) == {"a": 0}
 

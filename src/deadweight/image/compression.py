@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from typing import IO, cast
 
 from deadweight._errors import ArchiveError
@@ -19,6 +20,7 @@ MAX_OUTPUT = 64 << 30
 RATIO_FREE = 1 << 30
 MAX_RATIO = 1100
 _ZSTD_WINDOW = 64 << 20
+_ZSTD_HEAD = 18  # bytes; a frame's header is no longer
 
 
 def recognized(head: bytes | memoryview) -> Compression:
@@ -99,8 +101,14 @@ def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
 def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
     import zstandard
 
-    meter = _Meter(what)
+    meter, first = _Meter(what), bytes(next(blob, b""))
+    blob = chain((first,), blob)
     try:
+        window = zstandard.get_frame_parameters(first[:_ZSTD_HEAD]).window_size if len(first) >= _ZSTD_HEAD else 0
+        if window > _ZSTD_WINDOW:
+            raise ArchiveError(
+                f"{what}: needs {window >> 20} MiB of memory to be unpacked, more than {_ZSTD_WINDOW >> 20}"
+            )
         reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
             cast(IO[bytes], _Pull(blob, meter)), read_size=_INPUT, read_across_frames=True, closefd=False
         )

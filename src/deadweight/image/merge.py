@@ -185,6 +185,10 @@ class _Application:
                 parent = self._ensured(parent, 0)
                 path = (parent + b"/" if parent else b"") + path.rpartition(b"/")[2]
             if not path or (WHITEOUT in path and path.rpartition(b"/")[2].startswith(WHITEOUT)):
+                if not path and kinds[member] != columns.DIRECTORY:
+                    raise ArchiveError(
+                        f"layer {self._number + 1}: has something that is no folder in the image's root's place"
+                    )
                 continue
             old = view.get(path)
             if kinds[member] == columns.DIRECTORY:
