@@ -169,13 +169,19 @@ def folder(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def honest_layer(members: dict[str, bytes | str | None], **modes: int) -> bytes:
-    """A layer as tarfile writes it: bytes are files, None folders, text the target of a link (``=x`` a hard link)."""
+def honest_layer(
+    members: dict[str, bytes | str | None], *, all_modes: tuple[int, int] = (0o644, 0o755), owner: int = 0, **modes: int
+) -> bytes:
+    """A layer as tarfile writes it: bytes are files, None folders, text the target of a link (``=x`` a hard link).
+
+    ``all_modes`` are those of files and of folders, ``modes`` of single names.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
-            info.mode = modes.get(name.rpartition("/")[2], 0o755 if content is None else 0o644)
+            info.mode = modes.get(name.rpartition("/")[2], all_modes[content is None])
+            info.uid = info.gid = owner
             if content is None:
                 info.type = tarfile.DIRTYPE
             elif isinstance(content, str):
