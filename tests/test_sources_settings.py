@@ -7,6 +7,7 @@ import pytest
 from deadweight._errors import ConfigError, UsageError
 from deadweight.records.paths import State
 from deadweight.sources import network, settings
+from deadweight.sources.access import access
 from deadweight.sources.choose import choose, remember
 from deadweight.suite.load import load_suite
 
@@ -191,3 +192,11 @@ def test_choosing_changes_nothing_on_disk(project, tmp_path):
     assert base.digest is None
     assert source.apk().repositories == ("https://packages.wolfi.dev/os",)
     assert not state.folder.exists()
+
+
+def test_plain_http_is_for_the_hosts_of_an_insecure_mirror_alone():
+    mirror = settings.Mirror(registries={"docker.io": "mirror.example:5000/hub"}, insecure=True)
+    given = settings.Settings(mirror=mirror)
+    assert access("mirror.example:5000/hub/app:1", given).insecure
+    assert not access("other.example/app:1", given).insecure
+    assert not access("mirror.example:5000/hub/app:1", settings.Settings()).insecure

@@ -17,6 +17,7 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from deadweight.image.findings import LayersReport, Scanned
     from deadweight.image.secrets.allow import AllowEntry
+    from deadweight.sources.access import Access
 
 ENGINE, REGISTRY, STDIN = "docker:", "oci://", "-"
 SCANS = ("deep", "plain", "hidden", "no")
@@ -171,7 +172,9 @@ def _subject(variant: str | None, archive: str | None, platform: str | None) -> 
         from deadweight.toolchain.crane import pulled
 
         reference = archive.removeprefix(REGISTRY)
-        with pulled(reference, platform=_one_platform(reference, platform)) as layout:
+        way = _access(reference)
+        wanted, env = _one_platform(reference, platform, way), way.environment
+        with pulled(reference, platform=wanted, insecure=way.insecure, env=env) as layout:
             yield _Subject(reference, cache, file=layout)
     elif archive == STDIN:
         yield _Subject("standard input", cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
@@ -196,13 +199,29 @@ def _in_engine(reference: str, cache: Path) -> Iterator[_Subject]:
         )
 
 
-def _one_platform(reference: str, platform: str | None) -> str | None:
+def _access(reference: str) -> Access:
+    """How the registry is reached: as the project here says it, if there is one, else as the user's own settings do."""
+    from deadweight._errors import ConfigError
+    from deadweight.records.paths import State
+    from deadweight.sources.access import access
+    from deadweight.sources.settings import load
+    from deadweight.suite.load import find_suite_file, load_suite
+
+    try:
+        file = find_suite_file()
+    except ConfigError:
+        return access(reference, load(State(Path.cwd())))
+    suite = load_suite(file)
+    return access(reference, load(State(suite.root), suite))
+
+
+def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
     from deadweight._errors import UsageError
     from deadweight.image.archive import fits, machine_platform
     from deadweight.toolchain.crane import platforms
 
-    there = platforms(reference)
+    there = platforms(reference, insecure=way.insecure, env=way.environment)
     if platform is None and len(there) < 2:
         return None
     wanted = platform or machine_platform()

@@ -57,9 +57,12 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
     return match.group(1)
 
 
-def manifest(reference: str, *, insecure: bool = False) -> dict[str, Any]:
-    """A manifest as JSON. Raises CommandError where the registry refuses or has none; DeadweightError for other answers."""
-    text = run(_crane(insecure, "manifest", checked_reference(reference)), timeout=120, hint=HINT).output
+def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A manifest as JSON. Raises CommandError where the registry refuses or has none; DeadweightError for other answers.
+
+    ``env`` as in ``pulled``.
+    """
+    text = run(_crane(insecure, "manifest", checked_reference(reference)), timeout=120, env=env, hint=HINT).output
     try:
         parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
     except json.JSONDecodeError:
@@ -69,10 +72,10 @@ def manifest(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     return parsed
 
 
-def platforms(reference: str, *, insecure: bool = False) -> tuple[str, ...]:
+def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The platforms (``linux/arm64/v8``) of a multi-platform image, attestations left out; empty for an image of one platform."""
     found = []
-    for item in manifest(reference, insecure=insecure).get("manifests") or ():
+    for item in manifest(reference, insecure=insecure, env=env).get("manifests") or ():
         told = item.get("platform") if isinstance(item, dict) else None
         parts = (
             [str(told.get(key) or "") for key in ("os", "architecture", "variant")] if isinstance(told, dict) else []
