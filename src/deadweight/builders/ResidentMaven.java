@@ -110,14 +110,14 @@ public final class ResidentMaven {
       try {
         endWithClient(client, done);
         int code = build(words, new Frames(client));
+        if (reachable()) {
+          Files.setLastModifiedTime(socket, FileTime.from(Instant.now())); // who was used last goes last
+        }
         done.set(true); // before the client knows: it hangs up at once
         write(client, ByteBuffer.allocate(5).put(END).putInt(code).flip());
       } finally {
         lastUse = System.nanoTime();
         busy.set(false);
-        if (reachable()) {
-          Files.setLastModifiedTime(socket, FileTime.from(Instant.now())); // who was used last goes last
-        }
       }
     } catch (EOFException nothingAsked) {
       return; // somebody only looked whether we are here

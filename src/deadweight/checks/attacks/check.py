@@ -21,7 +21,7 @@ from deadweight.checks.attacks.load import OURS, Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.model import ALL
 from deadweight.checks.attacks.outcomes import Matrix, Plan
-from deadweight.checks.attacks.shell import Shell, static_shell
+from deadweight.checks.attacks.shell import Shell
 from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
@@ -52,7 +52,7 @@ def attack(
     postures: Sequence[str] = (),
     brief: bool = False,
     told: Told = lambda _line: None,
-    shell_from: Shell = static_shell,
+    shell_from: Shell | None = None,
 ) -> Evidence:
     """Attack one variant. ``postures`` empty: the three main ones and each wall alone (not so if ``brief``); ``all``: all there is.
 

@@ -49,13 +49,14 @@ class NoService(DeadweightError):
 class Lab:
     """Use it as a context manager. ``ground`` is what all postures share; ``notes`` are things a reader must know.
 
-    ``shell_from`` gets the static shell that is bound in where an image has none, or raises DeadweightError.
+    ``shell_from`` gets the static shell that is bound in where an image has none (default: from the source), or raises
+    DeadweightError.
     """
 
     ground: Ground
 
-    def __init__(self, subject: Subject, shell_from: Shell = static_shell) -> None:
-        self.subject, self.variant, self._static_shell = subject, subject.variant, shell_from
+    def __init__(self, subject: Subject, shell_from: Shell | None = None) -> None:
+        self.subject, self.variant, self._static_shell = subject, subject.variant, shell_from or static_shell
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
         self.secret, self.host_secret, self._mark = _random(), _random(), uuid.uuid4().hex
