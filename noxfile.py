@@ -46,7 +46,8 @@ def tests(session: nox.Session) -> None:
         return
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    session.run("pytest", *(session.posargs or ("-n", "auto", "--dist", "loadfile", "--durations", "15")))
+    side_by_side = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
+    session.run("pytest", *(session.posargs or (*side_by_side, "--durations", "15")))
 
 
 @nox.session

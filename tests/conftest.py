@@ -40,8 +40,14 @@ def pytest_configure() -> None:
     os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
 
 
+LONGEST = ("sources_end_to_end", "harden", "attacks_run", "attacks_table", "tasks_run", "sources_public", "services")
+"""Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for the engine is marked so."""
+    """The longest files first. Whoever asks for the engine is marked so."""
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.engine)
