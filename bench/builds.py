@@ -8,6 +8,7 @@ know by themselves what is new, and no timestamp of a folder tells it better.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,7 +88,11 @@ class Yard:
 
 def run() -> list[Result]:
     """All measurements, cold first."""
-    yard = make_yard()
+    with make_yard() as yard:
+        return _measured(yard)
+
+
+def _measured(yard: Yard) -> list[Result]:
     yard.build()  # pulls bases, finds tools, makes keys: what both keep
     yard.baseline_run()
     results = [_cold(yard), _edited(yard), *_unchanged(yard)]
@@ -153,28 +159,36 @@ def edit(project: Path) -> None:
     path.write_text(f'{head}{MARK}{uuid.uuid4().hex} "{rest}')
 
 
-def make_yard() -> Yard:
-    """Copies and an engine of our own below the project's state folder; stand-ins and tools are the user's."""
+@contextlib.contextmanager
+def make_yard() -> Iterator[Yard]:
+    """Copies and an engine of our own below the project's state folder; stand-ins and tools are the user's.
+
+    The engine ends with it: another one that is started beside it, a project's own, would set no firewall rules.
+    """
+    from deadweight.engine import own
     from deadweight.records.paths import user_cache
 
     work, cache = WORK / "builds", WORK / "cache"
     for name in ("ours", "rival"):
         _copy_project(work / name)
     cache.mkdir(parents=True, exist_ok=True)
-    shared_cache = user_cache()
+    shared_cache, before = user_cache(), dict(os.environ)
     for name in ("local", "tools", "go", "buildx"):
         link = cache / name
         if not link.exists() and (shared_cache / name).exists():
             link.symlink_to(shared_cache / name)
     os.environ["DEADWEIGHT_CACHE_DIR"] = str(cache)
-    from deadweight.engine import own
-
-    host = own.start(lambda line: print(f"  {line}", file=sys.stderr))
-    shared = {"DEADWEIGHT_CACHE_DIR": str(cache), "DOCKER_HOST": host}
-    os.environ.update(shared)
-    yard = Yard(work / "ours", work / "rival", shared)
-    yard.baseline = _baseline_environment(yard, host)
-    return yard
+    try:
+        host = own.start(lambda line: print(f"  {line}", file=sys.stderr))
+        shared = {"DEADWEIGHT_CACHE_DIR": str(cache), "DOCKER_HOST": host}
+        os.environ.update(shared)
+        yard = Yard(work / "ours", work / "rival", shared)
+        yard.baseline = _baseline_environment(yard, host)
+        yield yard
+    finally:
+        own.stop()
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _baseline_environment(yard: Yard, host: str) -> dict[str, str]:
