@@ -57,10 +57,10 @@ class Control:
         }
         again = [each for each in fired if each.id not in self.found.control.keys() | self.fatal]
         needless = [each for each in again if each.evidence.kind == "resource" and each.shell is None]
-        shots = self._fired(w.OPEN, needless)  # no shell is in their way, but a busy machine may be
-        self.found.cells[w.OPEN.name] |= {each.id: self._in_open(each, shots[each.id]) for each in needless}
+        second = self._fired(w.OPEN, needless)  # no shell is in their way, but a busy machine may be
+        self.found.cells[w.OPEN.name] |= {each.id: self._in_open(each, second[each.id]) for each in needless}
         if self.lab.ground.shell:
-            self._beside_a_shell([each for each in again if each not in needless])
+            self._beside_a_shell([each for each in again if each not in needless], shots)
 
     def _unsent(self, payload: Payload, features: Mapping[str, probe.Told], plan: Plan) -> Cell | None:
         """What is said of an attack that is not sent (its AWK lacks what it needs, or does not say so); None where it is sent."""
@@ -85,11 +85,14 @@ class Control:
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
         self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
 
-    def _beside_a_shell(self, again: Sequence[Payload]) -> None:
-        """What failed: does it work with a shell bound in? Then the image is the wall, if it fails once more without."""
+    def _beside_a_shell(self, again: Sequence[Payload], first: Mapping[str, Shot]) -> None:
+        """What failed: does it work with a shell bound in? Then the image is the wall, if it fails once more without.
+
+        What called the attacker's listener has shown that it ran, and only waits again, up to the service's own limit.
+        """
         posture, shelled = w.OPEN.with_shell(), self._fired(w.OPEN.with_shell(), again)
         working = [each for each in again if _works(each, shelled[each.id])]
-        plain = self._fired(w.OPEN, working)
+        plain = {**first, **self._fired(w.OPEN, [each for each in working if not first[each.id].called])}
         cells = self.found.cells[w.OPEN.name]
         for payload in again:
             shot, cell = shelled[payload.id], cells[payload.id]
