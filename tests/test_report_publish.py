@@ -6,10 +6,8 @@ import json
 import os
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,30 +32,6 @@ def written(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     write_report(samples.report(), folder)
     return folder
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory) -> Iterator[str]:
-    """A registry on loopback that forgets all at its end."""
-    from deadweight.toolchain.find import find
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    words = [str(find("crane").path), "registry", "serve", "--address", address]
-    with (tmp_path_factory.mktemp("registry") / "log").open("wb") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log)
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"http://{address}/v2/", timeout=1).close()
-                break
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.05)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def manifest(registry: str, repository: str, tag: str) -> dict:
@@ -169,25 +143,25 @@ def test_fitted_markdown_fits(text: str, room: int) -> None:
 
 
 @pytest.mark.tools
-def test_a_report_goes_to_a_registry_and_comes_back(registry, written, tmp_path) -> None:
-    where = f"oci://{registry}/team/report:latest"
+def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp_path) -> None:
+    where = f"oci://{local_registry}/team/report:latest"
     published = publish(written, where)
     assert published.where == where
-    found = manifest(registry, "team/report", "latest")
+    found = manifest(local_registry, "team/report", "latest")
     assert found["artifactType"] == ARTIFACT_TYPE
     assert found["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
     titles = {layer["annotations"]["org.opencontainers.image.title"]: layer["mediaType"] for layer in found["layers"]}
     assert titles["index.html"] == "text/html"
     assert titles["ladder-0.svg"] == "image/svg+xml"
     assert earlier(where, tmp_path) == load_report(written)
-    assert earlier(f"oci://{registry}/team/report@{published.digest}", tmp_path) == load_report(written)
+    assert earlier(f"oci://{local_registry}/team/report@{published.digest}", tmp_path) == load_report(written)
     assert publish(written, where).digest == published.digest, "the same report has the same digest"
 
 
 @pytest.mark.tools
-def test_a_registry_that_refuses_is_one_clear_error(registry, written, tmp_path) -> None:
+def test_a_registry_that_refuses_is_one_clear_error(local_registry, written, tmp_path) -> None:
     with pytest.raises(CommandError, match="crane"):
-        earlier(f"oci://{registry}/team/nothing:here", tmp_path)
+        earlier(f"oci://{local_registry}/team/nothing:here", tmp_path)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -196,48 +170,48 @@ def test_a_registry_that_refuses_is_one_clear_error(registry, written, tmp_path)
 
 
 @pytest.mark.tools
-def test_an_artifact_that_is_no_report(registry, tmp_path) -> None:
+def test_an_artifact_that_is_no_report(local_registry, tmp_path) -> None:
     layout = tmp_path / "layout"
     layout.mkdir()
     lay_out(Artifact("application/x", (ArtifactFile("other.txt", "text/plain", b"x"),)), layout)
-    crane.push(layout, f"{registry}/team/other:1")
+    crane.push(layout, f"{local_registry}/team/other:1")
     with pytest.raises(UsageError, match=r"holds no report\.json"):
-        earlier(f"oci://{registry}/team/other:1", tmp_path)
+        earlier(f"oci://{local_registry}/team/other:1", tmp_path)
 
 
 @pytest.mark.tools
-def test_a_variant_is_pushed_and_its_digest_written_down(registry, tmp_path) -> None:
+def test_a_variant_is_pushed_and_its_digest_written_down(local_registry, tmp_path) -> None:
     archive = docker_archive(tmp_path / "image.tar", "demo/app:1", [{"/app": b"x"}], {"User": "65532"})
     file = tmp_path / "digests" / "app"
-    pushed = push(archive, f"{registry}/team/app:1.0", digest_file=file)
-    assert file.read_text() == f"{registry}/team/app@{pushed.digest}\n"
-    assert pushed.reference == f"{registry}/team/app@{pushed.digest}"
-    assert manifest(registry, "team/app", "1.0") == manifest(registry, "team/app", pushed.digest)
+    pushed = push(archive, f"{local_registry}/team/app:1.0", digest_file=file)
+    assert file.read_text() == f"{local_registry}/team/app@{pushed.digest}\n"
+    assert pushed.reference == f"{local_registry}/team/app@{pushed.digest}"
+    assert manifest(local_registry, "team/app", "1.0") == manifest(local_registry, "team/app", pushed.digest)
 
 
 @pytest.mark.tools
-def test_an_oci_archive_is_pushed_as_its_layout_is(registry, tmp_path) -> None:
+def test_an_oci_archive_is_pushed_as_its_layout_is(local_registry, tmp_path) -> None:
     layout = tmp_path / "layout"
     layout.mkdir()
     digest = lay_out(Artifact("application/x", (ArtifactFile("a", "text/plain", b"a"),)), layout)
     subprocess.run(["tar", "-C", str(layout), "-cf", str(tmp_path / "oci.tar"), "."], check=True)
-    assert push(layout, f"{registry}/team/layout:1").digest == digest
-    assert push(tmp_path / "oci.tar", f"{registry}/team/tar:1").digest == digest
+    assert push(layout, f"{local_registry}/team/layout:1").digest == digest
+    assert push(tmp_path / "oci.tar", f"{local_registry}/team/tar:1").digest == digest
 
 
 @pytest.mark.tools
-def test_an_artifact_is_attached_to_an_image(registry, tmp_path) -> None:
+def test_an_artifact_is_attached_to_an_image(local_registry, tmp_path) -> None:
     """As an OCI referrer where the registry has that API, else by crane's fallback tag."""
-    image = push(docker_archive(tmp_path / "image.tar", "a:1", [{"/a": b"a"}], {}), f"{registry}/team/subject:1")
-    media_type = manifest(registry, "team/subject", "1")["mediaType"]
-    size = len(json.dumps(manifest(registry, "team/subject", "1")))
+    image = push(docker_archive(tmp_path / "image.tar", "a:1", [{"/a": b"a"}], {}), f"{local_registry}/team/subject:1")
+    media_type = manifest(local_registry, "team/subject", "1")["mediaType"]
+    size = len(json.dumps(manifest(local_registry, "team/subject", "1")))
     layout = tmp_path / "layout"
     layout.mkdir()
     files = (ArtifactFile("sbom.spdx.json", "application/spdx+json", b"{}"),)
     lay_out(Artifact("application/spdx+json", files, subject=Subject(image.digest, size, media_type)), layout)
-    attached = crane.push(layout, f"{registry}/team/subject:sbom")
-    fallback = f"http://{registry}/v2/team/subject/manifests/{image.digest.replace(':', '-')}"
-    referrers = f"http://{registry}/v2/team/subject/referrers/{image.digest}"
+    attached = crane.push(layout, f"{local_registry}/team/subject:sbom")
+    fallback = f"http://{local_registry}/v2/team/subject/manifests/{image.digest.replace(':', '-')}"
+    referrers = f"http://{local_registry}/v2/team/subject/referrers/{image.digest}"
     answers = []
     for url in (referrers, fallback):
         try:

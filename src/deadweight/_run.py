@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -72,12 +72,27 @@ def run(
     process = _start(words, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
     words = tuple(str(word) for word in told or argv)
     sink = _Sink(words, log, on_line, redact)
+    with _watched(process, sink, timeout):
+        output, errors = _drain(process, stdin, sink)
+    done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
+    if _cancelled.is_set():
+        raise Interrupted("interrupted")
+    if sink.expired:
+        raise _failure(done, sink, f"did not end within {timeout:g} s", None, hint)
+    if check and done.exit_code != 0:
+        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, hint)
+    return done
+
+
+@contextlib.contextmanager
+def _watched(process: subprocess.Popen[bytes], sink: _Sink, timeout: float | None) -> Iterator[None]:
+    """While its output is read: end the process when its time is over, or when reading fails; afterwards leave nothing open."""
     timer = threading.Timer(timeout, _expire, (process, sink)) if timeout else None
     try:
         if timer:
             timer.daemon = True
             timer.start()
-        output, errors = _drain(process, stdin, sink)
+        yield
     except BaseException:
         end(process)
         raise
@@ -91,14 +106,6 @@ def run(
                 with contextlib.suppress(OSError):
                     pipe.close()
         sink.close()
-    done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
-    if _cancelled.is_set():
-        raise Interrupted("interrupted")
-    if sink.expired:
-        raise _failure(done, sink, f"did not end within {timeout:g} s", None, hint)
-    if check and done.exit_code != 0:
-        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, hint)
-    return done
 
 
 def cancel_all() -> None:

@@ -94,24 +94,7 @@ def _variant(
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
-    notes = [
-        f"{name}: measured on an earlier image; `invoke verify --variant {variant.name}` measures this one"
-        for name in all_evidence
-        if built and name not in evidence
-    ]
-    notes += [
-        f"{name}: the suite does not ask for this check any more; its last result is left out"
-        for name in evidence
-        if name not in wanted and name not in OWN_SECTIONS
-    ]
-    if failed is not None:
-        notes.append(
-            f"{failed}" + (f"; image and figures are those of the build before, of {built.built_at}" if built else "")
-        )
-    if built is None:
-        notes.append(f"not built; `invoke build --variant {variant.name}` builds it")
     figures = image_figures(built, state, evidence, archive, lost) if built else None
-    notes += [figures.note] if figures and figures.note else []
     startup, startup_provenance = _startup(evidence)
     known: dict[str, Provenance | None] = {
         "build": _build_provenance(built) if built else None,
@@ -135,8 +118,33 @@ def _variant(
         go_version=_go_version(built, figures, evidence.get("layers")),
         reference=_reference(variant.reference),
         provenance={name: item for name, item in known.items() if item is not None},
-        notes=tuple(notes),
+        notes=tuple(_notes(variant, built, failed, figures, all_evidence, wanted)),
     )
+
+
+def _notes(
+    variant: Variant,
+    built: BuiltImage | None,
+    failed: FailedBuild | None,
+    figures: ImageFigures | None,
+    all_evidence: Mapping[str, Evidence],
+    wanted: Collection[str],
+) -> Iterator[str]:
+    """Why something is not there, or is not of this very image."""
+    fresh = [name for name, item in all_evidence.items() if built and _fresh(item, built)]
+    for name in all_evidence:
+        if built and name not in fresh:
+            yield f"{name}: measured on an earlier image; `invoke verify --variant {variant.name}` measures this one"
+    for name in fresh:
+        if name not in wanted and name not in OWN_SECTIONS:
+            yield f"{name}: the suite does not ask for this check any more; its last result is left out"
+    if failed is not None:
+        earlier = f"; image and figures are those of the build before, of {built.built_at}" if built else ""
+        yield f"{failed}{earlier}"
+    if built is None:
+        yield f"not built; `invoke build --variant {variant.name}` builds it"
+    if figures and figures.note:
+        yield figures.note
 
 
 def _go_version(built: BuiltImage | None, figures: ImageFigures | None, layers: Evidence | None) -> str | None:

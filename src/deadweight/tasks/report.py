@@ -131,16 +131,12 @@ def push(
         with locked(workspace.state, say):
             archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
             done = {}
-            for each in chosen:
-                file = Path(digest_file) if digest_file else workspace.state.image(each.name) / "digest"
-                pushed = push_archive(archives[each.name], places[each.name], digest_file=file, insecure=insecure)
-                done[each.name] = pushed
-                say(f"{each.name}: {pushed.reference} (written to {file})")
-            sboms = {
-                each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure)
-                for each in chosen
-                if sbom
-            }
+            for name, archive in archives.items():
+                file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
+                done[name] = push_archive(archive, places[name], digest_file=file, insecure=insecure)
+                say(f"{name}: {done[name].reference} (written to {file})")
+            wanted = chosen if sbom else ()
+            sboms = {each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure) for each in wanted}
     if json:
         print_json(
             {

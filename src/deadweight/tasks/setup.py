@@ -118,27 +118,11 @@ def prepare(
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    from deadweight.plan.setup import (
-        ENGINE_TOOLS,
-        bases_of,
-        naming_bases,
-        needs_of,
-        no_engine,
-        to_make,
-        tools_of,
-        without_engine,
-    )
+    from deadweight.plan.setup import bases_of, naming_bases, needs_of, to_make
     from deadweight.toolchain.install import install
     from deadweight.toolchain.survey import survey
 
-    found = survey(tools_of(workspace, chosen, tests=tests, bench=bench))
-    engineless = no_engine(found)
-    if engineless:
-        say(f"no engine can be had here ({engineless}): what needs one is left out")
-        chosen = without_engine(workspace, chosen)
-        others = set(tools_of(workspace, chosen, tests=tests, bench=bench)) - set(ENGINE_TOOLS)
-        found = (*(each for each in found if each.name in ENGINE_TOOLS), *survey(sorted(others)))
-    missing = [each for each in found if not each.present and not (engineless and each.name in ENGINE_TOOLS)]
+    found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
     unmade = to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
@@ -154,6 +138,24 @@ def prepare(
         with naming_bases(chosen, needs):
             workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
     return found
+
+
+def _survey(
+    workspace: Workspace, chosen: Sequence[Variant], *, tests: bool, bench: bool
+) -> tuple[tuple[Finding, ...], list[Finding], Sequence[Variant]]:
+    """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine."""
+    from deadweight.plan.setup import ENGINE_TOOLS, no_engine, tools_of, without_engine
+    from deadweight.toolchain.survey import survey
+
+    found = survey(tools_of(workspace, chosen, tests=tests, bench=bench))
+    engineless = no_engine(found)
+    if engineless:
+        say(f"no engine can be had here ({engineless}): what needs one is left out")
+        chosen = without_engine(workspace, chosen)
+        others = set(tools_of(workspace, chosen, tests=tests, bench=bench)) - set(ENGINE_TOOLS)
+        found = (*(each for each in found if each.name in ENGINE_TOOLS), *survey(sorted(others)))
+    missing = [each for each in found if not each.present and not (engineless and each.name in ENGINE_TOOLS)]
+    return found, missing, chosen
 
 
 def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], found: Sequence[Finding]) -> None:
