@@ -143,6 +143,25 @@ def local_source(tmp_path_factory) -> object:
 
 
 @pytest.fixture(scope="session")
+def static_base(local_source) -> object:
+    """A source that has the one base of ``java_projects.SUITE``."""
+    from builder_site import GivenSource
+    from java_projects import STATIC
+
+    local_source.prepare([STATIC], apk=False, say=print)
+    return GivenSource({STATIC: local_source.base(STATIC)})
+
+
+@pytest.fixture
+def maven_project(static_base, tmp_path) -> object:
+    """A Maven project of one class, and a suite with one variant of it, ``v``."""
+    from builder_site import GivenSource, Project
+    from java_projects import PROJECT, SUITE
+
+    return Project(tmp_path, GivenSource(static_base.bases)).write(PROJECT).suite(SUITE)
+
+
+@pytest.fixture(scope="session")
 def scanner() -> Path:
     """The pinned vulnerability scanner, got into the user's cache if it is not there."""
     from deadweight.toolchain.find import find, look

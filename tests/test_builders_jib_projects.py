@@ -5,16 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from builder_site import GivenSource, Project
-from java_projects import (
-    PROJECT,
-    STATIC,
-    SUITE,
-    fails,
-    family,
-    plugin,
-    pom,
-)
+from java_projects import SUITE, fails, family, plugin, pom
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders import _maven
@@ -32,17 +23,6 @@ WAR = plugin("maven-war-plugin", "3.4.0", configuration="<failOnMissingWebXml>fa
 PACKAGED = "<containerizingMode>packaged</containerizingMode>"
 
 
-@pytest.fixture(scope="module")
-def bases(local_source):
-    local_source.prepare([STATIC], apk=False, say=print)
-    return {STATIC: local_source.base(STATIC)}
-
-
-@pytest.fixture
-def project(bases, tmp_path):
-    return Project(tmp_path, GivenSource(bases)).write(PROJECT).suite(SUITE)
-
-
 def check(project) -> None:
     builder("jib").needs(project.variant("v"), project.root)
 
@@ -52,32 +32,34 @@ def phase(project) -> str:
     return _maven.phase(variant, read_poms(variant, project.root))
 
 
-def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(project):
-    project.write(
+def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(maven_project):
+    maven_project.write(
         {
             "app/pom.xml": pom(plugins=WAR).replace(
                 "<version>1</version>", "<version>1</version><packaging>war</packaging>", 1
             )
         }
     )
-    project.write(
+    maven_project.write(
         {"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n", "app/src/main/webapp/x.txt": "x"}
     )
-    archive = project.archive("v", project.build("v"))
+    archive = maven_project.archive("v", maven_project.build("v"))
     place = "/var/lib/jetty/webapps/ROOT"
     assert read_file(archive, f"{place}/x.txt")[0] == b"x"
     assert read_file(archive, f"{place}/WEB-INF/classes/a/Other.class")
-    (project.root / "app/src/main/java/a/Other.java").unlink()
-    archive = project.archive("v", project.build("v"))
+    (maven_project.root / "app/src/main/java/a/Other.java").unlink()
+    archive = maven_project.archive("v", maven_project.build("v"))
     with pytest.raises(DeadweightError, match=r"no file .*Other\.class"):
         read_file(archive, f"{place}/WEB-INF/classes/a/Other.class")
 
 
-def test_a_project_that_wants_its_jar_in_the_image_is_packaged(project):
-    project.write(
+def test_a_project_that_wants_its_jar_in_the_image_is_packaged(maven_project):
+    maven_project.write(
         {"app/pom.xml": pom(plugins=plugin("jib-maven-plugin", "3.5.2", group=GROUP, configuration=PACKAGED))}
     )
-    assert read_file(project.archive("v", project.build("v")), "/app/classpath/app-1.jar")[0].startswith(b"PK")
+    assert read_file(maven_project.archive("v", maven_project.build("v")), "/app/classpath/app-1.jar")[0].startswith(
+        b"PK"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,9 +73,9 @@ def test_a_project_that_wants_its_jar_in_the_image_is_packaged(project):
         (pom(plugins=plugin("jib-maven-plugin", "1", group=GROUP, configuration=PACKAGED)), "    tests: true\n", "package"),
     ],
 )  # fmt: skip
-def test_how_far_maven_goes(project, text, args, last):
-    project.write({"app/pom.xml": text}).suite(SUITE + args)
-    assert phase(project) == last
+def test_how_far_maven_goes(maven_project, text, args, last):
+    maven_project.write({"app/pom.xml": text}).suite(SUITE + args)
+    assert phase(maven_project) == last
 
 
 def bound(goal: str, to: str) -> str:
@@ -115,62 +97,62 @@ def bound(goal: str, to: str) -> str:
     ],
 )
 @pytest.mark.parametrize("place", ["root", "service"])
-def test_a_build_pushes_nothing_by_itself(project, place, goal, to, refused):
+def test_a_build_pushes_nothing_by_itself(maven_project, place, goal, to, refused):
     """Which it would where a module is packaged and the pom has Jib push at that time."""
-    shutil.rmtree(project.root / "app")
-    project.write(family(**{place: bound(goal, to)}))
-    project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    shutil.rmtree(maven_project.root / "app")
+    maven_project.write(family(**{place: bound(goal, to)}))
+    maven_project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
     if refused is None:
-        return check(project)
+        return check(maven_project)
     file = r"app/pom\.xml" if place == "root" else r"app/service/pom\.xml"
     with pytest.raises(ConfigError, match=rf"{file}:3: {goal} of jib-maven-plugin is bound to {to}: .*{refused}"):
-        check(project)
+        check(maven_project)
     return None
 
 
-def test_what_is_bound_to_a_later_phase_than_the_build_calls_stays(project):
-    project.write({"app/pom.xml": pom(plugins=bound("build", "package"))})
-    check(project)
-    project.write({"app/pom.xml": pom(plugins=bound("build", "compile"))})
+def test_what_is_bound_to_a_later_phase_than_the_build_calls_stays(maven_project):
+    maven_project.write({"app/pom.xml": pom(plugins=bound("build", "package"))})
+    check(maven_project)
+    maven_project.write({"app/pom.xml": pom(plugins=bound("build", "compile"))})
     with pytest.raises(ConfigError, match="`mvn compile`"):
-        check(project)
+        check(maven_project)
 
 
-def test_what_modules_write_is_no_input(project):
+def test_what_modules_write_is_no_input(maven_project):
     """Wherever they lie, and wherever they write; a source package named target is one."""
-    shutil.rmtree(project.root / "app")
+    shutil.rmtree(maven_project.root / "app")
     moved = {name.replace("app/service", "app/src/service"): text for name, text in family().items()}
     moved["app/pom.xml"] = moved["app/pom.xml"].replace("<module>service", "<module>src/service")
     build = "<build><directory>${project.basedir}/out</directory><plugins>"
     moved["app/lib/pom.xml"] = moved["app/lib/pom.xml"].replace("<build><plugins>", build)
-    project.write(moved).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    maven_project.write(moved).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
 
     def names() -> set[str]:
-        return set(Digests().of(project.steps("v")[0].inputs, project.root).parts)
+        return set(Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts)
 
     before = names()
-    project.write(
+    maven_project.write(
         {f"app/{place}/classes/x": "x" for place in ("target", "src/service/target", "lib/out", "lib/target")}
     )
     assert names() == before
-    project.write({"app/lib/src/main/java/target/X.java": "x"})
+    maven_project.write({"app/lib/src/main/java/target/X.java": "x"})
     assert names() - before == {"app/lib/src/main/java/target/X.java"}
 
 
 @pytest.mark.parametrize("directory", [".", "..", "${elsewhere}", "/"])
-def test_a_build_that_writes_where_its_sources_are_hides_none_of_them(project, directory):
+def test_a_build_that_writes_where_its_sources_are_hides_none_of_them(maven_project, directory):
     build = f"<build><directory>{directory}</directory><plugins>"
-    project.write({"app/pom.xml": pom().replace("<build><plugins>", build)})
-    assert set(_maven.outputs(project.variant("v"), project.root)) == {"target"}
+    maven_project.write({"app/pom.xml": pom().replace("<build><plugins>", build)})
+    assert set(_maven.outputs(maven_project.variant("v"), maven_project.root)) == {"target"}
 
 
 @pytest.mark.parametrize("encoding", ["GBK", "Shift_JIS", "UTF-16", "ISO-8859-1", "UTF-8"])
-def test_a_pom_in_any_encoding(project, encoding):
+def test_a_pom_in_any_encoding(maven_project, encoding):
     word = "caf\u00e9" if encoding == "ISO-8859-1" else "\u4e2d\u6587"
     text = pom().replace('"UTF-8"', f'"{encoding}"').replace(">app<", f">{word}<", 1)
-    (project.root / "app/pom.xml").write_bytes(text.encode(encoding))
-    check(project)
-    assert read_pom(project.root / "app/pom.xml").name == f"example:{word}"
+    (maven_project.root / "app/pom.xml").write_bytes(text.encode(encoding))
+    check(maven_project)
+    assert read_pom(maven_project.root / "app/pom.xml").name == f"example:{word}"
 
 
 @pytest.mark.parametrize(
@@ -181,18 +163,18 @@ def test_a_pom_in_any_encoding(project, encoding):
         ("GBK", r"pom\.xml:4: is not text in GBK"),
     ],
 )
-def test_a_pom_in_an_encoding_that_is_none(project, encoding, words):
+def test_a_pom_in_an_encoding_that_is_none(maven_project, encoding, words):
     data = pom().replace('"UTF-8"', f'"{encoding}"').encode().replace(b"<version>1<", b"<version>\xff\xff<", 1)
-    (project.root / "app/pom.xml").write_bytes(data)
+    (maven_project.root / "app/pom.xml").write_bytes(data)
     with pytest.raises(ConfigError, match=words):
-        check(project)
+        check(maven_project)
 
 
-def test_jib_that_skips_makes_no_image(project):
-    project.suite(SUITE + '    args: {jib.skip: "true"}\n')
-    message = fails(project, DeadweightError)
+def test_jib_that_skips_makes_no_image(maven_project):
+    maven_project.suite(SUITE + '    args: {jib.skip: "true"}\n')
+    message = fails(maven_project, DeadweightError)
     assert "v: Jib made no image: Skipping containerization because jib-maven-plugin: skip = true" in message
-    assert f"log: {project.site.state.log('v')}" in message
+    assert f"log: {maven_project.site.state.log('v')}" in message
     assert "image.tar" not in message
 
 
@@ -205,10 +187,10 @@ def test_jib_that_skips_makes_no_image(project):
         ("jib.baseImageCache", ""),
     ],
 )
-def test_an_argument_that_would_make_the_record_a_lie(project, name, hint):
-    project.suite(f"{SUITE}    args: {{{name}: x}}\n")
+def test_an_argument_that_would_make_the_record_a_lie(maven_project, name, hint):
+    maven_project.suite(f"{SUITE}    args: {{{name}: x}}\n")
     with pytest.raises(ConfigError, match=r"is for Deadweight to say \(variants\.v\.args\.") as caught:
-        check(project)
+        check(maven_project)
     assert hint in str(caught.value)
 
 

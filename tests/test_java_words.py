@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from builder_site import GivenSource, Project
-from java_projects import PROJECT, STATIC, SUITE, dependency, fails, family, pom, refusing_repository
+from builder_site import Project
+from java_projects import PROJECT, SUITE, dependency, fails, family, pom, refusing_repository
 
 from deadweight._errors import CommandError
 from deadweight.builders._java_words import JavaListener
@@ -16,20 +16,9 @@ from deadweight.sources.protocol import BuildEnvironment
 pytestmark = pytest.mark.tools
 
 
-@pytest.fixture(scope="module")
-def bases(local_source):
-    local_source.prepare([STATIC], apk=False, say=print)
-    return {STATIC: local_source.base(STATIC)}
-
-
-@pytest.fixture
-def project(bases, tmp_path):
-    return Project(tmp_path, GivenSource(bases)).write(PROJECT).suite(SUITE)
-
-
-def test_the_file_of_an_error_is_the_one_that_has_it(project):
+def test_the_file_of_an_error_is_the_one_that_has_it(maven_project):
     """A pom of another name, and a module: each problem once, with its own file."""
-    shutil.rmtree(project.root / "app")
+    shutil.rmtree(maven_project.root / "app")
     files = family()
     given = dependency("example", "x", "1").replace("<version>1</version>", "")
     files["app/lib/pom.xml"] = files["app/lib/pom.xml"].replace("<dependencies>", f"<dependencies>\n{given}")
@@ -37,8 +26,8 @@ def test_the_file_of_an_error_is_the_one_that_has_it(project):
         "</parent>", "<relativePath>../other.xml</relativePath></parent>"
     )
     files["app/other.xml"] = files.pop("app/pom.xml").replace("<module>service</module>", "")
-    project.write(files).suite(SUITE + '    pom: other.xml\n    args: {jib.containerize: ":lib"}\n')
-    message = fails(project)
+    maven_project.write(files).suite(SUITE + '    pom: other.xml\n    args: {jib.containerize: ":lib"}\n')
+    message = fails(maven_project)
     assert "| lib/pom.xml:2:" in message
     assert message.count("'dependencies.dependency.version' for example:x:jar is missing") == 1
     assert " @" not in message
@@ -89,9 +78,9 @@ def test_a_problem_of_a_pom_is_no_failed_test():
     assert "tests" not in failure.reason
 
 
-def test_a_compile_error_below_a_folder_with_a_space(bases, tmp_path):
+def test_a_compile_error_below_a_folder_with_a_space(static_base, tmp_path):
     (tmp_path / "my work").mkdir()
-    project = Project(tmp_path / "my work", GivenSource(bases)).write(PROJECT).suite(SUITE)
+    project = Project(tmp_path / "my work", static_base).write(PROJECT).suite(SUITE)
     project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
     message = fails(project)
     assert "v: the service does not compile" in message
@@ -99,21 +88,21 @@ def test_a_compile_error_below_a_folder_with_a_space(bases, tmp_path):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_maven_repository_that_wants_credentials(project, status):
+def test_a_maven_repository_that_wants_credentials(maven_project, status):
     with refusing_repository(status) as port:
         at = f"<repository><id>ours</id><url>http://127.0.0.1:{port}/</url></repository>"
         thing = dependency("example.refused", f"thing{status}", "1")
-        project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
-        message = fails(project)
+        maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        message = fails(maven_project)
     assert f"example.refused:thing{status}" in message
     assert message.endswith("hint: the Maven repository wants credentials: <servers> in ~/.m2/settings.xml")
 
 
-def test_a_proxy_that_wants_a_password(project):
+def test_a_proxy_that_wants_a_password(maven_project):
     with refusing_repository(407) as port:
         thing = dependency("example.refused", "thing407", "1")
         at = "<repository><id>ours</id><url>http://ours.invalid/</url></repository>"
-        project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
-        project.source.build_environment = BuildEnvironment({"HTTP_PROXY": f"http://127.0.0.1:{port}"})
-        message = fails(project)
+        maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        maven_project.source.build_environment = BuildEnvironment({"HTTP_PROXY": f"http://127.0.0.1:{port}"})
+        message = fails(maven_project)
     assert "hint: the proxy wants a user and a password" in message
