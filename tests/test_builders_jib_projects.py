@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
-from java_projects import SUITE, fails, family, plugin, pom
+from java_projects import JUNIT, SUITE, fails, family, main_class, plugin, pom
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders import _maven
@@ -137,6 +138,63 @@ def test_what_modules_write_is_no_input(maven_project):
     assert names() == before
     maven_project.write({"app/lib/src/main/java/target/X.java": "x"})
     assert names() - before == {"app/lib/src/main/java/target/X.java"}
+
+
+MAIN = "app/src/main/java/a/Main.java"
+
+
+def built_class(project) -> bytes:
+    return read_file(project.archive("v", project.build("v")), "/app/classes/a/Main.class")[0]
+
+
+def test_an_older_file_takes_the_place_of_a_source(maven_project):
+    """As an unpacked release does, or a copy that keeps times: Maven would take what it compiled before."""
+    maven_project.write({"app/src/main/resources/x.txt": "before"})
+    assert b"hello" in built_class(maven_project)
+    maven_project.write({MAIN: main_class(says="older"), "app/src/main/resources/x.txt": "after"})
+    for name in (MAIN, "app/src/main/resources/x.txt"):
+        os.utime(maven_project.root / name, (10**9, 10**9))
+    assert b"older" in built_class(maven_project)
+    resource = read_file(maven_project.archive("v", maven_project.build_record("v")), "/app/resources/x.txt")[0]
+    assert resource == b"after"
+
+
+@pytest.mark.parametrize("said", ["pom", "argument"])
+def test_what_is_compiled_otherwise_is_compiled_anew(maven_project, said):
+    """A class file's eighth byte is the Java that it is for."""
+    assert built_class(maven_project)[7] == 61
+    if said == "pom":
+        maven_project.write({"app/pom.xml": pom().replace("release>17<", "release>11<")})
+    else:
+        maven_project.suite(SUITE + '    args: {maven.compiler.release: "11"}\n')
+    assert built_class(maven_project)[7] == 55
+
+
+def test_variants_of_one_project_do_not_take_each_others_classes(maven_project):
+    maven_project.suite(SUITE + SUITE.replace("  v:", "  w:") + '    args: {maven.compiler.release: "11"}\n')
+    assert built_class(maven_project)[7] == 61
+    maven_project.build("w")
+    assert built_class(maven_project)[7] == 61
+
+
+def test_a_test_that_is_gone_runs_no_more(maven_project):
+    test = "app/src/test/java/a/MainTest.java"
+    code = "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test\n    void no() { throw new Error(); }\n}\n"
+    maven_project.write({"app/pom.xml": pom(dependencies=JUNIT), test: code}).suite(SUITE + "    tests: true\n")
+    assert "the service's own tests fail" in fails(maven_project)
+    (maven_project.root / test).unlink()
+    maven_project.build("v")
+
+
+def test_a_change_of_one_source_leaves_the_other_modules_classes(maven_project):
+    shutil.rmtree(maven_project.root / "app")
+    maven_project.write(family()).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    maven_project.build("v")
+    other = maven_project.root / "app/lib/target/classes/b/Word.class"
+    before = other.stat().st_mtime_ns
+    maven_project.write({"app/service/src/main/java/a/Main.java": main_class()})
+    maven_project.build("v")
+    assert other.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("directory", [".", "..", "${elsewhere}", "/"])

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight._errors import ConfigError
 from deadweight.builders import _common
 from deadweight.builders._pom import CONTAINERIZE, Poms, output_folders, read_poms
 from deadweight.builders.protocol import Site, WrongKey
+from deadweight.records import store
 from deadweight.suite.model import Variant
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
 JIB_VERSION = "3.5.2"
 OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
 """Set it to build from the local repository alone (``mvn --offline``)."""
+
+_COMPILED = ("classes", "test-classes", "generated-sources", "generated-test-sources", "maven-status")
+_BESIDE = "(beside)"
 
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """A build is over before the JVM's second compiler pays: this halves a small one (2.8 s for 5.1 s). A user's MAVEN_OPTS win."""
@@ -104,34 +112,53 @@ def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
 
 
 class Sources:
-    """Which files the last build compiled. Maven keeps classes of sources that are gone: then it must begin anew."""
+    """What the compiled classes of a project were made of. Maven compares times of files: it keeps a class whose source is gone,
+    or gave way to an older file, and one that another pom.xml or another argument would make another one."""
 
-    def __init__(self, variant: Variant, site: Site, ignore: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+    def __init__(self, variant: Variant, site: Site, outputs: tuple[str, ...], beside: Mapping[str, str]) -> None:
+        """``beside`` is what else decides how classes come out, by name."""
         self.source = site.root / variant.source
-        self.note = site.state.image(variant.name) / "sources.txt"
-        self.skip = {self.source / name for name in ignore}
+        # of the project, not of a variant: variants of one project share its classes
+        place = hashlib.sha256(os.fsencode(self.source)).hexdigest()[:16]
+        self.note = site.state.cache / "jib" / f"made-of-{place}.json"
         self.outputs = tuple(self.source / name for name in outputs)
-        self.now = frozenset(self._walk())
+        self.skip = {self.source / name for name in (*_common.NEVER_INPUTS, *outputs)}
+        self.now = self._states() | {_BESIDE: repr(sorted(beside.items()))}
 
     def tidy(self) -> None:
-        """Remove compiled classes where a source is gone since, or where we do not know what they were made of."""
-        try:
-            before = frozenset(self.note.read_text(encoding="utf-8", errors="surrogateescape").split("\0"))
-        except OSError:
-            before = None
-        if before is None or before - self.now:
-            for folder in self.outputs:
-                web = [place.parent for place in folder.glob("*/WEB-INF")]  # what a war is made of holds classes too
-                for place in (folder / "classes", folder / "maven-status", *web):
-                    shutil.rmtree(place, ignore_errors=True)
+        """Before a build: remove what builds compiled, where Maven would keep what a clean build would not make."""
+        seen = self._maven_sees()
+        self.note.unlink(missing_ok=True)  # a build that fails leaves some classes new and others old
+        for folder in () if seen else self.outputs:
+            web = [place.parent for place in folder.glob("*/WEB-INF")]  # what a war is made of holds classes too
+            for place in (*(folder / name for name in _COMPILED), *web):
+                shutil.rmtree(place, ignore_errors=True)
 
     def remember(self) -> None:
-        self.note.write_text("\0".join(sorted(self.now)), encoding="utf-8", errors="surrogateescape")
+        """After a build that went well."""
+        store.write_atomically(self.note, json.dumps(self.now))
 
-    def _walk(self) -> list[str]:
-        found = []
+    def _maven_sees(self) -> bool:
+        """Whether all that changed since the last build is that sources were written after it."""
+        try:
+            before, built_ns = json.loads(self.note.read_bytes()), self.note.stat().st_mtime_ns
+        except (OSError, ValueError):
+            return False
+        changed = [name for name, state in self.now.items() if before.get(name) != state]
+        return not before.keys() - self.now.keys() and all(
+            "src" in name.split("/")[:-1]
+            and not name.endswith("/pom.xml")
+            and int(self.now[name].split()[0]) > built_ns
+            for name in changed
+        )
+
+    def _states(self) -> dict[str, str]:
+        found = {}
         for folder, names, files in os.walk(self.source):
             here = Path(folder)
             names[:] = [name for name in names if here / name not in self.skip and name != ".git"]
-            found += [(here / name).relative_to(self.source).as_posix() for name in files]
+            for name in files:
+                with contextlib.suppress(OSError):  # a link to nothing
+                    facts = (here / name).stat()
+                    found[(here / name).relative_to(self.source).as_posix()] = f"{facts.st_mtime_ns} {facts.st_size}"
         return found

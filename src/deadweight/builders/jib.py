@@ -101,8 +101,13 @@ class JibBuilder:
         with _archive.scratch(variant, site) as work:
             executable = _jib_files.lay_out(variant, site, donors, work / "extra")
             properties = _properties(variant, site, base, work, name) | _extra(variant, work, executable)
-            sources = _maven.Sources(variant, site, _ignore(variant, site.root), _written(variant, site.root))
-            sources.tidy()
+            sources = (
+                None
+                if gradle
+                else _maven.Sources(variant, site, _written(variant, site.root), _made_with(variant, site))
+            )
+            if sources:
+                sources.tidy()
             call = (_gradle if gradle else _maven).call(variant, site, work)
             words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
             said = _run_tool(words, variant, site, job, gradle=gradle)
@@ -113,7 +118,8 @@ class JibBuilder:
                 )
             digest, version = _checked(work / "image.tar", variant, base)
             _archive.keep(variant, site, work / "image.tar", None)
-            sources.remember()
+            if sources:
+                sources.remember()
         return _archive.result(variant, site, digest=digest, base=base, tool=_tool(version, gradle=gradle))
 
 
@@ -126,6 +132,19 @@ def _tool(version: str, *, gradle: bool) -> str:
 
 def _is_gradle(variant: Variant, source: Path) -> bool:
     return not variant.pom and not (source / "pom.xml").exists() and _gradle.is_build(source)
+
+
+def _made_with(variant: Variant, site: Site) -> dict[str, str]:
+    """What decides how Maven compiles, beside the files of the project itself."""
+    from deadweight.toolchain.find import find
+
+    facts = {file: file.stat() for file in read_poms(variant, site.root).outside(site.root / variant.source)}
+    return {
+        **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
+        **{str(file): f"{fact.st_mtime_ns} {fact.st_size}" for file, fact in facts.items()},
+        **{name: find(name).version for name in ("java", "mvn")},
+        "pom": variant.pom or "",
+    }
 
 
 def _ignore(variant: Variant, root: Path) -> tuple[str, ...]:
