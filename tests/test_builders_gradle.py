@@ -1,5 +1,4 @@
-"""Gradle projects of the jib builder. Gradle cannot be had from a package registry: a wrapper that writes its arguments down
-stands for it."""
+"""Gradle projects of the jib builder. Mostly a wrapper that writes its arguments down stands for Gradle."""
 
 from __future__ import annotations
 
@@ -7,10 +6,13 @@ import shutil
 
 import pytest
 from builder_site import GivenSource, Project
+from gradle_world import portal, wrapper
 from java_projects import STATIC, SUITE, fails
+from small_images import docker_archive
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.builders import _gradle
+from deadweight.builders._archive import holds
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base
@@ -64,6 +66,28 @@ def test_a_build_may_name_jib_in_other_files_than_the_first(project, files):
 def test_a_build_folder_is_not_where_a_build_names_jib(project):
     project.write({"app/build.gradle": "\n", "app/build/tmp/x.gradle": NAMED})
     assert not _gradle.names_jib(project.root / "app")
+
+
+@pytest.fixture(scope="module")
+def gradle(tmp_path_factory) -> tuple[str, str]:
+    """The text of a wrapper that runs a real Gradle, and the address of a plug-in portal."""
+    folder = tmp_path_factory.mktemp("gradle")
+    return wrapper(folder), portal(folder)
+
+
+def test_a_real_gradle_gets_jib_where_there_is_java(project, gradle, tmp_path):
+    """By the script that adds it; what Jib's plug-in itself does is a stand-in's here."""
+    text, address = gradle
+    image = docker_archive(tmp_path / "given.tar", "x:1", [{"/x": b"x"}], {})
+    files = {"settings.gradle": "include 'app', 'other'\n", "app/build.gradle": "plugins { id 'java' }\n"}
+    project.write(
+        {f"app/{name}": text for name, text in {**files, "gradlew": text, "other/build.gradle": "\n"}.items()}
+    )
+    given = f"org.gradle.internal.plugins.portal.url.override: '{address}', example.image: '{image}'"
+    project.suite(f'{SUITE}    tests: true\n    args: {{jib.containerize: ":app", {given}}}\n')
+    built = project.build("v")
+    assert holds(project.archive("v", built), built.config_digest)
+    assert "Containerizing :app:jibBuildTar for 127.0.0.1:9/static:1" in project.said
 
 
 def test_with_several_projects_one_of_them_becomes_the_image(project):

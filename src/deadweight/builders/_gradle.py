@@ -1,6 +1,6 @@
 """What the jib builder knows of Gradle: where it is, and how Jib gets into a build that does not name it.
 
-Not tried against a real Gradle, which no package registry carries.
+Tried with a real Gradle, but not with Jib's plug-in for it, which no package registry carries but Gradle's plug-in portal.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _INIT = f"""initscript {{
     repositories {{ gradlePluginPortal() }}
     dependencies {{ classpath "com.google.cloud.tools:jib-gradle-plugin:{JIB_VERSION}" }}
 }}
-allprojects {{
-    plugins.withId("java") {{ apply plugin: {_PLUGIN}.gradle.JibPlugin }}
+allprojects {{ project ->
+    project.plugins.withId("java") {{ project.apply plugin: {_PLUGIN}.gradle.JibPlugin }}
 }}
 """
+"""``project`` is named: a bare ``apply`` in there is not the project's but the script's, which applies to all of Gradle."""
 
 
 def is_build(source: Path) -> bool:
