@@ -106,3 +106,36 @@ def test_a_proxy_that_wants_a_password(maven_project):
         maven_project.source.build_environment = BuildEnvironment({"HTTP_PROXY": f"http://127.0.0.1:{port}"})
         message = fails(maven_project)
     assert "hint: the proxy wants a user and a password" in message
+
+
+def test_gradles_reason_is_told_without_its_advice():
+    """What Gradle 7.6 says of a build file that is wrong, and of a dependency that it has not."""
+    advice = [
+        "",
+        "* Try:",
+        "> Run with --stacktrace option to get the stack trace.",
+        "",
+        "BUILD FAILED in 5s",
+        "1 actionable task",
+    ]
+    head = ["> Task :compileJava FAILED", "", "FAILURE: Build failed with an exception.", ""]
+    where = ["* Where:", "Build file '/p q/build.gradle' line: 3", "", "* What went wrong:", "A problem occurred."]
+    assert heard([*head, *where, *advice]).tail == ("Build file 'build.gradle' line: 3", "A problem occurred.")
+    needs = ["> Could not resolve a:b:1.", "   > No cached version of a:b:1 available for offline mode."]
+    failure = heard([*head, "* What went wrong:", *needs, *advice])
+    assert failure.tail == ("Could not resolve a:b:1.", "No cached version of a:b:1 available for offline mode.")
+    assert failure.hint == "it is not in Gradle's cache: build once with the network, without DEADWEIGHT_MAVEN_OFFLINE"
+
+
+def test_tests_that_fail_in_gradle():
+    lines = [
+        "> Task :test FAILED",
+        "",
+        "a.MainTest > adds FAILED",
+        "    java.lang.AssertionError at MainTest.java:3",
+        "",
+    ]
+    reason = ["* What went wrong:", "Execution failed for task ':test'."]
+    failure = heard([*lines, "MainTest > says() FAILED", "", *reason])
+    assert failure.reason == "v: the service's own tests fail"
+    assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")

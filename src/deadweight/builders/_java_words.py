@@ -1,4 +1,4 @@
-"""What Maven and Jib say when they fail: their own lines without the chatter around them, and the likely cause."""
+"""What Maven, Gradle and Jib say when they fail: their own lines without the chatter around them, and the likely cause."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ _NESTED = re.compile(
 )
 _TEST = re.compile(r"^\[ERROR\] {2,}([\w$]\S*\.\S+?(?:\([^)]*\)\S*)?(?::\d| »).*)$")
 _COMPILER = re.compile(r"(\.java):\[(\d+),(\d+)\] ")
+_GRADLES_REASONS = ("* Where:", "* What went wrong:")
+_GRADLES_TEST = re.compile(r"^([\w$].* > .+) FAILED$")
 _ARTIFACT = r"([\w.-]+:[\w.-]+:(?:[\w.-]+:)*[\w.-]+)"
 _OFFLINE_HINT = (
     f"check network and proxies (invoke doctor); {OFFLINE_VARIABLE}=1 builds from Maven's local repository alone"
@@ -44,6 +46,10 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (
         r"in offline mode",
         f"it is not in Maven's local repository: build once with the network, without {OFFLINE_VARIABLE}",
+    ),
+    (
+        r"for offline mode",
+        f"it is not in Gradle's cache: build once with the network, without {OFFLINE_VARIABLE}",
     ),
     (
         r"make sure you have packaged your project",
@@ -81,12 +87,14 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 
 
 class JavaListener(Listener):
-    """Remembers Maven's error lines beside a compiler's, and names of tests that failed."""
+    """Remembers Maven's error lines and Gradle's reasons beside a compiler's lines, and names of tests that failed."""
 
     def __init__(self, say: Callable[[str], None], announce: Callable[[str], str | None], source: Path) -> None:
         super().__init__(say, announce)
         self._source, self._errors, self._tests = f"{source}/", dict[str, None](), dict[str, None]()
         self._file = ""  # the pom that Maven's errors are about
+        self._in_reason = False  # of Gradle's
+        self._test = ""  # the one that Gradle is about to give a reason for
         self.skipped = ""
 
     def __call__(self, line: str) -> None:
@@ -100,6 +108,21 @@ class JavaListener(Listener):
         level = _LEVEL.match(line)
         if level and len(self._errors) < MAX_LINES:
             self._remember(level[1].partition(" -> [Help")[0].rstrip())
+        self._hear_gradle(line)
+
+    def _hear_gradle(self, line: str) -> None:
+        """A failure's sections begin with a star; a failed test's reason is the line below it."""
+        if self._test and line.startswith("    "):
+            self._tests.pop(self._test, None)
+            self._tests.setdefault(f"{self._test}: {line.strip()}")
+        test = _GRADLES_TEST.match(line)
+        self._test = test[1] if test and len(self._tests) < SHOWN_LINES else ""
+        if self._test:
+            self._tests.setdefault(self._test)
+        if line.startswith("* "):
+            self._in_reason = line.startswith(_GRADLES_REASONS)
+        elif self._in_reason and line.strip() and len(self._errors) < MAX_LINES:
+            self._errors.setdefault(line.strip().removeprefix("> "))
 
     def _remember(self, text: str) -> None:
         about = _ABOUT.match(text)
