@@ -6,7 +6,8 @@ import os
 import shutil
 
 import pytest
-from java_projects import JUNIT, SUITE, fails, family, main_class, plugin, pom
+from builder_site import Project
+from java_projects import JUNIT, PROJECT, SUITE, fails, family, main_class, plugin, pom
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders import _maven
@@ -195,6 +196,18 @@ def test_a_change_of_one_source_leaves_the_other_modules_classes(maven_project):
     maven_project.write({"app/service/src/main/java/a/Main.java": main_class()})
     maven_project.build("v")
     assert other.stat().st_mtime_ns == before
+
+
+def test_names_that_jibs_lists_would_part(static_base, tmp_path):
+    """A project in a folder with a comma, and programs with a comma or = in their names."""
+    project = Project(tmp_path / "my app, new", static_base).write(PROJECT)
+    project.write({"conf/a,b.sh": "#!/bin/sh\n", "conf/a=b.sh": "#!/bin/sh\n"}).suite(
+        SUITE + "    files: {/etc/app: conf}\n"
+    )
+    for file in (project.root / "conf").iterdir():
+        file.chmod(0o755)
+    archive = project.archive("v", project.build("v"))
+    assert [read_file(archive, f"/etc/app/{name}")[1] & 0o777 for name in ("a,b.sh", "a=b.sh")] == [0o755] * 2
 
 
 @pytest.mark.parametrize("directory", [".", "..", "${elsewhere}", "/"])

@@ -203,18 +203,25 @@ def _names_jib(variant: Variant, root: Path) -> bool:
 
 
 def _extra(variant: Variant, work: Path, executable: dict[str, str]) -> dict[str, str]:
-    found = {"jib.extraDirectories.paths": str(work / "extra")} if variant.files else {}
+    found = {"jib.extraDirectories.paths": _item(str(work / "extra"))} if variant.files else {}
     if executable:
-        found["jib.extraDirectories.permissions"] = ",".join(f"{path}={mode}" for path, mode in executable.items())
+        # a path is a pattern too, and cannot have the sign that ends it
+        modes = (f"{_item(path.replace('=', '?'))}={mode}" for path, mode in executable.items())
+        found["jib.extraDirectories.permissions"] = ",".join(modes)
     return found
 
 
+def _item(text: str) -> str:
+    r"""A part of one of Jib's lists: they are parted at commas, but not at ``\,``."""
+    return text.replace(",", "\\,")
+
+
 def _environment(variant: Variant, site: Site) -> str:
-    r"""Jib parts a list at commas, but not at ``\,``. Raises ConfigError for what cannot be said so."""
+    """Raises ConfigError for what cannot be said in Jib's way."""
     for name, value in variant.env.items():
         if value.endswith("\\") or "," in name or "=" in name:
             raise site.suite.error(variant, "env", f"{name}: Jib cannot carry this name or value")
-    return ",".join(f"{name}={value}".replace(",", "\\,") for name, value in sorted(variant.env.items()))
+    return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 
 
 def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
