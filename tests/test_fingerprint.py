@@ -83,6 +83,17 @@ def test_content_mode_and_link_targets_count(tmp_path):
     assert len(seen) == 5
 
 
+def test_what_is_named_by_a_link_is_what_the_link_leads_to(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "folder").symlink_to("src")
+    (tmp_path / "file").symlink_to("src/a.go")
+    seen = set()
+    for content in ("1", "2"):
+        (tmp_path / "src/a.go").write_text(content)
+        seen |= {digest(tmp_path / "folder"), digest(tmp_path / "file")}
+    assert len(seen) == 4
+
+
 def test_one_run_reads_a_changed_file_again(tmp_path):
     lay(tmp_path / "src", {"a": b"1"})
     digests = Digests()

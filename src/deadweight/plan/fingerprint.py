@@ -87,11 +87,11 @@ class Digests:
 
     def _entries(self, path: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
         try:
-            if path.is_dir() and not path.is_symlink():
+            if path.is_dir():
                 for entry in walk(path, ignore):
                     yield entry, self._digest(entry)
             else:
-                yield path, self._digest(path)
+                yield path, self._digest(path.resolve())  # who is told of a link reads what it leads to
         except OSError as error:
             raise DeadweightError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
 
