@@ -198,6 +198,35 @@ def test_a_change_of_one_source_leaves_the_other_modules_classes(maven_project):
     assert other.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("place", ["app/src/main/resources/x", "app/src/main/java/b", "conf/x"])
+def test_what_a_link_leads_to_is_input(maven_project, place):
+    """Maven follows links below ``src``, and ``files`` takes what they lead to into the image."""
+    maven_project.write({"shared/b/x.txt": "before", "shared/unused": "x", "conf/y": "y"})
+    maven_project.suite(SUITE + "    files: {/etc/app: conf}\n")
+    link = maven_project.root / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(maven_project.root / ("shared/b/x.txt" if place.endswith("x") else "shared/b"))
+    (link.parent / "loop").symlink_to(maven_project.root)
+
+    def parts() -> dict[str, str]:
+        return Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts
+
+    before = parts()
+    maven_project.write({"shared/b/x.txt": "after", "shared/unused": "y"})
+    assert {name for name, state in parts().items() if before[name] != state} == {"shared/b/x.txt"}
+
+
+def test_an_older_file_behind_a_link_takes_the_place_of_a_source(maven_project):
+    outside = maven_project.root / "shared" / "a"
+    outside.parent.mkdir()
+    (maven_project.root / "app/src/main/java/a").rename(outside)
+    (maven_project.root / "app/src/main/java/a").symlink_to(outside)
+    assert b"hello" in built_class(maven_project)
+    (outside / "Main.java").write_text(main_class(says="older"))
+    os.utime(outside / "Main.java", (10**9, 10**9))
+    assert b"older" in built_class(maven_project)
+
+
 def test_names_that_jibs_lists_would_part(static_base, tmp_path):
     """A project in a folder with a comma, and programs with a comma or = in their names."""
     project = Project(tmp_path / "my app, new", static_base).write(PROJECT)

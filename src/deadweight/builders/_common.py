@@ -130,6 +130,23 @@ def path_with(*programs: Path) -> str:
     return os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
 
 
+def behind_links(*places: Path) -> tuple[Path, ...]:
+    """What links in these files and folders lead to, as far as they do not hold it: input of a tool that follows links."""
+    homes = [place.resolve() for place in places]
+    found: list[Path] = []
+    left = list(places)
+    while left:
+        for folder, names, files in os.walk(left.pop()):
+            links = (path for path in (Path(folder, name) for name in (*names, *files)) if path.is_symlink())
+            for target in (link.resolve() for link in links):
+                inside = any(target.is_relative_to(home) for home in (*homes, *found))
+                above = any(home.is_relative_to(target) for home in homes)
+                if target.exists() and not inside and not above:
+                    found.append(target)
+                    left.append(target)
+    return tuple(found)
+
+
 def ignore_lines(file: Path) -> tuple[str, ...]:
     """The patterns of a .dockerignore-like file; none where there is no such file."""
     try:

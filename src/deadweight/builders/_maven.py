@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deadweight._errors import ConfigError
@@ -111,6 +111,11 @@ def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(place.relative_to(source).as_posix() for place in found))
 
 
+def source_folders(source: Path, outputs: Sequence[str]) -> tuple[Path, ...]:
+    """Where sources lie by custom: beside what builds write."""
+    return tuple(dict.fromkeys((source / name).parent / "src" for name in outputs))
+
+
 class Sources:
     """What the compiled classes of a project were made of. Maven compares times of files: it keeps a class whose source is gone,
     or gave way to an older file, and one that another pom.xml or another argument would make another one."""
@@ -154,11 +159,12 @@ class Sources:
 
     def _states(self) -> dict[str, str]:
         found = {}
-        for folder, names, files in os.walk(self.source):
+        linked = _common.behind_links(*source_folders(self.source, [str(path) for path in self.outputs]))
+        for folder, names, files in (step for place in (self.source, *linked) for step in os.walk(place)):
             here = Path(folder)
             names[:] = [name for name in names if here / name not in self.skip and name != ".git"]
             for name in files:
                 with contextlib.suppress(OSError):  # a link to nothing
                     facts = (here / name).stat()
-                    found[(here / name).relative_to(self.source).as_posix()] = f"{facts.st_mtime_ns} {facts.st_size}"
+                    found[os.path.relpath(here / name, self.source)] = f"{facts.st_mtime_ns} {facts.st_size}"
         return found

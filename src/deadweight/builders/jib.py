@@ -63,6 +63,7 @@ class JibBuilder:
         donors = {target: site.source.base(image) for target, (image, _) in _jib_files.donors(variant).items()}
         local = tuple(site.root / name for name in _jib_files.local_files(variant).values())
         parents = () if _is_gradle(variant, source) else read_poms(variant, site.root).outside(source)
+        linked = _common.behind_links(*_maven.source_folders(source, _written(variant, site.root)), *local)
         values = {
             "jib": _maven.JIB_VERSION,
             "tool": str(_gradle.program(source)) if _is_gradle(variant, source) else find("mvn").version,
@@ -84,7 +85,7 @@ class JibBuilder:
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"jib build {variant.name}",
-                inputs=Inputs((source, *parents, *local), _ignore(variant, site.root), values),
+                inputs=Inputs((source, *parents, *local, *linked), _ignore(variant, site.root), values),
                 there=lambda: _archive.there(variant, site),
                 work=lambda job: self._build(variant, site, base, donors, job),
                 behind=tuple(f"image:{each.name}" for each in before),
