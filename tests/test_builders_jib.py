@@ -493,6 +493,13 @@ def test_a_jdk_that_is_too_old_for_the_service(project):
         ({}, SUITE + "    files: {/etc/x: nowhere}\n", r"nowhere: no such file \(variants\.v\.files\./etc/x\)"),
         ({}, SUITE + "    files: {etc/x: conf}\n", r"expected the absolute path"),
         ({}, SUITE + "    files: {/etc/../x: conf}\n", r"expected the absolute path"),
+        ({}, SUITE + "    files: {//etc/x: app}\n", r"expected the absolute path"),
+        (
+            {},
+            SUITE + "    files: {/x/y: app, /x: app/pom.xml}\n",
+            r"lies below /x, which is a file \(variants\.v\.files\./x/y\)",
+        ),
+        ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', r"lies below /x, which is a file"),
         ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', r"expected IMAGE#/PATH"),
         ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:7: variants\.v\.env: A: Jib cannot carry"),
     ],

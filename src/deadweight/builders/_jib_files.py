@@ -29,7 +29,7 @@ def check(variant: Variant, root: Path) -> None:
     """Raises ConfigError: a path in the image that is not absolute or has a comma, a file that is not there."""
     for target, given in variant.files.items():
         parts = target.split("/")
-        if parts[0] or not parts[-1] or {".", ".."} & set(parts) or "," in target or "=" in target:
+        if parts[0] or {"", ".", ".."} & set(parts[1:]) or "," in target or "=" in target:
             problem = "expected the absolute path of a file or folder in the image, without comma or ="
             raise WrongKey(variant, ("files", target), problem, root)
         image, mark, path = given.partition("#")
@@ -38,6 +38,9 @@ def check(variant: Variant, root: Path) -> None:
             raise WrongKey(variant, ("files", target), problem, root)
         if not mark and not (root / given).exists():
             raise WrongKey(variant, ("files", target), "no such file", root / given)
+        below = next((other for other in variant.files if other.startswith(f"{target}/")), None)
+        if below is not None and (mark or not (root / given).is_dir()):
+            raise WrongKey(variant, ("files", below), f"lies below {target}, which is a file", root)
 
 
 def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Path) -> dict[str, str]:
