@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import os
 import shutil
 
@@ -15,6 +16,7 @@ from deadweight.builders._pom import read_poms
 from deadweight.builders._pom_file import read_pom
 from deadweight.builders.jib import _on_loopback
 from deadweight.builders.table import builder
+from deadweight.image.archive import open_archive
 from deadweight.image.readfile import read_file
 from deadweight.plan.fingerprint import Digests
 
@@ -225,6 +227,25 @@ def test_an_older_file_behind_a_link_takes_the_place_of_a_source(maven_project):
     (outside / "Main.java").write_text(main_class(says="older"))
     os.utime(outside / "Main.java", (10**9, 10**9))
     assert b"older" in built_class(maven_project)
+
+
+def test_letters_survive_a_locale_without_any(static_base, tmp_path, monkeypatch):
+    """As scripts and small machines have it: an image's variables, a project's folder, a name of a source."""
+    monkeypatch.setattr(locale, "getencoding", lambda: "ANSI_X3.4-1968")  # what this process would see itself
+    monkeypatch.setenv("LC_ALL", "C")
+    project = Project(tmp_path / "\u00fc", static_base).write(PROJECT)
+    project.write({"app/src/main/java/a/\u00c4.java": "package a;\n\nclass \u00c4 {}\n"})
+    project.suite(SUITE + "    env: {A: \u6771}\n")
+    archive = project.archive("v", project.build("v"))
+    with open_archive(archive) as opened:
+        assert "A=\u6771" in opened.image.config.env
+    assert read_file(archive, "/app/classes/a/\u00c4.class")
+
+
+@pytest.mark.parametrize("value", ['"x\\ny"', '"\\u2028"'])
+def test_a_variable_of_several_lines_is_refused_by_name(maven_project, value):
+    maven_project.suite(f"{SUITE}    env: {{A: {value}}}\n")
+    assert "variants.v.env: A: Jib cannot carry this name or value" in fails(maven_project, ConfigError, 2)
 
 
 def test_names_that_jibs_lists_would_part(static_base, tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import json
+import locale
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -90,10 +92,14 @@ def check(variant: Variant, root: Path) -> None:
 
 
 def environment(site: Site) -> dict[str, str]:
-    """Maven's environment: the source's variables, the JDK that we found, and a JVM set for a short life."""
+    """Maven's environment: the source's variables, the JDK that we found, a JVM set for a short life, and a locale with letters.
+
+    In the locale C, Java takes its arguments and names of files for ASCII: an image's variables would lose other letters.
+    """
     from deadweight.toolchain.find import find
 
     return {
+        **({"LC_ALL": "C.UTF-8"} if codecs.lookup(locale.getencoding()).name == "ascii" else {}),
         **site.source.environment().variables,
         "JAVA_HOME": str(find("java").path.resolve().parent.parent),
         "MAVEN_OPTS": os.environ.get("MAVEN_OPTS") or SHORT_LIVED,

@@ -7,6 +7,7 @@ after another. Jib's own defaults fix all times, so that the same inputs give th
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ _OURS = (
     *("jib.from.image", "jib.from.platforms", "jib.to.image", "jib.outputPaths."),
     *("jib.baseImageCache", "jib.applicationCache"),
 )
+_LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
 _SAID_BY = {
     "jib.from.image": "base: names the base image",
     "jib.to.image": "the image has its variant's name; invoke push --to gives it another",
@@ -220,7 +222,7 @@ def _item(text: str) -> str:
 def _environment(variant: Variant, site: Site) -> str:
     """Raises ConfigError for what cannot be said in Jib's way."""
     for name, value in variant.env.items():
-        if value.endswith("\\") or "," in name or "=" in name:
+        if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
             raise site.suite.error(variant, "env", f"{name}: Jib cannot carry this name or value")
     return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 
