@@ -173,6 +173,17 @@ def test_what_is_compiled_otherwise_is_compiled_anew(maven_project, said):
     assert built_class(maven_project)[7] == 55
 
 
+def test_mavens_configuration_above_the_source_is_input(maven_project):
+    """Maven looks for its ``.mvn`` upwards."""
+    maven_project.write({".mvn/maven.config": "-Dx=y\n"})
+    assert built_class(maven_project)[7] == 61
+    before = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    maven_project.write({".mvn/maven.config": "-Dmaven.compiler.release=11\n"})
+    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    assert after.difference(before) == ".mvn/maven.config changed"
+    assert built_class(maven_project)[7] == 55
+
+
 def test_variants_of_one_project_do_not_take_each_others_classes(maven_project):
     maven_project.suite(SUITE + SUITE.replace("  v:", "  w:") + '    args: {maven.compiler.release: "11"}\n')
     assert built_class(maven_project)[7] == 61

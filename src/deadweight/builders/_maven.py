@@ -16,6 +16,7 @@ from deadweight._errors import ConfigError
 from deadweight.builders import _common
 from deadweight.builders._pom import CONTAINERIZE, Poms, output_folders, read_poms
 from deadweight.builders.protocol import Site, WrongKey
+from deadweight.builders.resident import multi_module
 from deadweight.records import store
 from deadweight.suite.model import Variant
 
@@ -115,6 +116,17 @@ def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
         if "pom.xml" in files:
             found.append(Path(folder) / "target")
     return tuple(dict.fromkeys(place.relative_to(source).as_posix() for place in found))
+
+
+def beside(variant: Variant, root: Path) -> tuple[Path, ...]:
+    """Files that Maven reads of the project and that are not below its source: parents, and ``.mvn`` of a folder above."""
+    source = root / variant.source
+    poms = read_poms(variant, root)
+    top = multi_module(poms.called[0].file.parent)
+    configured = (
+        sorted((top / ".mvn").rglob("*")) if not top.is_relative_to(source) and top.is_relative_to(root) else []
+    )
+    return (*poms.outside(source), *(file for file in configured if file.is_file()))
 
 
 def source_folders(source: Path, outputs: Sequence[str]) -> tuple[Path, ...]:

@@ -64,7 +64,7 @@ class JibBuilder:
         base = site.source.base(variant.base)
         donors = {target: site.source.base(image) for target, (image, _) in _jib_files.donors(variant).items()}
         local = tuple(site.root / name for name in _jib_files.local_files(variant).values())
-        parents = () if _is_gradle(variant, source) else read_poms(variant, site.root).outside(source)
+        beside = () if _is_gradle(variant, source) else _maven.beside(variant, site.root)
         linked = _common.behind_links(*_maven.source_folders(source, _written(variant, site.root)), *local)
         values = {
             "jib": _maven.JIB_VERSION,
@@ -87,7 +87,7 @@ class JibBuilder:
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"jib build {variant.name}",
-                inputs=Inputs((source, *parents, *local, *linked), _ignore(variant, site.root), values),
+                inputs=Inputs((source, *beside, *local, *linked), _ignore(variant, site.root), values),
                 there=lambda: _archive.there(variant, site),
                 work=lambda job: self._build(variant, site, base, donors, job),
                 behind=tuple(f"image:{each.name}" for each in before),
@@ -141,7 +141,7 @@ def _made_with(variant: Variant, site: Site) -> dict[str, str]:
     """What decides how Maven compiles, beside the files of the project itself."""
     from deadweight.toolchain.find import find
 
-    facts = {file: file.stat() for file in read_poms(variant, site.root).outside(site.root / variant.source)}
+    facts = {file: file.stat() for file in _maven.beside(variant, site.root)}
     return {
         **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
         **{str(file): f"{fact.st_mtime_ns} {fact.st_size}" for file, fact in facts.items()},

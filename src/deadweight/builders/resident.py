@@ -49,7 +49,7 @@ def through(
     """
     try:
         home = _home(Path(call[0]))
-        top = _multi_module((source / (pom or "pom.xml")).resolve().parent)
+        top = multi_module((source / (pom or "pom.xml")).resolve().parent)
         if not _wanted() or home is None or _script_reads(top):
             return list(call)
         place = _place(_key(source, top, home, environment, [str(word) for word in call]))
@@ -92,7 +92,7 @@ def _script_reads(top: Path) -> bool:
     return any(file.exists() for file in files) or any(name in os.environ for name in _SCRIPT_VARIABLES)
 
 
-def _multi_module(folder: Path) -> Path:
+def multi_module(folder: Path) -> Path:
     """Maven's multi-module folder: the nearest one upwards with a ``.mvn`` (as its script says), else the pom.xml's own."""
     return next((each for each in (folder, *folder.parents) if (each / ".mvn").is_dir()), folder)
 
