@@ -49,9 +49,9 @@ def test_mavens_places_in_our_words(lines, said):
     assert heard([f"[ERROR] {line}" for line in lines]).tail == tuple(said)
 
 
-def heard(lines: list[str]) -> CommandError:
-    """What is told of a Maven that ended with these lines."""
-    listener = JavaListener(print, lambda _: None, Path("/p q"))
+def heard(lines: list[str], *, gradle: bool = False) -> CommandError:
+    """What is told of a Maven, or a Gradle, that ended with these lines."""
+    listener = JavaListener(print, lambda _: None, Path("/p q"), gradle=gradle)
     for line in lines:
         listener(line)
     return listener.failure(CommandError(["mvn"], exit_code_of_command=1, reason="failed", tail=lines), "v")
@@ -120,9 +120,12 @@ def test_gradles_reason_is_told_without_its_advice():
     ]
     head = ["> Task :compileJava FAILED", "", "FAILURE: Build failed with an exception.", ""]
     where = ["* Where:", "Build file '/p q/build.gradle' line: 3", "", "* What went wrong:", "A problem occurred."]
-    assert heard([*head, *where, *advice]).tail == ("Build file 'build.gradle' line: 3", "A problem occurred.")
+    assert heard([*head, *where, *advice], gradle=True).tail == (
+        "Build file 'build.gradle' line: 3",
+        "A problem occurred.",
+    )
     needs = ["> Could not resolve a:b:1.", "   > No cached version of a:b:1 available for offline mode."]
-    failure = heard([*head, "* What went wrong:", *needs, *advice])
+    failure = heard([*head, "* What went wrong:", *needs, *advice], gradle=True)
     assert failure.tail == ("Could not resolve a:b:1.", "No cached version of a:b:1 available for offline mode.")
     assert failure.hint == "it is not in Gradle's cache: build once with the network, without DEADWEIGHT_MAVEN_OFFLINE"
 
@@ -136,6 +139,8 @@ def test_tests_that_fail_in_gradle():
         "",
     ]
     reason = ["* What went wrong:", "Execution failed for task ':test'."]
-    failure = heard([*lines, "MainTest > says() FAILED", "", *reason])
+    lines += ["MainTest > says() FAILED", "", *reason]
+    assert "tests" not in heard(lines).reason  # where Maven runs, that is what the service itself writes
+    failure = heard(lines, gradle=True)
     assert failure.reason == "v: the service's own tests fail"
     assert failure.tail == ("a.MainTest > adds: java.lang.AssertionError at MainTest.java:3", "MainTest > says()")

@@ -89,8 +89,11 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 class JavaListener(Listener):
     """Remembers Maven's error lines and Gradle's reasons beside a compiler's lines, and names of tests that failed."""
 
-    def __init__(self, say: Callable[[str], None], announce: Callable[[str], str | None], source: Path) -> None:
+    def __init__(
+        self, say: Callable[[str], None], announce: Callable[[str], str | None], source: Path, *, gradle: bool = False
+    ) -> None:
         super().__init__(say, announce)
+        self._gradle = gradle
         self._source, self._errors, self._tests = f"{source}/", dict[str, None](), dict[str, None]()
         self._file = ""  # the pom that Maven's errors are about
         self._in_reason = False  # of Gradle's
@@ -108,7 +111,8 @@ class JavaListener(Listener):
         level = _LEVEL.match(line)
         if level and len(self._errors) < MAX_LINES:
             self._remember(level[1].partition(" -> [Help")[0].rstrip())
-        self._hear_gradle(line)
+        if self._gradle:
+            self._hear_gradle(line)
 
     def _hear_gradle(self, line: str) -> None:
         """A failure's sections begin with a star; a failed test's reason is the line below it."""

@@ -261,7 +261,7 @@ def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
 def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> str:
     """Gives what Jib said where it chose to make no image, as the end of a sentence."""
     source = site.root / variant.source
-    listener = JavaListener(job.say, _announce, source)
+    listener = JavaListener(job.say, _announce, source, gradle=gradle)
     environment = _maven.environment(site)
     try:
         _run.run(
