@@ -26,6 +26,7 @@ OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
 """Set it to build from the local repository alone (``mvn --offline``)."""
 
 _COMPILED = ("classes", "test-classes", "generated-sources", "generated-test-sources", "maven-status")
+MAX_READ_BYTES = 2**20
 _BESIDE = "(beside)"
 
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -167,22 +168,38 @@ class Sources:
             before, built_ns = json.loads(self.note.read_bytes()), self.note.stat().st_mtime_ns
         except (OSError, ValueError):
             return False
+        if not isinstance(before, dict) or before.keys() - self.now.keys():
+            return False
         changed = [name for name, state in self.now.items() if before.get(name) != state]
-        return not before.keys() - self.now.keys() and all(
-            "src" in name.split("/")[:-1]
-            and not name.endswith("/pom.xml")
-            and int(self.now[name].split()[0]) > built_ns
-            for name in changed
-        )
+        return all(_is_source(name) and int(self.now[name].split()[0]) > built_ns for name in changed)
 
     def _states(self) -> dict[str, str]:
         found = {}
         linked = _common.behind_links(*source_folders(self.source, [str(path) for path in self.outputs]))
         for folder, names, files in (step for place in (self.source, *linked) for step in os.walk(place)):
             here = Path(folder)
-            names[:] = [name for name in names if here / name not in self.skip and name != ".git"]
-            for name in files:
+            names[:] = [name for name in names if here / name not in self.skip and not _hidden(name)]
+            for path in (here / name for name in files if not _hidden(name)):
                 with contextlib.suppress(OSError):  # a link to nothing
-                    facts = (here / name).stat()
-                    found[os.path.relpath(here / name, self.source)] = f"{facts.st_mtime_ns} {facts.st_size}"
+                    name = os.path.relpath(path, self.source)
+                    found[name] = _state(path, by_time=_is_source(name))
         return found
+
+
+def _is_source(name: str) -> bool:
+    """Whether Maven notices by itself when that file is written."""
+    *folders, last = name.split("/")
+    return "src" in folders and last != "pom.xml"
+
+
+def _hidden(name: str) -> bool:
+    """Notes of version control, editors and plug-ins; they come and go, and nothing is compiled of them."""
+    return name.startswith(".") and name != ".mvn"
+
+
+def _state(file: Path, *, by_time: bool) -> str:
+    """Of what plug-ins write anew in every build the content counts: a shaded pom, a list of versions."""
+    facts = file.stat()
+    if by_time or facts.st_size > MAX_READ_BYTES:
+        return f"{facts.st_mtime_ns} {facts.st_size}"
+    return hashlib.sha256(file.read_bytes()).hexdigest()
