@@ -184,6 +184,28 @@ def test_mavens_configuration_above_the_source_is_input(maven_project):
     assert built_class(maven_project)[7] == 55
 
 
+def test_modules_beside_the_source_are_input(maven_project):
+    """The flat way: the project that has the modules lies beside them."""
+    shutil.rmtree(maven_project.root / "app")
+    files = {name.replace("app/pom", "app/all/pom"): text for name, text in family().items()}
+    files["app/all/pom.xml"] = files["app/all/pom.xml"].replace("<module>", "<module>../")
+    above = "<relativePath>../all/pom.xml</relativePath></parent>"
+    files = {name: text.replace("</parent>", above) for name, text in files.items()}
+    suite = SUITE.replace("source: app", "source: app/all") + '    args: {jib.containerize: ":service"}\n'
+    maven_project.write(files).suite(suite)
+
+    def says() -> bytes:
+        return read_file(maven_project.archive("v", maven_project.build("v")), "/app/libs/lib-1.jar")[0]
+
+    first, before = says(), Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    word = maven_project.root / "app/lib/src/main/java/b/Word.java"
+    word.write_text(word.read_text().replace('"x"', '"y"'))
+    os.utime(word, (10**9, 10**9))
+    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    assert after.difference(before) == "app/lib/src/main/java/b/Word.java changed"
+    assert says() != first
+
+
 def test_variants_of_one_project_do_not_take_each_others_classes(maven_project):
     maven_project.suite(SUITE + SUITE.replace("  v:", "  w:") + '    args: {maven.compiler.release: "11"}\n')
     assert built_class(maven_project)[7] == 61

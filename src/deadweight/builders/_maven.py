@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deadweight._errors import ConfigError
 from deadweight.builders import _common
-from deadweight.builders._pom import CONTAINERIZE, Poms, output_folders, read_poms
+from deadweight.builders._pom import CONTAINERIZE, Poms, modules_outside, output_folders, read_poms
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.resident import multi_module
 from deadweight.records import store
@@ -111,7 +111,7 @@ def environment(site: Site) -> dict[str, str]:
 def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
     """Folders that builds write, relative to the source: those of the modules, and of what only a profile may make one."""
     source = root / variant.source
-    found = [source / "target", *output_folders(variant, root)]
+    found = [source / "target", *(place for place in output_folders(variant, root) if place.is_relative_to(source))]
     for folder, names, files in os.walk(source):
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in ("target", "src"))
         if "pom.xml" in files:
@@ -120,14 +120,15 @@ def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
 
 
 def beside(variant: Variant, root: Path) -> tuple[Path, ...]:
-    """Files that Maven reads of the project and that are not below its source: parents, and ``.mvn`` of a folder above."""
+    """What Maven reads of the project that is not below its source: parents, modules, and ``.mvn`` of a folder above."""
     source = root / variant.source
     poms = read_poms(variant, root)
     top = multi_module(poms.called[0].file.parent)
     configured = (
         sorted((top / ".mvn").rglob("*")) if not top.is_relative_to(source) and top.is_relative_to(root) else []
     )
-    return (*poms.outside(source), *(file for file in configured if file.is_file()))
+    files = (file for file in configured if file.is_file())
+    return (*poms.outside(source), *files, *modules_outside(variant, root))
 
 
 def source_folders(source: Path, outputs: Sequence[str]) -> tuple[Path, ...]:
@@ -145,8 +146,11 @@ class Sources:
         # of the project, not of a variant: variants of one project share its classes
         place = hashlib.sha256(os.fsencode(self.source)).hexdigest()[:16]
         self.note = site.state.cache / "jib" / f"made-of-{place}.json"
-        self.outputs = tuple(self.source / name for name in outputs)
-        self.skip = {self.source / name for name in (*_common.NEVER_INPUTS, *outputs)}
+        self.places = (self.source, *modules_outside(variant, site.root))
+        self.outputs = tuple(
+            dict.fromkeys((*(self.source / name for name in outputs), *output_folders(variant, site.root)))
+        )
+        self.skip = {*(self.source / name for name in _common.NEVER_INPUTS), *self.outputs}
         self.now = self._states() | {_BESIDE: repr(sorted(beside.items()))}
 
     def tidy(self) -> None:
@@ -176,7 +180,7 @@ class Sources:
     def _states(self) -> dict[str, str]:
         found = {}
         linked = _common.behind_links(*source_folders(self.source, [str(path) for path in self.outputs]))
-        for folder, names, files in (step for place in (self.source, *linked) for step in os.walk(place)):
+        for folder, names, files in (step for place in (*self.places, *linked) for step in os.walk(place)):
             here = Path(folder)
             names[:] = [name for name in names if here / name not in self.skip and not _hidden(name)]
             for path in (here / name for name in files if not _hidden(name)):

@@ -75,16 +75,22 @@ def read_poms(variant: Variant, root: Path) -> Poms:
     return Poms(_with_parents(called, root), _with_parents(image, root))
 
 
-def output_folders(variant: Variant, root: Path) -> tuple[Path, ...]:
-    """Where the builds of a variant's modules write, as far as it is below its source. A path with a property counts as none."""
+def modules_outside(variant: Variant, root: Path) -> tuple[Path, ...]:
+    """The folders of a variant's modules that lie beside its source, as ``<module>../lib</module>`` says; within ``root``."""
     source = root / variant.source
+    homes = (pom.file.parent for pom in _modules(read_poms(variant, root).called[0]))
+    return tuple(home for home in homes if home.is_relative_to(root) and not home.is_relative_to(source))
+
+
+def output_folders(variant: Variant, root: Path) -> tuple[Path, ...]:
+    """Where the builds of a variant's modules write, within ``root``. A path with a property counts as none."""
     found = []
     for pom in _modules(read_poms(variant, root).called[0]):
         said = next((each.directory for each in _with_parents(pom, root) if each.directory), "")
         name = _HERE.sub("", said)
         home = pom.file.parent
         place = Path(os.path.normpath(home / ("target" if not name or "${" in name else name)))
-        if place.is_relative_to(source) and not home.is_relative_to(place):
+        if place.is_relative_to(root) and not home.is_relative_to(place):
             found.append(place)
     return tuple(found)
 

@@ -141,7 +141,7 @@ def _made_with(variant: Variant, site: Site) -> dict[str, str]:
     """What decides how Maven compiles, beside the files of the project itself."""
     from deadweight.toolchain.find import find
 
-    facts = {file: file.stat() for file in _maven.beside(variant, site.root)}
+    facts = {file: file.stat() for file in _maven.beside(variant, site.root) if file.is_file()}
     return {
         **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
         **{str(file): f"{fact.st_mtime_ns} {fact.st_size}" for file, fact in facts.items()},
