@@ -120,6 +120,22 @@ def test_what_a_build_writes_is_no_input_but_a_package_of_that_name_is(project):
     assert names() == before
 
 
+def test_builds_and_projects_beside_the_source_are_input(project):
+    settings = "includeBuild '../shared'\ninclude ':far'\nproject(':far').projectDir = new File(rootDir, '../far')\n"
+    project.write({"app/settings.gradle": settings, "app/build.gradle": "\n"})
+    project.write({f"{name}/src/main/java/X.java": "x" for name in ("shared/inner", "far", "other")})
+    project.suite(f'{SUITE}    args: {{jib.containerize: ":"}}\n')
+
+    def names() -> set[str]:
+        return {
+            name for name in Digests().of(project.steps("v")[0].inputs, project.root).parts if name.endswith("X.java")
+        }
+
+    assert names() == {"shared/inner/src/main/java/X.java", "far/src/main/java/X.java"}
+    project.write({f"{name}/build/X.java": "x" for name in ("shared/inner", "far")})
+    assert names() == {"shared/inner/src/main/java/X.java", "far/src/main/java/X.java"}
+
+
 def test_a_wrapper_that_is_not_executable(project):
     project.write({"app/build.gradle": "\n"})
     (project.root / "app/gradlew").chmod(0o644)

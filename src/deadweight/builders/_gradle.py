@@ -22,6 +22,7 @@ ROOT_FILES = ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.g
 _PLUGIN = "com.google.cloud.tools.jib"
 _NEVER_SOURCES = ("build", "src", "target", "node_modules")
 _INCLUDE = re.compile(r"^\s*include\b", re.MULTILINE)
+_ELSEWHERE = re.compile(r"""\bincludeBuild\b[\s(]*["']([^"'$]+)|\bprojectDir\s*=[^"'\n]*["']([^"'$]+)""")
 _INIT = f"""initscript {{
     repositories {{ gradlePluginPortal() }}
     dependencies {{ classpath "com.google.cloud.tools:jib-gradle-plugin:{JIB_VERSION}" }}
@@ -51,6 +52,17 @@ def check(variant: Variant, root: Path) -> None:
 def names_jib(source: Path) -> bool:
     """Whether anything that a build is written in names the plugin: build files, version catalogues, what lies in buildSrc."""
     return any(_PLUGIN in _text(file) for file in _written_in(source))
+
+
+def beside(variant: Variant, root: Path) -> tuple[Path, ...]:
+    """The folders within ``root`` that the settings name and that are not below the source: other builds, projects elsewhere."""
+    source = root / variant.source
+    text = "\n".join(_text(source / name) for name in ROOT_FILES if (source / name).is_file())
+    named = (Path(os.path.normpath(source / (match[1] or match[2]))) for match in _ELSEWHERE.finditer(text))
+    apart = (
+        each for each in dict.fromkeys(named) if not each.is_relative_to(source) and not source.is_relative_to(each)
+    )
+    return tuple(folder for folder in apart if folder.is_dir() and folder.is_relative_to(root))
 
 
 def outputs(source: Path) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class JibBuilder:
         base = site.source.base(variant.base)
         donors = {target: site.source.base(image) for target, (image, _) in _jib_files.donors(variant).items()}
         local = tuple(site.root / name for name in _jib_files.local_files(variant).values())
-        beside = () if _is_gradle(variant, source) else _maven.beside(variant, site.root)
+        beside = (_gradle if _is_gradle(variant, source) else _maven).beside(variant, site.root)
         linked = _common.behind_links(*_maven.source_folders(source, _written(variant, site.root)), *local)
         values = {
             "jib": _maven.JIB_VERSION,
@@ -158,7 +158,9 @@ def _ignore(variant: Variant, root: Path) -> tuple[str, ...]:
 def _written(variant: Variant, root: Path) -> tuple[str, ...]:
     """The folders that builds write, relative to the source."""
     source = root / variant.source
-    return _gradle.outputs(source) if _is_gradle(variant, source) else _maven.outputs(variant, root)
+    if not _is_gradle(variant, source):
+        return _maven.outputs(variant, root)
+    return tuple(name for folder in (source, *_gradle.beside(variant, root)) for name in _gradle.outputs(folder))
 
 
 def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
