@@ -15,7 +15,7 @@ import pytest
 from image_samples import honest_layer as layer
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight.image import indexing
+from deadweight.image import portions
 from deadweight.image.analyse import analyse, document
 from deadweight.image.cache import identity
 from deadweight.image.extract import extract, safe_name
@@ -200,7 +200,7 @@ def test_a_stream_that_ends_early_is_an_error(deleted, size):
 
 
 def test_big_files_are_looked_at_to_their_end_in_either_kind_of_layer(tmp_path, monkeypatch):
-    monkeypatch.setattr(indexing, "SEGMENT", 4 << 20)  # so that the big one is more than four of them, and cut
+    monkeypatch.setattr(portions, "SEGMENT", 4 << 20)  # so that the big one is more than four of them, and cut
     noise = random.Random(1).randbytes(1 << 20) * 30
     big = noise + b"\n" + CONFIG + noise[:100] + b"\n"
     data = layer({"big": big, "after": b"x" * 100, "small.conf": CONFIG})

@@ -73,3 +73,41 @@ def test_a_name_of_a_hidden_file_is_its_own(tmp_path):
     report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(*layers)))
     ((mark,),) = [file.secrets for file in report.hidden]
     assert (mark.rule, mark.inner, report.secrets) == ("github-pat", "name", ())
+
+
+@pytest.mark.parametrize("way", ["none", "gzip", "stream"])
+def test_headers_of_hidden_files_are_read_where_only_those_are_looked_at(tmp_path, way):
+    """Empty files, links and attributes too; nothing of the visible neighbours, wherever they lie between."""
+    tokens = [github_token(random.Random(number)) for number in range(6)]
+    attribute = samples.pax_raw(samples.pax_record(b"SCHILY.xattr.user.k", tokens[0]))
+    lower = samples.layer(
+        attribute + samples.file(b"old/a"),
+        samples.file(b"new/" + tokens[4], tokens[5]),
+        samples.file(b"old/" + tokens[1]),
+        samples.header(b"old/link", kind=b"2", link=b"/x/" + tokens[2]),
+        samples.file(b"new/between", bytes(20_000)),
+        samples.file(b"old/b", tokens[3] + b"\n"),
+    )
+    made = samples.build(
+        lower, samples.layer(samples.file(b".wh.old")), compression="gzip" if way == "gzip" else "none"
+    )
+    path = samples.docker_save(tmp_path / "x.tar", made)
+    with path.open("rb") as stream:
+        report = analyse_stream(stream, scan="hidden") if way == "stream" else analyse(path, scan="hidden")
+    hidden = {file.path: [mark.inner for mark in file.secrets] for file in report.hidden}
+    name = f"/old/{tokens[1][:4].decode()}… (40 bytes)"
+    assert hidden == {"/old/a": ["extended header"], name: ["name"], "/old/link": ["link target"], "/old/b": [""]}
+    assert report.secrets == ()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_what_is_too_much_to_look_at_is_told_of_hidden_files_too(tmp_path, compression):
+    lines = b"".join(github_token(random.Random(number)) + b"\n" for number in range(1100))
+    files = {f"old/{number}": lines[number * 410 * 55 : (number + 1) * 410 * 55] for number in range(2)}
+    made = samples.build(
+        samples.tar_of(files | {"old/last": github_token(RNG)}),
+        samples.layer(samples.file(b".wh.old")),
+        compression=compression,
+    )
+    report = analyse(samples.docker_save(tmp_path / "x.tar", made), scan="hidden")
+    assert any("more than 1000 secrets" in item.reason for item in report.skipped)

@@ -8,7 +8,7 @@ import image_samples as samples
 import pytest
 from image_samples import honest_layer as layer
 
-from deadweight.image import indexing
+from deadweight.image import portions
 from deadweight.image.analyse import analyse
 from deadweight.image.stream import analyse_stream
 
@@ -70,7 +70,7 @@ def test_what_only_has_the_name_does_not_count(tmp_path):
 
 
 def test_a_program_that_comes_in_pieces_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(indexing, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(indexing, "WHOLE", 2 << 20)
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
     data = runnable({"opt/small": b"x" * 3000, "opt/nu": ELF + bytes(6 << 20), "opt/fish": bytes(6 << 20)})
     assert found(image(tmp_path, data, compression="gzip")) == {"/opt/nu"}

@@ -11,7 +11,7 @@ import image_samples as samples
 import pytest
 import zstandard
 
-from deadweight.image import indexing
+from deadweight.image import portions
 from deadweight.image.analyse import analyse
 from deadweight.image.secrets import matcher
 from deadweight.image.secrets.scanner import Scanner
@@ -57,9 +57,9 @@ def test_the_mark_of_zstd_in_a_program_is_no_frame(scanner):
 
 
 def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(indexing, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
     packed = gzip.compress(random.Random(3).randbytes(12 << 20).hex().encode() + TEXT, 1)
-    assert len(packed) > 8 * indexing.SEGMENT
+    assert len(packed) > 8 * portions.SEGMENT
     data = samples.layer(
         samples.file(b"before", b"x" * 5000), samples.file(b"big.gz", b"1234" + packed), samples.file(b"z", b"z")
     )
@@ -70,8 +70,8 @@ def test_a_packed_file_far_bigger_than_a_region_is_opened_to_its_end(tmp_path, m
 
 
 def test_what_is_too_big_to_be_decoded_wholly_is_listed_in_either_kind_of_layer(tmp_path, monkeypatch):
-    monkeypatch.setattr(indexing, "SEGMENT", 1 << 20)
-    monkeypatch.setattr(indexing, "WHOLE", 2 << 20)
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
     packed = gzip.compress(bytes(300 << 20), 1)  # more than is decoded for one file
     data = samples.layer(samples.file(b"big.gz", packed + random.Random(4).randbytes(5 << 20)))
     for compression in ("none", "gzip"):
@@ -83,7 +83,7 @@ def test_what_is_too_big_to_be_decoded_wholly_is_listed_in_either_kind_of_layer(
 @pytest.mark.parametrize("scan", ["plain", "deep"])
 def test_a_secret_far_behind_in_a_big_file_has_its_line(tmp_path, monkeypatch, scan):
     """The file is cut into pieces that overlap; the secret stands on the seam and is told once."""
-    monkeypatch.setattr(indexing, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
     lines = b"all is well here\n" * (6 << 20 >> 4)
     seam = (4 << 20) - 512 - 20
     data = samples.layer(samples.file(b"big", lines[:seam] + b"\n" + CONFIG + lines))

@@ -100,10 +100,9 @@ class Assembly:
 
         return withheld(report, scanner)
 
-    def hidden_members(self, layer: int) -> list[int]:
-        """Members of one layer that are hidden and hold bytes."""
-        entries = self.indices[layer].entries
-        return sorted({h.member for h in self.merged.hidings() if h.layer == layer and entries.stored(h.member)})
+    def hidden_members(self, layer: int) -> set[int]:
+        """Members of one layer that are hidden: empty ones and links have names, and targets, too."""
+        return {hiding.member for hiding in self.merged.hidings() if hiding.layer == layer}
 
     def _layers(self, hidden: Sequence[int], gzip_sizes: Sequence[int | None]) -> tuple[LayerFigures, ...]:
         found = []

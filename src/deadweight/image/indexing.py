@@ -10,12 +10,12 @@ import hashlib
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 from deadweight._errors import ArchiveError
-from deadweight.image import digests
+from deadweight.image import digests, portions
 from deadweight.image import entries as columns
 from deadweight.image.compression import cut, plain_pieces
 from deadweight.image.entries import Entries
@@ -25,9 +25,6 @@ from deadweight.image.model import Compression
 from deadweight.image.probe import Probe, Region
 from deadweight.image.tarwalk import TarWalker
 
-SEGMENT = 16 << 20
-WHOLE = 24 << 20
-OVERLAP = 64 << 10
 _IN_FLIGHT = 2
 
 
@@ -97,13 +94,17 @@ class Indexer:
             index, work = self._scans.popleft()
             index.take(*work.result())
 
-    def members(self, index: LayerIndex, view: memoryview, members: list[int]) -> None:
-        """Look for secrets in some members of a plain layer that was read before; adds to its index."""
+    def members(self, index: LayerIndex, view: memoryview, members: Collection[int]) -> None:
+        """Look for secrets in some members of a plain layer that was read before, their headers too; adds to its index."""
         if self.probe is not None:
-            batches = list(_batches(index.entries, members))
-            probe = self.probe
-            for region in self._pool.map(lambda batch: probe.members(index.entries, view, batch), batches):
-                index.take(*region)
+            probe, entries = self.probe, index.entries
+            wanted = sorted(members)
+            work = [
+                self._pool.submit(probe.ranges, entries, view, batch) for batch in portions.batches(entries, wanted)
+            ]
+            work.append(self._pool.submit(probe.targets, entries, wanted))
+            for each in work:
+                index.take_of(members, *each.result())
 
     def blob(self, view: memoryview, compression: Compression, what: str) -> LayerIndex:
         """Read a layer that lies in memory (mapped), whatever its compression. Raises ArchiveError."""
@@ -132,7 +133,7 @@ class PlainReading:
         """Let the threads look for secrets in all of it."""
         if self._indexer.probe is not None:
             probe, view = self._indexer.probe, self._view
-            for start, stop in regions(self.index.entries, len(view)):
+            for start, stop in portions.regions(self.index.entries, len(view)):
                 self._scans.append(self._pool.submit(probe.region, self.index.entries, view[start:stop], start, view))
             self._scans.append(self._pool.submit(probe.targets, self.index.entries))
 
@@ -152,7 +153,7 @@ class PlainReading:
 
 
 class _StreamReading:
-    """A layer that comes in pieces. At most WHOLE bytes of one member and a few segments are held at a time."""
+    """A layer that comes in pieces. At most ``WHOLE`` bytes of one member and a few segments are held at a time."""
 
     def __init__(self, indexer: Indexer, what: str) -> None:
         self._indexer, self._what = indexer, what
@@ -166,7 +167,7 @@ class _StreamReading:
 
     def read(self, blob: Iterator[bytes | memoryview], compression: Compression) -> LayerIndex:
         stored, plain = self._indexer.running(), self._indexer.running()
-        verify, wanted = self._indexer.verify, SEGMENT
+        verify, wanted = self._indexer.verify, portions.SEGMENT
         for piece in plain_pieces(self._counted(blob, stored, compression), compression, self._what):
             if verify:
                 plain.add(piece)
@@ -205,13 +206,13 @@ class _StreamReading:
             return self._after_end(final)
         if final or self._position <= end:
             self._emit(end if final else self._position)
-            return SEGMENT
+            return portions.SEGMENT
         last = len(self._entries) - 1
-        if self._entries.stored(last) <= WHOLE:
+        if self._entries.stored(last) <= portions.WHOLE:
             self._emit(self._entries.offsets[last])
-            return max(SEGMENT, self._entries.stored(last) + columns.DIRECTORY)
+            return max(portions.SEGMENT, self._entries.stored(last) + columns.DIRECTORY)
         self._piece(last, end)
-        return SEGMENT
+        return portions.SEGMENT
 
     def _after_end(self, final: bool) -> int:
         if self._position > self._base:
@@ -220,7 +221,7 @@ class _StreamReading:
             self._trailing = True
             self._index.skipped.append(Skip(-1, "", "data after the end marker of the tar", len(self._buffer)))
         self._emit(self._base + len(self._buffer))
-        return 0 if final else SEGMENT
+        return 0 if final else portions.SEGMENT
 
     def _emit(self, stop: int) -> None:
         """Hand everything before ``stop`` to the threads; the members that end there are complete."""
@@ -241,9 +242,9 @@ class _StreamReading:
         self._base = stop
 
     def _piece(self, number: int, end: int) -> None:
-        """A member bigger than WHOLE: what of it is there goes to the threads, a little of it stays for the next piece."""
+        """A member bigger than ``WHOLE``: what of it is there goes to the threads, a little of it stays for the next piece."""
         segment = self._buffer
-        self._buffer = segment[-OVERLAP:]
+        self._buffer = segment[-portions.OVERLAP :]
         self._gatherer.piece(number, segment, self._base)
         self._indexer.submit(self._index, segment, self._base)
         self._handled = number + 1
@@ -261,37 +262,6 @@ class _StreamReading:
                     start = entries.offsets[number] - self._base
                     if start >= 0:
                         self._index.checksums[number] = zlib.crc32(view[start : start + entries.stored(number)])
-
-
-def regions(entries: Entries, total: int) -> Iterator[tuple[int, int]]:
-    """Cuts a layer where members end, into regions of about SEGMENT bytes; a far bigger member is cut with an overlap."""
-    start = 0
-    offsets = entries.offsets
-    for number in range(len(entries)):
-        stop = offsets[number] + entries.stored(number)
-        if stop - start < SEGMENT:
-            continue
-        if stop - start <= 4 * SEGMENT:
-            yield start, stop
-        else:
-            for piece in range(start, stop, 4 * SEGMENT):
-                yield max(start, piece - OVERLAP), min(stop, piece + 4 * SEGMENT)
-        start = stop
-    if start < total:
-        yield start, total
-
-
-def _batches(entries: Entries, members: list[int]) -> Iterator[list[int]]:
-    batch: list[int] = []
-    weight = 0
-    for number in members:
-        batch.append(number)
-        weight += entries.stored(number)
-        if weight >= SEGMENT:
-            yield batch
-            batch, weight = [], 0
-    if batch:
-        yield batch
 
 
 def _tail(index: LayerIndex, rest: memoryview) -> None:

@@ -82,14 +82,10 @@ class Look:
                 layer = layers[diff_id]
                 index = assembly.indices[layer.index]
                 if members and layer.compression == "none":
-                    indexer.members(index, archive.blob(layer), sorted(members))
+                    indexer.members(index, archive.blob(layer), members)
                 elif members:
                     again = indexer.blob(archive.blob(layer), layer.compression, self.what(layer))
-                    index.take(
-                        (item for item in again.found if item.member in members),
-                        (item for item in again.skipped if item.member in members),
-                        again.unlisted,
-                    )
+                    index.take_of(members, again.found, again.skipped, again.unlisted)
 
     def _keep(self, archive: Archive, indices: list[LayerIndex], known: frozenset[str]) -> None:
         """Only what was verified is kept, and never what was scanned in part."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,9 +49,24 @@ class Probe:
 
         ``whole`` is the layer itself, where it is in memory: what begins in this region is then followed to its member's end.
         """
+        notes = _Notes(len(view))
+        self._look(entries, view, base, whole, notes, _budget())
+        return notes.region()
+
+    def ranges(self, entries: Entries, whole: memoryview, ranges: Sequence[tuple[int, int]]) -> Region:
+        """Some ranges of a layer that is in memory; each begins where a member's headers do and ends where one's content does."""
+        notes, budget = _Notes(sum(stop - start for start, stop in ranges)), _budget()
+        for start, stop in ranges:
+            if not notes.wants_more():
+                break
+            self._look(entries, whole[start:stop], start, whole, notes, budget)
+        return notes.region()
+
+    def _look(
+        self, entries: Entries, view: memoryview, base: int, whole: memoryview | None, notes: _Notes, budget: Budget
+    ) -> None:
         hits = self._hits(entries, view, base)
         held, held_at = (view, base) if whole is None else (whole, 0)
-        notes, budget = _Notes(len(view)), _budget()
         position = 0
         while position < len(hits) and notes.wants_more():
             end = base + hits[position].end
@@ -71,7 +87,6 @@ class Probe:
                 notes.take(scan, member, start - entries.offsets[member])
             position = last
         self._named(entries, view, base, [base + hit.end for hit in hits], notes)
-        return notes.region()
 
     def _outside(
         self, entries: Entries, member: int | None, data: bytes, hits: list[Hit], start: int, notes: _Notes
@@ -85,9 +100,11 @@ class Probe:
             part = between.part_of(entries, member, data[match.offset : match.offset + match.length])
             notes.take(Scan((replace(match, inner=part, offset=0, line=None),)), member)
 
-    def targets(self, entries: Entries) -> Region:
-        """The links of a layer. In its bytes a target stands behind a digit, so that rules for whole words pass it over."""
-        members, texts = list(entries.targets), list(entries.targets.values())
+    def targets(self, entries: Entries, members: Sequence[int] | None = None) -> Region:
+        """The links of a layer, or those among some members. In its bytes a target stands behind a digit, so that rules for
+        whole words pass it over."""
+        members = [number for number in (entries.targets if members is None else members) if number in entries.targets]
+        texts = [entries.targets[number] for number in members]
         notes = _Notes(sum(map(len, texts)))
         for place in between.candidates(texts, self.scanner):
             if not notes.wants_more():
@@ -126,21 +143,6 @@ class Probe:
                     return
                 data = view[start - base : start - base + size]
                 notes.take(self.scanner.confirm(data, shown(entries.paths[member]), []), member)
-
-    def members(self, entries: Entries, view: memoryview, members: list[int]) -> Region:
-        """Some members of a layer that is in memory from its start."""
-        notes, budget = _Notes(sum(entries.stored(member) for member in members)), _budget()
-        for member in members:
-            if not notes.wants_more():
-                break
-            start = entries.offsets[member]
-            data = view[start : start + entries.stored(member)]
-            hits: list[Hit] = self.scanner.block(data, decode=self.decode)
-            if hits or self.scanner.wants(shown(entries.paths[member]), len(data)):
-                path = shown(entries.paths[member])
-                scan = self.scanner.confirm(data, path=path, hits=hits, decode=self.decode, within=budget)
-                notes.take(scan, member)
-        return notes.region()
 
 
 def _budget() -> Budget:
