@@ -44,6 +44,20 @@ def test_a_secret_in_a_name_is_cut_wherever_the_name_stands(tmp_path):
     assert not any(TOKEN in str(path) for path in (tmp_path / "out").rglob("*"))
 
 
+@pytest.mark.parametrize("scan", ["deep", "hidden"])
+def test_a_password_of_a_url_in_a_name_is_cut_though_paths_have_single_slashes(tmp_path, scan):
+    """Of a mirror's folder, say: the layer has both slashes, a clean path one, and a rule for URLs wants two."""
+    lower = {f"srv/https://robot:{WORD}@git.internal/x": b"hello\n", f"srv/ssh:///{TOKEN}@h.internal": b""}
+    made = samples.build(L(lower), L({".wh.srv": b"", f"usr/ftp://me:{WORD}@h.internal/y": b"z" * 5000}))
+    archive = samples.docker_save(tmp_path / "x.tar", made)
+    report = analyse(archive, scan=scan)
+    assert WORD not in said(report)
+    assert TOKEN not in said(report)
+    assert report.hidden[0].path == f"/srv/https:/robot:{WORD[:4]}… (16 bytes)@git.internal/x"
+    done = extract(archive, report.hidden, tmp_path / "out")
+    assert [item.written.read_bytes() for item in done if item.written] == [b"hello\n", b""]
+
+
 def test_many_names_close_together_are_each_cut(tmp_path):
     names = [github_token(random.Random(number)).decode() for number in range(30)]
     _archive, report = look(

@@ -61,10 +61,13 @@ def shown_instruction(text: str, scanner: Scanner, within: Budget | None = None)
     return _cut(data, _cuts(data, scanner.scan_text(where="", text=text, kind="history", within=within).matches))
 
 
-def shown_text(text: str, scanner: Scanner) -> str:
-    """Any other text of an image, in the same way."""
-    data = text.encode("utf-8", "surrogateescape")
-    return _cut(data, _cuts(data, scanner.scan_text(where="", text=text, kind="text").matches))
+def shown_text(text: str, scanner: Scanner, *forms: str) -> str:
+    """Any other text of an image, in the same way; what other ``forms`` of it show to be a secret is cut out of it too."""
+    cuts: dict[bytes, bytes] = {}
+    for form in (text, *forms):
+        matches = scanner.scan_text(where="", text=form, kind="text").matches
+        cuts |= _cuts(form.encode("utf-8", "surrogateescape"), matches)
+    return _cut(text.encode("utf-8", "surrogateescape"), cuts)
 
 
 def shown_arguments(arguments: Sequence[str], scanner: Scanner) -> tuple[str, ...]:

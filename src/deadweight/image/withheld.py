@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.scanner import Scanner
 
 _T = TypeVar("_T")
+_ONE_SLASH = re.compile(r"(?<=[A-Za-z0-9]):/+")
 # The fields of the report's items in which names of the image stand.
 _NAMES = {
     "hidden": ("path",),
@@ -46,10 +48,17 @@ def withheld(report: LayersReport, scanner: Scanner) -> LayersReport:
 
 def published(texts: Iterable[str], scanner: Scanner) -> dict[str, str]:
     """Those of many texts that hold a secret, each with what may be published of it. All are looked at in one pass."""
-    given = list(texts)
-    places = candidates([text.encode("utf-8", "surrogateescape") for text in given], scanner)
-    found = {given[place]: shown_text(given[place], scanner) for place in places}
+    forms = [(form, text) for text in texts for form in dict.fromkeys((text, _as_url(text)))]
+    places = candidates([form.encode("utf-8", "surrogateescape") for form, _text in forms], scanner)
+    found = {
+        text: shown_text(text, scanner, _as_url(text)) for text in dict.fromkeys(forms[place][1] for place in places)
+    }
     return {text: shown for text, shown in found.items() if shown != text}
+
+
+def _as_url(path: str) -> str:
+    """A path as it was before it was made clean: the two slashes of a URL became one, and no rule would know it."""
+    return _ONE_SLASH.sub("://", path)
 
 
 def _names(report: LayersReport) -> Iterator[str]:
