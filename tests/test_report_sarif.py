@@ -6,6 +6,10 @@ import json
 import random
 from urllib.parse import unquote, urlsplit
 
+import jsonschema
+import pytest
+from sarif_schema import checked
+
 from deadweight.report.sarif import FINGERPRINT, SarifFinding, SarifRule, sarif
 
 FINDINGS = [
@@ -26,7 +30,14 @@ def test_document():
     assert run["automationDetails"] == {"id": "deadweight/ko"}
     for result in run["results"]:
         assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-    json.dumps(log)
+    assert checked(json.dumps(log)) == log
+
+
+def test_the_schema_refuses_what_is_no_part_of_the_standard():
+    log = sarif(FINDINGS, tool_version="1.2.3")
+    log["runs"][0]["results"][0]["fingerprint"] = "f1"
+    with pytest.raises(jsonschema.ValidationError):
+        checked(json.dumps(log))
 
 
 def test_paths_are_relative_uris_that_decode_to_the_name():
@@ -62,4 +73,4 @@ def test_findings_of_one_fingerprint_are_numbered():
 
 
 def test_no_findings_is_a_run_without_results():
-    assert sarif([], tool_version="1")["runs"][0]["results"] == []
+    assert checked(json.dumps(sarif([], tool_version="1")))["runs"][0]["results"] == []

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sarif_schema import checked
 from scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from small_images import go_program
 from small_project import put_built, subject_of, write_suite
@@ -585,7 +586,7 @@ def test_the_task_ends_as_it_should(world, archives):
     code, output, _ = run_task(world, "scan", "--database", "db", "--sarif", "out.sarif", "--json")
     document = json.loads(output)
     assert (code, [each["data"]["total"] for each in document["scans"]]) == (0, [4, 1])
-    runs = json.loads((world / "out.sarif").read_text())["runs"]
+    runs = checked((world / "out.sarif").read_text())["runs"]
     assert [len(run["results"]) for run in runs] == [44, 1]
     code, output, _ = run_task(world, "scan", "--variant", "odd")
     assert (code, "not covered" in output) == (0, True)
@@ -614,7 +615,7 @@ def test_findings_as_sarif_are_the_same_in_every_run_and_valid(world, archives):
     made = subjects(world, archives, IGNORE.format(day="2999-01-01"))
     first, second = (scan_sarif([CHECK.run(made["debian"])]) for _ in range(2))
     assert first == second
-    results = json.loads(first)["runs"][0]["results"]
+    results = checked(first)["runs"][0]["results"]
     assert len({result["partialFingerprints"]["deadweight/v1"] for result in results}) == len(results) == 44
     assert [result["ruleId"] for result in results if "suppressions" in result] == ["CVE-2030-0001"]
     assert {result["level"] for result in results} == {"error", "warning", "note"}

@@ -20,6 +20,7 @@ import image_samples as samples
 import pytest
 import zstandard
 from image_samples import honest_layer as layer
+from sarif_schema import checked
 from small_images import reference
 from small_project import put_built, write_suite
 
@@ -172,7 +173,7 @@ def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(proj
 def test_findings_are_written_as_sarif_and_junit(project, leaky):
     done = layers(project, "--archive", leaky, "--sarif", "out.sarif", "--junit", "out.xml")
     assert done.returncode == 1
-    (result,) = json.loads((project / "out.sarif").read_text())["runs"][0]["results"]
+    (result,) = checked((project / "out.sarif").read_text())["runs"][0]["results"]
     assert result["ruleId"] == "github-pat"
     assert len(ElementTree.parse(project / "out.xml").findall(".//failure")) == 1
     assert "wrote out.sarif" in done.stderr
@@ -195,7 +196,7 @@ def test_findings_go_where_a_link_leads_and_into_a_pipe(project, leaky):
     layers(project, "--archive", leaky, "--sarif", "link.sarif", "--junit", "pipe")
     reader.join(10)
     assert (project / "link.sarif").is_symlink()
-    assert json.loads((project / "kept.sarif").read_text())["runs"]
+    assert checked((project / "kept.sarif").read_text())["runs"]
     assert got[0].startswith("<?xml")
     assert (project / "pipe").is_fifo()
 
@@ -207,7 +208,7 @@ def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
     for number, stack in enumerate(((files,), (ROOT, files), (files, layer({".wh.a.conf": b""})))):
         archive = samples.docker_save(project / f"{number}.tar", samples.build(*stack))
         layers(project, "--archive", archive, "--sarif", "out.sarif")
-        results = json.loads((project / "out.sarif").read_text())["runs"][0]["results"]
+        results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
         ids.append({each["partialFingerprints"]["deadweight/v1"] for each in results})
         assert len({each["properties"]["fingerprint"] for each in results}) == 1  # what goes on the allow list
     assert len(ids[0]) == len(ids[2]) == 2
@@ -226,7 +227,7 @@ def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
         history += [{"created_by": f"RUN token={TOKEN} make {n}"} for n in range(3)]
         archive = samples.docker_save(project / "x.tar", samples.build(*files, history=history))
         done = layers(project, "--archive", archive, "--sarif", "out.sarif", "--junit", "out.xml")
-        results = json.loads((project / "out.sarif").read_text())["runs"][0]["results"]
+        results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
         shown.append({each["partialFingerprints"]["primaryLocationLineHash"] for each in results})
         assert len(shown[-1]) == len(results) == 7
         places = [each["locations"][0]["physicalLocation"] for each in results]

