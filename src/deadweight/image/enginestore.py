@@ -35,6 +35,8 @@ from deadweight.image.layerindex import LayerIndex
 from deadweight.image.look import verify
 
 if TYPE_CHECKING:
+    from deadweight.image.model import Image
+    from deadweight.image.probe import Probe
     from deadweight.image.secrets.allow import AllowEntry
 
 _DRIVER = "overlay2"
@@ -76,20 +78,28 @@ def analyse_engine_store(
     members = tuple(diff_id for diff_id, _folder, _files in layers)
     image, _members = image_of(lambda _name: (0, b""), what, raw, members, platform)
     probe = probe_for("deep" if scan == "hidden" else scan, None)
-    cache, key = Cache(cache_dir), probe.key if probe is not None else "no"
-    found: dict[str, LayerIndex] = {}
-    with Indexer(probe) as indexer:
-        for layer, (diff_id, folder, files) in zip(image.layers, layers, strict=True):
-            if diff_id not in found:
-                name = f"{what}: layer {layer.index + 1}"
-                index = cache.layer(diff_id, key)
-                found[diff_id] = index or indexer.compressed(_tar(folder, files), "none", name, wait=False)
-            verify(layer, found[diff_id], None, f"{what}: layer {layer.index + 1}")
-        indexer.settle()
+    found = _read_layers(image, layers, probe, Cache(cache_dir), what)
     sized = tuple(replace(layer, stored_bytes=found[layer.diff_id].tar_bytes) for layer in image.layers)
     image = replace(image, layers=sized)
     indices = [found[layer.diff_id] for layer in image.layers]
     return judged(assembled(image, indices, probe, scan, cache_dir), allow, today)
+
+
+def _read_layers(
+    image: Image, layers: list[tuple[str, Path, Path]], probe: Probe | None, cache: Cache, what: str
+) -> dict[str, LayerIndex]:
+    """By diff-id. Each is verified; what the cache knows the engine verified when it was loaded."""
+    key = probe.key if probe is not None else "no"
+    found: dict[str, LayerIndex] = {}
+    with Indexer(probe) as indexer:
+        for layer, (diff_id, folder, files) in zip(image.layers, layers, strict=True):
+            name = f"{what}: layer {layer.index + 1}"
+            if diff_id not in found:
+                index = cache.layer(diff_id, key)
+                found[diff_id] = index or indexer.compressed(_tar(folder, files), "none", name, wait=False)
+            verify(layer, found[diff_id], None, name)
+        indexer.settle()
+    return found
 
 
 def _folders(root: Path, diff_ids: tuple[str, ...]) -> list[tuple[str, Path, Path]] | None:

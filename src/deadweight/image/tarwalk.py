@@ -14,19 +14,15 @@ from zlib import adler32
 
 from deadweight._errors import ArchiveError
 from deadweight.image.entries import Entries
+from deadweight.image.tarextensions import MAX_FILE, Pending
 
 BLOCK = 512
 MAX_NAME = 64 * 1024
 MAX_PAX = 1024 * 1024
 MAX_SPARSE_BLOCKS = 2048
-MAX_FILE = 1 << 44
 _ZERO = bytes(BLOCK)
 _OCTAL = b"01234567 \0"  # what mode, owners and size are made of, unless they are in base 256 or wrong
 _HEADER_ONLY = frozenset(b"123456")
-_PAX_TAKEN = frozenset(
-    (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name",
-     b"GNU.sparse.realsize", b"GNU.sparse.size", b"SCHILY.xattr.security.capability")
-)  # fmt: skip
 
 
 class TarWalker:
@@ -93,7 +89,7 @@ class TarWalker:
 
     def _unusual(self, view: memoryview, position: int, header: bytes, base: int, final: bool) -> int | None:
         """A member with extension headers, a prefix, big numbers or a sparse map. None: not all of it is in the region yet."""
-        pending = _Pending()
+        pending = Pending()
         while True:
             kind = _verified(header, self, base + position)
             position += BLOCK
@@ -117,7 +113,7 @@ class TarWalker:
             return self._member(view, position, header, kind, pending, base, final)
 
     def _member(
-        self, view: memoryview, position: int, header: bytes, kind: int, pending: _Pending, base: int, final: bool
+        self, view: memoryview, position: int, header: bytes, kind: int, pending: Pending, base: int, final: bool
     ) -> int | None:
         stored = _number(header[124:136], self, "size")
         stored = pending.size(stored, self)
@@ -165,72 +161,6 @@ class TarWalker:
         return position, real
 
 
-class _Pending:
-    """What extension headers say about the member that follows them."""
-
-    __slots__ = ("_size", "capability", "link", "name", "owner", "real", "taken")
-
-    def __init__(self) -> None:
-        self.name: bytes | None = None
-        self.link: bytes | None = None
-        self.real: int | None = None
-        self.owner: tuple[int | None, int | None] = (None, None)
-        self.capability = False
-        self._size: int | None = None
-        self.taken: list[int] = []
-
-    def take(self, kind: int, data: bytes, walker: TarWalker) -> None:
-        if kind != 0x67 and kind in self.taken:
-            raise walker.fail("two extension headers of one kind for one member")
-        self.taken.append(kind)
-        if len(self.taken) > 16:
-            raise walker.fail("too many extension headers for one member")
-        if kind == 0x4C:
-            self.name = data.partition(b"\0")[0]
-        elif kind == 0x4B:
-            self.link = data.partition(b"\0")[0]
-        else:
-            records = dict(_pax_records(data, walker))
-            if kind == 0x67:
-                if records.keys() & _PAX_TAKEN:
-                    raise walker.fail("a global pax header sets names or sizes; readers disagree on what it means")
-                return
-            self._pax(records, walker)
-
-    def _pax(self, records: dict[bytes, bytes], walker: TarWalker) -> None:
-        name = records.get(b"GNU.sparse.name", records.get(b"path"))
-        if name is not None:
-            if self.name is not None and self.name != name:
-                raise walker.fail("a GNU and a pax header give one member two names")
-            self.name = name
-        link = records.get(b"linkpath")
-        if link is not None:
-            if self.link is not None and self.link != link:
-                raise walker.fail("a GNU and a pax header give one link two targets")
-            self.link = link
-        if b"size" in records:
-            self._size = _decimal(records[b"size"], walker, "pax size")
-        real = records.get(b"GNU.sparse.realsize", records.get(b"GNU.sparse.size"))
-        if real is not None:
-            self.real = _decimal(real, walker, "real size of a sparse file")
-            if self.real > MAX_FILE:
-                raise walker.fail(f"a member declares {self.real} bytes")
-        owners = [records.get(b"uid"), records.get(b"gid")]
-        self.owner = (
-            None if owners[0] is None else _decimal(owners[0], walker, "uid"),
-            None if owners[1] is None else _decimal(owners[1], walker, "gid"),
-        )
-        self.capability = b"SCHILY.xattr.security.capability" in records
-
-    def size(self, header_size: int, walker: TarWalker) -> int:
-        """The member's stored size. A pax size may only say what the header cannot: anything else hides members."""
-        if self._size is None or self._size == header_size:
-            return header_size
-        if self._size > 0o77777777777 and header_size in (0, 0o77777777777):
-            return self._size
-        raise walker.fail(f"pax says {self._size} bytes and the header {header_size}; readers disagree on what follows")
-
-
 def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
     """The member's kind (as the byte it is written as), once the header's checksum holds."""
     declared = header[148:156].strip(b" \0")
@@ -270,32 +200,8 @@ def _number(field: bytes, walker: TarWalker, what: str) -> int:
     return value
 
 
-def _decimal(text: bytes, walker: TarWalker, what: str) -> int:
-    if not text.isdigit() or len(text) > 19:
-        raise walker.fail(f"{text[:40]!r} is no {what}")
-    return int(text)
-
-
 def _ustar_name(header: bytes) -> bytes:
     name = header[:100].partition(b"\0")[0]
     if header[257:263] == b"ustar\0" and header[345]:
         return header[345:500].partition(b"\0")[0] + b"/" + name
     return name
-
-
-def _pax_records(data: bytes, walker: TarWalker) -> list[tuple[bytes, bytes]]:
-    """Records ``length SP key = value LF``. A key that is written twice with two values is refused."""
-    found: dict[bytes, bytes] = {}
-    position = 0
-    while position < len(data):
-        space = data.find(b" ", position, position + 12)
-        length = int(data[position:space]) if space > position and data[position:space].isdigit() else 0
-        record = data[space + 1 : position + length]
-        if not length > space - position + 1 > 1 or position + length > len(data) or not record.endswith(b"\n"):
-            raise walker.fail("a damaged pax header")
-        key, equals, value = record[:-1].partition(b"=")
-        if not equals or (key in _PAX_TAKEN and (b"\0" in value or found.get(key, value) != value)):
-            raise walker.fail("a pax header that says two things")
-        found[key] = value
-        position += length
-    return list(found.items())

@@ -1,0 +1,107 @@
+"""Extension headers of a tar: GNU long names and pax records, which say of the member behind them what its own header cannot.
+
+What two readers could take in two ways is refused, as in ``tarwalk``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deadweight.image.tarwalk import TarWalker
+
+MAX_FILE = 1 << 44
+_PAX_TAKEN = frozenset(
+    (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name",
+     b"GNU.sparse.realsize", b"GNU.sparse.size", b"SCHILY.xattr.security.capability")
+)  # fmt: skip
+
+
+class Pending:
+    """What extension headers say about the member that follows them."""
+
+    __slots__ = ("_size", "capability", "link", "name", "owner", "real", "taken")
+
+    def __init__(self) -> None:
+        self.name: bytes | None = None
+        self.link: bytes | None = None
+        self.real: int | None = None
+        self.owner: tuple[int | None, int | None] = (None, None)
+        self.capability = False
+        self._size: int | None = None
+        self.taken: list[int] = []
+
+    def take(self, kind: int, data: bytes, walker: TarWalker) -> None:
+        if kind != 0x67 and kind in self.taken:
+            raise walker.fail("two extension headers of one kind for one member")
+        self.taken.append(kind)
+        if len(self.taken) > 16:
+            raise walker.fail("too many extension headers for one member")
+        if kind == 0x4C:
+            self.name = data.partition(b"\0")[0]
+        elif kind == 0x4B:
+            self.link = data.partition(b"\0")[0]
+        else:
+            records = dict(_pax_records(data, walker))
+            if kind == 0x67:
+                if records.keys() & _PAX_TAKEN:
+                    raise walker.fail("a global pax header sets names or sizes; readers disagree on what it means")
+                return
+            self._pax(records, walker)
+
+    def _pax(self, records: dict[bytes, bytes], walker: TarWalker) -> None:
+        name = records.get(b"GNU.sparse.name", records.get(b"path"))
+        if name is not None:
+            if self.name is not None and self.name != name:
+                raise walker.fail("a GNU and a pax header give one member two names")
+            self.name = name
+        link = records.get(b"linkpath")
+        if link is not None:
+            if self.link is not None and self.link != link:
+                raise walker.fail("a GNU and a pax header give one link two targets")
+            self.link = link
+        if b"size" in records:
+            self._size = _decimal(records[b"size"], walker, "pax size")
+        real = records.get(b"GNU.sparse.realsize", records.get(b"GNU.sparse.size"))
+        if real is not None:
+            self.real = _decimal(real, walker, "real size of a sparse file")
+            if self.real > MAX_FILE:
+                raise walker.fail(f"a member declares {self.real} bytes")
+        owners = [records.get(b"uid"), records.get(b"gid")]
+        self.owner = (
+            None if owners[0] is None else _decimal(owners[0], walker, "uid"),
+            None if owners[1] is None else _decimal(owners[1], walker, "gid"),
+        )
+        self.capability = b"SCHILY.xattr.security.capability" in records
+
+    def size(self, header_size: int, walker: TarWalker) -> int:
+        """The member's stored size. A pax size may only say what the header cannot: anything else hides members."""
+        if self._size is None or self._size == header_size:
+            return header_size
+        if self._size > 0o77777777777 and header_size in (0, 0o77777777777):
+            return self._size
+        raise walker.fail(f"pax says {self._size} bytes and the header {header_size}; readers disagree on what follows")
+
+
+def _pax_records(data: bytes, walker: TarWalker) -> list[tuple[bytes, bytes]]:
+    """Records ``length SP key = value LF``. A key that is written twice with two values is refused."""
+    found: dict[bytes, bytes] = {}
+    position = 0
+    while position < len(data):
+        space = data.find(b" ", position, position + 12)
+        length = int(data[position:space]) if space > position and data[position:space].isdigit() else 0
+        record = data[space + 1 : position + length]
+        if not length > space - position + 1 > 1 or position + length > len(data) or not record.endswith(b"\n"):
+            raise walker.fail("a damaged pax header")
+        key, equals, value = record[:-1].partition(b"=")
+        if not equals or (key in _PAX_TAKEN and (b"\0" in value or found.get(key, value) != value)):
+            raise walker.fail("a pax header that says two things")
+        found[key] = value
+        position += length
+    return list(found.items())
+
+
+def _decimal(text: bytes, walker: TarWalker, what: str) -> int:
+    if not text.isdigit() or len(text) > 19:
+        raise walker.fail(f"{text[:40]!r} is no {what}")
+    return int(text)
