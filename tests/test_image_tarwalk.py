@@ -115,6 +115,21 @@ HOSTILE = {
         samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.pax(path="b") + samples.file(b"x"),
         "two names",
     ),
+    "two names, the pax header's first": (
+        samples.pax(path="b") + samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.file(b"x"),
+        "two names",
+    ),
+    "two targets, the pax header's first": (
+        samples.pax(linkpath="b")
+        + samples.header(b"l", 2, b"K")
+        + samples.padded(b"a\0")
+        + samples.header(b"x", kind=b"2", link=b"c"),
+        "two targets",
+    ),
+    "the name of a sparse file without a map": (
+        samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
+        "no known kind",
+    ),
     "a global pax header with a path": (
         samples.pax_raw(samples.pax_record(b"path", b"a"), b"g") + samples.file(b"x"),
         "global pax",
@@ -131,7 +146,8 @@ HOSTILE = {
     ),
     "a sparse map without end": (endless_sparse(), "without end"),
     "a sparse size beyond all bounds": (
-        samples.pax_raw(samples.pax_record(b"GNU.sparse.realsize", b"9" * 18)) + samples.file(b"x"),
+        samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 18})
+        + samples.file(b"x"),
         "declares",
     ),
     "a lone empty block": (samples.file(b"x") + bytes(512) + samples.file(b"hidden", b"b"), "single empty block"),

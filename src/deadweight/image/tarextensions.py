@@ -15,6 +15,7 @@ _PAX_TAKEN = frozenset(
     (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name",
      b"GNU.sparse.realsize", b"GNU.sparse.size", b"SCHILY.xattr.security.capability")
 )  # fmt: skip
+_SPARSE = frozenset((b"GNU.sparse.name", b"GNU.sparse.realsize", b"GNU.sparse.size"))
 
 
 class Pending:
@@ -38,9 +39,9 @@ class Pending:
         if len(self.taken) > 16:
             raise walker.fail("too many extension headers for one member")
         if kind == 0x4C:
-            self.name = data.partition(b"\0")[0]
+            self._named(data.partition(b"\0")[0], walker)
         elif kind == 0x4B:
-            self.link = data.partition(b"\0")[0]
+            self._linked(data.partition(b"\0")[0], walker)
         else:
             records = dict(_pax_records(data, walker))
             if kind == 0x67:
@@ -50,16 +51,13 @@ class Pending:
             self._pax(records, walker)
 
     def _pax(self, records: dict[bytes, bytes], walker: TarWalker) -> None:
+        if records.keys() & _SPARSE and not _is_sparse(records):
+            raise walker.fail("the records of a sparse file of no known kind; readers disagree on whether they count")
         name = records.get(b"GNU.sparse.name", records.get(b"path"))
         if name is not None:
-            if self.name is not None and self.name != name:
-                raise walker.fail("a GNU and a pax header give one member two names")
-            self.name = name
-        link = records.get(b"linkpath")
-        if link is not None:
-            if self.link is not None and self.link != link:
-                raise walker.fail("a GNU and a pax header give one link two targets")
-            self.link = link
+            self._named(name, walker)
+        if b"linkpath" in records:
+            self._linked(records[b"linkpath"], walker)
         if b"size" in records:
             self._size = _decimal(records[b"size"], walker, "pax size")
         real = records.get(b"GNU.sparse.realsize", records.get(b"GNU.sparse.size"))
@@ -73,6 +71,16 @@ class Pending:
             None if owners[1] is None else _decimal(owners[1], walker, "gid"),
         )
         self.capability = b"SCHILY.xattr.security.capability" in records
+
+    def _named(self, name: bytes, walker: TarWalker) -> None:
+        if self.name is not None and self.name != name:
+            raise walker.fail("a GNU and a pax header give one member two names")
+        self.name = name
+
+    def _linked(self, link: bytes, walker: TarWalker) -> None:
+        if self.link is not None and self.link != link:
+            raise walker.fail("a GNU and a pax header give one link two targets")
+        self.link = link
 
     def size(self, header_size: int, walker: TarWalker) -> int:
         """The member's stored size. A pax size may only say what the header cannot: anything else hides members."""
@@ -99,6 +107,13 @@ def _pax_records(data: bytes, walker: TarWalker) -> list[tuple[bytes, bytes]]:
         found[key] = value
         position += length
     return list(found.items())
+
+
+def _is_sparse(records: dict[bytes, bytes]) -> bool:
+    """Whether these are the records of a sparse file of the kinds 0.0, 0.1 or 1.0, as Go's ``archive/tar`` tells them apart."""
+    version = records.get(b"GNU.sparse.major", b""), records.get(b"GNU.sparse.minor", b"")
+    mapped = bool(records.get(b"GNU.sparse.map") or records.get(b"GNU.sparse.offset"))
+    return version in ((b"0", b"0"), (b"0", b"1"), (b"1", b"0")) or (version == (b"", b"") and mapped)
 
 
 def _decimal(text: bytes, walker: TarWalker, what: str) -> int:
