@@ -73,6 +73,12 @@ def test_names_are_made_clean():
     assert [shown(entry.path) for entry in walked(raw)][-1] == "/\\xff\\xfe"
 
 
+def test_a_slash_at_the_end_makes_a_folder_only_of_what_has_no_kind():
+    """As Go's ``archive/tar`` and Python's ``tarfile`` take it."""
+    entries = walked(samples.layer(samples.file(b"f/", b"x"), samples.header(b"d/", kind=b"\0")))
+    assert [(entry.path, entry.kind) for entry in entries] == [(b"f", "file"), (b"d", "directory")]
+
+
 def test_gnu_sparse_files_tell_both_sizes():
     block = bytearray(samples.header(b"s", 512, b"S", magic=b"ustar  \0"))
     block[386:410] = b"%011o\0%011o\0" % (0, 512)
@@ -149,6 +155,10 @@ HOSTILE = {
         samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 18})
         + samples.file(b"x"),
         "declares",
+    ),
+    "an old folder with content, which others read as members": (
+        samples.header(b"d/", 1536, b"\0") + samples.file(b"etc/hidden", b"b" * 512) + bytes(512),
+        "readers disagree",
     ),
     "a lone empty block": (samples.file(b"x") + bytes(512) + samples.file(b"hidden", b"b"), "single empty block"),
     "a name that leaves the image": (samples.file(b"../../etc/passwd", b"x"), "leaves the image"),

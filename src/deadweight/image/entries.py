@@ -63,7 +63,9 @@ class Entries:
         """Take one member as the walker read it. Raises ArchiveError for a name that leaves the image, or for too many."""
         index = len(self.paths)
         code = _KINDS.get(kind, OTHER)
-        if code == FILE and name.endswith(b"/") and kind != 0x53:
+        if kind == 0 and name.endswith(b"/"):  # how archives older than folders in tar write one
+            if stored:
+                raise walker.fail("a folder with content; readers disagree on what follows", offset)
             code = DIRECTORY
         path = clean(name)
         if path is None:
