@@ -329,6 +329,16 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
         (("--archive", "circle"), 1, "circle: cannot be read"),
         (("--archive", "tasks.py"), 1, "tasks.py"),
         (("--archive", "oci://not a reference"), 2, "is no registry reference"),
+        (("--archive", "leaky.tar", "--sarif", "./leaky.tar"), 2, "./leaky.tar: is the image itself"),
+        (("--archive", "leaky.tar", "--junit", "to-leaky"), 2, "to-leaky: is the image itself"),
+        (
+            ("--archive", "layout", "--sarif", "layout/index.json"),
+            2,
+            "layout/index.json: is the image itself, or a part",
+        ),
+        (("--archive", "leaky.tar", "--sarif", "x", "--junit", "./x"), 2, "./x: is written to twice"),
+        (("--archive", "leaky.tar", "--sarif", "-"), 2, "-: is no file to write findings to"),
+        (("--archive", "leaky.tar", "--junit", "."), 2, ".: is no file to write findings to"),
         (("--variant", "v"), 3, "invoke build --variant v"),
         (("--variant", "w"), 2, "w"),
     ],
@@ -336,7 +346,11 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
 def test_wrong_calls_are_one_error(project, leaky, words, code, said):
     write_suite(project, SUITE.replace("ALLOW", ""))
     (project / "circle").symlink_to("circle")
+    (project / "to-leaky").symlink_to("leaky.tar")
+    samples.folder(project / "layout", samples.oci_members(samples.build(CLEAN)))
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
     done = layers(project, *words)
+    assert {path: path.read_bytes() for path in before} == before
     assert said in done.stderr
     assert done.returncode == code, done.stderr
     assert done.stderr.count("error: ") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -54,14 +55,10 @@ def layers(
     Example: invoke layers --archive image.tar --extract found/
     Example: invoke layers --variant all-in-one --json
     """
-    from deadweight._errors import CheckFailed, UsageError
+    from deadweight._errors import CheckFailed
 
-    if (variant is None) == (archive is None):
-        raise UsageError("name either --variant or --archive", hint="invoke layers --variant apko")
-    if scan not in SCANS:
-        raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
-    if archive == STDIN and extract is not None:
-        raise UsageError("--extract reads the image twice: it needs a file", hint="--archive image.tar")
+    _refuse_wrong_calls(variant, archive, scan, extract)
+    _refuse_targets(archive, sarif, junit)
     if extract is not None:
         from deadweight.image.extract import prepare
 
@@ -85,6 +82,34 @@ def layers(
             print(f"Stand-ins: {stand_in_note((subject.title,), 1)}")
     if report.counted_secrets:
         raise CheckFailed(f"{report.counted_secrets} secrets found in {subject.title}")
+
+
+def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:
+    from deadweight._errors import UsageError
+
+    if (variant is None) == (archive is None):
+        raise UsageError("name either --variant or --archive", hint="invoke layers --variant apko")
+    if scan not in SCANS:
+        raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
+    if archive == STDIN and extract is not None:
+        raise UsageError("--extract reads the image twice: it needs a file", hint="--archive image.tar")
+
+
+def _refuse_targets(archive: str | None, *targets: str | None) -> None:
+    """Findings must replace neither the image nor one another. ``-`` would be a file of that name."""
+    from deadweight._errors import UsageError
+
+    taken: list[Path] = []
+    image = Path(os.path.realpath(archive)) if archive else None
+    for target in (target for target in targets if target is not None):
+        place = Path(os.path.realpath(target))
+        if target == "-" or place.is_dir():
+            raise UsageError(f"{target}: is no file to write findings to", hint="/dev/stdout takes them too")
+        if image is not None and (place == image or image in place.parents):
+            raise UsageError(f"{target}: is the image itself, or a part of it", hint="write findings to another file")
+        if place in taken and not place.is_char_device():
+            raise UsageError(f"{target}: is written to twice", hint="--sarif and --junit want a file each")
+        taken.append(place)
 
 
 class _Subject:
