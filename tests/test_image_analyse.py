@@ -180,6 +180,13 @@ def test_a_changed_file_has_another_identity(tmp_path):
     assert identity(path) != first
 
 
+def test_each_file_of_a_folder_is_part_of_its_identity(tmp_path):
+    samples.folder(tmp_path, {f"{number}": b"" for number in range(5001)} | {"blobs/x": b"1"})
+    first = identity(tmp_path)
+    (tmp_path / "blobs" / "x").write_bytes(b"22")
+    assert identity(tmp_path) != first
+
+
 @pytest.mark.parametrize("scan", ["deep", "plain", "hidden", "no"])
 @pytest.mark.parametrize("pack", [lambda data: data, lambda data: gzip.compress(data, 1)])
 def test_a_stream_gives_what_the_file_gives(deleted, scan, pack):

@@ -37,6 +37,17 @@ def image(folder: Path, *layers: bytes, name: str = "x.tar", compression: str = 
     return samples.docker_save(folder / name, samples.build(*layers, compression=compression))
 
 
+@pytest.mark.parametrize("scan", ["deep", "hidden"])
+def test_a_cache_that_cannot_be_written_costs_no_answer(tmp_path, scan):
+    """In a container with a read-only file system, say."""
+    archive = image(tmp_path, *LAYERS)
+    (tmp_path / "file").write_bytes(b"where the cache should be")
+    expected = analyse(archive, scan=scan)
+    assert analyse(archive, scan=scan, cache_dir=tmp_path / "file") == expected
+    with archive.open("rb") as stream:
+        assert analyse_stream(stream, scan=scan, cache_dir=tmp_path / "file") == expected
+
+
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_hidden_content_is_the_same_after_a_deep_look(tmp_path, compression):
     archive = image(tmp_path, *LAYERS, compression=compression)

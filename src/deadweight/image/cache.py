@@ -8,21 +8,25 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deadweight._errors import DeadweightError
 from deadweight.image.findings import LayersReport, from_json
 
 if TYPE_CHECKING:
     from deadweight.image.layerindex import LayerIndex
 
 VERSION = 5
-_MAX_FILES = 5000
 _MAX_ENTRIES = 200_000
 
 
 class Cache:
-    """Files below one folder; with ``folder`` None it keeps nothing. A damaged file counts as absent."""
+    """Files below one folder; with ``folder`` None it keeps nothing. A damaged file counts as absent.
+
+    Nor does it keep anything where the disk refuses (read-only, full): that costs time the next time, and no answer now.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self._refused = False
 
     def layer(self, diff_id: str, key: str, packed_bytes: int | None = None) -> LayerIndex | None:
         """What an earlier look at a layer found. The caller verifies that the layer is that layer.
@@ -81,7 +85,11 @@ class Cache:
         from deadweight.records.store import write_atomically
 
         assert self.folder is not None
-        write_atomically(self.folder / name, data, mode=0o600)
+        if not self._refused:
+            try:
+                write_atomically(self.folder / name, data, mode=0o600)
+            except DeadweightError:
+                self._refused = True
 
 
 def _place(diff_id: str, key: str, packed_bytes: int | None) -> str:
@@ -98,8 +106,6 @@ def identity(path: Path) -> str:
     parts: list[str] = []
     for folder, _folders, files in os.walk(path):
         parts.extend(_stamp(Path(folder, file)) for file in files)
-        if len(parts) > _MAX_FILES:
-            break
     return "\n".join(sorted(parts))
 
 
