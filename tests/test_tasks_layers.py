@@ -133,6 +133,23 @@ def test_json_is_one_document_on_stdout(project, request, name):
         assert (file["added_by"], file["hidden_by"]) == (HISTORY[1]["created_by"], HISTORY[2]["created_by"])
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
+    """An encoding without our signs, a full disk, no stdout at all, a reader that goes: an exit code and no traceback."""
+    archive = samples.docker_save(project / "ü.tar", samples.build(layer({"ü": CONFIG})))
+    ascii_only = layers(project, "--archive", archive, *words, PYTHONIOENCODING="ascii")
+    assert (ascii_only.returncode, "Traceback" in ascii_only.stderr) == (1, False)
+    if words:
+        assert [secret["path"] for secret in json.loads(ascii_only.stdout)["secrets"]] == ["/ü"]
+    call = " ".join([sys.executable, "-m", "invoke", "layers", "--archive", leaky.name, *words])
+    for where, told in ((">/dev/full", "No space left"), (">&-", "secrets found"), ("| true", "")):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{call} {where}"], cwd=project, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
+        assert "Exception ignored" not in done.stderr
+
+
 def test_without_a_scan_no_secret_is_looked_for(project, leaky):
     done = layers(project, "--archive", leaky, "--scan", "no")
     assert (done.returncode, "SECRET" in done.stdout) == (0, False)

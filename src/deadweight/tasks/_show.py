@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import threading
@@ -28,6 +29,13 @@ def say(line: str) -> None:
 def print_json(document: Any) -> None:
     """The one JSON document of ``--json``, on stdout."""
     print(json.dumps(document, indent=2, sort_keys=True, default=str))
+
+
+def print_utf8(document: str) -> None:
+    """A JSON document that is not ASCII, on stdout: in UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    print(document)
 
 
 def console(*, to_stderr: bool = False) -> Console:

@@ -5,7 +5,11 @@ Invoke's own decorator loses the signature (its return type is a bare Callable),
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -62,8 +66,10 @@ def dry(c: Context) -> bool:
 def guard(work: Callable[[], None]) -> int:
     """Run something to its exit code: errors of ours become one message on stderr, Ctrl-C ends every child and gives 130."""
     previous = signal.signal(signal.SIGTERM, _terminated)
+    _make_output_usable()
     try:
         work()
+        sys.stdout.flush()  # what waits in it must not fail behind our back
     except KeyboardInterrupt:
         from deadweight import _run
 
@@ -74,10 +80,31 @@ def guard(work: Callable[[], None]) -> int:
         show_error(str(error))
         return error.exit_code
     except BrokenPipeError:
+        _drop_output()
         return 1  # the reader of our output has gone: nothing to tell it
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}")
+        _drop_output()
+        return 1
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0
+
+
+def _make_output_usable() -> None:
+    """Where stdout is closed what goes there is dropped; what its encoding cannot hold is shown escaped."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """What could not be written must not fail again, with a traceback, when the interpreter ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_error(message: str) -> None:
@@ -88,8 +115,6 @@ def show_error(message: str) -> None:
 
 def colour() -> bool:
     """Whether stderr is a terminal that wants colours (https://no-color.org)."""
-    import os
-
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 

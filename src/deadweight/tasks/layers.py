@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._show import say
+from deadweight.tasks._show import print_utf8, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def layers(
     if json:
         from deadweight.image.analyse import document
 
-        print(document(report, stand_in=subject.stand_in))
+        print_utf8(document(report, stand_in=subject.stand_in))
     else:
         from deadweight.tasks._layers import print_layers
 
