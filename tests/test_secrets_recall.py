@@ -151,6 +151,8 @@ PLACES = {
         "app.db",
         lambda r: b"SQLite format 3\0" + r.randbytes(3000) + b"\x17\x81tokens" + github_token(r) + b"\x05\0",
     ),
+    "signs in quotes, a comment behind": ("a.toml", lambda r: b'password = "&' + password(r) + b';(" # x\n'),
+    "JSON within a string": ("b.json", lambda r: b'{"log": "{\\"password\\":\\"' + password(r) + b'\\"}"}'),
     # encodings
     "UTF-16 LE with mark": ("a.ps1", lambda r: b"\xff\xfe" + _line(r).decode().encode("utf-16-le")),
     "UTF-16 BE": ("a.reg", lambda r: b"\xfe\xff" + ("password=" + password(r).decode() + "\r\n").encode("utf-16-be")),

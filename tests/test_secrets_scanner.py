@@ -328,8 +328,31 @@ HARMLESS = [
     b"cloud.google.com/go/auth v0.22.0 h1:" + b"Xp9wAK4b" * 5 + b"Abc=\n",
     b'"integrity": "sha512-' + b"Xp9wAK4b" * 10 + b'=="\n',
     b'USE_CREDENTIALS = "use-credentials";\nDEFAULT_TOKEN: "default_token",\n',
+    b"password = \"Pass(1)word\" token: '%(token1)s' secret='{{ Secret1 }}' api_key: \"f(X1,y)\" password: 'https://X1/a?b,c'\n",
+    b'{\\"password\\": \\"null\\", \\"token\\": \\"${TOKEN1}\\", \\"secret\\": \\"my_secret_name\\"}\n',
     b"AWS_SECRET_ACCESS_KEY_FILE=/run/secrets/aws\nexport GPG_KEY=E3FF2839C048B25C084DEBE9B26995E310250568\n",
 ]
+
+
+QUOTED = [
+    'password = "{}" # of production',
+    '<datasource user="app" password="{}"/>',
+    "define('DB_PASSWORD', '{}');",
+    "'password' => '{}',",
+    'password := "{}"',
+    'export DB_PASSWORD="{}"; make',
+    'x = "{{\\"password\\": \\"{}\\", \\"port\\": 1}}"',
+    "log: {{\\\\'api_key\\\\':\\\\'{}\\\\'}}",
+]
+
+
+@pytest.mark.parametrize("word", ["Tr0ub4dor&3x!", "kT9v;Q2mX7pL4", "S3cret,w!th-s1gns$", "gH7-kd93_Lsq"])
+@pytest.mark.parametrize("form", QUOTED)
+def test_a_password_in_quotes_is_found_whole(form, word, scanner):
+    text = f"x = 1\n{form.format(word)}\n".encode()
+    assert [(match.offset, match.length) for match in scanner.scan(text, path="x").matches] == [
+        (text.index(word.encode()), len(word))
+    ]
 
 
 @pytest.mark.parametrize("data", HARMLESS, ids=range(len(HARMLESS)))

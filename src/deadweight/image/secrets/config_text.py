@@ -37,7 +37,7 @@ _VARIABLE = re.compile(
     r"(?s)(?<!\S)([A-Za-z_][A-Za-z0-9_.-]{0,80})=(\S.*?)(?=\s{1,40}[A-Za-z_][A-Za-z0-9_.-]{0,80}=|\Z)"
 )
 # Rules that go by a name and end at a space, where the value may go on.
-_BY_NAME = ("configured-secret", "environment-secret", "generic-api-key")
+_BY_NAME = ("configured-secret", "environment-secret", "generic-api-key", "quoted-secret")
 _SHORTEST = 4
 
 

@@ -85,7 +85,7 @@ class Rule:
         return 4 if self.origin == "house" else 3
 
 
-_BROAD = {"generic-api-key": 0, "configured-secret": 1, "environment-secret": 2}
+_BROAD = {"generic-api-key": 0, "quoted-secret": 0, "configured-secret": 1, "environment-secret": 2}
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,21 @@ def configured_value(candidate: Candidate) -> bytes | None:
     return secret if entropy(secret) >= 2.8 else None
 
 
+_SIGN = re.compile(rb"[!#$%&*()+,;:?<>{}|^~`@\[\]]")
+_IN_CODE = re.compile(rb"\$[\w{(]|%[\w{(]|[({\[<][^)}\]>]*[)}\]>]|://|[=,:;|]{2}")
+
+
+def quoted_value(candidate: Candidate) -> bytes | None:
+    """A value in quotes that ``configured_value`` cannot see whole: with signs that end an unquoted one, or with escaped quotes.
+
+    None of a call, a pattern or a template.
+    """
+    secret = candidate.secret
+    if _IN_CODE.search(secret) or not (_SIGN.search(secret) or b"\\" in candidate.match):
+        return None
+    return configured_value(candidate)
+
+
 def _is_reference(candidate: Candidate) -> bool:
     """Whether an unquoted value is a name or a number in program text: no language has bare strings there."""
     secret = candidate.secret
@@ -233,6 +248,7 @@ CHECKS: dict[str, Callable[[Candidate], bytes | None]] = {
         letters_and_digits,
         environment_value,
         configured_value,
+        quoted_value,
         assigned_value,
         free_standing,
         pem_body,
