@@ -164,3 +164,43 @@ def test_idioms_without_end_take_no_time(scanner):
     ):
         scanner.scan_text(where="h", text="ENV TOKEN=a b " + idiom * ((1 << 20) // len(idiom)), kind="history")
     assert time.process_time() - started < 20
+
+
+WHOLE = {
+    "ENV": "ENV DB_PASSWORD={}",
+    "build argument": "RUN |1 DB_PASSWORD={} /bin/sh -c make # buildkit",
+    "label": "LABEL db.password={}",
+    "list": 'CMD ["app" "--password={}"]',
+    "list of JSON": 'ENTRYPOINT ["app","--password","{}"]',
+    "in single quotes": "RUN /bin/sh -c export DB_PASSWORD='{}' && make",
+    "echo": "RUN /bin/sh -c echo 'db_password = {}' > /etc/x.conf",
+    "printf": "RUN /bin/sh -c printf 'db_password={}\\n' > /etc/x.conf",
+}
+SIGNS = ["Tr0ub4dor&3x!zzQ", "kT9vQ2mX7pL4;wZ8rNc3B", "kT9v,Q2mX7pL4", "a1(kT9vQ2mX7pL4)wZ8", "kT9vQ2mX|7pL4#wZ8"]
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    # In a list "$p" is a reference, to programs that put variables in themselves.
+    [(f, v) for f in WHOLE for v in (*SIGNS, "kT9vQ2mX7$pL4wZ8") if "$" not in v or not f.startswith("list")],
+)
+def test_no_part_of_a_value_with_signs_is_left_to_be_printed(form, value, scanner):
+    """A rule that ends at a sign takes half of it for the secret, and the other half was shown."""
+    shown = shown_instruction(WHOLE[form].format(value), scanner)
+    assert shown == WHOLE[form].format(f"{value[: 4 if len(value) >= 16 else 2]}… ({len(value)} bytes)")
+
+
+@pytest.mark.parametrize("value", SIGNS)
+def test_an_argument_is_cut_whole(value, scanner):
+    told = f"{value[: 4 if len(value) >= 16 else 2]}… ({len(value)} bytes)"
+    assert shown_arguments(["app", f"--password={value}"], scanner) == ("app", f"--password={told}")
+    assert shown_arguments(["app", "--password", value], scanner) == ("app", "--password", told)
+    (match,) = scanner.scan_text(where="config.Env[0]", text=f"DB_PASSWORD={value}", kind="env").matches
+    assert match.length == len(value)
+
+
+def test_a_command_ends_where_the_shell_ends_it(scanner):
+    for behind in (" && make", "; make", " | tee log"):
+        text = f"RUN /bin/sh -c app --password={SIGNS[0][:9]}xy1{behind}"
+        (match,) = scanner.scan_text(where="", text=text, kind="history").matches
+        assert match.length == 12

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight.image.secrets.commands import command_secrets
 from deadweight.image.secrets.model import Match, Scan, fingerprint, redact
@@ -28,7 +28,14 @@ _BESIDE = re.compile(
 _PUBLIC = re.compile(r"(?i)^(?:OLDPWD|PWD|GPG_KEYS?|PUBLIC_.*|.*_PUBLIC_KEY)$")
 _ASSIGNMENT = re.compile(r"""(?:^|(?<=[\s;|&"']))([A-Za-z_][A-Za-z0-9_.-]{0,80})=("[^"]*"|'[^']*'|[^\s;|&]+)""")
 _ENV_PAIR = re.compile(r"\bENV\s+([A-Za-z_][A-Za-z0-9_.-]{0,80})\s+([^\s=]\S*)\s*$")
-_ARGUMENT = re.compile(r"(?:^|\s)--?([A-Za-z][A-Za-z0-9-]{0,60})(?:=|\s+)([^\s-]\S*)")
+_ARGUMENT = re.compile(r"""(?:^|\s)--?([A-Za-z][A-Za-z0-9-]{0,60})(?:=|\s+)("[^"]*"|'[^']*'|[^\s;|&"'-][^\s;|&"']*)""")
+_ONLY_ARGUMENT = re.compile(r"--?([A-Za-z][A-Za-z0-9-]{0,60})[= ](\S+)")
+_EXEC = re.compile(
+    r"(?:RUN |/bin/sh -c #\(nop\) )?\s{0,10}(?:CMD|ENTRYPOINT|RUN|HEALTHCHECK)?[^\[\n]{0,200}\[\s{0,10}\""
+)
+_EXEC_ARGUMENT = re.compile(r"\"--?([A-Za-z][A-Za-z0-9-]{0,60})(?:=|\"[ ,]{1,10}\")([^\"]+)\"")
+# A text in quotes that is a name and its value and nothing else, as ``echo`` is given it.
+_PAIR = re.compile(r"""(["'])([A-Za-z_][A-Za-z0-9_.-]{0,80})[ \t]{0,8}[=:][ \t]{0,8}([^\s"'\\]+)(?:\\n)?\1""")
 # Where a builder writes variables out, no value has quotes: each reaches up to the next name.
 _VARIABLES = re.compile(
     r"(?s)(?:(?:\A|#\(nop\)\s{1,40})(?:ENV|ARG|LABEL)|\A(?:RUN\s)?\|\d+)\s(.*?)(?=\s/bin/\w*sh -c|\s# buildkit|\Z)"
@@ -46,43 +53,49 @@ def scan_text(scanner: Scanner, where: str, text: str, kind: str, within: Budget
     data = text.encode("utf-8", "surrogateescape")
     scan = scanner.scan(data, path="", decode=True, within=within)
     named = _named(text, kind)
-    whole = [
-        (offset, offset + _bytes(value))
-        for rule, _what, value, offset in named
-        if rule == "config-variable" and " " in value and _counts(value)
-    ]
+    whole = [(one.offset, one.offset + _bytes(one.value)) for one in named if one.whole and _counts(one)]
     matches = [replace(match, where=where) for match in scan.matches if not _is_part(match, whole)]
     taken = [(match.offset, match.inner) for match in matches]
-    for rule, description, value, offset in named:
-        stop = offset + _bytes(value)
-        if not any(inner == "" and offset <= start < stop for start, inner in taken) and _counts(value):
-            secret = value.encode("utf-8", "surrogateescape")
-            mark = fingerprint(rule, secret)
+    for one in named:
+        secret = one.value.encode("utf-8", "surrogateescape")
+        stop = one.offset + len(secret)
+        if not any(inner == "" and one.offset <= start < stop for start, inner in taken) and _counts(one):
+            mark = fingerprint(one.rule, secret)
             matches.append(
-                Match(rule, description, "", "", offset, None, redact(secret), mark, where, length=len(secret))
+                Match(one.rule, one.what, "", "", one.offset, None, redact(secret), mark, where, length=len(secret))
             )
-            taken.append((offset, ""))
+            taken.append((one.offset, ""))
     return Scan(tuple(matches), scan.skipped)
 
 
 def _is_part(match: Match, whole: list[tuple[int, int]]) -> bool:
-    """Whether a match is the first word of a value of several: the rest of a passphrase would be printed."""
-    inside = any(start <= match.offset < stop for start, stop in whole)
+    """Whether a match is less than a value whose ends are known, up to a space or a sign in it: the rest would be printed."""
+    inside = any(start <= match.offset < stop and match.length < stop - start for start, stop in whole)
     return inside and match.inner == "" and match.rule in _BY_NAME
 
 
-def _named(text: str, kind: str) -> list[tuple[str, str, str, int]]:
-    """Values whose name says that they are secret: rule, description, value, offset in bytes."""
-    pairs: list[tuple[str, str, str, int]] = []
+class _Named(NamedTuple):
+    """A value whose name says that it is secret; ``offset`` in bytes. ``whole`` says that its ends are known, whatever signs it
+    holds, ``literal`` that nothing in it stands for something else."""
+
+    rule: str
+    what: str
+    value: str
+    offset: int
+    whole: bool = False
+    literal: bool = False
+
+
+def _named(text: str, kind: str) -> list[_Named]:
     if kind == "env":
         name, equals, value = text.partition("=")
-        if equals and _is_secret_name(name):
-            pairs.append(
-                ("config-variable", f"Secret in the variable {name[:80]}", value, _bytes(text[: len(name) + 1]))
-            )
-        return pairs
+        if not (equals and _is_secret_name(name)):
+            return []
+        what = f"Secret in the variable {name[:80]}"
+        return [_Named("config-variable", what, value, _bytes(text[: len(name) + 1]), whole=True, literal=True)]
+    found = list(_variables(text)) if kind == "history" else list(_only_argument(text))
     if kind == "history":
-        pairs += _variables(text)
+        found += [*_exec_arguments(text), *_pairs(text)]
     for pattern, rule, what in (
         (_ASSIGNMENT, "config-variable", "variable or build argument"),
         (_ENV_PAIR, "config-variable", "variable"),
@@ -92,32 +105,66 @@ def _named(text: str, kind: str) -> list[tuple[str, str, str, int]]:
             if _is_secret_name(match[1].replace("-", "_")):
                 value = match[2].strip("\"'")
                 start = match.start(2) + match[2].find(value)
-                pairs.append((rule, f"Secret in the {what} {match[1]}", value, _bytes(text[:start])))
-    pairs += [(rule, what, value, _bytes(text[:start])) for rule, what, value, start in command_secrets(text)]
-    return pairs
+                quoted = match[2][:1] == "'" and match[2][-1:] == "'"
+                found.append(
+                    _Named(rule, f"Secret in the {what} {match[1]}", value, _bytes(text[:start]), literal=quoted)
+                )
+    found += [_Named(rule, what, value, _bytes(text[:start])) for rule, what, value, start in command_secrets(text)]
+    return found
 
 
-def _variables(text: str) -> Iterator[tuple[str, str, str, int]]:
-    """Variables of ``ENV``, ``ARG``, ``LABEL`` and of the build arguments in front of a command, with all words of their values."""
+def _variables(text: str) -> Iterator[_Named]:
+    """Variables of ``ENV``, ``ARG``, ``LABEL`` and of the build arguments in front of a command, with all words of their values.
+    The builder has put in what they refer to."""
     head = _VARIABLES.search(text)
     for match in _VARIABLE.finditer(head[1].rstrip()) if head else ():
         if _is_secret_name(match[1]):
             value = match[2].strip("\"'")
             start = head.start(1) + match.start(2) + match[2].find(value) if head else 0
-            yield "config-variable", f"Secret in the variable or build argument {match[1]}", value, _bytes(text[:start])
+            what = f"Secret in the variable or build argument {match[1]}"
+            yield _Named("config-variable", what, value, _bytes(text[:start]), whole=True, literal=True)
+
+
+def _only_argument(text: str) -> Iterator[_Named]:
+    """A text that is one argument, or a flag and its argument, and nothing else."""
+    match = _ONLY_ARGUMENT.fullmatch(text)
+    if match and _is_secret_name(match[1].replace("-", "_")):
+        what = f"Secret in the argument {match[1]}"
+        yield _Named("config-argument", what, match[2], _bytes(text[: match.start(2)]), whole=True)
+
+
+def _exec_arguments(text: str) -> Iterator[_Named]:
+    """Arguments of a command that is written as a list: ``CMD ["app" "--password=x"]``."""
+    if _EXEC.match(text):
+        for match in _EXEC_ARGUMENT.finditer(text):
+            if _is_secret_name(match[1].replace("-", "_")):
+                what = f"Secret in the argument {match[1]}"
+                yield _Named("config-argument", what, match[2], _bytes(text[: match.start(2)]), whole=True)
+
+
+def _pairs(text: str) -> Iterator[_Named]:
+    for match in _PAIR.finditer(text):
+        if _is_secret_name(match[2]):
+            what = f"Secret in the value of {match[2]}"
+            yield _Named(
+                "config-variable", what, match[3], _bytes(text[: match.start(3)]), whole=True, literal=match[1] == "'"
+            )
 
 
 def _is_secret_name(name: str) -> bool:
     return _NAME.search(name) is not None and not _BESIDE.search(name) and not _PUBLIC.match(name)
 
 
-def _counts(value: str) -> bool:
+def _counts(one: _Named) -> bool:
     """Whether a value is a secret and not a reference to one."""
+    value = one.value
     if len(value) < _SHORTEST or value.startswith(("/", "$", "./", "file:", "env:", "vault:")):
         return False
     if value.isdigit() and len(value) < 6:
         return False
     secret = value.encode("utf-8", "surrogateescape")
+    if one.literal:
+        secret = secret.replace(b"$", b"_")
     return not_placeholder(Candidate(secret, secret, b"", memoryview(secret))) is not None
 
 
