@@ -57,6 +57,14 @@ def test_programs_outside_the_usual_folders_count(tmp_path, compression):
     assert {item.path for item in (*report.shells, *report.package_managers)} == wanted
 
 
+def test_a_version_or_static_behind_the_name_makes_no_difference(tmp_path):
+    """Who removes ``pip`` and leaves ``pip3.11`` has a package manager still."""
+    names = ("usr/bin/pip3.11", "bin/zsh5", "bin/zsh-5.9", "bin/bash-static", "bin/busybox.static", "usr/bin/gem3.1")
+    others = ("usr/bin/python3.11", "usr/bin/es2", "lib/libbash.so.5", "bin/7", "usr/bin/pip-audit2", "bin/static")
+    path = image(tmp_path, runnable(dict.fromkeys((*names, *others), ELF)))
+    assert found(path) == {f"/{name}" for name in names}
+
+
 def test_what_only_has_the_name_does_not_count(tmp_path):
     files = {
         "etc/init.d/rc": SCRIPT, "etc/cron.daily/dpkg": SCRIPT, "usr/share/bash-completion/completions/npm": SCRIPT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -17,7 +18,7 @@ from deadweight.image.model import shown
 
 SHELLS = frozenset(
     b"sh ash bash dash zsh ksh ksh93 mksh lksh pdksh oksh csh tcsh fish yash rc es elvish nu xonsh pwsh rbash "
-    b"busybox toybox hush posh scponly".split()
+    b"busybox toybox hush posh sash scponly".split()
 )
 OS_MANAGERS = frozenset(
     b"apt apt-get aptitude dpkg apk rpm yum dnf dnf5 microdnf tdnf zypper pacman opkg emerge xbps-install nix nix-env "
@@ -26,6 +27,9 @@ OS_MANAGERS = frozenset(
 LANGUAGE_MANAGERS = frozenset(
     b"pip pip3 pipx uv poetry conda mamba npm npx yarn pnpm gem bundle cargo composer cpan".split()
 )
+# ``pip3.11``, ``zsh-5.9``, ``bash-static``: a program beside which the plain name may have been removed.
+_VERSION = re.compile(rb"(?:[-.]static|-?[0-9][0-9.]*)\Z")
+_DIGITS = frozenset(b"0123456789")
 _BINARIES = frozenset((b"bin", b"sbin", b"libexec"))
 # Scripts here are named after the program that they complete, configure, clean up after or show.
 _ABOUT = frozenset((b"etc", b"share", b"doc", b"docs", b"examples", b"completion", b"completions"))
@@ -68,6 +72,10 @@ class Survey:
             name = path[path.rfind(b"/") + 1 :]
             if name in named:
                 self._tool(path, name, value)
+            elif name and (name[-1] in _DIGITS or name.endswith(b"static")):
+                plain = _VERSION.sub(b"", name)
+                if len(plain) > 2 and plain in named:
+                    self._tool(path, plain, value)
         self._weights = heavy
 
     def heaviest(self) -> tuple[PathFigure, ...]:
