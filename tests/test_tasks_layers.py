@@ -274,6 +274,7 @@ def test_one_of_several_platforms(project):
     layout = two_platforms(project)
     assert layers(project, "--archive", layout, "--platform", "linux/amd64").returncode == 0
     assert layers(project, "--archive", layout, "--platform", "linux/arm64").returncode == 1
+    assert layers(project, "--archive", layout, "--platform", "linux/arm64/v8").returncode == 1, "is the same platform"
     other = layers(project, "--archive", layout, "--platform", "linux/s390x")
     assert other.returncode not in (0, 1)
     assert "s390x" in other.stderr
@@ -491,7 +492,7 @@ def test_only_one_platform_of_an_image_in_a_registry_is_fetched(project, local_r
     image = f"{local_registry}/both:1"
     push(two_platforms(project), image)
     assert platforms(image) == ("linux/amd64", "linux/arm64")
-    for platform, code in (("linux/amd64", 0), ("linux/arm64", 1)):
+    for platform, code in (("linux/amd64", 0), ("linux/arm64", 1), ("linux/arm64/v8", 1)):
         done = layers(project, "--archive", f"oci://{image}", "--platform", platform)
         assert done.returncode == code, done.stderr
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")

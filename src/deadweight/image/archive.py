@@ -269,8 +269,13 @@ def _named(leaf: Descriptor, name: str) -> Descriptor:
 
 
 def fits(platform: str, wanted: str) -> bool:
-    """Whether a platform is the wanted one. ``linux/arm64`` also means ``linux/arm64/v8``, which is the only 64-bit one."""
+    """Whether a platform is the wanted one, or a variant of it. ``linux/arm64`` and ``linux/arm64/v8`` are one platform."""
+    platform, wanted = _one_name(platform), _one_name(wanted)
     return platform == wanted or platform.startswith(wanted + "/")
+
+
+def _one_name(platform: str) -> str:
+    return platform.removesuffix("/v8") if platform.endswith("/arm64/v8") else platform
 
 
 def _verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:

@@ -250,9 +250,10 @@ def _one_platform(reference: str, platform: str | None, way: Access) -> str | No
     if platform is None and len(there) < 2:
         return None
     wanted = platform or machine_platform()
-    if there and not any(fits(each, wanted) for each in there):
+    fitting = [each for each in there if fits(each, wanted)]
+    if there and not fitting:
         raise UsageError(f"{reference}: holds no image for {wanted}", hint=f"it holds {', '.join(there)}: --platform")
-    return wanted
+    return wanted if wanted in fitting or not fitting else fitting[0]
 
 
 def _extract(subject: _Subject, report: LayersReport, folder: Path, platform: str | None, name: str | None) -> None:
