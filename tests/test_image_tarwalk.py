@@ -136,6 +136,10 @@ HOSTILE = {
         samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
         "no known kind",
     ),
+    "a global pax header between a name and its member": (
+        samples.pax(path="a") + samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g") + samples.file(b"x"),
+        "readers disagree on its name",
+    ),
     "a global pax header with a path": (
         samples.pax_raw(samples.pax_record(b"path", b"a"), b"g") + samples.file(b"x"),
         "global pax",

@@ -35,6 +35,8 @@ class Pending:
     def take(self, kind: int, data: bytes, walker: TarWalker) -> None:
         if kind != 0x67 and kind in self.taken:
             raise walker.fail("two extension headers of one kind for one member")
+        if kind == 0x67 and set(self.taken) - {0x67}:
+            raise walker.fail("a global pax header between a member and what names it; readers disagree on its name")
         self.taken.append(kind)
         if len(self.taken) > 16:
             raise walker.fail("too many extension headers for one member")
