@@ -67,6 +67,18 @@ def test_an_opaque_folder_hides_lower_content_only():
         assert sorted(hidden(view)) == [("a/old", 0, 1, "removed"), ("a/sub/x", 0, 1, "removed")]
 
 
+def test_a_folder_that_overlayfs_marked_hides_lower_content_too():
+    """The engine unpacks the mark, and the kernel obeys it: the files are gone in a container."""
+    mark = samples.pax(**{"SCHILY.xattr.trusted.overlay.opaque": "y"})
+    upper = samples.layer(mark + samples.header(b"d/", kind=b"5", mode=0o755), samples.file(b"d/new", b"2"))
+    lower = L({"d": None, "d/old": b"1", "e": None, "e/kept": b"1"})
+    view = merged(lower, upper)
+    assert seen(view) == {"d": 1, "d/new": 1, "e": 0, "e/kept": 0}
+    assert hidden(view) == [("d/old", 0, 1, "removed")]
+    again = Merged([Entries.load(entries.dump()) for entries in view.layers])
+    assert seen(again) == seen(view)
+
+
 def test_an_opaque_root_hides_everything_below():
     view = merged(L({"a": b"1", "b/c": b"2"}), L({".wh..wh..opq": b"", "d": b"3"}))
     assert seen(view) == {"d": 1}

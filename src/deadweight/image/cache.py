@@ -14,7 +14,7 @@ from deadweight.image.findings import LayersReport, from_json
 if TYPE_CHECKING:
     from deadweight.image.layerindex import LayerIndex
 
-VERSION = 5
+VERSION = 6
 _MAX_ENTRIES = 200_000
 
 

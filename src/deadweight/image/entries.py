@@ -28,7 +28,7 @@ class Entries:
     """Columns of equal length; an index names one member. Paths are clean: no leading slash, no ``.``, ``..`` or ``//``."""
 
     __slots__ = (
-        "_name_bytes", "capabilities", "gids", "kinds", "modes", "offsets", "paths", "sizes", "sparse", "targets", "uids"
+        "_name_bytes", "capabilities", "gids", "kinds", "modes", "offsets", "opaque", "paths", "sizes", "sparse", "targets", "uids"
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -42,6 +42,7 @@ class Entries:
         self.targets: dict[int, bytes] = {}
         self.sparse: dict[int, int] = {}
         self.capabilities: set[int] = set()
+        self.opaque: set[int] = set()
         self._name_bytes = 0
 
     def __len__(self) -> int:
@@ -130,6 +131,7 @@ class Entries:
             "targets": [[index, _text(target)] for index, target in self.targets.items()],
             "sparse": list(self.sparse.items()),
             "capabilities": sorted(self.capabilities),
+            "opaque": sorted(self.opaque),
             **{name: _packed(getattr(self, name)) for name in ("sizes", "offsets", "modes", "uids", "gids")},
         }
 
@@ -149,6 +151,7 @@ class Entries:
         found.targets = {int(index): _bytes(target) for index, target in data["targets"]}
         found.sparse = {int(index): int(size) for index, size in data["sparse"]}
         found.capabilities = set(data["capabilities"])
+        found.opaque = set(data["opaque"])
         return found
 
 

@@ -203,7 +203,7 @@ class _Application:
         """Take away what this layer hides of the layers below: all of it before anything of this layer is seen."""
         removed: dict[bytes, int] = {}
         view, kind = self._view, self._merged.kind
-        kinds = self._entries.kinds
+        kinds, opaque = self._entries.kinds, self._entries.opaque
         for member, path in enumerate(self._entries.paths):
             if WHITEOUT in path and path.rpartition(b"/")[2].startswith(WHITEOUT):
                 self._whiteout(path, removed)
@@ -212,6 +212,8 @@ class _Application:
                 if old is not None and kind(old) == columns.DIRECTORY:
                     del view[path]
                     removed[path] = UNREACHABLE
+            elif opaque and member in opaque:
+                removed[path] = REMOVED
         if removed:
             self._take_below(removed)
 

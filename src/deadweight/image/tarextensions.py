@@ -13,22 +13,24 @@ if TYPE_CHECKING:
 MAX_FILE = 1 << 44
 _PAX_TAKEN = frozenset(
     (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.name",
-     b"GNU.sparse.realsize", b"GNU.sparse.size", b"SCHILY.xattr.security.capability")
+     b"GNU.sparse.realsize", b"GNU.sparse.size", b"SCHILY.xattr.security.capability", b"SCHILY.xattr.trusted.overlay.opaque")
 )  # fmt: skip
+# Overlayfs's own mark. Engines unpack it onto the folder, and the kernel then takes it for an opaque whiteout.
+_OPAQUE = b"SCHILY.xattr.trusted.overlay.opaque"
 _SPARSE = frozenset((b"GNU.sparse.name", b"GNU.sparse.realsize", b"GNU.sparse.size"))
 
 
 class Pending:
     """What extension headers say about the member that follows them."""
 
-    __slots__ = ("_size", "capability", "link", "name", "owner", "real", "taken")
+    __slots__ = ("_size", "capability", "link", "name", "opaque", "owner", "real", "taken")
 
     def __init__(self) -> None:
         self.name: bytes | None = None
         self.link: bytes | None = None
         self.real: int | None = None
         self.owner: tuple[int | None, int | None] = (None, None)
-        self.capability = False
+        self.capability = self.opaque = False
         self._size: int | None = None
         self.taken: list[int] = []
 
@@ -73,6 +75,7 @@ class Pending:
             None if owners[1] is None else _decimal(owners[1], walker, "gid"),
         )
         self.capability = b"SCHILY.xattr.security.capability" in records
+        self.opaque = records.get(_OPAQUE) == b"y"
 
     def _named(self, name: bytes, walker: TarWalker) -> None:
         if self.name is not None and self.name != name:

@@ -141,6 +141,8 @@ class TarWalker:
         self.entries.add(
             self, name, kind, real, stored, header, base + position, target, pending.owner, pending.capability
         )
+        if pending.opaque:
+            self.entries.opaque.add(len(self.entries) - 1)
         return position + ((stored + 511) & ~511)
 
     def _old_sparse(
