@@ -100,10 +100,6 @@ class Assembly:
 
         return withheld(report, scanner)
 
-    def hidden_members(self, layer: int) -> set[int]:
-        """Members of one layer that are hidden: empty ones and links have names, and targets, too."""
-        return {hiding.member for hiding in self.merged.hidings() if hiding.layer == layer}
-
     def _layers(self, hidden: Sequence[int], gzip_sizes: Sequence[int | None]) -> tuple[LayerFigures, ...]:
         found = []
         for layer, index in zip(self.image.layers, self.indices, strict=True):

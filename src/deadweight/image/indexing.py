@@ -10,8 +10,9 @@ import hashlib
 import os
 import zlib
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import compress
 from types import TracebackType
 
 from deadweight._errors import ArchiveError
@@ -94,15 +95,18 @@ class Indexer:
             index, work = self._scans.popleft()
             index.take(*work.result())
 
-    def members(self, index: LayerIndex, view: memoryview, members: Collection[int]) -> None:
-        """Look for secrets in some members of a plain layer that was read before, their headers too; adds to its index."""
+    def members(self, index: LayerIndex, view: memoryview, members: bytearray) -> None:
+        """Look for secrets in some members of a plain layer that was read before, their headers too; adds to its index.
+
+        ``members`` holds a byte for each, 1 for those that are meant: a layer may hold a million.
+        """
         if self.probe is not None:
             probe, entries = self.probe, index.entries
-            wanted = sorted(members)
+            numbers, links = compress(range(len(members)), members), [n for n in entries.targets if members[n]]
             work = [
-                self._pool.submit(probe.ranges, entries, view, batch) for batch in portions.batches(entries, wanted)
+                self._pool.submit(probe.ranges, entries, view, batch) for batch in portions.batches(entries, numbers)
             ]
-            work.append(self._pool.submit(probe.targets, entries, wanted))
+            work.append(self._pool.submit(probe.targets, entries, links))
             for each in work:
                 index.take_of(members, *each.result())
 

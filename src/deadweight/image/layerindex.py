@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
@@ -93,12 +93,12 @@ class LayerIndex:
         told = set(self.skipped)
         self._add(self.skipped, (item for item in skipped if item not in told))
 
-    def take_of(self, members: Container[int], found: Iterable[Found], skipped: Iterable[Skip], unlisted: int) -> None:
-        """Like ``take``, for a look at some members only: of what was found beside them nothing is added. What was not looked at
-        and is no single file's may be theirs."""
+    def take_of(self, members: bytearray, found: Iterable[Found], skipped: Iterable[Skip], unlisted: int) -> None:
+        """Like ``take``, for a look at some members only, those with a byte that is not 0: of what was found beside them nothing
+        is added. What was not looked at and is no single file's may be theirs."""
         self.take(
-            (item for item in found if item.member in members),
-            (item for item in skipped if item.member < 0 or item.member in members),
+            (item for item in found if item.member >= 0 and members[item.member]),
+            (item for item in skipped if item.member < 0 or members[item.member]),
             unlisted,
         )
 

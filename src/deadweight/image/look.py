@@ -73,17 +73,19 @@ class Look:
         A layer that an image has twice is one layer here, with what is hidden of either.
         """
         layers = {layer.diff_id: layer for layer in archive.image.layers if layer.diff_id not in known}
-        wanted: dict[str, set[int]] = {diff_id: set() for diff_id in layers}
-        for each in archive.image.layers:
-            if each.diff_id in wanted:
-                wanted[each.diff_id].update(assembly.hidden_members(each.index))
+        wanted = {diff_id: bytearray(len(assembly.indices[layer.index].entries)) for diff_id, layer in layers.items()}
+        by_layer = [wanted.get(layer.diff_id) for layer in archive.image.layers]
+        for hiding in assembly.merged.hidings():
+            flags = by_layer[hiding.layer]
+            if flags is not None:
+                flags[hiding.member] = 1
         with Indexer(probe, verify=False) as indexer:
             for diff_id, members in wanted.items():
                 layer = layers[diff_id]
                 index = assembly.indices[layer.index]
-                if members and layer.compression == "none":
+                if any(members) and layer.compression == "none":
                     indexer.members(index, archive.blob(layer), members)
-                elif members:
+                elif any(members):
                     again = indexer.blob(archive.blob(layer), layer.compression, self.what(layer))
                     index.take_of(members, again.found, again.skipped, again.unlisted)
 

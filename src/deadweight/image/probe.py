@@ -101,9 +101,9 @@ class Probe:
             notes.take(Scan((replace(match, inner=part, offset=0, line=None),)), member)
 
     def targets(self, entries: Entries, members: Sequence[int] | None = None) -> Region:
-        """The links of a layer, or those among some members. In its bytes a target stands behind a digit, so that rules for
+        """The links of a layer, or those that are given. In its bytes a target stands behind a digit, so that rules for
         whole words pass it over."""
-        members = [number for number in (entries.targets if members is None else members) if number in entries.targets]
+        members = list(entries.targets) if members is None else members
         texts = [entries.targets[number] for number in members]
         notes = _Notes(sum(map(len, texts)))
         for place in between.candidates(texts, self.scanner):
