@@ -7,6 +7,7 @@ import json
 import os
 import random
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -117,6 +118,16 @@ def test_many_hidden_files_are_cut_and_counted(project):
     assert done.returncode == 0
     assert done.stdout.count("\nhidden: ") == 20
     assert "… and 5 more hidden files (--json has all)" in done.stdout
+
+
+def test_what_was_not_looked_at_is_counted_to_the_end(project):
+    encrypted = (
+        struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + random.Random(1).randbytes(99)
+    )
+    image = samples.build(layer({f"{number}.zip": encrypted for number in range(25)}))
+    done = layers(project, "--archive", samples.docker_save(project / "x.tar", image))
+    assert done.stdout.count("\nnot looked at: /") == 20
+    assert "not looked at: … and 5 more (--json has all)" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["leaky", "clean"])

@@ -47,6 +47,8 @@ def print_layers(report: LayersReport, title: str) -> None:
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
         _say(out, f"not looked at: {placed(item.path or item.layer or '', item.inner)}: {item.reason}")
+    if len(report.skipped) > MOST:
+        _say(out, f"not looked at: … and {len(report.skipped) - MOST} more (--json has all)")
 
 
 def _say(out: Console, text: str, style: str = "") -> None:
