@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import random
+import struct
 from pathlib import Path
 
 import image_samples as samples
@@ -202,3 +203,12 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
         )
     )
     assert (found.status, found.reason) == ("pass", "layers 2, hidden files 5 (200 B), no gate broken")
+
+
+def test_a_pass_says_that_not_all_was_looked_at(tmp_path):
+    """A zip that is encrypted, say: "no secrets" is then true of the rest only."""
+    encrypted = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + bytes(range(99))
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(layer({"a.zip": encrypted})))
+    found = CHECK.run(subject(tmp_path, archive, "{secrets: none}"))
+    assert (found.status, len(found.data["skipped"])) == ("pass", 1)
+    assert found.reason.endswith("no gate broken; not looked at: 1 (invoke layers lists them)")

@@ -113,7 +113,10 @@ def _reason(report: LayersReport, gates: list[Gate]) -> str:
     bad = [f"{gate.name}: {gate.reason}" for gate in gates if not gate.held]
     if bad:
         return "; ".join(bad)
-    return f"layers {len(report.layers)}, hidden files {report.hidden_files} ({format_bytes(report.hidden_bytes)}), no gate broken"
+    hidden = f"hidden files {report.hidden_files} ({format_bytes(report.hidden_bytes)})"
+    count = sum(not item.was_looked_at for item in report.skipped)
+    left = f"; not looked at: {count} (invoke layers lists them)" if count else ""
+    return f"layers {len(report.layers)}, {hidden}, no gate broken{left}"
 
 
 CHECK = Layers()

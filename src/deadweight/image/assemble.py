@@ -11,6 +11,7 @@ from deadweight.image.duplicates import duplicated_bytes
 from deadweight.image.facts import RPM_DATABASES
 from deadweight.image.findings import (
     MAX_FINDINGS,
+    NOT_LISTED,
     HiddenFile,
     LayerFigures,
     LayersReport,
@@ -249,4 +250,4 @@ class Assembly:
         return items[:MAX_FINDINGS]
 
     def _cut_note(self, what: str, count: int) -> None:
-        self._extra.append(SkippedItem(None, None, "", f"{count} more {what} are not listed", 0))
+        self._extra.append(SkippedItem(None, None, "", f"{count} more {what} {NOT_LISTED}", 0))

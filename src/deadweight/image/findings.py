@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 SCHEMA = 1
 MAX_FINDINGS = 5000
 """Of each kind of finding so many are listed; the rest is counted."""
+NOT_LISTED = "are not listed"
 Scanned = Literal["deep", "plain", "hidden", "no"]
 
 
@@ -138,6 +139,11 @@ class SkippedItem:
     inner: str
     reason: str
     size_bytes: int
+
+    @property
+    def was_looked_at(self) -> bool:
+        """Whether this only says that a list was cut: what is missing there was looked at and counted."""
+        return self.path is None and self.layer is None and self.reason.endswith(NOT_LISTED)
 
 
 @dataclass(frozen=True, slots=True)

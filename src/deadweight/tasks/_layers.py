@@ -46,7 +46,11 @@ def print_layers(report: LayersReport, title: str) -> None:
     packages = sorted(report.packages, key=lambda each: -each.size_bytes)
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
-        _say(out, f"not looked at: {placed(item.path or item.layer or '', item.inner)}: {item.reason}")
+        place = placed(item.path or item.layer or "", item.inner)
+        _say(
+            out,
+            f"… {item.reason}" if item.was_looked_at else f"not looked at: {place}{': ' if place else ''}{item.reason}",
+        )
     if len(report.skipped) > MOST:
         _say(out, f"not looked at: … and {len(report.skipped) - MOST} more (--json has all)")
 
