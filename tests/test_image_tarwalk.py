@@ -89,6 +89,21 @@ def test_gnu_sparse_files_tell_both_sizes():
     assert [(e.path, e.size_bytes, e.stored_bytes) for e in entries] == [(b"s", 1_000_000, 512), (b"after", 1, 1)]
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (b"very/long", b"very/long/n"),
+        (b"00000000000\0no octal at all", b"00000000000/n"),
+        (b"00000000000\x0000000000000\0", b"n"),
+        (b"\xe9", b"n"),
+    ],
+)
+def test_what_is_no_time_in_a_gnu_header_is_a_prefix(place, name):
+    """As Go's ``archive/tar`` reads it, which wrote such headers once; the engine unpacks the file there."""
+    raw = samples.header(b"n", magic=b"ustar  \0", prefix=place)
+    assert walked(samples.layer(raw)).paths == [name]
+
+
 def endless_sparse() -> bytes:
     block = bytearray(samples.header(b"s", 0, b"S", magic=b"ustar  \0"))
     block[482] = 1
@@ -135,6 +150,11 @@ HOSTILE = {
     "the name of a sparse file without a map": (
         samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
         "no known kind",
+    ),
+    "a sparse file of two kinds": (
+        samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"})
+        + samples.header(b"s", 0, b"S", magic=b"ustar  \0"),
+        "two kinds at once",
     ),
     "a global pax header between a name and its member": (
         samples.pax(path="a") + samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g") + samples.file(b"x"),

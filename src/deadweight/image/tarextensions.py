@@ -23,14 +23,14 @@ _SPARSE = frozenset((b"GNU.sparse.name", b"GNU.sparse.realsize", b"GNU.sparse.si
 class Pending:
     """What extension headers say about the member that follows them."""
 
-    __slots__ = ("_size", "capability", "link", "name", "opaque", "owner", "real", "taken")
+    __slots__ = ("_size", "capability", "link", "name", "opaque", "owner", "real", "sparse", "taken")
 
     def __init__(self) -> None:
         self.name: bytes | None = None
         self.link: bytes | None = None
         self.real: int | None = None
         self.owner: tuple[int | None, int | None] = (None, None)
-        self.capability = self.opaque = False
+        self.capability = self.opaque = self.sparse = False
         self._size: int | None = None
         self.taken: list[int] = []
 
@@ -57,6 +57,7 @@ class Pending:
     def _pax(self, records: dict[bytes, bytes], walker: TarWalker) -> None:
         if records.keys() & _SPARSE and not _is_sparse(records):
             raise walker.fail("the records of a sparse file of no known kind; readers disagree on whether they count")
+        self.sparse = bool(records.keys() & _SPARSE)
         name = records.get(b"GNU.sparse.name", records.get(b"path"))
         if name is not None:
             self._named(name, walker)

@@ -121,6 +121,10 @@ class TarWalker:
             stored = 0
         real = stored
         if kind == 0x53:
+            if pending.sparse:
+                raise self.fail(
+                    "a sparse file of two kinds at once; readers disagree on its name and size", base + position
+                )
             found = self._old_sparse(view, position, header, base, final)
             if found is None:
                 return None
@@ -203,7 +207,17 @@ def _number(field: bytes, walker: TarWalker, what: str) -> int:
 
 
 def _ustar_name(header: bytes) -> bytes:
-    name = header[:100].partition(b"\0")[0]
-    if header[257:263] == b"ustar\0" and header[345]:
-        return header[345:500].partition(b"\0")[0] + b"/" + name
-    return name
+    """A member's name with the prefix in front, if it has one.
+
+    GNU headers hold times in that place. Where those are no numbers, engines take them for a prefix: Go's ``archive/tar`` wrote
+    such headers before its version 1.8.
+    """
+    name, prefix = header[:100].partition(b"\0")[0], header[345:500].partition(b"\0")[0]
+    if header[257:263] == b"ustar\0" and prefix:
+        return prefix + b"/" + name
+    gnu = header[257:265] == b"ustar  \0" and not (_is_number(header[345:357]) and _is_number(header[357:369]))
+    return prefix + b"/" + name if gnu and prefix and prefix.isascii() else name
+
+
+def _is_number(field: bytes) -> bool:
+    return bool(field[0] & 0x80) or not field.strip(b" \0").partition(b"\0")[0].strip(b"01234567")
