@@ -1,0 +1,3 @@
+module tar-reader
+
+go 1.21
