@@ -174,6 +174,8 @@ PLACES = {
     "cut by two zstd frames": ("log.6", lambda r: _cut_in_two(r, zstandard.compress)),
     "gzip behind other bytes": ("initrd", lambda r: b"070701" + r.randbytes(512) + gzip.compress(pem(r))),
     "truncated gzip": ("cut.gz", lambda r: gzip.compress(_line(r) * 40 + r.randbytes(9000))[:-4000]),
+    "gzip with a wrong checksum": ("bad.gz", lambda r: gzip.compress(b"x\n" * 50 + _line(r))[:-8] + bytes(8)),
+    "zlib with a wrong checksum": ("bad.z", lambda r: zlib.compress(b"a line\n" * 90_000 + _line(r))[:-4] + bytes(4)),
     "zlib, a loose git object": (".git/objects/ab/cd", lambda r: zlib.compress(b"blob 50\0" + _line(r))),
     "git pack": (".git/objects/pack/p.pack", _git_pack),
     "xz": ("a.tar.xz", lambda r: lzma.compress(_tar("etc/token", _line(r)))),

@@ -30,7 +30,7 @@ class Stream:
 
     def chunks(self) -> Iterator[bytes]:
         """Decoded bytes, about ``STEP`` at a time. Ends without error where the stream is damaged or cut off."""
-        codec, pending, at = self._make(), b"", self.end
+        codec, pending, at, start = self._make(), b"", self.end, self.end
         while not codec.eof:
             if not pending and _wants_input(codec):
                 pending = bytes(self._view[at : at + STEP])
@@ -43,6 +43,8 @@ class Stream:
             except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
                 self.damaged = True
                 self.too_big = isinstance(error, lzma.LZMAError) and "emory" in str(error)
+                if isinstance(error, zlib.error) and "check" in str(error):
+                    yield from self._in_spite_of_its_sum(start, at)
                 return
             pending = getattr(codec, "unconsumed_tail", b"")
             if out:
@@ -52,6 +54,24 @@ class Stream:
                 return
         self.complete = True
         self.end = at - len(codec.unused_data)
+
+    def _in_spite_of_its_sum(self, start: int, stop: int) -> Iterator[bytes]:
+        """The last of a stream that is whole but for the checksum behind it: with that error its decoder gives nothing out."""
+        codec, passed, at = self._make(), 0, start
+        while at < stop:
+            size = (
+                1 if at >= stop - STEP else 4096
+            )  # in the end byte by byte, so that none comes together with the checksum
+            try:
+                out = codec.decompress(bytes(self._view[at : at + size]))
+            except zlib.error:
+                return
+            at += size
+            fresh = out[max(0, self.given - passed) :]
+            passed += len(out)
+            if fresh:
+                self.given += len(fresh)
+                yield fresh
 
 
 def _wants_input(codec: Any) -> bool:
