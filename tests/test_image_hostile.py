@@ -5,12 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import io
 import json
 import random
 import struct
 import subprocess
 import sys
 import tarfile
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -190,6 +192,33 @@ def test_a_jar_whose_names_all_point_at_one_bomb(tmp_path):
     data = samples.layer(samples.file(b"x.jar", local + entry * count + end), samples.file(b"y.txt", b"y"))
     answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(data)), "no")
     assert (answer["files"], answer["skipped"]) == (2, ["jars in it are not all named"])
+
+
+def _zip(name: str, content: bytes) -> bytes:
+    with zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return packed.getvalue()
+
+
+_INNERMOST = _zip("META-INF/MANIFEST.MF", b"Implementation-Version: 1\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(_zip("a.jar", _INNERMOST), False, id="whole"),
+        pytest.param(_zip("a.jar", b"no archive"), False, id="another file of that name"),
+        pytest.param(_zip("a.jar", _INNERMOST.replace(b"PK\1\2", b"PK\1\1")), True, id="damaged inside"),
+        pytest.param(_INNERMOST.replace(b"PK\1\2", b"PK\1\1"), True, id="damaged"),
+        pytest.param(_INNERMOST[:-22], True, id="cut short"),
+        pytest.param(_zip("a.jar", _zip("b.jar", _zip("c.jar", _INNERMOST))), True, id="too deep"),
+        pytest.param(_zip("a.jar", bytes(33 << 20)), True, id="too big"),
+    ],
+)
+def test_a_jar_that_is_passed_over_is_told(tmp_path, content, told):
+    data = samples.layer(samples.file(b"x.jar", content))
+    answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(data)), "no")
+    assert answer["skipped"] == (["jars in it are not all named"] if told else [])
 
 
 TOKENS = random.Random(4)

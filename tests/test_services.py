@@ -69,8 +69,9 @@ def service(argv, tmp_path_factory) -> Iterator[Running]:
 
 
 def test_go_service_passes_its_own_tests() -> None:
+    environment = {**os.environ, "CGO_ENABLED": "0"}  # as every image compiles it; no C headers are asked for
     for command in (["gofmt", "-l", "."], ["go", "vet", "./..."], ["go", "test", "-count=1", "./..."]):
-        done = subprocess.run(command, cwd=GO_SOURCE, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=GO_SOURCE, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         if command[0] == "gofmt":
             assert done.stdout == ""
@@ -199,11 +200,11 @@ def test_how_large_a_header_may_be(service, argv, count, size, taken) -> None:
 @pytest.mark.parametrize(
     ("target", "go", "java"),
     [
-        ("/healthz?x=1", 200, 200),
-        ("/healthz?x={1}", 200, 400),
-        ("/healthz?x=a|b", 200, 400),
-        ("/[x]", 404, 400),
-        ("//healthz", 404, 404),
+        ("/healthz?x=1", 200, (200,)),
+        ("/healthz?x={1}", 200, (400,)),
+        ("/healthz?x=a|b", 200, (400,)),
+        ("/[x]", 404, (400,)),
+        ("//healthz", 404, (404, 400)),  # up to JDK 17.0.15 at least, and from 17.0.21 at the latest
     ],
 )
 def test_targets_that_are_no_uri(service, argv, target, go, java) -> None:
@@ -212,7 +213,7 @@ def test_targets_that_are_no_uri(service, argv, target, go, java) -> None:
         stream.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         with stream.makefile("rb") as answer:
             status, _, rest = answer.read().partition(b"\r\n")
-    assert int(status.split()[1]) == (java if argv[0] == "java" else go)
+    assert int(status.split()[1]) in (java if argv[0] == "java" else (go,))
     own = argv[0] != "java" or java == 200
     assert (b"content-type: application/json" in rest.lower()) is own
     assert service.send({"method": "GET", "path": "/healthz"}).status == 200

@@ -63,9 +63,10 @@ class Gatherer:
             self._index.programs[number] = found
 
     def _jar(self, number: int, data: memoryview, path: bytes) -> None:
+        self._jars.unnamed = False
         if names := jars.jars(data, shown(path), self._jars):
             self._index.jars[number] = names
-        if self._jars.left <= 0:
+        if self._jars.unnamed:
             self._index.take((), (Skip(number, "", "jars in it are not all named", len(data)),))
 
     def _program(self, number: int, view: memoryview | bytes | bytearray, start: int) -> None:

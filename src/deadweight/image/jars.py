@@ -17,55 +17,61 @@ MAX_JARS = 2000
 MAX_UNPACKED = 1 << 30  # of all jars of one layer
 _MAX_TEXT = 256 * 1024
 _MAX_DIRECTORY = 16 * 1024 * 1024
-_END = b"PK\x05\x06"
+_MAGIC, _END = b"PK", b"PK\x05\x06"
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(ValueError, NotImplementedError, OSError, RuntimeError),
+)
+"""What zipfile raises for archives that are damaged, encrypted, or packed in a way it does not know."""
 _FILE_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.+-]*)$")
 
 
 class Budget:
-    """Bytes that may still be taken out of jars: every name in a directory may point at the same few bytes, a bomb."""
+    """Bytes that may still be taken out of jars: every name in a directory may point at the same few bytes, a bomb.
+
+    ``unnamed`` says that a jar was passed over since it was last set to False.
+    """
 
     def __init__(self, left: int = MAX_UNPACKED) -> None:
-        self.left = left
+        self.left, self.unnamed = left, False
 
 
 def jars(data: memoryview, path: str, budget: Budget, *, depth: int = 2) -> tuple[Jar, ...]:
-    """The archive itself first, then those in it, as far as the budget goes. Empty where the data is no zip, or one with absurd
-    counts."""
+    """The archive itself first, then those in it, as far as the budget goes. Empty where the data is no zip, or one that is damaged
+    or has absurd counts."""
     if not _sane(data):
+        budget.unnamed = budget.unnamed or bytes(data[:2]) == _MAGIC
         return ()
     try:
         with zipfile.ZipFile(_Window(data)) as archive:
             return _read(archive, path, "", len(data), depth, budget)
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        NotImplementedError,
-        OSError,
-        struct.error,
-        EOFError,
-        RuntimeError,
-        zlib.error,
-    ):
+    except _DAMAGED:
+        budget.unnamed = True
         return ()
 
 
 def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int, budget: Budget) -> tuple[Jar, ...]:
     found = [_identity(archive, path, inner, size)]
     for info in archive.infolist():
-        if depth <= 0 or len(found) >= MAX_JARS or budget.left <= 0:
-            break
-        if info.filename.lower().endswith((".jar", ".war", ".ear")) and info.file_size <= MAX_INNER:
-            place = f"{inner}!/{info.filename}" if inner else info.filename
-            try:
-                with archive.open(info) as member:
-                    data = member.read(MAX_INNER + 1)
-                budget.left -= len(data)
-                if not _sane(memoryview(data)):
-                    continue
-                with zipfile.ZipFile(io.BytesIO(data)) as nested:
-                    found.extend(_read(nested, info.filename, place, info.compress_size, depth - 1, budget))
-            except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError, RuntimeError, zlib.error):
+        if not info.filename.lower().endswith((".jar", ".war", ".ear")):
+            continue
+        if depth <= 0 or len(found) >= MAX_JARS or budget.left <= 0 or info.file_size > MAX_INNER:
+            budget.unnamed = True
+            continue
+        place = f"{inner}!/{info.filename}" if inner else info.filename
+        try:
+            with archive.open(info) as member:
+                data = memoryview(member.read(MAX_INNER + 1))
+            budget.left -= len(data)
+            if not _sane(data):
+                budget.unnamed = budget.unnamed or bytes(data[:2]) == _MAGIC
                 continue
+            with zipfile.ZipFile(io.BytesIO(data)) as nested:
+                found.extend(_read(nested, info.filename, place, info.compress_size, depth - 1, budget))
+        except (
+            _DAMAGED
+        ):  # names that share bytes too: some versions of zipfile refuse them, others give the bytes to each
+            budget.unnamed = True
     return tuple(found[:MAX_JARS])
 
 
@@ -100,7 +106,7 @@ def _fields(archive: zipfile.ZipFile, member: str, separator: str) -> dict[str, 
 
 def _sane(data: memoryview) -> bool:
     """Whether the end record declares a directory that is worth holding in memory (zipfile reads all of it)."""
-    if bytes(data[:2]) != b"PK":
+    if bytes(data[:2]) != _MAGIC:
         return False
     tail = bytes(data[-66_000:])
     place = tail.rfind(_END)
