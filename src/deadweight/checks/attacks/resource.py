@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,8 +33,8 @@ PATIENCE_SECONDS = 8.0
 SLICE_SECONDS = 0.5
 """Processor time is averaged over so long at least."""
 
-alone = threading.Lock()
-"""Held during an attack on resources, so that variants attacked side by side do not starve each other."""
+ALONE = Path("/run/deadweight-attack.lock")
+"""One for the machine: variants attacked side by side may each be attacked by a process of its own, and projects as well."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send the attack, and watch until the container took more than granted, or a moment has passed."""
     if _run.cancelled():
         raise Interrupted("interrupted")
-    with alone:
+    with alone():
         container = yard.get()
         request = prepared(payload, fill(lab, payload, BIND_PORT).places, lab.subject.suite.root)
         seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
@@ -66,6 +65,28 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
             finally:
                 yard.spoil()  # ends the attack, and with it the requests
     return shot
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Hold the machine during an attack on resources, so that no other one is starved by it. Raises Interrupted."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(ALONE)
+    while True:
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except Timeout:
+            continue
+        except OSError as error:
+            raise DeadweightError(f"{ALONE}: attacks on resources must run one at a time: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[Future[Reply]]) -> Shot:

@@ -45,7 +45,7 @@ def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     try:
         if payload.evidence.kind == "resource":
             return fire_resource(lab, yard, payload)
-        with alone if payload.resource else contextlib.nullcontext():
+        with alone() if payload.resource else contextlib.nullcontext():
             shot = fire(lab, yard, payload)
             complaint = yard.complaint() if shot.seen in ("succeeded", "failed") else ""
     except (Interrupted, CannotStart, NoService):
