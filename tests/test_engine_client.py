@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from http.client import HTTPException
+from types import SimpleNamespace
 
 import pytest
 from small_images import reference
@@ -325,6 +326,28 @@ def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, mi
         child.send_signal(signal.SIGINT)
         child.wait(20)
     assert {container, network}.isdisjoint(names_and_ids(engine))
+
+
+def test_what_somebody_else_is_removing_is_waited_for():
+    """A killed process may have asked for it: until the container is gone, its network cannot go."""
+    from docker.errors import APIError, NotFound
+
+    asked: list[str] = []
+    inspected = iter([{}, {}, NotFound("no such container")])
+
+    def remove_container(*_args, **_named):
+        raise APIError("removal is already in progress", SimpleNamespace(status_code=409, reason="", url=""))
+
+    def inspect_container(name):
+        asked.append(name)
+        found = next(inspected)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    api = SimpleNamespace(remove_container=remove_container, inspect_container=inspect_container)
+    Engine(api, "unix:///nowhere", "p").remove_container("first")
+    assert asked == ["first"] * 3
 
 
 def test_closing_an_engine_removes_its_containers(engine, misbehaving_image):

@@ -180,8 +180,12 @@ class Engine:
             try:
                 self.api.remove_container(container_id, v=True, force=True)
             except APIError as error:
-                # 404: gone; 409: somebody else is removing it at this moment
-                if error.response is None or error.response.status_code not in (404, 409):
+                status = None if error.response is None else error.response.status_code
+                if (
+                    status == 409
+                ):  # somebody else is removing it at this moment, and until it is gone its network cannot go
+                    leftovers.wait_gone(self.api, container_id)
+                elif status != 404:
                     raise
 
     def forget(self, container: Container) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from docker.api.client import APIClient
 
     from deadweight.engine.client import Engine
+
+GONE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,17 @@ def found(api: APIClient) -> list[Leftover]:
     rows = [("container", one["Id"], (one.get("Names") or ["?"])[0].lstrip("/"), one["Labels"]) for one in containers]
     rows += [("network", one["Id"], one["Name"], one["Labels"]) for one in networks]
     return [Leftover(kind, id_, name, labels, owner.is_stale(labels)) for kind, id_, name, labels in rows]
+
+
+def wait_gone(api: APIClient, container: str) -> None:
+    """Wait, a moment at most, until a container that is being removed is gone."""
+    from docker.errors import NotFound
+
+    deadline = time.monotonic() + GONE_SECONDS
+    with contextlib.suppress(NotFound):
+        while time.monotonic() < deadline:
+            api.inspect_container(container)
+            time.sleep(0.05)
 
 
 def removed(engine: Engine, leftover: Leftover) -> bool:
