@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attack_grounds import castle, left
@@ -475,6 +476,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
+from types import SimpleNamespace
 from small_project import subject_of
 from deadweight.checks.attacks import lab
 from deadweight.checks.attacks.many import attack_all
@@ -542,6 +544,24 @@ def test_after_kill_9_the_guard_ends_the_attacks(run, engine):
     while time.monotonic() < deadline and left(engine, run.pid):
         time.sleep(0.1)
     assert left(engine, run.pid) == []
+
+
+def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):
+    """A container comes to be after the first were listed, and one that is being removed still holds the network."""
+    there = [[["first"], False], [["late"], False], [[], False], [[], True]]
+    asked: list[str] = []
+
+    def listing(_host, _path):
+        return [{"Id": each, "Labels": {}} for each in there[0][0]]
+
+    def delete(_host, path):
+        asked.append(path)
+        return there.pop(0)[1] if path.startswith("/networks/") else True
+
+    monkeypatch.setattr(guard, "wire", SimpleNamespace(listing=listing, delete=delete))
+    guard.clear("unix:///nowhere", "lab", "moat")
+    assert there == []
+    assert [path.split("/")[2].partition("?")[0] for path in asked] == ["first", "moat", "late", *["moat"] * 3]
 
 
 def test_after_kill_9_of_the_guard_too_clean_leaves_nothing(run, engine, subject, tmp_path):

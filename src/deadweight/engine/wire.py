@@ -60,10 +60,11 @@ def listing(host: str, path: str) -> list[dict[str, Any]]:
     return [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
 
 
-def delete(host: str, path: str) -> None:
-    """Have a local engine delete something; what it refuses stays."""
+def delete(host: str, path: str) -> bool:
+    """Have a local engine delete something; whether it is gone. What it refuses stays."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        _get(host, path, None, 30.0, method="DELETE")
+        return _get(host, path, None, 30.0, method="DELETE")[0] in (http.client.NO_CONTENT, http.client.NOT_FOUND)
+    return False
 
 
 def _get(host: str, path: str, certificates: str | None, timeout: float, method: str = "GET") -> tuple[int, bytes]:

@@ -32,6 +32,7 @@ FLOOR_BYTES = 2**30
 CONTAINER_SECONDS = 600
 PERIOD_SECONDS = 0.25
 LISTING_SECONDS = 5.0
+CLEARING_SECONDS = 30.0
 DONE = b"."
 
 
@@ -105,8 +106,7 @@ def watch(host: str, lab: str, network: str, told: Path, floor: int, disks: Sequ
             return
         free = free_bytes(disks)
         if ready:
-            end(host, _containers(host, lab))
-            wire.delete(host, f"/networks/{network}")
+            clear(host, lab, network)
             sweep_host_folders()
             return
         if free is not None and free < floor:
@@ -115,6 +115,21 @@ def watch(host: str, lab: str, network: str, told: Path, floor: int, disks: Sequ
         elif time.monotonic() - listed > LISTING_SECONDS:
             listed = time.monotonic()
             end(host, [each for each in _containers(host, lab) if each[1] < time.time()])
+
+
+def clear(host: str, lab: str, network: str) -> None:
+    """Remove the containers of a lab, and its network.
+
+    What the dead one asked the engine for last may still be under way: a container that comes to be after the others were listed,
+    or one that is listed no more and yet holds on to the network. So this goes on until neither is there.
+    """
+    deadline = time.monotonic() + CLEARING_SECONDS
+    while time.monotonic() < deadline:
+        containers = _containers(host, lab)
+        end(host, containers)
+        if wire.delete(host, f"/networks/{network}") and not containers:
+            return
+        time.sleep(PERIOD_SECONDS)
 
 
 def end(host: str, containers: Sequence[tuple[str, float]]) -> None:
