@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from deadweight._errors import Interrupted
+from deadweight.checks import through_sudo as as_root
 from deadweight.checks.attacks import gate, record, through_sudo, walls
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import OURS, Catalogue, load_payloads
@@ -64,7 +65,7 @@ def attack(
     catalogue = load_payloads([subject.suite.root / file for file in wanted.payload_files])
     gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
     plan = plan_for(postures, [each.posture for each in wanted.gates])
-    if through_sudo.possible(subject):
+    if as_root.possible(subject):
         return through_sudo.attack(subject, postures, brief, told)
     if brief:
         plan = replace(plan, alone=False, skipped=_ungated(wanted, catalogue))

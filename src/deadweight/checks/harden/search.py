@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import CheckFailed, Interrupted, UsageError
+from deadweight.checks import through_sudo as as_root
 from deadweight.checks.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.checks.service import posture
@@ -92,7 +93,12 @@ class _Search:
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
     """Find it. Raises CheckFailed where the checks do not even pass in a plain container, UsageError for what is no service,
-    MissingError for who is not root: a network without a way out has no way in either. KeyboardInterrupt once all has ended."""
+    MissingError for who is not root: a network without a way out has no way in either. KeyboardInterrupt once all has ended.
+    Where we are not root, but sudo asks for nothing, it is done as root, in a process of its own."""
+    if subject.variant.runnable and as_root.possible(subject):
+        from deadweight.checks.harden import through_sudo
+
+        return through_sudo.tightest(subject, told)
     # In a thread: an interrupt in the midst of a call to the engine would leave what that call makes.
     with ThreadPoolExecutor(1) as worker:
         found = worker.submit(_tightest, subject, told)

@@ -88,7 +88,8 @@ def _refuse_unreachable(container: Container) -> None:
     state = container.state()
     if state.running and not can_enter_namespace(state.pid, container.id) and container.state().running:
         raise MissingError(
-            "harden needs root on the Linux machine where the engine runs, to enter a network without a way out",
+            "harden needs root, or sudo that asks for nothing, on the Linux machine where the engine runs: to enter a network "
+            "without a way out",
             hint='sudo -E "$(command -v invoke)" harden …',
         )
 

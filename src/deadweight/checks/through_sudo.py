@@ -1,0 +1,221 @@
+"""Work on one variant in a process of root's, for a user who has sudo: firewall rules and other networks are root's alone.
+
+That process takes its order from a file and leaves what it found beside it, in a folder of the caller's; what it prints are
+lines of progress. Signals of ours do not reach it, so it ends by itself, and removes what it started, once the order or the caller
+is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from deadweight import _run
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
+from deadweight.checks.protocol import Subject
+from deadweight.engine import owner
+from deadweight.records import store
+from deadweight.records.built import BuiltImage
+from deadweight.records.paths import State, user_cache
+from deadweight.toolchain import sudo
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+
+T = TypeVar("T")
+Told = Callable[[str], None]
+
+LIMIT_SECONDS = 3600.0
+LOOK_SECONDS = 0.2
+ORDER, FOUND, FAULT = "order.json", "found.json", "fault.json"
+_KINDS = (UsageError, MissingError, CheckFailed, DeadweightError)
+"""What an error of the other side is here, by the first of these that it is."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The variant to work on. ``image`` is its reference in the engine at ``host``; ``caller`` are the marks of this process."""
+
+    suite: str
+    variant: str
+    built: BuiltImage
+    image: str
+    host: str
+    project: str
+    cache: str
+    caller: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why the other side found nothing, in its own words."""
+
+    kind: str
+    message: str
+    hint: str | None
+
+
+class HasPlace(Protocol):
+    """An order, whatever else it holds."""
+
+    @property
+    def place(self) -> Place: ...
+
+
+Order = TypeVar("Order", bound=HasPlace)
+
+
+def possible(subject: Subject) -> bool:
+    """Whether root's rights have to be borrowed, and can be without asking: the engine is on this machine, sudo says yes."""
+    return sys.platform == "linux" and subject.engine().host.startswith("unix://") and sudo.silent()
+
+
+def place_of(subject: Subject) -> Place:
+    """Where the other side finds the variant."""
+    engine = subject.engine()
+    return Place(
+        suite=str(subject.suite.file),
+        variant=subject.variant.name,
+        built=subject.built,
+        image=subject.engine_image(),
+        host=engine.host,
+        project=engine.project,
+        cache=str(user_cache()),
+        caller=owner.labels(engine.project, "sudo"),
+    )
+
+
+def call(module: str, order: HasPlace, reply: type[T], told: Told) -> T:
+    """Have ``module`` obey an order as root: it runs ``serve``. Gives what came back.
+
+    Raises the error that it met there; Interrupted; CommandError where it ended without a word, with its last lines.
+    """
+    with tempfile.TemporaryDirectory(prefix="deadweight-sudo-") as name:
+        folder = Path(name)
+        store.save(order, folder / ORDER)
+        # -I: nothing but the installed package is imported; -B: no file of root's is left among the user's.
+        argv = [sys.executable, "-I", "-B", "-m", module, name]
+        try:
+            with _withdrawn(folder / ORDER, LIMIT_SECONDS):
+                sudo.run(argv, timeout=LIMIT_SECONDS, on_line=told)
+        except CommandError:
+            fault = store.load(Fault, folder / FAULT)
+            if fault is None:
+                raise
+            kind = next(each for each in _KINDS if each.__name__ == fault.kind)
+            raise kind(fault.message, hint=fault.hint) from None
+        found = store.load(reply, folder / FOUND)
+    if found is None:
+        raise DeadweightError(f"{order.place.variant}: what was run through sudo left no result")
+    return found
+
+
+@contextlib.contextmanager
+def _withdrawn(order: Path, seconds: float) -> Iterator[None]:
+    """Take the order away at the end, on Ctrl-C, and when its time is over: no signal of ours ends a process of root's."""
+    over, deadline = threading.Event(), time.monotonic() + seconds
+
+    def watch() -> None:
+        while not over.wait(LOOK_SECONDS):
+            if _run.cancelled() or time.monotonic() > deadline:
+                order.unlink(missing_ok=True)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        order.unlink(missing_ok=True)
+
+
+# the side that is root
+
+
+def serve(words: Sequence[str], kind: type[Order], obey: Callable[[Order, Subject, Told], object]) -> int:
+    """Obey the order in the folder that ``words`` name, and leave what was found there, or why there is nothing."""
+    folder = Path(words[0])
+    order = store.load(kind, folder / ORDER)
+    if order is None:
+        return DeadweightError.exit_code
+    os.environ["DEADWEIGHT_CACHE_DIR"] = order.place.cache
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where we come from a script's background
+        signal.signal(number, signal.default_int_handler)
+    threading.Thread(target=_end_with, args=(folder / ORDER, order.place.caller), daemon=True).start()
+    try:
+        with _engine(order.place) as engine:
+            subject = _subject(order.place, engine)
+            store.save(_uninterrupted(engine, lambda: obey(order, subject, _tell)), folder / FOUND)
+    except DeadweightError as error:
+        name = next(each.__name__ for each in _KINDS if isinstance(error, each))
+        store.save(Fault(name, error.message, error.hint), folder / FAULT)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    finally:
+        if owner.is_stale(order.place.caller):
+            shutil.rmtree(folder, ignore_errors=True)  # nobody else will
+    return 0
+
+
+def _uninterrupted(engine: Engine, work: Callable[[], T]) -> T:
+    """In a thread: an interrupt in the midst of a call to the engine would leave what that call makes."""
+    with ThreadPoolExecutor(1) as worker:
+        done = worker.submit(work)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            _run.cancel_all()  # the work looks at it wherever it waits, and removes what it made
+            engine.end_all()
+            raise
+
+
+def _engine(place: Place) -> Engine:
+    from deadweight.engine.client import Engine
+
+    return Engine.connect(place.host, project=place.project, root=str(Path(place.suite).parent))
+
+
+def _subject(place: Place, engine: Engine) -> Subject:
+    from deadweight.suite.load import load_suite
+
+    suite = load_suite(Path(place.suite))
+    return Subject(
+        suite=suite,
+        variant=next(each for each in suite.variants if each.name == place.variant),
+        built=place.built,
+        state=State(suite.root),
+        archive=_no_archive,
+        engine=lambda: engine,
+        engine_image=lambda: place.image,
+        subject_of=lambda _name: None,
+    )
+
+
+def _no_archive() -> Path:
+    raise DeadweightError("the image was removed from the engine")
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(BrokenPipeError):  # who listened was killed: `_end_with` sees to the rest
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def _end_with(order: Path, caller: Mapping[str, str]) -> None:
+    tick = threading.Event()
+    while order.exists() and not owner.is_stale(caller):
+        tick.wait(LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C: containers and firewall rules are removed on the way out
