@@ -118,6 +118,19 @@ def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
     assert found.data["postures"]["hardened"]["memory-bomb"]["evidence"]["measured_at"] == before.provenance.at
 
 
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
+def test_no_wall_is_credited_for_want_of_a_folder(make, few):
+    """Without a writable /tmp, what only needs some place takes another."""
+    few("mount", "kernel-module")
+    _, postures = attacked(make("run: {tmpfs: []}"))
+    assert postures["open"]["mount"]["evidence"]["control"]["proof"].endswith("came back")
+    for cell in postures["hardened"].values():
+        if cell["outcome"] == "blocked":
+            assert cell["evidence"]["alone"]["read-only"] == "succeeded"
+            assert "read-only" not in cell["walls"]
+
+
 NEVER = """\
 payloads:
   - id: never
