@@ -120,6 +120,20 @@ def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
 
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
+def test_who_asks_for_less_loses_nothing(make, few):
+    """One posture looked at once more takes neither the others nor the walls from the report."""
+    few("write-root", "read-passwd")
+    subject = make()
+    keep(subject, check.attack(subject))
+    found = check.attack(subject, postures=("hardened",))
+    assert list(found.data["postures"]) == ["open", "hardened", "default"]
+    assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
+    assert found.data["postures"]["hardened"]["write-root"]["evidence"]["walls_measured_at"]
+    assert found.data["postures"]["default"]["read-passwd"]["evidence"]["measured_at"]
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("shell")
 def test_no_wall_is_credited_for_want_of_a_folder(make, few):
     """Without a writable /tmp, what only needs some place takes another."""
     few("mount", "kernel-module")

@@ -1,8 +1,8 @@
 """``attacks``: real attacks on the image, and which wall stopped each. Evidence data: see ``record``.
 
 ``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them.
-What an earlier ``invoke attack`` found beyond that (the walls one by one) is kept, with its time, where nothing that decides an
-outcome has changed since.
+What an earlier ``invoke attack`` found beyond that (the walls one by one, further postures) is kept, with its time, where nothing
+that decides an outcome has changed since; so it is after an ``invoke attack`` that was asked for less.
 """
 
 from __future__ import annotations
@@ -81,8 +81,7 @@ def attack(
         status = "fail" if wanted.gates else "not_measured"
         return _evidence(subject, status, f"nothing was measured: {fault.message}", started, {})
     data["measured_with"] = _measured_with(subject, wanted)
-    if brief:
-        data = _completed(subject, data)
+    data = _completed(subject, data)
     broken = gate.breaches(wanted.gates, found)
     data["breaches"] = broken
     reason = _summary(found, subject)

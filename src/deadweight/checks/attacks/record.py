@@ -2,7 +2,7 @@
 
 ``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth`` (None where walls were not tried), ``reason``, ``evidence``.
 Evidence: ``proof`` or ``said``; where walls were tried ``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls
-without which the attack gets through; ``measured_at`` where an earlier run on the same ground found it.
+without which the attack gets through; ``measured_at``, or ``walls_measured_at``, where an earlier run on the same ground found it.
 ``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``. ``walls_not_there``: what this engine cannot build, why.
 ``notes``, ``awk``, ``containers``, ``breaches``; ``measured_with``: a digest of what decided the outcomes.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo
 
 WALL_KEYS = ("alone", "without", "single_points")
+TOGETHER = "only by walls together, by none alone: "
 
 
 def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:
@@ -47,12 +48,24 @@ def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict
         for name, cell in cells.items():
             if name in data["payloads"] and (name not in now or now[name]["reason"] == NOT_TRIED):
                 now[name] = {**cell, "evidence": {"measured_at": at, **(cell.get("evidence") or {})}}
-            elif name in now and now[name]["depth"] is None and now[name]["outcome"] == cell["outcome"]:
-                walls = {key: value for key, value in (cell.get("evidence") or {}).items() if key in WALL_KEYS}
-                tried = {"walls_measured_at": at, **walls} if walls else {}
-                now[name] |= {"walls": cell["walls"], "depth": cell["depth"]}
-                now[name]["evidence"] = {**(now[name]["evidence"] or {}), **tried} or None
+            elif name in now and now[name]["outcome"] == cell["outcome"]:
+                now[name] |= _walls_of(now[name], cell, at)
     return data
+
+
+def _walls_of(now: Mapping[str, Any], cell: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """What an earlier run found out about the walls of a cell, and this one did not ask."""
+    ours, theirs = now["evidence"] or {}, cell.get("evidence") or {}
+    found = {key: theirs[key] for key in WALL_KEYS if key in theirs and key not in ours}
+    counted = now["depth"] is None and cell["depth"] is not None
+    if not found and not counted:
+        return {}
+    told = {"evidence": {**ours, "walls_measured_at": theirs.get("walls_measured_at", at), **found}}
+    if not counted:
+        return told
+    together = str(cell["reason"]).startswith(TOGETHER)
+    reason = f"{TOGETHER}{now['reason']}" if together else now["reason"]
+    return {**told, "walls": cell["walls"], "depth": cell["depth"], "reason": reason}
 
 
 def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, info: EngineInfo) -> dict[str, Any]:
@@ -67,7 +80,7 @@ def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, i
         evidence["single_points"] = [wall for wall, outcome in without.items() if outcome in ("succeeded", "crashed")]
     untried = bool(alone) and not walls and "not_measured" in there.values()
     if cell.outcome == "blocked" and alone and not walls and not untried:
-        reason = f"only by walls together, by none alone: {reason}"
+        reason = f"{TOGETHER}{reason}"
     return {
         "outcome": cell.outcome,
         "walls": walls,
