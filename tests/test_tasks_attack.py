@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attack_grounds import castle
+from rich.console import Console
 
 from deadweight.checks.attacks import walls
+from deadweight.engine.client import Engine
 from deadweight.report.collect import collect
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import to_json
+from deadweight.tasks import attack
+
+
+def cells(**outcomes) -> dict:
+    return {
+        name: {"outcome": outcome, "depth": None, "evidence": {"measured_at": "then"} if name == "earlier" else None}
+        for name, outcome in outcomes.items()
+    }
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_the_table_names_every_variant_in_full(monkeypatch, capsys, columns):
+    """Shortened to what fits, ``multi-stage-ubuntu`` and ``multi-stage-alpine`` were the same."""
+    monkeypatch.setattr(attack, "console", lambda: Console(width=columns, highlight=False))
+    variants = [f"multi-stage-{name}" for name in ("ubuntu", "alpine", "distroless", "chainguard", "java")]
+    found = [SimpleNamespace(variant=each, data={"postures": {"open": cells(system="crashed")}}) for each in variants]
+    attack._table(found, "open")
+    lines = capsys.readouterr().out.splitlines()
+    heads = [word for line in lines if "┃ attack" in line for word in re.findall(r"[\w-]+", line)]
+    assert [head for head in heads if head != "attack"] == variants
+    assert sum(line.count("crashed") for line in lines) == len(variants)
+    assert max(map(len, lines)) <= columns
+
+
+def test_only_what_was_tried_now_is_shown():
+    postures = {"open": cells(system="blocked", earlier="blocked"), "privileged": cells(earlier="blocked")}
+    assert attack._postures([SimpleNamespace(data={"postures": postures}), SimpleNamespace(data={})]) == ["open"]
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("playground_image")
+def test_what_is_not_built_keeps_nobody_from_attacking_the_others(tmp_path, engine, playground_archive, local_source):
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+    castle(tmp_path, engine, playground_archive, "checks: {attacks: {}}\n  keep:\n    builder: ko")
+    done = invoke_attack(tmp_path, engine, "--json")
+    assert done.returncode == 3, done.stderr
+    assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
+    assert done.stderr.splitlines()[-2:] == [
+        "error: not attacked, since not built: keep", "  hint: invoke build",
+    ]  # fmt: skip
 
 
 @pytest.mark.tools
@@ -21,16 +67,7 @@ from deadweight.report.model import to_json
 def test_the_notes_reach_whoever_reads_the_matrix(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     subject = castle(tmp_path, engine, playground_archive)
-    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "invoke", "attack", "--posture", "privileged"],
-        cwd=tmp_path,
-        env={**os.environ, "DOCKER_HOST": engine.host},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = invoke_attack(tmp_path, engine)
     assert done.returncode in (0, 3), done.stderr
     report = collect(subject.suite, subject.state)
     notes = report.variants["castle"].attack_notes
@@ -44,3 +81,16 @@ def test_the_notes_reach_whoever_reads_the_matrix(tmp_path, engine, playground_a
         assert escape(note) in text
         assert note[:40] in page
         assert note[:40] in document
+
+
+def invoke_attack(root: Path, engine: Engine, *words: str) -> subprocess.CompletedProcess[str]:
+    (root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", "attack", "--posture", "privileged", *words],
+        cwd=root,
+        env={**os.environ, "DOCKER_HOST": engine.host},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )

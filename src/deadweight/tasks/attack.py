@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -34,7 +35,7 @@ def attack(
 
     Example: invoke attack --variant apko --posture hardened
     """
-    from deadweight._errors import UsageError
+    from deadweight._errors import MissingError, UsageError
     from deadweight.checks.attacks.check import plan_for
     from deadweight.checks.attacks.many import attack_all
     from deadweight.plan.lock import locked
@@ -50,8 +51,9 @@ def attack(
         chosen = [each for each in select(workspace.suite, names(variant)) if each.runnable]
         if not chosen:
             raise UsageError("none of these variants is a service", hint="invoke variants shows them")
+        built = [each for each in chosen if workspace.built(each.name) is not None]
         with locked(workspace.state, say):
-            found = attack_all([workspace.subject(each) for each in chosen], postures, told=say)
+            found = attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
     if json:
         print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
     else:
@@ -64,6 +66,9 @@ def attack(
     if not json and (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
     raise_if_bad(found)
+    if len(built) < len(chosen):
+        left = ", ".join(each.name for each in chosen if each not in built)
+        raise MissingError(f"not attacked, since not built: {left}", hint="invoke build")
 
 
 @task(
@@ -98,22 +103,36 @@ def harden(c: Context, variant: str | None = None, format: str = "run", json: bo
 
 
 def _postures(found: Sequence[Evidence]) -> list[str]:
-    return list(dict.fromkeys(name for each in found for name in each.data.get("postures", {})))
+    """Those that were tried now; what an earlier run found of others is for the report."""
+    return list(
+        dict.fromkeys(
+            name
+            for each in found
+            for name, cells in each.data.get("postures", {}).items()
+            if any("measured_at" not in (cell["evidence"] or {}) for cell in cells.values())
+        )
+    )
 
 
 def _table(found: Sequence[Evidence], posture: str) -> None:
-    """Attacks by variants: how many walls stop it, or what else came of it."""
+    """Attacks by variants: how many walls stop it, or what else came of it. In as many parts as names need to be readable."""
     from rich.table import Table
 
-    table = Table(title=f"{posture}: how many walls stop each attack", title_justify="left", header_style="bold")
-    table.add_column("attack", no_wrap=True)
     shown = [each for each in found if posture in each.data.get("postures", {})]
-    for each in shown:
-        table.add_column(each.variant, justify="center")
-    for payload in dict.fromkeys(name for each in shown for name in each.data["postures"][posture]):
-        cells = [each.data["postures"][posture].get(payload) for each in shown]
-        table.add_row(payload, *(_cell(cell) for cell in cells))
-    console().print(table)
+    payloads = list(dict.fromkeys(name for each in shown for name in each.data["postures"][posture]))
+    out, frame = console(), 3  # a border and two blanks
+    widths = [max(len(each.variant), len("blocked")) + frame for each in shown]
+    room = out.width - max(map(len, payloads), default=0) - frame - 1
+    while shown:
+        count = max(1, sum(width <= room for width in accumulate(widths)))
+        part, shown, widths = shown[:count], shown[count:], widths[count:]
+        table = Table(title=f"{posture}: how many walls stop each attack", title_justify="left", header_style="bold")
+        table.add_column("attack", no_wrap=True)
+        for each in part:
+            table.add_column(each.variant, justify="center", overflow="fold")
+        for payload in payloads:
+            table.add_row(payload, *(_cell(each.data["postures"][posture].get(payload)) for each in part))
+        out.print(table)
 
 
 def _cell(cell: dict[str, Any] | None) -> str:
