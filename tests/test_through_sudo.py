@@ -21,6 +21,7 @@ from deadweight.checks import through_sudo
 from deadweight.checks.attacks import check, host
 from deadweight.checks.harden import trial
 from deadweight.checks.harden.search import tightest
+from deadweight.checks.harden.through_sudo import Order, Reply
 from deadweight.checks.harden.write import written
 from deadweight.engine import owner
 from deadweight.toolchain import sudo
@@ -148,6 +149,24 @@ def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engi
     while time.monotonic() < deadline and set(_ours(engine)) - before:
         time.sleep(0.2)
     assert set(_ours(engine)) <= before
+
+
+def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeypatch):
+    """In the main thread, where it is an exception: no signal of ours reaches sudo, so it would end in its own time."""
+    withdrawn: list[bool] = []
+
+    def run(argv, **_given):
+        time.sleep(0.5)  # until it is waited for
+        os.kill(os.getpid(), signal.SIGINT)
+        order, deadline = Path(argv[-1], through_sudo.ORDER), time.monotonic() + 10
+        while order.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        withdrawn.append(not order.exists())
+
+    monkeypatch.setattr(through_sudo.sudo, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        through_sudo.call("none", Order(through_sudo.place_of(subject)), Reply, print)
+    assert withdrawn == [True]
 
 
 def _ours(engine) -> list[str]:

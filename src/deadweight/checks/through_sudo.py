@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -31,6 +31,7 @@ from deadweight.records.paths import State, user_cache
 from deadweight.toolchain import sudo
 
 if TYPE_CHECKING:
+    from deadweight._run import Completed
     from deadweight.engine.client import Engine
 
 T = TypeVar("T")
@@ -107,8 +108,9 @@ def call(module: str, order: HasPlace, reply: type[T], told: Told) -> T:
         # -I: nothing but the installed package is imported; -B: no file of root's is left among the user's.
         argv = [sys.executable, "-I", "-B", "-m", module, name]
         try:
-            with _withdrawn(folder / ORDER, LIMIT_SECONDS):
-                sudo.run(argv, timeout=LIMIT_SECONDS, on_line=told)
+            with _withdrawn(folder / ORDER, LIMIT_SECONDS), ThreadPoolExecutor(1) as worker:
+                # In a thread: who is interrupted in the midst of a program waits for its end, and no signal of ours ends this one.
+                _until_interrupted(worker.submit(sudo.run, argv, timeout=LIMIT_SECONDS, on_line=told), folder / ORDER)
         except CommandError:
             fault = store.load(Fault, folder / FAULT)
             if fault is None:
@@ -119,6 +121,14 @@ def call(module: str, order: HasPlace, reply: type[T], told: Told) -> T:
     if found is None:
         raise DeadweightError(f"{order.place.variant}: what was run through sudo left no result")
     return found
+
+
+def _until_interrupted(done: Future[Completed], order: Path) -> None:
+    try:
+        done.result()
+    except KeyboardInterrupt:
+        order.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
