@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-from deadweight.checks.attacks.record import TOGETHER, completed
+import pytest
+
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.outcomes import Cell, Matrix
+from deadweight.checks.attacks.record import TOGETHER, completed, data
 
 FIRST, SECOND = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
 
@@ -57,3 +62,19 @@ def test_that_walls_stop_it_only_together_is_still_said():
     twice = completed(run(hardened=cell()), once, SECOND)
     for found in (once, twice):
         assert found["postures"]["hardened"]["mount"]["reason"] == f"{TOGETHER}refused"
+
+
+@pytest.mark.parametrize(
+    ("limits", "depth", "together"),
+    [("succeeded", 1, True), ("crashed", None, False), ("not_measured", None, False), ("blocked", 1, False)],
+)
+def test_that_no_wall_stops_it_alone_is_only_said_where_all_let_it_through(limits, depth, together):
+    """Under one wall alone the service may have died, which is neither."""
+    held = Matrix(
+        cells={"hardened": {"fork-bomb": Cell("blocked", "held")}},
+        alone={"fork-bomb": {"image": "succeeded", "non-root": "succeeded", "limits": limits}},
+    )
+    engine = SimpleNamespace(seccomp=True, apparmor=True)
+    found = data(held, load_payloads(), "", engine)["postures"]["hardened"]["fork-bomb"]
+    assert (found["depth"], found["walls"]) == (depth, ["limits"] if limits == "blocked" else [])
+    assert found["reason"].startswith(TOGETHER) is together

@@ -1,4 +1,4 @@
-"""Attacks on resources have the machine for themselves."""
+"""Attacks on resources have the machine for themselves, and tell what they saw."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from deadweight import _run
 from deadweight._errors import Interrupted
-from deadweight.checks.attacks import resource
+from deadweight.checks.attacks import deliver, resource
+from deadweight.checks.attacks.load import load_payloads
 
 HOLDER = """\
 import pathlib, sys
-from deadweight.checks.attacks import resource
+from deadweight.checks.attacks import deliver, resource
+from deadweight.checks.attacks.load import load_payloads
 resource.ALONE = pathlib.Path(sys.argv[1])
 with resource.alone():
     print("held", flush=True)
@@ -48,3 +51,16 @@ def test_who_waits_for_the_machine_can_be_interrupted(other):
     finally:
         _run.reset_cancel()
         other.stdin.close()
+
+
+def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
+    container = SimpleNamespace(state=lambda: SimpleNamespace(told=lambda: "ended with exit code 2"))
+    assert resource._crashed(container, 0.0, 64.0).detail == {"granted": 64.0}
+    assert resource._crashed(container, 61.0, 64.0).detail == {"peak": 61.0, "granted": 64.0}
+
+
+def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
+    disk = next(each for each in load_payloads().payloads if each.id == "fill-disk")
+    monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "refused", status=200))
+    shot = deliver.fire(SimpleNamespace(app_folder="/opt/app"), SimpleNamespace(), disk)
+    assert "; /opt/app: refused; /: refused" in shot.said

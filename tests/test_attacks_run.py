@@ -173,9 +173,13 @@ def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(monkeypatch):
     posture = walls.HARDENED.minus("no-network")
     for outcomes, told in ((["crashed", "blocked"], "blocked"), (["crashed"] * 3, "crashed")):
         coming = iter(outcomes)
-        monkeypatch.setattr(runner, "_measured", lambda *_: {bomb.id: Cell(next(coming))}, raising=False)  # noqa: B023
+        monkeypatch.setattr(runner, "_measured", lambda *_, **__: {bomb.id: Cell(next(coming))}, raising=False)  # noqa: B023
         assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
         assert list(coming) == []
+        coming = iter(outcomes)
+        runner.found = Matrix(control={bomb.id: walls.OPEN}, alone={bomb.id: {}})
+        runner._for_both(walls.only("limits"), [bomb], "limits")
+        assert runner.found.alone == {bomb.id: {"limits": told}}
 
 
 def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):

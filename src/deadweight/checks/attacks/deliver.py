@@ -61,7 +61,7 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         shot = _once(lab, yard, payload, value)
         if shot.seen != "failed":
             return shot
-        said.append(f"{value}: {shot.said}")
+        said.append(f"{value.replace('@app@', lab.app_folder)}: {shot.said}")
         worst = max(worst, shot.status)
         if not shot.status:
             worst = 0

@@ -172,7 +172,7 @@ class Runner:
             some = [each for each in payloads if (self.found.control[each.id] is not w.OPEN) == shelled]
             chosen = posture.with_shell() if shelled else posture
             if some:
-                for name, cell in self._measured(chosen, some, surely=True).items():
+                for name, cell in self._confirmed(chosen, some, surely=True).items():
                     self.found.alone[name][wall] = cell.outcome
 
     def _without(self, plan: Plan) -> None:
@@ -188,11 +188,11 @@ class Runner:
             for name, cell in self._confirmed(w.HARDENED.minus(wall), some).items():
                 self.found.without.setdefault(name, {})[wall] = cell.outcome
 
-    def _confirmed(self, posture: w.Posture, payloads: Sequence[Payload]) -> dict[str, Cell]:
+    def _confirmed(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:
         """A bomb within the limits ends the service now and then, whatever other wall is there: that it crashed counts as the lack
-        of this one only where it does so every time."""
-        cells = self._measured(posture, payloads)
+        of this one, or as this one's doing, only where it does so every time."""
+        cells = self._measured(posture, payloads, surely=surely)
         for _ in range(CONFIRMATIONS):
             again = [each for each in payloads if each.resource and cells[each.id].outcome == "crashed"]
-            cells |= self._measured(posture, again) if again else {}
+            cells |= self._measured(posture, again, surely=surely) if again else {}
         return cells

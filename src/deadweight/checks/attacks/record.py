@@ -78,13 +78,14 @@ def _cell(found: Matrix, posture: str, name: str, cell: Cell, image_user: str, i
     if without and posture == w.HARDENED.name:
         evidence["without"] = dict(without)
         evidence["single_points"] = [wall for wall, outcome in without.items() if outcome in ("succeeded", "crashed")]
-    untried = bool(alone) and not walls and "not_measured" in there.values()
-    if cell.outcome == "blocked" and alone and not walls and not untried:
+    # Only where each one let the attack through is it known that none stops it: under one alone the service may have died instead.
+    untold = bool(alone) and not walls and not {"not_measured", "crashed"}.isdisjoint(there.values())
+    if cell.outcome == "blocked" and alone and not walls and not untold:
         reason = f"{TOGETHER}{reason}"
     return {
         "outcome": cell.outcome,
         "walls": walls,
-        "depth": max(1, len(walls)) if cell.outcome == "blocked" and alone and not untried else None,
+        "depth": max(1, len(walls)) if cell.outcome == "blocked" and alone and not untold else None,
         "reason": reason or None,
         "evidence": evidence or None,
     }

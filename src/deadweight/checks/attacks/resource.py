@@ -101,7 +101,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
             raise Interrupted("interrupted")
         time.sleep(0.1)
         if not yard.alive():
-            return Shot("crashed", f"the service {container.state().told()}", {"peak": peak, "granted": granted})
+            return _crashed(container, peak, granted)
         if all(each.done() for each in sent):
             last = f"; the attack ended: {told(sent[0].result())}"
         now = use(container)
@@ -112,8 +112,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
         slowest = max(slowest, _answer_seconds(yard, lab, limit))
         if slowest >= limit:
             if not yard.alive(NOTICE_SECONDS):
-                died = f"the service {container.state().told()}"
-                return Shot("crashed", died, {"peak": peak, "granted": granted})
+                return _crashed(container, peak, granted)
             detail = _detail(of, peak, granted, slowest)
             return Shot("succeeded", "", {**detail, "proof": f"the service did not answer within {limit:g} s"})
     if of == "cpu" and wanted > granted * MARGIN and _unlimited(yard, granted):
@@ -123,6 +122,12 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
     # One that is still at work arrived, whatever became of the others.
     status = min((status_of(each.result()) for each in sent if each.done()), default=0) if last else 0
     return Shot("failed", said, {**_detail(of, peak, granted, slowest), "proof": None}, status=status)
+
+
+def _crashed(container: Container, peak: float, granted: float) -> Shot:
+    """The peak is told where there was time to see one."""
+    seen = {"peak": round(peak, 2)} if peak else {}
+    return Shot("crashed", f"the service {container.state().told()}", {**seen, "granted": granted})
 
 
 def _detail(of: str, peak: float, granted: float, slowest: float) -> dict[str, Any]:
