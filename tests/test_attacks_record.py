@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from deadweight.checks.attacks import check
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.outcomes import Cell, Matrix
 from deadweight.checks.attacks.record import TOGETHER, completed, data
+from deadweight.engine.info import parse_info
+from deadweight.suite.model import AttacksCheck, Variant
 
 FIRST, SECOND = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
 
@@ -62,6 +66,25 @@ def test_that_walls_stop_it_only_together_is_still_said():
     twice = completed(run(hardened=cell()), once, SECOND)
     for found in (once, twice):
         assert found["postures"]["hardened"]["mount"]["reason"] == f"{TOGETHER}refused"
+
+
+@pytest.mark.parametrize(
+    "change", [{"apparmor": True}, {"seccomp": False}, {"kernel": "6.9"}, {"version": "29"}, {"cpus": 1}, {}]
+)
+def test_what_another_machine_found_is_not_kept(tmp_path, change):
+    """Evidence may come from a cache; with AppArmor switched on, or another kernel, it would be another's."""
+
+    def digest(**changes: Any) -> str:
+        info = dataclasses.replace(parse_info({}, {"NCPU": 2, "SecurityOptions": ["name=seccomp"]}), **changes)
+        subject = SimpleNamespace(
+            variant=Variant(name="castle", builder="ko", port=8080),
+            engine=lambda: SimpleNamespace(info=info),
+            suite=SimpleNamespace(root=tmp_path),
+            built=SimpleNamespace(config_digest="sha256:1"),
+        )
+        return check._measured_with(subject, AttacksCheck())
+
+    assert (digest() == digest(**change)) is (change == {})
 
 
 @pytest.mark.parametrize(

@@ -116,13 +116,14 @@ def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
-    """A digest of all that decides an outcome: image, how it is run, the attacks, engine, and our version."""
+    """A digest of all that decides an outcome: image, how it is run, the attacks, engine and machine, and our version."""
     variant, info = subject.variant, subject.engine().info
     files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in wanted.payload_files]
     ours = hashlib.sha256(OURS.read_bytes()).hexdigest()
     decides = [
         subject.built.config_digest, variant.run.model_dump(mode="json"), variant.port, variant.health.model_dump(mode="json"),
-        ours, files, info.name, info.version, own_version(),
+        ours, files, own_version(), info.name, info.version, info.architecture, info.kernel, info.storage_driver, info.cgroup,
+        info.rootless, info.seccomp, info.apparmor, info.selinux, info.cpus, info.memory_bytes // 2**30,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
