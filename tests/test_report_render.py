@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 import report_samples as samples
@@ -18,7 +19,7 @@ from deadweight.report import charts, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
-from deadweight.report.model import AttackRecord, VulnerabilitiesRecord, load_report
+from deadweight.report.model import AttackRecord, Outcome, VulnerabilitiesRecord, load_report
 from deadweight.report.view import headline, view
 from deadweight.report.write import write_report
 
@@ -299,6 +300,15 @@ def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
     below = text[text.index("## Attacks") :]
     assert "\n- all: this engine has no AppArmor\n" in below
     assert "\n- one: privileged: nothing could be measured: engine: cannot be started\n" in below
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_both_reports_say_what_a_cell_of_the_matrix_means(outcome: Outcome) -> None:
+    record = AttackRecord(outcome, depth=None)
+    seen = samples.report({"one": samples.variant(attacks={"open": {"a": record}})})
+    word = charts.cell_text(record)
+    assert f"*{word}*: " in render_markdown(seen)
+    assert f"<strong>{word}</strong>: " in render_html(seen)
 
 
 def test_an_attack_run_without_anything_to_tell_has_no_notes() -> None:

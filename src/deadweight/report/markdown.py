@@ -12,6 +12,10 @@ from deadweight.report.view import View, secret_words, view
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HIDDEN_ROWS = 10
+ATTACK_WORDS = (
+    "A number is how many walls stop the attack, each tried alone; *held*: blocked, walls not tried one by one; *open*: it "
+    f"succeeded; *n/a*: this awk lacks the feature; *{figures.NOTHING}*: not measured; *crash*: the service died under it."
+)
 
 
 def render_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> str:
@@ -122,11 +126,7 @@ def _where(index: int, instruction: str | None) -> str:
 
 
 def _attacks(report: Report, seen: View) -> list[str]:
-    parts = (
-        ["## Attacks", "A number is how many walls stop the attack, each tried alone; *open* means that it succeeded."]
-        if seen.postures
-        else []
-    )
+    parts = ["## Attacks", ATTACK_WORDS] if seen.postures else []
     parts += ["\n".join(f"- {escape(note)}" for note in seen.attack_notes)] if seen.attack_notes else []
     for posture, payloads in seen.postures:
         rows = []
