@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -189,21 +190,29 @@ def made(local_source) -> LocalSource:
 
 @pytest.fixture(scope="module")
 def again(made, tmp_path_factory) -> LocalSource:
-    """All of it made once more in an empty cache; what was downloaded, compiled, and the signing key are taken over."""
-    cache = tmp_path_factory.mktemp("cache")
+    """All of it made once more in an empty cache; what was downloaded, compiled, and the signing key are taken over.
+
+    On the same file system: melange writes into a package what its folders take there.
+    """
+    with tempfile.TemporaryDirectory(prefix="again-", dir=made.folder.parent) as cache:
+        source = _another(made, Path(cache), tmp_path_factory.mktemp("again"))
+        yield source
+        source.stop()
+
+
+def _another(made: LocalSource, cache: Path, state: Path) -> LocalSource:
     for name in ("debs", "keys", "busybox"):
         shutil.copytree(made.folder / name, cache / "local" / name)
     before = os.environ.get("DEADWEIGHT_CACHE_DIR")
     os.environ["DEADWEIGHT_CACHE_DIR"] = str(cache)
     try:
-        source = LocalSource(State(tmp_path_factory.mktemp("again")))
+        source = LocalSource(State(state))
     finally:
         os.environ.pop("DEADWEIGHT_CACHE_DIR")
         if before is not None:
             os.environ["DEADWEIGHT_CACHE_DIR"] = before
     source.prepare(REFERENCES, apk=True, say=print)
-    yield source
-    source.stop()
+    return source
 
 
 @pytest.mark.tools
