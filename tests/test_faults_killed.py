@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from fault_project import FaultProject, wait_for
 
+from deadweight.plan.lock import locked
+from deadweight.records.paths import State
+
 SLOW = "touch started; sleep 0.4; cp src/a.txt $OUT; sleep 0.4"
 
 
@@ -119,6 +122,34 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project):
     assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
     assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors
     project.suite(v=SLOW)
+    project.builds()
+    assert '"state": "built"' in project.invoke("variants", "--json").output
+
+
+def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
+    """The image before is still there; while the build goes on it is told who is at it, and afterwards that it did not end."""
+    project.suite(v="touch started; while [ -e hold ]; do sleep 0.05; done; cp src/a.txt $OUT")
+    project.builds()
+    (project.root / "src" / "a.txt").write_text("b\n")
+    (project.root / "started").unlink()
+    (project.root / "hold").touch()
+    process = project.start("build")
+    wait_for((project.root / "started").exists)
+    (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    assert (row["state"], row["failed_at"]) == ("building", None)
+    assert f"(pid {process.pid}, since" in project.invoke("variants").errors
+    process.kill()
+    process.communicate()
+    (project.root / "hold").unlink()
+    project.nothing_runs()
+    with locked(State(project.root), print):  # somebody else works there now, but not at this
+        (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    assert row["state"] == "failed"
+    assert row["config_digest"] is not None
+    told = f"v: its last build did not end ({row['failed_at']}, log {row['log']})"
+    assert told in project.invoke("variants").errors
+    assert "run   v  (its last build did not end)" in project.invoke("build", "--plan").output
+    assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors
     project.builds()
     assert '"state": "built"' in project.invoke("variants", "--json").output
 

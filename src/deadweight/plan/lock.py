@@ -80,6 +80,23 @@ def _take(lock: FileLock, state: State, say: Callable[[str], None], timeout: flo
                 raise DeadweightError(f"{holder(state)} holds {state.lock}", hint="wait for it, or end it") from None
 
 
+def held_since(state: State) -> float | None:
+    """When whoever works in the state folder now began (seconds since 1970); None where nobody does. Changes nothing."""
+    from filelock import FileLock, Timeout
+
+    if not state.lock.exists():
+        return None
+    lock = FileLock(state.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _since(state)
+    except OSError:  # who cannot write here cannot tell
+        return None
+    lock.release()
+    return None
+
+
 def holder(state: State) -> str:
     """Who holds the lock, for a message: ``invoke build (pid 123, since 12:04:05)``."""
     try:
@@ -88,6 +105,13 @@ def holder(state: State) -> str:
         return f"{facts['command']} (pid {int(facts['pid'])}, since {since})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another invocation"
+
+
+def _since(state: State) -> float | None:
+    try:
+        return float(json.loads(_holder_file(state).read_text())["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _holder_file(state: State) -> Path:

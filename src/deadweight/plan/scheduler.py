@@ -21,7 +21,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.builders.protocol import Job, Site
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import Plan, Task, load_built, record_file, save_success
-from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
+from deadweight.records.built import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, FailedBuild
 from deadweight.records.store import save
 
 Result = Literal["built", "cached", "failed", "skipped"]
@@ -127,6 +127,7 @@ class _Run:
         log = self.site.state.log(task.step.variant)
         started = time.monotonic()
         self.watcher.began(task)
+        self.note(task, UNFINISHED)  # what stays if we are killed before it ends
         try:
             # until it succeeds again, nothing may take the old output for the result of the new inputs
             record_file(self.site.state, task.step.key).unlink(missing_ok=True)
@@ -143,14 +144,17 @@ class _Run:
         return Outcome(task, "built", seconds, log, image=image)
 
     def failed(self, task: Task, error: DeadweightError, seconds: float) -> Outcome:
+        self.note(task, "was interrupted" if isinstance(error, Interrupted) else "failed")
+        return Outcome(task, "failed", seconds, self.site.state.log(task.step.variant), error=error)
+
+    def note(self, task: Task, how: str) -> None:
         """Note it for all variants that need the step: an image of theirs that is there is not the one that was asked for."""
         state = self.site.state
-        log, how = state.log(task.step.variant), "was interrupted" if isinstance(error, Interrupted) else "failed"
-        note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), str(log.relative_to(state.root)))
+        log = str(state.log(task.step.variant).relative_to(state.root))
+        note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), log)
         for variant in task.variants:
             with contextlib.suppress(DeadweightError):  # a disk that is full may be why it failed
                 save(note, state.image(variant) / FAILED_FILE)
-        return Outcome(task, "failed", seconds, log, error=error)
 
     def forget_failure(self, variant: str) -> None:
         note = self.site.state.image(variant) / FAILED_FILE

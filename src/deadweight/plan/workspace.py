@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.plan.graph import load_built, load_failed
+from deadweight.plan.lock import held_since
 from deadweight.plan.sound import check_suite, no_builder
-from deadweight.records.built import BuiltImage, FailedBuild, kept_name
+from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.load import find_suite_file, load_suite
@@ -136,6 +138,13 @@ class Workspace:
     def failed(self, name: str) -> FailedBuild | None:
         """That the variant's last build came to nothing, where it did; ``built`` is then what was there before."""
         return load_failed(self.state, name)
+
+    def building(self, failed: FailedBuild) -> bool:
+        """Whether a build that has not ended goes on, in this process or another: whoever holds the lock was there first."""
+        since = held_since(self.state) if failed.how == UNFINISHED else None
+        return (
+            since is not None and since < datetime.fromisoformat(failed.at).timestamp() + 1
+        )  # that one is cut to seconds
 
     def stand_in(self, name: str) -> bool | None:
         """Whether a variant rests on a local stand-in of its public base; None where it is not built."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 BUILT_FILE = "built.json"
 FAILED_FILE = "failed.json"
 ARCHIVE_FILE = "image.tar"
+UNFINISHED = "did not end"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Base:
 class FailedBuild:
     """That the last build of a variant came to nothing: what there is of it is from the build before, made of older inputs.
 
-    ``how`` is ``failed`` or ``was interrupted``, ``at`` an ISO 8601 time in UTC, ``log`` relative to the project.
+    ``how`` is ``failed``, ``was interrupted``, or ``did not end``: that is noted when a build begins, and stays where it is killed.
+    ``at`` is an ISO 8601 time in UTC, ``log`` relative to the project.
     """
 
     how: str

@@ -28,6 +28,7 @@ def variants(c: Context, json: bool = False) -> None:
 
     Example: invoke variants --json
     """
+    from deadweight.plan.lock import holder
     from deadweight.plan.workspace import Workspace
 
     workspace = Workspace.open(say)
@@ -38,9 +39,11 @@ def variants(c: Context, json: bool = False) -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         print(f"{row['name']:<{width}}  {row['builder']:<10}  {row['state']:<9}  {row['description']}")
-    for name in workspace.suite.names():
-        if (failed := workspace.failed(name)) is not None:
-            say(f"{name}: {failed}")
+    for row in rows:
+        if row["state"] == "building":
+            say(f"{row['name']}: {holder(workspace.state)} builds it (log {row['log']})")
+        elif row["state"] == "failed" and (failed := workspace.failed(row["name"])) is not None:
+            say(f"{row['name']}: {failed}")
 
 
 @task(
@@ -124,15 +127,16 @@ def _plan_rows(work: Plan) -> list[dict[str, Any]]:
 
 def _variant_row(workspace: Workspace, variant: Variant) -> dict[str, Any]:
     built, failed = workspace.built(variant.name), workspace.failed(variant.name)
+    building = failed is not None and workspace.building(failed)
     return {
         "name": variant.name,
         "builder": variant.builder,
         "ladder": variant.ladder,
         "description": variant.description,
-        "state": "failed" if failed else "built" if built else "not built",
+        "state": "building" if building else "failed" if failed else "built" if built else "not built",
         "config_digest": built.config_digest if built else None,
         "built_at": built.built_at if built else None,
-        "failed_at": failed.at if failed else None,
+        "failed_at": failed.at if failed and not building else None,
         "log": failed.log if failed else None,
     }
 
