@@ -179,10 +179,23 @@ def test_the_pictures_take_the_colours_of_the_page(visit, scheme) -> None:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_first_column_leaves_room_for_the_figures(visit, width) -> None:
-    """It stays where it is while the others are scrolled below it."""
-    seen = visit(viewport={"width": width, "height": 800})
-    cell = seen.page.locator("table.comparison tbody th").first
-    assert cell.bounding_box()["width"] < width / 2
+    """In the comparison it stays where it is while the others are scrolled below it."""
+    page = visit(viewport={"width": width, "height": 800}).page
+    page.evaluate(OPEN_ALL)
+    found = page.eval_on_selector_all("tbody th", "all => all.map(e => e.getBoundingClientRect().width)")
+    assert len(found) > 10
+    assert max(found) < width / 2
+
+
+def test_a_path_is_not_broken_into_a_few_letters_a_line(visit) -> None:
+    page = visit(viewport={"width": 360, "height": 800}).page
+    page.evaluate(OPEN_ALL)
+    lines = page.eval_on_selector_all(
+        "td > code", "all => all.map(e => e.textContent.length / e.getClientRects().length)"
+    )
+    assert max(lines) > 15
+    paths = page.locator("td:first-child > code")
+    assert [box.evaluate("e => e.getClientRects().length") for box in paths.all()[:2]] == [1, 2]
 
 
 def test_it_is_all_there_without_scripts(visit) -> None:

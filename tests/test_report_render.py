@@ -146,6 +146,9 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
     assert charts.ladder_chart(table.ladders(report)[0]) is None
     assert "<figure" not in render_html(report)
     assert "ladder-" not in render_markdown(report)
+    page = render_html(samples.full_report())
+    assert "<strong>not scanned</strong></td>" in page, "no colon before a reason that is not there"
+    assert "<strong>not covered</strong>: the OS is unknown</td>" in page
 
 
 @pytest.mark.parametrize(
