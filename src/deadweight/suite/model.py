@@ -71,7 +71,7 @@ class Limit(Record):
     def _not_below_soft(cls, hard: float | None, info: ValidationInfo) -> float | None:
         soft = info.data.get("soft")
         if hard is not None and soft is not None and hard < soft:
-            raise ValueError(f"a hard limit that is not below the soft one ({soft:g})")
+            raise ValueError(f"a hard limit that is not below the soft one ({soft:,.10g})")
         return hard
 
 
