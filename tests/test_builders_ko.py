@@ -11,6 +11,7 @@ from builder_site import BROKEN, MAIN, GivenSource, Project
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import BuiltImage
 from deadweight.image.archive import open_archive
+from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base
 from deadweight.sources.protocol import BuildEnvironment
 
@@ -130,10 +131,44 @@ def test_a_password_in_the_environment_is_not_written_down(project):
 
 
 def test_tests_of_the_service_are_no_input(project):
-    from deadweight.plan.fingerprint import Digests
-
     before = Digests().of(project.steps("v")[0].inputs, project.root).digest
     project.write({"app/main_test.go": "package main\n"})
     assert Digests().of(project.steps("v")[0].inputs, project.root).digest == before
     project.write({"ko.yaml": KO + "    env: [A=b]\n"})
     assert Digests().of(project.steps("v")[0].inputs, project.root).digest != before
+
+
+def test_what_go_reads_elsewhere_is_an_input(project, monkeypatch):
+    """A change beside the module must not pass for up to date: replaced modules, the workspace, links in kodata, flags."""
+
+    def changed(files=None):
+        if files is not None:
+            project.write(files)
+        inputs = project.steps("v")[0].inputs
+        seen.append(Digests().of(inputs, project.root).digest)
+        return seen[-1] not in seen[:-1]
+
+    seen: list[str] = []
+    changed()
+    lib = {"lib/go.mod": "module example.invalid/lib\n\ngo 1.21\n", "lib/lib.go": "package lib\n\nvar Word = 1\n"}
+    assert not changed(lib), "nobody uses it yet"
+    use = "require example.invalid/lib v0.0.0\n\nreplace (\n\texample.invalid/lib => ../lib // here\n)\n"
+    main = 'package main\n\nimport "example.invalid/lib"\n\nfunc main() {\n\tprintln(lib.Word)\n}\n'
+    assert changed({"app/go.mod": f"{FILES['app/go.mod']}\n{use}", "app/main.go": main})
+    first = project.build("v").config_digest
+    assert changed({"lib/lib.go": "package lib\n\nvar Word = 2\n"})
+    assert project.build("v").config_digest != first
+    assert changed(
+        {"go.work": "go 1.21\n\nuse ./app\nuse (\n\t./more\n)\n", "more/go.mod": "module example.invalid/more\n"}
+    )
+    assert changed({"more/more.go": "package more\n"})
+    (project.root / "app" / "kodata").mkdir()
+    (project.root / "app" / "kodata" / "notice").symlink_to("../../NOTICE")
+    assert changed({"NOTICE": "one\n"})
+    assert changed({"NOTICE": "two\n"})
+    monkeypatch.setenv("GOFLAGS", "-tags=other")
+    assert changed()
+    monkeypatch.setenv("GOWORK", "off")
+    project.write({"more/more.go": "package more // again\n"})
+    changed()
+    assert not changed({"more/more.go": "package more // and again\n"})

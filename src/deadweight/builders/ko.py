@@ -6,11 +6,12 @@ and ``KO_DATA_DATE_EPOCH`` fix all times, so that the same inputs give the same 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
-from deadweight.builders import _archive, _common, _gocache
+from deadweight.builders import _archive, _common, _go_inputs, _gocache
 from deadweight.builders._listen import Listener
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.records.built import Base
@@ -43,12 +44,16 @@ class KoBuilder:
 
         assert variant.base is not None
         base = site.source.base(variant.base)
-        files = [site.root / variant.source, *([site.root / variant.config] if variant.config else [])]
+        source = site.root / variant.source
+        environment = {**os.environ, **_common.program_environment(site)}
+        files = [source, *([site.root / variant.config] if variant.config else [])]
+        files += _go_inputs.outside(source, environment, variant.main or ".")
         values = {
             "ko": find("ko").version,
             "go": find("go").version,
             "architecture": _common.architecture().oci,
             "main": variant.main or ".",
+            **_go_inputs.flags(environment),
             **{f"argument {name}": value for name, value in variant.args.items()},
             **_common.base_values({"base": base}),
         }
