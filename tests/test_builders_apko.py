@@ -17,6 +17,7 @@ from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders import _apk, _keys, melange
 from deadweight.builders.protocol import BuiltImage
 from deadweight.image.archive import open_archive
+from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import record_file
 from deadweight.records.paths import State
 from deadweight.sources.local.source import LocalSource
@@ -178,6 +179,23 @@ def test_derived_copies_of_two_files_are_two(project):
     own = MELANGE.replace("    packages: [", "    repositories: [https://apk.example.com]\n    packages: [")
     project.write({"x/y.yaml": own, "x-y.yaml": own})
     assert len({_apk.usable(project.site, name) for name in ("x/y.yaml", "x-y.yaml")}) == 2
+
+
+def test_what_an_apko_file_starts_from_is_an_input_and_names_no_repository_either(project):
+    """``include:`` names another file; apko would ask the repositories that stand there, too."""
+    more = "accounts:" + APKO.partition("accounts:")[2]
+    contents = "contents:\n  repositories: [https://127.0.0.1:9/os]\n  packages: [wolfi-baselayout, app]\n"
+    project.write({"apko.yaml": "include: shared/a.yaml\n" + more, "shared/a.yaml": "include: shared/b.yaml\n"})
+    project.write({"shared/b.yaml": contents})
+    first = Digests().of(project.steps("v")[-1].inputs, project.root).digest
+    assert project.build("v", last_step_only=True).config_digest.startswith("sha256:")
+    assert "include: shared/a.yaml" in (project.root / "apko.yaml").read_text()
+    project.write({"shared/b.yaml": contents.replace("app]", "app, gawk]")})
+    assert Digests().of(project.steps("v")[-1].inputs, project.root).digest != first
+    project.write({"shared/b.yaml": "contents: {packages: [musl]}\n"})
+    assert _apk.apk(project.site, "apko.yaml", "x86_64").flavour == "alpine"
+    project.write({"shared/b.yaml": "include: shared/a.yaml\n"})
+    assert _apk.usable(project.site, "apko.yaml") == "apko.yaml", "it ends, though apko may not"
 
 
 def test_the_same_inputs_and_key_give_the_same_image_elsewhere(built, project):

@@ -67,23 +67,34 @@ def _given(site: Site, config: str) -> ApkRepositories:
 
 
 def _flavour(site: Site, config: str) -> ApkFlavour:
-    from deadweight.sources.adapt import apk_flavour
+    from deadweight.sources.adapt import flavour_of
 
-    return apk_flavour(site.root / config)
+    return flavour_of(site.root / config, site.root)
 
 
 def usable(site: Site, config: str) -> str:
     """The melange or apko file to build from, relative to the root: the user's, or a derived copy of it.
 
     A file that names repositories and keys of its own would be asked for those even where the source is a mirror or this
-    machine; the copy names none. With the public registries it is right as it is.
+    machine; the copy names none, and starts from copies that name none. With the public registries it is right as it is.
     """
     if site.source.name == "registry":
         return config
+    from deadweight.sources.adapt import included
+
+    start: str | None = None
+    for path in reversed(included(site.root / config, site.root)):
+        name = str(path.relative_to(site.root)) if path.is_relative_to(site.root) else str(path)
+        made = _copied(site, name, start)
+        start = made if made != name else None
+    return _copied(site, config, start)
+
+
+def _copied(site: Site, config: str, include: str | None) -> str:
     from deadweight.records.store import write_atomically
     from deadweight.sources.adapt import derived
 
-    text = derived(site.root / config)
+    text = derived(site.root / config, include)
     if text is None:
         return config
     # the name goes into packages, so it depends on nothing but the user's own, and no two have the same

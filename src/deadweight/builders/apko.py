@@ -42,18 +42,19 @@ class ApkoBuilder:
         return Needs(tools=("apko", *melange_tools), engine=docker, apk=True)
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        from deadweight.sources.adapt import included
         from deadweight.toolchain.find import find
 
         assert variant.config is not None
-        arch = _common.architecture().apk
+        arch, config = _common.architecture().apk, site.root / variant.config
         apk = _apk.apk(site, variant.config, arch)
-        packages = tuple(melange.step(variant, config, site) for config in variant.packages)
+        packages = tuple(melange.step(variant, package, site) for package in variant.packages)
         values = {"apko": find("apko").version, "architecture": arch, **apk.values()}
         image = Step(
             key=f"image:{variant.name}",
             variant=variant.name,
             title=f"apko build {variant.name}",
-            inputs=Inputs((site.root / variant.config, *apk.indexes), (), values),
+            inputs=Inputs((config, *included(config, site.root), *apk.indexes), (), values),
             there=lambda: _archive.there(variant, site),
             work=lambda job: self._build(variant, site, job),
             after=tuple(step.key for step in packages),

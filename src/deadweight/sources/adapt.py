@@ -18,11 +18,19 @@ if TYPE_CHECKING:
     from yaml.nodes import MappingNode, Node
 
 ALPINE_NAMES = ("alpine-base", "alpine-baselayout", "alpine-baselayout-data", "alpine-keys", "alpine-release", "musl")
+MOST_INCLUDED = 16
+"""A file that includes itself has no end."""
+
 REPOSITORY_KEYS = ("repositories", "build_repositories", "runtime_repositories", "keyring")
 
 
+def flavour_of(path: Path, root: Path) -> ApkFlavour:
+    """Whose package names a file, and what it starts from, use."""
+    return "alpine" if "alpine" in map(apk_flavour, (path, *included(path, root))) else "wolfi"
+
+
 def apk_flavour(path: Path) -> ApkFlavour:
-    """Whose package names a file uses: ``alpine`` if it asks for musl or an alpine-* package, else ``wolfi``.
+    """Whose package names one file uses: ``alpine`` if it asks for musl or an alpine-* package, else ``wolfi``.
 
     A file that is missing or damaged counts as ``wolfi``: whoever reads it next tells what is wrong with it.
     """
@@ -43,9 +51,25 @@ def _flavour(path: Path, *_changes: int) -> ApkFlavour:
     return "alpine" if names & set(ALPINE_NAMES) else "wolfi"
 
 
-def derived(path: Path) -> str | None:
+def included(path: Path, root: Path) -> tuple[Path, ...]:
+    """The files that an apko.yaml starts from (``include:``), one from the other; apko looks for them in the folder it runs in."""
+    found: list[Path] = []
+    while len(found) < MOST_INCLUDED:
+        try:
+            fields = _compose(found[-1] if found else path).value
+        except ConfigError:
+            break
+        name = next((str(value.value) for key, value in fields if key.value == "include" and value.value), None)
+        if name is None or not (root / name).is_file():  # apko says what is missing
+            break
+        found.append(root / name)
+    return tuple(found)
+
+
+def derived(path: Path, include: str | None = None) -> str | None:
     """The same file without them, or None where it names none. Everything else stays as written, except comments.
 
+    ``include`` is what it is to start from instead of the file that it names.
     Raises ConfigError with file and line where it is no YAML mapping.
     """
     import yaml
@@ -58,8 +82,11 @@ def derived(path: Path) -> str | None:
     for contents in _contents(root):
         removed.append(_drop(contents, lambda name: name in REPOSITORY_KEYS))
         removed.append(_unpin(contents))
-    if not any(removed):
+    if not any(removed) and include is None:
         return None
+    for key, value in root.value:
+        if key.value == "include" and include is not None:
+            value.value = include
     text: str = yaml.serialize(root, Dumper=yaml.SafeDumper)
     return text
 

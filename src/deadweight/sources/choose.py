@@ -122,7 +122,7 @@ def _local_is_possible() -> bool:
 
 def _flavours(suite: Suite) -> tuple[ApkFlavour, ...]:
     """Whose packages the suite's apko and melange files use."""
-    from deadweight.sources.adapt import apk_flavour
+    from deadweight.sources.adapt import flavour_of
 
     files = {
         name
@@ -131,7 +131,7 @@ def _flavours(suite: Suite) -> tuple[ApkFlavour, ...]:
         for name in (variant.config, *variant.packages)
         if name
     }
-    return tuple(sorted({apk_flavour(suite.root / name) for name in files})) or ("wolfi",)
+    return tuple(sorted({flavour_of(suite.root / name, suite.root) for name in files})) or ("wolfi",)
 
 
 def _references(suite: Suite) -> list[str]:

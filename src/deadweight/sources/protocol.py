@@ -13,7 +13,7 @@ Say = Callable[[str], None]
 """Takes one line of progress."""
 
 ApkFlavour = Literal["wolfi", "alpine"]
-"""Whose package names an apko or melange file uses (``sources.adapt.apk_flavour`` tells)."""
+"""Whose package names an apko or melange file uses (``sources.adapt.flavour_of`` tells)."""
 
 
 @dataclass(frozen=True)
