@@ -19,6 +19,7 @@ from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
+from deadweight.suite.asked import asked_of
 from deadweight.tasks.verify import raise_if_bad
 
 MISBEHAVING = reference("misbehave")
@@ -317,3 +318,4 @@ def test_evidence_on_disk_is_plain_json(make):
     document = json.loads(subject.state.evidence("v", "runs").read_text())
     assert document["status"] == "pass"
     assert "\n" not in document["reason"]
+    assert document["asked"] == asked_of(subject.variant, "runs") != asked_of(subject.variant, "api")

@@ -17,7 +17,8 @@ from deadweight.records.store import save
 from deadweight.report.collect import collect
 from deadweight.report.model import to_json
 from deadweight.report.view import headline
-from deadweight.suite.model import Reference, Suite, Variant
+from deadweight.suite.asked import asked_of
+from deadweight.suite.model import BudgetCheck, Checks, Reference, SizeLimit, Suite, Variant
 
 
 @pytest.fixture
@@ -132,6 +133,27 @@ def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, bu
     assert record.checks.keys() == {"runs"}
     assert record.notes == ("budget: the suite does not ask for this check any more; its last result is left out",)
     assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
+
+
+def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
+    """What it measured stays true; whether that is right by what the suite asks now, nobody has looked at."""
+    (variant,) = suite.variants
+
+    def record(**changes):
+        now = suite.model_copy(update={"variants": (variant.model_copy(update=changes),)})
+        return collect(now, state, asked={"small": ["runs", "budget"]}).variants["small"]
+
+    put(state, built, "runs", {"startup_seconds": 0.3}, asked=asked_of(variant, "runs"))
+    put(state, built, "budget", {}, asked=asked_of(variant, "budget"))
+    assert record().checks.keys() == {"runs", "budget"}
+    limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
+    assert limited.checks.keys() == {"runs"}
+    assert limited.notes == (
+        "budget: the suite asks for something else now; `invoke verify --variant small` checks that",
+    )
+    elsewhere = record(port=9090)
+    assert (elsewhere.checks.keys(), elsewhere.startup_seconds) == ({"budget"}, 0.3)
+    assert record(expect={"budget": "fail"}).checks["budget"].expected is False
 
 
 def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) -> None:

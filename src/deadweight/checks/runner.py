@@ -14,6 +14,7 @@ from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Check, Subject
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
+from deadweight.suite.asked import asked_of
 
 Told = Callable[[Evidence], None]
 
@@ -39,7 +40,8 @@ def run_check(check: Check, subject: Subject) -> Evidence:
 def keep(subject: Subject, found: Evidence) -> Evidence:
     """Judge a finding by the variant's ``expect``, and save it where the report looks for it."""
     expects_failure = subject.variant.expect.get(found.check) == "fail"
-    final = judged(replace(found, reason=one_line(found.reason)), expects_failure=expects_failure)
+    noted = replace(found, reason=one_line(found.reason), asked=asked_of(subject.variant, found.check))
+    final = judged(noted, expects_failure=expects_failure)
     store.save(final, subject.state.evidence(final.variant, final.check))
     return final
 

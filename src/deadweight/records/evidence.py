@@ -24,7 +24,8 @@ class Evidence:
     """One check's finding. "Not measured" is a status of its own and never a zero.
 
     ``expected`` is False where the suite says ``expect: {<check>: fail}`` for this variant and the check passed, or where it
-    failed without that; ``reason`` is one line for a human; ``data`` is the check's own record as JSON (its shape is in the
+    failed without that; ``asked`` tells by what the suite asked it was judged (``suite.asked``), empty where nobody noted it;
+    ``reason`` is one line for a human; ``data`` is the check's own record as JSON (its shape is in the
     check's module and in the report's JSON Schema).
     """
 
@@ -36,6 +37,7 @@ class Evidence:
     expected: bool = True
     seconds: float = 0.0
     data: dict[str, Any] = field(default_factory=dict)
+    asked: str = ""
 
     @property
     def ok(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
-from deadweight.records.evidence import Evidence, Provenance
+from deadweight.records.evidence import Evidence, Provenance, judged
 from deadweight.records.store import load
 from deadweight.report import sections
 from deadweight.report.image_figures import ImageFigures, image_figures
@@ -24,6 +24,7 @@ from deadweight.report.model import (
     Report,
     VariantRecord,
 )
+from deadweight.suite.asked import asked_of
 
 if TYPE_CHECKING:
     from deadweight.records.paths import State
@@ -94,6 +95,8 @@ def _variant(
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
     failed = load(FailedBuild, state.image(variant.name) / FAILED_FILE)
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
+    changed = {name for name, item in evidence.items() if item.asked not in ("", asked_of(variant, name))}
+    check_notes = _check_notes(variant.name, all_evidence if built else {}, evidence, wanted, changed)
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, startup_provenance = _startup(evidence)
     known: dict[str, Provenance | None] = {
@@ -110,7 +113,11 @@ def _variant(
         image=figures.image if figures else None,
         build=_build(built, failed) if built else None,
         startup_seconds=startup,
-        checks={name: _check(item) for name, item in sorted(evidence.items()) if name in wanted},
+        checks={
+            name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
+            for name, item in sorted(evidence.items())
+            if name in wanted and name not in changed
+        },
         vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
         attacks=sections.attacks(evidence.get("attacks")),
         attack_notes=sections.attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
@@ -118,31 +125,37 @@ def _variant(
         go_version=_go_version(built, figures, evidence.get("layers")),
         reference=_reference(variant.reference),
         provenance={name: item for name, item in known.items() if item is not None},
-        notes=tuple(_notes(variant, built, failed, figures, all_evidence, wanted)),
+        notes=(*check_notes, *_build_notes(variant.name, built, failed, figures)),
     )
 
 
-def _notes(
-    variant: Variant,
-    built: BuiltImage | None,
-    failed: FailedBuild | None,
-    figures: ImageFigures | None,
-    all_evidence: Mapping[str, Evidence],
+def _check_notes(
+    variant: str,
+    all_evidence: Collection[str],
+    fresh: Collection[str],
     wanted: Collection[str],
+    changed: Collection[str],
 ) -> Iterator[str]:
-    """Why something is not there, or is not of this very image."""
-    fresh = [name for name, item in all_evidence.items() if built and _fresh(item, built)]
+    """Which results are left out, and why. All but the first are names of checks."""
     for name in all_evidence:
-        if built and name not in fresh:
-            yield f"{name}: measured on an earlier image; `invoke verify --variant {variant.name}` measures this one"
+        if name not in fresh:
+            yield f"{name}: measured on an earlier image; `invoke verify --variant {variant}` measures this one"
     for name in fresh:
         if name not in wanted and name not in OWN_SECTIONS:
             yield f"{name}: the suite does not ask for this check any more; its last result is left out"
+        if name in wanted and name in changed:
+            yield f"{name}: the suite asks for something else now; `invoke verify --variant {variant}` checks that"
+
+
+def _build_notes(
+    variant: str, built: BuiltImage | None, failed: FailedBuild | None, figures: ImageFigures | None
+) -> Iterator[str]:
+    """Why there is no image, or not the one that was asked for, or no figures of it."""
     if failed is not None:
         earlier = f"; image and figures are those of the build before, of {built.built_at}" if built else ""
         yield f"{failed}{earlier}"
     if built is None:
-        yield f"not built; `invoke build --variant {variant.name}` builds it"
+        yield f"not built; `invoke build --variant {variant}` builds it"
     if figures and figures.note:
         yield figures.note
 
