@@ -185,6 +185,8 @@ def test_the_first_column_leaves_room_for_the_figures(visit, width) -> None:
     found = page.eval_on_selector_all("tbody th", "all => all.map(e => e.getBoundingClientRect().width)")
     assert len(found) > 10
     assert max(found) < width / 2
+    sentence = page.locator("table.heat tbody th").first.bounding_box()
+    assert sentence["width"] > 0.4 * min(width, 800), "what an attack is takes more than a word a line"
 
 
 def test_a_path_is_not_broken_into_a_few_letters_a_line(visit) -> None:
