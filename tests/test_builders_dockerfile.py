@@ -56,6 +56,14 @@ def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_imag
     assert not list(project.site.state.image("v").glob(".work-*"))
 
 
+def test_what_is_copied_from_a_stand_in_rests_on_it_whatever_the_last_stage_is(project):
+    project.write({"Dockerfile": f"{SIMPLE.replace('}', '} AS made')}FROM scratch\nCOPY --from=made /hello /hello\n"})
+    built = project.build("v")
+    assert (built.base, built.other_stand_ins, built.stand_in) == (None, ("tools",), True)
+    project.write({"Dockerfile": SIMPLE})
+    assert project.build("v").other_stand_ins == ()
+
+
 def test_it_is_there_until_the_engine_no_longer_has_it(project, engine, tools_image):
     (step,) = project.steps("v")
     assert not step.there()

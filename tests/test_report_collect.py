@@ -15,6 +15,8 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.report.collect import collect
+from deadweight.report.html import render_html
+from deadweight.report.markdown import render_markdown
 from deadweight.report.model import to_json
 from deadweight.report.view import headline
 from deadweight.suite.asked import asked_of
@@ -85,6 +87,18 @@ def test_figures_come_from_the_archive_with_how_they_were_got(suite, state, buil
     assert record.provenance["image"].image_digest == built.config_digest
     assert (record.provenance["build"].tool, record.provenance["build"].tool_version) == ("buildx", "0.38.2")
     to_json(collect(suite, state))
+
+
+def test_a_stand_in_in_another_stage_is_told_wherever_figures_are(suite, state, built) -> None:
+    stages = ("docker.io/library/golang:1", "busybox:1")
+    save(replace(built, base=None, other_stand_ins=stages), state.image("small") / "built.json")
+    report = collect(suite, state)
+    assert report.variants["small"].stand_in
+    to_json(report)
+    assert "| none, made with golang:1, busybox:1 (stand-in) |" in render_markdown(report)
+    assert 'small</a> <span class="badge">stand-in</span>' in render_html(report)
+    save(replace(built, base=None), state.image("small") / "built.json")
+    assert "stand-in" not in render_markdown(collect(suite, state))
 
 
 def test_evidence_finds_its_place(suite, state, built) -> None:

@@ -138,18 +138,20 @@ class DockerfileBuilder:
                 raise listener.explained(error, variant.name, clean=_clean, hint=_likely(error)) from None
             digest = _image_id(work / "id", variant)
         used.remember()
+        last = _base(dockerfile, variant, bases)
         return BuiltImage(
             variant=variant.name,
             builder=self.name,
             reference=_docker.keep(site, variant, name, digest),
             config_digest=digest,
             in_engine=True,
-            base=_base(dockerfile, variant, bases),
+            base=last,
             seconds=0.0,
             cached=False,
             fingerprint="",
             tool=f"docker {_docker.version(site)}",
             built_at=_common.now(),
+            other_stand_ins=tuple(name for name, base in bases.items() if base.stand_in and base != last),
         )
 
 

@@ -54,7 +54,8 @@ class BuiltImage:
 
     ``config_digest`` names the image (the digest of its config, the engine's image id on overlay2 stores).
     ``seconds`` is what the build took when it was last really made; ``cached`` says that this time nothing had to be made.
-    ``sbom`` lists SBOM files that the builder wrote, relative to the image's state folder.
+    ``sbom`` lists SBOM files that the builder wrote, relative to the image's state folder. ``other_stand_ins`` are the images, as
+    the suite names them, that stand-ins took the place of in other stages than the last: what is copied from those is of them.
     """
 
     variant: str
@@ -70,8 +71,9 @@ class BuiltImage:
     built_at: str
     go_version: str | None = None
     sbom: tuple[str, ...] = ()
+    other_stand_ins: tuple[str, ...] = ()
 
     @property
     def stand_in(self) -> bool:
-        """Whether it rests on a local stand-in of its public base."""
-        return self.base is not None and self.base.stand_in
+        """Whether it rests on a local stand-in of a public image."""
+        return (self.base is not None and self.base.stand_in) or bool(self.other_stand_ins)

@@ -126,6 +126,7 @@ def _variant(
         reference=_reference(variant.reference),
         provenance={name: item for name, item in known.items() if item is not None},
         notes=(*check_notes, *_build_notes(variant.name, built, failed, figures)),
+        other_stand_ins=built.other_stand_ins if built else (),
     )
 
 

@@ -191,7 +191,8 @@ class VariantRecord:
     """Everything known of one variant. ``image`` and ``build`` are None where it was never built.
 
     ``layers`` is the very document that ``invoke layers --json`` prints. ``attack_notes`` is what a reader of ``attacks`` must
-    know: what this machine could not start or build, and postures that came to nothing.
+    know: what this machine could not start or build, and postures that came to nothing. ``other_stand_ins`` are images that
+    stand-ins took the place of in other stages of the build than the last.
     """
 
     builder: str
@@ -210,11 +211,12 @@ class VariantRecord:
     provenance: dict[str, Provenance] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     attack_notes: tuple[str, ...] = ()
+    other_stand_ins: tuple[str, ...] = ()
 
     @property
     def stand_in(self) -> bool:
-        """Whether figures of this variant rest on a local stand-in of its base."""
-        return self.base is not None and self.base.stand_in
+        """Whether figures of this variant rest on a local stand-in of a public image."""
+        return (self.base is not None and self.base.stand_in) or bool(self.other_stand_ins)
 
 
 @dataclass(frozen=True)

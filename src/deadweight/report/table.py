@@ -116,7 +116,8 @@ def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.build is None:
         return _unmeasured()
     if record.base is None:
-        return Cell(_NONE, "")
+        made_with = f", made with {', '.join(map(short_reference, record.other_stand_ins))}" if record.stand_in else ""
+        return Cell(_NONE + made_with, "", badge=figures.STAND_IN if record.stand_in else "")
     badge = figures.STAND_IN if record.base.stand_in else ""
     return Cell(short_reference(record.base.reference), record.base.reference, badge=badge)
 
