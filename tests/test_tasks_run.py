@@ -21,7 +21,7 @@ from small_project import put_built, write_suite
 
 from deadweight.engine import foreground, owner
 from deadweight.engine.client import Engine
-from deadweight.records.built import BUILT_FILE, Base, BuiltImage
+from deadweight.records.built import BUILT_FILE, Base, BuiltImage, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 
@@ -158,6 +158,20 @@ def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playgrou
     assert b"has no shell: this one runs beside it" in seen
     assert b"/proc/1/root/etc" in seen.split(b"exit", 1)[1]
     assert b"getcwd" not in seen
+
+
+def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine):
+    config = {"Entrypoint": ["/bin/sh", "-c", "echo no configuration here; exit 7"], "User": "65534"}
+    layer = {"/bin/sh": "/usr/bin/dash", **program("dash")}
+    archive = docker_archive(project / "dies.tar", reference("dies"), [layer], config)
+    built = put_built(write_suite(project, SUITE), "good", archive, reference("dies"))
+    done = task(project, "run", "--variant", "good", code=7)
+    assert done.stdout == "no configuration here\n"
+    assert done.stderr.endswith("good: ended with exit code 7\n")
+    done = task(project, "shell", "--variant", "good", code=1)
+    assert "good: it ended with exit code 7 before it was healthy; its last lines: no configuration here" in done.stderr
+    assert containers(engine) == []
+    forget_image(engine, kept_name(built.reference, built.config_digest))
 
 
 def test_logs_show_what_runs_else_the_last_build(with_shell, engine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
 DOCKER_FAILED = 125
 """The exit code of ``docker run`` where the container did not start; all others are the shell's own."""
+
+CTRL_C = 130
 
 
 @task(help={"variant": "the variant", "port": "the port on 127.0.0.1 (default: a free one)"})
@@ -41,8 +44,10 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
             options,
             variant=chosen.name,
             on_line=lambda line: print(line, flush=True),  # a pipe gets it at once too
-            on_start=lambda container: say(f"{chosen.name}: {container.base_url} (Ctrl-C ends it)"),
+            on_start=lambda container: _tell_where(chosen.name, container),
         )
+    if code not in (0, CTRL_C):
+        say(f"{chosen.name}: ended with exit code {code}")
     if code:
         raise Exit(code=code)
 
@@ -107,6 +112,13 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
 
 
+def _tell_where(name: str, container: Container) -> None:
+    from deadweight.engine.faults import Ended
+
+    with contextlib.suppress(Ended):  # at once: its last words come next, and tell more
+        say(f"{name}: {container.base_url} (Ctrl-C ends it)")
+
+
 def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str, RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     from deadweight.engine.options import hardened_for
@@ -123,6 +135,8 @@ def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str,
 
 def _joined_or_started(workspace: Workspace, name: str) -> Container:
     """The container that ``invoke run`` holds in another terminal; else one of our own, which ends with the workspace."""
+    from deadweight._errors import DeadweightError
+    from deadweight.checks.service import with_last_lines
     from deadweight.engine.foreground import started_by_run
     from deadweight.suite.load import select
 
@@ -133,7 +147,11 @@ def _joined_or_started(workspace: Workspace, name: str) -> Container:
         return there
     _, image, options = _prepared(workspace, chosen.name, 0)
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
-    container.wait_healthy(chosen.health, chosen.port)
+    readiness = container.wait_healthy(chosen.health, chosen.port)
+    if not readiness.healthy and not container.state().running:
+        raise DeadweightError(f"{chosen.name}: {with_last_lines(readiness.reason, container)}")
+    if not readiness.healthy:
+        say(f"{chosen.name}: {readiness.reason}")
     return container
 
 
