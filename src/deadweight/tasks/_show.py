@@ -106,7 +106,8 @@ class LiveWatcher:
         with self._guard:
             self._running.pop(outcome.task.step.key, None)
         style = {"built": "green", "cached": "dim", "failed": "bold red", "skipped": "yellow"}[outcome.result]
-        self._console.print(Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style))
+        # left to the terminal to wrap: a path that is broken by a line's end cannot be copied
+        self._console.print(Text(f"{outcome.task.step.title}: ").append(sentence(outcome), style), soft_wrap=True)
 
     def _table(self) -> Table:
         from rich.table import Table

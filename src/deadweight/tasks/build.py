@@ -36,9 +36,9 @@ def variants(c: Context, json: bool = False) -> None:
     if json:
         print_json({"suite": workspace.suite.name, "variants": rows})
         return
-    width = max(len(row["name"]) for row in rows)
+    width, wide = (max(len(row[key]) for row in rows) for key in ("name", "builder"))
     for row in rows:
-        print(f"{row['name']:<{width}}  {row['builder']:<10}  {row['state']:<9}  {row['description']}")
+        print(f"{row['name']:<{width}}  {row['builder']:<{wide}}  {row['state']:<9}  {row['description']}".rstrip())
     for row in rows:
         if row["state"] == "building":
             say(f"{row['name']}: {holder(workspace.state)} builds it (log {row['log']})")
