@@ -167,6 +167,28 @@ def test_some_items_alone_are_no_evidence_of_the_whole_check(built_project):
     assert not State(built_project).evidence("good", "api").exists()
 
 
+def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
+    built_project, misbehaving_image, misbehaving_archive
+):
+    """The verdict of an earlier run on the same image must not stand beside it."""
+    never = "{env: {MODE: never-healthy}}"
+    items = "".join(f", {{name: {name}, request: {{path: /json}}}}" for name in ("two", "three"))
+    suite = write_suite(
+        built_project,
+        f"name: {PROJECT}\nvariants:\n  down:\n    builder: ko\n    health: {{within_seconds: 3}}\n    run: {never}\n"
+        f"    checks: {{api: [{{name: one, request: {{path: /json}}}}{items}]}}\n",
+    )
+    put_built(suite, "down", misbehaving_archive, misbehaving_image)
+    done = run_pytest(built_project, "deadweight.yaml", "-k", "api", "--junit-xml=junit.xml")
+    assert "3 failed" in done.stdout
+    seconds = [float(case.get("time")) for case in ElementTree.parse(built_project / "junit.xml").iter("testcase")]
+    assert seconds[0] > 3
+    assert max(seconds[1:]) < 2.5
+    kept = load(Evidence, State(built_project).evidence("down", "api"))
+    assert kept.status == "fail"
+    assert kept.reason.startswith("not healthy within 3 s (GET /healthz")
+
+
 def test_without_an_engine_checks_are_skipped_with_the_reason(project, misbehaving_archive):
     suite = write_suite(project, SUITE)
     put_built(suite, "good", misbehaving_archive, MISBEHAVING)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deadweight.checks.api import ItemResult
     from deadweight.checks.protocol import Subject
     from deadweight.checks.running import RunningService
+    from deadweight.checks.service import ServiceDown
     from deadweight.plan.workspace import Workspace
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Suite, Variant
@@ -219,11 +220,12 @@ def conclude(found: Evidence) -> None:
 
 
 class ApiNode(pytest.Collector):
-    """The ``api`` check: each request is an item. The evidence is kept once all of them have run."""
+    """The ``api`` check: each request is an item. Evidence is kept once all have run, or the service does not come up."""
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**named)
         self.results: list[ItemResult] = []
+        self.down: ServiceDown | None = None
         self.began = 0.0
 
     def collect(self) -> Iterable[pytest.Item]:
@@ -233,18 +235,19 @@ class ApiNode(pytest.Collector):
             yield ApiItem.from_parent(self, name=item.name, check=item)
 
     def setup(self) -> None:
-        self.results, self.began = [], time.monotonic()
+        self.results, self.down, self.began = [], None, time.monotonic()
 
     def teardown(self) -> None:
         """Save the evidence; some items alone (``-k``) are no evidence of the whole check."""
         variant_node = self.parent
         assert isinstance(variant_node, VariantNode)
-        if len(self.results) == len(variant_node.variant.checks.api):
-            from deadweight.checks.api import summed_up
+        if self.down is not None or len(self.results) == len(variant_node.variant.checks.api):
+            from deadweight.checks.api import came_down, summed_up
             from deadweight.checks.runner import keep
 
-            subject = variant_node.subject()
-            keep(subject, summed_up(subject, self.results, time.monotonic() - self.began))
+            subject, seconds = variant_node.subject(), time.monotonic() - self.began
+            down = self.down and came_down(subject, self.down, seconds)
+            keep(subject, down or summed_up(subject, self.results, seconds))
 
 
 class ApiItem(_Item):
@@ -256,15 +259,21 @@ class ApiItem(_Item):
 
     def runtest(self) -> None:
         from deadweight.checks.api import run_item
+        from deadweight.checks.service import ServiceDown
 
-        subject = self.variant_node().subject()
+        subject, node = self.variant_node().subject(), self.parent
+        assert isinstance(node, ApiNode)
+        if node.down is not None:
+            raise node.down  # it would be waited for again, to the same end
         try:
             result = run_item(subject, self.check)
+        except ServiceDown as down:
+            node.down = down
+            raise
         except Exception as error:
             _skip_if_missing(error)
             raise
-        assert isinstance(self.parent, ApiNode)
-        self.parent.results.append(result)
+        node.results.append(result)
         self.user_properties.append(("http_status", result.http_status))
         if result.status == "fail":
             raise CheckFailure(f"{result.request}: {result.reason}")

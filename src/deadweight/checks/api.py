@@ -57,9 +57,7 @@ class Api:
             try:
                 results.append(run_item(subject, item))
             except ServiceDown as down:
-                return evidence(
-                    subject, self.name, "fail", down.message, provenance=by_engine(subject), started=started
-                )
+                return came_down(subject, down, time.monotonic() - started)
         return summed_up(subject, results, time.monotonic() - started)
 
 
@@ -78,6 +76,12 @@ def summed_up(subject: Subject, results: Sequence[ItemResult], seconds: float) -
         started=time.monotonic() - seconds,
         data={"items": [asdict(result) for result in results]},
     )
+
+
+def came_down(subject: Subject, down: ServiceDown, seconds: float) -> Evidence:
+    """The evidence where the service does not come up: nothing more is asked of it."""
+    started = time.monotonic() - seconds
+    return evidence(subject, "api", "fail", down.message, provenance=by_engine(subject), started=started)
 
 
 def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
