@@ -278,7 +278,7 @@ def test_a_comparison_for_a_pull_request_shows_regressions_first() -> None:
     assert str(Change("v", "size", "grew")) == "v: grew"
 
 
-def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path) -> None:
+def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -> None:
     report = samples.report()
     folder = tmp_path / "public"
     folder.mkdir()
@@ -287,6 +287,9 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path) -> None:
     for words in (["init", "-q", "-b", "main"], ["add", "public"], ["commit", "-q", "-m", "a report"]):
         subprocess.run([*git, *words], check=True)
     for against in ("public", "public/report.json", str(folder), "main:public/report.json", "HEAD:public/report.json"):
+        assert earlier(against, tmp_path) == report
+    monkeypatch.chdir(folder)
+    for against in (".", "report.json", "../public", "public"):  # as the shell completes it there, else as the suite has it
         assert earlier(against, tmp_path) == report
 
 

@@ -1,6 +1,6 @@
 """Find the earlier report that ``--against`` names.
 
-- a file or a folder: ``old/report.json``, ``public/``
+- a file or a folder: ``old/report.json``, ``public/``, as seen from where you are, else from the suite's folder
 - ``oci://REGISTRY/REPOSITORY[:TAG]``: a report that ``publish --to oci://…`` pushed
 - ``REVISION:PATH``, as git itself writes it: ``gh-pages:report.json``. The state folder is ignored by git, so a bare revision
   holds no report; a published one that is committed (static hosting, a docs folder) has a path.
@@ -24,9 +24,9 @@ def earlier(against: str, root: Path, *, insecure: bool = False) -> Report:
         return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
     if not against.strip():
         raise UsageError("--against names no report", hint=HINT)
-    path = root / against
-    if path.exists():
-        return load_report(path)
+    for path in (Path.cwd() / against, root / against):
+        if path.exists():
+            return load_report(path)
     revision, colon, inside = against.partition(":")
     if colon and revision and inside and not revision.startswith("-"):
         return _from_git(revision, inside, root)
