@@ -289,7 +289,12 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     for against in ("public", "public/report.json", str(folder), "main:public/report.json", "HEAD:public/report.json"):
         assert earlier(against, tmp_path) == report
     monkeypatch.chdir(folder)
-    for against in (".", "report.json", "../public", "public"):  # as the shell completes it there, else as the suite has it
+    for against in (
+        ".",
+        "report.json",
+        "../public",
+        "public",
+    ):  # as the shell completes it there, else as the suite has it
         assert earlier(against, tmp_path) == report
 
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import ArchiveError, DeadweightError, UsageError
-from deadweight._run import run
+from deadweight._errors import ArchiveError, CommandError, DeadweightError, UsageError
+from deadweight._run import Completed, run
 
 # The distribution specification's repository and tag grammar, with a registry that may have a port.
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?(?::\d{1,5})?"
@@ -27,7 +27,14 @@ REFERENCE = re.compile(
 _PUSHED = re.compile(r"@(sha256:[0-9a-f]{64})\s*$")
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-HINT = "log in with `docker login` or `crane auth login`; a registry without TLS must be on loopback or named in mirror settings"
+HINTS = {
+    r"x509: ": "its certificate is not trusted here: name a bundle with its CA in SSL_CERT_FILE",
+    r"gave HTTP response to HTTPS client": "without TLS it must be on loopback or named in mirror settings; push has --insecure",
+    r"UNAUTHORIZED|DENIED|status code 40[13]": "log in with `docker login` or `crane auth login`",
+    r"_UNKNOWN|status code 404": "see whether the reference is right; some registries say so too where you must log in",
+    r"refused|no such host|no route|timeout": "see whether the registry runs, and its name, its port and the proxies are right",
+}
+"""By what crane says last: what can be done about it. The first that is found counts."""
 
 
 def checked_reference(reference: str) -> str:
@@ -50,7 +57,7 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
     checked_reference(reference)
     with _pushable(path) as ready:
         many = ["--index"] if ready.is_dir() and _manifest_count(ready) > 1 else []
-        done = run(_crane(insecure, "push", *many, str(ready), reference), hint=HINT)
+        done = _told(insecure, "push", *many, str(ready), reference)
     match = _PUSHED.search(done.output)
     if match is None:
         raise DeadweightError(f"crane pushed {reference} and named no digest: {done.output.strip()[-200:]!r}")
@@ -62,7 +69,7 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
 
     ``env`` as in ``pulled``.
     """
-    text = run(_crane(insecure, "manifest", checked_reference(reference)), timeout=120, env=env, hint=HINT).output
+    text = _told(insecure, "manifest", checked_reference(reference), timeout=120, env=env).output
     try:
         parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
     except json.JSONDecodeError:
@@ -87,7 +94,7 @@ def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] 
 
 def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     """Descriptor (media type, digest, size in bytes) of a manifest, as an artifact's subject needs it. Raises as ``manifest``."""
-    done = run(_crane(insecure, "manifest", checked_reference(reference)), timeout=120, hint=HINT)
+    done = _told(insecure, "manifest", checked_reference(reference), timeout=120)
     content = done.output.encode()
     kind = _manifest_type(content, reference)
     return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
@@ -109,7 +116,7 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     repository = REFERENCE.fullmatch(checked_reference(reference))
     assert repository is not None
     address = checked_reference(f"{repository['repository']}@{digest}")
-    text = run(_crane(insecure, "blob", address), timeout=300, hint=HINT).output
+    text = _told(insecure, "blob", address, timeout=300).output
     if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
         raise DeadweightError(f"{address}: the registry's answer has another digest")
     return text
@@ -126,14 +133,22 @@ def pulled(
     checked_reference(reference)
     only = ["--platform", platform] if platform else []
     with tempfile.TemporaryDirectory(prefix="deadweight-pull-") as folder:
-        run(_crane(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout"), env=env, hint=HINT)
+        _told(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout", env=env)
         yield Path(folder) / "layout"
 
 
-def _crane(insecure: bool, *words: str) -> list[str]:
+def _told(insecure: bool, *words: str, timeout: float = 600.0, env: Mapping[str, str] | None = None) -> Completed:
+    """Run crane; a failure comes with what can be done about it. Raises CommandError, MissingError."""
     from deadweight.toolchain.find import find
 
-    return [str(find("crane").path), *(["--insecure"] if insecure else []), *words]
+    call = [str(find("crane").path), *(["--insecure"] if insecure else []), *words]
+    try:
+        return run(call, timeout=timeout, env=env)
+    except CommandError as error:
+        said = "\n".join(error.tail)
+        hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, said)), None)
+        code, reason = error.exit_code_of_command, error.reason
+        raise CommandError(error.argv, exit_code_of_command=code, reason=reason, tail=error.tail, hint=hint) from None
 
 
 @contextmanager
