@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import http.server
 import socket
 import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -207,22 +208,31 @@ def refusing_repository(status: int) -> Iterator[int]:
         yield port
 
 
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    @classmethod
+    def of(cls, folder: Path) -> Callable[..., _Quiet]:
+        return functools.partial(cls, directory=str(folder))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def repository(folder: Path) -> Iterator[int]:
+    """A folder as a Maven repository; gives the port."""
+    with _serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Quiet.of(folder))) as port:
+        yield port
+
+
 @contextlib.contextmanager
 def https_repository(folder: Path, certificate: Path, key: Path) -> Iterator[int]:
     """A folder over TLS with this certificate; gives the port."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *words: object) -> None:
-            super().__init__(*words, directory=str(folder))  # type: ignore[arg-type]
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     class Server(http.server.ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
             """A client that does not trust us ends the handshake."""
 
-    server = Server(("127.0.0.1", 0), Quiet)
+    server = Server(("127.0.0.1", 0), _Quiet.of(folder))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import uuid
+import zipfile
 from pathlib import Path
 
 import pytest
 from builder_site import Project
-from java_projects import PROJECT, SUITE, dependency, fails, family, pom, refusing_repository
+from java_projects import PROJECT, SUITE, dependency, fails, family, pom, refusing_repository, repository
 
 from deadweight._errors import CommandError
 from deadweight.builders._java_words import JavaListener
@@ -96,6 +98,26 @@ def test_a_maven_repository_that_wants_credentials(maven_project, status):
         message = fails(maven_project)
     assert f"example.refused:thing{status}" in message
     assert message.endswith("hint: the Maven repository wants credentials: <servers> in ~/.m2/settings.xml")
+
+
+def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, tmp_path):
+    """Maven itself keeps such a failure for a day."""
+    version, offered = uuid.uuid4().hex, tmp_path / "offered"
+    offered.mkdir()
+    kept = Path.home() / ".m2/repository/example/late"
+    with repository(offered) as port:
+        at = f"<repository><id>ours</id><url>http://127.0.0.1:{port}/</url></repository>"
+        maven_project.write({"app/pom.xml": pom(dependencies=dependency("example", "late", version), repositories=at)})
+        try:
+            assert fails(maven_project).count("example:late:jar") == 1
+            folder = offered / "example" / "late" / version
+            folder.mkdir(parents=True)
+            with zipfile.ZipFile(folder / f"late-{version}.jar", "w") as jar:
+                jar.writestr("late.txt", "here")
+            maven_project.build("v")
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+    assert "asking again" in "\n".join(maven_project.said)
 
 
 def test_a_proxy_that_wants_a_password(maven_project):

@@ -31,6 +31,7 @@ _NESTED = re.compile(
 )
 _TEST = re.compile(r"^\[ERROR\] {2,}([\w$]\S*\.\S+?(?:\([^)]*\)\S*)?(?::\d| »).*)$")
 _COMPILER = re.compile(r"(\.java):\[(\d+),(\d+)\] ")
+_REPEATED = re.compile(r"resolution (?:is not|will not be) reattempted until")
 _GRADLES_REASONS = ("* Where:", "* What went wrong:")
 _GRADLES_TEST = re.compile(r"^([\w$].* > .+) FAILED$")
 _ARTIFACT = r"([\w.-]+:[\w.-]+:(?:[\w.-]+:)*[\w.-]+)"
@@ -74,7 +75,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
     (r"does not contain an image for architecture=", "name a base that has this architecture"),
     (r"PKIX path building failed|unable to find valid certification path", "name your private CA: ca_bundle"),
     (rf"(?:artifact|dependency:?|plugin) {_ARTIFACT}", _OFFLINE_HINT),
-    (r"Could not (?:resolve|transfer|find)|resolution will not be reattempted", _OFFLINE_HINT),
+    (r"Could not (?:resolve|transfer|find)|resolution (?:is not|will not be) reattempted", _OFFLINE_HINT),
     (r"Main class was not found|main class.*not (?:found|a valid)", "name the main class in the variant, main: com.example.Main"),
     (r"Multiple valid main classes were found: ([\w.$, ]*[\w$])", "name one of them in the variant, main: {0}"),
     (r"release version (\d+) not supported|invalid target release: (\d+)", "the service wants a newer JDK: see invoke doctor"),
@@ -99,12 +100,15 @@ class JavaListener(Listener):
         self._in_reason = False  # of Gradle's
         self._test = ""  # the one that Gradle is about to give a reason for
         self.skipped = ""
+        self.repeats = False
+        """Whether Maven told of a failure that it had met before, and kept."""
 
     def __call__(self, line: str) -> None:
         line = line.replace(self._source, "")
         super().__call__(line)
         if _SKIPPED in line:
             self.skipped = clean(line)
+        self.repeats = self.repeats or bool(not self._gradle and _REPEATED.search(line))
         test = _TEST.match(line)
         if test and len(self._tests) < SHOWN_LINES:
             self._tests.setdefault(test[1])

@@ -26,6 +26,9 @@ _OURS = (
     *("jib.baseImageCache", "jib.applicationCache"),
 )
 _LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
+_AGAIN = "--update-snapshots"
+"""Maven's name for asking repositories again for anything that was not there, releases too."""
+
 _SAID_BY = {
     "jib.from.image": "base: names the base image",
     "jib.to.image": "the image has its variant's name; invoke push --to gives it another",
@@ -261,7 +264,10 @@ def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
 
 
 def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> str:
-    """Gives what Jib said where it chose to make no image, as the end of a sentence."""
+    """Gives what Jib said where it chose to make no image, as the end of a sentence.
+
+    Where Maven only repeats that a download failed some time ago, which it does for a day, it is made to ask again.
+    """
     source = site.root / variant.source
     listener = JavaListener(job.say, _announce, source, gradle=gradle)
     environment = _maven.environment(site)
@@ -277,7 +283,10 @@ def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *,
             redact=_common.secret_values(environment),
         )
     except CommandError as error:
-        raise listener.failure(error, variant.name) from None
+        if not listener.repeats or _AGAIN in call:
+            raise listener.failure(error, variant.name) from None
+        job.say("Maven kept an earlier failure to download: asking again")
+        return _run_tool([call[0], _AGAIN, *call[1:]], variant, site, job, gradle=gradle)
     return f": {listener.skipped}" if listener.skipped else ""
 
 
