@@ -214,7 +214,7 @@ def test_targets_that_are_no_uri(service, argv, target, go, java) -> None:
         with stream.makefile("rb") as answer:
             status, _, rest = answer.read().partition(b"\r\n")
     assert int(status.split()[1]) in (java if argv[0] == "java" else (go,))
-    own = argv[0] != "java" or java == 200
+    own = argv[0] != "java" or java == (200,)
     assert (b"content-type: application/json" in rest.lower()) is own
     assert service.send({"method": "GET", "path": "/healthz"}).status == 200
 
