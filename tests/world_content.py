@@ -15,6 +15,7 @@ from pathlib import Path
 
 from public_world import PLAIN, World
 
+from deadweight.builders._maven import JIB, JIB_VERSION
 from deadweight.sources.local.machine import this_machine
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.sources.reference import parse
@@ -43,10 +44,14 @@ def serve_maven(world: World, project: Path) -> None:
     """This user's local Maven repository as Maven Central, warmed with what this project's builds need."""
     # Java's home is the account's, whatever HOME says
     repository = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2" / "repository"
-    last = repository / "org/apache/maven/plugins/maven-dependency-plugin"
-    if not list(last.glob("*/*.jar")):  # the last of what such a build fetches
-        goals = ("package", "dependency:copy-dependencies", "-DincludeScope=runtime")
-        words = ("-B", "-q", "-Dmaven.test.skip=true", *goals)
+    last = (
+        repository / "org/apache/maven/plugins/maven-dependency-plugin",
+        repository / "com/google/cloud/tools/jib-maven-plugin",
+    )
+    if not all(list(each.glob("*/*.jar")) for each in last):  # of what such builds fetch
+        goals = ("package", "dependency:copy-dependencies", f"{JIB}:{JIB_VERSION}:buildTar")
+        image = ("-Djib.from.image=scratch", f"-Djib.outputPaths.tar={project}/target/warmed.tar")
+        words = ("-B", "-q", "-Dmaven.test.skip=true", "-DincludeScope=runtime", *goals, *image)
         subprocess.run([find("mvn").path, *words], cwd=project, check=True, timeout=300)
     (world.folder / "apk" / "maven2").symlink_to(repository)
 

@@ -21,6 +21,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.builders.protocol import Job, Site
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import Plan, Task, load_built, record_file, save_success
+from deadweight.plan.lock import held_since
 from deadweight.records.built import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, FailedBuild
 from deadweight.records.store import save
 
@@ -151,7 +152,7 @@ class _Run:
         """Note it for all variants that need the step: an image of theirs that is there is not the one that was asked for."""
         state = self.site.state
         log = str(state.log(task.step.variant).relative_to(state.root))
-        note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), log)
+        note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), log, held_since(state) or 0.0)
         for variant in task.variants:
             with contextlib.suppress(DeadweightError):  # a disk that is full may be why it failed
                 save(note, state.image(variant) / FAILED_FILE)

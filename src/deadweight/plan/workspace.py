@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -140,11 +139,8 @@ class Workspace:
         return load_failed(self.state, name)
 
     def building(self, failed: FailedBuild) -> bool:
-        """Whether a build that has not ended goes on, in this process or another: whoever holds the lock was there first."""
-        since = held_since(self.state) if failed.how == UNFINISHED else None
-        return (
-            since is not None and since < datetime.fromisoformat(failed.at).timestamp() + 1
-        )  # that one is cut to seconds
+        """Whether a build that has not ended goes on, in this process or another: whoever held the lock then holds it still."""
+        return failed.how == UNFINISHED and failed.under > 0 and held_since(self.state) == failed.under
 
     def stand_in(self, name: str) -> bool | None:
         """Whether a variant rests on a local stand-in of its public base; None where it is not built."""

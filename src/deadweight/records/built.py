@@ -29,12 +29,14 @@ class FailedBuild:
     """That the last build of a variant came to nothing: what there is of it is from the build before, made of older inputs.
 
     ``how`` is ``failed``, ``was interrupted``, or ``did not end``: that is noted when a build begins, and stays where it is killed.
-    ``at`` is an ISO 8601 time in UTC, ``log`` relative to the project.
+    ``at`` is an ISO 8601 time in UTC, ``log`` relative to the project. ``under`` tells whose turn it was: when whoever held the
+    project's lock had taken it (seconds since 1970), 0 where nobody had.
     """
 
     how: str
     at: str
     log: str
+    under: float = 0.0
 
     def __str__(self) -> str:
         return f"its last build {self.how} ({self.at}, log {self.log})"
