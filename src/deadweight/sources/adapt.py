@@ -96,7 +96,8 @@ def _compose(path: Path) -> MappingNode:
     import yaml
 
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        # the parser in C, where there is one: some files are read more than once for a plan
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", file=path) from error
     except yaml.MarkedYAMLError as error:
