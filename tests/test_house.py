@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,13 @@ def modules_after(code: str) -> set[str]:
     script = f"import sys; {code}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(("flags", "kept"), [((), True), (("-B",), False)])
+def test_what_a_task_imports_is_kept_compiled_unless_the_user_says_no(flags, kept):
+    """invoke forbids it before it reads tasks.py."""
+    script = "import sys; sys.dont_write_bytecode = True; import deadweight.tasks; print(not sys.dont_write_bytecode)"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    words = [sys.executable, *flags, "-c", script]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    assert done.stdout.strip() == str(kept)

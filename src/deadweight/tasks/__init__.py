@@ -6,10 +6,15 @@ Nothing below imports more than invoke itself until a task runs, so that ``invok
 from __future__ import annotations
 
 import gc
+import sys
 
-from invoke.collection import Collection
+# invoke forbids it, for the sake of tasks.py; a checkout installed with `pip install -e` would be compiled anew by every command.
+# The flag is the user's own word (-B, PYTHONDONTWRITEBYTECODE).
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
-from deadweight.tasks import attack, build, clean, demo, layers, report, run, scan, setup, verify
+from invoke.collection import Collection  # noqa: E402 - what is imported from here on is kept
+
+from deadweight.tasks import attack, build, clean, demo, layers, report, run, scan, setup, verify  # noqa: E402
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
 gc.set_threshold(50_000)
