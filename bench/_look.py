@@ -11,16 +11,16 @@ from pathlib import Path
 def main(archive: str, scan: str, cache: str, root: str = "") -> None:
     folder = None if cache == "-" else Path(cache)
     if archive == "-":
-        from deadweight.image.stream import analyse_stream
+        from deadweight.image.look.stream import analyse_stream
 
         report = analyse_stream(sys.stdin.buffer, scan=scan, cache_dir=folder)
     elif archive.startswith("sha256:"):
-        from deadweight.image.enginestore import analyse_engine_store
+        from deadweight.image.look.engine_store import analyse_engine_store
 
         report = analyse_engine_store(Path(root), archive, scan=scan, cache_dir=folder)
         assert report is not None, "the engine's folder is not ours to read"
     else:
-        from deadweight.image.analyse import analyse
+        from deadweight.image.look.analyse import analyse
 
         report = analyse(Path(archive), scan=scan, cache_dir=folder)
     print(json.dumps(report.json()))

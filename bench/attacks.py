@@ -18,13 +18,13 @@ from typing import Any
 
 from bench._bench import Result
 from deadweight.checks.attacks import walls
+from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import fire
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.outcomes import Matrix, Plan
-from deadweight.checks.attacks.yard import Yard
-from deadweight.plan.workspace import Workspace
+from deadweight.project.workspace import Workspace
 from deadweight.suite.load import select
 
 LIMIT = 0.3

@@ -165,7 +165,7 @@ def make_yard() -> Iterator[Yard]:
 
     The engine ends with it: another one that is started beside it, a project's own, would set no firewall rules.
     """
-    from deadweight.engine import own
+    from deadweight.engine.own import engine as own
     from deadweight.records.paths import user_cache
 
     work, cache = WORK / "builds", WORK / "cache"
@@ -193,9 +193,9 @@ def make_yard() -> Iterator[Yard]:
 
 def _baseline_environment(yard: Yard, host: str) -> dict[str, str]:
     """The same tools, bases and repositories as ours, as the source resolves them."""
-    from deadweight.builders import _common
+    from deadweight.builders.shared import common as _common
     from deadweight.engine.daemon import Endpoint, docker_cli
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.toolchain.find import find
 
     client = docker_cli(Endpoint(host, ours=True, cli_env={"DOCKER_HOST": host}))

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from bench._bench import ROOT, WORK, Result, alternate, timed
-from deadweight.builders import resident
-from deadweight.builders._maven import SHORT_LIVED
+from deadweight.builders.jib import resident
+from deadweight.builders.jib.maven import SHORT_LIVED
 
 TARGET = 0.5
 RIVAL, TUNED = "multi-stage-java", "multi-stage-java-tuned"

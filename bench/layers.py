@@ -307,7 +307,7 @@ def _memory(peak: float) -> Any:
 @contextmanager
 def _engine() -> Iterator[str]:
     """The project's engine for all programs of the bench; gives its command line."""
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.toolchain.find import find
 
     cli = find("docker-cli").path
@@ -324,7 +324,7 @@ def _engine() -> Iterator[str]:
 
 def _golang(work: Path, cli: str) -> Path:
     """The golang base of this project as a docker-save archive, through the engine."""
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
 
     with Workspace.open(print) as workspace:
         workspace.source.prepare((GOLANG,), apk=False, say=print)

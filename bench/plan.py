@@ -87,8 +87,8 @@ def measured(root: Path) -> None:
     import resource
     import time
 
-    from deadweight.plan.build import plan
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.build import plan
+    from deadweight.project.workspace import Workspace
 
     before = time.perf_counter()
     workspace = Workspace.open(print, root / "deadweight.yaml")

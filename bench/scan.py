@@ -27,8 +27,8 @@ from typing import Any
 from bench._bench import Result
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan import database, trivy
-from deadweight.plan.scan import scan_subjects
-from deadweight.plan.workspace import Workspace
+from deadweight.project.scan import scan_subjects
+from deadweight.project.workspace import Workspace
 from deadweight.records.paths import State
 
 ROUNDS = 3

@@ -28,7 +28,7 @@ OURS_ON_PATH = ("go", "ko", "apko", "melange", "crane", "trivy")
 
 def pytest_configure() -> None:
     """Put the tools that set-up installed on PATH, keep no Maven between builds where no test asks for it, and heed Ctrl-C."""
-    from deadweight.builders.resident import VARIABLE
+    from deadweight.builders.jib.resident import VARIABLE
     from deadweight.toolchain.find import look
 
     os.environ.setdefault(VARIABLE, "0")
@@ -164,9 +164,9 @@ def maven_project(static_base, tmp_path) -> object:
 @pytest.fixture(scope="session")
 def scanner() -> Path:
     """The pinned vulnerability scanner, got into the user's cache if it is not there."""
+    from deadweight.project.install import install
+    from deadweight.project.survey import survey
     from deadweight.toolchain.find import find, look
-    from deadweight.toolchain.install import install
-    from deadweight.toolchain.survey import survey
 
     if look("trivy").tool is None:
         install(survey(["trivy"]), print)

@@ -9,7 +9,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from deadweight.builders._gradle import JIB_VERSION
+from deadweight.builders.jib.gradle import JIB_VERSION
 from deadweight.toolchain.find import find
 
 VERSION = "7.6.4"

@@ -42,7 +42,7 @@ ADDRESSES = {
 LIMIT_SECONDS = 900
 ENGINE = """
 import sys
-from deadweight.engine import own
+from deadweight.engine.own import engine as own
 own.remove_data() if sys.argv[1] == "end" else print(own.start(lambda line: print(line, file=sys.stderr)))
 """
 

@@ -9,7 +9,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.engine.leftovers import Leftover
-from deadweight.image.summary import summary
+from deadweight.image.look.summary import summary
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
 from deadweight.records.store import save

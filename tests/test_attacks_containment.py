@@ -21,15 +21,17 @@ from types import SimpleNamespace
 import pytest
 from attack_grounds import castle, left
 
-from deadweight.checks.attacks import check, guard, host, lab, machine, network, shell, walls, yard
+from deadweight.checks.attacks import containers as yard
+from deadweight.checks.attacks import guard, host, lab, machine, network, shell, walls
+from deadweight.checks.attacks import run as attacking
+from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.request import PRELUDE
-from deadweight.checks.attacks.yard import Yard
-from deadweight.engine import netns, owner
+from deadweight.engine import leftovers, netns, owner
 from deadweight.engine.options import Mount
-from deadweight.plan.clean import clean
-from deadweight.plan.workspace import Workspace
+from deadweight.project.clean import clean
+from deadweight.project.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("playground_image")
 
@@ -324,8 +326,8 @@ def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
     """What comes of these attacks in ``open``, and the notes."""
     loaded = load_payloads()
     few = dataclasses.replace(loaded, payloads=tuple(each for each in loaded.payloads if each.id in names))
-    monkeypatch.setattr(check, "load_payloads", lambda _files=(): few)
-    data = check.attack(subject, postures=("open",)).data
+    monkeypatch.setattr(attacking, "load_payloads", lambda _files=(): few)
+    data = attacking.attack(subject, postures=("open",)).data
     return data["postures"]["open"], data["notes"]
 
 
@@ -360,7 +362,7 @@ def ended_within(seconds: float, castle_yard: Yard) -> bool:
     """Whether the container goes away by itself."""
     container, deadline = castle_yard.get(), time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if container.id not in {each.id for each in container.engine.leftovers()}:
+        if container.id not in {each.id for each in leftovers.found(container.api)}:
             return True
         time.sleep(0.1)
     return False
@@ -377,7 +379,7 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
             assert ended_within(10.0, failing)
         with pytest.raises(lab.NoService, match="free disk space fell below"):
             failing.lab.start_guarded(failing.options)
-    found = check.attack(subject, postures=("hardened",))
+    found = attacking.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
     assert "free disk space fell below" in found.reason
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deadweight.checks.attacks import check
+from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.outcomes import Cell, Matrix
 from deadweight.checks.attacks.record import TOGETHER, completed, data
@@ -82,7 +82,7 @@ def test_what_another_machine_found_is_not_kept(tmp_path, change):
             suite=SimpleNamespace(root=tmp_path),
             built=SimpleNamespace(config_digest="sha256:1"),
         )
-        return check._measured_with(subject, AttacksCheck())
+        return attacking._measured_with(subject, AttacksCheck())
 
     assert (digest() == digest(**change)) is (change == {})
 

@@ -14,15 +14,17 @@ from attack_grounds import castle, left
 from small_images import reference
 
 from deadweight._errors import ConfigError
-from deadweight.checks.attacks import check, lab, walls
 from deadweight.checks.attacks import control as control_module
+from deadweight.checks.attacks import lab, walls
+from deadweight.checks.attacks import run as attacking
+from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import Shot, fire
+from deadweight.checks.attacks.entrance import CHECK
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.resource import fire_resource
-from deadweight.checks.attacks.shots import fire_one
-from deadweight.checks.attacks.yard import Yard
+from deadweight.checks.attacks.sequence import fire_one
 from deadweight.checks.runner import keep
 
 PLAYGROUND = reference("playground")
@@ -60,13 +62,13 @@ def few(monkeypatch):
             kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
             return dataclasses.replace(loaded, payloads=kept)
 
-        monkeypatch.setattr(check, "load_payloads", load)
+        monkeypatch.setattr(attacking, "load_payloads", load)
 
     return choose
 
 
 def attacked(subject, *postures: str, **options):
-    found = check.attack(subject, postures=postures, **options)
+    found = attacking.attack(subject, postures=postures, **options)
     assert found.data, found.reason
     return found, found.data["postures"]
 
@@ -107,11 +109,11 @@ def test_the_walls_of_an_image_without_a_shell(make, few):
 def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
     few("write-root", "host-read", "memory-bomb")
     subject = make(GATES % "write-root, host-read")
-    before = check.attack(subject, postures=("open", "hardened", "only-read-only"))
+    before = attacking.attack(subject, postures=("open", "hardened", "only-read-only"))
     longer = dataclasses.replace(before, data={**before.data})
     longer.data["postures"]["hardened"]["write-root"] |= {"walls": ["read-only"], "depth": 1}
     keep(subject, longer)
-    found = check.CHECK.run(subject)
+    found = CHECK.run(subject)
     assert found.status == "pass"
     assert list(found.data["postures"]) == ["open", "default", "hardened", "only-read-only"]
     assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["read-only"]
@@ -124,8 +126,8 @@ def test_who_asks_for_less_loses_nothing(make, few):
     """One posture looked at once more takes neither the others nor the walls from the report."""
     few("write-root", "read-passwd")
     subject = make()
-    keep(subject, check.attack(subject))
-    found = check.attack(subject, postures=("hardened",))
+    keep(subject, attacking.attack(subject))
+    found = attacking.attack(subject, postures=("hardened",))
     assert list(found.data["postures"]) == ["open", "hardened", "default"]
     assert found.data["postures"]["hardened"]["write-root"]["walls"] == ["non-root", "read-only"]
     assert found.data["postures"]["hardened"]["write-root"]["evidence"]["walls_measured_at"]
@@ -206,7 +208,7 @@ def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):
 )
 def test_a_gate_that_names_nothing_is_refused_before_anything_starts(make, gate, said):
     with pytest.raises(ConfigError, match=said):
-        check.CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
+        CHECK.run(make(f"checks: {{attacks: {{gates: [{gate}]}}}}"))
 
 
 def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
@@ -403,7 +405,7 @@ def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
     few("connect", "system")
     env = f"run: {{env: {{MODE: {mode}, DIES_AFTER: 700ms}}}}\n    health: {{within_seconds: 2}}"
     subject = make(env, reference=misbehaving_image, archive=misbehaving_archive)
-    found = check.attack(subject, postures=("open", "hardened"))
+    found = attacking.attack(subject, postures=("open", "hardened"))
     if told:
         assert (found.status, found.data) == ("not_measured", {})
         assert (
@@ -423,7 +425,7 @@ def test_a_service_that_never_comes_up_is_never_a_success(
     yaml = "run: {env: {MODE: never-healthy}}\n    health: {within_seconds: 0.5}"
     whole = f"{yaml}\n    {gates}" if gates else yaml
     subject = make(whole, reference=misbehaving_image, archive=misbehaving_archive)
-    found = check.attack(subject, postures=("hardened",))
+    found = attacking.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == (status, {})
     assert found.reason.startswith("nothing was measured: open: not healthy within 0.5 s")
 
@@ -515,7 +517,7 @@ def test_a_request_that_brings_the_files_content_itself_is_refused(make):
     with pytest.raises(
         ConfigError, match=r"own.yaml:2: payloads\[0\]: what is sent holds what is to come back from /etc/passwd"
     ):
-        check.attack(subject, postures=("open",))
+        attacking.attack(subject, postures=("open",))
 
 
 def pinned(container) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.check import plan_for
 from deadweight.checks.attacks.gate import breaches
 from deadweight.checks.attacks.outcomes import Cell, Matrix
+from deadweight.checks.attacks.run import plan_for
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, hardened
 from deadweight.suite.model import AttackGate, RunSettings

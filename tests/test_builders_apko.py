@@ -14,9 +14,11 @@ import pytest
 from builder_site import BROKEN, MAIN, GivenSource, Project
 
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders import _apk, _keys, melange
+from deadweight.builders.apko import keys as _keys
+from deadweight.builders.apko import melange
+from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import BuiltImage
-from deadweight.image.archive import open_archive
+from deadweight.image.archive.archive import open_archive
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import record_file
 from deadweight.records.paths import State

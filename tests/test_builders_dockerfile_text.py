@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import ConfigError
-from deadweight.builders._dockerfile_text import read_dockerfile
+from deadweight.builders.dockerfile.text import read_dockerfile
 
 MULTI = """# a comment
 ARG GO=golang:1

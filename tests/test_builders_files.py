@@ -7,7 +7,7 @@ from builder_site import MAIN, GivenSource, Project
 
 from deadweight._errors import ConfigError
 from deadweight.builders import table
-from deadweight.builders._common import image_name, pinned
+from deadweight.builders.shared.common import image_name, pinned
 from deadweight.records.built import Base
 
 GO_FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN}

@@ -11,8 +11,8 @@ from java_projects import STATIC, SUITE, fails
 from small_images import docker_archive
 
 from deadweight._errors import ConfigError, MissingError
-from deadweight.builders import _gradle
-from deadweight.builders._archive import holds
+from deadweight.builders.jib import gradle as _gradle
+from deadweight.builders.shared.archive import holds
 from deadweight.builders.table import builder
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base

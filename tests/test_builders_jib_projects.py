@@ -11,13 +11,13 @@ from builder_site import Project
 from java_projects import JUNIT, PROJECT, SUITE, fails, family, main_class, plugin, pom
 
 from deadweight._errors import ConfigError, DeadweightError
-from deadweight.builders import _maven
-from deadweight.builders._pom import read_poms
-from deadweight.builders._pom_file import read_pom
-from deadweight.builders.jib import _on_loopback
+from deadweight.builders.jib import maven as _maven
+from deadweight.builders.jib.builder import _on_loopback
+from deadweight.builders.jib.pom import read_poms
+from deadweight.builders.jib.pom_file import read_pom
 from deadweight.builders.table import builder
-from deadweight.image.archive import open_archive
-from deadweight.image.readfile import read_file
+from deadweight.image.archive.archive import open_archive
+from deadweight.image.look.read_file import read_file
 from deadweight.plan.fingerprint import Digests
 
 pytestmark = pytest.mark.tools

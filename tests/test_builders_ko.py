@@ -10,7 +10,7 @@ from builder_site import BROKEN, MAIN, GivenSource, Project
 
 from deadweight._errors import CommandError, MissingError
 from deadweight.builders.protocol import BuiltImage
-from deadweight.image.archive import open_archive
+from deadweight.image.archive.archive import open_archive
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base
 from deadweight.sources.protocol import BuildEnvironment

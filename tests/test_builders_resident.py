@@ -16,12 +16,12 @@ import pytest
 from java_projects import JUNIT, pom
 
 from deadweight._errors import DeadweightError
-from deadweight.builders import resident
+from deadweight.builders.jib import resident
 from deadweight.toolchain.find import find
 
 pytestmark = pytest.mark.tools
 
-CLIENT = Path(resident.__file__).with_name("_resident_client.py")
+CLIENT = Path(resident.__file__).with_name("resident_client.py")
 FILTERED = "<resource><directory>src/main/resources</directory><filtering>true</filtering></resource>"
 
 

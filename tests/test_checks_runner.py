@@ -19,7 +19,7 @@ from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.records.evidence import Evidence
 from deadweight.records.store import load
-from deadweight.suite.asked import asked_of
+from deadweight.suite.criteria import asked_of
 from deadweight.tasks.verify import raise_if_bad
 
 MISBEHAVING = reference("misbehave")

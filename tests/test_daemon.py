@@ -19,14 +19,17 @@ from pathlib import Path
 import pytest
 from small_images import docker_archive, go_program
 
+from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError
 from deadweight._run import run
-from deadweight.engine import bridge, daemon, own, places, processes, wire
+from deadweight.engine import api as wire
+from deadweight.engine import daemon, places
 from deadweight.engine.client import Engine
-from deadweight.toolchain import sudo
-from deadweight.toolchain.doctor import examine
-from deadweight.toolchain.install import install
-from deadweight.toolchain.survey import survey
+from deadweight.engine.own import bridge, processes
+from deadweight.engine.own import engine as own
+from deadweight.project.doctor import examine
+from deadweight.project.install import install
+from deadweight.project.survey import survey
 
 ROOT = Path(__file__).parent.parent
 needs_root = pytest.mark.skipif(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_project import put_built, write_suite
 
-from deadweight.plan.workspace import Workspace
+from deadweight.project.workspace import Workspace
 
 
 @pytest.fixture(scope="session")

@@ -243,7 +243,7 @@ def test_a_plan_changes_nothing(project):
 
 
 def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
-    from deadweight.builders.melange import _work_folder
+    from deadweight.builders.apko.melange import _work_folder
     from deadweight.records.paths import State
 
     state = State(tmp_path)
@@ -257,7 +257,7 @@ def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
 def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
-    from deadweight.builders import _memory
+    from deadweight.builders.apko import memory as _memory
 
     monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
     code = "import os, sys; from pathlib import Path; from deadweight.builders import _memory; _memory.ROOM_BYTES = 0\n"

@@ -16,8 +16,10 @@ from fault_project import wait_for
 from small_images import docker_archive, program
 
 from deadweight._errors import DeadweightError
-from deadweight.engine import daemon, own, wire
+from deadweight.engine import api as wire
+from deadweight.engine import daemon
 from deadweight.engine.client import Engine
+from deadweight.engine.own import engine as own
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records.built import Base

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fault_project import FaultProject, wait_for
 
-from deadweight.plan.lock import locked
+from deadweight.records.lock import locked
 from deadweight.records.paths import State
 
 SLOW = "touch started; sleep 0.4; cp src/a.txt $OUT; sleep 0.4"

@@ -23,8 +23,8 @@ import pytest
 from builder_site import MAIN, GivenSource, Project
 
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders import _common
-from deadweight.image.archive import open_archive
+from deadweight.builders.shared import common as _common
+from deadweight.image.archive.archive import open_archive
 from deadweight.records.built import Base
 from deadweight.records.paths import State
 from deadweight.sources.local.source import LocalSource

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
-from deadweight.builders._common import ignore_lines
 from deadweight.builders.protocol import Inputs
+from deadweight.builders.shared.common import ignore_lines
 from deadweight.plan.fingerprint import Digests, Fingerprint
 from deadweight.plan.ignore import Ignore
 

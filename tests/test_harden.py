@@ -21,16 +21,16 @@ from small_project import put_built, subject_of, write_suite
 
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
-from deadweight.checks.harden import search, trial
-from deadweight.checks.harden.search import Found, _least, tightest
-from deadweight.checks.harden.trial import PURPOSE, Trial, ask, attempt
-from deadweight.checks.harden.write import compose, kubernetes, run_words, written
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine import owner
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
 from deadweight.suite.model import Checks, RunsCheck, RunSettings, Variant
+from deadweight.trials.harden import search, trial
+from deadweight.trials.harden.search import Found, _least, tightest
+from deadweight.trials.harden.trial import PURPOSE, Trial, ask, attempt
+from deadweight.trials.harden.write import compose, kubernetes, run_words, written
 
 KUBERNETES = "1.34"
 CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,50 @@ def test_what_a_task_imports_is_kept_compiled_unless_the_user_says_no(flags, kep
     words = [sys.executable, *flags, "-c", script]
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
     assert done.stdout.strip() == str(kept)
+
+
+def imports(path: Path, known: set[str]) -> set[str]:
+    """The modules of ours that a file imports: at its top, inside functions and for types alike."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {whole if (whole := f"{node.module}.{one.name}") in known else node.module for one in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+    return found & known
+
+
+def house(source: Path) -> dict[str, set[str]]:
+    """What each module of the package imports."""
+    files = {".".join(path.relative_to(source).with_suffix("").parts): path for path in source.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    return {name: imports(path, set(modules)) - {name} for name, path in modules.items()}
+
+
+def loop(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of a loop, in order; none where there is no loop."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_two_modules_import_each_other():
+    """Not even inside a function or for types alone: either is read with the other in mind, and neither moves without it."""
+    assert loop(house(ROOT / "src")) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        pytest.param("def later():\n    from deadweight import first\n", id="lazily"),
+        pytest.param("import typing\nif typing.TYPE_CHECKING:\n    from deadweight.first import X\n", id="for types"),
+    ],
+)
+def test_a_loop_of_imports_is_found_wherever_it_hides(tmp_path, back):
+    package = tmp_path / "deadweight"
+    package.mkdir()
+    for name, text in {"__init__": "", "first": "from deadweight import second\n", "second": back}.items():
+        (package / f"{name}.py").write_text(text)
+    assert set(loop(house(tmp_path))) == {"deadweight.first", "deadweight.second"}

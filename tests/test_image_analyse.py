@@ -15,13 +15,13 @@ import pytest
 from image_samples import honest_layer as layer
 
 from deadweight._errors import ArchiveError, UsageError
-from deadweight.image import portions
-from deadweight.image.analyse import analyse, document
-from deadweight.image.cache import identity
-from deadweight.image.extract import extract, safe_name
 from deadweight.image.findings import from_json
+from deadweight.image.layers import chunks as portions
+from deadweight.image.look.analyse import analyse, document
+from deadweight.image.look.cache import identity
+from deadweight.image.look.extract import extract, safe_name
+from deadweight.image.look.stream import analyse_stream
 from deadweight.image.secrets.allow import AllowEntry
-from deadweight.image.stream import analyse_stream
 
 TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
 CONFIG = f"github_token = {TOKEN}\n".encode()
@@ -135,7 +135,7 @@ def test_allow_list_entries_end(deleted):
 def test_known_layers_are_not_read_again(tmp_path, deleted, monkeypatch):
     cache = tmp_path / "cache"
     first = analyse(deleted, cache_dir=cache)
-    from deadweight.image import look
+    from deadweight.image.look import once as look
 
     def nothing(*_arguments, **_named):
         raise AssertionError("the archive was opened")
@@ -149,7 +149,7 @@ def test_known_layers_of_another_archive_are_hashed_and_not_scanned(tmp_path, de
     first = analyse(deleted, cache_dir=cache)
     copy = tmp_path / "copy.tar"
     copy.write_bytes(deleted.read_bytes())
-    from deadweight.image.probe import Probe
+    from deadweight.image.secrets.regions import Probe
 
     monkeypatch.setattr(Probe, "region", None)
     assert analyse(copy, cache_dir=cache) == first

@@ -13,11 +13,11 @@ import pytest
 import zstandard
 
 from deadweight._errors import ArchiveError, DeadweightError, UsageError
-from deadweight.image.analyse import analyse
-from deadweight.image.archive import open_archive
-from deadweight.image.digests import valid
-from deadweight.image.stream import analyse_stream
-from deadweight.image.summary import summary
+from deadweight.image.archive.archive import open_archive
+from deadweight.image.archive.digests import valid
+from deadweight.image.look.analyse import analyse
+from deadweight.image.look.stream import analyse_stream
+from deadweight.image.look.summary import summary
 
 ONE = samples.honest_layer({"etc": None, "etc/a": b"hello"})
 TWO = samples.honest_layer({"etc/b": b"more" * 1000, "bin/sh": "busybox"})

@@ -8,8 +8,8 @@ import image_samples as samples
 import pytest
 from secret_samples import ALNUM, aws_key_id, aws_secret, docker_config, github_token, password, pem, text
 
-from deadweight.image.analyse import analyse
-from deadweight.image.stream import analyse_stream
+from deadweight.image.look.analyse import analyse
+from deadweight.image.look.stream import analyse_stream
 
 RNG = random.Random(21)
 SECRETS = {

@@ -12,9 +12,9 @@ import pytest
 from image_samples import honest_layer as layer
 
 from deadweight._errors import ArchiveError
-from deadweight.image.analyse import analyse
-from deadweight.image.digests import Running
-from deadweight.image.stream import analyse_stream
+from deadweight.image.archive.digests import Running
+from deadweight.image.look.analyse import analyse
+from deadweight.image.look.stream import analyse_stream
 
 
 def token(seed: int) -> str:

@@ -14,8 +14,8 @@ import pytest
 from image_samples import honest_layer as layer
 
 from deadweight._errors import ArchiveError
-from deadweight.image.analyse import analyse
-from deadweight.image.enginestore import analyse_engine_store
+from deadweight.image.look.analyse import analyse
+from deadweight.image.look.engine_store import analyse_engine_store
 
 LAYERS = (
     layer(

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
-from deadweight.image.analyse import analyse, document
-from deadweight.image.extract import extract
-from deadweight.image.stream import analyse_stream
+from deadweight.image.look.analyse import analyse, document
+from deadweight.image.look.extract import extract
+from deadweight.image.look.stream import analyse_stream
 
 # Where a header's fields begin, and what a liar writes there.
 FIELDS = (0, 99, 100, 108, 116, 124, 135, 156, 157, 257, 345, 482)

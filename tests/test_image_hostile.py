@@ -41,11 +41,11 @@ watcher.start()
 answer = {}
 try:
     if sys.argv[3] == "stream":
-        from deadweight.image.stream import analyse_stream
+        from deadweight.image.look.stream import analyse_stream
         with open(sys.argv[1], "rb") as file:
             report = analyse_stream(file, scan=sys.argv[2])
     else:
-        from deadweight.image.analyse import analyse
+        from deadweight.image.look.analyse import analyse
         report = analyse(Path(sys.argv[1]), scan=sys.argv[2], cache_dir=Path(sys.argv[1] + ".cache"))
     answer = {"files": report.files, "hidden": report.hidden_files, "size": report.size_bytes,
               "listed": len(report.hidden), "skipped": [item.reason for item in report.skipped]}

@@ -10,9 +10,9 @@ from pathlib import Path
 import image_samples as samples
 import pytest
 
-from deadweight.image.analyse import analyse, document
-from deadweight.image.configsecrets import shown_arguments, shown_instruction
-from deadweight.image.digests import of
+from deadweight.image.archive.digests import of
+from deadweight.image.look.analyse import analyse, document
+from deadweight.image.secrets.config import shown_arguments, shown_instruction
 from deadweight.image.secrets.scanner import Scanner
 from deadweight.records.built import ARCHIVE_FILE, BuiltImage
 from deadweight.records.paths import State

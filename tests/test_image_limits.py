@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from deadweight._errors import ArchiveError
-from deadweight.image.analyse import analyse, document
-from deadweight.image.entries import Entries
-from deadweight.image.extract import extract
-from deadweight.image.merge import Merged
-from deadweight.image.tarwalk import TarWalker
+from deadweight.image.archive.entries import Entries
+from deadweight.image.archive.tarwalk import TarWalker
+from deadweight.image.layers.merge import Merged
+from deadweight.image.look.analyse import analyse, document
+from deadweight.image.look.extract import extract
 from deadweight.tasks import _layers
 
 TOKEN = "ghp_" + "".join(random.Random(8).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
@@ -141,7 +141,7 @@ def test_both_members_of_one_name_are_written(tmp_path):
 
 
 def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypatch):
-    from deadweight.image import extract as module
+    from deadweight.image.look import extract as module
 
     members = [samples.file(b"d/%04d" % number, b"%d" % number) for number in range(300)]
     made = samples.build(samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")

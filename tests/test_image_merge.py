@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ArchiveError
-from deadweight.image import entries as columns
-from deadweight.image.entries import Entries
-from deadweight.image.merge import IMPLIED, Merged
-from deadweight.image.tarwalk import TarWalker
+from deadweight.image.archive import entries as columns
+from deadweight.image.archive.entries import Entries
+from deadweight.image.archive.tarwalk import TarWalker
+from deadweight.image.layers.merge import IMPLIED, Merged
 
 
 def merged(*layers: bytes) -> Merged:

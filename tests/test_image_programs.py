@@ -8,9 +8,9 @@ import image_samples as samples
 import pytest
 from image_samples import honest_layer as layer
 
-from deadweight.image import portions
-from deadweight.image.analyse import analyse
-from deadweight.image.stream import analyse_stream
+from deadweight.image.layers import chunks as portions
+from deadweight.image.look.analyse import analyse
+from deadweight.image.look.stream import analyse_stream
 
 ELF = b"\x7fELF" + bytes(200)
 SCRIPT = b"#!/usr/bin/env python3\n"

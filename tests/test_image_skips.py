@@ -11,8 +11,8 @@ import image_samples as samples
 import pytest
 import zstandard
 
-from deadweight.image import portions
-from deadweight.image.analyse import analyse
+from deadweight.image.layers import chunks as portions
+from deadweight.image.look.analyse import analyse
 from deadweight.image.secrets import matcher
 from deadweight.image.secrets.scanner import Scanner
 

@@ -15,8 +15,8 @@ import pytest
 from small_images import go_program
 
 from deadweight._errors import ArchiveError
-from deadweight.image.entries import Entries, clean
-from deadweight.image.tarwalk import TarWalker
+from deadweight.image.archive.entries import Entries, clean
+from deadweight.image.archive.tarwalk import TarWalker
 
 COUNT = 12_000
 NAMES = [b"a", b"b/c", b"d/", b"e//f", b"./g", b"n" * 100, b"x" * 99 + b"/", b"\xff", b"", b"h\0i"]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deadweight._errors import ArchiveError
-from deadweight.image.entries import Entries
-from deadweight.image.indexing import Indexer
-from deadweight.image.model import shown
-from deadweight.image.tarwalk import TarWalker
+from deadweight.image.archive.entries import Entries
+from deadweight.image.archive.model import shown
+from deadweight.image.archive.tarwalk import TarWalker
+from deadweight.image.layers.indexing import Indexer
 
 
 def walked(data: bytes) -> Entries:

@@ -9,8 +9,8 @@ import pytest
 from image_samples import honest_layer as L
 from secret_samples import github_token
 
-from deadweight.image.analyse import analyse, document
-from deadweight.image.extract import extract
+from deadweight.image.look.analyse import analyse, document
+from deadweight.image.look.extract import extract
 from deadweight.report.findings import layers_junit, layers_sarif
 
 TOKEN = github_token(random.Random(31)).decode()

@@ -14,10 +14,10 @@ import pytest
 from builder_site import Project
 from small_project import subject_of
 
-from deadweight.builders import _secrets
+from deadweight.builders.dockerfile import secrets as _secrets
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
-from deadweight.image.readfile import read_file
+from deadweight.image.look.read_file import read_file
 
 pytestmark = pytest.mark.tools
 

@@ -17,7 +17,7 @@ from small_project import subject_of
 
 from deadweight.builders.table import builder
 from deadweight.checks.api import CHECK as API
-from deadweight.checks.attacks import check
+from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.layers import CHECK as LAYERS
 from deadweight.checks.protocol import Subject
@@ -101,7 +101,7 @@ def few(monkeypatch):
     """Three attacks of ours, to keep it short."""
     loaded = load_payloads()
     kept = tuple(each for each in loaded.payloads if each.id in ATTACKS)
-    monkeypatch.setattr(check, "load_payloads", lambda _files=(): dataclasses.replace(loaded, payloads=kept))
+    monkeypatch.setattr(attacking, "load_payloads", lambda _files=(): dataclasses.replace(loaded, payloads=kept))
 
 
 @pytest.mark.usefixtures("few")
@@ -111,7 +111,7 @@ def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name):
     engine.images.load(one.archive())
     try:
         runs, api = RUNS.run(one), API.run(one)
-        attacked = check.attack(one, postures=("hardened",))
+        attacked = attacking.attack(one, postures=("hardened",))
     finally:
         forget_image(engine, one.built.reference)
     assert (runs.status, api.status) == ("pass", "pass"), (runs.reason, api.reason)

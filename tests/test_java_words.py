@@ -12,7 +12,7 @@ from builder_site import Project
 from java_projects import PROJECT, SUITE, dependency, fails, family, pom, refusing_repository, repository
 
 from deadweight._errors import CommandError
-from deadweight.builders._java_words import JavaListener
+from deadweight.builders.shared.java_errors import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 
 pytestmark = pytest.mark.tools

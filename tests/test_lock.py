@@ -13,12 +13,12 @@ import pytest
 from fault_project import FaultProject, wait_for
 
 from deadweight._errors import DeadweightError
-from deadweight.plan.lock import VARIABLE, holder, locked
+from deadweight.records.lock import VARIABLE, holder, locked
 from deadweight.records.paths import State
 
 HOLD = (
     "import sys; from pathlib import Path\n"
-    "from deadweight.plan.lock import locked; from deadweight.records.paths import State\n"
+    "from deadweight.records.lock import locked; from deadweight.records.paths import State\n"
 )
 
 

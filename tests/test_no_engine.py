@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 from fault_project import FaultProject
 
-from deadweight.engine import daemon, own
+from deadweight.engine import daemon
+from deadweight.engine.own import engine as own
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load

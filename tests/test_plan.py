@@ -17,10 +17,10 @@ import pytest
 from deadweight import _run
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted
 from deadweight.builders.protocol import Inputs, Needs, Site, Step
-from deadweight.plan.build import VariantOutcome, _of_variant, raise_if_failed
 from deadweight.plan.fingerprint import Fingerprint
 from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan
 from deadweight.plan.scheduler import run_plan
+from deadweight.project.build import VariantOutcome, _of_variant, raise_if_failed
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
 from deadweight.suite.model import Suite, Variant

@@ -14,8 +14,8 @@ from small_images import reference
 from small_project import put_built, write_suite
 
 from deadweight.engine import owner
-from deadweight.plan.lock import VARIABLE, locked
 from deadweight.records.evidence import Evidence
+from deadweight.records.lock import VARIABLE, locked
 from deadweight.records.paths import State
 from deadweight.records.store import load
 
@@ -259,7 +259,8 @@ def test_a_run_holds_the_lock_to_its_end_and_lets_in_what_it_starts(built_projec
     """An own test asks in the middle of the checks' run: the lock is the run's, a stranger waits, a child of the run does not."""
     (built_project / "test_own.py").write_text(
         "import os, subprocess, sys\n"
-        "CODE = 'from pathlib import Path; from deadweight.plan.lock import locked; from deadweight.records.paths import State\\n'"
+        "CODE = 'from pathlib import Path; from deadweight.records.lock import locked; '\n"
+        "CODE += 'from deadweight.records.paths import State\\n' \\\n"
         "       'with locked(State(Path.cwd()), print, timeout=0): print(\"in\")'\n"
         "def ask(**environment):\n"
         "    return subprocess.run([sys.executable, '-c', CODE], env=os.environ | environment, capture_output=True, text=True)\n"

@@ -234,7 +234,7 @@ def test_no_text_of_a_picture_is_cut_off(visit, font) -> None:
 
 
 def test_a_published_folder_opens_the_same(chromium, tmp_path) -> None:
-    from deadweight.report.publish import publish
+    from deadweight.publish.report import publish
 
     write_report(samples.report(), tmp_path / "report")
     publish(tmp_path / "report", str(tmp_path / "site"))

@@ -9,7 +9,7 @@ import report_samples as samples
 from small_images import docker_archive
 
 from deadweight._errors import ArchiveError
-from deadweight.image.summary import summary
+from deadweight.image.look.summary import summary
 from deadweight.records.built import FAILED_FILE, Base, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
@@ -19,7 +19,7 @@ from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import to_json
 from deadweight.report.view import headline
-from deadweight.suite.asked import asked_of
+from deadweight.suite.criteria import asked_of
 from deadweight.suite.model import BudgetCheck, Checks, Reference, SizeLimit, Suite, Variant
 
 

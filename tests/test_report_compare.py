@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.report.against import earlier
+from deadweight.publish.earlier import earlier
 from deadweight.report.changes import Change
 from deadweight.report.compare import Thresholds, compare
 from deadweight.report.compare_markdown import comparison_markdown

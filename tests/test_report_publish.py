@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from small_images import docker_archive
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, UsageError
-from deadweight.plan.push import destination, push
-from deadweight.report.against import earlier
+from deadweight.publish.artifact import Artifact, ArtifactFile, Subject, lay_out
+from deadweight.publish.earlier import earlier
+from deadweight.publish.push import destination, push
+from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, fitted, publish
 from deadweight.report.model import load_report
-from deadweight.report.publish import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, fitted, publish
 from deadweight.report.write import write_report
 from deadweight.toolchain import crane
-from deadweight.toolchain.artifact import Artifact, ArtifactFile, Subject, lay_out
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from small_project import put_built, subject_of, write_suite
 
 from deadweight._errors import DeadweightError, UsageError
 from deadweight.checks.scan.sbom import Part, compare, forms, parts, write_sboms
-from deadweight.plan.attach import attach
-from deadweight.plan.push import push
+from deadweight.publish.attach import attach
+from deadweight.publish.push import push
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.tools

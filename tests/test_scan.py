@@ -19,8 +19,8 @@ from deadweight.checks import runner
 from deadweight.checks.scan import bolt, coverage, database, trivy
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.vulnerabilities import CHECK, scanned
-from deadweight.plan.scan import scan_variants
-from deadweight.plan.workspace import Workspace
+from deadweight.project.scan import scan_variants
+from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
 from deadweight.report.scan_sarif import scan_sarif
 from deadweight.suite.load import load_suite
@@ -353,8 +353,8 @@ def test_a_database_argument_that_is_nothing(world, name):
 
 
 def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
+    from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
     from deadweight.toolchain import crane
-    from deadweight.toolchain.artifact import Artifact, ArtifactFile, lay_out
 
     write_database(world / "db")
     with tarfile.open(world / "db.tar.gz", "w:gz") as tar:

@@ -9,7 +9,8 @@ import time
 import pytest
 from secret_samples import aws_secret, github_token, password, text
 
-from deadweight.image.configsecrets import shown_arguments, shown_instruction
+from deadweight.image.secrets.config import shown_arguments, shown_instruction
+from deadweight.image.secrets.config_text import scan_text
 from deadweight.image.secrets.scanner import Scanner
 
 
@@ -39,7 +40,7 @@ ENV = [
 
 @pytest.mark.parametrize(("name", "value"), ENV, ids=[name for name, _ in ENV])
 def test_environment(name, value, scanner):
-    scan = scanner.scan_text(where="config.Env[3]", text=f"{name}={value}", kind="env")
+    scan = scan_text(scanner, where="config.Env[3]", text=f"{name}={value}", kind="env")
     assert len(scan.matches) == 1
     assert scan.matches[0].where == "config.Env[3]"
     assert value not in repr(scan)
@@ -62,7 +63,7 @@ def test_environment(name, value, scanner):
     ],
 )
 def test_environment_without_secret(pair, scanner):
-    assert scanner.scan_text(where="config.Env[0]", text=pair, kind="env").matches == ()
+    assert scan_text(scanner, where="config.Env[0]", text=pair, kind="env").matches == ()
 
 
 def _history(rng):
@@ -99,7 +100,7 @@ def _history(rng):
 
 @pytest.mark.parametrize(("secret", "line"), list(_history(random.Random(12))), ids=range(28))
 def test_history(secret, line, scanner):
-    scan = scanner.scan_text(where="history[1]", text=line, kind="history")
+    scan = scan_text(scanner, where="history[1]", text=line, kind="history")
     assert len(scan.matches) == 1
     assert secret not in repr(scan)
     shown = shown_instruction(line, scanner)
@@ -129,12 +130,12 @@ def test_history(secret, line, scanner):
     ],
 )
 def test_history_without_secret(line, scanner):
-    assert [match.description for match in scanner.scan_text(where="h", text=line, kind="history").matches] == []
+    assert [match.description for match in scan_text(scanner, where="h", text=line, kind="history").matches] == []
 
 
 def test_entrypoint_arguments(scanner):
     secret = _weak(random.Random(13))
-    scan = scanner.scan_text(where="config.Entrypoint", text=f"serve --api-key={secret} --port 80", kind="text")
+    scan = scan_text(scanner, where="config.Entrypoint", text=f"serve --api-key={secret} --port 80", kind="text")
     assert [match.rule for match in scan.matches] == ["config-argument"]
 
 
@@ -162,7 +163,7 @@ def test_idioms_without_end_take_no_time(scanner):
         " " * 9,
         "> token echo x",
     ):
-        scanner.scan_text(where="h", text="ENV TOKEN=a b " + idiom * ((1 << 20) // len(idiom)), kind="history")
+        scan_text(scanner, where="h", text="ENV TOKEN=a b " + idiom * ((1 << 20) // len(idiom)), kind="history")
     assert time.process_time() - started < 20
 
 
@@ -195,12 +196,12 @@ def test_an_argument_is_cut_whole(value, scanner):
     told = f"{value[: 4 if len(value) >= 16 else 2]}… ({len(value)} bytes)"
     assert shown_arguments(["app", f"--password={value}"], scanner) == ("app", f"--password={told}")
     assert shown_arguments(["app", "--password", value], scanner) == ("app", "--password", told)
-    (match,) = scanner.scan_text(where="config.Env[0]", text=f"DB_PASSWORD={value}", kind="env").matches
+    (match,) = scan_text(scanner, where="config.Env[0]", text=f"DB_PASSWORD={value}", kind="env").matches
     assert match.length == len(value)
 
 
 def test_a_command_ends_where_the_shell_ends_it(scanner):
     for behind in (" && make", "; make", " | tee log"):
         text = f"RUN /bin/sh -c app --password={SIGNS[0][:9]}xy1{behind}"
-        (match,) = scanner.scan_text(where="", text=text, kind="history").matches
+        (match,) = scan_text(scanner, where="", text=text, kind="history").matches
         assert match.length == 12

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from deadweight import _run
+from deadweight import _sudo as sudo
 from deadweight.records.paths import State
 from deadweight.sources.local import java
 from deadweight.sources.local.layer import from_tree
@@ -25,7 +26,7 @@ from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.source import LocalSource
 from deadweight.sources.local.table import StandIn
 from deadweight.sources.local.workshop import Workshop
-from deadweight.toolchain import sudo, system
+from deadweight.toolchain import system
 
 REFERENCES = (
     "alpine:3.18",

@@ -23,7 +23,7 @@ from deadweight.checks.layers import allow_list
 from deadweight.checks.scan.exceptions import acceptances
 from deadweight.engine.http import Answer
 from deadweight.engine.options import hardened_for
-from deadweight.plan.sound import check_suite
+from deadweight.project.validation import check_suite
 from deadweight.suite.load import load_suite
 from deadweight.suite.model import Suite
 from deadweight.tasks.report import thresholds

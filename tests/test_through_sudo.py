@@ -16,15 +16,15 @@ import pytest
 from attack_grounds import castle
 
 from deadweight import _run
+from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, Interrupted, MissingError
 from deadweight.checks import through_sudo
-from deadweight.checks.attacks import check, host
-from deadweight.checks.harden import trial
-from deadweight.checks.harden.search import tightest
-from deadweight.checks.harden.through_sudo import Order, Reply
-from deadweight.checks.harden.write import written
+from deadweight.checks.attacks import entrance, host
 from deadweight.engine import owner
-from deadweight.toolchain import sudo
+from deadweight.trials.harden import trial
+from deadweight.trials.harden.through_sudo import Order, Reply
+from deadweight.trials.harden.tightest import tightest
+from deadweight.trials.harden.write import written
 
 pytestmark = [
     pytest.mark.engine,
@@ -34,7 +34,7 @@ pytestmark = [
 ]
 
 WORKS = [
-    pytest.param(lambda subject, told: check.attack(subject, brief=True, told=told), id="attack"),
+    pytest.param(lambda subject, told: entrance.attack(subject, brief=True, told=told), id="attack"),
     pytest.param(tightest, id="harden"),
 ]
 
@@ -75,13 +75,13 @@ def _outcomes(found) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
 def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     before = set(_ours(engine))
     lines: list[str] = []
-    found = check.attack(subject, brief=True, told=lines.append)
+    found = entrance.attack(subject, brief=True, told=lines.append)
     assert set(_ours(engine)) <= before
     assert asked.read_text().splitlines()[-1].startswith("-n ")
     assert "-I -B -m deadweight.checks.attacks.through_sudo" in asked.read_text()
     assert found.status == "pass"
     monkeypatch.setattr(sudo, "is_root", lambda: True)
-    direct = check.attack(subject, brief=True)
+    direct = entrance.attack(subject, brief=True)
     assert _outcomes(found) == _outcomes(direct)
     assert _outcomes(found)["open"]["system"][0] == "blocked", "it worked with the shell that was got here"
     assert any(line.startswith("castle: ") for line in lines)
@@ -92,7 +92,7 @@ def test_the_posture_is_that_of_root(subject, asked, engine):
     lines: list[str] = []
     found = tightest(subject, told=lines.append)
     assert set(_ours(engine)) <= before
-    assert "-I -B -m deadweight.checks.harden.through_sudo" in asked.read_text()
+    assert "-I -B -m deadweight.trials.harden.through_sudo" in asked.read_text()
     assert (found.variant, found.image) == (subject.variant, subject.engine_image())
     assert found.options.cap_drop == ("ALL",)
     assert found.options.network.startswith("deadweight-harden-")
@@ -211,6 +211,6 @@ def test_who_has_no_sudo_is_told_what_attacks_need(subject, tmp_path, monkeypatc
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = check.attack(subject, brief=True)
+    found = entrance.attack(subject, brief=True)
     assert found.status == "fail"
     assert "attacks need root, or sudo that asks for nothing" in found.reason

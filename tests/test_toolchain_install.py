@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError
+from deadweight.project import install
+from deadweight.project.survey import survey
 from deadweight.records.paths import user_cache
-from deadweight.toolchain import catalogue, copies, install, pins, sudo, system, wheels
+from deadweight.toolchain import catalogue, copies, pins, system, wheels
 from deadweight.toolchain.find import find, look
-from deadweight.toolchain.survey import survey
 
 BARE_PATH = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEBIAN = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian or Ubuntu")
@@ -93,7 +95,7 @@ def test_a_wheels_program_is_unpacked_and_a_damaged_one_is_got_again(cache):
 @pytest.mark.tools
 def test_two_processes_make_a_tool_once(cache):
     code = (
-        "from deadweight.toolchain.install import install; from deadweight.toolchain.survey import survey;"
+        "from deadweight.project.install import install; from deadweight.project.survey import survey;"
         "install(survey(['nfpm']), print)"
     )
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL) for _ in range(2)]
@@ -167,7 +169,7 @@ def test_a_full_or_missing_disk_is_one_clear_error(cache, tmp_path):
 def test_control_c_ends_every_child_and_leaves_nothing(cache, tmp_path):
     (cache / "go").unlink()  # an empty compile cache: the build takes long enough to be interrupted
     code = (
-        "from deadweight.toolchain.install import install; from deadweight.toolchain.survey import survey\n"
+        "from deadweight.project.install import install; from deadweight.project.survey import survey\n"
         "from deadweight._errors import Interrupted\n"
         "try: install(survey(['crane']), lambda line: print(line, flush=True))\n"
         "except Interrupted as error: raise SystemExit(error.exit_code)\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from small_project import write_suite
 
-from deadweight.plan.workspace import Workspace
+from deadweight.project.workspace import Workspace
 from deadweight.sources import choose
 
 SUITE = """\

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from public_world import PLAIN, World
 
-from deadweight.builders._maven import JIB, JIB_VERSION
+from deadweight.builders.jib.maven import JIB, JIB_VERSION
 from deadweight.sources.local.machine import this_machine
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.sources.reference import parse

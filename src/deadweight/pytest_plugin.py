@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.checks.running import RunningService
     from deadweight.checks.service import ServiceDown
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Suite, Variant
     from deadweight.suite.requests import ApiCheck
@@ -72,7 +72,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not suites or config.option.collectonly:
         return
     from deadweight._errors import DeadweightError
-    from deadweight.plan.lock import locked
+    from deadweight.records.lock import locked
     from deadweight.records.paths import State
 
     held = contextlib.ExitStack()
@@ -116,7 +116,7 @@ class SuiteFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Collector]:
         from deadweight._errors import DeadweightError
-        from deadweight.plan.workspace import Workspace
+        from deadweight.project.workspace import Workspace
         from deadweight.suite.load import select
 
         try:
@@ -293,7 +293,7 @@ def _skip_if_missing(error: Exception) -> None:
 @pytest.fixture(scope="session")
 def deadweight_workspace(pytestconfig: pytest.Config) -> Iterator[Workspace]:
     """The project's suite, state and engine, each found when first asked for."""
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.suite.load import find_suite_file
 
     with Workspace.open(lambda _line: None, find_suite_file(pytestconfig.rootpath)) as workspace:
@@ -312,7 +312,7 @@ def deadweight_container(
 ) -> Iterator[Callable[[str], RunningService]]:
     """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
     from deadweight.checks.running import RunningService
-    from deadweight.plan.lock import locked
+    from deadweight.records.lock import locked
     from deadweight.suite.load import select
 
     subjects: dict[str, Subject] = {}

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 GROUP = "deadweight.builders"
 
 TABLE = {
-    "dockerfile": "deadweight.builders.dockerfile:DockerfileBuilder",
-    "ko": "deadweight.builders.ko:KoBuilder",
-    "apko": "deadweight.builders.apko:ApkoBuilder",
-    "jib": "deadweight.builders.jib:JibBuilder",
+    "dockerfile": "deadweight.builders.dockerfile.builder:DockerfileBuilder",
+    "ko": "deadweight.builders.ko.builder:KoBuilder",
+    "apko": "deadweight.builders.apko.builder:ApkoBuilder",
+    "jib": "deadweight.builders.jib.builder:JibBuilder",
 }
 
 KEYS = {
@@ -65,7 +65,7 @@ def _third_party(name: str) -> Builder:
     if len(found) > 1:
         owners = ", ".join(sorted(point.value for point in found))
         raise DeadweightError(f"builder {name!r} is registered more than once: {owners}", hint="uninstall all but one")
-    from deadweight.builders._guard import Guarded
+    from deadweight.builders.plugin import Guarded
 
     point = found[0]
     whose = f"builder {name!r} ({point.value}{f', from {point.dist.name}' if point.dist else ''})"

@@ -44,7 +44,7 @@ class Layers:
 
     def run(self, subject: Subject) -> Evidence:
         """Look through every layer. Raises ConfigError for a wrong allow list, ArchiveError for a damaged archive."""
-        from deadweight.image.analyse import analyse
+        from deadweight.image.look.analyse import analyse
 
         started, asked = time.monotonic(), subject.variant.checks.layers or LayersCheck()
         allow = allow_list(subject.variant)

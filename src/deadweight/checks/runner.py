@@ -14,7 +14,7 @@ from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Check, Subject
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
-from deadweight.suite.asked import asked_of
+from deadweight.suite.criteria import asked_of
 
 Told = Callable[[Evidence], None]
 

@@ -24,7 +24,7 @@ _OURS: dict[str, str] = {
     "budget": "deadweight.checks.budget",
     "layers": "deadweight.checks.layers",
     "vulnerabilities": "deadweight.checks.vulnerabilities",
-    "attacks": "deadweight.checks.attacks.check",
+    "attacks": "deadweight.checks.attacks.entrance",
 }
 
 

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from deadweight import _run
+from deadweight import _sudo as sudo
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
 from deadweight.checks.protocol import Subject
 from deadweight.engine import owner
 from deadweight.records import store
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State, user_cache
-from deadweight.toolchain import sudo
 
 if TYPE_CHECKING:
     from deadweight._run import Completed

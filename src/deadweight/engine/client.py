@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import http, leftovers, owner, wire
+from deadweight.engine import api as wire
+from deadweight.engine import http, leftovers, owner
 from deadweight.engine.body import create_body
 from deadweight.engine.container import Container
 from deadweight.engine.faults import NO_ENGINE_HINT, CannotStart, Ended, PortInUse, explained, translated
@@ -275,7 +276,7 @@ class Engine:
 
     def remove_leftover(self, leftover: Leftover) -> bool:
         """Remove one; False where the engine refuses (it is told again at the next start)."""
-        return leftovers.removed(self, leftover)
+        return leftovers.removed(self.api, leftover, self.remove_container)
 
     def _sweep_once(self) -> None:
         with self._guard:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
@@ -18,7 +18,8 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
 if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
+    from docker.api.client import APIClient
+
     from deadweight.suite.model import Health
 
 FIRST_PAUSE_SECONDS = 0.005
@@ -73,11 +74,28 @@ class Stopped:
     exit_code: int
 
 
+class Keeper(Protocol):
+    """The engine as its containers see it: the API, the way to a port, and who is told when one is gone."""
+
+    @property
+    def api(self) -> APIClient: ...
+
+    @property
+    def host(self) -> str: ...
+
+    def route(self, container: Container, port: int | None = None) -> routes.Route: ...
+
+    def remove_container(self, container_id: str) -> None: ...
+
+    def forget(self, container: Container) -> None: ...
+
+
 class Container:
     """A container that this process made. Removed by ``remove``, the ``with`` block's end, or the engine's ``close``."""
 
-    def __init__(self, engine: Engine, container_id: str, image: str, options: RunOptions) -> None:
-        self.engine, self.id, self.image, self.options = engine, container_id, image, options
+    def __init__(self, keeper: Keeper, container_id: str, image: str, options: RunOptions) -> None:
+        self._keeper, self.api, self.host = keeper, keeper.api, keeper.host
+        self.id, self.image, self.options = container_id, image, options
         self.started = 0.0
         self._removed = False
 
@@ -96,7 +114,7 @@ class Container:
     def inspect(self) -> dict[str, Any]:
         """The engine's whole document on it."""
         with translated(f"container {self.name}"):
-            document: dict[str, Any] = self.engine.api.inspect_container(self.id)
+            document: dict[str, Any] = self.api.inspect_container(self.id)
         return document
 
     def state(self) -> ContainerState:
@@ -115,14 +133,14 @@ class Container:
         """The last lines (None: all) that it wrote, stdout and stderr in one."""
         tail: Any = "all" if lines is None else lines
         with translated(f"logs of container {self.name}"):
-            raw: bytes = self.engine.api.logs(self.id, tail=tail)
+            raw: bytes = self.api.logs(self.id, tail=tail)
         return raw.decode(errors="replace").splitlines()
 
     def follow(self, lines: int | None = None) -> Iterator[str]:
         """Its lines as they come, until it ends; first the last ``lines`` of those it wrote (None: all). Close to stop."""
         with translated(f"logs of container {self.name}"):
             tail: Any = "all" if lines is None else lines
-            stream: Any = self.engine.api.logs(self.id, stream=True, follow=True, tail=tail)
+            stream: Any = self.api.logs(self.id, stream=True, follow=True, tail=tail)
             rest = b""
             try:
                 for chunk in stream:
@@ -137,7 +155,7 @@ class Container:
 
     def http(self, port: int | None = None) -> routes.Route:
         """The way to its port (default: the published one). Raises DeadweightError where no way leads there."""
-        return self.engine.route(self, port)
+        return self._keeper.route(self, port)
 
     @property
     def base_url(self) -> str:
@@ -197,7 +215,7 @@ class Container:
             from docker.errors import APIError
 
             try:
-                self.engine.api.kill(self.id, signal=name)
+                self.api.kill(self.id, signal=name)
             except APIError:
                 if self.state().running:
                     raise
@@ -210,20 +228,20 @@ class Container:
         """
         taken = {STDOUT: bytearray(), STDERR: bytearray()}
         with translated(f"exec in container {self.name}"):
-            handle = self.engine.api.exec_create(self.id, list(argv), user=user)["Id"]
-            with hijacked(self.engine.api.exec_start(handle, socket=True)) as raw:
+            handle = self.api.exec_create(self.id, list(argv), user=user)["Id"]
+            with hijacked(self.api.exec_start(handle, socket=True)) as raw:
                 for number, data in frames(raw, seconds):
                     taken.get(number, bytearray()).extend(data)
-            code = self.engine.api.exec_inspect(handle)["ExitCode"]
+            code = self.api.exec_inspect(handle)["ExitCode"]
         return ExecResult(int(code or 0), bytes(taken[STDOUT]), bytes(taken[STDERR]))
 
     def remove(self) -> None:
         """End and remove it, with its anonymous volumes. Safe to call twice, and after somebody else removed it."""
         if not self._removed:
             self._removed = True
-            self.engine.forget(self)
+            self._keeper.forget(self)
             with contextlib.suppress(DeadweightError):
-                self.engine.remove_container(self.id)
+                self._keeper.remove_container(self.id)
 
 
 def _stop_if_cancelled() -> None:

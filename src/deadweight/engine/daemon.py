@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from deadweight._errors import MissingError
-from deadweight.engine import own, wire
+from deadweight.engine import api as wire
 from deadweight.engine.docker_cli import DockerCli
 from deadweight.engine.docker_cli import docker_cli as _docker_cli
-from deadweight.engine.own import cannot_start, remove_data
+from deadweight.engine.own import engine as own
+from deadweight.engine.own.engine import cannot_start, remove_data
 from deadweight.engine.places import places
 
 Say = Callable[[str], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,6 @@ from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
-
-    from deadweight.engine.client import Engine
 
 GONE_SECONDS = 10.0
 
@@ -53,14 +51,14 @@ def wait_gone(api: APIClient, container: str) -> None:
             time.sleep(0.05)
 
 
-def removed(engine: Engine, leftover: Leftover) -> bool:
-    """Remove one; False where the engine refuses."""
+def removed(api: APIClient, leftover: Leftover, remove_container: Callable[[str], None]) -> bool:
+    """Remove one, a container by ``remove_container``; False where the engine refuses."""
     try:
         if leftover.kind == "container":
-            engine.remove_container(leftover.id)
+            remove_container(leftover.id)
         else:
             with translated(f"remove network {leftover.name}"):
-                engine.api.remove_network(leftover.id)
+                api.remove_network(leftover.id)
     except DeadweightError:
         return False
     return True

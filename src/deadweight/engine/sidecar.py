@@ -60,7 +60,7 @@ def _interactive(tty: bool | None) -> list[str]:
 def user_of(container: Container) -> str:
     """The numeric ``uid:gid`` that its first process really has (an image may name users that other images do not know)."""
     state = container.state()
-    fields = _status(state.pid) if container.engine.host.startswith("unix://") else {}
+    fields = _status(state.pid) if container.host.startswith("unix://") else {}
     if "Uid" in fields and "Gid" in fields:
         return f"{fields['Uid'].split()[1]}:{fields['Gid'].split()[1]}"
     user = str(container.inspect()["Config"].get("User") or "")

@@ -21,8 +21,8 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.builders.protocol import Job, Site
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import Plan, Task, load_built, record_file, save_success
-from deadweight.plan.lock import held_since
 from deadweight.records.built import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, FailedBuild
+from deadweight.records.lock import held_since
 from deadweight.records.store import save
 
 Result = Literal["built", "cached", "failed", "skipped"]

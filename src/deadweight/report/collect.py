@@ -24,7 +24,7 @@ from deadweight.report.model import (
     Report,
     VariantRecord,
 )
-from deadweight.suite.asked import asked_of
+from deadweight.suite.criteria import asked_of
 
 if TYPE_CHECKING:
     from deadweight.records.paths import State

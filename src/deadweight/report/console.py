@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deadweight.image.model import printable
+from deadweight.image.archive.model import printable
 from deadweight.report import figures
 from deadweight.report.table import Cell, Column, Ladder, Row
 from deadweight.report.view import view

@@ -16,7 +16,7 @@ from deadweight.records.paths import State
 from deadweight.report.model import ImageRecord, LayerRecord
 
 if TYPE_CHECKING:
-    from deadweight.image.model import Summary
+    from deadweight.image.archive.model import Summary
 
 
 _PLAIN_WORD = re.compile(r"/[a-z0-9./-]{1,40}")
@@ -52,7 +52,7 @@ def image_figures(
 
 
 def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:
-    from deadweight.image.summary import summary
+    from deadweight.image.look.summary import summary
 
     seen = summary(path, cache_dir=state.cache / "image")
     if built.config_digest not in {seen.config_digest, seen.manifest_digest}:
@@ -71,7 +71,7 @@ def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:
     known = layers.data.get("layers") if layers else None
     if isinstance(known, list) and [each.get("diff_id") for each in known] == [each.diff_id for each in seen.layers]:
         return [each.get("instruction") for each in known]
-    from deadweight.image.configsecrets import shown_instruction
+    from deadweight.image.secrets.config import shown_instruction
     from deadweight.image.secrets.scanner import Scanner
 
     scanner = Scanner.default()
@@ -82,7 +82,7 @@ def _arguments(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """An entry point as it may be published. One of plain words, as most are, needs no scanner (which takes its time to load)."""
     if not any(_PLAIN_WORD.fullmatch(each) is None for each in arguments):
         return arguments
-    from deadweight.image.configsecrets import shown_arguments
+    from deadweight.image.secrets.config import shown_arguments
     from deadweight.image.secrets.scanner import Scanner
 
     return shown_arguments(arguments, Scanner.default())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from deadweight.image.archive.model import printable
 from deadweight.image.findings import placed
-from deadweight.image.model import printable
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
 
 

@@ -36,10 +36,10 @@ def attack(
     Example: invoke attack --variant apko --posture hardened
     """
     from deadweight._errors import MissingError, UsageError
-    from deadweight.checks.attacks.check import plan_for
     from deadweight.checks.attacks.many import attack_all
-    from deadweight.plan.lock import locked
-    from deadweight.plan.workspace import Workspace
+    from deadweight.checks.attacks.run import plan_for
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
     from deadweight.report.sections import attack_notes
     from deadweight.report.view import shared_notes
     from deadweight.suite.load import select
@@ -84,11 +84,11 @@ def harden(c: Context, variant: str | None = None, format: str = "run", json: bo
     Example: invoke harden --variant apko --format kubernetes
     """
     from deadweight._errors import UsageError
-    from deadweight.checks.harden.search import tightest
-    from deadweight.checks.harden.write import written
-    from deadweight.plan.lock import locked
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
     from deadweight.suite.load import select
+    from deadweight.trials.harden.tightest import tightest
+    from deadweight.trials.harden.write import written
 
     if format not in FORMATS:
         raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")

@@ -14,9 +14,9 @@ from deadweight.tasks._task import dry, task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deadweight.plan.build import VariantOutcome
     from deadweight.plan.graph import Plan
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.build import VariantOutcome
+    from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
 
 VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
@@ -28,8 +28,8 @@ def variants(c: Context, json: bool = False) -> None:
 
     Example: invoke variants --json
     """
-    from deadweight.plan.lock import holder
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import holder
 
     workspace = Workspace.open(say)
     rows = [_variant_row(workspace, variant) for variant in workspace.suite.variants]
@@ -70,7 +70,7 @@ def build(
 
     Example: invoke build --variant apko --variant ko --jobs 2
     """
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.suite.load import select
 
     count = parse_jobs(jobs)
@@ -84,7 +84,7 @@ def build(
         print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
     elif (resting := note(workspace, (each.variant for each in outcomes if each.result == "built"))) is not None:
         say(resting)
-    from deadweight.plan.build import raise_if_failed
+    from deadweight.project.build import raise_if_failed
 
     raise_if_failed(outcomes)
 
@@ -93,15 +93,15 @@ def build_variants(
     workspace: Workspace, chosen: Sequence[Variant], *, jobs: int, fail_fast: bool = False, force: bool = False
 ) -> tuple[VariantOutcome, ...]:
     """Build under the state folder's lock, with progress on stderr."""
-    from deadweight.plan.build import build as build_stage
-    from deadweight.plan.lock import locked
+    from deadweight.project.build import build as build_stage
+    from deadweight.records.lock import locked
 
     with locked(workspace.state, say), watcher() as shown:
         return build_stage(workspace, chosen, shown, jobs=jobs, fail_fast=fail_fast, force=force)
 
 
 def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, as_json: bool) -> None:
-    from deadweight.plan.build import plan as make_plan
+    from deadweight.project.build import plan as make_plan
 
     work = make_plan(workspace, chosen, force=force)
     if as_json:

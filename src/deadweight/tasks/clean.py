@@ -21,9 +21,9 @@ def clean(c: Context, all: bool = False, older_than: str | None = None) -> None:
     Example: invoke clean --all
     """
     from deadweight._errors import MissingError
-    from deadweight.plan.clean import clean as clean_up
-    from deadweight.plan.lock import locked
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.clean import clean as clean_up
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
     from deadweight.suite.sizes import format_bytes
 
     days = parse_days(older_than)

@@ -22,9 +22,9 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
 
     Example: invoke demo
     """
-    from deadweight.plan.build import raise_if_failed
-    from deadweight.plan.lock import locked
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.build import raise_if_failed
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
     from deadweight.report.console import print_comparison
     from deadweight.tasks.build import build_variants
     from deadweight.tasks.report import write

@@ -60,7 +60,7 @@ def layers(
     _refuse_wrong_calls(variant, archive, scan, extract)
     _refuse_targets(archive, sarif, junit)
     if extract is not None:
-        from deadweight.image.extract import prepare
+        from deadweight.image.look.extract import prepare
 
         prepare(Path(extract))
     with _subject(variant, archive, platform) as subject:
@@ -69,7 +69,7 @@ def layers(
             _extract(subject, report, Path(extract), platform, name)
     _write_findings(report, subject.title, sarif, junit)
     if json:
-        from deadweight.image.analyse import document
+        from deadweight.image.look.analyse import document
 
         print_utf8(document(report, stand_in=subject.stand_in))
     else:
@@ -140,7 +140,7 @@ class _Subject:
 
         mode = cast("Scanned", scan)
         if self._store is not None:
-            from deadweight.image.enginestore import analyse_engine_store
+            from deadweight.image.look.engine_store import analyse_engine_store
 
             found = analyse_engine_store(
                 *self._store, scan=mode, allow=self._allow, cache_dir=self._cache, platform=platform
@@ -149,11 +149,11 @@ class _Subject:
                 return found
         asked: dict[str, Any] = {"scan": mode, "allow": self._allow, "platform": platform, "name": name}
         if self._stream is not None:
-            from deadweight.image.stream import analyse_stream
+            from deadweight.image.look.stream import analyse_stream
 
             with self._stream() as source:
                 return analyse_stream(source, what=self.title, cache_dir=self._cache, **asked)
-        from deadweight.image.analyse import analyse
+        from deadweight.image.look.analyse import analyse
 
         assert self._file is not None
         return analyse(self._file, cache_dir=self._cache, **asked)
@@ -181,8 +181,8 @@ def _subject(variant: str | None, archive: str | None, platform: str | None) -> 
     cache = user_cache() / "layers"
     if variant is not None:
         from deadweight.checks.layers import allow_list
-        from deadweight.plan.lock import locked
-        from deadweight.plan.workspace import Workspace
+        from deadweight.project.workspace import Workspace
+        from deadweight.records.lock import locked
         from deadweight.suite.load import select
 
         with Workspace.open(say) as workspace, locked(workspace.state, say):
@@ -243,7 +243,7 @@ def _access(reference: str) -> Access:
 def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
     from deadweight._errors import UsageError
-    from deadweight.image.archive import fits, machine_platform
+    from deadweight.image.archive.archive import fits, machine_platform
     from deadweight.toolchain.crane import platforms
 
     there = platforms(reference, insecure=way.insecure, env=way.environment)
@@ -257,7 +257,7 @@ def _one_platform(reference: str, platform: str | None, way: Access) -> str | No
 
 
 def _extract(subject: _Subject, report: LayersReport, folder: Path, platform: str | None, name: str | None) -> None:
-    from deadweight.image.extract import extract
+    from deadweight.image.look.extract import extract
 
     with subject.file() as file:
         done = extract(file, report.hidden, folder, platform=platform, name=name)

@@ -13,7 +13,7 @@ from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.report.compare import Thresholds
     from deadweight.report.model import Report
     from deadweight.report.write import Written
@@ -32,9 +32,9 @@ def report(c: Context, against: str | None = None, open: bool = False, json: boo
 
     Example: invoke report --against published/report.json
     """
-    from deadweight.plan.lock import locked
-    from deadweight.plan.workspace import Workspace
-    from deadweight.report.against import earlier
+    from deadweight.project.workspace import Workspace
+    from deadweight.publish.earlier import earlier
+    from deadweight.records.lock import locked
 
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         # read first: it may be the one that is replaced now
@@ -66,9 +66,9 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
 
     Example: invoke publish --to oci://registry.example.com/team/report:latest
     """
-    from deadweight.plan.lock import locked
-    from deadweight.plan.workspace import Workspace
-    from deadweight.report.publish import publish as publish_to
+    from deadweight.project.workspace import Workspace
+    from deadweight.publish.report import publish as publish_to
+    from deadweight.records.lock import locked
 
     target = one(to, "--to")
     with Workspace.open(say) as workspace, locked(workspace.state, say):
@@ -111,10 +111,10 @@ def push(
     Example: invoke push --variant apko --to registry.example.com/team/playground:1.0
     """
     from deadweight._errors import UsageError
-    from deadweight.plan.lock import locked
-    from deadweight.plan.push import destination
-    from deadweight.plan.push import push as push_archive
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
+    from deadweight.publish.push import destination
+    from deadweight.publish.push import push as push_archive
+    from deadweight.records.lock import locked
     from deadweight.suite.load import select
 
     target = one(to, "--to")
@@ -153,7 +153,7 @@ def _attach(
     from dataclasses import asdict
 
     from deadweight.checks.scan.sbom import forms, write_sboms
-    from deadweight.plan.attach import attach
+    from deadweight.publish.attach import attach
 
     files = write_sboms(workspace.subject(variant), forms(form)).files
     attached = attach(image, files, insecure=insecure)

@@ -15,7 +15,7 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
     from deadweight.engine.options import RunOptions
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
 
 TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
@@ -34,7 +34,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     from invoke.exceptions import Exit
 
     from deadweight.engine.foreground import run_in_foreground
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace:
         chosen, image, options = _prepared(workspace, one(variant, "--variant"), _port(port))
@@ -64,7 +64,7 @@ def shell(c: Context, variant: str | None = None) -> None:
     from deadweight._errors import DeadweightError
     from deadweight.engine.daemon import docker_cli
     from deadweight.engine.sidecar import shell_in, words_beside, words_inside
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace:
         container = _joined_or_started(workspace, one(variant, "--variant"))
@@ -94,7 +94,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
     """
     from deadweight._errors import MissingError
     from deadweight.engine.foreground import log_lines, running
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.suite.load import select
 
     with Workspace.open(say) as workspace:
@@ -122,7 +122,7 @@ def _tell_where(name: str, container: Container) -> None:
 def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str, RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     from deadweight.engine.options import hardened_for
-    from deadweight.plan.lock import locked
+    from deadweight.records.lock import locked
     from deadweight.suite.load import select
 
     (chosen,) = select(workspace.suite, (name,))
@@ -167,7 +167,7 @@ def _engine_runs() -> bool:
 
 def _tools(workspace: Workspace) -> str:
     """A small image with a shell and tools: the source's busybox."""
-    from deadweight.plan.lock import locked
+    from deadweight.records.lock import locked
 
     with locked(workspace.state, say):
         workspace.source.prepare((TOOLS_IMAGE,), apk=False, say=say)

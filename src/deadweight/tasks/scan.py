@@ -14,7 +14,7 @@ from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
 
@@ -47,8 +47,8 @@ def scan(
     Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
     """
     from deadweight.checks.scan.sbom import forms
-    from deadweight.plan.scan import scan_variants
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.scan import scan_variants
+    from deadweight.project.workspace import Workspace
 
     forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)

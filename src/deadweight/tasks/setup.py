@@ -15,11 +15,11 @@ from deadweight.tasks._show import print_json, say
 from deadweight.tasks._task import dry, task
 
 if TYPE_CHECKING:
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.doctor import Doctor
+    from deadweight.project.survey import Finding
+    from deadweight.project.workspace import Workspace
     from deadweight.sources.protocol import ToMake
     from deadweight.suite.model import Variant
-    from deadweight.toolchain.doctor import Doctor
-    from deadweight.toolchain.survey import Finding
 
 
 @task(
@@ -53,9 +53,9 @@ def setup(
     Shows the list first and asks once on a terminal. What is there already is used.
     Example: invoke setup --source local --yes
     """
-    from deadweight.plan.lock import locked
-    from deadweight.plan.setup import to_make
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.needs import to_make
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
     from deadweight.suite.load import select
 
     only_shown = plan or dry(c)
@@ -86,9 +86,9 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     Example: invoke doctor --json
     """
     from deadweight._errors import MissingError
-    from deadweight.plan.setup import hopeless, to_make, tools_of
-    from deadweight.plan.workspace import Workspace
-    from deadweight.toolchain.doctor import examine
+    from deadweight.project.doctor import examine
+    from deadweight.project.needs import hopeless, to_make, tools_of
+    from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace:
         found = examine(tools_of(workspace, workspace.suite.variants, tests=tests))
@@ -118,9 +118,9 @@ def prepare(
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
-    from deadweight.plan.setup import bases_of, naming_bases, needs_of, to_make
-    from deadweight.toolchain.install import install
-    from deadweight.toolchain.survey import survey
+    from deadweight.project.install import install
+    from deadweight.project.needs import bases_of, naming_bases, needs_of, to_make
+    from deadweight.project.survey import survey
 
     found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
     unmade = to_make(workspace, chosen)
@@ -144,8 +144,8 @@ def _survey(
     workspace: Workspace, chosen: Sequence[Variant], *, tests: bool, bench: bool
 ) -> tuple[tuple[Finding, ...], list[Finding], Sequence[Variant]]:
     """Every program that is needed, those to install, and the variants that can be had: all, or those without an engine."""
-    from deadweight.plan.setup import ENGINE_TOOLS, no_engine, tools_of, without_engine
-    from deadweight.toolchain.survey import survey
+    from deadweight.project.needs import ENGINE_TOOLS, no_engine, tools_of, without_engine
+    from deadweight.project.survey import survey
 
     found = survey(tools_of(workspace, chosen, tests=tests, bench=bench))
     engineless = no_engine(found)
@@ -160,7 +160,7 @@ def _survey(
 
 def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], found: Sequence[Finding]) -> None:
     from deadweight._errors import MissingError
-    from deadweight.plan.setup import ENGINE_TOOLS, hopeless, no_engine, without_engine
+    from deadweight.project.needs import ENGINE_TOOLS, hopeless, no_engine, without_engine
 
     engineless = no_engine(found)
     left = [variant.name for variant in chosen if engineless and variant not in without_engine(workspace, chosen)]

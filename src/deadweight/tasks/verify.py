@@ -13,7 +13,7 @@ from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import colour, task
 
 if TYPE_CHECKING:
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
 
@@ -35,7 +35,7 @@ def verify(
     """
     from deadweight._errors import MissingError
     from deadweight.checks.table import refuse_unasked
-    from deadweight.plan.workspace import Workspace
+    from deadweight.project.workspace import Workspace
     from deadweight.suite.load import select
 
     with Workspace.open(say) as workspace:
@@ -58,7 +58,7 @@ def verify_variants(
 ) -> tuple[Evidence, ...]:
     """Check these variants, several side by side, telling each outcome on stderr."""
     from deadweight.checks.runner import verify as verify_stage
-    from deadweight.plan.lock import locked
+    from deadweight.records.lock import locked
 
     with locked(workspace.state, say):
         subjects = [workspace.subject(each) for each in chosen]

@@ -8,9 +8,10 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, MissingError
 from deadweight._run import Completed, run
-from deadweight.toolchain import copies, sudo
+from deadweight.toolchain import copies
 from deadweight.toolchain.pins import Program
 
 APT_SECONDS = 1200.0

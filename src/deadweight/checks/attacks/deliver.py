@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from deadweight import _run
 from deadweight._errors import Interrupted
+from deadweight.checks.attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight.checks.attacks.lab import Filled, Lab, fill
 from deadweight.checks.attacks.listeners import Listener, call
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import examples, holds, prepared, put
-from deadweight.checks.attacks.yard import DIED, NOTICE_SECONDS, Yard
 from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from deadweight.checks.attacks.host import HostFolder, sweep_host_folders
 from deadweight.checks.attacks.network import unfence
-from deadweight.engine import wire
+from deadweight.engine import api as wire
 from deadweight.engine.info import EngineInfo
 
 LAB, UNTIL = "deadweight.lab", "deadweight.until"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from deadweight import _run
-from deadweight.checks.attacks.check import CHECK, attack
+from deadweight.checks.attacks.entrance import CHECK, attack
 from deadweight.checks.protocol import Check, Subject
 from deadweight.checks.runner import run_check
 from deadweight.records.evidence import Evidence

@@ -18,7 +18,7 @@ from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
-from deadweight.checks.attacks.shots import fire_all
+from deadweight.checks.attacks.sequence import fire_all
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
 

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import BIND_PORT, send, told
 from deadweight.checks.attacks.lab import Lab, fill
 from deadweight.checks.attacks.model import Payload, Proof
 from deadweight.checks.attacks.request import prepared
-from deadweight.checks.attacks.yard import Yard
 from deadweight.engine.http import Answer
 
 DELIVERY = 'BEGIN { print "@a@" "@b@" }'

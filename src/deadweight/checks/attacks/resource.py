@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, send, status_of, told
 from deadweight.checks.attacks.lab import Lab, fill
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import prepared
 from deadweight.checks.attacks.walls import MARGIN, Ground
-from deadweight.checks.attacks.yard import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _answer_seconds(yard: Yard, lab: Lab, limit: float) -> float:
 
 def use(container: Container) -> Use:
     """The engine's counters of a container, on either version of cgroups. Memory counts without what the kernel can drop."""
-    read: Callable[..., Any] = container.engine.api.stats
+    read: Callable[..., Any] = container.api.stats
     with translated(f"counters of container {container.name}"):
         document = read(container.id, stream=False, one_shot=True)
     memory = document.get("memory_stats") or {}

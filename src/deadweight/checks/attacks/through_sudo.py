@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
+from deadweight.checks.attacks import run
 from deadweight.checks.attacks.shell import bound, static_shell
 from deadweight.checks.protocol import Subject
 from deadweight.checks.through_sudo import Place, Told, call, place_of, serve
@@ -27,7 +28,7 @@ class Order:
 
 
 def attack(subject: Subject, postures: Sequence[str], brief: bool, told: Told) -> Evidence:
-    """As ``check.attack``. Raises CommandError where the process ended without a word, with its last lines."""
+    """As ``run.attack``. Raises CommandError where the process ended without a word, with its last lines."""
     shell, no_shell = _shell(subject)
     order = Order(place_of(subject), shell, no_shell, tuple(postures), brief)
     return call(__name__, order, Evidence, told)
@@ -42,9 +43,7 @@ def _shell(subject: Subject) -> tuple[str, str]:
 
 
 def _obey(order: Order, subject: Subject, told: Told) -> Evidence:
-    from deadweight.checks.attacks import check
-
-    return check.attack(
+    return run.attack(
         subject,
         postures=order.postures,
         brief=order.brief,

@@ -16,10 +16,10 @@ from typing import Any
 
 from deadweight._errors import MissingError, UsageError
 from deadweight.checks.scan import bolt
+from deadweight.checks.scan.model import SCHEMA
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
 
-SCHEMA = 2
 FILES = ("trivy.db", "metadata.json")
 HINT = "invoke scan --database download gets the newest; --database FILE, FOLDER or oci://REFERENCE takes yours"
 PUBLIC = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")

@@ -86,7 +86,7 @@ def forms(asked: str | None) -> tuple[str, ...]:
 
 def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx")) -> Sboms:
     """Write SBOMs to ``.deadweight/sbom`` and compare. Raises MissingError (no scanner), ArchiveError, CommandError."""
-    from deadweight.image.analyse import analyse
+    from deadweight.image.look.analyse import analyse
 
     report = analyse(subject.archive(), scan="no", cache_dir=subject.state.cache / "image")
     present = tuple(sorted(set(in_image(report))))

@@ -21,8 +21,7 @@ from typing import Any
 from deadweight._errors import ArchiveError, DeadweightError
 from deadweight._run import run
 from deadweight.checks.scan import bolt
-from deadweight.checks.scan.database import SCHEMA
-from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, Severity
+from deadweight.checks.scan.model import SCHEMA, SEVERITIES, Found, Kind, ScannedImage, Severity
 from deadweight.records.store import write_atomically
 from deadweight.toolchain.find import Tool, find
 

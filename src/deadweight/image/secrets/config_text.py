@@ -48,8 +48,11 @@ _BY_NAME = ("configured-secret", "environment-secret", "generic-api-key", "quote
 _SHORTEST = 4
 
 
-def scan_text(scanner: Scanner, where: str, text: str, kind: str, within: Budget | None) -> Scan:
-    """All secrets in one string of a config; ``kind`` and ``within`` as in ``Scanner``."""
+def scan_text(scanner: Scanner, *, where: str, text: str, kind: str = "text", within: Budget | None = None) -> Scan:
+    """All secrets in one string of an image config.
+
+    ``kind``: ``env`` (NAME=value, labels too), ``history`` (an instruction), ``text``. ``within`` as in ``Scanner.confirm``.
+    """
     data = text.encode("utf-8", "surrogateescape")
     scan = scanner.scan(data, path="", decode=True, within=within)
     named = _named(text, kind)

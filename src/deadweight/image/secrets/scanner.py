@@ -74,12 +74,6 @@ class Scanner:
         """Everything in one file's bytes."""
         return self.confirm(data, path, self.block(data, decode=decode), decode=decode, within=within)
 
-    def scan_text(self, *, where: str, text: str, kind: str = "text", within: Budget | None = None) -> Scan:
-        """One string of an image config. ``kind``: ``env`` (NAME=value, labels too), ``history`` (an instruction), ``text``."""
-        from deadweight.image.secrets.config_text import scan_text
-
-        return scan_text(self, where, text, kind, within)
-
     def found(self, view: memoryview, path: str, hits: Iterable[Hit]) -> tuple[list[Found], list[Crowd]]:
         """Confirmed secrets of one buffer, undecorated, and where there were too many candidates."""
         return confirmed(self._rule_set, view, path, hits)

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deadweight import _run
+from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.records import store
 from deadweight.sources.local.machine import Machine, scratch
-from deadweight.toolchain import sudo
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
 ROOTFS_SECONDS = 600.0

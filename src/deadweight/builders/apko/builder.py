@@ -1,0 +1,138 @@
+"""Build with apko: no Dockerfile, no engine. melange packages the service, apko puts packages together.
+
+apko.yaml and melange.yaml name no repository and no keyring; the source gives them. The source's repositories are for the
+build only (``-b``): a mirror's or a laptop's paths do not stand in the image's ``/etc/apk/repositories``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import CommandError
+from deadweight.builders.apko import keys as _keys
+from deadweight.builders.apko import melange
+from deadweight.builders.apko import packages as _apk
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
+from deadweight.builders.shared import archive as _archive
+from deadweight.builders.shared import common as _common
+from deadweight.builders.shared.listen import Listener
+from deadweight.records.built import Base
+from deadweight.suite.model import Variant
+
+
+class ApkoBuilder:
+    """``config`` is the apko.yaml, ``packages`` the melange files to build first, ``runner`` melange's sandbox."""
+
+    name = "apko"
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        """Raises ConfigError for missing or wrong files."""
+        from deadweight.builders.apko.config import check_apko_config
+        from deadweight.suite.yaml_nodes import read
+
+        if variant.config is None:
+            raise WrongKey(variant, "config", "apko needs its apko.yaml", root, hint="add config: apko.yaml")
+        check_apko_config(_common.need_file(variant, "config", root, variant.config))
+        for number, package in enumerate(variant.packages):
+            document = read(_common.need_file(variant, ("packages", number), root, package))
+            if not isinstance(document.value, dict) or "package" not in document.value:
+                raise document.error((), "is no melange file: no package: in it")
+        if variant.packages:
+            _common.need_source(variant, root)
+        docker = bool(variant.packages) and variant.runner == "docker"
+        sandbox = ("bwrap",) if variant.packages and not docker else ()
+        melange_tools = ("melange", *sandbox) if variant.packages else ()
+        return Needs(tools=("apko", *melange_tools), engine=docker, apk=True)
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        from deadweight.sources.adapt import included
+        from deadweight.toolchain.find import find
+
+        assert variant.config is not None
+        arch, config = _common.architecture().apk, site.root / variant.config
+        apk = _apk.apk(site, variant.config, arch)
+        packages = tuple(melange.step(variant, package, site) for package in variant.packages)
+        values = {"apko": find("apko").version, "architecture": arch, **apk.values()}
+        image = Step(
+            key=f"image:{variant.name}",
+            variant=variant.name,
+            title=f"apko build {variant.name}",
+            inputs=Inputs((config, *included(config, site.root), *apk.indexes), (), values),
+            there=lambda: _archive.there(variant, site),
+            work=lambda job: self._build(variant, site, job),
+            after=tuple(step.key for step in packages),
+        )
+        return (*packages, image)
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        return _archive.made_by_the_build(variant, built, site)
+
+    def _build(self, variant: Variant, site: Site, job: Job) -> BuiltImage:
+        from deadweight.toolchain.find import find
+
+        name = _common.image_name(site.suite, variant)
+        apko = find("apko")
+        _apk.link(site, variant.config or "")
+        with _archive.scratch(variant, site) as work:
+            for folder in ("sbom", "tmp"):
+                (work / folder).mkdir()
+            _apko([apko.path, *_words(variant, site, name, work)], variant, site, work, job)
+            _archive.renamed(work / "apko.tar", work / "image.tar", name)
+            digest = _archive.config_digest(work / "image.tar")
+            sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
+        tools = [f"apko {apko.version}", *([f"melange {find('melange').version}"] if variant.packages else [])]
+        return _archive.result(
+            variant, site, digest=digest, base=_base(variant, site), tool=", ".join(tools), sbom=sboms
+        )
+
+
+def _base(variant: Variant, site: Site) -> Base:
+    """An apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same."""
+    apk = _apk.apk(site, variant.config or "", _common.architecture().apk)
+    return Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
+
+
+def _words(variant: Variant, site: Site, name: str, work: Path) -> list[str]:
+    """apko takes only ``-r`` for what it writes into the image, and wants one at least: the packages built here, if any."""
+    assert variant.config is not None
+    root, state = site.root, site.state
+    arch = _common.architecture().apk
+    apk = _apk.apk(site, variant.config, arch)
+    words = ["build", _apk.usable(site, variant.config), name, str(work / "apko.tar"), "--arch", arch, "--vcs=false"]
+    own = [str(melange.repository(state, variant, config).relative_to(root)) for config in variant.packages]
+    for repository in own or apk.repositories:
+        words += ["-r", repository]
+    for repository in apk.repositories if own else ():
+        words += ["-b", repository]
+    keys = [*apk.keyring, *([str(_keys.public_key(state).relative_to(root))] if own else [])]
+    for key in keys:
+        words += ["-k", key]
+    return [*words, "--cache-dir", str(state.cache / "apk"), "--sbom-path", str(work / "sbom")]
+
+
+def _apko(argv: list[str | Path], variant: Variant, site: Site, work: Path, job: Job) -> None:
+    listener = Listener(job.say, _announce)
+    environment = {
+        **_common.program_environment(site),
+        **_apk.apk(site, variant.config or "", _common.architecture().apk).credentials,
+        "TMPDIR": str(work / "tmp"),
+        "SOURCE_DATE_EPOCH": _common.EPOCH,
+    }
+    try:
+        _run.run(
+            argv,
+            cwd=site.root,
+            env=environment,
+            timeout=_common.BUILD_TIMEOUT_SECONDS,
+            log=job.log,
+            on_line=listener,
+            redact=_common.secret_values(environment),
+        )
+    except CommandError as error:
+        raise listener.explained(error, f"{variant.name}: {variant.config}", clean=melange.clean) from None
+
+
+def _announce(line: str) -> str | None:
+    text = melange.clean(line)
+    return text[:120] if text.startswith(("installing ", "layer digest")) else None

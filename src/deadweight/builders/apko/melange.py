@@ -1,0 +1,276 @@
+"""Build an APK package of the service with melange: the first half of an apko variant.
+
+* The signing key is made here, once (``_keys``). Packages land in ``.deadweight/packages/NAME/ARCH`` as a repository of one
+  build: built beside it and moved there whole, so that no older version is left in its index for apko to prefer.
+* Everything that would depend on the machine is fixed: relative paths, architecture, SOURCE_DATE_EPOCH, git coordinates,
+  and, where we are not root, the user id (``unshare -Ur``; another id than 1000 would leak into the package).
+* Variables of the source reach the sandbox by files in the cache folder: melange writes its environment into the package's
+  ``.melange.yaml``, where a module proxy's password must not be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import CommandError, DeadweightError
+from deadweight.builders.apko import keys as _keys
+from deadweight.builders.apko import memory as _memory
+from deadweight.builders.apko import packages as _apk
+from deadweight.builders.protocol import Inputs, Job, Site, Step
+from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import go_cache as _gocache
+from deadweight.builders.shared.listen import Listener
+from deadweight.records.paths import State
+from deadweight.suite.model import Variant
+
+SANDBOX_CACHE = "/var/cache/melange"
+NO_COMMIT = "0" * 40
+
+_STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN|ERROR?|DEBU?G?) +")
+_DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
+_swap = threading.Lock()
+
+
+def package_name(variant: Variant, config: str) -> str:
+    """Tells packages apart by all that a variant says of them: the melange file, the source and the sandbox."""
+    said = hashlib.sha256("\0".join((config, variant.source, variant.runner)).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', config.removesuffix('.yaml'))}-{said}"
+
+
+def repository(state: State, variant: Variant, config: str) -> Path:
+    """The repository that holds the packages of one melange file, made of this variant's source."""
+    return state.packages / package_name(variant, config)
+
+
+def step(variant: Variant, config: str, site: Site) -> Step:
+    """The step that makes the packages of one melange file; variants that share file, source and sandbox share the step."""
+    from deadweight.toolchain.find import find
+
+    arch = _common.architecture().apk
+    source = site.root / variant.source
+    apk = _apk.apk(site, config, arch)
+    ignore = (*_common.NEVER_INPUTS, *_common.ignore_lines(source / ".melangeignore"))
+    values = {
+        "melange": find("melange").version,
+        "architecture": arch,
+        "runner": variant.runner,
+        "ignore": "\n".join(ignore),
+        **apk.values(),
+    }
+    return Step(
+        key=f"apk:{package_name(variant, config)}",
+        variant=variant.name,
+        title=f"melange build {config}",
+        inputs=Inputs((site.root / config, source, *apk.indexes), ignore, values),
+        there=lambda: _there(site.state, variant, config, arch),
+        work=lambda job: _Melange(variant, config, site, job).build(),
+        behind=_compiles_before(variant, site),
+    )
+
+
+def _there(state: State, variant: Variant, config: str, arch: str) -> bool:
+    place = repository(state, variant, config) / arch
+    return _keys.there(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
+
+
+def _compiles_before(variant: Variant, site: Site) -> tuple[str, ...]:
+    """ko variants of the same source that have yet to fill the compile cache that this step takes from.
+
+    Once it holds the standard library both may begin at once: while melange lays out its sandbox, ko compiles what changed.
+    """
+    from deadweight.toolchain.find import look
+
+    go = look("go").version
+    return tuple(
+        f"image:{other.name}"
+        for other in site.suite.variants
+        if other.builder == "ko" and other.source == variant.source and not _gocache.filled(site.state, other, go)
+    )
+
+
+class _Melange:
+    """One run of melange."""
+
+    def __init__(self, variant: Variant, config: str, site: Site, job: Job) -> None:
+        from deadweight.toolchain.find import find
+
+        self.variant, self.config, self.site, self.job = variant, config, site, job
+        self.arch = _common.architecture().apk
+        self.program = find("melange").path
+        self.images: list[str] = []
+        self.memory: Path | None = None
+
+    def build(self) -> None:
+        """Raises CommandError in the compiler's or melange's own words."""
+        state = self.site.state
+        _keys.ensure(state, self.program, self.job.log)
+        _apk.link(self.site, self.config)
+        _gocache.environment(state)
+        state.packages.mkdir(parents=True, exist_ok=True)
+        with _work_folder(state) as work:
+            try:
+                self._run(work)
+            finally:
+                self._remove_images()
+                if self.memory is not None:
+                    _remove(self.memory)
+            made = work / "packages"
+            if not any((made / self.arch).glob("*.apk")):
+                raise DeadweightError(f"{self.config}: melange made no package for {self.arch}")
+            _put(made, repository(state, self.variant, self.config))
+
+    def _run(self, work: Path) -> None:
+        listener = Listener(self.job.say, self._announce)
+        environment = self._environment(work)
+        try:
+            _run.run(
+                [*_as_root(self.variant.runner), self.program, *self._words(work)],
+                cwd=self.site.root,
+                env=environment,
+                timeout=_common.BUILD_TIMEOUT_SECONDS,
+                log=self.job.log,
+                on_line=listener,
+                redact=_common.secret_values(environment),
+            )
+        except CommandError as error:
+            raise listener.explained(error, f"{self.variant.name}: {self.config}", clean=clean) from None
+
+    def _words(self, work: Path) -> list[str]:
+        root, state = self.site.root, self.site.state
+        apk = _apk.apk(self.site, self.config, self.arch)
+        words = ["build", _apk.usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
+        words += ["--source-dir", self.variant.source, "--out-dir", _from(root, work / "packages")]
+        for repository_path in apk.repositories:
+            words += ["-r", repository_path]
+        for key in apk.keyring:
+            words += ["-k", key]
+        words += ["--signing-key", _from(root, _keys.private_key(state))]
+        words += ["--cache-dir", _from(root, _gocache.melange_cache(state))]
+        words += ["--apk-cache-dir", _from(root, state.cache / "apk")]
+        # melange asks git for these, and then the same source has another digest in another clone
+        words += ["--git-repo-url", "https://git.invalid/deadweight", "--git-commit", NO_COMMIT]
+        variables = self._sandbox_variables()
+        if variables:
+            file = work / "variables.env"
+            file.write_text("".join(f"{name}={value}\n" for name, value in sorted(variables.items())))
+            words += ["--env-file", str(file)]
+        return words
+
+    def _environment(self, work: Path) -> dict[str, str]:
+        values = {**_common.program_environment(self.site), **_apk.apk(self.site, self.config, self.arch).credentials}
+        values.update({"TMPDIR": str(self._temporary(work)), "SOURCE_DATE_EPOCH": _common.EPOCH})
+        if self.variant.runner == "docker":
+            values["DOCKER_HOST"] = self.site.engine().host
+        return values
+
+    def _temporary(self, work: Path) -> Path:
+        """Where melange unpacks its sandbox: in memory where there is plenty, else beside its output."""
+        if self.variant.runner == "bubblewrap":  # an engine may see other folders than we do
+            self.memory = _memory.folder(self.site.root)
+        if self.memory is None:
+            (work / "tmp").mkdir()
+        return self.memory or work / "tmp"
+
+    def _sandbox_variables(self) -> dict[str, str]:
+        """What the sandbox is told of the source. Values with a password go by file; a proxy with one cannot be passed."""
+        environment = self.site.source.environment()
+        place = _gocache.melange_cache(self.site.state)
+        told = dict[str, str]()
+        go = {name: value for name, value in environment.variables.items() if name.startswith("GO")}
+        if go:
+            (place / "go.env").write_text("".join(f"{name}={value}\n" for name, value in sorted(go.items())))
+            (place / "go.env").chmod(0o600)
+            told["GOENV"] = f"{SANDBOX_CACHE}/go.env"
+        if environment.ca_bundle is not None:
+            shutil.copyfile(environment.ca_bundle, place / "ca.pem")
+            told["SSL_CERT_FILE"] = f"{SANDBOX_CACHE}/ca.pem"
+        for name, value in environment.variables.items():
+            if name in go:
+                continue
+            if _common.secret_values({name: value}):
+                self.job.say(f"{name} holds a password and is not passed into melange's sandbox")
+            else:
+                told[name] = value
+        return told
+
+    def _announce(self, line: str) -> str | None:
+        found = _DOCKER_IMAGE.search(line)
+        if found:
+            self.images.append(found[2])
+        text = clean(line)
+        return text[:120] if text.startswith(("running step", "installing", "generating package", "wrote ")) else None
+
+    def _remove_images(self) -> None:
+        """melange's docker runner leaves the sandbox's image (184 MB) in the engine, once per run."""
+        for name in self.images:
+            with suppress(DeadweightError):
+                self.site.engine().images.remove(name, force=True)
+
+
+def clean(line: str) -> str:
+    """A line of melange or apko without its date, time and level."""
+    return _STAMP.sub("", line).removeprefix("Error: ").removeprefix("error during command execution: ").strip()
+
+
+def _as_root(runner: str) -> list[str]:
+    """Prefix that makes us root in a user namespace of our own, where bubblewrap is to write files of user 0."""
+    if runner != "bubblewrap" or os.geteuid() == 0 or shutil.which("unshare") is None:
+        return []
+    return ["unshare", "-Ur"]
+
+
+def _from(root: Path, path: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _put(made: Path, place: Path) -> None:
+    """Replace a folder by another. Between the two renames there is none: the step's record says that it is not built."""
+    with _swap:
+        old = place.with_name(f".{place.name}.old")
+        _remove(old)
+        if place.exists():
+            place.replace(old)
+        made.replace(place)
+        _remove(old)
+
+
+class _work_folder:
+    """A folder for one run, beside the packages; what a killed run left goes first."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    def __enter__(self) -> Path:
+        own = f".work-{os.getpid()}-"
+        for old in self.state.packages.glob(".work-*"):  # the state folder's lock keeps other living runs out
+            if not old.name.startswith(own):
+                _remove(old)
+        self.path = Path(tempfile.mkdtemp(dir=self.state.packages, prefix=own))
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        _remove(self.path)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a tree, also where a sandbox left folders without permissions."""
+
+    def open_up(again: Callable[[str], object], name: str, _error: object) -> None:
+        path = Path(name)
+        with suppress(OSError):
+            path.parent.chmod(0o700)
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+            again(name)
+
+    if folder.exists():
+        shutil.rmtree(folder, onerror=open_up)

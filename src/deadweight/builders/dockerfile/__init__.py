@@ -1,0 +1,1 @@
+"""Dockerfile variants: BuildKit builds them, with bases from the source and secrets that leave no trace."""

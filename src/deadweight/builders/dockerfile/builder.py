@@ -1,0 +1,308 @@
+"""Build a Dockerfile with BuildKit, through the engine.
+
+* Bases reach the Dockerfile as build arguments (``bases:`` maps an ``ARG`` to a public reference), pinned by digest; images
+  that it names itself (``FROM ubuntu:23.10``) are resolved and pinned just so.
+* Therefore it is built from a copy, beside which an ignore file keeps our state folder out of the context.
+* Proxies go in as BuildKit's predefined arguments, which stay out of history and layers; every other variable of the source
+  (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``) for a Dockerfile to mount.
+* Java programs read neither: a trust store made of the bundle (``id=java_trust_store``) and Maven settings made of the proxies
+  (``id=maven_settings``) are offered to a Dockerfile that mounts them.
+* Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``,
+  ``--sbom``).
+
+Dockerfile variants of one source share their compile instructions, letter by letter: the first of the suite goes first, the
+others find its layers. Where they run side by side all the same, BuildKit joins equal steps in flight.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError, UsageError
+from deadweight.builders.dockerfile import buildkit as _docker
+from deadweight.builders.dockerfile import secrets as _secrets
+from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
+from deadweight.builders.shared import archive as _archive
+from deadweight.builders.shared import common as _common
+from deadweight.builders.shared.listen import Listener
+from deadweight.records.built import Base
+from deadweight.records.paths import STATE_DIR
+from deadweight.suite.model import Variant
+
+PREDEFINED = frozenset(
+    word
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for word in (name, name.lower())
+)
+"""Build arguments that need no ARG and are excluded from history (Docker's Dockerfile reference, "Predefined ARGs")."""
+
+CA_SECRET = "ca_bundle"  # noqa: S105 - the id of a mount, not a secret
+JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"
+
+_STEP = re.compile(r"#\d+ \[(?!internal\])(?P<place>[^\]]+)\] (?P<instruction>.*)$")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = re.compile(r"^(#\d+ (ERROR: |\d+\.\d+ )?|\d+\.\d{3} |-{3,}$|> \[)")
+"""Step and seconds before an instruction's own words; buildx says the last of them again, with the seconds alone."""
+
+
+class DockerfileBuilder:
+    """``dockerfile``, ``source`` (the context), ``target``, ``bases``, ``args``, ``secrets``, ``ssh``."""
+
+    name = "dockerfile"
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        """Raises ConfigError: files missing, no Dockerfile in it, a base's ARG or the target that it does not have."""
+        dockerfile = _read(variant, root)
+        _common.need_source(variant, root)
+        try:
+            dockerfile.check_target(variant.target)
+        except ConfigError as error:
+            raise WrongKey(variant, "target", error.problem, dockerfile.file, hint=error.hint) from None
+        for name in variant.bases:
+            if name not in dockerfile.args:
+                known = ", ".join(dockerfile.args) or "none"
+                raise WrongKey(
+                    variant,
+                    ("bases", name),
+                    f"no ARG {name} before the first FROM",
+                    dockerfile.file,
+                    hint=f"ARGs there: {known}",
+                )
+        for key, path in _secrets.missing(variant, root):
+            raise WrongKey(variant, key, "no such file", path)
+        named = _references(dockerfile, variant)
+        return Needs(tools=("docker-cli",), engine=True, bases=tuple(named), named=named)
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        text = _read(variant, site.root)
+        bases = {reference: site.source.base(reference) for reference in _references(text, variant)}
+        dockerfile = text.file
+        ignore = _ignore(dockerfile, site.root / variant.source)
+        values = {
+            "engine": _docker.version(site),
+            "target": variant.target or "",
+            "ignore": "\n".join(ignore),
+            **{f"argument {name}": value for name, value in variant.args.items()},
+            **_common.base_values(bases),
+        }
+        files = (dockerfile, site.root / variant.source, *_secrets.inputs(variant, site.root))
+        return (
+            Step(
+                key=f"image:{variant.name}",
+                variant=variant.name,
+                title=f"docker build {variant.name}",
+                inputs=Inputs(files, ignore, values),
+                there=lambda: _there(variant, site),
+                work=lambda job: self._build(variant, site, bases, job),
+                behind=_first_of_source(variant, site),
+            ),
+        )
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        """``docker image save``, once per build. Raises MissingError where the engine has another image or none."""
+        path = _archive.archive_path(variant, site)
+        note = path.with_name("image.tar.of")
+        if path.is_file() and note.is_file() and note.read_text() == _note(path, built):
+            return path
+        if not _docker.has(site, built.reference, built.config_digest):
+            raise MissingError(
+                f"the engine no longer has {built.reference} as it was built",
+                hint=f"invoke build --variant {variant.name}",
+            )
+        note.unlink(missing_ok=True)
+        site.engine().images.save(built.reference, path)
+        note.write_text(_note(path, built))
+        return path
+
+    def _build(self, variant: Variant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
+        dockerfile = _read(variant, site.root)
+        name = _common.image_name(site.suite, variant)
+        environment = dict(site.source.environment().variables)
+        _secrets.generate(variant, site.root)
+        used = _secrets.Used(variant, site)
+        listener = Listener(job.say, _announce)
+        with _archive.scratch(variant, site) as work:
+            words: list[str | Path] = [
+                *("--file", _copy(dockerfile, variant, bases, site, work)),
+                *("--tag", name, "--iidfile", work / "id"),
+                *(["--target", variant.target] if variant.target else []),
+                *(["--no-cache"] if used.changed() else []),
+                *_arguments(variant, bases, environment),
+                *_mounts(variant, site, environment),
+                *_java_mounts(dockerfile, variant, site, work),
+                site.root / variant.source,
+            ]
+            redact = _common.secret_values(environment)
+            try:
+                _docker.build(site, words, env=environment, log=job.log, on_line=listener, redact=redact)
+            except CommandError as error:
+                raise listener.explained(error, variant.name, clean=_clean, hint=_likely(error)) from None
+            digest = _image_id(work / "id", variant)
+        used.remember()
+        last = _base(dockerfile, variant, bases)
+        return BuiltImage(
+            variant=variant.name,
+            builder=self.name,
+            reference=_docker.keep(site, variant, name, digest),
+            config_digest=digest,
+            in_engine=True,
+            base=last,
+            seconds=0.0,
+            cached=False,
+            fingerprint="",
+            tool=f"docker {_docker.version(site)}",
+            built_at=_common.now(),
+            other_stand_ins=tuple(name for name, base in bases.items() if base.stand_in and base != last),
+        )
+
+
+def _read(variant: Variant, root: Path) -> Dockerfile:
+    if not variant.dockerfile:
+        raise WrongKey(variant, "dockerfile", "no Dockerfile is named", root, hint="add dockerfile: PATH")
+    return read_dockerfile(_common.need_file(variant, "dockerfile", root, variant.dockerfile))
+
+
+def _note(archive: Path, built: BuiltImage) -> str:
+    """Tells a saved archive of this very image from an older one, and from one that was cut short since."""
+    return f"{built.config_digest} {archive.stat().st_size}"
+
+
+def _there(variant: Variant, site: Site) -> bool:
+    from deadweight.records.built import BUILT_FILE
+    from deadweight.records.store import load
+
+    built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    return built is not None and _docker.has(site, built.reference, built.config_digest)
+
+
+def _first_of_source(variant: Variant, site: Site) -> tuple[str, ...]:
+    for other in site.suite.variants:
+        if other.builder == variant.builder and other.source == variant.source:
+            return () if other.name == variant.name else (f"image:{other.name}",)
+    return ()
+
+
+def _ignore(dockerfile: Path, context: Path) -> tuple[str, ...]:
+    """The ignore rules that BuildKit would take, ours last. ``NAME.dockerignore`` beside the Dockerfile goes first."""
+    own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+    return (*_common.ignore_lines(own if own.is_file() else context / ".dockerignore"), STATE_DIR)
+
+
+def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site: Site, work: Path) -> Path:
+    """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
+    from deadweight.sources.adapt_dockerfile import derived
+
+    copy = work / "Dockerfile"
+    text = dockerfile.file.read_text(encoding="utf-8-sig")
+    copy.write_text(
+        derived(text, lambda reference: _common.pinned(bases[reference]), _given(variant)), encoding="utf-8"
+    )
+    ignore = _ignore(dockerfile.file, site.root / variant.source)
+    (work / "Dockerfile.dockerignore").write_text("\n".join(ignore) + "\n", encoding="utf-8")
+    return copy
+
+
+def _given(variant: Variant) -> dict[str, str]:
+    """The build arguments as the suite gives them, with public references."""
+    return {**variant.args, **variant.bases}
+
+
+def _references(dockerfile: Dockerfile, variant: Variant) -> dict[str, str]:
+    """All public images that this build stands on, with where each is named: by ``bases``, or by the Dockerfile itself.
+
+    Raises ConfigError for what the Dockerfile names and is no reference.
+    """
+    from deadweight.sources.adapt_dockerfile import places
+    from deadweight.sources.reference import parse
+
+    named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
+    for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), _given(variant)).items():
+        try:
+            parse(reference)
+        except UsageError as error:
+            raise ConfigError(error.message, file=dockerfile.file, line=line, hint=error.hint) from None
+        named.setdefault(reference, f"{variant.dockerfile}:{line}")
+    return named
+
+
+def _arguments(variant: Variant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
+    """Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen."""
+    given = {**variant.args, **{name: _common.pinned(bases[each]) for name, each in variant.bases.items()}}
+    words = [f"{name}={value}" for name, value in given.items()]
+    words += [name for name in environment if name in PREDEFINED and name not in given]
+    return [part for word in words for part in ("--build-arg", word)]
+
+
+def _mounts(variant: Variant, site: Site, environment: dict[str, str]) -> list[str]:
+    words = [f"id={name},src={path}" for name, path in _secrets.paths(variant, site.root).items()]
+    words += [f"id={name},env={name}" for name in environment if name not in PREDEFINED and name not in variant.secrets]
+    bundle = site.source.environment().ca_bundle
+    if bundle is not None and CA_SECRET not in variant.secrets:
+        words.append(f"id={CA_SECRET},src={bundle}")
+    mounts = [part for word in words for part in ("--secret", word)]
+    for name, path in _secrets.ssh_paths(variant, site.root).items():
+        mounts += ["--ssh", f"{name}={path}"]
+    return mounts
+
+
+def _java_mounts(dockerfile: Dockerfile, variant: Variant, site: Site, work: Path) -> list[str]:
+    """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it."""
+    from deadweight.sources.java import maven_settings, trust_store
+
+    text, environment = dockerfile.file.read_text(encoding="utf-8-sig"), site.source.environment()
+    words = []
+    if JAVA_SECRET in text and JAVA_SECRET not in variant.secrets and environment.ca_bundle is not None:
+        words.append(f"id={JAVA_SECRET},src={trust_store(site.state, environment.ca_bundle)}")
+    settings = maven_settings(environment.variables)
+    if MAVEN_SECRET in text and MAVEN_SECRET not in variant.secrets and settings is not None:
+        file = work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
+        file.write_text(settings, encoding="utf-8")
+        words.append(f"id={MAVEN_SECRET},src={file}")
+    return [part for word in words for part in ("--secret", word)]
+
+
+def _base(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base]) -> Base | None:
+    argument, written = dockerfile.base_argument(variant.target)
+    return bases.get(_given(variant).get(argument or "", written))
+
+
+def _image_id(file: Path, variant: Variant) -> str:
+    try:
+        digest = file.read_text().strip()
+    except OSError as error:
+        raise DeadweightError(f"{variant.name}: the build wrote no image id") from error
+    return digest if digest.startswith("sha256:") else f"sha256:{digest}"
+
+
+def _announce(line: str) -> str | None:
+    found = _STEP.match(line)
+    if found:
+        return f"[{found['place']}] {found['instruction'][:100]}"
+    return "exporting" if line.endswith("exporting layers") else None
+
+
+def _clean(line: str) -> str:
+    from deadweight.builders.shared.java_errors import without_chatter
+
+    return without_chatter(_NOISE.sub("", _COLOUR.sub("", line)).strip())
+
+
+def _likely(error: CommandError) -> str | None:
+    said = "\n".join(error.tail).lower()
+    unknown = ("pull access denied", "manifest unknown", "failed to resolve source metadata", ": not found")
+    if any(words in said for words in unknown):
+        return "the base image does not exist, or may not be pulled: see bases: of the variant"
+    if "x509:" in said and "certificate" in said:
+        return (
+            "the engine pulls by itself and must trust a private CA too: put it to /etc/docker/certs.d/REGISTRY/ca.crt"
+            " on the engine's machine (docs/how-to/sources.md)"
+        )
+    if "no space left" in said:
+        return "the engine's disk is full: docker system df, docker builder prune"
+    if "could not transfer artifact" in said or "name resolution" in said:
+        return "a build step does not reach the network: invoke doctor (proxies), docs/how-to/engine.md (engines without one)"
+    if "connection refused" in said or "no such host" in said or "i/o timeout" in said:
+        return "a registry cannot be reached: invoke doctor"
+    return None

@@ -1,0 +1,101 @@
+"""The engine as the builders use it: BuildKit through a client program, images through the API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight import _run
+from deadweight.builders.protocol import Site
+from deadweight.builders.shared import common as _common
+from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
+from deadweight.records.store import load
+from deadweight.suite.model import Variant
+
+if TYPE_CHECKING:
+    from deadweight.engine.daemon import Endpoint
+
+_NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")
+"""Variables that decide which engine is meant."""
+
+
+def build(
+    site: Site,
+    words: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    on_line: Callable[[str], None],
+    redact: Sequence[str],
+) -> None:
+    """Run a BuildKit build; ``words`` are the arguments after ``build``. Raises CommandError, MissingError (no client)."""
+    from deadweight.engine.daemon import docker_cli, find_or_start
+
+    client = docker_cli(find_or_start(on_line))
+    # an attestation holds the time of the build, and makes an index of what was one image
+    plain = ["--progress=plain", *(["--provenance=false"] if client.buildx else [])]
+    _run.run(
+        client.build(*plain, *(str(word) for word in words)),
+        cwd=site.root,
+        env={**env, **client.env},
+        timeout=_common.BUILD_TIMEOUT_SECONDS,
+        log=log,
+        on_line=on_line,
+        redact=redact,
+    )
+
+
+def version(site: Site) -> str:
+    """The engine's version, as an input: another engine is another tool. Starts no engine."""
+    del site
+    known = _known()
+    return known.version if known else "none"
+
+
+def keep(site: Site, variant: Variant, name: str, digest: str) -> str:
+    """Give a new image the name that only it has, and take that of the variant's last image away; the new name."""
+    images, reference = site.engine().images, kept_name(name, digest)
+    images.tag(digest, reference)
+    last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
+    if last is not None and last.in_engine and last.reference not in (name, reference):
+        images.remove(last.reference)
+    return reference
+
+
+def has(site: Site, reference: str, digest: str) -> bool:
+    """Whether the engine, if one runs, has this very image under this name. Starts no engine."""
+    del site
+    known = _known()
+    if known is None:
+        return False
+    from deadweight.engine import api as wire
+
+    endpoint = known.endpoint
+    found = wire.document(endpoint.host, f"/images/{reference}/json", endpoint.certificates).get("Id")
+    return found is not None and str(found).removeprefix("sha256:") == digest.removeprefix("sha256:")
+
+
+@dataclass(frozen=True)
+class _Known:
+    endpoint: Endpoint
+    version: str
+
+
+_seen: dict[tuple[str | None, ...], _Known] = {}
+
+
+def _known() -> _Known | None:
+    """The engine that runs, looked for once: a plan asks for every variant, and loading Docker's SDK for it takes 0.2 s."""
+    from deadweight.engine.daemon import find_running, server_version
+
+    key = tuple(os.environ.get(name) for name in _NAMING)
+    if key not in _seen:
+        endpoint = find_running()
+        told = server_version(endpoint) if endpoint else None
+        if endpoint is None or told is None:
+            return None
+        _seen[key] = _Known(endpoint, told)
+    return _seen[key]

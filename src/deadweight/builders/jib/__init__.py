@@ -1,0 +1,1 @@
+"""Variants that Jib builds from Maven and Gradle projects, without an engine."""

@@ -1,0 +1,300 @@
+"""Build with Jib: Maven or Gradle compiles, Jib puts dependencies, resources and classes in layers of their own.
+
+No Dockerfile, no engine. A project's build file is used as it is: where it does not name the Jib plugin, Jib is added from the
+command line. It is built in place (in ``target/``, as everybody who runs Maven expects), so variants of one project go one
+after another. Jib's own defaults fix all times, so that the same inputs give the same digest.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deadweight import _run
+from deadweight._errors import CommandError, DeadweightError
+from deadweight.builders.jib import files as _jib_files
+from deadweight.builders.jib import gradle as _gradle
+from deadweight.builders.jib import maven as _maven
+from deadweight.builders.jib import resident
+from deadweight.builders.jib.pom import read_poms
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
+from deadweight.builders.shared import archive as _archive
+from deadweight.builders.shared import common as _common
+from deadweight.builders.shared.java_errors import JavaListener, clean
+from deadweight.records.built import Base
+from deadweight.suite.model import Variant
+
+_OURS = (
+    *("jib.from.image", "jib.from.platforms", "jib.to.image", "jib.outputPaths."),
+    *("jib.baseImageCache", "jib.applicationCache"),
+)
+_LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
+_AGAIN = "--update-snapshots"
+"""Maven's name for asking repositories again for anything that was not there, releases too."""
+
+_SAID_BY = {
+    "jib.from.image": "base: names the base image",
+    "jib.to.image": "the image has its variant's name; invoke push --to gives it another",
+}
+
+
+class JibBuilder:
+    """``source`` is the project, ``pom`` its file where that is no pom.xml, ``base`` the base image, ``main`` the main class
+    where it is ambiguous, ``files`` what else goes in, ``env`` the image's environment, ``tests`` whether the service's own
+    tests run first, ``args`` more of Jib's (or Maven's) properties."""
+
+    name = "jib"
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
+        argument that would make the record of the build a lie."""
+        source = _common.need_source(variant, root)
+        gradle = _is_gradle(variant, source)
+        (_gradle if gradle else _maven).check(variant, root)
+        for name in variant.args:
+            if name.startswith(_OURS):
+                raise WrongKey(variant, ("args", name), "is for Deadweight to say", root, hint=_SAID_BY.get(name))
+        if not variant.base:
+            hint = "for example base: eclipse-temurin:17-jre"
+            raise WrongKey(variant, "base", "jib needs a base", root, hint=hint)
+        _jib_files.check(variant, root)
+        donors = {image: f"files.{target}" for target, (image, _) in _jib_files.donors(variant).items()}
+        tools = ("java", *(() if gradle else ("mvn",)), *(("crane",) if donors else ()))
+        return Needs(tools=tools, bases=(variant.base, *donors), named={**donors, variant.base: "base"})
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        from deadweight.toolchain.find import find
+
+        assert variant.base is not None
+        source = site.root / variant.source
+        base = site.source.base(variant.base)
+        donors = {target: site.source.base(image) for target, (image, _) in _jib_files.donors(variant).items()}
+        local = tuple(site.root / name for name in _jib_files.local_files(variant).values())
+        beside = (_gradle if _is_gradle(variant, source) else _maven).beside(variant, site.root)
+        linked = _common.behind_links(*_maven.source_folders(source, _written(variant, site.root)), *local)
+        values = {
+            "jib": _maven.JIB_VERSION,
+            "tool": str(_gradle.program(source)) if _is_gradle(variant, source) else find("mvn").version,
+            "java": find("java").version,
+            "main": variant.main or "",
+            "port": str(variant.port),
+            "user": variant.run.user or "",
+            "tests": str(variant.tests),
+            "pom": variant.pom or "",
+            **{f"file {target}": name for target, name in variant.files.items()},
+            **{f"env {name}": value for name, value in variant.env.items()},
+            **{f"argument {name}": value for name, value in variant.args.items()},
+            **_common.base_values({"base": base, **donors}),
+        }
+        same = [each for each in site.suite.variants if each.builder == self.name and each.source == variant.source]
+        before = same[: [each.name for each in same].index(variant.name)]
+        return (
+            Step(
+                key=f"image:{variant.name}",
+                variant=variant.name,
+                title=f"jib build {variant.name}",
+                inputs=Inputs((source, *beside, *local, *linked), _ignore(variant, site.root), values),
+                there=lambda: _archive.there(variant, site),
+                work=lambda job: self._build(variant, site, base, donors, job),
+                behind=tuple(f"image:{each.name}" for each in before),
+            ),
+        )
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        return _archive.made_by_the_build(variant, built, site)
+
+    def _build(self, variant: Variant, site: Site, base: Base, donors: dict[str, Base], job: Job) -> BuiltImage:
+        source = site.root / variant.source
+        name = _common.image_name(site.suite, variant)
+        gradle = _is_gradle(variant, source)
+        with _archive.scratch(variant, site) as work:
+            executable = _jib_files.lay_out(variant, site, donors, work / "extra")
+            properties = _properties(variant, site, base, work, name) | _extra(variant, work, executable)
+            sources = (
+                None
+                if gradle
+                else _maven.Sources(variant, site, _written(variant, site.root), _made_with(variant, site))
+            )
+            if sources:
+                sources.tidy()
+            call = (_gradle if gradle else _maven).call(variant, site, work)
+            words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
+            said = _run_tool(words, variant, site, job, gradle=gradle)
+            if not (work / "image.tar").is_file():
+                raise DeadweightError(
+                    f"{variant.name}: Jib made no image{said}\n  log: {job.log}",
+                    hint="take that out of the build file or of args, or name the module that becomes the image",
+                )
+            digest, version = _checked(work / "image.tar", variant, base)
+            _archive.keep(variant, site, work / "image.tar", None)
+            if sources:
+                sources.remember()
+        return _archive.result(variant, site, digest=digest, base=base, tool=_tool(version, gradle=gradle))
+
+
+def _tool(version: str, *, gradle: bool) -> str:
+    from deadweight.toolchain.find import find
+
+    tool = "Gradle" if gradle else f"Maven {find('mvn').version}"
+    return f"jib {version} ({tool}, Java {find('java').version})"
+
+
+def _is_gradle(variant: Variant, source: Path) -> bool:
+    return not variant.pom and not (source / "pom.xml").exists() and _gradle.is_build(source)
+
+
+def _made_with(variant: Variant, site: Site) -> dict[str, str]:
+    """What decides how Maven compiles, beside the files of the project itself."""
+    from deadweight.toolchain.find import find
+
+    facts = {file: file.stat() for file in _maven.beside(variant, site.root) if file.is_file()}
+    return {
+        **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
+        **{str(file): f"{fact.st_mtime_ns} {fact.st_size}" for file, fact in facts.items()},
+        **{name: find(name).version for name in ("java", "mvn")},
+        "pom": variant.pom or "",
+    }
+
+
+def _ignore(variant: Variant, root: Path) -> tuple[str, ...]:
+    """What no build reads: what builds write, and the tests where they do not run."""
+    return (*_common.NEVER_INPUTS, *_written(variant, root), *(() if variant.tests else ("src/test",)))
+
+
+def _written(variant: Variant, root: Path) -> tuple[str, ...]:
+    """The folders that builds write, relative to the source."""
+    source = root / variant.source
+    if not _is_gradle(variant, source):
+        return _maven.outputs(variant, root)
+    return tuple(name for folder in (source, *_gradle.beside(variant, root)) for name in _gradle.outputs(folder))
+
+
+def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
+    """What Jib is told. A property goes before what a build file configures, so what the suite leaves open stays open here."""
+    cache = site.state.cache / "jib"
+    found = {
+        "jib.from.image": _common.pinned(base),
+        "jib.from.platforms": f"linux/{_common.architecture().oci}",
+        "jib.to.image": name,
+        "jib.outputPaths.tar": str(work / "image.tar"),
+        "jib.outputPaths.digest": str(work / "digest"),
+        "jib.outputPaths.imageId": str(work / "image-id"),
+        "jib.outputPaths.imageJson": str(work / "image.json"),
+        "jib.baseImageCache": str(cache / "bases"),
+        "jib.applicationCache": str(cache / "layers"),
+        "jib.console": "plain",
+        "jib.disableUpdateChecks": "true",
+    }
+    if not _names_jib(variant, site.root):
+        found |= {"jib.container.ports": str(variant.port), "jib.container.user": "65532:65532"}
+    if variant.run.user:
+        found["jib.container.user"] = variant.run.user
+    if _on_loopback(base.resolved):
+        found["jib.allowInsecureRegistries"] = "true"  # only there may Jib do without TLS
+    if variant.main:
+        found["jib.container.mainClass"] = variant.main
+    if variant.env:
+        found["jib.container.environment"] = _environment(variant, site)
+    return {**found, **variant.args}
+
+
+def _on_loopback(reference: str) -> bool:
+    try:
+        host = urlsplit(f"//{reference}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _names_jib(variant: Variant, root: Path) -> bool:
+    source = root / variant.source
+    if _is_gradle(variant, source):
+        return _gradle.names_jib(source)
+    return read_poms(variant, root).name_jib
+
+
+def _extra(variant: Variant, work: Path, executable: dict[str, str]) -> dict[str, str]:
+    found = {"jib.extraDirectories.paths": _item(str(work / "extra"))} if variant.files else {}
+    if executable:
+        # a path is a pattern too, and cannot have the sign that ends it
+        modes = (f"{_item(path.replace('=', '?'))}={mode}" for path, mode in executable.items())
+        found["jib.extraDirectories.permissions"] = ",".join(modes)
+    return found
+
+
+def _item(text: str) -> str:
+    r"""A part of one of Jib's lists: they are parted at commas, but not at ``\,``."""
+    return text.replace(",", "\\,")
+
+
+def _environment(variant: Variant, site: Site) -> str:
+    """Raises ConfigError for what cannot be said in Jib's way."""
+    for name, value in variant.env.items():
+        if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
+            raise site.suite.error(variant, "env", f"{name}: Jib cannot carry this name or value")
+    return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
+
+
+def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
+    """The config digest of an image for this machine that has its main class, and the version of Jib that made it.
+
+    Raises DeadweightError.
+    """
+    from deadweight.image.archive.archive import open_archive
+
+    wanted = _common.architecture().oci
+    with open_archive(archive) as opened:
+        got = opened.image.config.architecture
+        if got != wanted:
+            raise DeadweightError(
+                f"{variant.name}: the base {base.reference} is for {got or 'no architecture'}, this machine is {wanted}",
+                hint="name a base that has this architecture",
+            )
+        digest = opened.image.config_digest
+        history = opened.image.config.history
+        made_by = (
+            history[-1].instruction if history else ""
+        )  # jib-maven-plugin:3.5.2; a build file may name its own version
+    from deadweight.builders.jib import main_class as _main_class  # reads archives: only a build does
+
+    absent = _main_class.missing_main_class(archive)
+    if absent is not None:
+        raise DeadweightError(
+            f"{variant.name}: the main class {absent} is neither among the service's classes nor in its dependencies",
+            hint="main: names a class with its package, for example com.example.Main; so does mainClass in a build file",
+        )
+    return digest, made_by.rpartition(":")[2] or "of unknown version"
+
+
+def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> str:
+    """Gives what Jib said where it chose to make no image, as the end of a sentence.
+
+    Where Maven only repeats that a download failed some time ago, which it does for a day, it is made to ask again.
+    """
+    source = site.root / variant.source
+    listener = JavaListener(job.say, _announce, source, gradle=gradle)
+    environment = _maven.environment(site)
+    try:
+        _run.run(
+            call if gradle else resident.through(call, source, environment, variant.pom),
+            told=call,
+            cwd=source,
+            env=environment,
+            timeout=_common.BUILD_TIMEOUT_SECONDS,
+            log=job.log,
+            on_line=listener,
+            redact=_common.secret_values(environment),
+        )
+    except CommandError as error:
+        if not listener.repeats or _AGAIN in call:
+            raise listener.failure(error, variant.name) from None
+        job.say("Maven kept an earlier failure to download: asking again")
+        return _run_tool([call[0], _AGAIN, *call[1:]], variant, site, job, gradle=gradle)
+    return f": {listener.skipped}" if listener.skipped else ""
+
+
+def _announce(line: str) -> str | None:
+    text = clean(line)
+    return text if text.startswith(("Compiling ", "Containerizing ", "Building ", "Using base ", "Running ")) else None

@@ -1,0 +1,1 @@
+"""Variants that ko builds: Go modules, without a Dockerfile and without an engine."""

@@ -1,0 +1,159 @@
+"""Build with ko: no Dockerfile, no engine. ko compiles, takes a base image and writes the archive.
+
+The base is always given: with none, ko would take one from a public registry unasked. SBOMs are kept. ``SOURCE_DATE_EPOCH``
+and ``KO_DATA_DATE_EPOCH`` fix all times, so that the same inputs give the same digest.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import ArchiveError, CommandError, DeadweightError
+from deadweight.builders.ko import inputs as _go_inputs
+from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
+from deadweight.builders.shared import archive as _archive
+from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import go_cache as _gocache
+from deadweight.builders.shared.listen import Listener
+from deadweight.records.built import Base
+from deadweight.suite.model import Variant
+
+IGNORE = (*_common.NEVER_INPUTS, "**/*_test.go")
+"""Of a Go module, ``go build`` reads no tests."""
+
+
+class KoBuilder:
+    """``config`` is the ko.yaml (optional), ``main`` the main package, ``base`` the base image."""
+
+    name = "ko"
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        """Raises ConfigError for a missing base, source folder or go.mod, and for a wrong ko.yaml."""
+        source = _common.need_source(variant, root)
+        if not (source / "go.mod").is_file():
+            raise WrongKey(variant, "source", "no go.mod here: ko builds Go modules", source)
+        if not variant.base:
+            raise WrongKey(variant, "base", "ko needs a base", root, hint="for example base: cgr.dev/chainguard/static")
+        if variant.config is not None:
+            from deadweight.builders.ko.config import check_ko_config
+
+            check_ko_config(_common.need_file(variant, "config", root, variant.config))
+        return Needs(tools=("ko", "go"), bases=(variant.base,), named={variant.base: "base"})
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        from deadweight.toolchain.find import find
+
+        assert variant.base is not None
+        base = site.source.base(variant.base)
+        source = site.root / variant.source
+        environment = {**os.environ, **_common.program_environment(site)}
+        files = [source, *([site.root / variant.config] if variant.config else [])]
+        files += _go_inputs.outside(source, environment, variant.main or ".")
+        values = {
+            "ko": find("ko").version,
+            "go": find("go").version,
+            "architecture": _common.architecture().oci,
+            "main": variant.main or ".",
+            **_go_inputs.flags(environment),
+            **{f"argument {name}": value for name, value in variant.args.items()},
+            **_common.base_values({"base": base}),
+        }
+        return (
+            Step(
+                key=f"image:{variant.name}",
+                variant=variant.name,
+                title=f"ko build {variant.name}",
+                inputs=Inputs(tuple(files), IGNORE, values),
+                there=lambda: _archive.there(variant, site),
+                work=lambda job: self._build(variant, site, base, job),
+            ),
+        )
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        return _archive.made_by_the_build(variant, built, site)
+
+    def _build(self, variant: Variant, site: Site, base: Base, job: Job) -> BuiltImage:
+        from deadweight.toolchain.find import find
+
+        ko, go = find("ko"), find("go")
+        name = _common.image_name(site.suite, variant)
+        repository, _, tag = name.rpartition(":")
+        with _archive.scratch(variant, site) as work:
+            environment = _environment(variant, site, base, repository, work)
+            # ko runs `go` from PATH
+            environment["PATH"] = _common.path_with(go.path, ko.path)
+            argv: list[str | Path] = [
+                ko.path, "build", "--push=false", "--bare", "--tags", tag, "--tarball", work / "image.tar",
+                "--platform", f"linux/{_common.architecture().oci}", "--sbom", "spdx", "--sbom-dir", work / "sbom",
+                variant.main or ".",
+            ]  # fmt: skip
+            _ko(argv, site.root / variant.source, environment, variant, job)
+            digest = _whole(work / "image.tar", variant, job)
+            sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
+        return _archive.result(
+            variant, site, digest=digest, base=base, tool=f"ko {ko.version}", sbom=sboms, go_version=go.version
+        )
+
+
+def _environment(variant: Variant, site: Site, base: Base, repository: str, work: Path) -> dict[str, str]:
+    (work / "tmp").mkdir()
+    values = {
+        **_common.program_environment(site),
+        **_gocache.environment(site.state),
+        "KO_DOCKER_REPO": repository,
+        "KO_DEFAULTBASEIMAGE": _common.pinned(base),
+        "SOURCE_DATE_EPOCH": _common.EPOCH,
+        "KO_DATA_DATE_EPOCH": _common.EPOCH,
+        "TMPDIR": str(work / "tmp"),
+    }
+    if variant.config is not None:
+        values["KO_CONFIG_PATH"] = str(site.root / variant.config)
+    else:
+        # an empty file, since ko would otherwise read a .ko.yaml of the source folder that no fingerprint knows of
+        (work / "ko.yaml").write_text("{}\n")
+        values["KO_CONFIG_PATH"] = str(work / "ko.yaml")
+    return values
+
+
+def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], variant: Variant, job: Job) -> None:
+    listener = Listener(job.say, _announce)
+    try:
+        _run.run(
+            argv,
+            cwd=source,
+            env=environment,
+            timeout=_common.BUILD_TIMEOUT_SECONDS,
+            log=job.log,
+            on_line=listener,
+            redact=_common.secret_values(environment),
+        )
+    except CommandError as error:
+        raise listener.explained(error, variant.name, clean=_clean) from None
+
+
+def _whole(archive: Path, variant: Variant, job: Job) -> str:
+    """The image's config digest. ko ends with 0 and half an archive where a base's layer is cut off or is not what its digest
+    says, and where the disk is full: what it said of that is in its log only.
+    """
+    try:
+        return _archive.config_digest(archive)
+    except ArchiveError as error:
+        lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]
+        raise DeadweightError(
+            f"{variant.name}: ko could not write the whole image: {said[-1] if said else error.message}\n  log: {job.log}",
+            hint="a full disk, or a registry that sent other bytes of the base than its digest promises; build again",
+        ) from error
+
+
+def _announce(line: str) -> str | None:
+    text = _clean(line)
+    return text if text.startswith(("Building ", "Using base ", "Saving ", "warning")) else None
+
+
+def _clean(line: str) -> str:
+    """ko's lines start with a date and a time."""
+    words = line.split(" ", 2)
+    return words[2].strip() if len(words) == 3 and words[0].count("/") == 2 else line.strip()

@@ -1,0 +1,1 @@
+"""What several builders use: archives, listening to a tool, compile caches, names."""

@@ -1,0 +1,131 @@
+"""One variant attacked, and judged by its gates. Evidence data: see ``record``.
+
+``verify`` tries ``open``, ``default``, ``hardened`` and what the gates name; attacks on resources only where a gate names them.
+What an earlier ``invoke attack`` found beyond that (the walls one by one, further postures) is kept, with its time, where nothing
+that decides an outcome has changed since; so it is after an ``invoke attack`` that was asked for less.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from deadweight._errors import Interrupted
+from deadweight.checks.attacks import gate, record, walls
+from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.load import OURS, Catalogue, load_payloads
+from deadweight.checks.attacks.matrix import Runner
+from deadweight.checks.attacks.model import ALL
+from deadweight.checks.attacks.outcomes import Matrix, Plan
+from deadweight.checks.attacks.shell import Shell
+from deadweight.checks.evidence import by_engine, evidence, own_version
+from deadweight.checks.protocol import Subject
+from deadweight.engine.faults import CannotStart
+from deadweight.records import store
+from deadweight.records.evidence import Evidence
+from deadweight.suite.model import AttacksCheck
+
+Told = Callable[[str], None]
+
+
+def attack(
+    subject: Subject,
+    *,
+    postures: Sequence[str] = (),
+    brief: bool = False,
+    told: Told = lambda _line: None,
+    shell_from: Shell | None = None,
+) -> Evidence:
+    """Attack one variant. ``postures`` empty: the three main ones and each wall alone (not so if ``brief``); ``all``: all there is.
+
+    Raises UsageError for a posture that does not exist, ConfigError for a payload file or gate that is not sound, Interrupted.
+    """
+    started = time.monotonic()
+    wanted = subject.variant.checks.attacks or AttacksCheck()
+    catalogue, plan = check_request(subject, postures)
+    if brief:
+        plan = replace(plan, alone=False, skipped=_ungated(wanted, catalogue))
+    name = subject.variant.name
+    try:
+        with Lab(subject, shell_from) as lab:
+            found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
+            data = record.data(found, catalogue, lab.image_user, subject.engine().info)
+    except Interrupted:
+        raise
+    except (CannotStart, NoService) as fault:
+        # With a gate to hold, a service that nobody can attack is no success.
+        status = "fail" if wanted.gates else "not_measured"
+        return _evidence(subject, status, f"nothing was measured: {fault.message}", started, {})
+    data["measured_with"] = _measured_with(subject, wanted)
+    data = _completed(subject, data)
+    broken = gate.breaches(wanted.gates, found)
+    data["breaches"] = broken
+    reason = _summary(found, subject)
+    if broken:
+        return _evidence(subject, "fail", f"{'; '.join(broken)}. {reason}", started, data)
+    untold = gate.unmeasured(wanted.gates, found)
+    if untold:
+        reason += f"; gates could not be told for {', '.join(dict.fromkeys(untold))}"
+    return _evidence(subject, "pass", reason, started, data)
+
+
+def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue, Plan]:
+    """The attacks there are and what to try of them. Raises UsageError and ConfigError as ``attack`` does."""
+    wanted = subject.variant.checks.attacks or AttacksCheck()
+    catalogue = load_payloads([subject.suite.root / file for file in wanted.payload_files])
+    gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
+    return catalogue, plan_for(postures, [each.posture for each in wanted.gates])
+
+
+def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:
+    """What to try: what is asked for, and what the gates name beside it. Raises UsageError for a posture that does not exist."""
+    everything = ALL in postures
+    named = [name for name in postures if name != ALL]
+    asked = [*walls.MAIN, walls.PRIVILEGED.name, *named] if everything else named or walls.MAIN
+    chosen = tuple(walls.posture(name) for name in dict.fromkeys([*asked, *gated]))
+    return Plan(chosen, alone=everything or not postures, without=everything, resource_walls=everything)
+
+
+def _ungated(wanted: AttacksCheck, catalogue: Catalogue) -> frozenset[str]:
+    """Attacks on resources that no gate names: they take long, one after another."""
+    named = {name for each in wanted.gates for name in each.blocked}
+    return frozenset(each.id for each in catalogue.payloads if each.resource and not named & {each.id, ALL})
+
+
+def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
+    kept = store.load(Evidence, subject.state.evidence(subject.variant.name, "attacks"))
+    if kept is None or kept.data.get("measured_with") != data["measured_with"]:
+        return data
+    return record.completed(data, kept.data, kept.provenance.at)
+
+
+def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
+    """A digest of all that decides an outcome: image, how it is run, the attacks, engine and machine, and our version."""
+    variant, info = subject.variant, subject.engine().info
+    files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in wanted.payload_files]
+    ours = hashlib.sha256(OURS.read_bytes()).hexdigest()
+    decides = [
+        subject.built.config_digest, variant.run.model_dump(mode="json"), variant.port, variant.health.model_dump(mode="json"),
+        ours, files, own_version(), info.name, info.version, info.architecture, info.kernel, info.storage_driver, info.cgroup,
+        info.rootless, info.seccomp, info.apparmor, info.selinux, info.cpus, info.memory_bytes // 2**30,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _summary(found: Matrix, subject: Subject) -> str:
+    parts = []
+    for posture, cells in found.cells.items():
+        outcomes = [cell.outcome for cell in cells.values()]
+        words = ("blocked", "succeeded", "crashed", "not_applicable", "not_measured")
+        counts = ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
+        parts.append(f"{posture}: {counts}")
+    missing = walls.absent(subject.engine().info)
+    return "; ".join([*parts, *missing.values()])
+
+
+def _evidence(subject: Subject, status: Any, reason: str, started: float, data: dict[str, Any]) -> Evidence:
+    return evidence(subject, "attacks", status, reason, provenance=by_engine(subject), started=started, data=data)

@@ -1,0 +1,289 @@
+"""An engine of our own: a dockerd beside whatever else there is, with its own socket, data, pid file and, if need be, bridge.
+
+It is started when no other engine answers, stays when we end (so that the next task finds it), and ends with ``stop``. Who is not
+root starts and ends it through sudo (``through_sudo``), and speaks to it through a socket that belongs to the user's group.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight import _sudo as sudo
+from deadweight._errors import CommandError, DeadweightError, MissingError
+from deadweight._run import cancelled, run
+from deadweight.engine import api as wire
+from deadweight.engine.own import bridge, cgroups, mounts, processes, through_sudo
+from deadweight.records.paths import user_cache
+from deadweight.records.store import write_atomically
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+_LOG_LIMIT_BYTES = 10_000_000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most.
+
+    ``group`` is the number of the group that may speak to it, beside root.
+    """
+
+    run: Path
+    data: Path
+    log: Path
+    group: int = 0
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "docker.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written by the shell that becomes dockerd, so that it is there from the first moment on."""
+        return self.run / "engine.pid"
+
+    @property
+    def temporary(self) -> Path:
+        """Where the engine's own temporary files are reached: it makes sockets below (an ssh mount's), so this too is short."""
+        return self.run / "tmp"
+
+    @property
+    def host(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def bridge(self) -> str:
+        return f"dwt{self.run.name[-8:]}"
+
+
+def layout(uid: int | None = None, gid: int = 0) -> Layout:
+    """One engine per user cache and user (default: who we are)."""
+    cache = user_cache()
+    if uid is None:
+        uid = os.geteuid() if hasattr(os, "geteuid") else 0
+    key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
+    return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)
+
+
+def running_host() -> str | None:
+    """Where our engine listens, if it is running and answers."""
+    where = layout()
+    return where.host if _answers(where) else None
+
+
+def _answers(where: Layout) -> bool:
+    return where.socket.exists() and not wire.trouble(where.host)
+
+
+def cannot_start() -> str:
+    """Why no engine of ours can be started here; empty where one can."""
+    if sys.platform != "linux":
+        return "an engine can only be started here on Linux; start Docker Desktop or Podman"
+    problem = sudo.trouble()
+    if problem:
+        return (
+            f"an engine of our own needs root or sudo ({problem}); start Docker, or get this user into the docker group"
+        )
+    if _dockerd() is None:
+        return "dockerd is not installed"
+    return ""
+
+
+def start(say: Say, where: Layout | None = None) -> str:
+    """Start our engine, or find it started meanwhile; returns its host (``unix://…``). Through sudo where we are not root.
+
+    Raises MissingError where that is not possible here, CommandError with the engine's last own lines where it does not come up.
+    """
+    problem = cannot_start()
+    if problem:
+        raise MissingError(f"no container engine: {problem}", hint="invoke setup installs one where it can")
+    from filelock import FileLock
+
+    where = where or layout()
+    try:
+        where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not sudo.is_root():
+            say("starting a container engine of our own through sudo; invoke clean --all ends it")
+            through_sudo.call("start", say)
+            return where.host
+        for folder in (where.run, where.data):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        with FileLock(where.data.with_name("engine.lock"), timeout=START_SECONDS * 2):
+            return where.host if _answers(where) else _start(where, say)
+    except OSError as error:
+        raise DeadweightError(
+            f"{error.filename}: {error.strerror}", hint="the engine's folders must be writable"
+        ) from error
+
+
+def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
+    """End our engine and remove what it left but its data; False where there was none. Never touches another engine."""
+    where = where or layout()
+    pid = _our_pid(where)
+    if pid is None and not where.run.exists():
+        return False
+    if not sudo.is_root():
+        through_sudo.call("stop", say)
+        return pid is not None
+    if pid is not None:
+        say("stopping the engine that deadweight started")
+        _forget_networks(where)
+        processes.end(pid, STOP_SECONDS)
+    _sweep(where)
+    shutil.rmtree(where.run, ignore_errors=True)
+    return pid is not None
+
+
+def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
+    """Stop our engine and delete its images and caches."""
+    where = where or layout()
+    if not sudo.is_root():
+        if where.run.exists() or where.data.exists():
+            through_sudo.call("remove_data", say)
+        return
+    stop(say, where)
+    mounts.unmount_below(where.data)
+    shutil.rmtree(where.data, ignore_errors=True)
+
+
+def _forget_networks(where: Layout) -> None:
+    """Have the engine remove its networks: a bridge stays in the machine when its engine just ends."""
+    for container in wire.listing(where.host, "/containers/json?all=1"):
+        wire.delete(where.host, f"/containers/{container['Id']}?force=1")
+    for network in wire.listing(where.host, "/networks"):
+        if network.get("Name") not in ("bridge", "host", "none"):
+            wire.delete(where.host, f"/networks/{network['Id']}")
+
+
+def _start(where: Layout, say: Say) -> str:
+    leftover = _our_pid(where)
+    if leftover is not None:  # alive, but it does not answer
+        say("the engine that deadweight started earlier does not answer: starting it anew")
+        processes.end(leftover, 5.0)
+    _sweep(where)
+    if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
+        where.log.unlink()
+    if not cgroups.mounted():
+        say("mounting control groups, which no one has mounted on this machine")
+        cgroups.mount()
+    say(f"starting a container engine of our own (log: {where.log})")
+    first_line = _line_count(where.log)
+    argv = _arguments(where, say)
+    held = where.data / "tmp"
+    shutil.rmtree(held, ignore_errors=True)  # what a killed engine left
+    mounts.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
+    # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
+    script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
+    environment = {"DOCKER_TMPDIR": str(where.temporary)}
+    run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30, env=environment)
+    _await(where, argv, first_line)
+    return where.host
+
+
+def _arguments(where: Layout, say: Say) -> list[str]:
+    dockerd = _dockerd()
+    assert dockerd is not None
+    # Settings of the machine's own engine (/etc/docker/daemon.json) are not ours: they may name its sockets and folders.
+    config = where.run / "daemon.json"
+    write_atomically(config, json.dumps({"log-opts": {"max-size": "10m"}, "shutdown-timeout": 10}))
+    argv = [dockerd, "--config-file", str(config), "--host", where.host, "--data-root", str(where.data)]
+    argv += ["--exec-root", str(where.run / "exec"), "--pidfile", str(where.run / "docker.pid")]
+    argv += ["--group", str(where.group), "--log-level", "warn"]
+    argv += ["--containerd-namespace", where.bridge, "--containerd-plugins-namespace", f"plugins.{where.bridge}"]
+    if not Path("/run/systemd/system").is_dir():
+        argv += ["--exec-opt", "native.cgroupdriver=cgroupfs"]
+    return argv + _network_arguments(where, say)
+
+
+def _network_arguments(where: Layout, say: Say) -> list[str]:
+    """Beside another engine: a bridge of our own and no firewall rules, which dockerd would rewrite under the other's feet."""
+    if _other_dockerd(where):
+        bridge.create(where.bridge, bridge.free_network())
+        say(
+            "another dockerd runs on this machine: ours takes a bridge of its own and sets no firewall rules, so that what it "
+            "runs reaches no network"
+        )
+        return ["--bridge", where.bridge, "--iptables=false"]
+    works = (
+        shutil.which("iptables") and run(["iptables", "-t", "nat", "-L", "-n"], check=False, timeout=30).exit_code == 0
+    )
+    return [] if works else ["--iptables=false"]
+
+
+def _await(where: Layout, argv: list[str], first_line: int) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    reason = f"does not answer within {START_SECONDS:g} s"
+    while time.monotonic() < deadline and not cancelled():
+        if where.socket.exists() and not wire.trouble(where.host, timeout=1.0):
+            return
+        if where.pid_file.exists() and _our_pid(where) is None:
+            reason = "ended right after its start"
+            break
+        time.sleep(0.1)
+    pid = _our_pid(where)
+    if pid is not None:
+        processes.end(pid, STOP_SECONDS)
+    _sweep(where)
+    shutil.rmtree(where.run, ignore_errors=True)
+    tail = (
+        where.log.read_text(encoding="utf-8", errors="replace").splitlines()[first_line:][-15:]
+        if where.log.exists()
+        else []
+    )
+    raise CommandError(argv, exit_code_of_command=None, reason=reason, tail=tail, log=where.log)
+
+
+def _our_pid(where: Layout) -> int | None:
+    """The process of our engine, if it lives. A number that now belongs to another program does not count."""
+    try:
+        found = processes.read(int(where.pid_file.read_text()))
+    except (OSError, ValueError):
+        return None
+    return found.pid if found is not None and str(where.run) in found.command else None
+
+
+def _other_dockerd(where: Layout) -> bool:
+    mine = _our_pid(where)
+    return any(
+        each.name == "dockerd" and each.pid != mine and processes.same_network(each.pid)
+        for each in processes.everyone()
+    )
+
+
+def _sweep(where: Layout) -> None:
+    """What a killed engine leaves: containers, its containerd, pid files (a dockerd refuses to start over its own), mounts."""
+    with contextlib.suppress(OSError, ValueError):
+        orphan = processes.read(int((where.run / "exec/containerd/containerd.pid").read_text()))
+        if orphan is not None and str(where.run) in orphan.command:
+            processes.end(orphan.pid, 5.0)
+    processes.kill_containers_of(where.run)
+    for name in ("docker.pid", "engine.pid", "docker.sock", "exec/containerd/containerd.pid"):
+        with contextlib.suppress(OSError):
+            (where.run / name).unlink()
+    mounts.unmount_below(where.run)
+    if bridge.exists(where.bridge):
+        bridge.delete(where.bridge)
+
+
+def _line_count(path: Path) -> int:
+    try:
+        return len(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    except OSError:
+        return 0
+
+
+def _dockerd() -> str | None:
+    return shutil.which("dockerd") or shutil.which(
+        "dockerd", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin"
+    )

@@ -1,0 +1,297 @@
+"""Open an image archive: docker-save (both layouts), OCI layout folder or tar; choose the image; give its layers' bytes.
+
+Documents are verified against the digests that name them. Layers are verified where they are read (``indexing``).
+"""
+
+from __future__ import annotations
+
+import platform as machine
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from deadweight._errors import ArchiveError, UsageError
+from deadweight.image.archive import digests, documents
+from deadweight.image.archive.compression import recognized, refused
+from deadweight.image.archive.documents import Descriptor, Manifest, SavedImage
+from deadweight.image.archive.model import Image, Layer
+from deadweight.image.archive.store import Store, open_store
+
+Blob = Callable[[str], memoryview | bytes | None]
+Head = Callable[[str], tuple[int, bytes] | None]
+_DEPTH = 4
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+class Archive:
+    """An open archive and the one image in it that was asked for. Use as a context manager."""
+
+    def __init__(self, path: Path, store: Store, image: Image, members: tuple[str, ...]) -> None:
+        self.path, self.image = path, image
+        self._store, self._members = store, members
+
+    def blob(self, layer: Layer) -> memoryview:
+        """A layer's bytes as stored, in place. Only to be used while the archive is open."""
+        found = self._store.blob(self._members[layer.index])
+        assert found is not None
+        return found
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._store.close()
+
+
+def open_archive(path: Path, *, platform: str | None = None, name: str | None = None) -> Archive:
+    """Open an archive. ``platform`` (``linux/arm64``) and ``name`` choose where it holds several images.
+
+    Raises ArchiveError for what is damaged, hostile or no image archive, UsageError where a choice is needed or impossible.
+    """
+    store = open_store(path)
+    try:
+        image, members = read_image(store.blob, _heads(store), str(path), platform=platform, name=name)
+        return Archive(path, store, image, members)
+    except BaseException:
+        store.close()
+        raise
+
+
+def read_image(
+    blob: Blob, head: Head, what: str, *, platform: str | None, name: str | None
+) -> tuple[Image, tuple[str, ...]]:
+    """The image that an archive holds, and the member name of each layer.
+
+    ``blob`` gives a document's bytes by its name, ``head`` the size and the first six bytes of a layer.
+    """
+    saved, oci = blob("manifest.json"), blob("index.json")
+    if saved is not None:
+        item = _chosen_item(documents.saved_images(saved, f"{what}: manifest.json"), what, name)
+        found = _saved_image(blob, head, what, item, oci)
+        if oci is None or _is_for(found[0], platform):
+            return _fitting(found, platform, what)
+    if oci is None:
+        raise ArchiveError(
+            f"{what}: is no image archive: neither manifest.json nor index.json is in it",
+            hint="docker image save, ko, apko, jib and buildx --output type=oci write such archives",
+        )
+    descriptor = _chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
+    return _fitting(_oci_image(blob, head, what, descriptor), None if descriptor.platform else platform, what)
+
+
+def _fitting(found: tuple[Image, tuple[str, ...]], platform: str | None, what: str) -> tuple[Image, tuple[str, ...]]:
+    """The image, unless its own config says that it is for another platform than was asked for. Raises UsageError."""
+    if _is_for(found[0], platform):
+        return found
+    raise UsageError(f"{what}: holds no image for {platform}", hint=f"it holds {_platform(found[0])}")
+
+
+def _is_for(image: Image, platform: str | None) -> bool:
+    own = _platform(image)
+    return platform is None or not own or fits(own, platform) or fits(platform, own)
+
+
+def _platform(image: Image) -> str:
+    config = image.config
+    return "/".join(part for part in (config.os, config.architecture, config.variant) if part)
+
+
+def _saved_image(
+    blob: Blob, head: Head, what: str, item: SavedImage, oci: memoryview | bytes | None
+) -> tuple[Image, tuple[str, ...]]:
+    raw = blob(item.config)
+    if raw is None:
+        raise ArchiveError(f"{what}: manifest.json names the config {item.config[:200]!r}, which is missing")
+    config_digest = digests.of(raw)
+    claimed = item.config.rpartition("/")[2].removesuffix(".json").removeprefix("sha256:")
+    if len(claimed) == 64 and all(c in "0123456789abcdef" for c in claimed) and "sha256:" + claimed != config_digest:
+        raise ArchiveError(f"{what}: the config {item.config!r} does not match the digest in its name")
+    manifest_digest, manifest = _manifest_of(blob, what, oci, config_digest)
+    descriptors = manifest.layers if manifest else None
+    return _image(head, what, raw, item.layers, descriptors, manifest_digest, item.names, layout="docker-save")
+
+
+def _manifest_of(
+    blob: Blob, what: str, oci: memoryview | bytes | None, config_digest: str
+) -> tuple[str | None, Manifest | None]:
+    """The OCI manifest of the same config, in archives that hold both kinds of manifest (Docker from 25 on)."""
+    if oci is None:
+        return None, None
+    for descriptor in _leaves(blob, what, documents.index(oci, f"{what}: index.json"), 0):
+        data = blob(_place(descriptor.digest)) or blob(
+            descriptor.digest
+        )  # apko: the digest itself is the member's name
+        if data is None or descriptor.attestation:
+            continue
+        _verify(data, descriptor, what)
+        manifest = documents.manifest(data, f"{what}: manifest {descriptor.digest}", descriptor.media_type)
+        if manifest.config.digest == config_digest:
+            return descriptor.digest, manifest
+    raise ArchiveError(f"{what}: manifest.json and index.json name different images")
+
+
+def _oci_image(blob: Blob, head: Head, what: str, descriptor: Descriptor) -> tuple[Image, tuple[str, ...]]:
+    data = blob(_place(descriptor.digest))
+    if data is None:
+        raise ArchiveError(f"{what}: the manifest {descriptor.digest} is missing")
+    _verify(data, descriptor, what)
+    manifest = documents.manifest(data, f"{what}: manifest {descriptor.digest}", descriptor.media_type)
+    raw = blob(_place(manifest.config.digest))
+    if raw is None:
+        raise ArchiveError(f"{what}: the config {manifest.config.digest} is missing")
+    _verify(raw, manifest.config, what)
+    members = tuple(_place(layer.digest) for layer in manifest.layers)
+    names = (descriptor.name,) if descriptor.name else ()
+    return _image(head, what, raw, members, manifest.layers, descriptor.digest, names, layout="oci")
+
+
+def _image(
+    head: Head,
+    what: str,
+    raw: memoryview | bytes,
+    members: tuple[str, ...],
+    descriptors: tuple[Descriptor, ...] | None,
+    manifest_digest: str | None,
+    names: tuple[str, ...],
+    *,
+    layout: str,
+) -> tuple[Image, tuple[str, ...]]:
+    digest = digests.of(raw)
+    config = documents.config(raw, f"{what}: config {digest}")
+    if len(config.diff_ids) != len(members) or (descriptors is not None and len(descriptors) != len(members)):
+        raise ArchiveError(f"{what}: the config names {len(config.diff_ids)} layers, the manifest {len(members)}")
+    texts = documents.instructions(config)
+    layers = tuple(
+        _layer(
+            head, what, index, member, descriptors[index] if descriptors else None, config.diff_ids[index], texts[index]
+        )
+        for index, member in enumerate(members)
+    )
+    kind = "oci" if layout == "oci" else "docker-save"
+    image = Image(digest, manifest_digest, config, bytes(raw), layers, names, kind)  # type: ignore[arg-type]
+    return image, members
+
+
+def image_of(
+    head: Head, what: str, raw: bytes, members: tuple[str, ...], platform: str | None
+) -> tuple[Image, tuple[str, ...]]:
+    """The image of a config alone, where no manifest lies beside it (an engine's own store)."""
+    return _fitting(_image(head, what, raw, members, None, None, (), layout="docker-save"), platform, what)
+
+
+def _layer(
+    head: Head, what: str, index: int, member: str, descriptor: Descriptor | None, diff_id: str, instruction: str | None
+) -> Layer:
+    found = head(member)
+    if found is None:
+        raise ArchiveError(f"{what}: the manifest names the layer {member[:200]!r}, which is missing")
+    size, first = found
+    if descriptor is not None and size != descriptor.size:
+        raise ArchiveError(
+            f"{what}: the layer {descriptor.digest} has {size} bytes, the manifest says {descriptor.size}"
+        )
+    if other := refused(first):
+        raise ArchiveError(
+            f"{what}: the layer {member[:200]!r} is compressed with {other}, which image layers never are"
+        )
+    compression = recognized(first)
+    digest = descriptor.digest if descriptor else None
+    if digest is None and compression == "none":
+        digest = diff_id
+    return Layer(index, digest, diff_id, descriptor.media_type if descriptor else None, size, compression, instruction)
+
+
+def _chosen_item(items: tuple[SavedImage, ...], what: str, name: str | None) -> SavedImage:
+    fitting = [item for item in items if name is None or name in item.names]
+    distinct = {(item.config, item.layers): item for item in fitting}
+    if len(distinct) == 1:
+        return fitting[0]
+    known = ", ".join(sorted(tag for item in items for tag in item.names)[:20]) or "(without names)"
+    if not fitting:
+        raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
+    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"--name says which one: {known}")
+
+
+def _chosen_descriptor(
+    blob: Blob, what: str, top: tuple[Descriptor, ...], platform: str | None, name: str | None
+) -> Descriptor:
+    if name is not None:
+        known = ", ".join(sorted({each.name for each in top if each.name})[:20]) or "(without names)"
+        top = tuple(descriptor for descriptor in top if descriptor.name == name)
+        if not top:
+            raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
+    leaves = {leaf.digest: leaf for leaf in _leaves(blob, what, top, 0) if not leaf.attestation}
+    wanted = platform or machine_platform()
+    fitting = [leaf for leaf in leaves.values() if leaf.platform is None or fits(leaf.platform, wanted)]
+    if platform is None and not fitting and len(leaves) == 1:
+        fitting = list(leaves.values())
+    there = [leaf for leaf in fitting if blob(_place(leaf.digest)) is not None] or fitting
+    there = [leaf for leaf in there if leaf.platform == wanted] or there  # linux/amd64 beside linux/amd64/v3
+    if len(there) == 1:
+        return there[0]
+    known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in leaves.values()})[:20]) or "nothing"
+    problem = f"no image for {wanted}" if not there else f"{len(there)} images for {wanted}"
+    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; --platform and --name say which one")
+
+
+def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:
+    """The manifests of an index, nested indexes included. Unknown kinds (artifacts) are passed over."""
+    if depth > _DEPTH or len(descriptors) > 1000:
+        raise ArchiveError(f"{what}: indexes within indexes without end")
+    found: list[Descriptor] = []
+    for descriptor in descriptors:
+        if descriptor.media_type in documents.MANIFEST_TYPES:
+            found.append(descriptor)
+        elif descriptor.media_type in documents.INDEX_TYPES:
+            data = blob(_place(descriptor.digest))
+            if data is None:
+                continue
+            _verify(data, descriptor, what)
+            inner = documents.index(data, f"{what}: index {descriptor.digest}")
+            for leaf in _leaves(blob, what, inner, depth + 1):
+                found.append(leaf if leaf.name or not descriptor.name else _named(leaf, descriptor.name))
+        if len(found) > 10_000:
+            raise ArchiveError(f"{what}: more manifests than any index has")
+    return found
+
+
+def machine_platform() -> str:
+    """The platform of images that this machine runs: which one of several is meant where nobody says so."""
+    return f"linux/{_ARCHITECTURES.get(machine.machine(), machine.machine())}"
+
+
+def _named(leaf: Descriptor, name: str) -> Descriptor:
+    from dataclasses import replace
+
+    return replace(leaf, name=name)
+
+
+def fits(platform: str, wanted: str) -> bool:
+    """Whether a platform is the wanted one, or a variant of it. ``linux/arm64`` and ``linux/arm64/v8`` are one platform."""
+    platform, wanted = _one_name(platform), _one_name(wanted)
+    return platform == wanted or platform.startswith(wanted + "/")
+
+
+def _one_name(platform: str) -> str:
+    return platform.removesuffix("/v8") if platform.endswith("/arm64/v8") else platform
+
+
+def _verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:
+    if len(data) != descriptor.size:
+        raise ArchiveError(f"{what}: {descriptor.digest} has {len(data)} bytes and should have {descriptor.size}")
+    digests.check(data, descriptor.digest, what)
+
+
+def _heads(store: Store) -> Head:
+    def head(name: str) -> tuple[int, bytes] | None:
+        view = store.blob(name)
+        return None if view is None else (len(view), bytes(view[:6]))
+
+    return head
+
+
+def _place(digest: str) -> str:
+    algorithm, _, encoded = digest.partition(":")
+    return f"blobs/{algorithm}/{encoded}"

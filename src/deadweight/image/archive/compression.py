@@ -1,0 +1,131 @@
+"""Recognize and undo a layer's compression, a piece at a time, with a bound on what it may grow to.
+
+A blob is recognized by its first bytes, never by its name or media type: names lie, and engines look at the bytes too.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from itertools import chain
+from typing import IO, cast
+
+from deadweight._errors import ArchiveError
+from deadweight.image.archive.model import Compression
+
+PIECE = 1 << 20
+_INPUT = 1 << 18
+MAX_OUTPUT = 64 << 30
+RATIO_FREE = 1 << 30
+MAX_RATIO = 1100
+_ZSTD_WINDOW = 64 << 20
+_ZSTD_HEAD = 18  # bytes; a frame's header is no longer
+
+
+def recognized(head: bytes | memoryview) -> Compression:
+    """What the first bytes say. zstd may begin with a skippable frame (zstd:chunked)."""
+    first = bytes(head[:4])
+    if first[:2] == b"\x1f\x8b":
+        return "gzip"
+    if first == b"\x28\xb5\x2f\xfd" or (first[1:] == b"\x2a\x4d\x18" and first[0] & 0xF0 == 0x50):
+        return "zstd"
+    return "none"
+
+
+def refused(head: bytes | memoryview) -> str | None:
+    """The name of a compression that image layers never use but that could hide a tar; None for anything else."""
+    first = bytes(head[:6])
+    if first == b"\xfd7zXZ\x00":
+        return "xz"
+    return "bzip2" if first[:3] == b"BZh" else None
+
+
+def plain_pieces(blob: Iterator[bytes | memoryview], compression: Compression, what: str) -> Iterator[bytes]:
+    """The uncompressed content of a blob that comes in pieces. Raises ArchiveError where it is damaged, or a bomb."""
+    if compression == "gzip":
+        pieces = _gunzip(blob, what)
+    elif compression == "zstd":
+        pieces = _unzstd(blob, what)
+    else:
+        pieces = (bytes(piece) for piece in blob)
+    return pieces
+
+
+def cut(view: memoryview, size: int = _INPUT) -> Iterator[memoryview]:
+    """A buffer in pieces, without copying."""
+    for start in range(0, len(view), size):
+        yield view[start : start + size]
+
+
+class _Meter:
+    """Refuses output without end. 1032:1 is all that deflate can do; zstd can do far more and no layer needs it."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.taken, self.given = what, 0, 0
+
+    def add(self, output: int) -> None:
+        self.given += output
+        if self.given > MAX_OUTPUT or (self.given > RATIO_FREE and self.given > MAX_RATIO * max(self.taken, 1)):
+            raise ArchiveError(f"{self.what}: {self.taken} bytes expand to more than {self.given}; this is a bomb")
+
+
+def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
+    meter, decoder = _Meter(what), zlib.decompressobj(31)
+    used = False
+    for piece in blob:
+        meter.taken += len(piece)
+        data: bytes | memoryview = piece
+        while len(data):
+            if decoder.eof:
+                decoder, used = zlib.decompressobj(31), False
+            try:
+                output = decoder.decompress(data, PIECE)
+            except zlib.error as error:
+                raise ArchiveError(f"{what}: damaged gzip data ({error})") from error
+            used = True
+            data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+            meter.add(len(output))
+            if output:
+                yield output
+            elif not decoder.eof and not len(data):
+                break
+    while used and not decoder.eof:
+        output = decoder.decompress(b"", PIECE)
+        if not output:
+            raise ArchiveError(f"{what}: truncated gzip data")
+        meter.add(len(output))
+        yield output
+
+
+def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
+    import zstandard
+
+    meter, first = _Meter(what), bytes(next(blob, b""))
+    blob = chain((first,), blob)
+    try:
+        window = zstandard.get_frame_parameters(first[:_ZSTD_HEAD]).window_size if len(first) >= _ZSTD_HEAD else 0
+        if window > _ZSTD_WINDOW:
+            raise ArchiveError(
+                f"{what}: needs {window >> 20} MiB of memory to be unpacked, more than {_ZSTD_WINDOW >> 20}"
+            )
+        reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
+            cast(IO[bytes], _Pull(blob, meter)), read_size=_INPUT, read_across_frames=True, closefd=False
+        )
+        while output := reader.read(PIECE):
+            meter.add(len(output))
+            yield output
+    except zstandard.ZstdError as error:
+        raise ArchiveError(f"{what}: damaged zstd data ({error})") from error
+
+
+class _Pull(io.RawIOBase):
+    """The blob's pieces behind the ``read`` that zstandard wants."""
+
+    def __init__(self, blob: Iterator[bytes | memoryview], meter: _Meter) -> None:
+        self._blob, self._meter = blob, meter
+
+    def read(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002 - pieces come as they come
+        piece = next(self._blob, b"")
+        self._meter.taken += len(piece)
+        return bytes(piece)

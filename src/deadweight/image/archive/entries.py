@@ -1,0 +1,198 @@
+"""The members of one layer in columns: a layer may hold a million files, and a million objects would not fit in memory."""
+
+from __future__ import annotations
+
+import base64
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from deadweight._errors import ArchiveError
+from deadweight.image.archive.model import Entry, EntryKind
+
+MAX_ENTRIES = 1_500_000
+MAX_NAME_BYTES = 96 * 1024 * 1024
+MIN_DUPLICATE = 16 * 1024
+
+FILE, HARDLINK, SYMLINK, CHAR, BLOCK, DIRECTORY, FIFO, OTHER = range(8)
+_NAMES: tuple[EntryKind, ...] = (
+    "file", "hardlink", "symlink", "chardevice", "blockdevice", "directory", "fifo", "other",
+)  # fmt: skip
+_KINDS = {0: FILE, 0x37: FILE, 0x53: FILE, **{0x30 + code: code for code in range(7)}}
+
+
+class Entries:
+    """Columns of equal length; an index names one member. Paths are clean: no leading slash, no ``.``, ``..`` or ``//``."""
+
+    __slots__ = (
+        "_name_bytes", "capabilities", "gids", "kinds", "modes", "offsets", "opaque", "paths", "sizes", "sparse", "targets", "uids"
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.paths: list[bytes] = []
+        self.kinds = bytearray()
+        self.sizes = array("Q")
+        self.offsets = array("Q")
+        self.modes = array("H")
+        self.uids = array("I")
+        self.gids = array("I")
+        self.targets: dict[int, bytes] = {}
+        self.sparse: dict[int, int] = {}
+        self.capabilities: set[int] = set()
+        self.opaque: set[int] = set()
+        self._name_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def add(
+        self,
+        fail: Callable[..., ArchiveError],
+        name: bytes,
+        kind: int,
+        size: int,
+        stored: int,
+        header: bytes,
+        offset: int,
+        target: bytes | None,
+        owner: tuple[int | None, int | None] = (None, None),
+        capability: bool = False,
+    ) -> None:
+        """Take one member as the walker read it; ``fail`` makes the error of a problem, which names the tar.
+
+        Raises ArchiveError for a name that leaves the image, or for too many.
+        """
+        index = len(self.paths)
+        code = _KINDS.get(kind, OTHER)
+        if kind == 0 and name.endswith(b"/"):  # how archives older than folders in tar write one
+            if stored:
+                raise fail("a folder with content; readers disagree on what follows", offset)
+            code = DIRECTORY
+        path = clean(name)
+        if path is None:
+            raise fail(f"the member name {name[:200]!r} leaves the image", offset)
+        self._name_bytes += len(path) + (len(target) if target else 0)
+        if index >= MAX_ENTRIES or self._name_bytes > MAX_NAME_BYTES:
+            raise fail(f"holds more than {MAX_ENTRIES} members or {MAX_NAME_BYTES} bytes of names")
+        self.paths.append(path)
+        self.kinds.append(code)
+        self.sizes.append(size)
+        self.offsets.append(offset)
+        try:
+            mode = int(header[100:108].strip(b" \0") or b"0", 8) & 0o7777
+        except ValueError:
+            raise fail("a damaged mode", offset) from None
+        self.modes.append(mode)
+        self.uids.append(_owner(header[108:116], owner[0], fail, offset))
+        self.gids.append(_owner(header[116:124], owner[1], fail, offset))
+        if target is not None:
+            self.targets[index] = target
+        if stored != size:
+            self.sparse[index] = stored
+        if capability:
+            self.capabilities.add(index)
+
+    def stored(self, index: int) -> int:
+        """Bytes that the layer holds of a member."""
+        return self.sparse.get(index, self.sizes[index])
+
+    def last_end(self) -> int:
+        """Where the content of the last member ends."""
+        last = len(self.paths) - 1
+        return self.offsets[last] + self.stored(last) if last >= 0 else 0
+
+    def at(self, offset: int) -> int | None:
+        """The member whose content holds the byte at this offset of the layer, or None (headers, padding, the end)."""
+        index = bisect_right(self.offsets, offset) - 1
+        return None if index < 0 or offset >= self.offsets[index] + self.stored(index) else index
+
+    def entry(self, index: int) -> Entry:
+        """One member as a record."""
+        return Entry(
+            path=self.paths[index],
+            kind=_NAMES[self.kinds[index]],
+            size_bytes=self.sizes[index],
+            mode=self.modes[index],
+            uid=self.uids[index],
+            gid=self.gids[index],
+            offset=self.offsets[index],
+            stored_bytes=self.stored(index),
+            target=self.targets.get(index),
+        )
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self.entry(index) for index in range(len(self)))
+
+    def dump(self) -> dict[str, Any]:
+        """The columns as JSON, for the cache."""
+        return {
+            "paths": _text(b"\0".join(self.paths)) if self.paths else "",
+            "kinds": _packed(self.kinds),
+            "targets": [[index, _text(target)] for index, target in self.targets.items()],
+            "sparse": list(self.sparse.items()),
+            "capabilities": sorted(self.capabilities),
+            "opaque": sorted(self.opaque),
+            **{name: _packed(getattr(self, name)) for name in ("sizes", "offsets", "modes", "uids", "gids")},
+        }
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Entries:
+        """The columns back from the cache. Raises ValueError, KeyError or TypeError for what is no such thing."""
+        found = cls()
+        found.kinds = bytearray(base64.b64decode(data["kinds"]))
+        found.paths = _bytes(data["paths"]).split(b"\0") if found.kinds else []
+        for name in ("sizes", "offsets", "modes", "uids", "gids"):
+            getattr(found, name).frombytes(base64.b64decode(data[name]))
+        lengths = {
+            len(getattr(found, name)) for name in ("paths", "kinds", "sizes", "offsets", "modes", "uids", "gids")
+        }
+        if len(lengths) != 1:
+            raise ValueError("columns of unequal length")
+        found.targets = {int(index): _bytes(target) for index, target in data["targets"]}
+        found.sparse = {int(index): int(size) for index, size in data["sparse"]}
+        found.capabilities = set(data["capabilities"])
+        found.opaque = set(data["opaque"])
+        return found
+
+
+def clean(name: bytes) -> bytes | None:
+    """A member's name as a path in the image; None where ``..`` leads out of it. As engines do it: by text, before any link."""
+    if name.startswith(b"./"):
+        name = name[2:]
+    name = name.strip(b"/")
+    if b"/." not in name and b"//" not in name and not name.startswith(b"."):
+        return name
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def _owner(field: bytes, given: int | None, fail: Callable[..., ArchiveError], offset: int) -> int:
+    value = given
+    if value is None:
+        try:
+            value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int(field.strip(b" \0") or b"0", 8)
+        except ValueError:
+            raise fail("a damaged owner", offset) from None
+    if value >= 1 << 32:
+        raise fail(f"an owner id of {value}", offset)
+    return value
+
+
+def _packed(column: array[int] | bytearray) -> str:
+    return base64.b64encode(bytes(column)).decode("ascii")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,165 @@
+"""Where an archive's blobs lie: a tar that is mapped into memory, or the folder of an OCI layout. Nothing is copied out."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from pathlib import Path
+from typing import Protocol
+
+from deadweight._errors import ArchiveError
+from deadweight.image.archive import entries as columns
+from deadweight.image.archive.compression import recognized, refused
+from deadweight.image.archive.entries import Entries, clean
+from deadweight.image.archive.tarwalk import TarWalker
+
+MAX_MEMBERS = 100_000
+_HOPS = 8
+
+
+class Store(Protocol):
+    """Blobs by their name in the archive."""
+
+    def blob(self, name: str) -> memoryview | None:
+        """The content under a name, or None where there is none. Raises ArchiveError where it is no regular file."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the archive. Views that were given out must not be used afterwards."""
+        ...
+
+
+def mapped(path: Path) -> memoryview:
+    """A file's bytes without reading them. Raises ArchiveError where the file cannot be mapped."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ArchiveError(f"{path}: is no regular file")
+            if status.st_size == 0:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise ArchiveError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def released(view: memoryview) -> None:
+    """Unmap what ``mapped`` gave, unless somebody still looks at it."""
+    owner = view.obj
+    try:
+        view.release()
+        if isinstance(owner, mmap.mmap):
+            owner.close()
+    except BufferError:
+        return
+
+
+class TarStore:
+    """The members of a plain tar, read in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._view = mapped(path)
+        packed = refused(self._view[:6]) or recognized(self._view[:4])
+        if packed != "none":
+            raise ArchiveError(f"{path}: is compressed with {packed} as a whole", hint="unpack it first")
+        if len(self._view) < 1024:
+            raise ArchiveError(f"{path}: is no tar archive")
+        self.entries = Entries()
+        walker = TarWalker(self.entries, str(path))
+        end = walker.walk(self._view, 0, final=True)
+        if len(self.entries) > MAX_MEMBERS:
+            raise ArchiveError(
+                f"{path}: holds {len(self.entries)} members; no image archive has more than {MAX_MEMBERS}"
+            )
+        if not walker.ended and end != len(self._view):
+            raise ArchiveError(f"{path}: is truncated")
+        self._index: dict[bytes, int] = {}
+        self._twice: set[bytes] = set()
+        for index, name in enumerate(self.entries.paths):
+            if name in self._index:
+                self._twice.add(name)
+            self._index[name] = index
+
+    def blob(self, name: str) -> memoryview | None:
+        index = member(self.entries, self._index, self._twice, name, self._path)
+        if index is None:
+            return None
+        start = self.entries.offsets[index]
+        return self._view[start : start + self.entries.sizes[index]]
+
+    def close(self) -> None:
+        released(self._view)
+
+
+def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: str, path: Path | str) -> int | None:
+    """Which member a name means, links followed within the archive. Raises ArchiveError where that is not one clear thing."""
+    wanted = clean(name.encode("utf-8", "surrogateescape"))
+    for _hop in range(_HOPS):
+        if wanted is None:
+            raise ArchiveError(f"{path}: {name[:200]!r} leaves the archive")
+        found = index.get(wanted)
+        if found is None:
+            return None
+        if wanted in twice and entries.kinds[found] != columns.DIRECTORY:
+            raise ArchiveError(f"{path}: holds {name[:200]!r} twice; readers disagree on which one counts")
+        kind = entries.kinds[found]
+        if kind == columns.FILE and found not in entries.sparse:
+            return found
+        if kind not in (columns.SYMLINK, columns.HARDLINK):
+            raise ArchiveError(f"{path}: {name[:200]!r} is no regular file")
+        target = entries.targets[found]
+        if kind == columns.SYMLINK and not target.startswith(b"/"):
+            target = wanted.rpartition(b"/")[0] + b"/" + target
+        wanted = clean(target)
+    raise ArchiveError(f"{path}: {name[:200]!r} is a link without end")
+
+
+class FolderStore:
+    """The files of an OCI layout folder. Links are not followed: a layout has none, and one could lead anywhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._views: dict[str, memoryview] = {}
+
+    def blob(self, name: str) -> memoryview | None:
+        if name not in self._views:
+            try:
+                path = self._place(name)
+            except (OSError, ValueError) as error:
+                raise ArchiveError(f"{self._folder}: {name[:200]!r} cannot be read: {error}") from error
+            if path is None:
+                return None
+            self._views[name] = mapped(path)
+        return self._views[name]
+
+    def _place(self, name: str) -> Path | None:
+        path = self._folder
+        for part in Path(name).parts:
+            path = path / part
+            if part in ("..", "/") or path.is_symlink():
+                raise ArchiveError(f"{path}: is a link or leaves the layout; an OCI layout has no such thing")
+        return path if path.is_file() else None
+
+    def close(self) -> None:
+        for view in self._views.values():
+            released(view)
+
+
+def open_store(path: Path) -> Store:
+    """The blobs of an archive file or a layout folder. Raises ArchiveError where it is neither."""
+    return FolderStore(path) if is_folder(path) else TarStore(path)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether the path is a folder. Raises ArchiveError where it leads nowhere: absent, too long, links in a circle, no right."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise ArchiveError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ArchiveError(f"{path}: cannot be read: {error}") from error

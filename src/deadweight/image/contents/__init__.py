@@ -1,0 +1,1 @@
+"""What is in the view: packages, Go build information, jars, duplicates, what an attacker would like."""

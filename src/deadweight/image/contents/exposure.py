@@ -1,0 +1,176 @@
+"""What stands in the final view that an attacker would like, and what weighs the most."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+
+from deadweight.image.archive import entries as columns
+from deadweight.image.archive.entries import Entries
+from deadweight.image.archive.model import shown
+from deadweight.image.findings import FolderFigure, PathFigure
+from deadweight.image.layers.index import LayerIndex
+from deadweight.image.layers.merge import IMPLIED, Merged
+
+SHELLS = frozenset(
+    b"sh ash bash dash zsh ksh ksh93 mksh lksh pdksh oksh csh tcsh fish yash rc es elvish nu xonsh pwsh rbash "
+    b"busybox toybox hush posh sash scponly".split()
+)
+OS_MANAGERS = frozenset(
+    b"apt apt-get aptitude dpkg apk rpm yum dnf dnf5 microdnf tdnf zypper pacman opkg emerge xbps-install nix nix-env "
+    b"swupd urpmi brew snap flatpak".split()
+)
+LANGUAGE_MANAGERS = frozenset(
+    b"pip pip3 pipx uv poetry conda mamba npm npx yarn pnpm gem bundle cargo composer cpan".split()
+)
+# ``pip3.11``, ``zsh-5.9``, ``bash-static``: a program beside which the plain name may have been removed.
+_VERSION = re.compile(rb"(?:[-.]static|-?[0-9][0-9.]*)\Z")
+_DIGITS = frozenset(b"0123456789")
+_BINARIES = frozenset((b"bin", b"sbin", b"libexec"))
+# Scripts here are named after the program that they complete, configure, clean up after or show.
+_ABOUT = frozenset((b"etc", b"share", b"doc", b"docs", b"examples", b"completion", b"completions"))
+HEAVIEST = 25
+FOLDERS = 30
+_DEPTH = 3
+
+
+class Survey:
+    """One walk over the final view."""
+
+    def __init__(self, merged: Merged, indices: Sequence[LayerIndex]) -> None:
+        self._merged, self._indices = merged, indices
+        self.setuid: list[PathFigure] = []
+        self.shells: list[PathFigure] = []
+        self.managers: list[PathFigure] = []
+        self.files = 0
+        self._weights: list[tuple[int, bytes, int]] = []
+        self._walk()
+
+    def _walk(self) -> None:
+        merged, layers = self._merged, self._merged.layers
+        named = SHELLS | OS_MANAGERS | LANGUAGE_MANAGERS
+        capabilities = any(layer.capabilities for layer in layers)
+        heavy: list[tuple[int, bytes, int]] = []
+        for path, value in merged.view.items():
+            if value == IMPLIED:
+                continue
+            entries, member = layers[value >> 32], value & 0xFFFFFFFF
+            kind = entries.kinds[member]
+            if kind == columns.DIRECTORY:
+                continue
+            self.files += 1
+            if kind == columns.FILE and entries.sizes[member] > 4096:
+                heavy.append((entries.sizes[member], path, value))
+            if kind in (columns.FILE, columns.HARDLINK) and (
+                entries.modes[member] & 0o6000 or (capabilities and member in entries.capabilities)
+            ):
+                self.setuid.append(self._figure(path, value))
+            name = path[path.rfind(b"/") + 1 :]
+            if name in named:
+                self._tool(path, name, value)
+            elif name and (name[-1] in _DIGITS or name.endswith(b"static")):
+                plain = _VERSION.sub(b"", name)
+                if len(plain) > 2 and plain in named:
+                    self._tool(path, plain, value)
+        self._weights = heavy
+
+    def heaviest(self) -> tuple[PathFigure, ...]:
+        """The heaviest files, then the heaviest folders (each with all that is below it)."""
+        files = [self._figure(path, value) for _size, path, value in heapq.nlargest(HEAVIEST, self._weights)]
+        folders: Counter[bytes] = Counter()
+        for size, path, _value in self._weights:
+            parts = path.split(b"/")[:-1]
+            for depth in range(1, min(len(parts), _DEPTH) + 1):
+                folders[b"/".join(parts[:depth])] += size
+        top = sorted(folders.items(), key=lambda item: (-item[1], item[0]))[:HEAVIEST]
+        return (*files, *(PathFigure(shown(path), size, kind="folder") for path, size in top))
+
+    def _figure(self, path: bytes, value: int, kind: str = "file", target: bytes | None = None) -> PathFigure:
+        entries, member = self._merged.layers[value >> 32], value & 0xFFFFFFFF
+        content = self._merged.content(value)
+        size = 0 if content is None else self._merged.layers[content >> 32].sizes[content & 0xFFFFFFFF]
+        layer = self._indices[value >> 32].diff_id
+        return PathFigure(
+            path=shown(path),
+            size_bytes=size,
+            layer=layer,
+            kind="file capabilities" if kind == "file" and member in entries.capabilities else kind,
+            mode=f"{entries.modes[member]:04o}",
+            uid=entries.uids[member],
+            gid=entries.gids[member],
+            target=None if target is None else shown(target),
+        )
+
+    def _tool(self, path: bytes, name: bytes, value: int) -> None:
+        """A shell or package manager: something that can be run in the end. Elsewhere than in a folder for programs it must
+        begin like a program too, for many a folder or file has the name of one."""
+        real = self._merged.resolve(path)
+        end = self._merged.view.get(real) if real is not None else None
+        if real is None or end is None or end == IMPLIED:
+            return
+        entries, member = self._merged.layers[end >> 32], end & 0xFFFFFFFF
+        if entries.kinds[member] not in (columns.FILE, columns.HARDLINK) or not entries.modes[member] & 0o111:
+            return
+        folders = set(path.split(b"/")[:-1])
+        if not folders & _BINARIES and not self._begins_like_a_program(end, folders):
+            return
+        target = real if real != path else None
+        if name in SHELLS:
+            self.shells.append(self._figure(path, value, target=target))
+        else:
+            self.managers.append(self._figure(path, value, "os" if name in OS_MANAGERS else "language", target))
+
+    def _begins_like_a_program(self, value: int, folders: set[bytes]) -> bool:
+        content = self._merged.content(value)
+        if content is None:
+            return False
+        index, member = self._indices[content >> 32], content & 0xFFFFFFFF
+        return _holds(index.elf, member) or (not folders & _ABOUT and _holds(index.scripts, member))
+
+
+def _holds(members: array[int], member: int) -> bool:
+    place = bisect_left(members, member)
+    return place < len(members) and members[place] == member
+
+
+def content_bytes(entries: Entries) -> tuple[int, int]:
+    """Bytes and number of files of a layer as an engine counts them: the last member of a name, links once."""
+    twice = len(set(entries.paths)) != len(entries)
+    last = {path: number for number, path in enumerate(entries.paths)} if twice else {}
+    total = files = 0
+    for number, (path, kind, size) in enumerate(zip(entries.paths, entries.kinds, entries.sizes, strict=True)):
+        if twice and last[path] != number:
+            continue
+        if kind == columns.FILE and not path[path.rfind(b"/") + 1 :].startswith(b".wh."):
+            total += size
+            files += 1
+        elif kind == columns.SYMLINK:
+            total += len(entries.targets[number])
+    return total, files
+
+
+def folders(indices: Sequence[LayerIndex]) -> tuple[FolderFigure, ...]:
+    """Per layer the bytes below each folder of the second level (``/usr/lib``), hidden files included; small ones as ``…``."""
+    found: list[FolderFigure] = []
+    for number, index in enumerate(indices):
+        weights = _by_folder(index.entries)
+        top = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+        found.extend(FolderFigure(number, shown(path), size) for path, size in top[:FOLDERS] if size)
+        rest = sum(size for _path, size in top[FOLDERS:])
+        if rest:
+            found.append(FolderFigure(number, "…", rest))
+    return tuple(found)
+
+
+def _by_folder(entries: Entries) -> Counter[bytes]:
+    weights: Counter[bytes] = Counter()
+    for path, kind, size in zip(entries.paths, entries.kinds, entries.sizes, strict=True):
+        if kind == columns.FILE and size:
+            first = path.find(b"/")
+            second = path.find(b"/", first + 1) if first >= 0 else -1
+            weights[path[:second] if second >= 0 else path[: max(first, 0)]] += size
+    return weights

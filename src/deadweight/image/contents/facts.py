@@ -1,0 +1,91 @@
+"""Keep, from one pass over a layer's content, what tells packages: package databases, Go's build information, jars."""
+
+from __future__ import annotations
+
+from deadweight.image.archive import entries as columns
+from deadweight.image.archive.model import shown
+from deadweight.image.contents import gobuild, jars
+from deadweight.image.layers.index import LayerIndex, Skip
+
+DPKG_STATUS = b"var/lib/dpkg/status"
+DPKG_INFO = b"var/lib/dpkg/info/"
+DISTROLESS = b"var/lib/dpkg/status.d/"
+APK_DATABASES = (b"lib/apk/db/installed", b"usr/lib/apk/db/installed")
+RPM_DATABASES = (b"var/lib/rpm/rpmdb.sqlite", b"var/lib/rpm/Packages", b"usr/lib/sysimage/rpm/rpmdb.sqlite")
+MAX_DATABASE = 16 * 1024 * 1024
+MAX_CAPTURED = 48 * 1024 * 1024
+MIN_BINARY = 64 * 1024
+ELF, SCRIPT = b"\x7fELF", b"#!"
+
+
+class Gatherer:
+    """Looks at members of one layer as their content passes by and notes facts in the layer's index."""
+
+    def __init__(self, index: LayerIndex) -> None:
+        self._index = index
+        self._captured = 0
+        self._jars = jars.Budget()
+
+    def look(self, first: int, last: int, view: memoryview, base: int) -> None:
+        """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
+        entries = self._index.entries
+        kinds, sizes, modes, paths, offsets = (
+            entries.kinds,
+            entries.sizes,
+            entries.modes,
+            entries.paths,
+            entries.offsets,
+        )
+        for number in range(first, last):
+            if kinds[number] != columns.FILE or not sizes[number] or number in entries.sparse:
+                continue
+            path = paths[number]
+            if modes[number] & 0o111:
+                self._program(number, view, offsets[number] - base)
+            if path.startswith((b"var/lib/dpkg/", b"lib/apk/", b"usr/lib/apk/")):
+                if _is_database(path):
+                    start = offsets[number] - base
+                    self._capture(number, view[start : start + sizes[number]])
+            elif modes[number] & 0o111 and sizes[number] >= MIN_BINARY:
+                start = offsets[number] - base
+                if found := gobuild.program(view[start : start + sizes[number]]):
+                    self._index.programs[number] = found
+            elif path.endswith(jars.SUFFIXES):
+                start = offsets[number] - base
+                self._jar(number, view[start : start + sizes[number]], path)
+
+    def piece(self, number: int, piece: bytes | bytearray, base: int) -> None:
+        """A piece of a member that is too big to be held whole; it starts at ``base``."""
+        entries = self._index.entries
+        if entries.modes[number] & 0o111 and entries.offsets[number] >= base:
+            self._program(number, piece, entries.offsets[number] - base)
+        if number not in self._index.programs and entries.modes[number] & 0o111 and (found := gobuild.in_piece(piece)):
+            self._index.programs[number] = found
+
+    def _jar(self, number: int, data: memoryview, path: bytes) -> None:
+        self._jars.unnamed = False
+        if names := jars.jars(data, shown(path), self._jars):
+            self._index.jars[number] = names
+        if self._jars.unnamed:
+            self._index.take((), (Skip(number, "", "jars in it are not all named", len(data)),))
+
+    def _program(self, number: int, view: memoryview | bytes | bytearray, start: int) -> None:
+        """Note what an executable file begins like."""
+        head = bytes(view[start : start + 4])
+        if head == ELF:
+            self._index.elf.append(number)
+        elif head[:2] == SCRIPT:
+            self._index.scripts.append(number)
+
+    def _capture(self, number: int, data: memoryview) -> None:
+        if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:
+            self._index.skipped.append(Skip(number, "", "package database too large to be read", len(data)))
+            return
+        self._captured += len(data)
+        self._index.captured[number] = bytes(data)
+
+
+def _is_database(path: bytes) -> bool:
+    if path.startswith(DPKG_INFO):
+        return path.endswith(b".list")
+    return path == DPKG_STATUS or path.startswith(DISTROLESS) or path in APK_DATABASES

@@ -1,0 +1,300 @@
+"""The view that a container sees: layers put over one another, and what each of them hides of those below.
+
+Source: OCI image-spec v1.1, layer.md ("Whiteouts", "Opaque Whiteout", "Hardlinks"): a whiteout hides what lower layers hold,
+never what its own layer holds; an opaque whiteout hides all of a folder's lower content; a member of another type replaces
+what was there. Where the specification is silent this does as an overlay filesystem does (the engine's ``export`` is the
+test): a member below something that is no folder in a lower layer makes a folder of it, and does not follow a link there.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from deadweight._errors import ArchiveError
+from deadweight.image.archive import entries as columns
+from deadweight.image.archive.entries import Entries, clean
+from deadweight.image.archive.model import shown
+
+IMPLIED = -1
+WHITEOUT = b".wh."
+OPAQUE = b".wh..wh..opq"
+MAX_ENTRIES = 3_000_000
+_HOPS = 40
+_WORK = 50_000_000
+_LINK = 20  # what following one link counts for: it is that much slower than a step
+_BITS = 32
+_MASK = (1 << _BITS) - 1
+How = Literal["removed", "replaced", "unreachable"]
+_HOWS: tuple[How, ...] = ("removed", "replaced", "unreachable")
+REMOVED, REPLACED, UNREACHABLE = range(3)
+
+
+class _Budget:
+    """Steps that may still be taken. One for all of a layer: a bound per path would let each link double the work of the last."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._left = what, _WORK
+
+    def spend(self, steps: int) -> None:
+        """Raises ArchiveError where nothing is left."""
+        self._left -= steps
+        if self._left < 0:
+            raise ArchiveError(f"{self._what}: folders and links without end")
+
+
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """A member that is no longer seen: ``member`` of ``layer``, hidden by layer ``by``."""
+
+    layer: int
+    member: int
+    by: int
+    how: How
+
+
+class Merged:
+    """The final view. Keys are clean paths; values say which member of which layer is seen (``split``), or IMPLIED."""
+
+    def __init__(self, layers: Sequence[Entries]) -> None:
+        self.layers = layers
+        self.view: dict[bytes, int] = {}
+        self._hidden = array("Q")
+        self._hiders = array("H")
+        self._hows = bytearray()
+        self._folders: dict[bytes, bytes | None] = {}
+        self._budget = _Budget("the image's files")
+        if sum(len(layer) for layer in layers) > MAX_ENTRIES:
+            raise ArchiveError(f"the image holds more than {MAX_ENTRIES} members")
+        for number in range(len(layers)):
+            _Application(self, number).apply()
+
+    @staticmethod
+    def split(value: int) -> tuple[int, int]:
+        """Layer and member of a value of ``view``."""
+        return value >> _BITS, value & _MASK
+
+    @property
+    def hidden_count(self) -> int:
+        """How many members ``hidings`` gives."""
+        return len(self._hidden)
+
+    def hidings(self) -> Iterator[Hiding]:
+        """All members that were hidden, folders left out, in the order in which it happened."""
+        for value, by, how in zip(self._hidden, self._hiders, self._hows, strict=True):
+            yield Hiding(value >> _BITS, value & _MASK, by, _HOWS[how])
+
+    def kind(self, value: int) -> int:
+        """The kind (``entries.FILE`` …) of a value of ``view``."""
+        return columns.DIRECTORY if value == IMPLIED else self.layers[value >> _BITS].kinds[value & _MASK]
+
+    def hide(self, value: int, by: int, how: int) -> None:
+        """Note that a member is no longer seen."""
+        if self.kind(value) != columns.DIRECTORY:
+            self._hidden.append(value)
+            self._hiders.append(by)
+            self._hows.append(how)
+
+    def resolve(self, path: bytes) -> bytes | None:
+        """A path with all links in it followed inside the image; None where it leads nowhere, or round in circles.
+
+        Raises ArchiveError where all such calls together take more steps than any honest image needs.
+        """
+        parent, _, name = path.rpartition(b"/")
+        return self._followed(parent, name, _HOPS)
+
+    def folder(self, path: bytes) -> bytes | None:
+        """Like ``resolve`` for a folder, remembered."""
+        if path not in self._folders:
+            self._folders[path] = b"" if not path else self.resolve(path)
+        return self._folders[path]
+
+    def _followed(self, parent: bytes, name: bytes, hops: int) -> bytes | None:
+        pending = [part for part in [*parent.split(b"/"), name] if part]
+        pending.reverse()
+        self._budget.spend(len(pending))
+        current = b""
+        while pending:
+            part = pending.pop()
+            if part == b"..":
+                current = current.rpartition(b"/")[0]
+                continue
+            if part in (b"", b"."):
+                continue
+            path = current + b"/" + part if current else part
+            value = self.view.get(path)
+            if value is None:
+                return None
+            if self.kind(value) != columns.SYMLINK:
+                current = path
+                continue
+            hops -= 1
+            if hops < 0 or len(pending) > 4096:
+                return None
+            target = self.layers[value >> _BITS].targets[value & _MASK]
+            self._budget.spend(_LINK + target.count(b"/"))
+            if target.startswith(b"/"):
+                current = b""
+            pending.extend(reversed(target.split(b"/")))
+        return current
+
+    def content(self, value: int) -> int | None:
+        """The member that holds the bytes of a file: the file itself, or where its hard links lead; None where nowhere."""
+        layer, member = value >> _BITS, value & _MASK
+        entries = self.layers[layer]
+        for _hop in range(_HOPS):
+            if entries.kinds[member] != columns.HARDLINK:
+                return layer << _BITS | member
+            target = clean(entries.targets[member])
+            found = self._by_path(layer).get(target) if target is not None else None
+            if found is None or found == member:
+                return None
+            member = found
+        return None
+
+    def _by_path(self, layer: int) -> dict[bytes, int]:
+        known: dict[int, dict[bytes, int]] = self.__dict__.setdefault("_paths", {})
+        if layer not in known:
+            entries = self.layers[layer]
+            wanted = {
+                clean(target) for member, target in entries.targets.items() if entries.kinds[member] == columns.HARDLINK
+            }
+            known[layer] = {path: member for member, path in enumerate(entries.paths) if path in wanted}
+        return known[layer]
+
+
+class _Application:
+    """One layer being put over the view so far."""
+
+    def __init__(self, merged: Merged, number: int) -> None:
+        self._merged, self._view, self._number = merged, merged.view, number
+        self._entries = merged.layers[number]
+        self._mark = number << _BITS
+        self._folders: set[bytes] = {b""}
+        self._budget = _Budget(f"layer {number + 1}")
+
+    def apply(self) -> None:
+        self._clear()
+        paths, kinds, view = self._entries.paths, self._entries.kinds, self._view
+        folders, mark = self._folders, self._mark
+        for member, path in enumerate(paths):
+            parent = path[: max(0, path.rfind(b"/"))]
+            if parent not in folders:
+                parent = self._ensured(parent, 0)
+                path = (parent + b"/" if parent else b"") + path.rpartition(b"/")[2]
+            if not path or (WHITEOUT in path and path.rpartition(b"/")[2].startswith(WHITEOUT)):
+                if not path and kinds[member] != columns.DIRECTORY:
+                    raise ArchiveError(
+                        f"layer {self._number + 1}: has something that is no folder in the image's root's place"
+                    )
+                continue
+            old = view.get(path)
+            if kinds[member] == columns.DIRECTORY:
+                if old is not None:
+                    self._merged.hide(old, self._number, REPLACED)
+                folders.add(path)
+            elif old is not None:
+                self._replace(path, old)
+            view[path] = mark | member
+
+    def _clear(self) -> None:
+        """Take away what this layer hides of the layers below: all of it before anything of this layer is seen."""
+        removed: dict[bytes, int] = {}
+        view, kind = self._view, self._merged.kind
+        kinds, opaque = self._entries.kinds, self._entries.opaque
+        for member, path in enumerate(self._entries.paths):
+            if WHITEOUT in path and path.rpartition(b"/")[2].startswith(WHITEOUT):
+                self._whiteout(path, removed)
+            elif kinds[member] != columns.DIRECTORY:
+                old = view.get(path)
+                if old is not None and kind(old) == columns.DIRECTORY:
+                    del view[path]
+                    removed[path] = UNREACHABLE
+            elif opaque and member in opaque:
+                removed[path] = REMOVED
+        if removed:
+            self._take_below(removed)
+
+    def _whiteout(self, path: bytes, removed: dict[bytes, int]) -> None:
+        parent, _, name = path.rpartition(b"/")
+        if name == OPAQUE:
+            removed[parent] = REMOVED
+            return
+        target = name[len(WHITEOUT) :]
+        if target.startswith(WHITEOUT):
+            return  # other .wh..wh. names are an old union filesystem's own records and hide nothing
+        if target in (b"", b".", b".."):
+            raise ArchiveError(f"layer {self._number + 1}: the whiteout {shown(path)} names no file")
+        whole = parent + b"/" + target if parent else target
+        old = self._view.pop(whole, None)
+        if old is not None:
+            self._merged.hide(old, self._number, REMOVED)
+            if self._merged.kind(old) == columns.DIRECTORY:
+                removed[whole] = REMOVED
+
+    def _take_below(self, removed: dict[bytes, int]) -> None:
+        """Hide everything below these folders, in one pass over the view."""
+        self._budget.spend(len(self._view))
+        prefixes = tuple(folder + b"/" if folder else b"" for folder in removed)
+        if len(prefixes) <= 16:
+            victims = [path for path in self._view if path.startswith(prefixes)]
+        else:
+            victims = [path for path in self._view if _ancestor(path, removed) is not None]
+        for path in victims:
+            folder = _ancestor(path, removed)
+            self._merged.hide(self._view.pop(path), self._number, REMOVED if folder is None else removed[folder])
+
+    def _replace(self, path: bytes, old: int) -> None:
+        """Something that is no folder comes where something is already."""
+        self._merged.hide(old, self._number, REPLACED)
+        if self._merged.kind(old) == columns.DIRECTORY:
+            self._take_below({path: UNREACHABLE})
+            self._folders.clear()
+            self._folders.add(b"")
+
+    def _ensured(self, parent: bytes, hops: int) -> bytes:
+        """Makes sure that a member's parent is a folder in the view; answers where that folder really is."""
+        current = b""
+        self._budget.spend(parent.count(b"/") + 1)
+        for part in parent.split(b"/"):
+            path = current + b"/" + part if current else part
+            value = self._view.get(path)
+            if value is None:
+                self._budget.spend(len(path))  # by its length: one name of many parts makes a folder of each
+                self._view[path] = IMPLIED
+            elif self._merged.kind(value) == columns.SYMLINK and value >> _BITS == self._number and value != IMPLIED:
+                path = self._linked(path, value, hops)
+            elif self._merged.kind(value) != columns.DIRECTORY:
+                self._merged.hide(value, self._number, REPLACED)
+                self._view[path] = IMPLIED
+            current = path
+        if current == parent:
+            self._folders.add(parent)
+        return current
+
+    def _linked(self, path: bytes, value: int, hops: int) -> bytes:
+        """A link to a folder within the same layer: the engine follows it there, never out of the layer."""
+        if hops > _HOPS:
+            raise ArchiveError(f"layer {self._number + 1}: {shown(path)} is a link without end")
+        target = self._entries.targets[value & _MASK]
+        self._budget.spend(_LINK + target.count(b"/"))
+        parts = [] if target.startswith(b"/") else [part for part in path.rpartition(b"/")[0].split(b"/") if part]
+        for part in target.split(b"/"):
+            if part == b"..":
+                del parts[-1:]
+            elif part not in (b"", b"."):
+                parts.append(part)
+        return self._ensured(b"/".join(parts), hops + 1) if parts else b""
+
+
+def _ancestor(path: bytes, removed: dict[bytes, int]) -> bytes | None:
+    """The folder among ``removed`` that a path lies below."""
+    place = path.rfind(b"/")
+    while place >= 0:
+        folder = path[:place]
+        if folder in removed:
+            return folder
+        place = path.rfind(b"/", 0, place)
+    return b"" if b"" in removed else None

@@ -1,0 +1,87 @@
+"""Look through all layers of an image archive: the one call behind ``invoke layers`` and the ``layers`` check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight.image.archive.compression import recognized
+from deadweight.image.archive.store import is_folder, mapped, released
+from deadweight.image.findings import LayersReport, Scanned
+from deadweight.image.look.cache import Cache, identity
+from deadweight.image.look.judge import judged, probe_for
+
+if TYPE_CHECKING:
+    from deadweight.image.secrets.allow import AllowEntry
+    from deadweight.image.secrets.scanner import Scanner
+
+EDITION = 7
+"""Raised when the same look at the same archive gives another report: what the cache holds is then made anew."""
+
+
+def analyse(
+    path: Path,
+    *,
+    scan: Scanned = "deep",
+    allow: Iterable[AllowEntry] = (),
+    today: date | None = None,
+    platform: str | None = None,
+    name: str | None = None,
+    cache_dir: Path | None = None,
+    scanner: Scanner | None = None,
+) -> LayersReport:
+    """What the layers of an image hold and hide. ``path`` is an archive, plain or compressed as a whole, or an OCI layout folder.
+
+    ``scan``: ``deep`` looks for secrets in every file, encoded and packed content too; ``plain`` in plain bytes only; ``hidden``
+    only in files that later layers hide; ``no`` not at all. ``allow`` takes findings off the count, not out of the report.
+    With ``cache_dir`` results are kept per layer digest and rule set; a file that is still the very same is not hashed again.
+    Raises ArchiveError for what is damaged, hostile or no image archive; UsageError where ``platform`` or ``name`` must say
+    which image is meant.
+    """
+    rule_set = "" if scan == "no" else scanner.rule_set if scanner is not None else _rule_set()
+    packed = not is_folder(path) and _is_packed(path)
+    cache, stamp = Cache(cache_dir), identity(path)
+    key = f"{EDITION} {scan} {rule_set} {platform} {name}"
+    report = cache.report(stamp, key)
+    if report is None:
+        if packed:
+            from deadweight.image.look.stream import looked_through
+
+            probe = probe_for("deep" if scan == "hidden" else scan, scanner)
+            with path.open("rb") as file:
+                report = looked_through(file, str(path), probe, scan, platform, name, cache_dir)
+        else:
+            from deadweight.image.look.once import Look
+
+            content = "no" if scan == "no" else f"{rule_set}-{'plain' if scan == 'plain' else 'deep'}"
+            report = Look(path, lambda: probe_for(scan, scanner), content, scan, cache, stamp, platform, name).report()
+        if identity(path) == stamp:
+            cache.keep_report(report, stamp, key)
+    return judged(report, allow, today)
+
+
+def _is_packed(path: Path) -> bool:
+    """Whether the archive as a whole is compressed (``docker image save … | gzip``): it is then read as a stream."""
+    view = mapped(path)
+    try:
+        return recognized(view[:4]) != "none"
+    finally:
+        released(view)
+
+
+def _rule_set() -> str:
+    from deadweight.image.secrets.rules import load_rules
+
+    return load_rules().version
+
+
+def document(report: LayersReport, **more: Any) -> str:
+    """The report, and what the caller adds to it, as indented JSON."""
+    return (
+        json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)
+        .encode("utf-8", "backslashreplace")
+        .decode("utf-8")
+    )

@@ -1,0 +1,1 @@
+"""One project at work: its suite, state and source; what it needs, building, scanning, cleaning."""

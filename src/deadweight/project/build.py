@@ -1,0 +1,114 @@
+"""The build stage as one call: plan, prepare, run, and one outcome per variant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError
+from deadweight.plan.graph import Plan, make_plan
+from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
+from deadweight.project.needs import naming_bases, needs_of, preflight, without_engine
+from deadweight.project.workspace import Workspace
+from deadweight.records.built import BuiltImage
+from deadweight.suite.model import Variant
+
+
+@dataclass(frozen=True)
+class VariantOutcome:
+    """How one variant's build ended. ``seconds`` is the wall time of its steps in this run (0 where nothing was made)."""
+
+    variant: str
+    result: Result
+    seconds: float
+    log: Path
+    image: BuiltImage | None = None
+    step: str | None = None
+    error: DeadweightError | None = None
+    owner: str = ""
+    """The variant whose step failed; steps are shared."""
+
+    @property
+    def why(self) -> str:
+        """What went wrong, without the program and the variant that builders put first: the step's title names them."""
+        if self.error is None:
+            return "not tried, since another step failed"
+        text = str(self.error)
+        if isinstance(self.error, CommandError):
+            text = text.removeprefix(f"{Path(self.error.argv[0]).name} {self.owner}: ")
+        return text.removeprefix(f"{self.owner}: ")
+
+
+def plan(workspace: Workspace, variants: Sequence[Variant], *, force: bool = False) -> Plan:
+    """What would be done; changes nothing on disk."""
+    with naming_bases(variants, needs_of(workspace, variants)):
+        return make_plan(variants, workspace.site, workspace.builder, force=force)
+
+
+def build(
+    workspace: Workspace,
+    variants: Sequence[Variant],
+    watcher: Watcher,
+    *,
+    jobs: int,
+    fail_fast: bool = False,
+    force: bool = False,
+) -> tuple[VariantOutcome, ...]:
+    """Build what is not up to date. A failed variant is an outcome, not an exception (``raise_if_failed`` makes it one).
+    So is one that needs an engine where none can be had: the others are built.
+
+    Raises what ``preflight`` and ``plan`` raise, and Interrupted. The caller holds the state folder's lock.
+    """
+    engineless = preflight(workspace, variants)
+    if engineless is not None and fail_fast:
+        raise engineless
+    chosen = variants if engineless is None else without_engine(workspace, variants)
+    for left in (variant.name for variant in variants if variant not in chosen):
+        workspace.say(f"{left}: not built, since it needs an engine")
+    outcomes = run_plan(plan(workspace, chosen, force=force), workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
+    return tuple(
+        _of_variant(variant.name, outcomes)
+        if variant in chosen
+        else VariantOutcome(variant.name, "failed", 0.0, workspace.state.log(variant.name), error=engineless)
+        for variant in variants
+    )
+
+
+def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
+    """Raises BuildFailed naming each failed variant, its step, the command's own words and the log; exit 1.
+    MissingError (exit 3) where something missing is all that was in the way.
+    """
+    failed = [outcome for outcome in outcomes if outcome.result in ("failed", "skipped")]
+    if not failed:
+        return
+    if any(isinstance(outcome.error, Interrupted) for outcome in failed):
+        raise Interrupted("interrupted")
+    errors = [outcome.error for outcome in failed if outcome.error is not None]
+    missing = [error for error in errors if isinstance(error, MissingError)]
+    if missing and len(outcomes) == 1:
+        raise missing[0]
+    told: dict[str, list[str]] = {}
+    for outcome in failed:
+        told.setdefault(f"{outcome.step or 'build'}: {outcome.why}", []).append(outcome.variant)
+    lines = [f"{len(failed)} of {len(outcomes)} variants were not built"]
+    lines += [f"{', '.join(names)}: {what}" for what, names in told.items()]
+    kind = MissingError if missing and missing == errors else BuildFailed
+    raise kind("\n".join(lines))
+
+
+def _of_variant(name: str, outcomes: Sequence[Outcome]) -> VariantOutcome:
+    mine = [outcome for outcome in outcomes if name in outcome.task.variants]
+    last = next(outcome for outcome in mine if outcome.task.step.key == f"image:{name}")
+    bad = next((outcome for outcome in mine if outcome.result == "failed"), None) or last
+    built = [outcome for outcome in mine if outcome.result == "built"]
+    return VariantOutcome(
+        variant=name,
+        result=last.result if last.result in ("failed", "skipped") else "built" if built else "cached",
+        seconds=round(sum(outcome.seconds for outcome in built), 3),
+        log=bad.log,
+        image=last.image,
+        step=bad.task.step.title,
+        error=bad.error,
+        owner=bad.task.step.variant,
+    )

@@ -1,0 +1,181 @@
+"""What a doctor would want to know of this machine. Records only; who asks prints them. Changes nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deadweight import _sudo as sudo
+from deadweight._errors import CommandError, DeadweightError
+from deadweight._run import run
+from deadweight.engine import api as wire
+from deadweight.engine import daemon
+from deadweight.engine.daemon import Endpoint
+from deadweight.engine.info import EngineInfo, parse_info
+from deadweight.project.survey import Finding, survey
+from deadweight.records.paths import user_cache
+from deadweight.toolchain.find import look
+from deadweight.toolchain.probe import number
+
+SAFE_BUILDKIT = "0.28.1"
+"""The first BuildKit without the escapes of CVE-2024-23651, CVE-2026-33747 and CVE-2026-33748 (moby/buildkit advisories)."""
+LOW_DISK_BYTES = 5 * 10**9
+_LAST_UNSAFE_ENGINE = 28
+"""Docker Engine's last line that was made before that BuildKit; newer ones tell their BuildKit's version only to buildx."""
+
+
+@dataclass(frozen=True)
+class EngineReport:
+    """The engine that would be used. ``buildkit`` is the version it tells, None without buildx to ask."""
+
+    host: str
+    ours: bool
+    info: EngineInfo
+    buildkit: str | None
+    docker: str | None
+    buildx: str | None
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Free space where something of ours lies."""
+
+    what: str
+    path: str
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """All findings. ``warnings`` are one line each; a missing tool is no warning, its finding says so."""
+
+    tools: tuple[Finding, ...]
+    engine: EngineReport | None
+    engine_problem: str
+    disks: tuple[Disk, ...]
+    warnings: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """The whole as plain lines for a human."""
+        width = max((len(each.name) for each in self.tools), default=4)
+        for each in self.tools:
+            what = f"{each.version or ''} {each.path or ''} ({each.origin})" if each.present else _remedy(each)
+            note = f"  [{each.reason}]" if each.reason else ""
+            yield f"{each.name:<{width}}  {each.status:<13}  {what.strip()}{note}"
+        if self.engine is not None:
+            yield from _engine_lines(self.engine)
+        else:
+            yield f"engine: {self.engine_problem}"
+        for disk in self.disks:
+            yield f"disk: {disk.free_bytes / 1e9:.1f} GB of {disk.total_bytes / 1e9:.0f} GB free for {disk.what} ({disk.path})"
+        for warning in self.warnings:
+            yield f"warning: {warning}"
+
+
+def _remedy(finding: Finding) -> str:
+    return f"get it: {finding.how}" if finding.gettable else finding.how
+
+
+def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:
+    """Look at the tools, the engine and the disks. ``root`` is the project, for its disk. Starts no engine."""
+    tools = survey(needs)
+    engine, problem = _examine_engine()
+    disks = tuple(_disks(root or Path.cwd()))
+    return Doctor(tools, engine, problem, disks, tuple(_warnings(engine, disks)))
+
+
+def _examine_engine() -> tuple[EngineReport | None, str]:
+    try:
+        endpoint, passed_over = daemon.search()
+    except DeadweightError as error:
+        return None, error.message
+    if endpoint is None:
+        problem, how = daemon.cannot_start(), "" if sudo.is_root() else " with sudo"
+        none = "; ".join(passed_over) or "none runs"
+        return (
+            None,
+            f"{none}, and {problem}" if problem else f"{none}; one of our own is started{how} when it is needed",
+        )
+    info = parse_info(_document(endpoint, "/version"), _document(endpoint, "/info"))
+    problem = ""
+    try:
+        daemon.docker_cli(endpoint)
+    except DeadweightError as error:
+        problem = error.message
+    docker, buildx = look("docker-cli").tool, look("buildx").tool
+    report = EngineReport(
+        host=endpoint.host,
+        ours=endpoint.ours,
+        info=info,
+        buildkit=_buildkit(endpoint, buildx.path) if buildx else None,
+        docker=f"{docker.path} {docker.version}" if docker else None,
+        buildx=f"{buildx.path} {buildx.version}" if buildx else None,
+    )
+    return report, problem
+
+
+def _document(endpoint: Endpoint, path: str) -> dict[str, Any]:
+    return wire.document(endpoint.host, path, endpoint.certificates)
+
+
+def _buildkit(endpoint: Endpoint, buildx: Path) -> str | None:
+    """The version that buildx is told by the engine."""
+    try:
+        told = run([buildx, "inspect", "default"], env=daemon.docker_cli(endpoint).env, timeout=30, check=False).output
+    except CommandError:
+        return None
+    found = re.search(r"BuildKit version:\s+v?(\d+(?:\.\d+)+)", told)
+    return found.group(1) if found else None
+
+
+def _unsafe_buildkit(engine: EngineReport) -> bool:
+    if engine.buildkit is not None:
+        return number(engine.buildkit) < number(SAFE_BUILDKIT)
+    return not engine.info.podman and number(engine.info.version)[:1] <= (_LAST_UNSAFE_ENGINE,)
+
+
+def _disks(root: Path) -> Iterator[Disk]:
+    for what, path in (("this project", root), ("tools, stand-ins and our engine", user_cache())):
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        try:
+            usage = shutil.disk_usage(there)
+        except OSError:
+            continue
+        yield Disk(what, str(path), usage.free, usage.total)
+
+
+def _warnings(engine: EngineReport | None, disks: Iterable[Disk]) -> Iterator[str]:
+    for disk in disks:
+        if disk.free_bytes < LOW_DISK_BYTES:
+            yield f"only {disk.free_bytes / 1e9:.1f} GB free for {disk.what} ({disk.path})"
+    if engine is None:
+        return
+    if _unsafe_buildkit(engine):
+        yield (
+            f"the engine's BuildKit is older than {SAFE_BUILDKIT}: a hostile Dockerfile or build context can reach out of a build "
+            "(CVE-2024-23651, CVE-2026-33747, CVE-2026-33748); build only what you trust"
+        )
+    info = engine.info
+    if not info.seccomp and not info.podman:
+        yield "the engine runs containers without a seccomp filter"
+    if not info.apparmor and not info.selinux:
+        yield "no AppArmor or SELinux confines containers here"
+    if info.cgroup == "1":
+        yield "cgroup version 1: limits work, but new engines and kernels are dropping it"
+    if info.storage_driver == "vfs":
+        yield "the storage driver vfs copies every layer: slow, and it takes much disk"
+
+
+def _engine_lines(engine: EngineReport) -> Iterator[str]:
+    info = engine.info
+    kit = f"BuildKit {engine.buildkit or 'version not told'}"
+    whose = ", ours" if engine.ours else ""
+    yield f"engine: {info.name} {info.version} at {engine.host}{whose}, {kit}, {info.storage_driver}, cgroup {info.cgroup}"
+    walls = [name for name in ("seccomp", "apparmor", "selinux", "rootless") if getattr(info, name)]
+    yield f"engine walls: {', '.join(walls) or 'none'}"
+    yield f"clients: docker {engine.docker or 'none'}; buildx {engine.buildx or 'none'}"

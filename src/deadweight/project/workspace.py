@@ -1,0 +1,201 @@
+"""One project at work: its suite, state folder, source and engine, each found when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from deadweight._errors import CommandError, MissingError
+from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
+from deadweight.plan.graph import load_built, load_failed
+from deadweight.project.validation import check_suite, no_builder
+from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild, kept_name
+from deadweight.records.lock import held_since
+from deadweight.records.paths import State
+from deadweight.records.store import load, save
+from deadweight.suite.load import find_suite_file, load_suite
+from deadweight.suite.model import Suite, Variant
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.client import Engine
+    from deadweight.engine.daemon import Endpoint
+    from deadweight.sources.protocol import Source
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Which image was loaded, and the id that the engine gave it."""
+
+    config_digest: str
+    engine_id: str
+
+
+class _Deferred:
+    """Stands for an object that is made when something of it is first asked for."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._make(), name)
+
+
+class Workspace:
+    """Opens nothing by itself. ``say`` takes lines of progress (they go to stderr). ``close`` lets go of the engine."""
+
+    def __init__(self, suite: Suite, say: Callable[[str], None]) -> None:
+        self.suite, self.say = suite, say
+        self.state = State(suite.root)
+        self._told = set[str]()
+
+    @classmethod
+    def open(cls, say: Callable[[str], None], file: Path | None = None) -> Workspace:
+        """The project in this folder or above. Raises ConfigError (exit 2)."""
+        suite = load_suite(file or find_suite_file())
+        check_suite(suite)
+        return cls(suite, say)
+
+    @cached_property
+    def source(self) -> Source:
+        """The source that setup recorded, else what ``auto`` finds."""
+        from deadweight.sources.choose import choose
+
+        return choose(self.suite, self.state, self.say)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the engine listens; it is started where none runs. Raises MissingError (exit 3) where none can be had."""
+        if isinstance(self._endpoint, MissingError):
+            raise self._endpoint
+        return self._endpoint
+
+    @cached_property
+    def _endpoint(self) -> Endpoint | MissingError:
+        # a no is kept as well: every check that runs a container asks, and an engine that does not come up takes its time
+        from deadweight.engine.daemon import find_or_start
+
+        try:
+            return find_or_start(self.say)
+        except MissingError as error:
+            return error
+        except CommandError as error:
+            return MissingError(f"no container engine: {error.message}", hint="invoke doctor")
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from deadweight.engine.client import Engine
+
+        return Engine.connect(self.endpoint, project=self.suite.name, root=str(self.suite.root))
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was started in the engine, and let go of it, if it was ever asked for."""
+        if "_engine" in self.__dict__:
+            self._engine.close()
+            del self.__dict__["_engine"]
+
+    def engine(self) -> Engine:
+        """The engine, found or started. Raises MissingError (exit 3) where there is none and none can be had."""
+        return self._engine
+
+    @cached_property
+    def site(self) -> Site:
+        # a source that is not decided yet asks the network, which reading archives and evidence must not
+        return Site(self.suite, self.state, cast("Source", _Deferred(lambda: self.source)), self.engine)
+
+    def builder(self, variant: Variant) -> Builder:
+        """Raises ConfigError, with its line, for a builder that nobody registered."""
+        from deadweight.builders import table
+
+        try:
+            return table.builder(variant.builder)
+        except LookupError:
+            raise no_builder(self.suite, variant) from None
+
+    def needs(self, variant: Variant) -> Needs:
+        """What the variant's builder needs. Raises ConfigError: for a wrong file, at the suite's line that names it."""
+        try:
+            return self.builder(variant).needs(variant, self.suite.root)
+        except WrongKey as error:
+            root = self.suite.root
+            whose = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path
+            what = error.what if error.path == root else f"{whose}: {error.what}"
+            raise self.suite.error(variant, error.inner, what, hint=error.hint) from None
+
+    def built(self, name: str) -> BuiltImage | None:
+        return load_built(self.state, name)
+
+    def failed(self, name: str) -> FailedBuild | None:
+        """That the variant's last build came to nothing, where it did; ``built`` is then what was there before."""
+        return load_failed(self.state, name)
+
+    def building(self, failed: FailedBuild) -> bool:
+        """Whether a build that has not ended goes on, in this process or another: whoever held the lock then holds it still."""
+        return failed.how == UNFINISHED and failed.under > 0 and held_since(self.state) == failed.under
+
+    def stand_in(self, name: str) -> bool | None:
+        """Whether a variant rests on a local stand-in of its public base; None where it is not built."""
+        built = self.built(name)
+        return None if built is None else built.stand_in
+
+    def archive(self, variant: Variant) -> Path:
+        """The variant's image archive, made now if it is not there. Raises MissingError where the variant is not built."""
+        return self.builder(variant).archive(variant, self._built_or_raise(variant), self.site)
+
+    def subject(self, variant: Variant) -> Subject:
+        """What checks look at. Raises MissingError (exit 3) where the variant is not built."""
+        from deadweight.checks.protocol import Subject
+
+        built = self._built_or_raise(variant)
+        return Subject(
+            suite=self.suite,
+            variant=variant,
+            built=built,
+            state=self.state,
+            archive=lambda: self.archive(variant),
+            engine=self.engine,
+            engine_image=lambda: self.engine_image(variant),
+            subject_of=self.subject_of,
+            say=lambda _line: None,
+        )
+
+    def subject_of(self, name: str) -> Subject | None:
+        variant = next((variant for variant in self.suite.variants if variant.name == name), None)
+        return self.subject(variant) if variant is not None and self.built(name) is not None else None
+
+    def engine_image(self, variant: Variant) -> str:
+        """The image's reference in the engine; loads its archive where the engine does not have this very image.
+
+        An engine with Docker's containerd store calls images by their manifest, so the id it gave when it loaded the archive is
+        kept beside the build result.
+        """
+        built = self._built_or_raise(variant)
+        images = self.engine().images
+        name = kept_name(built.reference, built.config_digest)
+        note = self.state.image(variant.name) / "loaded.json"
+        there, last = images.get(name), load(Loaded, note)
+        if there is not None and (there.id == built.config_digest or last == Loaded(built.config_digest, there.id)):
+            return name
+        save(Loaded(built.config_digest, images.load(self.archive(variant), name)), note)
+        if last is not None and last.config_digest != built.config_digest:
+            images.remove(kept_name(built.reference, last.config_digest))
+        return name
+
+    def _built_or_raise(self, variant: Variant) -> BuiltImage:
+        built = self.built(variant.name)
+        if built is None:
+            raise MissingError(f"{variant.name} is not built", hint=f"invoke build --variant {variant.name}")
+        if variant.name not in self._told:
+            self._told.add(variant.name)
+            if (failed := self.failed(variant.name)) is not None:
+                self.say(f"{variant.name}: {failed}: its image is that of {built.built_at}")
+        return built

@@ -1,0 +1,1 @@
+"""Everything that leaves the machine: pushed images, attached SBOMs, published reports."""

@@ -1,0 +1,147 @@
+"""Publish a written report: to a folder for static hosting, to a CI's step summary, to a registry as an OCI artifact."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import DeadweightError, UsageError
+from deadweight.publish.earlier import OCI_PREFIX
+from deadweight.report.badges import badges
+from deadweight.report.markdown import render_markdown
+from deadweight.report.model import REPORT_FILE, Report, load_report
+from deadweight.report.write import MARKDOWN_FILE, PAGE_FILE, write_report
+
+ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"
+MEDIA_TYPES = {
+    REPORT_FILE: "application/vnd.deadweight.report.v1+json",
+    MARKDOWN_FILE: "text/markdown",
+    PAGE_FILE: "text/html",
+}
+"""Media types in the artifact; the pictures are ``image/svg+xml``. The artifact's own type is ``ARTIFACT_TYPE``."""
+
+SUMMARY_LIMIT_BYTES = 1024 * 1024
+"""GitHub takes 1 MiB of summary per step and drops what is larger."""
+
+OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, ".nojekyll", "badges"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """``where`` it can be found, ``digest`` in a registry, ``output``: Markdown for stdout where a CI has no summary file."""
+
+    where: str
+    digest: str | None = None
+    note: str = ""
+    output: str = ""
+
+
+def publish(
+    report_folder: Path, to: str, *, changes: str = "", environment: Mapping[str, str] | None = None
+) -> Published:
+    """Publish the report that lies in ``report_folder``.
+
+    ``to``: a folder, ``ci``, or ``oci://REGISTRY/REPOSITORY[:TAG]``. ``changes`` is the Markdown of a comparison, which a CI
+    summary shows first. Raises ConfigError where there is no report, UsageError for a folder that holds anything else,
+    CommandError where a registry refuses.
+    """
+    report = load_report(report_folder)
+    if to.startswith(OCI_PREFIX):
+        return _to_registry(report, report_folder, to.removeprefix(OCI_PREFIX))
+    if to == "ci":
+        return _to_ci(report, changes, os.environ if environment is None else environment)
+    if not to or "://" in to:
+        raise UsageError(f"--to {to!r}: no such place", hint="a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]")
+    return _to_folder(report, Path(to).absolute())
+
+
+def _to_folder(report: Report, target: Path) -> Published:
+    """Make the new folder beside the old one, then change places: a reader sees the old report or the new, never half."""
+    foreign = _foreign(target)
+    if foreign:
+        raise UsageError(
+            f"{target}: holds {foreign}, which is no part of a report; nothing was written",
+            hint="name an empty or new folder, or one that holds nothing but a published report",
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
+            fresh = Path(beside) / "new"
+            fresh.mkdir()
+            write_report(report, fresh)
+            (fresh / ".nojekyll").touch()
+            (fresh / "badges").mkdir()
+            for name, content in badges(report).items():
+                (fresh / "badges" / name).write_text(content, encoding="utf-8")
+            if target.exists():
+                target.rename(Path(beside) / "old")
+            fresh.rename(target)
+    except OSError as error:
+        raise DeadweightError(f"{target}: cannot be published to: {error.strerror}") from error
+    return Published(str(target / PAGE_FILE))
+
+
+def _foreign(target: Path) -> str | None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        return "something that is no folder"
+    entries = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
+    strange = [
+        name for name in entries if name not in OURS and not (name.startswith("ladder-") and name.endswith(".svg"))
+    ]
+    if strange:
+        return strange[0]
+    if entries and REPORT_FILE not in entries:
+        return entries[0]
+    return None
+
+
+def _to_ci(report: Report, changes: str, environment: Mapping[str, str]) -> Published:
+    summary = environment.get("GITHUB_STEP_SUMMARY")
+    text = "\n".join(part for part in (changes, render_markdown(report)) if part)
+    if not summary:
+        return Published("stdout", note="no step summary here: GITHUB_STEP_SUMMARY is not set", output=text)
+    file = Path(summary)
+    try:
+        room = SUMMARY_LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write(fitted(text, room))
+    except OSError as error:
+        raise DeadweightError(f"{file}: the step summary cannot be written: {error.strerror}") from error
+    return Published(str(file))
+
+
+def fitted(text: str, room: int) -> str:
+    """Markdown in at most ``room`` bytes: whole lines, and a last line that tells what was left out."""
+    if len(text.encode()) <= room:
+        return text
+    last = "\n\n*Cut to fit the step summary; report.json and index.html hold everything.*\n"
+    kept: list[str] = []
+    left = room - len(last.encode())
+    for line in text.splitlines():
+        left -= len(line.encode()) + 1
+        if left < 0:
+            break
+        kept.append(line)
+    return "\n".join(kept) + last if kept else ""
+
+
+def _to_registry(report: Report, folder: Path, reference: str) -> Published:
+    from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
+    from deadweight.toolchain import crane
+
+    crane.checked_reference(reference)
+    names = [name for name in MEDIA_TYPES if (folder / name).is_file()]
+    pictures = sorted(path.name for path in folder.glob("ladder-*.svg"))
+    types = MEDIA_TYPES | dict.fromkeys(pictures, "image/svg+xml")
+    files = tuple(ArtifactFile(name, types[name], (folder / name).read_bytes()) for name in [*names, *pictures])
+    annotations = {
+        "org.opencontainers.image.created": report.generated_at,
+        "org.opencontainers.image.title": report.suite,
+    }
+    with tempfile.TemporaryDirectory(prefix="deadweight-publish-") as temporary:
+        lay_out(Artifact(ARTIFACT_TYPE, files, annotations), Path(temporary))
+        digest = crane.push(Path(temporary), reference)
+    return Published(f"{OCI_PREFIX}{reference}", digest)

@@ -1,0 +1,221 @@
+"""The search: everything at its tightest first; where that does not do, wall by wall; then the least memory and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deadweight import _run
+from deadweight._errors import CheckFailed, Interrupted, UsageError
+from deadweight.checks.runs import CLEAN_EXITS
+from deadweight.checks.service import posture
+from deadweight.engine.options import NON_ROOT, TMPFS_BYTES, RunOptions, Tmpfs, hardened_for, is_root
+from deadweight.trials.harden.trial import OUTGOING, PURPOSE, Trial, attempt
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.suite.model import Variant
+
+ROOT = "0:0"
+HEADROOM = 2
+LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
+
+DEFAULT_CAPABILITIES = (
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+)  # fmt: skip
+"""What Docker gives a container (moby, oci/caps)."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The tightest options found: those of the last trial, with ``headroom`` times the least memory and processes that worked.
+
+    ``options.user`` is uid:gid, and ``options.network`` is ``bridge`` where the service needs a way out; else it ran on an
+    internal network with the options ``cut_off``.
+    """
+
+    variant: Variant
+    image: str
+    options: RunOptions
+    cut_off: Mapping[str, str]
+    headroom: int
+    tried: tuple[tuple[str, str], ...]
+
+    @property
+    def outgoing(self) -> bool:
+        """Whether it needs a network that leads further than to those who ask it."""
+        return self.options.network == OUTGOING
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json``: the posture, and each trial with what came of it."""
+        found = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
+        found["published_on"] = found["published_on"] if self.outgoing else None
+        found["memory_headroom"] = found["pids_headroom"] = self.headroom
+        tried = [{"tried": what, "problem": problem or None} for what, problem in self.tried]
+        return {
+            "variant": self.variant.name,
+            "image": self.image,
+            "posture": found,
+            "requests": len(self.variant.checks.api),
+            "checks_not_tried": list(self.variant.checks.other),
+            "tried": tried,
+        }
+
+
+@dataclass
+class _Search:
+    """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any."""
+
+    subject: Subject
+    told: Callable[[str], None]
+    tried: list[tuple[str, str]] = field(default_factory=list)
+    last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
+    user: str = ""
+    written: tuple[str, ...] = ()
+    exits: tuple[int, ...] | None = CLEAN_EXITS
+
+    def passes(self, what: str, options: RunOptions) -> bool:
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        self.last = attempt(self.subject, options, self.exits)
+        self.tried.append((what, self.last.problem))
+        self.told(
+            f"{self.subject.variant.name}: {what}: {'works' if not self.last.problem else self.last.problem[:160]}"
+        )
+        if not self.last.problem:
+            self.user, self.written = self.last.user, self.last.written
+        return not self.last.problem
+
+
+def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
+    """Find it. Raises CheckFailed where the checks do not even pass in a plain container, UsageError for what is no service,
+    MissingError for who is not root: a network without a way out has no way in either. KeyboardInterrupt once all has ended."""
+    # In a thread: an interrupt in the midst of a call to the engine would leave what that call makes.
+    with ThreadPoolExecutor(1) as worker:
+        found = worker.submit(_tightest, subject, told)
+        try:
+            return found.result()
+        except KeyboardInterrupt:
+            _run.cancel_all()  # the search looks at it wherever it waits, and removes what it made
+            subject.engine().end_all()
+            raise
+
+
+def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
+    variant = subject.variant
+    if not variant.runnable:
+        raise UsageError(f"{variant.name} is not a service: there is nothing to harden")
+    engine = subject.engine()
+    image_user = engine.images.need(subject.engine_image()).user
+    search = _Search(subject, told)
+    with engine.network(PURPOSE, internal=True) as network:
+        usual = hardened_for(variant, image_user)
+        not_root = next(user for user in (variant.run.user or "", image_user, NON_ROOT) if not is_root(user))
+        tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
+        plain = RunOptions(
+            user=variant.run.user or image_user or ROOT, env=usual.env, args=usual.args, publish=usual.publish,
+            memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
+            network=OUTGOING,
+        )  # fmt: skip
+        easy = search.passes("everything at its tightest", tight)
+        found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
+        # By number, as it is printed: what starts as root may have become somebody else since.
+        found = found if is_root(found.user or "") else found.but(user=search.user)
+        found, headroom = _limited(search, found)
+    return Found(variant, subject.engine_image(), found, engine.cut_off(), headroom, tuple(search.tried))
+
+
+def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
+    """Put up one wall after another, each on top of those that held. ``named`` are the folders that the suite says it writes."""
+    search.exits = None
+    if not search.passes("no wall but the limits", plain):
+        raise CheckFailed(
+            f"{search.subject.variant.name}: the checks do not even pass in a plain container: {search.last.problem}",
+            hint="invoke verify shows all of them",
+        )
+    # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
+    search.exits = (*CLEAN_EXITS, search.last.exit_code)
+    found = _first(search, plain, {"no new privileges": {"no_new_privileges": True}})
+    # Read-only comes before the user: folders in memory may be written by anybody, those of the image often not.
+    found = _read_only(search, _capabilities(search, found), named)
+    walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
+    if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
+        walls["no capabilities after all"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
+    return _first(search, found, {**walls, "no way out": {"network": tight.network}}, every=True)
+
+
+def _first(
+    search: _Search, found: RunOptions, changes: Mapping[str, Mapping[str, Any]], *, every: bool = False
+) -> RunOptions:
+    """Try changes in order; keep the first that holds, or each one that does."""
+    for what, change in changes.items():
+        candidate = found.but(**change)
+        if search.passes(what, candidate):
+            found = candidate
+            if not every:
+                break
+    return found
+
+
+def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
+    """None if that holds; else one after another is taken away."""
+    none = found.but(cap_drop=("ALL",))
+    if search.passes("no capabilities", none):
+        return none
+    kept = list(DEFAULT_CAPABILITIES)
+    if not search.passes("the usual capabilities, named", none.but(cap_add=tuple(kept))):
+        return found
+    for name in DEFAULT_CAPABILITIES:
+        fewer = [each for each in kept if each != name]
+        if search.passes(f"without {name}", none.but(cap_add=tuple(fewer))):
+            kept = fewer
+    return none.but(cap_add=tuple(kept))
+
+
+def _read_only(search: _Search, found: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
+    """Read-only with nothing writable, with the folders that it was seen to write, with those that the suite names as well."""
+    written = search.written
+    size = min(TMPFS_BYTES, (found.memory_bytes or TMPFS_BYTES * 4) // 4)
+    seen = tuple(Tmpfs(folder, size) for folder in written)
+    named = tuple(each for each in named if each.path not in written)
+    choices = {(): "read-only, nothing writable", seen: f"read-only, writable: {', '.join(written)}"}
+    choices |= {(*seen, *named): f"read-only, writable: {', '.join(each.path for each in (*seen, *named))}"}
+    return _first(search, found, {what: {"read_only": True, "tmpfs": tmpfs} for tmpfs, what in choices.items()})
+
+
+def _limited(search: _Search, found: RunOptions) -> tuple[RunOptions, int]:
+    """Find the least memory, then the least processes; grant twice that, at most what the suite grants. The factor as well."""
+    memory, pids = found.memory_bytes or TMPFS_BYTES * 4, found.pids or 64
+    least_memory = _least(
+        memory,
+        LEAST_MEMORY_BYTES,
+        lambda size: search.passes(f"memory {size // 2**20} MiB", found.but(memory_bytes=size)),
+    )
+    least_pids = _least(pids, LEAST_PIDS, lambda count: search.passes(f"{count} processes", found.but(pids=count)))
+    for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):
+        final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
+        if search.passes(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
+            return final, factor
+    raise CheckFailed(
+        f"{search.subject.variant.name}: what passed one by one does not pass together: {search.last.problem}",
+        hint="the checks may depend on time; run it again on a quiet machine",
+    )
+
+
+def _least(enough: int, floor: int, passes: Callable[[int], bool]) -> int:
+    """The least that passes, to a quarter: halve until it fails, then try what lies between, twice. ``enough`` is known to pass."""
+    while enough // 2 >= floor and passes(enough // 2):
+        enough //= 2
+    too_little = enough // 2
+    for _ in range(2):
+        between = (too_little + enough) // 2
+        if not max(floor, too_little + 1) <= between < enough:
+            break
+        if passes(between):
+            enough = between
+        else:
+            too_little = between
+    return enough

@@ -1,0 +1,137 @@
+"""One trial: does the variant come up in time, stay up, answer all its requests as expected, and end well, with these options?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.checks.api import run_item
+from deadweight.checks.budget import judge
+from deadweight.checks.runs import WATCH_SECONDS
+from deadweight.checks.service import Service, ServiceDown, with_last_lines
+from deadweight.engine.faults import CannotStart, translated
+from deadweight.engine.http import can_enter_namespace
+from deadweight.engine.options import RunOptions
+from deadweight.engine.sidecar import user_of
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+    from deadweight.engine.container import Container
+
+PURPOSE = "harden"
+OUTGOING = "bridge"
+"""The network of a plain container, which leads out."""
+
+UNPROBED = ((), ("proc",), ("sys",), ("dev",))
+"""The root folder itself, and what the engine mounts there."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """``problem`` empty: everything passed. ``user`` is the uid:gid that it really ran as, ``written`` the folders it wrote to."""
+
+    problem: str
+    user: str = ""
+    written: tuple[str, ...] = ()
+    exit_code: int = 0
+
+
+class _Given(Service):
+    """The service that a trial started; there is no second one."""
+
+    def __init__(self, subject: Subject, container: Container) -> None:
+        super().__init__(subject.variant, subject.engine, subject.engine_image)
+        self._shared = container
+
+    def get(self) -> Container:
+        if (
+            self._shared is not None and self._shared.state().running
+        ):  # an obituary waits; this is asked for each request
+            return self._shared
+        raise ServiceDown(self.obituary() or "the service is gone")
+
+
+def attempt(subject: Subject, options: RunOptions, exits: Collection[int] | None = None) -> Trial:
+    """Start, ask everything that the suite asks, watch and stop as ``runs`` does; ``exits`` are the exit codes to take (None: any).
+
+    What goes wrong is the trial's problem; nothing is left behind. Raises MissingError for who is not root.
+    """
+    variant = subject.variant
+    try:
+        container = subject.engine().start(subject.engine_image(), options, purpose=PURPOSE, variant=variant.name)
+    except CannotStart as refusal:
+        return Trial(refusal.message)
+    with container:
+        if options.network != OUTGOING:
+            _refuse_unreachable(container)
+        readiness = container.wait_healthy(variant.health, variant.port)
+        if readiness.seconds is None:
+            return Trial(with_last_lines(readiness.reason, container), written=_written(container))
+        healthy_at, user = time.monotonic(), user_of(container)
+        problem = _slow(subject, readiness.seconds) or ask(subject, container) or _watched(container, healthy_at)
+        if problem:
+            return Trial(problem, user, _written(container))
+        stopped = container.stop(variant.checks.runs.stops_within_seconds)
+        if not stopped.in_time:
+            problem = "does not end in time on SIGTERM"
+        elif exits is not None and stopped.exit_code not in exits:
+            problem = f"ends on SIGTERM with exit code {stopped.exit_code}"
+        return Trial(problem, user, _written(container), stopped.exit_code)
+
+
+def _refuse_unreachable(container: Container) -> None:
+    """Where nothing leads into its network, it would only be said that it does not get healthy."""
+    state = container.state()
+    if state.running and not can_enter_namespace(state.pid, container.id) and container.state().running:
+        raise MissingError(
+            "harden needs root, or sudo that asks for nothing, on the Linux machine where the engine runs: to enter a network "
+            "without a way out",
+            hint='sudo -E "$(command -v invoke)" harden …',
+        )
+
+
+def _slow(subject: Subject, seconds: float) -> str:
+    """Whether it came up too late for its budget. A soft limit only warns, here as in ``verify``."""
+    budget = subject.variant.checks.budget
+    if budget is None or budget.startup_seconds is None:
+        return ""
+    found = judge("startup_seconds", seconds, (None, budget.startup_seconds.hard), "")
+    return found.text if found.status == "fail" else ""
+
+
+def _watched(container: Container, healthy_at: float) -> str:
+    state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
+    return "" if state.running else with_last_lines(f"it was healthy, then {state.told()}", container)
+
+
+def ask(subject: Subject, container: Container) -> str:
+    """Send everything under ``checks.api`` to this container; the first answer that is not as expected, or nothing."""
+    asked = replace(subject)
+    object.__setattr__(
+        asked, "service", _Given(subject, container)
+    )  # what __post_init__ makes would be another container
+    for item in subject.variant.checks.api:
+        try:
+            result = run_item(asked, item)
+        except ServiceDown as down:
+            return f"{item.name}: {down.message}"
+        if result.status != "pass":
+            return f"{item.name}: {result.reason}"
+    return ""
+
+
+def _written(container: Container) -> tuple[str, ...]:
+    """Folders in which files were made or changed (the engine's own comparison with the image)."""
+    try:
+        with translated(f"changes of container {container.name}"):
+            changes: Sequence[Mapping[str, Any]] = container.api.diff(container.id) or []
+    except DeadweightError:
+        return ()
+    paths = {str(change["Path"]) for change in changes if change.get("Kind") in (0, 1)}
+    leaves = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
+    folders = {str(PurePosixPath(path).parent) for path in leaves}
+    return tuple(sorted(folder for folder in folders if PurePosixPath(folder).parts[1:2] not in UNPROBED))

@@ -1,0 +1,285 @@
+"""Writes a posture as docker flags, a Compose service, or a Kubernetes Deployment of the ``restricted`` Pod Security Standard."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from typing import Any
+
+from deadweight._errors import DeadweightError
+from deadweight.engine.options import RunOptions, is_root
+from deadweight.trials.harden.search import Found
+
+RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
+"""All that ``restricted`` lets a container add (https://kubernetes.io/docs/concepts/security/pod-security-standards/)."""
+
+MAX_LABEL = 63
+"""The longest label of RFC 1123, which names a pod, and the longest value of a Kubernetes label."""
+
+ENGINE_STOP_SECONDS, KUBERNETES_STOP_SECONDS = 10, 30
+"""What the platforms give a container to end where nothing is said."""
+
+
+def written(found: Found, format: str) -> str:  # noqa: A002 - the flag's name
+    """The posture as text, its comments included. ``format``: run, compose or kubernetes.
+
+    Raises DeadweightError where Kubernetes' ``restricted`` standard would refuse what the service needs.
+    """
+    makers = {"run": _run_text, "compose": _compose_text, "kubernetes": _kubernetes_text}
+    return _heading(found) + makers[format](found)
+
+
+def _heading(found: Found) -> str:
+    variant, count = found.variant, len(found.variant.checks.api)
+    asked = f"its start, its end and {count} requests" if count else "its start and its end, no request"
+    lines = [
+        f"{variant.name}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.",
+        f"Memory and processes: {found.headroom} times the least that worked, found to a quarter, at most what the suite grants.",
+    ]
+    if variant.checks.other:
+        lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
+    return "".join(f"# {line}\n" for line in lines)
+
+
+# docker run
+
+
+def network_name(found: Found) -> str:
+    return f"{found.variant.name}-internal"
+
+
+def run_words(found: Found) -> list[str]:
+    """The words of ``docker run``."""
+    options, name = found.options, found.variant.name
+    # An engine wants two characters at least (moby, ``RestrictedNamePattern``).
+    words = ["docker", "run", "--detach", "--name", name if len(name) > 1 else f"{name}-service"]
+    words += ["--user", str(options.user)]
+    words += ["--read-only"] if options.read_only else []
+    words += [word for each in options.tmpfs for word in ("--tmpfs", f"{each.path}:{each.options()}")]
+    words += [word for name in options.cap_drop for word in ("--cap-drop", name)]
+    words += [word for name in options.cap_add for word in ("--cap-add", name)]
+    words += ["--security-opt", "no-new-privileges"] if options.no_new_privileges else []
+    memory = _short(options.memory_bytes)
+    words += ["--memory", memory, "--memory-swap", memory]
+    words += ["--cpus", f"{options.cpus:g}", "--pids-limit", str(options.pids)]
+    words += [word for each in options.ulimits for word in ("--ulimit", f"{each.name}={each.soft}:{each.hard}")]
+    words += [word for name, value in options.env.items() for word in ("--env", f"{name}={value}")]
+    words += ["--stop-timeout", str(stop)] if (stop := _stop_seconds(found, ENGINE_STOP_SECONDS)) else []
+    words += ["--publish", _published(found)] if found.outgoing else ["--network", network_name(found)]
+    return [*words, found.image, *options.args]
+
+
+def _run_text(found: Found) -> str:
+    lines = []
+    if not found.outgoing:
+        lines = _around(found, f"--publish {_published(found)}", "--network")
+        options = "".join(f"--opt {name}={value} " for name, value in found.cut_off.items())
+        lines.append(f"docker network create --internal {options}{network_name(found)}")
+    flags = run_words(found)
+    text, line = [], "docker run --detach"
+    for word in flags[3:]:
+        piece = shlex.quote(word)
+        if word.startswith("--") or word == found.image:
+            text.append(line)
+            line = f"  {piece}"
+        else:
+            line += f" {piece}"
+    return "\n".join([*lines, " \\\n".join([*text, line])]) + "\n"
+
+
+def _published(found: Found) -> str:
+    return f"127.0.0.1:{found.variant.port}:{found.variant.port}"
+
+
+# Compose
+
+
+def compose(found: Found) -> dict[str, Any]:
+    """The Compose document (the Compose Specification; docker-compose 1.27 and later, docker compose)."""
+    options, stop = found.options, _stop_seconds(found, ENGINE_STOP_SECONDS)
+    service: dict[str, Any] = {
+        "image": found.image,
+        "user": options.user,
+        "read_only": options.read_only,
+        "cap_drop": list(options.cap_drop),
+        "mem_limit": _short(options.memory_bytes),
+        "memswap_limit": _short(options.memory_bytes),
+        "cpus": options.cpus,
+        "pids_limit": options.pids,
+        "ulimits": {each.name: {"soft": each.soft, "hard": each.hard} for each in options.ulimits},
+    }
+    service |= _set("tmpfs", [_given(f"{each.path}:{each.options()}") for each in options.tmpfs])
+    service |= _set("cap_add", list(options.cap_add))
+    service |= _set("security_opt", ["no-new-privileges:true"] if options.no_new_privileges else [])
+    service |= _set("environment", {Quoted(name): _given(value) for name, value in options.env.items()})
+    service |= _set("command", [_given(each) for each in options.args])
+    service |= _set("stop_grace_period", f"{stop}s" if stop else "")
+    if found.outgoing:
+        return {"services": {found.variant.name: {**service, "ports": [_published(found)]}}}
+    service["networks"] = ["internal"]
+    network = {"internal": True} | _set("driver_opts", dict(found.cut_off))
+    return {"services": {found.variant.name: service}, "networks": {"internal": network}}
+
+
+def _compose_text(found: Found) -> str:
+    note = [] if found.outgoing else _around(found, f'ports: ["{_published(found)}"]', "networks")
+    return "".join(f"{line}\n" for line in note) + _yaml(compose(found))
+
+
+def _around(found: Found, publish: str, network: str) -> list[str]:
+    """What the internal network means, in comments."""
+    return [
+        f"# Others on its network reach port {found.variant.port}, and nobody else does; nothing leads out.",
+        f"# To publish the port here instead of {network}, which lets it out as well: {publish}",
+    ]
+
+
+# Kubernetes
+
+
+def kubernetes(found: Found) -> list[dict[str, Any]]:
+    """A Deployment, and the NetworkPolicy that is its network wall. Raises DeadweightError where ``restricted`` refuses it."""
+    options = found.options
+    beyond = [name for name in options.cap_add if name not in RESTRICTED_CAPABILITIES]
+    root = is_root(str(options.user))
+    if root or beyond or "ALL" not in options.cap_drop:
+        needs = "root" if root else f"the capabilities {', '.join(beyond) or 'that every container gets'}"
+        raise DeadweightError(
+            f"{found.variant.name} needs {needs}: the restricted Pod Security Standard does not allow that",
+            hint="invoke harden --format run shows what it needs",
+        )
+    name, stop = _label(found.variant.name), _stop_seconds(found, KUBERNETES_STOP_SECONDS)
+    labels = {"app.kubernetes.io/name": name}
+    pod = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _pod_security(str(options.user)),
+        "containers": [_container(found, options)],
+    }
+    pod |= _set("volumes", _volumes(options)) | _set("terminationGracePeriodSeconds", stop)
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+    return [deployment, _policy(found, labels)]
+
+
+def _pod_security(user: str) -> dict[str, Any]:
+    uid, _, gid = user.partition(":")
+    context: dict[str, Any] = {"runAsNonRoot": True, "runAsUser": int(uid)}
+    return context | ({"runAsGroup": int(gid)} if gid else {}) | {"seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def _container(found: Found, options: RunOptions) -> dict[str, Any]:
+    capabilities = {"drop": ["ALL"]} | _set("add", list(options.cap_add))
+    resources = {"memory": _short(options.memory_bytes, "Mi"), "cpu": f"{round((options.cpus or 1) * 1000)}m"}
+    health, port = found.variant.health, found.variant.port
+    probe = {"httpGet": {"path": health.path, "port": port}}
+    mounts = [{"name": f"writable-{number}", "mountPath": each.path} for number, each in enumerate(options.tmpfs)]
+    return (
+        {
+            "name": "service",
+            "image": found.image,
+            "ports": [{"containerPort": port}],
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": options.read_only,
+                "capabilities": capabilities,
+            },
+            "resources": {"limits": resources, "requests": {"memory": resources["memory"], "cpu": "50m"}},
+            "startupProbe": {**probe, "periodSeconds": 1, "failureThreshold": math.ceil(health.within_seconds)},
+            "readinessProbe": probe,
+            "livenessProbe": {**probe, "periodSeconds": 20, "failureThreshold": 3},
+        }
+        | _set("volumeMounts", mounts)
+        | _set("env", [{"name": Quoted(name), "value": _given(value)} for name, value in options.env.items()])
+        | _set("args", [_given(each) for each in options.args])
+    )
+
+
+def _volumes(options: RunOptions) -> list[dict[str, Any]]:
+    return [
+        {"name": f"writable-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": _short(each.size_bytes, "Mi")}}
+        for number, each in enumerate(options.tmpfs)
+    ]
+
+
+def _policy(found: Found, labels: dict[str, str]) -> dict[str, Any]:
+    types = ["Ingress"] if found.outgoing else ["Ingress", "Egress"]
+    ingress = [{"ports": [{"port": found.variant.port, "protocol": "TCP"}]}]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": labels["app.kubernetes.io/name"], "labels": labels},
+        "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": types, "ingress": ingress},
+    }
+
+
+def _kubernetes_text(found: Found) -> str:
+    options = found.options
+    lost = [f"{options.pids} processes (the kubelet's podPidsLimit)"]
+    lost += [f"{each.name}={each.soft}:{each.hard} (the container runtime's)" for each in options.ulimits]
+    lost += ["noexec on an emptyDir"] if options.tmpfs else []
+    untried = "probes and emptyDirs" if options.tmpfs else "probes"
+    note = (
+        f"# Tried in a container engine, not in a cluster; its {untried} were not. Push the image and name it here.\n"
+        f"# A Deployment has no word for {', '.join(lost)}.\n"
+    )
+    return note + "---\n".join(_yaml(document) for document in kubernetes(found))
+
+
+# values and names
+
+
+class Quoted(str):
+    """Text that is not ours: written in quotes, because not all readers of YAML take 1e3, 0o17 or y for text."""
+
+
+def _given(text: str) -> Quoted:
+    """A value of the suite's. Compose replaces ``$NAME`` in it, Kubernetes ``$(NAME)``; both take ``$$`` for one dollar sign."""
+    return Quoted(text.replace("$", "$$"))
+
+
+def _label(name: str) -> str:
+    """A variant's name as a label of RFC 1123, which knows no dots and underscores."""
+    return re.sub("[^a-z0-9]", "-", name)[:MAX_LABEL].rstrip("-")
+
+
+def _short(size_bytes: int | None, unit: str = "m") -> str:
+    """Bytes in ``unit`` of 2^20 where nothing is lost."""
+    mebibytes, rest = divmod(size_bytes or 0, 2**20)
+    return str(size_bytes) if rest else f"{mebibytes}{unit}"
+
+
+def _stop_seconds(found: Found, usual: int) -> int | None:
+    """How long it may take to end, where that is longer than the platform's usual time."""
+    seconds = math.ceil(found.variant.checks.runs.stops_within_seconds)
+    return seconds if seconds > usual else None
+
+
+def _set(key: str, value: Any) -> dict[str, Any]:
+    """The key, where there is something to say."""
+    return {key: value} if value else {}
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    import yaml
+
+    class Plain(yaml.SafeDumper):
+        """Says everything where it stands: an alias for labels that are the same twice is right, and unreadable."""
+
+        def ignore_aliases(self, _data: Any) -> bool:
+            return True
+
+    Plain.add_representer(
+        Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+    )
+    text: str = yaml.dump(document, Dumper=Plain, sort_keys=False, width=120)
+    return text
