@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.engine import health as questions
 from deadweight.engine import http as routes
+from deadweight.engine import listening
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
@@ -163,29 +164,43 @@ class Container:
         return self.http().base_url
 
     def wait_healthy(self, health: Health, port: int | None = None) -> Readiness:
-        """Ask GET ``health.path`` until it answers 2xx, it ends, or ``health.within_seconds`` have passed since its start."""
+        """Ask as ``health`` says until the answer is right, it ends, or ``health.within_seconds`` have passed since its start."""
         deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, "no answer"
-        route: routes.Route | None = None
+        ask = self.question(health, port)
         while True:
             _stop_if_cancelled()
             try:
-                route = route or self.http(port)
-                limit = max(0.05, min(5.0, deadline - time.monotonic()))
-                answer = route.request("GET", health.path, timeout=limit)
-                if 200 <= answer.status < 300:
+                last = ask(max(0.05, min(5.0, deadline - time.monotonic())))
+                if not last:
                     return Readiness(True, time.monotonic() - self.started, "")
-                last = f"GET {health.path} answers {answer.status}"
-            except (OSError, http.client.HTTPException) as error:
-                last = f"GET {health.path}: {error or type(error).__name__}"
-            except DeadweightError as error:
-                last = error.message
+            except questions.ERRORS as error:
+                last = questions.unanswered(health, error)
             state = self.state()
             if not state.running:
                 return Readiness(False, None, f"it {state.told()} before it was healthy")
             if time.monotonic() >= deadline:
-                return Readiness(False, None, f"not healthy within {health.within_seconds:g} s ({last})")
+                return Readiness(False, None, self._unhealthy(health, port, last))
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 1.3, LONGEST_PAUSE_SECONDS)
+
+    def _unhealthy(self, health: Health, port: int | None, last: str) -> str:
+        instead = "" if health.kind == "exec" else listening.told(self.listeners(), port or self.options.publish)
+        return f"not healthy within {health.within_seconds:g} s ({last})" + (f"; {instead}" if instead else "")
+
+    def question(self, health: Health, port: int | None = None) -> questions.Question:
+        """What is to be asked to learn whether it is up; ``port`` None: the published one."""
+        return questions.question(health, lambda: self.http(port), lambda argv, limit: self.exec(argv, seconds=limit))
+
+    def listeners(self) -> tuple[listening.Listener, ...] | None:
+        """What it listens on now; None where that cannot be seen (an engine elsewhere, and no ``cat`` in the image)."""
+        try:
+            text = listening.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
+            if text is None:
+                done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
+                text = done.output.decode(errors="replace") if done.exit_code == 0 else None
+        except (DeadweightError, OSError):
+            return None
+        return None if text is None else tuple(sorted(set(listening.parse(text))))
 
     def wait_ended(self, seconds: float) -> ContainerState:
         """Wait until it ends by itself, at most so long; gives its state then."""

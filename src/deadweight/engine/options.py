@@ -115,6 +115,7 @@ def hardened(settings: RunSettings, *, port: int | None = None, image_user: str 
         publish=port,
         env=dict(settings.env),
         args=settings.args,
+        entrypoint=settings.entrypoint,
     )
 
 

@@ -19,6 +19,7 @@ from deadweight.suite.values import (
     Day,
     EnvName,
     Flag,
+    HttpStatus,
     Memory,
     MountId,
     Name,
@@ -35,14 +36,36 @@ from deadweight.suite.yaml_nodes import Key, dotted
 
 
 class Health(Record):
-    """How to tell that the service is up: GET ``path`` on the variant's port answers 2xx."""
+    """How to tell that the service is up.
 
+    ``http``: GET ``path`` on the variant's port answers one of ``status`` (``204``, ``2xx``). ``tcp``: the port takes
+    connections. ``exec``: ``command``, run in the container, ends with 0.
+    """
+
+    kind: Literal["http", "tcp", "exec"] = "http"
     path: PlainUrlPath = "/healthz"
+    status: Annotated[tuple[HttpStatus, ...], Field(min_length=1)] = ("2xx",)
+    command: Annotated[tuple[Text, ...], Field(validate_default=True)] = ()
     within_seconds: Seconds = 20.0
+
+    @field_validator("command")
+    @classmethod
+    def _what_to_run(cls, command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("kind") == "exec" and not command:
+            raise ValueError("a program to run beside kind: exec (command: [redis-cli, ping])")
+        return command
+
+
+def status_matches(wanted: tuple[int | str, ...], status: int) -> bool:
+    """Whether an HTTP status is one of these numbers or classes (``2xx``)."""
+    return any(each == status or each == f"{status // 100}xx" for each in wanted)
 
 
 class RunSettings(Record):
-    """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms."""
+    """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms.
+
+    ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
+    """
 
     memory: Memory = 256 * 2**20
     cpus: Annotated[float, Field(ge=0.01, le=64), STRICT] = 1.0
@@ -52,6 +75,7 @@ class RunSettings(Record):
     tmpfs: tuple[Tmpfs, ...] = ("/tmp",)  # noqa: S108 - a path in the container
     env: dict[EnvName, Text] = {}
     args: tuple[Text, ...] = ()
+    entrypoint: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
 
 
 class RunsCheck(Record):

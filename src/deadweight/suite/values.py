@@ -127,6 +127,14 @@ def _plain_url_path(text: str) -> str:
     return text
 
 
+def _http_status(value: Any) -> int | str:
+    if isinstance(value, str) and re.fullmatch(r"[1-5]xx", value):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
+        return value
+    raise ValueError("an HTTP status (100 to 599) or a class of them (2xx)")
+
+
 def _header_name(text: str) -> str:
     if not _TOKEN.fullmatch(text):
         raise ValueError("the name of an HTTP header")
@@ -161,5 +169,12 @@ EnvName = Annotated[str, AfterValidator(check_env_name)]
 MountId = Annotated[str, AfterValidator(_mount_id)]
 UrlPath = Annotated[str, AfterValidator(_url_path)]
 PlainUrlPath = Annotated[str, AfterValidator(_plain_url_path)]
+HttpStatus = Annotated[
+    int | str,
+    BeforeValidator(_http_status),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "string", "pattern": "^[1-5]xx$"}]}
+    ),
+]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]

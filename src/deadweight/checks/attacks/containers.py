@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,11 @@ from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.walls import Posture
 from deadweight.checks.service import with_last_lines
+from deadweight.engine.health import NO_ANSWER, unanswered
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
+    from deadweight.engine.health import Question
     from deadweight.engine.http import Route
     from deadweight.suite.model import Health
 
@@ -42,6 +43,7 @@ class Yard:
         self.lost = False
         self._container: Container | None = None
         self._route: Route | None = None
+        self._asks: Question | None = None
 
     def __enter__(self) -> Yard:
         return self
@@ -100,14 +102,15 @@ class Yard:
         """What became of the service: empty where it answers as it should, or where its container was thrown away."""
         if self._container is None:
             return ""
-        limit, path = answer_seconds(self.lab.variant.health), self.lab.variant.health.path
+        variant = self.lab.variant
+        limit = answer_seconds(variant.health)
         try:
-            answer = self.route.request("GET", path, timeout=limit)
-        except (OSError, http.client.HTTPException) as error:
+            self._asks = self._asks or self._container.question(variant.health, variant.port)
+            return self._asks(limit)
+        except NO_ANSWER as error:
             if not self.alive(NOTICE_SECONDS):
                 return DIED
-            return f"the service does not answer GET {path} (given {limit:g} s): {error or type(error).__name__}"
-        return "" if 200 <= answer.status < 300 else f"the service answers GET {path} with {answer.status}"
+            return f"the service does not answer {unanswered(variant.health, error)} (given {limit:g} s)"
 
     @property
     def route(self) -> Route:
@@ -124,6 +127,6 @@ class Yard:
 
     def spoil(self) -> None:
         """Throw the container away; the next attack gets a new one."""
-        container, self._container, self._route = self._container, None, None
+        container, self._container, self._route, self._asks = self._container, None, None, None
         if container is not None:
             container.remove()

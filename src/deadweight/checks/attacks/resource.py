@@ -6,7 +6,6 @@ They run one at a time on the whole machine, each in a container of its own, wit
 from __future__ import annotations
 
 import contextlib
-import http.client
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import prepared
 from deadweight.checks.attacks.walls import MARGIN, Ground
 from deadweight.engine.faults import translated
+from deadweight.engine.health import NO_ANSWER
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
@@ -176,8 +176,8 @@ def _answer_seconds(yard: Yard, lab: Lab, limit: float) -> float:
     """How long the service takes to say that it is healthy; the limit where it does not."""
     started = time.monotonic()
     try:
-        yard.route.request("GET", lab.variant.health.path, timeout=limit)
-    except (OSError, http.client.HTTPException):
+        yard.get().question(lab.variant.health, lab.variant.port)(limit)
+    except NO_ANSWER:
         return limit
     return time.monotonic() - started
 

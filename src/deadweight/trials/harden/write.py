@@ -9,6 +9,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions, is_root
+from deadweight.suite.model import Health
 from deadweight.trials.harden.search import Found
 
 RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
@@ -67,7 +68,9 @@ def run_words(found: Found) -> list[str]:
     words += [word for name, value in options.env.items() for word in ("--env", f"{name}={value}")]
     words += ["--stop-timeout", str(stop)] if (stop := _stop_seconds(found, ENGINE_STOP_SECONDS)) else []
     words += ["--publish", _published(found)] if found.outgoing else ["--network", network_name(found)]
-    return [*words, found.image, *options.args]
+    # docker run takes one word for the entrypoint: the others go before the arguments
+    words += ["--entrypoint", options.entrypoint[0]] if options.entrypoint else []
+    return [*words, found.image, *(options.entrypoint or ())[1:], *options.args]
 
 
 def _run_text(found: Found) -> str:
@@ -113,6 +116,7 @@ def compose(found: Found) -> dict[str, Any]:
     service |= _set("cap_add", list(options.cap_add))
     service |= _set("security_opt", ["no-new-privileges:true"] if options.no_new_privileges else [])
     service |= _set("environment", {Quoted(name): _given(value) for name, value in options.env.items()})
+    service |= _set("entrypoint", [_given(each) for each in options.entrypoint or ()])
     service |= _set("command", [_given(each) for each in options.args])
     service |= _set("stop_grace_period", f"{stop}s" if stop else "")
     if found.outgoing:
@@ -181,7 +185,7 @@ def _container(found: Found, options: RunOptions) -> dict[str, Any]:
     capabilities = {"drop": ["ALL"]} | _set("add", list(options.cap_add))
     resources = {"memory": _short(options.memory_bytes, "Mi"), "cpu": f"{round((options.cpus or 1) * 1000)}m"}
     health, port = found.variant.health, found.variant.port
-    probe = {"httpGet": {"path": health.path, "port": port}}
+    probe = _probe(health, port)
     mounts = [{"name": f"writable-{number}", "mountPath": each.path} for number, each in enumerate(options.tmpfs)]
     return (
         {
@@ -200,8 +204,18 @@ def _container(found: Found, options: RunOptions) -> dict[str, Any]:
         }
         | _set("volumeMounts", mounts)
         | _set("env", [{"name": Quoted(name), "value": _given(value)} for name, value in options.env.items()])
+        | _set("command", [_given(each) for each in options.entrypoint or ()])
         | _set("args", [_given(each) for each in options.args])
     )
+
+
+def _probe(health: Health, port: int) -> dict[str, Any]:
+    """Kubernetes' HTTP probe takes 200 to 399 only (Probe v1 core): for any other status the port alone is asked."""
+    if health.kind == "exec":
+        return {"exec": {"command": [_given(each) for each in health.command]}}
+    if health.kind == "http" and all(str(status)[0] in "23" for status in health.status):
+        return {"httpGet": {"path": health.path, "port": port}}
+    return {"tcpSocket": {"port": port}}
 
 
 def _volumes(options: RunOptions) -> list[dict[str, Any]]:

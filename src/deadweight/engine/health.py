@@ -1,0 +1,89 @@
+"""How a service is asked whether it is up: one question for each kind of health that a suite can name."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import socket
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from deadweight._errors import DeadweightError
+from deadweight.suite.model import Health, status_matches
+
+if TYPE_CHECKING:
+    from deadweight.engine.http import Route
+
+
+class Ran(Protocol):
+    """What a program run in a container gave."""
+
+    @property
+    def exit_code(self) -> int: ...
+
+    @property
+    def output(self) -> bytes: ...
+
+    @property
+    def errors(self) -> bytes: ...
+
+
+Run = Callable[[Sequence[str], float], Ran]
+"""Runs a program in the container within so many seconds."""
+
+EXEC_SECONDS = 2.0
+"""To start a program takes an engine a part of a second: the last question before the deadline would never be answered."""
+
+Question = Callable[[float], str]
+"""Takes a time limit in seconds. Gives nothing where the service is up, else in one clause why it is not.
+
+Raises OSError, HTTPException or DeadweightError where it cannot be asked."""
+
+PEEK_SECONDS = 0.25
+"""An engine's proxy takes every connection to a published port, and ends it at once where nobody listens behind it."""
+
+
+def question(health: Health, way: Callable[[], Route], run: Run) -> Question:
+    """The question that this health asks of a container; ``way`` finds the way to its port, once."""
+    if health.kind == "exec":
+        return lambda limit: _exec(run, health, limit)
+    route = functools.cache(way)
+    if health.kind == "tcp":
+        return lambda limit: _tcp(route(), limit)
+    return lambda limit: _http(route(), health, limit)
+
+
+def unanswered(health: Health, error: Exception) -> str:
+    """One clause on a question that could not be asked."""
+    if isinstance(error, DeadweightError):
+        return error.message
+    asked = {"http": f"GET {health.path}", "tcp": "TCP"}.get(health.kind, health.kind)
+    return f"{asked}: {error or type(error).__name__}"
+
+
+NO_ANSWER = (OSError, http.client.HTTPException)
+ERRORS = (*NO_ANSWER, DeadweightError)
+
+
+def _http(route: Route, health: Health, limit: float) -> str:
+    answer = route.request("GET", health.path, timeout=limit)
+    return "" if status_matches(health.status, answer.status) else f"GET {health.path} answers {answer.status}"
+
+
+def _tcp(route: Route, limit: float) -> str:
+    with route.dial(limit) as connection:
+        if route.way != "published":
+            return ""
+        connection.settimeout(min(PEEK_SECONDS, limit))
+        try:
+            return "" if connection.recv(1, socket.MSG_PEEK) else "TCP: nobody listens behind the published port"
+        except TimeoutError:
+            return ""
+
+
+def _exec(run: Run, health: Health, limit: float) -> str:
+    done = run(health.command, max(limit, EXEC_SECONDS))
+    if done.exit_code == 0:
+        return ""
+    said = (done.errors or done.output).decode(errors="replace").strip().splitlines()
+    return f"{health.command[0]} ended with {done.exit_code}" + (f" ({said[-1][:200]})" if said else "")

@@ -1,0 +1,74 @@
+"""Which TCP ports a container's processes listen on, read from the kernel: no tool in the image is needed.
+
+Source of the format: proc(5), "/proc/net/tcp"; state 0A is LISTEN (include/net/tcp_states.h).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_LISTEN = "0A"
+_DNS_OF_DOCKER = "127.0.0.11"
+"""Docker's own name server listens there in networks that are not the default one."""
+
+
+@dataclass(frozen=True, order=True)
+class Listener:
+    """One socket that waits for connections."""
+
+    port: int
+    address: str
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only the container itself can reach it."""
+        return ipaddress.ip_address(self.address).is_loopback
+
+
+def told(found: Sequence[Listener] | None, port: int | None) -> str:
+    """A clause for a service that does not answer: what it listens on instead; empty where that says nothing."""
+    if found is None:
+        return ""
+    if not found:
+        return "it listens on no TCP port"
+    right = [each for each in found if each.port == port]
+    if right and all(each.loopback for each in right):
+        where = right[0].address
+        return f"it listens on {where}:{port} only, which nobody outside of the container reaches: bind it to 0.0.0.0"
+    if right:
+        return ""
+    ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
+    return f"it listens on {ports}, port: says {port}"
+
+
+def parse(text: str) -> Iterator[Listener]:
+    """The listening sockets of one or more tables of the kernel's."""
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) < 4 or fields[3] != _LISTEN or ":" not in fields[1]:
+            continue
+        host, _, port = fields[1].rpartition(":")
+        address = _address(host)
+        if address != _DNS_OF_DOCKER:
+            yield Listener(int(port, 16), address)
+
+
+def _address(digits: str) -> str:
+    """Each 32 bits are in the machine's order (net/ipv4/tcp_ipv4.c, ``get_openreq4``; all machines here are little-endian)."""
+    words = bytes.fromhex(digits)
+    raw = b"".join(struct.pack(">I", word) for word in struct.unpack(f"<{len(words) // 4}I", words))
+    return str(ipaddress.ip_address(raw))
+
+
+def from_here(pid: int, container: str) -> str | None:
+    """The tables as this machine sees them; None where the container's processes are not this machine's."""
+    try:
+        if container not in Path(f"/proc/{pid}/mountinfo").read_text(errors="replace"):
+            return None
+        return "\n".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    except OSError:
+        return None
