@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
@@ -17,7 +18,7 @@ from deadweight.records.store import save
 from deadweight.report.collect import collect
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
-from deadweight.report.model import to_json
+from deadweight.report.model import RuntimeRecord, to_json
 from deadweight.report.view import headline
 from deadweight.suite.criteria import asked_of
 from deadweight.suite.model import BudgetCheck, Checks, Reference, SizeLimit, Suite, Variant
@@ -87,6 +88,21 @@ def test_figures_come_from_the_archive_with_how_they_were_got(suite, state, buil
     assert record.provenance["image"].image_digest == built.config_digest
     assert (record.provenance["build"].tool, record.provenance["build"].tool_version) == ("buildx", "0.38.2")
     to_json(collect(suite, state))
+
+
+def test_the_runtime_is_read_from_the_image_without_any_check(suite, state, built, playground_archive) -> None:
+    """What the builder says it compiled with is believed only where there is no archive to look into."""
+    assert collect(suite, state).variants["small"].runtime == RuntimeRecord("native", None, "/app")
+    assert collect(suite, state).variants["small"].go_version is None
+    archive = state.image("small") / "image.tar"
+    archive.unlink()
+    assert collect(suite, state).variants["small"].runtime == RuntimeRecord("Go", "1.21.3")
+    shutil.copyfile(playground_archive, archive)
+    save(replace(built, config_digest=summary(archive).config_digest), state.image("small") / "built.json")
+    found = collect(suite, state).variants["small"]
+    assert found.runtime is not None
+    assert (found.runtime.name, found.runtime.path) == ("Go", "/app")
+    assert found.go_version == f"go{found.runtime.version}" != "go1.21.3"
 
 
 def test_a_stand_in_in_another_stage_is_told_wherever_figures_are(suite, state, built) -> None:

@@ -19,7 +19,7 @@ from deadweight.report import charts, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
-from deadweight.report.model import AttackRecord, Outcome, VulnerabilitiesRecord, load_report
+from deadweight.report.model import AttackRecord, Outcome, RuntimeRecord, VulnerabilitiesRecord, load_report
 from deadweight.report.view import headline, view
 from deadweight.report.write import write_report
 
@@ -378,31 +378,47 @@ def _cells(report, variant: str) -> dict[str, str]:
     raise KeyError(variant)
 
 
-def test_go_is_none_where_the_layers_hold_no_go_program_and_not_measured_where_nobody_looked() -> None:
-    record = samples.full_report().variants["all-in-one"]
-    assert record.layers is not None
-    assert record.go_version
-    without = replace(record, go_version=None)
-    binary = replace(record.layers.packages[0], kind="go")
-    shown = {
-        name: _cells(samples.report({"one": each, "two": record}), "one")["go"]
-        for name, each in {
-            "looked": without,
-            "nobody": replace(without, layers=None),
-            "other": replace(without, layers=replace(record.layers, packages=(binary,))),
-        }.items()
-    }
-    assert shown == {"looked": "none", "nobody": "not measured", "other": "not measured"}
+@pytest.mark.parametrize(
+    ("runtime", "shown"),
+    [
+        (None, "not measured"),
+        (RuntimeRecord("none"), "none"),
+        (RuntimeRecord("Go", "1.26.8", "/s"), "Go 1.26"),
+        (RuntimeRecord("JRE", "17.0.9"), "JRE 17"),
+        (RuntimeRecord("JDK", "1.8.0_402"), "JDK 8"),
+        (RuntimeRecord("Node", "22.1.0"), "Node 22"),
+        (RuntimeRecord("Python", "3.11"), "Python 3.11"),
+        (RuntimeRecord("Ruby"), "Ruby"),
+        (RuntimeRecord("native"), "native"),
+    ],
+)
+def test_the_runtime_is_told_as_people_say_it(runtime, shown) -> None:
+    record = replace(samples.variant(), go_version=None, runtime=runtime)
+    report = samples.report({"one": record, "two": replace(record, runtime=RuntimeRecord("Go", "1.9"))})
+    assert _cells(report, "one")["runtime"] == shown
+    assert f"| {shown} |" in render_markdown(report)
+    assert "| Runtime |" in render_markdown(report)
+
+
+def test_a_report_of_an_earlier_version_tells_its_go() -> None:
+    assert _cells(samples.report({"one": samples.variant()}), "one")["runtime"] == "Go 1.21"
+
+
+def test_ladders_are_called_what_the_suite_calls_them() -> None:
+    report = samples.report(
+        {"one": replace(samples.variant(), ladder="guestbook"), "two": replace(samples.variant(), ladder="gRPC")}
+    )
+    assert [ladder.title for ladder in table.ladders(report)] == ["Guestbook", "gRPC"]
 
 
 def test_a_column_in_which_no_variant_has_anything_is_left_out_of_its_ladder() -> None:
     record = samples.full_report().variants["all-in-one"]
     assert record.layers is not None
     assert record.reference
-    java = replace(record, ladder="java", go_version=None, reference=None)
+    java = replace(record, ladder="java", go_version=None, runtime=RuntimeRecord("none"), reference=None)
     report = samples.report({"one": record, "two": java})
     first, second = (_cells(report, name) for name in ("one", "two"))
-    assert set(first) - set(second) == {"go", "reference_size", "reference_vulnerabilities"}
+    assert set(first) - set(second) == {"runtime", "reference_size", "reference_vulnerabilities"}
     markdown, page = render_markdown(report), render_html(report)
     assert markdown.count("| *Reference size* |") == 1
     assert page.count(">Reference size</th>") == 1

@@ -46,12 +46,14 @@ def test_defaults_are_merged_into_each_variant(tmp_path):
     assert suite.root == tmp_path
 
 
-def test_jib_variants_stand_in_the_java_ladder(tmp_path):
+def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_path):
     variants = (
         "variants: {a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}, d: {builder: jib, ladder: x}}"
     )
     suite = load_suite(write(tmp_path, f"name: demo\n{variants}\n"))
-    assert [each.ladder for each in suite.variants] == ["java", "go", "java", "x"]
+    assert [each.ladder for each in suite.variants] == ["demo", "demo", "java", "x"]
+    suite = load_suite(write(tmp_path, f"name: demo\ndefaults: {{ladder: all}}\n{variants}\n"))
+    assert [each.ladder for each in suite.variants] == ["all", "all", "java", "x"]
 
 
 @pytest.mark.parametrize(

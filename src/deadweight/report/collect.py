@@ -99,6 +99,7 @@ def _variant(
     check_notes = _check_notes(variant.name, all_evidence if built else {}, evidence, wanted, changed)
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, startup_provenance = _startup(evidence)
+    runtime = figures.runtime if figures else None
     known: dict[str, Provenance | None] = {
         "build": _build_provenance(built) if built else None,
         "image": figures.provenance if figures else None,
@@ -122,7 +123,8 @@ def _variant(
         attacks=sections.attacks(evidence.get("attacks")),
         attack_notes=sections.attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
         layers=sections.layers(evidence.get("layers")),
-        go_version=_go_version(built, figures, evidence.get("layers")),
+        go_version=f"go{runtime.version}" if runtime and runtime.name == "Go" and runtime.version else None,
+        runtime=runtime,
         reference=_reference(variant.reference),
         provenance={name: item for name, item in known.items() if item is not None},
         notes=(*check_notes, *_build_notes(variant.name, built, failed, figures)),
@@ -159,17 +161,6 @@ def _build_notes(
         yield f"not built; `invoke build --variant {variant}` builds it"
     if figures and figures.note:
         yield figures.note
-
-
-def _go_version(built: BuiltImage | None, figures: ImageFigures | None, layers: Evidence | None) -> str | None:
-    """The Go that compiled the service: as its binary says, where the layer reader found it; else as the builder said."""
-    entrypoint = (figures.image.entrypoint if figures and figures.image else None) or ("",)
-    service = entrypoint[0].lstrip("/")
-    for package in layers.data.get("packages", ()) if layers else ():
-        if service and package.get("kind") == "go" and str(package.get("path") or "").lstrip("/") == service:
-            found = package.get("go_version")
-            return str(found) if found else None
-    return built.go_version if built else None
 
 
 def _fresh(evidence: Evidence, built: BuiltImage) -> bool:

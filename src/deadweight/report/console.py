@@ -20,7 +20,7 @@ FOLDED = {"checks": 24}
 """Columns of sentences, and the width in letters that they are folded to where there is no room for more."""
 MOST_TELLING = (
     "variant", "size", "ratio", "reference_size", "checks", "build", "base", "startup", "compressed", "layers", "vulnerabilities",
-    "reference_vulnerabilities", "go", "user", "builder",
+    "reference_vulnerabilities", "runtime", "user", "builder",
 )  # fmt: skip
 """All columns, in the order in which they get the room that a terminal has."""
 

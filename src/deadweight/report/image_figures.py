@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight.records.built import ARCHIVE_FILE, BuiltImage
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.records.paths import State
-from deadweight.report.model import ImageRecord, LayerRecord
+from deadweight.report.model import ImageRecord, LayerRecord, RuntimeRecord
 
 if TYPE_CHECKING:
     from deadweight.image.archive.model import Summary
@@ -29,6 +29,7 @@ class ImageFigures:
     image: ImageRecord
     provenance: Provenance | None
     note: str | None = None
+    runtime: RuntimeRecord | None = None
 
 
 def image_figures(
@@ -46,9 +47,14 @@ def image_figures(
     if lost is None and path.exists():
         return _from_archive(built, path, state, evidence.get("layers"))
     if "budget" in evidence:
-        return replace(_from_budget(built, evidence["budget"]), note=lost)
+        return replace(_from_budget(built, evidence["budget"]), note=lost, runtime=_said_by_builder(built))
     note = lost or "no image archive yet, so its size is not measured"
-    return ImageFigures(ImageRecord(built.config_digest), None, note)
+    return ImageFigures(ImageRecord(built.config_digest), None, note, _said_by_builder(built))
+
+
+def _said_by_builder(built: BuiltImage) -> RuntimeRecord | None:
+    """Where no archive can be read, the Go that the builder says it compiled with."""
+    return RuntimeRecord("Go", built.go_version.removeprefix("go")) if built.go_version else None
 
 
 def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence | None) -> ImageFigures:
@@ -63,7 +69,15 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
     return ImageFigures(
         _record(seen, _instructions(seen, layers), _arguments(seen.entrypoint)),
         Provenance(built.config_digest, "deadweight image reader", version, at),
+        runtime=_runtime(path, state),
     )
+
+
+def _runtime(archive: Path, state: State) -> RuntimeRecord:
+    from deadweight.image.look.runtime import runtime
+
+    found = runtime(archive, state.cache / "image")
+    return RuntimeRecord(found.name, found.version or None, found.path or None)
 
 
 def _instructions(seen: Summary, layers: Evidence | None) -> list[str | None]:

@@ -187,12 +187,23 @@ class ReferenceRecord:
 
 
 @dataclass(frozen=True)
+class RuntimeRecord:
+    """What runs the service: ``name`` is Go, JRE, JDK, Node, Python, …, ``native``, ``shell`` or ``none`` (the image names no
+    program that is in it). ``version`` is None where nothing tells it; ``path`` is the program in the image."""
+
+    name: str
+    version: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
 class VariantRecord:
     """Everything known of one variant. ``image`` and ``build`` are None where it was never built.
 
     ``layers`` is the very document that ``invoke layers --json`` prints. ``attack_notes`` is what a reader of ``attacks`` must
     know: what this machine could not start or build, and postures that came to nothing. ``other_stand_ins`` are images that
-    stand-ins took the place of in other stages of the build than the last.
+    stand-ins took the place of in other stages of the build than the last. ``runtime`` is None where nobody looked;
+    ``go_version`` is that of a Go program (``go1.26.1``), None for any other.
     """
 
     builder: str
@@ -207,6 +218,7 @@ class VariantRecord:
     layers: LayersReport | None
     description: str = ""
     go_version: str | None = None
+    runtime: RuntimeRecord | None = None
     reference: ReferenceRecord | None = None
     provenance: dict[str, Provenance] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

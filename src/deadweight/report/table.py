@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deadweight.report import figures
-from deadweight.report.model import CheckRecord, Report, VariantRecord, VulnerabilitiesRecord
+from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
-LADDER_TITLES = {"go": "Go", "java": "Java"}
 _NONE = "none"
 _ABSENT = {_NONE, figures.NOTHING}
 """A column in which no variant has anything is left out of its ladder; what was not measured is told all the same."""
@@ -70,7 +69,12 @@ def _ladder(name: str, members: Sequence[tuple[str, VariantRecord]]) -> Ladder:
     told = [(column, cells) for column, cells in made if any(cell.text not in _ABSENT for cell in cells)]
     rows = tuple(Row(*member, tuple(cells[index] for _, cells in told)) for index, member in enumerate(members))
     columns = tuple(column for column, _ in told)
-    return Ladder(name, LADDER_TITLES.get(name, name.capitalize()), columns, rows, largest, min(sizes, default=None))
+    return Ladder(name, title_of(name), columns, rows, largest, min(sizes, default=None))
+
+
+def title_of(ladder: str) -> str:
+    """A ladder's name as a title: the suite's own word, with a capital letter where it has none."""
+    return ladder[:1].upper() + ladder[1:] if ladder.islower() else ladder
 
 
 def size_of(record: VariantRecord) -> int | None:
@@ -142,11 +146,14 @@ def _layers(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     return _number(value, figures.count(value))
 
 
-def _go(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    if record.go_version:
-        return Cell(record.go_version.removeprefix("go"), record.go_version)
-    seen = record.layers is not None and all(package.kind != "go" for package in record.layers.packages)
-    return _unmeasured(_NONE if seen or (record.build and record.builder == "jib") else figures.NOT_MEASURED)
+def _runtime(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    """Reports of earlier versions know a Go version alone."""
+    found = record.runtime or (record.go_version and RuntimeRecord("Go", record.go_version.removeprefix("go")))
+    if not found:
+        return _unmeasured()
+    if found.name == _NONE:
+        return _unmeasured(_NONE)
+    return Cell(figures.runtime(found.name, found.version), f"{found.name} {found.version or ''}")
 
 
 def _user(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -221,7 +228,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("layers", "Layers", _layers, numeric=True),
     Column("base", "Base", _base),
     Column("builder", "Builder", _builder),
-    Column("go", "Go", _go),
+    Column("runtime", "Runtime", _runtime),
     Column("user", "User", _user),
     Column("build", "Build", _build, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),

@@ -56,6 +56,7 @@ def load_suite(file: Path) -> Suite:
     raw = _mapping(document, ("variants",), top["variants"])
     if not raw:
         raise document.error(("variants",), "has no variant", hint="name at least one way to build the service")
+    defaults = {"ladder": str(top["name"]), **defaults}  # variants of one service are compared with each other
     variants = tuple(_variant(document, name, defaults, fields) for name, fields in raw.items())
     root = file.absolute().parent
     suite = validated(

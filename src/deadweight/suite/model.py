@@ -226,12 +226,13 @@ class Variant(Record):
     ``bases`` maps a Dockerfile ``ARG`` to a public image reference; ``base`` is the one base of ko and jib.
     ``files`` (jib) maps a path in the image to a local file or folder, or to a file of another image: ``IMAGE#PATH``.
     ``tests`` (jib) runs the service's own tests before the image is made. ``env`` is the image's own environment (jib).
+    ``ladder`` is the suite's name where the file names none.
     ``checks`` and ``run`` are already merged with the suite's ``defaults``.
     """
 
     name: Name
     builder: str
-    ladder: str = Field(default_factory=lambda given: "java" if given.get("builder") == "jib" else "go")
+    ladder: str = ""
     description: str = ""
     source: RelativePath = "."
     port: Annotated[int, Field(ge=1, le=65535), STRICT] = 8080

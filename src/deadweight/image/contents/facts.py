@@ -55,11 +55,16 @@ class Gatherer:
                 self._jar(number, view[start : start + sizes[number]], path)
 
     def piece(self, number: int, piece: bytes | bytearray, base: int) -> None:
-        """A piece of a member that is too big to be held whole; it starts at ``base``."""
+        """A piece of a layer that starts at ``base`` and holds a part of a member that is too big to be held whole."""
         entries = self._index.entries
-        if entries.modes[number] & 0o111 and entries.offsets[number] >= base:
-            self._program(number, piece, entries.offsets[number] - base)
-        if number not in self._index.programs and entries.modes[number] & 0o111 and (found := gobuild.in_piece(piece)):
+        if not entries.modes[number] & 0o111:
+            return
+        start, stop = entries.offsets[number] - base, entries.offsets[number] + entries.stored(number) - base
+        if start >= 0:
+            self._program(number, piece, start)
+        if number not in self._index.programs and (
+            found := gobuild.in_piece(piece, max(0, start), min(stop, len(piece)))
+        ):
             self._index.programs[number] = found
 
     def _jar(self, number: int, data: memoryview, path: bytes) -> None:

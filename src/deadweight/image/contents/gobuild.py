@@ -26,14 +26,14 @@ def program(binary: memoryview) -> GoProgram | None:
     return None if place is None else at(binary, place)
 
 
-def in_piece(piece: bytes | bytearray) -> GoProgram | None:
-    """The build information somewhere in a piece of a binary that is too big to be held whole."""
-    start = 0
+def in_piece(piece: bytes | bytearray, start: int, stop: int) -> GoProgram | None:
+    """The build information in a binary that is too big to be held whole, a part of which lies at ``start`` to ``stop``."""
     for _try in range(64):
-        start = piece.find(MAGIC, start)
+        start = piece.find(MAGIC, start, stop)
         if start < 0:
             return None
-        found = at(memoryview(piece), start)
+        with memoryview(piece) as view, view[:stop] as part:
+            found = at(part, start)
         if found is not None:
             return found
         start += 1

@@ -168,6 +168,7 @@ class _StreamReading:
         self._gatherer = Gatherer(self._index)
         self._buffer = bytearray()
         self._base = self._position = self._handled = 0
+        self._cut: int | None = None
         self._trailing = False
 
     def read(self, blob: Iterator[bytes | memoryview], compression: Compression) -> LayerIndex:
@@ -241,6 +242,9 @@ class _StreamReading:
             last -= 1
         with memoryview(segment) as view:
             self._gatherer.look(first, last, view, self._base)
+        if self._cut is not None:  # the rest of a member whose pieces went before
+            self._gatherer.piece(self._cut, segment, self._base)
+            self._cut = None
         self._checksums(first, last, segment)
         self._indexer.submit(self._index, segment, self._base)
         self._handled = last
@@ -251,6 +255,7 @@ class _StreamReading:
         segment = self._buffer
         self._buffer = segment[-portions.OVERLAP :]
         self._gatherer.piece(number, segment, self._base)
+        self._cut = number
         self._indexer.submit(self._index, segment, self._base)
         self._handled = number + 1
         reason = "too large to be held whole: its plain bytes were looked at in pieces, archives in it were not opened as a whole"

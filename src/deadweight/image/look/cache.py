@@ -40,6 +40,29 @@ class Cache:
         index = None if raw is None else LayerIndex.load(raw)
         return index if index is not None and index.diff_id == diff_id else None
 
+    def any_layer(self, diff_id: str) -> LayerIndex | None:
+        """A layer's structure and packages, from whichever earlier look is there; what it says of secrets may be in part."""
+        from deadweight.image.layers.index import LayerIndex
+
+        if self.folder is None:
+            return None
+        files = sorted((self.folder / "layers").glob(f"{_name(diff_id)}-*.json"))
+        found = (LayerIndex.load(raw) for file in files if (raw := self._read(f"layers/{file.name}")))
+        return next((index for index in found if index is not None and index.diff_id == diff_id), None)
+
+    def note(self, key: str) -> dict[str, str] | None:
+        """A few words that were kept under a key."""
+        raw = self._read(f"notes/{_hash(key)}.json")
+        try:
+            data: Any = json.loads(raw) if raw else None
+        except ValueError:
+            return None
+        return {str(name): str(value) for name, value in data.items()} if isinstance(data, dict) else None
+
+    def keep_note(self, key: str, note: dict[str, str]) -> None:
+        if self.folder is not None:
+            self._write(f"notes/{_hash(key)}.json", json.dumps(note).encode())
+
     def keep_layer(self, index: LayerIndex, key: str) -> None:
         """Keep a verified layer's index (not one of hundreds of thousands of members: reading it again is as quick)."""
         if self.folder is not None and index.diff_id is not None and len(index.entries) <= _MAX_ENTRIES:
