@@ -40,6 +40,13 @@ IMAGES: dict[str, tuple[tuple[bytes, ...], str]] = {
     "shell": ((layer({"bin/sh": b"\x7fELF"}, sh=0o755),), "65532"),
     "package manager": ((layer({"sbin/apk": b"\x7fELF"}, apk=0o755),), "65532"),
     "root": ((PLAIN,), ""),
+    "opaque root": (
+        (
+            layer({"bin/sh": b"\x7fELF", "sbin/apk": b"\x7fELF", "bin/su": b"\x7fELF"}, sh=0o755, apk=0o755, su=0o4755),
+            layer({".wh..wh..opq": b"", "etc/hostname": b"box\n"}),
+        ),
+        "65532",
+    ),
     "three at once": ((layer({"etc/app.conf": CONFIG}), layer({"usr/bin/su": b"\x7fELF"}, su=0o4755)), "root"),
 }
 
@@ -86,6 +93,19 @@ def test_what_no_gate_asks_for_breaks_nothing(tmp_path, name):
     found = look(tmp_path, name, "{}")
     assert found.status == "pass"
     assert [gate["name"] for gate in found.data["gates"]] == ["secrets"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"), [("shell", "/bin/sh"), ("package_manager", "/sbin/apk"), ("setuid", "/bin/su")]
+)
+def test_what_only_the_specification_hides_breaks_the_gates(tmp_path, asked, path):
+    """Engines on overlayfs ignore an opaque mark in the image's root: ``docker run`` starts /bin/sh of such an image."""
+    found = look(tmp_path, "opaque root", f"{{{asked}: false}}")
+    assert found.status == "fail"
+    assert found.reason.startswith(f"{asked}: 1 found: {path} (an engine on overlayfs shows it: the opaque mark")
+    (note,) = found.data["notes"]
+    assert "layer 2 hides all layers below it" in note
+    assert "show 3 files that the specification hides" in note
 
 
 def test_secrets_that_are_allowed_are_told_and_fail_nothing(tmp_path):

@@ -374,3 +374,83 @@ def test_a_comment_of_the_history_tells_which_layer_it_is(tmp_path):
     ]
     path = samples.docker_save(tmp_path / "x.tar", samples.build(ONE, TWO, history=history))
     assert [layer.instruction for layer in summary(path).layers] == ["jib-maven-plugin:3.5.2 (classes)", "RUN x"]
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 512, b"\0" * 70_000])
+def test_zeros_behind_a_gzip_layer_are_padding(tmp_path, tail):
+    made = samples.build(ONE, compression="gzip")
+    made = samples.Made(made.config, made.layers, (made.stored[0] + tail,))
+    (layer,) = summary(samples.docker_save(tmp_path / "x.tar", made)).layers
+    assert layer.diff_id == samples.sha256(ONE)
+
+
+def test_other_bytes_behind_a_gzip_layer_are_refused(tmp_path):
+    made = samples.build(ONE, compression="gzip")
+    made = samples.Made(made.config, made.layers, (made.stored[0] + b"\0\0rest",))
+    with pytest.raises(ArchiveError, match="damaged gzip data"):
+        summary(samples.docker_save(tmp_path / "x.tar", made))
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("missing", [1, 3, 4, 100, 5000])
+def test_a_zstd_layer_that_is_cut_off_is_called_truncated(tmp_path, missing, checksum):
+    data = samples.honest_layer({"noise": os.urandom(300_000), "zeros": bytes(400_000)})
+    blob = zstandard.ZstdCompressor(write_checksum=checksum).compress(data)
+    made = samples.build(data)
+    made = samples.Made(made.config, made.layers, (blob[:-missing],))
+    with pytest.raises(ArchiveError, match="truncated zstd data"):
+        summary(samples.docker_save(tmp_path / "x.tar", made))
+
+
+def test_zstd_frames_of_every_form_are_whole(tmp_path):
+    skippable = b"\x53\x2a\x4d\x18" + (7).to_bytes(4, "little") + b"skipped"
+    streaming = zstandard.ZstdCompressor(write_checksum=True, write_content_size=False).compressobj()
+    half = len(TWO) // 2
+    parts = [skippable, zstandard.compress(TWO[:half]), skippable, streaming.compress(TWO[half:]), streaming.flush()]
+    made = samples.build(TWO)
+    made = samples.Made(made.config, made.layers, (b"".join(parts) + skippable,))
+    (layer,) = summary(samples.docker_save(tmp_path / "x.tar", made)).layers
+    assert layer.diff_id == samples.sha256(TWO)
+
+
+def test_an_archive_that_docker_25_saved_without_a_name_is_read(tmp_path):
+    made = samples.build(ONE)
+    path = samples.both_layouts(tmp_path / "x.tar", made)
+    with tarfile.open(path) as tar:
+        members = {each.name: tar.extractfile(each).read() for each in tar}
+    members["index.json"] = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": None}).encode()
+    members["manifest.json"] = members["manifest.json"].replace(b'["test:1"]', b"null")
+    path.write_bytes(samples.tar_of(members))
+    found = summary(path)
+    assert (found.config_digest, found.names) == (samples.sha256(made.config), ())
+
+
+def referrer(subject: dict, **fields) -> dict[str, bytes]:
+    """A manifest of something that lies beside an image, as ``oras attach`` and cosign write it."""
+    empty, sbom = b"{}", b'{"spdxVersion": "SPDX-2.3"}'
+    document = {
+        "schemaVersion": 2,
+        "mediaType": samples.OCI_MANIFEST,
+        "config": samples.descriptor(empty, "application/vnd.oci.empty.v1+json"),
+        "layers": [samples.descriptor(sbom, "application/spdx+json")],
+        "subject": subject,
+        **fields,
+    }
+    return samples.blobs(json.dumps(document).encode(), empty, sbom)
+
+
+@pytest.mark.parametrize("told", ["in the descriptor", "in the manifest", "by its config", "by its subject"])
+def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
+    made = samples.build(ONE)
+    members = samples.oci_members(made)
+    index = json.loads(members["index.json"])
+    (entry,) = index["manifests"]
+    fields = {"artifactType": "application/spdx+json"} if told == "in the manifest" else {}
+    if told == "by its subject":
+        fields["config"] = samples.descriptor(made.config, samples.OCI_CONFIG)
+    beside = referrer(entry, **fields)
+    manifest = next(iter(beside.values()))
+    more = {"artifactType": "application/spdx+json"} if told == "in the descriptor" else {}
+    index["manifests"] += [samples.descriptor(manifest, samples.OCI_MANIFEST, **more)]
+    members |= beside | {"index.json": json.dumps(index).encode()}
+    assert summary(samples.folder(tmp_path / "layout", members)).config_digest == samples.sha256(made.config)

@@ -153,3 +153,15 @@ def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypa
     assert len(calls) == 1
     assert all(item.written.read_bytes() == b"%d" % int(item.path[-4:]) for item in done)
     assert len(done) == 300
+
+
+def test_json_does_not_command_the_terminal(tmp_path):
+    """U+009B begins a command of a terminal, U+202E turns text round, U+E0001 and U+2066 are not seen at all."""
+    name = "a\u009b31m\u202eexe\u2066.\U000e0001b\u0007\u00e9"
+    path = samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer({name: b"x" * 5000})))
+    report = analyse(path)
+    text = document(report)
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text) == json.loads(json.dumps(report.json()))
+    assert json.loads(document(report, added=name))["added"] == name
+    assert "\u00e9" in text  # what can be shown is

@@ -301,3 +301,49 @@ def test_the_view_is_what_the_engine_exports(engine, tmp_path, layers):
         engine.api.remove_container(container, force=True)
         engine.images.remove("deadweight-tests/stack:1", force=True)
     assert exported(out) == ours(made)
+
+
+@pytest.mark.parametrize("mark", [{".wh..wh..opq": b""}, {"./.wh..wh..opq": b""}])
+def test_an_opaque_root_is_what_the_specification_or_the_kernel_makes_of_it(mark):
+    layers = [L({"bin": None, "bin/sh": b"1", "etc/a": b"2"}), L({**mark, "etc/b": b"3"})]
+    view = merged(*layers)
+    assert (seen(view).keys(), view.marks_root) == ({"etc", "etc/b"}, [1])
+    kernel = Merged(view.layers, root_marks=False)
+    assert seen(kernel).keys() == {"bin", "bin/sh", "etc", "etc/a", "etc/b"}
+    assert (hidden(kernel), kernel.marks_root) == ([], [1])
+
+
+def test_an_opaque_root_of_the_first_layer_hides_nothing_and_is_no_matter():
+    assert merged(L({".wh..wh..opq": b"", "a": b"1"})).marks_root == []
+
+
+@pytest.mark.parametrize(
+    ("target", "folder"),
+    [
+        ("=l/file", "l"),
+        ("=/l/file", "l"),
+        ("=l2/file", "l"),
+        ("=./l/../real/file", "l"),
+        ("=real/../l/file", "l"),
+        ("=../../real/file", "l"),
+        ("=up/real/file", "l"),
+    ],
+)
+def test_a_hard_link_through_links_and_dots_of_its_layer_leads_to_its_file(target, folder):
+    tree = {"real": None, "real/file": b"12345", folder: "real", "l2": "/real", "x": None, "up": "x/..", "h": target}
+    view = merged(L(tree))
+    assert view.content(view.view[b"h"]) == view.view[b"real/file"]
+
+
+def test_hard_links_in_circles_and_to_nothing_lead_nowhere():
+    view = merged(L({"a": "=b", "b": "=a", "c": "=c", "d": "=l/x", "l": "l", "e": "=nothing", "f": "=a"}))
+    assert [view.content(view.view[name]) for name in (b"a", b"b", b"c", b"d", b"e", b"f")] == [None] * 6
+
+
+def test_a_chain_of_hard_links_is_followed_once():
+    count = 30_000
+    chain = {"l0": b"12345"} | {f"l{number}": f"=l{number - 1}" for number in range(1, count)}
+    view = merged(L(dict(reversed(chain.items()))))
+    started = time.process_time()
+    assert {view.content(view.view[f"l{number}".encode()]) for number in range(count)} == {view.view[b"l0"]}
+    assert time.process_time() - started < 2

@@ -81,7 +81,8 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
     ):
         if not allowed:
             first = ", ".join(thing.path for thing in things[:3])
-            yield Gate(name, not things, f"{len(things)} found: {first}" if things else "none")
+            why = next((f" ({thing.why})" for thing in things if thing.why), "")
+            yield Gate(name, not things, f"{len(things)} found: {first}{why}" if things else "none")
     if asked.users:
         user = (report.user or "root").split(":")[0]
         yield Gate("users", user in asked.users, f"runs as {user}")

@@ -91,6 +91,7 @@ class PathFigure:
     """A path of the final view: set-uid files, shells, package managers, heavy files and folders.
 
     ``kind``: ``file``, ``folder``; for managers ``os`` or ``language``. ``mode`` is octal text. ``target`` is where a link ends.
+    ``why`` says why it counts although the specification hides it; empty for all others.
     """
 
     path: str
@@ -101,6 +102,7 @@ class PathFigure:
     uid: int | None = None
     gid: int | None = None
     target: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,8 @@ class LayersReport:
 
     ``hidden_bytes``: content that no path of the final view leads to. ``overwritten_bytes``: the part of it that a later
     version replaced. ``duplicated_bytes``: the same content (of 16 KiB or more) stored more than once.
-    ``scanned``: ``deep`` (decoded content too), ``plain``, ``hidden`` (hidden files only) or ``no``.
+    ``scanned``: ``deep`` (decoded content too), ``plain``, ``hidden`` (hidden files only) or ``no``. ``notes`` are sentences
+    about the image as a whole.
     """
 
     config_digest: str
@@ -177,6 +180,7 @@ class LayersReport:
     heaviest: tuple[PathFigure, ...]
     folders: tuple[FolderFigure, ...]
     skipped: tuple[SkippedItem, ...]
+    notes: tuple[str, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -223,6 +227,7 @@ def from_json(data: dict[str, Any]) -> LayersReport:
     values = dict(data)
     for key, kind in _ITEMS.items():
         values[key] = tuple(_item(kind, item) for item in data[key])
+    values["notes"] = tuple(data.get("notes", ()))
     return LayersReport(**values)
 
 

@@ -29,6 +29,8 @@ def print_layers(report: LayersReport, title: str) -> None:
         f"{format_bytes(report.hidden_bytes)} in {report.hidden_files} files (overwritten {overwritten}); "
         f"stored twice {format_bytes(report.duplicated_bytes)}; user {report.user or 'root'}",
     )
+    for note in report.notes:
+        _say(out, f"note: {note}", "bold")
     _layers(report, out)
     _hidden(report, out)
     _secrets(report, out)
@@ -110,7 +112,7 @@ def _table(out: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
 
 
 def _paths(things: tuple[PathFigure, ...]) -> str:
-    shown = ", ".join(thing.path for thing in things[:8])
+    shown = ", ".join(thing.path + (" (hidden by the specification only)" if thing.why else "") for thing in things[:8])
     return f"{shown}{f' and {len(things) - 8} more' if len(things) > 8 else ''}" if things else "none"
 
 

@@ -119,7 +119,10 @@ def _manifest_of(
     """The OCI manifest of the same config, in archives that hold both kinds of manifest (Docker from 25 on)."""
     if oci is None:
         return None, None
-    for descriptor in _leaves(blob, what, documents.index(oci, f"{what}: index.json"), 0):
+    listed = documents.index(oci, f"{what}: index.json")
+    if not listed:  # Docker 25 and later save an image without a name so: ``"manifests": null``
+        return None, None
+    for descriptor in _leaves(blob, what, listed, 0):
         data = blob(_place(descriptor.digest)) or blob(
             descriptor.digest
         )  # apko: the digest itself is the member's name
@@ -222,18 +225,32 @@ def _chosen_descriptor(
         top = tuple(descriptor for descriptor in top if descriptor.name == name)
         if not top:
             raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
-    leaves = {leaf.digest: leaf for leaf in _leaves(blob, what, top, 0) if not leaf.attestation}
+    leaves = {leaf.digest: leaf for leaf in _leaves(blob, what, top, 0) if not (leaf.attestation or leaf.artifact)}
     wanted = platform or machine_platform()
     fitting = [leaf for leaf in leaves.values() if leaf.platform is None or fits(leaf.platform, wanted)]
     if platform is None and not fitting and len(leaves) == 1:
         fitting = list(leaves.values())
     there = [leaf for leaf in fitting if blob(_place(leaf.digest)) is not None] or fitting
     there = [leaf for leaf in there if leaf.platform == wanted] or there  # linux/amd64 beside linux/amd64/v3
+    there = _images(blob, what, there) if len(there) > 1 else there
     if len(there) == 1:
         return there[0]
     known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in leaves.values()})[:20]) or "nothing"
     problem = f"no image for {wanted}" if not there else f"{len(there)} images for {wanted}"
     raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; --platform and --name say which one")
+
+
+def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]:
+    """Those of some manifests that are images, none that only refers to one (an SBOM or signature that lies beside it)."""
+    images = []
+    for leaf in leaves:
+        data = blob(_place(leaf.digest))
+        if data is not None:
+            _verify(data, leaf, what)
+            images.append((leaf, documents.manifest(data, f"{what}: manifest {leaf.digest}", leaf.media_type)))
+    runnable = [(leaf, manifest) for leaf, manifest in images if not manifest.artifact]
+    own = [leaf for leaf, manifest in runnable if not manifest.refers] or [leaf for leaf, _manifest in runnable]
+    return own or leaves
 
 
 def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:

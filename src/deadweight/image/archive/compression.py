@@ -13,6 +13,7 @@ from typing import IO, cast
 
 from deadweight._errors import ArchiveError
 from deadweight.image.archive.model import Compression
+from deadweight.image.archive.zstd_frames import Frames
 
 PIECE = 1 << 20
 _INPUT = 1 << 18
@@ -78,6 +79,11 @@ def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
         data: bytes | memoryview = piece
         while len(data):
             if decoder.eof:
+                data = bytes(data).lstrip(
+                    b"\0"
+                )  # padding, as of a blob that was written in blocks; gzip passes it over too
+                if not data:
+                    break
                 decoder, used = zlib.decompressobj(31), False
             try:
                 output = decoder.decompress(data, PIECE)
@@ -101,7 +107,7 @@ def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
 def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
     import zstandard
 
-    meter, first = _Meter(what), bytes(next(blob, b""))
+    meter, frames, first = _Meter(what), Frames(), bytes(next(blob, b""))
     blob = chain((first,), blob)
     try:
         window = zstandard.get_frame_parameters(first[:_ZSTD_HEAD]).window_size if len(first) >= _ZSTD_HEAD else 0
@@ -110,11 +116,13 @@ def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
                 f"{what}: needs {window >> 20} MiB of memory to be unpacked, more than {_ZSTD_WINDOW >> 20}"
             )
         reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
-            cast(IO[bytes], _Pull(blob, meter)), read_size=_INPUT, read_across_frames=True, closefd=False
+            cast(IO[bytes], _Pull(blob, meter, frames)), read_size=_INPUT, read_across_frames=True, closefd=False
         )
         while output := reader.read(PIECE):
             meter.add(len(output))
             yield output
+        if not frames.whole:
+            raise ArchiveError(f"{what}: truncated zstd data")
     except zstandard.ZstdError as error:
         raise ArchiveError(f"{what}: damaged zstd data ({error})") from error
 
@@ -122,10 +130,11 @@ def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
 class _Pull(io.RawIOBase):
     """The blob's pieces behind the ``read`` that zstandard wants."""
 
-    def __init__(self, blob: Iterator[bytes | memoryview], meter: _Meter) -> None:
-        self._blob, self._meter = blob, meter
+    def __init__(self, blob: Iterator[bytes | memoryview], meter: _Meter, frames: Frames) -> None:
+        self._blob, self._meter, self._frames = blob, meter, frames
 
     def read(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002 - pieces come as they come
         piece = next(self._blob, b"")
         self._meter.taken += len(piece)
+        self._frames.take(piece)
         return bytes(piece)

@@ -18,12 +18,13 @@ from deadweight.image.archive.model import HistoryStep, ImageConfig
 MAX_DOCUMENT = 4 * 1024 * 1024
 MAX_LAYERS = 1024
 INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
+CONFIG_TYPES = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
 MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 
 # The fields that are read here. Labels, annotations and the like are maps: their keys are whatever somebody chose.
 _SAVED = ("Config", "Layers", "RepoTags")
-_DOCUMENT = ("mediaType", "manifests", "layers", "config", "fsLayers", "schemaVersion")
-_DESCRIPTOR = ("mediaType", "digest", "size", "annotations", "platform")
+_DOCUMENT = ("mediaType", "manifests", "layers", "config", "fsLayers", "schemaVersion", "artifactType", "subject")
+_DESCRIPTOR = ("mediaType", "digest", "size", "annotations", "platform", "artifactType")
 _PLATFORM = ("os", "architecture", "variant")
 _CONFIG = (*_PLATFORM, "created", "config", "rootfs", "history")
 _RUN = ("User", "Entrypoint", "Cmd", "Env", "Labels", "WorkingDir", "ExposedPorts")
@@ -33,7 +34,10 @@ _STEP = ("created_by", "empty_layer", "comment", "created")
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A pointer at content. ``platform`` is ``os/architecture[/variant]`` or None; ``urls`` are never followed, so not kept."""
+    """A pointer at content. ``platform`` is ``os/architecture[/variant]`` or None; ``urls`` are never followed, so not kept.
+
+    ``artifact`` says that it points at something that is no image to run (OCI 1.1, descriptor.md, "artifactType").
+    """
 
     media_type: str
     digest: str
@@ -41,14 +45,21 @@ class Descriptor:
     platform: str | None
     name: str | None
     attestation: bool
+    artifact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An image manifest: where config and layers are."""
+    """An image manifest: where config and layers are.
+
+    ``artifact`` says that it describes no image to run but an SBOM, a signature, a chart (OCI image-spec 1.1, manifest.md,
+    "Guidelines for Artifact Usage"); ``refers`` that it is about another manifest, its subject.
+    """
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
+    artifact: bool = False
+    refers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,9 @@ def manifest(data: bytes | memoryview, what: str, expected_type: str) -> Manifes
     layers = tuple(_descriptor(item, what) for item in _list(fields.get("layers"), what, "layers"))
     if len(layers) > MAX_LAYERS:
         raise ArchiveError(f"{what}: has more than {MAX_LAYERS} layers")
-    return Manifest(config=_descriptor(fields.get("config"), what), layers=layers)
+    config = _descriptor(fields.get("config"), what)
+    artifact = _is_artifact(fields.get("artifactType")) or config.media_type not in CONFIG_TYPES
+    return Manifest(config, layers, artifact, refers=fields.get("subject") is not None)
 
 
 def config(data: bytes | memoryview, what: str) -> ImageConfig:
@@ -185,7 +198,13 @@ def _descriptor(item: Any, what: str) -> Descriptor:
         platform=shown,
         name=str(name) if name else None,
         attestation=shown == "unknown/unknown" or notes.get("vnd.docker.reference.type") == "attestation-manifest",
+        artifact=_is_artifact(fields.get("artifactType")),
     )
+
+
+def _is_artifact(kind: Any) -> bool:
+    """Whether an artifact type names something else than an image: some tools write the type of an image's config there."""
+    return kind not in (None, "", *CONFIG_TYPES)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

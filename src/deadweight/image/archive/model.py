@@ -6,6 +6,7 @@ bytes that are no UTF-8 appear as ``\\xNN``. They carry no leading slash in byte
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,16 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def harmless(document: str) -> str:
+    """A JSON document in which each character that a terminal could obey (U+009B, U+202E …) is written as its escape.
+
+    JSON's own control characters are escaped already, so this leaves nothing but line ends; readers see the same text.
+    """
+    if document.replace("\n", "").isprintable():
+        return document
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in document)
 
 
 @dataclass(frozen=True, slots=True)

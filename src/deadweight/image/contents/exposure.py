@@ -8,11 +8,12 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.model import shown
-from deadweight.image.findings import FolderFigure, PathFigure
+from deadweight.image.findings import MAX_FINDINGS, FolderFigure, PathFigure
 from deadweight.image.layers.index import LayerIndex
 from deadweight.image.layers.merge import IMPLIED, Merged
 
@@ -38,14 +39,33 @@ FOLDERS = 30
 _DEPTH = 3
 
 
+class Tally:
+    """Paths that were found: the first ``MAX_FINDINGS`` of them, and how many there are in all."""
+
+    def __init__(self) -> None:
+        self.listed: list[PathFigure] = []
+        self.count = 0
+
+    def wants(self) -> bool:
+        """Count one more; whether it is still listed."""
+        self.count += 1
+        return self.count <= MAX_FINDINGS
+
+    def add_others(self, more: Tally, why: str) -> None:
+        """What another view shows and this one does not, each with the reason."""
+        known = {figure.path for figure in self.listed}
+        fresh = [figure for figure in more.listed if figure.path not in known]
+        room = max(0, MAX_FINDINGS - len(self.listed))
+        self.listed += [replace(figure, why=why) for figure in fresh[:room]]
+        self.count = max(self.count + len(fresh), more.count)
+
+
 class Survey:
     """One walk over the final view."""
 
     def __init__(self, merged: Merged, indices: Sequence[LayerIndex]) -> None:
         self._merged, self._indices = merged, indices
-        self.setuid: list[PathFigure] = []
-        self.shells: list[PathFigure] = []
-        self.managers: list[PathFigure] = []
+        self.setuid, self.shells, self.managers = Tally(), Tally(), Tally()
         self.files = 0
         self._weights: list[tuple[int, bytes, int]] = []
         self._walk()
@@ -65,10 +85,9 @@ class Survey:
             self.files += 1
             if kind == columns.FILE and entries.sizes[member] > 4096:
                 heavy.append((entries.sizes[member], path, value))
-            if kind in (columns.FILE, columns.HARDLINK) and (
-                entries.modes[member] & 0o6000 or (capabilities and member in entries.capabilities)
-            ):
-                self.setuid.append(self._figure(path, value))
+            raised = entries.modes[member] & 0o6000 or (capabilities and member in entries.capabilities)
+            if raised and kind in (columns.FILE, columns.HARDLINK) and self.setuid.wants():
+                self.setuid.listed.append(self._figure(path, value))
             name = path[path.rfind(b"/") + 1 :]
             if name in named:
                 self._tool(path, name, value)
@@ -77,6 +96,12 @@ class Survey:
                 if len(plain) > 2 and plain in named:
                     self._tool(path, plain, value)
         self._weights = heavy
+
+    def add_shown(self, other: Survey, why: str) -> None:
+        """Take in what an engine shows although the specification hides it."""
+        self.setuid.add_others(other.setuid, why)
+        self.shells.add_others(other.shells, why)
+        self.managers.add_others(other.managers, why)
 
     def heaviest(self) -> tuple[PathFigure, ...]:
         """The heaviest files, then the heaviest folders (each with all that is below it)."""
@@ -119,10 +144,10 @@ class Survey:
         if not folders & _BINARIES and not self._begins_like_a_program(end, folders):
             return
         target = real if real != path else None
-        if name in SHELLS:
-            self.shells.append(self._figure(path, value, target=target))
-        else:
-            self.managers.append(self._figure(path, value, "os" if name in OS_MANAGERS else "language", target))
+        kind = "file" if name in SHELLS else "os" if name in OS_MANAGERS else "language"
+        tally = self.shells if name in SHELLS else self.managers
+        if tally.wants():
+            tally.listed.append(self._figure(path, value, kind, target))
 
     def _begins_like_a_program(self, value: int, folders: set[bytes]) -> bool:
         content = self._merged.content(value)

@@ -4,6 +4,9 @@ Source: OCI image-spec v1.1, layer.md ("Whiteouts", "Opaque Whiteout", "Hardlink
 never what its own layer holds; an opaque whiteout hides all of a folder's lower content; a member of another type replaces
 what was there. Where the specification is silent this does as an overlay filesystem does (the engine's ``export`` is the
 test): a member below something that is no folder in a lower layer makes a folder of it, and does not follow a link there.
+
+On one thing the two differ: overlayfs never reads the opaque mark of a layer's topmost folder, so an engine shows what the
+specification hides (``Merged.marks_root``). Such an image is merged in both ways, and what either would show counts as seen.
 """
 
 from __future__ import annotations
@@ -15,34 +18,22 @@ from typing import Literal
 
 from deadweight._errors import ArchiveError
 from deadweight.image.archive import entries as columns
-from deadweight.image.archive.entries import Entries, clean
+from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.model import shown
+from deadweight.image.layers.budget import Budget
+from deadweight.image.layers.hardlinks import contents
 
 IMPLIED = -1
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
 MAX_ENTRIES = 3_000_000
 _HOPS = 40
-_WORK = 50_000_000
 _LINK = 20  # what following one link counts for: it is that much slower than a step
 _BITS = 32
 _MASK = (1 << _BITS) - 1
 How = Literal["removed", "replaced", "unreachable"]
 _HOWS: tuple[How, ...] = ("removed", "replaced", "unreachable")
 REMOVED, REPLACED, UNREACHABLE = range(3)
-
-
-class _Budget:
-    """Steps that may still be taken. One for all of a layer: a bound per path would let each link double the work of the last."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._left = what, _WORK
-
-    def spend(self, steps: int) -> None:
-        """Raises ArchiveError where nothing is left."""
-        self._left -= steps
-        if self._left < 0:
-            raise ArchiveError(f"{self._what}: folders and links without end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +47,22 @@ class Hiding:
 
 
 class Merged:
-    """The final view. Keys are clean paths; values say which member of which layer is seen (``split``), or IMPLIED."""
+    """The final view. Keys are clean paths; values say which member of which layer is seen (``split``), or IMPLIED.
 
-    def __init__(self, layers: Sequence[Entries]) -> None:
-        self.layers = layers
+    Without ``root_marks`` an opaque mark in the image's root hides nothing, as on overlayfs. ``marks_root`` lists the layers
+    that have such a mark over others.
+    """
+
+    def __init__(self, layers: Sequence[Entries], *, root_marks: bool = True) -> None:
+        self.layers, self.root_marks = layers, root_marks
+        self.marks_root: list[int] = []
         self.view: dict[bytes, int] = {}
         self._hidden = array("Q")
         self._hiders = array("H")
         self._hows = bytearray()
         self._folders: dict[bytes, bytes | None] = {}
-        self._budget = _Budget("the image's files")
+        self._contents: dict[int, array[int]] = {}
+        self._budget = Budget("the image's files")
         if sum(len(layer) for layer in layers) > MAX_ENTRIES:
             raise ArchiveError(f"the image holds more than {MAX_ENTRIES} members")
         for number in range(len(layers)):
@@ -143,26 +140,12 @@ class Merged:
     def content(self, value: int) -> int | None:
         """The member that holds the bytes of a file: the file itself, or where its hard links lead; None where nowhere."""
         layer, member = value >> _BITS, value & _MASK
-        entries = self.layers[layer]
-        for _hop in range(_HOPS):
-            if entries.kinds[member] != columns.HARDLINK:
-                return layer << _BITS | member
-            target = clean(entries.targets[member])
-            found = self._by_path(layer).get(target) if target is not None else None
-            if found is None or found == member:
-                return None
-            member = found
-        return None
-
-    def _by_path(self, layer: int) -> dict[bytes, int]:
-        known: dict[int, dict[bytes, int]] = self.__dict__.setdefault("_paths", {})
-        if layer not in known:
-            entries = self.layers[layer]
-            wanted = {
-                clean(target) for member, target in entries.targets.items() if entries.kinds[member] == columns.HARDLINK
-            }
-            known[layer] = {path: member for member, path in enumerate(entries.paths) if path in wanted}
-        return known[layer]
+        if self.layers[layer].kinds[member] != columns.HARDLINK:
+            return value
+        if layer not in self._contents:
+            self._contents[layer] = contents(self.layers[layer], Budget(f"layer {layer + 1}"))
+        found = self._contents[layer][member]
+        return None if found < 0 else layer << _BITS | found
 
 
 class _Application:
@@ -173,7 +156,7 @@ class _Application:
         self._entries = merged.layers[number]
         self._mark = number << _BITS
         self._folders: set[bytes] = {b""}
-        self._budget = _Budget(f"layer {number + 1}")
+        self._budget = Budget(f"layer {number + 1}")
 
     def apply(self) -> None:
         self._clear()
@@ -213,14 +196,14 @@ class _Application:
                     del view[path]
                     removed[path] = UNREACHABLE
             elif opaque and member in opaque:
-                removed[path] = REMOVED
+                self._opaque(path, removed)
         if removed:
             self._take_below(removed)
 
     def _whiteout(self, path: bytes, removed: dict[bytes, int]) -> None:
         parent, _, name = path.rpartition(b"/")
         if name == OPAQUE:
-            removed[parent] = REMOVED
+            self._opaque(parent, removed)
             return
         target = name[len(WHITEOUT) :]
         if target.startswith(WHITEOUT):
@@ -233,6 +216,14 @@ class _Application:
             self._merged.hide(old, self._number, REMOVED)
             if self._merged.kind(old) == columns.DIRECTORY:
                 removed[whole] = REMOVED
+
+    def _opaque(self, folder: bytes, removed: dict[bytes, int]) -> None:
+        if not folder:
+            if self._number and self._number not in self._merged.marks_root:
+                self._merged.marks_root.append(self._number)
+            if not self._merged.root_marks:
+                return
+        removed[folder] = REMOVED
 
     def _take_below(self, removed: dict[bytes, int]) -> None:
         """Hide everything below these folders, in one pass over the view."""

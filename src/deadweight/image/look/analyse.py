@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight.image.archive.compression import recognized
+from deadweight.image.archive.model import harmless
 from deadweight.image.archive.store import is_folder, mapped, released
 from deadweight.image.findings import LayersReport, Scanned
 from deadweight.image.look.cache import Cache, identity
@@ -79,9 +80,6 @@ def _rule_set() -> str:
 
 
 def document(report: LayersReport, **more: Any) -> str:
-    """The report, and what the caller adds to it, as indented JSON."""
-    return (
-        json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)
-        .encode("utf-8", "backslashreplace")
-        .decode("utf-8")
-    )
+    """The report, and what the caller adds to it, as indented JSON that commands no terminal."""
+    text = json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)
+    return harmless(text.encode("utf-8", "backslashreplace").decode("utf-8"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.model import Image, shown
 from deadweight.image.contents.duplicates import duplicated_bytes
-from deadweight.image.contents.exposure import Survey, content_bytes, folders
+from deadweight.image.contents.exposure import Survey, Tally, content_bytes, folders
 from deadweight.image.contents.facts import RPM_DATABASES
 from deadweight.image.contents.packages import packages
 from deadweight.image.findings import (
@@ -18,6 +18,7 @@ from deadweight.image.findings import (
     HiddenFile,
     LayerFigures,
     LayersReport,
+    PathFigure,
     Scanned,
     SecretFinding,
     SecretMark,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 MAX_HIDDEN = 5000
+ON_OVERLAYFS = "an engine on overlayfs shows it: the opaque mark that hides it stands in the image's root"
 
 
 class Assembly:
@@ -42,7 +44,9 @@ class Assembly:
         self.image, self.indices, self._content = image, indices, content
         # Before the merge: what this needs for a moment and what the merge keeps would not fit into memory together.
         self._weights = [content_bytes(index.entries) for index in indices]
-        self.merged = Merged([index.entries for index in indices])
+        layers = [index.entries for index in indices]
+        self.merged = Merged(layers)
+        self._on_overlayfs = Merged(layers, root_marks=False) if self.merged.marks_root else None
         self._extra: list[SkippedItem] = []
 
     def report(
@@ -61,6 +65,7 @@ class Assembly:
 
             self.image = with_shown_instructions(self.image, scanner)
         survey = Survey(self.merged, self.indices)
+        notes = self._add_shown(survey)
         heaviest, by_folder = survey.heaviest(), folders(self.indices)
         installed, duplicated = packages(self.merged, self.indices), duplicated_bytes(self.indices, self._content)
         settle()
@@ -87,19 +92,33 @@ class Assembly:
             layers=layers,
             hidden=hidden,
             secrets=tuple(self._cut(secrets, "secrets")),
-            setuid=tuple(self._cut(survey.setuid, "set-uid files")),
-            shells=tuple(self._cut(survey.shells, "shells")),
-            package_managers=tuple(self._cut(survey.managers, "package managers")),
+            setuid=self._listed(survey.setuid, "set-uid files"),
+            shells=self._listed(survey.shells, "shells"),
+            package_managers=self._listed(survey.managers, "package managers"),
             packages=installed,
             heaviest=heaviest,
             folders=by_folder,
             skipped=(*self._skipped(), *self._extra),
+            notes=notes,
         )
         if scanner is None:
             return report
         from deadweight.image.secrets.redact import withheld
 
         return withheld(report, scanner)
+
+    def _add_shown(self, survey: Survey) -> tuple[str, ...]:
+        """Take what an engine shows against the specification into the survey; answers what is to be said of it."""
+        if self._on_overlayfs is None:
+            return ()
+        survey.add_shown(Survey(self._on_overlayfs, self.indices), ON_OVERLAYFS)
+        more = self.merged.hidden_count - self._on_overlayfs.hidden_count
+        numbers = ", ".join(str(number + 1) for number in self.merged.marks_root)
+        said = (
+            f"layer {numbers} hides all layers below it with an opaque mark in the image's root. Engines on overlayfs ignore that "
+            f"mark and show {max(0, more)} files that the specification hides: the gates count them as seen"
+        )
+        return (said,)
 
     def _layers(self, hidden: Sequence[int], gzip_sizes: Sequence[int | None]) -> tuple[LayerFigures, ...]:
         found = []
@@ -243,6 +262,11 @@ class Assembly:
             for member in index.entries.targets
             if index.entries.kinds[member] == columns.HARDLINK and self.merged.content(layer << 32 | member) is None
         ]
+
+    def _listed(self, tally: Tally, what: str) -> tuple[PathFigure, ...]:
+        if tally.count > len(tally.listed):
+            self._cut_note(what, tally.count - len(tally.listed))
+        return tuple(tally.listed)
 
     def _cut(self, items: Sequence[_T], what: str) -> Sequence[_T]:
         if len(items) > MAX_FINDINGS:
