@@ -25,7 +25,7 @@ from deadweight.engine import foreground, http, owner
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
-from deadweight.engine.images import split_reference
+from deadweight.engine.images import Identity, identity_of, split_reference
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
 from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_inside
 from deadweight.suite.model import Health, RunSettings
@@ -77,6 +77,36 @@ def test_images_are_loaded_tagged_saved_and_removed(engine, misbehaving_archive,
     assert engine.images.remove(OTHER, force=True)
     assert not engine.images.remove(OTHER)
     assert not engine.has(OTHER)
+
+
+CONFIG, MANIFEST, INDEX = ("sha256:" + letter * 64 for letter in "abc")
+OCI = "application/vnd.oci.image."
+
+
+@pytest.mark.parametrize(
+    ("document", "by_manifest", "expected"),
+    [
+        ({"Id": CONFIG}, False, Identity(CONFIG, CONFIG)),
+        ({"Id": "a" * 64}, False, Identity(CONFIG, CONFIG)),  # Podman
+        (
+            {
+                "Id": MANIFEST,
+                "Descriptor": {"mediaType": f"{OCI}manifest.v1+json", "annotations": {"config.digest": CONFIG}},
+            },
+            True,
+            Identity(MANIFEST, CONFIG, MANIFEST),
+        ),
+        (
+            {"Id": MANIFEST, "Descriptor": {"mediaType": f"{OCI}manifest.v1+json"}},
+            True,
+            Identity(MANIFEST, None, MANIFEST),
+        ),
+        ({"Id": INDEX, "Descriptor": {"mediaType": f"{OCI}index.v1+json"}}, True, Identity(INDEX, None, None, INDEX)),
+        ({"Id": MANIFEST}, True, Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
+    ],
+)
+def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(document, by_manifest, expected):
+    assert identity_of(document, by_manifest=by_manifest) == expected
 
 
 def test_images_that_are_not_there_are_missing(engine, tmp_path):

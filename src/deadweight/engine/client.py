@@ -54,7 +54,7 @@ class Engine:
 
     def __init__(self, api: APIClient, host: str, project: str, root: str = "") -> None:
         self.api, self.host, self.project, self.root = api, host, project, root
-        self.images = Images(api)
+        self.images = Images(api, lambda: self.info.containerd_store)
         self._mine: dict[str, Container] = {}
         self._networks: set[str] = set()
         self._guard = threading.Lock()

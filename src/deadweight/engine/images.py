@@ -7,7 +7,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -20,16 +20,41 @@ if TYPE_CHECKING:
     from docker.api.client import APIClient
 
 CHUNK_BYTES = 2**20
+CONFIG_NOTE = "config.digest"
+"""The annotation in which BuildKit leaves the config's digest (moby/buildkit, exptypes.ExporterConfigDigestKey)."""
+INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
 Progress = Callable[[int], None]
 """Takes the number of bytes done so far."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The digests that one image goes by. They are of different documents, and which of them an engine takes for its own id
+    depends on its store: the config's with overlay2 (and in Podman), with Docker's containerd store that of the manifest, or of
+    the index where there is one.
+
+    ``config`` is None where the engine does not tell it: then only the image's archive does. ``manifest`` and ``index`` are None
+    where the engine has none; it then makes a manifest of its own whenever it saves or pushes.
+    """
+
+    engine_id: str
+    config: str | None
+    manifest: str | None = None
+    index: str | None = None
+
+    def goes_by(self, digest: str) -> bool:
+        """Whether a digest is one of these."""
+        return digest in (self.engine_id, self.config, self.manifest, self.index)
 
 
 @dataclass(frozen=True)
 class EngineImage:
     """What the engine says of an image. ``size_bytes`` is uncompressed and includes shared base layers.
 
-    ``folder`` is its working directory, empty where it names none.
-    ``id`` is the config's digest, or the manifest's where the engine has Docker's containerd image store.
+    ``folder`` is its working directory, empty where it names none. ``id`` is what the engine calls it (``Identity.engine_id``).
     """
 
     id: str
@@ -66,21 +91,18 @@ class _Chunks(io.RawIOBase):
 class Images:
     """The image half of an engine."""
 
-    def __init__(self, api: APIClient) -> None:
-        self._api = api
+    def __init__(self, api: APIClient, by_manifest: Callable[[], bool]) -> None:
+        """``by_manifest`` tells whether the engine's ids are those of manifests (``EngineInfo.containerd_store``)."""
+        self._api, self._by_manifest = api, by_manifest
 
     def get(self, reference: str) -> EngineImage | None:
         """An image by name or id, None where the engine has none."""
-        from docker.errors import ImageNotFound
-
-        with translated(f"image {reference}"):
-            try:
-                document: dict[str, Any] = self._api.inspect_image(reference)
-            except ImageNotFound:
-                return None
+        document = self._document(reference)
+        if document is None:
+            return None
         config = document.get("Config") or {}
         return EngineImage(
-            id=str(document["Id"]) if str(document["Id"]).startswith("sha256:") else f"sha256:{document['Id']}",
+            id=_id(document),
             tags=tuple(document.get("RepoTags") or ()),
             size_bytes=int(document.get("Size") or 0),
             user=str(config.get("User") or ""),
@@ -100,6 +122,23 @@ class Images:
                 hint="docker image ls lists what is; invoke build makes a variant's",
             )
         return image
+
+    def identity(self, reference: str) -> Identity | None:
+        """The digests that an image in the engine goes by, as far as the engine tells; None where it has no such image."""
+        document = self._document(reference)
+        if document is None:
+            return None
+        return identity_of(document, by_manifest=self._by_manifest())
+
+    def _document(self, reference: str) -> dict[str, Any] | None:
+        from docker.errors import ImageNotFound
+
+        with translated(f"image {reference}"):
+            try:
+                document: dict[str, Any] = self._api.inspect_image(reference)
+            except ImageNotFound:
+                return None
+        return document
 
     def load(self, archive: Path, tag: str | None = None, progress: Progress | None = None) -> str:
         """Load an image archive (docker-save; OCI too on Docker 25 and later), tag it, and give its id in the engine.
@@ -166,6 +205,27 @@ class Images:
             except ImageNotFound:
                 return False
         return True
+
+
+def identity_of(document: Mapping[str, Any], *, by_manifest: bool) -> Identity:
+    """Read the engine's document on an image (``GET /images/NAME/json``).
+
+    ``Descriptor`` says what kind of document the id is of (Engine API 1.48, "ImageInspect"); BuildKit notes the config's digest
+    there, for images of one manifest that were built here.
+    """
+    image_id = _id(document)
+    if not by_manifest:
+        return Identity(image_id, image_id)
+    descriptor = document.get("Descriptor") or {}
+    kind = str(descriptor.get("mediaType") or "")
+    if kind in INDEX_TYPES:
+        return Identity(image_id, None, index=image_id)
+    config = str((descriptor.get("annotations") or {}).get(CONFIG_NOTE) or "")
+    return Identity(image_id, config or None, image_id if kind else None)
+
+
+def _id(document: Mapping[str, Any]) -> str:
+    return f"sha256:{str(document['Id']).removeprefix('sha256:')}"
 
 
 def split_reference(reference: str) -> tuple[str, str]:

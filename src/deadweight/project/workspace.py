@@ -175,15 +175,17 @@ class Workspace:
     def engine_image(self, variant: Variant) -> str:
         """The image's reference in the engine; loads its archive where the engine does not have this very image.
 
-        An engine with Docker's containerd store calls images by their manifest, so the id it gave when it loaded the archive is
-        kept beside the build result.
+        An engine with Docker's containerd store calls images by their manifest: what it called this one is in the build's record,
+        or, where it loaded the archive, kept beside that.
         """
         built = self._built_or_raise(variant)
         images = self.engine().images
         name = kept_name(built.reference, built.config_digest)
         note = self.state.image(variant.name) / "loaded.json"
         there, last = images.get(name), load(Loaded, note)
-        if there is not None and (there.id == built.config_digest or last == Loaded(built.config_digest, there.id)):
+        if there is not None and (
+            there.id in (built.config_digest, built.engine_id) or last == Loaded(built.config_digest, there.id)
+        ):
             return name
         save(Loaded(built.config_digest, images.load(self.archive(variant), name)), note)
         if last is not None and last.config_digest != built.config_digest:

@@ -54,7 +54,9 @@ class BuiltImage:
     ``reference`` is its name in the engine: what the archive's image is called, or for an image that was built in the engine
     its ``kept_name``.
 
-    ``config_digest`` names the image (the digest of its config, the engine's image id on overlay2 stores).
+    ``config_digest`` names the image wherever it goes: the digest of its config. ``manifest_digest`` is that of the manifest over
+    config and packed layers, and ``index_digest`` that of the index over manifest and attestations: None where the engine made
+    none. ``engine_id`` is what the engine that has it calls it, which may be any of the three (``Identity``).
     ``seconds`` is what the build took when it was last really made; ``cached`` says that this time nothing had to be made.
     ``sbom`` lists SBOM files that the builder wrote, relative to the image's state folder. ``other_stand_ins`` are the images, as
     the suite names them, that stand-ins took the place of in other stages than the last: what is copied from those is of them.
@@ -74,6 +76,9 @@ class BuiltImage:
     go_version: str | None = None
     sbom: tuple[str, ...] = ()
     other_stand_ins: tuple[str, ...] = ()
+    manifest_digest: str | None = None
+    index_digest: str | None = None
+    engine_id: str | None = None
 
     @property
     def stand_in(self) -> bool:

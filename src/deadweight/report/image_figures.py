@@ -43,6 +43,14 @@ def image_figures(
 
     ``lost`` tells why it cannot be had, though it was built; what may lie in its place is not read then.
     """
+    found = _figures(built, state, evidence, archive, lost)
+    named = replace(found.image, index_digest=built.index_digest, engine_id=built.engine_id)
+    return replace(found, image=replace(named, manifest_digest=named.manifest_digest or built.manifest_digest))
+
+
+def _figures(
+    built: BuiltImage, state: State, evidence: Mapping[str, Evidence], archive: Path | None, lost: str | None
+) -> ImageFigures:
     path = archive or state.image(built.variant) / ARCHIVE_FILE
     if lost is None and path.exists():
         return _from_archive(built, path, state, evidence.get("layers"))
@@ -61,7 +69,7 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
     from deadweight.image.look.summary import summary
 
     seen = summary(path, cache_dir=state.cache / "image")
-    if built.config_digest not in {seen.config_digest, seen.manifest_digest}:
+    if built.config_digest != seen.config_digest:
         note = "the archive holds another image than the last build made, so its size is not measured"
         return ImageFigures(ImageRecord(built.config_digest), None, note)
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")

@@ -52,9 +52,12 @@ class LayerRecord:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """The image itself. ``size_bytes`` is what an engine shows as its size: all layers' files, uncompressed, base included.
+    """The image itself. ``size_bytes`` is all layers' files, uncompressed, base included. Engines with an overlay2 store show just
+    that as an image's size; with Docker's containerd store they add the packed bytes.
 
     ``compressed_how`` says whether the archive held compressed layers (``stored``) or we compressed them to see (``gzip-6``).
+    ``config_digest`` names the image wherever it goes; ``manifest_digest`` and ``index_digest`` are those of the form that was
+    looked at, packed as it is, and null where there is none; ``engine_id`` is what the engine that built it calls it.
     """
 
     config_digest: str
@@ -65,6 +68,8 @@ class ImageRecord:
     layers: tuple[LayerRecord, ...] = ()
     user: str | None = None
     entrypoint: tuple[str, ...] = ()
+    index_digest: str | None = None
+    engine_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def parse_bytes(value: float | str) -> int:
 
 
 def format_bytes(size: int) -> str:
-    """A size in decimal units with three figures, as ``docker image ls`` shows it: ``12.7 MB``."""
+    """A size in decimal units with three figures, as engines show it: ``12.7 MB``."""
     if size < 1000:
         return f"{size} B"
     amount = float(size)

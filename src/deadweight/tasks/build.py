@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deadweight.plan.graph import Plan
     from deadweight.project.build import VariantOutcome
     from deadweight.project.workspace import Workspace
+    from deadweight.records.built import BuiltImage
     from deadweight.suite.model import Variant
 
 VARIANT_HELP = "the variant; repeat it, or separate by commas, for more (default: all)"
@@ -134,10 +135,20 @@ def _variant_row(workspace: Workspace, variant: Variant) -> dict[str, Any]:
         "ladder": variant.ladder,
         "description": variant.description,
         "state": "building" if building else "failed" if failed else "built" if built else "not built",
-        "config_digest": built.config_digest if built else None,
+        **_digests(built),
         "built_at": built.built_at if built else None,
         "failed_at": failed.at if failed and not building else None,
         "log": failed.log if failed else None,
+    }
+
+
+def _digests(image: BuiltImage | None) -> dict[str, str | None]:
+    """What the image goes by: the digests of config, manifest and index, and the id in the engine that built it."""
+    return {
+        "config_digest": image.config_digest if image else None,
+        "manifest_digest": image.manifest_digest if image else None,
+        "index_digest": image.index_digest if image else None,
+        "engine_id": image.engine_id if image else None,
     }
 
 
@@ -149,7 +160,7 @@ def _outcome_row(outcome: VariantOutcome) -> dict[str, Any]:
         "log": str(outcome.log),
         "step": outcome.step if outcome.error else None,
         "error": str(outcome.error) if outcome.error else None,
-        "config_digest": image.config_digest if image else None,
+        **_digests(image),
         "reference": image.reference if image else None,
         "stand_in": None if image is None else image.stand_in,
     }

@@ -17,9 +17,11 @@ others find its layers. Where they run side by side all the same, BuildKit joins
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deadweight._errors import CommandError, ConfigError, DeadweightError, MissingError, UsageError
+from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
 from deadweight.builders.dockerfile import buildkit as _docker
 from deadweight.builders.dockerfile import secrets as _secrets
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
@@ -30,6 +32,9 @@ from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
 from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Variant
+
+if TYPE_CHECKING:
+    from deadweight.engine.images import Identity
 
 PREDEFINED = frozenset(
     word
@@ -103,17 +108,24 @@ class DockerfileBuilder:
     def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
         """``docker image save``, once per build. Raises MissingError where the engine has another image or none."""
         path = _archive.archive_path(variant, site)
-        note = path.with_name("image.tar.of")
-        if path.is_file() and note.is_file() and note.read_text() == _note(path, built):
+        note = _note_file(path)
+        if path.is_file() and note.is_file() and note.read_text() == _note(path, built.config_digest):
             return path
-        if not _docker.has(site, built.reference, built.config_digest):
+        if not _docker.has(site, built):
             raise MissingError(
                 f"the engine no longer has {built.reference} as it was built",
                 hint=f"invoke build --variant {variant.name}",
             )
-        note.unlink(missing_ok=True)
-        site.engine().images.save(built.reference, path)
-        note.write_text(_note(path, built))
+        _save(built.reference, site, path)
+        held = _archive.image_in(path)
+        if held.config_digest != built.config_digest:
+            path.unlink()
+            raise ArchiveError(
+                f"{variant.name}: the engine's archive contains the image {held.config_digest}, expected "
+                f"{built.config_digest}",
+                hint=f"invoke build --force --variant {variant.name}",
+            )
+        note.write_text(_note(path, built.config_digest))
         return path
 
     def _build(self, variant: Variant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
@@ -139,14 +151,19 @@ class DockerfileBuilder:
                 _docker.build(site, words, env=environment, log=job.log, on_line=listener, redact=redact)
             except CommandError as error:
                 raise listener.explained(error, variant.name, clean=_clean, hint=_likely(error)) from None
-            digest = _image_id(work / "id", variant)
+            told = _image_id(work / "id", variant)
+        found = self._identity(site, variant, name, told)
+        assert found.config is not None
         used.remember()
         last = _base(dockerfile, variant, bases)
         return BuiltImage(
             variant=variant.name,
             builder=self.name,
-            reference=_docker.keep(site, variant, name, digest),
-            config_digest=digest,
+            reference=_docker.keep(site, variant, name, found.engine_id, found.config),
+            config_digest=found.config,
+            manifest_digest=found.manifest,
+            index_digest=found.index,
+            engine_id=found.engine_id,
             in_engine=True,
             base=last,
             seconds=0.0,
@@ -157,6 +174,26 @@ class DockerfileBuilder:
             other_stand_ins=tuple(name for name, base in bases.items() if base.stand_in and base != last),
         )
 
+    def _identity(self, site: Site, variant: Variant, name: str, told: str) -> Identity:
+        """All that the new image goes by. Where the engine does not tell its config, its archive does, made now, not later."""
+        found = _docker.identity(site, variant, name, told)
+        if found.config is not None:
+            return found
+        path = _archive.archive_path(variant, site)
+        _save(found.engine_id, site, path)
+        held = _archive.image_in(path)
+        _note_file(path).write_text(_note(path, held.config_digest))
+        return replace(found, config=held.config_digest, manifest=found.manifest or held.manifest_digest)
+
+
+def _save(reference: str, site: Site, path: Path) -> None:
+    _note_file(path).unlink(missing_ok=True)
+    site.engine().images.save(reference, path)
+
+
+def _note_file(archive: Path) -> Path:
+    return archive.with_name(f"{archive.name}.of")
+
 
 def _read(variant: Variant, root: Path) -> Dockerfile:
     if not variant.dockerfile:
@@ -164,9 +201,9 @@ def _read(variant: Variant, root: Path) -> Dockerfile:
     return read_dockerfile(_common.need_file(variant, "dockerfile", root, variant.dockerfile))
 
 
-def _note(archive: Path, built: BuiltImage) -> str:
+def _note(archive: Path, config_digest: str) -> str:
     """Tells a saved archive of this very image from an older one, and from one that was cut short since."""
-    return f"{built.config_digest} {archive.stat().st_size}"
+    return f"{config_digest} {archive.stat().st_size}"
 
 
 def _there(variant: Variant, site: Site) -> bool:
@@ -174,7 +211,7 @@ def _there(variant: Variant, site: Site) -> bool:
     from deadweight.records.store import load
 
     built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
-    return built is not None and _docker.has(site, built.reference, built.config_digest)
+    return built is not None and _docker.has(site, built)
 
 
 def _first_of_source(variant: Variant, site: Site) -> tuple[str, ...]:

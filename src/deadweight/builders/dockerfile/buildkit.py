@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _run
+from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common as _common
 from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
@@ -17,6 +18,7 @@ from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
     from deadweight.engine.daemon import Endpoint
+    from deadweight.engine.images import Identity
 
 _NAMING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DEADWEIGHT_CACHE_DIR", "HOME")
 """Variables that decide which engine is meant."""
@@ -55,27 +57,49 @@ def version(site: Site) -> str:
     return known.version if known else "none"
 
 
-def keep(site: Site, variant: Variant, name: str, digest: str) -> str:
+def identity(site: Site, variant: Variant, name: str, told: str) -> Identity:
+    """What the image that was just built under ``name`` goes by. Its config may not be among it (``Identity.config``).
+
+    ``told`` is the id that the client wrote down, which is the config's digest or the manifest's, as the client's version likes
+    it. So it only shows whether ``name`` still means that image: another checkout of the suite may have taken it meanwhile.
+    Raises DeadweightError where it has, and the engine does not find the image by what was told.
+    """
+    images = site.engine().images
+    found = images.identity(name)
+    if found is None or not found.goes_by(told):
+        found = images.identity(told) or found
+    if found is None or (found.config is not None and not found.goes_by(told)):
+        raise DeadweightError(
+            f"{variant.name}: another build took the name {name} before this one could keep its image ({told})",
+            hint="build it again",
+        )
+    return found
+
+
+def keep(site: Site, variant: Variant, name: str, engine_id: str, config_digest: str) -> str:
     """Give a new image the name that only it has, and take that of the variant's last image away; the new name."""
-    images, reference = site.engine().images, kept_name(name, digest)
-    images.tag(digest, reference)
+    images, reference = site.engine().images, kept_name(name, config_digest)
+    images.tag(engine_id, reference)
     last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
     if last is not None and last.in_engine and last.reference not in (name, reference):
         images.remove(last.reference)
     return reference
 
 
-def has(site: Site, reference: str, digest: str) -> bool:
-    """Whether the engine, if one runs, has this very image under this name. Starts no engine."""
+def has(site: Site, built: BuiltImage) -> bool:
+    """Whether the engine, if one runs, has this very image under its name. Starts no engine.
+
+    By the id that the engine gave it: one that has changed its image store since has another image, or none.
+    """
     del site
     known = _known()
-    if known is None:
+    if known is None or built.engine_id is None:
         return False
     from deadweight.engine import api as wire
 
     endpoint = known.endpoint
-    found = wire.document(endpoint.host, f"/images/{reference}/json", endpoint.certificates).get("Id")
-    return found is not None and str(found).removeprefix("sha256:") == digest.removeprefix("sha256:")
+    found = wire.document(endpoint.host, f"/images/{built.reference}/json", endpoint.certificates).get("Id")
+    return found is not None and str(found).removeprefix("sha256:") == built.engine_id.removeprefix("sha256:")
 
 
 @dataclass(frozen=True)

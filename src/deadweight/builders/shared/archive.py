@@ -10,12 +10,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, DeadweightError, MissingError
 from deadweight.builders.protocol import BuiltImage, Site
 from deadweight.builders.shared import common as _common
 from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.suite.model import Variant
+
+if TYPE_CHECKING:
+    from deadweight.image.archive.model import Image
 
 SBOM_DIR = "sbom"
 
@@ -24,12 +28,17 @@ def archive_path(variant: Variant, site: Site) -> Path:
     return site.state.image(variant.name) / ARCHIVE_FILE
 
 
-def config_digest(archive: Path) -> str:
-    """The digest of the image's config. Raises ArchiveError for a damaged archive."""
+def image_in(archive: Path) -> Image:
+    """The image that an archive holds, by its documents. Raises ArchiveError for a damaged archive."""
     from deadweight.image.archive.archive import open_archive
 
     with open_archive(archive) as opened:
-        return opened.image.config_digest
+        return opened.image
+
+
+def config_digest(archive: Path) -> str:
+    """The digest of the image's config. Raises ArchiveError for a damaged archive."""
+    return image_in(archive).config_digest
 
 
 def holds(archive: Path, digest: str) -> bool:

@@ -121,9 +121,10 @@ class Image:
 class LayerSize:
     """What one layer weighs, in bytes.
 
-    ``size_bytes`` is counted as a container engine counts (``docker image ls``): regular files once per inode plus the length
-    of symlink targets. ``tar_bytes`` is the uncompressed tar. ``compressed_bytes`` is what a registry transfers;
-    ``compressed_how`` says whether it is ``stored`` (the archive holds the compressed blob) or was computed (``gzip-6``).
+    ``size_bytes`` is what the layer takes up unpacked, regular files once per inode plus the length of symlink targets: what
+    engines with an overlay2 store show as an image's size (with Docker's containerd store they add the packed bytes).
+    ``tar_bytes`` is the uncompressed tar. ``compressed_bytes`` is what a registry transfers; ``compressed_how`` says whether it is
+    ``stored`` (the archive holds the compressed blob) or was computed (``gzip-6``).
     """
 
     digest: str | None
