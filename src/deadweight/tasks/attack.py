@@ -75,11 +75,16 @@ def attack(
     help={
         "variant": "the variant",
         "format": "run (docker flags, the default), compose or kubernetes",
+        "force": "search again, though this image was searched with these settings in this engine before",
         "json": "print one JSON document on stdout: the posture that was found, and what was tried",
     }
 )
-def harden(c: Context, variant: str | None = None, format: str = "run", json: bool = False) -> None:
+def harden(
+    c: Context, variant: str | None = None, format: str = "run", force: bool = False, json: bool = False
+) -> None:
     """Find, by trying, the tightest way to run a variant under which its checks still pass, and print it.
+
+    What was found is kept: another format needs no new search.
 
     Example: invoke harden --variant apko --format kubernetes
     """
@@ -87,7 +92,7 @@ def harden(c: Context, variant: str | None = None, format: str = "run", json: bo
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
     from deadweight.suite.load import select
-    from deadweight.trials.harden.tightest import tightest
+    from deadweight.trials.harden.kept import kept_or_found
     from deadweight.trials.harden.write import written
 
     if format not in FORMATS:
@@ -95,7 +100,7 @@ def harden(c: Context, variant: str | None = None, format: str = "run", json: bo
     with Workspace.open(say) as workspace:
         (chosen,) = select(workspace.suite, (one(variant, "--variant"),))
         with locked(workspace.state, say):
-            found = tightest(workspace.subject(chosen), told=say)
+            found = kept_or_found(workspace.subject(chosen), say, again=force)
     if json:
         print_json(found.document())
     else:

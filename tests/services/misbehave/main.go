@@ -30,6 +30,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -156,7 +157,7 @@ func serve(mode string) {
 		})
 	})
 	http.HandleFunc("/write", func(w http.ResponseWriter, r *http.Request) {
-		path := r.URL.Query().Get("path")
+		path := strings.ReplaceAll(r.URL.Query().Get("path"), "RANDOM", strconv.FormatInt(time.Now().UnixNano(), 36))
 		err := os.MkdirAll(filepath.Dir(path), 0o755)
 		if err == nil {
 			err = os.WriteFile(path, []byte("kept"), 0o644)

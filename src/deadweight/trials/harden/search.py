@@ -12,6 +12,7 @@ from deadweight._errors import CheckFailed, Interrupted, UsageError
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.checks.service import posture
 from deadweight.engine.options import NON_ROOT, TMPFS_BYTES, RunOptions, Tmpfs, hardened_for, is_root
+from deadweight.trials.harden.folders import NOTHING, Written, covering
 from deadweight.trials.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ DEFAULT_CAPABILITIES = (
 class Found:
     """The tightest options found: those of the last trial, with ``headroom`` times the least memory and processes that worked.
 
-    ``options.user`` is uid:gid, and ``options.network`` is ``bridge`` where the service needs a way out; else it ran on an
-    internal network with the options ``cut_off``.
+    ``suite`` is the suite's name. ``options.user`` is uid:gid, and ``options.network`` is ``bridge`` where the service needs a way
+    out; else it ran on an internal network with the options ``cut_off``.
     """
 
     variant: Variant
+    suite: str
     image: str
     options: RunOptions
     cut_off: Mapping[str, str]
@@ -74,7 +76,7 @@ class _Search:
     tried: list[tuple[str, str]] = field(default_factory=list)
     last: Trial = field(default_factory=lambda: Trial("nothing was tried"))
     user: str = ""
-    written: tuple[str, ...] = ()
+    written: Written = NOTHING
     exits: tuple[int, ...] | None = CLEAN_EXITS
 
     def passes(self, what: str, options: RunOptions) -> bool:
@@ -125,17 +127,24 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
         found, headroom = _limited(search, found)
-    return Found(variant, subject.engine_image(), found, engine.cut_off(), headroom, tuple(search.tried))
+    return Found(
+        variant, subject.suite.name, subject.engine_image(), found, engine.cut_off(), headroom, tuple(search.tried)
+    )
 
 
 def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
     """Put up one wall after another, each on top of those that held. ``named`` are the folders that the suite says it writes."""
     search.exits = None
+    in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
     if not search.passes("no wall but the limits", plain):
-        raise CheckFailed(
-            f"{search.subject.variant.name}: the checks do not even pass in a plain container: {search.last.problem}",
-            hint="invoke verify shows all of them",
-        )
+        folders = ", ".join(each.path for each in named)
+        if not named or not search.passes(f"no wall but the limits, in memory: {folders}", in_memory):
+            raise CheckFailed(
+                f"{search.subject.variant.name}: the checks do not even pass in a plain container: {search.last.problem}",
+                hint=f"it runs with run: of the suite (user, memory, tmpfs, env); invoke run --variant "
+                f"{search.subject.variant.name} starts it to look at",
+            )
+        plain = in_memory
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
     search.exits = (*CLEAN_EXITS, search.last.exit_code)
     found = _first(search, plain, {"no new privileges": {"no_new_privileges": True}})
@@ -176,18 +185,37 @@ def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
 
 
 def _read_only(search: _Search, found: RunOptions, named: tuple[Tmpfs, ...]) -> RunOptions:
-    """Read-only with nothing writable, with the folders that it was seen to write, with those that the suite names as well."""
-    written = search.written
+    """Read-only with nothing writable, else with the folders that it was seen to write or that the suite names; each of those is
+    then tried away."""
     size = min(TMPFS_BYTES, (found.memory_bytes or TMPFS_BYTES * 4) // 4)
-    seen = tuple(Tmpfs(folder, size) for folder in written)
-    named = tuple(each for each in named if each.path not in written)
-    choices = {(): "read-only, nothing writable", seen: f"read-only, writable: {', '.join(written)}"}
-    choices |= {(*seen, *named): f"read-only, writable: {', '.join(each.path for each in (*seen, *named))}"}
-    return _first(search, found, {what: {"read_only": True, "tmpfs": tmpfs} for tmpfs, what in choices.items()})
+    lasting, exact = (
+        tuple(Tmpfs(path, size) for path in seen) for seen in (search.written.lasting, search.written.exact)
+    )
+    choices = [(), lasting, exact, _together(named, lasting), _together(named, exact)]
+    found = _first(search, found, {_writable(each): {"read_only": True, "tmpfs": each} for each in choices})
+    for folder in found.tmpfs if found.read_only and len(found.tmpfs) > 1 else ():
+        fewer = tuple(each for each in found.tmpfs if each != folder)
+        if fewer and search.passes(f"{_writable(fewer)}, without {folder.path}", found.but(tmpfs=fewer)):
+            found = found.but(tmpfs=fewer)
+    return found
+
+
+def _together(named: tuple[Tmpfs, ...], seen: tuple[Tmpfs, ...]) -> tuple[Tmpfs, ...]:
+    """Those that the suite names, with its sizes, and those that were seen beside them; none below another."""
+    own = {each.path for each in named}
+    return tuple(covering((*named, *(each for each in seen if each.path not in own)), lambda each: each.path))
+
+
+def _writable(folders: tuple[Tmpfs, ...]) -> str:
+    return f"read-only, writable: {', '.join(each.path for each in folders) or 'nothing'}"
 
 
 def _limited(search: _Search, found: RunOptions) -> tuple[RunOptions, int]:
-    """Find the least memory, then the least processes; grant twice that, at most what the suite grants. The factor as well."""
+    """Find the least memory, then the least processes, by halving; grant twice that, at most what the suite grants.
+    The factor as well.
+
+    What a service needs varies a little from run to run. A least that is found more finely would differ between two searches.
+    """
     memory, pids = found.memory_bytes or TMPFS_BYTES * 4, found.pids or 64
     least_memory = _least(
         memory,
@@ -206,16 +234,7 @@ def _limited(search: _Search, found: RunOptions) -> tuple[RunOptions, int]:
 
 
 def _least(enough: int, floor: int, passes: Callable[[int], bool]) -> int:
-    """The least that passes, to a quarter: halve until it fails, then try what lies between, twice. ``enough`` is known to pass."""
-    while enough // 2 >= floor and passes(enough // 2):
+    """The least that passes: halved until it fails twice (once may be the machine's fault). ``enough`` is known to pass."""
+    while enough // 2 >= floor and (passes(enough // 2) or passes(enough // 2)):
         enough //= 2
-    too_little = enough // 2
-    for _ in range(2):
-        between = (too_little + enough) // 2
-        if not max(floor, too_little + 1) <= between < enough:
-            break
-        if passes(between):
-            enough = between
-        else:
-            too_little = between
     return enough

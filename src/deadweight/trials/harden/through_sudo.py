@@ -33,7 +33,9 @@ def tightest(subject: Subject, told: Told) -> search.Found:
     """As ``search.tightest``. Raises CommandError where the process ended without a word, with its last lines."""
     place = place_of(subject)
     reply = call(__name__, Order(place), Reply, told)
-    return search.Found(subject.variant, place.image, reply.options, reply.cut_off, reply.headroom, reply.tried)
+    return search.Found(
+        subject.variant, subject.suite.name, place.image, reply.options, reply.cut_off, reply.headroom, reply.tried
+    )
 
 
 def _obey(_order: Order, subject: Subject, told: Told) -> Reply:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, MissingError
@@ -17,6 +16,7 @@ from deadweight.engine.faults import CannotStart, translated
 from deadweight.engine.http import can_enter_namespace
 from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
+from deadweight.trials.harden.folders import NOTHING, Written, written
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -26,17 +26,14 @@ PURPOSE = "harden"
 OUTGOING = "bridge"
 """The network of a plain container, which leads out."""
 
-UNPROBED = ((), ("proc",), ("sys",), ("dev",))
-"""The root folder itself, and what the engine mounts there."""
-
 
 @dataclass(frozen=True)
 class Trial:
-    """``problem`` empty: everything passed. ``user`` is the uid:gid that it really ran as, ``written`` the folders it wrote to."""
+    """``problem`` empty: everything passed. ``user`` is the uid:gid that it really ran as, ``written`` where it wrote to."""
 
     problem: str
     user: str = ""
-    written: tuple[str, ...] = ()
+    written: Written = NOTHING
     exit_code: int = 0
 
 
@@ -124,14 +121,10 @@ def ask(subject: Subject, container: Container) -> str:
     return ""
 
 
-def _written(container: Container) -> tuple[str, ...]:
-    """Folders in which files were made or changed (the engine's own comparison with the image)."""
+def _written(container: Container) -> Written:
     try:
         with translated(f"changes of container {container.name}"):
             changes: Sequence[Mapping[str, Any]] = container.api.diff(container.id) or []
     except DeadweightError:
-        return ()
-    paths = {str(change["Path"]) for change in changes if change.get("Kind") in (0, 1)}
-    leaves = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
-    folders = {str(PurePosixPath(path).parent) for path in leaves}
-    return tuple(sorted(folder for folder in folders if PurePosixPath(folder).parts[1:2] not in UNPROBED))
+        return NOTHING
+    return written(changes)

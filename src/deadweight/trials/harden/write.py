@@ -18,6 +18,9 @@ RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
 MAX_LABEL = 63
 """The longest label of RFC 1123, which names a pod, and the longest value of a Kubernetes label."""
 
+FIRST_UNPRIVILEGED = 1024
+"""The lowest port that a process without root or NET_BIND_SERVICE may listen on, where nothing else is said (ip-sysctl)."""
+
 ENGINE_STOP_SECONDS, KUBERNETES_STOP_SECONDS = 10, 30
 """What the platforms give a container to end where nothing is said."""
 
@@ -33,10 +36,11 @@ def written(found: Found, format: str) -> str:  # noqa: A002 - the flag's name
 
 def _heading(found: Found) -> str:
     variant, count = found.variant, len(found.variant.checks.api)
-    asked = f"its start, its end and {count} requests" if count else "its start and its end, no request"
+    requests = f"{count} request{'' if count == 1 else 's'}"
+    asked = f"its start, its end and {requests}" if count else "its start and its end, no request"
     lines = [
         f"{variant.name}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.",
-        f"Memory and processes: {found.headroom} times the least that worked, found to a quarter, at most what the suite grants.",
+        f"Memory and processes: {found.headroom} times the least that worked, found by halving, at most what the suite grants.",
     ]
     if variant.checks.other:
         lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
@@ -47,12 +51,12 @@ def _heading(found: Found) -> str:
 
 
 def network_name(found: Found) -> str:
-    return f"{found.variant.name}-internal"
+    return f"{found.suite}-internal"
 
 
 def run_words(found: Found) -> list[str]:
     """The words of ``docker run``."""
-    options, name = found.options, found.variant.name
+    options, name = found.options, found.suite
     # An engine wants two characters at least (moby, ``RestrictedNamePattern``).
     words = ["docker", "run", "--detach", "--name", name if len(name) > 1 else f"{name}-service"]
     words += ["--user", str(options.user)]
@@ -120,10 +124,10 @@ def compose(found: Found) -> dict[str, Any]:
     service |= _set("command", [_given(each) for each in options.args])
     service |= _set("stop_grace_period", f"{stop}s" if stop else "")
     if found.outgoing:
-        return {"services": {found.variant.name: {**service, "ports": [_published(found)]}}}
+        return {"services": {found.suite: {**service, "ports": [_published(found)]}}}
     service["networks"] = ["internal"]
     network = {"internal": True} | _set("driver_opts", dict(found.cut_off))
-    return {"services": {found.variant.name: service}, "networks": {"internal": network}}
+    return {"services": {found.suite: service}, "networks": {"internal": network}}
 
 
 def _compose_text(found: Found) -> str:
@@ -143,7 +147,9 @@ def _around(found: Found, publish: str, network: str) -> list[str]:
 
 
 def kubernetes(found: Found) -> list[dict[str, Any]]:
-    """A Deployment, and the NetworkPolicy that is its network wall. Raises DeadweightError where ``restricted`` refuses it."""
+    """A Deployment, the Service by which others reach it, and the NetworkPolicy that is its network wall.
+
+    Raises DeadweightError where ``restricted`` refuses it."""
     options = found.options
     beyond = [name for name in options.cap_add if name not in RESTRICTED_CAPABILITIES]
     root = is_root(str(options.user))
@@ -153,12 +159,12 @@ def kubernetes(found: Found) -> list[dict[str, Any]]:
             f"{found.variant.name} needs {needs}: the restricted Pod Security Standard does not allow that",
             hint="invoke harden --format run shows what it needs",
         )
-    name, stop = _label(found.variant.name), _stop_seconds(found, KUBERNETES_STOP_SECONDS)
+    name, stop = _label(found.suite), _stop_seconds(found, KUBERNETES_STOP_SECONDS)
     labels = {"app.kubernetes.io/name": name}
     pod = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _pod_security(str(options.user)),
+        "securityContext": _pod_security(str(options.user), found.variant.port),
         "containers": [_container(found, options)],
     }
     pod |= _set("volumes", _volumes(options)) | _set("terminationGracePeriodSeconds", stop)
@@ -172,12 +178,16 @@ def kubernetes(found: Found) -> list[dict[str, Any]]:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
-    return [deployment, _policy(found, labels)]
+    return [deployment, _service(found, labels), _policy(found, labels)]
 
 
-def _pod_security(user: str) -> dict[str, Any]:
+def _pod_security(user: str, port: int) -> dict[str, Any]:
+    """An engine lets anybody listen on any port of a container; a cluster only where the pod asks for it. The sysctl is one of
+    those that ``restricted`` takes for safe."""
     uid, _, gid = user.partition(":")
     context: dict[str, Any] = {"runAsNonRoot": True, "runAsUser": int(uid)}
+    if port < FIRST_UNPRIVILEGED:
+        context["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": str(port)}]
     return context | ({"runAsGroup": int(gid)} if gid else {}) | {"seccompProfile": {"type": "RuntimeDefault"}}
 
 
@@ -189,7 +199,7 @@ def _container(found: Found, options: RunOptions) -> dict[str, Any]:
     mounts = [{"name": f"writable-{number}", "mountPath": each.path} for number, each in enumerate(options.tmpfs)]
     return (
         {
-            "name": "service",
+            "name": _label(found.suite),
             "image": found.image,
             "ports": [{"containerPort": port}],
             "securityContext": {
@@ -223,6 +233,16 @@ def _volumes(options: RunOptions) -> list[dict[str, Any]]:
         {"name": f"writable-{number}", "emptyDir": {"medium": "Memory", "sizeLimit": _short(each.size_bytes, "Mi")}}
         for number, each in enumerate(options.tmpfs)
     ]
+
+
+def _service(found: Found, labels: dict[str, str]) -> dict[str, Any]:
+    port = found.variant.port
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": labels["app.kubernetes.io/name"], "labels": labels},
+        "spec": {"selector": labels, "ports": [{"port": port, "targetPort": port}]},
+    }
 
 
 def _policy(found: Found, labels: dict[str, str]) -> dict[str, Any]:
@@ -262,7 +282,7 @@ def _given(text: str) -> Quoted:
 
 
 def _label(name: str) -> str:
-    """A variant's name as a label of RFC 1123, which knows no dots and underscores."""
+    """A suite's name as a label of RFC 1123, which knows no dots and underscores."""
     return re.sub("[^a-z0-9]", "-", name)[:MAX_LABEL].rstrip("-")
 
 
