@@ -176,7 +176,7 @@ def test_a_failing_instruction_is_told_in_its_own_words(project):
     with pytest.raises(CommandError) as caught:
         project.build("v")
     said = str(caught.value)
-    assert "v: failed with exit code" in said
+    assert "v: RUN failed with exit code 7 (Dockerfile:3: RUN echo the real" in said
     assert "the real reason" in said
     assert str(project.site.state.log("v")) in said
     assert not list(project.site.state.image("v").glob(".work-*"))
@@ -197,7 +197,7 @@ def test_maven_in_an_instruction_is_told_without_its_chatter(project):
     said = str(caught.value)
     assert "| Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x\n" in said
     assert "switch" not in said
-    assert "hint: a build step does not reach the network" in said
+    assert "v: a build step does not reach the network" in said
 
 
 def test_a_base_that_does_not_exist(project):

@@ -640,7 +640,9 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
         thing = dependency("example.private", "thing", "1")
         project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
         try:
-            assert "name your private CA" in fails(project)
+            message = fails(project)
+            assert "v: Java does not trust a server's certificate" in message
+            assert "name your private CA" in message
             shutil.rmtree(local, ignore_errors=True)
             project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
             built = project.build("v")

@@ -99,6 +99,17 @@ def test_a_compile_error_is_the_compilers_own_line(project):
     assert (project.site.state.image("v") / "image.tar").stat().st_mtime_ns == before
 
 
+def test_a_package_that_is_no_program(project):
+    project.write({"app/lib/lib.go": "package lib\n"}).suite(f"{SUITE}    main: ./lib\n")
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    first, *rest = str(caught.value).splitlines()
+    assert first == "ko v: the package is not a program (its package is not main)"
+    assert rest[-1].startswith("  hint: name the folder with package main in the variant: main: ./cmd/NAME")
+    assert "{{.Name}}" in rest[-1]
+    assert "failed to save" not in str(caught.value)
+
+
 def test_a_base_that_does_not_exist(project, base):
     repository, _, _ = base.resolved.partition("@")
     project.source.bases = {STATIC: Base(STATIC, f"{repository}-nothing:1", None, stand_in=False)}

@@ -59,7 +59,8 @@ def fill(folder: Path) -> Path:
 def test_a_full_disk(project, tmp_path):
     with small_disk(project, tmp_path):
         ballast = fill(project.state)
-        project.fails(1, "No space left on device")
+        done = project.fails(1, "No space left on device")
+        assert f"the disk that holds {project.state}" in done.errors
         ballast.unlink()
         project.builds()
 
@@ -260,7 +261,8 @@ def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypat
     from deadweight.builders.apko import memory as _memory
 
     monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
-    code = "import os, sys; from pathlib import Path; from deadweight.builders import _memory; _memory.ROOM_BYTES = 0\n"
+    code = "import os, sys; from pathlib import Path; from deadweight.builders.apko import memory as _memory\n"
+    code += "_memory.ROOM_BYTES = 0\n"
     code += "(_memory.folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
     killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     assert killed.wait() == -9
@@ -272,3 +274,22 @@ def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypat
     mine.rmdir()
     monkeypatch.setattr(_memory, "ROOM_BYTES", 2**60)
     assert _memory.folder(tmp_path) is None
+
+
+@needs_mounts
+@pytest.mark.parametrize("how", ["cat /dev/zero > cache/file", "go build -o /dev/null ."])
+def test_a_full_disk_is_named_whatever_program_met_it(tmp_path, how):
+    """A cache that was full was told as a module proxy that is not in reach."""
+    from deadweight import _run
+    from deadweight._errors import CommandError
+    from deadweight.toolchain.golang import OFFLINE_HINT
+
+    (tmp_path / "go.mod").write_text("module example.invalid/x\n\ngo 1.18\n")
+    (tmp_path / "main.go").write_text('package main\n\nimport "fmt"\n\nfunc main() { fmt.Println() }\n')
+    cache = tmp_path / "cache"
+    with mounted(cache, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        env = {"GOCACHE": str(cache), "GOTMPDIR": str(cache)}
+        with pytest.raises(CommandError) as caught:
+            _run.run(["sh", "-c", how], cwd=tmp_path, env=env, hint=OFFLINE_HINT)
+    assert f"the disk that holds {cache}" in str(caught.value.hint)
+    assert "GOPROXY" not in str(caught.value)

@@ -91,6 +91,11 @@ class CommandError(DeadweightError):
         self.argv, self.exit_code_of_command, self.tail, self.log = tuple(argv), exit_code_of_command, tuple(tail), log
         self.reason = reason
 
+    def told(self, reason: str, tail: Sequence[str], hint: str | None) -> CommandError:
+        """The same failure in other words: those of whoever knows the program."""
+        argv, code = self.argv, self.exit_code_of_command
+        return CommandError(argv, exit_code_of_command=code, reason=reason, tail=tail, log=self.log, hint=hint)
+
 
 class BuildFailed(DeadweightError):
     """One or more variants were not built; the summary is in the message."""

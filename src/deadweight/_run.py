@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from deadweight import _disk
 from deadweight._errors import CommandError, Interrupted, MissingError
 
 TAIL_LINES = 15
@@ -80,6 +81,9 @@ def run(
     if sink.expired:
         raise _failure(done, sink, f"did not end within {timeout:g} s", None, hint)
     if check and done.exit_code != 0:
+        said = f"{done.output}\n{done.errors}"
+        if _disk.met(said, env):
+            hint = _disk.hint(said, env)
         raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, hint)
     return done
 

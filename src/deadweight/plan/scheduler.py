@@ -16,7 +16,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Literal, Protocol
 
-from deadweight import _run
+from deadweight import _disk, _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.builders.protocol import Job, Site
 from deadweight.plan.fingerprint import Digests
@@ -140,7 +140,8 @@ class _Run:
         except DeadweightError as error:
             return self.failed(task, error, time.monotonic() - started)
         except OSError as error:
-            problem = DeadweightError(f"{error.filename or task.step.title}: {error.strerror}")
+            what = f"{error.filename or task.step.title}: {error.strerror}"
+            problem = DeadweightError(what, hint=_disk.hint_of(error, self.site.state.folder))
             return self.failed(task, problem, time.monotonic() - started)
         return Outcome(task, "built", seconds, log, image=image)
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deadweight import _disk
 from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
@@ -40,7 +41,8 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
         taken = _take(lock, state, say, timeout)
     except OSError as error:
         raise DeadweightError(
-            f"{error.filename or state.folder}: cannot be written: {error.strerror}", hint="make it writable"
+            f"{error.filename or state.folder}: cannot be written: {error.strerror}",
+            hint=_disk.hint_of(error, state.folder) or "make it writable",
         ) from error
     if not taken:
         yield

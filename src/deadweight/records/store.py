@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from deadweight import _disk
 from deadweight._errors import DeadweightError
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ def write_where_told(path: Path, content: str) -> None:
 
 
 def _refused(path: Path, error: OSError) -> DeadweightError:
-    disk = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    hint = "free or remount that disk" if disk else "make it writable"
+    hint = "remount that disk" if error.errno == errno.EROFS else _disk.hint_of(error, path) or "make it writable"
     return DeadweightError(f"{path}: cannot be written: {error.strerror}", hint=hint)
 
 

@@ -85,7 +85,10 @@ def guard(work: Callable[[], None]) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}")
+        from deadweight import _disk
+
+        advice = f"\n  hint: {_disk.hint_of(error)}" if error.filename else ""
+        show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}{advice}")
         _drop_output()
         return 1
     finally:

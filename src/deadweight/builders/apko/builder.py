@@ -15,6 +15,7 @@ from deadweight.builders.apko import melange
 from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
+from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
@@ -130,7 +131,8 @@ def _apko(argv: list[str | Path], variant: Variant, site: Site, work: Path, job:
             redact=_common.secret_values(environment),
         )
     except CommandError as error:
-        raise listener.explained(error, f"{variant.name}: {variant.config}", clean=melange.clean) from None
+        what = f"{variant.name}: {variant.config}"
+        raise listener.explained(error, what, clean=melange.clean, causes=_causes.NATIVE) from None
 
 
 def _announce(line: str) -> str | None:

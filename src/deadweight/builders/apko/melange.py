@@ -26,6 +26,7 @@ from deadweight.builders.apko import keys as _keys
 from deadweight.builders.apko import memory as _memory
 from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import Inputs, Job, Site, Step
+from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import go_cache as _gocache
 from deadweight.builders.shared.listen import Listener
@@ -142,7 +143,8 @@ class _Melange:
                 redact=_common.secret_values(environment),
             )
         except CommandError as error:
-            raise listener.explained(error, f"{self.variant.name}: {self.config}", clean=clean) from None
+            what = f"{self.variant.name}: {self.config}"
+            raise listener.explained(error, what, clean=clean, causes=_causes.NATIVE) from None
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state

@@ -16,7 +16,6 @@ others find its layers. Where they run side by side all the same, BuildKit joins
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,11 +23,11 @@ from typing import TYPE_CHECKING
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
 from deadweight.builders.dockerfile import buildkit as _docker
 from deadweight.builders.dockerfile import secrets as _secrets
+from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import common as _common
-from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
 from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Variant
@@ -45,11 +44,6 @@ PREDEFINED = frozenset(
 
 CA_SECRET = "ca_bundle"  # noqa: S105 - the id of a mount, not a secret
 JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"
-
-_STEP = re.compile(r"#\d+ \[(?!internal\])(?P<place>[^\]]+)\] (?P<instruction>.*)$")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_NOISE = re.compile(r"^(#\d+ (ERROR: |\d+\.\d+ )?|\d+\.\d{3} |-{3,}$|> \[)")
-"""Step and seconds before an instruction's own words; buildx says the last of them again, with the seconds alone."""
 
 
 class DockerfileBuilder:
@@ -134,7 +128,7 @@ class DockerfileBuilder:
         environment = dict(site.source.environment().variables)
         _secrets.generate(variant, site.root)
         used = _secrets.Used(variant, site)
-        listener = Listener(job.say, _announce)
+        listener = DockerListener(job.say, variant.dockerfile or "Dockerfile", dockerfile.lines())
         with _archive.scratch(variant, site) as work:
             words: list[str | Path] = [
                 *("--file", _copy(dockerfile, variant, bases, site, work)),
@@ -150,7 +144,10 @@ class DockerfileBuilder:
             try:
                 _docker.build(site, words, env=environment, log=job.log, on_line=listener, redact=redact)
             except CommandError as error:
-                raise listener.explained(error, variant.name, clean=_clean, hint=_likely(error)) from None
+                resting = any(base.stand_in for base in bases.values())
+                raise listener.failure(
+                    error, variant.name, stand_in=resting, full_disk=lambda: _docker.full_disk(site)
+                ) from None
             told = _image_id(work / "id", variant)
         found = self._identity(site, variant, name, told)
         assert found.config is not None
@@ -311,35 +308,3 @@ def _image_id(file: Path, variant: Variant) -> str:
     except OSError as error:
         raise DeadweightError(f"{variant.name}: the build wrote no image id") from error
     return digest if digest.startswith("sha256:") else f"sha256:{digest}"
-
-
-def _announce(line: str) -> str | None:
-    found = _STEP.match(line)
-    if found:
-        return f"[{found['place']}] {found['instruction'][:100]}"
-    return "exporting" if line.endswith("exporting layers") else None
-
-
-def _clean(line: str) -> str:
-    from deadweight.builders.shared.java_errors import without_chatter
-
-    return without_chatter(_NOISE.sub("", _COLOUR.sub("", line)).strip())
-
-
-def _likely(error: CommandError) -> str | None:
-    said = "\n".join(error.tail).lower()
-    unknown = ("pull access denied", "manifest unknown", "failed to resolve source metadata", ": not found")
-    if any(words in said for words in unknown):
-        return "the base image does not exist, or may not be pulled: see bases: of the variant"
-    if "x509:" in said and "certificate" in said:
-        return (
-            "the engine pulls by itself and must trust a private CA too: put it to /etc/docker/certs.d/REGISTRY/ca.crt"
-            " on the engine's machine (docs/how-to/sources.md)"
-        )
-    if "no space left" in said:
-        return "the engine's disk is full: docker system df, docker builder prune"
-    if "could not transfer artifact" in said or "name resolution" in said:
-        return "a build step does not reach the network: invoke doctor (proxies), docs/how-to/engine.md (engines without one)"
-    if "connection refused" in said or "no such host" in said or "i/o timeout" in said:
-        return "a registry cannot be reached: invoke doctor"
-    return None

@@ -76,6 +76,13 @@ def identity(site: Site, variant: Variant, name: str, told: str) -> Identity:
     return found
 
 
+def full_disk(site: Site) -> str:
+    """What to do about the full disk of the engine, which may be another machine's."""
+    engine = site.engine()
+    room = "docker system df shows what fills it, docker builder prune and docker image prune make room"
+    return f"the disk with the engine's data ({engine.info.root_dir}, engine at {engine.host}) is full: {room}"
+
+
 def keep(site: Site, variant: Variant, name: str, engine_id: str, config_digest: str) -> str:
     """Give a new image the name that only it has, and take that of the variant's last image away; the new name."""
     images, reference = site.engine().images, kept_name(name, config_digest)

@@ -56,6 +56,13 @@ class Dockerfile:
         name = variable[1] or variable[2]
         return name, self.args.get(name) or ""
 
+    def lines(self) -> dict[str, int]:
+        """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
+        found: dict[str, list[int]] = {}
+        for each in instructions(self.file.read_text(encoding="utf-8-sig")):
+            found.setdefault(" ".join(each.text.split()), []).append(each.line)
+        return {text: lines[0] for text, lines in found.items() if len(lines) == 1}
+
     def _stage(self, target: str | None) -> Stage:
         if target is None:
             return self.stages[-1]

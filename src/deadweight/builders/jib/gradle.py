@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deadweight._errors import MissingError
-from deadweight.builders.jib.maven import OFFLINE_VARIABLE
 from deadweight.builders.jib.pom import CONTAINERIZE
 from deadweight.builders.protocol import Site, WrongKey
+from deadweight.builders.shared.common import OFFLINE_VARIABLE
 from deadweight.suite.model import Variant
 
 JIB_VERSION = "3.5.2"

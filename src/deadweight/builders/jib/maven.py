@@ -17,13 +17,12 @@ from deadweight.builders.jib.pom import CONTAINERIZE, Poms, modules_outside, out
 from deadweight.builders.jib.resident import multi_module
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common as _common
+from deadweight.builders.shared.common import OFFLINE_VARIABLE
 from deadweight.records import store
 from deadweight.suite.model import Variant
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
 JIB_VERSION = "3.5.2"
-OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
-"""Set it to build from the local repository alone (``mvn --offline``)."""
 
 _COMPILED = ("classes", "test-classes", "generated-sources", "generated-test-sources", "maven-status")
 MAX_READ_BYTES = 2**20

@@ -14,6 +14,7 @@ from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders.ko import inputs as _go_inputs
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
+from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import go_cache as _gocache
 from deadweight.builders.shared.listen import Listener
@@ -130,7 +131,7 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
             redact=_common.secret_values(environment),
         )
     except CommandError as error:
-        raise listener.explained(error, variant.name, clean=_clean) from None
+        raise listener.explained(error, variant.name, clean=_telling, causes=_causes.NATIVE) from None
 
 
 def _whole(archive: Path, variant: Variant, job: Job) -> str:
@@ -157,3 +158,9 @@ def _clean(line: str) -> str:
     """ko's lines start with a date and a time."""
     words = line.split(" ", 2)
     return words[2].strip() if len(words) == 3 and words[0].count("/") == 2 else line.strip()
+
+
+def _telling(line: str) -> str:
+    """ko goes on to save an image after it could make none."""
+    text = _clean(line)
+    return "" if text.startswith("Saving ") or "set of images is empty" in text else text

@@ -21,6 +21,9 @@ from deadweight.suite.yaml_nodes import Key
 BUILD_TIMEOUT_SECONDS = 1800.0
 """A build that takes half an hour hangs."""
 
+OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
+"""Set to anything, Maven and Gradle build from what they have."""
+
 EPOCH = "0"
 """SOURCE_DATE_EPOCH of every build, in seconds: the same inputs give the same bytes on any day."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deadweight._errors import CommandError
-from deadweight.builders.jib.maven import OFFLINE_VARIABLE
+from deadweight.builders.shared.causes import JAVA, found
 from deadweight.builders.shared.listen import Listener
 
 MAX_LINES = 60
@@ -34,57 +34,6 @@ _COMPILER = re.compile(r"(\.java):\[(\d+),(\d+)\] ")
 _REPEATED = re.compile(r"resolution (?:is not|will not be) reattempted until")
 _GRADLES_REASONS = ("* Where:", "* What went wrong:")
 _GRADLES_TEST = re.compile(r"^([\w$].* > .+) FAILED$")
-_ARTIFACT = r"([\w.-]+:[\w.-]+:(?:[\w.-]+:)*[\w.-]+)"
-_OFFLINE_HINT = (
-    f"check network and proxies (invoke doctor); {OFFLINE_VARIABLE}=1 builds from Maven's local repository alone"
-)
-
-_CAUSES: tuple[tuple[str, str], ...] = (
-    (
-        r"Cannot run Jib in offline mode",
-        f"the base is not in Jib's cache: build once with the network, without {OFFLINE_VARIABLE}",
-    ),
-    (
-        r"in offline mode",
-        f"it is not in Maven's local repository: build once with the network, without {OFFLINE_VARIABLE}",
-    ),
-    (
-        r"for offline mode",
-        f"it is not in Gradle's cache: build once with the network, without {OFFLINE_VARIABLE}",
-    ),
-    (
-        r"make sure you have packaged your project",
-        "the project wants to be packaged first: args: {{jib.containerizingMode: packaged}} says so",
-    ),
-    (
-        r"Could not transfer artifact .* status(?: code)?: 40[13]",
-        "the Maven repository wants credentials: <servers> in ~/.m2/settings.xml",
-    ),
-    (
-        r"407 Proxy|status(?: code)?: 407|[Pp]roxy [Aa]uthentication",
-        "the proxy wants a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
-    ),
-    (
-        r"[Cc]redentials for .* not sent because the connection was over HTTP",
-        "the registry wants credentials, which Jib sends over TLS only",
-    ),
-    (
-        r"(?:401 Unauthorized|Unauthorized for|credentials for '?([\w.:/-]+)'? are set up)",
-        "the registry wants credentials: log in with `docker login`",
-    ),
-    (r"does not contain an image for architecture=", "name a base that has this architecture"),
-    (r"PKIX path building failed|unable to find valid certification path", "name your private CA: ca_bundle"),
-    (rf"(?:artifact|dependency:?|plugin) {_ARTIFACT}", _OFFLINE_HINT),
-    (r"Could not (?:resolve|transfer|find)|resolution (?:is not|will not be) reattempted", _OFFLINE_HINT),
-    (r"Main class was not found|main class.*not (?:found|a valid)", "name the main class in the variant, main: com.example.Main"),
-    (r"Multiple valid main classes were found: ([\w.$, ]*[\w$])", "name one of them in the variant, main: {0}"),
-    (r"release version (\d+) not supported|invalid target release: (\d+)", "the service wants a newer JDK: see invoke doctor"),
-    (
-        r"jib-\w+-plugin:\S+ failed: Unsupported class file major version",
-        "the build file names a version of Jib that is too old for this JDK: name a later one, or none",
-    ),
-    (r"No such file or directory|NoSuchFileException", "the log has all of it"),
-)  # fmt: skip
 
 
 class JavaListener(Listener):
@@ -148,23 +97,18 @@ class JavaListener(Listener):
 
     def failure(self, error: CommandError, variant: str) -> CommandError:
         """The failure in the tool's own words: the compiler's lines, else the failed tests, else Maven's errors."""
+        cause, reason = None, ""
         if self.compiler:
             lines = [_COMPILER.sub(r"\1:\2:\3: ", line) for line in self.compiler]
-            reason, hint = f"{variant}: the service does not compile", _cause(lines) or "the log has all of it"
+            cause, reason = found(JAVA, lines), "the service does not compile"
         elif self._tests:
-            lines = list(self._tests)
-            reason, hint = f"{variant}: the service's own tests fail", "the log has all of it"
+            lines, reason = list(self._tests), "the service's own tests fail"
         else:
             lines = _compact(self._errors) or [clean(line) for line in error.tail if clean(line)]
-            reason, hint = f"{variant}: {error.reason}", _cause(lines) or error.hint or "the log has all of it"
-        return CommandError(
-            error.argv,
-            exit_code_of_command=error.exit_code_of_command,
-            reason=reason,
-            tail=lines[:SHOWN_LINES],
-            log=error.log,
-            hint=hint,
-        )
+            cause = found(JAVA, lines)
+            reason = cause.told if cause and cause.told else error.reason
+        hint = error.hint or (cause.step if cause else "the log has all of it")
+        return error.told(f"{variant}: {reason}", lines[:SHOWN_LINES], hint)
 
 
 def without_chatter(line: str) -> str:
@@ -178,15 +122,6 @@ def _compact(errors: dict[str, None]) -> list[str]:
     """Without lines that another one holds as a part: Maven and Jib say the same thing up to three times."""
     lines = list(errors)
     return [line for line in lines if not any(line != other and line in other for other in lines)]
-
-
-def _cause(lines: list[str]) -> str | None:
-    said = "\n".join(lines)
-    for pattern, hint in _CAUSES:
-        match = re.search(pattern, said)
-        if match:
-            return hint.format(*(group or "" for group in match.groups()))
-    return None
 
 
 def clean(line: str) -> str:

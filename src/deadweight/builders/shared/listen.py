@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
+from deadweight import _said
 from deadweight._errors import CommandError
+from deadweight.builders.shared.causes import Cause, found
 
 MAX_COMPILER_LINES = 10
+HEARD_LINES = 400
+SHOWN_LINES = 12
 
 _COMPILER = re.compile(r"(?:^|\s)((?:\./|[\w./-]*/)?[\w.-]+\.(?:go|s|java):\d+(?::\d+)?: (?!warning: )\S.*)$")
 _COMPILER_MAVEN = re.compile(r"\[ERROR\] (.+?\.java:\[\d+,\d+\] .*)$")
@@ -19,11 +24,13 @@ class Listener:
     def __init__(self, say: Callable[[str], None], announce: Callable[[str], str | None]) -> None:
         self._say, self._announce = say, announce
         self._compiler: dict[str, None] = {}
+        self._heard: deque[str] = deque(maxlen=HEARD_LINES)
 
     def __call__(self, line: str) -> None:
-        found = _COMPILER_MAVEN.search(line) or _COMPILER.search(line)
-        if found and len(self._compiler) < MAX_COMPILER_LINES:
-            self._compiler.setdefault(found.group(1))
+        self._heard.append(line)
+        match = _COMPILER_MAVEN.search(line) or _COMPILER.search(line)
+        if match and len(self._compiler) < MAX_COMPILER_LINES:
+            self._compiler.setdefault(match[1])
         news = self._announce(line)
         if news:
             self._say(news)
@@ -34,23 +41,33 @@ class Listener:
         return tuple(self._compiler)
 
     def explained(
-        self, error: CommandError, what: str, *, clean: Callable[[str], str] = str.strip, hint: str | None = None
+        self, error: CommandError, what: str, *, clean: Callable[[str], str] = str.strip, causes: Sequence[Cause] = ()
     ) -> CommandError:
-        """The same failure in the tool's own words: a compiler's lines where there are any, else its last lines."""
-        if self.compiler:
-            return _with(error, f"{what}: the service does not compile", self.compiler, hint or "the log has all of it")
-        tail = [line for line in dict.fromkeys(clean(line) for line in error.tail) if line]
-        return _with(error, f"{what}: {error.reason}", tail, hint or error.hint)
+        """The same failure as itself: its cause where one is known, a compiler's lines where there are any, else the last lines."""
+        words = [line for line in dict.fromkeys(clean(line) for line in (*self._heard, *error.tail)) if line]
+        cause = found(causes, words)
+        if cause and self.compiler and not cause.outweighs(self.compiler):
+            cause = None
+        hint = error.hint or (cause.step if cause else None)
+        error = _without_prefix(error)
+        if self.compiler and cause is None:
+            return error.told(f"{what}: the service does not compile", self.compiler, hint or "the log has all of it")
+        shown = _said.cut(words, SHOWN_LINES)
+        if cause and cause.line[: _said.MAX_LINE] not in shown:
+            shown = [cause.line[: _said.MAX_LINE], *shown]
+        reason = cause.told if cause and cause.told else error.reason
+        return error.told(f"{what}: {reason}", shown, hint or "the log has all of it")
 
 
-def _with(error: CommandError, reason: str, tail: tuple[str, ...] | list[str], hint: str | None) -> CommandError:
-    # the prefix that gives melange its user namespace is not what failed
-    argv = error.argv[2:] if error.argv[:2] == ("unshare", "-Ur") else error.argv
-    return CommandError(
-        argv,
-        exit_code_of_command=error.exit_code_of_command,
-        reason=reason,
-        tail=tail,
-        log=error.log,
-        hint=hint,
-    )
+def _without_prefix(error: CommandError) -> CommandError:
+    """The prefix that gives melange its user namespace is not what failed."""
+    if error.argv[:2] == ("unshare", "-Ur"):
+        return CommandError(
+            error.argv[2:],
+            exit_code_of_command=error.exit_code_of_command,
+            reason=error.reason,
+            tail=error.tail,
+            log=error.log,
+            hint=error.hint,
+        )
+    return error

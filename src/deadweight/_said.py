@@ -1,0 +1,51 @@
+"""What a program said before it ended, cut to what a reader needs: its first exception, and its last lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MAX_LINE = 300
+
+_NAME = r"(?:[a-zA-Z_$][\w$]*\.)*(?:[A-Z][\w$]*)?(?:Exception|Error|Interrupt)"
+_EXCEPTION = re.compile(
+    r"^(?:panic: |fatal error: |thread '[^']*' panicked at "  # Go, Rust
+    rf"|Exception in thread |(?:Unhandled exception[.:] )?{_NAME}(?:: |$)"  # Java, .NET, Python, Node
+    r"|SIG(?:SEGV|BUS|ABRT)\b)"
+)
+_LOGGED = re.compile(rf"\b(?:ERROR|FATAL|SEVERE|CRITICAL)\b.*\b{_NAME}: ")
+_CAUSED_BY = re.compile(rf"^Caused by: {_NAME}")
+_FRAME = re.compile(r"^\s+at [\w$.<>/ ]+\(|^\s*\.\.\. \d+ (?:more|common frames omitted)|^\s+at .+:\d+:\d+\)?$")
+
+
+def exceptions(lines: Sequence[str]) -> tuple[str, ...]:
+    """The first exception, Go panic or the like, and what it was caused by at the deepest; nothing where there is none."""
+    for number, line in enumerate(lines):
+        if _EXCEPTION.search(line) or _LOGGED.search(line):
+            deepest = _deepest_cause(lines[number + 1 :])
+            return (line.strip()[:MAX_LINE], *([deepest.strip()[:MAX_LINE]] if deepest else []))
+    return ()
+
+
+def _deepest_cause(lines: Sequence[str]) -> str | None:
+    """The last "Caused by" of the exception whose frames these are."""
+    found = None
+    for line in lines:
+        if _CAUSED_BY.match(line):
+            found = line
+        elif not _FRAME.match(line) and (found is not None or _EXCEPTION.search(line)):
+            break
+    return found
+
+
+def last_lines(lines: Sequence[str], count: int) -> list[str]:
+    """The last lines that say something, each cut to 300 characters; frames of a stack say where, not what."""
+    telling = [line.rstrip()[:MAX_LINE] for line in lines if line.strip() and not _FRAME.match(line)]
+    return telling[-count:]
+
+
+def cut(lines: Sequence[str], count: int) -> list[str]:
+    """The first exception where it stands above the last lines, then these."""
+    last = last_lines(lines, count)
+    above = [line for line in exceptions(lines) if not any(line in each for each in last)]
+    return [*above, *last]

@@ -1,0 +1,141 @@
+"""What BuildKit says while it builds: each instruction's own words, and why the one that failed did.
+
+Of a build that fails only the failing instruction is told, by its place in the Dockerfile, in its program's own words:
+BuildKit's numbers, times, digests and progress are left to the log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from deadweight import _said
+from deadweight._errors import CommandError
+from deadweight.builders.shared import causes as _causes
+from deadweight.builders.shared.listen import Listener
+
+HEARD_LINES = 400
+SHOWN_LINES = 12
+
+_BEGIN = re.compile(r"^#(\d+) \[(?P<place>[^\]]+)\] (?P<what>.*)$")
+_SAID = re.compile(r"^#(\d+) (?:\d+\.\d+ )(.*)$")
+_FAILED = re.compile(r"^#(\d+) ERROR: (.*)$")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PROGRESS = re.compile(
+    r"^(?:sha256:[0-9a-f]{64}\b|(?:resolve|extracting|transferring|exporting|naming to|writing image|unpacking|resolving)\b"
+    r"|(?:DONE|CACHED)\b|-{3,}$|> \[|load metadata for|\[internal\] )"
+)
+_STEP_PREFIX = re.compile(r"^(?:#\d+ (?:ERROR: )?)?(?:\d+\.\d+ )?")
+_STAGE = re.compile(r"^(?:\S+ )?(?:\S+ )?\d+/\d+$")
+_REPEATED = re.compile(
+    r"^(?:ERROR: )?(?:failed to build: )?(?:failed to (?:solve|compute cache key)\b.*|executor failed running .*"
+    r"|process \".*\" did not complete successfully: .*)$"
+)
+_CODE = re.compile(r"exit code: (\d+)")
+
+
+@dataclass
+class _Instruction:
+    """``what`` as BuildKit shows it: variables filled in, one line."""
+
+    place: str
+    what: str
+    words: deque[str] = field(default_factory=lambda: deque(maxlen=HEARD_LINES))
+
+    @property
+    def word(self) -> str:
+        return self.what.split(None, 1)[0] if _STAGE.match(self.place) and self.what else ""
+
+
+class DockerListener(Listener):
+    """Remembers what each instruction says. ``lines`` gives an instruction's line in the Dockerfile, as far as it is known."""
+
+    def __init__(self, say: Callable[[str], None], dockerfile: str, lines: dict[str, int]) -> None:
+        super().__init__(say, _announce)
+        self._file, self._lines = dockerfile, lines
+        self._steps: dict[str, _Instruction] = {}
+        self._failed: tuple[str, str] | None = None  # its number, and BuildKit's own words on it
+        self._last: deque[str] = deque(maxlen=HEARD_LINES)
+
+    def __call__(self, line: str) -> None:
+        super().__call__(line)
+        line = _COLOUR.sub("", line)
+        begun, said, failed = _BEGIN.match(line), _SAID.match(line), _FAILED.match(line)
+        if begun:
+            self._steps.setdefault(begun[1], _Instruction(begun["place"], begun["what"]))
+        elif said and said[1] in self._steps:
+            self._steps[said[1]].words.append(said[2])
+        elif failed and (self._failed is None or "context canceled" in self._failed[1]):
+            self._failed = (failed[1], failed[2])
+        elif not line.startswith("#"):
+            self._last.append(line)
+
+    def failure(
+        self, error: CommandError, variant: str, *, stand_in: bool, full_disk: Callable[[], str]
+    ) -> CommandError:
+        """The failure as itself: where, why, in whose words, and what helps. ``full_disk`` tells what to do about the engine's."""
+        step = self._steps.get(self._failed[0]) if self._failed else None
+        words = self._words(step, error)
+        cause = _causes.found(_table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
+        if self.compiler and not (cause and cause.outweighs(self.compiler)):
+            return error.told(f"{variant}: the service does not compile", self.compiler, "the log has all of it")
+        reason = f"{variant}: {cause.told if cause and cause.told else self._told(step, error)}"
+        where = self._where(step)
+        hint = cause.step if cause else "the log has all of it"
+        if cause and "disk is full" in cause.told:
+            hint = full_disk()
+        shown = _said.cut(words, SHOWN_LINES)
+        if cause and cause.line in words and cause.line[: _said.MAX_LINE].rstrip() not in shown:
+            shown = [cause.line[: _said.MAX_LINE].strip(), *shown]
+        return error.told(reason + where, shown, hint)
+
+    def _words(self, step: _Instruction | None, error: CommandError) -> list[str]:
+        """The failing instruction's own; else BuildKit's sentence on it; else what stands in no instruction at all."""
+        from deadweight.builders.shared.java_errors import without_chatter
+
+        own = [without_chatter(line) for line in step.words] if step else []
+        own = [line for line in own if line.strip()]
+        if own:
+            return own
+        rest = [line for line in (cleaned(each) for each in (*self._last, *error.tail)) if line]
+        if self._failed and not _REPEATED.match(self._failed[1]):
+            return [self._failed[1]]
+        return list(dict.fromkeys([line for line in rest if step is None or not _REPEATED.match(line)] or rest))
+
+    def _told(self, step: _Instruction | None, error: CommandError) -> str:
+        if step is None:
+            return error.reason
+        code = _CODE.search(self._failed[1]) if self._failed else None
+        return f"{step.word or step.what.split(None, 1)[0]} failed" + (f" with exit code {code[1]}" if code else "")
+
+    def _where(self, step: _Instruction | None) -> str:
+        if step is None or not step.word:
+            return f" ({step.what[:120]})" if step else ""
+        line = self._lines.get(" ".join(step.what.split()))
+        place = f"{self._file}:{line}" if line else self._file
+        return f" ({place}: {step.what[:117]}{'…' if len(step.what) > 117 else ''})"
+
+
+def _table(step: _Instruction | None) -> Sequence[_causes.Cause]:
+    if step is None:
+        return (*_causes.CLIENT, *_causes.PULL)
+    if step.word == "RUN":
+        return _causes.RUN
+    if step.word in ("COPY", "ADD"):
+        return _causes.COPY_FROM if "--from" in step.what else (*_causes.COPY, *_causes.RUN)
+    return _causes.PULL
+
+
+def cleaned(line: str) -> str:
+    """A line of BuildKit's without number and time; nothing where it only tells of progress."""
+    text = _STEP_PREFIX.sub("", _COLOUR.sub("", line)).strip()
+    return "" if _PROGRESS.match(text) else text
+
+
+def _announce(line: str) -> str | None:
+    found = _BEGIN.match(line)
+    if found and found["place"] != "internal":
+        return f"[{found['place']}] {found['what'][:100]}"
+    return "exporting" if line.endswith("exporting layers") else None
