@@ -6,6 +6,7 @@ import datetime
 import json
 import random
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import image_samples as samples
@@ -18,6 +19,9 @@ from deadweight._errors import ConfigError
 from deadweight.checks import runner
 from deadweight.checks.layers import CHECK
 from deadweight.image.look.analyse import analyse
+from deadweight.records.built import Base
+from deadweight.records.store import write_atomically
+from deadweight.toolchain.crane import push
 
 TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
 CONFIG = f"github_token = {TOKEN}\n".encode()
@@ -66,8 +70,8 @@ def look(folder: Path, name: str, asked: str):
 
 
 GATES = [
-    ("{}", "secrets", "deleted secret", "1 secrets"),
-    ("{secrets: none}", "secrets", "visible secret", "1 secrets"),
+    ("{}", "secrets", "deleted secret", "1 secret"),
+    ("{secrets: none}", "secrets", "visible secret", "1 secret"),
     ("{max_hidden_bytes: 2999}", "max_hidden_bytes", "hidden bytes", "3000 bytes hidden, 2999 bytes allowed"),
     ("{max_hidden_bytes: 1kB}", "max_hidden_bytes", "hidden bytes", "3 kB hidden, 1 kB allowed"),
     ("{setuid: false}", "setuid", "setuid", "1 found: /usr/bin/su"),
@@ -125,7 +129,7 @@ def test_a_user_counts_without_its_group(tmp_path):
 
 def test_all_broken_gates_are_named(tmp_path):
     found = look(tmp_path, "three at once", "{setuid: false, users: [nobody]}")
-    assert found.reason == "secrets: 1 secrets; setuid: 1 found: /usr/bin/su; users: runs as root"
+    assert found.reason == "secrets: 1 secret; setuid: 1 found: /usr/bin/su; users: runs as root"
 
 
 def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None):
@@ -148,7 +152,7 @@ def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
     gone = today - datetime.timedelta(2)
     ended = CHECK.run(allowed(tmp_path, archive, str(gone)))
     assert ended.status == "fail"
-    assert ended.reason.startswith("secrets: 1 secrets; allow: allow-list entry ")
+    assert ended.reason.startswith("secrets: 1 secret; allow: allow-list entry ")
     assert ended.reason.endswith(f" expired on {gone}")
 
 
@@ -225,10 +229,112 @@ def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
     assert (found.status, found.reason) == ("pass", "layers 2, hidden files 5 (200 B), no gate broken")
 
 
-def test_a_pass_says_that_not_all_was_looked_at(tmp_path):
-    """A zip that is encrypted, say: "no secrets" is then true of the rest only."""
+def encrypted_zip(folder: Path) -> Path:
     encrypted = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + bytes(range(99))
-    archive = samples.docker_save(tmp_path / "image.tar", samples.build(layer({"a.zip": encrypted})))
-    found = CHECK.run(subject(tmp_path, archive, "{secrets: none}"))
+    return samples.docker_save(folder / "image.tar", samples.build(layer({"a.zip": encrypted})))
+
+
+def test_what_could_not_be_looked_at_fails(tmp_path):
+    """A zip that is encrypted, say: "no secrets" is then true of the rest only."""
+    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), "{}"))
+    assert (found.status, found.reason) == ("fail", "unread: 1 place not looked at")
+
+
+def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_path):
+    asked = "{unread: {mine: allow, reason: test archives}}"
+    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), asked))
     assert (found.status, len(found.data["skipped"])) == ("pass", 1)
     assert found.reason.endswith("no gate broken; not looked at: 1 (invoke layers lists them)")
+
+
+@pytest.mark.parametrize("asked", ["{unread: allow}", "{unread: {base: allow}}", "{unread: {mine: allow, reason: x}}"])
+def test_unread_needs_a_reason(tmp_path, asked):
+    with pytest.raises(ConfigError, match=r"expected a reason beside allow: \{base: allow, reason: "):
+        subject(tmp_path, encrypted_zip(tmp_path), asked)
+
+
+@pytest.mark.parametrize("asked", ["{secrets: maybe}", "{secrets: {mine: maybe}}", "{unread: {base: maybe}}"])
+def test_a_gate_that_is_none_is_refused_with_its_line(tmp_path, asked):
+    with pytest.raises(ConfigError, match=r"deadweight\.yaml:5: .*expected one of none, allow, found the text 'maybe'"):
+        subject(tmp_path, encrypted_zip(tmp_path), asked)
+
+
+def of_base(folder: Path, archive: Path, asked: str, base: dict | None):
+    """The check of an image whose base is known by this config (None: its registry cannot be reached)."""
+    suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=""))
+    digest, nowhere = "sha256:" + "ab" * 32, "127.0.0.1:1/base@sha256:" + "ab" * 32
+    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=Base("base", nowhere, digest, stand_in=False))
+    found = subject_of(suite, "v", built, archive, None)  # type: ignore[arg-type]
+    if base is not None:
+        write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(base))
+    return CHECK.run(found)
+
+
+BASE_LAYER, OWN_LAYER = layer({"etc/app.conf": CONFIG}), layer({"srv/own.conf": CONFIG})
+BASE_CONFIG = {"rootfs": {"diff_ids": [samples.sha256(BASE_LAYER)]}, "history": [{"created_by": "FROM scratch"}]}
+
+
+@pytest.mark.parametrize(
+    ("layers", "asked", "base", "reason"),
+    [
+        ((BASE_LAYER,), "{secrets: {base: allow}}", BASE_CONFIG, None),
+        ((BASE_LAYER,), "{secrets: {mine: allow}}", BASE_CONFIG, "secrets: 1 secret of the base (0 others allowed)"),
+        ((BASE_LAYER,), "{secrets: none}", BASE_CONFIG, "secrets: 1 secret"),
+        (
+            (BASE_LAYER, OWN_LAYER),
+            "{secrets: {mine: none, base: allow}}",
+            BASE_CONFIG,
+            "secrets: 1 secret of mine (1 others allowed)",
+        ),
+        ((BASE_LAYER, OWN_LAYER), "{secrets: none}", BASE_CONFIG, "secrets: 2 secrets"),
+        ((BASE_LAYER,), "{secrets: {base: allow}}", None, "secrets: 1 secret of mine (0 others allowed)"),
+    ],
+)
+def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, reason):
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(*layers))
+    found = of_base(tmp_path, archive, asked, base)
+    assert (found.status, found.reason if reason else None) == ("fail" if reason else "pass", reason)
+
+
+def test_a_secret_in_the_bases_history_is_the_bases(tmp_path):
+    history = [{"created_by": f"ENV TOKEN={TOKEN}", "empty_layer": True}, {"created_by": "COPY"}]
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(PLAIN, history=history))
+    assert of_base(tmp_path, archive, "{secrets: {base: allow}}", BASE_CONFIG).status == "pass"
+    assert of_base(tmp_path, archive, "{secrets: {base: allow}}", {**BASE_CONFIG, "history": []}).status == "fail"
+
+
+DPKG = {"var/lib/dpkg/status": b"Package: tls\nStatus: install ok installed\nVersion: 1\n"}
+LISTED = {**DPKG, "var/lib/dpkg/info/tls:amd64.list": b"/.\n/usr/lib/tls.conf\n/lib/moved.conf\n/etc/tls.conf\n"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "owner"),
+    [
+        ([{**LISTED, "usr/lib/tls.conf": CONFIG}], "deb tls"),
+        ([{**LISTED, "usr/lib/moved.conf": CONFIG}], "deb tls"),
+        ([{"usr/lib/tls.conf": CONFIG, "lib/apk/db/installed": b"P:tls\nV:1\nF:usr/lib\nR:tls.conf\n\n"}], "apk tls"),
+        ([{**LISTED, "etc/tls.conf": CONFIG}], "mine"),
+        ([{**LISTED, "usr/lib/other.conf": CONFIG}], "mine"),
+        ([{**LISTED, "usr/lib/tls.conf": b"fine"}, {"usr/lib/tls.conf": CONFIG}], "mine"),
+        ([{**LISTED, "usr/lib/tls.conf": CONFIG}, {"usr/lib/.wh.tls.conf": b""}], "deb tls"),
+    ],
+)
+def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, layers, owner):
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(*map(layer, layers)))
+    found = CHECK.run(subject(tmp_path, archive, "{secrets: {base: allow}}"))
+    owners = [each["owner"] for each in found.data["secrets"]]
+    owners += [each["owner"] for each in found.data["hidden"] if each["secrets"]]
+    assert (owners, found.status) == ([owner], "fail" if owner == "mine" else "pass")
+
+
+@pytest.mark.tools
+def test_the_bases_layers_are_asked_of_its_registry(tmp_path, local_registry):
+    base = samples.docker_save(tmp_path / "base.tar", samples.build(BASE_LAYER))
+    digest = push(base, f"{local_registry}/base:1")
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(BASE_LAYER, PLAIN))
+    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {secrets: {base: allow}}}", expect=""))
+    known = Base("base", f"{local_registry}/base@{digest}", digest, stand_in=True)
+    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=known)
+    asked = subject_of(suite, "v", built, archive, None)  # type: ignore[arg-type]
+    assert CHECK.run(asked).status == "pass"
+    assert (asked.state.cache / "bases" / f"{digest.partition(':')[2]}.json").is_file()

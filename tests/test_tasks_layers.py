@@ -77,7 +77,7 @@ def fingerprints(document: dict) -> list[str]:
 def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(project, leaky):
     done = layers(project, "--archive", leaky)
     assert done.returncode == 1
-    assert done.stderr == f"error: 1 secrets found in {leaky}\n"
+    assert done.stderr == f"error: 1 secret found in {leaky}\n"
     lines = [line.strip() for line in done.stdout.splitlines()]
     assert any(line.startswith(f"hidden: /etc/app.conf ({len(CONFIG)} B, removed)") for line in lines)
     assert "added by layer 2: COPY app.conf /etc/" in lines
@@ -297,7 +297,7 @@ def test_an_archive_comes_from_standard_input(project, leaky, pack):
     done = layers(project, "--archive", "-", "--json", stdin=pack(leaky.read_bytes()))
     assert done.returncode == 1
     assert json.loads(done.stdout)["hidden"] == expected["hidden"]
-    assert "1 secrets found in standard input" in done.stderr
+    assert "1 secret found in standard input" in done.stderr
     refused = layers(project, "--archive", "-", "--extract", "found", stdin=b"")
     assert (refused.returncode, "it needs a file" in refused.stderr) == (2, True)
 
@@ -332,7 +332,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
     put_built(suite, "v", leaky, "demo/v:1")
     found = layers(project, "--variant", "v", "--json")
     assert found.returncode == 1
-    assert "1 secrets found in v" in found.stderr
+    assert "1 secret found in v" in found.stderr
     (mark,) = fingerprints(json.loads(found.stdout))
     entry = f"{{fingerprint: {mark}, reason: a sample of ours, expires: %s}}"
     write_suite(project, SUITE.replace("ALLOW", entry % "2099-01-31"))
@@ -401,7 +401,7 @@ def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, en
     assert done.returncode == 1, done.stderr
     expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
     assert json.loads(done.stdout)["hidden"] == expected["hidden"]
-    assert f"1 secrets found in {name}" in done.stderr
+    assert f"1 secret found in {name}" in done.stderr
     assert extracted.returncode == 1
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     assert other.returncode == 2
@@ -418,7 +418,7 @@ def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry
     push(leaky, image)
     done = layers(project, "--archive", f"oci://{image}", "--json", "--extract", "found")
     assert done.returncode == 1, done.stderr
-    assert f"1 secrets found in {image}" in done.stderr
+    assert f"1 secret found in {image}" in done.stderr
     assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
     assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
     other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
@@ -491,7 +491,7 @@ def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
             if not environment:
                 write_suite(project, SUITE.replace("ALLOW", "") + "sources: {ca_bundle: own.pem}\n")
             done = layers(project, "--archive", image, **environment)
-            assert f"1 secrets found in {address}/app:1" in done.stderr
+            assert f"1 secret found in {address}/app:1" in done.stderr
         wrong = layers(project, "--archive", image, DEADWEIGHT_CA_BUNDLE="nowhere.pem")
         assert (wrong.returncode, "the CA bundle cannot be read" in wrong.stderr) == (2, True)
 

@@ -7,16 +7,21 @@ suite sets, whether it held and why.
 from __future__ import annotations
 
 import datetime
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
+from deadweight.image.look.judge import BaseImage, with_base
 from deadweight.image.secrets.allow import AllowEntry
 from deadweight.records.evidence import Evidence, Status
-from deadweight.suite.model import LayersCheck, Variant
+from deadweight.records.store import write_atomically
+from deadweight.suite.model import LayersCheck, SecretsGate, UnreadGate, Variant
 from deadweight.suite.sizes import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
@@ -49,9 +54,39 @@ class Layers:
         started, asked = time.monotonic(), subject.variant.checks.layers or LayersCheck()
         allow = allow_list(subject.variant)
         report = analyse(subject.archive(), allow=allow, cache_dir=subject.state.cache / "image")
+        if asked.secrets.base != asked.secrets.mine or asked.unread.base != asked.unread.mine:
+            report = with_base(report, base_image(subject))
         gates = [*_gates(report, asked), *_allow_notes(report, allow)]
         data = {**report.json(), "gates": [{"name": g.name, "held": g.held, "reason": g.reason} for g in gates]}
         return evidence(subject, self.name, _status(gates), _reason(report, gates), started=started, data=data)
+
+
+def base_image(subject: Subject) -> BaseImage:
+    """The layers of the variant's base, asked of the registry that it came from once for each digest and then kept.
+
+    Nothing where there is no base or it cannot be asked: all findings are then the image's own, and a gate fails rather than
+    lets one pass.
+    """
+    from deadweight.image.archive.archive import machine_platform
+    from deadweight.toolchain.crane import config
+
+    base = subject.built.base
+    if base is None or base.digest is None:
+        return BaseImage()
+    kept = subject.state.cache / "bases" / f"{base.digest.partition(':')[2]}.json"
+    try:
+        document = json.loads(kept.read_bytes())
+    except (OSError, ValueError):
+        try:
+            document = config(base.resolved, machine_platform(), insecure=base.stand_in)
+            write_atomically(kept, json.dumps(document))
+        except DeadweightError as error:
+            subject.say(
+                f"{subject.variant.name}: the base's layers are not known, so all findings count: {error.message}"
+            )
+            return BaseImage()
+    layers, steps = document.get("rootfs", {}).get("diff_ids", []), document.get("history") or []
+    return BaseImage(frozenset(map(str, layers)), len(steps))
 
 
 def allow_list(variant: Variant) -> tuple[AllowEntry, ...]:
@@ -64,9 +99,9 @@ def allow_list(variant: Variant) -> tuple[AllowEntry, ...]:
 
 
 def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
-    found = report.counted_secrets
-    if asked.secrets == "none":
-        yield Gate("secrets", not found, f"{found} secrets" if found else "no secrets")
+    yield from _apart("secrets", asked.secrets, report.counted, ("secret", "secrets"))
+    if report.unread:
+        yield from _apart("unread", asked.unread, report.unread, ("place not looked at", "places not looked at"))
     if asked.max_hidden_bytes is not None:
         limit, hidden = parse_bytes(asked.max_hidden_bytes), report.hidden_bytes
         shown, allowed_too = format_bytes(hidden), format_bytes(limit)
@@ -86,6 +121,18 @@ def _gates(report: LayersReport, asked: LayersCheck) -> Iterator[Gate]:
     if asked.users:
         user = (report.user or "root").split(":")[0]
         yield Gate("users", user in asked.users, f"runs as {user}")
+
+
+def _apart(name: str, asked: SecretsGate | UnreadGate, found: Counter[str], words: tuple[str, str]) -> Iterator[Gate]:
+    """A gate that judges what is mine and what came with the base apart; ``words`` are for one of them and for several."""
+    gated = [owner for owner, verdict in (("mine", asked.mine), ("base", asked.base)) if verdict == "none"]
+    if not gated:
+        return
+    count = sum(found[owner] for owner in gated)
+    told = f"{count} {words[0] if count == 1 else words[1]}" if count else f"no {words[1]}"
+    if len(gated) == 1:
+        told += f" of {'mine' if gated == ['mine'] else 'the base'} ({sum(found.values()) - count} others allowed)"
+    yield Gate(name, not count, told)
 
 
 def _allow_notes(report: LayersReport, allow: tuple[AllowEntry, ...]) -> Iterator[Gate]:
@@ -115,7 +162,7 @@ def _reason(report: LayersReport, gates: list[Gate]) -> str:
     if bad:
         return "; ".join(bad)
     hidden = f"hidden files {report.hidden_files} ({format_bytes(report.hidden_bytes)})"
-    count = sum(not item.was_looked_at for item in report.skipped)
+    count = sum(report.unread.values())
     left = f"; not looked at: {count} (invoke layers lists them)" if count else ""
     return f"layers {len(report.layers)}, {hidden}, no gate broken{left}"
 

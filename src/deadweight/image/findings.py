@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
@@ -9,6 +10,7 @@ SCHEMA = 1
 MAX_FINDINGS = 5000
 """Of each kind of finding so many are listed; the rest is counted."""
 NOT_LISTED = "are not listed"
+MINE, BASE = "mine", "base"
 Scanned = Literal["deep", "plain", "hidden", "no"]
 
 
@@ -50,7 +52,7 @@ class SecretMark:
 class HiddenFile:
     """A file that a later layer removed, replaced or made unreachable. Layers are diff-ids; instructions as in the history.
 
-    ``index`` and ``hidden_index`` are the layers' positions from 0.
+    ``index`` and ``hidden_index`` are the layers' positions from 0. ``owner`` as in ``SecretFinding``, of files that hold secrets.
     """
 
     path: str
@@ -63,6 +65,7 @@ class HiddenFile:
     index: int
     hidden_index: int
     secrets: tuple[SecretMark, ...] = ()
+    owner: str = MINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class SecretFinding:
     """A secret that is no hidden file's: in a file that is still visible, in config or history, or between the files.
 
     ``where`` is ``file``, ``layer``, or the place in the config (``config.Env[0]``, ``history[2]``). ``allowed`` is the reason
-    on the allow list, None if it is not on it.
+    on the allow list, None if it is not on it. ``owner`` is ``mine``, ``base`` for a layer of the image that this one is built on,
+    or the package (``deb libgnutls30``) that brought the file.
     """
 
     rule: str
@@ -84,6 +88,7 @@ class SecretFinding:
     inner: str = ""
     line: int | None = None
     allowed: str | None = None
+    owner: str = MINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +139,18 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """Something that was not looked at, or only in part, and why."""
+    """Something that was not looked at, or only in part, and why.
+
+    ``unread`` says that a secret could lie there unseen; else it is about sizes or names. ``owner`` as in ``SecretFinding``.
+    """
 
     path: str | None
     layer: str | None
     inner: str
     reason: str
     size_bytes: int
+    unread: bool = False
+    owner: str = MINE
 
     @property
     def was_looked_at(self) -> bool:
@@ -186,8 +196,19 @@ class LayersReport:
     @property
     def counted_secrets(self) -> int:
         """Secrets that are on no allow list."""
-        marks = [mark.allowed for file in self.hidden for mark in file.secrets]
-        return sum(allowed is None for allowed in [*marks, *(secret.allowed for secret in self.secrets)])
+        return sum(self.counted.values())
+
+    @property
+    def counted(self) -> Counter[str]:
+        """The same by owner: ``mine`` and ``base``, which packages' files count as too."""
+        marks = [(file.owner, mark.allowed) for file in self.hidden for mark in file.secrets]
+        marks += [(secret.owner, secret.allowed) for secret in self.secrets]
+        return Counter(MINE if owner == MINE else BASE for owner, allowed in marks if allowed is None)
+
+    @property
+    def unread(self) -> Counter[str]:
+        """What a secret could lie in unseen, counted by owner in the same way."""
+        return Counter(MINE if item.owner == MINE else BASE for item in self.skipped if item.unread)
 
     @property
     def more_secrets(self) -> bool:

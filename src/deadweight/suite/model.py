@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from deadweight._errors import ConfigError
 from deadweight.suite.requests import ApiCheck
@@ -138,10 +138,44 @@ class AllowedSecret(Record):
     expires: Day
 
 
+Verdict = Literal["none", "allow"]
+
+
+class SecretsGate(Record):
+    """``secrets``, apart for what is ``mine`` and what the ``base``'s layers and packages' own files brought along."""
+
+    mine: Verdict = "none"
+    base: Verdict = "none"
+
+
+class UnreadGate(Record):
+    """``unread``: what a secret could lie in unseen (encrypted, too big, damaged) and is accepted, with the reason for it."""
+
+    mine: Verdict = "none"
+    base: Verdict = "none"
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _with_a_reason(self) -> UnreadGate:
+        if "allow" in (self.mine, self.base) and len(self.reason) < 3:
+            raise ValueError("a reason beside allow: {base: allow, reason: test archives of the compiler}")
+        return self
+
+
+def _of_both(value: object) -> object:
+    """One word is said of what is mine and of what is the base's."""
+    return {"mine": value, "base": value} if isinstance(value, str) else value
+
+
 class LayersCheck(Record):
     """``layers``: what may be hidden in, or stand about in, the image."""
 
-    secrets: Literal["none", "allow"] = "none"
+    secrets: Annotated[SecretsGate, BeforeValidator(_of_both, json_schema_input_type=Verdict | SecretsGate)] = (
+        SecretsGate()
+    )
+    unread: Annotated[UnreadGate, BeforeValidator(_of_both, json_schema_input_type=Literal["none"] | UnreadGate)] = (
+        UnreadGate()
+    )
     max_hidden_bytes: Size | None = None
     setuid: Flag = True
     shell: Flag = True

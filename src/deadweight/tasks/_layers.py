@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deadweight.image.archive.model import printable
-from deadweight.image.findings import placed
+from deadweight.image.findings import MINE, placed
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
 
@@ -100,7 +100,8 @@ def _secrets(report: LayersReport, out: Console) -> None:
     for each in report.secrets:
         place = placed(each.path or each.where, each.inner)
         allowed = f" (allowed: {each.allowed})" if each.allowed else ""
-        text = f"SECRET {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{allowed}"
+        of = "" if each.owner == MINE else f" (of {each.owner})"
+        text = f"SECRET {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{of}{allowed}"
         _say(out, text, "bold red")
         if each.added_by:
             _say(out, f"    added by {_short(each.added_by)}")

@@ -35,6 +35,7 @@ SCANS = ("deep", "plain", "hidden", "no")
         "extract": "write the hidden files below this new folder, to prove that they are there",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "junit": "write findings as JUnit XML to this file",
+        "allow_unread": "do not fail because something could not be looked at (encrypted, damaged, too big)",
         "json": "print one JSON document on stdout",
     }
 )
@@ -49,8 +50,10 @@ def layers(
     sarif: str | None = None,
     junit: str | None = None,
     json: bool = False,
+    allow_unread: bool = False,
 ) -> None:
-    """Show each layer with its instruction, what later layers hide, and secrets anywhere; exit 1 if a secret is found.
+    """Show each layer with its instruction, what later layers hide, and secrets anywhere; exit 1 if a secret is found, or if
+    something could not be looked at in which one may lie.
 
     Example: invoke layers --archive image.tar --extract found/
     Example: invoke layers --variant all-in-one --json
@@ -81,7 +84,15 @@ def layers(
 
             print(f"Stand-ins: {stand_in_note((subject.title,), 1)}")
     if report.counted_secrets:
-        raise CheckFailed(f"{report.counted_secrets} secrets found in {subject.title}")
+        count = report.counted_secrets
+        raise CheckFailed(f"{count} secret{'' if count == 1 else 's'} found in {subject.title}")
+    if report.unread and not (allow_unread or subject.unread_allowed):
+        count = sum(report.unread.values())
+        places = "1 place was" if count == 1 else f"{count} places were"
+        raise CheckFailed(
+            f"{places} not looked at in {subject.title}: a secret could lie there",
+            hint="the lines 'not looked at' above say where and why; --allow-unread accepts it",
+        )
 
 
 def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:
@@ -130,8 +141,9 @@ class _Subject:
         store: tuple[Path, str] | None = None,
         save: Callable[[Path], Path] | None = None,
         stand_in: bool | None = None,
+        unread_allowed: bool = False,
     ) -> None:
-        self.title, self.stand_in = title, stand_in
+        self.title, self.stand_in, self.unread_allowed = title, stand_in, unread_allowed
         self._file, self._stream, self._store, self._save = file, stream, store, save
         self._cache, self._allow = cache, allow
 
@@ -189,7 +201,16 @@ def _subject(variant: str | None, archive: str | None, platform: str | None) -> 
             (chosen,) = select(workspace.suite, (variant,))
             file = workspace.archive(chosen)
             allow, resting = allow_list(chosen), workspace.stand_in(chosen.name)
-            yield _Subject(chosen.name, workspace.state.cache / "image", file=file, allow=allow, stand_in=resting)
+            asked = chosen.checks.layers
+            accepted = asked is not None and "allow" in (asked.unread.mine, asked.unread.base)
+            yield _Subject(
+                chosen.name,
+                workspace.state.cache / "image",
+                file=file,
+                allow=allow,
+                stand_in=resting,
+                unread_allowed=accepted,
+            )
     elif archive is not None and archive.startswith(ENGINE):
         with _in_engine(archive.removeprefix(ENGINE), cache) as subject:
             yield subject

@@ -79,6 +79,18 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
     return parsed
 
 
+def config(reference: str, platform: str, *, insecure: bool = False) -> dict[str, Any]:
+    """The config of an image, of several that for this platform, as JSON. Raises as ``manifest``."""
+    text = _told(insecure, "config", "--platform", platform, checked_reference(reference), timeout=60).output
+    try:
+        parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
+    except json.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise DeadweightError(f"{reference}: the registry's answer is no config")
+    return parsed
+
+
 def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """The platforms (``linux/arm64/v8``) of a multi-platform image, attestations left out; empty for an image of one platform."""
     found = []

@@ -72,7 +72,7 @@ class Gatherer:
         if names := jars.jars(data, shown(path), self._jars):
             self._index.jars[number] = names
         if self._jars.unnamed:
-            self._index.take((), (Skip(number, "", "jars in it are not all named", len(data)),))
+            self._index.take((), (Skip(number, "", "jars in it are not all named", len(data), unread=False),))
 
     def _program(self, number: int, view: memoryview | bytes | bytearray, start: int) -> None:
         """Note what an executable file begins like."""
@@ -84,7 +84,9 @@ class Gatherer:
 
     def _capture(self, number: int, data: memoryview) -> None:
         if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:
-            self._index.skipped.append(Skip(number, "", "package database too large to be read", len(data)))
+            self._index.skipped.append(
+                Skip(number, "", "package database too large to be read", len(data), unread=False)
+            )
             return
         self._captured += len(data)
         self._index.captured[number] = bytes(data)

@@ -61,7 +61,7 @@ class _Reader:
                 continue
             seen.add(hashlib.sha256(text).digest())
             for block in text.split(b"\n\n"):
-                name, version, declared, paths = _apk_block(block)
+                name, version, declared, paths = apk_block(block)
                 if name:
                     yield self._package("apk", name, version, paths, declared)
 
@@ -130,7 +130,8 @@ class _Reader:
         return sum(merged.layers[value >> 32].sizes[value & 0xFFFFFFFF] for value in contents), len(contents)
 
 
-def _apk_block(block: bytes) -> tuple[bytes, bytes, int, list[bytes]]:
+def apk_block(block: bytes) -> tuple[bytes, bytes, int, list[bytes]]:
+    """Name, version, installed size (bytes) and files of one entry of apk's database."""
     fields: dict[bytes, bytes] = {}
     folder, paths = b"", []
     for line in block.splitlines():

@@ -12,7 +12,7 @@ from deadweight.image.archive.entries import Entries
 
 _T = TypeVar("_T")
 
-FORMAT = 5
+FORMAT = 6
 MOST = 20_000  # secrets that are kept of one layer, and things in it that were not looked at; the rest is counted
 
 
@@ -53,12 +53,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Something that was not looked at, and why. ``member`` as in ``Found``."""
+    """Something that was not looked at, and why. ``member`` as in ``Found``. Where it is not ``unread``, secrets were looked for in
+    it all the same and something else is missing."""
 
     member: int
     inner: str
     reason: str
     size_bytes: int
+    unread: bool = True
 
 
 @dataclass(slots=True)

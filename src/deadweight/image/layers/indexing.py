@@ -28,6 +28,7 @@ from deadweight.image.layers.index import LayerIndex, Skip
 from deadweight.image.secrets.regions import Probe, Region
 
 _IN_FLIGHT = 2
+_BEHIND = "data after the end marker of the tar"  # what is told of it; secrets are looked for in it too
 
 
 class Indexer:
@@ -225,7 +226,7 @@ class _StreamReading:
             self._emit(self._position)
         if self._buffer.strip(b"\0") and not self._trailing:
             self._trailing = True
-            self._index.skipped.append(Skip(-1, "", "data after the end marker of the tar", len(self._buffer)))
+            self._index.skipped.append(Skip(-1, "", _BEHIND, len(self._buffer), unread=False))
         self._emit(self._base + len(self._buffer))
         return 0 if final else portions.SEGMENT
 
@@ -258,9 +259,9 @@ class _StreamReading:
         self._cut = number
         self._indexer.submit(self._index, segment, self._base)
         self._handled = number + 1
-        reason = "too large to be held whole: its plain bytes were looked at in pieces, archives in it were not opened as a whole"
+        reason = "too large to be held whole: looked at in pieces"
         if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
-            self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number]))
+            self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number], unread=False))
         self._base = end - len(self._buffer)
 
     def _checksums(self, first: int, last: int, segment: bytearray) -> None:
@@ -277,5 +278,5 @@ class _StreamReading:
 def _tail(index: LayerIndex, rest: memoryview) -> None:
     for piece in cut(rest, 1 << 20):
         if bytes(piece).strip(b"\0"):
-            index.skipped.append(Skip(-1, "", "data after the end marker of the tar", len(rest)))
+            index.skipped.append(Skip(-1, "", _BEHIND, len(rest), unread=False))
             return

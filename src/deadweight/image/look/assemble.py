@@ -11,9 +11,11 @@ from deadweight.image.archive.model import Image, shown
 from deadweight.image.contents.duplicates import duplicated_bytes
 from deadweight.image.contents.exposure import Survey, Tally, content_bytes, folders
 from deadweight.image.contents.facts import RPM_DATABASES
+from deadweight.image.contents.owners import owners
 from deadweight.image.contents.packages import packages
 from deadweight.image.findings import (
     MAX_FINDINGS,
+    MINE,
     NOT_LISTED,
     HiddenFile,
     LayerFigures,
@@ -48,6 +50,7 @@ class Assembly:
         self.merged = Merged(layers)
         self._on_overlayfs = Merged(layers, root_marks=False) if self.merged.marks_root else None
         self._extra: list[SkippedItem] = []
+        self._owners: list[dict[int, str]] = []
 
     def report(
         self,
@@ -69,6 +72,10 @@ class Assembly:
         heaviest, by_folder = survey.heaviest(), folders(self.indices)
         installed, duplicated = packages(self.merged, self.indices), duplicated_bytes(self.indices, self._content)
         settle()
+        self._owners = [
+            owners(index, {item.member for item in index.found} | {item.member for item in index.skipped})
+            for index in self.indices
+        ]
         hidden, hidden_bytes, overwritten, per_layer = self._hidden()
         # A layer that is known from a deeper look brings secrets along that nobody asked for here.
         visible = [] if scanned == "hidden" else self._visible_secrets()
@@ -179,6 +186,7 @@ class Assembly:
                 SecretMark(f.rule, f.fingerprint, f.description, f.redacted, f.inner, f.line)
                 for f in secrets.get((hiding.layer, hiding.member), ())
             ),
+            owner=self._owners[hiding.layer].get(hiding.member, MINE),
         )
 
     def _secrets_by_member(self) -> dict[tuple[int, int], list[Found]]:
@@ -222,6 +230,7 @@ class Assembly:
                         redacted=item.redacted,
                         inner=item.inner,
                         line=item.line,
+                        owner=self._owners[layer].get(item.member, MINE),
                     )
                 )
         return found
@@ -239,11 +248,19 @@ class Assembly:
             for skip in index.skipped:
                 path = shown(index.entries.paths[skip.member]) if skip.member >= 0 else None
                 found.append(
-                    SkippedItem(path, self.image.layers[layer].diff_id, skip.inner, skip.reason, skip.size_bytes)
+                    SkippedItem(
+                        path,
+                        self.image.layers[layer].diff_id,
+                        skip.inner,
+                        skip.reason,
+                        skip.size_bytes,
+                        skip.unread,
+                        self._owners[layer].get(skip.member, MINE),
+                    )
                 )
             if index.unlisted:
                 reason = f"{index.unlisted} more secrets and things that were not looked at are not listed"
-                self._extra.append(SkippedItem(None, self.image.layers[layer].diff_id, "", reason, 0))
+                self._extra.append(SkippedItem(None, self.image.layers[layer].diff_id, "", reason, 0, unread=True))
         for database in RPM_DATABASES:
             if database in self.merged.view:
                 found.append(

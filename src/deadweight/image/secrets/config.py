@@ -29,7 +29,7 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
     for number, (where, text, kind) in enumerate(_texts(image)):
         if number >= _MAX_TEXTS:
             skipped.append(
-                SkippedItem(None, None, "", f"more than {_MAX_TEXTS} texts in the config", len(image.raw_config))
+                SkippedItem(None, None, "", f"more than {_MAX_TEXTS} texts in the config", len(image.raw_config), True)
             )
             break
         scan = scan_text(scanner, where=where, text=text, kind=kind, within=budget)
@@ -48,7 +48,8 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
             )
             found.setdefault((match.rule, match.fingerprint, where), finding)
         skipped.extend(
-            SkippedItem(None, None, item.inner, f"{where}: {item.reason}", item.size_bytes) for item in scan.skipped
+            SkippedItem(None, None, item.inner, f"{where}: {item.reason}", item.size_bytes, True)
+            for item in scan.skipped
         )
     return list(found.values()), skipped
 

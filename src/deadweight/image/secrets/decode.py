@@ -70,11 +70,21 @@ class Opener:
 
     ``base`` is the buffer's offset in the content that it is a piece of, ``more`` whether another piece follows it. Then ``cut``
     is where in the buffer something begins that its end cuts off; that is left for the next piece, which should begin there.
-    Who is given a piece says in ``resume`` what the ``cut`` of its content is.
+    Who is given a piece says in ``resume`` what the ``cut`` of its content is. ``torn`` says that what lies behind is lost.
     """
 
-    def __init__(self, view: memoryview, limits: Limits, budget: Budget, base: int = 0, *, more: bool = False) -> None:
+    def __init__(
+        self,
+        view: memoryview,
+        limits: Limits,
+        budget: Budget,
+        base: int = 0,
+        *,
+        more: bool = False,
+        torn: bool = False,
+    ) -> None:
         self._view, self._limits, self._budget, self._base, self._more = view, limits, budget, base, more
+        self._torn = torn
         self._done: dict[str, int] = {}
         self._noise = 0
         self.cut: int | None = None
@@ -113,6 +123,8 @@ class Opener:
 
     def _too_long(self, label: str, start: int, *, cut: bool) -> Iterator[Refused]:
         """What even a piece that begins with it does not hold whole is not opened as a whole, and that is told."""
+        if cut and self._torn and len(self._view) - start > OVERLAP:
+            yield Refused(label, "goes on behind what is held of a file of this size", len(self._view) - start)
         if cut and self._more and start == 0:
             self._noise = len(self._view)
             yield Refused(label, f"longer than the {len(self._view) >> 20} MiB that are held of it", len(self._view))

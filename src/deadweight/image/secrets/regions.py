@@ -83,7 +83,8 @@ class Probe:
                 self._outside(entries, owner, between.text_of(data), own, start, notes)
             else:
                 path = shown(entries.paths[member])
-                scan = self.scanner.confirm(data, path=path, hits=own, decode=self.decode, within=budget)
+                cut = stop < entries.offsets[member] + entries.stored(member)
+                scan = self.scanner.confirm(data, path=path, hits=own, decode=self.decode, within=budget, cut=cut)
                 notes.take(scan, member, start - entries.offsets[member])
             position = last
         self._named(entries, view, base, [base + hit.end for hit in hits], notes)

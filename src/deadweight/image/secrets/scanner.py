@@ -58,14 +58,22 @@ class Scanner:
         return size <= _NAMED_SIZE and named_like_a_secret(path)
 
     def confirm(
-        self, data: Buffer, path: str, hits: Iterable[Hit], *, decode: bool = False, within: Budget | None = None
+        self,
+        data: Buffer,
+        path: str,
+        hits: Iterable[Hit],
+        *,
+        decode: bool = False,
+        within: Budget | None = None,
+        cut: bool = False,
     ) -> Scan:
         """What the candidates in one file are. ``hits`` are relative to the file's first byte.
 
-        ``within`` is what many files together may have decoded; this one's part is taken off.
+        ``within`` is what many files together may have decoded; this one's part is taken off. ``cut`` says that the file goes on
+        behind these bytes, and that those are not to be had together: what is encoded across that end is told, not left out.
         """
         work = _Work(self, path, decode=decode, within=within)
-        work.buffer(memoryview(data), sorted(hits), inner="", depth=0, base=0)
+        work.buffer(memoryview(data), sorted(hits), inner="", depth=0, base=0, torn=cut)
         if self.wants(path, len(data)):
             work.named(bytes(data))
         return work.result()
@@ -127,7 +135,15 @@ class _Work:
         return Scan(tuple(self._matches.values()), tuple(self._skipped))
 
     def buffer(
-        self, view: memoryview, hits: list[Hit], *, inner: str, depth: int, base: int, more: bool = False
+        self,
+        view: memoryview,
+        hits: list[Hit],
+        *,
+        inner: str,
+        depth: int,
+        base: int,
+        more: bool = False,
+        torn: bool = False,
     ) -> int | None:
         """One buffer: its own secrets, then what is encoded in it. ``base`` is its offset in the content that ``inner`` names.
 
@@ -149,7 +165,7 @@ class _Work:
             return None
         limits = self._scanner.limits
         limits = replace(limits, piece=max(limits.piece >> depth, _LEAST))
-        opener = Opener(view, limits, self._budget, base, more=more)
+        opener = Opener(view, limits, self._budget, base, more=more, torn=torn)
         self._encoded(opener, view, hits, inner, depth)
         return opener.cut
 
