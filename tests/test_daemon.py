@@ -25,7 +25,7 @@ from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon, places
 from deadweight.engine.client import Engine
-from deadweight.engine.own import bridge, processes
+from deadweight.engine.own import bridge, choice, processes
 from deadweight.engine.own import engine as own
 from deadweight.project.doctor import examine
 from deadweight.project.install import install
@@ -33,7 +33,7 @@ from deadweight.project.survey import survey
 
 ROOT = Path(__file__).parent.parent
 needs_root = pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or own._dockerd() is None,
+    sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
     reason="an engine of our own needs root and dockerd",
 )
 
@@ -154,7 +154,7 @@ def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkey
 
 
 def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
-    monkeypatch.setattr(own, "_dockerd", lambda: None)
+    monkeypatch.setattr(choice, "dockerd", lambda _kind: None)
     with pytest.raises(MissingError, match="no container engine"):
         daemon.find_or_start(print)
 
@@ -268,7 +268,7 @@ def test_doctor_tells_the_engine_and_its_limits(endpoint):
 
 
 def test_doctor_works_without_an_engine(alone, cache, monkeypatch):
-    monkeypatch.setattr(own, "_dockerd", lambda: None)
+    monkeypatch.setattr(choice, "dockerd", lambda _kind: None)
     found = examine(["engine"])
     assert found.engine is None
     assert "dockerd is not installed" in found.engine_problem

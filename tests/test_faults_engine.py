@@ -19,6 +19,7 @@ from deadweight._errors import DeadweightError
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
 from deadweight.engine.client import Engine
+from deadweight.engine.own import choice
 from deadweight.engine.own import engine as own
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
@@ -62,7 +63,8 @@ def project_on(root: Path, engine) -> Project:
 
 @pytest.mark.engine
 @pytest.mark.skipif(
-    sys.platform != "linux" or os.geteuid() != 0 or own._dockerd() is None, reason="an engine needs root and dockerd"
+    sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
+    reason="an engine needs root and dockerd",
 )
 def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:

@@ -10,7 +10,7 @@ from deadweight.engine import api as wire
 from deadweight.engine.docker_cli import DockerCli
 from deadweight.engine.docker_cli import docker_cli as _docker_cli
 from deadweight.engine.own import engine as own
-from deadweight.engine.own.engine import cannot_start, remove_data
+from deadweight.engine.own.engine import cannot_start, remove_data, switch
 from deadweight.engine.places import places
 
 Say = Callable[[str], None]
@@ -111,4 +111,5 @@ __all__ = [
     "search",
     "server_version",
     "stop_own",
+    "switch",
 ]

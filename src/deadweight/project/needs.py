@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
+from deadweight.engine.own import choice
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
 from deadweight.sources.reference import NoBase
@@ -70,6 +71,8 @@ def tools_of(
         wanted.append(ENGINE)
     if tests:
         wanted += TEST_TOOLS
+    if (tests or choice.chosen() != "os") and not choice.built():
+        wanted += (*choice.BUILDING, *choice.PROGRAMS)
     if bench:
         wanted += BENCH_TOOLS
     return tuple(dict.fromkeys(wanted))

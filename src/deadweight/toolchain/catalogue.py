@@ -6,7 +6,8 @@ Versions of the Go tools stand in their ``go.mod``, those of wheels in ``wheels.
 from __future__ import annotations
 
 from deadweight._errors import UsageError
-from deadweight.toolchain.pins import NUMBER, Program
+from deadweight.toolchain.pins import NUMBER
+from deadweight.toolchain.pins import Program as Program
 
 
 def _go(name: str, module: str, *, package: str | None = None, seconds: int, size: int, **more: str) -> Program:
@@ -66,6 +67,42 @@ PROGRAMS: dict[str, Program] = {
         _go("apko", "chainguard.dev/apko", seconds=28, size=29 * _MB),
         _go("melange", "chainguard.dev/melange", seconds=10, size=36 * _MB),
         _go("ko", "github.com/google/ko", seconds=20, size=35 * _MB),
+        # The engine of our own that is current: never taken from PATH, where its parts may be of any age.
+        Program(
+            "moby",
+            "go",
+            (),
+            "github.com/moby/moby/v2/cmd/dockerd",
+            also=("github.com/moby/moby/v2/cmd/docker-proxy",),
+            pattern=r"version (\d+\.\d+(?:\.\d+)?)",
+            module="github.com/moby/moby/v2",
+            ldflags="-X github.com/moby/moby/v2/dockerversion.Version=29.0.0-moby.{version}",
+            seconds=200,
+            size_bytes=93 * _MB,
+        ),
+        Program(
+            "containerd",
+            "go",
+            (),
+            "github.com/containerd/containerd/v2/cmd/containerd",
+            also=("github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",),
+            module="github.com/containerd/containerd/v2",
+            ldflags="-X github.com/containerd/containerd/v2/version.Version=v{version}",
+            seconds=45,
+            size_bytes=54 * _MB,
+        ),
+        Program(
+            "runc",
+            "go",
+            (),
+            "github.com/opencontainers/runc",
+            module="github.com/opencontainers/runc",
+            ldflags="-X main.version={version}",
+            tags="seccomp,netgo,osusergo",
+            cgo=True,
+            seconds=30,
+            size_bytes=10 * _MB,
+        ),
         Program(
             "buildx",
             "go",
@@ -135,6 +172,16 @@ PROGRAMS: dict[str, Program] = {
         ),
         _system("dpkg-source", apt=("dpkg-dev",), dnf=("dpkg-dev",), brew=("dpkg",), seconds=3, size=10 * _MB),
         _system("ip", apt=("iproute2",), dnf=("iproute",), probe=("-V",), pattern=r"iproute2-(\S+?),?\s"),
+        _system(  # its headers and its static library; pkg-config knows of both
+            "libseccomp",
+            "pkg-config",
+            apt=("pkg-config", "libseccomp-dev", "libc6-dev"),
+            dnf=("pkgconf-pkg-config", "libseccomp-static", "glibc-static"),
+            probe=("--modversion", "libseccomp"),
+            least="2.5",
+            seconds=5,
+            size=3 * _MB,
+        ),
         _system("openssl", apt=("openssl",), dnf=("openssl",), brew=("openssl",), probe=("version",)),
         _system("chromium", apt=("chromium|chromium-browser",), dnf=("chromium",), seconds=30, size=400 * _MB),
         _system("chromedriver", apt=("chromium-driver|chromium-chromedriver",), dnf=("chromedriver",), size=20 * _MB),

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
@@ -31,7 +31,7 @@ def folder(entry: Program) -> Path:
 
 def program_path(entry: Program) -> Path:
     """The program in our copy, whether or not it is there."""
-    return folder(entry) / ("go/bin/go" if entry.name == "go" else entry.name)
+    return folder(entry) / entry.files[0]
 
 
 def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) -> Path:
@@ -49,7 +49,7 @@ def make(entry: Program, fill: Callable[[Path], None], *, anew: bool = False) ->
             _remove(hidden)  # what a process that was killed left behind
             hidden.mkdir(parents=True)
             fill(hidden)
-            _seal(hidden, program_path(entry).relative_to(final))
+            _seal(hidden, entry.files)
             if final.exists():
                 _remove(final)
             hidden.rename(final)
@@ -66,20 +66,25 @@ def sound(entry: Program) -> bool:
     """Whether our copy is byte for byte what was put there. Reads it whole (0.1 s for 100 MB)."""
     try:
         seal = json.loads((folder(entry) / SEAL).read_bytes())
-        return bool(seal["sha256"] == _digest(program_path(entry)))
+        return bool(seal["sha256"] == _digest([folder(entry) / name for name in entry.files]))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _seal(where: Path, relative: Path) -> None:
-    program = where / relative
-    program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-    write_atomically(where / SEAL, json.dumps({"program": str(relative), "sha256": _digest(program)}))
+def _seal(where: Path, files: Sequence[str]) -> None:
+    programs = [where / name for name in files]
+    for program in programs:
+        program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    write_atomically(where / SEAL, json.dumps({"program": files[0], "sha256": _digest(programs)}))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(paths: Sequence[Path]) -> str:
+    """Of one file, its SHA-256; of several, that of theirs."""
+    found = []
+    for path in paths:
+        with path.open("rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return found[0] if len(found) == 1 else hashlib.sha256(" ".join(found).encode()).hexdigest()
 
 
 @contextlib.contextmanager

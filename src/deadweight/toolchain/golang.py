@@ -43,7 +43,7 @@ def fetch(entry: Program, log: Path) -> None:
     """Download the modules that a tool's build needs, and only these, without compiling: the compiler may be busy meanwhile."""
     go = find("go")
     with _scratch(entry, "fetch") as folder:
-        argv: list[str | Path] = [go.path, "list", "-deps", "-f", "", entry.source]
+        argv: list[str | Path] = [go.path, "list", "-deps", "-f", "", f"-tags={entry.tags}", entry.source, *entry.also]
         run(argv, cwd=folder, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
 
 
@@ -55,16 +55,20 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
     go = find("go")
 
     def fill(folder: Path) -> None:
-        flags = f"-s -w {entry.ldflags.format(version=entry.pinned)}".strip()
+        flags = (
+            f"-s -w {entry.ldflags.format(version=entry.pinned)}{' -extldflags=-static' if entry.cgo else ''}".strip()
+        )
         with _scratch(entry, "build") as module:
             argv: list[str | Path] = [
                 go.path,
                 "build",
                 "-trimpath",
                 f"-ldflags={flags}",
+                f"-tags={entry.tags}",
                 "-o",
-                folder / entry.name,
+                f"{folder}/" if entry.also else folder / entry.name,
                 entry.source,
+                *entry.also,
             ]
             run(argv, cwd=module, env=_environment(go, entry), log=log, timeout=BUILD_SECONDS, hint=OFFLINE_HINT)
 
@@ -72,7 +76,7 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
 
 
 def _environment(go: Tool, entry: Program) -> dict[str, str]:
-    env = go_environment(go) | {"CGO_ENABLED": "0"}
+    env = go_environment(go) | {"CGO_ENABLED": "1" if entry.cgo else "0"}
     if number(go.version) < number(go_needed(entry.name)):
         env["GOTOOLCHAIN"] = "auto"  # Go fetches the version that the module asks for, as a module
     return env

@@ -27,9 +27,10 @@ class Program:
     ``commands`` are its names on PATH, ``probe`` the arguments that print its version, which ``pattern`` finds in the output.
     With ``exact``, a program on PATH counts only if its version is the pinned one (where this platform can get that one);
     otherwise ``least`` is the lowest version that will do. ``source`` is the Go package, the wheel's project or the Debian
-    package. ``packages`` are the system's packages per package manager; for apt ``a|b`` is the first that exists, ``a?`` only
-    if it does. ``seconds`` and ``size_bytes`` are roughly what getting it takes on two cores with empty caches, one after
-    another, and on disk.
+    package; ``also`` are further Go packages of the same module, whose programs lie beside it in our copy. ``tags`` are Go's
+    build tags; a tool with ``cgo`` is linked statically by the machine's C compiler. ``packages`` are the system's packages per
+    package manager; for apt ``a|b`` is the first that exists, ``a?`` only if it does. ``seconds`` and ``size_bytes`` are roughly
+    what getting it takes on two cores with empty caches, one after another, and on disk.
     """
 
     name: str
@@ -42,6 +43,9 @@ class Program:
     exact: bool = False
     module: str = ""
     ldflags: str = ""
+    also: tuple[str, ...] = ()
+    tags: str = ""
+    cgo: bool = False
     packages: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seconds: int = 5
     size_bytes: int = 0
@@ -54,6 +58,13 @@ class Program:
         if self.kind == "wheel":
             return _upstream(wheel_pin(self.source).version)
         return None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The programs of our copy, relative to its folder, the one that tells the version first."""
+        if self.name == "go":
+            return ("go/bin/go",)
+        return tuple(each.rpartition("/")[2] for each in (self.source, *self.also)) if self.also else (self.name,)
 
     @property
     def module_folder(self) -> Path:

@@ -21,7 +21,8 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
-from deadweight.engine.own import bridge, cgroups, mounts, processes, through_sudo
+from deadweight.engine.own import bridge, cgroups, choice, mounts, processes, through_sudo
+from deadweight.engine.own.choice import Kind
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
@@ -36,13 +37,15 @@ Say = Callable[[str], None]
 class Layout:
     """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most.
 
-    ``group`` is the number of the group that may speak to it, beside root.
+    ``group`` is the number of the group that may speak to it, beside root. ``kind`` is which engine it is: one of them runs at a
+    time, with images of its own (``data``).
     """
 
     run: Path
     data: Path
     log: Path
     group: int = 0
+    kind: Kind = "os"
 
     @property
     def socket(self) -> Path:
@@ -67,13 +70,15 @@ class Layout:
         return f"dwt{self.run.name[-8:]}"
 
 
-def layout(uid: int | None = None, gid: int = 0) -> Layout:
-    """One engine per user cache and user (default: who we are)."""
-    cache = user_cache()
+def layout(uid: int | None = None, gid: int = 0, kind: Kind | None = None) -> Layout:
+    """One engine per user cache and user (default: who we are); ``kind``: as it was chosen in set-up."""
+    cache, kind = user_cache(), kind or choice.chosen()
     if uid is None:
         uid = os.geteuid() if hasattr(os, "geteuid") else 0
     key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
-    return Layout(Path(f"/run/deadweight-{uid}-{key}"), cache / "engine", cache / "logs" / "engine.log", gid)
+    return Layout(
+        Path(f"/run/deadweight-{uid}-{key}"), cache / choice.folder(kind), cache / "logs" / "engine.log", gid, kind
+    )
 
 
 def running_host() -> str | None:
@@ -95,8 +100,9 @@ def cannot_start() -> str:
         return (
             f"an engine of our own needs root or sudo ({problem}); start Docker, or get this user into the docker group"
         )
-    if _dockerd() is None:
-        return "dockerd is not installed"
+    kind = choice.chosen()
+    if choice.dockerd(kind) is None:
+        return "dockerd is not installed" if kind == "os" else f"the engine that was chosen ({kind}) is not built"
     return ""
 
 
@@ -145,16 +151,25 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     return pid is not None
 
 
+def switch(kind: Kind, say: Say) -> None:
+    """Start engines of this kind from now on. One of ours that runs and is another ends; its images stay."""
+    if choice.chosen() != kind:
+        stop(say)
+        choice.choose(kind)
+
+
 def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
     """Stop our engine and delete its images and caches."""
     where = where or layout()
     if not sudo.is_root():
-        if where.run.exists() or where.data.exists():
+        if where.run.exists() or any(where.data.with_name(choice.folder(kind)).exists() for kind in choice.KINDS):
             through_sudo.call("remove_data", say)
         return
     stop(say, where)
-    mounts.unmount_below(where.data)
-    shutil.rmtree(where.data, ignore_errors=True)
+    for kind in choice.KINDS:
+        data = where.data.with_name(choice.folder(kind))
+        mounts.unmount_below(data)
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def _forget_networks(where: Layout) -> None:
@@ -185,18 +200,21 @@ def _start(where: Layout, say: Say) -> str:
     mounts.bind(held, where.temporary)  # on the data's disk (/run is often memory); dockerd would look through a link
     # The shell writes its own pid and then becomes dockerd, detached from us and from our pipes.
     script = 'umask 022; echo $$ >"$1"; log=$2; shift 2; exec "$@" >>"$log" 2>&1 </dev/null'
-    environment = {"DOCKER_TMPDIR": str(where.temporary)}
+    environment = {"DOCKER_TMPDIR": str(where.temporary), "PATH": choice.path(where.kind)}
     run(["setsid", "--fork", "sh", "-c", script, "sh", where.pid_file, where.log, *argv], timeout=30, env=environment)
     _await(where, argv, first_line)
     return where.host
 
 
 def _arguments(where: Layout, say: Say) -> list[str]:
-    dockerd = _dockerd()
+    dockerd = choice.dockerd(where.kind)
     assert dockerd is not None
     # Settings of the machine's own engine (/etc/docker/daemon.json) are not ours: they may name its sockets and folders.
     config = where.run / "daemon.json"
-    write_atomically(config, json.dumps({"log-opts": {"max-size": "10m"}, "shutdown-timeout": 10}))
+    settings: dict[str, object] = {"log-opts": {"max-size": "10m"}, "shutdown-timeout": 10}
+    if where.kind == "current-overlay2":
+        settings["features"] = {"containerd-snapshotter": False}
+    write_atomically(config, json.dumps(settings))
     argv = [dockerd, "--config-file", str(config), "--host", where.host, "--data-root", str(where.data)]
     argv += ["--exec-root", str(where.run / "exec"), "--pidfile", str(where.run / "docker.pid")]
     argv += ["--group", str(where.group), "--log-level", "warn"]
@@ -215,10 +233,16 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
             "runs reaches no network"
         )
         return ["--bridge", where.bridge, "--iptables=false"]
-    works = (
-        shutil.which("iptables") and run(["iptables", "-t", "nat", "-L", "-n"], check=False, timeout=30).exit_code == 0
-    )
-    return [] if works else ["--iptables=false"]
+    if _lists("iptables", "-t", "nat", "-L", "-n"):
+        return []
+    if where.kind != "os" and _lists("nft", "list", "ruleset"):
+        return ["--firewall-backend=nftables"]
+    return ["--iptables=false"]
+
+
+def _lists(program: str, *words: str) -> bool:
+    """Whether a program that sets firewall rules is there, and this kernel lets it."""
+    return shutil.which(program) is not None and run([program, *words], check=False, timeout=30).exit_code == 0
 
 
 def _await(where: Layout, argv: list[str], first_line: int) -> None:
@@ -281,9 +305,3 @@ def _line_count(path: Path) -> int:
         return len(path.read_text(encoding="utf-8", errors="replace").splitlines())
     except OSError:
         return 0
-
-
-def _dockerd() -> str | None:
-    return shutil.which("dockerd") or shutil.which(
-        "dockerd", path="/usr/sbin:/usr/bin:/sbin:/usr/local/sbin:/usr/local/bin"
-    )
