@@ -76,10 +76,15 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     [
         (
             "never-healthy",
-            0.5,
-            "not healthy within 0.5 s (GET /healthz answers 503); its last lines: misbehave: mode never-healthy",
+            2,
+            "not healthy within 2 s (GET /healthz answers 503); health.path names another route, health.status other answers",
         ),
         ("dies-at-once", 5, "it ended with exit code 4 before it was healthy; its last lines: "),
+        (
+            "panics",
+            5,
+            "it ended with exit code 2 before it was healthy; its first exception: panic: assignment to entry in nil map; its last",
+        ),
         (
             "dies",
             5,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight.engine.listening import Listener, parse
+from deadweight.engine.listening import Listener, parse, told
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
 
@@ -74,7 +74,9 @@ def test_a_program_in_the_container_tells_its_health(engine, tools_image):
 
 def test_the_port_that_it_really_listens_on_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service(port=9000)) as container:
-        assert container.wait_healthy(Health(within_seconds=1)).reason.endswith("; it listens on 8080, port: says 9000")
+        assert container.wait_healthy(Health(within_seconds=1)).reason.endswith(
+            "; it listens on 8080, port: says 9000: set port: 8080"
+        )
         assert [each.port for each in container.listeners()] == [8080]
 
 
@@ -88,3 +90,48 @@ def test_an_entrypoint_of_the_suite_replaces_the_images_own(engine, tools_image)
 def test_health_by_a_program_names_one():
     with pytest.raises(ValueError, match="a program to run beside kind: exec"):
         Health(kind="exec")
+
+
+def test_an_address_that_only_the_container_reaches_is_told(engine, misbehaving_image):
+    options = hardened(RunSettings(env={"LISTEN": "127.0.0.1:8080"}), port=8080)
+    with engine.start(misbehaving_image, options) as container:
+        # through the published port, as everybody but root on this very machine comes
+        found = container.wait_healthy(Health(kind="exec", command=("/nothing",), within_seconds=1))
+        assert not found.healthy
+        assert told(container.listeners(), 8080) == (
+            "it listens on 127.0.0.1:8080 only, which nobody outside of the container reaches: bind it to 0.0.0.0"
+        )
+        assert told(container.listeners(), 80, (80,)).endswith(
+            "it listens on 8080, port: says 80: set port: 8080, and bind it to 0.0.0.0 instead of 127.0.0.1"
+        )
+
+
+@pytest.mark.parametrize(
+    ("port", "exposed", "said"),
+    [
+        (8080, (80,), "it listens on 80, 9090, port: says 8080, EXPOSE says 80: set port: 80"),
+        (8080, (9090,), "it listens on 80, 9090, port: says 8080, EXPOSE says 9090: set port: 9090"),
+        (8080, (), "it listens on 80, 9090, port: says 8080: set port: 80"),
+        (9090, (80,), ""),
+    ],
+)
+def test_of_several_ports_the_exposed_one_is_proposed(port, exposed, said):
+    assert told([Listener(80, "0.0.0.0"), Listener(9090, "::")], port, exposed) == said
+
+
+def test_what_expose_says_is_told_where_listeners_cannot_be_seen():
+    assert told(None, 8080, (80,)) == "EXPOSE says 80, port: says 8080"
+    assert told(None, 8080, (8080,)) == ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "path", "said"),
+    [
+        ("good", "/no/such/route", "GET /no/such/route answers 404); health.path names another route"),
+        ("speechless", "/healthz", "; if it speaks no HTTP: health: {kind: tcp}"),
+    ],
+)
+def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_image, mode, path, said):
+    with engine.start(misbehaving_image, service(mode)) as container:
+        assert said.partition(")")[0] in container.wait_healthy(Health(path=path, within_seconds=1)).reason
+        assert said.rpartition("; ")[2] in container.wait_healthy(Health(path=path, within_seconds=1)).reason

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from deadweight import _said
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions, hardened_for
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from deadweight.suite.model import Variant
 
 SHOWN_LINES = 5
+HEARD_LINES = 2000
 MOURNING_SECONDS = 1.0
 
 _stopwatch = threading.Lock()
@@ -91,18 +93,25 @@ class Service:
 
 
 def with_last_lines(reason: str, container: Container) -> str:
-    """A reason, and in the same line what the service said last."""
-    lines = last_lines(container)
-    return f"{reason}; its last lines: {' | '.join(lines)}" if lines else f"{reason}; it printed nothing"
+    """A reason, and in the same line what the service said: the first exception where it stands above the last lines, and these."""
+    lines = _heard(container)
+    last = _said.last_lines(lines, SHOWN_LINES)
+    above = [line for line in _said.exceptions(lines) if not any(line in each for each in last)]
+    first = f"; its first exception: {' | '.join(above)}" if above else ""
+    return f"{reason}{first}; its last lines: {' | '.join(last)}" if last else f"{reason}; it printed nothing"
 
 
-def last_lines(container: Container, count: int = SHOWN_LINES) -> list[str]:
-    """The last lines that are not blank, each cut to 300 characters; none where the engine cannot tell."""
+def last_lines(container: Container, count: int) -> list[str]:
+    """The first exception, where one stands above them, and the last lines, each cut to 300 characters."""
+    return _said.cut(_heard(container), count)
+
+
+def _heard(container: Container) -> list[str]:
+    """What a service said, at most its last 2000 lines; nothing where the engine cannot tell."""
     try:
-        lines = [line for line in container.logs(count * 4) if line.strip()]
+        return container.logs(HEARD_LINES)
     except DeadweightError:
         return []
-    return [line[:300] for line in lines[-count:]]
 
 
 def posture(options: RunOptions) -> dict[str, Any]:

@@ -184,8 +184,21 @@ class Container:
             pause = min(pause * 1.3, LONGEST_PAUSE_SECONDS)
 
     def _unhealthy(self, health: Health, port: int | None, last: str) -> str:
-        instead = "" if health.kind == "exec" else listening.told(self.listeners(), port or self.options.publish)
-        return f"not healthy within {health.within_seconds:g} s ({last})" + (f"; {instead}" if instead else "")
+        instead = ""
+        if health.kind != "exec":
+            instead = listening.told(self.listeners(), port or self.options.publish, self.exposed())
+        further = instead or questions.advice(health, last)
+        return f"not healthy within {health.within_seconds:g} s ({last})" + (f"; {further}" if further else "")
+
+    def exposed(self) -> tuple[int, ...]:
+        """The TCP ports that its image's EXPOSE names; none where the engine cannot tell."""
+        try:
+            with translated(f"image of container {self.name}"):
+                config = self.api.inspect_image(self.image).get("Config") or {}
+        except DeadweightError:
+            return ()
+        ports = (each.partition("/") for each in config.get("ExposedPorts") or ())
+        return tuple(sorted(int(number) for number, _, kind in ports if kind in ("", "tcp") and number.isdigit()))
 
     def question(self, health: Health, port: int | None = None) -> questions.Question:
         """What is to be asked to learn whether it is up; ``port`` None: the published one."""

@@ -61,6 +61,19 @@ def unanswered(health: Health, error: Exception) -> str:
     return f"{asked}: {error or type(error).__name__}"
 
 
+def advice(health: Health, last: str) -> str:
+    """The next step where the right port is open and its answer is not what is healthy; empty where none is known."""
+    if health.kind != "http":
+        return ""
+    if " answers " in last:
+        return "health.path names another route, health.status other answers that are healthy"
+    if any(
+        word in last for word in ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
+    ):
+        return "if it speaks no HTTP: health: {kind: tcp} asks whether the port is open, {kind: exec} runs a program"
+    return ""
+
+
 NO_ANSWER = (OSError, http.client.HTTPException)
 ERRORS = (*NO_ANSWER, DeadweightError)
 

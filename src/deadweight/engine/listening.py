@@ -29,20 +29,27 @@ class Listener:
         return ipaddress.ip_address(self.address).is_loopback
 
 
-def told(found: Sequence[Listener] | None, port: int | None) -> str:
-    """A clause for a service that does not answer: what it listens on instead; empty where that says nothing."""
+def told(found: Sequence[Listener] | None, port: int | None, exposed: Sequence[int] = ()) -> str:
+    """A clause for a service that does not answer: what it listens on instead, and the next step; empty where that says nothing.
+
+    ``exposed`` are the ports that the image's EXPOSE names.
+    """
+    says = f"EXPOSE says {', '.join(map(str, exposed))}" if exposed and port not in exposed else ""
     if found is None:
-        return ""
+        return f"{says}, port: says {port}" if says else ""
     if not found:
-        return "it listens on no TCP port"
+        return "it listens on no TCP port" + (f"; {says}, port: says {port}" if says else "")
     right = [each for each in found if each.port == port]
     if right and all(each.loopback for each in right):
         where = right[0].address
         return f"it listens on {where}:{port} only, which nobody outside of the container reaches: bind it to 0.0.0.0"
     if right:
         return ""
+    reached = [each for each in found if not each.loopback] or found
+    likely = next((each for each in reached if each.port in exposed), reached[0])
     ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
-    return f"it listens on {ports}, port: says {port}"
+    local = "" if not likely.loopback else f", and bind it to 0.0.0.0 instead of {likely.address}"
+    return f"it listens on {ports}, port: says {port}{f', {says}' if says else ''}: set port: {likely.port}{local}"
 
 
 def parse(text: str) -> Iterator[Listener]:

@@ -5,10 +5,14 @@
 //	deaf          never listens
 //	dies          healthy, then exits with code 3 after DIES_AFTER
 //	dies-at-once  writes two lines and exits with code 4
+//	panics        ends with a panic of Go
+//	speechless    listens, and ends every connection without a word
 //	stubborn      ignores SIGTERM
 //	ugly          ends on SIGTERM with exit code 5
 //	hungry        healthy; GET /eat takes memory until it is stopped
 //	writer        healthy only where it can write to /
+//
+// LISTEN is where it listens (:8080).
 //
 // GET /join?a=A&b=B answers AB; /given answers its environment and arguments; /dial?address=A says whether a connection leads there,
 // /address whether it has one that is not its own machine's; /last-words answers, and ends the service a moment later; /fear-root ends it at once where it is
@@ -21,6 +25,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -53,13 +58,18 @@ func main() {
 		fmt.Fprintln(os.Stderr, "misbehave: cannot open /etc/absent.conf")
 		os.Exit(4)
 	}
+	if mode == "panics" {
+		fall(9)
+	}
 	terminate := make(chan os.Signal, 1)
 	if mode == "stubborn" {
 		signal.Ignore(syscall.SIGTERM)
 	} else {
 		signal.Notify(terminate, syscall.SIGTERM)
 	}
-	if mode != "deaf" {
+	if mode == "speechless" {
+		go hangUp()
+	} else if mode != "deaf" {
 		go serve(mode)
 	}
 	var dies <-chan time.Time
@@ -77,6 +87,24 @@ func main() {
 	case <-terminate:
 		if mode == "ugly" {
 			os.Exit(5)
+		}
+	}
+}
+
+func fall(deep int) {
+	if deep > 0 {
+		fall(deep - 1)
+	}
+	var absent map[string]int
+	absent["x"] = deep
+}
+
+func hangUp() {
+	listener, err := net.Listen("tcp", ":8080")
+	for err == nil {
+		var connection net.Conn
+		if connection, err = listener.Accept(); err == nil {
+			connection.Close()
 		}
 	}
 }
@@ -175,7 +203,7 @@ func serve(mode string) {
 			eaten = append(eaten, block)
 		}
 	})
-	if err := http.ListenAndServe(":8080", nil); err != nil {
+	if err := http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), ":8080"), nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
