@@ -101,12 +101,15 @@ class FaultProject:
     def out(self, variant: str = "v") -> str:
         return (self.state / "images" / variant / "out").read_text()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, MARK: self.mark, "PYTHONPATH": str(self.plugins), **self.more}
+
     def start(self, *words: str) -> subprocess.Popen[str]:
-        env = {**os.environ, MARK: self.mark, "PYTHONPATH": str(self.plugins), **self.more}
         return subprocess.Popen(
             [sys.executable, "-m", "invoke", *words],
             cwd=self.root,
-            env=env,
+            env=self.environment,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -137,6 +140,14 @@ class FaultProject:
         assert done.code == code, done.errors
         assert done.errors.count("error: ") == 1, done.errors
         assert words in done.errors
+        assert "Traceback" not in done.errors + done.output
+        self.is_clean()
+
+    def was_ended(self, done: Done, code: int, words: str) -> None:
+        """Ended by a signal: its exit code, one line that says so, no traceback, nothing half-written or left running."""
+        assert done.code == code, done.errors
+        assert "error: " not in done.errors
+        assert done.errors.splitlines()[-1].startswith(words), done.errors
         assert "Traceback" not in done.errors + done.output
         self.is_clean()
 

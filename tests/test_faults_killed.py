@@ -70,12 +70,15 @@ def test_kill_9_of_the_tool(project):
     project.builds()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted(project, number):
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGINT, "interrupted; "), (signal.SIGTERM, "ended by SIGTERM; "), (signal.SIGHUP, "ended by SIGHUP; ")],
+)
+def test_interrupted(project, number, words):
     process = project.start("build")
     wait_for((project.root / "started").exists)
     process.send_signal(number)
-    project.is_one_error(project.finish(process), 130, "interrupted")
+    project.was_ended(project.finish(process), 128 + number, words)
     project.builds()
 
 
@@ -85,7 +88,7 @@ def test_a_tool_that_ignores_the_interrupt_is_killed(project):
     wait_for((project.root / "started").exists)
     process.send_signal(signal.SIGINT)
     done = project.finish(process)
-    project.is_one_error(done, 130, "interrupted")
+    project.was_ended(done, 130, "interrupted")
     assert done.seconds < 15
     project.suite(v=SLOW)
     project.builds()

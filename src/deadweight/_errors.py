@@ -8,10 +8,10 @@
     ├── BuildFailed                exit 1   one or more variants were not built
     ├── CheckFailed                exit 1   a check or gate failed
     ├── ArchiveError               exit 1   an image archive is damaged, hostile or not an archive
-    └── Interrupted                exit 130 Ctrl-C
+    └── Interrupted                exit 130 Ctrl-C, or another signal: 128 and its number
 
 Exit codes are part of the contract: 0 fine, 1 a build, check or gate failed, 2 wrong usage or configuration,
-3 something is missing, 130 Ctrl-C.
+3 something is missing, 130 Ctrl-C, 143 SIGTERM, 129 a closed terminal, 141 a reader of the output that is gone.
 """
 
 from __future__ import annotations
@@ -110,6 +110,6 @@ class ArchiveError(DeadweightError):
 
 
 class Interrupted(DeadweightError):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or something else ended us (``_signals``)."""
 
     exit_code = 130

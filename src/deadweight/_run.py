@@ -29,7 +29,7 @@ GRACE_SECONDS = 5.0
 
 _live: dict[int, subprocess.Popen[bytes]] = {}
 _guard = threading.Lock()
-_cancelled = threading.Event()
+_cancelled = False  # a plain flag: a signal's handler sets it, which may take no lock
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def run(
     Interrupted after ``cancel_all``.
     """
     words = tuple(str(word) for word in argv)
-    if _cancelled.is_set():
+    if _cancelled:
         raise Interrupted("interrupted")
     started = time.monotonic()
     process = _start(words, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
@@ -76,7 +76,7 @@ def run(
     with _watched(process, sink, timeout):
         output, errors = _drain(process, stdin, sink)
     done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
-    if _cancelled.is_set():
+    if _cancelled:
         raise Interrupted("interrupted")
     if sink.expired:
         raise _failure(done, sink, f"did not end within {timeout:g} s", None, hint)
@@ -113,8 +113,20 @@ def _watched(process: subprocess.Popen[bytes], sink: _Sink, timeout: float | Non
 
 
 def cancel_all() -> None:
-    """End every program that is running, and refuse to start more. For Ctrl-C; safe to call from a signal handler's thread."""
-    _cancelled.set()
+    """End every program that is running, and refuse to start more. For Ctrl-C; returns when all have ended."""
+    global _cancelled
+    _cancelled = True
+    _end_all()
+
+
+def cancel_soon() -> None:
+    """The same without waiting, for a signal's handler: what is interrupted may itself wait for programs that are running."""
+    global _cancelled
+    _cancelled = True
+    threading.Thread(target=_end_all, daemon=True).start()
+
+
+def _end_all() -> None:
     with _guard:
         processes = list(_live.values())
     for process in processes:
@@ -128,12 +140,13 @@ def cancel_all() -> None:
 
 def reset_cancel() -> None:
     """Allow programs to start again after ``cancel_all`` (clean-up after Ctrl-C needs to run the engine's client)."""
-    _cancelled.clear()
+    global _cancelled
+    _cancelled = False
 
 
 def cancelled() -> bool:
     """Whether ``cancel_all`` was called."""
-    return _cancelled.is_set()
+    return _cancelled
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -15,9 +15,13 @@ from typing import Any
 import nox
 from nox.command import CommandFailed
 
+from deadweight import _signals
 from deadweight._errors import BuildFailed, MissingError
 
 ROOT = Path.cwd()
+
+CLEANING_SECONDS = 60.0
+"""Nox kills what has not ended half a second after Ctrl-C; removing containers may take longer."""
 
 nox.options.sessions = ["verify"]
 nox.needs_version = ">=2026.4.10"
@@ -36,7 +40,7 @@ def _variant_names() -> list[str]:
 
 
 def _invoke(session: nox.Session, *arguments: str) -> None:
-    session.run(sys.executable, "-m", "invoke", *arguments, external=True)
+    session.run(sys.executable, "-m", "invoke", *arguments, external=True, terminate_timeout=CLEANING_SECONDS)
 
 
 def _verify(session: nox.Session, *variants: str) -> None:
@@ -51,7 +55,10 @@ def _verify(session: nox.Session, *variants: str) -> None:
     missing = MissingError.exit_code
     prepared = _tried({missing}, lambda: _invoke(session, "setup", "--yes", *chosen, *beside))
     built = _tried({missing, BuildFailed.exit_code}, lambda: _invoke(session, "build", *chosen, *beside))
-    checked = _tried({1}, lambda: session.run(*checks, *chosen, *session.posargs, external=True))
+    checked = _tried(
+        {1},
+        lambda: session.run(*checks, *chosen, *session.posargs, external=True, terminate_timeout=CLEANING_SECONDS),
+    )
     for failed in filter(None, (built, prepared, checked)):
         raise failed
 
@@ -83,12 +90,14 @@ def _tried(survived: set[int], call: Callable[[], Any]) -> CommandFailed | None:
 @nox.session(python=False)
 def verify(session: nox.Session) -> None:
     """Build what is not up to date, then run the suite's checks on every variant."""
-    _verify(session)
+    with _signals.heeded():
+        _verify(session)
 
 
 def _verify_one(name: str) -> Callable[[nox.Session], Any]:
     def run(session: nox.Session) -> None:
-        _verify(session, name)
+        with _signals.heeded():
+            _verify(session, name)
 
     run.__doc__ = f"Build {name} if it is not up to date, then run its checks."
     return nox.session(python=False, name=f"verify-{name}", tags=["verify"])(run)

@@ -64,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Hold the lock of each suite's state folder for the whole run: its checks write evidence and archives.
 
+    SIGTERM and a closed terminal end the run as Ctrl-C does. What a killed run left is told and removed.
     Before all others, since xdist starts its workers here: they are let in as the holder's own, and never wait for each other.
     """
     config = session.config
@@ -71,14 +72,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     suites = {file.absolute().parent for file in files if file.suffix in SUFFIXES and file.is_file()}
     if not suites or config.option.collectonly:
         return
+    from deadweight import _signals
     from deadweight._errors import DeadweightError
+    from deadweight.project.killed import remove_what_was_left
     from deadweight.records.lock import locked
     from deadweight.records.paths import State
 
     held = contextlib.ExitStack()
     config.add_cleanup(held.close)
+    held.enter_context(_signals.heeded())
     try:
         for root in sorted(suites):
+            remove_what_was_left(State(root), _teller(config))
             held.enter_context(locked(State(root), _teller(config)))
     except DeadweightError as error:
         raise pytest.UsageError(str(error)) from error
@@ -293,10 +298,13 @@ def _skip_if_missing(error: Exception) -> None:
 @pytest.fixture(scope="session")
 def deadweight_workspace(pytestconfig: pytest.Config) -> Iterator[Workspace]:
     """The project's suite, state and engine, each found when first asked for."""
+    from deadweight import _signals
+    from deadweight.project.killed import remove_what_was_left
     from deadweight.project.workspace import Workspace
     from deadweight.suite.load import find_suite_file
 
-    with Workspace.open(lambda _line: None, find_suite_file(pytestconfig.rootpath)) as workspace:
+    with _signals.heeded(), Workspace.open(lambda _line: None, find_suite_file(pytestconfig.rootpath)) as workspace:
+        remove_what_was_left(workspace.state, _teller(pytestconfig))
         yield workspace
 
 

@@ -161,7 +161,11 @@ def serve(words: Sequence[str], kind: type[Order], obey: Callable[[Order, Subjec
     if order is None:
         return DeadweightError.exit_code
     os.environ["DEADWEIGHT_CACHE_DIR"] = order.place.cache
-    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where we come from a script's background
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+    ):  # the first is ignored where we come from a script's background
         signal.signal(number, signal.default_int_handler)
     threading.Thread(target=_end_with, args=(folder / ORDER, order.place.caller), daemon=True).start()
     try:

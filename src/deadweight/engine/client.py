@@ -1,7 +1,7 @@
 """The container engine: one object over the Docker SDK, for Docker 20.10 and later and Podman's compatible socket.
 
 Everything it makes is labelled with its project and the process that made it, removed when the ``with`` block ends, however it
-ends, and by the next process that starts a container where this one was killed without warning.
+ends, and by the project's next process that starts a container where this one was killed without warning.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from deadweight.engine.images import Images
 from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.engine.leftovers import Leftover
 from deadweight.engine.options import RunOptions
+from deadweight.records import runs
+from deadweight.records.paths import State
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -52,13 +54,17 @@ class HasHost(Protocol):
 class Engine:
     """A container engine. ``project`` and its folder ``root`` stand in labels. Use it as a context manager, or call ``close``."""
 
-    def __init__(self, api: APIClient, host: str, project: str, root: str = "") -> None:
-        self.api, self.host, self.project, self.root = api, host, project, root
+    def __init__(
+        self, api: APIClient, host: str, project: str, root: str = "", certificates: str | None = None
+    ) -> None:
+        self.api, self.host, self.project, self.root, self._certificates = api, host, project, root, certificates
         self.images = Images(api, lambda: self.info.containerd_store)
         self._mine: dict[str, Container] = {}
         self._networks: set[str] = set()
+        self._asked_for: set[str] = set()
         self._guard = threading.Lock()
         self._swept = False
+        self._note: Path | None = None
 
     @classmethod
     def connect(cls, endpoint: HasHost | str, project: str = "-", root: str = "") -> Engine:
@@ -77,7 +83,7 @@ class Engine:
                 tls=_tls(Path(certificates)) if certificates else False,
                 use_ssh_client=host.startswith("ssh://"),
             )
-        return cls(api, host, project, root)
+        return cls(api, host, project, root, certificates)
 
     def __enter__(self) -> Engine:
         return self
@@ -90,9 +96,13 @@ class Engine:
     def close(self) -> None:
         """Remove every container and network that this object made, then let go of the engine."""
         self.end_all()
+        for name in list(self._asked_for):
+            leftovers.remove_when_there(self.api, name)
         for network in list(self._networks):
             with contextlib.suppress(DeadweightError):
                 self.remove_network(network)
+        if self._note is not None and not self._networks:
+            runs.end(self._note)
         self.api.close()
 
     def end_all(self) -> None:
@@ -147,14 +157,21 @@ class Engine:
 
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create a container that does not run yet."""
-        self._sweep_once()
+        self._before_the_first()
         marks = {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root, **options.labels}
         body = create_body(image, options.but(labels=marks), self.info)
-        with translated(f"create a container of {image}"):
-            made = self.api.create_container_from_config(body, f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}")["Id"]
+        name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
+        self._asked_for.add(name)  # who is interrupted in this call does not learn what came of it
+        try:
+            with translated(f"create a container of {image}"):
+                made = self.api.create_container_from_config(body, name)["Id"]
+        except DeadweightError:
+            self._asked_for.discard(name)
+            raise
         container = Container(self, made, image, options)
         with self._guard:
             self._mine[made] = container
+        self._asked_for.discard(name)
         return container
 
     def begin(self, container: Container) -> None:
@@ -236,17 +253,17 @@ class Engine:
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         options = {} if host_address else self.cut_off()
-        self._sweep_once()
-        with translated(f"create network {name}"):
-            self.api.create_network(
-                name,
-                driver="bridge",
-                internal=internal,
-                options=options,
-                labels=owner.labels(self.project, purpose),
-            )
+        self._before_the_first()
         self._networks.add(name)
         try:
+            with translated(f"create network {name}"):
+                self.api.create_network(
+                    name,
+                    driver="bridge",
+                    internal=internal,
+                    options=options,
+                    labels={**owner.labels(self.project, purpose), owner.ROOT: self.root},
+                )
             yield name
         finally:
             self.remove_network(name)
@@ -271,18 +288,24 @@ class Engine:
         return leftovers.found(self.api)
 
     def cleanup_stale(self) -> list[Leftover]:
-        """Remove the containers and networks of dead processes (kill -9); gives what was removed."""
+        """Remove the containers and networks of dead processes (kill -9), of every project; gives what was removed."""
         return [each for each in self.leftovers() if each.stale and self.remove_leftover(each)]
 
     def remove_leftover(self, leftover: Leftover) -> bool:
         """Remove one; False where the engine refuses (it is told again at the next start)."""
         return leftovers.removed(self.api, leftover, self.remove_container)
 
-    def _sweep_once(self) -> None:
+    def _before_the_first(self) -> None:
+        """Leave a note for whoever comes after us, should we be killed; and remove what those left who were."""
         with self._guard:
             first, self._swept = not self._swept, True
+            if first and self.root:
+                marks = owner.labels(self.project, "run")
+                self._note = runs.begin(State(Path(self.root)), marks, self.host, self._certificates)
         if first:
-            self.cleanup_stale()
+            for each in self.leftovers():
+                if each.stale and each.ours_to_remove(self.root):
+                    self.remove_leftover(each)
 
 
 def _tls(folder: Path) -> TLSConfig:

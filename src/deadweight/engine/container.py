@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deadweight import _run
+from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine import health as questions
 from deadweight.engine import http as routes
@@ -270,6 +270,7 @@ class Container:
             self._keeper.forget(self)
             with contextlib.suppress(DeadweightError):
                 self._keeper.remove_container(self.id)
+                _signals.removed("containers removed")
 
 
 def _stop_if_cancelled() -> None:

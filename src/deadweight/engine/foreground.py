@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from deadweight import _run
+from deadweight import _run, _signals
 from deadweight._errors import DeadweightError
 from deadweight.engine import owner
 from deadweight.engine.container import Container
@@ -31,7 +31,8 @@ def run_in_foreground(
 ) -> int:
     """Run a container, hand its lines to ``on_line`` until it ends, and give its exit code.
 
-    Ctrl-C sends SIGTERM, waits ten seconds at most, removes it and gives 130. ``on_start`` is called once it runs.
+    Ctrl-C, SIGTERM or a closed terminal send it SIGTERM, wait ten seconds at most, remove it and give 130, 143 or 129.
+    ``on_start`` is called once it runs.
     """
     with engine.start(image, options, purpose=RUN, variant=variant) as container:
         try:
@@ -42,7 +43,7 @@ def run_in_foreground(
         except KeyboardInterrupt:
             _run.reset_cancel()  # Ctrl-C may have cancelled all waiting; the end of this container is waited for all the same
             container.stop(STOP_SECONDS)
-            return 130
+            return _signals.exit_code()
 
 
 def running(engine: Engine, variants: Collection[str] = (), *, purpose: str | None = None) -> list[tuple[str, str]]:

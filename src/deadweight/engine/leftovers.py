@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from docker.api.client import APIClient
 
 GONE_SECONDS = 10.0
+MAKING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class Leftover:
     name: str
     labels: Mapping[str, str]
     stale: bool
+    running: bool = False
+
+    def ours_to_remove(self, root: str) -> bool:
+        """Whether it is of the project in this folder, or of none that is still there: others are told of theirs themselves."""
+        theirs = self.labels.get(owner.ROOT, "")
+        return theirs in ("", root) or not Path(theirs).is_dir()
 
 
 def found(api: APIClient) -> list[Leftover]:
@@ -35,9 +43,18 @@ def found(api: APIClient) -> list[Leftover]:
     with translated("list what we made"):
         containers = api.containers(all=True, filters=filters)
         networks = api.networks(filters=filters)
-    rows = [("container", one["Id"], (one.get("Names") or ["?"])[0].lstrip("/"), one["Labels"]) for one in containers]
-    rows += [("network", one["Id"], one["Name"], one["Labels"]) for one in networks]
-    return [Leftover(kind, id_, name, labels, owner.is_stale(labels)) for kind, id_, name, labels in rows]
+    return [
+        *(_container(one["Id"], one.get("Names"), one["Labels"], one.get("State")) for one in containers),
+        *(
+            Leftover("network", one["Id"], one["Name"], one["Labels"], owner.is_stale(one["Labels"]))
+            for one in networks
+        ),
+    ]
+
+
+def _container(id_: str, names: list[str] | None, labels: Mapping[str, str], state: str | None) -> Leftover:
+    name = (names or ["?"])[0].lstrip("/")
+    return Leftover("container", id_, name, labels, owner.is_stale(labels), running=state == "running")
 
 
 def wait_gone(api: APIClient, container: str) -> None:
@@ -49,6 +66,18 @@ def wait_gone(api: APIClient, container: str) -> None:
         while time.monotonic() < deadline:
             api.inspect_container(container)
             time.sleep(0.05)
+
+
+def remove_when_there(api: APIClient, name: str) -> None:
+    """Remove a container that the engine may be about to make: its making was asked for, and nobody waited for the answer."""
+    from docker.errors import DockerException
+
+    deadline = time.monotonic() + MAKING_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(DockerException, OSError):
+            api.remove_container(name, v=True, force=True)
+            return
+        time.sleep(0.05)
 
 
 def removed(api: APIClient, leftover: Leftover, remove_container: Callable[[str], None]) -> bool:

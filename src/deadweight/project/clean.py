@@ -41,7 +41,12 @@ def clean(workspace: Workspace, *, everything: bool = False, older_than_days: fl
     state = workspace.state
     before = None if older_than_days is None else time.time() - older_than_days * DAY
     if everything:
-        chosen = [path for path in _below(state.folder) if path not in (state.lock, state.lock.with_suffix(".holder"))]
+        kept = {
+            state.lock,
+            state.lock.with_suffix(".holder"),
+            *_below(state.runs),
+        }  # notes that are left are of the living
+        chosen = [path for path in _below(state.folder) if path not in kept]
     else:
         chosen = [*_below(state.folder / "logs"), *_spare_archives(workspace), *_below(state.folder / "tmp")]
     files, size = folders, 0

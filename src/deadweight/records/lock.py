@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from deadweight import _disk
 from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
+from deadweight.records.runs import command
 from deadweight.records.store import write_atomically
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
     before = os.environ.get(VARIABLE)
     try:
         write_atomically(
-            _holder_file(state), json.dumps({"pid": os.getpid(), "command": _command(), "since": time.time()})
+            _holder_file(state), json.dumps({"pid": os.getpid(), "command": command(2), "since": time.time()})
         )
         os.environ[VARIABLE] = os.pathsep.join([*_held(), _key(state)])
         yield
@@ -126,9 +126,3 @@ def _key(state: State) -> str:
 
 def _held() -> list[str]:
     return [path for path in os.environ.get(VARIABLE, "").split(os.pathsep) if path]
-
-
-def _command() -> str:
-    program = Path(sys.argv[0])
-    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m pytest
-    return " ".join([name, *sys.argv[1:3]])

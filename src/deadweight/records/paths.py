@@ -54,6 +54,11 @@ class State:
         return self.folder / "lock"
 
     @property
+    def runs(self) -> Path:
+        """Notes of processes that have something in an engine."""
+        return self.folder / "runs"
+
+    @property
     def settings(self) -> Path:
         """What ``invoke setup`` recorded: the source, its mirror."""
         return self.folder / "settings.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import threading
@@ -33,8 +32,9 @@ def print_json(document: Any) -> None:
 
 def print_utf8(document: str) -> None:
     """A JSON document that is not ASCII, on stdout: in UTF-8, whatever the locale says (RFC 8259, section 8.1)."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding="utf-8")
     print(document)
 
 

@@ -1,4 +1,4 @@
-"""The one way a task is made: typed, with our exit codes, one clear error, Ctrl-C and SIGTERM that clean up, and ``--dry``.
+"""The one way a task is made: typed, with our exit codes, one clear error, an end that cleans up, and ``--dry``.
 
 Invoke's own decorator loses the signature (its return type is a bare Callable), hence the cast here and nowhere else.
 """
@@ -8,12 +8,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import io
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any, Concatenate, ParamSpec, cast
 
 from invoke.context import Context
@@ -21,7 +18,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, Interrupted
 
 P = ParamSpec("P")
 Body = Callable[Concatenate[Context, P], None]
@@ -39,10 +36,14 @@ def task(
     def wrap(body: Body[P]) -> Task[Any]:
         @functools.wraps(body)
         def guarded(c: Context, *args: P.args, **kwargs: P.kwargs) -> None:
-            if dry(c) and not reads_only and "plan" not in help:
-                print(f"dry: would run {body.__name__.rstrip('_')}", file=sys.stderr)
-                return
-            code = guard(lambda: body(c, *args, **kwargs))
+            def work() -> None:
+                _first_what_was_left()
+                if dry(c) and not reads_only and "plan" not in help:
+                    print(f"dry: would run {body.__name__.rstrip('_')}", file=sys.stderr)
+                else:
+                    body(c, *args, **kwargs)
+
+            code = guard(work)
             if code:
                 raise Exit(code=code)
 
@@ -58,50 +59,62 @@ def task(
     return wrap
 
 
+def _first_what_was_left() -> None:
+    """Before any task, also one that only looks: what a killed run left running can be attacked for as long as it is there."""
+    from deadweight._errors import ConfigError
+    from deadweight.records import runs
+    from deadweight.records.paths import State
+    from deadweight.suite.load import find_suite_file
+
+    with contextlib.suppress(ConfigError):  # where there is no suite, nothing was started
+        state = State(find_suite_file().parent)
+        if runs.there(state):
+            from deadweight.project.killed import remove_what_was_left
+
+            remove_what_was_left(state, lambda line: print(line, file=sys.stderr))
+
+
 def dry(c: Context) -> bool:
     """Whether invoke was called with ``--dry``."""
     return bool(c.config.run.dry)
 
 
 def guard(work: Callable[[], None]) -> int:
-    """Run something to its exit code: errors of ours become one message on stderr, Ctrl-C ends every child and gives 130."""
-    previous = signal.signal(signal.SIGTERM, _terminated)
-    _make_output_usable()
-    try:
-        work()
-        sys.stdout.flush()  # what waits in it must not fail behind our back
-    except KeyboardInterrupt:
-        from deadweight import _run
+    """Run something to its exit code: errors of ours become one message on stderr.
 
-        _run.cancel_all()
-        show_error("interrupted")
-        return 130
-    except DeadweightError as error:
-        show_error(str(error))
-        return error.exit_code
-    except BrokenPipeError:
-        _drop_output()
-        return 1  # the reader of our output has gone: nothing to tell it
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        from deadweight import _disk
+    Ctrl-C, SIGTERM, a closed terminal or a reader that is gone end every child and give 128 and the signal's number.
+    """
+    from deadweight import _run, _signals
 
-        advice = f"\n  hint: {_disk.hint_of(error)}" if error.filename else ""
-        show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}{advice}")
-        _drop_output()
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with _signals.heeded(), _signals.output_watched():
+        _show_what_cannot_be_encoded()
+        try:
+            work()
+            sys.stdout.flush()  # what waits in it must not fail behind our back
+        except (KeyboardInterrupt, Interrupted):
+            _run.cancel_all()
+            print(_signals.told(), end="", file=sys.stderr)
+            return _signals.exit_code()
+        except DeadweightError as error:
+            show_error(str(error))
+            return error.exit_code
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            from deadweight import _disk
+
+            advice = f"\n  hint: {_disk.hint_of(error)}" if error.filename else ""
+            show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}{advice}")
+            _drop_output()
+            return 1
     return 0
 
 
-def _make_output_usable() -> None:
-    """Where stdout is closed what goes there is dropped; what its encoding cannot hold is shown escaped."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
-    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
+def _show_what_cannot_be_encoded() -> None:
+    """What the encoding of stdout cannot hold is shown escaped."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None and sys.stdout.errors == "strict":
+        reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:
@@ -119,7 +132,3 @@ def show_error(message: str) -> None:
 def colour() -> bool:
     """Whether stderr is a terminal that wants colours (https://no-color.org)."""
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-
-
-def _terminated(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -22,8 +22,6 @@ TOOLS_IMAGE = "cgr.dev/chainguard/busybox:latest"
 DOCKER_FAILED = 125
 """The exit code of ``docker run`` where the container did not start; all others are the shell's own."""
 
-CTRL_C = 130
-
 
 @task(help={"variant": "the variant", "port": "the port on 127.0.0.1 (default: a free one)"})
 def run(c: Context, variant: str | None = None, port: str | None = None) -> None:
@@ -33,6 +31,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     """
     from invoke.exceptions import Exit
 
+    from deadweight import _signals
     from deadweight.engine.foreground import run_in_foreground
     from deadweight.project.workspace import Workspace
 
@@ -46,7 +45,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
             on_line=lambda line: print(line, flush=True),  # a pipe gets it at once too
             on_start=lambda container: _tell_where(chosen.name, container),
         )
-    if code not in (0, CTRL_C):
+    if code and _signals.received() is None:
         say(f"{chosen.name}: ended with exit code {code}")
     if code:
         raise Exit(code=code)

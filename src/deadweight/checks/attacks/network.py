@@ -57,8 +57,9 @@ def fence(bridge: str) -> None:
         _rules("-I", "FORWARD", "-i", bridge, "-o", bridge, *_MARKED, "-j", "ACCEPT")
 
 
-def unfence(bridge: str = "") -> None:
-    """Take a bridge's rules away, and those that killed runs left: their bridges are gone."""
+def unfence(bridge: str = "") -> int:
+    """Take a bridge's rules away, and those that killed runs left (their bridges are gone); how many there were."""
+    removed = 0
     with contextlib.suppress(DeadweightError):
         for line in (*_rules("-S", "INPUT"), *_rules("-S", "FORWARD")):
             chain, *words = shlex.split(line)[1:]
@@ -66,6 +67,8 @@ def unfence(bridge: str = "") -> None:
             if named and (named == bridge or not Path("/sys/class/net", named).exists()):
                 with contextlib.suppress(DeadweightError):  # another run may be faster
                     _rules("-D", chain, *words)
+                    removed += 1
+    return removed
 
 
 def filters_bridges() -> bool:

@@ -1,0 +1,185 @@
+"""Ending before the work is done: Ctrl-C, SIGTERM, a terminal that was closed (SIGHUP), a reader of the output that is gone.
+
+All of them are one KeyboardInterrupt in the main thread, so that there is one way out on which everything is removed. It comes
+once: shells send SIGHUP twice, people press Ctrl-C twice, and what removes containers must not be interrupted itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import IO, Any, cast
+
+from deadweight import _run
+
+HEEDED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+PRESSES = 3
+"""So many Ctrl-C end us at once, whatever is still there: the next command removes it."""
+
+FILES = range(1, 64)
+"""Numbers under which a terminal may be open: pytest keeps it under one of its own while it captures output."""
+
+
+@dataclass
+class _Ending:
+    """``first`` is the signal that ended us; ``asked`` one that a thread wants to be taken for it."""
+
+    heeded: tuple[int, ...] = ()
+    first: int | None = None
+    asked: int | None = None
+    presses: int = 0
+    terminals: tuple[int, ...] = ()
+    removed: dict[str, None] = field(default_factory=dict)
+
+
+_now = _Ending()
+
+
+@contextlib.contextmanager
+def heeded(numbers: Sequence[int] = HEEDED) -> Iterator[None]:
+    """In this block the first of these signals raises KeyboardInterrupt, and later ones are ignored.
+
+    One that is ignored already (``nohup``, a script's background) stays so. Only the main thread may heed signals; in others
+    nothing changes.
+    """
+    global _now
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    ours = tuple(number for number in numbers if before[number] not in (signal.SIG_IGN, None))
+    outer, _now = _now, _Ending(ours, terminals=tuple(number for number in FILES if os.isatty(number)))
+    for number in ours:
+        signal.signal(number, _heard)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+        _now = outer
+
+
+def received() -> int | None:
+    """The signal that ends us; None while none has come."""
+    return _now.first
+
+
+def exit_code() -> int:
+    """128 and the signal's number, as shells have it: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 where the reader is gone."""
+    return 128 + (_now.first or signal.SIGINT)
+
+
+def removed(what: str) -> None:
+    """Note what was ended or removed on the way out, for ``told``; nothing while no signal has come."""
+    if _now.first is not None:
+        _now.removed[what] = None
+
+
+def told() -> str:
+    """The line to say at the end: ``interrupted; containers removed; run it again to go on``. None to a reader who is gone."""
+    number = signal.Signals(_now.first or signal.SIGINT)
+    if number == signal.SIGPIPE:
+        return ""
+    how = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    return "; ".join([how, *_now.removed, "run it again to go on"]) + "\n"
+
+
+def leave(number: int) -> None:
+    """End as if this signal had come; called by any thread. Nothing happens where it, or no signal at all, is heeded."""
+    if _now.first is not None or not _now.heeded or (number in HEEDED and number not in _now.heeded):
+        return
+    if threading.current_thread() is threading.main_thread():
+        _heard(number, None)
+    elif _now.asked is None:
+        _now.asked = number
+        # A real signal: it wakes a main thread that waits for others.
+        signal.pthread_kill(cast("int", threading.main_thread().ident), _now.heeded[-1])
+
+
+def _heard(number: int, _frame: FrameType | None) -> None:
+    if _now.first is None:
+        _now.first = _now.asked or number
+        _drop_closed_terminal()
+        _run.cancel_soon()
+        raise KeyboardInterrupt
+    if number == signal.SIGINT:
+        _again()
+
+
+def _again() -> None:
+    _now.presses += 1
+    if _now.presses >= PRESSES - 1:
+        os._exit(exit_code())
+    with contextlib.suppress(OSError):
+        os.write(2, b"removing what was started; Ctrl-C once more leaves it to the next command\n")
+
+
+def _drop_closed_terminal() -> None:
+    """Every write to a terminal that was closed fails: what goes there is dropped from now on."""
+    for number in _now.terminals:
+        if not os.isatty(number):
+            _drop(number)
+
+
+def _drop(number: int) -> None:
+    with contextlib.suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        if null != number:
+            os.close(null)
+
+
+@contextlib.contextmanager
+def output_watched() -> Iterator[None]:
+    """In this block, who reads our stdout or stderr may go away: that ends us in good order, from whatever thread it is met.
+
+    Where there is none from the start (``>&-``), what goes there is dropped.
+    """
+    before = sys.stdout, sys.stderr
+    for name, stream in (("stdout", before[0]), ("stderr", before[1])):
+        usable = stream or open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+        setattr(sys, name, cast("IO[str]", _Watched(usable)))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before[0] or sys.stdout, before[1] or sys.stderr
+
+
+class _Watched:
+    """A text stream. The first write that fails since nobody reads any more ends us; later ones are dropped."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream, self._gone = stream, False
+
+    def write(self, text: str) -> int:
+        if not self._gone:
+            try:
+                self._stream.write(text)
+            except OSError as error:
+                self._lost(error)
+        return len(text)
+
+    def flush(self) -> None:
+        if not self._gone:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._lost(error)
+
+    def _lost(self, error: OSError) -> None:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise error
+        self._gone = True
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            _drop(self._stream.fileno())  # what waits in its buffer must not fail again when the interpreter ends
+        leave(signal.SIGPIPE if error.errno == errno.EPIPE else signal.SIGHUP)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,88 @@
+"""What a killed run left in the engine, on disk and in the firewall: told and removed before anything else is done.
+
+Only what this project started counts, and only where the process that started it is dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError
+from deadweight.engine import owner
+from deadweight.records import runs
+from deadweight.records.paths import State
+from deadweight.records.runs import Run
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.leftovers import Leftover
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the killed run's engine listens."""
+
+    host: str
+    certificates: str | None
+
+
+def remove_what_was_left(state: State, say: Say) -> None:
+    """Look at the notes of this project's runs. Never fails: what cannot be removed is told, and looked for again next time."""
+    for note, run in runs.noted(state):
+        if run is not None and not owner.is_stale(run.labels):
+            continue
+        if run is None or _removed(state, run, say):
+            runs.end(note)
+
+
+def _removed(state: State, run: Run, say: Say) -> bool:
+    """Whether all is gone that a killed run left."""
+    _outside_the_engine(say)
+    try:
+        engine = _engine(state, run)
+    except DeadweightError as error:
+        say(f"{run.told()}, was killed; what it left cannot be looked for: {error.message}")
+        return False
+    with engine:
+        try:
+            left = [
+                each for each in engine.leftovers() if each.stale and each.labels.get(owner.ROOT) == str(state.root)
+            ]
+            gone = [_one_removed(engine, each, run, say) for each in left]
+            return all(gone)
+        except DeadweightError as error:
+            say(f"{run.told()}, was killed; what it left cannot be removed: {error.message}")
+            return False
+
+
+def _engine(state: State, run: Run) -> Engine:
+    from deadweight.engine.client import Engine
+
+    place = _Place(run.host, run.certificates)
+    return Engine.connect(place, project=run.labels.get(owner.PROJECT, "-"), root=str(state.root))
+
+
+def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
+    variant = left.labels.get(owner.VARIANT) or left.name
+    doing = "was still running" if left.running else "was left"
+    whose = f" ({run.told()})" if run.labels.get(owner.OWNER) == left.labels.get(owner.OWNER) else ""
+    gone = engine.remove_leftover(left)
+    end = "removed it" if gone else f"it cannot be removed; docker rm --force {left.name}"
+    if left.kind == "network":
+        end = "removed it" if gone else f"it cannot be removed; docker network rm {left.name}"
+    say(f"{variant}: a {left.kind} of a killed run {doing}{whose}: {end}")
+    return gone
+
+
+def _outside_the_engine(say: Say) -> None:
+    from deadweight.checks.attacks.host import sweep_host_folders
+    from deadweight.checks.attacks.network import unfence
+
+    if folders := sweep_host_folders():
+        say(f"a killed attack run left {folders} host folder{'s' * (folders > 1)} in memory: removed")
+    if rules := unfence():
+        say(f"a killed attack run left {rules} firewall rule{'s' * (rules > 1)}: removed")
