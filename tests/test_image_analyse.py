@@ -299,6 +299,15 @@ def test_jars_are_named_with_those_inside(tmp_path):
         }
 
 
+def test_a_jar_that_may_be_run_is_a_jar_all_the_same(tmp_path):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("META-INF/maven/a/b/pom.properties", "groupId=a\nartifactId=b\nversion=1\n")
+        archive.writestr("ballast", b"x" * 100_000)
+    data = samples.layer(samples.file(b"b.jar", out.getvalue(), mode=0o755))
+    assert [package.name for package in analyse(image(tmp_path, data), scan="no").packages] == ["a:b"]
+
+
 def test_go_binaries_tell_module_and_version_though_stripped(tmp_path, playground_archive):
     report = analyse(playground_archive, scan="no")
     (program,) = [package for package in report.packages if package.kind == "go"]

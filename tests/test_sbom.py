@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import urllib.request
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,11 @@ from small_images import go_program
 from small_project import put_built, subject_of, write_suite
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan.sbom import Part, compare, forms, parts, write_sboms
+from deadweight.checks.scan import cyclonedx
+from deadweight.checks.scan import spdx as spdx_document
+from deadweight.checks.scan.documents import packages, parts, without_twins
+from deadweight.checks.scan.purl import Part
+from deadweight.checks.scan.sbom import compare, forms, write_sboms
 from deadweight.publish.attach import attach
 from deadweight.publish.push import push
 
@@ -48,8 +54,26 @@ def subject(root: Path, app: Path, files, claimed: dict | None = None):
 
 
 def spdx(*purls: str) -> dict:
-    packages = [{"name": purl, "externalRefs": [{"referenceType": "purl", "referenceLocator": purl}]} for purl in purls]
-    return {"spdxVersion": "SPDX-2.3", "packages": packages}
+    """A valid document that names these packages."""
+    return {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": "sample",
+        "documentNamespace": "https://example.com/sample",
+        "creationInfo": {"created": "2026-01-01T00:00:00Z", "creators": ["Tool: sample"]},
+        "packages": [
+            {
+                "SPDXID": f"SPDXRef-{number}",
+                "name": purl,
+                "downloadLocation": "NOASSERTION",
+                "externalRefs": [
+                    {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}
+                ],
+            }
+            for number, purl in enumerate(purls)
+        ],
+    }
 
 
 def test_both_formats_name_every_package_and_need_no_database(tmp_path, app, scanner):
@@ -112,6 +136,9 @@ def test_versions_that_one_side_lacks_match_all():
         ("pkg:deb/debian/g%2B%2B@12%3A1?arch=amd64", Part("deb", "g++", "12:1")),
         ("pkg:apk/wolfi/busybox@1.36-r0", Part("apk", "busybox", "1.36-r0")),
         ("pkg:maven/org.example/lib@1.0", Part("maven", "lib", "1.0")),
+        ("pkg:maven/org.example/lib@1.0?type=jar", Part("maven", "lib", "1.0")),
+        ("pkg:deb/debian/bsdutils@2.38.1-5?arch=amd64&epoch=1", Part("deb", "bsdutils", "1:2.38.1-5")),
+        ("pkg:deb/unknown/bsdutils@1%3A2.38.1-5", Part("deb", "bsdutils", "1:2.38.1-5")),
         ("pkg:oci/image@sha256:0", None),
         ("nothing", None),
     ],
@@ -125,6 +152,173 @@ def test_forms():
     assert forms("spdx") == ("spdx",)
     with pytest.raises(UsageError):
         forms("pdf")
+
+
+KO = "SPDXRef-Package-example.com.app-(devel)"
+
+
+def ko() -> dict:
+    """As ko 0.19 writes it where the main module has no version."""
+    made = spdx("pkg:oci/image@sha256:0", "pkg:golang/example.com/app@(devel)?type=module")
+    made["packages"][1]["SPDXID"] = KO
+    made["documentDescribes"] = ["SPDXRef-0"]
+    made["relationships"] = [
+        {"spdxElementId": "SPDXRef-0", "relationshipType": "CONTAINS", "relatedSpdxElement": KO},
+        {"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-0"},
+    ]
+    return made
+
+
+def test_identifiers_that_spdx_does_not_allow_are_replaced_wherever_they_stand(tmp_path, app, scanner):
+    assert any(KO in each for each in spdx_document.problems(ko()))
+    made = write_sboms(subject(tmp_path, app, {}, ko()), ("spdx",))
+    document = json.loads(Path(made.files[0].path).read_text())
+    assert spdx_document.problems(document) == []
+    assert KO not in json.dumps(document)
+    assert document["relationships"][0]["relatedSpdxElement"] == document["packages"][1]["SPDXID"]
+    assert document["packages"][1]["externalRefs"][0]["referenceLocator"] == "pkg:golang/example.com/app?type=module"
+    assert "1 identifier that SPDX does not allow" in made.files[0].note
+    assert made.files[0].packages == 1
+
+
+def test_an_identifier_is_replaced_by_one_that_is_free():
+    made = ko()
+    made["packages"].append({**made["packages"][1], "SPDXID": "SPDXRef-Package-example.com.app-devel"})
+    document, count = spdx_document.repaired(made)
+    assert count == 1
+    assert spdx_document.problems(document) == []
+    assert made == {**ko(), "packages": made["packages"]}, "what was read stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ({"dataLicense": "MIT"}, "dataLicense"),
+        ({"creationInfo": {}}, "creationInfo.created"),
+        ({"documentNamespace": "a#b"}, "documentNamespace"),
+        ({"packages": [{"SPDXID": "SPDXRef-0", "name": "a"}]}, "without a downloadLocation"),
+        ({"relationships": [{"spdxElementId": "SPDXRef-9", "relationshipType": "CONTAINS"}]}, "SPDXRef-9"),
+    ],
+)
+def test_a_builders_sbom_beyond_repair_is_never_passed_on(tmp_path, app, scanner, damage, told):
+    made = write_sboms(subject(tmp_path, app, {}, {**spdx("pkg:golang/stdlib@v1"), **damage}), ("spdx",))
+    assert made.files[0].by.startswith("trivy")
+    assert told in made.files[0].note
+    assert spdx_document.problems(json.loads(Path(made.files[0].path).read_text())) == []
+
+
+def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
+    """Also of kinds that are not compared, as npm's."""
+    node = json.dumps({"name": "left-pad", "version": "1.3.0", "license": "WTFPL"}).encode()
+    files = {**debian_files(), "/srv/node_modules/left-pad/package.json": node}
+    made = write_sboms(subject(tmp_path, app, files))
+    for file in made.files:
+        text = Path(file.path).read_text()
+        assert "pkg:npm/left-pad@1.3.0" in text
+        assert file.packages == packages(json.loads(text)) > len(set(parts(json.loads(text))))
+        assert json.loads(text).get("bomFormat") is None or cyclonedx.problems(json.loads(text)) == []
+
+
+def test_packages_with_an_epoch_are_listed_once(tmp_path, app, scanner):
+    """The scanner writes the epoch as a qualifier."""
+    files = debian_files()
+    files["/var/lib/dpkg/status"] = files["/var/lib/dpkg/status"].replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
+    made = write_sboms(subject(tmp_path, app, files))
+    for file in made.files:
+        assert file.added == 0
+        named = [each for each in parts(json.loads(Path(file.path).read_text())) if each.name == "libfoo"]
+        assert named == [Part("deb", "libfoo", "1:1.0-1")]
+
+
+def jar(members: dict[str, bytes | str]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def bom(*components: tuple[str, str, str]) -> str:
+    """As Spring Boot's plug-ins put it into an archive."""
+    listed = []
+    for group, name, version in components:
+        purl = f"pkg:maven/{group}/{name}@{version}?type=jar"
+        listed.append(
+            {"type": "library", "group": group, "name": name, "version": version, "bom-ref": purl, "purl": purl}
+        )
+    head = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
+    return json.dumps(
+        {**head, "metadata": {"component": {**listed[0], "type": "application"}}, "components": listed[1:]}
+    )
+
+
+BOM = bom(("com.acme", "shop", "1.0"), ("org.springframework", "spring-core", "6.1.2"), ("ch.qos", "logback", "1.4"))
+
+
+def fat_jar() -> bytes:
+    """Three jars in one, as Spring Boot packs them; one tells its group itself, one only the SBOM does, one nobody."""
+    logback = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\nartifactId=logback\nversion=1.4\n"})
+    plain = jar({"META-INF/MANIFEST.MF": "Manifest-Version: 1.0\n"})
+    return jar(
+        {
+            "META-INF/MANIFEST.MF": "Implementation-Version: 1.0\n",
+            "META-INF/sbom/application.cdx.json": BOM,
+            "BOOT-INF/lib/logback-1.4.jar": logback,
+            "BOOT-INF/lib/spring-core-6.1.2.jar": plain,
+            "BOOT-INF/lib/nobody-knows-3.jar": plain,
+        }
+    )
+
+
+def test_jars_in_a_jar_are_all_listed(tmp_path, app, scanner):
+    """The scanner leaves out those whose group it would have to ask a database for."""
+    made = write_sboms(subject(tmp_path, app, {"/srv/shop-1.0.jar": fat_jar()}))
+    for file in made.files:
+        document = json.loads(Path(file.path).read_text())
+        purls = [each.purl for each in parts(document) if each.type == "maven"]
+        assert sorted(purls) == [
+            "pkg:maven/ch.qos/logback@1.4",
+            "pkg:maven/com.acme/shop@1.0",
+            "pkg:maven/org.springframework/spring-core@6.1.2",
+        ]
+        key = "components" if file.form == "cyclonedx" else "packages"
+        assert "nobody-knows" in [each["name"] for each in document[key]], "listed, though without a package URL"
+
+
+def test_jars_beside_an_sbom_of_theirs_are_listed_once(tmp_path, app, scanner):
+    """As Jib lays out a Spring Boot service."""
+    logback = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\nartifactId=logback\nversion=1.4\n"})
+    files = {"/srv/libs/logback-1.4.jar": logback, "/srv/resources/META-INF/sbom/application.cdx.json": BOM.encode()}
+    made = write_sboms(subject(tmp_path, app, files))
+    for file in made.files:
+        document = json.loads(Path(file.path).read_text())
+        assert [each.name for each in parts(document) if each.type == "maven"].count("logback") == 1
+
+
+def test_twins_leave_nothing_dangling():
+    """What depends on one of two depends on the other then."""
+    plain, twin, other = "pkg:maven/a/b@1", "pkg:maven/a/b@1?type=jar", "pkg:maven/a/c@1?type=jar"
+    document = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": "urn:uuid:00000000-0000-0000-0000-000000000000",
+        "version": 1,
+        "components": [
+            {"bom-ref": each, "type": "library", "name": "b", "purl": each} for each in (twin, plain, other)
+        ],
+        "dependencies": [
+            {"ref": other, "dependsOn": [twin, plain]},
+            {"ref": twin},
+            {"ref": plain, "dependsOn": [twin]},
+        ],
+    }
+    once = without_twins(document)
+    assert cyclonedx.problems(document) == cyclonedx.problems(once) == []
+    assert [each["bom-ref"] for each in once["components"]] == [plain, other]
+    assert once["dependencies"] == [
+        {"ref": other, "dependsOn": [plain]},
+        {"ref": plain, "dependsOn": []},
+    ]
 
 
 def test_sboms_are_attached_to_a_pushed_image(tmp_path, app, scanner, local_registry):

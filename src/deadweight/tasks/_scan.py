@@ -66,6 +66,8 @@ def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
                 f"{each['variant']}: {file['form']} of {file['packages']} packages ({file['by']}): {file['path']}",
                 markup=False,
             )
+            if file["note"]:
+                out.print(f"{each['variant']}: {file['note']}", markup=False, style="yellow")
         for word, rows in (
             ("claimed, not in the image", each["absent"]),
             ("in the image, not claimed", each["unclaimed"]),

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote, unquote
 
 from deadweight._errors import DeadweightError, UsageError
-from deadweight.checks.scan import kept, trivy
+from deadweight.checks.scan import cyclonedx, documents, kept, spdx, trivy
+from deadweight.checks.scan.purl import Part, stated
 from deadweight.records.store import write_atomically
 
 if TYPE_CHECKING:
@@ -27,38 +27,26 @@ if TYPE_CHECKING:
 Form = Literal["spdx", "cyclonedx"]
 MEDIA_TYPES = {"spdx": "application/spdx+json", "cyclonedx": "application/vnd.cyclonedx+json"}
 SUFFIXES = {"spdx": "spdx.json", "cyclonedx": "cdx.json"}
-COMPARED = ("apk", "deb", "golang", "maven")
+ADDED = ("apk", "deb", "maven")
+"""What the scanner may leave out: packages of a system that it does not know, and jars that do not tell their Maven group."""
+
+_NO_DISTRIBUTION = {"apk": "unknown", "deb": "unknown"}
 MAX_BYTES = 256 * 2**20
-
-
-@dataclass(frozen=True, order=True)
-class Part:
-    """One package. ``version`` is empty where an SBOM does not say it; ``type`` is that of package URLs."""
-
-    type: str
-    name: str
-    version: str
-
-    @property
-    def purl(self) -> str:
-        namespace = "unknown/" if self.type in ("apk", "deb") else ""
-        return f"pkg:{self.type}/{namespace}{quote(self.name, safe='/')}" + (
-            f"@{quote(self.version)}" if self.version else ""
-        )
-
-    def __str__(self) -> str:
-        return f"{self.type} {self.name} {self.version}".strip()
 
 
 @dataclass(frozen=True)
 class SbomFile:
-    """One SBOM on disk. ``by`` is who made it, ``packages`` how many packages it names, ``added`` how many we added."""
+    """One SBOM on disk. ``by`` is who made it, ``packages`` how many packages it lists, ``added`` how many we added.
+
+    ``note`` tells what was wrong with the builder's own, and what became of that.
+    """
 
     form: str
     path: str
     by: str
     packages: int
     added: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,20 +79,41 @@ def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx"))
     report = analyse(subject.archive(), scan="no", cache_dir=subject.state.cache / "image")
     present = tuple(sorted(set(in_image(report))))
     claimed = _builders(subject)
-    files = []
-    for form in wanted:
-        target = subject.state.folder / "sbom" / f"{subject.variant.name}.{SUFFIXES[form]}"
-        if form == "spdx" and claimed is not None:
-            document, by, added = claimed, subject.built.tool, 0
-        else:
-            document, added = _from_image(subject, form, present)
-            by = f"trivy {trivy.scanner().version}"
-        write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-        files.append(SbomFile(form, str(target), by, len(set(parts(document))), added))
+    files = tuple(_write(subject, form, claimed if form == "spdx" else None, present) for form in wanted)
     if claimed is None:
-        return Sboms(subject.variant.name, tuple(files), compared=False)
-    absent, unclaimed = compare(tuple(parts(claimed)), present)
-    return Sboms(subject.variant.name, tuple(files), True, tuple(map(str, absent)), tuple(map(str, unclaimed)))
+        return Sboms(subject.variant.name, files, compared=False)
+    absent, unclaimed = compare(tuple(documents.parts(claimed)), present)
+    return Sboms(subject.variant.name, files, True, tuple(map(str, absent)), tuple(map(str, unclaimed)))
+
+
+def _write(subject: Subject, form: str, claimed: dict[str, Any] | None, present: Sequence[Part]) -> SbomFile:
+    """The builder's document where it is valid or can be made so, else the scanner's. Raises DeadweightError for one that is not
+    valid in the end: it is not written."""
+    target = subject.state.folder / "sbom" / f"{subject.variant.name}.{SUFFIXES[form]}"
+    taken, note = _usable(claimed, subject.built.tool) if claimed is not None else (None, "")
+    if taken is not None:
+        document, by, added = taken, subject.built.tool, 0
+    else:
+        document, added = _from_image(subject, form, present)
+        by = f"trivy {trivy.scanner().version}"
+    wrong = (spdx if form == "spdx" else cyclonedx).problems(document)
+    if wrong:
+        raise DeadweightError(
+            f"{subject.variant.name}: no {form} SBOM was written, it would not be valid: {'; '.join(wrong[:3])}",
+            hint="invoke scan without --sbom scans all the same",
+        )
+    write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    return SbomFile(form, str(target), by, documents.packages(document), added, note)
+
+
+def _usable(claimed: dict[str, Any], tool: str) -> tuple[dict[str, Any] | None, str]:
+    """The builder's SPDX document as it can be passed on, or None, with a word on what was wrong with it."""
+    document, count = spdx.repaired(claimed)
+    wrong = spdx.problems(document)
+    if wrong:
+        return None, f"{tool} wrote an SBOM that is not valid ({'; '.join(wrong[:3])}); this one is the scanner's"
+    identifiers = f"{count} identifier{'' if count == 1 else 's'}"
+    return document, f"{tool} wrote {identifiers} that SPDX does not allow; replaced" if count else ""
 
 
 def in_image(report: LayersReport) -> Iterator[Part]:
@@ -113,42 +122,14 @@ def in_image(report: LayersReport) -> Iterator[Part]:
         if package.kind in ("deb", "apk"):
             yield Part(package.kind, package.name, package.version)
         elif package.kind == "jar":
-            yield Part("maven", package.name, package.version)
+            group, _, name = package.name.rpartition(":")
+            yield Part("maven", name, stated(package.version), group)
         elif package.kind == "go":
-            yield Part("golang", package.name, _version(package.version))
+            yield Part("golang", package.name, stated(package.version))
             for name, version in package.modules:
-                yield Part("golang", name, _version(version))
+                yield Part("golang", name, stated(version))
             if package.go_version:
                 yield Part("golang", "stdlib", "v" + package.go_version.removeprefix("go").split(" ")[0].lstrip("v"))
-
-
-def parts(document: Mapping[str, Any]) -> Iterator[Part]:
-    """The packages that an SBOM names by package URL, of the kinds that can be compared."""
-    if document.get("bomFormat") == "CycloneDX":
-        purls = [component.get("purl") for component in document.get("components") or []]
-    else:
-        references = [each for package in document.get("packages") or [] for each in package.get("externalRefs") or []]
-        purls = [each.get("referenceLocator") for each in references if each.get("referenceType") == "purl"]
-    for purl in purls:
-        part = _part(str(purl or ""))
-        if part is not None:
-            yield part
-
-
-def _part(purl: str) -> Part | None:
-    bare = purl.partition("#")[0].partition("?")[0].removeprefix("pkg:")
-    kind, _, rest = bare.partition("/")
-    name, at, version = rest.rpartition("@")
-    if not at or "/" in version:
-        name, version = rest, ""
-    name = unquote(name)
-    if kind != "golang":  # a Go module's path is its name; elsewhere what stands before it is a distribution or a group
-        name = name.rpartition("/")[2]
-    return Part(kind, name, _version(unquote(version))) if kind in COMPARED and name else None
-
-
-def _version(version: str) -> str:
-    return "" if version in ("(devel)", "devel", "unknown") else version
 
 
 def compare(claimed: Sequence[Part], present: Sequence[Part]) -> tuple[list[Part], list[Part]]:
@@ -185,7 +166,7 @@ def _builders(subject: Subject) -> dict[str, Any] | None:
             raise DeadweightError(f"{file}: the builder's SBOM cannot be read: {error}", hint="invoke build") from error
         if isinstance(document, dict) and str(document.get("spdxVersion", "")).startswith("SPDX-"):
             found.append(document)
-    return max(found, key=lambda document: len(set(parts(document))), default=None)
+    return max(found, key=lambda document: len(set(documents.parts(document))), default=None)
 
 
 def _from_image(subject: Subject, form: str, present: Sequence[Part]) -> tuple[dict[str, Any], int]:
@@ -193,22 +174,25 @@ def _from_image(subject: Subject, form: str, present: Sequence[Part]) -> tuple[d
     title = f"{subject.suite.name}/{subject.variant.name}"
     with tempfile.TemporaryDirectory(prefix="deadweight-sbom-") as folder:
         document = trivy.convert(kept.packages(subject), form, Path(folder), name=title)
-    missing = [part for part in _lacking(present, tuple(parts(document))) if part.type in ("apk", "deb")]
+    document = documents.without_twins(document)
+    known = tuple(documents.parts(document))
+    spaces = {part.type: part.namespace for part in known if part.type in ("apk", "deb")}
+    missing = [
+        replace(part, namespace=part.namespace or spaces.get(part.type, _NO_DISTRIBUTION.get(part.type, "")))
+        for part in _lacking(present, known)
+        if part.type in ADDED
+    ]
     identity = str(uuid.uuid5(uuid.NAMESPACE_OID, subject.built.config_digest))
     if form == "cyclonedx":
         document["serialNumber"] = f"urn:uuid:{identity}"
         metadata = document.setdefault("metadata", {})
         metadata["timestamp"] = subject.built.built_at
         metadata.setdefault("component", {"type": "container"}).update(name=title, version=subject.built.config_digest)
-        document.setdefault("components", []).extend(
-            {"bom-ref": part.purl, "type": "library", "name": part.name, "version": part.version, "purl": part.purl}
-            for part in missing
-        )
     else:
         document["name"] = title
         document["documentNamespace"] = f"https://deadweight.invalid/spdx/{identity}"
         document.setdefault("creationInfo", {})["created"] = _spdx_time(subject.built.built_at)
-        _add_to_spdx(document, missing)
+    documents.add(document, missing)
     return document, len(missing)
 
 
@@ -217,26 +201,3 @@ def _spdx_time(built_at: str) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromisoformat(built_at).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _add_to_spdx(document: dict[str, Any], missing: Sequence[Part]) -> None:
-    for index, part in enumerate(missing):
-        identifier = f"SPDXRef-Package-image-{index}"
-        reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": part.purl}
-        document.setdefault("packages", []).append(
-            {
-                "SPDXID": identifier,
-                "name": part.name,
-                "versionInfo": part.version,
-                "downloadLocation": "NOASSERTION",
-                "filesAnalyzed": False,
-                "externalRefs": [reference],
-            }
-        )
-        document.setdefault("relationships", []).append(
-            {
-                "spdxElementId": "SPDXRef-DOCUMENT",
-                "relationshipType": "DESCRIBES",
-                "relatedSpdxElement": identifier,
-            }
-        )

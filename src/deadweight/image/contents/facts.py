@@ -46,13 +46,13 @@ class Gatherer:
                 if _is_database(path):
                     start = offsets[number] - base
                     self._capture(number, view[start : start + sizes[number]])
+            elif path.endswith(jars.SUFFIXES):  # executable or not
+                start = offsets[number] - base
+                self._jar(number, view[start : start + sizes[number]], path)
             elif modes[number] & 0o111 and sizes[number] >= MIN_BINARY:
                 start = offsets[number] - base
                 if found := gobuild.program(view[start : start + sizes[number]]):
                     self._index.programs[number] = found
-            elif path.endswith(jars.SUFFIXES):
-                start = offsets[number] - base
-                self._jar(number, view[start : start + sizes[number]], path)
 
     def piece(self, number: int, piece: bytes | bytearray, base: int) -> None:
         """A piece of a layer that starts at ``base`` and holds a part of a member that is too big to be held whole."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 
 from deadweight.image.layers.index import Jar
 
@@ -15,6 +17,7 @@ MAX_MEMBERS = 50_000
 MAX_INNER = 32 * 1024 * 1024
 MAX_JARS = 2000
 MAX_UNPACKED = 1 << 30  # of all jars of one layer
+MAX_SBOM = 16 * 1024 * 1024
 _MAX_TEXT = 256 * 1024
 _MAX_DIRECTORY = 16 * 1024 * 1024
 _MAGIC, _END = b"PK", b"PK\x05\x06"
@@ -23,6 +26,7 @@ _DAMAGED = (
     *(ValueError, NotImplementedError, OSError, RuntimeError),
 )
 """What zipfile raises for archives that are damaged, encrypted, or packed in a way it does not know."""
+_SBOM = re.compile(r"(^|/)META-INF/sbom/[^/]+\.json$")
 _FILE_NAME = re.compile(r"^(?P<name>.+?)-(?P<version>\d[\w.+-]*)$")
 
 
@@ -52,6 +56,7 @@ def jars(data: memoryview, path: str, budget: Budget, *, depth: int = 2) -> tupl
 
 def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int, budget: Budget) -> tuple[Jar, ...]:
     found = [_identity(archive, path, inner, size)]
+    groups = _groups(archive, budget)
     for info in archive.infolist():
         if not info.filename.lower().endswith((".jar", ".war", ".ear")):
             continue
@@ -72,17 +77,44 @@ def _read(archive: zipfile.ZipFile, path: str, inner: str, size: int, depth: int
             _DAMAGED
         ):  # names that share bytes too: some versions of zipfile refuse them, others give the bytes to each
             budget.unnamed = True
-    return tuple(found[:MAX_JARS])
+    return tuple(_grouped(jar, groups) for jar in found[:MAX_JARS])
+
+
+def _groups(archive: zipfile.ZipFile, budget: Budget) -> dict[tuple[str, str], str]:
+    """Maven groups by name and version, as the SBOM says that a build put into the archive (CycloneDX, ``META-INF/sbom``).
+
+    What it says beside that is not taken: whether a jar is there is seen.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for info in archive.infolist():
+        if not _SBOM.search(info.filename) or info.file_size > MAX_SBOM or budget.left <= 0:
+            continue
+        budget.left -= info.file_size
+        try:
+            document = json.loads(archive.read(info))
+            components = [document["metadata"]["component"], *document.get("components", ())]
+            for each in components:
+                found[str(each["name"]), str(each.get("version", ""))] = str(each.get("group", ""))
+        except (*_DAMAGED, KeyError, TypeError, AttributeError, RecursionError):
+            continue
+    return found
+
+
+def _grouped(jar: Jar, groups: dict[tuple[str, str], str]) -> Jar:
+    group = "" if ":" in jar.name else groups.get((jar.name, jar.version), "")
+    return replace(jar, name=f"{group}:{jar.name}") if group else jar
 
 
 def _identity(archive: zipfile.ZipFile, path: str, inner: str, size: int) -> Jar:
-    """Maven's own record if there is exactly one, then the manifest, then the file's name."""
+    """Maven's own record, if there is one only or one of the file's name; then the manifest, then the file's name."""
     stem = path.rpartition("/")[2].rpartition(".")[0]
     named = _FILE_NAME.match(stem)
     name, version = (named["name"], named["version"]) if named else (stem, "")
     records = [
         item for item in archive.namelist() if item.startswith("META-INF/maven/") and item.endswith("/pom.properties")
     ]
+    if len(records) > 1:  # others were shaded into it
+        records = [item for item in records if item.split("/")[-2] == name]
     if len(records) == 1:
         fields = _fields(archive, records[0], "=")
         if fields.get("artifactId"):

@@ -1,0 +1,137 @@
+"""SBOM documents, SPDX and CycloneDX alike: the packages that one names, how many they are, and adding to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from deadweight.checks.scan.purl import COMPARED, Part, part
+
+_NO_PACKAGES = ("CONTAINER", "OPERATING-SYSTEM", "APPLICATION", "FILE", "SOURCE", "ARCHIVE")
+
+
+def is_cyclonedx(document: Mapping[str, Any]) -> bool:
+    return document.get("bomFormat") == "CycloneDX"
+
+
+def parts(document: Mapping[str, Any]) -> Iterator[Part]:
+    """The packages that an SBOM names by package URL, of the kinds that can be compared."""
+    for entry in _entries(document):
+        found = part(_purl(document, entry))
+        if found is not None and found.type in COMPARED:
+            yield found
+
+
+def packages(document: Mapping[str, Any]) -> int:
+    """How many packages an SBOM lists, of every kind; the image itself, its system and files are none."""
+    return sum(_is_package(document, entry) for entry in _entries(document))
+
+
+def without_twins(document: dict[str, Any]) -> dict[str, Any]:
+    """Without jars that are listed once more with ``?type=jar``: an SBOM inside the image says so what the scanner sees itself."""
+    plain, twins = {}, []
+    for entry in _entries(document):
+        purl = _purl(document, entry)
+        found = part(purl)
+        if found is None or found.type != "maven":
+            continue
+        if "type=jar" in purl.partition("?")[2]:
+            twins.append((found, entry))
+        else:
+            plain[found] = _identifier(document, entry)
+    new = {_identifier(document, entry): plain[found] for found, entry in twins if found in plain}
+    return _merged(document, new) if new else document
+
+
+def add(document: dict[str, Any], missing: Sequence[Part]) -> None:
+    """List packages that the document lacks."""
+    (_add_to_cyclonedx if is_cyclonedx(document) else _add_to_spdx)(document, missing)
+
+
+def _entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    entries = document.get("components" if is_cyclonedx(document) else "packages") or []
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _identifier(document: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    return str(entry.get("bom-ref" if is_cyclonedx(document) else "SPDXID"))
+
+
+def _purl(document: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    if is_cyclonedx(document):
+        return str(entry.get("purl") or "")
+    references = [each for each in entry.get("externalRefs") or [] if each.get("referenceType") == "purl"]
+    return str(references[0].get("referenceLocator") or "") if references else ""
+
+
+def _is_package(document: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    purl = _purl(document, entry)
+    if purl:
+        return part(purl) is not None
+    if is_cyclonedx(document):
+        return entry.get("type") in ("library", "framework")
+    return entry.get("primaryPackagePurpose") not in (*_NO_PACKAGES, None)
+
+
+def _merged(document: dict[str, Any], new: Mapping[str, str]) -> dict[str, Any]:
+    """Without the entries that ``new`` names; what refers to one refers to the other then, once."""
+    cyclonedx = is_cyclonedx(document)
+    key = "components" if cyclonedx else "packages"
+    found = {**document, key: [each for each in _entries(document) if _identifier(document, each) not in new]}
+    if not cyclonedx:
+        ends = ("spdxElementId", "relatedSpdxElement")
+        relations = [
+            {**each, **{end: new.get(each.get(end), each.get(end)) for end in ends}}
+            for each in document.get("relationships") or []
+        ]
+        found["relationships"] = _once(relations, lambda each: str(sorted(each.items())))
+        return found
+    needs: dict[str, list[str]] = {}
+    for each in document.get("dependencies") or []:
+        wanted = [new.get(item, item) for item in each.get("dependsOn") or []]
+        needs.setdefault(new.get(each["ref"], each["ref"]), []).extend(wanted)
+    found["dependencies"] = [
+        {"ref": reference, "dependsOn": [item for item in dict.fromkeys(wanted) if item != reference]}
+        for reference, wanted in needs.items()
+    ]
+    return found
+
+
+def _once(items: Sequence[dict[str, Any]], key: Callable[[dict[str, Any]], str]) -> list[dict[str, Any]]:
+    return list({key(item): item for item in items}.values())
+
+
+def _add_to_cyclonedx(document: dict[str, Any], missing: Sequence[Part]) -> None:
+    components = document.setdefault("components", [])
+    for index, each in enumerate(missing):
+        named = {"group": each.namespace} if each.type == "maven" and each.namespace else {}
+        version = {"version": each.version} if each.version else {}
+        purl = {"purl": each.purl} if each.purl else {}
+        components.append(
+            {"bom-ref": f"image-{index}", "type": "library", **named, "name": each.name, **version, **purl}
+        )
+
+
+def _add_to_spdx(document: dict[str, Any], missing: Sequence[Part]) -> None:
+    for index, each in enumerate(missing):
+        identifier = f"SPDXRef-Package-image-{index}"
+        reference = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": each.purl}
+        named = f"{each.namespace}:{each.name}" if each.type == "maven" and each.namespace else each.name
+        document.setdefault("packages", []).append(
+            {
+                "SPDXID": identifier,
+                "name": named,
+                **({"versionInfo": each.version} if each.version else {}),
+                "downloadLocation": "NOASSERTION",
+                "filesAnalyzed": False,
+                "primaryPackagePurpose": "LIBRARY",
+                **({"externalRefs": [reference]} if each.purl else {}),
+            }
+        )
+        document.setdefault("relationships", []).append(
+            {
+                "spdxElementId": "SPDXRef-DOCUMENT",
+                "relationshipType": "DESCRIBES",
+                "relatedSpdxElement": identifier,
+            }
+        )
