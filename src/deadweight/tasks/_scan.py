@@ -60,10 +60,12 @@ def _words(covered: Mapping[str, Any]) -> list[str]:
 
 def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
     """Where each SBOM is, and what the builder's claims and the image do not agree on."""
+    from deadweight.report.figures import plural
+
     for each in sboms:
         for file in each["files"]:
             out.print(
-                f"{each['variant']}: {file['form']} of {file['packages']} packages ({file['by']}): {file['path']}",
+                f"{each['variant']}: {file['form']} of {plural(file['packages'], 'package')} ({file['by']}): {file['path']}",
                 markup=False,
             )
             if file["note"]:
