@@ -251,6 +251,38 @@ def test_an_engine_that_is_gone_is_told_and_asked_again(castle):
     assert castle.has(pid) == []
 
 
+UNPACK = """
+import os, signal
+from pathlib import Path
+from deadweight.builders.apko import melange, memory
+from deadweight.engine import owner
+from deadweight.records import runs
+from deadweight.records.paths import State
+
+state = State(Path.cwd())
+state.packages.mkdir(parents=True)
+memory.ROOM_BYTES = 0
+with runs.noted_while(state, owner.labels("faulty", "build")), melange._work_folder(state) as work:
+    for folder in (work, memory.folder(state.root)):
+        print(folder, flush=True)
+        (folder / "locked").mkdir(mode=0)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_build_unpacked_is_removed_by_the_next_command(project):
+    argv = [sys.executable, "-c", UNPACK]
+    done = subprocess.run(argv, cwd=project.root, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    folders = [Path(line) for line in done.stdout.splitlines() if line != "None"]  # where nothing can be put in memory
+    assert folders
+    assert all(folder.is_dir() for folder in folders)
+    told = project.invoke("variants").errors
+    assert f"a killed build left {len(folders)} folder" in told
+    assert not any(folder.exists() for folder in folders)
+    assert project.invoke("variants").errors == ""
+
+
 @pytest.mark.parametrize("words", ["--list", "variants"])
 def test_where_nobody_was_killed_no_engine_is_looked_for(project, words):
     argv = [sys.executable, "-X", "importtime", "-m", "invoke", words]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
@@ -42,8 +43,11 @@ def remove_what_was_left(state: State, say: Say) -> None:
 def _removed(state: State, run: Run, say: Say) -> bool:
     """Whether all is gone that a killed run left."""
     _outside_the_engine(say)
+    _unpacked(state, run, say)
+    if run.host is None:
+        return True
     try:
-        engine = _engine(state, run)
+        engine = _engine(state, run, run.host)
     except DeadweightError as error:
         say(f"{run.told()}, was killed; what it left cannot be looked for: {error.message}")
         return False
@@ -59,10 +63,10 @@ def _removed(state: State, run: Run, say: Say) -> bool:
             return False
 
 
-def _engine(state: State, run: Run) -> Engine:
+def _engine(state: State, run: Run, host: str) -> Engine:
     from deadweight.engine.client import Engine
 
-    place = _Place(run.host, run.certificates)
+    place = _Place(host, run.certificates)
     return Engine.connect(place, project=run.labels.get(owner.PROJECT, "-"), root=str(state.root))
 
 
@@ -76,6 +80,14 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
         end = "removed it" if gone else f"it cannot be removed; docker network rm {left.name}"
     say(f"{variant}: a {left.kind} of a killed run {doing}{whose}: {end}")
     return gone
+
+
+def _unpacked(state: State, run: Run, say: Say) -> None:
+    """What builds unpack, often in memory. Its name holds the process's number, which somebody else may have by now."""
+    from deadweight.builders.apko.melange import remove_left_by
+
+    if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
+        say(f"a killed build left {folders} folder{'s' * (folders > 1)} that it worked in ({run.told()}): removed")
 
 
 def _outside_the_engine(say: Say) -> None:

@@ -1,4 +1,4 @@
-"""Notes of processes that started something in an engine, removed when all of that is gone.
+"""Notes of processes that have something outside the state folder (in an engine, in memory), removed when all of that is gone.
 
 Who is killed without warning leaves its note behind. So the next command knows that there may be something to remove, and where,
 without asking an engine each time.
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,13 @@ _NOTES = "[0-9]*.json"
 
 @dataclass(frozen=True)
 class Run:
-    """``labels`` are the owner's; ``host`` and ``certificates`` lead to the engine; ``since`` is in seconds since 1970."""
+    """``labels`` are the owner's; ``host`` and ``certificates`` lead to the engine, where there is anything in one.
+
+    ``since`` is in seconds since 1970.
+    """
 
     labels: Mapping[str, str]
-    host: str
+    host: str | None
     certificates: str | None
     command: str
     pid: int
@@ -38,7 +41,9 @@ class Run:
         return f"{self.command}, pid {self.pid}, since {time.strftime('%H:%M:%S', time.localtime(self.since))}"
 
 
-def begin(state: State, labels: Mapping[str, str], host: str, certificates: str | None) -> Path | None:
+def begin(
+    state: State, labels: Mapping[str, str], host: str | None = None, certificates: str | None = None
+) -> Path | None:
     """Leave a note of this process; None where none can be written, for which nothing fails."""
     note = state.runs / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
     with contextlib.suppress(DeadweightError):
@@ -52,6 +57,17 @@ def end(note: Path) -> None:
     with contextlib.suppress(OSError):
         note.unlink(missing_ok=True)
         note.parent.rmdir()
+
+
+@contextlib.contextmanager
+def noted_while(state: State, labels: Mapping[str, str]) -> Iterator[None]:
+    """Have a note while the block runs, for work that needs no engine."""
+    note = begin(state, labels)
+    try:
+        yield
+    finally:
+        if note is not None:
+            end(note)
 
 
 def there(state: State) -> bool:

@@ -30,6 +30,8 @@ from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import go_cache as _gocache
 from deadweight.builders.shared.listen import Listener
+from deadweight.engine import owner
+from deadweight.records import runs
 from deadweight.records.paths import State
 from deadweight.suite.model import Variant
 
@@ -117,7 +119,7 @@ class _Melange:
         _apk.link(self.site, self.config)
         _gocache.environment(state)
         state.packages.mkdir(parents=True, exist_ok=True)
-        with _work_folder(state) as work:
+        with runs.noted_while(state, owner.labels(self.site.suite.name, "build")), _work_folder(state) as work:
             try:
                 self._run(work)
             finally:
@@ -243,6 +245,14 @@ def _put(made: Path, place: Path) -> None:
             place.replace(old)
         made.replace(place)
         _remove(old)
+
+
+def remove_left_by(state: State, pid: int) -> int:
+    """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
+    left = [*state.packages.glob(f".work-{pid}-*"), *_memory.left_by(state.root, pid)]
+    for each in left:
+        _remove(each)
+    return len(left)
 
 
 class _work_folder:

@@ -23,7 +23,7 @@ def folder(root: Path) -> Path | None:
             return None  # programs run from there
         if min(shutil.disk_usage(MEMORY).free, _available()) < ROOM_BYTES:
             return None
-        name = f"deadweight-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
+        name = _name(root)
         own = f"{name}-{os.getpid()}-"
         for old in MEMORY.glob(f"{name}-*"):
             if not old.name.startswith(own):
@@ -31,6 +31,15 @@ def folder(root: Path) -> Path | None:
         return Path(tempfile.mkdtemp(dir=MEMORY, prefix=own))
     except OSError:
         return None
+
+
+def left_by(root: Path, pid: int) -> list[Path]:
+    """The folders of this project that a process made there."""
+    return sorted(MEMORY.glob(f"{_name(root)}-{pid}-*"))
+
+
+def _name(root: Path) -> str:
+    return f"deadweight-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}"
 
 
 def _available() -> int:
