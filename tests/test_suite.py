@@ -72,7 +72,7 @@ def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_pa
             "did you mean 'one'",
         ),
         (("  builder: dockerfile\n", ""), 7, "variants.one", "key 'builder' is missing"),
-        (("variants:\n", "variants: 3\nrest:\n"), 8, "rest", "unknown key"),
+        (("variants:\n", "variants: 3\nrest:\n"), 7, "variants", "deadweight.yaml:8: rest: unknown key"),
         (("{hard: 5}", "[1, 2]"), 6, "defaults.checks.budget.layers", "expected a mapping (key: value), found a list"),
         (("port: 8080", "port: !!python/object:os.system {}"), 4, "defaults.port", "is not allowed"),
         (("port: 8080", "port: [1"), 5, None, "is not YAML"),
@@ -88,6 +88,63 @@ def test_an_error_names_file_line_and_key(tmp_path, change, line, key, said):
     assert said in str(caught.value)
     assert (caught.value.file, caught.value.line, caught.value.key) == (str(file), line, key)
     assert caught.value.exit_code == 2
+
+
+def test_all_that_is_wrong_is_told_at_once_by_line_and_each_once(tmp_path):
+    file = write(
+        tmp_path,
+        """\
+name: shop
+defaults: {port: none}
+variants:
+  one:
+    bilder: ko
+    health: {within_secnds: 3}
+  two:
+    builder: ko
+    port: 70000
+    checks: {budget: {size_bytes: {hard: [1]}}}
+scan: {databases: 1}
+""",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_suite(file)
+    told = [line.removeprefix(f"{file}:") for line in str(caught.value).splitlines() if "hint:" not in line]
+    assert [line.partition(":")[0] for line in told] == ["2", "5", "6", "9", "10", "11"]
+    assert told[0].startswith("2: defaults.port: expected ")
+    assert told[1] == "5: variants.one.bilder: unknown key (did you mean 'builder'?)"
+    assert caught.value.line == 2
+
+
+def test_very_many_problems_are_cut_short(tmp_path):
+    lines = "".join(f"  v{number}: {{builder: ko, prt: 1}}\n" for number in range(30))
+    with pytest.raises(ConfigError) as caught:
+        load_suite(write(tmp_path, f"name: shop\nvariants:\n{lines}"))
+    told = str(caught.value)
+    assert told.count("unknown key") == 20
+    assert told.endswith(f"… and 10 more in {tmp_path / 'deadweight.yaml'}")
+
+
+def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
+    from deadweight.plan.sound import check_suite
+
+    suite = load_suite(
+        write(
+            tmp_path,
+            """\
+name: shop
+variants:
+  one: {builder: kko}
+  two:
+    builder: ko
+    checks: {api: [{name: a, request: {body_file: absent}}], other: {theirs: {}}}
+""",
+        )
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_suite(suite)
+    told = str(caught.value)
+    assert all(words in told for words in ("no builder 'kko'", "no such file: absent", "no check 'theirs'"))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ class UsageError(DeadweightError):
 
 
 class ConfigError(UsageError):
-    """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``)."""
+    """A wrong file. ``line`` counts from 1; ``key`` is dotted (``variants.ko.base``). ``more`` are others of the same file."""
+
+    SHOWN: ClassVar[int] = 20
 
     def __init__(
         self,
@@ -61,6 +63,22 @@ class ConfigError(UsageError):
         place = str(file) if line is None else f"{file}:{line}"
         super().__init__(f"{place}: {key}: {message}" if key else f"{place}: {message}", hint=hint)
         self.file, self.line, self.key, self.problem = str(file), line, key, message
+        self.more: tuple[ConfigError, ...] = ()
+
+    def alone(self) -> ConfigError:
+        """This error without the others."""
+        return ConfigError(self.problem, file=self.file, line=self.line, key=self.key, hint=self.hint)
+
+    def beside(self, others: Sequence[ConfigError]) -> ConfigError:
+        """This error with others of the same file: all are shown, up to ``SHOWN``."""
+        whole = self.alone()
+        whole.more = tuple(others)
+        return whole
+
+    def __str__(self) -> str:
+        shown = [super().__str__(), *(str(each) for each in self.more[: self.SHOWN - 1])]
+        left = len(self.more) + 1 - len(shown)
+        return "\n".join([*shown, *([f"… and {left} more in {self.file}"] if left else [])])
 
 
 class MissingError(DeadweightError):

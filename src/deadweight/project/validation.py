@@ -10,29 +10,45 @@ from collections.abc import Iterator
 
 from deadweight._errors import ConfigError, UsageError
 from deadweight.suite.model import AttacksCheck, Suite, Variant
+from deadweight.suite.problems import Problems
 from deadweight.suite.yaml_nodes import Key, dotted
 
 
 def check_suite(suite: Suite) -> None:
-    """Raises ConfigError for the first thing that is wrong."""
+    """Raises ConfigError for all that is wrong."""
+    problems = Problems()
     if suite.sources:
         from deadweight.sources.settings import of_suite
 
-        of_suite(suite)
+        with problems.kept():
+            of_suite(suite)
     if suite.scan.database_repository is not None:
-        _database(suite, suite.scan.database_repository)
+        with problems.kept():
+            _database(suite, suite.scan.database_repository)
     seen: set[AttacksCheck] = set()
     for variant in suite.variants:
+        _check_variant(suite, variant, seen, problems)
+    problems.tell()
+
+
+def _check_variant(suite: Suite, variant: Variant, seen: set[AttacksCheck], problems: Problems) -> None:
+    with problems.kept():
         _keys(suite, variant)
+    with problems.kept():
         _images(suite, variant)
-        for key, name in _files(variant):
-            if not (suite.root / name).is_file():
+    absent = False
+    for key, name in _files(variant):
+        if not (suite.root / name).is_file():
+            absent = True
+            with problems.kept():
                 raise suite.error(variant, key, f"no such file: {name}", hint=f"paths are relative to {suite.root}")
-        for name in variant.checks.other:
+    for name in variant.checks.other:
+        with problems.kept():
             _plug_in(suite, variant, name)
-        attacks = variant.checks.attacks
-        if attacks is not None and attacks not in seen:
-            seen.add(attacks)  # variants share those of the defaults
+    attacks = variant.checks.attacks
+    if attacks is not None and not absent and attacks not in seen:
+        seen.add(attacks)  # variants share those of the defaults
+        with problems.kept():
             _attacks(suite, variant, attacks)
 
 

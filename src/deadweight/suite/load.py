@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from deadweight._errors import ConfigError
 from deadweight.suite.model import Checks, Suite, Variant
+from deadweight.suite.problems import Problems
 from deadweight.suite.yaml_nodes import Document, Key, read
 
 M = TypeVar("M", bound=BaseModel)
@@ -40,42 +41,46 @@ _EXPECTED = {
 
 
 def load_suite(file: Path) -> Suite:
-    """Read and validate a suite file. Raises ConfigError (exit 2) with the place of the first problem."""
+    """Read and validate a suite file. Raises ConfigError (exit 2) with the places of all problems."""
     document = read(file)
     top = _mapping(document, (), document.value)
-    for key in top:
-        if key not in TOP_KEYS:
-            raise document.error(
-                (key,), f"unknown key{did_you_mean(key, TOP_KEYS)}", hint=f"known here: {', '.join(TOP_KEYS)}"
-            )
-    for key in ("name", "variants"):
-        if key not in top:
-            raise document.error((), f"key {key!r} is missing", hint=f"add {key}: at the top level")
+    problems = Problems()
+    _check_top(document, top, problems)
     given = {key: value for key, value in top.items() if value is not None}
-    defaults = _mapping(document, ("defaults",), given.get("defaults", {}))
-    raw = _mapping(document, ("variants",), top["variants"])
-    if not raw:
-        raise document.error(("variants",), "has no variant", hint="name at least one way to build the service")
+    defaults: dict[str, Any] = {}
+    raw: dict[str, Any] = {}
+    with problems.kept():
+        defaults = _mapping(document, ("defaults",), given.get("defaults", {}))
+    with problems.kept():
+        raw = _mapping(document, ("variants",), top["variants"])
+        if not raw:
+            raise document.error(("variants",), "has no variant", hint="name at least one way to build the service")
     defaults = {"ladder": str(top["name"]), **defaults}  # variants of one service are compared with each other
-    variants = tuple(_variant(document, name, defaults, fields) for name, fields in raw.items())
-    root = file.absolute().parent
-    suite = validated(
-        document,
-        Suite,
-        {
-            "file": file.absolute(),
-            "root": root,
-            "name": top["name"],
-            "variants": variants,
-            "sources": given.get("sources", {}),
-            "scan": given.get("scan", {}),
-            "report": given.get("report", {}),
-        },
-        lambda location: location,
-    )
+    variants = []
+    for name, fields in raw.items():
+        with problems.kept():
+            variants.append(_variant(document, name, defaults, fields))
+    values = {"file": file.absolute(), "root": file.absolute().parent, "name": top["name"], "variants": tuple(variants)}
+    values |= {key: given.get(key, {}) for key in ("sources", "scan", "report")}
+    with problems.kept():
+        suite = validated(document, Suite, values, lambda location: location)
+    problems.tell()
     suite.places.update(document.lines)
     _check_names(document, suite)
     return suite
+
+
+def _check_top(document: Document, top: Mapping[str, Any], problems: Problems) -> None:
+    """Unknown keys at the top; raises ConfigError where one is missing that nothing can do without."""
+    for key in top:
+        if key not in TOP_KEYS:
+            with problems.kept():
+                what = f"unknown key{did_you_mean(key, TOP_KEYS)}"
+                raise document.error((key,), what, hint=f"known here: {', '.join(TOP_KEYS)}")
+    missing = [key for key in ("name", "variants") if key not in top]
+    if missing:
+        problems.tell()  # a misspelt one is why
+        raise document.error((), f"key {missing[0]!r} is missing", hint=f"add {missing[0]}: at the top level")
 
 
 def find_suite_file(start: Path | None = None) -> Path:
@@ -137,9 +142,29 @@ def validated(document: Document, model: type[M], value: Any, place: Callable[[K
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        # a misspelt key comes first: it is often the cause of the others
-        problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
-        raise _explained(document, model, problems[0], place) from None
+        found = error.errors(include_url=False)
+    problems = Problems()
+    misspelt = {problem["loc"][:-1] for problem in found if problem["type"] == "extra_forbidden"}
+    seen = set[Key]()
+    for problem in found:
+        if problem["type"] == "missing" and problem["loc"][:-1] in misspelt:
+            continue  # the misspelt key is often the one that is missing
+        if problem["type"] == "default_factory_not_called":
+            continue  # it follows from the others
+        key = _in_file(document, place(problem["loc"]), problem["type"] == "missing")
+        if key not in seen:  # a value that may be of several kinds is told once, not for each of them
+            seen.add(key)
+            problems.found.append(_explained(document, model, problem, place))
+    problems.tell()
+    raise AssertionError("unreachable")
+
+
+def _in_file(document: Document, key: Key, missing: bool) -> Key:
+    """The part of a location that is in the file; with the key itself where that is what is missing."""
+    last = key[-1:] if missing else ()
+    while key and key not in document.lines:
+        key = key[:-1]
+    return (*key, *last)
 
 
 def _explained(
@@ -217,26 +242,40 @@ def _mapping(document: Document, key: Key, value: Any) -> dict[str, Any]:
 
 def _check_names(document: Document, suite: Suite) -> None:
     """Names of other variants, of requests, and of checks. Those that ``checks.other`` names may be a plug-in's."""
-    ours = [name for name in Checks.model_fields if name != "other"]
+    problems = Problems()
     for variant in suite.variants:
         place = _place(document, variant.name)
-        budget = variant.checks.budget
-        if budget and budget.smaller_than is not None:
-            key = place(("checks", "budget", "smaller_than"))
-            if budget.smaller_than not in suite.names():
-                raise _no_such(document, key, "variant", budget.smaller_than, suite.names())
-            if budget.smaller_than == variant.name:
-                raise document.error(key, f"expected another variant than {variant.name} itself")
-        _check_requests(document, place, [item.name for item in variant.checks.api])
-        for name in variant.checks.other:
-            if name in ours:
-                raise document.error(
-                    place(("checks", "other", name)), f"{name} is a check of ours", hint=f"write it as checks.{name}"
-                )
-        known = [*ours, *variant.checks.other]
-        for name in variant.expect:
-            if name not in known:
-                raise _no_such(document, place(("expect", name)), "check", name, known)
+        with problems.kept():
+            _check_compared(document, place, suite, variant)
+        with problems.kept():
+            _check_requests(document, place, [item.name for item in variant.checks.api])
+        with problems.kept():
+            _check_checks(document, place, variant)
+    problems.tell()
+
+
+def _check_compared(document: Document, place: Callable[[Key], Key], suite: Suite, variant: Variant) -> None:
+    budget = variant.checks.budget
+    if budget is None or budget.smaller_than is None:
+        return
+    key = place(("checks", "budget", "smaller_than"))
+    if budget.smaller_than not in suite.names():
+        raise _no_such(document, key, "variant", budget.smaller_than, suite.names())
+    if budget.smaller_than == variant.name:
+        raise document.error(key, f"expected another variant than {variant.name} itself")
+
+
+def _check_checks(document: Document, place: Callable[[Key], Key], variant: Variant) -> None:
+    ours = [name for name in Checks.model_fields if name != "other"]
+    for name in variant.checks.other:
+        if name in ours:
+            raise document.error(
+                place(("checks", "other", name)), f"{name} is a check of ours", hint=f"write it as checks.{name}"
+            )
+    known = [*ours, *variant.checks.other]
+    for name in variant.expect:
+        if name not in known:
+            raise _no_such(document, place(("expect", name)), "check", name, known)
 
 
 def _check_requests(document: Document, place: Callable[[Key], Key], names: Sequence[str]) -> None:
