@@ -19,6 +19,7 @@ from deadweight.report.collect import collect
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import RuntimeRecord, to_json
+from deadweight.report.table import checks_cell
 from deadweight.report.view import headline
 from deadweight.suite.criteria import asked_of
 from deadweight.suite.model import BudgetCheck, Checks, Reference, SizeLimit, Suite, Variant
@@ -150,8 +151,25 @@ def test_evidence_of_an_earlier_image_is_not_shown_as_this_ones(suite, state, bu
     put(state, built, "runs", {"startup_seconds": 0.3}, provenance=samples.provenance("sha256:" + "0" * 64))
     record = collect(suite, state).variants["small"]
     assert record.startup_seconds is None
-    assert record.checks == {}
+    assert (record.checks["runs"].status, record.checks["runs"].why_not) == ("not_measured", "stale")
+    assert record.checks["runs"].evidence == {}
     assert "runs: measured on an earlier image" in record.notes[0]
+
+
+def test_stale_results_and_those_that_were_never_got_stay_in_the_denominator(suite, state, built) -> None:
+    put(state, built, "runs", {}, provenance=samples.provenance("sha256:" + "0" * 64))
+    put(state, built, "api", {})
+    report = collect(suite, state, asked={"small": ["runs", "api", "layers"]})
+    record = report.variants["small"]
+    assert checks_cell(record.checks).text == "1/3 ok; stale: runs; not run: layers"
+    assert "1 of 3 checks came out as expected, 1 stale, 1 not run." in headline(report)
+    to_json(report)
+
+
+def test_where_no_check_was_run_that_is_said(suite, state, built) -> None:
+    report = collect(suite, state, asked={"small": ["runs", "api"]})
+    assert checks_cell(report.variants["small"].checks).text == "not measured"
+    assert "Checks were not run." in headline(report)
 
 
 def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, built) -> None:
@@ -177,12 +195,13 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
     put(state, built, "budget", {}, asked=asked_of(variant, "budget"))
     assert record().checks.keys() == {"runs", "budget"}
     limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
-    assert limited.checks.keys() == {"runs"}
+    assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}
     assert limited.notes == (
         "budget: the suite asks for something else now; `invoke verify --variant small` checks that",
     )
     elsewhere = record(port=9090)
-    assert (elsewhere.checks.keys(), elsewhere.startup_seconds) == ({"budget"}, 0.3)
+    assert {name: check.why_not for name, check in elsewhere.checks.items()} == {"runs": "stale", "budget": None}
+    assert elsewhere.startup_seconds == 0.3
     assert record(expect={"budget": "fail"}).checks["budget"].expected is False
 
 
@@ -192,6 +211,7 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     record = report.variants["small"]
     assert record.image is not None
     assert record.build.failed_at == samples.WHEN
+    assert record.failed == f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log)"
     (note,) = record.notes
     assert note.startswith(f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log); image and figures")
     assert note.endswith(f"are those of the build before, of {built.built_at}")

@@ -146,6 +146,8 @@ def test_a_figure_that_one_report_lacks_is_a_note_and_no_change(missing: str) ->
     found = between(partial, whole) if missing == "old" else between(whole, partial)
     assert found.changes == ()
     assert any("only" in note for note in found.notes)
+    assert bool(found.unmeasured) is (missing == "new")
+    assert "Nothing changed beyond noise." not in comparison_markdown(found)
 
 
 def test_variants_that_came_and_went() -> None:
@@ -154,7 +156,7 @@ def test_variants_that_came_and_went() -> None:
         ("b", "new variant, 2 B"),
         ("a", "variant is gone"),
     ]
-    assert found.regressions == ()
+    assert [change.variant for change in found.regressions] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -183,12 +185,58 @@ def test_an_expected_failure_that_now_passes_is_a_regression() -> None:
     assert len(found.regressions) == 1
 
 
-def test_a_check_that_was_not_run_this_time_is_a_note() -> None:
-    check = samples.variant().checks["runs"]
-    for gone in ({}, {"runs": replace(check, status="not_measured")}):
-        found = between(samples.variant(), samples.variant(checks=gone))
-        assert found.changes == ()
-        assert found.notes == ("it: check runs was measured in the earlier report only",)
+@pytest.mark.parametrize(("why_not", "word"), [(None, "not measured"), ("stale", "stale"), ("not_run", "not run")])
+def test_a_check_that_could_not_be_measured_any_more_is_told_as_that(why_not, word) -> None:
+    gone = replace(samples.variant().checks["runs"], status="not_measured", reason="no engine", why_not=why_not)
+    found = between(samples.variant(), samples.variant(checks={"runs": gone}))
+    assert found.changes == ()
+    assert found.unmeasured == (f"it: check runs: pass → {word}: no engine",)
+    text = comparison_markdown(found)
+    assert "**1 not measured any more.** No change in the rest." in text
+    assert "Nothing changed" not in text
+    never = samples.variant(checks={"runs": gone})
+    assert between(never, never).unmeasured == ()
+    assert between(never, samples.variant(checks={})).changes == ()
+
+
+def test_a_check_that_the_suite_dropped_is_a_regression_unless_it_failed() -> None:
+    (change,) = between(samples.variant(), samples.variant(checks={})).regressions
+    assert change.text == "check runs: pass → the suite does not ask for it any more"
+    failed = replace(samples.variant().checks["runs"], status="fail", expected=False)
+    assert between(samples.variant(checks={"runs": failed}), samples.variant(checks={})).regressions == ()
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_a_build_that_failed_since_is_a_regression_whatever_lies_there(built: bool) -> None:
+    """The image of the build before has the figures that it had."""
+    new = samples.variant(failed="its last build failed (then, log x)")
+    if not built:
+        new = replace(new, build=None, image=None, checks={}, startup_seconds=None)
+    found = between(samples.variant(), new)
+    (change,) = found.changes
+    assert (change.kind, change.regression) == ("build", True)
+    assert change.text.startswith("its last build failed (then, log x)")
+    assert ("build before" in change.text) is built
+    assert found.unmeasured == ()
+    assert "**1 regression** among 1 change." in comparison_markdown(found)
+    assert between(new, new).regressions
+
+
+def test_a_variant_that_is_not_built_here_is_not_measured_any_more() -> None:
+    new = samples.variant(build=None, image=None, checks={}, startup_seconds=None)
+    found = between(samples.variant(), new)
+    assert (found.changes, found.unmeasured) == ((), ("it: not built; `invoke build --variant it` builds it",))
+    assert between(new, new).unmeasured == ()
+
+
+def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
+    """Its evidence has the size, and not one layer: pairing the layers ended in a traceback."""
+    old = sized(10_000_000, layers=2)
+    assert old.image is not None
+    new = replace(old, image=replace(old.image, layers=()), notes=("the engine no longer has it",))
+    found = between(old, new)
+    assert found.unmeasured == ("it: its image cannot be read any more: the engine no longer has it",)
+    assert found.changes == ()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +254,11 @@ def test_attacks(posture, before, after, regression) -> None:
     new = samples.variant(attacks={posture: {"system": AttackRecord(after)}})
     (change,) = between(old, new).changes
     assert change.regression == regression
-    assert between(old, samples.variant(attacks={posture: {"system": AttackRecord("not_measured")}})).changes == ()
+    for silent in ({posture: {"system": AttackRecord("not_measured")}}, {}):
+        unmeasured = between(old, samples.variant(attacks=silent))
+        assert unmeasured.changes == ()
+        assert unmeasured.notes == (f"it: 1 attack in {posture} measured in the earlier report only: system",)
+        assert "in what both reports measured" in comparison_markdown(unmeasured)
 
 
 def scan(*findings: Finding, date: str = "2031-01-01") -> VariantRecord:

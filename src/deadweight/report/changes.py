@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal[
-    "variant", "size", "compressed", "layers", "packages", "base", "startup", "checks", "attacks", "vulnerabilities"
+    "variant",
+    "build",
+    "size",
+    "compressed",
+    "layers",
+    "packages",
+    "base",
+    "startup",
+    "checks",
+    "attacks",
+    "vulnerabilities",
 ]
 Direction = Literal["better", "worse", "other"]
 

@@ -97,6 +97,12 @@ def _variant(
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
     changed = {name for name, item in evidence.items() if item.asked not in ("", asked_of(variant, name))}
     check_notes = _check_notes(variant.name, all_evidence if built else {}, evidence, wanted, changed)
+    measured = {
+        name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
+        for name, item in evidence.items()
+        if name in wanted and name not in changed
+    }
+    absent = dict(_absent(variant.name, all_evidence, evidence, wanted, changed)) if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
@@ -114,11 +120,7 @@ def _variant(
         image=figures.image if figures else None,
         build=_build(built, failed) if built else None,
         startup_seconds=startup,
-        checks={
-            name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
-            for name, item in sorted(evidence.items())
-            if name in wanted and name not in changed
-        },
+        checks=dict(sorted({**measured, **absent}.items())),
         vulnerabilities=sections.vulnerabilities(evidence.get("vulnerabilities")),
         attacks=sections.attacks(evidence.get("attacks")),
         attack_notes=sections.attack_notes(evidence["attacks"].data) if "attacks" in evidence else (),
@@ -129,7 +131,29 @@ def _variant(
         provenance={name: item for name, item in known.items() if item is not None},
         notes=(*check_notes, *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
+        failed=None if failed is None else str(failed),
     )
+
+
+def _absent(
+    variant: str,
+    all_evidence: Collection[str],
+    fresh: Collection[str],
+    wanted: Collection[str],
+    changed: Collection[str],
+) -> Iterator[tuple[str, CheckRecord]]:
+    """Checks that are asked for and have no result of this image, by what is asked now: they count, and not as passed."""
+    verify = f"`invoke verify --variant {variant}`"
+    for name in wanted:
+        if name not in all_evidence:
+            reason = f"not run on this image; {verify} runs it"
+            yield name, CheckRecord("not_measured", True, reason, why_not="not_run")
+        elif name not in fresh:
+            reason = f"stale: measured on an earlier image; {verify} measures this one"
+            yield name, CheckRecord("not_measured", True, reason, why_not="stale")
+        elif name in changed:
+            reason = f"stale: the suite asks for something else now; {verify} checks that"
+            yield name, CheckRecord("not_measured", True, reason, why_not="stale")
 
 
 def _check_notes(

@@ -6,14 +6,14 @@ regression. Figures that rest on a stand-in in one report and not in the other a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from deadweight.image.findings import Package
 from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord
-from deadweight.report.table import layer_count, size_of
+from deadweight.report.table import layer_count, not_measured_word, size_of
 from deadweight.report.view import stand_in_note
 
 PACKAGES_NAMED = 5
@@ -42,7 +42,8 @@ class Thresholds:
 class Comparison:
     """All changes, in the order of the new report's variants. ``notes`` tell what could not be compared, and why.
 
-    ``stand_in_note`` tells what of the new report rests on stand-ins, empty where nothing does.
+    ``unmeasured`` names what the earlier report had measured and nobody could measure now: images that cannot be had, checks
+    without a result. ``stand_in_note`` tells what of the new report rests on stand-ins, empty where nothing does.
     """
 
     old_generated_at: str
@@ -50,6 +51,7 @@ class Comparison:
     changes: tuple[Change, ...]
     notes: tuple[str, ...] = field(default=())
     stand_in_note: str = ""
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -62,6 +64,7 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
     limits = thresholds or Thresholds()
     changes: list[Change] = []
     notes: list[str] = []
+    lost: list[str] = []
     if old.suite != new.suite:
         notes.append(f"the earlier report is of another suite ({old.suite}); variants of the same name are compared")
     for name, record in new.variants.items():
@@ -69,20 +72,33 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
             changes.append(Change(name, "variant", f"new variant, {figures.size(size_of(record))}"))
             continue
         before = old.variants[name]
+        changes += _build(name, before, record, lost)
+        if record.build is None:
+            continue  # that says all there is to say
         comparable = _comparable(name, before, record, notes)
         changes += _base(name, before, record)
-        changes += _checks(name, before, record, notes)
-        changes += _attacks(name, before, record)
+        changes += _checks(name, before, record, lost)
+        changes += _attacks(name, before, record, notes)
         if comparable:
             changes += _size(name, before, record, limits, notes)
-            changes += _layers(name, before, record, limits)
+            changes += _layers(name, before, record, limits, lost)
             changes += _packages(name, before, record)
-            changes += _startup(name, before, record, limits)
+            changes += _startup(name, before, record, limits, notes)
             changes += compare_scans.changes(name, before, record, limits.grave, notes)
-    changes += [Change(name, "variant", "variant is gone") for name in old.variants if name not in new.variants]
+    gone = [name for name in old.variants if name not in new.variants]
+    changes += [Change(name, "variant", "variant is gone", "worse", regression=True) for name in gone]
     resting = tuple(name for name, record in new.variants.items() if record.stand_in)
     told = stand_in_note(resting, len(new.variants))
-    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told)
+    return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told, tuple(lost))
+
+
+def _build(name: str, old: VariantRecord, new: VariantRecord, lost: list[str]) -> Iterator[Change]:
+    """A build that came to nothing is no image to be compared, whatever lies there of an earlier one."""
+    if new.failed is not None:
+        shown = "; the image and figures of the build before are compared" if new.build else ""
+        yield Change(name, "build", f"{new.failed}{shown}", "worse", regression=True)
+    elif new.build is None and old.build is not None:
+        lost.append(f"{name}: not built; `invoke build --variant {name}` builds it")
 
 
 def _comparable(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> bool:
@@ -129,9 +145,14 @@ def _compressed(record: VariantRecord) -> int | None:
     return record.image.compressed_bytes if record.image else None
 
 
-def _layers(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds) -> Iterator[Change]:
+def _layers(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, lost: list[str]) -> Iterator[Change]:
     before, after = layer_count(old), layer_count(new)
-    if before is not None and after is not None and before != after:
+    if before is not None and after is None:
+        why = new.notes[-1] if new.notes else "no image archive"
+        lost.append(f"{name}: its image cannot be read any more: {why}")
+    if before is None or after is None:
+        return
+    if before != after:
         worse = after - before > limits.ratchet_layers
         yield Change(name, "layers", f"layers {before} → {after}", _direction(before - after), worse)
     elif old.image is not None and new.image is not None:
@@ -215,9 +236,13 @@ def _named(reference: str, stand_in: bool) -> str:
     return f"{reference} ({figures.STAND_IN})" if stand_in else reference
 
 
-def _startup(name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds) -> Iterator[Change]:
+def _startup(
+    name: str, old: VariantRecord, new: VariantRecord, limits: Thresholds, notes: list[str]
+) -> Iterator[Change]:
     before, after = old.startup_seconds, new.startup_seconds
     if before is None or after is None:
+        if before is not None:
+            notes.append(f"{name}: start-up is measured in the earlier report only")
         return
     delta = after - before
     if not _beyond(abs(delta), before, limits.noise_seconds, limits.noise_startup_percent):
@@ -228,31 +253,44 @@ def _startup(name: str, old: VariantRecord, new: VariantRecord, limits: Threshol
     yield Change(name, "startup", text, _direction(-delta), worse)
 
 
-def _checks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> Iterator[Change]:
+def _checks(name: str, old: VariantRecord, new: VariantRecord, lost: list[str]) -> Iterator[Change]:
     for check in sorted(old.checks.keys() | new.checks.keys()):
         before, after = old.checks.get(check), new.checks.get(check)
-        if after is None or (before is not None and after.status == "not_measured" != before.status):
-            notes.append(f"{name}: check {check} was measured in the earlier report only")
-        elif before is None or before.status == "not_measured":
-            if after.status != "not_measured":
+        if before is None or before.status == "not_measured":
+            if after is not None and after.status != "not_measured":
                 yield Change(
                     name, "checks", f"check {check}: now {after.status} ({after.reason})", regression=not after.expected
                 )
+        elif after is None:
+            text = f"check {check}: {before.status} → the suite does not ask for it any more"
+            yield Change(name, "checks", text, "worse", regression=before.expected)
+        elif after.status == "not_measured":
+            word = not_measured_word(after)
+            lost.append(f"{name}: check {check}: {before.status} → {word}: {after.reason.removeprefix(f'{word}: ')}")
         elif before.status != after.status or before.expected != after.expected:
             gain = GRADES[after.status] - GRADES[before.status]
             text = f"check {check}: {before.status} → {after.status} ({after.reason})"
             yield Change(name, "checks", text, _direction(gain), regression=before.expected and not after.expected)
 
 
-def _attacks(name: str, old: VariantRecord, new: VariantRecord) -> Iterator[Change]:
-    for posture in sorted(old.attacks.keys() & new.attacks.keys()):
-        before, after = old.attacks[posture], new.attacks[posture]
-        for payload in sorted(before.keys() & after.keys()):
-            was, now = before[payload].outcome, after[payload].outcome
-            if was == now or "not_measured" in (was, now):
+def _attacks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]) -> Iterator[Change]:
+    for posture, before in sorted(old.attacks.items()):
+        after = new.attacks.get(posture, {})
+        known = {payload: item.outcome for payload, item in before.items() if item.outcome != "not_measured"}
+        now_of = {payload: after[payload].outcome if payload in after else "not_measured" for payload in known}
+        if gone := [payload for payload, now in now_of.items() if now == "not_measured"]:
+            count = figures.plural(len(gone), "attack")
+            notes.append(f"{name}: {count} in {posture} measured in the earlier report only: {_some(gone)}")
+        for payload, was in sorted(known.items()):
+            now = now_of[payload]
+            if now in (was, "not_measured"):
                 continue
             worse = now in {"succeeded", "crashed"} and was not in {"succeeded", "crashed"}
             better = was in {"succeeded", "crashed"} and now not in {"succeeded", "crashed"}
             text = f"attack {payload} in {posture}: {was.replace('_', ' ')} → {now.replace('_', ' ')}"
             # In `open` there are no walls to lose: an attack that works there now is news about the image, not a regression.
             yield Change(name, "attacks", text, _direction(better - worse), worse and posture != "open")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:PACKAGES_NAMED]) + (" …" if len(names) > PACKAGES_NAMED else "")

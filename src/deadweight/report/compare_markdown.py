@@ -18,6 +18,8 @@ def comparison_markdown(comparison: Comparison) -> str:
         ordered = sorted(comparison.changes, key=lambda change: not change.regression)
         rows = [_row(change) for change in ordered]
         parts.append(table(["Variant", "What", "Change", ""], rows, right=[False] * 4))
+    if comparison.unmeasured:
+        parts.append("Not measured any more:\n" + "\n".join(f"- {escape(each)}" for each in comparison.unmeasured))
     if comparison.notes:
         parts.append("Not compared:\n" + "\n".join(f"- {escape(note)}" for note in comparison.notes))
     if comparison.changes and comparison.stand_in_note:
@@ -27,12 +29,19 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 
 def _verdict(comparison: Comparison) -> str:
-    if not comparison.changes:
-        return "Nothing changed beyond noise."
+    lost = f"**{len(comparison.unmeasured)} not measured any more.**" if comparison.unmeasured else ""
+    return " ".join(filter(None, (lost, _changed(comparison))))
+
+
+def _changed(comparison: Comparison) -> str:
     count = figures.plural(len(comparison.changes), "change")
-    if not comparison.regressions:
+    if comparison.regressions:
+        return f"**{figures.plural(len(comparison.regressions), 'regression')}** among {count}."
+    if comparison.changes:
         return f"{count}, no regression."
-    return f"**{figures.plural(len(comparison.regressions), 'regression')}** among {count}."
+    if comparison.unmeasured:
+        return "No change in the rest."
+    return "Nothing changed beyond noise" + (" in what both reports measured." if comparison.notes else ".")
 
 
 def _row(change: Change) -> list[str]:

@@ -88,7 +88,11 @@ class BuildRecord:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """One check's result; ``evidence`` is the check's own data as it stands."""
+    """One check's result; ``evidence`` is the check's own data as it stands.
+
+    ``why_not`` tells of a check that the suite asks for and that has no result of this image: it was never run on it
+    (``not_run``), or what there is of it is of an earlier image or of another question (``stale``).
+    """
 
     status: Status
     expected: bool
@@ -96,6 +100,7 @@ class CheckRecord:
     provenance: Provenance | None = None
     seconds: Seconds | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
+    why_not: Literal["stale", "not_run"] | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,8 @@ class VariantRecord:
 
     ``layers`` is the very document that ``invoke layers --json`` prints. ``attack_notes`` is what a reader of ``attacks`` must
     know: what this machine could not start or build, and postures that came to nothing. ``other_stand_ins`` are images that
-    stand-ins took the place of in other stages of the build than the last. ``runtime`` is None where nobody looked;
+    stand-ins took the place of in other stages of the build than the last. ``failed`` is how the last build came to nothing, where
+    it did: ``build``, ``image`` and all figures are then of the build before, or None. ``runtime`` is None where nobody looked;
     ``go_version`` is that of a Go program (``go1.26.1``), None for any other.
     """
 
@@ -229,6 +235,7 @@ class VariantRecord:
     notes: tuple[str, ...] = ()
     attack_notes: tuple[str, ...] = ()
     other_stand_ins: tuple[str, ...] = ()
+    failed: str | None = None
 
     @property
     def stand_in(self) -> bool:

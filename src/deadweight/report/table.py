@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from deadweight.report import figures
 from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
+NOT_MEASURED_WORDS = ("stale", "not run", figures.NOT_MEASURED)
 _NONE = "none"
 _ABSENT = {_NONE, figures.NOTHING}
 """A column in which no variant has anything is left out of its ladder; what was not measured is told all the same."""
@@ -181,18 +182,25 @@ def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 
 def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
     """All checks in a few words: how many came out as expected, and by name those that did not or could not be measured."""
-    if not checks:
+    if all(check.why_not == "not_run" for check in checks.values()):
         return _unmeasured()
     wrong = [name for name, check in checks.items() if not check.expected]
-    unmeasured = [name for name, check in checks.items() if check.status == "not_measured"]
+    absent = {name: not_measured_word(check) for name, check in checks.items() if check.status == "not_measured"}
     warned = [name for name, check in checks.items() if check.status == "warn"]
-    fine = len(checks) - len(set(wrong) | set(unmeasured))
+    fine = len(checks) - len(set(wrong) | set(absent))
     parts = [f"{fine}/{len(checks)} ok"]
     parts += [f"unexpected: {', '.join(wrong)}"] if wrong else []
     parts += [f"warned: {', '.join(warned)}"] if warned else []
-    parts += [f"{figures.NOT_MEASURED}: {', '.join(unmeasured)}"] if unmeasured else []
-    tone = "bad" if wrong else "warn" if warned or unmeasured else "good"
+    for word in NOT_MEASURED_WORDS:
+        named = [name for name, why in absent.items() if why == word]
+        parts += [f"{word}: {', '.join(named)}"] if named else []
+    tone = "bad" if wrong else "warn" if warned or absent else "good"
     return Cell("; ".join(parts), fine / len(checks), tone)
+
+
+def not_measured_word(check: CheckRecord) -> str:
+    """Why a check has no result, as one of ``NOT_MEASURED_WORDS``."""
+    return check.why_not.replace("_", " ") if check.why_not else figures.NOT_MEASURED
 
 
 def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:

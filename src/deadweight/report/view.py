@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
 from deadweight.report import figures
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import Ladder, ladders, reference_sources
+from deadweight.report.table import NOT_MEASURED_WORDS, Ladder, ladders, not_measured_word, reference_sources
 
 POSTURE_ORDER = ("hardened", "default", "open", "privileged")
 HIDDEN_SHOWN = 25
@@ -77,10 +78,10 @@ def headline(report: Report) -> str:
             ratio = figures.ratio(ladder.largest_bytes, ladder.smallest_bytes)
             parts.append(f"{ladder.title}: from {largest} down to {smallest}, {ratio}.")
     results = [check for record in report.variants.values() for check in record.checks.values()]
-    unmeasured = sum(check.status == "not_measured" for check in results)
     fine = sum(check.expected and check.status != "not_measured" for check in results)
-    if results:
-        tail = f", {unmeasured} not measured" if unmeasured else ""
+    if any(check.why_not != "not_run" for check in results):
+        absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
+        tail = "".join(f", {absent[word]} {word}" for word in NOT_MEASURED_WORDS if absent[word])
         parts.append(f"{fine} of {figures.plural(len(results), 'check')} came out as expected{tail}.")
     else:
         parts.append("Checks were not run.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     }
 )
 def report(c: Context, against: str | None = None, open: bool = False, json: bool = False) -> None:
-    """Write the comparison (report.json, report.md, index.html) from what was built and verified.
+    """Write the comparison (report.json, report.md, index.html); with --against exit 1 for a regression, 3 for what is missing.
 
     Example: invoke report --against published/report.json
     """
@@ -191,8 +191,9 @@ def thresholds(suite: Suite) -> Thresholds:
 
 
 def _compare(workspace: Workspace, before: Report, made: Report, tell: Callable[[str], None]) -> None:
-    from deadweight._errors import CheckFailed
+    from deadweight._errors import CheckFailed, MissingError
     from deadweight.records.store import write_atomically
+    from deadweight.report import figures
     from deadweight.report.compare import compare
     from deadweight.report.compare_markdown import comparison_markdown
 
@@ -200,6 +201,10 @@ def _compare(workspace: Workspace, before: Report, made: Report, tell: Callable[
     text = comparison_markdown(found)
     write_atomically(workspace.state.report / "comparison.md", text)
     tell(text)
+    since, lost = f"since the report of {before.generated_at}", len(found.unmeasured)
     if found.regressions:
-        told = "; ".join(map(str, found.regressions))
-        raise CheckFailed(f"{len(found.regressions)} regressions since the report of {before.generated_at}: {told}")
+        told = "; ".join(map(str, found.regressions)) + (f"; {lost} not measured any more" if lost else "")
+        raise CheckFailed(f"{figures.plural(len(found.regressions), 'regression')} {since}: {told}")
+    if lost:
+        hint = "invoke build, invoke verify, then this again"
+        raise MissingError(f"{lost} not measured any more {since}; they are named above", hint=hint)
