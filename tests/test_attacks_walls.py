@@ -9,8 +9,8 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.checks.attacks import walls as w
-from deadweight.checks.attacks.gate import breaches
-from deadweight.checks.attacks.outcomes import Cell, Matrix
+from deadweight.checks.attacks.gate import breaches, unmeasured
+from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix
 from deadweight.checks.attacks.run import plan_for
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, hardened
@@ -146,11 +146,24 @@ def test_what_a_gate_names_is_tried_whatever_is_asked_for():
     assert [posture.name for posture in plan_for(["open"], ["only-seccomp"]).postures] == ["open", "only-seccomp"]
 
 
-def test_a_gate_whose_posture_nobody_tried_is_broken():
-    held = AttackGate(posture="without-read-only", blocked=("system",))
-    assert breaches([held], Matrix()) == ["the posture without-read-only was not tried"]
-    tried = Matrix(cells={"without-read-only": {"system": Cell("not_applicable")}})
-    assert breaches([held], tried) == []
+def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():
+    gate = AttackGate(posture="without-read-only", blocked=("system",))
+    assert breaches([gate], Matrix()) == []
+    assert unmeasured([gate], Matrix()) == ["a gate could not be told: the posture without-read-only was not tried"]
+    other = Cell("blocked")
+    silent = Matrix(cells={"without-read-only": {"system": Cell("not_measured", "no answer"), "environ": other}})
+    assert unmeasured([gate], silent) == ["nothing of the gate on without-read-only was measured (system): no answer"]
+    tried = Matrix(cells={"without-read-only": {"system": Cell("not_applicable"), "environ": other}})
+    assert breaches([gate], tried) == unmeasured([gate], tried) == []
+
+
+def test_postures_that_came_to_nothing_are_told_by_reason():
+    nothing, held = Cell("not_measured", "no AWK"), Cell("blocked")
+    found = Matrix(cells={"open": {"a": nothing}, "hardened": {"a": nothing, "b": Cell("not_applicable")}})
+    assert found.nothing_in() == ["nothing was measured in open, hardened: no AWK"]
+    assert Matrix(cells={"open": {"a": nothing, "b": held}}).nothing_in() == []
+    brief = {"a": Cell("not_measured", NOT_TRIED), "b": held}
+    assert Matrix(cells={"open": brief}).nothing_in() == []
 
 
 def test_what_the_engine_cannot_build_is_said_and_not_counted():

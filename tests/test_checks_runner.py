@@ -98,7 +98,7 @@ def test_a_service_that_does_not_stay_up_fails_with_its_last_lines(make, mode, h
     assert (runs.status, runs.ok) == ("fail", False)
     assert runs.reason.startswith(reason)
     assert "misbehave" in " ".join(runs.data["log_tail"])
-    with pytest.raises(CheckFailed, match=r"v: runs: fail: "):
+    with pytest.raises(CheckFailed, match=r"1 of 1 check did not come out as expected: v/runs\. 1 failed"):
         raise_if_bad([runs])
 
 
@@ -194,7 +194,7 @@ def test_without_an_engine_nothing_is_measured_and_the_exit_code_says_missing(ma
         True,
     )
     assert found["budget"].status == "pass"
-    with pytest.raises(MissingError, match=r"not measured: v: runs: no container engine"):
+    with pytest.raises(MissingError, match=r"1 of 2 checks was not measured: v/runs\. 1 passed, 1 not measured"):
         raise_if_bad(list(found.values()))
 
 
@@ -257,7 +257,8 @@ def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archiv
     (unknown,) = runner.run_checks(subject_of(suite, "third", large, playground_archive, engine), only=("budget",))
     assert unknown.status == "not_measured"
     assert "not built" in unknown.reason
-    with pytest.raises(MissingError, match="third: budget: not compared with small") as caught:
+    assert unknown.reason.startswith("not compared with small")
+    with pytest.raises(MissingError, match="1 of 1 check was not measured: third/budget") as caught:
         raise_if_bad([unknown])
     assert caught.value.hint == "invoke build --variant small"
 

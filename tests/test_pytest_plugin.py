@@ -189,13 +189,18 @@ def test_a_service_that_does_not_come_up_is_waited_for_once_and_is_evidence(
     assert kept.reason.startswith("not healthy within 3 s (GET /healthz")
 
 
-def test_without_an_engine_checks_are_skipped_with_the_reason(project, misbehaving_archive):
+def test_without_an_engine_checks_fail_with_the_reason(project, misbehaving_archive):
     suite = write_suite(project, SUITE)
     put_built(suite, "good", misbehaving_archive, MISBEHAVING)
-    done = run_pytest(project, "deadweight.yaml", "--variant", "good", "-rs", DOCKER_HOST="unix:///nowhere.sock")
-    assert done.returncode == 0, done.stdout
-    assert "3 skipped" in done.stdout
-    assert "not measured: " in done.stdout
+    done = run_pytest(project, "deadweight.yaml", "--variant", "good", DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 1, done.stdout
+    assert "3 failed" in done.stdout
+    assert (
+        done.stdout.count("not measured: the engine that DOCKER_HOST names (unix:///nowhere.sock) does not answer") >= 3
+    )
+    for check in ("runs", "api"):
+        kept = load(Evidence, State(project).evidence("good", check))
+        assert (kept.status, kept.data["missing"]) == ("not_measured", True)
 
 
 def test_a_projects_own_tests_get_a_running_container(built_project, engine):

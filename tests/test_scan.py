@@ -113,12 +113,14 @@ def test_nothing_known_is_not_covered_and_has_no_counts(world, archives):
     assert (strict.status, strict.ok) == ("fail", False)
 
 
-def test_without_a_database_it_is_not_scanned_and_fails_nothing(world, archives):
+def test_without_a_database_it_is_not_scanned_and_no_pass(world, archives):
     subject = subjects(world, archives)["debian"]
     found = runner.run_check(CHECK, subject)
     assert (found.status, found.data["status"], found.ok) == ("not_measured", "not_scanned", True)
     assert "invoke scan --database download" in found.data["hint"]
-    raise_if_bad([found])
+    with pytest.raises(MissingError, match="debian/vulnerabilities") as unmeasured:
+        raise_if_bad([found])
+    assert unmeasured.value.hint == found.data["hint"]
     with pytest.raises(MissingError) as missing:
         scanned(subject, may_run=False, strict=True)
     assert missing.value.exit_code == 3

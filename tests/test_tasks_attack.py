@@ -57,9 +57,10 @@ def test_what_is_not_built_keeps_nobody_from_attacking_the_others(tmp_path, engi
     done = invoke_attack(tmp_path, engine, "--json")
     assert done.returncode == 3, done.stderr
     assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
-    assert done.stderr.splitlines()[-2:] == [
-        "error: not attacked, since not built: keep", "  hint: invoke build",
-    ]  # fmt: skip
+    error, hint = done.stderr.splitlines()[-2:]  # privileged cannot be started everywhere; then that is told as well
+    assert error.startswith("error: ")
+    assert "not attacked, since not built: keep" in error
+    assert hint.endswith("invoke build")
 
 
 @pytest.mark.tools

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from deadweight._errors import DeadweightError, MissingError
     from deadweight.checks.api import ItemResult
     from deadweight.checks.protocol import Subject
     from deadweight.checks.running import RunningService
@@ -162,6 +163,12 @@ class VariantNode(pytest.Collector):
             else:
                 yield CheckItem.from_parent(self, name=name)
 
+    @property
+    def built(self) -> bool:
+        suite_file = self.getparent(SuiteFile)
+        assert suite_file is not None
+        return suite_file.workspace.built(self.variant.name) is not None
+
     def subject(self) -> Subject:
         """What is checked; raises MissingError where the variant is not built."""
         if self._subject is None:
@@ -212,12 +219,14 @@ class CheckItem(_Item):
 
 
 def conclude(found: Evidence) -> None:
-    """Evidence as a test's outcome: pass (also with a warning), xfail where failure was expected, skip, failure."""
+    """Evidence as a test's outcome: pass (also with a warning), xfail where failure was expected, failure for all else.
+
+    What was not measured is a failure too: nobody knows whether it holds.
+    """
     if found.status == "not_measured":
         hint = f" ({found.data['hint']})" if found.data.get("hint") else ""
-        if not found.ok:
-            raise CheckFailure(f"was to fail, but was not measured: {found.reason}{hint}")
-        pytest.skip(f"not measured: {found.reason}{hint}")
+        before = "" if found.ok else "was to fail, but was "
+        raise CheckFailure(f"{before}not measured: {found.reason}{hint}")
     if found.status == "fail" and found.ok:
         pytest.xfail(found.reason)
     if not found.ok:
@@ -231,6 +240,7 @@ class ApiNode(pytest.Collector):
         super().__init__(**named)
         self.results: list[ItemResult] = []
         self.down: ServiceDown | None = None
+        self.missing: MissingError | None = None
         self.began = 0.0
 
     def collect(self) -> Iterable[pytest.Item]:
@@ -240,19 +250,22 @@ class ApiNode(pytest.Collector):
             yield ApiItem.from_parent(self, name=item.name, check=item)
 
     def setup(self) -> None:
-        self.results, self.down, self.began = [], None, time.monotonic()
+        self.results, self.down, self.missing, self.began = [], None, None, time.monotonic()
 
     def teardown(self) -> None:
         """Save the evidence; some items alone (``-k``) are no evidence of the whole check."""
         variant_node = self.parent
         assert isinstance(variant_node, VariantNode)
-        if self.down is not None or len(self.results) == len(variant_node.variant.checks.api):
-            from deadweight.checks.api import came_down, summed_up
-            from deadweight.checks.runner import keep
+        whole = len(self.results) == len(variant_node.variant.checks.api)
+        if not variant_node.built or not (whole or self.down or self.missing):
+            return
+        from deadweight.checks.api import came_down, summed_up
+        from deadweight.checks.runner import keep, unmeasured
 
-            subject, seconds = variant_node.subject(), time.monotonic() - self.began
-            down = self.down and came_down(subject, self.down, seconds)
-            keep(subject, down or summed_up(subject, self.results, seconds))
+        subject, seconds = variant_node.subject(), time.monotonic() - self.began
+        missing = self.missing and unmeasured(subject, self.name, self.missing)
+        down = self.down and came_down(subject, self.down, seconds)
+        keep(subject, missing or down or summed_up(subject, self.results, seconds))
 
 
 class ApiItem(_Item):
@@ -263,33 +276,50 @@ class ApiItem(_Item):
         self.check = check
 
     def runtest(self) -> None:
+        from deadweight._errors import DeadweightError, MissingError, UsageError
         from deadweight.checks.api import run_item
         from deadweight.checks.service import ServiceDown
 
-        subject, node = self.variant_node().subject(), self.parent
+        node = self.parent
         assert isinstance(node, ApiNode)
-        if node.down is not None:
-            raise node.down  # it would be waited for again, to the same end
+        earlier = node.missing or node.down
+        if earlier is not None:
+            raise _told(earlier)  # it would be waited for again, to the same end
+        subject = self.variant_node().subject()
         try:
             result = run_item(subject, self.check)
-        except ServiceDown as down:
-            node.down = down
+        except UsageError:
             raise
-        except Exception as error:
-            _skip_if_missing(error)
+        except MissingError as error:
+            node.missing = error
+            raise _told(error) from error
+        except DeadweightError as error:
+            self._blame(node, subject)
+            node.down = error if isinstance(error, ServiceDown) else None
             raise
+        if result.status == "fail":
+            self._blame(node, subject)
         node.results.append(result)
         self.user_properties.append(("http_status", result.http_status))
         if result.status == "fail":
             raise CheckFailure(f"{result.request}: {result.reason}")
 
+    def _blame(self, node: ApiNode, subject: Subject) -> None:
+        """Raises CheckFailure where it is the engine that is lost: then nothing was measured, and the service is not to blame."""
+        from deadweight.checks.runner import lost_engine
 
-def _skip_if_missing(error: Exception) -> None:
-    """No engine is "not measured", as in ``conclude``."""
+        node.missing = lost_engine(subject)
+        if node.missing is not None:
+            raise _told(node.missing)
+
+
+def _told(error: DeadweightError) -> Exception:
+    """What is missing is told as "not measured", as in ``conclude``; all else as it is."""
     from deadweight._errors import MissingError
 
     if isinstance(error, MissingError):
-        pytest.skip(f"not measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+        return CheckFailure(f"not measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    return error
 
 
 # Fixtures for a project's own tests

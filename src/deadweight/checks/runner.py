@@ -22,19 +22,37 @@ Told = Callable[[Evidence], None]
 def run_check(check: Check, subject: Subject) -> Evidence:
     """One check: measured, judged, saved. What keeps it from measuring becomes evidence too.
 
-    Something missing (no engine, no scanner) gives ``not_measured`` with ``data.missing``; a damaged archive or an engine that
-    breaks down gives ``fail``. Raises Interrupted and UsageError (a wrong suite) only.
+    Something missing (no engine, no scanner) gives ``not_measured`` with ``data.missing``; a damaged archive gives ``fail``.
+    What a container did is believed only of an engine that can run one. Raises Interrupted and UsageError (a wrong suite) only.
     """
     try:
         found = check.run(subject)
     except (Interrupted, UsageError):
         raise
     except MissingError as error:
-        data = {"missing": True, "hint": error.hint}
-        found = evidence(subject, check.name, "not_measured", error.message, data=data)
+        found = unmeasured(subject, check.name, error)
     except DeadweightError as error:
         found = evidence(subject, check.name, "fail", error.message)
+    if check.needs_engine and found.status in ("fail", "not_measured") and not found.data.get("missing"):
+        lost = lost_engine(subject)
+        found = found if lost is None else unmeasured(subject, check.name, lost)
     return keep(subject, found)
+
+
+def unmeasured(subject: Subject, check: str, error: MissingError) -> Evidence:
+    """The evidence of a check that something missing kept from measuring."""
+    data = {"missing": True, "hint": error.hint}
+    return evidence(subject, check, "not_measured", error.message, data=data)
+
+
+def lost_engine(subject: Subject) -> MissingError | None:
+    """What is wrong with an engine that cannot run a container any more; None where it can."""
+    from deadweight.engine.lost import lost
+
+    try:
+        return lost(subject.engine())
+    except MissingError as error:
+        return error
 
 
 def keep(subject: Subject, found: Evidence) -> Evidence:

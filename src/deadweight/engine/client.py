@@ -116,6 +116,11 @@ class Engine:
         with translated("info"):
             return parse_info(self.api.version(), self.api.info())
 
+    def ask(self) -> None:
+        """Raises MissingError where the engine does not answer."""
+        with translated("ask the engine"):
+            self.api.ping()
+
     # images: the short names that most callers need
 
     def has(self, reference: str) -> bool:

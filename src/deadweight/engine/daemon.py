@@ -14,6 +14,7 @@ from deadweight.engine.own.engine import cannot_start, remove_data, switch
 from deadweight.engine.places import places
 
 Say = Callable[[str], None]
+START_ANEW = "start the engine of ours anew"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,21 @@ def find_running() -> Endpoint | None:
 def stop_own(say: Say = lambda _: None) -> bool:
     """End the engine that we started, if it runs; its images stay until ``remove_data``. Never touches another engine."""
     return own.stop(say)
+
+
+def start_anew(say: Say) -> Endpoint:
+    """End our engine and start it over its data: what it lost (its bridge, its rules, its folders) is made again.
+
+    Raises MissingError where it cannot run a container even then, CommandError where it does not come up.
+    """
+    from deadweight.engine.lost import lost_at
+
+    own.stop(say)
+    endpoint = _ours(own.start(say))
+    lost = lost_at(endpoint)
+    if lost is not None:
+        raise MissingError(lost.message, hint=f"its log: {own.layout().log}")
+    return endpoint
 
 
 def server_version(endpoint: Endpoint) -> str | None:
@@ -110,6 +126,7 @@ __all__ = [
     "remove_data",
     "search",
     "server_version",
+    "start_anew",
     "stop_own",
     "switch",
 ]

@@ -45,9 +45,7 @@ def _translate(what: str, error: Exception) -> Exception:
     if isinstance(error, errors.APIError):
         return DeadweightError(f"engine: {what}: {explained(error)}")
     if isinstance(error, requests.exceptions.Timeout):
-        return DeadweightError(
-            f"engine: {what}: no answer in time", hint="invoke doctor tells whether the engine is well"
-        )
+        return MissingError(f"engine: {what}: no answer in time", hint="invoke doctor tells whether the engine is well")
     if isinstance(error, (errors.DockerException, requests.exceptions.RequestException)):
         return MissingError(
             f"engine: {what}: the container engine does not answer ({_innermost(error)})",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
 from deadweight.project.needs import naming_bases, needs_of, preflight, without_engine
-from deadweight.project.workspace import Workspace
+from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built import BuiltImage
 from deadweight.suite.model import Variant
 
@@ -67,12 +67,30 @@ def build(
     for left in (variant.name for variant in variants if variant not in chosen):
         workspace.say(f"{left}: not built, since it needs an engine")
     outcomes = run_plan(plan(workspace, chosen, force=force), workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
-    return tuple(
+    made = tuple(
         _of_variant(variant.name, outcomes)
         if variant in chosen
         else VariantOutcome(variant.name, "failed", 0.0, workspace.state.log(variant.name), error=engineless)
         for variant in variants
     )
+    return _without_blame(workspace, variants, made)
+
+
+def _without_blame(
+    workspace: Workspace, variants: Sequence[Variant], made: tuple[VariantOutcome, ...]
+) -> tuple[VariantOutcome, ...]:
+    """What failed in an engine that cannot run a container says nothing of its Dockerfile: the engine is missing."""
+    needs = zip(variants, needs_of(workspace, variants), strict=True)
+    in_engine = {variant.name for variant, need in needs if need.engine}
+    blamed = {
+        each.variant
+        for each in made
+        if each.result == "failed" and each.variant in in_engine and type(each.error) in ENGINE_MAY_BE_WHY
+    }
+    lost = workspace.lost_engine() if blamed else None
+    if lost is None:
+        return made
+    return tuple(replace(each, error=lost) if each.variant in blamed else each for each in made)
 
 
 def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:

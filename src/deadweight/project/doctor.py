@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -17,7 +19,7 @@ from deadweight.engine import daemon
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.project.survey import Finding, survey
-from deadweight.records.paths import user_cache
+from deadweight.records.paths import State, user_cache
 from deadweight.toolchain.find import look
 from deadweight.toolchain.probe import number
 
@@ -59,6 +61,8 @@ class Doctor:
     engine_problem: str
     disks: tuple[Disk, ...]
     warnings: tuple[str, ...]
+    unwritable: tuple[str, ...] = ()
+    """Folders that the work writes to and cannot, each with the reason."""
 
     def lines(self) -> Iterator[str]:
         """The whole as plain lines for a human."""
@@ -73,6 +77,8 @@ class Doctor:
             yield f"engine: {self.engine_problem}"
         for disk in self.disks:
             yield f"disk: {disk.free_bytes / 1e9:.1f} GB of {disk.total_bytes / 1e9:.0f} GB free for {disk.what} ({disk.path})"
+        for folder in self.unwritable:
+            yield f"not writable: {folder}"
         for warning in self.warnings:
             yield f"warning: {warning}"
 
@@ -85,8 +91,9 @@ def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:
     """Look at the tools, the engine and the disks. ``root`` is the project, for its disk. Starts no engine."""
     tools = survey(needs)
     engine, problem = _examine_engine()
-    disks = tuple(_disks(root or Path.cwd()))
-    return Doctor(tools, engine, problem, disks, tuple(_warnings(engine, disks)))
+    here = root or Path.cwd()
+    disks = tuple(_disks(here))
+    return Doctor(tools, engine, problem, disks, tuple(_warnings(engine, disks)), tuple(_unwritable(here)))
 
 
 def _examine_engine() -> tuple[EngineReport | None, str]:
@@ -141,12 +148,25 @@ def _unsafe_buildkit(engine: EngineReport) -> bool:
 
 def _disks(root: Path) -> Iterator[Disk]:
     for what, path in (("this project", root), ("tools, stand-ins and our engine", user_cache())):
-        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        there = _nearest(path)
         try:
             usage = shutil.disk_usage(there)
         except OSError:
             continue
         yield Disk(what, str(path), usage.free, usage.total)
+
+
+def _unwritable(root: Path) -> Iterator[str]:
+    """Asked, not tried: nothing is changed."""
+    for path in (State(root).folder, user_cache()):
+        there = _nearest(path)
+        if not os.access(there, os.W_OK):
+            read_only = os.statvfs(there).f_flag & os.ST_RDONLY
+            yield f"{there}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
+
+
+def _nearest(path: Path) -> Path:
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _warnings(engine: EngineReport | None, disks: Iterable[Disk]) -> Iterator[str]:

@@ -49,8 +49,7 @@ def install(
     if engine is not None and choice.chosen() == "os" and look("dockerd").tool is None:
         programs.append((catalogue.program("dockerd"), engine))
     work = _Work(say, log_folder or user_cache() / "logs")
-    # root's engine is started when it is first needed; through sudo it is asked for here, with the rest
-    lanes = _lanes(work, programs, starts=engine is not None and not sudo.is_root())
+    lanes = _lanes(work, programs, _engine_work(engine))
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="setup") as pool:
         running: list[Future[None]] = [pool.submit(lane) for lane in lanes]
         try:
@@ -68,6 +67,16 @@ def install(
     return tuple(work.done)
 
 
+def _engine_work(engine: Finding | None) -> Callable[[Say], object] | None:
+    """What is done for the engine: one of ours that answers and runs nothing is started anew.
+
+    Root's is started when it is first needed; through sudo it is asked for here, with the rest.
+    """
+    if engine is not None and engine.how == daemon.START_ANEW:
+        return daemon.start_anew
+    return daemon.find_or_start if engine is not None and not sudo.is_root() else None
+
+
 def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
     """Say what only the user can install before any work is begun."""
     hopeless = [finding for finding in wanted if not finding.gettable]
@@ -78,8 +87,10 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
         raise MissingError(f"{head}:\n  " + "\n  ".join(lines), hint="then invoke setup")
 
 
-def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]], *, starts: bool) -> list[Callable[[], None]]:
-    """What may run side by side. Within a lane: one after another. ``starts`` asks for the engine to be started too."""
+def _lanes(
+    work: _Work, programs: Sequence[tuple[Program, Finding]], starts: Callable[[Say], object] | None
+) -> list[Callable[[], None]]:
+    """What may run side by side. Within a lane: one after another. ``starts`` gets the engine to run."""
     packages = [entry for entry, _ in programs if entry.kind == "system"]
     debs = [pair for pair in programs if pair[0].kind == "deb"]
     sdk = [pair for pair in programs if pair[0].name == "go"]
@@ -91,7 +102,7 @@ def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]], *, starts: 
         names = ", ".join(dict.fromkeys(entry.name for entry in packages))
         there = not packages or work.get(names, "apt", partial(system.install, packages))
         if starts and there:
-            work.get(ENGINE, ENGINE, lambda _log: daemon.find_or_start(work.say))
+            work.get(ENGINE, ENGINE, lambda _log: starts(work.say))
         for entry, each in debs:
             work.get(entry.name, entry.name, partial(system.unpack, entry, anew=_anew(each)))
 
@@ -106,7 +117,7 @@ def _lanes(work: _Work, programs: Sequence[tuple[Program, Finding]], *, starts: 
         for entry, each in carried:
             work.get(entry.name, entry.name, partial(wheels.get, entry, anew=_anew(each)))
 
-    lanes = ((go, sdk or built), (apt, packages or debs or starts), (pip, carried))
+    lanes = ((go, sdk or built), (apt, packages or debs or starts is not None), (pip, carried))
     return [lane for lane, needed in lanes if needed]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from deadweight import _sudo as sudo
 from deadweight.toolchain import catalogue, copies, pins, system
 from deadweight.toolchain.find import Look, Status, look
 from deadweight.toolchain.pins import Program
+
+if TYPE_CHECKING:
+    from deadweight.engine.daemon import Endpoint
 
 Origin = Literal["path", "ours", "system"]
 ENGINE = "engine"
@@ -116,10 +119,7 @@ def _engine() -> Finding:
         named = replace(daemon_program, how=error.hint or daemon_program.how)
         return _engine_finding(named, "unusable", None, None, error.message, gettable=False)
     if running is not None:
-        version = daemon.server_version(running)
-        return _engine_finding(
-            daemon_program, "present", version, running.host, "", origin="ours" if running.ours else "system"
-        )
+        return _running(running, daemon_program)
     seen = "; ".join(passed_over)
     problem = daemon.cannot_start()
     if daemon_program.present and problem:
@@ -137,6 +137,22 @@ def _engine() -> Finding:
         return Finding(ENGINE, "missing", None, None, None, "started when it is built", 5, 0, seen or "none answers")
     reason = f"{seen or 'no engine answers'} and dockerd is not installed"
     return _engine_finding(replace(daemon_program, how=how), "missing", None, None, reason)
+
+
+def _running(endpoint: Endpoint, program: Finding) -> Finding:
+    """An engine that answers is there only if it can run a container. Ours is started anew by setup; any other is its owner's."""
+    from deadweight.engine import daemon
+    from deadweight.engine.lost import lost_at
+    from deadweight.engine.own import engine as own
+
+    version, ours = daemon.server_version(endpoint), endpoint.host == own.layout().host  # DOCKER_HOST may name it too
+    origin: Origin = "ours" if ours else "system"
+    lost = lost_at(endpoint)
+    if lost is None:
+        return _engine_finding(program, "present", version, endpoint.host, "", origin=origin)
+    how = daemon.START_ANEW if ours else lost.hint or "restart it"
+    broken = replace(program, how=how, seconds=10, size_bytes=0, gettable=True)
+    return _engine_finding(broken, "unusable", version, endpoint.host, lost.message, gettable=ours)
 
 
 def _engine_finding(

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from deadweight._errors import CommandError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
+from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
 from deadweight.project.validation import check_suite, no_builder
 from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild, kept_name
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import Endpoint
     from deadweight.sources.protocol import Source
+
+
+ENGINE_MAY_BE_WHY = (DeadweightError, CommandError, CannotStart, Ended)
+"""Errors after which the engine is looked at; the others say themselves what they are about."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,25 @@ class Workspace:
     def __enter__(self) -> Workspace:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of the engine. What failed on an engine that cannot run a container is told as that (MissingError)."""
+        try:
+            lost = self.lost_engine() if type(error) in ENGINE_MAY_BE_WHY and "_engine" in self.__dict__ else None
+        finally:
+            self.close()
+        if lost is not None:
+            raise lost from error
+
+    def lost_engine(self) -> MissingError | None:
+        """What is wrong with an engine that cannot run a container; None where it can."""
+        from deadweight.engine.lost import lost
+
+        try:
+            return lost(self.engine())
+        except MissingError as error:
+            return error
 
     def close(self) -> None:
         """Remove what was started in the engine, and let go of it, if it was ever asked for."""

@@ -31,11 +31,11 @@ FORMATS = ("run", "compose", "kubernetes")
 def attack(
     c: Context, variant: Sequence[str] | None = None, posture: Sequence[str] | None = None, json: bool = False
 ) -> None:
-    """Attack the running images for real, contained, and show which wall stopped each attack; exit 1 if a gate is broken.
+    """Attack the running images for real, contained; show which wall stopped each; exit 1 if a gate is broken, 3 if not measured.
 
     Example: invoke attack --variant apko --posture hardened
     """
-    from deadweight._errors import MissingError, UsageError
+    from deadweight._errors import UsageError
     from deadweight.checks.attacks.many import attack_all
     from deadweight.checks.attacks.run import plan_for
     from deadweight.project.workspace import Workspace
@@ -65,10 +65,8 @@ def attack(
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {each.reason}")
     if not json and (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
-    raise_if_bad(found)
-    if len(built) < len(chosen):
-        left = ", ".join(each.name for each in chosen if each not in built)
-        raise MissingError(f"not attacked, since not built: {left}", hint="invoke build")
+    left = ", ".join(each.name for each in chosen if each not in built)
+    raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
 
 
 @task(
@@ -108,13 +106,16 @@ def harden(
 
 
 def _postures(found: Sequence[Evidence]) -> list[str]:
-    """Those that were tried now; what an earlier run found of others is for the report."""
+    """Those in which something was measured now; what an earlier run found of others is for the report."""
     return list(
         dict.fromkeys(
             name
             for each in found
             for name, cells in each.data.get("postures", {}).items()
-            if any("measured_at" not in (cell["evidence"] or {}) for cell in cells.values())
+            if any(
+                cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
+                for cell in cells.values()
+            )
         )
     )
 

@@ -94,7 +94,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace:
-        found = examine(tools_of(workspace, workspace.suite.variants, tests=tests))
+        found = examine(tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root)
         unmade = to_make(workspace, workspace.suite.variants)
         if json:
             making = [asdict(each) for each in unmade]
@@ -103,8 +103,11 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
             _print_doctor(found, unmade, workspace.source.name)
         missing = [each.name for each in found.tools if not each.present] + [each.name for each in unmade]
         yours = hopeless(found.tools)
+    how = (["invoke setup"] if len(missing) > len(yours) else []) + [each.how for each in yours]
+    if found.unwritable:
+        missing += [f"a folder that can be written to ({each})" for each in found.unwritable]
+        how.append("make it writable; DEADWEIGHT_CACHE_DIR names another place for tools, stand-ins and our engine")
     if missing:
-        how = (["invoke setup"] if len(missing) > len(yours) else []) + [each.how for each in yours]
         raise MissingError(f"missing or not usable: {', '.join(missing)}", hint="; ".join(dict.fromkeys(how)))
 
 

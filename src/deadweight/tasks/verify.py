@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
 
+OUTCOMES = ("passed", "warned", "failed as expected", "passed, though expected to fail", "failed", "not measured")
+
 
 @task(
     help={
@@ -29,11 +32,10 @@ if TYPE_CHECKING:
 def verify(
     c: Context, variant: Sequence[str] | None = None, check: Sequence[str] | None = None, json: bool = False
 ) -> None:
-    """Run the checks on what is built, each in a hardened container; exit 1 if one is not as expected.
+    """Run the checks on what is built, each in a hardened container; exit 1 if one is not as expected, 3 if not measured.
 
     Example: invoke verify --variant apko --check api
     """
-    from deadweight._errors import MissingError
     from deadweight.checks.table import refuse_unasked
     from deadweight.project.workspace import Workspace
     from deadweight.suite.load import select
@@ -47,10 +49,8 @@ def verify(
         print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
     elif (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
-    raise_if_bad(found)
-    if len(built) < len(chosen):
-        left = ", ".join(each.name for each in chosen if each not in built)
-        raise MissingError(f"not checked, since not built: {left}", hint="invoke build")
+    left = ", ".join(each.name for each in chosen if each not in built)
+    conclude(found, f"not checked, since not built: {left}" if left else "")
 
 
 def verify_variants(
@@ -65,26 +65,72 @@ def verify_variants(
         return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=lambda found: say(_line(found))))
 
 
-def raise_if_bad(found: Sequence[Evidence]) -> None:
-    """Raises CheckFailed naming each check that did not end as the suite expects; MissingError where one could not be run."""
-    from deadweight._errors import CheckFailed, MissingError
+def conclude(found: Sequence[Evidence], left: str = "", then: str = "invoke report") -> None:
+    """Say the total and the next command; ``left`` is what was not even tried. Each finding was told when it came.
 
-    bad = [each for each in found if not each.ok]
+    Raises CheckFailed naming the checks that did not end as the suite expects, MissingError where something was not measured.
+    """
+    from deadweight._errors import MissingError
+
+    if not found and not left:
+        raise MissingError(
+            "nothing was measured: the suite asks for no check of these variants",
+            hint="add checks: to deadweight.yaml, or port: to a variant that is a service",
+        )
+    raise_if_bad(found, left)
+    say(tally(found) + (f". Next: {then}" if then else ""))
+
+
+def tally(found: Sequence[Evidence]) -> str:
+    """How many checks came out how: ``72 passed, 2 failed as expected``."""
+    counts = Counter(outcome(each) for each in found)
+    return ", ".join(f"{counts[word]} {word}" for word in OUTCOMES if counts[word]) or "no check was run"
+
+
+def outcome(evidence: Evidence) -> str:
+    """One of ``OUTCOMES``."""
+    if evidence.status == "not_measured":
+        return "not measured"
+    if evidence.status == "fail":
+        return "failed as expected" if evidence.ok else "failed"
+    if not evidence.ok:
+        return "passed, though expected to fail"
+    return {"pass": "passed", "warn": "warned"}[evidence.status]
+
+
+def raise_if_bad(found: Sequence[Evidence], left: str = "") -> None:
+    """Raises CheckFailed naming each check that did not end as the suite expects; MissingError where one could not be measured,
+    or where something was ``left`` for want of a build.
+    """
+    from deadweight._errors import CheckFailed, MissingError
+    from deadweight.report import figures
+
+    unmeasured = [each for each in found if each.status == "not_measured"]
+    bad = [each for each in found if not each.ok and each not in unmeasured]
+    also = f"; {left}" if left else ""
     if bad:
-        lines = [f"{len(bad)} of {len(found)} checks did not end as expected"]
-        lines += [f"{each.variant}: {each.check}: {each.status}: {each.reason}" for each in bad]
-        raise CheckFailed("\n".join(lines))
-    unmeasured = [each for each in found if each.data.get("missing")]
+        named = ", ".join(f"{each.variant}/{each.check}" for each in bad)
+        raise CheckFailed(
+            f"{len(bad)} of {figures.plural(len(found), 'check')} did not come out as expected: {named}. {tally(found)}{also}",
+            hint="invoke report shows them beside the others",
+        )
     if unmeasured:
-        names = ", ".join(dict.fromkeys(f"{each.variant}: {each.check}" for each in unmeasured))
-        hint = next((str(each.data["hint"]) for each in unmeasured if each.data.get("hint")), "invoke doctor")
-        raise MissingError(f"not measured: {names}: {unmeasured[0].reason}", hint=hint)
+        named = ", ".join(f"{each.variant}/{each.check}" for each in unmeasured)
+        hints = dict.fromkeys(str(each.data["hint"]) for each in unmeasured if each.data.get("hint"))
+        raise MissingError(
+            f"{len(unmeasured)} of {figures.plural(len(found), 'check')} {'was' if len(unmeasured) == 1 else 'were'} not measured: "
+            f"{named}. {tally(found)}{also}",
+            hint="; ".join([*hints, *(["invoke build"] if left else [])]) or "the reasons are above",
+        )
+    if left:
+        raise MissingError(f"{left}. {tally(found)}", hint="invoke build")
 
 
 def _line(evidence: Evidence) -> str:
-    mark = {"pass": "pass", "warn": "warn", "fail": "FAIL", "not_measured": "not measured"}[evidence.status]
-    if evidence.status == "fail" and evidence.ok:
-        mark = "fail, as expected"
+    word = outcome(evidence)
+    mark = {"passed": "pass", "warned": "warn", "failed": "FAIL", "failed as expected": "fail, as expected"}.get(
+        word, word
+    )
     colours = {"pass": "32", "warn": "33", "FAIL": "1;31", "not measured": "2", "fail, as expected": "32"}
-    shown = f"\x1b[{colours[mark]}m{mark}\x1b[0m" if colour() else mark
+    shown = f"\x1b[{colours.get(mark, '1;31')}m{mark}\x1b[0m" if colour() else mark
     return f"{evidence.variant}: {evidence.check}: {shown}: {evidence.reason}"

@@ -32,27 +32,38 @@ def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], cat
 
 
 def breaches(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
-    """What no gate lets pass: attacks that got through, attacks that work elsewhere and could not be measured here, and a posture
-    in which nothing could be measured, or that nobody tried.
-
-    ``not_applicable`` holds: the AWK itself says that it lacks what the attack needs.
-    """
-    told = []
-    for gate in gates:
-        if gate.posture in found.unmeasured:
-            told.append(f"the posture {gate.posture} could not be measured: {found.unmeasured[gate.posture]}")
-            continue
-        if gate.posture not in found.cells:
-            told.append(f"the posture {gate.posture} was not tried")
-        for name, cell in _named(gate, found):
-            if cell.outcome in ("succeeded", "crashed"):
-                told.append(f"{name} {cell.outcome} in {gate.posture}")
-            elif cell.outcome == "not_measured" and name in found.control:
-                told.append(f"{name} could not be measured in {gate.posture}: {cell.reason}")
+    """Attacks that got through. ``not_applicable`` holds: the AWK itself says that it lacks what they need."""
+    told = [
+        f"{name} {cell.outcome} in {gate.posture}"
+        for gate in gates
+        for name, cell in _named(gate, found)
+        if cell.outcome in ("succeeded", "crashed")
+    ]
     return list(dict.fromkeys(told))
 
 
 def unmeasured(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
+    """Gates of which nobody can say that they hold: their posture was not tried, nothing of what they ask for could be measured,
+    or an attack that works elsewhere could not be measured there.
+    """
+    told = []
+    for gate in gates:
+        cells = _named(gate, found)
+        if not cells:
+            told.append(f"a gate could not be told: the posture {gate.posture} was not tried")
+        elif gate.posture not in found.nothing and all(cell.outcome == "not_measured" for _, cell in cells):
+            named = ", ".join(name for name, _ in cells)
+            told.append(f"nothing of the gate on {gate.posture} was measured ({named}): {cells[0][1].reason}")
+        else:
+            told += [
+                f"{name} could not be measured in {gate.posture}: {cell.reason}"
+                for name, cell in cells
+                if cell.outcome == "not_measured" and name in found.control and gate.posture not in found.nothing
+            ]
+    return list(dict.fromkeys(told))
+
+
+def untold(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
     """The attacks that a gate wants blocked and that this machine cannot measure: they do not work with all walls down either."""
     return [
         name

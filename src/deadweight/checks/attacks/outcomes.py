@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -51,3 +52,21 @@ class Matrix:
     notes: dict[str, str] = field(default_factory=dict)
     dialect: str = ""
     containers: int = 0
+
+    @property
+    def nothing(self) -> dict[str, str]:
+        """The postures in which not one attack was measured, each with the most frequent reason."""
+        found: dict[str, str] = {}
+        for posture, cells in self.cells.items():
+            tried = [cell for cell in cells.values() if cell.reason != NOT_TRIED]
+            reasons = Counter(cell.reason for cell in tried if cell.outcome == "not_measured")
+            if reasons and all(cell.outcome in ("not_measured", "not_applicable") for cell in tried):
+                found[posture] = reasons.most_common(1)[0][0]
+        return {**self.unmeasured, **found}
+
+    def nothing_in(self) -> list[str]:
+        """One line for each reason why a posture came to nothing; postures of the same reason together."""
+        by_reason: dict[str, list[str]] = {}
+        for posture, reason in self.nothing.items():
+            by_reason.setdefault(reason, []).append(posture)
+        return [f"nothing was measured in {', '.join(postures)}: {reason}" for reason, postures in by_reason.items()]

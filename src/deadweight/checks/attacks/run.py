@@ -57,9 +57,7 @@ def attack(
     except Interrupted:
         raise
     except (CannotStart, NoService) as fault:
-        # With a gate to hold, a service that nobody can attack is no success.
-        status = "fail" if wanted.gates else "not_measured"
-        return _evidence(subject, status, f"nothing was measured: {fault.message}", started, {})
+        return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
     data["measured_with"] = _measured_with(subject, wanted)
     data = _completed(subject, data)
     broken = gate.breaches(wanted.gates, found)
@@ -67,7 +65,10 @@ def attack(
     reason = _summary(found, subject)
     if broken:
         return _evidence(subject, "fail", f"{'; '.join(broken)}. {reason}", started, data)
-    untold = gate.unmeasured(wanted.gates, found)
+    unmeasured = [*found.nothing_in(), *gate.unmeasured(wanted.gates, found)]
+    if unmeasured:
+        return _evidence(subject, "not_measured", f"{'; '.join(unmeasured)}. {reason}", started, data)
+    untold = gate.untold(wanted.gates, found)
     if untold:
         reason += f"; gates could not be told for {', '.join(dict.fromkeys(untold))}"
     return _evidence(subject, "pass", reason, started, data)
