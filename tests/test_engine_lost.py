@@ -16,7 +16,7 @@ from deadweight._run import run
 from deadweight.checks import runner
 from deadweight.engine import daemon, lost
 from deadweight.engine.client import Engine
-from deadweight.engine.own import bridge
+from deadweight.engine.own import bridge, choice
 from deadweight.engine.own import engine as own
 from deadweight.project.install import install
 from deadweight.project.survey import ENGINE, survey
@@ -29,7 +29,7 @@ from deadweight.tasks.verify import raise_if_bad
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0 or own._dockerd() is None,
+        sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
         reason="an engine needs root and dockerd",
     ),
 ]

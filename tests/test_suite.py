@@ -126,7 +126,7 @@ def test_very_many_problems_are_cut_short(tmp_path):
 
 
 def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
-    from deadweight.plan.sound import check_suite
+    from deadweight.project.validation import check_suite
 
     suite = load_suite(
         write(
