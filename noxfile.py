@@ -75,6 +75,16 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Check the documentation: links, commands that exist, examples that run."""
+    """Build the documentation as a site (docs/_build/index.html), and check its links, commands and examples."""
+    _install(session, "docs")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build")
     _install(session, "tests")
     session.run("pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session
+def fmt(session: nox.Session) -> None:
+    """Sort imports and format, in place."""
+    _install(session, "lint")
+    session.run("ruff", "check", "--select", "I", "--fix")
+    session.run("ruff", "format")
