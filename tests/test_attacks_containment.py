@@ -29,6 +29,7 @@ from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.request import PRELUDE
 from deadweight.engine import leftovers, netns, owner
+from deadweight.engine.client import bridge_of
 from deadweight.engine.options import Mount
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
@@ -172,7 +173,7 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
     The second run is the control: where the bridge is as the engine makes it, the same tries do get through.
     """
     heard, tcp, udp = listening
-    bridge = f"br-{with_tools.engine.api.inspect_network(with_tools.network)['Id'][:12]}"
+    bridge = bridge_of(with_tools.network)
     if not cut:
         network.unfence(bridge)
         for pattern in network.SETTINGS:
@@ -231,7 +232,7 @@ def strict_firewall(laboratory):
     made the network. An engine that is alone sets a rule for the network itself: the drop stands between that one and ours."""
     if not network.filters_bridges():
         pytest.skip("this kernel does not show bridged packets to iptables (no br_netfilter)")
-    bridge = network.bridge_of(laboratory.engine, laboratory.network)
+    bridge = bridge_of(laboratory.network)
     rules = [line for line in firewall("-S", "FORWARD") if line.startswith("-A")]
     (ours,) = [number for number, line in enumerate(rules, 1) if bridge in line and network.MARK in line]
     rule = ["-i", bridge, "-o", bridge, "-j", "DROP"]
@@ -254,7 +255,7 @@ def test_what_the_firewall_drops_elsewhere_passes_on_the_attack_network(laborato
 
 def test_the_firewall_keeps_no_rule_of_ours(subject):
     with lab.Lab(subject) as built:
-        bridge = network.bridge_of(built.engine, built.network)
+        bridge = bridge_of(built.network)
         there = [line for line in firewall("-S") if bridge in line and network.MARK in line]
         assert len(there) == 1 + network.filters_bridges()
     assert [line for line in firewall("-S") if bridge in line] == []
@@ -275,7 +276,7 @@ def test_what_comes_from_no_address_and_goes_to_all_stays_inside(laboratory, lis
     """No route and no ARP is asked for it. Without the rule this machine hears it."""
     heard, _, udp = listening
     if not fenced:
-        network.unfence(network.bridge_of(laboratory.engine, laboratory.network))
+        network.unfence(bridge_of(laboratory.network))
     with Yard(laboratory, walls.OPEN) as castle_yard:
         netns.within(castle_yard.get().state().pid, lambda: shout(udp))
         time.sleep(0.5)

@@ -11,6 +11,7 @@ from small_project import put_built, subject_of, write_suite
 from deadweight.checks.scan import reach, watch
 from deadweight.checks.scan.model import Found
 from deadweight.checks.scan.reach import Observation, observed, reachable
+from deadweight.engine.container import Container
 
 SUITE = """\
 name: demo
@@ -61,10 +62,24 @@ def test_the_service_its_awk_and_its_libraries_are_seen(subject):
 def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
     """Where the engine's mount is out of sight: the program itself was executed before the mark was set."""
     with watch.Watch() as seen, subject.service.start(subject.service.options()) as container:
-        seen.follow(None, container.state().pid)
+        seen.follow(None, container.state().pid, "out of sight")
         container.wait_healthy(subject.variant.health, subject.variant.port)
         opened, executed = seen.files()
     assert "/app" in opened & executed
+
+
+@needs_fanotify
+def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(subject, monkeypatch):
+    """The number that an engine in another kernel tells is that of any process here: nothing of it was reached."""
+    real = Container.inspect
+
+    def elsewhere(container: Container) -> dict:
+        document = real(container)
+        document["State"]["Pid"] = os.getpid()
+        return document
+
+    monkeypatch.setattr(Container, "inspect", elsewhere)
+    assert "no processes of this machine" in str(observed(subject, may_run=True))
 
 
 def test_without_permission_it_is_not_measured(subject, monkeypatch):

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 API_TIMEOUT_SECONDS = 120
 START_ATTEMPTS = 5
+BRIDGE_NAME = "com.docker.network.bridge.name"
+"""Left to itself, Docker calls a network's bridge by the network's id, and Podman by a number."""
 
 
 class HasHost(Protocol):
@@ -257,7 +259,7 @@ class Engine:
         even services listening on all its addresses can be reached from inside (and containers only by their namespace).
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
-        options = {} if host_address else self.cut_off()
+        options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else self.cut_off())}
         self._before_the_first()
         self._networks.add(name)
         try:
@@ -311,6 +313,11 @@ class Engine:
             for each in self.leftovers():
                 if each.stale and each.ours_to_remove(self.root):
                     self.remove_leftover(each)
+
+
+def bridge_of(network: str) -> str:
+    """The name of the bridge of a network of ours on the engine's machine; 15 characters, as many as Linux allows."""
+    return f"dw-{network.rpartition('-')[2]}"
 
 
 def _tls(folder: Path) -> TLSConfig:

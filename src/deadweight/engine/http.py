@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from deadweight.engine import netns
@@ -127,13 +126,7 @@ def can_enter_namespace(pid: int, container: str) -> bool:
     """Whether ``pid`` is this container's process as seen from here, and we may enter its network namespace."""
     if pid <= 0 or not hasattr(os, "geteuid") or os.geteuid() != 0:
         return False
-    try:
-        # The engine mounts files of the container's own folder (hostname, resolv.conf): its id stands in their paths.
-        return container in Path(f"/proc/{pid}/mountinfo").read_text(errors="replace") and os.access(
-            f"/proc/{pid}/ns/net", os.R_OK
-        )
-    except OSError:
-        return False
+    return netns.is_process_of(pid, container) and os.access(f"/proc/{pid}/ns/net", os.R_OK)
 
 
 def _dial_in_namespace(pid: int, port: int, timeout: float) -> socket.socket:

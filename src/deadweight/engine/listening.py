@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadweight.engine import netns
+
 _LISTEN = "0A"
 _DNS_OF_DOCKER = "127.0.0.11"
 """Docker's own name server listens there in networks that are not the default one."""
@@ -73,9 +75,9 @@ def _address(digits: str) -> str:
 
 def from_here(pid: int, container: str) -> str | None:
     """The tables as this machine sees them; None where the container's processes are not this machine's."""
+    if not netns.is_process_of(pid, container):
+        return None
     try:
-        if container not in Path(f"/proc/{pid}/mountinfo").read_text(errors="replace"):
-            return None
         return "\n".join(Path(f"/proc/{pid}/net/{name}").read_text() for name in ("tcp", "tcp6"))
     except OSError:
         return None

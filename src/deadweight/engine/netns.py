@@ -6,11 +6,30 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000  # sched.h
+
+
+_ENGINES_FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
+
+
+def is_process_of(pid: int, container: str) -> bool:
+    """Whether ``pid`` is, as seen from here, a process of the container of this id: of an engine in another kernel or process
+    namespace, the number is that of anything here.
+
+    Every engine mounts files of the container's own folder into it, in whose paths its id stands. The id alone says nothing:
+    whoever shares the engine's mounts has the container's root file system among them.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/mountinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    fields = (line.split(" ") for line in lines)
+    return pid > 0 and any(each[4] in _ENGINES_FILES and container in each[3] for each in fields)
 
 
 def within(pid: int, work: Callable[[], T]) -> T:

@@ -125,7 +125,8 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
 
 class _Subject:
     """What is looked at: an archive ``file``, or else what ``stream`` opens to be read once. Quicker than either is the engine's
-    own folder and the image's id there (``store``), where we may read it. ``save`` writes an archive of what is no file.
+    own folder, where we may read it: ``store`` is that, the image's id there, and whether it is containerd's. ``save`` writes an
+    archive of what is no file.
 
     ``stand_in`` is known of the suite's variants only.
     """
@@ -138,7 +139,7 @@ class _Subject:
         file: Path | None = None,
         allow: tuple[AllowEntry, ...] = (),
         stream: Callable[[], AbstractContextManager[IO[bytes]]] | None = None,
-        store: tuple[Path, str] | None = None,
+        store: tuple[Path, str, bool] | None = None,
         save: Callable[[Path], Path] | None = None,
         stand_in: bool | None = None,
         unread_allowed: bool = False,
@@ -152,11 +153,7 @@ class _Subject:
 
         mode = cast("Scanned", scan)
         if self._store is not None:
-            from deadweight.image.look.engine_store import analyse_engine_store
-
-            found = analyse_engine_store(
-                *self._store, scan=mode, allow=self._allow, cache_dir=self._cache, platform=platform
-            )
+            found = self._in_store(*self._store, mode, platform)
             if found is not None:
                 return found
         asked: dict[str, Any] = {"scan": mode, "allow": self._allow, "platform": platform, "name": name}
@@ -169,6 +166,17 @@ class _Subject:
 
         assert self._file is not None
         return analyse(self._file, cache_dir=self._cache, **asked)
+
+    def _in_store(
+        self, root: Path, image: str, by_content: bool, scan: Scanned, platform: str | None
+    ) -> LayersReport | None:
+        from deadweight.image.look.content_store import analyse_content_store, content_folders
+        from deadweight.image.look.engine_store import analyse_engine_store
+
+        asked: dict[str, Any] = {"scan": scan, "allow": self._allow, "cache_dir": self._cache, "platform": platform}
+        if by_content:
+            return analyse_content_store(content_folders(root), image, **asked)
+        return analyse_engine_store(root, image, **asked)
 
     @contextlib.contextmanager
     def file(self) -> Iterator[Path]:
@@ -235,12 +243,12 @@ def _in_engine(reference: str, cache: Path) -> Iterator[_Subject]:
 
     with Engine.connect(find_or_start(say)) as engine:
         image, images = engine.images.need(reference), engine.images
-        store = None if engine.info.containerd_store else (Path(engine.info.root_dir), image.id)
+        by_content = engine.info.containerd_store
         yield _Subject(
             reference,
             cache,
             stream=lambda: images.stream(reference),
-            store=store,
+            store=(Path(engine.info.root_dir), image.id, by_content),
             save=lambda path: images.save(reference, path),
         )
 

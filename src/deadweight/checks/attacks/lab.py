@@ -23,9 +23,10 @@ from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folde
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.network import bridge_of, cut_off, fence, unfence
+from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.shell import Shell, read_file, static_shell
 from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
+from deadweight.engine.client import bridge_of
 from deadweight.engine.faults import translated
 from deadweight.engine.options import Mount, RunOptions, hardened_for
 
@@ -101,7 +102,7 @@ class Lab:
         except DeadweightError as error:
             raise NoService(error.message) from error
         self._stack.callback(self.attacker.close)
-        bridge = bridge_of(self.engine, self.network)
+        bridge = bridge_of(self.network)
         try:
             cut_off(bridge)
         except DeadweightError as error:

@@ -9,14 +9,9 @@ from __future__ import annotations
 import contextlib
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight.engine.faults import translated
-
-if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
 
 SETTINGS = {"ipv6/conf/{}/disable_ipv6": "1", "ipv4/conf/{}/rp_filter": "1", "ipv4/conf/{}/arp_ignore": "8"}
 """No IPv6; nothing from a source to which no route leads back through here (there is none); no answer to ARP (Linux, ip-sysctl)."""
@@ -24,12 +19,6 @@ SETTINGS = {"ipv6/conf/{}/disable_ipv6": "1", "ipv4/conf/{}/rp_filter": "1", "ip
 FILTERS_BRIDGES = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 MARK = "deadweight-attack"
 _MARKED = ("-m", "comment", "--comment", MARK)
-
-
-def bridge_of(engine: Engine, network: str) -> str:
-    """The name of a network's bridge on the engine's machine."""
-    with translated(f"network {network}"):
-        return f"br-{engine.api.inspect_network(network)['Id'][:12]}"
 
 
 def cut_off(bridge: str) -> None:

@@ -18,6 +18,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.scan.kept import folder
 from deadweight.checks.scan.model import Found, Reach
 from deadweight.checks.scan.watch import CannotWatch, Watch
+from deadweight.engine import netns
 from deadweight.engine.container import Container
 from deadweight.records import store
 
@@ -71,10 +72,16 @@ def _observe(subject: Subject, key: str) -> Observation:
         document = container.inspect()
         pid = int((document.get("State") or {}).get("Pid") or 0)
         merged = ((document.get("GraphDriver") or {}).get("Data") or {}).get("MergedDir")
-        watch.follow(merged, pid)
+        ours = netns.is_process_of(pid, container.id)
+        if ours:
+            watch.follow(merged, pid, container.id)
         readiness = container.wait_healthy(subject.variant.health, subject.variant.port)
         if not readiness.healthy:
             raise DeadweightError(readiness.reason)
+        if not ours:
+            raise CannotWatch(
+                "the engine's containers are no processes of this machine: their files cannot be watched here"
+            )
         for item in subject.variant.checks.api:
             _ask(subject, container, item.request)
         opened, executed = watch.files()

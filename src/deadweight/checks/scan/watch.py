@@ -51,7 +51,7 @@ class _Group:
         self.files: set[str] = set()
         self.executed: set[str] = set()
         self.lost = False
-        self._prefix = path if path.endswith("/merged") else ""
+        self._prefix = "" if path.startswith("/proc/") else path
         self._fd = _new_group()
         where = ctypes.c_char_p(os.fsencode(path))
         how, what = FAN_MARK_ADD | FAN_MARK_FILESYSTEM, ctypes.c_uint64(FAN_OPEN | FAN_OPEN_EXEC)
@@ -119,10 +119,12 @@ class Watch:
         for group in self._groups.values():
             group.close()
 
-    def follow(self, merged: str | None, pid: int) -> None:
-        """From now on only this container: ``merged`` is where the engine mounted its root, ``pid`` its first process."""
+    def follow(self, merged: str | None, pid: int, container: str) -> None:
+        """From now on only this container, by its id: ``merged`` is where the engine mounted its root, where it tells that, and
+        ``pid`` its first process on this machine."""
         with self._guard:
             self._settled = True
+            merged = merged or next((path for path in self._groups if path.endswith(f"/{container}")), None)
             if merged is None or merged not in self._groups:
                 merged = f"/proc/{pid}/root"
                 self._groups[merged] = _Group(merged)
@@ -154,12 +156,13 @@ class Watch:
 
 
 def _overlays() -> Iterator[str]:
-    """Where overlay filesystems are mounted that an engine made for a container."""
+    """Where overlay filesystems are mounted that an engine made for a container: ``…/overlay2/ID/merged``, or with containerd's
+    store ``…/rootfs/overlayfs/CONTAINER``."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            fields = line.split(" ")
-            if " - overlay " in line and fields[4].endswith("/merged"):
-                yield fields[4]
+            place = line.split(" ")[4]
+            if " - overlay " in line and (place.endswith("/merged") or "/rootfs/overlayfs/" in place):
+                yield place
 
 
 def _mapped(pid: int) -> Iterator[str]:

@@ -50,7 +50,11 @@ def open_archive(path: Path, *, platform: str | None = None, name: str | None = 
 
     Raises ArchiveError for what is damaged, hostile or no image archive, UsageError where a choice is needed or impossible.
     """
-    store = open_store(path)
+    return open_blobs(path, open_store(path), platform=platform, name=name)
+
+
+def open_blobs(path: Path, store: Store, *, platform: str | None = None, name: str | None = None) -> Archive:
+    """The same for blobs that lie somewhere else; ``path`` names them in messages. The archive closes the store."""
     try:
         image, members = read_image(store.blob, _heads(store), str(path), platform=platform, name=name)
         return Archive(path, store, image, members)

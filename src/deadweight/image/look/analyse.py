@@ -42,7 +42,7 @@ def analyse(
     Raises ArchiveError for what is damaged, hostile or no image archive; UsageError where ``platform`` or ``name`` must say
     which image is meant.
     """
-    rule_set = "" if scan == "no" else scanner.rule_set if scanner is not None else _rule_set()
+    rule_set = "" if scan == "no" else _rules_of(scanner)
     packed = not is_folder(path) and _is_packed(path)
     cache, stamp = Cache(cache_dir), identity(path)
     key = f"{EDITION} {scan} {rule_set} {platform} {name}"
@@ -55,10 +55,14 @@ def analyse(
             with path.open("rb") as file:
                 report = looked_through(file, str(path), probe, scan, platform, name, cache_dir)
         else:
+            from deadweight.image.archive.archive import Archive, open_archive
             from deadweight.image.look.once import Look
 
-            content = "no" if scan == "no" else f"{rule_set}-{'plain' if scan == 'plain' else 'deep'}"
-            report = Look(path, lambda: probe_for(scan, scanner), content, scan, cache, stamp, platform, name).report()
+            def opened() -> Archive:
+                return open_archive(path, platform=platform, name=name)
+
+            content = content_key(scan, scanner)
+            report = Look(opened, path, lambda: probe_for(scan, scanner), content, scan, cache, stamp).report()
         if identity(path) == stamp:
             cache.keep_report(report, stamp, key)
     return judged(report, allow, today)
@@ -71,6 +75,15 @@ def _is_packed(path: Path) -> bool:
         return recognized(view[:4]) != "none"
     finally:
         released(view)
+
+
+def content_key(scan: Scanned, scanner: Scanner | None) -> str:
+    """What the findings in a layer depend on beside its bytes."""
+    return "no" if scan == "no" else f"{_rules_of(scanner)}-{'plain' if scan == 'plain' else 'deep'}"
+
+
+def _rules_of(scanner: Scanner | None) -> str:
+    return scanner.rule_set if scanner is not None else _rule_set()
 
 
 def _rule_set() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.archive import Archive, open_archive
+from deadweight.image.archive.archive import Archive
 from deadweight.image.archive.model import Layer
 from deadweight.image.layers.index import LayerIndex
 from deadweight.image.layers.indexing import Indexer, PlainReading
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Look:
-    """One look at one archive, as far as the cache does not know it.
+    """One look at one archive, as far as the cache does not know it. ``path`` names it in messages.
+
+    ``stamp`` is the archive's identity as a file, by which it is known again as verified; None where it is no file.
 
     ``load`` gives the probe. Loading it takes as long as hashing 100 MB, so it waits until threads are hashing; the same holds
     for the modules that put a report together. ``key`` is what the probe's results depend on.
@@ -28,22 +30,21 @@ class Look:
 
     def __init__(
         self,
+        opened: Callable[[], Archive],
         path: Path,
         load: Callable[[], Probe | None],
         key: str,
         scan: Scanned,
         cache: Cache,
-        stamp: str,
-        platform: str | None,
-        name: str | None,
+        stamp: str | None = None,
     ) -> None:
+        self._open = opened
         self._path, self._load, self._key, self._scan, self._cache, self._stamp = path, load, key, scan, cache, stamp
-        self._platform, self._name = platform, name
-        self.trusted = cache.verified(stamp)
+        self.trusted = cache.verified(stamp) if stamp is not None else frozenset()
 
     def report(self) -> LayersReport:
         """Read, verify, put together. Raises ArchiveError."""
-        with open_archive(self._path, platform=self._platform, name=self._name) as archive, Indexer() as indexer:
+        with self._open() as archive, Indexer() as indexer:
             reading = _Reading(self, archive, indexer)
             probe = self._load()
             if self._scan != "hidden":
@@ -95,7 +96,7 @@ class Look:
             for diff_id, index in {index.diff_id: index for index in indices}.items():
                 if diff_id not in known:
                     self._cache.keep_layer(index, self._key)
-        if identity(self._path) == self._stamp:
+        if self._stamp is not None and identity(self._path) == self._stamp:
             self._cache.keep_verified(self._stamp, frozenset(layer.diff_id for layer in archive.image.layers))
 
     def what(self, layer: Layer) -> str:
