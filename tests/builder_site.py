@@ -52,12 +52,13 @@ class GivenSource:
 
 @dataclass
 class Project:
-    """A folder with a suite. ``said`` collects progress."""
+    """A folder with a suite. ``said`` collects progress, ``took`` what steps told of caches."""
 
     root: Path
     source: object
     engine: Callable[[], Engine] = no_engine
     said: list[str] = field(default_factory=list)
+    took: list[str] = field(default_factory=list)
 
     def write(self, files: Mapping[str, str]) -> Project:
         for name, text in files.items():
@@ -88,7 +89,7 @@ class Project:
         builder.needs(variant, site.root)
         image = None
         for step in builder.steps(variant, site)[-1 if last_step_only else 0 :]:
-            image = step.work(Job(site.state.log(name), self.said.append))
+            image = step.work(Job(site.state.log(name), self.said.append, self.took.append))
         assert image is not None
         save(image, site.state.image(name) / BUILT_FILE)
         return image

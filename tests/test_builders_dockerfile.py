@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +61,21 @@ def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_imag
     assert built.tool == f"docker {engine.info.version}"
     assert any("COPY hello /hello" in line for line in project.said), project.said
     assert not list(project.site.state.image("v").glob(".work-*"))
+
+
+MADE = "ARG BASE\nFROM $BASE\nCOPY hello /hello\nRUN cat hello > /again\n"
+
+
+def test_what_buildkit_took_from_earlier_builds_is_told(project):
+    """Nothing, all, all but the last step; and with a folder that outlives the build, nobody can say that nothing was taken."""
+    project.write({"hello": str(time.time_ns()), "Dockerfile": MADE})
+    for text in (MADE, MADE, MADE + "RUN cat hello > /more\n"):
+        project.write({"Dockerfile": text})
+        project.build("v")
+    assert project.took == ["cold", "cached", "warm"]
+    project.write({"hello": str(time.time_ns()), "Dockerfile": MADE.replace("RUN", "RUN --mount=type=cache,target=/c")})
+    project.build("v")
+    assert project.took[-1] == "warm"
 
 
 def test_what_is_copied_from_a_stand_in_rests_on_it_whatever_the_last_stage_is(project):

@@ -25,6 +25,7 @@ FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go":
 
 @pytest.fixture(scope="module")
 def base(local_source):
+    local_source.prepare([STATIC], apk=False, say=print)
     return local_source.base(STATIC)
 
 
@@ -61,6 +62,12 @@ def test_the_sbom_is_kept(built):
     (sbom,) = image.sbom
     document = json.loads((project.site.state.image("v") / sbom).read_text())
     assert document["spdxVersion"].startswith("SPDX-")
+
+
+def test_whether_it_compiled_from_nothing_is_told(built, project):
+    assert built[0].took[0] == "cold"
+    project.build("v")
+    assert project.took == ["warm"]
 
 
 def test_progress_is_told(built):

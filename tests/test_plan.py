@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,42 @@ def test_shared_work_is_done_once_and_nothing_twice(site):
     assert len(builder.ran) == 3
     assert load_built(site.state, "one").cached is False
     assert go(site, builder)["one"].image.cached is True
+
+
+class Telling(ScriptBuilder):
+    """Its steps say what they took from earlier builds (None: nothing is said)."""
+
+    def __init__(self, shared, image):
+        super().__init__()
+        self.says = (shared, image)
+
+    def steps(self, variant, site):
+        steps = zip(super().steps(variant, site), self.says, strict=True)
+        return tuple(replace(step, work=partial(self.work, step, said)) for step, said in steps)
+
+    def work(self, step, said, job):
+        if said:
+            job.took(said)
+        return step.work(job)
+
+
+@pytest.mark.parametrize(
+    ("shared", "image", "told"),
+    [
+        ("cold", "cold", "cold"),
+        ("cached", "cached", "cached"),
+        ("warm", "cold", "warm"),
+        ("cold", "cached", "warm"),
+        ("cold", None, None),
+        (None, "warm", "warm"),
+    ],
+)
+def test_an_image_tells_what_its_steps_took_from_earlier_builds(site, shared, image, told):
+    site = make_site(site.root, one="true")
+    assert go(site, Telling(shared, image))["one"].image.cache == told
+    (site.state.image("one") / "out").unlink()  # the step before it has nothing to do now: it is taken whole
+    assert go(site, Telling("cold", "cold"))["one"].image.cache == "warm"
+    assert go(site, Telling("cold", "cold"))["one"].image.cache == "warm", "it was not made again"
 
 
 def test_what_begins_the_longest_chain_goes_first(site):

@@ -19,7 +19,14 @@ from deadweight.report import charts, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
-from deadweight.report.model import AttackRecord, Outcome, RuntimeRecord, VulnerabilitiesRecord, load_report
+from deadweight.report.model import (
+    AttackRecord,
+    BuildRecord,
+    Outcome,
+    RuntimeRecord,
+    VulnerabilitiesRecord,
+    load_report,
+)
 from deadweight.report.view import headline, view
 from deadweight.report.write import write_report
 
@@ -376,6 +383,25 @@ def _cells(report, variant: str) -> dict[str, str]:
             if row.variant == variant:
                 return {column.key: cell.text for column, cell in zip(ladder.columns, row.cells, strict=True)}
     raise KeyError(variant)
+
+
+def test_build_times_are_never_unmarked_side_by_side() -> None:
+    """What compiled from nothing took minutes, what came from a cache a moment: neither is the other's time."""
+    times = {"cold": 120.0, "warm": 4.0, "cached": 0.3, None: 7.0}
+    records = {
+        str(cache): replace(
+            samples.variant(), build=BuildRecord(seconds, cache == "cached", samples.WHEN, "t 1", cache=cache)
+        )
+        for cache, seconds in times.items()
+    }
+    report = samples.report(records)
+    out = io.StringIO()
+    print_comparison(report, Console(file=out, width=300))
+    for text in (render_markdown(report), render_html(report), out.getvalue()):
+        plain = " ".join(re.sub("<[^>]*>", " ", text).split())
+        for told in ("120 s (cold)", "4 s (warm)", "0.3 s (cached)", "7 s (cache unknown)"):
+            assert told in plain or told.replace("(", "").replace(")", "") in plain, told
+        assert "cold: made from nothing; warm: with something of an earlier build; cached: all of it" in plain
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import ConfigError
-from deadweight.records.built import Base, BuiltImage
+from deadweight.records.built import Base, BuiltImage, Cache
 from deadweight.suite.yaml_nodes import Key, dotted
 
 if TYPE_CHECKING:
@@ -61,10 +61,13 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Job:
-    """What a step may use while it works: its log, and a place to tell what it is doing (one line)."""
+    """What a step may use while it works: its log, and places to tell what it is doing (one line), and what of all that it
+    makes was taken from an earlier build (a compile cache, layers). A step that never says leaves that open.
+    """
 
     log: Path
     say: Callable[[str], None]
+    took: Callable[[Cache], None] = lambda _cache: None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.builders.protocol import Job, Site
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import Plan, Task, load_built, record_file, save_success
-from deadweight.records.built import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, FailedBuild
+from deadweight.records.built import BUILT_FILE, FAILED_FILE, UNFINISHED, BuiltImage, Cache, FailedBuild
 from deadweight.records.lock import held_since
 from deadweight.records.store import save
 
@@ -69,6 +69,7 @@ class _Run:
         self.tasks = {task.step.key: task for task in plan.tasks}
         self.outcomes: dict[str, Outcome] = {}
         self.logs: set[Path] = set()
+        self.took: dict[str, Cache] = {}
         self.chains = plan.chains()
 
     def loop(self, submit: Callable[..., Future[Outcome]], jobs: int) -> None:
@@ -132,7 +133,13 @@ class _Run:
         try:
             # until it succeeds again, nothing may take the old output for the result of the new inputs
             record_file(self.site.state, task.step.key).unlink(missing_ok=True)
-            image = task.step.work(Job(log, lambda line: self.watcher.said(task, line)))
+            image = task.step.work(
+                Job(
+                    log,
+                    lambda line: self.watcher.said(task, line),
+                    lambda cache: self.took.update({task.step.key: cache}),
+                )
+            )
             seconds = time.monotonic() - started
             if image is not None:
                 image = self.keep(task, image, seconds)
@@ -168,10 +175,24 @@ class _Run:
         before = sum(
             self.outcomes[key].seconds for key in self.chain(task) if key in self.outcomes and key != task.step.key
         )
-        image = replace(image, seconds=round(seconds + before, 3), cached=False, fingerprint=task.fingerprint.digest)
+        image = replace(
+            image,
+            seconds=round(seconds + before, 3),
+            cached=False,
+            fingerprint=task.fingerprint.digest,
+            cache=self.cache(task),
+        )
         save(image, self.site.state.image(image.variant) / BUILT_FILE)
         self.forget_failure(image.variant)
         return image
+
+    def cache(self, task: Task) -> Cache | None:
+        """What of an image was taken from an earlier build; a step before it that had nothing to do was, as a whole."""
+        done = {key for key, outcome in self.outcomes.items() if outcome.result == "cached"}
+        said = {"cached" if key in done else self.took.get(key) for key in self.chain(task)}
+        if said == {"cold"} or said == {"cached"}:
+            return "cold" if "cold" in said else "cached"
+        return "warm" if said & {"warm", "cached"} else None
 
     def chain(self, task: Task) -> set[str]:
         """The step and all it depends on."""

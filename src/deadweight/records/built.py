@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Cache = Literal["cold", "warm", "cached"]
+"""``cold``: nothing that a build makes (steps, compiled packages, classes) was taken from an earlier one; what was only downloaded
+(bases, modules) may have been there. ``warm``: something was taken, or may have been. ``cached``: all of it was."""
 
 BUILT_FILE = "built.json"
 FAILED_FILE = "failed.json"
@@ -58,6 +63,7 @@ class BuiltImage:
     config and packed layers, and ``index_digest`` that of the index over manifest and attestations: None where the engine made
     none. ``engine_id`` is what the engine that has it calls it, which may be any of the three (``Identity``).
     ``seconds`` is what the build took when it was last really made; ``cached`` says that this time nothing had to be made.
+    ``cache`` tells of that build what was taken from an earlier one (``Cache``), None where nobody can tell.
     ``sbom`` lists SBOM files that the builder wrote, relative to the image's state folder. ``other_stand_ins`` are the images, as
     the suite names them, that stand-ins took the place of in other stages than the last: what is copied from those is of them.
     """
@@ -79,6 +85,7 @@ class BuiltImage:
     manifest_digest: str | None = None
     index_digest: str | None = None
     engine_id: str | None = None
+    cache: Cache | None = None
 
     @property
     def stand_in(self) -> bool:

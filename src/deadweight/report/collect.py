@@ -200,7 +200,9 @@ def _base(built: BuiltImage | None) -> BaseRecord | None:
 
 
 def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
-    return BuildRecord(built.seconds, built.cached, built.built_at, built.tool, failed.at if failed else None)
+    return BuildRecord(
+        built.seconds, built.cached, built.built_at, built.tool, failed.at if failed else None, built.cache
+    )
 
 
 def _build_provenance(built: BuiltImage) -> Provenance:

@@ -39,6 +39,7 @@ def print_comparison(report: Report, console: Console) -> None:
             _plain(ladder, console)
     notes = [seen.headline]
     notes += [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
+    notes += [seen.build_note] if seen.build_note else []
     notes += [f"Stand-ins: {seen.stand_in_note}"] if seen.stand_ins else []
     notes += [f"{name}: {note}" for name, record in report.variants.items() for note in record.notes]
     for note in notes:

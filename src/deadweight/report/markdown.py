@@ -58,6 +58,8 @@ def _comparison(seen: View, pictures: Mapping[str, str]) -> list[str]:
         parts.append(table(heads, ([_cell(cell) for cell in row.cells] for row in ladder.rows), right=right))
         if ladder.name in pictures:
             parts.append(f"![{escape(ladder.title)} ladder: sizes as bars]({pictures[ladder.name]})")
+    if seen.build_note:
+        parts.append(escape(seen.build_note))
     if seen.sources:
         parts.append(f"*Reference* columns: {escape(' / '.join(seen.sources))}; not measured here.")
     return parts

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from deadweight._errors import ConfigError
 from deadweight.image.findings import LayersReport
+from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
 
 SCHEMA: Literal[1] = 1
@@ -76,6 +77,7 @@ class ImageRecord:
 class BuildRecord:
     """The last real build of the variant; ``cached`` says that in the last run nothing had to be made.
 
+    ``cache`` tells whether that build took anything from an earlier one: ``cold`` or ``warm``; None where nobody can tell.
     ``failed_at`` is when a later build came to nothing: the image and all figures are then of older inputs.
     """
 
@@ -84,6 +86,7 @@ class BuildRecord:
     at: str
     tool: str
     failed_at: str | None = None
+    cache: Cache | None = None
 
 
 @dataclass(frozen=True)

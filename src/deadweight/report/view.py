@@ -22,6 +22,7 @@ class View:
 
     ladders: tuple[Ladder, ...]
     sources: tuple[str, ...]
+    build_note: str
     headline: str
     stand_ins: tuple[str, ...]
     stand_in_note: str
@@ -52,6 +53,7 @@ def view(report: Report) -> View:
     return View(
         ladders=ladders(report),
         sources=reference_sources(report),
+        build_note=build_note(report),
         headline=headline(report),
         stand_ins=stand_ins,
         stand_in_note=stand_in_note(stand_ins, len(variants)),
@@ -86,6 +88,23 @@ def headline(report: Report) -> str:
     else:
         parts.append("Checks were not run.")
     return " ".join(parts)
+
+
+CACHE_WORDS = {
+    "cold": "made from nothing",
+    "warm": "with something of an earlier build",
+    "cached": "all of it from earlier builds",
+}
+
+
+def build_note(report: Report) -> str:
+    """What the marks beside build times mean, those that are there; empty where nothing was built. Only like compares with like."""
+    builds = [record.build for record in report.variants.values() if record.build is not None]
+    marks = [f"{mark}: {words}" for mark, words in CACHE_WORDS.items() if any(build.cache == mark for build in builds)]
+    if not builds:
+        return ""
+    told = f" {'; '.join(marks)}." if marks else ""
+    return f"Build: seconds of the last real build.{told}"
 
 
 def stand_in_note(stand_ins: tuple[str, ...], total: int) -> str:

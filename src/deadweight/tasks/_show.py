@@ -132,4 +132,5 @@ def sentence(outcome: Outcome) -> str:
         return "not tried"
     if outcome.result == "failed":
         return f"failed after {outcome.seconds:.1f} s (log: {outcome.log})"
-    return f"built in {outcome.seconds:.1f} s"
+    cache = f" ({outcome.image.cache})" if outcome.image and outcome.image.cache else ""
+    return f"built in {outcome.seconds:.1f} s{cache}"

@@ -73,6 +73,7 @@ class ApkoBuilder:
         from deadweight.toolchain.find import find
 
         name = _common.image_name(site.suite, variant)
+        job.took("cold")  # apko puts packages together, which it may have downloaded before
         apko = find("apko")
         _apk.link(site, variant.config or "")
         with _archive.scratch(variant, site) as work:

@@ -117,6 +117,7 @@ class _Melange:
         state = self.site.state
         _keys.ensure(state, self.program, self.job.log)
         _apk.link(self.site, self.config)
+        self.job.took("warm" if _gocache.is_warm(state) else "cold")
         _gocache.environment(state)
         state.packages.mkdir(parents=True, exist_ok=True)
         with runs.noted_while(state, owner.labels(self.site.suite.name, "build")), _work_folder(state) as work:

@@ -149,6 +149,7 @@ class DockerfileBuilder:
                     error, variant.name, stand_in=resting, full_disk=lambda: _docker.full_disk(site)
                 ) from None
             told = _image_id(work / "id", variant)
+        job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
         found = self._identity(site, variant, name, told)
         assert found.config is not None
         used.remember()

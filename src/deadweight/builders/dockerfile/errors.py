@@ -15,12 +15,14 @@ from deadweight import _said
 from deadweight._errors import CommandError
 from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared.listen import Listener
+from deadweight.records.built import Cache
 
 HEARD_LINES = 400
 SHOWN_LINES = 12
 
 _BEGIN = re.compile(r"^#(\d+) \[(?P<place>[^\]]+)\] (?P<what>.*)$")
 _SAID = re.compile(r"^#(\d+) (?:\d+\.\d+ )(.*)$")
+_CACHED = re.compile(r"^#(\d+) CACHED$")
 _FAILED = re.compile(r"^#(\d+) ERROR: (.*)$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PROGRESS = re.compile(
@@ -43,6 +45,7 @@ class _Instruction:
     place: str
     what: str
     words: deque[str] = field(default_factory=lambda: deque(maxlen=HEARD_LINES))
+    cached: bool = False
 
     @property
     def word(self) -> str:
@@ -69,8 +72,16 @@ class DockerListener(Listener):
             self._steps[said[1]].words.append(said[2])
         elif failed and (self._failed is None or "context canceled" in self._failed[1]):
             self._failed = (failed[1], failed[2])
+        elif (cached := _CACHED.match(line)) and cached[1] in self._steps:
+            self._steps[cached[1]].cached = True
         elif not line.startswith("#"):
             self._last.append(line)
+
+    @property
+    def cache(self) -> Cache:
+        """What BuildKit took from earlier builds. A base that is there was only downloaded."""
+        made = [step.cached for step in self._steps.values() if step.word not in ("", "FROM")]
+        return "cached" if made and all(made) else "warm" if any(made) else "cold"
 
     def failure(
         self, error: CommandError, variant: str, *, stand_in: bool, full_disk: Callable[[], str]

@@ -56,6 +56,11 @@ class Dockerfile:
         name = variable[1] or variable[2]
         return name, self.args.get(name) or ""
 
+    @property
+    def has_cache_mounts(self) -> bool:
+        """Whether an instruction works on a folder that outlives the build; nobody tells what lies in it."""
+        return re.search(r"--mount=\S*\btype=cache\b", self.file.read_text(encoding="utf-8-sig")) is not None
+
     def lines(self) -> dict[str, int]:
         """The line of each instruction, by its text with single blanks; those that stand there twice are left out."""
         found: dict[str, list[int]] = {}

@@ -109,6 +109,7 @@ class JibBuilder:
         source = site.root / variant.source
         name = _common.image_name(site.suite, variant)
         gradle = _is_gradle(variant, source)
+        job.took("warm" if any((source / folder).exists() for folder in _written(variant, site.root)) else "cold")
         with _archive.scratch(variant, site) as work:
             executable = _jib_files.lay_out(variant, site, donors, work / "extra")
             properties = _properties(variant, site, base, work, name) | _extra(variant, work, executable)

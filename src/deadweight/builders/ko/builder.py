@@ -81,6 +81,7 @@ class KoBuilder:
         ko, go = find("ko"), find("go")
         name = _common.image_name(site.suite, variant)
         repository, _, tag = name.rpartition(":")
+        job.took("warm" if _gocache.is_warm(site.state) else "cold")
         with _archive.scratch(variant, site) as work:
             environment = _environment(variant, site, base, repository, work)
             # ko runs `go` from PATH

@@ -27,12 +27,12 @@ def environment(state: State) -> dict[str, str]:
     return {"GOCACHE": str(folder), "GOTOOLCHAIN": "local"}
 
 
+def is_warm(state: State) -> bool:
+    """Whether anything was ever compiled into the cache."""
+    return (melange_cache(state) / "go-build/00").is_dir()
+
+
 def filled(state: State, variant: Variant, go: str | None) -> bool:
     """Whether the cache holds what a build of this variant with this Go has compiled."""
     built = load(BuiltImage, state.image(variant.name) / BUILT_FILE)
-    return (
-        built is not None
-        and go is not None
-        and built.go_version == go
-        and (melange_cache(state) / "go-build/00").is_dir()
-    )
+    return built is not None and go is not None and built.go_version == go and is_warm(state)
