@@ -74,6 +74,16 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Look for images that take longer than what is read of them explains (``nox -s fuzz -- 50``: fifty of each kind)."""
+    _install(session, "tests")
+    count = session.posargs[0] if session.posargs else "25"
+    session.run(
+        "pytest", "-n0", "-q", "tests/test_image_cost.py", "tests/test_image_fuzz.py", env={"DEADWEIGHT_FUZZ": count}
+    )
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation as a site (docs/_build/index.html), and check its links, commands and examples."""
     _install(session, "docs")

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from deadweight.image.secrets.places import named_like_a_secret
 
-_LONGEST = 1 << 17  # characters of an instruction in which idioms are looked for: the patterns' work grows with it
+_WINDOW, _OVERLAP = 1 << 15, 1 << 12  # characters that idioms are looked for in at a time: what they match is no longer
 
 _PRINTS = r"""\b(?:echo|printf)(?P<args>(?:[ \t]{1,40}(?:"[^"]*"|'[^']*'|[^\s>|&;"']+)){1,12})\s{0,40}"""
 _FILE = r"""["']?(?P<file>[^\s"'&|;<>]+)["']?"""
 _MARK = r"""<<-?\s{0,40}["']?(?P<mark>\w+)["']?"""
-_TEXT = r"""[^\n]*\n(?P<text>(?s:.{1,1000}?))\n\s{0,40}(?P=mark)\b"""
+_TEXT = r"""[^\n]{0,1000}\n(?P<text>(?:[^\n]{0,1000}\n){1,30}?)\s{0,40}(?P=mark)\b"""
 _WRITTEN = (
     re.compile(rf"{_PRINTS}>>?\s{{0,40}}{_FILE}"),
     re.compile(rf"{_PRINTS}\|\s{{0,40}}(?:sudo\s{{1,40}})?tee\s{{1,40}}(?:-\w+\s{{1,40}}){{0,4}}{_FILE}"),
@@ -23,6 +23,9 @@ _WRITTEN = (
     re.compile(rf"{_MARK}\s{{0,40}}>>?\s{{0,40}}{_FILE}{_TEXT}"),
     re.compile(rf">>?\s{{0,40}}{_FILE}\s{{0,40}}{_MARK}{_TEXT}"),
 )
+_NAMES_ONE = re.compile(
+    r"(?i)secret|passw|passphrase|token|credential|api[-_]?key"
+)  # as ``named_like_a_secret`` wants it
 _CHPASSWD = re.compile(rf"{_PRINTS}\|\s{{0,40}}(?:sudo\s{{1,40}})?chpasswd\b")
 # What is printed: all behind the flags and, of printf, behind a format.
 _PRINTED = re.compile(r"""(?s)(?:\s+-[neE]+)*(?:\s+(?:"%[^"]*"|'%[^']*'|%\S*)(?=\s))?\s+(.*\S)""")
@@ -36,14 +39,21 @@ _GIVEN = re.compile(
 
 def command_secrets(text: str) -> Iterator[tuple[str, str, str, int]]:
     """Rule, description, value and offset (in characters) of each."""
-    text = text[:_LONGEST].removesuffix(" # buildkit")
-    for pattern in _WRITTEN:
+    text = text.removesuffix(" # buildkit")
+    for at in range(0, len(text), _WINDOW):
+        for rule, what, value, start in _within(text[at : at + _WINDOW + _OVERLAP]):
+            if start < _WINDOW or at + _WINDOW + _OVERLAP >= len(text):
+                yield rule, what, value, at + start
+
+
+def _within(text: str) -> Iterator[tuple[str, str, str, int]]:
+    for pattern in _WRITTEN if _NAMES_ONE.search(text) else ():
         for match in pattern.finditer(text):
             if named_like_a_secret(match["file"]):
                 what = f"Secret written to {match['file'][:80]} by an instruction"
                 for value, start in _values(match):
                     yield "config-written-secret", what, value, start
-    for match in _CHPASSWD.finditer(text):
+    for match in _CHPASSWD.finditer(text) if "chpasswd" in text else ():
         for value, start in _values(match):
             user, colon, password = value.partition(":")
             if colon:
@@ -53,7 +63,7 @@ def command_secrets(text: str) -> Iterator[tuple[str, str, str, int]]:
                     password,
                     start + len(user) + 1,
                 )
-    for match in _GIVEN.finditer(text):
+    for match in _GIVEN.finditer(text) if " -p" in text else ():
         yield "config-argument", "Secret given to a command as -p", *_bare(match[1], match.start(1))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from deadweight.image.archive.documents import parsed
 from deadweight.image.archive.model import Image
 from deadweight.image.findings import SecretFinding, SkippedItem
-from deadweight.image.secrets.config_text import scan_text
+from deadweight.image.secrets.config_text import MOST, scan_text
 from deadweight.image.secrets.decode import Budget, base64_end
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.scanner import Scanner
 
 _MAX_TEXTS = 20_000
+_SHOWN = 20  # bytes of an instruction that is all secrets
 _DECODED = 256 << 20  # bytes, of all texts together: each may hold a bomb
 
 
@@ -27,10 +28,10 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
     skipped: list[SkippedItem] = []
     budget = Budget(_DECODED, _MAX_TEXTS)
     for number, (where, text, kind) in enumerate(_texts(image)):
-        if number >= _MAX_TEXTS:
-            skipped.append(
-                SkippedItem(None, None, "", f"more than {_MAX_TEXTS} texts in the config", len(image.raw_config), True)
-            )
+        many = "secrets" if len(found) >= MOST else "texts" if number >= _MAX_TEXTS else ""
+        if many:
+            reason = f"more than {MOST if many == 'secrets' else _MAX_TEXTS} {many} in the config: the rest of it"
+            skipped.append(SkippedItem(None, None, "", reason, len(image.raw_config), True))
             break
         scan = scan_text(scanner, where=where, text=text, kind=kind, within=budget)
         if scan.matches:  # a label's key stands in both
@@ -60,7 +61,10 @@ def shown_instruction(text: str, scanner: Scanner, within: Budget | None = None)
     Of an encoded secret the whole encoded text is cut: whoever can read it can decode it.
     """
     data = text.encode("utf-8", "surrogateescape")
-    return _cut(data, _cuts(data, scan_text(scanner, where="", text=text, kind="history", within=within).matches))
+    scan = scan_text(scanner, where="", text=text, kind="history", within=within)
+    if len(scan.matches) >= MOST:
+        return f"{_cut(data[:_SHOWN], _cuts(data, scan.matches))}… ({len(data)} bytes with {MOST} secrets and more)"
+    return _cut(data, _cuts(data, scan.matches))
 
 
 def shown_text(text: str, scanner: Scanner, *forms: str) -> str:

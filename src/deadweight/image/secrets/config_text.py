@@ -7,12 +7,15 @@ image, however simple the value is. Only placeholders, references and paths are 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from deadweight.image.secrets.commands import command_secrets
-from deadweight.image.secrets.model import Match, Scan, fingerprint, redact
+from deadweight.image.secrets.model import Match, Scan, Skipped, fingerprint, redact
 from deadweight.image.secrets.verify import Candidate, not_placeholder
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ _VARIABLE = re.compile(
 # Rules that go by a name and end at a space, where the value may go on.
 _BY_NAME = ("configured-secret", "environment-secret", "generic-api-key", "quoted-secret")
 _SHORTEST = 4
+MOST = 1000
+"""Secrets of one text; each costs a millisecond (its fingerprint), and nobody reads more."""
 
 
 def scan_text(scanner: Scanner, *, where: str, text: str, kind: str = "text", within: Budget | None = None) -> Scan:
@@ -55,20 +60,33 @@ def scan_text(scanner: Scanner, *, where: str, text: str, kind: str = "text", wi
     """
     data = text.encode("utf-8", "surrogateescape")
     scan = scanner.scan(data, path="", decode=True, within=within)
-    named = _named(text, kind)
-    whole = [(one.offset, one.offset + _bytes(one.value)) for one in named if one.whole and _counts(one)]
+    named = list(islice((one for one in _named(text, kind) if _counts(one)), MOST + 1))
+    at = _places(text, data)
+    spans = [(at(one.start), at(one.start + len(one.value))) for one in named]
+    whole = [span for one, span in zip(named, spans, strict=True) if one.whole]
     matches = [replace(match, where=where) for match in scan.matches if not _is_part(match, whole)]
-    taken = [(match.offset, match.inner) for match in matches]
-    for one in named:
-        secret = one.value.encode("utf-8", "surrogateescape")
-        stop = one.offset + len(secret)
-        if not any(inner == "" and one.offset <= start < stop for start, inner in taken) and _counts(one):
+    taken = sorted(match.offset for match in matches if match.inner == "")
+    for one, (start, stop) in zip(named, spans, strict=True):
+        if len(matches) >= MOST:
+            rest = Skipped("", "", f"more than {MOST} secrets: the rest of the text", len(data) - start)
+            return Scan(tuple(matches), (*scan.skipped, rest))
+        place = bisect_left(taken, start)
+        if place == len(taken) or taken[place] >= stop:
+            secret = one.value.encode("utf-8", "surrogateescape")
             mark = fingerprint(one.rule, secret)
             matches.append(
-                Match(one.rule, one.what, "", "", one.offset, None, redact(secret), mark, where, length=len(secret))
+                Match(one.rule, one.what, "", "", start, None, redact(secret), mark, where, length=len(secret))
             )
-            taken.append((one.offset, ""))
+            taken.insert(place, start)
     return Scan(tuple(matches), scan.skipped)
+
+
+def _places(text: str, data: bytes) -> Callable[[int], int]:
+    """From an offset in a text to the one in its bytes."""
+    if len(text) == len(data):
+        return lambda offset: offset
+    sizes = (1 if char < "\x80" else len(char.encode("utf-8", "surrogateescape")) for char in text)
+    return array("I", accumulate(sizes, initial=0)).__getitem__
 
 
 def _is_part(match: Match, whole: list[tuple[int, int]]) -> bool:
@@ -78,27 +96,30 @@ def _is_part(match: Match, whole: list[tuple[int, int]]) -> bool:
 
 
 class _Named(NamedTuple):
-    """A value whose name says that it is secret; ``offset`` in bytes. ``whole`` says that its ends are known, whatever signs it
+    """A value whose name says that it is secret; ``start`` in characters. ``whole`` says that its ends are known, whatever signs it
     holds, ``literal`` that nothing in it stands for something else."""
 
     rule: str
     what: str
     value: str
-    offset: int
+    start: int
     whole: bool = False
     literal: bool = False
 
 
-def _named(text: str, kind: str) -> list[_Named]:
+def _named(text: str, kind: str) -> Iterator[_Named]:
     if kind == "env":
         name, equals, value = text.partition("=")
-        if not (equals and _is_secret_name(name)):
-            return []
-        what = f"Secret in the variable {name[:80]}"
-        return [_Named("config-variable", what, value, _bytes(text[: len(name) + 1]), whole=True, literal=True)]
-    found = list(_variables(text)) if kind == "history" else list(_only_argument(text))
+        if equals and _is_secret_name(name):
+            what = f"Secret in the variable {name[:80]}"
+            yield _Named("config-variable", what, value, len(name) + 1, whole=True, literal=True)
+        return
     if kind == "history":
-        found += [*_exec_arguments(text), *_pairs(text)]
+        yield from _variables(text)
+        yield from _exec_arguments(text)
+        yield from _pairs(text)
+    else:
+        yield from _only_argument(text)
     for pattern, rule, what in (
         (_ASSIGNMENT, "config-variable", "variable or build argument"),
         (_ENV_PAIR, "config-variable", "variable"),
@@ -109,11 +130,8 @@ def _named(text: str, kind: str) -> list[_Named]:
                 value = match[2].strip("\"'")
                 start = match.start(2) + match[2].find(value)
                 quoted = match[2][:1] == "'" and match[2][-1:] == "'"
-                found.append(
-                    _Named(rule, f"Secret in the {what} {match[1]}", value, _bytes(text[:start]), literal=quoted)
-                )
-    found += [_Named(rule, what, value, _bytes(text[:start])) for rule, what, value, start in command_secrets(text)]
-    return found
+                yield _Named(rule, f"Secret in the {what} {match[1]}", value, start, literal=quoted)
+    yield from (_Named(*found) for found in command_secrets(text))
 
 
 def _variables(text: str) -> Iterator[_Named]:
@@ -125,7 +143,7 @@ def _variables(text: str) -> Iterator[_Named]:
             value = match[2].strip("\"'")
             start = head.start(1) + match.start(2) + match[2].find(value) if head else 0
             what = f"Secret in the variable or build argument {match[1]}"
-            yield _Named("config-variable", what, value, _bytes(text[:start]), whole=True, literal=True)
+            yield _Named("config-variable", what, value, start, whole=True, literal=True)
 
 
 def _only_argument(text: str) -> Iterator[_Named]:
@@ -133,7 +151,7 @@ def _only_argument(text: str) -> Iterator[_Named]:
     match = _ONLY_ARGUMENT.fullmatch(text)
     if match and _is_secret_name(match[1].replace("-", "_")):
         what = f"Secret in the argument {match[1]}"
-        yield _Named("config-argument", what, match[2], _bytes(text[: match.start(2)]), whole=True)
+        yield _Named("config-argument", what, match[2], match.start(2), whole=True)
 
 
 def _exec_arguments(text: str) -> Iterator[_Named]:
@@ -142,16 +160,14 @@ def _exec_arguments(text: str) -> Iterator[_Named]:
         for match in _EXEC_ARGUMENT.finditer(text):
             if _is_secret_name(match[1].replace("-", "_")):
                 what = f"Secret in the argument {match[1]}"
-                yield _Named("config-argument", what, match[2], _bytes(text[: match.start(2)]), whole=True)
+                yield _Named("config-argument", what, match[2], match.start(2), whole=True)
 
 
 def _pairs(text: str) -> Iterator[_Named]:
     for match in _PAIR.finditer(text):
         if _is_secret_name(match[2]):
             what = f"Secret in the value of {match[2]}"
-            yield _Named(
-                "config-variable", what, match[3], _bytes(text[: match.start(3)]), whole=True, literal=match[1] == "'"
-            )
+            yield _Named("config-variable", what, match[3], match.start(3), whole=True, literal=match[1] == "'")
 
 
 def _is_secret_name(name: str) -> bool:
@@ -169,7 +185,3 @@ def _counts(one: _Named) -> bool:
     if one.literal:
         secret = secret.replace(b"$", b"_")
     return not_placeholder(Candidate(secret, secret, b"", memoryview(secret))) is not None
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode("utf-8", "surrogateescape"))
