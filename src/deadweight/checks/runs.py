@@ -114,7 +114,8 @@ class Runs:
         course.data["exit_code"] = stopped.exit_code
         if not stopped.in_time:
             course.data["log_tail"] = last_lines(container, 20)
-            return "fail", with_last_lines(f"did not end within {limit:g} s of SIGTERM and was killed", container)
+            judged = subject.variant.checks.runs.if_killed
+            return judged, with_last_lines(f"did not end within {limit:g} s of SIGTERM and was killed", container)
         course.data["stop_seconds"] = round(stopped.seconds, 4)
         told = (
             f"healthy after {course.data['startup_seconds']:.2f} s, ended {stopped.seconds:.2f} s after SIGTERM "

@@ -79,9 +79,10 @@ class RunSettings(Record):
 
 
 class RunsCheck(Record):
-    """``runs``: starts, gets healthy, stops on SIGTERM."""
+    """``runs``: starts, gets healthy, stops on SIGTERM. ``if_killed``: what it is where it does not, and has to be killed."""
 
     stops_within_seconds: Seconds = 10.0
+    if_killed: Literal["fail", "warn"] = "fail"
 
 
 class Limit(Record):

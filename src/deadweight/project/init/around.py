@@ -1,0 +1,185 @@
+"""What Compose, Kubernetes and build files around a service tell: contexts of Dockerfiles, ports, probes, environment, needs.
+
+They are read as far as they can be understood and never judged: templates (``{{ … }}``) and variables are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from deadweight.project.init.dockerfile import urls
+from deadweight.project.init.records import Known, Surroundings
+from deadweight.project.init.tree import Tree, folder_of, joined, line_of
+
+COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
+_BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
+_BUILD = re.compile(r"\b(?:docker|podman|buildah|nerdctl)(?:\s+buildx)?\s+(?:build|bud)\b([^\n;&|]*)")
+_ACTION = re.compile(r"uses:\s*docker/build-push-action[^\n]*\n(?:[^\n]*\n){0,40}?(?=\s*-\s|\Z)")
+_BAKE = re.compile(r'target\s+"[^"]+"\s*\{(.*?)\n\}', re.DOTALL)
+_CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
+_PROBE_PATH = re.compile(r"httpGet:\s*\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:\s*[\"']?(/[^\s\"'{}]*)")
+
+
+_OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
+"""Ports of databases and queues, which manifests of a service often bring along."""
+
+
+@dataclass(frozen=True)
+class ComposeService:
+    """A service of a Compose file that is built from the repository."""
+
+    file: str
+    name: str
+    context: str
+    dockerfile: str | None
+    target: str | None
+    around: Surroundings
+
+
+def contexts(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """For each Dockerfile (a path) the contexts that files of the repository build it with."""
+    found: dict[str, list[str]] = {}
+    for path in tree.named(_BUILD_FILES):
+        text = tree.text(path).replace("\\\n", " ")
+        if "docker" in text or "podman" in text or "buildah" in text:
+            for context, dockerfile in (*_commands(text, folder_of(path)), *_actions(text)):
+                found.setdefault(dockerfile, []).append(context)
+    for path in tree.named(r"docker-bake\.hcl"):
+        for body in _BAKE.findall(tree.text(path)):
+            context = (re.search(r'context\s*=\s*"([^"$]+)"', body) or ["", "."])[1]
+            dockerfile = (re.search(r'dockerfile\s*=\s*"([^"$]+)"', body) or ["", "Dockerfile"])[1]
+            context = joined(folder_of(path), context)
+            found.setdefault(joined(context, dockerfile), []).append(context)
+    for service in compose(tree):
+        dockerfile = joined(service.context, service.dockerfile or "Dockerfile")
+        found.setdefault(dockerfile, []).append(service.context)
+    return {name: tuple(dict.fromkeys(each)) for name, each in found.items()}
+
+
+def _commands(text: str, folder: str) -> Iterator[tuple[str, str]]:
+    for words in (found.split() for found in _BUILD.findall(text)):
+        plain = [word.strip("\"'") for word in words]
+        context = plain[-1] if plain and not plain[-1].startswith("-") and "$" not in plain[-1] else "."
+        named = [plain[at + 1] for at, word in enumerate(plain[:-1]) if word in ("-f", "--file")]
+        named += [word.partition("=")[2] for word in plain if word.startswith("--file=")]
+        if "/" not in context and context != "." and len(plain) > 1 and plain[-2].startswith("-"):
+            context = "."
+        context = joined(folder, context)
+        dockerfile = joined(folder, named[0]) if named and "$" not in named[0] else joined(context, "Dockerfile")
+        yield context, dockerfile
+
+
+def _actions(text: str) -> Iterator[tuple[str, str]]:
+    """docker/build-push-action in a workflow."""
+    for step in _ACTION.findall(text):
+        context = (re.search(r"^\s+context:\s*[\"']?([^\s\"'$]+)", step, re.MULTILINE) or ["", "."])[1]
+        file = re.search(r"^\s+file:\s*[\"']?([^\s\"'$]+)", step, re.MULTILINE)
+        context = joined(".", context)
+        yield context, joined(".", file[1]) if file else joined(context, "Dockerfile")
+
+
+def compose(tree: Tree) -> tuple[ComposeService, ...]:
+    """The services of all Compose files that are built here, in their order."""
+    found: list[ComposeService] = []
+    for path in tree.named(COMPOSE):
+        document = _load(tree.text(path))
+        services = document.get("services", document) if isinstance(document, dict) else {}
+        for name, service in (services if isinstance(services, dict) else {}).items():
+            build = service.get("build") if isinstance(service, dict) else None
+            if build is None or "build" not in service:
+                continue
+            fields = build if isinstance(build, dict) else {"context": build}
+            context = joined(folder_of(path), str(fields.get("context") or "."))
+            if context.startswith("..") or "$" in context or ":" in context:
+                continue
+            dockerfile, target = fields.get("dockerfile"), fields.get("target")
+            around = _around(tree, path, services, str(name), service)
+            found.append(
+                ComposeService(
+                    path,
+                    str(name),
+                    context,
+                    str(dockerfile) if dockerfile else None,
+                    str(target) if target else None,
+                    around,
+                )
+            )
+    return tuple(found)
+
+
+def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, service: Mapping[str, Any]) -> Surroundings:
+    text = tree.text(path)
+    start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
+    begin = start.start() if start else 0
+
+    def origin(what: str) -> str:
+        at = text.find(what, begin)
+        return f"from {path}:{line_of(text, at)}" if at >= 0 else f"from {path}"
+
+    ports = [Known(port, origin(shown)) for port, shown in map(_inner_port, _list(service.get("ports"))) if port]
+    test = (service.get("healthcheck") or {}).get("test") or ""
+    command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
+    health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
+    env = {key: Known(value, origin(key)) for key, value in _environment(service.get("environment")).items()}
+    depends = service.get("depends_on") or service.get("links") or ()
+    images = [services.get(str(each).partition(":")[0]) for each in depends]
+    needs = [str(each["image"]) for each in images if isinstance(each, dict) and each.get("image")]
+    return Surroundings(tuple(ports), health, env, tuple(Known(image, origin(image)) for image in needs))
+
+
+def _inner_port(given: Any) -> tuple[int | None, str]:
+    """The container's port of one entry under ``ports:``, and the words to look for in the file."""
+    if isinstance(given, dict):
+        target = str(given.get("target"))
+        return (int(target), f"target: {target}") if target.isdigit() else (None, "")
+    shown = str(given)
+    inner = re.sub(r"\$\{\w+:?-(\d+)\}", r"\1", shown).rpartition(":")[2].partition("/")[0]
+    return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
+
+
+def _environment(given: Any) -> dict[str, str]:
+    """A mapping or a list of ``A=b``; what takes its value from the shell is left out."""
+    if isinstance(given, list):
+        given = {str(each).partition("=")[0]: str(each).partition("=")[2] for each in given if "=" in str(each)}
+    pairs = (given or {}).items() if isinstance(given, dict) else ()
+    found = {str(key): _default(value) for key, value in pairs if value is not None}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _default(value: Any) -> str | None:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", text)
+    return None if "$" in text else text
+
+
+def kubernetes(tree: Tree, folder: str) -> Surroundings:
+    """Ports and probe paths of the manifests and charts in a folder."""
+    ports: list[Known[int]] = []
+    health: list[Known[str]] = []
+    for path in tree.below(folder, ".yaml", ".yml"):
+        text = tree.text(path)
+        if "containers:" not in text:
+            continue
+        for found in _CONTAINER_PORT.finditer(text):
+            if int(found[1]) in _OTHERS:
+                continue
+            ports.append(Known(int(found[1]), f"from {path}:{line_of(text, found.start())}"))
+        for found in _PROBE_PATH.finditer(text):
+            health.append(Known(found[1], f"from {path}:{line_of(text, found.start(1))}"))
+    return Surroundings(tuple(ports), tuple(health))
+
+
+def _load(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - the safe one
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

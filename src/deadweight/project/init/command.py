@@ -1,0 +1,154 @@
+"""``init`` as one call: find the service, write its suite, and prove what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, UsageError
+from deadweight.project.init.draft import Draft, first_draft
+from deadweight.project.init.files import Written
+from deadweight.project.init.records import Service
+from deadweight.project.init.services import LOOKED_FOR, find_services
+from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
+from deadweight.project.init.tree import Tree, look
+from deadweight.suite.load import SUITE_FILE, did_you_mean
+
+if TYPE_CHECKING:
+    from deadweight.project.init.prove import Tools
+
+Ask = Callable[[str, Sequence[str]], str | None]
+"""Asks a question with its choices; gives the answer, None where nobody can be asked."""
+
+PLACES = ("build", "containers", "deadweight")
+"""Folders for the generated files: the first that is free and that git does not ignore."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user says. ``force`` names files that may be replaced."""
+
+    service: str | None = None
+    main: str | None = None
+    port: int | None = None
+    health: str | None = None
+    force: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was written, and what is left to say."""
+
+    draft: Draft
+    written: tuple[str, ...]
+    told: tuple[str, ...] = ()
+
+
+def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools: Tools | None) -> Outcome:
+    """Bring in the repository in ``root``. ``tools`` None: nothing is run.
+
+    Raises UsageError: nothing recognisable, several services and no answer, a file that would be overwritten. Where it raises,
+    no file has changed.
+    """
+    tree = look(root)
+    service = choose(tree, wanted, ask, say)
+    place = _place(tree)
+    draft = first_draft(service, place, wanted.port, wanted.health)
+    told: list[str] = []
+    with Written(root, may_replace=_forced(root, wanted.force)) as written:
+        written.write({SUITE_FILE: suite_text(draft), **draft.ladder.files})
+        _helpers(root, written, told)
+        if tools is not None:
+            from deadweight.project.init.prove import prove
+
+            draft = prove(draft, written, tools)
+        kept = {name for rung in draft.rungs for name in rung.files}
+        written.remove(name for name in draft.ladder.files if name not in kept)
+        written.write({SUITE_FILE: suite_text(draft), **{n: t for n, t in draft.ladder.files.items() if n in kept}})
+        return Outcome(draft, written.names, tuple(told))
+
+
+def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> Service:
+    """The service that is meant. Raises UsageError where there is none, or where ``--service`` names none."""
+    services = find_services(tree, wanted.main)
+    if not services:
+        raise UsageError(
+            f"{tree.root}: no service found; looked for {LOOKED_FOR}",
+            hint="run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md",
+        )
+    labels = {_label(each, services): each for each in services}
+    if wanted.service is not None:
+        if wanted.service not in labels:
+            near = did_you_mean(wanted.service, tuple(labels))
+            raise UsageError(f"no service {wanted.service!r}{near}", hint=f"services: {', '.join(labels)}")
+        return labels[wanted.service]
+    if len(services) == 1:
+        return services[0]
+    answer = ask("which service", tuple(labels))
+    chosen = labels.get(answer or "", services[0])
+    others = [name for name, each in labels.items() if each is not chosen]
+    say(f"{_label(chosen, services)}: brought in; also here: {', '.join(others)} (deadweight init --service NAME)")
+    return chosen
+
+
+def _label(service: Service, services: Sequence[Service]) -> str:
+    """A service's name; its folder where two have one name."""
+    alike = [each for each in services if each.name == service.name]
+    return service.name if len(alike) == 1 else service.folder
+
+
+def planned(draft: Draft) -> Mapping[str, str]:
+    """The files that a draft stands for."""
+    kept = {name for rung in draft.rungs for name in rung.files}
+    return {SUITE_FILE: suite_text(draft), **{name: text for name, text in draft.ladder.files.items() if name in kept}}
+
+
+def _helpers(root: Path, written: Written, told: list[str]) -> None:
+    """``tasks.py``, ``noxfile.py`` and git's ignore rules; what is there of the user's stays."""
+    for name, text, line in (
+        ("tasks.py", TASKS, "from deadweight.tasks import namespace as ns"),
+        ("noxfile.py", NOX, "from deadweight.nox_sessions import *"),
+    ):
+        path = root / name
+        if not path.exists():
+            written.write({name: text})
+        elif "deadweight" not in path.read_text(encoding="utf-8", errors="replace"):
+            told.append(f"{name} is there and stays as it is; add `{line}`, or use `deadweight` instead of `invoke`")
+    if (root / ".git").exists() or (root / ".gitignore").exists():
+        written.append(".gitignore", IGNORED, "Deadweight's state: images, logs, evidence, report")
+
+
+def _forced(root: Path, names: Iterable[str]) -> list[str]:
+    """The names as they are relative to the root. Raises UsageError for one that is not there."""
+    found = []
+    for name in names:
+        path = Path(name)
+        relative = (
+            path.relative_to(root).as_posix() if path.is_absolute() and path.is_relative_to(root) else path.as_posix()
+        )
+        if not (root / relative).is_file():
+            raise UsageError(
+                f"--force {name}: no such file in {root}", hint="--force names the files that may be replaced"
+            )
+        found.append(relative)
+    return found
+
+
+def _place(tree: Tree) -> str:
+    return next(
+        (place for place in PLACES if not tree.has_folder(place) and not _ignored(tree.root, place)), PLACES[-1]
+    )
+
+
+def _ignored(root: Path, place: str) -> bool:
+    """Whether git would not take a file there."""
+    if not (root / ".git").exists():
+        return False
+    try:
+        words: list[str | Path] = ["git", "-C", root, "check-ignore", "--quiet", f"{place}/Dockerfile"]
+        return _run.run(words, check=False, timeout=10).exit_code == 0
+    except DeadweightError:
+        return False

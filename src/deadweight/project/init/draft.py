@@ -1,0 +1,137 @@
+"""What is going to be written: a service's rungs, and every value with its origin."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from deadweight.project.init.languages import golang, java, node, python, rust
+from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Rung, Service, first
+
+DEFAULT_PORT = 8080
+MOST_OWN = 4
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A first api check: what a GET gave. ``json`` is YAML's flow style (which JSON is), None where the body is not held."""
+
+    path: str
+    status: int
+    content_type: str = ""
+    json: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text."""
+
+    service: Service
+    place: str
+    port: Known[int]
+    health: Known[str]
+    run: Mapping[str, Known[str]] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Known[str]]] = field(default_factory=dict)
+    api: tuple[Recorded, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    proven: bool = False
+    not_runnable: str = ""
+
+    @property
+    def ladder(self) -> Ladder:
+        """All rungs with what is known by now, those that are left out marked."""
+        made = _generated(self)
+        rungs = (*own_rungs(self.service), *made.rungs)
+        marked = (replace(each, refused=each.refused or self.left_out.get(each.name, "")) for each in rungs)
+        return Ladder(tuple(marked), made.files)
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """Those that are written as variants."""
+        return tuple(each for each in self.ladder.rungs if not each.refused)
+
+
+def first_draft(service: Service, place: str, port: int | None = None, health: str | None = None) -> Draft:
+    """What can be said before anything was run. ``port`` and ``health`` are the user's word."""
+    ports, paths = port_hints(service), health_hints(service)
+    chosen = Known(port, "given") if port else first(*ports) or Known(DEFAULT_PORT)
+    path = Known(health, "given") if health else first(*paths)
+    told = (
+        Known("{path: /, status: [2xx, 3xx, 4xx]}", GUESSED)
+        if path is None
+        else Known(f"{{path: {path.value}}}", path.origin)
+    )
+    env = service.around.env
+    run = {}
+    if env:
+        text = ", ".join(f"{key}: {_quoted(value.value)}" for key, value in env.items())
+        run["env"] = Known(f"{{{text}}}", next(iter(env.values())).origin)
+    return Draft(service, place, chosen, told, run)
+
+
+def port_hints(service: Service) -> tuple[Known[int], ...]:
+    """Likely ports, the most credible first."""
+    own = [port for each in service.dockerfiles for port in each.words.ports]
+    env = [each.words.env.get("PORT", "") for each in service.dockerfiles]
+    told = [Known(int(value), "from ENV PORT") for value in env if value.isdigit()]
+    code = service.project.ports if service.project else ()
+    found = (*own, *service.around.ports, *told, *code)
+    return tuple({each.value: each for each in reversed(found)}.values())[::-1]
+
+
+def health_hints(service: Service) -> tuple[Known[str], ...]:
+    """Likely health paths, the most credible first."""
+    own = [path for each in service.dockerfiles for path in each.words.health]
+    code = service.project.health if service.project else ()
+    found = [each for each in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", each.value)]
+    return tuple({each.value: each for each in reversed(found)}.values())[::-1]
+
+
+def own_rungs(service: Service) -> Iterator[Rung]:
+    """The Dockerfiles that are there, as they are."""
+    taken: set[str] = set()
+    for number, each in enumerate(service.dockerfiles):
+        name = "today" if number == 0 else _name(each)
+        while name in taken:
+            name += "-2"
+        taken.add(name)
+        refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are brought in")
+        keys = {"dockerfile": each.path, **({} if each.context == "." else {"source": each.context})}
+        yield Rung(name, "dockerfile", f"{each.path}, as it is", keys, (), refused)
+
+
+def _name(own: OwnDockerfile) -> str:
+    base = posixpath.basename(own.path)
+    part = re.sub(r"(?i)\.?(dockerfile|containerfile)[.-]?", "", base) or posixpath.basename(
+        posixpath.dirname(own.path)
+    )
+    plain = re.sub(r"[^a-z0-9._-]+", "-", part.lower()).strip("._-")
+    return f"today-{plain}"[:60].strip("._-") if plain else "today-other"
+
+
+def _generated(draft: Draft) -> Ladder:
+    service, place, port = draft.service, draft.place, draft.port.value
+    project = service.project
+    if project is None or project.problem:
+        return Ladder(())
+    # a health check in the image asks a path that was seen to answer, not one that was guessed
+    path = re.search(r"^\{path: ([^,}]+)\}$", draft.health.value) if draft.health.origin != GUESSED else None
+    health = path[1] if path else None
+    if project.language == "go":
+        return golang.ladder(service, project, place, port)
+    if project.language == "python":
+        return python.ladder(service, project, place, port, health)
+    if project.language == "node":
+        return node.ladder(service, project, place, port, health)
+    if project.language == "java":
+        return java.ladder(service, project, place, port)
+    return rust.ladder(service, project, place, port)
+
+
+def _quoted(text: str) -> str:
+    from deadweight.project.init.languages.common import scalar
+
+    return scalar(text)

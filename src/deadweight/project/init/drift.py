@@ -1,0 +1,73 @@
+"""What has drifted since a suite was written: Dockerfiles that came or went, versions, ports and bases that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from deadweight.project.init.draft import Draft, first_draft, port_hints
+from deadweight.project.init.records import Rung, Service
+from deadweight.project.init.tree import Tree
+from deadweight.suite.load import SUITE_FILE, load_suite
+from deadweight.suite.model import Suite, Variant
+
+
+def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:
+    """The service that a suite was written for: the one whose files most of its variants name."""
+
+    def shared(service: Service) -> int:
+        names = {rung.keys.get("dockerfile") for rung in first_draft(service, "").ladder.rungs}
+        folder = service.project.folder if service.project else service.folder
+        return sum((each.dockerfile in names) + (each.source == folder) for each in suite.variants)
+
+    return max(services, key=shared, default=None)
+
+
+def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
+    """One sentence for each thing that is not any more as the suite says. Raises ConfigError for a suite that does not load."""
+    file = tree.root / SUITE_FILE
+    suite, text = load_suite(file), file.read_text(encoding="utf-8")
+    service = service_of(suite, services)
+    if service is None:
+        yield "no service is found here any more"
+        return
+    place = _place(suite)
+    draft = first_draft(service, place)
+    yield from _variants(suite, draft, text, tree.root)
+    ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
+    for variant in suite.variants[:1]:
+        if ports and variant.port not in ports:
+            told = next(each for each in port_hints(service) if each.value in ports)
+            yield f"port: the suite says {variant.port}, {told.origin.removeprefix('from ')} says {told.value}"
+
+
+def _place(suite: Suite) -> str:
+    """The folder of the generated files."""
+    made = (each.dockerfile for each in suite.variants if each.bases and each.dockerfile)
+    return next((path.rpartition("/")[0] for path in made if path.endswith("/Dockerfile")), "build")
+
+
+def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str]:
+    by_name = {each.name: each for each in suite.variants}
+    for variant in suite.variants:
+        if variant.dockerfile and not (root / variant.dockerfile).is_file():
+            yield f"{variant.name}: {variant.dockerfile} is gone"
+    for rung in draft.ladder.rungs:
+        if rung.name in by_name:
+            yield from _changed(by_name[rung.name], rung)
+        elif not rung.refused and f"# {rung.name} (" not in text:
+            yield f"{rung.name}: {rung.description} is new, and in no variant"
+
+
+def _changed(variant: Variant, rung: Rung) -> Iterator[str]:
+    for key in ("dockerfile", "source", "bases", "base", "main"):
+        now = yaml.safe_load(rung.keys[key]) if key in rung.keys else None
+        then = getattr(variant, key)
+        if now and now != then and not (key == "dockerfile" and not variant.bases):
+            yield f"{variant.name}: {key}: the suite says {_shown(then)}, the repository asks for {_shown(now)}"
+
+
+def _shown(value: object) -> str:
+    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else str(value)

@@ -1,0 +1,106 @@
+"""Files of a user's project: written whole or not at all, never over what is there, taken back where the work is broken off."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from deadweight._errors import DeadweightError, UsageError
+
+
+class Written:
+    """The files that a run writes. Leaving the ``with`` block by an error puts everything back as it was."""
+
+    def __init__(self, root: Path, *, may_replace: Iterable[str] = ()) -> None:
+        self.root, self._may_replace = root, frozenset(may_replace)
+        self._before: dict[str, str | None] = {}
+        self._folders: list[Path] = []
+
+    def __enter__(self) -> Written:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._take_back()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is new or changed, in order."""
+        return tuple(self._before)
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write these. Raises UsageError, before anything is written, for files that are there and are not ours to replace."""
+        there = [
+            name
+            for name in files
+            if name not in self._before and name not in self._may_replace and os.path.lexists(self.root / name)
+        ]
+        if there:
+            raise UsageError(
+                f"{self.root}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already, and nothing is overwritten",
+                hint=f"deadweight init {' '.join(f'--force {name}' for name in there)}, or --check to see what has drifted",
+            )
+        for name, text in files.items():
+            self._one(name, text)
+
+    def append(self, name: str, lines: Iterable[str], comment: str) -> None:
+        """Add the lines that a file does not have yet."""
+        path = self.root / name
+        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        new = [line for line in lines if line not in before.splitlines()]
+        if new:
+            gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
+            self._one(name, f"{before}{gap}# {comment}\n" + "".join(f"{line}\n" for line in new))
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Take back files of this run that are not wanted any more."""
+        for name in names:
+            if name in self._before:
+                self._restore(name, self._before.pop(name))
+        self._empty_folders()
+
+    def _one(self, name: str, text: str) -> None:
+        path = self.root / name
+        if name not in self._before:
+            self._before[name] = path.read_text(encoding="utf-8") if path.is_file() else None
+        try:
+            missing = [each for each in path.parents if not each.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folders += [each for each in missing if each not in self._folders]
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as handle:
+                    handle.write(text)
+                Path(temporary).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise DeadweightError(
+                f"{path}: cannot be written: {error.strerror}", hint="init writes into the folder that it brings in"
+            ) from error
+
+    def _restore(self, name: str, before: str | None) -> None:
+        with contextlib.suppress(OSError):
+            if before is None:
+                (self.root / name).unlink(missing_ok=True)
+            else:
+                (self.root / name).write_text(before, encoding="utf-8")
+
+    def _take_back(self) -> None:
+        for name, before in self._before.items():
+            self._restore(name, before)
+        self._before.clear()
+        self._empty_folders()
+
+    def _empty_folders(self) -> None:
+        for folder in sorted(self._folders, key=lambda each: -len(each.parts)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()

@@ -1,0 +1,73 @@
+"""What the ladders of all languages share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from deadweight.project.init.records import Rung
+
+HEADER = "# The service on any base: the bases are the suite's (bases: in deadweight.yaml), pinned by digest when it is built."
+"""The first line of every Dockerfile that init writes, by which it knows them again."""
+
+_IGNORED = {
+    "": (".git", ".deadweight", ".venv", "venv", "deadweight.yaml", "**/__pycache__"),
+    "go": ("**/*_test.go",),
+    "python": (".pytest_cache", ".mypy_cache", ".tox", "**/*.pyc"),
+    "node": ("node_modules", "coverage"),
+    "java": ("target", "build", ".gradle", "src/test"),
+    "rust": ("target",),
+}
+
+
+def dockerignore(language: str, place: str) -> str:
+    """What a build does not read; it lies beside the Dockerfile, so it is for this one alone."""
+    lines = [
+        "# Not in the build context: what no build reads, and what would make every build a new one.",
+        *_IGNORED[""],
+    ]
+    lines += [place, "**/Dockerfile*", ".env", *_IGNORED[language]]
+    return "\n".join(lines) + "\n"
+
+
+SHOWN = {
+    "debian": "a complete small distribution",
+    "alpine": "musl and busybox",
+    "chainguard": "Chainguard's minimal base, no shell",
+    "distroless": "Google's distroless base, no shell",
+}
+
+
+def rungs_on(bases: Mapping[str, tuple[str, str]], what: str, dockerfile: str, source: str) -> Iterator[Rung]:
+    """One rung for each base of one Dockerfile that takes them as ARGs."""
+    for name, (build, base) in bases.items():
+        keys = {"dockerfile": dockerfile, "source": source, "bases": flow({"BUILD": build, "BASE": base})}
+        files = (dockerfile, f"{dockerfile}.dockerignore")
+        yield Rung(name, "dockerfile", f"{what} on {SHOWN[name]}", keys, files)
+
+
+def flow(mapping: Mapping[str, str]) -> str:
+    """A mapping of texts in YAML's flow style."""
+    return "{" + ", ".join(f"{key}: {scalar(value)}" for key, value in mapping.items()) + "}"
+
+
+def scalar(text: str) -> str:
+    """A text as a YAML scalar, quoted where it would be taken for anything else."""
+    plain = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text)
+    words = ("true", "false", "yes", "no", "on", "off", "null", "y", "n", "~")
+    return text if plain and text.lower() not in words else json.dumps(text, ensure_ascii=False)
+
+
+def exec_form(words: tuple[str, ...]) -> str:
+    """A JSON list for ENTRYPOINT and CMD."""
+    return json.dumps(list(words), ensure_ascii=False)
+
+
+def env_lines(env: Mapping[str, str]) -> list[str]:
+    """ENV instructions."""
+    return [f"ENV {name}={_word(value)}" for name, value in env.items()]
+
+
+def _word(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r"[\s\"'#\\]", value) or not value else value

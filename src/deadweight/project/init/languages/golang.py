@@ -1,0 +1,219 @@
+"""Go: a module and its main packages."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+
+from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
+from deadweight.project.init.languages.sources import scan
+from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
+
+_MAIN = re.compile(r"^package main\b", re.MULTILINE)
+_CGO = re.compile(r"^import \"C\"|^\s+\"C\"$", re.MULTILINE)
+_CGO_MODULES = ("github.com/mattn/go-sqlite3", "github.com/confluentinc/confluent-kafka-go")
+_SERVES = re.compile(
+    r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
+)
+_BUILD = re.compile(r"go (?:build|install)\b[^\n&|;]*?\s((?:\./)?[\w./-]+/?)(?=\s|$|\")")
+_NOT_LINUX = re.compile(r"^//go:build (?:ignore|tools|windows|darwin|.*\bignore\b)", re.MULTILINE)
+
+
+def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
+    """The module in a folder. ``words`` is what its own image starts, ``main`` the package that the user names."""
+    file = joined(folder, "go.mod")
+    if not tree.has(file):
+        return None
+    text = tree.text(file)
+    version = re.search(r"^go (\d+\.\d+)", text, re.MULTILINE)
+    toolchain = re.search(r"^toolchain go(\d+\.\d+)", text, re.MULTILINE)
+    known = toolchain or version
+    name = (re.search(r"^module\s+(\S+)", text, re.MULTILINE) or ["", "service"])[1]
+    name = re.sub(r"/v\d+$", "", name)
+    mains = list(_mains(tree, folder))
+    chosen = _chosen(tree, mains, words, main, posixpath.basename(name), folder)
+    below = chosen if chosen and chosen != "." else ""
+    ports, health = scan(tree, _sources(tree, folder, below))
+    number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
+    return Project(
+        language="go",
+        kind="go",
+        folder=folder,
+        name=posixpath.basename(name),
+        version=Known(
+            f"{number[0]}.{number[1]}", f"from {file}:{line_of(text, known.start())}" if known else "guessed"
+        ),
+        ports=ports,
+        health=health,
+        details={
+            "main": chosen or "",
+            "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
+            "cgo": "1" if _needs_cgo(tree, folder, text) else "",
+            "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
+            "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
+        },
+        problem="" if chosen else "no main package of it can be told; name it with --main",
+    )
+
+
+def mains(tree: Tree, folder: str) -> list[str]:
+    """Its main packages, relative to the module."""
+    return list(_mains(tree, folder))
+
+
+def _pair(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _sources(tree: Tree, folder: str, first: str) -> Iterator[str]:
+    """The main package's files before the others."""
+    own = list(tree.below(folder, ".go"))
+    start = joined(folder, first) + "/" if first else ""
+    return iter(sorted(own, key=lambda path: (not path.startswith(start), path.count("/"), path)))
+
+
+def _mains(tree: Tree, folder: str) -> Iterator[str]:
+    seen: set[str] = set()
+    inner = {folder_of(path) for path in tree.below(folder, "/go.mod") if folder_of(path) != folder}
+    for path in sorted(tree.below(folder, ".go"), key=lambda path: (aside(path), path.count("/"), path)):
+        package = folder_of(path)
+        if package in seen or path.endswith("_test.go") or any(f"{package}/".startswith(f"{each}/") for each in inner):
+            continue
+        text = tree.text(path)
+        if _MAIN.search(text) and not _NOT_LINUX.search(text):
+            seen.add(package)
+            yield posixpath.relpath(package, folder)
+
+
+def _chosen(
+    tree: Tree, mains: Sequence[str], words: ImageWords | None, asked: str | None, module: str, folder: str
+) -> str | None:
+    """What the user names; else what the own image starts; else the only one; else what serves and is named as the module."""
+    if asked is not None:
+        return posixpath.normpath(asked)
+    candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
+    started = {posixpath.basename(word) for word in (words.words if words else ())[:3]}
+    named = [each for each in candidates if posixpath.basename(each) in started]
+    if named:
+        return named[0]
+    if "." in candidates or len(candidates) == 1:
+        return "." if "." in candidates else candidates[0]
+    serving = [
+        each
+        for each in candidates
+        if any(_SERVES.search(tree.text(path)) for path in tree.below(joined(folder, each), ".go"))
+    ]
+    alike = [each for each in serving or candidates if posixpath.basename(each) in (module, "server", "api", "app")]
+    return next(iter([*alike, *serving, *candidates]), None)
+
+
+def _needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
+    if any(f"{name} v" in gomod for name in _CGO_MODULES):
+        return True
+    return any(_CGO.search(tree.text(path)) for path in list(tree.below(folder, ".go"))[:2000])
+
+
+def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
+    """Multi-stage on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
+    details, own = project.details, service.own
+    words = own.words if own else ImageWords()
+    cgo = bool(details["cgo"])
+    copied = _run_time_files(words, project) if own and own.context == project.folder else []
+    text = _dockerfile(project, words, copied, port)
+    build, plain = f"golang:{project.version.value}", f"golang:{project.version.value}-alpine"
+    bases = {
+        "debian": (build, "debian:12-slim"),
+        "alpine": (plain if cgo else build, "alpine:3"),
+        "chainguard": (build, "cgr.dev/chainguard/glibc-dynamic:latest" if cgo else "cgr.dev/chainguard/static:latest"),
+        "distroless": (
+            build,
+            "gcr.io/distroless/base-debian12:nonroot" if cgo else "gcr.io/distroless/static-debian12:nonroot",
+        ),
+    }
+    files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
+    rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", project.folder))
+    return Ladder((*rungs, _ko(project, words, copied)), files)
+
+
+def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) -> Rung:
+    refused = ""
+    if project.details["cgo"]:
+        refused = "the module needs cgo, and ko's bases have no C library"
+    elif copied:
+        refused = f"ko puts the binary alone into the image, and this service reads {copied[0][0]} beside it"
+    main = project.details["main"]
+    keys = {"source": project.folder, "base": "cgr.dev/chainguard/static:latest"}
+    if main != ".":
+        keys["main"] = f"./{main}"
+    run = {"env": flow(dict(words.env))} if words.env else {}
+    if arguments := _arguments(words):
+        run["args"] = exec_form(arguments)
+    if run:
+        keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
+    return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), refused)
+
+
+def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]]:
+    """Files of the context beside the binary that the own image has: (source, path below its working folder)."""
+    found = []
+    for source, target in words.copied:
+        plain = posixpath.normpath(source.rstrip("/"))
+        if plain in (".", "..") or "*" in plain or plain.upper().startswith(("LICENSE", "README")):
+            continue
+        if "$" in source or posixpath.basename(plain) == project.details["binary"]:
+            continue
+        found.append((plain, target))
+    return found
+
+
+def _dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]], port: int) -> str:
+    details = project.details
+    main = "." if details["main"] == "." else f"./{details['main']}"
+    cgo = "1" if details["cgo"] else "0"
+    lines = [
+        HEADER,
+        f"ARG BUILD=golang:{project.version.value}",
+        "ARG BASE=gcr.io/distroless/static-debian12:nonroot",
+        "",
+        "FROM ${BUILD} AS build",
+        "WORKDIR /src",
+    ]
+    if not details["vendored"]:
+        lines += [
+            "# Modules first: an edit of the code does not fetch them again.",
+            f"COPY go.mod {'go.sum ' if details['sum'] else ''}./",
+            "RUN --mount=type=cache,target=/go/pkg/mod go mod download",
+        ]
+    lines += [
+        "COPY . .",
+        "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
+        "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
+        f"    CGO_ENABLED={cgo} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}",
+        "",
+        "FROM ${BASE}",
+        "# For outgoing TLS; not every base has them.",
+        "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
+        f"COPY --from=build /out/{details['binary']} /usr/local/bin/{details['binary']}",
+    ]
+    home = words.workdir if copied and words.workdir != "/" else "/"
+    if home != "/":
+        lines.append(f"WORKDIR {home}")
+    lines += [f"COPY {source} {target}" for source, target in copied]
+    lines += [
+        *env_lines(words.env),
+        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
+        "USER 65532:65532",
+        f"EXPOSE {port}",
+        "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
+        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *_arguments(words)))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(words: ImageWords) -> tuple[str, ...]:
+    """What the own image gives its binary."""
+    said = words.words
+    return () if said[:1] == ("/bin/sh",) else said[1:]

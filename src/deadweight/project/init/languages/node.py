@@ -1,0 +1,209 @@
+"""Node: a package.json that starts a server."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from typing import Any
+
+from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
+from deadweight.project.init.languages.sources import scan
+from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight.project.init.tree import Tree, joined, line_of
+
+_DEFAULT_VERSION = "22"
+_SERVERS = (
+    "express",
+    "fastify",
+    "koa",
+    "@hapi/hapi",
+    "@nestjs/core",
+    "next",
+    "hono",
+    "restify",
+    "polka",
+    "socket.io",
+    "ws",
+)
+_SOURCES = (".js", ".ts", ".mjs", ".cjs", "package.json")
+_ENTRIES = (
+    "server.js",
+    "index.js",
+    "app.js",
+    "main.js",
+    "src/server.js",
+    "src/index.js",
+    "src/app.js",
+    "src/main.js",
+    "bin/www",
+)
+
+
+def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
+    """The package of a folder; None where nothing says that it is a server."""
+    file = joined(folder, "package.json")
+    package = _package(tree.text(file)) if tree.has(file) else {}
+    scripts, needs = _part(package, "scripts"), _part(package, "dependencies")
+    start = _start(tree, folder, package, scripts, words)
+    if not package or not (words or "start" in scripts or any(name in needs for name in _SERVERS)):
+        return None
+    paths = sorted(tree.below(folder, *_SOURCES), key=lambda path: (path.count("/"), path))
+    ports, health = scan(tree, (path for path in paths if "package-lock" not in path))
+    return Project(
+        language="node",
+        kind=_manager(tree, folder),
+        folder=folder,
+        name=str(package.get("name") or tree.root.name).rpartition("/")[2],
+        version=_version(tree, folder, words),
+        start=start,
+        ports=ports or (Known(3000),),
+        health=health,
+        details={"build": "build" if _must_build(scripts, start, tree, folder) else ""},
+        problem="" if start else "how it is started cannot be told: no CMD, no start script, no main",
+    )
+
+
+def _package(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _part(package: dict[str, Any], key: str) -> dict[str, Any]:
+    found = package.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _manager(tree: Tree, folder: str) -> str:
+    locks = {
+        "package-lock.json": "npm-ci",
+        "npm-shrinkwrap.json": "npm-ci",
+        "yarn.lock": "yarn",
+        "pnpm-lock.yaml": "pnpm",
+    }
+    return next((kind for name, kind in locks.items() if tree.has(joined(folder, name))), "npm")
+
+
+def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+    base = re.match(r"(?:.*/)?node:(\d+)", words.base if words else "")
+    if base and int(base[1]) >= 18:
+        return Known(base[1], "from the own Dockerfile's base")
+    for name in (".nvmrc", ".node-version"):
+        text = tree.text(joined(folder, name))
+        found = re.search(r"v?(\d{2})\b", text)
+        if found and int(found[1]) >= 18:
+            return Known(found[1], f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
+    return Known(_DEFAULT_VERSION)
+
+
+def _start(
+    tree: Tree, folder: str, package: dict[str, Any], scripts: dict[str, Any], words: ImageWords | None
+) -> tuple[str, ...]:
+    """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names."""
+    for said in (_of_node(words.words if words else ()), _of_node(tuple(str(scripts.get("start", "")).split()))):
+        if said:
+            return said
+    main = package.get("main")
+    names = [posixpath.normpath(main)] if isinstance(main, str) else []
+    names += [f"{name}.js" for name in names if not name.endswith(".js")]
+    return next(((name,) for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), ())
+
+
+def _of_node(words: tuple[str, ...]) -> tuple[str, ...]:
+    """``node x``, with settings before it and an init program around it; nothing for another command."""
+    if words[:2] == ("/bin/sh", "-c") and len(words) == 3 and not re.search(r"[;&|<>$`]", words[2]):
+        words = tuple(words[2].split())
+    while words and (
+        posixpath.basename(words[0]) in ("tini", "dumb-init", "cross-env", "exec", "--") or "=" in words[0]
+    ):
+        words = words[1:]
+    simple = not any(word in ("&&", "||", ";", "|") for word in words)
+    return words[1:] if simple and words[:1] and posixpath.basename(words[0]) in ("node", "nodejs") else ()
+
+
+def _must_build(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> bool:
+    """Whether the build script makes what is started."""
+    entry = next((word for word in start if not word.startswith("-")), "")
+    there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
+    return "build" in scripts and not there
+
+
+def ladder(service: Service, project: Project, place: str, port: int, health: str | None) -> Ladder:
+    """Multi-stage on Debian, Alpine, Chainguard and distroless."""
+    version = project.version.value
+    slim, alpine = f"node:{version}-slim", f"node:{version}-alpine"
+    even = version if int(version) in (18, 20, 22, 24) else "22"
+    bases = {
+        "debian": (slim, slim),
+        "alpine": (alpine, alpine),
+        "chainguard": ("cgr.dev/chainguard/node:latest-dev", "cgr.dev/chainguard/node:latest"),
+        "distroless": (f"node:{even}-slim", f"gcr.io/distroless/nodejs{even}-debian12:nonroot"),
+    }
+    files = {
+        f"{place}/Dockerfile": _dockerfile(service, project, port, health),
+        f"{place}/Dockerfile.dockerignore": dockerignore("node", place),
+    }
+    return Ladder(tuple(rungs_on(bases, "the service and its modules", f"{place}/Dockerfile", project.folder)), files)
+
+
+_ALL = {
+    "npm-ci": ("package.json package-lock.json", "npm ci --no-audit --no-fund"),
+    "npm": ("package.json", "npm install --no-audit --no-fund"),
+    "yarn": ("package.json yarn.lock", "yarn install --frozen-lockfile"),
+    "pnpm": ("package.json pnpm-lock.yaml", "npm install --global pnpm && pnpm install --frozen-lockfile"),
+}
+_LESS = {"npm-ci": " --omit=dev", "npm": " --omit=dev", "yarn": " --production", "pnpm": " --prod"}
+_PRUNE = {
+    "npm-ci": "npm prune --omit=dev",
+    "npm": "npm prune --omit=dev",
+    "yarn": "yarn install --frozen-lockfile --production --ignore-scripts",
+    "pnpm": "pnpm prune --prod",
+}
+
+
+def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
+    manifest, install = _ALL[project.kind]
+    own = service.own.words if service.own else ImageWords()
+    env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
+    builds = bool(project.details["build"])
+    version = project.version.value
+    lines = [
+        HEADER,
+        f"ARG BUILD=node:{version}-slim",
+        f"ARG BASE=node:{version}-slim",
+        "",
+        "FROM ${BUILD} AS build",
+        "# Some bases for building start as another user; only this stage is root's.",
+        "USER root",
+        "WORKDIR /app",
+        "# Modules first: an edit of the code does not fetch them again.",
+        f"COPY {manifest} ./",
+        "RUN --mount=type=cache,target=/root/.npm \\",
+        f"    {install}{'' if builds else _LESS[project.kind]}",
+        "COPY . .",
+        *([f"RUN npm run build && {_PRUNE[project.kind]}"] if builds else []),
+        "",
+        "FROM ${BASE}",
+        "WORKDIR /app",
+        "# The path is distroless', where node is in a folder of its own.",
+        'ENV NODE_ENV=production PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"',
+        *env_lines(env),
+        "COPY --from=build /app /app",
+        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
+        "USER 65532:65532",
+        f"EXPOSE {port}",
+        *_healthcheck(port, health),
+        "# Exec form, and node rather than npm: it is process 1 and gets SIGTERM.",
+        f"ENTRYPOINT {exec_form(('node', *project.start))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _healthcheck(port: int, health: str | None) -> list[str]:
+    if health is None:
+        return []
+    code = f"fetch('http://127.0.0.1:{port}{health}').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"
+    return [f"HEALTHCHECK --interval=30s --timeout=5s CMD {exec_form(('node', '-e', code))}"]

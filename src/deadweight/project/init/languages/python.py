@@ -1,0 +1,258 @@
+"""Python: requirements, Poetry, uv, Pipenv or a plain project; FastAPI, Flask, Django or a script."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
+from deadweight.project.init.languages.sources import scan
+from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
+
+_APP = re.compile(
+    r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:[\w.]+\.)?(FastAPI|Flask|Starlette|Quart|Sanic|Litestar|APIFlask|Dash|create_app|get_application)\(",
+    re.MULTILINE,
+)
+_ASGI = ("FastAPI", "Starlette", "Quart", "Litestar", "get_application")
+_DEFAULT_VERSION = "3.12"
+_OLDEST = (3, 9)
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container
+_MODULES = (
+    "gunicorn",
+    "uvicorn",
+    "flask",
+    "fastapi",
+    "hypercorn",
+    "daphne",
+    "waitress",
+    "streamlit",
+    "celery",
+    "aiohttp",
+)
+"""Programs of packages that can be started as ``python -m NAME``."""
+
+
+def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
+    """The Python project of a folder."""
+    kind = _kind(tree, folder)
+    if kind is None:
+        return None
+    start, framework = _start(tree, folder, words)
+    ports, health = scan(tree, _sources(tree, folder))
+    default = {"asgi": 8000, "flask": 5000, "django": 8000}.get(framework)
+    given = _port_in(start)
+    ports = (*([Known(given, "from its start command")] if given else []), *ports)
+    ports = (*ports, *([Known(default)] if default and not ports else []))
+    return Project(
+        language="python",
+        kind=kind,
+        folder=folder,
+        name=posixpath.basename(folder) if folder != "." else tree.root.name,
+        version=_version(tree, folder, words),
+        start=start,
+        ports=ports,
+        health=health,
+        details={
+            "extra": " ".join(_extra(tree, folder, start)),
+            "paths": (words.env.get("PYTHONPATH", "") if words else ""),
+        },
+        problem="" if start else "how it is started cannot be told: no CMD, Procfile, main.py or app",
+    )
+
+
+def _kind(tree: Tree, folder: str) -> str | None:
+    def has(name: str) -> bool:
+        return tree.has(joined(folder, name))
+
+    if has("requirements.txt"):
+        return "pip"
+    if has("pyproject.toml"):
+        text = tree.text(joined(folder, "pyproject.toml"))
+        if has("uv.lock"):
+            return "uv"
+        if has("poetry.lock") or "[tool.poetry" in text:
+            return "poetry"
+        return "project" if "[project]" in text or "[build-system]" in text else None
+    if has("Pipfile"):
+        return "pipenv"
+    return "project" if has("setup.py") else None
+
+
+def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+    """Of the own image's base, .python-version, requires-python; one that is out of support is raised."""
+    base = re.match(r"(?:.*/)?python:(\d+\.\d+)", words.base if words else "")
+    if base:
+        return Known(base[1], "from the own Dockerfile's base")
+    for name, pattern in (
+        (".python-version", r"(3\.\d+)"),
+        ("runtime.txt", r"python-(3\.\d+)"),
+        ("pyproject.toml", r"^(?:requires-python|python)\s*=\s*[\"'][^\"'\d]*(3\.\d+)"),
+    ):
+        text = tree.text(joined(folder, name))
+        found = re.search(pattern, text, re.MULTILINE)
+        if found and tuple(map(int, found[1].split("."))) >= _OLDEST:
+            least = max(found[1], "3.11", key=lambda each: tuple(map(int, each.split("."))))
+            version = least if name == "pyproject.toml" else found[1]
+            return Known(version, f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
+    return Known(_DEFAULT_VERSION)
+
+
+def _sources(tree: Tree, folder: str) -> list[str]:
+    return sorted(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"), key=lambda path: (path.count("/"), path))
+
+
+def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[str, ...], str]:
+    """What is started, as arguments of ``python3``, and the kind of framework. The own image's command goes first."""
+    said = _as_python(_plain(words.words)) if words else ()
+    found, framework = _framework(tree, folder)
+    if said:
+        return said, framework
+    procfile = re.search(r"^web:\s*(.+)$", tree.text(joined(folder, "Procfile")), re.MULTILINE)
+    if procfile and "$" not in procfile[1]:
+        return _as_python(tuple(procfile[1].split())), framework
+    return found, framework
+
+
+def _plain(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A shell form of one simple command as its words; nothing for what needs the shell. Init programs are taken off."""
+    if words[:2] in (("/bin/sh", "-c"), ("sh", "-c"), ("/bin/bash", "-c"), ("bash", "-c")) and len(words) == 3:
+        text = words[2].strip().removeprefix("exec ")
+        return () if re.search(r"[;&|<>$`()]", text) else tuple(text.split())
+    while words[:1] and posixpath.basename(words[0]) in ("tini", "dumb-init", "--"):
+        words = words[1:]
+    return tuple(word for number, word in enumerate(words) if number or word != "--")
+
+
+def _as_python(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A command as arguments of the interpreter: ``gunicorn …`` is ``python3 -m gunicorn …``; nothing for other programs."""
+    for wrapper in (("poetry", "run"), ("uv", "run"), ("pipenv", "run")):
+        if words[:2] == wrapper:
+            words = words[2:]
+    if not words:
+        return ()
+    program = posixpath.basename(words[0])
+    if re.fullmatch(r"python[\d.]*", program):
+        return words[1:]
+    return ("-m", program, *words[1:]) if program in _MODULES else ()
+
+
+def _framework(tree: Tree, folder: str) -> tuple[tuple[str, ...], str]:
+    """What starts it by what its code is, and the kind: ``asgi``, ``flask``, ``django`` or nothing."""
+    if tree.has(joined(folder, "manage.py")):
+        wsgi = next((path for path in tree.below(folder, "wsgi.py")), None)
+        module = posixpath.relpath(folder_of(wsgi), folder).replace("/", ".") if wsgi else ""
+        if module:
+            return ("-m", "gunicorn", "--bind", "0.0.0.0:8000", f"{module}.wsgi:application"), "django"
+        return ("manage.py", "runserver", "0.0.0.0:8000"), "django"
+    sources = [path for path in _sources(tree, folder) if path.endswith(".py") and not aside(path)]
+    for path in sources:
+        found = _APP.search(tree.text(path))
+        if found is None:
+            continue
+        module = posixpath.relpath(path, folder).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if found[2] in _ASGI:
+            return ("-m", "uvicorn", f"{module}:{found[1]}", "--host", EVERYWHERE, "--port", "8000"), "asgi"
+        return ("-m", "gunicorn", "--bind", "0.0.0.0:5000", f"{module}:{found[1]}"), "flask"
+    for name in ("main.py", "app.py", "server.py", "run.py", "__main__.py", "src/main.py"):
+        if tree.has(joined(folder, name)):
+            return (name,), ""
+    return (), ""
+
+
+def _port_in(start: tuple[str, ...]) -> int | None:
+    found = re.search(r"(?::|--port[ =]|-p )(\d{2,5})\b", " ".join(start))
+    return int(found[1]) if found else None
+
+
+def _extra(tree: Tree, folder: str, start: tuple[str, ...]) -> list[str]:
+    """The server that the start command names, where no manifest asks for it."""
+    if start[:1] != ("-m",) or start[1] not in _MODULES:
+        return []
+    names = ("requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "setup.cfg", "uv.lock", "poetry.lock")
+    said = "\n".join(tree.text(joined(folder, name)).lower() for name in names)
+    return [] if start[1] in said else [start[1]]
+
+
+def ladder(service: Service, project: Project, place: str, port: int, health: str | None) -> Ladder:
+    """Multi-stage on Debian, Alpine, Chainguard and distroless."""
+    version = project.version.value
+    slim, alpine = f"python:{version}-slim", f"python:{version}-alpine"
+    bases = {
+        "debian": (slim, slim),
+        "alpine": (alpine, alpine),
+        "chainguard": ("cgr.dev/chainguard/python:latest-dev", "cgr.dev/chainguard/python:latest"),
+        # distroless brings Debian 12's Python, so what is compiled for it is compiled with that one
+        "distroless": ("python:3.11-slim", "gcr.io/distroless/python3-debian12:nonroot"),
+    }
+    files = {
+        f"{place}/Dockerfile": _dockerfile(service, project, port, health),
+        f"{place}/Dockerfile.dockerignore": dockerignore("python", place),
+    }
+    return Ladder(tuple(rungs_on(bases, "the service and its packages", f"{place}/Dockerfile", project.folder)), files)
+
+
+_TO_FOLDER = "pip install --no-compile --target=/packages"
+_EXPORTED = f" \\\n    && {_TO_FOLDER} -r /tmp/requirements.txt"
+_UV = "pip install uv && uv export --frozen --no-dev --no-emit-project -o /tmp/requirements.txt"
+_POETRY = "pip install poetry poetry-plugin-export && poetry export -f requirements.txt -o /tmp/requirements.txt"
+_PIPENV = "pip install pipenv && pipenv requirements > /tmp/requirements.txt"
+_INSTALL = {
+    "pip": ("requirements.txt", f"{_TO_FOLDER} -r requirements.txt"),
+    "uv": ("pyproject.toml uv.lock", _UV + _EXPORTED),
+    "poetry": ("pyproject.toml poetry.lock", _POETRY + _EXPORTED),
+    "pipenv": ("Pipfile Pipfile.lock", _PIPENV + _EXPORTED),
+    "project": (".", f"{_TO_FOLDER} ."),
+}
+
+
+def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
+    manifest, install = _INSTALL[project.kind]
+    own = service.own.words if service.own else ImageWords()
+    dropped = (
+        "PYTHONPATH",
+        "PATH",
+        "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
+        "PIP_NO_CACHE_DIR",
+        "DEBIAN_FRONTEND",
+    )
+    env = {name: value for name, value in own.env.items() if name not in dropped and "$" not in value}
+    extra = f" {project.details['extra']}" if project.details["extra"] else ""
+    version = project.version.value
+    lines = [
+        HEADER,
+        f"ARG BUILD=python:{version}-slim",
+        f"ARG BASE=python:{version}-slim",
+        "",
+        "FROM ${BUILD} AS build",
+        "# Some bases for building start as another user; only this stage is root's.",
+        "USER root",
+        "WORKDIR /src",
+        "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base.",
+        f"COPY {manifest} ./",
+        "RUN --mount=type=cache,target=/root/.cache/pip \\",
+        f"    {install}",
+        *([f"RUN pip install --no-compile --target=/packages{extra}"] if extra else []),
+        "",
+        "FROM ${BASE}",
+        "WORKDIR /app",
+        "ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
+        *env_lines(env),
+        "COPY --from=build /packages /packages",
+        "COPY . .",
+        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
+        "USER 65532:65532",
+        f"EXPOSE {port}",
+        *_healthcheck(port, health),
+        "# Exec form: the interpreter is process 1 and gets SIGTERM.",
+        f"ENTRYPOINT {exec_form(('python3', *project.start))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _healthcheck(port: int, health: str | None) -> list[str]:
+    if health is None:
+        return []
+    code = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{health}', timeout=3)"
+    return [f"HEALTHCHECK --interval=30s --timeout=5s CMD {exec_form(('python3', '-c', code))}"]

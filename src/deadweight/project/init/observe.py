@@ -1,0 +1,195 @@
+"""Watch a service in a plain container: who listens, what answers, what it writes, how much it needs, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import posixpath
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.service import last_lines
+from deadweight.engine.faults import translated
+from deadweight.engine.options import RunOptions
+from deadweight.engine.sidecar import user_of
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+    from deadweight.engine.container import Container
+    from deadweight.engine.http import Answer
+
+START_SECONDS = 90.0
+SETTLE_SECONDS = 1.0
+ASK_SECONDS = 5.0
+STOP_SECONDS = 12.0
+LIKELY = (
+    *(
+        "/healthz",
+        "/health",
+        "/readyz",
+        "/livez",
+        "/ready",
+        "/live",
+        "/ping",
+        "/status",
+        "/actuator/health",
+        "/q/health",
+    ),
+    *("/api/health", "/api/healthz", "/healthcheck", "/-/healthy", "/up"),
+)
+"""Where services tell that they are up, by how often that is so."""
+
+NOWHERE = "/no-such-path-of-this-service"
+"""What answers here with 2xx answers so everywhere: its health routes prove nothing."""
+
+PLAIN = RunOptions(memory_bytes=2 * 2**30, pids=2048)
+
+
+@dataclass(frozen=True)
+class Health:
+    """What answered. ``path`` None: no HTTP at all, the port alone."""
+
+    port: int
+    path: str | None
+    status: int | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
+
+    health: Health
+    ports: tuple[int, ...]
+    user: str
+    memory_bytes: int
+    pids: int
+    writes: tuple[str, ...]
+    started_seconds: float
+    stop_seconds: float | None
+    exit_code: int
+
+
+class NotUp(DeadweightError):
+    """The service did not come up; says why, with its last lines."""
+
+
+def observe(
+    engine: Engine, image: str, ports: Sequence[int], paths: Sequence[str], env: Mapping[str, str], variant: str
+) -> Seen:
+    """Run an image in a plain container and watch it. Raises NotUp, CannotStart."""
+    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None)
+    with engine.start(image, options, purpose="init", variant=variant) as container:
+        up = wait_listening(container, ports)
+        health = find_health(container, up, ports, paths)
+        seconds = time.monotonic() - container.started
+        used = _use(container)
+        user, writes = user_of(container), written(container)
+        stopped = container.stop(STOP_SECONDS)
+    return Seen(
+        health, up, user, used.get("memory", 0), used.get("pids", 0), writes, seconds,
+        stopped.seconds if stopped.in_time else None, stopped.exit_code,
+    )  # fmt: skip
+
+
+def wait_listening(container: Container, ports: Sequence[int], seconds: float = START_SECONDS) -> tuple[int, ...]:
+    """The ports that can be reached from outside, once it listens. Raises NotUp: it ended, never listens, on loopback only."""
+    deadline = container.started + seconds
+    while True:
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        state = container.state()
+        if not state.running:
+            raise NotUp(with_cause(f"it {state.told()}", container))
+        found = container.listeners() or ()
+        if any(not each.loopback for each in found):
+            break
+        if time.monotonic() > deadline or (found and time.monotonic() > container.started + 10):
+            if found:
+                where = ", ".join(f"{each.address}:{each.port}" for each in found)
+                raise NotUp(
+                    f"it listens on {where} only, which nobody outside of the container reaches: bind it to 0.0.0.0"
+                )
+            raise NotUp(with_cause(f"it listens on no port after {seconds:g} s", container))
+        time.sleep(0.2)
+    time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
+    state = container.state()
+    if not state.running:
+        raise NotUp(with_cause(f"it {state.told()}", container))
+    open_now = {each.port for each in container.listeners() or found if not each.loopback}
+    return tuple(sorted(open_now, key=lambda port: (ports.index(port) if port in ports else len(ports), port)))
+
+
+def find_health(container: Container, up: Sequence[int], ports: Sequence[int], paths: Sequence[str]) -> Health:
+    """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
+    del ports
+    for port in up:
+        root = ask(container, port, "/")
+        if root is None:
+            continue
+        everything = ask(container, port, NOWHERE)
+        anywhere = everything is not None and 200 <= everything.status < 300
+        for path in (*paths, *(() if anywhere else LIKELY), "/"):
+            answer = ask(container, port, path)
+            if answer is not None and 200 <= answer.status < 300:
+                return Health(port, path, answer.status)
+        return Health(port, "/", root.status)
+    return Health(up[0], None, None)
+
+
+def ask(container: Container, port: int, path: str) -> Answer | None:
+    """A GET; None where nothing that is HTTP comes back."""
+    try:
+        return container.http(port).request("GET", path, timeout=ASK_SECONDS)
+    except (OSError, http.client.HTTPException, DeadweightError):
+        return None
+
+
+def with_cause(reason: str, container: Container) -> str:
+    """A reason with the first line that names an error and the last lines: runtimes print the cause first, frames after it."""
+    lines = [line.strip() for line in _all_lines(container)]
+    words = ("panic:", "error", "exception", "fatal", "cannot", "refused", "denied", "missing", "not set", "required")
+    cause = next((line for line in lines if any(word in line.lower() for word in words)), "")
+    shown = [line for line in last_lines(container, 3) if line.strip() != cause]
+    said = " | ".join([*([cause[:300]] if cause else []), *shown])
+    return f"{reason}: {said}" if said else f"{reason}; it printed nothing"
+
+
+def _all_lines(container: Container) -> list[str]:
+    try:
+        return container.logs(None)[:2000]
+    except DeadweightError:
+        return []
+
+
+def written(container: Container) -> tuple[str, ...]:
+    """Folders in which it made or changed files, as the engine sees them; /tmp and what Python compiles are left out."""
+    with translated(f"changes of container {container.name}"):
+        changes: list[dict[str, Any]] = container.api.diff(container.id) or []
+    paths = [str(each["Path"]) for each in changes if each.get("Kind") in (0, 1)]
+    # a folder above what was written has changed too: only the lowest ones were written to
+    lowest = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
+    folders = {posixpath.dirname(path) for path in lowest if not _noise(path)}
+    return tuple(sorted(each for each in folders if each not in ("/", "/tmp") and not each.startswith("/tmp/")))  # noqa: S108
+
+
+def _noise(path: str) -> bool:
+    return "/__pycache__" in path or path.startswith(("/dev/", "/proc/", "/sys/", "/etc/")) or path.count("/") == 1
+
+
+def _use(container: Container) -> dict[str, int]:
+    """Memory without what the kernel can drop (bytes), and processes and threads."""
+    read: Any = container.api.stats
+    with contextlib.suppress(DeadweightError), translated(f"counters of container {container.name}"):
+        document: dict[str, Any] = read(container.id, stream=False, one_shot=True)
+        memory = document.get("memory_stats") or {}
+        detail = memory.get("stats") or {}
+        dropped = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+        return {
+            "memory": max(0, int(memory.get("usage") or 0) - int(dropped or 0)),
+            "pids": int((document.get("pids_stats") or {}).get("current") or 0),
+        }
+    return {}

@@ -1,0 +1,110 @@
+"""The tightest of a few postures in which a service still comes up; each is tried, none is assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deadweight.engine.faults import CannotStart
+from deadweight.engine.options import hardened
+from deadweight.project.init.observe import Seen, with_cause
+from deadweight.project.init.records import Known
+from deadweight.suite import model
+from deadweight.suite.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+
+MIB = 2**20
+LEAST_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Posture:
+    """``run`` as the suite is to say it; ``reason`` says why it is no tighter."""
+
+    settings: model.RunSettings
+    told: Mapping[str, Known[str]]
+    problem: str = ""
+
+
+def health_of(seen: Seen) -> model.Health:
+    """The suite's health for what was seen."""
+    within = max(20.0, round(seen.started_seconds * 4))
+    if seen.health.path is None:
+        return model.Health(kind="tcp", within_seconds=within)
+    status = seen.health.status or 200
+    return model.Health(
+        path=seen.health.path, status=("2xx",) if 200 <= status < 300 else (status,), within_seconds=within
+    )
+
+
+def tightest(engine: Engine, image: str, seen: Seen, env: Mapping[str, str], variant: str) -> Posture:
+    """Try the hardened posture, then with one wall less each; ``problem`` where the service comes up in none."""
+    user = engine.images.need(image).user
+    last = ""
+    for settings, told in _postures(seen, env):
+        options = hardened(settings, port=seen.health.port, image_user=user)
+        try:
+            with engine.start(image, options, purpose="init", variant=variant) as container:
+                found = container.wait_healthy(_patient(seen), seen.health.port)
+                if found.healthy and not container.wait_ended(1.0).running:
+                    last = with_cause("it came up, and ended", container)
+                elif found.healthy:
+                    return Posture(settings, told)
+                else:
+                    last = with_cause(found.reason, container)
+        except CannotStart as error:
+            last = error.message
+    return Posture(model.RunSettings(env=dict(env)), {}, last)
+
+
+def _patient(seen: Seen) -> model.Health:
+    seconds = max(LEAST_SECONDS, seen.started_seconds * 4)
+    return health_of(seen).model_copy(update={"within_seconds": seconds})
+
+
+def _postures(seen: Seen, env: Mapping[str, str]) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
+    """From tight to loose: as it should be, with what it wrote in memory, as root, with a writable file system."""
+    memory, limits = _limits(seen)
+    base = model.RunSettings(env=dict(env), memory=memory, pids=_pids(seen))
+    folders = _tops(seen.writes)
+    tight, told = base, dict(limits)
+    if folders:
+        tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
+        told["tmpfs"] = Known(f"[{', '.join(tight.tmpfs)}]", "seen: it writes there")
+    loose = base.model_copy(update={"read_only": False})
+    writable = {**limits, "read_only": Known("false", "seen: with a read-only file system it does not come up")}
+    as_root = {"user": Known('"0:0"', "seen: it comes up as root only")}
+    yield tight, told
+    if folders:  # a tmpfs hides what the image has there
+        yield loose, writable
+    yield tight.model_copy(update={"user": "0:0"}), {**told, **as_root}
+    if not folders:
+        yield loose, writable
+    yield loose.model_copy(update={"user": "0:0"}), {**writable, **as_root}
+
+
+def _limits(seen: Seen) -> tuple[int, dict[str, Known[str]]]:
+    """Twice what it used and some, in a round number; the default where that is enough."""
+    default = model.RunSettings().memory
+    memory = default
+    while memory < seen.memory_bytes * 2:
+        memory *= 2
+    told = {}
+    if memory != default:
+        told["memory"] = Known(f"{memory // MIB}MiB", f"seen: used {format_bytes(seen.memory_bytes)} at rest")
+    if (pids := _pids(seen)) != model.RunSettings().pids:
+        told["pids"] = Known(str(pids), f"seen: {seen.pids} processes and threads at rest")
+    return memory, told
+
+
+def _pids(seen: Seen) -> int:
+    default = model.RunSettings().pids
+    return default if seen.pids * 2 <= default else min(4096, seen.pids * 3)
+
+
+def _tops(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Without those that lie in another one."""
+    return tuple(each for each in folders if not any(each.startswith(f"{other}/") for other in folders))

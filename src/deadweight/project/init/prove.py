@@ -1,0 +1,246 @@
+"""Prove a draft: build its first rung, watch it run, then build and verify the ladder; what does not pass is left out.
+
+Each rung is prepared, built and verified by itself: what one of them lacks does not keep the others from being there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.project.init import posture
+from deadweight.project.init.draft import Draft, health_hints, port_hints
+from deadweight.project.init.observe import NotUp, Seen, observe, wait_listening
+from deadweight.project.init.recording import record
+from deadweight.project.init.records import SEEN, Known, Rung
+from deadweight.project.init.suitefile import suite_text
+from deadweight.project.init.tree import look
+from deadweight.project.workspace import Workspace
+from deadweight.suite.load import SUITE_FILE
+from deadweight.suite.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from deadweight.engine.options import RunOptions
+    from deadweight.project.init.files import Written
+    from deadweight.records.evidence import Evidence
+    from deadweight.suite.model import Variant
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a proof needs of whoever calls it: ``build`` prepares and builds one variant, and raises why it cannot."""
+
+    say: Say
+    build: Callable[[Workspace, Variant], None]
+
+
+class _Proof:
+    """A draft that gets better: every step replaces it by one that knows more, and writes that down."""
+
+    def __init__(self, draft: Draft, written: Written, tools: Tools) -> None:
+        self.draft, self.written, self.tools = draft, written, tools
+        self._said: set[str] = set()
+        self.built: set[str] = set()
+
+    def say(self, line: str) -> None:
+        """Tell a line once: every rung is a project opened anew."""
+        if line not in self._said:
+            self._said.add(line)
+            self.tools.say(line)
+
+    def workspace(self) -> Workspace:
+        """The project as it is written now."""
+        self.written.write({SUITE_FILE: suite_text(self.draft), **self.draft.ladder.files})
+        return Workspace.open(self.say, self.written.root / SUITE_FILE)
+
+    def leave_out(self, name: str, reason: str) -> None:
+        short = first_sentence(reason)
+        self.say(f"{name}: left out: {short}")
+        self.draft = replace(self.draft, left_out={**self.draft.left_out, name: short})
+
+    def build(self, rung: Rung) -> bool:
+        """Build one rung; one that does not build is left out."""
+        try:
+            with self.workspace() as workspace:
+                variant = next(each for each in workspace.suite.variants if each.name == rung.name)
+                self.tools.build(workspace, variant)
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            self.leave_out(rung.name, str(error))
+            return False
+        self.built.add(rung.name)
+        return True
+
+
+def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
+    """A draft that holds only what was seen. Raises DeadweightError where no rung builds, Interrupted."""
+    proof = _Proof(draft, written, tools)
+    reference = _reference(proof)
+    for rung in proof.draft.rungs:
+        if rung.name != reference:
+            proof.build(rung)
+    _gate(proof)
+    if not proof.draft.rungs:
+        raise _nothing_left("nothing that was built here runs as it should", proof.draft)
+    return replace(proof.draft, proven=True)
+
+
+def _nothing_left(what: str, draft: Draft) -> DeadweightError:
+    reasons = "\n".join(f"{name}: {why}" for name, why in draft.left_out.items())
+    return DeadweightError(
+        f"{what}\n{reasons}",
+        hint="deadweight init --no-prove writes the suite all the same; invoke build and invoke verify then show more",
+    )
+
+
+def _reference(proof: _Proof) -> str:
+    """Build rungs until one comes up, and learn from it. Where one builds and none comes up, nothing is run in the suite."""
+    problem, first_built = "", ""
+    for rung in proof.draft.rungs:
+        if not proof.build(rung):
+            continue
+        first_built = first_built or rung.name
+        try:
+            _learn(proof, rung)
+        except NotUp as error:
+            problem = problem or f"{rung.name}: {error.message}"
+            proof.say(f"{rung.name}: {error.message}")
+            if rung.name != first_built:
+                break
+            continue
+        return rung.name
+    if not first_built:
+        raise _nothing_left("no way to build this service works here", proof.draft)
+    proof.draft = replace(proof.draft, not_runnable=f"seen: {first_sentence(problem)}")
+    return first_built
+
+
+def _learn(proof: _Proof, rung: Rung) -> None:
+    """Watch one rung in a plain container, find its posture, record its answers. Raises NotUp."""
+    draft = proof.draft
+    ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
+    if draft.port.origin == "given":
+        ports = (draft.port.value, *ports)
+    paths = tuple(each.value for each in health_hints(draft.service))
+    env = {name: known.value for name, known in draft.service.around.env.items()}
+    with proof.workspace() as workspace:
+        variant = next(each for each in workspace.suite.variants if each.name == rung.name)
+        image, engine = workspace.engine_image(variant), workspace.engine()
+        env = {**env, **variant.run.env}
+        seen = observe(engine, image, ports, paths, env, rung.name)
+        proof.say(f"{rung.name}: {_told(seen)}")
+        found = posture.tightest(engine, image, seen, env, rung.name)
+        if found.problem:
+            raise NotUp(f"it comes up in a plain container, and not in a hardened one: {found.problem}")
+        proof.draft = _with(draft, seen, found.told)
+        from deadweight.engine.options import hardened
+
+        options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
+        _record(proof, workspace, image, seen, options, rung.name)
+
+
+def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options: RunOptions, name: str) -> None:
+    if seen.health.path is None:
+        return
+    engine, port = workspace.engine(), seen.health.port
+    with (
+        engine.start(image, options, purpose="init", variant=name) as one,
+        engine.start(image, options, purpose="init", variant=name) as other,
+    ):
+        for container in (one, other):
+            wait_listening(container, (port,))
+            container.wait_healthy(posture.health_of(seen), port)
+        paths = dict.fromkeys((seen.health.path, "/"))
+        api = record(one, other, port, look(proof.written.root), proof.draft.service.folder, tuple(paths))
+    proof.draft = replace(proof.draft, api=api)
+
+
+def _told(seen: Seen) -> str:
+    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else "no HTTP"
+    ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
+    ports = ", ".join(map(str, seen.ports))
+    return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
+
+
+def _with(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
+    """The draft with what was seen."""
+    health = posture.health_of(seen)
+    within = "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
+    if health.kind == "tcp":
+        text = Known(f"{{kind: tcp{within}}}", f"{SEEN}: takes connections, and speaks no HTTP")
+    elif health.status == ("2xx",):
+        text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: answers {seen.health.status}")
+    else:
+        status = health.status[0]
+        text = Known(f"{{path: {health.path}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
+    others = [str(port) for port in seen.ports if port != seen.health.port]
+    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(others)}" if others else SEEN)
+    return replace(draft, port=port, health=text, run={**draft.run, **told})
+
+
+def _gate(proof: _Proof) -> None:
+    """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
+    come up, or answers otherwise, is left out."""
+    from deadweight.checks.budget import weigh
+    from deadweight.checks.runner import verify
+
+    own: dict[str, dict[str, Known[str]]] = {}
+    with proof.workspace() as workspace:
+        variants = [each for each in workspace.suite.variants if each.name in proof.built]
+        subjects = [workspace.subject(each) for each in variants]
+        found = verify(subjects, on_evidence=_telling(proof.say))
+        sizes = {each.variant.name: weigh(each).size_bytes for each in subjects}
+    for variant in variants:
+        wrong = {each.check: each for each in found if each.variant == variant.name and not each.ok}
+        running = next((each for each in wrong.values() if each.check != "layers" and not _killed(each)), None)
+        if running is not None:
+            proof.leave_out(variant.name, f"{running.check}: {running.reason}")
+            continue
+        hiding = first_sentence(wrong["layers"].reason) if "layers" in wrong else ""
+        own[variant.name] = {"checks": _checks(sizes[variant.name], hiding=hiding, killed="runs" in wrong)}
+    proof.draft = replace(proof.draft, own=own)
+
+
+def _killed(found: Evidence) -> bool:
+    """Whether all that is wrong is that it does not end on SIGTERM: true of many services, and no reason to leave one out."""
+    return found.check == "runs" and "startup_seconds" in found.data and "did not end within" in found.reason
+
+
+def _checks(size: int, *, hiding: str, killed: bool) -> Known[str]:
+    """The gates of one variant, from what it is today."""
+    gates, told = [f"budget: {{size_bytes: {_budget(size)}}}"], [format_bytes(size)]
+    if killed:
+        gates.append("runs: {if_killed: warn}")
+        told.append("ignores SIGTERM, so that every deployment kills it")
+    if hiding:
+        gates.append("layers: {secrets: allow}")
+        told.append(f"{hiding}: look at them (invoke layers), then write secrets: none")
+    return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
+
+
+def _telling(say: Say) -> Callable[[Evidence], None]:
+    return lambda found: say(f"{found.variant}: {found.check}: {found.status}: {found.reason}")
+
+
+def _budget(size: int) -> str:
+    """A tenth more warns, half more fails."""
+    return f"{{soft: {_mb(size * 1.1)}, hard: {_mb(size * 1.5)}}}"
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
+
+
+def first_sentence(text: str) -> str:
+    """The part of an error that tells what is wrong, for a comment."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    kept = [line for line in lines if not re.match(r"(log|hint):", line)]
+    said = re.sub(r"; it can stand in for .*", "", kept[0] if kept else text)
+    causes = [line.removeprefix("| ") for line in kept[1:] if line.startswith("| ")]
+    return " ".join([said, *([f"({causes[-1]})"] if causes and len(said) < 120 else [])])[:300]

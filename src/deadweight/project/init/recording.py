@@ -1,0 +1,136 @@
+"""First api checks from real answers: what an OpenAPI document names, else the root and the health path.
+
+Only what two containers answer alike is held in the body: times, host names and counters differ between them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from deadweight.project.init.draft import Recorded
+from deadweight.project.init.observe import ask
+from deadweight.project.init.tree import Tree
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+    from deadweight.engine.http import Answer
+
+MOST = 12
+MOST_JSON = 300
+MOST_TEXT = 60
+SERVED = (
+    "/openapi.json",
+    "/swagger.json",
+    "/v3/api-docs",
+    "/swagger/v1/swagger.json",
+    "/api-docs",
+    "/api/openapi.json",
+    "/q/openapi",
+)
+_DOCUMENT = r"(openapi|swagger)[\w.-]*\.(json|ya?ml)"
+_DANGEROUS = re.compile(
+    r"panic|exit|quit|kill|shutdown|crash|delay|sleep|stream|slow|drip|logout|delete|metrics|env\b|debug", re.IGNORECASE
+)
+
+
+def record(
+    one: Container, other: Container, port: int, tree: Tree, folder: str, paths: Sequence[str]
+) -> tuple[Recorded, ...]:
+    """Ask both containers; what both answer with the same status below 500 becomes a check."""
+    found = []
+    documented = list(_documented(one, port, tree, folder))
+    for path in list(dict.fromkeys((*paths, *documented)))[:MOST]:
+        first, second = ask(one, port, path), ask(other, port, path)
+        if first is None or second is None or first.status != second.status or first.status >= 500 or first.truncated:
+            continue
+        found.append(_recorded(path, first, second))
+    return tuple(found)
+
+
+def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
+    kind = first.headers.get("content-type", "").split(";")[0].strip()
+    plain = kind if re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind) else ""
+    if first.body != second.body:
+        return Recorded(path, first.status, plain)
+    if "json" in kind or first.body.lstrip()[:1] in (b"{", b"["):
+        return Recorded(path, first.status, plain, json=_json(first))
+    return Recorded(path, first.status, plain, text=_text(first))
+
+
+def _json(answer: Answer) -> str | None:
+    """The document where it is short; of a long mapping the values that are short."""
+    try:
+        value = answer.json()
+    except ValueError:
+        return None
+    if isinstance(value, dict) and len(json.dumps(value)) > MOST_JSON:
+        value = {key: each for key, each in value.items() if isinstance(each, str | int | bool) and len(str(each)) < 60}
+    if value in ({}, None):
+        return None
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= MOST_JSON else None
+
+
+def _text(answer: Answer) -> str | None:
+    """Its title, or its first line."""
+    text = answer.text()
+    title = re.search(r"<title>([^<\n]{1,60})</title>", text)
+    line = title[0] if title else next((each.strip() for each in text.splitlines() if each.strip()), "")
+    return line[:MOST_TEXT] if line and line.isprintable() else None
+
+
+def _documented(container: Container, port: int, tree: Tree, folder: str) -> Iterator[str]:
+    """The GETs without parameters of the document that the service serves, else of one in the repository."""
+    for path in SERVED:
+        answer = ask(container, port, path)
+        paths = list(gets(_parse(answer.text()))) if answer is not None and answer.status == 200 else []
+        if paths:
+            yield from paths
+            return
+    for file in tree.named(_DOCUMENT):
+        if folder == "." or file.startswith(f"{folder}/"):
+            yield from gets(_parse(tree.text(file)))
+
+
+def gets(document: Any) -> Iterator[str]:
+    """Paths of an OpenAPI document (2 and 3) that a GET needs nothing for."""
+    paths = document.get("paths") if isinstance(document, dict) else None
+    if not isinstance(paths, dict):
+        return
+    prefix = _prefix(document)
+    for path, item in paths.items():
+        operation = item.get("get") if isinstance(item, dict) else None
+        if not isinstance(operation, dict) or "{" in str(path) or _DANGEROUS.search(str(path)):
+            continue
+        given = [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]
+        if any(isinstance(each, dict) and (each.get("required") or "$ref" in each) for each in given):
+            continue
+        if operation.get("security") or (document.get("security") and operation.get("security") is None):
+            continue
+        yield f"{prefix}{path}"
+
+
+def _prefix(document: dict[str, Any]) -> str:
+    """``basePath`` of version 2, the path of the first server of version 3."""
+    servers = document.get("servers")
+    url = (
+        str(servers[0].get("url", "")) if isinstance(servers, list) and servers and isinstance(servers[0], dict) else ""
+    )
+    path = str(document.get("basePath") or re.sub(r"^\w+://[^/]*", "", url)).rstrip("/")
+    return path if path.startswith("/") and "{" not in path else ""
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - the safe one
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None

@@ -1,0 +1,129 @@
+"""What is found out about a service, each value with where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T", covariant=True)
+
+SEEN, GUESSED = "seen", "guessed"
+
+
+@dataclass(frozen=True)
+class Known(Generic[T]):
+    """A value and its origin: ``seen`` (in a run), ``from FILE:LINE``, ``guessed``."""
+
+    value: T
+    origin: str = GUESSED
+
+
+def first(*found: Known[T] | None) -> Known[T] | None:
+    """The first that is known."""
+    return next((each for each in found if each is not None), None)
+
+
+@dataclass(frozen=True)
+class ImageWords:
+    """What a Dockerfile says of the image that it makes, with every value's line.
+
+    ``copied`` are files of the context that the last stage takes: (source, absolute path in the image).
+    """
+
+    ports: tuple[Known[int], ...] = ()
+    health: tuple[Known[str], ...] = ()
+    user: Known[str] | None = None
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    workdir: str = "/"
+    env: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
+    copied: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is started: program and arguments."""
+        return (*self.entrypoint, *self.command)
+
+
+@dataclass(frozen=True)
+class OwnDockerfile:
+    """A Dockerfile of the repository. Paths are relative to its root; ``refused`` says why it is left out."""
+
+    path: str
+    context: str
+    words: ImageWords
+    target: str | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What Compose and Kubernetes files say of a service."""
+
+    ports: tuple[Known[int], ...] = ()
+    health: tuple[Known[str], ...] = ()
+    env: Mapping[str, Known[str]] = field(default_factory=dict)
+    needs: tuple[Known[str], ...] = ()
+    """Images of the services that it depends on."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A program in one language. ``kind`` is its build system (``go``, ``maven``, ``pip``, ``npm``, ``cargo`` …).
+
+    ``version`` is the language's, ``start`` what is run in the image. ``details`` is for the language's own ladder.
+    """
+
+    language: str
+    kind: str
+    folder: str
+    name: str
+    version: Known[str]
+    start: tuple[str, ...] = ()
+    ports: tuple[Known[int], ...] = ()
+    health: tuple[Known[str], ...] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+    """Why no ladder can be written for it; empty where one can."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """All that is known of one service before it is run. ``folder`` is relative to the root."""
+
+    name: str
+    folder: str
+    dockerfiles: tuple[OwnDockerfile, ...] = ()
+    project: Project | None = None
+    around: Surroundings = Surroundings()
+
+    @property
+    def own(self) -> OwnDockerfile | None:
+        """Its first Dockerfile that can be built, else the first one, for what it tells."""
+        usable = (each for each in self.dockerfiles if not each.refused)
+        return next(usable, next(iter(self.dockerfiles), None))
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One variant to come. ``keys`` are its keys in the suite as YAML text, in order; ``refused`` says why it is left out.
+
+    ``files`` are those that it alone or with others needs, by path relative to the suite.
+    """
+
+    name: str
+    builder: str
+    description: str
+    keys: Mapping[str, str]
+    files: tuple[str, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All rungs of a service, and the content of the files that they need."""
+
+    rungs: tuple[Rung, ...]
+    files: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,134 @@
+"""Which services a repository holds: by its Dockerfiles and by its projects, each with all that its surroundings say."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from deadweight.project.init import around
+from deadweight.project.init.dockerfile import context_of, read_words
+from deadweight.project.init.languages import golang, java, node, python, rust
+from deadweight.project.init.languages.common import HEADER
+from deadweight.project.init.records import ImageWords, OwnDockerfile, Project, Service, Surroundings
+from deadweight.project.init.tree import Tree, aside, folder_of
+
+DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
+_NO_DOCKERFILE = re.compile(r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$", re.IGNORECASE)
+_LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
+MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile|setup\.py|Cargo\.toml"
+LOOKED_FOR = (
+    "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
+    "Pipfile, setup.py, Cargo.toml"
+)
+
+
+def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
+    """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
+    told = around.contexts(tree)
+    homes: dict[str, list[OwnDockerfile]] = {}
+    for path in tree.named(DOCKERFILE):
+        if not _NO_DOCKERFILE.search(path):
+            own = _own(tree, path, told.get(path, ()))
+            if own is not None:
+                homes.setdefault(_home(tree, own), []).append(own)
+    for path in tree.named(MANIFESTS):
+        folder = folder_of(path)
+        if not any(_covers(home, folder) for home in homes):
+            homes.setdefault(folder, [])
+    services = [_service(tree, folder, own, main) for folder, own in homes.items()]
+    found = [each for each in services if each.dockerfiles or (each.project and not each.project.problem)]
+    return tuple(sorted(_with_surroundings(tree, found), key=_rank))
+
+
+def _own(tree: Tree, path: str, told: Sequence[str]) -> OwnDockerfile | None:
+    text = tree.text(path)
+    if text.startswith(HEADER) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
+        return None
+    context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], None)
+    refused = ""
+    if absent:
+        refused = f"it copies {absent[0]}, which is not in the repository: something has to build that before"
+    return OwnDockerfile(path, context, read_words(text, path), None, refused)
+
+
+def _home(tree: Tree, own: OwnDockerfile) -> str:
+    """The folder of its service: its own where a program is there too, else its context."""
+    folder = folder_of(own.path)
+    has_program = any(
+        folder_of(each) == folder for each in tree.named(MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js")
+    )
+    return folder if has_program else own.context
+
+
+def _covers(home: str, folder: str) -> bool:
+    """Whether a folder belongs to a service that is known already."""
+    return home in (folder, ".") or folder.startswith(f"{home}/")
+
+
+def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | None) -> Service:
+    ordered = sorted(
+        own, key=lambda each: (aside(each.path), bool(each.refused), bool(_LATER.search(each.path)), each.path)
+    )
+    words = ordered[0].words if ordered else None
+    project = _project(tree, folder, words, main)
+    if project is None and ordered and ordered[0].context != folder:
+        project = _project(tree, ordered[0].context, words, main)
+    name = posixpath.basename(folder) if folder != "." else tree.root.name
+    return Service(_plain(name), folder, tuple(ordered), project)
+
+
+def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
+    """The project of a folder. Of several languages the one that the own image starts, else the first that can be started."""
+    found = [
+        golang.find(tree, folder, words, main),
+        rust.find(tree, folder, words, main),
+        java.find(tree, folder),
+        python.find(tree, folder, words),
+        node.find(tree, folder, words),
+    ]
+    there = [each for each in found if each is not None]
+    bases = {
+        "go": "golang",
+        "python": "python",
+        "node": "node",
+        "java": "temurin|maven|gradle|openjdk|jdk",
+        "rust": "rust",
+    }
+    if words is not None and words.base:
+        there.sort(key=lambda each: (bool(each.problem), not re.search(bases[each.language], words.base)))
+    else:
+        there.sort(key=lambda each: bool(each.problem))
+    return next(iter(there), None)
+
+
+def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]:
+    composed = around.compose(tree)
+    found = []
+    for service in services:
+        paths = {each.path for each in service.dockerfiles}
+        mine = [
+            each
+            for each in composed
+            if posixpath.normpath(posixpath.join(each.context, each.dockerfile or "Dockerfile")) in paths
+            or each.context == service.folder
+        ]
+        inner = around.kubernetes(tree, "." if len(services) == 1 else service.folder)
+        near = [each for each in mine if folder_of(each.file) in (".", service.folder)]
+        outer = near[0].around if near else Surroundings()
+        both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
+        found.append(replace(service, around=both))
+    return found
+
+
+def _rank(service: Service) -> tuple[bool, ...]:
+    usable = any(not each.refused for each in service.dockerfiles)
+    ladder = service.project is not None and not service.project.problem
+    return (aside(f"{service.folder}/x"), not ladder, not usable, bool(service.around.needs), service.folder != ".")
+
+
+def _plain(name: str) -> str:
+    """A name as suites take it."""
+    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")
+    return plain[:60].strip("._-") or "service"

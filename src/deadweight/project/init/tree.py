@@ -1,0 +1,123 @@
+"""The files of a repository, listed once; what no build reads is passed over."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from deadweight.records.paths import STATE_DIR
+
+MOST_FILES = 50_000
+MOST_BYTES = 512 * 1024
+PASSED_OVER = frozenset(
+    (
+        *(".git", ".hg", ".svn", STATE_DIR, "node_modules", "vendor", ".venv", "venv", "target", "__pycache__", ".tox"),
+        *(".nox", ".gradle", ".idea", ".mypy_cache", ".pytest_cache", "third_party", "site-packages", ".terraform"),
+    )
+)
+ASIDE = frozenset(
+    (
+        *(
+            "example",
+            "examples",
+            "sample",
+            "samples",
+            "test",
+            "tests",
+            "testing",
+            "testdata",
+            "e2e",
+            "integration",
+            "spec",
+        ),
+        *("docs", "doc", "hack", "scripts", "tools", "benchmark", "benchmarks", "contrib", "packaging", "initial"),
+        *(".devcontainer", ".github", ".circleci", "seed-data", "loadgenerator"),
+    )
+)
+"""Folders whose programs are not what a repository is about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """``files`` are relative paths with forward slashes, sorted. A file is read once, when it is first asked for."""
+
+    root: Path
+    files: tuple[str, ...]
+    _texts: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def has(self, path: str) -> bool:
+        return path in self._all
+
+    def has_folder(self, path: str) -> bool:
+        """Whether there is anything below it that is not passed over, or the folder itself."""
+        return (self.root / path).exists()
+
+    def named(self, pattern: str) -> Iterator[str]:
+        """The files whose name matches a regular expression, those of upper folders first."""
+        wanted = re.compile(pattern, re.IGNORECASE)
+        found = [path for path in self.files if wanted.fullmatch(posixpath.basename(path))]
+        return iter(sorted(found, key=lambda path: (aside(path), path.count("/"), path)))
+
+    def below(self, folder: str, *endings: str) -> Iterator[str]:
+        """The files in and below a folder with one of these endings."""
+        start = "" if folder == "." else f"{folder}/"
+        return (path for path in self.files if path.startswith(start) and path.endswith(endings))
+
+    def text(self, path: str) -> str:
+        """A file's text, its start where it is long; empty where it cannot be read."""
+        if path not in self._texts:
+            self._texts[path] = _text(self.root / path)
+        return self._texts[path]
+
+    @cached_property
+    def _all(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+
+def look(root: Path) -> Tree:
+    """List a repository. Links to folders are not followed."""
+    found: list[str] = []
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if name not in PASSED_OVER and not _is_venv(Path(folder, name)))
+        inside = Path(folder).relative_to(root).as_posix()
+        found += [name if inside == "." else f"{inside}/{name}" for name in sorted(files)]
+        if len(found) > MOST_FILES:
+            break
+    return Tree(root, tuple(found))
+
+
+def aside(path: str) -> bool:
+    """Whether a file lies in a folder of examples, tests or tools."""
+    return not ASIDE.isdisjoint(part.lower() for part in path.split("/")[:-1])
+
+
+def folder_of(path: str) -> str:
+    """The folder of a file; ``.`` for the root."""
+    return posixpath.dirname(path) or "."
+
+
+def joined(folder: str, path: str) -> str:
+    """A path seen from the root, tidied; it may lead above the root (``../x``)."""
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def line_of(text: str, at: int) -> int:
+    """The line of a place in a text, from 1."""
+    return text.count("\n", 0, at) + 1
+
+
+def _is_venv(folder: Path) -> bool:
+    return (folder / "pyvenv.cfg").is_file()
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as handle:
+            return handle.read(MOST_BYTES).decode("utf-8-sig", errors="replace")
+    except OSError:
+        return ""

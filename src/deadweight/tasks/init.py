@@ -1,0 +1,150 @@
+"""``init``: bring in a service."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from deadweight.tasks._options import names
+from deadweight.tasks._show import say
+from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deadweight.project.init.command import Outcome
+    from deadweight.project.workspace import Workspace
+    from deadweight.suite.model import Variant
+
+
+@task(
+    help={
+        "dir": "the folder to bring in (default: this one)",
+        "service": "which service, where there are several",
+        "main": "which main package or binary, where there are several",
+        "port": "the port that it listens on, where it cannot be told",
+        "health-path": "the path that tells that it is up, where it cannot be told",
+        "prove": "build, run and verify what is written",
+        "force": "a file that may be replaced; repeat it for more",
+        "yes": "ask nothing, install what is missing",
+        "check": "write nothing; say what has drifted since",
+    },
+    iterable=["force"],
+)
+def init(
+    c: Context,
+    dir: str = ".",
+    service: str | None = None,
+    main: str | None = None,
+    port: str | None = None,
+    health_path: str | None = None,
+    prove: bool = True,
+    force: Sequence[str] | None = None,
+    yes: bool = False,
+    check: bool = False,
+) -> None:
+    """Bring in a service: find out how it is built and run, write its suite, and prove it by building and running it.
+
+    Before there is a tasks.py it is: deadweight init
+    Example: invoke init --yes
+    """
+    from deadweight.project.init.command import Wanted
+    from deadweight.project.init.command import init as bring_in
+    from deadweight.project.init.prove import Tools
+
+    root = _folder(dir)
+    if check:
+        _check(root)
+        return
+    wanted = Wanted(service, main, _port(port), health_path, names(force))
+    tools = Tools(say, lambda workspace, variant: _build(workspace, variant, yes=yes)) if prove else None
+    outcome = bring_in(root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools)
+    _show(outcome)
+
+
+def _build(workspace: Workspace, variant: Variant, *, yes: bool) -> None:
+    """Get what this variant needs, and build it. Raises why it cannot be."""
+    from deadweight.project.build import raise_if_failed
+    from deadweight.project.needs import preflight
+    from deadweight.tasks.build import build_variants
+    from deadweight.tasks.setup import prepare
+
+    prepare(workspace, (variant,), yes=yes)
+    if (engineless := preflight(workspace, (variant,))) is not None:
+        raise engineless
+    raise_if_failed(build_variants(workspace, (variant,), jobs=1))
+
+
+def _check(root: Path) -> None:
+    """Raises CheckFailed where anything has drifted."""
+    from deadweight._errors import CheckFailed
+    from deadweight.project.init.drift import drift
+    from deadweight.project.init.services import find_services
+    from deadweight.project.init.tree import look
+
+    tree = look(root)
+    found = list(drift(tree, find_services(tree)))
+    if found:
+        lines = "\n".join(found)
+        raise CheckFailed(
+            f"the suite and the repository have drifted apart\n{lines}", hint="edit deadweight.yaml, or init --force"
+        )
+    say("nothing has drifted")
+
+
+def _show(outcome: Outcome) -> None:
+    draft = outcome.draft
+    for line in outcome.told:
+        say(line)
+    say(f"written: {', '.join(outcome.written)}")
+    names = ", ".join(rung.name for rung in draft.rungs)
+    if draft.not_runnable:
+        say(f"built, and never seen to run: {names}. It {draft.not_runnable.removeprefix('seen: ')}")
+        say("set what it needs under run: in deadweight.yaml, take runnable: false out, then: invoke verify")
+    else:
+        say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")
+        say(f"next: invoke {'report' if draft.proven else 'setup, then invoke build'}")
+
+
+def _folder(given: str) -> Path:
+    from pathlib import Path
+
+    from deadweight._errors import UsageError
+
+    root = Path(given).resolve()
+    if not root.is_dir():
+        raise UsageError(f"--dir {given}: no such folder")
+    return root
+
+
+def _port(given: str | None) -> int | None:
+    from deadweight._errors import UsageError
+
+    if given is None:
+        return None
+    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= 65535:
+        raise UsageError(f"--port: expected a number from 1 to 65535, found {given!r}")
+    return int(given)
+
+
+def _ask(question: str, choices: Sequence[str]) -> str | None:
+    """The answer of whoever sits at the terminal; None where nobody does."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    for number, choice in enumerate(choices, 1):
+        say(f"  {number}  {choice}")
+    while True:
+        sys.stderr.write(f"{question} [1]? ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline()
+        text = answer.strip()
+        if not answer or not text:
+            return choices[0]
+        if text in choices:
+            return text
+        if text.isdigit() and 1 <= int(text) <= len(choices):
+            return choices[int(text) - 1]
+        say(f"a number from 1 to {len(choices)}, or a name")

@@ -1,0 +1,218 @@
+"""What init finds in a repository: nothing here is built or run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import UsageError
+from deadweight.plan.ignore import Ignore
+from deadweight.project.init.command import Wanted, init
+from deadweight.project.init.dockerfile import missing_sources, read_words
+from deadweight.project.init.draft import first_draft, health_hints, port_hints
+from deadweight.project.init.recording import gets
+from deadweight.project.init.services import find_services
+from deadweight.project.init.tree import look
+from deadweight.suite.load import load_suite
+
+GO = {
+    "go.mod": "module example.com/shop/v2\n\ngo 1.22.1\n",
+    "cmd/shop/main.go": 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":9090", nil) }\n',
+    "cmd/shopctl/main.go": "package main\n\nfunc main() {}\n",
+    "http.go": 'package shop\n\nfunc routes() { mux.HandleFunc("/readyz", ready) }\n',
+}
+
+
+def written(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def found(root: Path, files: dict[str, str]):
+    return find_services(look(written(root, files)))
+
+
+def brought_in(root: Path, files: dict[str, str], **wanted):
+    said: list[str] = []
+    outcome = init(written(root, files), Wanted(**wanted), lambda *_: None, said.append, None)
+    return load_suite(root / "deadweight.yaml"), outcome, said
+
+
+def test_the_image_is_read_from_its_dockerfile():
+    words = read_words(
+        "FROM golang:1.22 AS build\nEXPOSE 1\nFROM alpine:3.20 AS base\nENV PORT=9000 HOME_DIR=/srv\n"
+        "FROM base\nWORKDIR $HOME_DIR\nCOPY --from=build /app ./\nCOPY ui ui/\nEXPOSE ${PORT} 53/udp\nUSER 1000:1000\n"
+        'HEALTHCHECK CMD curl -f http://localhost:9000/up || exit 1\nENTRYPOINT ["./app"]\nCMD ["serve"]\n',
+        "Dockerfile",
+    )
+    assert words.base == "alpine:3.20"
+    assert [(each.value, each.origin) for each in words.ports] == [(9000, "from Dockerfile:9")]
+    assert words.user.value == "1000:1000"
+    assert words.words == ("./app", "serve")
+    assert words.workdir == "/srv"
+    assert words.copied == (("ui", "/srv/ui"),)
+    assert [each.value for each in words.health] == ["/up"]
+
+
+@pytest.mark.parametrize(
+    ("line", "absent"),
+    [
+        ("COPY . .", []),
+        ("COPY package*.json ./", []),
+        ("COPY src/*.js ./", []),
+        ("COPY --from=build /x /y", []),
+        ("COPY dist/app /app", ["dist/app"]),
+        ("ARG D=dist\nCOPY $D/app /app", ["dist/app"]),
+        ("COPY bin/$TARGETOS/$TARGETARCH/app /app", ["bin/linux/amd64/app"]),
+        ("COPY secret.txt /", ["secret.txt"]),
+        ('COPY ["src", "gone", "/x/"]', ["gone"]),
+        ("ADD https://example.com/x /x", []),
+    ],
+)
+def test_a_dockerfile_that_copies_what_is_not_there_is_known(tmp_path, line, absent):
+    tree = look(written(tmp_path, {"src/a.js": "", "package.json": "", "secret.txt": ""}))
+    assert missing_sources(tree, f"FROM alpine\n{line}\n", ".", Ignore(["secret.txt"])) == absent
+
+
+def test_a_go_module_with_two_programs(tmp_path):
+    (service,) = found(tmp_path, GO)
+    assert service.project.version.value == "1.22"
+    assert service.project.version.origin == "from go.mod:3"
+    assert service.project.details["main"] == "cmd/shop"
+    assert [each.value for each in port_hints(service)] == [9090]
+    assert [each.value for each in health_hints(service)] == ["/readyz"]
+
+
+def test_the_program_that_the_own_image_starts_is_the_one(tmp_path):
+    dockerfile = 'FROM golang:1.22\nCOPY . .\nRUN go build -o /shopctl ./cmd/shopctl\nCMD ["/shopctl", "watch"]\n'
+    suite, outcome, _ = brought_in(tmp_path, {**GO, "Dockerfile": dockerfile})
+    assert outcome.draft.service.project.details["main"] == "cmd/shopctl"
+    text = (tmp_path / "build/Dockerfile").read_text()
+    assert 'ENTRYPOINT ["/usr/local/bin/shopctl", "watch"]' in text
+    assert suite.names() == ("today", "debian", "alpine", "chainguard", "distroless", "ko")
+
+
+def test_what_the_user_names_goes_first(tmp_path):
+    suite, outcome, _ = brought_in(tmp_path, GO, main="cmd/shopctl", port=81, health="/x")
+    assert outcome.draft.service.project.details["binary"] == "shopctl"
+    assert (suite.variants[0].port, suite.variants[0].health.path) == (81, "/x")
+
+
+@pytest.mark.parametrize(
+    ("files", "language", "start", "port"),
+    [
+        (
+            {"requirements.txt": "fastapi\nuvicorn\n", "app/main.py": "from fastapi import FastAPI\napp = FastAPI()\n"},
+            "python", ("-m", "uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"), 8000,
+        ),
+        (
+            {"requirements.txt": "flask\n", "Dockerfile": "FROM python:3.11\nCOPY . .\nCMD gunicorn -b 0.0.0.0:7000 app:app\n"},
+            "python", ("-m", "gunicorn", "-b", "0.0.0.0:7000", "app:app"), 7000,
+        ),
+        (
+            {"package.json": '{"dependencies": {"express": "4"}, "scripts": {"start": "NODE_ENV=x node src/s.js"}}',
+             "src/s.js": "app.listen(process.env.PORT || 4000)"},
+            "node", ("src/s.js",), 4000,
+        ),
+        (
+            {"pom.xml": "<project><artifactId>shop</artifactId><properties><java.version>21</java.version></properties>"
+                        "spring-boot</project>", "src/main/resources/application.properties": "server.port=8081\n"},
+            "java", (), 8081,
+        ),
+        (
+            {"Cargo.toml": '[package]\nname = "shop"\n', "src/main.rs": 'let l = TcpListener::bind("0.0.0.0:3000");'},
+            "rust", (), 3000,
+        ),
+    ],
+)  # fmt: skip
+def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, start, port):
+    suite, outcome, _ = brought_in(tmp_path, files)
+    project = outcome.draft.service.project
+    assert (project.language, project.start) == (language, start)
+    assert suite.variants[0].port == port
+    assert {"debian", "alpine", "chainguard", "distroless"} <= set(suite.names())
+    dockerfile = (tmp_path / "build/Dockerfile").read_text()
+    assert "USER 65532:65532\n" in dockerfile
+    assert 'ENTRYPOINT ["' in dockerfile
+
+
+def test_a_package_without_a_server_is_no_service(tmp_path):
+    with pytest.raises(UsageError, match=r"no service found; looked for Dockerfiles, go\.mod"):
+        brought_in(tmp_path, {"package.json": '{"dependencies": {"lodash": "4"}}'})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["package.json"]
+
+
+def test_compose_tells_context_environment_and_needs(tmp_path):
+    compose = (
+        "services:\n  api:\n    build: {context: ., dockerfile: docker/api.Dockerfile}\n    ports: ['80:7070']\n"
+        "    environment: [MODE=fast, TOKEN]\n    depends_on: [db]\n  db: {image: 'postgres:16'}\n"
+    )
+    files = {"compose.yaml": compose, "docker/api.Dockerfile": "FROM alpine\nCOPY app.sh /\n", "app.sh": ""}
+    (service,) = found(tmp_path, files)
+    assert [(each.path, each.context, each.refused) for each in service.dockerfiles] == [
+        ("docker/api.Dockerfile", ".", "")
+    ]
+    assert [(each.value, each.origin) for each in port_hints(service)] == [(7070, "from compose.yaml:4")]
+    assert {name: each.value for name, each in service.around.env.items()} == {"MODE": "fast"}
+    assert [each.value for each in service.around.needs] == ["postgres:16"]
+
+
+def test_a_makefile_tells_the_context(tmp_path):
+    files = {
+        "Makefile": "image:\n\tdocker build -t x \\\n\t  -f deploy/Dockerfile svc\n",
+        "deploy/Dockerfile": "FROM alpine\nCOPY run.sh /\n",
+        "svc/run.sh": "",
+    }
+    (service,) = found(tmp_path, files)
+    assert service.dockerfiles[0].context == "svc"
+
+
+def test_manifests_tell_port_and_probe(tmp_path):
+    ports = "spec:\n  containers:\n  - ports:\n    - containerPort: 9898\n"
+    manifest = f"{ports}    livenessProbe:\n      httpGet:\n        path: /livez\n"
+    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "deploy/app.yaml": manifest})
+    draft = first_draft(service, "build")
+    assert (draft.port.value, draft.port.origin) == (9898, "from deploy/app.yaml:4")
+    assert (draft.health.value, draft.health.origin) == ("{path: /livez}", "from deploy/app.yaml:7")
+
+
+def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):
+    code = "from flask import Flask\napp = Flask(__name__)\n"
+    app = {"requirements.txt": "flask\n", "app.py": code, "Dockerfile": "FROM python:3.12\nCOPY . .\n"}
+    files = {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}
+    suite, _, said = brought_in(tmp_path / "one", files)
+    assert {each.source for each in suite.variants} == {"cart"}
+    assert said == ["cart: brought in; also here: mail (deadweight init --service NAME)"]
+    suite, _, _ = brought_in(tmp_path / "two", files, service="mail")
+    assert {each.source for each in suite.variants} == {"mail"}
+    with pytest.raises(UsageError, match=r"no service 'maul' \(did you mean 'mail'\?\)"):
+        brought_in(tmp_path / "three", files, service="maul")
+
+
+def test_ko_is_left_out_where_the_service_reads_files_beside_its_binary(tmp_path):
+    dockerfile = 'FROM golang:1.22 AS b\nCOPY . .\nFROM alpine\nWORKDIR /srv\nCOPY --from=b /shop .\nCOPY ui ui\nCMD ["./shop"]\n'
+    suite, _, _ = brought_in(tmp_path, {**GO, "Dockerfile": dockerfile, "ui/index.html": ""})
+    assert "ko" not in suite.names()
+    assert "# ko (ko) is left out: ko puts the binary alone" in (tmp_path / "deadweight.yaml").read_text()
+    assert "COPY ui /srv/ui\n" in (tmp_path / "build/Dockerfile").read_text()
+
+
+def test_gets_without_parameters_are_taken_from_an_openapi_document():
+    document = {
+        "servers": [{"url": "http://localhost/api"}],
+        "paths": {
+            "/users": {"get": {}},
+            "/users/{id}": {"get": {}},
+            "/search": {"get": {"parameters": [{"name": "q", "required": True}]}},
+            "/page": {"get": {"parameters": [{"name": "n"}]}},
+            "/mine": {"get": {"security": [{"token": []}]}},
+            "/panic": {"get": {}},
+            "/new": {"post": {}},
+        },
+    }
+    assert list(gets(document)) == ["/api/users", "/api/page"]
+    assert list(gets(["no document"])) == []
