@@ -193,6 +193,37 @@ def test_a_thread_that_meets_it_wakes_the_main_thread(monkeypatch):
     _run.reset_cancel()
 
 
+WORK = """
+import os, signal, sys, time, weakref
+from deadweight.tasks._task import guard
+
+class Thing: pass
+
+def in_an_exec():
+    exec("os.kill(os.getpid(), signal.SIGTERM)")
+
+def in_a_callback():
+    thing = Thing()
+    seen = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    time.sleep(20)
+
+sys.exit(guard(WORK))
+"""
+
+
+@pytest.mark.parametrize("work", ["in_an_exec", "in_a_callback"])
+def test_the_end_is_ours_wherever_the_signal_comes(tmp_path, work):
+    """Python remembers an interrupt in an ``exec`` (as at the import of any dataclass) and would end as by Ctrl-C; one in a
+    callback of the garbage collector's (as at any import) it only prints."""
+    (tmp_path / "work.py").write_text(WORK.replace("WORK", work))
+    argv = [sys.executable, "-m", "work"]
+    began = time.monotonic()
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, "ended by SIGTERM; run it again to go on\n")
+    assert time.monotonic() - began < 15
+
+
 def test_output_that_nobody_reads_is_no_error(project):
     script = f'"$0" -m invoke variants --json | head -c 1 >{shutil.os.devnull}; echo "${{PIPESTATUS[0]}}"'
     project.suite(**{f"v{number}": "true " + "x" * 200 for number in range(400)})

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight import _run
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 HEEDED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PRESSES = 3
@@ -35,6 +39,7 @@ class _Ending:
     first: int | None = None
     asked: int | None = None
     presses: int = 0
+    swallowed: bool = False
     terminals: tuple[int, ...] = ()
     removed: dict[str, None] = field(default_factory=dict)
 
@@ -58,9 +63,13 @@ def heeded(numbers: Sequence[int] = HEEDED) -> Iterator[None]:
     outer, _now = _now, _Ending(ours, terminals=tuple(number for number in FILES if os.isatty(number)))
     for number in ours:
         signal.signal(number, _heard)
+    hook = sys.unraisablehook
+    sys.unraisablehook = mine = functools.partial(_unraisable, hook)
     try:
         yield
     finally:
+        if sys.unraisablehook is mine:
+            sys.unraisablehook = hook
         for number in ours:
             signal.signal(number, before[number])
         _now = outer
@@ -109,8 +118,23 @@ def _heard(number: int, _frame: FrameType | None) -> None:
         _drop_closed_terminal()
         _run.cancel_soon()
         raise KeyboardInterrupt
+    if _now.swallowed:
+        _now.swallowed = False
+        raise KeyboardInterrupt
     if number == signal.SIGINT:
         _again()
+
+
+def _unraisable(hook: Callable[[UnraisableHookArgs], Any], lost: UnraisableHookArgs) -> None:
+    """An interrupt that came while a callback or destructor ran was dropped by Python: it is sent once more, a moment later."""
+    if _now.first is None or not issubclass(lost.exc_type, KeyboardInterrupt):
+        hook(lost)
+        return
+    _now.swallowed = True
+    main, number = cast("int", threading.main_thread().ident), _now.heeded[-1]
+    timer = threading.Timer(0.01, signal.pthread_kill, (main, number))
+    timer.daemon = True
+    timer.start()
 
 
 def _again() -> None:

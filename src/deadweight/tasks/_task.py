@@ -94,6 +94,9 @@ def guard(work: Callable[[], None]) -> int:
         except (KeyboardInterrupt, Interrupted):
             _run.cancel_all()
             print(_signals.told(), end="", file=sys.stderr)
+            # An interrupt within an exec() (every dataclass has one) is remembered, handled or not: at its end Python would kill
+            # itself with SIGINT, whatever our exit code. The next exec() forgets it (run_eval_code_obj in CPython's pythonrun.c).
+            exec("")  # noqa: S102
             return _signals.exit_code()
         except DeadweightError as error:
             show_error(str(error))
