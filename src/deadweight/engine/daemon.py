@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
-from deadweight.engine.docker_cli import DockerCli
+from deadweight.engine.docker_cli import DockerCli, too_old_for
 from deadweight.engine.docker_cli import docker_cli as _docker_cli
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import cannot_start, remove_data, switch
@@ -83,8 +83,20 @@ def server_version(endpoint: Endpoint) -> str | None:
 
 
 def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
-    """The client to build with, bound to an engine. Raises MissingError where none can build with BuildKit."""
+    """The client to build with, bound to an engine. Raises MissingError where none can build with BuildKit, or speak to it."""
+    problem = client_too_old(endpoint) if endpoint else ""
+    if problem:
+        raise MissingError(
+            f"the Docker client is too old for this engine: {problem}",
+            hint="invoke setup brings a buildx that is not; or install a newer docker, or name another engine with DOCKER_HOST",
+        )
     return _docker_cli(endpoint.cli_env if endpoint else {})
+
+
+def client_too_old(endpoint: Endpoint) -> str:
+    """Why the Docker client here cannot speak to an engine; empty where it can, as far as both tell."""
+    oldest = wire.document(endpoint.host, "/version", endpoint.certificates).get("MinAPIVersion")
+    return too_old_for(str(oldest or ""))
 
 
 def search() -> tuple[Endpoint | None, list[str]]:
@@ -120,6 +132,7 @@ __all__ = [
     "DockerCli",
     "Endpoint",
     "cannot_start",
+    "client_too_old",
     "docker_cli",
     "find_or_start",
     "find_running",

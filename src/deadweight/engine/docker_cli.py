@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from deadweight._errors import MissingError
 from deadweight.records.paths import user_cache
 from deadweight.toolchain.find import look
+from deadweight.toolchain.pins import NUMBER
+from deadweight.toolchain.probe import ask, number
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,20 @@ class DockerCli:
         if self.docker is None:
             raise MissingError("no docker client, only buildx", hint="invoke setup")
         return [self.docker, *arguments]
+
+
+def too_old_for(oldest: str) -> str:
+    """Why the client that is here cannot speak to an engine whose oldest API version is this; empty where it can.
+
+    Asked of ``docker`` alone, where that builds: buildx tells no API version.
+    """
+    docker = look("docker-cli").tool
+    if not oldest or docker is None or look("buildx").tool is not None:
+        return ""
+    newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
+    if newest is None or number(newest) >= number(oldest):
+        return ""
+    return f"{docker.path} {docker.version} speaks the Engine API up to {newest}, and this engine begins with {oldest}"
 
 
 def docker_cli(env: Mapping[str, str]) -> DockerCli:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
+from deadweight.engine import daemon
 from deadweight.engine.own import choice
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
@@ -75,7 +76,18 @@ def tools_of(
         wanted += (*choice.BUILDING, *choice.PROGRAMS)
     if bench:
         wanted += BENCH_TOOLS
+    if any(need.engine for need in needs) and _client_too_old():
+        wanted.append("buildx")
     return tuple(dict.fromkeys(wanted))
+
+
+def _client_too_old() -> bool:
+    """Whether an engine runs that the Docker client here is too old for."""
+    try:
+        running = daemon.find_running()
+    except DeadweightError:
+        return False  # told where the engine itself is looked at
+    return running is not None and daemon.client_too_old(running) != ""
 
 
 def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
@@ -129,8 +141,9 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> MissingError
 
 def _engineless(workspace: Workspace) -> MissingError | None:
     try:
-        _ = workspace.endpoint
+        endpoint = workspace.endpoint
         find("docker-cli")
+        daemon.docker_cli(endpoint)
     except MissingError as error:
         return error
     return None
