@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -258,7 +259,7 @@ def test_a_wrong_file_is_refused_in_the_tools_own_words(project, file, old, new,
 
 def test_a_file_that_names_its_own_repositories_builds_from_another_source(project):
     own = "  repositories: [https://packages.example.invalid/os]\n  keyring: [https://packages.example.invalid/key.rsa.pub]\n"
-    apko = APKO.replace("contents:\n", "contents:\n" + own) + "archs: [riscv64]\n"
+    apko = APKO.replace("contents:\n", "contents:\n" + own) + "archs: [riscv64, amd64, arm64]\n"
     contents = "  contents:\n"
     melange = MELANGE.replace(contents, contents + own.replace("  ", "    "))
     project.write({"apko.yaml": apko, "melange.yaml": melange})
@@ -266,6 +267,40 @@ def test_a_file_that_names_its_own_repositories_builds_from_another_source(proje
     assert (project.root / "apko.yaml").read_text() == apko
     assert (project.root / "melange.yaml").read_text() == melange
     assert "example.invalid/os" not in project.log("v")
+
+
+CHECK = """  - runs: |
+      for name in .git .venv .deadweight other/.deadweight deadweight.yaml README.md; do
+        test ! -e "$name" || { echo "$name is in the workspace"; exit 1; }
+      done
+"""
+EMBEDDING = (
+    'package main\n\nimport _ "embed"\n\n//go:embed openapi.yaml\nvar api string\n\nfunc main() { println(api) }\n'
+)
+
+
+def test_melange_gets_what_it_needs_and_reads_nothing_that_others_write(project):
+    """The source is the whole repository, where another step makes and removes folders all the time."""
+    project.suite(SUITE.replace("source: app", "source: ."))
+    project.write({"main.go": EMBEDDING, "go.mod": FILES["app/go.mod"], "openapi.yaml": "openapi: 3.0.0\n"})
+    project.write({".dockerignore": "*.yaml\n*.md\n", "README.md": "x", ".git/HEAD": "x", ".venv/pyvenv.cfg": ""})
+    project.write({f".venv/lib/{number}.py": "" for number in range(300)})
+    project.write({"melange.yaml": MELANGE + CHECK, "other/.deadweight/keys/key": "secret"})
+    stop = threading.Event()
+
+    def another_step() -> None:
+        while not stop.is_set():
+            for number in range(20):
+                (project.site.state.image("k") / f".work-{number}/tmp/go-build").mkdir(parents=True)
+            shutil.rmtree(project.site.state.image("k"))
+
+    thread = threading.Thread(target=another_step)
+    thread.start()
+    try:
+        project.build("v")
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_ko_and_melange_compile_once(project, local_source):

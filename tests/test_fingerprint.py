@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,8 @@ from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Inputs
-from deadweight.builders.shared.common import ignore_lines
-from deadweight.plan.fingerprint import Digests, Fingerprint
-from deadweight.plan.ignore import Ignore
+from deadweight.plan.fingerprint import SETTLED_NS, Digests, Fingerprint, Progress
+from deadweight.records.ignore import Ignore, ignore_lines
 
 names = st.text("abc.", min_size=1, max_size=4).filter(lambda name: name.strip(".") != "")
 trees = st.dictionaries(
@@ -100,6 +100,38 @@ def test_one_run_reads_a_changed_file_again(tmp_path):
     before = digests.of(Inputs((tmp_path / "src" / "a",)), tmp_path)
     (tmp_path / "src" / "a").write_bytes(b"22")
     assert Digests().of(Inputs((tmp_path / "src" / "a",)), tmp_path).digest != before.digest
+
+
+def test_who_reads_much_says_how_far_it_is_and_how_to_read_less(tmp_path, monkeypatch):
+    monkeypatch.setattr(Progress, "FIRST_SECONDS", 0)
+    monkeypatch.setattr(Progress, "EVERY_SECONDS", 0)
+    lay(tmp_path / "src", {"a": b"1" * 10**6, "b": b"1" * 3 * 10**6})
+    said: list[str] = []
+    (tmp_path / "other").mkdir()
+    Digests(said.append).of(Inputs((tmp_path / "other" / ".." / "src",)), tmp_path)
+    assert said[0] == f"reading the inputs in {tmp_path / 'src'}: 1 file, 1 MB so far"
+    assert "a .dockerignore there, or a smaller source:" in said[1]
+    assert said[2:] == [f"reading the inputs in {tmp_path / 'src'}: 2 files, 4 MB so far"]
+
+
+def test_what_was_read_is_not_read_again_unless_it_may_have_changed(tmp_path):
+    lay(tmp_path / "src", {"old": b"1", "new": b"1"})
+    os.utime(tmp_path / "src/old", (1, 1))
+    digests = Digests()
+    digests.of(Inputs((tmp_path / "src",)), tmp_path)
+    assert not digests.settled(), "both have just got these times: what is written now might get the same ones"
+    time.sleep(SETTLED_NS / 1e9 + 0.1)
+    digests = Digests()
+    before = digests.of(Inputs((tmp_path / "src",)), tmp_path)
+    assert len(digests.settled()) == 2
+    lay(tmp_path / "src", {"old": b"2", "new": b"1"})
+    after = Digests(known=digests.settled()).of(Inputs((tmp_path / "src",)), tmp_path)
+    assert after.difference(before) == "src/old changed"
+
+
+def test_a_rule_that_takes_files_away_is_why_they_are_gone():
+    before = Fingerprint("1", {"a.md": "x", "(ignore)": ""})
+    assert Fingerprint("2", {"(ignore)": "*.md"}).difference(before) == "the list of ignored files changed (and 1 more)"
 
 
 def test_ignored_files_do_not_count(tmp_path):

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from deadweight._errors import UsageError
-from deadweight.plan.ignore import Ignore
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources, read_words
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.recording import gets
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
+from deadweight.records.ignore import Ignore
 from deadweight.suite.load import load_suite
 
 GO = {

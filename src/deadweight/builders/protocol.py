@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import ConfigError
 from deadweight.records.built import Base, BuiltImage, Cache
+from deadweight.records.ignore import virtual_environments
 from deadweight.suite.yaml_nodes import Key, dotted
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ class Site:
     state: State
     source: Source
     engine: Callable[[], Engine]
+    environments: Callable[[Path], tuple[str, ...]] = field(
+        default_factory=lambda: functools.cache(virtual_environments), compare=False
+    )
+    """Virtual environments below a source folder; variants share sources, so each is searched once."""
 
     @property
     def root(self) -> Path:

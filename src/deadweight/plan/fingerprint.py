@@ -5,16 +5,21 @@ A fingerprint is a SHA-256 over every input by name. The parts are kept beside i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Inputs
-from deadweight.plan.ignore import Ignore
+from deadweight.records.ignore import Ignore, walk
+
+FileState = tuple[int, ...]
+"""Device, inode, size and times of a file."""
 
 RULES = "1"  # raise it when the way fingerprints are made changes
 _TOLD = {"ignore": "the list of ignored files", "base base": "the base image"}
@@ -28,6 +33,36 @@ def _told(name: str) -> str:
     if inner.startswith("step before"):
         return "the result of an earlier step"
     return _TOLD.get(inner, f"the base image {inner[5:]}" if inner.startswith("base ") else inner)
+
+
+class Progress:
+    """Tells how far the reading of inputs is, from when it has taken a while on."""
+
+    FIRST_SECONDS, EVERY_SECONDS = 2.0, 5.0
+
+    def __init__(self, say: Callable[[str], None] | None) -> None:
+        self._say, self._folder = say, Path()
+        self._files = self._bytes = 0
+        self._due = time.monotonic() + self.FIRST_SECONDS
+        self._advised = False
+
+    def begin(self, folder: Path) -> None:
+        """What is read now."""
+        self._folder, self._files, self._bytes = folder, 0, 0
+        self._due = time.monotonic() + self.FIRST_SECONDS
+
+    def read(self, size_bytes: int) -> None:
+        """One more file was."""
+        self._files += 1
+        self._bytes += size_bytes
+        if self._say is None or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + self.EVERY_SECONDS
+        amount = f"{self._files} file{'s' if self._files != 1 else ''}, {self._bytes / 1e6:.0f} MB"
+        self._say(f"reading the inputs in {os.path.normpath(self._folder)}: {amount} so far")
+        if not self._advised:
+            self._advised = True
+            self._say("  a .dockerignore there, or a smaller source:, leaves out what no build needs")
 
 
 @dataclass(frozen=True)
@@ -47,17 +82,27 @@ class Fingerprint:
         )
         if not names:
             return "the rules of fingerprints changed"
-        first = names[0]
+        # a rule that was added takes files away: those are still there, and it is the rule that says why they do not count
+        first = "(ignore)" if "(ignore)" in names else names[0]
         verb = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"
         more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
         return f"{_told(first)} {verb}{more}"
 
 
+SETTLED_NS = 2 * 10**9
+"""A file that was written this long before it was read has other times when it is written again, whatever the clock's step."""
+
+
 class Digests:
     """Digests of files by content, each file read once per state (device, inode, size, times) in one run."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, ...], str] = {}
+    def __init__(
+        self, say: Callable[[str], None] | None = None, *, known: Mapping[FileState, str] | None = None
+    ) -> None:
+        """``say`` is told how far it is where that takes a while; ``known`` is what an earlier look gave (``settled``)."""
+        self._known: dict[FileState, str] = dict(known or {})
+        self._settled: dict[FileState, str] = dict(known or {})
+        self._progress = Progress(say)
         self._trees: dict[tuple[Path, tuple[str, ...]], dict[str, str]] = {}
 
     def of(self, inputs: Inputs, root: Path, upstream: Iterable[Fingerprint] = ()) -> Fingerprint:
@@ -78,6 +123,10 @@ class Digests:
                 hasher.update(len(data).to_bytes(8, "big") + data)
         return Fingerprint(hasher.hexdigest(), parts)
 
+    def settled(self) -> Mapping[FileState, str]:
+        """Digests of files that are sure to be the same as long as their times are: for a look at the same files later on."""
+        return self._settled
+
     def _tree(self, path: Path, ignore: tuple[str, ...], root: Path) -> dict[str, str]:
         known = self._trees.get((path, ignore))
         if known is None:
@@ -88,8 +137,10 @@ class Digests:
     def _entries(self, path: Path, ignore: Ignore) -> Iterator[tuple[Path, str]]:
         try:
             if path.is_dir():
+                self._progress.begin(path)
                 for entry in walk(path, ignore):
-                    yield entry, self._digest(entry)
+                    with contextlib.suppress(FileNotFoundError):  # it went away since the folder was read
+                        yield entry, self._digest(entry)
             else:
                 yield path, self._digest(path.resolve())  # who is told of a link reads what it leads to
         except OSError as error:
@@ -104,26 +155,13 @@ class Digests:
             return f"other:{stat.S_IFMT(facts.st_mode):o}"
         key = (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
         if key not in self._known:
+            before = time.time_ns()
             with path.open("rb") as file:
                 self._known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            if max(facts.st_mtime_ns, facts.st_ctime_ns) < before - SETTLED_NS:
+                self._settled[key] = self._known[key]
+            self._progress.read(facts.st_size)
         return f"{mode}:{self._known[key]}"
-
-
-def walk(folder: Path, ignore: Ignore) -> Iterator[Path]:
-    """All files and links below a folder, in name order, without those that the ignore rules leave out."""
-    prefix = len(folder.parts)
-    stack = [folder]
-    while stack:
-        with os.scandir(stack.pop()) as found:
-            entries = sorted(found, key=lambda entry: entry.name, reverse=True)
-        for entry in reversed(entries):
-            path = Path(entry.path)
-            relative = "/".join(path.parts[prefix:])
-            if entry.is_dir(follow_symlinks=False):
-                if not ignore.prunes(relative):
-                    stack.append(path)
-            elif not ignore.matches(relative):
-                yield path
 
 
 def _name(path: Path, root: Path) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Builder, Site, Step
-from deadweight.plan.fingerprint import Digests, Fingerprint
+from deadweight.plan.fingerprint import Digests, FileState, Fingerprint
 from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
@@ -49,6 +49,8 @@ class Plan:
 
     tasks: tuple[Task, ...]
     waits: dict[str, frozenset[str]] = field(default_factory=dict)
+    digests: Mapping[FileState, str] = field(default_factory=dict)
+    """What the plan read, for looking again after a build."""
 
     def chains(self) -> dict[str, float]:
         """For each step, the seconds of the longest chain of steps that begins with it."""
@@ -72,9 +74,12 @@ def make_plan(
     *,
     force: bool = False,
     digests: Digests | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Plan:
-    """Plan these variants. Reads only; raises ConfigError for wrong files, DeadweightError for a cycle between steps."""
-    digests = digests or Digests()
+    """Plan these variants; ``say`` is told how far it is where there is much to read.
+
+    Reads only; raises ConfigError for wrong files, DeadweightError for a cycle between steps."""
+    digests = digests or Digests(say)
     steps: dict[str, Step] = {}
     wanted: dict[str, set[str]] = {}
     for variant in variants:
@@ -88,7 +93,7 @@ def make_plan(
     for key in _in_order(waits):
         before = [tasks[other] for other in steps[key].after if other in tasks]
         tasks[key] = _task(steps[key], before, site, digests, tuple(sorted(wanted[key])), force=force)
-    return Plan(tuple(tasks.values()), waits)
+    return Plan(tuple(tasks.values()), waits, digests.settled())
 
 
 def record_file(state: State, key: str) -> Path:

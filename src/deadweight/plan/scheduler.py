@@ -206,7 +206,7 @@ class _Run:
 
     def succeed(self, task: Task, seconds: float) -> None:
         # an input that changed while it was being built: the image is of one of the two states, and nobody knows which
-        now = Digests().of(task.step.inputs, self.site.root)
+        now = Digests(known=self.plan.digests).of(task.step.inputs, self.site.root)
         planned = {name: value for name, value in task.fingerprint.parts.items() if not name.startswith("(step before")}
         if now.parts == planned:
             save_success(self.site.state, task, seconds)

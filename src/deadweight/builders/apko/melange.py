@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable
@@ -29,9 +30,12 @@ from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import go_cache as _gocache
+from deadweight.builders.shared import go_files as _go_files
+from deadweight.builders.shared import inputs as _inputs
 from deadweight.builders.shared.listen import Listener
 from deadweight.engine import owner
 from deadweight.records import runs
+from deadweight.records.ignore import walk
 from deadweight.records.paths import State
 from deadweight.suite.model import Variant
 
@@ -61,23 +65,27 @@ def step(variant: Variant, config: str, site: Site) -> Step:
     arch = _common.architecture().apk
     source = site.root / variant.source
     apk = _apk.apk(site, config, arch)
-    ignore = (*_common.NEVER_INPUTS, *_common.ignore_lines(source / ".melangeignore"))
+    rules = _rules(source, site)
     values = {
         "melange": find("melange").version,
         "architecture": arch,
         "runner": variant.runner,
-        "ignore": "\n".join(ignore),
+        "ignore": "\n".join(rules.written),
         **apk.values(),
     }
     return Step(
         key=f"apk:{package_name(variant, config)}",
         variant=variant.name,
         title=f"melange build {config}",
-        inputs=Inputs((site.root / config, source, *apk.indexes), ignore, values),
+        inputs=Inputs((site.root / config, source, *apk.indexes), rules.all, values),
         there=lambda: _there(site.state, variant, config, arch),
         work=lambda job: _Melange(variant, config, site, job).build(),
         behind=_compiles_before(variant, site),
     )
+
+
+def _rules(source: Path, site: Site) -> _inputs.Rules:
+    return _inputs.rules(source, site, needed=_go_files.needed(source))
 
 
 def _there(state: State, variant: Variant, config: str, arch: str) -> bool:
@@ -122,6 +130,7 @@ class _Melange:
         state.packages.mkdir(parents=True, exist_ok=True)
         with runs.noted_while(state, owner.labels(self.site.suite.name, "build")), _work_folder(state) as work:
             try:
+                self._lay_out(work / "source")
                 self._run(work)
             finally:
                 self._remove_images()
@@ -131,6 +140,20 @@ class _Melange:
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(f"{self.config}: melange made no package for {self.arch}")
             _put(made, repository(state, self.variant, self.config))
+
+    def _lay_out(self, folder: Path) -> None:
+        """Copy what is input, and nothing else. melange itself would take all that lies in the source folder into its workspace,
+        keys and other steps' output too, and fails where one of those goes away meanwhile. As melange does, links are left out.
+        """
+        source = self.site.root / self.variant.source
+        self.job.say(f"copying what is input of {source}")
+        folder.mkdir()
+        for path in walk(source, _rules(source, self.site).compiled()):
+            place = folder / path.relative_to(source)
+            with suppress(FileNotFoundError):  # gone since it was listed: the build is told to be of changed inputs
+                if stat.S_ISREG(path.lstat().st_mode):
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, place)
 
     def _run(self, work: Path) -> None:
         listener = Listener(self.job.say, self._announce)
@@ -153,7 +176,7 @@ class _Melange:
         root, state = self.site.root, self.site.state
         apk = _apk.apk(self.site, self.config, self.arch)
         words = ["build", _apk.usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
-        words += ["--source-dir", self.variant.source, "--out-dir", _from(root, work / "packages")]
+        words += ["--source-dir", _from(root, work / "source"), "--out-dir", _from(root, work / "packages")]
         for repository_path in apk.repositories:
             words += ["-r", repository_path]
         for key in apk.keyring:

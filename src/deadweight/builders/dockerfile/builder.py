@@ -2,7 +2,7 @@
 
 * Bases reach the Dockerfile as build arguments (``bases:`` maps an ``ARG`` to a public reference), pinned by digest; images
   that it names itself (``FROM ubuntu:23.10``) are resolved and pinned just so.
-* Therefore it is built from a copy, beside which an ignore file keeps our state folder out of the context.
+* Therefore it is built from a copy, beside which an ignore file keeps out of the context what is never input (``shared.inputs``).
 * Proxies go in as BuildKit's predefined arguments, which stay out of history and layers; every other variable of the source
   (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``) for a Dockerfile to mount.
 * Java programs read neither: a trust store made of the bundle (``id=java_trust_store``) and Maven settings made of the proxies
@@ -24,12 +24,12 @@ from deadweight._errors import ArchiveError, CommandError, ConfigError, Deadweig
 from deadweight.builders.dockerfile import buildkit as _docker
 from deadweight.builders.dockerfile import secrets as _secrets
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
+from deadweight.builders.dockerfile.text import Dockerfile, names_git, read_dockerfile
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import inputs as _inputs
 from deadweight.records.built import Base
-from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
@@ -78,11 +78,11 @@ class DockerfileBuilder:
         text = _read(variant, site.root)
         bases = {reference: site.source.base(reference) for reference in _references(text, variant)}
         dockerfile = text.file
-        ignore = _ignore(dockerfile, site.root / variant.source)
+        ignore = _ignore(dockerfile, variant, site)
         values = {
             "engine": _docker.version(site),
             "target": variant.target or "",
-            "ignore": "\n".join(ignore),
+            "ignore": "\n".join(ignore.written),
             **{f"argument {name}": value for name, value in variant.args.items()},
             **_common.base_values(bases),
         }
@@ -92,7 +92,7 @@ class DockerfileBuilder:
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"docker build {variant.name}",
-                inputs=Inputs(files, ignore, values),
+                inputs=Inputs(files, ignore.all, values),
                 there=lambda: _there(variant, site),
                 work=lambda job: self._build(variant, site, bases, job),
                 behind=_first_of_source(variant, site),
@@ -219,10 +219,12 @@ def _first_of_source(variant: Variant, site: Site) -> tuple[str, ...]:
     return ()
 
 
-def _ignore(dockerfile: Path, context: Path) -> tuple[str, ...]:
-    """The ignore rules that BuildKit would take, ours last. ``NAME.dockerignore`` beside the Dockerfile goes first."""
+def _ignore(dockerfile: Path, variant: Variant, site: Site) -> _inputs.Rules:
+    """``NAME.dockerignore`` beside the Dockerfile goes first, as with BuildKit. A Dockerfile that names ``.git`` gets it."""
     own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
-    return (*_common.ignore_lines(own if own.is_file() else context / ".dockerignore"), STATE_DIR)
+    asked = (".git",) if names_git(dockerfile.read_text(encoding="utf-8-sig")) else ()
+    source = site.root / variant.source
+    return _inputs.rules(source, site, own=own if own.is_file() else None, asked=asked)
 
 
 def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site: Site, work: Path) -> Path:
@@ -234,7 +236,7 @@ def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site
     copy.write_text(
         derived(text, lambda reference: _common.pinned(bases[reference]), _given(variant)), encoding="utf-8"
     )
-    ignore = _ignore(dockerfile.file, site.root / variant.source)
+    ignore = _ignore(dockerfile.file, variant, site).all
     (work / "Dockerfile.dockerignore").write_text("\n".join(ignore) + "\n", encoding="utf-8")
     return copy
 

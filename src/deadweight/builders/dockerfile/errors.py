@@ -24,6 +24,7 @@ _BEGIN = re.compile(r"^#(\d+) \[(?P<place>[^\]]+)\] (?P<what>.*)$")
 _SAID = re.compile(r"^#(\d+) (?:\d+\.\d+ )(.*)$")
 _CACHED = re.compile(r"^#(\d+) CACHED$")
 _FAILED = re.compile(r"^#(\d+) ERROR: (.*)$")
+_CONTEXT = re.compile(r"#\d+ transferring context: (?P<size>[\d.]+ ?[kMG]?B)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PROGRESS = re.compile(
     r"^(?:sha256:[0-9a-f]{64}\b|(?:resolve|extracting|transferring|exporting|naming to|writing image|unpacking|resolving)\b"
@@ -149,4 +150,7 @@ def _announce(line: str) -> str | None:
     found = _BEGIN.match(line)
     if found and found["place"] != "internal":
         return f"[{found['place']}] {found['what'][:100]}"
+    sent = _CONTEXT.match(line)
+    if sent:
+        return f"sending the context: {sent['size']}"
     return "exporting" if line.endswith("exporting layers") else None

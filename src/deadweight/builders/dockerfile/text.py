@@ -14,6 +14,9 @@ from deadweight._errors import ConfigError
 from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?[-+][^}]*)?\}|(\w+))")
+_GIT = re.compile(
+    r"""(?:^|[\s/=,"'])\.git(?:$|[\s/,"'])|\bgit\s+(?:-[cC]\s+\S+\s+|-\S+\s+)*(?:describe|rev-parse|rev-list|log|show|status)\b"""
+)
 _INSTRUCTIONS = frozenset(
     (
         "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
@@ -101,6 +104,11 @@ def read_dockerfile(file: Path) -> Dockerfile:
     if not stages:
         raise ConfigError("has no FROM", file=file, line=1)
     return Dockerfile(file, args, tuple(stages))
+
+
+def names_git(text: str) -> bool:
+    """Whether an instruction copies or mounts the folder of version control, or asks git about it."""
+    return any(_GIT.search(each.text) for each in instructions(text) if each.word in ("ADD", "COPY", "RUN"))
 
 
 def _check(each: Instruction, file: Path, *, first: bool) -> None:

@@ -22,6 +22,7 @@ from deadweight.builders.jib.pom import read_poms
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import inputs as _inputs
 from deadweight.builders.shared.java_errors import JavaListener, clean
 from deadweight.records.built import Base
 from deadweight.suite.model import Variant
@@ -95,7 +96,7 @@ class JibBuilder:
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"jib build {variant.name}",
-                inputs=Inputs((source, *beside, *local, *linked), _ignore(variant, site.root), values),
+                inputs=Inputs((source, *beside, *local, *linked), _ignore(variant, site), values),
                 there=lambda: _archive.there(variant, site),
                 work=lambda job: self._build(variant, site, base, donors, job),
                 behind=tuple(f"image:{each.name}" for each in before),
@@ -159,9 +160,13 @@ def _made_with(variant: Variant, site: Site) -> dict[str, str]:
     }
 
 
-def _ignore(variant: Variant, root: Path) -> tuple[str, ...]:
-    """What no build reads: what builds write, and the tests where they do not run."""
-    return (*_common.NEVER_INPUTS, *_written(variant, root), *(() if variant.tests else ("src/test",)))
+def _ignore(variant: Variant, site: Site) -> tuple[str, ...]:
+    """What no build reads: what builds write, and the tests where they do not run.
+
+    The user's ignore files are written for what is copied. Maven reads the folder where it lies, and a plug-in any file of it.
+    """
+    never = _inputs.never(site.root / variant.source, site)
+    return (*never, *_written(variant, site.root), *(() if variant.tests else ("src/test",)))
 
 
 def _written(variant: Variant, root: Path) -> tuple[str, ...]:

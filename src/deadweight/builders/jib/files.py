@@ -11,6 +11,7 @@ from deadweight._errors import ArchiveError
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common as _common
 from deadweight.records.built import Base
+from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Variant
 
 
@@ -58,7 +59,7 @@ def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Pat
         source, place = site.root / name, _place(folder, target)
         try:
             if source.is_dir():
-                shutil.copytree(source, place, dirs_exist_ok=True)
+                shutil.copytree(source, place, dirs_exist_ok=True, ignore=_kept_out)
             else:
                 shutil.copy2(source, place)
         except (shutil.Error, OSError) as error:
@@ -67,6 +68,12 @@ def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Pat
             f"/{found.relative_to(folder).as_posix()}" for found in _files(place) if os.access(found, os.X_OK)
         ]
     return dict.fromkeys(sorted(executable), "755")
+
+
+def _kept_out(folder: str, names: list[str]) -> set[str]:
+    """No build holds a state folder, and its keys, wherever the folder lies that it copies."""
+    del folder
+    return {STATE_DIR} & set(names)
 
 
 def _from_image(base: Base, site: Site, given: str, variant: Variant, target: str) -> tuple[bytes, int]:

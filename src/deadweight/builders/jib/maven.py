@@ -19,6 +19,7 @@ from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
 from deadweight.records import store
+from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Variant
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
@@ -149,7 +150,7 @@ class Sources:
         self.outputs = tuple(
             dict.fromkeys((*(self.source / name for name in outputs), *output_folders(variant, site.root)))
         )
-        self.skip = {*(self.source / name for name in _common.NEVER_INPUTS), *self.outputs}
+        self.skip = {self.source / ".git", self.source / STATE_DIR, *self.outputs}
         self.now = self._states() | {_BESIDE: repr(sorted(beside.items()))}
 
     def tidy(self) -> None:

@@ -17,12 +17,15 @@ from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import go_cache as _gocache
+from deadweight.builders.shared import go_files as _go_files
+from deadweight.builders.shared import inputs as _inputs
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
+from deadweight.records.ignore import literal
 from deadweight.suite.model import Variant
 
-IGNORE = (*_common.NEVER_INPUTS, "**/*_test.go")
-"""Of a Go module, ``go build`` reads no tests."""
+NO_TESTS = "**/*_test.go"
+"""``go build`` reads none."""
 
 
 class KoBuilder:
@@ -51,7 +54,12 @@ class KoBuilder:
         source = site.root / variant.source
         environment = {**os.environ, **_common.program_environment(site)}
         files = [source, *([site.root / variant.config] if variant.config else [])]
-        files += _go_inputs.outside(source, environment, variant.main or ".")
+        beside = _go_inputs.outside(source, environment, variant.main or ".")
+        files += beside
+        main = literal((Path(variant.main or ".") / "kodata").as_posix())
+        # ko reads the folder where it lies: what its fingerprint left out would be built from all the same
+        needed = (*_go_files.needed(source, beside), f"!{main}", NO_TESTS)
+        ignore = _inputs.rules(source, site, needed=needed).all
         values = {
             "ko": find("ko").version,
             "go": find("go").version,
@@ -66,7 +74,7 @@ class KoBuilder:
                 key=f"image:{variant.name}",
                 variant=variant.name,
                 title=f"ko build {variant.name}",
-                inputs=Inputs(tuple(files), IGNORE, values),
+                inputs=Inputs(tuple(files), ignore, values),
                 there=lambda: _archive.there(variant, site),
                 work=lambda job: self._build(variant, site, base, job),
             ),

@@ -14,7 +14,6 @@ from pathlib import Path
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.records.built import Base
-from deadweight.records.paths import STATE_DIR
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.yaml_nodes import Key
 
@@ -26,9 +25,6 @@ OFFLINE_VARIABLE = "DEADWEIGHT_MAVEN_OFFLINE"
 
 EPOCH = "0"
 """SOURCE_DATE_EPOCH of every build, in seconds: the same inputs give the same bytes on any day."""
-
-NEVER_INPUTS = (".git", STATE_DIR, "**/.DS_Store")
-"""What no build reads, in a source folder that is the project's root."""
 
 _ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "amd64": ("amd64", "x86_64"), "aarch64": ("arm64", "aarch64")}
 _ARCHITECTURES["arm64"] = _ARCHITECTURES["aarch64"]
@@ -148,12 +144,3 @@ def behind_links(*places: Path) -> tuple[Path, ...]:
                     found.append(target)
                     left.append(target)
     return tuple(found)
-
-
-def ignore_lines(file: Path) -> tuple[str, ...]:
-    """The patterns of a .dockerignore-like file; none where there is no such file."""
-    try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError:
-        return ()
-    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))

@@ -9,9 +9,9 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deadweight.plan.ignore import Ignore
 from deadweight.project.init.records import ImageWords, Known
 from deadweight.project.init.tree import Tree, folder_of, joined
+from deadweight.records.ignore import Ignore
 from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, instructions
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::?([-+])([^}]*))?\}|(\w+))")

@@ -1,0 +1,92 @@
+"""What of a source folder is input of a build: one list of rules for all builders, written as in a ``.dockerignore``.
+
+The last rule that matches a path decides. In this order:
+
+1. The user's rules: ``.dockerignore`` and ``.melangeignore`` of the source folder, whoever builds. BuildKit's own custom goes
+   before: ``NAME.dockerignore`` beside a Dockerfile stands in for both.
+2. What a tool needs whatever they say: Go's sources and what they embed (``go_files``). A ``*.yaml`` that was written for a
+   Dockerfile must not take ``openapi.yaml`` from a program that embeds it.
+3. What is never input unless a ``!`` rule names it: version control, virtual environments (told by their ``pyvenv.cfg``),
+   caches of Python's tools, and the files that describe the project to us. So an edit of a check builds nothing anew.
+4. The state folder of any project, which holds signing keys. No rule takes it back.
+
+``node_modules`` is not in 3: a Dockerfile without network may copy it on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.builders.protocol import Site
+from deadweight.records.ignore import Ignore, ignore_lines, literal
+from deadweight.records.paths import STATE_DIR
+
+IGNORE_FILES = (".dockerignore", ".melangeignore")
+_NEVER = (".git", ".nox", ".pytest_cache", "__pycache__", ".DS_Store", *IGNORE_FILES)
+
+
+def _anywhere(name: str) -> tuple[str, str]:
+    """What has this name in any folder, and all below it: engine 20.10 takes the first for the folder alone where a ``!`` rule
+    keeps it from passing the whole folder over."""
+    return f"**/{name}", f"**/{name}/**"
+
+
+_ALWAYS_OUT = _anywhere(STATE_DIR)
+_OUR_TASKS = ("tasks.py", "noxfile.py")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """``written`` are the user's own lines, ``all`` is what decides."""
+
+    written: tuple[str, ...]
+    all: tuple[str, ...]
+
+    def compiled(self) -> Ignore:
+        return Ignore(self.all)
+
+
+def rules(
+    source: Path, site: Site, *, own: Path | None = None, needed: Sequence[str] = (), asked: Collection[str] = ()
+) -> Rules:
+    """The rules for a source folder (absolute). ``own`` is an ignore file that stands in for the folder's.
+
+    ``needed`` are ``!`` rules of what a tool needs, ``asked`` names of 3. that something beside the rules asks for (``.git``).
+    """
+    files = [own] if own is not None else [source / name for name in IGNORE_FILES]
+    lines = dict.fromkeys(line for file in files for line in ignore_lines(file))
+    # engine 20.10 would send the folder that such a rule names, though empty
+    written = tuple(line for line in lines if not (line.startswith("!") and STATE_DIR in line[1:].strip().split("/")))
+    named = {part for line in written if line.startswith("!") for part in line[1:].strip().split("/")}
+    never = [(name, pattern) for name in _NEVER for pattern in _anywhere(name)]
+    never += [(path.rpartition("/")[2], literal(path)) for path in (*site.environments(source), *_ours(source, site))]
+    # where a ``!`` rule takes back a part of it, the rest stays out
+    first = [pattern for name, pattern in never if name in named and name not in asked]
+    last = [pattern for name, pattern in never if name not in named and name not in asked]
+    return Rules(written, (*first, *written, *needed, *last, *_ALWAYS_OUT))
+
+
+def never(source: Path, site: Site) -> tuple[str, ...]:
+    """Rules 3 and 4 alone, for a tool that reads the folder where it lies, and may read any file of it."""
+    last = (
+        *(pattern for name in _NEVER for pattern in _anywhere(name)),
+        *map(literal, (*site.environments(source), *_ours(source, site))),
+    )
+    return (*last, *_ALWAYS_OUT)
+
+
+def _ours(source: Path, site: Site) -> Iterator[str]:
+    """The suite file, and the task files beside it where they are ours (a service may have a ``tasks.py`` of its own)."""
+    home, root = source.resolve(), site.root.resolve()
+    for path in (root / site.suite.file.name, *(root / name for name in _OUR_TASKS)):
+        if path.is_relative_to(home) and (path.name == site.suite.file.name or _mentions_us(path)):
+            yield path.relative_to(home).as_posix()
+
+
+def _mentions_us(file: Path) -> bool:
+    try:
+        return b"deadweight" in file.read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,156 @@
+"""Ignore rules as in a .dockerignore file: the last matching pattern wins, ``!`` takes a path back in.
+
+Source of the rules: Docker's "Build context, .dockerignore files", and moby/patternmatcher: patterns are those of Go's
+filepath.Match plus ``**``, anchored at the folder, and a pattern that matches a folder covers all below it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight.records.paths import STATE_DIR
+
+ENVIRONMENT_MARK = "pyvenv.cfg"
+"""Lies in the root of every virtual environment (PEP 405)."""
+
+_NO_ENVIRONMENTS = frozenset((".git", STATE_DIR, "node_modules"))
+"""Folders of many files that are not searched for them."""
+
+
+class Ignore:
+    """Compiled rules; paths are relative to the folder, with forward slashes."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._rules = [_rule(pattern) for pattern in patterns]
+
+    def matches(self, path: str) -> bool:
+        """Whether a file is left out."""
+        out = False
+        for rule in self._rules:
+            if out == rule.keeps and rule.expression.match(path):
+                out = not rule.keeps
+        return out
+
+    def prunes(self, path: str) -> bool:
+        """Whether a folder can be left out whole: no later ``!`` rule could take something below it back in."""
+        whole = False
+        for rule in self._rules:
+            if rule.keeps:
+                whole = whole and not (rule.expression.match(path) or rule.reaches_below(path))
+            elif not whole:
+                whole = rule.expression.match(path) is not None
+        return whole
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """``parts`` are the pattern's own, ``expression`` matches a path and all below it."""
+
+    keeps: bool
+    parts: tuple[str, ...]
+    expression: re.Pattern[str]
+
+    def reaches_below(self, folder: str) -> bool:
+        """Whether the pattern may match something below a folder."""
+        names = folder.split("/")
+        for part, name in zip(self.parts, names, strict=False):
+            if part == "**":
+                return True
+            if not re.fullmatch(_glob(part), name):
+                return False
+        return len(self.parts) > len(names)
+
+
+def walk(folder: Path, ignore: Ignore) -> Iterator[Path]:
+    """All files and links below a folder, in name order, without those that the ignore rules leave out.
+
+    Others may write there meanwhile: a folder that goes away before it is read was not there. Raises OSError.
+    """
+    prefix = len(folder.parts)
+    stack = [folder]
+    while stack:
+        here = stack.pop()
+        try:
+            with os.scandir(here) as found:
+                entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+        except FileNotFoundError:
+            if here == folder:
+                raise
+            continue
+        for entry in reversed(entries):
+            path = Path(entry.path)
+            relative = "/".join(path.parts[prefix:])
+            if entry.is_dir(follow_symlinks=False):
+                if not ignore.prunes(relative):
+                    stack.append(path)
+            elif not ignore.matches(relative):
+                yield path
+
+
+def virtual_environments(folder: Path) -> tuple[str, ...]:
+    """Python's virtual environments below a folder, relative to it."""
+    found = []
+    for place, names, files in os.walk(folder):
+        here = Path(place)
+        if ENVIRONMENT_MARK in files and here != folder:
+            found.append(here.relative_to(folder).as_posix())
+            names.clear()
+        names[:] = sorted(name for name in names if name not in _NO_ENVIRONMENTS)
+    return tuple(found)
+
+
+def ignore_lines(file: Path) -> tuple[str, ...]:
+    """The patterns of a .dockerignore-like file; none where there is no such file."""
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError:
+        return ()
+    return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def literal(path: str) -> str:
+    """The pattern that matches this very path."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", path)
+
+
+def _rule(pattern: str) -> _Rule:
+    keep = pattern.startswith("!")
+    text = pattern[1:].strip() if keep else pattern
+    parts = tuple(part for part in text.split("/") if part not in ("", "."))
+    words = (_part(part, last=index == len(parts) - 1) for index, part in enumerate(parts))
+    return _Rule(keep, parts, re.compile("".join(words) + r"(?:/|\Z)"))
+
+
+def _part(part: str, *, last: bool) -> str:
+    if part == "**":
+        return ".*" if last else "(?:.*/)?"
+    translated = _glob(part)
+    return translated if last else translated + "/"
+
+
+def _glob(part: str) -> str:
+    result, index = "", 0
+    while index < len(part):
+        char = part[index]
+        index += 1
+        if char == "*":
+            while part[index : index + 1] == "*":
+                index += 1
+            result += "[^/]*"
+        elif char == "?":
+            result += "[^/]"
+        elif char == "[" and "]" in part[index:]:
+            end = part.index("]", index)
+            inside = part[index:end].replace("\\", "\\\\")
+            result += f"[{inside}]" if inside not in ("", "^") else re.escape(part[index - 1 : end + 1])
+            index = end + 1
+        elif char == "\\" and index < len(part):
+            result += re.escape(part[index])
+            index += 1
+        else:
+            result += re.escape(char)
+    return result
