@@ -122,6 +122,8 @@ def test_a_base_that_does_not_exist_is_named_and_the_others_are_not(ask):
 
     assert "cgr.dev/chainguard/busybox:no-such-tag: there is no such image (cgr.dev)" in got["error"]
     assert "golang" not in got["error"]
+    got = ask("registry", "cgr.dev/chainguard/busybox:latst")
+    assert "busybox:latst: there is no such image (cgr.dev); the nearest there: latest" in got["error"]
 
 
 def test_a_registry_that_is_down_is_one_clear_error(ask):

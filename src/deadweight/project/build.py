@@ -9,9 +9,10 @@ from pathlib import Path
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
-from deadweight.project.needs import naming_bases, needs_of, preflight, without_engine
+from deadweight.project.needs import needs_of, preflight
 from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built import BuiltImage
+from deadweight.sources.reference import NoBase
 from deadweight.suite.model import Variant
 
 
@@ -34,6 +35,8 @@ class VariantOutcome:
         """What went wrong, without the program and the variant that builders put first: the step's title names them."""
         if self.error is None:
             return "not tried, since another step failed"
+        if isinstance(self.error, NoBase):
+            return self.error.message  # what can be done is the same for all: it is told once
         text = str(self.error)
         if isinstance(self.error, CommandError):
             text = text.removeprefix(f"{Path(self.error.argv[0]).name} {self.owner}: ")
@@ -41,9 +44,8 @@ class VariantOutcome:
 
 
 def plan(workspace: Workspace, variants: Sequence[Variant], *, force: bool = False) -> Plan:
-    """What would be done; changes nothing on disk."""
-    with naming_bases(variants, needs_of(workspace, variants)):
-        return make_plan(variants, workspace.site, workspace.builder, force=force)
+    """What would be done for variants whose bases can be had (``bases.known``); changes nothing on disk."""
+    return make_plan(variants, workspace.site, workspace.builder, force=force, say=workspace.say)
 
 
 def build(
@@ -56,21 +58,22 @@ def build(
     force: bool = False,
 ) -> tuple[VariantOutcome, ...]:
     """Build what is not up to date. A failed variant is an outcome, not an exception (``raise_if_failed`` makes it one).
-    So is one that needs an engine where none can be had: the others are built.
+    So is one that needs an engine, or a base, where none can be had: the others are built.
 
     Raises what ``preflight`` and ``plan`` raise, and Interrupted. The caller holds the state folder's lock.
     """
-    engineless = preflight(workspace, variants)
-    if engineless is not None and fail_fast:
-        raise engineless
-    chosen = variants if engineless is None else without_engine(workspace, variants)
-    for left in (variant.name for variant in variants if variant not in chosen):
-        workspace.say(f"{left}: not built, since it needs an engine")
+    left = preflight(workspace, variants)
+    if left and fail_fast:
+        raise next(iter(left.values()))
+    chosen = [variant for variant in variants if variant.name not in left]
+    for name, why in left.items():
+        lack = "a base of it cannot be had" if isinstance(why, NoBase) else "it needs an engine"
+        workspace.say(f"{name}: not built, since {lack}")
     outcomes = run_plan(plan(workspace, chosen, force=force), workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
     made = tuple(
         _of_variant(variant.name, outcomes)
-        if variant in chosen
-        else VariantOutcome(variant.name, "failed", 0.0, workspace.state.log(variant.name), error=engineless)
+        if variant.name not in left
+        else VariantOutcome(variant.name, "failed", 0.0, workspace.state.log(variant.name), error=left[variant.name])
         for variant in variants
     )
     return _without_blame(workspace, variants, made)
@@ -112,7 +115,8 @@ def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
     lines = [f"{len(failed)} of {len(outcomes)} variants were not built"]
     lines += [f"{', '.join(names)}: {what}" for what, names in told.items()]
     kind = MissingError if missing and missing == errors else BuildFailed
-    raise kind("\n".join(lines))
+    hints = dict.fromkeys(error.hint for error in errors if isinstance(error, NoBase) and error.hint)
+    raise kind("\n".join(lines), hint="; ".join(hints) or None)
 
 
 def _of_variant(name: str, outcomes: Sequence[Outcome]) -> VariantOutcome:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.protocol import Needs
 from deadweight.engine import daemon
 from deadweight.engine.own import choice
+from deadweight.project.bases import bases_of, known, prepared
 from deadweight.project.survey import ENGINE, Finding
 from deadweight.project.workspace import Workspace
-from deadweight.sources.reference import NoBase
 from deadweight.suite.model import Variant
 from deadweight.toolchain.find import find
 
@@ -34,26 +33,12 @@ def needs_of(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Needs, 
     return tuple(workspace.needs(variant) for variant in variants)
 
 
-def bases_of(needs: Sequence[Needs]) -> tuple[str, ...]:
-    """All base references, each once."""
-    return tuple(dict.fromkeys(base for need in needs for base in need.bases))
-
-
-@contextmanager
-def naming_bases(variants: Sequence[Variant], needs: Sequence[Needs]) -> Iterator[None]:
-    """What a source says of a base is told with the variants that stand on it, and where they name it."""
-    try:
-        yield
-    except NoBase as error:
-        found: dict[str, dict[str, list[str]]] = {}
-        for variant, need in zip(variants, needs, strict=True):
-            for base in need.bases:
-                found.setdefault(base, {}).setdefault(need.named.get(base, "its base"), []).append(variant.name)
-        told = {
-            base: "; ".join(f"{', '.join(names)}: {place}" for place, names in places.items())
-            for base, places in found.items()
-        }
-        raise error.placed(told) from None
+def _bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
+    """Without those that the source knows it cannot have: ``bases.known`` tells of them."""
+    found = bases_of(needs)
+    lacking = workspace.source.lacking(found) if found else None
+    gone = {about for about, _ in lacking.problems} if lacking is not None else set()
+    return tuple(base for base in found if base not in gone)
 
 
 def tools_of(
@@ -61,10 +46,8 @@ def tools_of(
 ) -> tuple[str, ...]:
     """Names of all the programs that setup must see to; ``engine`` among them where something runs."""
     needs = needs_of(workspace, variants)
-    bases, apk = bases_of(needs), any(need.apk for need in needs)
     wanted = [tool for need in needs for tool in need.tools]
-    with naming_bases(variants, needs):
-        wanted += workspace.source.tools(bases, apk=apk)
+    wanted += workspace.source.tools(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
     wanted.append("crane")  # push, publish and layers speak to registries through it
     if any(variant.checks.vulnerabilities for variant in variants) or tests or bench:
         wanted.append("trivy")
@@ -93,8 +76,7 @@ def _client_too_old() -> bool:
 def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
     """What the source would have to make for these variants before they can be built."""
     needs = needs_of(workspace, variants)
-    with naming_bases(variants, needs):
-        return workspace.source.to_make(bases_of(needs), apk=any(need.apk for need in needs))
+    return workspace.source.to_make(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
 
 
 def no_engine(found: Iterable[Finding]) -> str:
@@ -114,29 +96,33 @@ def without_engine(workspace: Workspace, variants: Sequence[Variant]) -> tuple[V
     return tuple(variant for variant, need in zip(variants, needs, strict=True) if not need.engine)
 
 
-def preflight(workspace: Workspace, variants: Sequence[Variant]) -> MissingError | None:
+def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, MissingError]:
     """Everything that can be known to be missing before the first build step: tools, engine, registry, CA, credentials.
 
-    Returns why there is no engine, where one is needed and none can be had: variants ``without_engine`` can be built all the
-    same. Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing tools together.
+    Returns the variants that cannot be built here, by name with the reason: there is no engine and none can be had, or a base is
+    missing. The others can be. Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing
+    tools together, and where nothing is left to build for want of bases, one for all of those.
     """
     needs = needs_of(workspace, variants)
     engineless = _engineless(workspace) if any(need.engine for need in needs) else None
+    left: dict[str, MissingError] = {}
     if engineless is not None:
-        variants = [variant for variant, need in zip(variants, needs, strict=True) if not need.engine]
+        left = {variant.name: engineless for variant, need in zip(variants, needs, strict=True) if need.engine}
+        variants = [variant for variant in variants if variant.name not in left]
         needs = tuple(need for need in needs if not need.engine)
+    lacking = known(workspace, variants)
     missing = []
-    for tool in sorted({tool for need in needs for tool in need.tools}):
+    for tool in sorted({tool for need in needs_of(workspace, lacking.able) for tool in need.tools}):
         try:
             find(tool)
         except DeadweightError as error:
             missing.append(error.message)
     if missing:
         raise MissingError("; ".join(missing), hint="invoke setup")
-    if needs:
-        with naming_bases(variants, needs):
-            workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
-    return engineless
+    found = lacking.and_then(prepared(workspace, lacking.able))
+    if found.error is not None and not found.able and not left:
+        raise found.error
+    return {**left, **found.lacking}
 
 
 def _engineless(workspace: Workspace) -> MissingError | None:

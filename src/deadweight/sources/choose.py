@@ -97,9 +97,8 @@ def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
     answers = network.ask_all(list(urls), ca=private, variables=settings.variables, seconds=PROBE_SECONDS)
     silent = {urls[url]: answer for url, answer in answers.items() if not answer.ok}
     if not silent:
-        say(
-            f"source: registry ({', '.join(urls.values())} answer)" if urls else "source: registry (nothing is fetched)"
-        )
+        if urls:
+            say(f"source: registry ({', '.join(urls.values())} answer)")
         return "registry"
     host, answer = next(iter(silent.items()))
     why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from deadweight.records.built import Base
+from deadweight.sources.reference import NoBase
 
 Say = Callable[[str], None]
 """Takes one line of progress."""
@@ -62,6 +63,10 @@ class Source(Protocol):
         """Names of the external programs that ``prepare`` will need (``deadweight.toolchain`` names)."""
         ...
 
+    def lacking(self, references: Sequence[str]) -> NoBase | None:
+        """Which of them cannot be had, each with the nearest that can, as far as that is known without asking anybody."""
+        ...
+
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
         """What ``prepare`` would have to make first; nothing where bases are only looked up. Changes nothing, asks nobody."""
         ...
@@ -70,7 +75,7 @@ class Source(Protocol):
         """Make sure that these base references (public names) and, if asked, the APK repositories can be used.
 
         Local: start the registry, make what stand-ins are missing. Others: check registry, CA and credentials.
-        Raises MissingError (exit 3) or DeadweightError, with one clear message.
+        Raises NoBase (exit 3) that tells of all that cannot be had, MissingError or DeadweightError for what is about no base.
         """
         ...
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from deadweight._errors import MissingError, UsageError
 
 DOCKER_HUB = "docker.io"
+APK = "APK repositories"
+"""What a problem of ``NoBase`` is about where it is no base: what apko and melange take packages from."""
+
 _HUB_NAMES = {"docker.io", "index.docker.io", "registry-1.docker.io"}
 _PATH = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
@@ -40,7 +43,7 @@ class ImageReference:
 
 
 class NoBase(MissingError):
-    """Bases that cannot be had. ``problems`` are the message's lines, each with the reference that it is about (None: with none).
+    """Bases that cannot be had. ``problems`` are the message's lines, each with the reference that it is about, or ``APK``.
 
     A source knows no files: whoever does says where each is named (``placed``).
     """

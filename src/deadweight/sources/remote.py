@@ -6,6 +6,7 @@ bases at the same time. Digests come from crane, which reads Docker's own config
 
 from __future__ import annotations
 
+import difflib
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +20,11 @@ from deadweight.records.built import Base
 from deadweight.records.paths import State
 from deadweight.sources import network
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
-from deadweight.sources.reference import NoBase, parse
+from deadweight.sources.reference import APK, NoBase, parse
 from deadweight.sources.settings import Settings, decided
 
 CHECK_SECONDS = 30.0
+TAGS_SECONDS = 10.0
 INDEX_SECONDS = 10.0
 ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "aarch64"), "arm64": ("arm64", "aarch64")}
 
@@ -68,15 +70,25 @@ class RemoteSource:
         """See the protocol."""
         return ("crane",) if references else ()
 
+    def lacking(self, references: Sequence[str]) -> NoBase | None:  # noqa: ARG002 - the protocol's
+        """See the protocol."""
+        return None
+
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:  # noqa: ARG002 - the protocol's
         """See the protocol."""
         return ()
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
-        """See the protocol. Raises MissingError that lists every problem, each with what to do about it."""
-        wanted = tuple(dict.fromkeys(references))
+        """See the protocol. Raises NoBase that lists every problem, each with what to do about it.
+
+        What was looked up already, by a call that raised, is not asked for again.
+        """
+        from deadweight.toolchain.find import find
+
+        wanted = tuple(name for name in dict.fromkeys(references) if name not in self._bases)
         problems: list[DeadweightError] = []
         if wanted:
+            find("crane")
             say(f"looking up {len(wanted)} base{'s' if len(wanted) > 1 else ''} through {self.name}")
         with ThreadPoolExecutor(max_workers=16) as pool:
             looked_up = {reference: pool.submit(self._look_up, reference) for reference in wanted}
@@ -84,12 +96,15 @@ class RemoteSource:
         for reference, future in looked_up.items():
             try:
                 self._bases[reference] = future.result()
-            except DeadweightError as error:
+            except NoBase as error:
                 problems.append(error)
+            except DeadweightError as error:
+                problems.append(NoBase((reference, error.message), hint=error.hint))
         problems += checks.result() if checks is not None else []
         if problems:
             raise _joined(problems)
-        decided(self.state, self.settings, self.name)
+        if references or apk:  # a suite that fetches nothing says nothing of what can be reached
+            decided(self.state, self.settings, self.name)
         if self._bases:
             self._remember()
 
@@ -144,11 +159,28 @@ class RemoteSource:
         try:
             done = _run.run([find("crane").path, *words], env=self._variables(), timeout=CHECK_SECONDS)
         except CommandError as error:
-            raise explained(error, reference, name) from error
+            told = explained(error, reference, name)
+            near = self._near_tags(name) if any(_NO_IMAGE in text for _, text in told.problems) else ()
+            if near:
+                text = f"{told.message}; the nearest there: {', '.join(near)}"
+                told = NoBase((reference, text), hint=told.hint)
+            raise told from error
         digest = done.output.strip()
         if not digest.startswith("sha256:"):
             raise DeadweightError(f"{name}: the registry gave no digest but {digest[:80]!r}")
         return self._as_base(reference, name, digest)
+
+    def _near_tags(self, name: str) -> tuple[str, ...]:
+        """The tags of the same repository that are most like the one that is not there; none where it does not tell them."""
+        from deadweight.toolchain.find import find
+
+        parsed = parse(name)
+        words = ["ls", *(["--insecure"] if self.names.insecure else []), f"{parsed.host}/{parsed.repository}"]
+        try:
+            done = _run.run([find("crane").path, *words], env=self._variables(), timeout=TAGS_SECONDS)
+        except CommandError:
+            return ()
+        return tuple(difflib.get_close_matches(parsed.tag or "", done.output.split(), 3, 0.4))
 
     def _variables(self) -> dict[str, str]:
         environment = self.environment()
@@ -172,7 +204,7 @@ class RemoteSource:
         )
         problems = [_apk_problem(url, answers[url]) for url in remote if answers[url].status != 200]
         absent = [url for url in urls if "://" not in url and not Path(url).exists()]
-        return [*problems, *(MissingError(f"{path}: no such file") for path in absent)]
+        return [*problems, *(NoBase((APK, f"{path}: no such file")) for path in absent)]
 
 
 def architecture() -> tuple[str, str]:
@@ -180,6 +212,7 @@ def architecture() -> tuple[str, str]:
     return ARCHITECTURES.get(platform.machine(), (platform.machine(), platform.machine()))
 
 
+_NO_IMAGE = "there is no such image"
 _REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("UNAUTHORIZED", "401 Unauthorized", "DENIED", "403 Forbidden", "no basic auth credentials"),
@@ -193,7 +226,7 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ),
     (
         ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "404 Not Found", "NOT_FOUND", "manifest unknown"),
-        "there is no such image",
+        _NO_IMAGE,
         "check the name and the tag",
     ),
     (("no child with platform",), "there is no such image for this machine's architecture", "choose another base"),
@@ -227,16 +260,16 @@ def explained(error: CommandError, reference: str, name: str) -> NoBase:
     return NoBase((reference, f"{where}: {error.tail[-1] if error.tail else error.reason}"))
 
 
-def _apk_problem(url: str, answer: network.Answer) -> MissingError:
+def _apk_problem(url: str, answer: network.Answer) -> NoBase:
     if answer.untrusted:
-        return MissingError(
-            f"{url}: its certificate is not trusted ({answer.problem})", hint="name your private CA: ca_bundle"
+        return NoBase(
+            (APK, f"{url}: its certificate is not trusted ({answer.problem})"), hint="name your private CA: ca_bundle"
         )
     if answer.status in (401, 403):
-        return MissingError(
-            f"{url}: the APK repository wants credentials", hint="put them in your netrc, or in HTTP_AUTH"
+        return NoBase(
+            (APK, f"{url}: the APK repository wants credentials"), hint="put them in your netrc, or in HTTP_AUTH"
         )
-    return MissingError(f"{url}: {answer.problem or f'HTTP status {answer.status}'}")
+    return NoBase((APK, f"{url}: {answer.problem or f'HTTP status {answer.status}'}"))
 
 
 def _joined(problems: Sequence[DeadweightError]) -> MissingError:

@@ -102,14 +102,21 @@ def build_variants(
 
 
 def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, as_json: bool) -> None:
+    from deadweight.project.bases import known
     from deadweight.project.build import plan as make_plan
 
-    work = make_plan(workspace, chosen, force=force)
+    found = known(workspace, chosen)
+    work = make_plan(workspace, found.able, force=force)
     if as_json:
-        print_json({"suite": workspace.suite.name, "steps": _plan_rows(work)})
-        return
-    for row in _plan_rows(work):
-        print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
+        lacking = {name: error.message for name, error in found.lacking.items()}
+        print_json({"suite": workspace.suite.name, "steps": _plan_rows(work), "lacking": lacking})
+    else:
+        for row in _plan_rows(work):
+            print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
+        for name in found.lacking:
+            print(f"skip  {name}  (a base of it cannot be had)")
+    if found.error is not None:
+        raise found.error
 
 
 def _plan_rows(work: Plan) -> list[dict[str, Any]]:

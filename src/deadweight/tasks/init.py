@@ -73,8 +73,8 @@ def _build(workspace: Workspace, variant: Variant, *, yes: bool) -> None:
     from deadweight.tasks.setup import prepare
 
     prepare(workspace, (variant,), yes=yes)
-    if (engineless := preflight(workspace, (variant,))) is not None:
-        raise engineless
+    if (why := preflight(workspace, (variant,)).get(variant.name)) is not None:
+        raise why
     raise_if_failed(build_variants(workspace, (variant,), jobs=1))
 
 

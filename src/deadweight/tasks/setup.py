@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deadweight.project.survey import Finding
     from deadweight.project.workspace import Workspace
     from deadweight.sources.protocol import ToMake
+    from deadweight.sources.reference import NoBase
     from deadweight.suite.model import Variant
 
 
@@ -68,15 +69,19 @@ def setup(
             held.enter_context(locked(workspace.state, say))
         _take_engine(engine, keep=not only_shown)
         _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
-        found = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
+        found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         unmade = to_make(workspace, chosen) if only_shown else ()
-        if all(each.present for each in found) and not unmade:
+        if all(each.present for each in found) and not unmade and lacking is None:
             say(f"ready: {len(found)} programs are there, bases come from {workspace.source.name}")
         if json:
             tools, making = [asdict(each) for each in found], [asdict(each) for each in unmade]
-            print_json({"source": workspace.source.name, "tools": tools, "to_make": making})
+            print_json(
+                {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
+            )
         if not only_shown:
             _raise_if_not_buildable(workspace, chosen, found)
+        if lacking is not None:
+            raise lacking
 
 
 @task(
@@ -89,6 +94,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     Example: invoke doctor --json
     """
     from deadweight._errors import MissingError
+    from deadweight.project.bases import known
     from deadweight.project.doctor import examine
     from deadweight.project.needs import hopeless, to_make, tools_of
     from deadweight.project.workspace import Workspace
@@ -96,19 +102,31 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     with Workspace.open(say) as workspace:
         found = examine(tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root)
         unmade = to_make(workspace, workspace.suite.variants)
+        lacking = known(workspace, workspace.suite.variants).error
         if json:
             making = [asdict(each) for each in unmade]
-            print_json({"source": workspace.source.name, **asdict(found), "to_make": making})
+            print_json(
+                {
+                    "source": workspace.source.name,
+                    **asdict(found),
+                    "to_make": making,
+                    "lacking": _problems(lacking),
+                }
+            )
         else:
             _print_doctor(found, unmade, workspace.source.name)
         missing = [each.name for each in found.tools if not each.present] + [each.name for each in unmade]
         yours = hopeless(found.tools)
-    how = (["invoke setup"] if len(missing) > len(yours) else []) + [each.how for each in yours]
+    how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
     if found.unwritable:
         missing += [f"a folder that can be written to ({each})" for each in found.unwritable]
         how.append("make it writable; DEADWEIGHT_CACHE_DIR names another place for tools, stand-ins and our engine")
-    if missing:
-        raise MissingError(f"missing or not usable: {', '.join(missing)}", hint="; ".join(dict.fromkeys(how)))
+    lines = [f"missing or not usable: {', '.join(missing)}"] if missing else []
+    if lacking is not None:
+        lines.append(lacking.message)
+        how += [lacking.hint] if lacking.hint else []
+    if lines:
+        raise MissingError("\n".join(lines), hint="; ".join(dict.fromkeys(how)))
 
 
 def prepare(
@@ -119,13 +137,14 @@ def prepare(
     tests: bool = False,
     bench: bool = False,
     plan: bool = False,
-) -> tuple[Finding, ...]:
-    """Install what these variants miss, then prepare their bases and packages.
+) -> tuple[tuple[Finding, ...], NoBase | None]:
+    """Install what these variants miss, then prepare their bases and packages. Gives the programs, and which bases are missing.
 
     Where no engine can be had, that is told, and what needs one is left out.
     """
+    from deadweight.project.bases import known, prepared
     from deadweight.project.install import install
-    from deadweight.project.needs import bases_of, naming_bases, needs_of, to_make
+    from deadweight.project.needs import to_make
     from deadweight.project.survey import survey
 
     found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
@@ -133,17 +152,13 @@ def prepare(
     if missing or unmade:
         _show(missing, unmade)
     if plan:
-        return found
+        return found, known(workspace, chosen).error
     if missing or unmade:
         _ask(yes)
     if missing:
         install(missing, say, log_folder=workspace.state.folder / "logs" / "setup")
         found = survey([each.name for each in found])
-    needs = needs_of(workspace, chosen)
-    if needs:
-        with naming_bases(chosen, needs):
-            workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=say)
-    return found
+    return found, prepared(workspace, chosen).error
 
 
 def _survey(
@@ -233,6 +248,10 @@ def _ask(yes: bool) -> None:
         say("")
     if answer.strip().lower() not in ("y", "yes") and answer != "\n":
         raise MissingError("nothing was installed", hint="invoke setup --yes installs without asking")
+
+
+def _problems(lacking: NoBase | None) -> list[str]:
+    return [text for _, text in lacking.problems] if lacking is not None else []
 
 
 def _print_doctor(found: Doctor, unmade: Sequence[ToMake], source: str) -> None:

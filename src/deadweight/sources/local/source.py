@@ -22,6 +22,7 @@ from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.table import StandIn, stand_in
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
+from deadweight.sources.reference import NoBase
 from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 900.0
@@ -57,6 +58,18 @@ class LocalSource:
             names += [*catalogue.BUSYBOX_TOOLS, "go", "melange", "bwrap"]
         return tuple(dict.fromkeys(names))
 
+    def lacking(self, references: Sequence[str]) -> NoBase | None:
+        """See the protocol."""
+        problems: list[tuple[str | None, str]] = []
+        hint: str | None = None
+        for reference in dict.fromkeys(references):
+            try:
+                stand_in(reference)
+            except NoBase as error:
+                problems += error.problems
+                hint = error.hint
+        return NoBase(*problems, hint=hint) if problems else None
+
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
         """See the protocol."""
         wanted = dict.fromkeys(stand_in(reference) for reference in references)
@@ -71,10 +84,13 @@ class LocalSource:
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         """See the protocol. Makes the missing ones at the same time; another process that makes them is waited for."""
+        lacking = self.lacking(references)
+        if lacking is not None:
+            raise lacking
         wanted = {reference: stand_in(reference) for reference in dict.fromkeys(references)}
-        decided(self.state, self.settings, "local")
         if not wanted and not apk:
             return
+        decided(self.state, self.settings, "local")
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)

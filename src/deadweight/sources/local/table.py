@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from deadweight.sources import reference as references
+from deadweight.sources.local.nearest import nearest
 
 TOOLS_REFERENCE = "deadweight/tools:latest"
 """The image of shell tools that ``invoke shell`` puts beside an image that has none."""
@@ -80,8 +81,12 @@ def stand_in(reference: str) -> StandIn:
             match = re.fullmatch(row.tag, parsed.tag or "latest")
             if match:
                 return StandIn(row.recipe, next((group for group in match.groups() if group), ""))
+    near = nearest(f"{parsed.host}/{parsed.repository}", {row.repository: row.shown for row in TABLE})
     can = "; ".join(row.shown for row in TABLE)
     raise references.NoBase(
-        (reference, f"the local source has no stand-in for {reference}; it can stand in for {can}"),
-        hint="use one of these, or another source: invoke setup --source registry",
+        (
+            reference,
+            f"the local source has no stand-in for {reference}; {f'the nearest is {near}' if near else 'none is near'}",
+        ),
+        hint=f"it can stand in for {can}. Use one of these, or another source: invoke setup --source registry",
     )
