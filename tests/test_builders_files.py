@@ -108,6 +108,22 @@ def test_apko_would_take_an_unknown_user_without_a_word(project, accounts, words
     assert "apko.yaml:5: accounts.run-as: " + words in said
 
 
+@pytest.mark.parametrize("others", ["[riscv64]", "[ppc64le, s390x]", "riscv64"])
+def test_files_for_other_machines_alone_do_not_become_images_for_this_one(project, others):
+    fields = [*APKO_FIELDS, "config: apko.yaml", "packages: [melange.yaml]"]
+    project.write({"apko.yaml": f"{APKO}archs: {others}\n"})
+    assert "apko.yaml:4: archs: names " in refused(project, fields)
+    project.write({"apko.yaml": APKO, "melange.yaml": f"{MELANGE}  target-architecture: {others}\n"})
+    assert "melange.yaml:3: package.target-architecture: names " in refused(project, fields)
+
+
+@pytest.mark.parametrize("ours", ["[amd64, arm64]", "[riscv64, x86_64, aarch64]", "[all]", "[]"])
+def test_files_for_this_machine_too_pass(project, ours):
+    project.write({"apko.yaml": f"{APKO}archs: {ours}\n", "melange.yaml": f"{MELANGE}  target-architecture: {ours}\n"})
+    project.suite("  v: {builder: apko, source: app, config: apko.yaml, packages: [melange.yaml]}\n")
+    assert table.builder("apko").needs(project.variant("v"), project.root).apk
+
+
 @pytest.mark.parametrize("run_as", ["65534", "'0'", "root", "nobody", "nobody:nobody", "65534:65534"])
 def test_known_users_and_numbers_pass(project, run_as):
     users = "users: [{username: nobody, uid: 65534}], groups: [{groupname: nobody, gid: 65534}]"

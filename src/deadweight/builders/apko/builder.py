@@ -29,16 +29,20 @@ class ApkoBuilder:
 
     def needs(self, variant: Variant, root: Path) -> Needs:
         """Raises ConfigError for missing or wrong files."""
-        from deadweight.builders.apko.config import check_apko_config
+        from deadweight.builders.apko.config import check_apko_config, check_architectures
         from deadweight.suite.yaml_nodes import read
 
         if variant.config is None:
             raise WrongKey(variant, "config", "apko needs its apko.yaml", root, hint="add config: apko.yaml")
-        check_apko_config(_common.need_file(variant, "config", root, variant.config))
+        arch = _common.architecture().apk
+        check_apko_config(_common.need_file(variant, "config", root, variant.config), arch)
         for number, package in enumerate(variant.packages):
             document = read(_common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
                 raise document.error((), "is no melange file: no package: in it")
+            said = document.value["package"]
+            targets = said.get("target-architecture") if isinstance(said, dict) else None
+            check_architectures(document, ("package", "target-architecture"), targets, arch)
         if variant.packages:
             _common.need_source(variant, root)
         docker = bool(variant.packages) and variant.runner == "docker"

@@ -10,15 +10,22 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from deadweight.suite.yaml_nodes import Document, read
+from deadweight.suite.yaml_nodes import Document, Key, read
+
+_APK_NAMES = {"amd64": "x86_64", "arm64": "aarch64", "arm64/v8": "aarch64"}
+"""OCI's names of the architectures that we build for, as apk calls them."""
 
 
-def check_apko_config(file: Path) -> None:
-    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``."""
+def check_apko_config(file: Path, arch: str) -> None:
+    """Raises ConfigError with file, line and key: not YAML, no packages, an unknown ``run-as``, not for this machine.
+
+    ``arch`` is apk's word for the machine's architecture.
+    """
     document = read(file)
     top = document.value
     if not isinstance(top, dict):
         raise document.error((), "expected a mapping (contents:, accounts:, entrypoint: …)")
+    check_architectures(document, ("archs",), top.get("archs"), arch)
     if "include" in top:
         return  # accounts and packages may be in the other file; apko reads it
     contents = top.get("contents")
@@ -27,6 +34,22 @@ def check_apko_config(file: Path) -> None:
             ("contents",), "names no packages", hint="contents: {packages: [...]} says what is in the image"
         )
     _check_run_as(document, top.get("accounts") or {})
+
+
+def check_architectures(document: Document, key: Key, given: Any, arch: str) -> None:
+    """What is built is for this machine, whatever a file says: one that is for others only would give another image than it says.
+
+    Raises ConfigError. apko's ``archs`` and melange's ``target-architecture`` take OCI's names too, and ``all``.
+    """
+    if not given:
+        return
+    named = [str(each) for each in (given if isinstance(given, list) else [given])]
+    if not {"all", "host", arch} & {_APK_NAMES.get(name.lower(), name.lower()) for name in named}:
+        raise document.error(
+            key,
+            f"names {', '.join(named)}, and this machine is {arch}",
+            hint=f"images are built for the machine that builds them: add {arch}, or leave the key out",
+        )
 
 
 def _check_run_as(document: Document, accounts: Any) -> None:
