@@ -26,6 +26,8 @@ INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+
+HTTP_CONFLICT = 409
 Progress = Callable[[int], None]
 """Takes the number of bytes done so far."""
 
@@ -204,6 +206,18 @@ class Images:
                 self._api.remove_image(reference, force=force)
             except ImageNotFound:
                 return False
+        return True
+
+    def let_go(self, reference: str) -> bool:
+        """Remove an image by name unless a container uses it: False then. The engine calls that a conflict (409)."""
+        from docker.errors import APIError
+
+        try:
+            self.remove(reference)
+        except DeadweightError as error:
+            if isinstance(error.__cause__, APIError) and error.__cause__.status_code == HTTP_CONFLICT:
+                return False
+            raise
         return True
 
 

@@ -6,10 +6,15 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight._errors import MissingError
 from deadweight.project.workspace import Workspace
-from deadweight.records.built import ARCHIVE_FILE, kept_name
+from deadweight.records.built import ARCHIVE_FILE, BuiltImage, kept_name
+from deadweight.records.superseded import retire, superseded
+
+if TYPE_CHECKING:
+    from deadweight.engine.images import Images
 
 DAY = 86_400.0
 
@@ -25,22 +30,25 @@ class Cleaned:
     left: MissingError | None = None
 
 
-def clean(workspace: Workspace, *, everything: bool = False, older_than_days: float | None = None) -> Cleaned:
-    """Remove leftovers of dead processes, logs, and archive copies of images that the engine has.
+def clean(
+    workspace: Workspace, *, project: bool = False, end_shared: bool = False, older_than_days: float | None = None
+) -> Cleaned:
+    """Remove leftovers of dead processes, logs, old images that nothing runs from any more, and archive copies of images that
+    the engine has.
 
-    ``everything`` removes this project's images from the engine, its whole state folder, and ends what we started (an engine,
-    a registry or a Maven of our own); the cache that projects share stays. ``older_than_days`` spares what is newer. Where the
-    engine that was asked for does not answer, the rest is done.
+    ``project`` removes this project's images from the engine and its whole state folder; ``end_shared`` also ends what we started
+    and all projects share (an engine, a registry, a Maven). The cache that they share stays. ``older_than_days`` spares what is
+    newer, and ends nothing. Where the engine that was asked for does not answer, the rest is done.
     """
     from deadweight.checks.attacks.host import sweep_host_folders
     from deadweight.checks.attacks.network import unfence
 
-    containers, images, left = _in_engine(workspace, with_images=everything and older_than_days is None)
+    containers, images, left = _in_engine(workspace, with_images=project and older_than_days is None)
     folders = sweep_host_folders()
     unfence()
     state = workspace.state
     before = None if older_than_days is None else time.time() - older_than_days * DAY
-    if everything:
+    if project:
         kept = {
             state.lock,
             state.lock.with_suffix(".holder"),
@@ -57,7 +65,7 @@ def clean(workspace: Workspace, *, everything: bool = False, older_than_days: fl
             files += 1
             path.unlink()
     _remove_empty_folders(state.folder)
-    if everything and older_than_days is None:
+    if end_shared and older_than_days is None:
         _stop_ours(workspace)
     return Cleaned(containers, files, size, images, left)
 
@@ -79,7 +87,8 @@ def _spare_archives(workspace: Workspace) -> list[Path]:
 
 def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, MissingError | None]:
     try:
-        return _containers(workspace), _images(workspace) if with_images else 0, None
+        containers = _containers(workspace)  # they may run from the images
+        return containers, _images(workspace) if with_images else _superseded(workspace), None
     except MissingError as error:
         return 0, 0, error
 
@@ -92,19 +101,38 @@ def _containers(workspace: Workspace) -> int:
     return len(workspace.engine().cleanup_stale())
 
 
+def _superseded(workspace: Workspace) -> int:
+    from deadweight.engine.daemon import find_running
+
+    if find_running() is None or not superseded(workspace.state):
+        return 0
+    return retire(workspace.state, workspace.engine().images.let_go)
+
+
 def _images(workspace: Workspace) -> int:
     from deadweight.engine.daemon import find_running
 
     if find_running() is None:
         return 0
-    removed = 0
+    removed = sum(workspace.engine().images.remove(name, force=True) for name in superseded(workspace.state))
+    images = workspace.engine().images
     for name in workspace.suite.names():
         built = workspace.built(name)
-        for reference in (
-            {built.reference, kept_name(built.reference, built.config_digest)} if built is not None else ()
-        ):
-            removed += bool(workspace.engine().images.remove(reference, force=True))
+        if built is not None:
+            removed += sum(images.remove(reference, force=True) for reference in _names(built, images))
     return removed
+
+
+def _names(built: BuiltImage, images: Images) -> list[str]:
+    """What a variant's image is called in the engine; ``…:latest`` only where it is no other checkout's of the same suite."""
+    found = {built.reference}
+    repository = built.reference.rpartition(":")[0]
+    if repository:  # a plug-in may call its image as it likes
+        found.add(kept_name(built.reference, built.config_digest))
+        there = images.get(f"{repository}:latest")
+        if there is not None and there.id in (built.config_digest, built.engine_id):
+            found.add(f"{repository}:latest")
+    return sorted(found)
 
 
 def _stop_ours(workspace: Workspace) -> None:
@@ -115,7 +143,8 @@ def _stop_ours(workspace: Workspace) -> None:
     workspace.close()
     end_all()
     stop_local(workspace.say)
-    stop_own(workspace.say)
+    if stop_own(workspace.say):
+        workspace.say("other projects of yours share that engine: their next task that needs one starts it again")
 
 
 def _remove_empty_folders(folder: Path) -> None:

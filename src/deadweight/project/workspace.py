@@ -18,6 +18,7 @@ from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild, kept_n
 from deadweight.records.lock import held_since
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
+from deadweight.records.superseded import retire
 from deadweight.suite.load import find_suite_file, load_suite
 from deadweight.suite.model import Suite, Variant
 
@@ -212,7 +213,7 @@ class Workspace:
             return name
         save(Loaded(built.config_digest, images.load(self.archive(variant), name)), note)
         if last is not None and last.config_digest != built.config_digest:
-            images.remove(kept_name(built.reference, last.config_digest))
+            retire(self.state, images.let_go, kept_name(built.reference, last.config_digest), current=name)
         return name
 
     def _built_or_raise(self, variant: Variant) -> BuiltImage:

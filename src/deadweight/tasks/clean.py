@@ -11,14 +11,15 @@ from deadweight.tasks._task import task
 
 @task(
     help={
-        "all": "remove this project's images and whole state folder, and end an engine, a registry and a Maven of our own",
+        "project": "remove this project's images from the engine, and its whole state folder; touch nothing that projects share",
+        "all": "the same, and end the engine, the registry and the Maven of ours, which all your projects share",
         "older-than": "spare what is newer, for example 7d or 36h",
     }
 )
-def clean(c: Context, all: bool = False, older_than: str | None = None) -> None:
-    """Remove what dead processes left, logs, and spare archives; with --all everything of this project.
+def clean(c: Context, project: bool = False, all: bool = False, older_than: str | None = None) -> None:
+    """Remove what dead processes left, logs, and spare archives; with --project everything of this project.
 
-    Example: invoke clean --all
+    Example: invoke clean --project
     """
     from deadweight._errors import MissingError
     from deadweight.project.clean import clean as clean_up
@@ -28,7 +29,7 @@ def clean(c: Context, all: bool = False, older_than: str | None = None) -> None:
 
     days = parse_days(older_than)
     with Workspace.open(say) as workspace, locked(workspace.state, say):
-        done = clean_up(workspace, everything=all, older_than_days=days)
+        done = clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = format_bytes(done.size_bytes)
     say(f"removed {done.containers} containers and networks, {done.images} images, {done.files} files ({freed})")
     if done.left is not None:

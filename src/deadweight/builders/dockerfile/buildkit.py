@@ -14,6 +14,7 @@ from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common as _common
 from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
 from deadweight.records.store import load
+from deadweight.records.superseded import retire
 from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
@@ -84,12 +85,15 @@ def full_disk(site: Site) -> str:
 
 
 def keep(site: Site, variant: Variant, name: str, engine_id: str, config_digest: str) -> str:
-    """Give a new image the name that only it has, and take that of the variant's last image away; the new name."""
+    """Give a new image the name that only it has, and take that of the variant's last image away; the new name.
+
+    A container may run from the last one: then its name goes later (``records.superseded``).
+    """
     images, reference = site.engine().images, kept_name(name, config_digest)
     images.tag(engine_id, reference)
     last = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
-    if last is not None and last.in_engine and last.reference not in (name, reference):
-        images.remove(last.reference)
+    old = (last.reference,) if last is not None and last.in_engine and last.reference not in (name, reference) else ()
+    retire(site.state, images.let_go, *old, current=reference)
     return reference
 
 
