@@ -134,3 +134,32 @@ def test_every_payload_comes_to_what_it_must(request, found, payload):
         assert all(cell.outcome in (wanted, "crashed") for cell, wanted in zip(cells, expected, strict=True)), told
     else:
         assert tuple(cell.outcome for cell in cells) == expected, told
+
+
+def test_progress_counts_postures_and_says_them():
+    from deadweight.checks.attacks import walls as w
+    from deadweight.checks.attacks.outcomes import Plan
+    from deadweight.checks.attacks.progress import Progress
+
+    lines: list[str] = []
+    progress = Progress(lines.append)
+    progress.expect(Plan((w.OPEN, w.HARDENED)), ["apparmor", "image"])
+    tried = (
+        w.OPEN,
+        w.OPEN.with_shell(),
+        w.HARDENED,
+        w.only("seccomp"),
+        w.only("seccomp").with_shell(),
+        w.only("limits"),
+    )
+    for posture in tried:
+        progress(posture.name)
+    count = 2 + len([wall for wall in w.WALLS if wall not in ("apparmor", "image")])
+    assert lines == [
+        f"1/{count}: open (control)",
+        f"1/{count}: open with a shell bound in (control)",
+        f"2/{count}: hardened",
+        f"3/{count}: seccomp alone",
+        f"3/{count}: seccomp alone with a shell bound in",
+        f"4/{count}: limits alone",
+    ]

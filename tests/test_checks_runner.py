@@ -210,7 +210,7 @@ def test_budgets_tell_headroom_warn_and_fail(make, misbehaving_archive):
     size = budget.data["figures"]["size_bytes"]
     assert size == (misbehaving_archive.parent / "app").stat().st_size  # the one file in its one layer
     assert budget.status == "warn"
-    assert budget.reason.endswith("over the soft limit")
+    assert budget.reason.endswith("over the soft limit of 1 MB")
     assert budget.data["limits"]["size_bytes"] == {
         "value": size, "soft": 10**6, "hard": 10**9, "headroom_soft": 10**6 - size, "headroom_hard": 10**9 - size
     }  # fmt: skip
@@ -266,7 +266,7 @@ def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archiv
 def test_a_figure_at_its_limit_is_within_it_and_one_that_is_absent_is_not_zero():
     assert judge("layers", 5, (5, 5), "").status == "pass"
     assert judge("layers", None, (5, 5), "why").status == "not_measured"
-    assert judge("startup_seconds", 1.5, (1.0, 2.0), "").text == "startup_seconds 1.50 s is 0.50 s over the soft limit"
+    assert judge("startup_seconds", 1.5, (1.0, 2.0), "").text == "start-up 1.50 s, 0.50 s over the soft limit of 1.00 s"
 
 
 # which checks

@@ -30,6 +30,7 @@ from deadweight.engine.own import engine as own
 from deadweight.project.doctor import examine
 from deadweight.project.install import install
 from deadweight.project.survey import survey
+from deadweight.toolchain import system
 
 ROOT = Path(__file__).parent.parent
 needs_root = pytest.mark.skipif(
@@ -150,13 +151,24 @@ def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkey
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
     assert "needs root or sudo (not root, and sudo is not there)" in caught.value.message
-    assert "invoke setup" in str(caught.value)
+    assert "invoke setup" not in str(caught.value), "it could not get one either"
+    assert "DOCKER_HOST names an engine elsewhere" in str(caught.value.hint)
 
 
 def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     monkeypatch.setattr(choice, "dockerd", lambda _kind: None)
-    with pytest.raises(MissingError, match="no container engine"):
+    with pytest.raises(MissingError, match="no container engine") as caught:
         daemon.find_or_start(print)
+    if sudo.trouble():
+        assert "DOCKER_HOST" in str(caught.value.hint)
+        return
+    assert "invoke setup" in str(caught.value.hint)
+    monkeypatch.setattr(system, "manager", lambda: None)
+    with pytest.raises(MissingError) as caught:
+        daemon.find_or_start(print)
+    assert caught.value.hint == (
+        "install Docker or Podman by this system's own means; or let one be built: invoke setup --engine current"
+    )
 
 
 @needs_root

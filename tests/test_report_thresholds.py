@@ -60,7 +60,7 @@ def test_the_same_vulnerability_in_more_places_is_told():
     ("values", "words"),
     [
         ("{ratchet_bytes: 5XB}", "expected a size"),
-        ("{noise_percent: -1}", "greater than or equal"),
+        ("{noise_percent: -1}", "must be 0 or more, not -1"),
         ("{grave: [dire]}", "critical"),
         ("{ratchet_megabytes: 5}", "unknown key"),
     ],

@@ -271,7 +271,7 @@ def test_what_is_no_openvex_is_refused(world, archives, content):
     ("checks", "words"),
     [
         ("{max: {fatal: 0}}", "critical"),
-        ("{max: {critical: -1}}", "greater than or equal to 0"),
+        ("{max: {critical: -1}}", "must be 0 or more, not -1"),
         ("{ignore: [{id: CVE-1, expires: '2999-01-01'}]}", "reason"),
         ("{ignore: [{id: CVE-1, reason: '', expires: '2999-01-01'}]}", "reason"),
         ("{ignore: [{id: CVE-1, reason: because, expires: soon}]}", "expected a date"),

@@ -61,7 +61,7 @@ def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_pa
     [
         (("    dockerfile: one", "    dockerfil: one"), 9, "variants.one.dockerfil", "did you mean 'dockerfile'"),
         (("port: 8080", "port: many"), 4, "defaults.port", "expected a whole number, found the text 'many'"),
-        (("port: 8080", "port: 70000"), 4, "defaults.port", "less than or equal to 65535"),
+        (("port: 8080", "port: 70000"), 4, "defaults.port", "must be 1 to 65535, not 70000"),
         (("name: demo\n", ""), 1, None, "key 'name' is missing"),
         (("  two:\n", "  one:\n"), 10, "variants.one", "duplicate of line 8"),
         (("  two:\n", "  Two words:\n"), 10, "variants.Two words", "is no name"),

@@ -153,7 +153,7 @@ def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
     if words:
         assert [secret["path"] for secret in json.loads(ascii_only.stdout)["secrets"]] == ["/ü"]
     call = " ".join([sys.executable, "-m", "invoke", "layers", "--archive", leaky.name, *words])
-    for where, told in ((">/dev/full", "No space left"), (">&-", "secrets found"), ("| true", "")):
+    for where, told in ((">/dev/full", "No space left"), (">&-", "secret found"), ("| true", "")):
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", f"{call} {where}"], cwd=project, capture_output=True, text=True, timeout=60
         )
@@ -353,7 +353,7 @@ def test_a_variant_goes_by_its_own_allow_list(project, leaky):
             2,
             "--scan: expected one of deep, plain, hidden, no, found 'all'",
         ),
-        (("--archive", "nowhere.tar"), 1, "nowhere.tar: no such file"),
+        (("--archive", "nowhere.tar"), 2, "nowhere.tar: no such file"),
         (("--archive", "n" * 300), 1, "File name too long"),
         (("--archive", "circle"), 1, "circle: cannot be read"),
         (("--archive", "tasks.py"), 1, "tasks.py"),

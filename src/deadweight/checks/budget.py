@@ -23,6 +23,14 @@ from deadweight.suite.model import BudgetCheck, Limit, Variant
 from deadweight.suite.sizes import format_bytes
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")
+_FAIL: Status = "fail"
+_WARN: Status = "warn"
+_WORDS = {
+    "size_bytes": "size",
+    "compressed_bytes": "compressed size",
+    "layers": "layers",
+    "startup_seconds": "start-up",
+}
 _FIGURES = ("size_bytes", "compressed_bytes", "layers", "startup_seconds")
 
 
@@ -84,7 +92,9 @@ def judge(name: str, value: float | None, limit: tuple[float | None, float | Non
     """Compare a figure with its (soft, hard) limits. A figure equal to its limit is within it."""
     soft, hard = limit
     if value is None:
-        return Finding("not_measured", f"{name} not measured: {why_not}", {"value": None, "soft": soft, "hard": hard})
+        return Finding(
+            "not_measured", f"{_WORDS[name]} not measured: {why_not}", {"value": None, "soft": soft, "hard": hard}
+        )
     data = {
         "value": value,
         "soft": soft,
@@ -92,12 +102,16 @@ def judge(name: str, value: float | None, limit: tuple[float | None, float | Non
         "headroom_soft": None if soft is None else _rounded(soft - value),
         "headroom_hard": None if hard is None else _rounded(hard - value),
     }
-    if hard is not None and value > hard:
-        return Finding("fail", f"{name} {shown(name, value)} is {_over(name, value, hard)} the hard limit", data)
-    if soft is not None and value > soft:
-        return Finding("warn", f"{name} {shown(name, value)} is {_over(name, value, soft)} the soft limit", data)
+    for bound, which, status in ((hard, "hard", _FAIL), (soft, "soft", _WARN)):
+        if bound is not None and value > bound:
+            over = shown(name, _rounded(value - bound))
+            text = f"{_WORDS[name]} {shown(name, value)}, {over} over the {which} limit of {shown(name, bound)}"
+            return Finding(status, text, data)
     nearest = min(bound for bound in (soft, hard) if bound is not None)
-    return Finding("pass", f"{name} {shown(name, value)}, {shown(name, _rounded(nearest - value))} left", data)
+    share = f" ({value / nearest:.0%})" if nearest else ""
+    return Finding(
+        "pass", f"{_WORDS[name]} {shown(name, value)} of {shown(name, nearest)}{share.replace('%', ' %')}", data
+    )
 
 
 def shown(name: str, value: float) -> str:
@@ -105,10 +119,6 @@ def shown(name: str, value: float) -> str:
     if name.endswith("_bytes"):
         return format_bytes(int(value))
     return f"{value:.2f} s" if name.endswith("_seconds") else f"{value:g}"
-
-
-def _over(name: str, value: float, bound: float) -> str:
-    return f"{shown(name, _rounded(value - bound))} over"
 
 
 def _rounded(value: float) -> float:

@@ -161,10 +161,17 @@ def _reason(report: LayersReport, gates: list[Gate]) -> str:
     bad = [f"{gate.name}: {gate.reason}" for gate in gates if not gate.held]
     if bad:
         return "; ".join(bad)
-    hidden = f"hidden files {report.hidden_files} ({format_bytes(report.hidden_bytes)})"
-    count = sum(report.unread.values())
-    left = f"; not looked at: {count} (invoke layers lists them)" if count else ""
-    return f"layers {len(report.layers)}, {hidden}, no gate broken{left}"
+    files = _counted(report.hidden_files, "file")
+    hidden = f"{format_bytes(report.hidden_bytes)} hidden in {files}" if report.hidden_files else "nothing hidden"
+    secrets, unread = sum(report.counted.values()), sum(report.unread.values())
+    parts = [f"{_counted(len(report.layers), 'layer')}, {hidden}"]
+    parts += [f"{_counted(secrets, 'secret')} (allowed)"] if secrets else []
+    parts += [f"not looked at: {unread} (invoke layers lists them)"] if unread else []
+    return "; ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 CHECK = Layers()

@@ -42,7 +42,7 @@ def find_or_start(say: Say) -> Endpoint:
     problem = own.cannot_start()
     if problem:
         seen = "".join(f"\n  {line}" for line in passed_over)
-        raise MissingError(f"no container engine: {problem}{seen}", hint="invoke setup installs one where it can")
+        raise MissingError(f"no container engine: {problem}{seen}", hint=own.advice())
     for line in passed_over:
         say(f"{line}; it is left alone")
     return _ours(own.start(say))

@@ -40,6 +40,9 @@ _EXPECTED = {
 }
 
 
+_BOUNDS = {"greater_than_equal": "ge", "greater_than": "gt", "less_than_equal": "le", "less_than": "lt"}
+
+
 def load_suite(file: Path) -> Suite:
     """Read and validate a suite file. Raises ConfigError (exit 2) with the places of all problems."""
     document = read(file)
@@ -89,6 +92,10 @@ def find_suite_file(start: Path | None = None) -> Path:
     for folder in (here, *here.parents):
         if (folder / SUITE_FILE).is_file():
             return folder / SUITE_FILE
+    if (here / SUITE_FILE).is_dir():
+        raise ConfigError("is a folder, not a file", file=here / SUITE_FILE)
+    if (here / SUITE_FILE).is_symlink():
+        raise ConfigError("is a link that leads to no file", file=here / SUITE_FILE)
     raise ConfigError(
         "is missing, here and in every folder above",
         file=here / SUITE_FILE,
@@ -198,8 +205,30 @@ def _explained(
         return document.error(
             key, f"expected text of {problem['ctx']['min_length']} or more letters, found {_kind(found)}"
         )
+    if kind in _BOUNDS:
+        return document.error(key, f"must be {_range(model, location, problem)}, not {found}")
     expected = _EXPECTED.get(kind) or problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return document.error(key, f"expected {expected}, found {_kind(found)}")
+
+
+def _range(model: type[BaseModel], location: Key, problem: ErrorDetails) -> str:
+    """What a number may be: ``1 to 65535`` where both bounds are known, else the one that was passed."""
+    bounds = {name: value for name, value in _bounds(model, location).items() if value is not None}
+    if {"ge", "le"} <= bounds.keys():
+        return f"{bounds['ge']:g} to {bounds['le']:g}"
+    name = _BOUNDS[problem["type"]]
+    words = {"ge": "{:g} or more", "gt": "more than {:g}", "le": "{:g} or less", "lt": "less than {:g}"}
+    return words[name].format(problem["ctx"][name])
+
+
+def _bounds(model: type[BaseModel], location: Key) -> dict[str, Any]:
+    """The bounds of the field at this location, in annotated_types' names."""
+    for part in location[:-1]:
+        field = None if isinstance(part, int) else _field(model, part)
+        model = _model_in(field.annotation) or model if field else model
+    field = _field(model, str(location[-1])) if location else None
+    marks = field.metadata if field else []
+    return {name: getattr(mark, name) for mark in marks for name in ("ge", "gt", "le", "lt") if hasattr(mark, name)}
 
 
 def _known_keys(model: type[BaseModel], location: Key) -> list[str]:

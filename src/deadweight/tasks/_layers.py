@@ -13,9 +13,10 @@ from deadweight.tasks._show import console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deadweight.image.findings import HiddenFile, LayersReport, PathFigure
+    from deadweight.image.findings import HiddenFile, LayersReport, PathFigure, SecretFinding
 
 MOST = 20
+HISTORY = "history["
 
 
 def print_layers(report: LayersReport, title: str) -> None:
@@ -97,14 +98,24 @@ def _story(file: HiddenFile) -> Iterator[str]:
 
 
 def _secrets(report: LayersReport, out: Console) -> None:
+    numbers = {layer.diff_id: number for number, layer in enumerate(report.layers, 1)}
     for each in report.secrets:
-        place = placed(each.path or each.where, each.inner)
+        place = placed(each.path or _place(each, numbers), each.inner)
         allowed = f" (allowed: {each.allowed})" if each.allowed else ""
         of = "" if each.owner == MINE else f" (of {each.owner})"
         text = f"SECRET {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{of}{allowed}"
         _say(out, text, "bold red")
-        if each.added_by:
+        if each.added_by and not each.where.startswith(HISTORY):
             _say(out, f"    added by {_short(each.added_by)}")
+
+
+def _place(secret: SecretFinding, numbers: dict[str, int]) -> str:
+    """Where a secret of the config stands, as one says it: an instruction by its layer and its text."""
+    if not secret.where.startswith(HISTORY) or not secret.added_by:
+        return secret.where
+    number = numbers.get(secret.layer or "")
+    whose = f"layer {number}'s instruction" if number else "an instruction that made no layer"
+    return f"{whose} ({_short(secret.added_by)})"
 
 
 def _table(out: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deadweight.sources.access import Access
 
 ENGINE, REGISTRY, STDIN = "docker:", "oci://", "-"
+NO_ARCHIVE = "a file or folder; docker:REFERENCE is an image in the engine, oci://REFERENCE one in a registry"
 SCANS = ("deep", "plain", "hidden", "no")
 
 
@@ -233,7 +234,21 @@ def _subject(variant: str | None, archive: str | None, platform: str | None) -> 
     elif archive == STDIN:
         yield _Subject("standard input", cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
     else:
-        yield _Subject(str(archive), cache, file=Path(str(archive)))
+        file = Path(str(archive))
+        _refuse_absent(file)
+        yield _Subject(str(archive), cache, file=file)
+
+
+def _refuse_absent(file: Path) -> None:
+    """A wrong argument, exit 2: 1 would say that a secret was found. What else is wrong with a file whoever opens it tells."""
+    from deadweight._errors import UsageError
+
+    try:
+        file.lstat()
+    except FileNotFoundError:
+        raise UsageError(f"--archive: {file}: no such file", hint=NO_ARCHIVE) from None
+    except OSError:
+        return
 
 
 @contextlib.contextmanager

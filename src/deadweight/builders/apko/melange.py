@@ -43,6 +43,7 @@ SANDBOX_CACHE = "/var/cache/melange"
 NO_COMMIT = "0" * 40
 
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN|ERROR?|DEBU?G?) +")
+_GREETING = re.compile(r"melange (?:version )?\S* ?with runner ")
 _DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
 _swap = threading.Lock()
 
@@ -246,7 +247,12 @@ class _Melange:
 
 def clean(line: str) -> str:
     """A line of melange or apko without its date, time and level."""
-    return _STAMP.sub("", line).removeprefix("Error: ").removeprefix("error during command execution: ").strip()
+    text = _STAMP.sub("", line)
+    return (
+        ""
+        if _GREETING.match(text)
+        else text.removeprefix("Error: ").removeprefix("error during command execution: ").strip()
+    )
 
 
 def _as_root(runner: str) -> list[str]:

@@ -18,6 +18,7 @@ from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
+from deadweight.checks.attacks.progress import Progress
 from deadweight.checks.attacks.sequence import fire_all
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
@@ -38,13 +39,14 @@ class Runner:
     """Runs a plan on one variant. ``told`` takes lines of progress."""
 
     def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
-        self.lab, self.catalogue, self.told = lab, catalogue, told
+        self.lab, self.catalogue, self.told = lab, catalogue, Progress(told)
         self.found = Matrix(notes=lab.notes)
-        self.control = Control(lab, catalogue, self.found, told)
+        self.control = Control(lab, catalogue, self.found, self.told)
 
     def run(self, plan: Plan) -> Matrix:
         """Raises NoService where the service does not come up in ``open``, ConfigError, Interrupted."""
         check_requests(self.lab, self.catalogue)
+        self.told.expect(plan, w.absent(self.lab.engine.info))
         self.control.run(plan)
         for posture in plan.postures:
             if posture.name != w.OPEN.name:

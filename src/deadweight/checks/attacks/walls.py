@@ -37,6 +37,10 @@ network to the machine's own (CVE-2024-29018)."""
 DISK_ROOM_BYTES = 16 * 2**20
 
 
+SHELLED = ", with a shell"
+"""How the name of a posture ends in which a shell is bound in."""
+
+
 @dataclass(frozen=True)
 class Posture:
     """A way to run the container. ``walls`` are those that stand; ``image`` in it means that no shell is bound in.
@@ -54,7 +58,7 @@ class Posture:
 
     def with_shell(self) -> Posture:
         """The same with a static shell bound in."""
-        return Posture(f"{self.name}, with a shell", self.walls - {"image"}, self.bare, self.privileged)
+        return Posture(f"{self.name}{SHELLED}", self.walls - {"image"}, self.bare, self.privileged)
 
 
 OPEN = Posture("open", frozenset({"image"}))

@@ -106,6 +106,22 @@ def cannot_start() -> str:
     return ""
 
 
+def advice() -> str:
+    """What leads to an engine where none of ours can be started: only what can be done on this machine."""
+    from deadweight.toolchain import catalogue, system
+
+    if sys.platform != "linux":
+        return "start Docker Desktop or Podman; DOCKER_HOST names an engine elsewhere"
+    if sudo.trouble():
+        return "start Docker or Podman, or run this as root; DOCKER_HOST names an engine elsewhere"
+    if choice.chosen() != "os" or not system.can_install():
+        return "invoke setup gets one"
+    command = (
+        system.command_for([catalogue.program("dockerd")]) or "install Docker or Podman by this system's own means"
+    )
+    return f"{command}; or let one be built: invoke setup --engine current"
+
+
 def start(say: Say, where: Layout | None = None) -> str:
     """Start our engine, or find it started meanwhile; returns its host (``unix://…``). Through sudo where we are not root.
 
@@ -113,7 +129,7 @@ def start(say: Say, where: Layout | None = None) -> str:
     """
     problem = cannot_start()
     if problem:
-        raise MissingError(f"no container engine: {problem}", hint="invoke setup installs one where it can")
+        raise MissingError(f"no container engine: {problem}", hint=advice())
     from filelock import FileLock
 
     where = where or layout()

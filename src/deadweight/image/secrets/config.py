@@ -27,6 +27,7 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
     found: dict[tuple[str, str, str], SecretFinding] = {}
     skipped: list[SkippedItem] = []
     budget = Budget(_DECODED, _MAX_TEXTS)
+    made = _layers_by_step(image)
     for number, (where, text, kind) in enumerate(_texts(image)):
         many = "secrets" if len(found) >= MOST else "texts" if number >= _MAX_TEXTS else ""
         if many:
@@ -34,14 +35,18 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
             skipped.append(SkippedItem(None, None, "", reason, len(image.raw_config), True))
             break
         scan = scan_text(scanner, where=where, text=text, kind=kind, within=budget)
+        said = ""
         if scan.matches:  # a label's key stands in both
             data = text.encode("utf-8", "surrogateescape")
+            said = _cut(data, _cuts(data, scan.matches))
             where = _cut(where.encode("utf-8", "surrogateescape"), _cuts(data, scan.matches))
         for match in scan.matches:
             finding = SecretFinding(
                 rule=match.rule,
                 fingerprint=match.fingerprint,
                 where=where,
+                layer=made.get(where),
+                added_by=said if kind == "history" else None,
                 description=match.description,
                 redacted=match.redacted,
                 inner=match.inner,
@@ -53,6 +58,14 @@ def config_secrets(image: Image, scanner: Scanner) -> tuple[list[SecretFinding],
             for item in scan.skipped
         )
     return list(found.values()), skipped
+
+
+def _layers_by_step(image: Image) -> dict[str, str]:
+    """Which layer (by its diff id) each instruction made; nothing where the history does not tell of just these layers."""
+    steps = [f"history[{number}].created_by" for number, step in enumerate(image.config.history) if not step.empty]
+    if len(steps) != len(image.layers):
+        return {}
+    return {step: layer.diff_id for step, layer in zip(steps, image.layers, strict=True)}
 
 
 def shown_instruction(text: str, scanner: Scanner, within: Budget | None = None) -> str:

@@ -50,7 +50,12 @@ def this_machine() -> Machine:
     kind = _KINDS.get(platform.machine())
     release = _os_release()
     debian = "debian" in (release.get("ID", ""), *release.get("ID_LIKE", "").split())
-    if kind is None or not debian or shutil.which("apt-get") is None:
+    if kind is not None and debian and shutil.which("apt-get") is None:
+        raise MissingError(
+            "the local source makes its stand-ins from Debian packages, and apt-get is not on PATH",
+            hint="add its folder to PATH (/usr/bin), or use another source: invoke setup --source registry",
+        )
+    if kind is None or not debian:
         name = release.get("PRETTY_NAME", platform.platform())
         raise MissingError(
             f"the local source makes its stand-ins from Debian or Ubuntu packages on x86_64 or arm64; this is {name}",
