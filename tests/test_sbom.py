@@ -19,7 +19,7 @@ from deadweight.checks.scan import cyclonedx
 from deadweight.checks.scan import spdx as spdx_document
 from deadweight.checks.scan.documents import packages, parts, without_twins
 from deadweight.checks.scan.purl import Part
-from deadweight.checks.scan.sbom import compare, forms, write_sboms
+from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
 from deadweight.publish.attach import attach
 from deadweight.publish.push import push
 
@@ -76,6 +76,23 @@ def spdx(*purls: str) -> dict:
     }
 
 
+def judged(file: SbomFile) -> list[str]:
+    """What the field's own strict validators say is wrong with a document that was written."""
+    path = Path(file.path)
+    if file.form == "cyclonedx":
+        from cyclonedx.schema import SchemaVersion
+        from cyclonedx.validation.json import JsonStrictValidator
+
+        text = path.read_text()
+        version = SchemaVersion.from_version(json.loads(text)["specVersion"])
+        found = JsonStrictValidator(version).validate_str(text)
+        return [] if found is None else [repr(found)]
+    from spdx_tools.spdx.parser.parse_anything import parse_file
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    return [each.validation_message for each in validate_full_spdx_document(parse_file(str(path)))]
+
+
 def test_both_formats_name_every_package_and_need_no_database(tmp_path, app, scanner):
     made = write_sboms(subject(tmp_path, app, debian_files()))
     documents = [json.loads(Path(file.path).read_text()) for file in made.files]
@@ -89,6 +106,7 @@ def test_both_formats_name_every_package_and_need_no_database(tmp_path, app, sca
     assert documents[1]["metadata"]["component"]["name"] == "demo/app"
     assert str(tmp_path) not in json.dumps(documents)
     assert not made.compared
+    assert [judged(file) for file in made.files] == [[], []]
 
 
 def test_packages_of_an_unknown_system_are_added(tmp_path, app, scanner):
@@ -177,6 +195,7 @@ def test_identifiers_that_spdx_does_not_allow_are_replaced_wherever_they_stand(t
     assert KO not in json.dumps(document)
     assert document["relationships"][0]["relatedSpdxElement"] == document["packages"][1]["SPDXID"]
     assert document["packages"][1]["externalRefs"][0]["referenceLocator"] == "pkg:golang/example.com/app?type=module"
+    assert judged(made.files[0]) == []
     assert "1 identifier that SPDX does not allow" in made.files[0].note
     assert made.files[0].packages == 1
 
@@ -282,6 +301,7 @@ def test_jars_in_a_jar_are_all_listed(tmp_path, app, scanner):
             "pkg:maven/org.springframework/spring-core@6.1.2",
         ]
         key = "components" if file.form == "cyclonedx" else "packages"
+        assert judged(file) == []
         assert "nobody-knows" in [each["name"] for each in document[key]], "listed, though without a package URL"
 
 
