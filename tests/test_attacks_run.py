@@ -13,7 +13,7 @@ import pytest
 from attack_grounds import castle, left
 from small_images import reference
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, MissingError
 from deadweight.checks.attacks import control as control_module
 from deadweight.checks.attacks import lab, walls
 from deadweight.checks.attacks import run as attacking
@@ -26,6 +26,7 @@ from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.resource import fire_resource
 from deadweight.checks.attacks.sequence import fire_one
 from deadweight.checks.runner import keep
+from deadweight.tasks.verify import raise_if_bad
 
 PLAYGROUND = reference("playground")
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [%s]}]}}"
@@ -222,6 +223,23 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     found, postures = attacked(make(), "open")
     assert postures["open"]["system"]["outcome"] == "not_measured"
     assert found.data["notes"]["image"] == "what having no shell is worth was not measured: no registry in reach"
+
+
+@pytest.mark.parametrize("gates", ["", GATES % "write-root"])
+def test_a_service_that_is_no_awk_is_not_measured_and_no_pass(
+    make, few, misbehaving_image, misbehaving_archive, monkeypatch, gates
+):
+    """Every attack "not measured", and the result was a pass."""
+    few("write-root", "environ")
+    monkeypatch.setattr(lab, "static_shell", lambda _subject: ())
+    subject = make(gates, reference=misbehaving_image, archive=misbehaving_archive)
+    found = CHECK.run(subject)
+    outcomes = {cell["outcome"] for cells in found.data["postures"].values() for cell in cells.values()}
+    assert outcomes == {"not_measured"}
+    assert found.status == "not_measured"
+    assert found.reason.startswith("nothing was measured in open, default, hardened: ")
+    with pytest.raises(MissingError, match="castle/attacks"):
+        raise_if_bad([keep(subject, found)])
 
 
 DEADLY = """\

@@ -107,6 +107,7 @@ def test_nothing_known_is_not_covered_and_has_no_counts(world, archives):
     found = CHECK.run(subjects(world, archives)["debian"])
     assert (found.status, found.data["status"]) == ("not_measured", "not_covered")
     assert "total" not in found.data
+    assert "checks: {vulnerabilities: null}" in found.data["hint"]
     strict = runner.keep(
         subjects(world, archives)["debian"], scanned(subjects(world, archives)["debian"], may_run=False, strict=True)
     )

@@ -21,7 +21,7 @@ from small_project import put_built, write_suite
 
 from deadweight.engine import foreground, owner
 from deadweight.engine.client import Engine
-from deadweight.records.built import BUILT_FILE, Base, BuiltImage, kept_name
+from deadweight.records.built import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 
@@ -314,6 +314,39 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     again = task(project, "report", "--against", ".deadweight/report")
     assert "Nothing changed beyond noise." in again.stdout
     assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n"
+
+
+def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project, misbehaving_archive):
+    """Nothing of it is "nothing changed", and nothing a traceback: by exit code 1 what failed, by 3 what nobody could look at."""
+    suite = write_suite(project, SUITE)
+    state = State(project)
+    for name in suite.names():
+        put_built(suite, name, misbehaving_archive, "x")
+    run_any(project, "verify", "--variant", "good", "--check", "runs")
+    task(project, "report")
+    (project / "before").mkdir()
+    (state.report / "report.json").replace(project / "before" / "report.json")
+
+    def against(code: int, *told: str) -> None:
+        done = task(project, "report", "--against", "before", code=code)
+        assert "Nothing changed" not in done.stdout
+        assert all(words in done.stdout for words in told), done.stdout
+
+    same = task(project, "report", "--against", "before")
+    assert "Nothing changed beyond noise." in same.stdout
+    (state.image("good") / "image.tar").unlink()
+    against(3, "not measured any more", "good: its image cannot be read any more: ", "the archive is gone")
+    save(
+        FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log"),
+        state.image("good") / FAILED_FILE,
+    )
+    against(1, "**1 regression**", "its last build failed", "the image and figures of the build before")
+    (state.image("good") / BUILT_FILE).unlink()
+    against(1, "**1 regression** among 1 change", "its last build failed")
+    (state.image("good") / FAILED_FILE).unlink()
+    against(3, "good: not built; ")
+    (project / "deadweight.yaml").write_text((project / "deadweight.yaml").read_text().replace("good:", "better:"))
+    against(1, "variant is gone")
 
 
 def run_any(root: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -30,6 +30,8 @@ from deadweight.checks.scan.trivy import scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.model import Variant, VulnerabilitiesCheck
 
+NOT_COVERED_HINT = "where no database knows the image, checks: {vulnerabilities: null} takes the check off the variant"
+
 
 @dataclass(frozen=True)
 class _Judged:
@@ -182,6 +184,7 @@ def _data(judged: _Judged) -> dict[str, Any]:
         "status": "scanned" if seen.anything else "not_covered",
         "coverage": {"os": seen.os, "language": seen.language},
         "gaps": list(seen.gaps),
+        **({} if seen.anything else {"hint": NOT_COVERED_HINT}),
         "os": {"family": image.os_family or None, "version": image.os_version or None, "packages": image.os_packages},
         "languages": dict(image.languages),
         "database": {

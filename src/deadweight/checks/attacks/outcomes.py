@@ -62,7 +62,8 @@ class Matrix:
             reasons = Counter(cell.reason for cell in tried if cell.outcome == "not_measured")
             if reasons and all(cell.outcome in ("not_measured", "not_applicable") for cell in tried):
                 found[posture] = reasons.most_common(1)[0][0]
-        return {**self.unmeasured, **found}
+        known = {**self.unmeasured, **found}
+        return {posture: known[posture] for posture in self.cells if posture in known}
 
     def nothing_in(self) -> list[str]:
         """One line for each reason why a posture came to nothing; postures of the same reason together."""
