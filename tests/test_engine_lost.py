@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,17 @@ def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it
     with Engine.connect(alone) as engine:
         found = runner.run_checks(subject_of(suite, "v", built, misbehaving_archive, engine))
     assert [each.status for each in found] == ["pass", "pass", "pass"]
+
+
+def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path):
+    """It takes an image, says that it has it, and has none."""
+    for folder in ("overlay2", "image"):
+        shutil.rmtree(own.layout().data / folder, ignore_errors=True)
+    (finding,) = survey([ENGINE])
+    assert (finding.status, finding.how) == ("unusable", daemon.START_ANEW)
+    assert "answers, but cannot run a container: " in finding.reason
+    install([finding], print, log_folder=tmp_path / "logs")
+    assert survey([ENGINE])[0].present
 
 
 def lose_bridge() -> None:
