@@ -157,6 +157,8 @@ def test_variants_that_came_and_went() -> None:
         ("a", "variant is gone"),
     ]
     assert [change.variant for change in found.regressions] == ["a"]
+    other = samples.report({"b": sized(2)}, suite="another")
+    assert compare(samples.report({"a": sized(1)}), other).regressions == ()
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
             changes += _startup(name, before, record, limits, notes)
             changes += compare_scans.changes(name, before, record, limits.grave, notes)
     gone = [name for name in old.variants if name not in new.variants]
-    changes += [Change(name, "variant", "variant is gone", "worse", regression=True) for name in gone]
+    same = old.suite == new.suite  # another suite need not have the same variants
+    changes += [Change(name, "variant", "variant is gone", "worse", regression=same) for name in gone]
     resting = tuple(name for name, record in new.variants.items() if record.stand_in)
     told = stand_in_note(resting, len(new.variants))
     return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told, tuple(lost))
