@@ -9,11 +9,12 @@ from builder_site import MAIN, GivenSource, Project
 from small_project import write_suite
 
 from deadweight.builders.dockerfile.text import names_git
+from deadweight.builders.jib.files import lay_out
 from deadweight.builders.shared import go_files as _go_files
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base
-from deadweight.records.ignore import Ignore, walk
+from deadweight.records.ignore import Ignore, ignore_lines, walk
 from deadweight.sources.protocol import ApkRepositories
 
 SUITE = "name: s\nvariants: {v: {builder: ko, base: b}}\n"
@@ -133,6 +134,19 @@ def test_a_folder_is_pruned_though_other_rules_take_something_back():
     ]
     rules = Ignore(("docs", ".venv", "!docs/keep/*.md"))
     assert [name for name in (".venv", "docs", "docs/x", "docs/keep") if rules.prunes(name)] == [".venv", "docs/x"]
+
+
+def test_a_folder_that_goes_into_a_jib_image_takes_no_key_along(repository):
+    repository.suite("  v: {builder: jib, base: b, files: {/app: .}}\n")
+    place = repository.root.parent / "laid-out"
+    lay_out(repository.variant("v"), repository.site, {}, place)
+    assert (place / "app/services/x/tasks.py").is_file()
+    assert not [path for path in place.rglob("*") if path.name in (".deadweight", "k")]
+
+
+def test_what_jib_writes_is_in_no_context_of_our_own_suite():
+    folder = Path(__file__).parent.parent / "src" / "vulnerable-awk-playground-java"
+    assert Ignore(ignore_lines(folder / ".dockerignore")).prunes("target")
 
 
 EVERY_BUILDER = """name: s
