@@ -135,12 +135,12 @@ def test_allow_list_entries_end(deleted):
 def test_known_layers_are_not_read_again(tmp_path, deleted, monkeypatch):
     cache = tmp_path / "cache"
     first = analyse(deleted, cache_dir=cache)
-    from deadweight.image.look import once as look
+    from deadweight.image.archive import archive
 
     def nothing(*_arguments, **_named):
         raise AssertionError("the archive was opened")
 
-    monkeypatch.setattr(look, "open_archive", nothing)
+    monkeypatch.setattr(archive, "open_archive", nothing)
     assert analyse(deleted, cache_dir=cache) == first
 
 

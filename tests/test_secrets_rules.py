@@ -53,9 +53,9 @@ def test_rule_finds_its_sample_with_both_engines(number, engines):
 
 
 def test_shape_of_the_rule_set():
-    assert len(RULES.rules) > 240
+    assert len(RULES.rules) > 400
     assert len({rule.id for rule in RULES.rules}) == len(RULES.rules)
-    assert re.fullmatch(r"gitleaks-8\.\d+\.\d+\+[0-9a-f]{12}", RULES.version)
+    assert re.fullmatch(r"gitleaks-8\.\d+\.\d+\+betterleaks-\d+\.\d+\.\d+\+[0-9a-f]{12}", RULES.version)
 
 
 def test_no_rule_is_bound_to_a_file_name_without_need():

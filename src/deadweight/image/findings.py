@@ -46,6 +46,7 @@ class SecretMark:
     inner: str = ""
     line: int | None = None
     allowed: str | None = None
+    confidence: str = "high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ class SecretFinding:
 
     ``where`` is ``file``, ``layer``, or the place in the config (``config.Env[0]``, ``history[2]``). ``allowed`` is the reason
     on the allow list, None if it is not on it. ``owner`` is ``mine``, ``base`` for a layer of the image that this one is built on,
-    or the package (``deb libgnutls30``) that brought the file.
+    or the package (``deb libgnutls30``) that brought the file. ``confidence``: ``high`` by the secret's own shape, ``medium`` by
+    its name and context; ``low`` may as well be an example, is told and counts for no gate.
     """
 
     rule: str
@@ -89,6 +91,7 @@ class SecretFinding:
     line: int | None = None
     allowed: str | None = None
     owner: str = MINE
+    confidence: str = "high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +198,16 @@ class LayersReport:
 
     @property
     def counted_secrets(self) -> int:
-        """Secrets that are on no allow list."""
+        """Secrets that are on no allow list, and more than a guess (``confidence``)."""
         return sum(self.counted.values())
 
     @property
     def counted(self) -> Counter[str]:
         """The same by owner: ``mine`` and ``base``, which packages' files count as too."""
-        marks = [(file.owner, mark.allowed) for file in self.hidden for mark in file.secrets]
-        marks += [(secret.owner, secret.allowed) for secret in self.secrets]
-        return Counter(MINE if owner == MINE else BASE for owner, allowed in marks if allowed is None)
+        marks = [(file.owner, mark) for file in self.hidden for mark in file.secrets]
+        found: list[tuple[str, SecretMark | SecretFinding]] = [*marks, *((each.owner, each) for each in self.secrets)]
+        counted = (owner for owner, each in found if each.allowed is None and each.confidence != "low")
+        return Counter(MINE if owner == MINE else BASE for owner in counted)
 
     @property
     def unread(self) -> Counter[str]:

@@ -54,7 +54,7 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
                 fingerprint=_id(mark.fingerprint, "hidden", file.path, mark.inner),
                 line=None if mark.inner else mark.line,
                 place=placed(f"layer {file.index + 1}", mark.inner),
-                suppressed=mark.allowed,
+                suppressed=mark.allowed or _unsure(mark.confidence),
                 properties={"description": mark.description or mark.rule, "fingerprint": mark.fingerprint},
             )
     for each in report.secrets:
@@ -66,9 +66,13 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
             fingerprint=_id(each.fingerprint, each.where.partition("[")[0], each.path or "", each.inner),
             line=None if each.inner else each.line,
             place=placed(each.where, each.inner),
-            suppressed=each.allowed,
+            suppressed=each.allowed or _unsure(each.confidence),
             properties={"description": each.description or each.rule, "fingerprint": each.fingerprint},
         )
+
+
+def _unsure(confidence: str) -> str | None:
+    return "low confidence: as likely an example" if confidence == "low" else None
 
 
 def _id(secret: str, *place: str) -> str:

@@ -102,9 +102,10 @@ def _secrets(report: LayersReport, out: Console) -> None:
     for each in report.secrets:
         place = placed(each.path or _place(each, numbers), each.inner)
         allowed = f" (allowed: {each.allowed})" if each.allowed else ""
+        rank = "SECRET" if each.confidence != "low" else "perhaps a secret:"
         of = "" if each.owner == MINE else f" (of {each.owner})"
-        text = f"SECRET {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{of}{allowed}"
-        _say(out, text, "bold red")
+        text = f"{rank} {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{of}{allowed}"
+        _say(out, text, "bold red" if each.confidence != "low" else "")
         if each.added_by and not each.where.startswith(HISTORY):
             _say(out, f"    added by {_short(each.added_by)}")
 

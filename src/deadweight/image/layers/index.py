@@ -12,7 +12,7 @@ from deadweight.image.archive.entries import Entries
 
 _T = TypeVar("_T")
 
-FORMAT = 6
+FORMAT = 7
 MOST = 20_000  # secrets that are kept of one layer, and things in it that were not looked at; the rest is counted
 
 
@@ -49,6 +49,7 @@ class Found:
     line: int | None
     redacted: str
     fingerprint: str
+    confidence: str = "high"
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class Assembly:
             index=hiding.layer,
             hidden_index=hiding.by,
             secrets=tuple(
-                SecretMark(f.rule, f.fingerprint, f.description, f.redacted, f.inner, f.line)
+                SecretMark(f.rule, f.fingerprint, f.description, f.redacted, f.inner, f.line, confidence=f.confidence)
                 for f in secrets.get((hiding.layer, hiding.member), ())
             ),
             owner=self._owners[hiding.layer].get(hiding.member, MINE),
@@ -231,6 +231,7 @@ class Assembly:
                         inner=item.inner,
                         line=item.line,
                         owner=self._owners[layer].get(item.member, MINE),
+                        confidence=item.confidence,
                     )
                 )
         return found

@@ -1,6 +1,6 @@
 """Write ``rules.json`` from the pinned upstream rules and ours. For maintainers: ``python -m deadweight.image.secrets.convert``.
 
-Fetches the module that ``upstream/go.mod`` pins through the Go toolchain, which verifies it against ``upstream/go.sum``.
+Fetches the modules that ``upstream/go.mod`` pins through the Go toolchain, which verifies them against ``upstream/go.sum``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deadweight.image.secrets.translate import to_python
 
 HERE = Path(__file__).parent
 OUTPUT = HERE / "rules.json"
-MODULE = "github.com/zricethezav/gitleaks/v8"
+GITLEAKS, BETTERLEAKS = "github.com/zricethezav/gitleaks/v8", "github.com/betterleaks/betterleaks"
 
 # Upstream applies these to certain file names only; their patterns are distinct enough without.
 _NAME_CONDITION_DROPPED = {"freemius-secret-key", "kubernetes-secret-yaml", "nuget-config-password"}
@@ -33,38 +33,71 @@ _KEYWORDS: dict[str, list[str]] = {
     "sidekiq-sensitive-url": ["contribsys"],
     "slack-config-access-token": ["xoxe"],
     "slack-webhook-url": ["hooks"],
+    "snowflake-programmatic-access-token": ["snowflake", "sf"],
 }
 _CHECKS = {"generic-api-key": "assigned_value", "square-access-token": "free_standing"}
 # A lazy optional run in front of a pattern: costs Python's matcher much, finds nothing more. Allow lists see it all the same.
 _LEAD = r"[\w.-]{0,50}?"
+# What may stand behind a token: gitleaks', betterleaks', and ours, which has what ends a text in a program or a document too.
+_TAILS = (r"""(?:[\x60'"\s;]|\\[nr]|$)""", r"""(?:\\?['"\x60]|[\s;]|\\[nr]|$)""")
+_TAIL = r"""(?:\\?['"\x60]|[\s;,)\]}<&\x00]|\\[nr]|$)"""
+_NAMED = re.compile(r"\[ \\t\\w\.-\]\{0,20\}|\{0,(?:20|32|40)\}\??\\b\(")
+_LIKE_CODE = (
+    r"\b((?:hvs\.",
+    r"\b((?:s\.",
+)  # Vault's tokens look like a call of a method in Go
+_ALLOWS = re.compile(
+    r"(?<![!\w.])(?:filter\.)?(matchesAny|containsAny)\(finding\[\"(secret|match|line)\"\], \[(.*?)\]\)", re.DOTALL
+)
+_TEXTS = re.compile(r"`([^`]*)`|(\"(?:[^\"\\]|\\.)*\")")
+# Of betterleaks: ids and public parts of credentials, and what ours find more strictly.
+_LEFT_OUT = {
+    "aiven-auth-token",
+    "alibaba-secret-key",
+    "alibaba-sts-access-key-secret",
+    "azure-storage-account-key",
+    "gcp-service-account",
+    "generic-api-key",
+    "jwt",
+    "kubernetes-secret-yaml",
+    "polymarket-address",
+    "posthog-project-api-key",
+    "segment-public-api-token",
+    "supabase-project-url",
+}
 _LITERAL = re.compile(r"(?:[A-Za-z0-9_=]|-|\\-){20,}")
 
 
 def main() -> None:
     """Convert and write. Raises DeadweightError or CommandError where upstream cannot be fetched."""
-    folder = _upstream_folder()
-    config = tomllib.loads((folder / "config" / "gitleaks.toml").read_text(encoding="utf-8"))
+    config = _upstream(GITLEAKS, "gitleaks.toml")
+    newer = _upstream(BETTERLEAKS, "betterleaks.toml")
     house = tomllib.loads((HERE / "house.toml").read_text(encoding="utf-8"))
+    upstream = [
+        {"module": module, "version": _version(module), "licence": "MIT", "licence_file": f"upstream/{file}"}
+        for module, file in ((GITLEAKS, "LICENSE"), (BETTERLEAKS, "LICENSE.betterleaks"))
+    ]
     document = {
-        "upstream": {"module": MODULE, "version": _version(), "licence": "MIT", "licence_file": "upstream/LICENSE"},
+        "upstream": upstream,
         "allow": _allow([config["allowlist"]]),
-        "rules": [*house_rules(house), *_upstream_rules(config, house)],
+        "rules": [*house_rules(house), *_upstream_rules(config, house), *_newer_rules(newer, config, house)],
     }
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
     OUTPUT.write_text(text, encoding="utf-8")
     sys.stdout.write(f"{len(document['rules'])} rules\n")
 
 
-def _upstream_folder() -> Path:
-    answer = run(["go", "mod", "download", "-json", MODULE], cwd=HERE / "upstream", env={"GOFLAGS": "-mod=readonly"})
+def _upstream(module: str, file: str) -> dict[str, Any]:
+    """The rule data of a pinned module."""
+    answer = run(["go", "mod", "download", "-json", module], cwd=HERE / "upstream", env={"GOFLAGS": "-mod=readonly"})
     folder = json.loads(answer.output).get("Dir")
     if not folder:
-        raise DeadweightError(f"{MODULE} could not be fetched")
-    return Path(folder)
+        raise DeadweightError(f"{module} could not be fetched")
+    return tomllib.loads((Path(folder) / "config" / file).read_text(encoding="utf-8"))
 
 
-def _version() -> str:
-    found = re.search(rf"{re.escape(MODULE)} v(\S+)", (HERE / "upstream" / "go.mod").read_text(encoding="utf-8"))
+def _version(module: str) -> str:
+    found = re.search(rf"{re.escape(module)} v(\S+)", (HERE / "upstream" / "go.mod").read_text(encoding="utf-8"))
     assert found is not None
     return found[1]
 
@@ -82,6 +115,7 @@ def house_rules(house: dict[str, Any]) -> list[dict[str, Any]]:
             keywords=rule.get("keywords", []),
             allow=_house_allow(rule),
             check=rule.get("check", ""),
+            confidence=rule.get("confidence", ""),
         )
         for rule in house["rules"]
     ]
@@ -98,8 +132,7 @@ def _upstream_rules(config: dict[str, Any], house: dict[str, Any]) -> list[dict[
     for rule in config["rules"]:
         if rule["id"] in replaced or "regex" not in rule:
             continue
-        pattern = rule["regex"].replace(_LEAD, "")
-        pattern = pattern.replace("-YmVk", "-[Y]mVk")  # a rule that is all literal would find itself in rules.json
+        pattern = _shared_form(rule["regex"])
         if rule["id"] in _BOUNDED:
             pattern = pattern.replace(".*?", ".{0,200}?").replace(".*", ".{0,200}")
         rules.append(
@@ -115,9 +148,76 @@ def _upstream_rules(config: dict[str, Any], house: dict[str, Any]) -> list[dict[
                 lead=50 if _LEAD in rule["regex"] else 0,
                 group=rule.get("secretGroup", 0),
                 check=_CHECKS.get(rule["id"], ""),
+                confidence=_confidence(rule["regex"]),
             )
         )
     return rules
+
+
+def _newer_rules(newer: dict[str, Any], older: dict[str, Any], house: dict[str, Any]) -> list[dict[str, Any]]:
+    """What betterleaks has and gitleaks has not, or has in another form."""
+    replaced = {name for rule in house["rules"] for name in rule.get("replaces", [])}
+    known = {rule["id"]: _shared_form(rule.get("regex", "")) for rule in older["rules"]}
+    rules: dict[str, dict[str, Any]] = {}
+    for rule in newer["rules"]:
+        name = re.sub(r"\.\d+\Z", "", rule["id"])
+        pattern = _shared_form(rule.get("regex", ""))
+        if not pattern or rule.get("skipReport") or name in replaced | _LEFT_OUT:
+            continue
+        if _plain(pattern) == _plain(known.get(name, "")):
+            continue
+        while name in known or name in rules:
+            name = f"{name}-2"
+        entropy, allow = filters(rule.get("filter", ""))
+        rules[name] = _rule(
+            name,
+            rule["description"],
+            to_python(pattern),
+            origin="upstream",
+            entropy=entropy,
+            keywords=_KEYWORDS.get(name) or _own_words(rule),
+            allow=allow,
+            group=rule.get("secretGroup", 0),
+            confidence=_confidence(rule["regex"]),
+        )
+    return list(rules.values())
+
+
+def _own_words(rule: dict[str, Any]) -> list[str]:
+    """Those of a rule's keywords that its pattern has."""
+    pattern = rule["regex"].lower().replace("\\", "")
+    return [word for word in rule.get("keywords", []) if word in pattern]
+
+
+def _shared_form(pattern: str) -> str:
+    """A pattern in the words that both upstreams are compared in, with our list of what may stand behind a token."""
+    narrow = _NAMED.search(pattern) is not None or pattern.startswith(_LIKE_CODE)
+    for tail in _TAILS:
+        pattern = pattern.replace(tail, _TAILS[-1] if narrow else _TAIL)
+    # a rule that is all literal would find itself in rules.json
+    return pattern.replace(_LEAD, "").replace("-YmVk", "-[Y]mVk")
+
+
+def _plain(pattern: str) -> str:
+    return pattern.replace("(?i:", "(?:").replace("(?i)", "")
+
+
+def _confidence(pattern: str) -> str:
+    """Medium where it is a name in front that makes a value a secret; empty for the default, high."""
+    return "medium" if _NAMED.search(pattern) else ""
+
+
+def filters(text: str) -> tuple[float, list[dict[str, Any]]]:
+    """Least entropy and allow lists of a betterleaks filter; other conditions of it are left out."""
+    bound = re.search(r"(?:filter\.)?entropy\(finding\[\"secret\"\]\) <=? ([\d.]+)", text)
+    allow = []
+    for match in _ALLOWS.finditer(text):
+        texts = [quoted or json.loads(plain) for quoted, plain in _TEXTS.findall(match[3])]
+        if match[1] == "containsAny":
+            allow.append({"target": "secret", "stopwords": sorted({each.lower() for each in texts})})
+        else:
+            allow.append({"target": match[2], "regexes": [to_python(each) for each in texts]})
+    return float(bound[1]) if bound else 0.0, allow
 
 
 def _rule(

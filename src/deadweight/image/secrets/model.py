@@ -28,7 +28,8 @@ class Match:
     its plain bytes. ``offset`` (bytes from 0) and ``line`` (from 1, None in binary content) are those of the secret in the
     content that ``inner`` names. ``redacted`` shows a few first characters and the length. ``fingerprint`` (32 hex digits)
     depends on rule and secret alone, so that one allow-list entry covers a secret wherever it lies. ``where`` names the
-    place in an image config, empty for files. ``length`` is the secret's in bytes.
+    place in an image config, empty for files. ``length`` is the secret's in bytes. ``confidence``: ``high`` where the secret's own
+    shape tells, ``medium`` where its name and context do, ``low`` where that may as well be an example.
     """
 
     rule: str
@@ -41,6 +42,7 @@ class Match:
     fingerprint: str
     where: str = ""
     length: int = 0
+    confidence: str = "high"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,13 @@ import re
 from bisect import bisect_right
 
 from deadweight.image.secrets.decode import shown_name
+from deadweight.image.secrets.rules import Confidence, Rule
 
+_MADE_UP = re.compile(
+    r"(?i)(?:\A|/)(?:docs?|man|info|examples?|samples?|demos?|tests?|testdata|testing|fixtures?|specs?|__tests__|mocks?|locales?"
+    r"|i18n|l10n|tutorials?|vendor|site-packages|node_modules)/|[^/]*(?:[._-](?:test|tests|spec|example|sample|mock)s?\.[a-z]+\Z"
+    r"|\A(?:readme|changelog|changes|news|history)[^/]*\Z|/(?:readme|changelog|changes|news|history)[^/]*\Z)|\A/?usr/(?:include|local/go|lib/python3|share/perl\d?|lib/ruby)/"
+)
 _FAR = 1 << 26  # bytes; lines are not counted further in
 _PRINTABLE = bytes([9, 10, 13, *range(32, 127)])
 
@@ -18,6 +24,14 @@ _NAMED_SECRET = re.compile(
 def named_like_a_secret(path: str) -> bool:
     """Whether a file's own name says that it holds a secret (``etc/secret.txt``, ``run/db_password``)."""
     return _NAMED_SECRET.search(path.rsplit("/", 1)[-1]) is not None
+
+
+def judged_confidence(rule: Rule, path: str) -> Confidence:
+    """How sure a finding is. What goes by a name alone is unsure among documentation, examples, tests and translations, where
+    most such values are made up; a token's own shape is as sure there as anywhere."""
+    if rule.confidence == "medium" and _MADE_UP.search(path):
+        return "low"
+    return rule.confidence
 
 
 class LineCounter:

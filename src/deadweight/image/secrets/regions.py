@@ -183,6 +183,7 @@ class _Notes:
                 match.line,
                 match.redacted,
                 match.fingerprint,
+                match.confidence,
             )
             if shift and not match.inner:
                 item = replace(item, offset=match.offset + shift, line=None)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 _DECIDING = ("layers/gaps.py",)
 
 Target = Literal["secret", "match", "line"]
+Confidence = Literal["high", "medium", "low"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Rule:
 
     ``regex`` is exact, ``prefilter`` what the multi-pattern matcher looks for. ``before`` and ``after`` are how far (bytes) an
     exact match may reach to either side of the end that the prefilter reports. ``lead`` is how many name characters in front
-    belong to the match as allow lists see it. ``entropy`` is in bits per byte, 0 where it does not count.
+    belong to the match as allow lists see it. ``confidence`` is high where the token's own shape tells, medium where a name in
+    front does. ``entropy`` is in bits per byte, 0 where it does not count.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Rule:
     path: str = ""
     check: str = ""
     allow: tuple[AllowList, ...] = ()
+    confidence: Confidence = "high"
 
     @cached_property
     def pattern(self) -> re.Pattern[bytes]:
@@ -104,7 +107,8 @@ def load_rules() -> RuleSet:
     document = json.loads((files("deadweight.image") / "secrets" / "rules.json").read_bytes())
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in _deciding())).hexdigest()
     rules = tuple(_rule(entry) for entry in document["rules"])
-    version = f"gitleaks-{document['upstream']['version']}+{digest[:12]}"
+    named = "+".join(f"{each['module'].split('/')[2]}-{each['version']}" for each in document["upstream"])
+    version = f"{named}+{digest[:12]}"
     allow = tuple(_allow(entry) for entry in document["allow"])
     return RuleSet(rules, allow, version, {rule.id: rule for rule in rules})
 

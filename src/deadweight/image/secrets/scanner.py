@@ -13,7 +13,7 @@ from deadweight.image.secrets.decode import Budget, Opener, Piece
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.matcher import HyperscanMatcher, Matcher, PlainMatcher
 from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
-from deadweight.image.secrets.places import LineCounter, TarIndex, named_like_a_secret
+from deadweight.image.secrets.places import LineCounter, TarIndex, judged_confidence, named_like_a_secret
 from deadweight.image.secrets.rules import RuleSet, load_rules
 
 Buffer = bytes | bytearray | memoryview
@@ -160,7 +160,9 @@ class _Work:
         for one in found:
             member = members.name(one.start) if members else None
             place = _joined(inner, f"tar:{member}") if member else inner
-            self._record(one.rule.id, one.rule.description, one.secret, place, base + one.start, lines.line(one.start))
+            confidence = judged_confidence(one.rule, self._path)
+            at, line = base + one.start, lines.line(one.start)
+            self._record(one.rule.id, one.rule.description, one.secret, place, at, line, confidence)
         if not self._decode:
             return None
         limits = self._scanner.limits
@@ -205,12 +207,31 @@ class _Work:
         value = _ONE_LINE.match(data)
         if value and not self._matches and _is_value(value[1]):
             self._record(
-                "named-secret-file", "A file named like a secret that holds one line", value[1], "", value.start(1), 1
+                "named-secret-file",
+                "A file named like a secret that holds one line",
+                value[1],
+                "",
+                value.start(1),
+                1,
+                "medium",
             )
 
-    def _record(self, rule: str, description: str, secret: bytes, inner: str, offset: int, line: int | None) -> None:
+    def _record(
+        self, rule: str, description: str, secret: bytes, inner: str, offset: int, line: int | None, confidence: str
+    ) -> None:
         mark, shown = fingerprint(rule, secret), redact(secret)
-        match = Match(rule, description, self._path, inner, offset, line, shown, mark, length=len(secret))
+        match = Match(
+            rule,
+            description,
+            self._path,
+            inner,
+            offset,
+            line,
+            shown,
+            mark,
+            length=len(secret),
+            confidence=confidence,
+        )
         self._matches.setdefault((rule, match.fingerprint, inner, offset), match)
 
     def _skip(self, inner: str, reason: str, size: int) -> None:
