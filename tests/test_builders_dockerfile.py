@@ -58,7 +58,7 @@ def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_imag
     assert built.in_engine
     assert image.user == "65532"
     assert built.base == Base("tools", tools_image, None, stand_in=True)
-    assert built.tool == f"docker {engine.info.version}"
+    assert built.tool == f"{engine.info.name.lower()} {engine.info.version}"
     assert any("COPY hello /hello" in line for line in project.said), project.said
     assert not list(project.site.state.image("v").glob(".work-*"))
 

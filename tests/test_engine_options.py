@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from deadweight._errors import UsageError
 from deadweight.engine.body import create_body
+from deadweight.engine.ceilings import ceilings
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
 from deadweight.suite.model import RunSettings
@@ -80,13 +83,31 @@ def test_a_seccomp_profile_that_is_none_is_a_usage_error(tmp_path):
 
 
 def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
-    host = create_body("i", hardened(RunSettings()), PODMAN)["HostConfig"]
-    assert {"nofile", "nproc"} == {limit["Name"] for limit in host["Ulimits"]}
-    assert [limit["Soft"] for limit in host["Ulimits"] if limit["Name"] == "nofile"] == [1024]
+    host = create_body("i", hardened(RunSettings()), PODMAN, {"nofile": 500, "nproc": 32768})["HostConfig"]
+    assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]} == {
+        "nofile": (500, 500),  # we ask for 1024
+        "nproc": (32768, 32768),  # Podman would ask for more
+    }
     assert "LogConfig" not in host
     assert PODMAN.podman
     assert PODMAN.rootless
     assert not PODMAN.seccomp
+
+
+def test_what_binds_is_the_limit_of_the_process_that_listens(tmp_path):
+    """Podman's service lowers its own limits; ours say nothing of them."""
+    code = (
+        "import resource, socket, sys, time; resource.setrlimit(resource.RLIMIT_NPROC, (4000, 4321));"
+        "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path / "s"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            assert ceilings(f"unix://{tmp_path}/s")["nproc"] == 4321
+        finally:
+            process.kill()
+    assert 0 < ceilings(f"unix://{tmp_path}/s")["nproc"] <= 65536
 
 
 def test_engine_descriptions_are_read():

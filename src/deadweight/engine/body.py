@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,18 @@ from deadweight.engine.info import EngineInfo
 from deadweight.engine.options import RunOptions, Ulimit
 
 
-def create_body(image: str, options: RunOptions, info: EngineInfo) -> dict[str, Any]:
-    """The document. Raises UsageError for a seccomp profile that cannot be read."""
+def create_body(
+    image: str, options: RunOptions, info: EngineInfo, most: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """The document. ``most`` is how far limits may go that the engine cannot raise (``ceilings``).
+
+    Raises UsageError for a seccomp profile that cannot be read.
+    """
     body: dict[str, Any] = {
         "Image": image,
         "Env": [f"{name}={value}" for name, value in sorted(options.env.items())],
         "Labels": dict(options.labels),
-        "HostConfig": _host_config(options, info),
+        "HostConfig": _host_config(options, info, most or {}),
     }
     if options.user is not None:
         body["User"] = options.user
@@ -30,7 +36,7 @@ def create_body(image: str, options: RunOptions, info: EngineInfo) -> dict[str, 
     return body
 
 
-def _host_config(options: RunOptions, info: EngineInfo) -> dict[str, Any]:
+def _host_config(options: RunOptions, info: EngineInfo, most: Mapping[str, int]) -> dict[str, Any]:
     config: dict[str, Any] = {
         "ReadonlyRootfs": options.read_only,
         "Tmpfs": {tmpfs.path: tmpfs.options() for tmpfs in options.tmpfs},
@@ -39,7 +45,7 @@ def _host_config(options: RunOptions, info: EngineInfo) -> dict[str, Any]:
         "SecurityOpt": _security(options),
         "Privileged": options.privileged,
         "NetworkMode": options.network,
-        "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in _ulimits(options, info)],
+        "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in _ulimits(options, info, most)],
         "Mounts": [
             {"Type": "bind", "Source": str(m.source), "Target": m.target, "ReadOnly": m.read_only}
             for m in options.mounts
@@ -95,17 +101,14 @@ def _profile(path: Path) -> str:
         raise UsageError(f"{path}: not a seccomp profile: {error}") from error
 
 
-def _ulimits(options: RunOptions, info: EngineInfo) -> tuple[Ulimit, ...]:
-    """The given ones; for Podman also those it would otherwise raise beyond what an unprivileged machine allows."""
+def _ulimits(options: RunOptions, info: EngineInfo, most: Mapping[str, int]) -> tuple[Ulimit, ...]:
+    """The given ones; for Podman also those it would otherwise raise, none beyond what its runtime may set."""
     if not info.podman:
         return options.ulimits
-    import resource
-
     named = {limit.name for limit in options.ulimits}
-    extra = []
-    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        if name not in named:
-            hard = resource.getrlimit(number)[1]
-            bound = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-            extra.append(Ulimit(name, bound, bound))
-    return (*options.ulimits, *extra)
+    extra = (Ulimit(name, bound, bound) for name, bound in most.items() if name not in named)
+    return (*(_within(limit, most.get(limit.name, limit.hard)) for limit in options.ulimits), *extra)
+
+
+def _within(limit: Ulimit, bound: int) -> Ulimit:
+    return Ulimit(limit.name, min(limit.soft, bound), min(limit.hard, bound))

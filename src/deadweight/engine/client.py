@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -123,6 +123,14 @@ class Engine:
         with translated("ask the engine"):
             self.api.ping()
 
+    @functools.cached_property
+    def _ceilings(self) -> Mapping[str, int]:
+        if not self.info.podman:
+            return {}
+        from deadweight.engine.ceilings import ceilings
+
+        return ceilings(self.host)
+
     # images: the short names that most callers need
 
     def has(self, reference: str) -> bool:
@@ -166,7 +174,7 @@ class Engine:
         """Create a container that does not run yet."""
         self._before_the_first()
         marks = {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root, **options.labels}
-        body = create_body(image, options.but(labels=marks), self.info)
+        body = create_body(image, options.but(labels=marks), self.info, self._ceilings)
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         self._asked_for.add(name)  # who is interrupted in this call does not learn what came of it
         try:

@@ -133,12 +133,12 @@ class Images:
         return identity_of(document, by_manifest=self._by_manifest())
 
     def _document(self, reference: str) -> dict[str, Any] | None:
-        from docker.errors import ImageNotFound
+        from docker.errors import NotFound
 
         with translated(f"image {reference}"):
             try:
                 document: dict[str, Any] = self._api.inspect_image(reference)
-            except ImageNotFound:
+            except NotFound:  # Podman words it so that the SDK does not know it for an image's
                 return None
         return document
 
@@ -199,12 +199,12 @@ class Images:
 
     def remove(self, reference: str, *, force: bool = False) -> bool:
         """Remove an image by name (its content goes with its last name). False where there was none."""
-        from docker.errors import ImageNotFound
+        from docker.errors import NotFound
 
         with translated(f"remove image {reference}"):
             try:
                 self._api.remove_image(reference, force=force)
-            except ImageNotFound:
+            except NotFound:  # Podman words it so that the SDK does not know it for an image's
                 return False
         return True
 

@@ -104,7 +104,8 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
     tools together, and where nothing is left to build for want of bases, one for all of those.
     """
     needs = needs_of(workspace, variants)
-    engineless = _engineless(workspace) if any(need.engine for need in needs) else None
+    building = [need for need in needs if need.engine]
+    engineless = _engineless(workspace, {tool for need in building for tool in need.tools}) if building else None
     left: dict[str, MissingError] = {}
     if engineless is not None:
         left = {variant.name: engineless for variant, need in zip(variants, needs, strict=True) if need.engine}
@@ -125,11 +126,12 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
     return {**left, **found.lacking}
 
 
-def _engineless(workspace: Workspace) -> MissingError | None:
+def _engineless(workspace: Workspace, tools: Iterable[str]) -> MissingError | None:
     try:
         endpoint = workspace.endpoint
-        find("docker-cli")
-        daemon.docker_cli(endpoint)
+        if "docker-cli" in tools:
+            find("docker-cli")
+            daemon.docker_cli(endpoint)
     except MissingError as error:
         return error
     return None

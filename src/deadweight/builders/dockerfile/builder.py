@@ -24,6 +24,7 @@ from deadweight._errors import ArchiveError, CommandError, ConfigError, Deadweig
 from deadweight.builders.dockerfile import buildkit as _docker
 from deadweight.builders.dockerfile import secrets as _secrets
 from deadweight.builders.dockerfile.errors import DockerListener
+from deadweight.builders.dockerfile.podman import qualified, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, names_git, read_dockerfile
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
@@ -42,6 +43,7 @@ PREDEFINED = frozenset(
 )
 """Build arguments that need no ARG and are excluded from history (Docker's Dockerfile reference, "Predefined ARGs")."""
 
+IGNORE_FILE = "Dockerfile.dockerignore"
 CA_SECRET = "ca_bundle"  # noqa: S105 - the id of a mount, not a secret
 JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"
 
@@ -72,7 +74,11 @@ class DockerfileBuilder:
         for key, path in _secrets.missing(variant, root):
             raise WrongKey(variant, key, "no such file", path)
         named = _references(dockerfile, variant)
-        return Needs(tools=("docker-cli",), engine=True, bases=tuple(named), named=named)
+        podman = _docker.running_podman()
+        if podman is not None:
+            refuse_what_it_cannot(dockerfile.file, podman)
+        client = "docker-cli" if podman is None else "podman"
+        return Needs(tools=(client,), engine=True, bases=tuple(named), named=named)
 
     def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
         text = _read(variant, site.root)
@@ -142,7 +148,15 @@ class DockerfileBuilder:
             ]
             redact = _common.secret_values(environment)
             try:
-                _docker.build(site, words, env=environment, log=job.log, on_line=listener, redact=redact)
+                _docker.build(
+                    site,
+                    words,
+                    env=environment,
+                    log=job.log,
+                    on_line=listener,
+                    redact=redact,
+                    ignore=work / IGNORE_FILE,
+                )
             except CommandError as error:
                 resting = any(base.stand_in for base in bases.values())
                 raise listener.failure(
@@ -167,7 +181,7 @@ class DockerfileBuilder:
             seconds=0.0,
             cached=False,
             fingerprint="",
-            tool=f"docker {_docker.version(site)}",
+            tool=_docker.tool(),
             built_at=_common.now(),
             other_stand_ins=tuple(name for name, base in bases.items() if base.stand_in and base != last),
         )
@@ -233,11 +247,9 @@ def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site
 
     copy = work / "Dockerfile"
     text = dockerfile.file.read_text(encoding="utf-8-sig")
-    copy.write_text(
-        derived(text, lambda reference: _common.pinned(bases[reference]), _given(variant)), encoding="utf-8"
-    )
+    copy.write_text(derived(text, lambda reference: _pinned(bases[reference]), _given(variant)), encoding="utf-8")
     ignore = _ignore(dockerfile.file, variant, site).all
-    (work / "Dockerfile.dockerignore").write_text("\n".join(ignore) + "\n", encoding="utf-8")
+    (work / IGNORE_FILE).write_text("\n".join(ignore) + "\n", encoding="utf-8")
     return copy
 
 
@@ -266,7 +278,7 @@ def _references(dockerfile: Dockerfile, variant: Variant) -> dict[str, str]:
 
 def _arguments(variant: Variant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
     """Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen."""
-    given = {**variant.args, **{name: _common.pinned(bases[each]) for name, each in variant.bases.items()}}
+    given = {**variant.args, **{name: _pinned(bases[each]) for name, each in variant.bases.items()}}
     words = [f"{name}={value}" for name, value in given.items()]
     words += [name for name in environment if name in PREDEFINED and name not in given]
     return [part for word in words for part in ("--build-arg", word)]
@@ -298,6 +310,12 @@ def _java_mounts(dockerfile: Dockerfile, variant: Variant, site: Site, work: Pat
         file.write_text(settings, encoding="utf-8")
         words.append(f"id={MAVEN_SECRET},src={file}")
     return [part for word in words for part in ("--secret", word)]
+
+
+def _pinned(base: Base) -> str:
+    """The reference to build from. A stand-in may lie in the engine alone, under a name that no registry has."""
+    reference = _common.pinned(base)
+    return reference if base.stand_in or _docker.running_podman() is None else qualified(reference)
 
 
 def _base(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base]) -> Base | None:

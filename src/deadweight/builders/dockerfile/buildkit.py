@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
+from deadweight.builders.dockerfile import podman
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common as _common
 from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
@@ -33,11 +34,19 @@ def build(
     log: Path,
     on_line: Callable[[str], None],
     redact: Sequence[str],
+    ignore: Path,
 ) -> None:
-    """Run a BuildKit build; ``words`` are the arguments after ``build``. Raises CommandError, MissingError (no client)."""
+    """Run a BuildKit build, or Podman's; ``words`` are the arguments after ``build``, ``ignore`` is the ignore file.
+
+    Raises CommandError, MissingError (no client).
+    """
     from deadweight.engine.daemon import docker_cli, find_or_start
 
-    client = docker_cli(find_or_start(on_line))
+    endpoint = find_or_start(on_line)
+    if is_podman(endpoint):
+        podman.build(endpoint, words, ignore=ignore, cwd=site.root, env=env, log=log, on_line=on_line, redact=redact)
+        return
+    client = docker_cli(endpoint)
     # an attestation holds the time of the build, and makes an index of what was one image
     plain = ["--progress=plain", *(["--provenance=false"] if client.buildx else [])]
     _run.run(
@@ -56,6 +65,29 @@ def version(site: Site) -> str:
     del site
     known = _known()
     return known.version if known else "none"
+
+
+def is_podman(endpoint: Endpoint) -> bool:
+    """Whether that engine is Podman."""
+    from deadweight.engine import api
+    from deadweight.engine.info import parse_info
+
+    return parse_info(api.document(endpoint.host, "/version", endpoint.certificates), {}).podman
+
+
+def running_podman() -> Endpoint | None:
+    """The engine that runs, where that is Podman. Starts none, and tells no trouble: who looks for an engine does."""
+    try:
+        known = _known()
+    except DeadweightError:
+        return None
+    return known.endpoint if known is not None and known.podman else None
+
+
+def tool() -> str:
+    """What the images of the engine that runs are built with, by its name and version."""
+    known = _known()
+    return f"{'podman' if known and known.podman else 'docker'} {known.version if known else 'none'}"
 
 
 def identity(site: Site, variant: Variant, name: str, told: str) -> Identity:
@@ -117,6 +149,7 @@ def has(site: Site, built: BuiltImage) -> bool:
 class _Known:
     endpoint: Endpoint
     version: str
+    podman: bool
 
 
 _seen: dict[tuple[str | None, ...], _Known] = {}
@@ -132,5 +165,5 @@ def _known() -> _Known | None:
         told = server_version(endpoint) if endpoint else None
         if endpoint is None or told is None:
             return None
-        _seen[key] = _Known(endpoint, told)
+        _seen[key] = _Known(endpoint, told, is_podman(endpoint))
     return _seen[key]

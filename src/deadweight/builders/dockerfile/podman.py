@@ -1,0 +1,175 @@
+"""Build a Dockerfile with Podman, whose socket has no BuildKit: by ``podman build``, which knows Dockerfiles by itself.
+
+It works in the very store of the engine, not through its socket, where that store is on this machine: a build through the socket
+puts secrets into the context, from where ``COPY . .`` takes them into the image (tried with 4.3.1), and knows no secrets of
+variables. Where the store is elsewhere, a variant with secrets is refused.
+
+What Podman says is told on as BuildKit would say it, so that one listener understands both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight import _run
+from deadweight._errors import ConfigError, DeadweightError
+from deadweight.builders.shared import common
+from deadweight.sources.dockerfile_lines import heredocs, instructions
+from deadweight.toolchain.find import find
+from deadweight.toolchain.probe import number
+
+if TYPE_CHECKING:
+    from deadweight.engine.daemon import Endpoint
+
+INFO = "/v4.0.0/libpod/info"
+LEARNED = "1.33"
+"""The Buildah in Podman that knows more instructions. What those before lack was tried with 1.28 (Podman 4.3.1)."""
+_LACKING = (
+    (re.compile(r"^(?:COPY|ADD)\s(?:--\S+\s+)*--(link|parents|exclude)\b"), "COPY --{0}"),
+    (re.compile(r"^ADD\s(?:--\S+\s+)*--(checksum|keep-git-dir)\b"), "ADD --{0}"),
+    (re.compile(r"^RUN\s(?:--\S+\s+)*--(network|security|device)\b"), "RUN --{0}"),
+)
+_LOOPBACK = re.compile(r"^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/")
+_STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$")
+_FAILED = re.compile(r"^(?:Error|error): (.*)$")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where an engine keeps its images, and how it runs things, from its ``/libpod/info``. ``here``: on this machine, and ours."""
+
+    words: tuple[str, ...]
+    buildah: str
+    here: bool
+
+
+def store_of(endpoint: Endpoint) -> Store:
+    """Raises DeadweightError where the engine does not say."""
+    from deadweight.engine import api
+
+    told = api.document(endpoint.host, INFO, endpoint.certificates)
+    host, store = told.get("host"), told.get("store")
+    if not isinstance(host, dict) or not isinstance(store, dict):
+        raise DeadweightError(f"Podman at {endpoint.host} does not say where it keeps its images")
+    root = Path(str(store.get("graphRoot") or "/nowhere"))
+    here = endpoint.host.startswith("unix://") and root.is_dir() and os.access(root, os.W_OK)
+    return Store(tuple(_global_words(host, store)), str(host.get("buildahVersion") or ""), here)
+
+
+def _global_words(host: Mapping[str, Any], store: Mapping[str, Any]) -> Iterator[str]:
+    yield f"--root={store.get('graphRoot')}"
+    yield f"--runroot={store.get('runRoot')}"
+    yield f"--storage-driver={store.get('graphDriverName')}"
+    yield f"--cgroup-manager={host.get('cgroupManager')}"
+    runtime = (host.get("ociRuntime") or {}).get("path")
+    if runtime:
+        yield f"--runtime={runtime}"
+
+
+def refuse_what_it_cannot(dockerfile: Path, endpoint: Endpoint) -> None:
+    """Raises ConfigError, with the line, for an instruction that this Podman does not know."""
+    buildah = store_of(endpoint).buildah
+    if number(buildah) >= number(LEARNED):
+        return
+    for instruction in instructions(dockerfile.read_text(encoding="utf-8-sig")):
+        lacking = _lacking(instruction.text)
+        if lacking:
+            raise ConfigError(
+                f"{lacking}: this Podman (Buildah {buildah}) cannot do that",
+                file=dockerfile,
+                line=instruction.line,
+                hint="build with Docker (DOCKER_HOST names it) or a newer Podman, or write it without",
+            )
+
+
+def _lacking(instruction: str) -> str:
+    if heredocs(instruction):
+        return "heredocs"
+    found = ((pattern.match(instruction), what) for pattern, what in _LACKING)
+    return next((what.format(*match.groups()) for match, what in found if match), "")
+
+
+def build(
+    endpoint: Endpoint,
+    words: Sequence[str | Path],
+    *,
+    ignore: Path,
+    cwd: Path,
+    env: Mapping[str, str],
+    log: Path,
+    on_line: Callable[[str], None],
+    redact: Sequence[str],
+) -> None:
+    """Run ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
+    store, program = store_of(endpoint), find("podman").path
+    if not store.here and "--secret" in words:
+        raise DeadweightError(
+            f"Podman at {endpoint.host} keeps its images elsewhere: a build there would put its secrets into the context",
+            hint="build on that machine, or with Docker",
+        )
+    where = store.words if store.here else ("--remote", f"--url={endpoint.host}")
+    how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
+    _run.run(
+        [program, *where, "build", *how, *_named(words)],
+        cwd=cwd,
+        env=env,
+        timeout=common.BUILD_TIMEOUT_SECONDS,
+        log=log,
+        on_line=Translated(on_line),
+        redact=redact,
+    )
+
+
+def qualified(reference: str) -> str:
+    """A reference with its registry: Podman asks none by itself."""
+    first, slash, _ = reference.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+
+
+def _named(words: Sequence[str | Path]) -> Iterator[str]:
+    """The same words; the image's name with the registry that Docker's API means, or Podman would take another."""
+    before = ""
+    for word in map(str, words):
+        yield qualified(word) if before == "--tag" else word
+        before = word
+
+
+def _only_loopback(words: Sequence[str | Path]) -> bool:
+    """Whether every image that is named comes from a registry of this machine (which Docker too speaks to without TLS)."""
+    texts = [str(word).partition("=")[2] for word in words]
+    file = Path(str(words[list(words).index("--file") + 1])) if "--file" in words else None
+    if file is not None:
+        texts += [text.split()[1] for text in file.read_text(encoding="utf-8").splitlines() if text.startswith("FROM ")]
+    named = [text for text in texts if "@sha256:" in text]
+    return bool(named) and all(_LOOPBACK.match(text) for text in named)
+
+
+class Translated:
+    """Takes Podman's lines and gives BuildKit's: a number for each step, ``CACHED``, ``ERROR``."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell, self._number = tell, 0
+
+    def __call__(self, line: str) -> None:
+        for told in self._translate(line):
+            self._tell(told)
+
+    def _translate(self, line: str) -> Iterator[str]:
+        step, failed = _STEP.match(line), _FAILED.match(line)
+        if step:
+            self._number += 1
+            yield f"#{self._number} [{step[1]}] {step[2]}"
+        elif failed:
+            said = re.sub(r"exit status (\d+)", r"exit code: \1", failed[1])
+            yield f"#{self._number} ERROR: {said}"
+        elif line.startswith("--> Using cache"):
+            yield f"#{self._number} CACHED"
+        elif not line.startswith(("--> ", "COMMIT")):
+            yield f"#{self._number} 0.0 {line}" if self._number else line
