@@ -10,6 +10,7 @@ from deadweight._errors import UsageError
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources, read_words
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
+from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
@@ -93,7 +94,7 @@ def test_the_program_that_the_own_image_starts_is_the_one(tmp_path):
     assert outcome.draft.service.project.details["main"] == "cmd/shopctl"
     text = (tmp_path / "build/Dockerfile").read_text()
     assert 'ENTRYPOINT ["/usr/local/bin/shopctl", "watch"]' in text
-    assert suite.names() == ("today", "debian", "alpine", "chainguard", "distroless", "ko")
+    assert suite.names() == ("today", "debian", "alpine", "chainguard", "distroless", "ko", "apko")
 
 
 def test_what_the_user_names_goes_first(tmp_path):
@@ -199,6 +200,21 @@ def test_ko_is_left_out_where_the_service_reads_files_beside_its_binary(tmp_path
     assert "ko" not in suite.names()
     assert "# ko (ko) is left out: ko puts the binary alone" in (tmp_path / "deadweight.yaml").read_text()
     assert "COPY ui /srv/ui\n" in (tmp_path / "build/Dockerfile").read_text()
+    assert 'cp -r ui "${{targets.destdir}}/srv/ui"' in (tmp_path / "build/melange.yaml").read_text()
+    assert "work-dir: /srv" in (tmp_path / "build/apko.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 of 1 variants were not built\ntoday: docker build today: no such command\n  log: /x\n  | sh: foo: not found\n",
+         "no such command (sh: foo: not found)"),
+        ("no stand-in for x:1; it can stand in for a; b\n  hint: use another", "no stand-in for x:1"),
+        ("runs: not healthy within 20 s", "runs: not healthy within 20 s"),
+    ],
+)  # fmt: skip
+def test_of_an_error_the_first_sentence_is_kept(text, said):
+    assert first_sentence(text) == said
 
 
 def test_gets_without_parameters_are_taken_from_an_openapi_document():

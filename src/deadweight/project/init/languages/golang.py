@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 
+from deadweight.project.init.languages import golang_apk
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -135,7 +136,8 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     }
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
     rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", project.folder))
-    return Ladder((*rungs, _ko(project, words, copied)), files)
+    apko, apk_files = golang_apk.rung(project, words, _arguments(words), copied, place)
+    return Ladder((*rungs, _ko(project, words, copied), apko), {**files, **apk_files})
 
 
 def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) -> Rung:

@@ -1,0 +1,88 @@
+"""Go as an APK package: melange makes it, apko puts the image together from packages."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Sequence
+
+from deadweight.project.init.languages.common import scalar
+from deadweight.project.init.records import ImageWords, Project, Rung
+
+
+def rung(
+    project: Project, words: ImageWords, arguments: Sequence[str], copied: Sequence[tuple[str, str]], place: str
+) -> tuple[Rung, dict[str, str]]:
+    """The rung and its two files. ``copied`` are files beside the binary: (source, absolute path in the image)."""
+    refused = (
+        "the module needs cgo, and the packages to compile it with are not known" if project.details["cgo"] else ""
+    )
+    files = {
+        f"{place}/melange.yaml": _melange(project, copied),
+        f"{place}/apko.yaml": _apko(project, words, arguments, bool(copied)),
+    }
+    keys = {"source": project.folder, "config": f"{place}/apko.yaml", "packages": f"[{place}/melange.yaml]"}
+    what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
+    return Rung("apko", "apko", what, keys, tuple(files), refused), files
+
+
+def _package(project: Project) -> str:
+    """A name of its own: a distribution may have a package of the service's name, and a later version of it."""
+    return f"{project.details['binary'].lower()}-from-source"
+
+
+def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
+    details = project.details
+    main = "." if details["main"] == "." else f"./{details['main']}"
+    lines = [
+        "# melange: the service as an APK package. Repositories and keyrings are given when it is built.",
+        "package:",
+        f"  name: {scalar(_package(project))}",
+        "  version: 0.0.1",
+        "  epoch: 0",
+        f"  description: {scalar(project.name)}",
+        "  copyright:",
+        "    - license: NOASSERTION",
+        "",
+        "environment:",
+        "  contents:",
+        "    packages: [busybox, ca-certificates-bundle, go, wolfi-baselayout]",
+        '  environment: {CGO_ENABLED: "0", GOTOOLCHAIN: local, GOFLAGS: -buildvcs=false, GOCACHE: /var/cache/melange/go-build}',
+        "",
+        "pipeline:",
+        "  - uses: go/build",
+        f"    with: {{packages: {main}, output: {scalar(details['binary'])}, strip: -s -w}}",
+    ]
+    if copied:
+        lines += ["  # Files that the service reads beside its binary.", "  - runs: |"]
+    for source, target in copied:
+        into = f'"${{{{targets.destdir}}}}{target}"'
+        lines += [
+            f'      mkdir -p "${{{{targets.destdir}}}}{posixpath.dirname(target)}"',
+            f"      cp -r {shlex.quote(source)} {into}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _apko(project: Project, words: ImageWords, arguments: Sequence[str], has_files: bool) -> str:
+    lines = [
+        "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built.",
+        "contents:",
+        f"  packages: [wolfi-baselayout, ca-certificates-bundle, {_package(project)}]",
+        "",
+        "accounts:",
+        "  groups: [{groupname: nonroot, gid: 65532}]",
+        "  users: [{username: nonroot, uid: 65532, gid: 65532, shell: /sbin/nologin}]",
+        '  run-as: "65532"',
+        "",
+        "entrypoint:",
+        f"  command: /usr/bin/{project.details['binary']}",
+    ]
+    if arguments:
+        lines.append(f"cmd: {scalar(shlex.join(arguments))}")
+    if has_files and words.workdir != "/":
+        lines.append(f"work-dir: {words.workdir}")
+    env = {name: value for name, value in words.env.items() if name != "PATH"}
+    if env:
+        lines += ["", "environment:", *(f"  {name}: {scalar(value)}" for name, value in env.items())]
+    return "\n".join(lines) + "\n"
