@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, directives, instructions
@@ -52,14 +52,51 @@ def places(text: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
     return found
 
 
-def derived(text: str, resolve: Callable[[str], str], given: Mapping[str, str] | None = None) -> str:
-    """The same Dockerfile with every image's name replaced by ``resolve(reference)``, line by line."""
-    for use in reversed(list(_uses(text, given or {}))):  # from the end, so that the places before stay true
-        text = use.replaced(text, resolve(use.reference))
+Mounts = Callable[[str, str], Sequence[str]]
+"""From a base and the command that runs on it to the flags that its RUN needs."""
+
+
+def derived(
+    text: str,
+    resolve: Callable[[str], str],
+    given: Mapping[str, str] | None = None,
+    mounts: Mounts = lambda _reference, _command: (),
+) -> str:
+    """The same Dockerfile with every image's name replaced by ``resolve(reference)``, and flags in RUN lines, line by line.
+
+    ``mounts`` is asked for each RUN of a stage whose base is known.
+    """
+    edits: list[tuple[int, Use | None, str]] = [
+        (use.instruction.place(use.start), use, "") for use in _uses(text, given or {})
+    ]
+    edits += [(place, None, flags) for place, flags in _flags(text, given or {}, mounts)]
+    for place, use, flags in sorted(
+        edits, key=lambda edit: edit[0], reverse=True
+    ):  # so that the places before stay true
+        text = use.replaced(text, resolve(use.reference)) if use else f"{text[:place]}{flags} {text[place:]}"
     first = directives(text)
     lines = text.split("\n")
     kept = [lines[number] for number, (name, _) in first.items() if name != "syntax"]
     return "\n".join([*kept, *["#"] * (len(first) - len(kept)), *lines[len(first) :]])
+
+
+def _flags(text: str, given: Mapping[str, str], mounts: Mounts) -> Iterator[tuple[int, str]]:
+    """What to write into RUN lines, and where: before the first word after RUN."""
+    bases, base, values, before_from = dict[str, str](), "", dict[str, str](), True
+    for each in instructions(text):
+        stage = FROM.match(each.text)
+        if each.word == "ARG" and before_from:
+            _learn(each.text, values, given)
+        elif stage:
+            before_from = False
+            name = _expanded(stage[2], values) or ""
+            base = bases.get(name.lower(), "" if name == "scratch" else name)
+            if stage[3]:
+                bases[stage[3].lower()] = base
+        elif each.word == "RUN" and base and (flags := mounts(base, each.text + each.body)):
+            start = re.match(r"RUN\s+", each.text, re.IGNORECASE)
+            if start:
+                yield each.place(start.end()), " ".join(flags)
 
 
 def _uses(text: str, given: Mapping[str, str]) -> Iterator[Use]:

@@ -31,6 +31,8 @@ class Instruction:
     line: int
     text: str
     unended: str | None = None
+    body: str = field(default="", repr=False)
+    """The lines of its heredocs."""
     pieces: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     """Where the parts of ``text`` begin: in it, and in the file."""
 
@@ -57,7 +59,7 @@ def directives(text: str) -> dict[int, tuple[str, str]]:
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """What a Dockerfile says, one after another; bodies of heredocs are left out."""
+    """What a Dockerfile says, one after another; bodies of heredocs stand apart (``body``)."""
     escape = re.escape(next((value for name, value in directives(text).values() if name == "escape"), "\\"))
     continued = re.compile(rf"(?:(?<=[^{escape}])|^){escape}[ \t]*$")
     lines = _lines(text)
@@ -69,7 +71,8 @@ def instructions(text: str) -> Iterator[Instruction]:
             pieces.append((len(whole), part.start))
             whole += part.text
         if whole.strip():
-            yield Instruction(first.number, whole, _skipped(whole, lines), tuple(pieces))
+            unended, body = _bodies(whole, lines)
+            yield Instruction(first.number, whole, unended, body, tuple(pieces))
 
 
 def arguments(instruction: str) -> dict[str, str | None]:
@@ -115,12 +118,17 @@ def _parts(first: _Line, lines: Iterator[_Line], continued: re.Pattern[str]) -> 
         line = next((each for each in lines if not _says_nothing(each.text)), None) if mark else None
 
 
-def _skipped(instruction: str, lines: Iterator[_Line]) -> str | None:
-    """Pass over the bodies of an instruction's heredocs. The name of one that does not end."""
+def _bodies(instruction: str, lines: Iterator[_Line]) -> tuple[str | None, str]:
+    """Pass over the bodies of an instruction's heredocs. The name of one that does not end, and the bodies' lines."""
+    found: list[str] = []
     for tabs, name in heredocs(instruction):
-        if not any((line.text.lstrip("\t") if tabs else line.text) == name for line in lines):
-            return name
-    return None
+        for line in lines:
+            if (line.text.lstrip("\t") if tabs else line.text) == name:
+                break
+            found.append(line.text)
+        else:
+            return name, "\n".join(found)
+    return None, "\n".join(found)
 
 
 def heredocs(instruction: str) -> list[tuple[bool, str]]:

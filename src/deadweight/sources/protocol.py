@@ -90,3 +90,10 @@ class Source(Protocol):
     def environment(self) -> BuildEnvironment:
         """How builds reach this source."""
         ...
+
+    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
+        """Flags that a Dockerfile's RUN on this base needs for ``command`` (``--mount=…``), where the base alone cannot do it.
+
+        What they bring is in no layer. May make what they mount, when first asked.
+        """
+        ...

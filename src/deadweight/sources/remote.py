@@ -130,6 +130,10 @@ class RemoteSource:
         keys = self.names.keys.get(flavour, ())
         return ApkRepositories(repositories, keys, stand_in=False, credentials=network.http_auth(repositories))
 
+    def mounts(self, reference: str, command: str) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+        """See the protocol: a public base has what it needs."""
+        return ()
+
     def environment(self) -> BuildEnvironment:
         """See the protocol."""
         return BuildEnvironment(self.settings.variables, network.bundle(self.state, self.settings.private_ca))

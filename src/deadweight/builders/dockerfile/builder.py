@@ -247,7 +247,10 @@ def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site
 
     copy = work / "Dockerfile"
     text = dockerfile.file.read_text(encoding="utf-8-sig")
-    copy.write_text(derived(text, lambda reference: _pinned(bases[reference]), _given(variant)), encoding="utf-8")
+    copy.write_text(
+        derived(text, lambda reference: _pinned(bases[reference]), _given(variant), site.source.mounts),
+        encoding="utf-8",
+    )
     ignore = _ignore(dockerfile.file, variant, site).all
     (work / IGNORE_FILE).write_text("\n".join(ignore) + "\n", encoding="utf-8")
     return copy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.sources.local import busybox, java, recipes
+from deadweight.sources.local import alpine, busybox, java, languages, recipes, servers
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
 
@@ -15,49 +15,87 @@ EDITIONS: Mapping[str, int] = {"static": 2, "java17": 3}
 """Recipes that changed alone, on top."""
 
 RECIPES: Mapping[str, Recipe] = {
-    "golang": recipes.golang,
+    "golang": languages.golang,
     "ubuntu": recipes.ubuntu,
-    "alpine": recipes.alpine,
+    "feeds": recipes.feeds,
+    "alpine": alpine.alpine,
+    "wolfi": alpine.wolfi,
+    "apk": alpine.apk_image,
     "busybox": recipes.busybox,
     "static": recipes.static,
+    "distroless": recipes.distroless_base,
     "tools": recipes.tools,
     "jre": java.jre,
     "java17": java.java17,
+    "java21": java.java21,
     "maven": java.maven,
+    "python": languages.python,
+    "python3": languages.python3,
+    "node": languages.node,
+    "nodejs": languages.nodejs,
+    "rust": languages.rust,
+    "uv": languages.uv,
+    "uvpython": languages.uvpython,
+    "nginx": servers.nginx,
+    "redis": servers.redis,
+    "postgres": servers.postgres,
 }
 
 BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")
+ROOTFS = ("mmdebstrap",)
 TOOLS: Mapping[str, tuple[str, ...]] = {
     "golang": ("mmdebstrap", "go"),
-    "ubuntu": ("mmdebstrap",),
     "alpine": BUSYBOX_TOOLS,
+    "wolfi": BUSYBOX_TOOLS,
+    "apk": ("go",),
     "busybox": BUSYBOX_TOOLS,
     "tools": BUSYBOX_TOOLS,
     "static": (),
+    "distroless": (),
+    "feeds": (),
     "jre": ("mmdebstrap", "java"),
     "java17": ("java",),
-    "maven": ("mmdebstrap",),
+    "java21": (),
+    "nodejs": (),
+    "uv": (),
+    "python": ("mmdebstrap", "dpkg-source"),
+    "python3": ("mmdebstrap", "dpkg-source"),
+    "uvpython": ("mmdebstrap", "dpkg-source"),
 }
-"""What making each stand-in takes, by the names of ``deadweight.toolchain``; apt and dpkg come with the OS."""
+"""What making each stand-in takes, by the names of ``deadweight.toolchain``; those that are not here take ``ROOTFS``."""
 
 SECONDS: Mapping[str, int] = {
     "golang": 60,
     "ubuntu": 20,
     "alpine": 80,
+    "wolfi": 80,
     "busybox": 80,
     "tools": 80,
     "static": 10,
+    "distroless": 10,
     "jre": 40,
     "java17": 50,
     "maven": 60,
+    "python": 200,
+    "python3": 200,
+    "uvpython": 200,
+    "rust": 60,
+    "apk": 30,
 }
+USUAL_SECONDS = 40
 APK_SECONDS = 90
 """How long making each takes, roughly, where nothing is kept; they are made at the same time."""
 
 
+def tools_of(recipe: str, parameter: str = "") -> tuple[str, ...]:
+    """The programs that making a stand-in takes."""
+    own = TOOLS.get(recipe, ROOTFS)
+    return tuple(dict.fromkeys((*own, *(BUSYBOX_TOOLS if parameter.endswith("alpine") else ()))))
+
+
 def machine_part(recipe: str) -> str:
     """What a stand-in is made of on this machine alone, for its fingerprint: a JDK that is not the one meant."""
-    jdk = java.other_jdk() if "java" in TOOLS[recipe] else ""
+    jdk = java.other_jdk() if "java" in TOOLS.get(recipe, ()) else ""
     return f" jdk {jdk}" if jdk else ""
 
 

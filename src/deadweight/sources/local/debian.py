@@ -19,6 +19,7 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.records import store
+from deadweight.sources.local import suites
 from deadweight.sources.local.machine import Machine, scratch
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
@@ -30,13 +31,24 @@ LEFT_OVERS = (
     "var/lib/apt/extended_states var/log/* var/lib/systemd"
 )
 
+FEEDS = ("/etc/apt/sources.list.d/stand-in.sources", "/etc/apt/apt.conf.d/99stand-in")
+"""Where a RUN with apt-get gets the machine's package sources, as mounts: they are no part of an image."""
+
 
 class Packages:
-    """The folder of fetched packages. Safe to use from several threads."""
+    """The folder of fetched packages of one release of the OS, by default the machine's. Safe to use from several threads.
 
-    def __init__(self, folder: Path, machine: Machine, log: Path) -> None:
+    ``authorities`` are further CAs (PEM), which root file systems are to trust as the machine does.
+    """
+
+    def __init__(
+        self, folder: Path, machine: Machine, log: Path, suite: str = "", authorities: Sequence[bytes] = ()
+    ) -> None:
         self.folder, self.machine, self._log = folder, machine, log
-        self._guard, self._own_lists = threading.Lock(), False
+        self.suite, self.authorities = suite or machine.codename, tuple(authorities)
+        self._foreign = self.suite != machine.codename
+        self._state = folder / ("state" if not self._foreign else f"state-{self.suite}")
+        self._guard, self._own_lists, self._updated = threading.Lock(), self._foreign, not self._foreign
 
     def get(self, names: Sequence[str]) -> dict[str, Path]:
         """Fetch packages with all they depend on (no recommended ones): package name to file.
@@ -45,6 +57,9 @@ class Packages:
         """
         with self._guard:
             self._folders()
+            if not self._updated:
+                self._apt("update")
+                self._updated = True
             try:
                 return self._fetch(names)
             except CommandError as error:
@@ -74,17 +89,21 @@ class Packages:
         target.mkdir(parents=True, exist_ok=True)
         with self._guard:
             self._folders()
-            parts = self.folder / "state" / "source-parts"
-            _as_source_entries(parts)
-            lists = self.folder / "state" / "source-lists"
+            parts = self._state / "source-parts"
+            _as_source_entries(parts, self._state / "parts" if self._foreign else None)
+            lists = self._state / "source-lists"
             (lists / "partial").mkdir(parents=True, exist_ok=True)
             where = [f"Dir::Etc::SourceParts={parts}", "Dir::Etc::SourceList=/dev/null", f"Dir::State::lists={lists}"]
             self._apt("update", options=where)
             self._apt("source", "--download-only", name, options=where, cwd=target)
         return target
 
-    def rootfs(self, names: Sequence[str], target: Path, *, variant: str = "apt") -> Path:
-        """A root file system as a tar: the essential packages, apt, and the ones named. Same packages, same bytes."""
+    def rootfs(self, names: Sequence[str], target: Path, *, variant: str = "apt", hooks: Sequence[str] = ()) -> Path:
+        """A root file system as a tar: the essential packages, apt, and the ones named. Same packages, same bytes.
+
+        It trusts our authorities. Its apt has no package sources, only the empty files for them (``FEEDS``). ``hooks`` are further
+        arguments of mmdebstrap.
+        """
         wanted = ["?essential", "apt", "usr-is-merged", *names]
         # what a killed sudo left there is root's, and not ours to remove
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
@@ -93,6 +112,7 @@ class Packages:
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
             trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
+            feeds = " ".join(f'"$1"{path}' for path in FEEDS)
             rest = " ".join(f'"$1"/{name}' for name in LEFT_OVERS.split())
             self._as_root(
                 [
@@ -100,15 +120,28 @@ class Packages:
                     f"--architectures={self.machine.deb}",
                     "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
                     f"--include={','.join(['usr-is-merged', *names])}",
+                    *self._trusting(Path(work)),
                     "--dpkgopt=force-unsafe-io",
                     '--customize-hook=find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',
                     f"--customize-hook=rm -rf {trim} {rest}",
-                    *(self.machine.codename, partial, f"deb [trusted=yes] copy:{repository} ./"),
+                    f"--customize-hook=touch {feeds}",
+                    *hooks,
+                    *(self.suite, partial, f"deb [trusted=yes] copy:{repository} ./"),
                 ],
                 {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
             )
             partial.replace(target)
         return target
+
+    def _trusting(self, work: Path) -> list[str]:
+        """The machine's further CAs are there before ca-certificates is set up, which then takes them in."""
+        if not self.authorities:
+            return []
+        (work / "authorities").mkdir()
+        for number, one in enumerate(self.authorities):
+            (work / "authorities" / f"machine-{number}.crt").write_bytes(one)
+        place = '"$1/usr/local/share/ca-certificates"'
+        return [f"--essential-hook=mkdir -p {place} && cp {work}/authorities/* {place} && chmod 0644 {place}/*"]
 
     def _as_root(self, argv: Sequence[str | Path], environment: Mapping[str, str]) -> None:
         """Through sudo where we are not root: without it mmdebstrap needs uidmap and ranges of numbers in /etc/subuid.
@@ -155,20 +188,29 @@ class Packages:
         return target
 
     def _folders(self) -> None:
-        for name in ("partial", "state/lists/partial"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        status = self.folder / "state" / "status"
+        for folder in (self.folder / "partial", self._state / "lists/partial"):
+            folder.mkdir(parents=True, exist_ok=True)
+        status = self._state / "status"
         if not status.exists():
             store.write_atomically(status, "")
+        if self._foreign:
+            (self._state / "parts").mkdir(exist_ok=True)
+            text = suites.sources(self.machine.codename, self.suite)
+            store.write_atomically(self._state / "parts" / "suite.sources", text)
 
     def _apt(self, *words: str, options: Sequence[str] = (), cwd: Path | None = None) -> str:
         settings = [
-            f"Dir::State::status={self.folder / 'state' / 'status'}",
+            f"Dir::State::status={self._state / 'status'}",
             f"Dir::Cache::archives={self.folder}",
-            f"Dir::Cache::pkgcache={self.folder / 'state' / 'packages.bin'}",
-            *("Dir::Cache::srcpkgcache=", f"Dir::Log={self.folder / 'state'}"),
+            f"Dir::Cache::pkgcache={self._state / 'packages.bin'}",
+            *("Dir::Cache::srcpkgcache=", f"Dir::Log={self._state}"),
             *("APT::Sandbox::User=", "Debug::NoLocking=1", "APT::Install-Recommends=0", "Acquire::Retries=2"),
-            *([f"Dir::State::lists={self.folder / 'state' / 'lists'}"] if self._own_lists else []),
+            *([f"Dir::State::lists={self._state / 'lists'}"] if self._own_lists else []),
+            *(
+                [f"Dir::Etc::SourceParts={self._state / 'parts'}", "Dir::Etc::SourceList=/dev/null"]
+                if self._foreign
+                else []
+            ),
             *options,
         ]
         flags = [flag for setting in settings for flag in ("-o", setting)]
@@ -188,12 +230,17 @@ def _linked(package: Path, link: Path) -> bool:
     return True
 
 
-def _as_source_entries(target: Path) -> None:
-    """Copy the machine's apt sources into ``target`` with their type turned to deb-src."""
+def _as_source_entries(target: Path, given: Path | None = None) -> None:
+    """Copy the machine's apt sources, or those of the folder ``given``, into ``target`` with their type turned to deb-src."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     etc = Path("/etc/apt")
-    for file in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
+    files = (
+        [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
+        if given is None
+        else sorted(given.glob("*"))
+    )
+    for file in files:
         if not file.is_file() or file.suffix not in (".list", ".sources"):
             continue
         text = file.read_text(encoding="utf-8", errors="replace")

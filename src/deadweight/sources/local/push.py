@@ -31,6 +31,7 @@ class Settings:
     entrypoint: tuple[str, ...] = ()
     user: str = ""
     workdir: str = "/"
+    ports: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -131,6 +132,8 @@ def _config(layers: Sequence[Layer], settings: Settings, architecture: str) -> d
         runtime["Entrypoint"] = list(settings.entrypoint)
     if settings.user:
         runtime["User"] = settings.user
+    if settings.ports:
+        runtime["ExposedPorts"] = {port: {} for port in settings.ports}
     made = {"created": EPOCH, "created_by": "deadweight: stand-in made from OS packages"}
     return {
         "architecture": architecture,

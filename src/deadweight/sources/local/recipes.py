@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from deadweight.sources.local.workshop import Workshop, accounts, link, put
 
 PATHS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
-GO_PACKAGES = (
-    "ca-certificates curl g++ gcc git gnupg libc6-dev make netbase openssh-client pkg-config procps wget".split()  # noqa: SIM905
-)
+DISTROLESS = {
+    "base-nossl": ("libc6",),
+    "base": ("libc6", "libssl3"),
+    "cc": ("libc6", "libssl3", "libgcc-s1", "libstdc++6", "libgomp1"),
+}
 STATIC_PACKAGES = ("base-files", "ca-certificates", "netbase", "tzdata")
 
 
@@ -30,37 +34,57 @@ class Made:
 Recipe = Callable[[Workshop, str], Made]
 
 
-def golang(shop: Workshop, version: str) -> Made:
-    """Debian with a C toolchain and git, as the original has, and really that Go."""
-    env = (
-        f"PATH=/go/bin:/usr/local/go/bin:{PATHS}",
-        *(f"GOLANG_VERSION={version}", "GOTOOLCHAIN=local", "GOPATH=/go"),
-    )
-    layers = (shop.rootfs_layer(GO_PACKAGES, fast=True), shop.go_layer(version))
-    return Made(layers, Settings(env=env, cmd=("bash",), workdir="/go"))
+def ubuntu(shop: Workshop, suite: str) -> Made:
+    """The OS with bash, coreutils, mawk, apt and dpkg; it keeps its own os-release. ``suite``: empty for this machine's own."""
+    return Made((shop.rootfs_layer((), suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/bash",)))
 
 
-def ubuntu(shop: Workshop, _: str) -> Made:
-    """The OS of this machine with bash, coreutils, mawk, apt and dpkg; it keeps its own os-release."""
-    return Made((shop.rootfs_layer(()),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/bash",)))
-
-
-def alpine(shop: Workshop, _: str) -> Made:
-    """musl and a dynamic busybox, with alpine's layout. apk-tools cannot be had."""
+def feeds(shop: Workshop, suite: str) -> Made:
+    """What a RUN with apt-get gets as mounts: this machine's package sources for a release of the OS."""
+    from deadweight.sources.local import suites
 
     def fill(root: Path) -> None:
-        tools, loader = shop.busybox(), shop.machine.musl_loader
-        accounts(root, "/bin/sh")
-        put(root, "bin/busybox", tools.dynamic, executable=True)
-        for applet in tools.applets:
-            link(root, applet, "/bin/busybox")
-        library = next(shop.unpacked("musl").rglob("libc.so"))
-        put(root, f"lib/{loader}", library, executable=True)
-        link(root, f"lib/{loader.replace('ld-musl-', 'libc.musl-')}", loader)
-        put(root, CERTIFICATES, shop.certificates())
-        _os_release(root, "alpine", f"musl, busybox {tools.version}")
+        put(root, "stand-in.sources", suites.sources(shop.machine.codename, suite or shop.machine.codename))
+        put(root, "99stand-in", suites.settings())
 
-    return Made((shop.tree_layer("alpine", fill),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/sh",)))
+    return Made((shop.tree_layer(f"feeds-{suite}", fill),), Settings())
+
+
+def distroless_base(shop: Workshop, parameter: str) -> Made:
+    """Distroless with a C library: ``base[-FLAVOUR]`` has OpenSSL too, ``cc[-FLAVOUR]`` C++'s libraries on top."""
+    kind, _, flavour = parameter.partition("-")
+    if parameter.startswith("base-nossl"):
+        kind, flavour = "base-nossl", parameter.removeprefix("base-nossl").lstrip("-")
+    libraries = DISTROLESS[kind]
+
+    def fill(root: Path) -> None:
+        distroless(shop, root, (*STATIC_PACKAGES, *libraries))
+        unpack_libraries(shop, root, libraries)
+
+    layers: tuple[Layer, ...] = (shop.tree_layer(f"distroless-{kind}", fill),)
+    if "debug" in flavour:
+        layers += (shop.tree_layer("static-debug", lambda root: _debug_tools(shop, root)),)
+    return Made(layers, distroless_settings(flavour, cmd=("/busybox/sh",) if "debug" in flavour else ()))
+
+
+def unpack_libraries(shop: Workshop, root: Path, packages: Sequence[str], suite: str = "") -> None:
+    """The shared objects of packages where the loader looks, and the loader at its fixed name."""
+    for name in packages:
+        package = shop.unpacked(name, suite)
+        for path in sorted(package.rglob("*.so*")):
+            relative = path.relative_to(package)
+            if path.is_dir() or {"gdb", "gconv"} & set(relative.parts):
+                continue
+            target = root / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not os.path.lexists(target):
+                shutil.copy2(path, target, follow_symlinks=False)
+    for loader in sorted((root / "usr/lib").glob("*/ld-linux-*.so.*")):  # newer releases keep it in one place only
+        link(
+            root,
+            f"{'lib64' if 'x86-64' in loader.name else 'lib'}/{loader.name}",
+            f"/{loader.relative_to(root).as_posix()}",
+        )
 
 
 def busybox(shop: Workshop, _: str) -> Made:
@@ -73,7 +97,7 @@ def busybox(shop: Workshop, _: str) -> Made:
         for applet in tools.applets:
             link(root, applet, "/bin/busybox")
         put(root, CERTIFICATES, shop.certificates())
-        _os_release(root, "chainguard/busybox", f"static busybox {tools.version}")
+        os_release(root, "chainguard/busybox", f"static busybox {tools.version}")
 
     env = (f"PATH={PATHS}", f"SSL_CERT_FILE=/{CERTIFICATES}")
     return Made((shop.tree_layer("busybox", fill),), Settings(env=env, entrypoint=("/bin/sh", "-l"), user="65532"))
@@ -139,7 +163,7 @@ def distroless_settings(flavour: str, *, cmd: tuple[str, ...] = (), **more: tupl
     )
 
 
-def _os_release(root: Path, name: str, what: str) -> None:
+def os_release(root: Path, name: str, what: str) -> None:
     """An honest one: a scanner that took it for the original would use the wrong advisories."""
     put(
         root,

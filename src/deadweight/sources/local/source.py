@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
@@ -15,7 +18,8 @@ from deadweight.records import store
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
-from deadweight.sources.local import catalogue
+from deadweight.sources.local import alpine, catalogue, debian, java
+from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.machine import require, this_machine
 from deadweight.sources.local.push import Client
 from deadweight.sources.local.registry import LocalRegistry
@@ -26,6 +30,7 @@ from deadweight.sources.reference import NoBase
 from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 900.0
+APK = StandIn("apk")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class LocalSource:
         self.folder = user_cache() / "local"
         self.seconds: dict[str, float] = {}
         self._bases: dict[str, Base] = {}
+        self._beside_made: dict[StandIn, str] = {}
+        self._beside_guard = threading.Lock()
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """See the protocol. What was made before needs no tool to be made again."""
@@ -53,7 +60,7 @@ class LocalSource:
         missing = [item for item in wanted if not self._kept(item)]
         names = ["docker-registry"] if wanted else []
         if missing or apk:
-            names += [name for item in missing for name in catalogue.TOOLS.get(item.recipe, ())]
+            names += [name for item in missing for name in catalogue.tools_of(item.recipe, item.parameter)]
         if apk and not self._apk_ready():
             names += [*catalogue.BUSYBOX_TOOLS, "go", "melange", "bwrap"]
         return tuple(dict.fromkeys(names))
@@ -74,7 +81,10 @@ class LocalSource:
         """See the protocol."""
         wanted = dict.fromkeys(stand_in(reference) for reference in references)
         found = [
-            ToMake(f"stand-in for {item.recipe} {item.parameter}".rstrip(), catalogue.SECONDS[item.recipe])
+            ToMake(
+                f"stand-in for {item.recipe} {item.parameter}".rstrip(),
+                catalogue.SECONDS.get(item.recipe, catalogue.USUAL_SECONDS),
+            )
             for item in wanted
             if not self._kept(item)
         ]
@@ -130,12 +140,46 @@ class LocalSource:
         """See the protocol."""
         return BuildEnvironment(self.settings.variables, network.bundle(self.state, self.settings.private_ca))
 
+    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
+        """See the protocol: package sources for ``apt-get``, and ``apk`` itself, for whoever asks for one."""
+        item = stand_in(reference)
+        if item.like_alpine and re.search(r"\bapk\b", command):
+            return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
+        if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
+            found = self._beside(StandIn("feeds", item.parameter if item.recipe == "ubuntu" else java.suite_of(item)))
+            return tuple(
+                f"--mount=type=bind,from={found},source=/{Path(place).name},target={place}" for place in debian.FEEDS
+            )
+        return ()
+
+    def _beside(self, item: StandIn) -> str:
+        """The reference of an image that is mounted beside a base, made now where it is not there yet."""
+        known = self._beside_made.get(item)
+        if known is None:
+            with self._beside_guard:
+                from filelock import FileLock
+
+                with FileLock(self.folder / "lock").acquire(timeout=LOCK_SECONDS):
+                    known = self._beside_made[item] = self._made_beside(item)
+        return known
+
+    def _made_beside(self, item: StandIn) -> str:
+        shop = self._workshop()
+        registry = self._registry(shop)
+        client = Client(registry.ensure())
+        digest = self._there(client, item) or self._make_one(shop, client, registry, item, lambda _: None)
+        return f"{client.address}/{item.repository}@{digest}"
+
+    @cached_property
+    def _authorities(self) -> tuple[bytes, ...]:
+        return authorities(self.environment().ca_bundle)
+
     def stop(self) -> bool:
         """End the local registry. False where it did not run."""
         return self._registry().stop()
 
     def _prepare(self, wanted: dict[str, StandIn], apk: bool, say: Say) -> None:
-        shop = Workshop(self.folder, this_machine(), self.state.log("local-source"), dict(self.environment().variables))
+        shop = self._workshop()
         started = time.monotonic()
         registry = self._registry(shop)
         client = Client(registry.ensure()) if wanted else None
@@ -158,6 +202,10 @@ class LocalSource:
             resolved = f"{client.address}/{item.repository}@{digests[item]}"
             self._bases[reference] = Base(reference, resolved, digests[item], stand_in=True)
         self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
+
+    def _workshop(self) -> Workshop:
+        variables = dict(self.environment().variables)
+        return Workshop(self.folder, this_machine(), self.state.log("local-source"), variables, self._authorities)
 
     def _make(
         self,
@@ -222,6 +270,8 @@ class LocalSource:
         text = (
             f"{edition} {item.recipe} {item.tag} {machine.codename} {machine.oci}{catalogue.machine_part(item.recipe)}"
         )
+        if self._authorities:
+            text += f" {hashlib.sha256(b''.join(self._authorities)).hexdigest()}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _apk_ready(self) -> bool:

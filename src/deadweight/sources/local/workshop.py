@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -25,9 +26,17 @@ T = TypeVar("T")
 class Workshop:
     """Makes parts below ``folder``. Thread-safe. ``seconds`` tells what each part took, in the order of being done."""
 
-    def __init__(self, folder: Path, machine: Machine, log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        machine: Machine,
+        log: Path,
+        environment: dict[str, str] | None = None,
+        authorities: Sequence[bytes] = (),
+    ) -> None:
         self.folder, self.machine, self.log = folder, machine, log
-        self.packages = Packages(folder / "debs", machine, log)
+        self.authorities = tuple(authorities)
+        self.packages = Packages(folder / "debs", machine, log, authorities=authorities)
         self.environment = dict(environment or {})
         self.seconds: dict[str, float] = {}
         self._guard = threading.Lock()
@@ -47,17 +56,38 @@ class Workshop:
     def busybox(self) -> Busybox:
         return self.once("busybox", lambda: busybox(self.packages, self.folder / "busybox", self.log))
 
-    def unpacked(self, package: str) -> Path:
-        """A package's files, unpacked."""
-        target = self.folder / "unpacked" / package
-        return self.once(f"package {package}", lambda: self.packages.unpack(package, target))
+    def of(self, suite: str) -> Packages:
+        """The packages of another release of the OS; those of the machine's own where ``suite`` is empty or that one."""
+        if suite in ("", self.machine.codename):
+            return self.packages
+        return self.once(
+            f"suite {suite}",
+            lambda: Packages(self.folder / "debs", self.machine, self.log, suite, self.authorities),
+        )
 
-    def rootfs_layer(self, names: Sequence[str], *, variant: str = "apt", fast: bool = False) -> Layer:
-        """The layer of an OS root file system with these packages beside the essential ones."""
-        word = hashlib.sha256(f"{variant} {' '.join(names)}".encode()).hexdigest()[:12]
+    def unpacked(self, package: str, suite: str = "") -> Path:
+        """A package's files, unpacked."""
+        packages = self.of(suite)
+        folder = self.folder / ("unpacked" if packages is self.packages else f"unpacked-{suite}")
+        return self.once(f"package {package} {packages.suite}", lambda: packages.unpack(package, folder / package))
+
+    def rootfs_layer(
+        self,
+        names: Sequence[str],
+        *,
+        variant: str = "apt",
+        fast: bool = False,
+        suite: str = "",
+        hooks: Sequence[str] = (),
+    ) -> Layer:
+        """The layer of an OS root file system with these packages beside the essential ones; ``hooks`` are mmdebstrap's."""
+        packages = self.of(suite)
+        parts = [variant, packages.suite, *names, *hooks]
+        word = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
 
         def make() -> Layer:
-            tar = self.packages.rootfs(names, self.folder / "layers" / f"rootfs-{word}.tar", variant=variant)
+            target = self.folder / "layers" / f"rootfs-{word}.tar"
+            tar = packages.rootfs(names, target, variant=variant, hooks=hooks)
             try:
                 return from_tar(tar, tar.with_suffix(".tgz"), level=FAST if fast else LEVEL)
             finally:
@@ -86,6 +116,35 @@ class Workshop:
 
         return self.once(f"go layer {version}", make)
 
+    def go_release(self, wanted: str) -> str:
+        """The release that ``wanted`` means: ``1.21.3`` itself, of ``1.24`` and ``1`` the newest, of one that is
+        not there the next.
+
+        Go's own promise is that a later release builds what an earlier one did.
+        """
+        return wanted if wanted.count(".") == 2 and _go_number(wanted) >= (1, 21) else self._newest_go(wanted)
+
+    def _newest_go(self, wanted: str) -> str:
+        def ask() -> list[str]:
+            from deadweight.toolchain.find import find
+
+            environment = {**self.environment, "GOFLAGS": "-mod=mod", "GOWORK": "off"}
+            words: list[str | Path] = [find("go").path, "list", "-m", "-versions", "golang.org/toolchain"]
+            with tempfile.TemporaryDirectory(prefix="deadweight-go-") as work:
+                (Path(work) / "go.mod").write_text("module x\n")
+                said = _run.run(words, env=environment, cwd=Path(work), timeout=300).output
+            ours = re.escape(f"linux-{self.machine.oci}")
+            return sorted(set(re.findall(rf"-go(1\.\d+\.\d+)\.{ours}\b", said)), key=_go_number)
+
+        known = [one for one in self.once("Go's releases", ask) if _go_number(one) >= (1, 21)]
+        fitting = [one for one in known if not wanted or one.startswith(f"{wanted}.")]
+        if not fitting:
+            later = [one for one in known if _go_number(one) >= _go_number(wanted)] or known
+            fitting = [one for one in later if _go_number(one)[:2] == _go_number(later[0])[:2]]
+        if not fitting:
+            raise MissingError(f"no Go {wanted} can be fetched as a toolchain module", hint="check GOPROXY")
+        return fitting[-1]
+
     def go_toolchain(self, version: str) -> Path:
         """GOROOT of exactly this Go, fetched as Go's own toolchain module and verified by Go's checksum database."""
         from deadweight.toolchain.find import find
@@ -102,11 +161,11 @@ class Workshop:
         return Path(root)
 
     def certificates(self) -> bytes:
-        """The CA bundle, joined from the package's certificates in the order of their names."""
+        """The CA bundle: the package's certificates in the order of their names, then those that only this machine trusts."""
 
         def make() -> bytes:
             found = sorted((self.unpacked("ca-certificates") / "usr/share/ca-certificates").rglob("*.crt"))
-            return b"".join(path.read_bytes() for path in found)
+            return b"".join([*(path.read_bytes() for path in found), *self.authorities])
 
         return self.once("certificates", make)
 
@@ -141,3 +200,7 @@ def link(root: Path, name: str, target: str) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if not os.path.lexists(place):
         place.symlink_to(target)
+
+
+def _go_number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())

@@ -1,0 +1,141 @@
+"""Stand-ins for servers that services need or stand on: nginx, redis, postgres, from the OS's packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deadweight.sources.local.push import Settings
+from deadweight.sources.local.recipes import PATHS, Made
+from deadweight.sources.local.workshop import Workshop, put
+
+_NGINX_SITE = """server {{
+    listen {port};
+    server_name localhost;
+    location / {{
+        root /usr/share/nginx/html;
+        index index.html index.htm;
+    }}
+}}
+"""
+_NGINX_MAIN = """{user}worker_processes auto;
+error_log /dev/stderr notice;
+pid {pid};
+events {{ worker_connections 1024; }}
+http {{
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    access_log /dev/stdout;
+    sendfile on;
+    keepalive_timeout 65;
+{temporary}    include /etc/nginx/conf.d/*.conf;
+}}
+"""
+_TEMPORARY = "".join(
+    f"    {kind}_temp_path /tmp/{kind}_temp;\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+)
+
+_POSTGRES_ENTRY = """#!/bin/sh
+# As the original's: a cluster is made when there is none, for POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB.
+set -e
+if [ "$1" = postgres ]; then
+  export PGDATA="${PGDATA:-/var/lib/postgresql/data}" POSTGRES_USER="${POSTGRES_USER:-postgres}"
+  export POSTGRES_DB="${POSTGRES_DB:-$POSTGRES_USER}"
+  if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$PGDATA" && chown -R postgres "$PGDATA" && chmod 700 "$PGDATA"
+    exec setpriv --reuid=postgres --regid=postgres --init-groups "$0" "$@"
+  fi
+  if [ ! -s "$PGDATA/PG_VERSION" ]; then
+    if [ -z "$POSTGRES_PASSWORD" ] && [ "$POSTGRES_HOST_AUTH_METHOD" != trust ]; then
+      echo "Error: Database is uninitialized and superuser password is not specified (POSTGRES_PASSWORD)." >&2
+      exit 1
+    fi
+    umask 077
+    printf '%s\\n' "$POSTGRES_PASSWORD" > /tmp/pw
+    initdb -U "$POSTGRES_USER" --pwfile=/tmp/pw -A "${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" > /dev/null
+    rm -f /tmp/pw
+    echo "host all all all ${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >> "$PGDATA/pg_hba.conf"
+    pg_ctl -D "$PGDATA" -o "-c listen_addresses='' -k /tmp" -w start > /dev/null
+    export PGPASSWORD="$POSTGRES_PASSWORD" PGHOST=/tmp PGUSER="$POSTGRES_USER"
+    [ "$POSTGRES_DB" = postgres ] || createdb "$POSTGRES_DB"
+    for file in /docker-entrypoint-initdb.d/*; do
+      case "$file" in
+        *.sh) sh "$file" ;;
+        *.sql) psql -v ON_ERROR_STOP=1 -d "$POSTGRES_DB" -f "$file" ;;
+      esac
+    done
+    pg_ctl -D "$PGDATA" -m fast -w stop > /dev/null
+  fi
+  shift
+  exec postgres -c "listen_addresses=*" -k /tmp "$@"
+fi
+exec "$@"
+"""
+_REDIS_ENTRY = """#!/bin/sh
+set -e
+if [ "${1#-}" != "$1" ] || [ "${1%.conf}" != "$1" ]; then set -- redis-server "$@"; fi
+if [ "$1" = redis-server ] && [ "$(id -u)" = 0 ]; then
+  chown -R redis /data 2>/dev/null || true
+  exec setpriv --reuid=redis --regid=redis --init-groups "$0" "$@"
+fi
+exec "$@"
+"""
+
+
+def nginx(shop: Workshop, flavour: str) -> Made:
+    """nginx with the original's layout; ``unprivileged`` listens on 8080 as user 101, without rights."""
+    free = flavour == "unprivileged"
+
+    def fill(root: Path) -> None:
+        put(root, "etc/nginx/conf.d/default.conf", _NGINX_SITE.format(port=8080 if free else 80))
+        pid, user = ("/tmp/nginx.pid", "") if free else ("/run/nginx.pid", "user www-data;\n")  # noqa: S108 - in the image
+        put(root, "etc/nginx/nginx.conf", _NGINX_MAIN.format(pid=pid, user=user, temporary=_TEMPORARY if free else ""))
+        put(root, "usr/share/nginx/html/index.html", "<h1>Welcome to nginx!</h1>\n")
+        put(root, "usr/share/nginx/html/50x.html", "<h1>An error occurred.</h1>\n")
+
+    layers = (
+        shop.rootfs_layer(("nginx-light", "ca-certificates"), fast=True),
+        shop.tree_layer(f"nginx-{flavour}", fill),
+    )
+    settings = Settings(
+        env=(f"PATH={PATHS}",),
+        cmd=("nginx", "-g", "daemon off;"),
+        user="101" if free else "",
+        ports=("8080/tcp" if free else "80/tcp",),
+    )
+    return Made(layers, settings)
+
+
+def redis(shop: Workshop, _: str) -> Made:
+    """The OS's Redis, in memory and in ``/data``."""
+
+    def fill(root: Path) -> None:
+        put(root, "usr/local/bin/docker-entrypoint.sh", _REDIS_ENTRY, executable=True)
+        (root / "data").mkdir()
+
+    layers = (shop.rootfs_layer(("redis-server",), fast=True), shop.tree_layer("redis", fill))
+    words = ("redis-server", "--protected-mode", "no", "--bind", "0.0.0.0", "--dir", "/data")  # noqa: S104 - in a container
+    settings = Settings(
+        env=(f"PATH={PATHS}",), entrypoint=("docker-entrypoint.sh",), cmd=words, workdir="/data", ports=("6379/tcp",)
+    )
+    return Made(layers, settings)
+
+
+def postgres(shop: Workshop, _: str) -> Made:
+    """The OS's PostgreSQL, made ready at its first start by the original's variables."""
+
+    def fill(root: Path) -> None:
+        put(root, "usr/local/bin/docker-entrypoint.sh", _POSTGRES_ENTRY, executable=True)
+        (root / "docker-entrypoint-initdb.d").mkdir()
+
+    number = shop.once("postgres version", lambda: _newest_postgres(shop))
+    layers = (shop.rootfs_layer((f"postgresql-{number}",), fast=True), shop.tree_layer("postgres", fill))
+    env = (f"PATH=/usr/lib/postgresql/{number}/bin:{PATHS}", "PGDATA=/var/lib/postgresql/data", f"PG_MAJOR={number}")
+    settings = Settings(env=env, entrypoint=("docker-entrypoint.sh",), cmd=("postgres",), ports=("5432/tcp",))
+    return Made(layers, settings)
+
+
+def _newest_postgres(shop: Workshop) -> str:
+    names = [
+        name for name in shop.packages.get(["postgresql"]) if name.startswith("postgresql-") and name[11:].isdigit()
+    ]
+    return max((name[11:] for name in names), key=int)

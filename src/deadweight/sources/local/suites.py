@@ -1,0 +1,104 @@
+"""Which release of the OS a stand-in is made of, and that release's package sources: the machine's own, with another name in them.
+
+A machine on Debian 12 reaches Debian 13's packages under the same addresses. So a base that asks for a newer release, or for a
+language that only a newer one has, is made of that one; the machine's own apt state is never touched.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from deadweight import _run
+
+SID = "sid"
+DEBIAN = {"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
+_MADE_OF = ("bookworm", "trixie", SID)
+"""Releases that stand-ins are made of, beside the machine's own."""
+
+ETC = Path("/etc/apt")
+
+
+def of_tag(tag: str, own: str) -> str:
+    """The release that an image's tag asks for (``13-slim``, ``trixie``), or the machine's ``own`` where there is no such one."""
+    word = tag.partition("-")[0].partition(".")[0]
+    named = DEBIAN.get(word, word)
+    return named if named in _MADE_OF and own in _MADE_OF else own
+
+
+def sources(own: str, suite: str) -> str:
+    """The machine's package sources of the OS itself for ``suite``, in deb822 form; others' repositories are left out."""
+    return "\n".join(_written(stanza) for stanza in entries(own, suite))
+
+
+def entries(own: str, suite: str) -> list[dict[str, str]]:
+    """The same as fields: ``uris``, ``suites``, ``components``, and ``signed-by`` where it says one.
+
+    Credentials in an address are left out: builds see what this gives.
+    """
+    stanzas = [*_stanzas(ETC / "sources.list"), *_of_folder(ETC / "sources.list.d")]
+    found = []
+    for stanza in stanzas:
+        named = stanza["suites"].split()
+        if not any(name == own or name.startswith(f"{own}-") for name in named):
+            continue
+        renamed = [re.sub(rf"^{own}", suite, name) for name in named]
+        if suite == SID:  # it has neither updates nor a security archive
+            renamed = [name for name in renamed if name == SID]
+        if renamed:
+            uris = re.sub(r"://[^/@\s]+@", "://", stanza["uris"])
+            found.append({**stanza, "uris": uris, "suites": " ".join(renamed)})
+    return found
+
+
+def settings() -> str:
+    """What the machine's apt does not check, which a suite that it does not use itself needs as well."""
+    said = _run.run(["apt-config", "dump"]).output.splitlines()
+    return "".join(f"{line}\n" for line in said if re.match(r"Acquire::Check-(?:Valid-Until|Date) ", line))
+
+
+def _of_folder(folder: Path) -> list[dict[str, str]]:
+    found = []
+    for file in sorted(folder.glob("*")) if folder.is_dir() else ():
+        if file.suffix == ".sources":
+            found += _deb822(file.read_text(encoding="utf-8", errors="replace"))
+        elif file.suffix == ".list":
+            found += _stanzas(file)
+    return found
+
+
+def _stanzas(file: Path) -> list[dict[str, str]]:
+    """The lines of a file of the older form. Source: sources.list(5)."""
+    if not file.is_file():
+        return []
+    found = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        match = re.match(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line.strip())
+        if match:
+            signed = re.search(r"signed-by=(\S+)", match[1] or "")
+            stanza = {"uris": match[2], "suites": match[3], "components": match[4].strip()}
+            found.append({**stanza, **({"signed-by": signed[1]} if signed else {})})
+    return found
+
+
+def _deb822(text: str) -> list[dict[str, str]]:
+    found = []
+    for block in re.split(r"\n\s*\n", text):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        fields = {
+            key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines) if value
+        }
+        if "deb" in fields.get("types", "").split() and {"uris", "suites", "components"} <= fields.keys():
+            found.append(fields)
+    return found
+
+
+def _written(stanza: dict[str, str]) -> str:
+    signed = stanza.get("signed-by", "")
+    lines = [
+        "Types: deb",
+        f"URIs: {stanza['uris']}",
+        f"Suites: {stanza['suites']}",
+        f"Components: {stanza['components']}",
+    ]
+    return "\n".join([*lines, *([f"Signed-By: {signed}"] if signed.startswith("/usr/share/keyrings/") else []), ""])
