@@ -132,3 +132,53 @@ def test_a_dockerfile_is_renamed_line_by_line():
 
 def test_a_base_without_a_value_is_left_to_the_builder():
     assert adapt_dockerfile.images("ARG BASE\nFROM ${BASE}\n") == ()
+
+
+RUNS = """\
+ARG BASE=alpine:3
+FROM golang:1 AS build
+RUN go build
+RUN \\
+  # a comment
+  --network=none apt-get update
+FROM ${BASE} AS last
+run --mount=type=cache,target=/c,from=build apk add x
+FROM last
+RUN <<END
+apk add y
+END
+FROM scratch
+RUN apk add z
+"""
+
+
+def test_a_run_gets_the_flags_that_its_base_needs_and_no_other_run_does():
+    asked = []
+
+    def mounts(reference, command):
+        asked.append(reference)
+        return (
+            ("--mount=a", "--mount=b")
+            if " apk " in f" {command} " or "\napk " in command or "apt-get" in command
+            else ()
+        )
+
+    made = adapt_dockerfile.derived(RUNS, lambda reference: f"mirror.example.com/{reference}", mounts=mounts)
+
+    assert made.splitlines() == [
+        "ARG BASE=alpine:3",
+        "FROM mirror.example.com/golang:1 AS build",
+        "RUN go build",
+        "RUN \\",
+        "  # a comment",
+        "  --mount=a --mount=b --network=none apt-get update",
+        "FROM mirror.example.com/alpine:3 AS last",
+        "run --mount=a --mount=b --mount=type=cache,target=/c,from=build apk add x",
+        "FROM last",
+        "RUN --mount=a --mount=b <<END",
+        "apk add y",
+        "END",
+        "FROM scratch",
+        "RUN apk add z",
+    ]
+    assert asked == ["golang:1", "golang:1", "alpine:3", "alpine:3"]

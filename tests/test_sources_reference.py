@@ -58,6 +58,47 @@ def test_what_is_no_reference_is_refused(text):
         ("maven:3-eclipse-temurin-17", StandIn("maven")),
         (TOOLS_REFERENCE, StandIn("tools")),
         (f"alpine:3.18@{DIGEST}", StandIn("alpine")),
+        (f"golang:1.24-alpine@{DIGEST}", StandIn("golang", "1.24-alpine")),
+        ("golang", StandIn("golang")),
+        ("golang:1", StandIn("golang", "1")),
+        ("golang:1.24", StandIn("golang", "1.24")),
+        ("golang:alpine", StandIn("golang", "-alpine")),
+        ("golang:1.21.3-alpine3.18", StandIn("golang", "1.21.3-alpine")),
+        ("golang:1.20.1-buster", StandIn("golang", "1.20.1")),
+        ("golang:bookworm", StandIn("golang")),
+        ("python", StandIn("python")),
+        ("python:3.12-slim-bookworm", StandIn("python", "3.12-slim")),
+        ("python:3.11.9-alpine3.19", StandIn("python", "3.11-alpine")),
+        ("python:3-slim", StandIn("python", "3-slim")),
+        ("node:22", StandIn("node", "22")),
+        ("node:lts-alpine", StandIn("node", "-alpine")),
+        ("node:20.11.1-bookworm-slim", StandIn("node", "20.11.1-slim")),
+        ("node:slim", StandIn("node", "-slim")),
+        ("rust:1.80-slim-bookworm", StandIn("rust", "1.80-slim")),
+        ("rust:alpine", StandIn("rust", "-alpine")),
+        ("eclipse-temurin:21-jre-alpine", StandIn("jre", "21-alpine")),
+        ("eclipse-temurin:21", StandIn("maven", "21")),
+        ("eclipse-temurin:11-jre", StandIn("jre")),
+        ("openjdk:17-jdk-slim", StandIn("maven")),
+        ("maven:3.9.6-eclipse-temurin-21", StandIn("maven", "21")),
+        ("gcr.io/distroless/base-debian12:nonroot", StandIn("distroless", "base-nonroot")),
+        ("gcr.io/distroless/cc", StandIn("distroless", "cc")),
+        ("gcr.io/distroless/nodejs22-debian12:nonroot", StandIn("nodejs", "22-nonroot")),
+        ("gcr.io/distroless/nodejs20-debian12", StandIn("nodejs", "20")),
+        ("gcr.io/distroless/python3-debian12:nonroot", StandIn("python3", "nonroot")),
+        ("gcr.io/distroless/java21-debian12:nonroot", StandIn("java21", "nonroot")),
+        ("cgr.dev/chainguard/static:latest", StandIn("static")),
+        ("cgr.dev/chainguard/glibc-dynamic", StandIn("distroless", "cc-nonroot")),
+        ("cgr.dev/chainguard/wolfi-base", StandIn("wolfi")),
+        ("cgr.dev/chainguard/go:latest", StandIn("golang")),
+        ("cgr.dev/chainguard/python:latest-dev", StandIn("python", "3-slim")),
+        ("cgr.dev/chainguard/python:latest", StandIn("python3", "nonroot")),
+        ("ghcr.io/astral-sh/uv:latest", StandIn("uv")),
+        ("ghcr.io/astral-sh/uv:python3.12-bookworm-slim", StandIn("uvpython", "3.12-slim")),
+        ("nginx:1.27-alpine", StandIn("nginx")),
+        ("nginxinc/nginx-unprivileged:stable", StandIn("nginx", "unprivileged")),
+        ("redis:7-alpine", StandIn("redis")),
+        ("postgres:16", StandIn("postgres")),
     ],
 )
 def test_stand_ins(reference, expected):
@@ -71,22 +112,48 @@ def test_bases_that_cannot_be_had_are_told_with_their_places():
     assert placed.hint == "look"
 
 
-@pytest.mark.parametrize("reference", ["golang:1.21.3-alpine", "golang:latest", "golang:1.20.1", "node:20"])
-def test_no_stand_in_is_an_error_that_lists_all_there_are(reference):
+@pytest.mark.parametrize(
+    ("reference", "near"),
+    [
+        ("mcr.microsoft.com/dotnet/sdk:8.0", ""),
+        ("ghcr.io/team/golang-builder:1", "the nearest is golang:1.X"),
+        ("bitnami/redis:7", "the nearest is redis:*"),
+    ],
+)
+def test_no_stand_in_is_an_error_that_names_the_nearest_and_lists_all_there_are(reference, near):
     with pytest.raises(MissingError) as error:
         stand_in(reference)
 
     assert reference in str(error.value)
+    assert near in str(error.value)
     for name in (
-        "golang:1.X.Y",
+        "golang:1.X",
         "ubuntu",
         "alpine",
-        "cgr.dev/chainguard/busybox",
+        "chainguard/busybox",
         "distroless/static",
         "temurin",
         "maven",
+        "python",
     ):
         assert name in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "apk", "apt"),
+    [
+        ("alpine:3", True, False),
+        ("golang:1-alpine", True, False),
+        ("cgr.dev/chainguard/wolfi-base", True, False),
+        ("debian:12", False, True),
+        ("python:3.13-slim", False, True),
+        ("gcr.io/distroless/static", False, False),
+        ("busybox", False, False),
+    ],
+)
+def test_who_has_which_package_manager(reference, apk, apt):
+    found = stand_in(reference)
+    assert (found.like_alpine, found.has_apt) == (apk, apt)
 
 
 @pytest.mark.parametrize(

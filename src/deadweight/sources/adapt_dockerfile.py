@@ -93,7 +93,7 @@ def _flags(text: str, given: Mapping[str, str], mounts: Mounts) -> Iterator[tupl
             base = bases.get(name.lower(), "" if name == "scratch" else name)
             if stage[3]:
                 bases[stage[3].lower()] = base
-        elif each.word == "RUN" and base and (flags := mounts(base, each.text + each.body)):
+        elif each.word == "RUN" and base and (flags := mounts(base, f"{each.text}\n{each.body}")):
             start = re.match(r"RUN\s+", each.text, re.IGNORECASE)
             if start:
                 yield each.place(start.end()), " ".join(flags)

@@ -57,7 +57,7 @@ class Row:
 def _flavoured(groups: tuple[str, ...]) -> str:
     """``VERSION``, ``VERSION-slim`` or ``VERSION-alpine``."""
     version, flavour = groups[0], next((group for group in groups[1:] if group), "")
-    kind = "alpine" if flavour.startswith("alpine") else "slim" if flavour.endswith("slim") else ""
+    kind = "alpine" if flavour.startswith("alpine") else "slim" if "slim" in flavour else ""
     return "-".join(part for part in (version, kind) if part) if version or not kind else f"-{kind}"
 
 
@@ -83,7 +83,7 @@ def _java(groups: tuple[str, ...]) -> str:
 
 
 _RELEASES = "bookworm|trixie|bullseye|buster|stretch|jessie"
-_OS = rf"(?:-?(?:slim-)?((?:{_RELEASES})(?:-slim)?|slim|alpine[\d.]*))?"
+_OS = rf"(?:-?((?:slim-)?(?:{_RELEASES})(?:-slim)?|slim|alpine[\d.]*))?"
 _JVM = (
     r"docker\.io/(?:library/(?:eclipse-temurin|openjdk|amazoncorretto|ibm-semeru-runtimes)"
     r"|bellsoft/liberica-openj[dr][ke]-\w+)"

@@ -190,7 +190,7 @@ func namesOf(text, between string) []string {
 	return names
 }
 
-// resolve gives what has to be unpacked for the names, what is needed first; what is ``there`` is left out.
+// resolve gives what has to be unpacked for the names, what is needed first; what is “there“ is left out.
 func (found *index) resolve(names, there []string) ([]*deb, error) {
 	seen := map[string]bool{}
 	for _, name := range there {
@@ -345,4 +345,3 @@ func weight(text string, at int) int {
 	}
 	return int(text[at]) + 256
 }
-

