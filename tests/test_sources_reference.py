@@ -115,8 +115,8 @@ def test_bases_that_cannot_be_had_are_told_with_their_places():
 @pytest.mark.parametrize(
     ("reference", "near"),
     [
-        ("mcr.microsoft.com/dotnet/sdk:8.0", ""),
-        ("ghcr.io/team/golang-builder:1", "the nearest is golang:1.X"),
+        ("mcr.microsoft.com/dotnet/sdk:8.0", "none is near"),
+        ("ghcr.io/team/golan:1", "the nearest is golang:1.X"),
         ("bitnami/redis:7", "the nearest is redis:*"),
     ],
 )
