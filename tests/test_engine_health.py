@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 
 from deadweight.engine.listening import Listener, parse, told
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
 
+HEALTH = Health(within_seconds=15)
 TABLE = """\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
@@ -135,3 +139,63 @@ def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_im
     with engine.start(misbehaving_image, service(mode)) as container:
         assert said.partition(")")[0] in container.wait_healthy(Health(path=path, within_seconds=1)).reason
         assert said.rpartition("; ")[2] in container.wait_healthy(Health(path=path, within_seconds=1)).reason
+
+
+class GrpcServer:
+    """A server of one answer, on loopback: real HTTP/2, and gRPC's framing as its specification has it."""
+
+    def __init__(self, body: bytes, trailers: list[tuple[str, str]]) -> None:
+        self.body, self.trailers, self.asked = body, trailers, b""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        from h2 import events
+        from h2.config import H2Configuration
+        from h2.connection import H2Connection
+
+        with self.listener:
+            wire, _ = self.listener.accept()
+        with wire:
+            peer = H2Connection(H2Configuration(client_side=False))
+            peer.initiate_connection()
+            wire.sendall(peer.data_to_send())
+            while data := wire.recv(65536):
+                for event in peer.receive_data(data):
+                    if isinstance(event, events.DataReceived):
+                        self.asked += event.data
+                    if isinstance(event, events.StreamEnded):
+                        peer.send_headers(1, [(":status", "200"), ("content-type", "application/grpc")])
+                        if self.body:
+                            peer.send_data(1, b"\0" + len(self.body).to_bytes(4, "big") + self.body)
+                        peer.send_headers(1, self.trailers, end_stream=True)
+                wire.sendall(peer.data_to_send())
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"\x08\x01", "0", ""),
+        (b"\x08\x02", "0", "gRPC: NOT_SERVING"),
+        (b"", "0", "gRPC: UNKNOWN"),
+        (b"", "12", "gRPC: UNIMPLEMENTED: it has no grpc.health.v1"),
+        (b"", "5", "gRPC: NOT_FOUND: no such service"),
+    ],
+)
+def test_grpc_health_is_asked_for(body, status, said):
+    from deadweight.engine.grpc_health import check
+    from deadweight.engine.http import direct
+
+    server = GrpcServer(body, [("grpc-status", status)])
+    assert check(direct("address", "127.0.0.1", server.port), "shop.v1.Cart", 5) == said
+    assert server.asked == b"\0\0\0\0\x0e\x0a\x0cshop.v1.Cart"
+
+
+def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
+    with engine.start(misbehaving_image, service()) as container:
+        assert container.wait_healthy(HEALTH).healthy
+        found = container.wait_healthy(Health(kind="grpc", within_seconds=1))
+    assert "gRPC: " in found.reason
+    assert not found.healthy

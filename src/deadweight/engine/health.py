@@ -50,6 +50,10 @@ def question(health: Health, way: Callable[[], Route], run: Run) -> Question:
     route = functools.cache(way)
     if health.kind == "tcp":
         return lambda limit: _tcp(route(), limit)
+    if health.kind == "grpc":
+        from deadweight.engine.grpc_health import check
+
+        return lambda limit: check(route(), health.service, limit)
     return lambda limit: _http(route(), health, limit)
 
 

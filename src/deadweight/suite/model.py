@@ -39,13 +39,15 @@ class Health(Record):
     """How to tell that the service is up.
 
     ``http``: GET ``path`` on the variant's port answers one of ``status`` (``204``, ``2xx``). ``tcp``: the port takes
-    connections. ``exec``: ``command``, run in the container, ends with 0.
+    connections. ``exec``: ``command``, run in the container, ends with 0. ``grpc``: ``grpc.health.v1`` says SERVING of ``service``
+    (empty: of the whole server).
     """
 
-    kind: Literal["http", "tcp", "exec"] = "http"
+    kind: Literal["http", "tcp", "exec", "grpc"] = "http"
     path: PlainUrlPath = "/healthz"
     status: Annotated[tuple[HttpStatus, ...], Field(min_length=1)] = ("2xx",)
     command: Annotated[tuple[Text, ...], Field(validate_default=True)] = ()
+    service: Text = ""
     within_seconds: Seconds = 20.0
 
     @field_validator("command")

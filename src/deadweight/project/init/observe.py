@@ -14,6 +14,7 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.service import last_lines
 from deadweight.engine.faults import translated
+from deadweight.engine.grpc_health import check
 from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
 
@@ -51,11 +52,12 @@ PLAIN = RunOptions(memory_bytes=2 * 2**30, pids=2048)
 
 @dataclass(frozen=True)
 class Health:
-    """What answered. ``path`` None: no HTTP at all, the port alone."""
+    """What answered. ``path`` None: no HTTP at all; then ``grpc`` tells whether gRPC's health service says SERVING."""
 
     port: int
     path: str | None
     status: int | None
+    grpc: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,10 @@ def find_health(container: Container, up: Sequence[int], ports: Sequence[int], p
             if answer is not None and 200 <= answer.status < 300:
                 return Health(port, path, answer.status)
         return Health(port, "/", root.status)
+    for port in up:
+        with contextlib.suppress(OSError, DeadweightError):
+            if not check(container.http(port), "", ASK_SECONDS):
+                return Health(port, None, None, grpc=True)
     return Health(up[0], None, None)
 
 

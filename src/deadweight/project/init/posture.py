@@ -33,7 +33,7 @@ def health_of(seen: Seen) -> model.Health:
     """The suite's health for what was seen."""
     within = max(20.0, round(seen.started_seconds * 4))
     if seen.health.path is None:
-        return model.Health(kind="tcp", within_seconds=within)
+        return model.Health(kind="grpc" if seen.health.grpc else "tcp", within_seconds=within)
     status = seen.health.status or 200
     return model.Health(
         path=seen.health.path, status=("2xx",) if 200 <= status < 300 else (status,), within_seconds=within

@@ -162,7 +162,8 @@ def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options
 
 
 def _told(seen: Seen) -> str:
-    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else "no HTTP"
+    speaks = "gRPC, SERVING" if seen.health.grpc else "no HTTP"
+    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else speaks
     ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
     ports = ", ".join(map(str, seen.ports))
     return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
@@ -172,7 +173,9 @@ def _with(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
     """The draft with what was seen."""
     health = posture.health_of(seen)
     within = "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
-    if health.kind == "tcp":
+    if health.kind == "grpc":
+        text = Known(f"{{kind: grpc{within}}}", f"{SEEN}: grpc.health.v1 says SERVING")
+    elif health.kind == "tcp":
         text = Known(f"{{kind: tcp{within}}}", f"{SEEN}: takes connections, and speaks no HTTP")
     elif health.status == ("2xx",):
         text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: answers {seen.health.status}")

@@ -223,6 +223,8 @@ def _probe(health: Health, port: int) -> dict[str, Any]:
     """Kubernetes' HTTP probe takes 200 to 399 only (Probe v1 core): for any other status the port alone is asked."""
     if health.kind == "exec":
         return {"exec": {"command": [_given(each) for each in health.command]}}
+    if health.kind == "grpc":
+        return {"grpc": {"port": port, **({"service": health.service} if health.service else {})}}
     if health.kind == "http" and all(str(status)[0] in "23" for status in health.status):
         return {"httpGet": {"path": health.path, "port": port}}
     return {"tcpSocket": {"port": port}}
