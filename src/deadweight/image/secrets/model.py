@@ -72,7 +72,7 @@ class Limits:
     encoded objects are opened at most.
     """
 
-    depth: int = 6
+    depth: int = 10
     piece: int = 16 << 20
     total: int = 256 << 20
     objects: int = 50_000

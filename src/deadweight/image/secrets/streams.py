@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from deadweight.image.secrets import lz4
+
 STEP = 1 << 18  # bytes of input and output at a time
 MEMORY = 64 << 20  # what one decoder may need; two threads decode at a time
 
@@ -21,12 +23,13 @@ class Stream:
     """One stream. After ``chunks``: ``complete`` says that it ended by itself, and then ``end`` is the offset behind it;
     ``cut`` that it goes on behind the end of the buffer; ``given`` is how much it held (bytes).
 
-    ``too_big`` says that it needs more memory than ``MEMORY`` to be decoded at all.
+    ``too_big`` says that it needs more memory than ``MEMORY`` to be decoded at all, ``too_long`` that its decoder gave up for time.
     """
 
     def __init__(self, view: memoryview, start: int, make: Callable[[], Any]) -> None:
         self._view, self.end, self._make = view, start, make
-        self.complete, self.cut, self.damaged, self.too_big, self.given = False, False, False, False, 0
+        self.complete = self.cut = self.damaged = self.too_big = self.too_long = False
+        self.given = 0
 
     def chunks(self) -> Iterator[bytes]:
         """Decoded bytes, about ``STEP`` at a time. Ends without error where the stream is damaged or cut off."""
@@ -91,6 +94,34 @@ def xzipped(view: memoryview, start: int) -> Stream:
     return Stream(view, start, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY))
 
 
+def lzmaed(view: memoryview, start: int) -> Stream:
+    """The format of ``lzma`` and ``xz --format=lzma``, without a container."""
+    return Stream(view, start, lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MEMORY))
+
+
+class Lz4Stream(Stream):
+    """An LZ4 frame."""
+
+    def __init__(self, view: memoryview, start: int) -> None:
+        super().__init__(view, start, object)
+
+    def chunks(self) -> Iterator[bytes]:
+        try:
+            for data, end in lz4.blocks(self._view, self.end):
+                self.end = end
+                self.given += len(data)
+                if data:
+                    yield data
+                if self.given > lz4.MOST:
+                    self.too_long = True
+                    return
+            self.complete = True
+        except EOFError:
+            self.cut = True
+        except lz4.Damaged:
+            self.damaged = True
+
+
 class ZstdStream(Stream):
     """A zstd frame."""
 
@@ -138,9 +169,11 @@ OPENED: dict[str, Callable[[memoryview, int], Stream]] = {
     "xz": xzipped,
     "bzip2": bzipped,
     "zstd": ZstdStream,
+    "lzma": lzmaed,
+    "lz4": Lz4Stream,
 }
 # Streams of these kinds that lie directly behind one another are one file to their programs (gzip's manual, 2.2; RFC 8878, 3).
-_MAGIC = {"gzip": b"\x1f\x8b\x08", "xz": b"\xfd7zXZ\0", "bzip2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd"}
+_MAGIC = {"gzip": b"\x1f\x8b\x08", "xz": b"\xfd7zXZ\0", "bzip2": b"BZh", "zstd": b"\x28\xb5\x2f\xfd", "lz4": lz4.MAGIC}
 
 
 def following(kind: str, view: memoryview, stream: Stream) -> Stream | None:
