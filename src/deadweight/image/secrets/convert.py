@@ -15,7 +15,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight._run import run
-from deadweight.image.secrets.relax import relaxed, width
+from deadweight.image.secrets.relax import UNBOUNDED, relaxed, width
 from deadweight.image.secrets.translate import to_python
 
 HERE = Path(__file__).parent
@@ -65,6 +65,7 @@ _LEFT_OUT = {
     "segment-public-api-token",
     "supabase-project-url",
 }
+_AFTER = 256  # bytes
 _LITERAL = re.compile(r"(?:[A-Za-z0-9_=]|-|\\-){20,}")
 
 
@@ -226,7 +227,9 @@ def _rule(
     re.compile(regex.encode("latin-1"))
     derived, before, least = relaxed(prefilter or regex)
     rule: dict[str, Any] = {"id": name, "description": description, "origin": origin, "regex": regex}
-    rule |= {"prefilter": derived, "before": before, "after": max(64, width(regex) - least), **more}
+    # The window grows where a match touches its end, and one that may end there does so at any cut: a short one will do.
+    longest = _AFTER if regex.endswith(("|\\Z)", "|\\Z))")) else UNBOUNDED
+    rule |= {"prefilter": derived, "before": before, "after": max(64, min(longest, width(regex) - least)), **more}
     return {key: value for key, value in rule.items() if value not in ("", [], None, 0)}
 
 

@@ -12,6 +12,7 @@ from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.model import shown
 from deadweight.image.layers import gaps as between
 from deadweight.image.layers.index import Found, Skip
+from deadweight.image.secrets.known import known
 from deadweight.image.secrets.model import Scan
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class Probe:
             else:
                 path = shown(entries.paths[member])
                 cut = stop < entries.offsets[member] + entries.stored(member)
-                scan = self.scanner.confirm(data, path=path, hits=own, decode=self.decode, within=budget, cut=cut)
+                decode = self.decode and not known(data)
+                scan = self.scanner.confirm(data, path=path, hits=own, decode=decode, within=budget, cut=cut)
                 notes.take(scan, member, start - entries.offsets[member])
             position = last
         self._named(entries, view, base, [base + hit.end for hit in hits], notes)
