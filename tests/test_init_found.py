@@ -232,3 +232,20 @@ def test_gets_without_parameters_are_taken_from_an_openapi_document():
     }
     assert list(gets(document)) == ["/api/users", "/api/page"]
     assert list(gets(["no document"])) == []
+
+
+def test_what_the_own_build_makes_is_put_on_a_minimal_base_too(tmp_path):
+    dockerfile = (
+        "FROM node:22-alpine AS build\nWORKDIR /app\nCOPY . .\nRUN openssl req -out key.pem\n"
+        'FROM node:22-alpine AS last\nWORKDIR /app\nCOPY --from=build /app ./\nCMD ["node", "./s.js"]\n'
+    )
+    files = {"package.json": '{"dependencies": {"express": "4"}}', "s.js": "app.listen(80)", "Dockerfile": dockerfile}
+    suite, _, _ = brought_in(tmp_path, files)
+    (variant,) = [each for each in suite.variants if each.name == "trimmed"]
+    assert variant.bases == {"BASE": "gcr.io/distroless/nodejs22-debian12:nonroot"}
+    text = (tmp_path / "build/trimmed.Dockerfile").read_text()
+    assert "FROM node:22-alpine AS own-image\n" in text
+    assert text.endswith(
+        'COPY --from=own-image /app /app\nUSER 65532:65532\nEXPOSE 80\nENTRYPOINT ["node", "./s.js"]\n'
+    )
+    assert len(find_services(look(tmp_path))[0].dockerfiles) == 1

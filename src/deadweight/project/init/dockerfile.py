@@ -7,7 +7,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deadweight.project.init.records import ImageWords, Known
 from deadweight.project.init.tree import Tree, folder_of, joined
@@ -34,6 +34,7 @@ def read_words(text: str, name: str, target: str | None = None) -> ImageWords:
     words = ImageWords(base=_filled(chain[0].base, given) if chain else "")
     values = dict(given)
     for stage in chain:
+        words = replace(words, taken=())
         for each in stage.said:
             words = _with(words, each, values, name)
     return words
@@ -118,8 +119,6 @@ def _command(body: str) -> tuple[str, ...]:
 
 def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: str) -> ImageWords:
     """The words after one more instruction."""
-    from dataclasses import replace
-
     body = each.text.split(None, 1)[1] if len(each.text.split(None, 1)) > 1 else ""
     origin = f"from {name}:{each.line}"
     _learn(each, values)
@@ -139,7 +138,10 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
     if each.word == "HEALTHCHECK":
         return replace(words, health=tuple(Known(path, origin) for _, path in urls(_filled(body, values))))
     if each.word in ("COPY", "ADD"):
-        return replace(words, copied=(*words.copied, *_copied(each, values, words.workdir)))
+        target = posixpath.normpath(posixpath.join(words.workdir, _filled((_flags(each)[1] or ["."])[-1], values)))
+        taken = () if target == "/" or "$" in target else (target,)
+        copied = (*words.copied, *_copied(each, values, words.workdir))
+        return replace(words, copied=copied, taken=(*words.taken, *taken))
     return words
 
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from deadweight.project.init.languages import golang, java, node, python, rust
-from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Rung, Service, first
+from deadweight.project.init.languages import golang, java, node, python, rust, trimmed
+from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
 
 DEFAULT_PORT = 8080
 MOST_OWN = 4
@@ -113,10 +113,17 @@ def _name(own: OwnDockerfile) -> str:
 
 
 def _generated(draft: Draft) -> Ladder:
-    service, place, port = draft.service, draft.place, draft.port.value
+    service, place = draft.service, draft.place
     project = service.project
     if project is None or project.problem:
         return Ladder(())
+    ladder = _of_language(draft, project)
+    more = trimmed.rung(service, project, place, draft.port.value, service.own.text if service.own else "")
+    return ladder if more is None else Ladder((*ladder.rungs, more[0]), {**ladder.files, **more[1]})
+
+
+def _of_language(draft: Draft, project: Project) -> Ladder:
+    service, place, port = draft.service, draft.place, draft.port.value
     # a health check in the image asks a path that was seen to answer, not one that was guessed
     path = re.search(r"^\{path: ([^,}]+)\}$", draft.health.value) if draft.health.origin != GUESSED else None
     health = path[1] if path else None

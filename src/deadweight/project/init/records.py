@@ -40,6 +40,8 @@ class ImageWords:
     env: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
     copied: tuple[tuple[str, str], ...] = ()
+    taken: tuple[str, ...] = ()
+    """Where the last stage copies to, from wherever; absolute."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ class OwnDockerfile:
     context: str
     words: ImageWords
     target: str | None = None
+    text: str = field(default="", repr=False)
     refused: str = ""
 
 

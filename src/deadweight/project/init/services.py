@@ -50,7 +50,7 @@ def _own(tree: Tree, path: str, told: Sequence[str]) -> OwnDockerfile | None:
     refused = ""
     if absent:
         refused = f"it copies {absent[0]}, which is not in the repository: something has to build that before"
-    return OwnDockerfile(path, context, read_words(text, path), None, refused)
+    return OwnDockerfile(path, context, read_words(text, path), None, text, refused)
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:

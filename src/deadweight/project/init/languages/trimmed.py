@@ -1,0 +1,85 @@
+"""A rung for services whose own build does more than a generated one can know: what their own image runs, on a minimal base.
+
+The own Dockerfile goes in front as it is, and one stage after it: only what its last stage copied in, and the language's base.
+"""
+
+from __future__ import annotations
+
+import re
+
+from deadweight.project.init.languages.common import HEADER, env_lines, exec_form, flow
+from deadweight.project.init.records import Project, Rung, Service
+
+OWN = "own-image"
+
+
+def rung(service: Service, project: Project, place: str, port: int, text: str) -> tuple[Rung, dict[str, str]] | None:
+    """The rung and its file; None where there is no own Dockerfile, or where what it starts cannot be told."""
+    own = service.own
+    if own is None or own.refused or not own.words.taken or own.words.words[:1] == ("/bin/sh",) or not own.words.words:
+        return None
+    named = _named(text)
+    base = _base(project)
+    if named is None or base is None:
+        return None
+    dockerfile = f"{place}/trimmed.Dockerfile"
+    keys = {"dockerfile": dockerfile, "bases": flow({"BASE": base})}
+    if own.context != ".":
+        keys["source"] = own.context
+    found = Rung("trimmed", "dockerfile", f"what {own.path} puts in, on a minimal base", keys, (dockerfile,))
+    return found, {dockerfile: _text(service, project, named, port, base)}
+
+
+def _base(project: Project) -> str | None:
+    version = project.version.value
+    if project.language == "node":
+        even = version if version in ("18", "20", "22", "24") else "22"
+        return f"gcr.io/distroless/nodejs{even}-debian12:nonroot"
+    if project.language == "java":
+        return f"gcr.io/distroless/java{version}-debian12:nonroot"
+    if project.language == "python":
+        return f"python:{version}-slim"
+    return None  # what Go and Rust compile is all that the other rungs have
+
+
+def _named(text: str) -> str | None:
+    """The Dockerfile with a name for its last stage."""
+    last = list(re.finditer(r"^[ \t]*FROM[ \t]+[^\n]*$", text, re.MULTILINE | re.IGNORECASE))
+    if not last:
+        return None
+    line = last[-1]
+    if re.search(r"\sAS\s+\S+\s*$", line[0], re.IGNORECASE):
+        head = re.sub(r"(\sAS\s+)\S+\s*$", rf"\g<1>{OWN}", line[0], flags=re.IGNORECASE)
+    else:
+        head = f"{line[0].rstrip()} AS {OWN}"
+    return f"{text[: line.start()]}{head}{text[line.end() :]}"
+
+
+def _text(service: Service, project: Project, named: str, port: int, base: str) -> str:
+    own = service.own
+    assert own is not None
+    words = own.words
+    packages = f"/usr/local/lib/python{project.version.value}/site-packages"
+    python, node = project.language == "python", project.language == "node"
+    taken = [*words.taken, *([packages] if python else [])]
+    env = {name: value for name, value in words.env.items() if name not in ("PATH", "PYTHONPATH")}
+    start = ("python3", *project.start) if python else ("node", *project.start) if node else words.words
+    lines = [
+        HEADER,
+        f"# From here to the last stage it is {own.path}, as it is.",
+        f"ARG BASE={base}",
+        "",
+        named.strip(),
+        "",
+        "# Only what the stage before copied in; its package manager, shell and caches stay behind.",
+        "FROM ${BASE}",
+        f"WORKDIR {words.workdir}",
+        *(['ENV PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"'] if node else []),
+        *([f"ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
+        *env_lines(env),
+        *(f"COPY --from={OWN} {path} {path}" for path in dict.fromkeys(taken)),
+        "USER 65532:65532",
+        f"EXPOSE {port}",
+        f"ENTRYPOINT {exec_form(start)}",
+    ]
+    return "\n".join(lines) + "\n"
