@@ -165,14 +165,20 @@ def _told(insecure: bool, *words: str, timeout: float = 600.0, env: Mapping[str,
 
 @contextmanager
 def _pushable(path: Path) -> Iterator[Path]:
-    """What crane can push: it reads docker-save archives and layout folders, so an OCI archive is laid out first."""
+    """What crane can push: it reads docker-save archives and layout folders, so an OCI archive is laid out first.
+
+    So is one that is both (engines from 25 on) if its layers are packed: then what arrives has the very digest that was looked at.
+    Of plain layers crane makes packed ones, and a manifest over these.
+    """
     if path.is_dir():
         yield path
         return
     try:
         with tarfile.open(path, "r:*") as archive:
-            names = {member.name.removeprefix("./") for member in archive}
-        if "manifest.json" in names or "index.json" not in names:
+            members = {member.name.removeprefix("./"): member for member in archive}
+            both = {"manifest.json", "index.json"} <= members.keys()
+            as_saved = "index.json" not in members or (both and not _is_packed(archive, members))
+        if as_saved:
             yield path
             return
         with tempfile.TemporaryDirectory(prefix="deadweight-push-") as folder:
@@ -180,6 +186,38 @@ def _pushable(path: Path) -> Iterator[Path]:
             yield Path(folder)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ArchiveError(f"{path}: not an image archive: {error}") from error
+
+
+def _is_packed(archive: tarfile.TarFile, members: Mapping[str, tarfile.TarInfo]) -> bool:
+    """Whether an archive's index names one manifest, or one index, whose layers are all compressed ones."""
+    entries = _document(archive, members.get("index.json")).get("manifests")
+    for _depth in range(2):
+        images = [each for each in entries or () if isinstance(each, dict) and not _attests(each)]
+        if len(images) != 1:
+            return False
+        digest = str(images[0].get("digest") or "")
+        inner = _document(archive, members.get(f"blobs/{digest.replace(':', '/')}"))
+        layers, entries = inner.get("layers"), inner.get("manifests")
+        if isinstance(layers, list):
+            return all(
+                str(each.get("mediaType")).endswith(("gzip", "zstd")) for each in layers if isinstance(each, dict)
+            )
+    return False
+
+
+def _attests(descriptor: Mapping[str, Any]) -> bool:
+    notes = descriptor.get("annotations")
+    return isinstance(notes, dict) and notes.get("vnd.docker.reference.type") == "attestation-manifest"
+
+
+def _document(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
+    """A JSON object in an archive; empty where it is none."""
+    source = archive.extractfile(member) if member and member.isreg() and member.size <= MAX_MANIFEST_BYTES else None
+    try:
+        parsed = json.loads(source.read()) if source is not None else None
+    except ValueError:
+        parsed = None
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _lay_out(path: Path, folder: Path) -> None:
