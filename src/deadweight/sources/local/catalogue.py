@@ -11,7 +11,7 @@ from deadweight.sources.local.recipes import Recipe
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
-EDITIONS: Mapping[str, int] = {"static": 2, "java17": 3}
+EDITIONS: Mapping[str, int] = {"static": 2, "java17": 3, "apk": 2}
 """Recipes that changed alone, on top."""
 
 RECIPES: Mapping[str, Recipe] = {

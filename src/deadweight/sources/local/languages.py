@@ -149,7 +149,7 @@ def _compiled_python(shop: Workshop, version: str) -> Path:
             archive = next(path for path in fetched.glob("*.orig.tar.*") if path.suffix != ".asc")
             script = (
                 "set -e; mkdir /build; tar -x -f /source.tar -C /build --strip-components=1; cd /build; "
-                "./configure --quiet --prefix=/usr/local --with-ensurepip=install --disable-test-modules >/dev/null; "
+                "CFLAGS=-g0 ./configure --quiet --prefix=/usr/local --with-ensurepip=install --disable-test-modules >/dev/null; "
                 f"make -s -j{os.cpu_count() or 1} >/dev/null 2>&1; make -s install >/dev/null 2>&1; "
                 "find /usr/local -name __pycache__ -prune -exec rm -rf {} +; find /usr/local -name '*.a' -delete; "
                 "strip /usr/local/bin/python3.* 2>/dev/null || true; tar -c -f /made.tar -C /usr/local bin lib include"

@@ -157,12 +157,30 @@ func afterwards(root string) error {
 	if _, err := os.Stat(wrapper); err != nil {
 		return nil
 	}
+	if err := findable(root); err != nil {
+		return err
+	}
 	for _, name := range []string{"gcc", "cc"} {
 		place := filepath.Join(root, "usr/local/bin", name)
 		if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
 			return err
 		}
 		if err := os.WriteFile(place, []byte("#!/bin/sh\nexec /usr/bin/musl-gcc \"$@\"\n"), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findable puts the C library where the compiler looks: the OS has one folder for both, this image has two.
+func findable(root string) error {
+	libraries, _ := filepath.Glob(filepath.Join(root, "lib/*-linux-musl/libc.so"))
+	for _, library := range libraries {
+		place := filepath.Join(root, "usr/lib", filepath.Base(filepath.Dir(library)), "libc.so")
+		if _, err := os.Lstat(place); err == nil {
+			continue
+		}
+		if err := os.Symlink(filepath.Join("/lib", filepath.Base(filepath.Dir(library)), "libc.so"), place); err != nil {
 			return err
 		}
 	}
