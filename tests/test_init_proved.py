@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 from test_init_found import written
 
@@ -88,6 +92,37 @@ def test_what_a_service_does_is_seen(engine, misbehaving_image):
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
     with pytest.raises(NotUp, match=r"ended with exit code 4: misbehave: cannot open /etc/absent\.conf"):
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"LISTEN": "127.0.0.1:8080"}, r"it listens on 127\.0\.0\.1:8080 only, .* bind it to 0\.0\.0\.0"),
+        ({"MODE": "deaf"}, r"it listens on no port after 2 s: misbehave: mode deaf"),
+    ],
+)
+def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
+    from deadweight.project.init import observe as module
+
+    monkeypatch.setattr(module, "LOOPBACK_SECONDS", 1.0)
+    options = module.PLAIN.but(env=env)
+    with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
+        module.wait_listening(container, (8080,), seconds=2)
+
+
+def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):
+    root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN sleep 60\n", ".gitignore": "*.log\n"})
+    words = [sys.executable, "-m", "deadweight", "init", "--yes"]
+    with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "building (not built yet)" in line:
+                assert (root / "deadweight.yaml").is_file()
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130, "".join(said)
+    assert sorted(path.name for path in root.iterdir()) == [".deadweight", ".gitignore", "Dockerfile"]
+    assert (root / ".gitignore").read_text() == "*.log\n"
 
 
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from deadweight.engine.http import Answer
 
 START_SECONDS = 90.0
+LOOPBACK_SECONDS = 10.0
+"""So long something may listen on loopback alone before it is clear that nothing else will."""
+
 SETTLE_SECONDS = 1.0
 ASK_SECONDS = 5.0
 STOP_SECONDS = 12.0
@@ -109,7 +112,7 @@ def wait_listening(container: Container, ports: Sequence[int], seconds: float = 
         found = container.listeners() or ()
         if any(not each.loopback for each in found):
             break
-        if time.monotonic() > deadline or (found and time.monotonic() > container.started + 10):
+        if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
                 raise NotUp(
