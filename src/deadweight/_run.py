@@ -89,6 +89,45 @@ def run(
 
 
 @contextlib.contextmanager
+def piped(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout: float | None = None
+) -> Iterator[IO[bytes]]:
+    """A program's stdout, to be read while it runs. Who leaves before its end ends it.
+
+    Raises as ``run`` does; that the program failed only once its output was read to the end.
+    """
+    words = tuple(str(word) for word in argv)
+    if _cancelled:
+        raise Interrupted("interrupted")
+    started = time.monotonic()
+    process = _start(words, cwd=None, env=env, stdin=None, merged=False)
+    sink = _Sink(words, None, None, ())
+    assert process.stdout is not None
+    with _watched(process, sink, timeout):
+        errors = threading.Thread(target=_listen, args=(process.stderr, sink), daemon=True)
+        errors.start()
+        yield process.stdout
+        whole = not process.stdout.read(1)
+        if not whole:
+            end(process)
+        process.wait()
+        errors.join()
+    if _cancelled:
+        raise Interrupted("interrupted")
+    done = Completed(words, process.returncode, time.monotonic() - started, "", "")
+    if sink.expired:
+        raise _failure(done, sink, f"did not end within {timeout:g} s", None, None)
+    if whole and done.exit_code != 0:
+        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, None)
+
+
+def _listen(lines: IO[bytes] | None, sink: _Sink) -> None:
+    with contextlib.suppress(ValueError):  # closed meanwhile
+        for raw in lines or ():
+            sink.line(raw.decode(errors="replace").rstrip("\r\n"))
+
+
+@contextlib.contextmanager
 def _watched(process: subprocess.Popen[bytes], sink: _Sink, timeout: float | None) -> Iterator[None]:
     """While its output is read: end the process when its time is over, or when reading fails; afterwards leave nothing open."""
     timer = threading.Timer(timeout, _expire, (process, sink)) if timeout else None

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from deadweight.image.findings import LayersReport, Scanned
     from deadweight.image.secrets.allow import AllowEntry
     from deadweight.sources.access import Access
+    from deadweight.toolchain.crane import Remote
 
 ENGINE, REGISTRY, STDIN = "docker:", "oci://", "-"
 NO_ARCHIVE = "a file or folder; docker:REFERENCE is an image in the engine, oci://REFERENCE one in a registry"
+EVERY = "all"
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst")  # more likely a file that is not there than a repository
 SCANS = ("deep", "plain", "hidden", "no")
 
 
@@ -29,16 +32,16 @@ SCANS = ("deep", "plain", "hidden", "no")
     help={
         "variant": "a built variant of the suite",
         "archive": "any image instead: an archive or layout folder, - (an archive on standard input), docker:REFERENCE in the "
-        "engine, oci://REFERENCE in a registry",
+        "engine, REGISTRY/REPOSITORY:TAG or oci://REFERENCE in a registry",
         "scan": "look for secrets in: deep (every file, packed and encoded content too), plain, hidden (hidden files only), no",
-        "platform": "which image of a multi-platform one, for example linux/arm64",
+        "platform": "which image of a multi-platform one, for example linux/arm64; all of an image in a registry",
         "name": "which image of an archive that holds several, as docker image save was given it",
         "extract": "write the hidden files below this new folder, to prove that they are there",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "junit": "write findings as JUnit XML to this file",
         "allow_unread": "do not fail because something could not be looked at (encrypted, damaged, too big)",
         "json": "print one JSON document on stdout",
-    }
+    },
 )
 def layers(
     c: Context,
@@ -56,11 +59,11 @@ def layers(
     """Show each layer with its instruction, what later layers hide, and secrets anywhere; exit 1 if a secret is found, or if
     something could not be looked at in which one may lie.
 
+    Example: invoke layers --archive registry.example.com/team/app:1 --platform all
     Example: invoke layers --archive image.tar --extract found/
     Example: invoke layers --variant all-in-one --json
     """
-    from deadweight._errors import CheckFailed
-
+    archive = _named(archive)
     _refuse_wrong_calls(variant, archive, scan, extract)
     _refuse_targets(archive, sarif, junit)
     if extract is not None:
@@ -68,6 +71,9 @@ def layers(
 
         prepare(Path(extract))
     with _subject(variant, archive, platform) as subject:
+        if platform == EVERY:
+            _of_every_platform(subject, scan, json=json, allow_unread=allow_unread)
+            return
         report = subject.analyse(scan, platform, name)
         if extract is not None:
             _extract(subject, report, Path(extract), platform, name)
@@ -84,16 +90,65 @@ def layers(
             from deadweight.report.view import stand_in_note
 
             print(f"Stand-ins: {stand_in_note((subject.title,), 1)}")
-    if report.counted_secrets:
-        count = report.counted_secrets
-        raise CheckFailed(f"{count} secret{'' if count == 1 else 's'} found in {subject.title}")
-    if report.unread and not (allow_unread or subject.unread_allowed):
-        count = sum(report.unread.values())
+    _judge(report, subject.title, allow_unread=allow_unread or subject.unread_allowed)
+
+
+def _judge(report: LayersReport, title: str, *, allow_unread: bool) -> None:
+    """Raises CheckFailed for secrets, and for what could not be looked at."""
+    from deadweight._errors import CheckFailed
+
+    if count := report.counted_secrets:
+        raise CheckFailed(f"{count} secret{'' if count == 1 else 's'} found in {title}")
+    if (count := sum(report.unread.values())) and not allow_unread:
         places = "1 place was" if count == 1 else f"{count} places were"
         raise CheckFailed(
-            f"{places} not looked at in {subject.title}: a secret could lie there",
+            f"{places} not looked at in {title}: a secret could lie there",
             hint="the lines 'not looked at' above say where and why; --allow-unread accepts it",
         )
+
+
+def _of_every_platform(subject: _Subject, scan: str, *, json: bool, allow_unread: bool) -> None:
+    """Each platform of an image in a registry in turn: layers that several have are fetched and looked at once.
+
+    ``--json`` is then one document, a report for each platform by its name. Raises CheckFailed at the end, for the first of them.
+    """
+    from json import dumps, loads
+
+    from deadweight._errors import CheckFailed
+    from deadweight.image.archive.model import harmless
+    from deadweight.image.look.analyse import document
+    from deadweight.tasks._layers import print_layers
+
+    documents: dict[str, Any] = {}
+    failures: list[CheckFailed] = []
+    for name in subject.platforms():
+        report, title = (
+            subject.analyse(scan, name or None, None),
+            f"{subject.title} ({name})" if name else subject.title,
+        )
+        if json:
+            documents[name] = loads(document(report))
+        else:
+            print_layers(report, title)
+        try:
+            _judge(report, title, allow_unread=allow_unread)
+        except CheckFailed as error:
+            failures.append(error)
+    if json:
+        print_utf8(harmless(dumps({"platforms": documents}, indent=2, ensure_ascii=False)))
+    if failures:
+        raise failures[0]
+
+
+def _named(archive: str | None) -> str | None:
+    """Which image is meant: what is no file here and has a registry's host in front is a reference in that registry."""
+    from deadweight.toolchain.crane import REFERENCE
+
+    if archive is None or archive == STDIN or archive.startswith((ENGINE, REGISTRY)) or os.path.lexists(archive):
+        return archive
+    host = archive.partition("/")[0]
+    there = REFERENCE.fullmatch(archive) is not None and ("." in host or ":" in host or host == "localhost")
+    return REGISTRY + archive if there and not archive.endswith(_ARCHIVES) else archive
 
 
 def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:
@@ -142,12 +197,15 @@ class _Subject:
         stream: Callable[[], AbstractContextManager[IO[bytes]]] | None = None,
         store: tuple[Path, str, bool] | None = None,
         save: Callable[[Path], Path] | None = None,
+        remote: Remote | None = None,
+        pull: Callable[[], AbstractContextManager[Path]] | None = None,
+        list_platforms: Callable[[], tuple[str, ...]] | None = None,
         stand_in: bool | None = None,
         unread_allowed: bool = False,
     ) -> None:
         self.title, self.stand_in, self.unread_allowed = title, stand_in, unread_allowed
-        self._file, self._stream, self._store, self._save = file, stream, store, save
-        self._cache, self._allow = cache, allow
+        self._file, self._stream, self._store, self._save, self._remote = file, stream, store, save, remote
+        self._cache, self._allow, self._pull, self._list = cache, allow, pull, list_platforms
 
     def analyse(self, scan: str, platform: str | None, name: str | None) -> LayersReport:
         from typing import cast
@@ -157,6 +215,12 @@ class _Subject:
             found = self._in_store(*self._store, mode, platform)
             if found is not None:
                 return found
+        if self._remote is not None:
+            from deadweight.image.look.registry import analyse_registry
+
+            return analyse_registry(
+                self._remote, self.title, scan=mode, allow=self._allow, platform=platform, cache_dir=self._cache
+            )
         asked: dict[str, Any] = {"scan": mode, "allow": self._allow, "platform": platform, "name": name}
         if self._stream is not None:
             from deadweight.image.look.stream import analyse_stream
@@ -167,6 +231,14 @@ class _Subject:
 
         assert self._file is not None
         return analyse(self._file, cache_dir=self._cache, **asked)
+
+    def platforms(self) -> tuple[str, ...]:
+        """The platforms of an image in a registry, one empty name for an image of one platform. Raises UsageError."""
+        from deadweight._errors import UsageError
+
+        if self._list is None:
+            raise UsageError("--platform all is for images in a registry", hint="--platform linux/arm64 names one")
+        return self._list() or ("",)
 
     def _in_store(
         self, root: Path, image: str, by_content: bool, scan: Scanned, platform: str | None
@@ -186,6 +258,10 @@ class _Subject:
 
         if self._file is not None:
             yield self._file
+            return
+        if self._pull is not None:
+            with self._pull() as layout:
+                yield layout
             return
         assert self._save is not None
         with tempfile.TemporaryDirectory(prefix="deadweight-save-") as folder:
@@ -224,13 +300,20 @@ def _subject(variant: str | None, archive: str | None, platform: str | None) -> 
         with _in_engine(archive.removeprefix(ENGINE), cache) as subject:
             yield subject
     elif archive is not None and archive.startswith(REGISTRY):
-        from deadweight.toolchain.crane import pulled
+        from deadweight.toolchain.crane import Remote, platforms, pulled
 
         reference = archive.removeprefix(REGISTRY)
         way = _access(reference)
-        wanted, env = _one_platform(reference, platform, way), way.environment
-        with pulled(reference, platform=wanted, insecure=way.insecure, env=env) as layout:
-            yield _Subject(reference, cache, file=layout)
+        env, insecure = way.environment, way.insecure
+        yield _Subject(
+            reference,
+            cache,
+            remote=Remote(reference, insecure=insecure, env=env),
+            list_platforms=lambda: platforms(reference, insecure=insecure, env=env),
+            pull=lambda: pulled(
+                reference, platform=_one_platform(reference, platform, way), insecure=insecure, env=env
+            ),
+        )
     elif archive == STDIN:
         yield _Subject("standard input", cache, stream=lambda: contextlib.nullcontext(sys.stdin.buffer))
     else:

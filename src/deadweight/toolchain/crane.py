@@ -11,12 +11,12 @@ import re
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError, UsageError
-from deadweight._run import Completed, run
+from deadweight._run import Completed, piped, run
 
 # The distribution specification's repository and tag grammar, with a registry that may have a port.
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?(?::\d{1,5})?"
@@ -134,6 +134,40 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     return text
 
 
+class Remote:
+    """One reference in a registry, read without a copy on disk: what ``image.look.registry`` asks for.
+
+    ``env`` as in ``pulled``. Its methods raise CommandError, with what can be done about it, and MissingError without crane.
+    """
+
+    def __init__(self, reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> None:
+        match = REFERENCE.fullmatch(checked_reference(reference))
+        assert match is not None
+        self._reference, self._repository = reference, match["repository"]
+        self._insecure, self._env = insecure, env
+
+    def manifest(self, digest: str | None = None) -> bytes:
+        """What the reference names, or the manifest of that digest in its repository."""
+        address = checked_reference(f"{self._repository}@{digest}") if digest else self._reference
+        with self._read("manifest", address) as stream:
+            return stream.read(MAX_MANIFEST_BYTES + 1)
+
+    def blob(self, digest: str) -> AbstractContextManager[IO[bytes]]:
+        """A blob of the repository, as it comes."""
+        return self._read("blob", checked_reference(f"{self._repository}@{digest}"))
+
+    @contextmanager
+    def _read(self, *words: str) -> Iterator[IO[bytes]]:
+        from deadweight.toolchain.find import find
+
+        call = [str(find("crane").path), *(["--insecure"] if self._insecure else []), *words]
+        try:
+            with piped(call, env=self._env) as stream:
+                yield stream
+        except CommandError as error:
+            raise _with_hint(error) from None
+
+
 @contextmanager
 def pulled(
     reference: str, *, platform: str | None = None, insecure: bool = False, env: Mapping[str, str] | None = None
@@ -157,10 +191,15 @@ def _told(insecure: bool, *words: str, timeout: float = 600.0, env: Mapping[str,
     try:
         return run(call, timeout=timeout, env=env)
     except CommandError as error:
-        said = "\n".join(error.tail)
-        hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, said)), None)
-        code, reason = error.exit_code_of_command, error.reason
-        raise CommandError(error.argv, exit_code_of_command=code, reason=reason, tail=error.tail, hint=hint) from None
+        raise _with_hint(error) from None
+
+
+def _with_hint(error: CommandError) -> CommandError:
+    """The same failure with what can be done about it."""
+    said = "\n".join(error.tail)
+    hint = next((hint for pattern, hint in HINTS.items() if re.search(pattern, said)), None)
+    code, reason = error.exit_code_of_command, error.reason
+    return CommandError(error.argv, exit_code_of_command=code, reason=reason, tail=error.tail, hint=hint)
 
 
 @contextmanager
