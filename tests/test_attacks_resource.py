@@ -14,6 +14,7 @@ from deadweight import _run
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks import deliver, resource
 from deadweight.checks.attacks.load import load_payloads
+from deadweight.engine.faults import Ended
 
 HOLDER = """\
 import pathlib, sys
@@ -64,3 +65,14 @@ def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
     monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "refused", status=200))
     shot = deliver.fire(SimpleNamespace(app_folder="/opt/app"), SimpleNamespace(), disk)
     assert "; /opt/app: refused; /: refused" in shot.said
+
+
+def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
+    """The yard put a new container in its place, and the counters of the one that was attacked were gone: not measured."""
+
+    def ended(_limit: float) -> str:
+        raise Ended("container 1 does not run")
+
+    container = SimpleNamespace(question=lambda *_: ended)
+    lab = SimpleNamespace(variant=SimpleNamespace(health=None, port=8080))
+    assert resource._answer_seconds(container, lab, 3.0) == 3.0

@@ -242,7 +242,7 @@ def wait_for(condition) -> None:
 @needs_root
 @pytest.mark.engine
 def test_two_starts_at_once_give_one_engine(cache):
-    code = "from deadweight.engine import own; print(own.start(lambda line: None), own._our_pid(own.layout()))"
+    code = "from deadweight.engine.own import engine as own; print(own.start(lambda line: None), own._our_pid(own.layout()))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = {process.communicate(timeout=120)[0] for process in both}
     assert len(outputs) == 1
@@ -369,7 +369,7 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
 def test_control_groups_are_mounted_where_nobody_did(cache):
     """In a mount namespace without them, as on a bare machine without systemd."""
     code = (
-        "from deadweight.engine import cgroups, own; assert not cgroups.mounted(); said = [];"
+        "from deadweight.engine.own import cgroups, engine as own; assert not cgroups.mounted(); said = [];"
         "own.start(said.append); assert cgroups.mounted(); own.remove_data(); print(said[0])"
     )
     script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"

@@ -494,6 +494,23 @@ def test_no_file_beside_the_suite_changes_what_is_found(world, archives, monkeyp
     assert CHECK.run(subjects(world, archives)["debian"]).data["total"] == 4
 
 
+def test_an_sbom_is_the_same_before_and_after_a_scan(world, archives):
+    """Of a vulnerability without an address the scanner writes half an external reference, and no SBOM was written for it."""
+    from deadweight.checks.scan.sbom import write_sboms
+
+    def written(subject) -> list[str]:
+        return [Path(file.path).read_text() for file in write_sboms(subject).files]
+
+    subject = subjects(world, archives)["debian"]
+    before = written(subject)
+    database.use(str(write_database(world / "db")))
+    assert CHECK.run(subject).data["total"] == 4
+    after = written(subject)
+    assert [json.loads(text)["packages" if "spdxVersion" in text else "components"] for text in before] == [
+        json.loads(text)["packages" if "spdxVersion" in text else "components"] for text in after
+    ]
+
+
 def test_a_scan_calls_nobody(world, archives, monkeypatch):
     """By default the scanner asks its maker for newer versions and tells it that it runs."""
     from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -21,7 +21,7 @@ from deadweight.checks.attacks.lab import Lab, fill
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import prepared
 from deadweight.checks.attacks.walls import MARGIN, Ground
-from deadweight.engine.faults import translated
+from deadweight.engine.faults import Ended, translated
 from deadweight.engine.health import NO_ANSWER
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
         before = now if now.at - before.at > SLICE_SECONDS else before
         if peak > granted * MARGIN:
             return Shot("succeeded", "", _detail(of, peak, granted, slowest))
-        slowest = max(slowest, _answer_seconds(yard, lab, limit))
+        slowest = max(slowest, _answer_seconds(container, lab, limit))
         if slowest >= limit:
             if not yard.alive(NOTICE_SECONDS):
                 return _crashed(container, peak, granted)
@@ -172,12 +172,15 @@ def _shown(of: str, amount: float) -> str:
     return f"{amount:.0f} processes" if of == "pids" else f"{amount:.2f} processors"
 
 
-def _answer_seconds(yard: Yard, lab: Lab, limit: float) -> float:
-    """How long the service takes to say that it is healthy; the limit where it does not."""
+def _answer_seconds(container: Container, lab: Lab, limit: float) -> float:
+    """How long the service takes to say that it is healthy; the limit where it does not, and where it has ended.
+
+    The container under attack is asked, never the yard, which would put a new one in the place of one that has ended.
+    """
     started = time.monotonic()
     try:
-        yard.get().question(lab.variant.health, lab.variant.port)(limit)
-    except NO_ANSWER:
+        container.question(lab.variant.health, lab.variant.port)(limit)
+    except (*NO_ANSWER, Ended):
         return limit
     return time.monotonic() - started
 

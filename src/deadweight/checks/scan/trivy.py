@@ -235,7 +235,8 @@ def _severity(text: str) -> Severity:
 def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, Any]:
     """A kept document as an SBOM, ``spdx`` or ``cyclonedx``, of an image called ``name``; it does not tell where the archive lay.
 
-    Raises CommandError, ScannerError.
+    It lists packages alone, the same before and after a scan: of a vulnerability without an address the scanner would write half
+    an external reference into SPDX. Raises CommandError, ScannerError.
     """
     output, named = folder / "sbom.json", folder / "named.json"
     content = _json(document)
@@ -243,6 +244,7 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
     for result in content.get("Results") or []:
         if place and str(result.get("Target")).startswith(place):
             result["Target"] = name + str(result["Target"]).removeprefix(place)
+        result.pop("Vulnerabilities", None)
     named.write_text(json.dumps(content), encoding="utf-8")
     words = [str(scanner().path), "convert", "--cache-dir", str(folder / "cache"), "--quiet", "--format", FORMATS[form]]
     run([*words, "--output", str(output), str(named)], cwd=folder, env=ALONE, timeout=120)
