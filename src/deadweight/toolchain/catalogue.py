@@ -220,7 +220,15 @@ PROGRAMS: dict[str, Program] = {
             seconds=10,
             size=30 * _MB,
         ),
-        _system("podman", apt=("podman",), dnf=("podman",), brew=("podman",), least="4.0", seconds=15, size=120 * _MB),
+        _system(
+            "podman",
+            apt=("podman", "netavark?", "aardvark-dns?"),
+            dnf=("podman",),
+            brew=("podman",),
+            least="4.0",
+            seconds=15,
+            size=120 * _MB,
+        ),
         _system("iptables", apt=("iptables",), dnf=("iptables",), seconds=1, size=2 * _MB),
     )
 }

@@ -119,6 +119,11 @@ class Lab:
         self._disks = disks_of(self.engine.host, self.engine.info)
         if not self._disks:
             self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"
+        if self.engine.info.podman:
+            self.notes["read-only"] = (
+                "Podman mounts /tmp, /run and /var/tmp in memory, writable and without a bound of their own, where the root "
+                "file system is read-only; Docker does not"
+            )
         self.unenforced = unenforced(self.engine)
         if self.unenforced:
             self.notes["limits"] = f"{_not_held(self.unenforced)}: attacks on resources were not tried"
