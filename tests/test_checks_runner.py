@@ -325,3 +325,16 @@ def test_evidence_on_disk_is_plain_json(make):
     assert document["status"] == "pass"
     assert "\n" not in document["reason"]
     assert document["asked"] == asked_of(subject.variant, "runs") != asked_of(subject.variant, "api")
+
+
+def test_a_job_that_does_not_end_with_0_fails(make):
+    found = by_name(runner.run_checks(make("health: {kind: exit, within_seconds: 10}", "dies-at-once")))["runs"]
+    assert found.status == "fail"
+    assert found.reason.startswith("it ended with exit code 4")
+
+
+def test_a_service_that_ignores_sigterm_is_a_warning_where_the_suite_says_so(make):
+    yaml = "checks: {runs: {stops_within_seconds: 0.5, if_killed: warn}}"
+    found = by_name(runner.run_checks(make(yaml, "stubborn")))["runs"]
+    assert (found.status, found.ok) == ("warn", True)
+    assert found.reason.startswith("did not end within 0.5 s of SIGTERM and was killed")

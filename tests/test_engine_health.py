@@ -199,3 +199,18 @@ def test_what_speaks_no_http2_is_told(engine, misbehaving_image):
         found = container.wait_healthy(Health(kind="grpc", within_seconds=1))
     assert "gRPC: " in found.reason
     assert not found.healthy
+
+
+@pytest.mark.parametrize(
+    ("script", "healthy", "said"),
+    [
+        ("exit 0", True, ""),
+        ("exit 3", False, "it ended with exit code 3"),
+        ("exec sleep 30", False, "it had not ended after 1 s"),
+    ],
+)
+def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy, said):
+    options = RunOptions(entrypoint=("/bin/sh", "-c", script))
+    with engine.start(tools_image, options) as container:
+        found = container.wait_healthy(Health(kind="exit", within_seconds=20 if healthy or "exit" in script else 1))
+    assert (found.healthy, found.reason) == (healthy, said)

@@ -75,7 +75,7 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
 
 def seen(**changes) -> Seen:
     fields = {
-        "health": Health(8080, "/healthz", 200), "ports": (8080,), "user": "0:0", "memory_bytes": 10**7, "pids": 4,
+        "health": Health("http", 8080, "/healthz", 200), "ports": (8080,), "user": "0:0", "memory_bytes": 10**7, "pids": 4,
         "writes": (), "started_seconds": 1.0, "stop_seconds": 0.1, "exit_code": 0,
     }  # fmt: skip
     return Seen(**{**fields, **changes})
@@ -87,6 +87,13 @@ def test_what_a_service_does_is_seen(engine, misbehaving_image):
     assert found.memory_bytes > 100_000
     assert found.stop_seconds < 5
     assert found.exit_code == 0
+
+
+def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
+    found = observe(engine, tools_image, (), (), {}, "v")
+    assert (found.health.kind, found.ports) == ("exit", ())
+    assert posture.health_of(found).kind == "exit"
+    assert posture.tightest(engine, tools_image, found, {}, "v").told == {}
 
 
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):

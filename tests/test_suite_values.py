@@ -240,7 +240,7 @@ WRONG = [
      f"{ATTACKS}.payload_files[0]", "no such file"),
     ("baseline: report.json\n        new_only: true", "new_only: true", f"{SCAN}.new_only", "expected a baseline beside it"),
     # health
-    ("path: /healthz", "kind: ping", "defaults.health.kind", "expected one of http, tcp, exec, grpc"),
+    ("path: /healthz", "kind: ping", "defaults.health.kind", "expected one of http, tcp, exec, grpc, exit"),
     ("path: /healthz", "status: [2]", "defaults.health.status[0]", "an HTTP status (100 to 599) or a class of them (2xx)"),
     ("path: /healthz", "status: []", "defaults.health.status", "expected"),
     ("args: [serve]", "entrypoint: []", f"{A}.run.entrypoint", "expected"),

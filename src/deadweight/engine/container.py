@@ -165,6 +165,8 @@ class Container:
 
     def wait_healthy(self, health: Health, port: int | None = None) -> Readiness:
         """Ask as ``health`` says until the answer is right, it ends, or ``health.within_seconds`` have passed since its start."""
+        if health.kind == "exit":
+            return self._wait_done(health)
         deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, "no answer"
         ask = self.question(health, port)
         while True:
@@ -182,6 +184,14 @@ class Container:
                 return Readiness(False, None, self._unhealthy(health, port, last))
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 1.3, LONGEST_PAUSE_SECONDS)
+
+    def _wait_done(self, health: Health) -> Readiness:
+        """A job is well where it ends with 0 in time."""
+        state = self.wait_ended(max(0.0, self.started + health.within_seconds - time.monotonic()))
+        if state.running:
+            return Readiness(False, None, f"it had not ended after {health.within_seconds:g} s")
+        well = state.exit_code == 0
+        return Readiness(well, time.monotonic() - self.started if well else None, "" if well else f"it {state.told()}")
 
     def _unhealthy(self, health: Health, port: int | None, last: str) -> str:
         instead = ""

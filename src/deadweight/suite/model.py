@@ -40,10 +40,10 @@ class Health(Record):
 
     ``http``: GET ``path`` on the variant's port answers one of ``status`` (``204``, ``2xx``). ``tcp``: the port takes
     connections. ``exec``: ``command``, run in the container, ends with 0. ``grpc``: ``grpc.health.v1`` says SERVING of ``service``
-    (empty: of the whole server).
+    (empty: of the whole server). ``exit``: it is no server, and ends with 0 by itself.
     """
 
-    kind: Literal["http", "tcp", "exec", "grpc"] = "http"
+    kind: Literal["http", "tcp", "exec", "grpc", "exit"] = "http"
     path: PlainUrlPath = "/healthz"
     status: Annotated[tuple[HttpStatus, ...], Field(min_length=1)] = ("2xx",)
     command: Annotated[tuple[Text, ...], Field(validate_default=True)] = ()

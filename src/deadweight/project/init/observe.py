@@ -8,7 +8,7 @@ import posixpath
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
@@ -55,12 +55,12 @@ PLAIN = RunOptions(memory_bytes=2 * 2**30, pids=2048)
 
 @dataclass(frozen=True)
 class Health:
-    """What answered. ``path`` None: no HTTP at all; then ``grpc`` tells whether gRPC's health service says SERVING."""
+    """What answered. ``tcp``: no protocol that is known here, the port alone. ``exit``: a job, which ended with 0."""
 
+    kind: Literal["http", "tcp", "grpc", "exit"]
     port: int
-    path: str | None
-    status: int | None
-    grpc: bool = False
+    path: str = ""
+    status: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,13 @@ def observe(
     """Run an image in a plain container and watch it. Raises NotUp, CannotStart."""
     options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None)
     with engine.start(image, options, purpose="init", variant=variant) as container:
-        up = wait_listening(container, ports)
+        try:
+            up = wait_listening(container, ports)
+        except NotUp:
+            state = container.state()
+            if state.running or state.exit_code != 0:
+                raise
+            return _job(container, ports)
         health = find_health(container, up, ports, paths)
         seconds = time.monotonic() - container.started
         used = _use(container)
@@ -98,6 +104,12 @@ def observe(
         health, up, user, used.get("memory", 0), used.get("pids", 0), writes, seconds,
         stopped.seconds if stopped.in_time else None, stopped.exit_code,
     )  # fmt: skip
+
+
+def _job(container: Container, ports: Sequence[int]) -> Seen:
+    seconds = time.monotonic() - container.started
+    health = Health("exit", ports[0] if ports else 8080)
+    return Seen(health, (), "", 0, 0, written(container), seconds, 0.0, 0)
 
 
 def wait_listening(container: Container, ports: Sequence[int], seconds: float = START_SECONDS) -> tuple[int, ...]:
@@ -140,13 +152,13 @@ def find_health(container: Container, up: Sequence[int], ports: Sequence[int], p
         for path in (*paths, *(() if anywhere else LIKELY), "/"):
             answer = ask(container, port, path)
             if answer is not None and 200 <= answer.status < 300:
-                return Health(port, path, answer.status)
-        return Health(port, "/", root.status)
+                return Health("http", port, path, answer.status)
+        return Health("http", port, "/", root.status)
     for port in up:
         with contextlib.suppress(OSError, DeadweightError):
             if not check(container.http(port), "", ASK_SECONDS):
-                return Health(port, None, None, grpc=True)
-    return Health(up[0], None, None)
+                return Health("grpc", port)
+    return Health("tcp", up[0])
 
 
 def ask(container: Container, port: int, path: str) -> Answer | None:

@@ -32,9 +32,9 @@ class Posture:
 def health_of(seen: Seen) -> model.Health:
     """The suite's health for what was seen."""
     within = max(20.0, round(seen.started_seconds * 4))
-    if seen.health.path is None:
-        return model.Health(kind="grpc" if seen.health.grpc else "tcp", within_seconds=within)
-    status = seen.health.status or 200
+    if seen.health.kind != "http":
+        return model.Health(kind=seen.health.kind, within_seconds=within)
+    status = seen.health.status
     return model.Health(
         path=seen.health.path, status=("2xx",) if 200 <= status < 300 else (status,), within_seconds=within
     )
@@ -49,7 +49,7 @@ def tightest(engine: Engine, image: str, seen: Seen, env: Mapping[str, str], var
         try:
             with engine.start(image, options, purpose="init", variant=variant) as container:
                 found = container.wait_healthy(_patient(seen), seen.health.port)
-                if found.healthy and not container.wait_ended(1.0).running:
+                if found.healthy and seen.health.kind != "exit" and not container.wait_ended(1.0).running:
                     last = with_cause("it came up, and ended", container)
                 elif found.healthy:
                     return Posture(settings, told)

@@ -146,7 +146,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
 
 
 def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options: RunOptions, name: str) -> None:
-    if seen.health.path is None:
+    if seen.health.kind != "http":
         return
     engine, port = workspace.engine(), seen.health.port
     with (
@@ -161,9 +161,17 @@ def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options
     proof.draft = replace(proof.draft, api=api)
 
 
+_KINDS = {
+    "tcp": "takes connections, and speaks no HTTP",
+    "grpc": "grpc.health.v1 says SERVING",
+    "exit": "ends with 0 by itself",
+}
+
+
 def _told(seen: Seen) -> str:
-    speaks = "gRPC, SERVING" if seen.health.grpc else "no HTTP"
-    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else speaks
+    if seen.health.kind == "exit":
+        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, no server"
+    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else _KINDS[seen.health.kind]
     ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
     ports = ", ".join(map(str, seen.ports))
     return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
@@ -173,17 +181,16 @@ def _with(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
     """The draft with what was seen."""
     health = posture.health_of(seen)
     within = "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
-    if health.kind == "grpc":
-        text = Known(f"{{kind: grpc{within}}}", f"{SEEN}: grpc.health.v1 says SERVING")
-    elif health.kind == "tcp":
-        text = Known(f"{{kind: tcp{within}}}", f"{SEEN}: takes connections, and speaks no HTTP")
+    if health.kind != "http":
+        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {_KINDS[seen.health.kind]}")
     elif health.status == ("2xx",):
         text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: answers {seen.health.status}")
     else:
         status = health.status[0]
         text = Known(f"{{path: {health.path}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
     others = [str(port) for port in seen.ports if port != seen.health.port]
-    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(others)}" if others else SEEN)
+    known = SEEN if seen.ports else draft.port.origin
+    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(others)}" if others else known)
     return replace(draft, port=port, health=text, run={**draft.run, **told})
 
 
