@@ -18,19 +18,22 @@ OCI_PREFIX = "oci://"
 HINT = "name a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"
 
 
-def earlier(against: str, root: Path, *, insecure: bool = False) -> Report:
-    """The earlier report. Raises UsageError for what names none, ConfigError for what is none, CommandError, MissingError."""
+def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--against") -> Report:
+    """The earlier report that ``flag`` names.
+
+    Raises UsageError for what names none, ConfigError for what is none, CommandError, MissingError.
+    """
     if against.startswith(OCI_PREFIX):
         return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
     if not against.strip():
-        raise UsageError("--against names no report", hint=HINT)
+        raise UsageError(f"{flag} names no report", hint=HINT)
     for path in (Path.cwd() / against, root / against):
         if path.exists():
             return load_report(path)
     revision, colon, inside = against.partition(":")
     if colon and revision and inside and not revision.startswith("-"):
-        return _from_git(revision, inside, root)
-    raise UsageError(f"--against {against}: no such file or folder", hint=HINT)
+        return _from_git(revision, inside, root, flag)
+    raise UsageError(f"{flag} {against}: no such file or folder", hint=HINT)
 
 
 def _from_registry(reference: str, *, insecure: bool) -> Report:
@@ -46,11 +49,11 @@ def _from_registry(reference: str, *, insecure: bool) -> Report:
     return parse_report(text.encode(), origin=f"{OCI_PREFIX}{reference}")
 
 
-def _from_git(revision: str, inside: str, root: Path) -> Report:
+def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:
     name = f"{revision}:{inside}"
     try:
         text = run(["git", "cat-file", "blob", "--end-of-options", name], cwd=root, timeout=60).output
     except CommandError as error:
         reason = error.tail[-1] if error.tail else error.reason
-        raise UsageError(f"--against {name}: git has no such file: {reason}") from error
+        raise UsageError(f"{flag} {name}: git has no such file: {reason}") from error
     return parse_report(text.encode(), origin=name)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, FailedBuild
 from deadweight.records.evidence import Evidence, Provenance, judged
+from deadweight.records.scope import load_scope
 from deadweight.records.store import load
 from deadweight.report import sections
 from deadweight.report.image_figures import ImageFigures, image_figures
@@ -66,6 +67,7 @@ def collect(
         tool_version=importlib.metadata.version("deadweight"),
         variants=variants,
         payloads=payloads,
+        scope=load_scope(state),
     )
 
 
@@ -201,7 +203,13 @@ def _base(built: BuiltImage | None) -> BaseRecord | None:
 
 def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
     return BuildRecord(
-        built.seconds, built.cached, built.built_at, built.tool, failed.at if failed else None, built.cache
+        built.seconds,
+        built.cached,
+        built.built_at,
+        built.tool,
+        failed.at if failed else None,
+        built.cache,
+        built.fingerprint,
     )
 
 

@@ -17,6 +17,7 @@ from deadweight._errors import ConfigError
 from deadweight.image.findings import LayersReport
 from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
+from deadweight.records.scope import Scope
 
 SCHEMA: Literal[1] = 1
 REPORT_FILE = "report.json"
@@ -78,6 +79,7 @@ class BuildRecord:
     """The last real build of the variant; ``cached`` says that in the last run nothing had to be made.
 
     ``cache`` tells whether that build took anything from an earlier one: ``cold`` or ``warm``; None where nobody can tell.
+    ``fingerprint`` is that of all its inputs (``plan.fingerprint``).
     ``failed_at`` is when a later build came to nothing: the image and all figures are then of older inputs.
     """
 
@@ -87,6 +89,7 @@ class BuildRecord:
     tool: str
     failed_at: str | None = None
     cache: Cache | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -248,7 +251,7 @@ class VariantRecord:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole comparison. ``variants`` keeps the suite's order."""
+    """The whole comparison. ``variants`` keeps the suite's order. ``scope`` tells what the run was for where that was not all."""
 
     schema: Literal[1]
     suite: str
@@ -256,6 +259,7 @@ class Report:
     tool_version: str
     variants: dict[str, VariantRecord]
     payloads: dict[str, PayloadRecord] = field(default_factory=dict)
+    scope: Scope | None = None
 
 
 def to_json(report: Report) -> bytes:

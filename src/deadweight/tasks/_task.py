@@ -25,7 +25,11 @@ Body = Callable[Concatenate[Context, P], None]
 
 
 def task(
-    *, help: dict[str, str], iterable: Sequence[str] = (), optional: Sequence[str] = (), reads_only: bool = False
+    *,
+    help: dict[str, str],
+    iterable: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    reads_only: bool = False,
 ) -> Callable[[Body[P]], Task[Any]]:
     """Make a task of a function. Its docstring's first line is what ``--list`` shows; all of it is ``--help``.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
+from deadweight.tasks import _choose
 from deadweight.tasks._options import names, one
 from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._stand_ins import note, rows
@@ -24,16 +25,25 @@ FORMATS = ("run", "compose", "kubernetes")
         "variant": "the variant; repeat it for more (default: all that are services)",
         "posture": "open, default, hardened, privileged, only-WALL, without-WALL or all; repeat it for more "
         "(default: the first three, and each wall alone)",
+        **_choose.HELP,
         "json": "print one JSON document on stdout",
     },
     iterable=["variant", "posture"],
 )
 def attack(
-    c: Context, variant: Sequence[str] | None = None, posture: Sequence[str] | None = None, json: bool = False
+    c: Context,
+    variant: Sequence[str] | None = None,
+    posture: Sequence[str] | None = None,
+    shard: str | None = None,
+    times: str | None = None,
+    since: str | None = None,
+    changed_from: str | None = None,
+    json: bool = False,
 ) -> None:
     """Attack the running images for real, contained; show which wall stopped each; exit 1 if a gate is broken, 3 if not measured.
 
     Example: invoke attack --variant apko --posture hardened
+    Example: invoke attack --since origin/main
     """
     from deadweight._errors import UsageError
     from deadweight.checks.attacks.many import attack_all
@@ -42,13 +52,17 @@ def attack(
     from deadweight.records.lock import locked
     from deadweight.report.sections import attack_notes
     from deadweight.report.view import shared_notes
-    from deadweight.suite.load import select
     from deadweight.tasks.verify import raise_if_bad
 
     postures = names(posture)
     plan_for(postures, ())
     with Workspace.open(say) as workspace:
-        chosen = [each for each in select(workspace.suite, names(variant)) if each.runnable]
+        selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
+        chosen = [each for each in selection.variants if each.runnable]
+        if not chosen and selection.narrowed:
+            if json:
+                print_json({"suite": workspace.suite.name, "evidence": []})
+            return
         if not chosen:
             raise UsageError("none of these variants is a service", hint="invoke variants shows them")
         built = [each for each in chosen if workspace.built(each.name) is not None]

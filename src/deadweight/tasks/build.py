@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names, parse_jobs
+from deadweight.tasks import _choose
+from deadweight.tasks._options import parse_jobs
 from deadweight.tasks._show import print_json, say, watcher
 from deadweight.tasks._stand_ins import note
 from deadweight.tasks._task import dry, task
@@ -53,6 +54,7 @@ def variants(c: Context, json: bool = False) -> None:
         "jobs": "how many steps at once (default: the number of cores)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
         "force": "build also what is up to date",
+        **_choose.HELP,
         "plan": "show what would be done and why; change nothing",
         "json": "print one JSON document on stdout",
     },
@@ -65,22 +67,34 @@ def build(
     fail_fast: bool = False,
     force: bool = False,
     plan: bool = False,
+    shard: str | None = None,
+    times: str | None = None,
+    since: str | None = None,
+    changed_from: str | None = None,
     json: bool = False,
 ) -> None:
     """Build images: only what is not up to date, in parallel, shared work once.
 
     Example: invoke build --variant apko --variant ko --jobs 2
+    Example: invoke build --since origin/main --shard 2/5
     """
     from deadweight.project.workspace import Workspace
-    from deadweight.suite.load import select
 
     count = parse_jobs(jobs)
     workspace = Workspace.open(say)
-    chosen = select(workspace.suite, names(variant))
-    if plan or dry(c):
+    only_plan = plan or dry(c)
+    selection = _choose.chosen(
+        workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from, note=not only_plan
+    )
+    chosen = selection.to_build
+    if only_plan:
         _show_plan(workspace, chosen, force=force, as_json=json)
         return
-    outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
+    outcomes = (
+        ()
+        if selection.narrowed and not chosen
+        else build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
+    )
     if json:
         print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
     elif (resting := note(workspace, (each.variant for each in outcomes if each.result == "built"))) is not None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from deadweight.tasks._options import names, parse_jobs
+from deadweight.tasks import _choose
+from deadweight.tasks._options import parse_jobs
 from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
+    from deadweight.project.selection import Selection
     from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "jobs": "how many images at once (default: one per core)",
+        **_choose.HELP,
         "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
@@ -39,11 +42,16 @@ def scan(
     sbom: str | None = None,
     sarif: str | None = None,
     jobs: str | None = None,
+    shard: str | None = None,
+    times: str | None = None,
+    since: str | None = None,
+    changed_from: str | None = None,
     json: bool = False,
 ) -> None:
     """Look up the packages of each image in a vulnerability database; exit 1 if a gate of the suite is broken.
 
     Example: invoke scan --database download
+    Example: invoke scan --changed-from published/report.json
     Example: invoke scan --variant apko --sbom spdx --sarif findings.sarif
     """
     from deadweight.checks.scan.sbom import forms
@@ -53,7 +61,12 @@ def scan(
     forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)
     with Workspace.open(say) as workspace:
-        chosen = _chosen(workspace, names(variant))
+        selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
+        if selection.narrowed and not selection.variants:
+            if json:
+                print_json({"scans": [], "failed": {}, "sboms": []})
+            return
+        chosen = _built(workspace, selection, named=bool(variant))
         if database is not None:
             from deadweight.checks.scan import database as databases
 
@@ -79,13 +92,12 @@ def scan(
     _raise_if_bad(found, failed, strict=strict)
 
 
-def _chosen(workspace: Workspace, wanted: tuple[str, ...]) -> tuple[Variant, ...]:
+def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[Variant, ...]:
     """The named variants; without names all that are built. Raises MissingError where nothing is."""
     from deadweight._errors import MissingError
-    from deadweight.suite.load import select
 
-    chosen = select(workspace.suite, wanted)
-    if wanted:
+    chosen = selection.variants
+    if named:
         return chosen
     built = tuple(each for each in chosen if workspace.built(each.name) is not None)
     for each in chosen:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from deadweight.tasks import _choose
 from deadweight.tasks._options import names
 from deadweight.tasks._show import print_json, say
 from deadweight.tasks._stand_ins import note, rows
@@ -25,23 +26,36 @@ OUTCOMES = ("passed", "warned", "failed as expected", "passed, though expected t
     help={
         "variant": "the variant; repeat it for more (default: all)",
         "check": "the check; repeat it for more (default: all that the suite asks for)",
+        **_choose.HELP,
         "json": "print one JSON document on stdout",
     },
     iterable=["variant", "check"],
 )
 def verify(
-    c: Context, variant: Sequence[str] | None = None, check: Sequence[str] | None = None, json: bool = False
+    c: Context,
+    variant: Sequence[str] | None = None,
+    check: Sequence[str] | None = None,
+    shard: str | None = None,
+    times: str | None = None,
+    since: str | None = None,
+    changed_from: str | None = None,
+    json: bool = False,
 ) -> None:
     """Run the checks on what is built, each in a hardened container; exit 1 if one is not as expected, 3 if not measured.
 
     Example: invoke verify --variant apko --check api
+    Example: invoke verify --shard 2/5
     """
     from deadweight.checks.table import refuse_unasked
     from deadweight.project.workspace import Workspace
-    from deadweight.suite.load import select
 
     with Workspace.open(say) as workspace:
-        chosen = select(workspace.suite, names(variant))
+        selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
+        chosen = selection.variants
+        if selection.narrowed and not chosen:
+            if json:
+                print_json({"suite": workspace.suite.name, "evidence": []})
+            return
         refuse_unasked(names(check), chosen)
         built = [each for each in chosen if workspace.built(each.name) is not None]
         found = verify_variants(workspace, built or chosen, names(check))

@@ -1,0 +1,233 @@
+"""Which variants a change reaches, by the inputs that their fingerprints are made of.
+
+``since`` asks git which files changed and the builders which files are theirs: nothing is read, no base is looked up.
+``changed_from`` compares fingerprints with those of an earlier report, so a base that moved and another tool count too.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight._errors import CommandError, DeadweightError, UsageError
+from deadweight._run import run
+from deadweight.builders.protocol import Site
+from deadweight.builders.shared.inputs import IGNORE_FILES
+from deadweight.project.workspace import Workspace
+from deadweight.records.built import Base
+from deadweight.records.ignore import Ignore
+from deadweight.records.paths import STATE_DIR
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment
+from deadweight.suite.load import load_suite
+from deadweight.suite.model import Suite, Variant
+
+if TYPE_CHECKING:
+    from deadweight.report.model import Report
+
+GIT_SECONDS = 120.0
+Where = tuple[str, Ignore | None]
+"""A variant, and the ignore rules under which it reads a folder (None for a file that it names)."""
+
+
+def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> dict[str, str]:
+    """The variants that changed since ``revision`` and HEAD parted (work not committed counts), each with the reason.
+
+    Raises UsageError where there is no git or no such revision.
+    """
+    root = workspace.suite.root
+    top, base = _parted(root, revision)
+    paths = [top / name for name in _changed_files(top, base)]
+    suite_file = Path(os.path.realpath(workspace.suite.file))
+    found: dict[str, str] = {}
+    if suite_file in paths:
+        found |= _by_definition(workspace.suite, _suite_then(top, suite_file, base), variants)
+    left = [each for each in variants if each.name not in found]
+    found |= _by_files(workspace, [path for path in paths if path != suite_file], left)
+    return {each.name: found[each.name] for each in variants if each.name in found}
+
+
+def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Variant]) -> dict[str, str]:
+    """The variants whose fingerprint is not that of the earlier report, each with the reason. Reads all inputs; changes nothing."""
+    from deadweight.project.bases import known
+    from deadweight.project.build import plan
+
+    split = known(workspace, variants)
+    digests = {
+        task.step.key: task.fingerprint.digest
+        for task in plan(workspace, split.able).tasks
+        if task.step.key.startswith("image:")
+    }
+    found: dict[str, str] = {}
+    for variant in variants:
+        record = earlier.variants.get(variant.name)
+        built = record.build if record else None
+        if record is None:
+            found[variant.name] = "not in the earlier report"
+        elif built is None or built.fingerprint is None:
+            found[variant.name] = "the earlier report does not tell its inputs"
+        elif record.failed is not None:
+            found[variant.name] = "its build failed in the earlier report"
+        elif variant.name in split.lacking:
+            found[variant.name] = "a base of it cannot be had"
+        elif digests[f"image:{variant.name}"] != built.fingerprint:
+            found[variant.name] = "its inputs are not those of the earlier report"
+    return found
+
+
+def head(root: Path) -> str | None:
+    """The commit that is checked out; None outside of git."""
+    try:
+        return run(["git", "rev-parse", "--verify", "HEAD"], cwd=root, timeout=GIT_SECONDS).output.strip()
+    except (CommandError, DeadweightError):
+        return None
+
+
+def _parted(root: Path, revision: str) -> tuple[Path, str]:
+    """The top of the work tree, and the commit where ``revision`` and HEAD parted."""
+    if not revision.strip() or revision.startswith("-"):
+        raise UsageError(f"--since {revision!r}: expected a git revision, such as origin/main")
+    try:
+        top = run(["git", "rev-parse", "--show-toplevel"], cwd=root, timeout=GIT_SECONDS).output.strip()
+    except CommandError as error:
+        raise UsageError(f"--since: {root} is not in a git work tree", hint=_said(error)) from error
+    try:
+        base = run(["git", "merge-base", revision, "HEAD"], cwd=root, timeout=GIT_SECONDS).output.split()
+    except CommandError as error:
+        raise UsageError(
+            f"--since {revision}: git finds no common commit with HEAD: {_said(error) or 'none in this clone'}",
+            hint="fetch it first, with its history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)",
+        ) from error
+    return Path(os.path.realpath(top)), base[0]
+
+
+def _said(error: CommandError) -> str:
+    return error.tail[-1] if error.tail else ""
+
+
+def _changed_files(top: Path, base: str) -> list[str]:
+    changed = ["git", "diff", "--name-only", "--no-renames", "-z", base, "--"]
+    fresh = ["git", "ls-files", "--others", "--exclude-standard", "-z"]
+    found: dict[str, None] = {}
+    for command in (changed, fresh):
+        output = run(command, cwd=top, timeout=GIT_SECONDS).output
+        found |= dict.fromkeys(name.strip("\n") for name in output.split("\0") if name.strip("\n"))
+    return list(found)
+
+
+def _suite_then(top: Path, file: Path, base: str) -> Suite | None:
+    """The suite as it was; None where there was none, or none that loads today."""
+    name = f"{base}:{file.relative_to(top).as_posix()}"
+    try:
+        text = run(["git", "cat-file", "blob", name], cwd=top, timeout=GIT_SECONDS).output
+        with tempfile.TemporaryDirectory(prefix="deadweight-since-") as folder:
+            then = Path(folder) / file.name
+            then.write_text(text, encoding="utf-8")
+            return load_suite(then)
+    except DeadweightError:
+        return None
+
+
+def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]) -> dict[str, str]:
+    """Variants of which the suite file says something else now (its defaults count)."""
+    name = suite.file.name
+    if then is None:
+        return dict.fromkeys((each.name for each in variants), f"{name} is new or could not be read at that commit")
+    if then.sources != suite.sources or then.scan != suite.scan or then.name != suite.name:
+        return dict.fromkeys((each.name for each in variants), f"{name}: what holds for all variants changed")
+    before = {each.name: each for each in then.variants}
+    return {each.name: f"{name} changed" for each in variants if before.get(each.name) != each}
+
+
+def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Variant]) -> dict[str, str]:
+    if not paths:
+        return {}
+    site = replace(workspace.site, source=_Nothing())
+    places, found = _places(workspace, site, variants)
+    for path in paths:
+        reached = _reached(path, places)
+        for name in reached:
+            found.setdefault(name, f"{_shown(path, workspace.suite.root)} changed")
+    return found
+
+
+def _places(
+    workspace: Workspace, site: Site, variants: Sequence[Variant]
+) -> tuple[Mapping[str, list[Where]], dict[str, str]]:
+    """Who reads which file or folder; and the variants whose builder could not tell, which count as changed."""
+    places: dict[str, list[Where]] = defaultdict(list)
+    unknown: dict[str, str] = {}
+    rules: dict[tuple[str, ...], Ignore] = {}
+    real: dict[Path, str] = {}
+    for variant in variants:
+        try:
+            steps = workspace.builder(variant).steps(variant, site)
+        except DeadweightError as error:
+            unknown[variant.name] = f"its inputs cannot be told: {error.message}"
+            continue
+        for step in steps:
+            ignore = step.inputs.ignore
+            if ignore not in rules:
+                rules[ignore] = Ignore(ignore)
+            for path in step.inputs.files:
+                if path not in real:
+                    real[path] = os.path.realpath(path)
+                for place in dict.fromkeys((real[path], os.path.normpath(path))):
+                    places[place].append((variant.name, rules[ignore]))
+    return places, unknown
+
+
+def _reached(path: Path, places: Mapping[str, list[Where]]) -> Iterable[str]:
+    """Whose input a changed file is: it is named itself, or lies in a folder that is read and is not ignored there."""
+    if STATE_DIR in path.parts:
+        return
+    yield from (name for name, _ in places.get(str(path), ()))
+    decides = path.name in IGNORE_FILES or path.name.endswith(".dockerignore")
+    text = str(path)
+    for parent in path.parents:
+        readers = places.get(str(parent))
+        if readers is None:
+            continue
+        inner = text[len(str(parent)) + 1 :]
+        for name, ignore in readers:
+            if decides or ignore is None or not ignore.matches(inner):
+                yield name
+
+
+def _shown(path: Path, root: Path) -> str:
+    real = Path(os.path.realpath(root))
+    return path.relative_to(real).as_posix() if path.is_relative_to(real) else str(path)
+
+
+class _Nothing:
+    """A source that knows no base: which files a step reads does not depend on any."""
+
+    name = "none"
+
+    def base(self, reference: str) -> Base:
+        return Base(reference, reference, None, False)
+
+    def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
+        del flavour
+        return ApkRepositories((), (), False)
+
+    def environment(self) -> BuildEnvironment:
+        return BuildEnvironment()
+
+    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
+        del references, apk
+        return ()
+
+    def lacking(self, references: Sequence[str]) -> None:
+        del references
+
+    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[()]:
+        del references, apk
+        return ()
+
+    def prepare(self, references: Sequence[str], *, apk: bool, say: object) -> None:
+        del references, apk, say

@@ -1,0 +1,122 @@
+"""Which variants a task is for: those named, of them what changed, of them this machine's share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deadweight.plan.shards import Shard, divide, shard_of
+from deadweight.project import changed
+from deadweight.project.workspace import Workspace
+from deadweight.records.scope import Scope, keep_scope
+from deadweight.suite.load import select
+from deadweight.suite.model import Variant
+
+if TYPE_CHECKING:
+    from deadweight.report.model import Report
+
+
+@dataclass(frozen=True)
+class Selection:
+    """``variants`` are this run's. ``beside`` must be built too, since a budget compares one of them with it (``smaller_than``).
+
+    ``told`` are lines that say how it came about; none where the whole suite, or what was named, is meant.
+    """
+
+    variants: tuple[Variant, ...]
+    beside: tuple[Variant, ...] = ()
+    told: tuple[str, ...] = ()
+    narrowed: bool = False
+
+    @property
+    def to_build(self) -> tuple[Variant, ...]:
+        return (*self.variants, *self.beside)
+
+
+def choose(
+    workspace: Workspace,
+    named: tuple[str, ...],
+    environment: Mapping[str, str],
+    *,
+    shard: str | None = None,
+    since: str | None = None,
+    before: Report | None = None,
+    times: Report | None = None,
+    note: bool = True,
+) -> Selection:
+    """Choose, and with ``note`` keep for the report what the run is for. ``before`` is what ``--changed-from`` names, ``times``
+    the report whose seconds balance the shards.
+
+    Raises UsageError for unknown names, a wrong shard or revision.
+    """
+    variants = select(workspace.suite, named)
+    told: list[str] = []
+    part = shard_of(shard, environment)
+    if part is not None and named and shard is None:
+        told.append(f"{part.origin} is ignored, since variants are named; --shard {part} divides them too")
+        part = None
+    whys: list[str] = []
+    if since is not None:
+        variants = _narrowed(variants, changed.since(workspace, since, variants), f"since {since}", whys, told)
+    if before is not None:
+        found = changed.changed_from(workspace, before, variants)
+        variants = _narrowed(variants, found, f"since the report of {before.generated_at}", whys, told)
+    mine = variants if part is None else _share(variants, part, times, told)
+    narrowed = part is not None or bool(whys)
+    if note:
+        keep_scope(workspace.state, _scope(workspace, mine, variants, part, whys) if narrowed else None)
+    beside = _compared(workspace, mine) if narrowed else ()
+    return Selection(mine, beside, tuple(told), narrowed)
+
+
+def _narrowed(
+    variants: tuple[Variant, ...], found: Mapping[str, str], what: str, whys: list[str], told: list[str]
+) -> tuple[Variant, ...]:
+    whys.append(f"changed {what}")
+    told.append(f"{len(found)} of {len(variants)} variants changed {what}")
+    told += [f"  {name}: {why}" for name, why in found.items()]
+    return tuple(each for each in variants if each.name in found)
+
+
+def _share(variants: tuple[Variant, ...], part: Shard, times: Report | None, told: list[str]) -> tuple[Variant, ...]:
+    names = divide([each.name for each in variants], part.total, seconds_of(times))[part.index - 1]
+    shown = ", ".join(names) or "none, so there is nothing to do here"
+    told.append(f"shard {part} ({part.origin}): {len(names)} of {len(variants)} variants: {shown}")
+    return tuple(each for each in variants if each.name in names)
+
+
+def seconds_of(times: Report | None) -> dict[str, float]:
+    """What each variant took to build and check, by an earlier report; a variant that it does not know is left out."""
+    if times is None:
+        return {}
+    return {
+        name: record.build.seconds + sum(check.seconds or 0.0 for check in record.checks.values())
+        for name, record in times.variants.items()
+        if record.build is not None
+    }
+
+
+def _scope(
+    workspace: Workspace,
+    mine: Sequence[Variant],
+    chosen: Sequence[Variant],
+    part: Shard | None,
+    whys: Sequence[str],
+) -> Scope:
+    return Scope(
+        index=part.index if part else 1,
+        total=part.total if part else 1,
+        mine=tuple(each.name for each in mine),
+        chosen=tuple(each.name for each in chosen),
+        commit=changed.head(workspace.suite.root),
+        why=" and ".join(whys) or "all",
+    )
+
+
+def _compared(workspace: Workspace, mine: Sequence[Variant]) -> tuple[Variant, ...]:
+    """What the budgets of these are compared with, where it is not among them."""
+    names = {each.name for each in mine}
+    budgets = (each.checks.budget for each in mine)
+    wanted = {each.smaller_than for each in budgets if each is not None and each.smaller_than} - names
+    return tuple(each for each in workspace.suite.variants if each.name in wanted)

@@ -1,0 +1,93 @@
+"""One report of what the shards of one run made. A mixture of several runs is refused, and what is wrong with it named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from deadweight._errors import UsageError
+from deadweight.records.scope import Scope
+from deadweight.report.model import Report, VariantRecord
+
+
+def merged(given: Mapping[str, Report]) -> Report:
+    """The reports (by where they come from) as one: of each variant, what its own shard found.
+
+    Variants that the run was not for are left out. Raises UsageError for reports that are not the shards of one run, all of
+    them, each once.
+    """
+    scopes = {name: _scope(name, each) for name, each in given.items()}
+    _same_run(given, scopes)
+    _complete(scopes)
+    reports = list(given.values())
+    first, scope = reports[0], next(iter(scopes.values()))
+    owners = {variant: given[name] for name, each in scopes.items() for variant in each.mine}
+    variants: dict[str, VariantRecord] = {
+        name: owners[name].variants[name] for name in first.variants if name in owners
+    }
+    payloads = {key: value for each in reports for key, value in each.payloads.items()}
+    whole = set(scope.chosen) == set(first.variants)
+    return replace(
+        first,
+        generated_at=max(each.generated_at for each in reports),
+        variants=variants,
+        payloads=payloads,
+        scope=replace(scope, index=1, total=1, mine=scope.chosen) if not whole or scope.commit else None,
+    )
+
+
+def _scope(name: str, report: Report) -> Scope:
+    if report.scope is None:
+        raise UsageError(
+            f"{name}: is not the report of a shard: it does not say which variants are its own",
+            hint="build and verify with --shard I/N, then invoke report",
+        )
+    missing = [each for each in report.scope.mine if each not in report.variants]
+    if missing:
+        raise UsageError(f"{name}: lacks variants of its own shard: {', '.join(missing)}")
+    return report.scope
+
+
+def _same_run(given: Mapping[str, Report], scopes: Mapping[str, Scope]) -> None:
+    _agree("of different suites", {name: each.suite for name, each in given.items()})
+    _agree("made by different versions of Deadweight", {name: each.tool_version for name, each in given.items()})
+    _agree("of different commits", {name: each.commit or "no commit" for name, each in scopes.items()})
+    _agree("of different numbers of shards", {name: str(each.total) for name, each in scopes.items()})
+    _agree("of different choices of variants", {name: each.why for name, each in scopes.items()})
+    _agree("of different variants", {name: _some(each.chosen) for name, each in scopes.items()})
+
+
+def _agree(what: str, values: Mapping[str, str]) -> None:
+    if len(set(values.values())) < 2:
+        return
+    shown = "\n".join(f"  {name}: {value}" for name, value in values.items())
+    raise UsageError(f"these reports are {what}; they are not the shards of one run\n{shown}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{len(names)}: {', '.join(names)}"
+
+
+def _complete(scopes: Mapping[str, Scope]) -> None:
+    """Each shard once, and each variant with one of them."""
+    total = next(iter(scopes.values())).total
+    there = Counter(each.index for each in scopes.values())
+    double = [index for index, count in there.items() if count > 1]
+    if double:
+        names = [name for name, each in scopes.items() if each.index in double]
+        raise UsageError(f"shard {double[0]}/{total} is there {there[double[0]]} times: {', '.join(names)}")
+    missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in there]
+    if missing:
+        raise UsageError(
+            f"{'shards are' if len(missing) > 1 else 'a shard is'} missing: {', '.join(missing)}",
+            hint="look at the jobs of these: their reports were not kept",
+        )
+    taken = Counter(variant for each in scopes.values() for variant in each.mine)
+    chosen = next(iter(scopes.values())).chosen
+    wrong = [name for name in chosen if taken[name] != 1]
+    if wrong:
+        raise UsageError(
+            f"the shards were not divided alike: {', '.join(wrong)} is with {taken[wrong[0]]} shards",
+            hint="give all shards the same --times",
+        )

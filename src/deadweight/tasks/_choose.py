@@ -1,0 +1,55 @@
+"""Flags that narrow a task to a part of the suite; ``build``, ``verify``, ``attack`` and ``scan`` have them all."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from deadweight.tasks._options import names
+from deadweight.tasks._show import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deadweight.project.selection import Selection
+    from deadweight.project.workspace import Workspace
+
+HELP = {
+    "shard": "only this part of the variants, I/N such as 2/5 (default: what the CI system says, if it runs several; 1/1 is all)",
+    "times": "an earlier report (as report --against takes it) whose seconds balance the shards; the same for all of them",
+    "since": "only variants whose inputs changed since this git revision and HEAD parted",
+    "changed-from": "only variants whose inputs are not those of this earlier report",
+}
+
+
+def chosen(
+    workspace: Workspace,
+    variant: Sequence[str] | None,
+    *,
+    shard: str | None,
+    times: str | None,
+    since: str | None,
+    changed_from: str | None,
+    note: bool = True,
+) -> Selection:
+    """What these flags choose, told on stderr; with ``note`` kept for the report."""
+    from deadweight.project.selection import choose
+    from deadweight.publish.earlier import earlier
+
+    root = workspace.suite.root
+    named = times if times is not None else os.environ.get("DEADWEIGHT_TIMES") or None
+    found = choose(
+        workspace,
+        names(variant),
+        os.environ,
+        shard=shard,
+        since=since,
+        before=None if changed_from is None else earlier(changed_from, root, flag="--changed-from"),
+        times=None if named is None else earlier(named, root, flag="--times"),
+        note=note,
+    )
+    for line in found.told:
+        say(line)
+    if found.narrowed and found.beside:
+        say(f"built too, since a budget compares with it: {', '.join(each.name for each in found.beside)}")
+    return found
