@@ -231,3 +231,7 @@ class _Nothing:
 
     def prepare(self, references: Sequence[str], *, apk: bool, say: object) -> None:
         del references, apk, say
+
+    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
+        del reference, command
+        return ()
