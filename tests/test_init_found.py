@@ -141,6 +141,14 @@ def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, st
     assert 'ENTRYPOINT ["' in dockerfile
 
 
+def test_a_health_check_in_the_image_asks_what_is_known_and_nothing_that_is_guessed(tmp_path):
+    files = {"requirements.txt": "flask\n", "app.py": 'app = Flask()\n@app.get("/health")\n'}
+    brought_in(tmp_path / "guessed", files)
+    assert "HEALTHCHECK" not in (tmp_path / "guessed/build/Dockerfile").read_text()
+    brought_in(tmp_path / "given", files, health="/up")
+    assert "http://127.0.0.1:5000/up" in (tmp_path / "given/build/Dockerfile").read_text()
+
+
 def test_a_package_without_a_server_is_no_service(tmp_path):
     with pytest.raises(UsageError, match=r"no service found; looked for Dockerfiles, go\.mod"):
         brought_in(tmp_path, {"package.json": '{"dependencies": {"lodash": "4"}}'})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,6 +72,22 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert said.rstrip().endswith("next: invoke report")
     assert run("build") == 0
     assert run("verify") == 0
+
+
+def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, capfd, monkeypatch):
+    script = "echo error: DATABASE_URL is not set >&2; exit 3"
+    shutil.rmtree(project / "www")
+    (project / "Dockerfile.broken").unlink()
+    (project / "Dockerfile.stubborn").unlink()
+    (project / "Dockerfile").write_text(f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n')
+    monkeypatch.chdir(project)
+    code, said = run("init", "--yes"), capfd.readouterr().err
+    assert code == 0, said
+    (variant,) = load_suite(project / "deadweight.yaml").variants
+    assert not variant.runnable
+    line = next(each for each in (project / "deadweight.yaml").read_text().splitlines() if "runnable" in each)
+    assert "# seen: it ended with exit code 3: error: DATABASE_URL is not set" in line
+    assert "built, and never seen to run: today" in said
 
 
 def seen(**changes) -> Seen:

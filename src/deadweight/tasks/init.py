@@ -102,7 +102,7 @@ def _show(outcome: Outcome) -> None:
     say(f"written: {', '.join(outcome.written)}")
     names = ", ".join(rung.name for rung in draft.rungs)
     if draft.not_runnable:
-        say(f"built, and never seen to run: {names}. It {draft.not_runnable.removeprefix('seen: ')}")
+        say(f"built, and never seen to run: {names}: {draft.not_runnable.removeprefix('seen: ')}")
         say("set what it needs under run: in deadweight.yaml, take runnable: false out, then: invoke verify")
     else:
         say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")

@@ -109,11 +109,13 @@ def _reference(proof: _Proof) -> str:
         try:
             _learn(proof, rung)
         except NotUp as error:
-            problem = problem or f"{rung.name}: {error.message}"
+            problem = problem or error.message
             proof.say(f"{rung.name}: {error.message}")
             if rung.name != first_built:
                 break
             continue
+        if rung.files:  # what was seen goes into the files too: EXPOSE, HEALTHCHECK
+            proof.build(rung)
         return rung.name
     if not first_built:
         raise _nothing_left("no way to build this service works here", proof.draft)
@@ -230,7 +232,7 @@ def _checks(size: int, *, hiding: str, killed: bool) -> Known[str]:
         told.append("ignores SIGTERM, so that every deployment kills it")
     if hiding:
         gates.append("layers: {secrets: allow}")
-        told.append(f"{hiding}: look at them (invoke layers), then write secrets: none")
+        told.append(f"{hiding.removeprefix('secrets: ')}: look at them (invoke layers), then write secrets: none")
     return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
 
 
