@@ -454,3 +454,21 @@ def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
     index["manifests"] += [samples.descriptor(manifest, samples.OCI_MANIFEST, **more)]
     members |= beside | {"index.json": json.dumps(index).encode()}
     assert summary(samples.folder(tmp_path / "layout", members)).config_digest == samples.sha256(made.config)
+
+
+@pytest.mark.parametrize("layout", ["folder", "tar", "both"])
+@pytest.mark.parametrize("extra", [{}, samples.blobs(b"nobody names this", b"nor this")])
+def test_blobs_that_no_manifest_names_are_told(tmp_path, layout, extra):
+    made = samples.build(ONE, TWO, compression="gzip")
+    path = tmp_path / "x"
+    if layout == "folder":
+        samples.folder(path, samples.oci_members(made) | extra)
+    elif layout == "tar":
+        path.write_bytes(samples.tar_of(samples.oci_members(made) | extra))
+    else:
+        samples.both_layouts(path, made)
+        with tarfile.open(path) as tar:
+            members = {each.name: tar.extractfile(each).read() for each in tar}
+        path.write_bytes(samples.tar_of(members | extra))
+    told = [(item.reason, item.size_bytes) for item in analyse(path, scan="no").skipped]
+    assert told == [("2 blobs of the archive that no manifest names: part of no image", 25)] * bool(extra)

@@ -16,6 +16,7 @@ from deadweight.image.archive.compression import recognized, refused
 from deadweight.image.archive.documents import Descriptor, Manifest, SavedImage
 from deadweight.image.archive.model import Image, Layer
 from deadweight.image.archive.store import Store, open_store
+from deadweight.image.archive.unnamed import unnamed
 
 Blob = Callable[[str], memoryview | bytes | None]
 Head = Callable[[str], tuple[int, bytes] | None]
@@ -35,6 +36,11 @@ class Archive:
         found = self._store.blob(self._members[layer.index])
         assert found is not None
         return found
+
+    def unnamed(self) -> tuple[int, int]:
+        """How many blobs no manifest names, and their bytes."""
+        sizes = self._store.sizes()
+        return unnamed(self._store.blob, sizes, str(self.path)) if sizes else (0, 0)
 
     def __enter__(self) -> Archive:
         return self

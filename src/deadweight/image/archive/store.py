@@ -25,6 +25,10 @@ class Store(Protocol):
         """The content under a name, or None where there is none. Raises ArchiveError where it is no regular file."""
         ...
 
+    def sizes(self) -> dict[str, int]:
+        """The size in bytes of each blob of the layout (``blobs/sha256/…``), as far as the store is one image archive's own."""
+        ...
+
     def close(self) -> None:
         """Let go of the archive. Views that were given out must not be used afterwards."""
         ...
@@ -92,6 +96,14 @@ class TarStore:
         start = self.entries.offsets[index]
         return self._view[start : start + self.entries.sizes[index]]
 
+    def sizes(self) -> dict[str, int]:
+        files = zip(self.entries.paths, self.entries.kinds, self.entries.sizes, strict=True)
+        return {
+            path.decode("utf-8", "surrogateescape"): size
+            for path, kind, size in files
+            if kind == columns.FILE and path.startswith(b"blobs/")
+        }
+
     def close(self) -> None:
         released(self._view)
 
@@ -144,6 +156,10 @@ class FolderStore:
             if part in ("..", "/") or path.is_symlink():
                 raise ArchiveError(f"{path}: is a link or leaves the layout; an OCI layout has no such thing")
         return path if path.is_file() else None
+
+    def sizes(self) -> dict[str, int]:
+        files = [path for path in self._folder.glob("blobs/*/*") if path.is_file() and not path.is_symlink()]
+        return {path.relative_to(self._folder).as_posix(): path.stat().st_size for path in files}
 
     def close(self) -> None:
         for view in self._views.values():

@@ -92,6 +92,10 @@ class _Blobs(FolderStore):
         self.missing = self.missing or found is None
         return found
 
+    def sizes(self) -> dict[str, int]:
+        """None: the store holds other images too."""
+        return {}
+
     def _index(self) -> memoryview | None:
         raw = self.blob(f"blobs/{self._target.replace(':', '/')}")
         if raw is None or len(raw) > MAX_DOCUMENT:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError
 from deadweight.image.archive.archive import Archive
 from deadweight.image.archive.model import Layer
+from deadweight.image.findings import SkippedItem
 from deadweight.image.layers.index import LayerIndex
 from deadweight.image.layers.indexing import Indexer, PlainReading
 from deadweight.image.look.cache import Cache, identity
@@ -58,6 +60,10 @@ class Look:
             sizes = [gzip_size(self._cache.folder, layer) for layer in archive.image.layers]
             report = assembly.report(probe.scanner if probe else None, self._scan, sizes, reading.settle)
             self._keep(archive, reading.indices, reading.known)
+            count, size = archive.unnamed()
+        if count:
+            reason = f"{count} blob{'' if count == 1 else 's'} of the archive that no manifest names: part of no image"
+            report = replace(report, skipped=(*report.skipped, SkippedItem(None, None, "", reason, size)))
         return report
 
     def known(self, layer: Layer) -> LayerIndex | None:

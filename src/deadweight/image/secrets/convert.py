@@ -60,6 +60,7 @@ _LEFT_OUT = {
     "generic-api-key",
     "jwt",
     "kubernetes-secret-yaml",
+    "mongodb-connection-string",
     "polymarket-address",
     "posthog-project-api-key",
     "segment-public-api-token",
