@@ -34,7 +34,7 @@ def test_listing_tasks_imports_nothing_heavy():
     ours = modules_after("import deadweight.tasks") - modules_after(
         "import invoke.collection, invoke.tasks, invoke.context"
     )
-    heavy = {"pydantic", "docker", "rich", "jinja2", "altair", "hyperscan", "requests", "jsonschema", "pytest", "nox"}
+    heavy = {"pydantic", "docker", "rich", "jinja2", "hyperscan", "requests", "jsonschema", "pytest", "nox"}
     assert heavy.isdisjoint(ours), heavy & ours
     assert {name for name in ours if name.startswith("deadweight.") and not name.startswith("deadweight.tasks")} <= {
         "deadweight._errors"

@@ -20,7 +20,7 @@ from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import RuntimeRecord, to_json
 from deadweight.report.table import checks_cell
-from deadweight.report.view import headline
+from deadweight.report.verdict import verdict
 from deadweight.suite.criteria import asked_of
 from deadweight.suite.model import BudgetCheck, Checks, Reference, SizeLimit, Suite, Variant
 
@@ -162,14 +162,14 @@ def test_stale_results_and_those_that_were_never_got_stay_in_the_denominator(sui
     report = collect(suite, state, asked={"small": ["runs", "api", "layers"]})
     record = report.variants["small"]
     assert checks_cell(record.checks).text == "1/3 ok; stale: runs; not run: layers"
-    assert "1 of 3 checks came out as expected, 1 stale, 1 not run." in headline(report)
+    assert verdict(report).counts.startswith("1 of 3 checks as expected, 1 stale, 1 not run.")
     to_json(report)
 
 
 def test_where_no_check_was_run_that_is_said(suite, state, built) -> None:
     report = collect(suite, state, asked={"small": ["runs", "api"]})
     assert checks_cell(report.variants["small"].checks).text == "not measured"
-    assert "Checks were not run." in headline(report)
+    assert "Checks were not run." in verdict(report).counts
 
 
 def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, built) -> None:
@@ -215,7 +215,11 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     (note,) = record.notes
     assert note.startswith(f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log); image and figures")
     assert note.endswith(f"are those of the build before, of {built.built_at}")
-    assert headline(report).startswith("0 of 1 variant built. 1 variant with an older image: the last build failed.")
+    found = verdict(report)
+    assert (found.status, found.title) == ("fail", "1 build failed")
+    assert found.counts.endswith("0 of 1 variant built.")
+    assert str(found.failures[0]).startswith("small/build: its last build failed")
+    assert "figures are of the image before" in found.failures[0].reason
     to_json(report)
 
 

@@ -1,13 +1,13 @@
-"""The comparison on a terminal: a table with colours where there is one, plain aligned lines elsewhere."""
+"""The verdict and the comparison on a terminal: tables with colours where there is one, plain aligned lines elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from deadweight.image.archive.model import printable
-from deadweight.report import figures
 from deadweight.report.table import Cell, Column, Ladder, Row
+from deadweight.report.verdict import Verdict
 from deadweight.report.view import view
 
 if TYPE_CHECKING:
@@ -16,34 +16,56 @@ if TYPE_CHECKING:
     from deadweight.report.model import Report
 
 STYLES = {"good": "green", "warn": "yellow", "bad": "bold red", "muted": "dim", "": ""}
-FOLDED = {"checks": 24}
-"""Columns of sentences, and the width in letters that they are folded to where there is no room for more."""
+STATUS_STYLES = {"pass": "bold green", "gaps": "bold yellow", "fail": "bold red"}
+FAILURES_SHOWN, STORIES_SHOWN = 20, 4
+STAND_IN_MARK = "*"
+FOLDED = {"checks": 20, "vulnerabilities": 9}
+"""Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
+_BROKEN = {"vulnerabilities": "Vulnera-\nbilities"}
 MOST_TELLING = (
-    "variant", "size", "ratio", "reference_size", "checks", "build", "base", "startup", "compressed", "layers", "vulnerabilities",
-    "reference_vulnerabilities", "runtime", "user", "builder",
+    "variant", "size", "checks", "attacks", "vulnerabilities", "ratio", "startup", "build", "reference_size", "base", "user",
+    "compressed", "layers", "reference_vulnerabilities", "runtime", "builder",
 )  # fmt: skip
 """All columns, in the order in which they get the room that a terminal has."""
 
 
 def print_comparison(report: Report, console: Console) -> None:
-    """Print the comparison, one table per ladder, and what a reader must know about its figures.
+    """Print the verdict, the comparison, one table per ladder, and what a reader must know about its figures.
 
-    A terminal gets the most telling of the columns that fit its width; elsewhere (a pipe, a CI log) the ladder's every
-    column is printed.
+    A terminal gets the most telling of the columns that fit its width, and a line that names the others; elsewhere (a pipe, a
+    CI log) the ladder's every column is printed.
     """
     seen = view(report)
+    for text, style in verdict_lines(seen.verdict):
+        console.print(printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal)
+    console.print()
     for ladder in seen.ladders:
         if console.is_terminal:
             _table(ladder, console)
         else:
             _plain(ladder, console)
-    notes = [seen.headline]
-    notes += [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
+    notes = [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
     notes += [seen.build_note] if seen.build_note else []
-    notes += [f"Stand-ins: {seen.stand_in_note}"] if seen.stand_ins else []
+    label = f"{STAND_IN_MARK} " if console.is_terminal else ""
+    notes += [f"{label}Stand-ins: {seen.verdict.stand_ins}"] if seen.verdict.stand_ins else []
     notes += [f"{name}: {note}" for name, record in report.variants.items() for note in record.notes]
     for note in notes:
         console.print(printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
+    """The verdict, line by line, each with its style."""
+    yield f"{found.title}. {found.counts}", STATUS_STYLES[found.status]
+    for each in found.failures[:FAILURES_SHOWN]:
+        yield f"FAILED {each}", "red"
+    if len(found.failures) > FAILURES_SHOWN:
+        yield f"and {len(found.failures) - FAILURES_SHOWN} more failures; the page has them all", "red"
+    for gap in found.gaps:
+        yield f"{gap.count:,} {gap.word}: {gap.text}", "yellow"
+    for finding in found.findings:
+        yield f"Ship: {finding.text}", ""
+    for story in found.stories[:STORIES_SHOWN]:
+        yield story, ""
 
 
 def _table(ladder: Ladder, console: Console) -> None:
@@ -51,7 +73,7 @@ def _table(ladder: Ladder, console: Console) -> None:
     from rich.text import Text
 
     columns = ladder.columns
-    heads = [column.title.replace(" ", "\n", 1) for column in columns]
+    heads = [_BROKEN.get(column.key, column.title.replace(" ", "\n", 1)) for column in columns]
     rows = [
         [_in_table(row, column, cell) for column, cell in zip(columns, row.cells, strict=True)] for row in ladder.rows
     ]
@@ -68,14 +90,18 @@ def _table(ladder: Ladder, console: Console) -> None:
     for row, texts in zip(ladder.rows, rows, strict=True):
         grid.add_row(*(Text(texts[index], STYLES[row.cells[index].tone]) for index in shown))
     console.print(grid)
+    dropped = [column.title for index, column in enumerate(columns) if index not in shown]
+    if dropped:
+        told = f"No room for {', '.join(dropped)}: a wider terminal or the page shows them."
+        console.print(told, markup=False, highlight=False, style="dim")
     console.print()
 
 
 def _in_table(row: Row, column: Column, cell: Cell) -> str:
-    """The label of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
+    """The mark of a stand-in goes with the variant's name, which is always shown; the base may have no room."""
     if column.key == "base":
         return printable(cell.text)
-    label = f" ({figures.STAND_IN})" if column.key == "variant" and row.record.stand_in else ""
+    label = f" {STAND_IN_MARK}" if column.key == "variant" and row.record.stand_in else ""
     return _text(cell) + label
 
 

@@ -1,34 +1,34 @@
 """The report as one HTML page that stands alone: no request leaves it, and it works without scripts and without a network.
 
-Styles and the sort script are inline and named by hash in the page's own Content-Security-Policy, so nothing that evidence
-smuggles into the page could run or load.
+Styles and the script are inline and named by hash in the page's own Content-Security-Policy, so nothing that evidence smuggles into
+the page could run or load. Details are JSON in the page (a data block, which no policy needs to allow), drawn when they are opened.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from deadweight.image.findings import HiddenFile
-from deadweight.records.evidence import Provenance
-from deadweight.report import charts, figures
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
-from deadweight.report.view import FINDINGS_SHOWN, HIDDEN_SHOWN, View, secret_words, view
+from deadweight.report import attacks, charts, figures
+from deadweight.report.model import SEVERITIES, Report, VariantRecord
+from deadweight.report.page_data import command, grouped, page_data, provenance_words
+from deadweight.report.table import title_of
+from deadweight.report.view import View, secret_words, view
 
-EVIDENCE_CHARACTERS = 20_000
 TONES = {"pass": "good", "warn": "warn", "fail": "bad", "not_measured": "muted"}
+SCRIPTS = ("page.js", "compare.js", "castle.js", "layers.js", "findings.js")
+GROUPS_WITHOUT_SCRIPT = 40
+REASON_LETTERS = 300
 
 
 @dataclass(frozen=True)
 class Charts:
-    """SVG texts by ladder and by variant; those with nothing to draw have none."""
+    """SVG texts: by ladder, and of the build times. What has nothing to draw has none."""
 
     ladders: dict[str, str]
-    layers: dict[str, str | None]
+    builds: str | None
 
 
 def render_html(report: Report, pictures: Charts | None = None) -> str:
@@ -37,7 +37,7 @@ def render_html(report: Report, pictures: Charts | None = None) -> str:
     from markupsafe import Markup
 
     seen = view(report)
-    pictures = pictures or draw(seen)
+    pictures = pictures or draw(report, seen)
     environment = Environment(
         loader=PackageLoader("deadweight.report", "templates"),
         autoescape=True,
@@ -45,39 +45,32 @@ def render_html(report: Report, pictures: Charts | None = None) -> str:
         trim_blocks=False,
     )
     environment.filters.update(_filters())
-    css, script = (_asset(environment, name) for name in ("report.css", "report.js"))
+    css = _asset(environment, "report.css")
+    script = "\n".join(_asset(environment, name) for name in SCRIPTS)
     html = environment.get_template("index.html.j2").render(
         report=report,
         view=seen,
         severities=SEVERITIES,
         tones=TONES,
-        shown=HIDDEN_SHOWN,
-        rows=FINDINGS_SHOWN,
+        groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
+        names=list(report.variants),
+        castle=attacks.castle,
+        held=attacks.held,
+        title_of=title_of,
         css=Markup(css),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - our own files
+        data=Markup(page_data(report, seen)),  # noqa: S704 - JSON in which "<" is escaped
         policy=policy(css, script),
-        charts=Charts(
-            {name: Markup(svg) for name, svg in pictures.ladders.items()},  # noqa: S704 - vl-convert escapes its texts
-            {name: svg and Markup(svg) for name, svg in pictures.layers.items()},  # noqa: S704
-        ),
+        ladder_charts={name: Markup(svg) for name, svg in pictures.ladders.items()},  # noqa: S704 - our own, texts escaped
+        build_chart=pictures.builds and Markup(pictures.builds),  # noqa: S704
     )
     return "\n".join(line.rstrip() for line in html.splitlines() if line.strip()) + "\n"
 
 
-def draw(seen: View) -> Charts:
+def draw(report: Report, seen: View) -> Charts:
     """All pictures of a report, each with its description."""
-    ladders = {
-        ladder.name: charts.alternative(
-            svg, f"{ladder.title} ladder: bar chart of image sizes; the table below holds its figures"
-        )
-        for ladder in seen.ladders
-        if (svg := charts.ladder_chart(ladder)) is not None
-    }
-    layers: dict[str, str | None] = {}
-    for name, _record, record in seen.layers:
-        svg = charts.layer_map(record)
-        layers[name] = svg and charts.alternative(svg, f"{name}: bytes of each layer by folder")
-    return Charts(ladders, layers)
+    drawn = {ladder.name: charts.ladder_chart(ladder) for ladder in seen.ladders}
+    return Charts({name: svg for name, svg in drawn.items() if svg is not None}, charts.build_chart(report))
 
 
 def policy(css: str, script: str) -> str:
@@ -102,40 +95,15 @@ def _filters() -> dict[str, Any]:
         "count": figures.count,
         "digest": figures.digest,
         "things": figures.plural,
-        "evidence": _evidence,
-        "notable": _notable,
-        "gravest": _gravest,
-        "provenances": _provenances,
-        "heat": _heat,
-        "walls": charts.cell_text,
         "secrets": secret_words,
+        "got": provenance_words,
+        "short": lambda text: text if len(text) <= REASON_LETTERS else text[:REASON_LETTERS] + "\u2026",
+        "commands": _commands,
     }
 
 
-def _evidence(value: object) -> str:
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    if len(text) <= EVIDENCE_CHARACTERS:
-        return text
-    return text[:EVIDENCE_CHARACTERS] + f"\n… {len(text) - EVIDENCE_CHARACTERS:,} more characters are in report.json"
-
-
-def _notable(hidden: Iterable[HiddenFile]) -> list[HiddenFile]:
-    """Everything with a secret, then the heaviest."""
-    ordered = sorted(hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
-    return ordered[: max(HIDDEN_SHOWN, sum(bool(file.secrets) for file in ordered))]
-
-
-def _gravest(findings: Iterable[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.reachable is False, f.id, f.package))[
-        :FINDINGS_SHOWN
-    ]
-
-
-def _provenances(record: VariantRecord) -> list[tuple[str, Provenance]]:
-    found = [(name.replace("_", " "), item) for name, item in record.provenance.items()]
-    found += [(f"check {name}", check.provenance) for name, check in record.checks.items() if check.provenance]
-    return found
-
-
-def _heat(record: AttackRecord) -> str:
-    return f"w{min(charts.walls_of(record), 5)}" if record.outcome == "blocked" else record.outcome
+def _commands(name: str, record: VariantRecord) -> list[str]:
+    """What a reader may want to run for one variant."""
+    tasks = ["build", "verify", "layers", "scan"]
+    tasks += ["attack", "harden"] if record.attacks else []
+    return [command(task, name) for task in tasks]

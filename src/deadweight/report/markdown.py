@@ -1,40 +1,69 @@
-"""The report as Markdown (GitHub and GitLab flavour): the comparison first, so that it is what a CI summary shows."""
+"""The report as Markdown (GitHub and GitLab flavour): verdict and comparison, and all else folded, so that it fits a comment."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from deadweight.report import charts, figures
+from deadweight.report import attacks, figures
 from deadweight.report.model import SEVERITIES, Report
-from deadweight.report.table import Cell
+from deadweight.report.table import Cell, Ladder
+from deadweight.report.verdict import Verdict
 from deadweight.report.view import View, secret_words, view
 
+LIMIT_BYTES = 60_000
+"""A comment on GitHub may hold 65,536 characters, with what the poster adds."""
+FAILURES_SHOWN, STORIES_SHOWN, ROWS_SHOWN, REASON_LETTERS = 20, 6, 40, 160
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HIDDEN_ROWS = 10
-ATTACK_WORDS = (
-    "A number is how many walls stop the attack, each tried alone; *held*: blocked, walls not tried one by one; *open*: it "
-    f"succeeded; *n/a*: this awk lacks the feature; *{figures.NOTHING}*: not measured; *crash*: the service died under it."
+_MARKS = {"pass": "\u2705", "gaps": "\u26a0\ufe0f", "fail": "\u274c"}
+CASTLE_WORDS = (
+    "A cell names the laxest posture that stops the attack (*open* drops every wall, *default* is a plain `docker run`, *hardened* "
+    f"has every wall); **never**: it gets through in all of them; *n/a*: it does not apply; *{figures.NOTHING}*: not measured; "
+    "*crash*: the service died under it."
 )
 
 
-def render_markdown(report: Report, pictures: Mapping[str, str] | None = None) -> str:
-    """``report.md``. ``pictures`` maps a ladder's name to the file that holds its picture, beside the report."""
+@dataclass(frozen=True)
+class Part:
+    """``title`` is what is named where the part is left out; empty for what always stays."""
+
+    text: str
+    title: str = ""
+
+
+def render_markdown(report: Report, pictures: Mapping[str, str] | None = None, limit: int = LIMIT_BYTES) -> str:
+    """``report.md``, at most ``limit`` bytes. ``pictures`` maps a ladder's name to the file with its picture, beside the report."""
     seen = view(report)
-    parts = [f"# {escape(report.suite)}: container images compared", escape(seen.headline)]
-    if seen.stand_ins:
-        parts.append(f"> **Stand-ins.** {escape(seen.stand_in_note)}")
+    head = [f"# {escape(report.suite)}: container images compared", *_verdict(seen.verdict)]
+    parts = [Part("\n\n".join(head))]
     parts += _comparison(seen, pictures or {})
     parts += _checks(seen)
     parts += _layers(seen)
     parts += _attacks(report, seen)
     parts += _vulnerabilities(seen)
     parts += _notes(report)
-    parts.append(
+    end = (
         f"Generated {report.generated_at} by deadweight {escape(report.tool_version)}, report schema {report.schema}. "
         "How each figure was got (image digest, tool, version, time) is in `report.json` and `index.html`."
     )
-    return "\n\n".join(parts) + "\n"
+    return _within(parts, end, limit)
+
+
+def _within(parts: list[Part], end: str, limit: int) -> str:
+    """The parts that fit, and the names of those that do not: the last of them go first, the verdict never."""
+    kept, out = list(parts), list[str]()
+    while True:
+        left = (
+            f"Left out to fit a comment: {', '.join(reversed(out))}; all of it is in `index.html`.\n\n" if out else ""
+        )
+        text = "\n\n".join(part.text for part in kept) + f"\n\n{left}{end}\n"
+        droppable = [part for part in kept if part.title]
+        if len(text.encode()) <= limit or not droppable:
+            return text
+        kept.remove(droppable[-1])
+        out.append(droppable[-1].title)
 
 
 def escape(text: str) -> str:
@@ -49,43 +78,79 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequenc
     return "\n".join(lines)
 
 
-def _comparison(seen: View, pictures: Mapping[str, str]) -> list[str]:
-    parts = ["## Comparison"]
-    for ladder in seen.ladders:
-        heads = [f"*{column.title}*" if column.reference else column.title for column in ladder.columns]
-        right = [column.numeric for column in ladder.columns]
-        parts.append(f"### {escape(ladder.title)} ladder")
-        parts.append(table(heads, ([_cell(cell) for cell in row.cells] for row in ladder.rows), right=right))
-        if ladder.name in pictures:
-            parts.append(f"![{escape(ladder.title)} ladder: sizes as bars]({pictures[ladder.name]})")
-    if seen.build_note:
-        parts.append(escape(seen.build_note))
-    if seen.sources:
-        parts.append(f"*Reference* columns: {escape(' / '.join(seen.sources))}; not measured here.")
+def _folded(title: str, summary: str, *body: str) -> Part:
+    text = "\n\n".join(body)
+    return Part(f"<details><summary><b>{title}</b> {summary}</summary>\n\n{text}\n\n</details>", title)
+
+
+def _cut(text: str, letters: int = REASON_LETTERS) -> str:
+    return escape(text if len(text) <= letters else text[: letters - 1].rstrip() + "\u2026")
+
+
+def _verdict(found: Verdict) -> list[str]:
+    parts = [f"{_MARKS[found.status]} **{escape(found.title)}.** {escape(found.counts)}"]
+    lines = [f"- **FAILED {escape(f'{each.variant}/{each.check}')}**: {_cut(each.reason)}" for each in found.failures]
+    more = len(lines) - FAILURES_SHOWN
+    lines = [*lines[:FAILURES_SHOWN], f"- and {more} more failures"] if more > 0 else lines
+    lines += [f"- {each.count:,} {each.word}: {_cut(each.text, 2 * REASON_LETTERS)}" for each in found.gaps]
+    parts += ["\n".join(lines)] if lines else []
+    parts += [f"**Ship:** {escape(each.text)}" for each in found.findings]
+    parts += (
+        ["\n".join(f"- {_cut(story, 2 * REASON_LETTERS)}" for story in found.stories[:STORIES_SHOWN])]
+        if found.stories
+        else []
+    )
+    parts += [f"> **Stand-ins.** {escape(found.stand_ins)}"] if found.stand_ins else []
     return parts
+
+
+def _comparison(seen: View, pictures: Mapping[str, str]) -> list[Part]:
+    notes = [escape(seen.build_note)] if seen.build_note else []
+    if seen.sources:
+        notes.append(f"*Reference* columns: {escape(' / '.join(seen.sources))}; not measured here.")
+    parts = [Part("## Comparison"), *(_ladder(ladder, pictures) for ladder in seen.ladders)]
+    return [*parts, Part("\n\n".join(notes))] if notes else parts
+
+
+def _ladder(ladder: Ladder, pictures: Mapping[str, str]) -> Part:
+    heads = [f"*{column.title}*" if column.reference else column.title for column in ladder.columns]
+    right = [column.numeric for column in ladder.columns]
+    rows = [[_cell(cell) for cell in row.cells] for row in ladder.rows]
+    text = [f"### {escape(ladder.title)} ladder", table(heads, rows[:ROWS_SHOWN], right=right)]
+    if len(rows) > ROWS_SHOWN:
+        text.append(f"{len(rows) - ROWS_SHOWN} more variants are in `index.html`.")
+    if ladder.name in pictures:
+        text.append(f"![{escape(ladder.title)} ladder: sizes on a logarithmic axis]({pictures[ladder.name]})")
+    return Part("\n\n".join(text), f"{escape(ladder.title)} ladder")
 
 
 def _cell(cell: Cell) -> str:
     return escape(cell.text) + (f" ({escape(cell.badge)})" if cell.badge else "")
 
 
-def _checks(seen: View) -> list[str]:
+def _checks(seen: View) -> list[Part]:
     if not seen.checks:
-        return ["## Checks", "Not measured: `invoke verify` runs the checks."]
-    rows = [
-        [_labelled(name, record.stand_in), escape(check_name), check.status.replace("_", " "),
-         "yes" if check.expected else "**no**", escape(check.reason)]
-        for name, record, checks in seen.checks
-        for check_name, check in checks
-    ]  # fmt: skip
-    return ["## Checks", table(["Variant", "Check", "Outcome", "As expected", "Finding"], rows, right=[False] * 5)]
+        return [Part("Checks: not measured; `invoke verify` runs them.")]
+    rows = []
+    for name, record, checks in seen.checks:
+        plain = [check for check, found in checks if found.status == "pass" and found.expected]
+        if plain:
+            rows.append([_labelled(name, record.stand_in), escape(", ".join(plain)), "pass", "yes", ""])
+        rows += [
+            [_labelled(name, record.stand_in), escape(check), found.status.replace("_", " "),
+             "yes" if found.expected else "**no**", _cut(found.reason)]
+            for check, found in checks
+            if check not in plain
+        ]  # fmt: skip
+    heads = ["Variant", "Checks", "Outcome", "As expected", "Finding"]
+    return [_folded("Checks", escape(seen.verdict.counts), table(heads, rows, right=[False] * 5))]
 
 
 def _labelled(name: str, stand_in: bool) -> str:
     return escape(name) + (f" ({figures.STAND_IN})" if stand_in else "")
 
 
-def _layers(seen: View) -> list[str]:
+def _layers(seen: View) -> list[Part]:
     if not seen.layers:
         return []
     heads = ["Variant", "Layers", "Hidden files", "Hidden bytes", "Secrets hidden", "Secrets visible", "Set-uid", "Shells",
@@ -99,16 +164,16 @@ def _layers(seen: View) -> list[str]:
             str(sum(len(file.secrets) for file in layers.hidden)),
             str(len(layers.secrets)),
             str(len(layers.setuid)),
-            escape(", ".join(f"/{shell.path.lstrip('/')}" for shell in layers.shells[:3])) or "none",
-            escape(", ".join(f"/{manager.path.lstrip('/')}" for manager in layers.package_managers[:3])) or "none",
+            _cut(", ".join(f"/{shell.path.lstrip('/')}" for shell in layers.shells[:3])) or "none",
+            _cut(", ".join(f"/{manager.path.lstrip('/')}" for manager in layers.package_managers[:3])) or "none",
         ]
         for name, record, layers in seen.layers
     ]
-    parts = ["## Layers", table(heads, rows, right=[False, *[True] * 6, False, False])]
+    body = [table(heads, rows, right=[False, *[True] * 6, False, False])]
     secret_files = [
         [
             _labelled(name, record.stand_in),
-            escape(f"/{file.path.lstrip('/')}"),
+            _cut(f"/{file.path.lstrip('/')}"),
             _where(file.index, file.added_by),
             _where(file.hidden_index, file.hidden_by),
             escape(secret_words(file.secrets)),
@@ -119,61 +184,66 @@ def _layers(seen: View) -> list[str]:
     ]
     if secret_files:
         heads = ["Variant", "Deleted file, still there", "Added by", "Hidden by", "Secret"]
-        parts.append(table(heads, secret_files[:_HIDDEN_ROWS], right=[False] * 5))
-    return parts
+        body.append(table(heads, secret_files[:_HIDDEN_ROWS], right=[False] * 5))
+    return [_folded("Layers", "and what a later layer hides", *body)]
 
 
 def _where(index: int, instruction: str | None) -> str:
-    return f"layer {index + 1}" + (f": {escape(instruction)}" if instruction else "")
+    return f"layer {index + 1}" + (f": {_cut(instruction)}" if instruction else "")
 
 
-def _attacks(report: Report, seen: View) -> list[str]:
-    parts = ["## Attacks", ATTACK_WORDS] if seen.postures else []
-    parts += ["\n".join(f"- {escape(note)}" for note in seen.attack_notes)] if seen.attack_notes else []
-    for posture, payloads in seen.postures:
-        rows = []
-        for payload in payloads:
-            known = report.payloads.get(payload)
-            found = (record.attacks.get(posture, {}).get(payload) for _, record in seen.attacked)
-            rows.append(
-                [
-                    escape(known.title if known else payload),
-                    *(charts.cell_text(item) if item else figures.NOTHING for item in found),
-                ]
-            )
-        heads = ["Attack", *(_labelled(name, record.stand_in) for name, record in seen.attacked)]
-        parts += [f"### Posture {escape(posture)}", escape(seen.posture_notes[posture]) + "."]
-        parts.append(table(heads, rows, right=[False, *[True] * len(seen.attacked)]))
-    return parts
+def _attacks(report: Report, seen: View) -> list[Part]:
+    if not seen.attacked:
+        return []
+    body = [CASTLE_WORDS]
+    body += (
+        ["\n".join(f"- {_cut(note, 2 * REASON_LETTERS)}" for note in seen.attack_notes)] if seen.attack_notes else []
+    )
+    heads = ["Attack", *(_labelled(name, record.stand_in) for name, record in seen.attacked)]
+    rows = []
+    for posture in seen.postures:
+        sums = [attacks.held(record, posture) for _, record in seen.attacked]
+        told = [f"**{found}**" if found else "not measured" for found in sums]
+        rows.append([f"**stopped in posture {escape(posture)}**", *told])
+    for payload in seen.payloads:
+        known = report.payloads.get(payload)
+        found = (attacks.castle(record, payload, seen.postures) for _, record in seen.attacked)
+        cells = [f"**{cell.since}**" if cell.since == attacks.NEVER else escape(cell.since) for cell in found]
+        rows.append([_cut(known.title if known else payload), *cells])
+    body.append(table(heads, rows, right=[False] * len(heads)))
+    return [_folded("Attacks", "and the posture that stops each", *body)]
 
 
-def _vulnerabilities(seen: View) -> list[str]:
+def _vulnerabilities(seen: View) -> list[Part]:
     if not seen.scans:
         return []
-    heads = ["Variant", "Total", *(severity.capitalize() for severity in SEVERITIES), "Fixable", "Reachable", "Dead weight",
+    heads = ["Variant", "Total", *(severity.capitalize() for severity in SEVERITIES), "Fixable", "Reached", "Dead weight",
              "Kernel headers (apart)", "*Reference*", "Database"]  # fmt: skip
     number: Callable[[int | None], str] = figures.count
     rows = []
     for name, record in seen.scans:
         scan = record.vulnerabilities
         reference = record.reference.vulnerabilities if record.reference else None
-        tail = [figures.NOTHING if reference is None else number(reference), escape(scan.database.updated_at or "none")]
+        day = (scan.database.updated_at or "none").partition("T")[0]
+        tail = [figures.NOTHING if reference is None else number(reference), escape(day)]
         if scan.status != "scanned" or scan.total is None:
             words = scan.status.replace("_", " ")
             rows.append([_labelled(name, record.stand_in), f"**{words}**", *[""] * (len(SEVERITIES) + 4), *tail])
             continue
         counts = [number(scan.by_severity.get(severity, 0)) for severity in SEVERITIES]
         reach = scan.reachability
+        partly = " (OS not covered)" if scan.coverage.os == "not_covered" else ""
         more = [
             number(scan.fixable),
             number(reach.reachable),
             number(reach.dead_weight),
             number(scan.kernel_headers.total),
         ]
-        rows.append([_labelled(name, record.stand_in), number(scan.total), *counts, *more, *tail])
-    return ["## Vulnerabilities", table(heads, rows, right=[False, *[True] * (len(heads) - 2), False])]
+        rows.append([_labelled(name, record.stand_in), number(scan.total) + partly, *counts, *more, *tail])
+    told = table(heads, rows, right=[False, *[True] * (len(heads) - 2), False])
+    return [_folded("Vulnerabilities", "by severity", told)]
 
 
-def _notes(report: Report) -> list[str]:
-    lines = [f"- {escape(name)}: {escape(note)}" for name, record in report.variants.items() for note in record.notes]
-    return ["## Notes", "\n".join(lines)] if lines else []
+def _notes(report: Report) -> list[Part]:
+    lines = [f"- {escape(name)}: {_cut(note)}" for name, record in report.variants.items() for note in record.notes]
+    return [_folded("Notes", "on single variants", "\n".join(lines))] if lines else []

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from deadweight.report import figures
+from deadweight.report.attacks import held as held_in
+from deadweight.report.attacks import told_posture
 from deadweight.report.model import CheckRecord, Report, RuntimeRecord, VariantRecord, VulnerabilitiesRecord
 
 NOT_MEASURED_WORDS = ("stale", "not run", figures.NOT_MEASURED)
 _NONE = "none"
-_ABSENT = {_NONE, figures.NOTHING}
+NOT_ATTACKED = "not attacked"
+_ABSENT = {_NONE, figures.NOTHING, NOT_ATTACKED}
 """A column in which no variant has anything is left out of its ladder; what was not measured is told all the same."""
 
 
@@ -181,15 +184,17 @@ def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 
 
 def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
-    """All checks in a few words: how many came out as expected, and by name those that did not or could not be measured."""
+    """All checks in a few words: by name those that failed or could not be measured, and how many came out as expected."""
     if all(check.why_not == "not_run" for check in checks.values()):
         return _unmeasured()
     wrong = [name for name, check in checks.items() if not check.expected]
     absent = {name: not_measured_word(check) for name, check in checks.items() if check.status == "not_measured"}
+    meant = [name for name, check in checks.items() if check.status == "fail" and check.expected]
     warned = [name for name, check in checks.items() if check.status == "warn"]
     fine = len(checks) - len(set(wrong) | set(absent))
-    parts = [f"{fine}/{len(checks)} ok"]
-    parts += [f"unexpected: {', '.join(wrong)}"] if wrong else []
+    parts = [f"FAILED: {', '.join(wrong)}"] if wrong else []
+    parts += [f"{fine}/{len(checks)} ok"]
+    parts += [f"fails as expected: {', '.join(meant)}"] if meant else []
     parts += [f"warned: {', '.join(warned)}"] if warned else []
     for word in NOT_MEASURED_WORDS:
         named = [name for name, why in absent.items() if why == word]
@@ -213,8 +218,20 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
         return _unmeasured("not covered")
     if scan.status == "not_scanned" or scan.total is None:
         return _unmeasured("not scanned")
-    uncovered = "OS not covered" if scan.coverage.os == "not_covered" else ""
-    return Cell(f"{scan.total:,}", scan.total, badge=uncovered)
+    if (
+        scan.coverage.os == "not_covered"
+    ):  # its packages are in no count: it may not sort before those that were counted
+        return Cell(f"{scan.total:,}", None, badge="OS not covered")
+    return Cell(f"{scan.total:,}", scan.total)
+
+
+def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    """Stopped of tried, in the posture of a plain ``docker run`` unless the badge says another."""
+    posture = told_posture([record])
+    found = held_in(record, posture) if posture else None
+    if found is None:
+        return _unmeasured() if record.attacks else Cell(NOT_ATTACKED, None, "muted")
+    return Cell(str(found), found.stopped / found.tried, badge="" if found.posture == "default" else found.posture)
 
 
 def _reference_size(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
@@ -229,18 +246,19 @@ def _reference_vulnerabilities(_name: str, record: VariantRecord, _largest: int 
 
 COLUMNS: tuple[Column, ...] = (
     Column("variant", "Variant", _variant),
+    Column("checks", "Checks", _checks),
     Column("size", "Size", _size, numeric=True),
     Column("reference_size", "Reference size", _reference_size, numeric=True, reference=True),
     Column("ratio", "Largest : this", _ratio, numeric=True),
     Column("compressed", "Compressed", _compressed, numeric=True),
-    Column("layers", "Layers", _layers, numeric=True),
-    Column("base", "Base", _base),
-    Column("builder", "Builder", _builder),
-    Column("runtime", "Runtime", _runtime),
-    Column("user", "User", _user),
-    Column("build", "Build", _build, numeric=True),
-    Column("startup", "Start-up", _startup, numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
     Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
-    Column("checks", "Checks", _checks),
+    Column("attacks", "Attacks stopped", _attacks, numeric=True),
+    Column("startup", "Start-up", _startup, numeric=True),
+    Column("build", "Build", _build, numeric=True),
+    Column("user", "User", _user),
+    Column("base", "Base", _base),
+    Column("runtime", "Runtime", _runtime),
+    Column("layers", "Layers", _layers, numeric=True),
+    Column("builder", "Builder", _builder),
 )

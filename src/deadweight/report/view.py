@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
-from deadweight.report import figures
+from deadweight.report import attacks
 from deadweight.report.model import CheckRecord, Report, VariantRecord
-from deadweight.report.table import NOT_MEASURED_WORDS, Ladder, ladders, not_measured_word, reference_sources
-
-POSTURE_ORDER = ("hardened", "default", "open", "privileged")
-HIDDEN_SHOWN = 25
-FINDINGS_SHOWN = 200
+from deadweight.report.table import Ladder, ladders, reference_sources
+from deadweight.report.verdict import Verdict, stand_ins_said, verdict
 
 
 @dataclass(frozen=True)
@@ -23,14 +19,13 @@ class View:
     ladders: tuple[Ladder, ...]
     sources: tuple[str, ...]
     build_note: str
-    headline: str
+    verdict: Verdict
     stand_ins: tuple[str, ...]
-    stand_in_note: str
     checks: tuple[tuple[str, VariantRecord, tuple[tuple[str, CheckRecord], ...]], ...]
     layers: tuple[tuple[str, VariantRecord, LayersReport], ...]
     attacked: tuple[tuple[str, VariantRecord], ...]
-    postures: tuple[tuple[str, tuple[str, ...]], ...]
-    posture_notes: dict[str, str]
+    postures: tuple[str, ...]
+    payloads: tuple[str, ...]
     attack_notes: tuple[str, ...]
     scans: tuple[tuple[str, VariantRecord], ...]
     sections: tuple[tuple[str, str], ...]
@@ -44,50 +39,26 @@ def view(report: Report) -> View:
     layers = tuple((name, record, record.layers) for name, record in variants.items() if record.layers is not None)
     attacked = tuple((name, record) for name, record in variants.items() if record.attacks)
     scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
-    postures = _postures(report)
-    sections = [("comparison", "Comparison"), ("checks", "Checks")]
-    sections += [("layers", "Layers")] if layers else []
+    sections = [("comparison", "Comparison")]
     sections += [("attacks", "Attacks")] if attacked else []
+    sections += [("layers", "Layers")] if layers else []
     sections += [("vulnerabilities", "Vulnerabilities")] if scanned else []
-    sections.append(("provenance", "How each figure was got"))
+    sections.append(("checks", "Variants"))
     return View(
         ladders=ladders(report),
         sources=reference_sources(report),
         build_note=build_note(report),
-        headline=headline(report),
+        verdict=verdict(report),
         stand_ins=stand_ins,
-        stand_in_note=stand_in_note(stand_ins, len(variants)),
         checks=checks,
         layers=layers,
         attacked=attacked,
-        postures=postures,
-        posture_notes={posture: _posture_note(report, posture) for posture, _ in postures},
+        postures=attacks.main_postures(report),
+        payloads=attacks.payloads(report),
         attack_notes=shared_notes({name: record.attack_notes for name, record in variants.items()}),
         scans=tuple(variants.items()) if scanned else (),
         sections=tuple(sections),
     )
-
-
-def headline(report: Report) -> str:
-    """The comparison in two sentences: from largest to smallest, per ladder, and how the checks came out."""
-    builds = [record.build for record in report.variants.values() if record.build is not None]
-    stale = sum(build.failed_at is not None for build in builds)
-    parts = [f"{len(builds) - stale} of {figures.plural(len(report.variants), 'variant')} built."]
-    parts += [f"{figures.plural(stale, 'variant')} with an older image: the last build failed."] if stale else []
-    for ladder in ladders(report):
-        largest, smallest = figures.size(ladder.largest_bytes), figures.size(ladder.smallest_bytes)
-        if largest != smallest:  # as they are shown: a ladder of bytes is none
-            ratio = figures.ratio(ladder.largest_bytes, ladder.smallest_bytes)
-            parts.append(f"{ladder.title}: from {largest} down to {smallest}, {ratio}.")
-    results = [check for record in report.variants.values() for check in record.checks.values()]
-    fine = sum(check.expected and check.status != "not_measured" for check in results)
-    if any(check.why_not != "not_run" for check in results):
-        absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
-        tail = "".join(f", {absent[word]} {word}" for word in NOT_MEASURED_WORDS if absent[word])
-        parts.append(f"{fine} of {figures.plural(len(results), 'check')} came out as expected{tail}.")
-    else:
-        parts.append("Checks were not run.")
-    return " ".join(parts)
 
 
 CACHE_WORDS = {
@@ -108,41 +79,8 @@ def build_note(report: Report) -> str:
 
 
 def stand_in_note(stand_ins: tuple[str, ...], total: int) -> str:
-    """A sentence or two on what rests on stand-ins; empty where nothing does."""
-    if not stand_ins:
-        return ""
-    if total == 1:
-        return (
-            f"{stand_ins[0]} rests on a local stand-in of its public base, made from this machine's OS packages. Its figures are "
-            "real measurements of that image and may differ from an image on the public base."
-        )
-    return (
-        f"{len(stand_ins)} of {figures.plural(total, 'variant')} rest on local stand-ins of their public bases, made from this "
-        f"machine's OS packages: {', '.join(stand_ins)}. Their figures are real measurements of those images and may differ "
-        "from images on the public bases."
-    )
-
-
-def _postures(report: Report) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    found: dict[str, dict[str, None]] = {}
-    for record in report.variants.values():
-        for posture, outcomes in record.attacks.items():
-            found.setdefault(posture, {}).update(dict.fromkeys(outcomes))
-    known = [posture for posture in POSTURE_ORDER if posture in found]
-    order = known + [posture for posture in found if posture not in known]
-    catalogue = list(report.payloads)
-    rank = {payload: index for index, payload in enumerate(catalogue)}
-    return tuple(
-        (posture, tuple(sorted(found[posture], key=lambda name: rank.get(name, len(rank))))) for posture in order
-    )
-
-
-def _posture_note(report: Report, posture: str) -> str:
-    outcomes = [
-        outcome.outcome for record in report.variants.values() for outcome in record.attacks.get(posture, {}).values()
-    ]
-    words = ("succeeded", "blocked", "crashed", "not_applicable", "not_measured")
-    return ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
+    """A sentence on what rests on stand-ins, of ``total`` variants; empty where nothing does."""
+    return stand_ins_said(stand_ins, total)
 
 
 def shared_notes(notes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

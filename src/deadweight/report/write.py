@@ -28,7 +28,7 @@ class Written:
 def write_report(report: Report, folder: Path) -> Written:
     """Write all forms of a report, each whole or not at all. Raises DeadweightError where the disk refuses."""
     content = to_json(report)
-    pictures = draw(view(report))
+    pictures = draw(report, view(report))
     names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
     for ladder, name in names.items():
         write_atomically(folder / name, pictures.ladders[ladder])

@@ -1,0 +1,237 @@
+"""What the page's script draws when a reader opens it, as compact JSON: evidence, layers, findings, how each figure was got.
+
+Each kind has a budget in characters; what had to be left out is counted, and all of it is in ``report.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from deadweight.records.evidence import Provenance
+from deadweight.report import attacks
+from deadweight.report.model import SEVERITIES, Finding, Report, VariantRecord
+from deadweight.report.table import size_of
+from deadweight.report.view import View, secret_words
+
+EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET = 90_000, 110_000, 90_000
+EVIDENCE_LETTERS, TITLE_LETTERS = 400, 110
+OUTCOMES = ("blocked", "succeeded", "not_applicable", "crashed", "not_measured")
+COMMANDS = {
+    "size": "layers", "reference_size": "report", "ratio": "layers", "compressed": "layers", "layers": "layers",
+    "base": "build --force",
+    "builder": "build --force", "runtime": "layers", "user": "layers", "build": "build --force", "startup": "verify --check runs",
+    "vulnerabilities": "scan", "reference_vulnerabilities": "report", "attacks": "attack", "checks": "verify",
+}  # fmt: skip
+"""The task that gets a column's figure anew, for one variant. ``report`` stands for what is no measurement of ours."""
+PROVENANCE = {"build": "build", "base": "build", "builder": "build", "startup": "startup_seconds", "attacks": "attacks",
+              "vulnerabilities": "vulnerabilities"}  # fmt: skip
+"""Whose provenance a column has; all others the image's."""
+
+
+class Texts:
+    """Each text once; places refer to it by number."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self._known: dict[str, int] = {}
+
+    def add(self, text: str) -> int:
+        if text not in self._known:
+            self._known[text] = len(self.all)
+            self.all.append(text)
+        return self._known[text]
+
+
+def page_data(report: Report, seen: View) -> str:
+    """JSON that may stand in a ``<script>`` element: ``<`` is escaped."""
+    texts = Texts()
+    document = {
+        "variants": list(report.variants),
+        "severities": list(SEVERITIES),
+        "got": {name: _got(name, record) for name, record in report.variants.items()},
+        "attacks": _attacks(report, seen, texts),
+        "layers": _layers(seen),
+        "findings": _findings(report),
+        "texts": texts.all,
+    }
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def command(task: str, variant: str) -> str:
+    """``invoke verify --variant apko``."""
+    name, _, options = task.partition(" ")
+    return " ".join(part for part in ("invoke", name, "--variant", shlex.quote(variant), options) if part)
+
+
+def _got(name: str, record: VariantRecord) -> dict[str, Any]:
+    """By column: the words on how its figure was got, and the command that gets it anew."""
+    found: dict[str, Any] = {}
+    for column, task in COMMANDS.items():
+        if column.startswith("reference"):
+            reference = record.reference
+            words = (
+                f"{reference.source}{': ' + reference.note if reference.note else ''}; not measured here"
+                if reference
+                else ""
+            )
+            found[column] = [words, ""]
+            continue
+        got = record.provenance.get(PROVENANCE.get(column, "image"))
+        if column == "checks":
+            got = next((check.provenance for check in record.checks.values() if check.provenance), None)
+        found[column] = [provenance_words(got) if got else _why_not(column, record), command(task, name)]
+    return found
+
+
+def _why_not(column: str, record: VariantRecord) -> str:
+    if column == "vulnerabilities":
+        return record.vulnerabilities.reason or "not scanned"
+    return "not measured yet"
+
+
+def provenance_words(got: Provenance) -> str:
+    """By what, when, of which image, with which database."""
+    database = f"; database of {got.database_updated_at}" if got.database_updated_at else ""
+    image = f"; image {got.image_digest}" if got.image_digest else ""
+    return f"{got.tool} {got.tool_version}, {got.at}{database}{image}"
+
+
+def _attacks(report: Report, seen: View, texts: Texts) -> dict[str, Any]:
+    """``cells``: by variant and posture, per attack ``[outcome, words, reason, evidence]``, the last three as numbers of texts."""
+    room = EVIDENCE_BUDGET
+    cells: dict[str, dict[str, list[Any]]] = {}
+    for name, record in sorted(seen.attacked, key=lambda pair: list(report.variants).index(pair[0])):
+        for posture in seen.postures:
+            row: list[Any] = []
+            for payload in seen.payloads:
+                cell = record.attacks.get(posture, {}).get(payload)
+                if cell is None:
+                    row.append(None)
+                    continue
+                evidence = evidence_words(cell.evidence)
+                keep = len(evidence) <= room and evidence != ""
+                room -= len(evidence) if keep else 0
+                parts = [OUTCOMES.index(cell.outcome), texts.add(attacks.said(cell)), texts.add(cell.reason or "")]
+                row.append([*parts, texts.add(evidence)] if keep else parts)
+            cells.setdefault(name, {})[posture] = row
+    known = [report.payloads.get(payload) for payload in seen.payloads]
+    told = [[each.title, each.gives, each.reference, each.technique] if each else [] for each in known]
+    return {"postures": seen.postures, "payloads": seen.payloads, "told": told, "cells": cells, "outcomes": OUTCOMES}
+
+
+def evidence_words(evidence: Any) -> str:
+    """Evidence as lines ``key: value``, no raw JSON; at most ``EVIDENCE_LETTERS``."""
+    if evidence in (None, "", {}, []):
+        return ""
+    lines = (
+        [f"{key}: {_value(value)}" for key, value in evidence.items()]
+        if isinstance(evidence, dict)
+        else [_value(evidence)]
+    )
+    text = "\n".join(lines)
+    return text if len(text) <= EVIDENCE_LETTERS else text[:EVIDENCE_LETTERS] + "\u2026 the rest is in report.json"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        by_value: dict[str, list[str]] = {}
+        for key, each in value.items():
+            by_value.setdefault(_value(each), []).append(str(key))
+        return "; ".join(
+            f"{each} by {', '.join(keys)}" if len(keys) > 1 else f"{keys[0]} {each}" for each, keys in by_value.items()
+        )
+    return ", ".join(map(_value, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _layers(seen: View) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    share = FILES_BUDGET // max(1, len(seen.layers))
+    for name, record, layers in seen.layers:
+        place = {layer.diff_id: index for index, layer in enumerate(layers.layers)}
+        hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
+        document = {
+            "total": size_of(record),
+            "duplicated": layers.duplicated_bytes,
+            "layers": [
+                [each.size_bytes, each.instruction or "", each.diff_id, each.hidden_bytes] for each in layers.layers
+            ],
+            "folders": [[each.layer, each.folder, each.size_bytes] for each in layers.folders],
+            "hidden_files": layers.hidden_files,
+            "secrets": [
+                [secret_words([each]), f"/{each.path.lstrip('/')}" if each.path else each.where, each.fingerprint[:12]]
+                for each in layers.secrets[:50]
+            ],
+        }
+        room = share - len(json.dumps(document))
+        files = [
+            [
+                each.path,
+                each.size_bytes,
+                each.index,
+                each.hidden_index,
+                each.how,
+                secret_words(each.secrets) if each.secrets else "",
+            ]
+            for each in hidden
+        ]
+        document["hidden"] = fitting(files, room * 2 // 3)
+        heavy = [
+            [each.path, each.size_bytes, place.get(each.layer or "")] for each in layers.heaviest if each.kind == "file"
+        ]
+        document["heavy"] = fitting(heavy, room // 3)
+        packages = sorted(layers.packages, key=lambda each: -each.size_bytes)
+        document["packages"] = [[each.name, each.version, each.kind, each.size_bytes] for each in packages[:12]]
+        document["packages_total"] = len(layers.packages)
+        found[name] = document
+    return found
+
+
+def grouped(report: Report) -> list[tuple[Finding, tuple[int, ...], bool | None]]:
+    """Each vulnerability of each package once, with the variants that carry it (as numbers): reached first, then the gravest.
+
+    The last says whether any of those variants was seen to touch the package; None where nobody watched.
+    """
+    by_key: dict[tuple[str, str], tuple[Finding, list[int], set[bool]]] = {}
+    for index, record in enumerate(report.variants.values()):
+        for each in record.vulnerabilities.findings:
+            _, variants, reached = by_key.setdefault((each.package, each.id), (each, [], set()))
+            if index not in variants:
+                variants.append(index)
+            if each.reachable is not None:
+                reached.add(each.reachable)
+    rows = [(finding, tuple(who), True in seen if seen else None) for finding, who, seen in by_key.values()]
+    order: Callable[[bool | None], int] = {True: 0, None: 1, False: 2}.__getitem__
+    return sorted(rows, key=lambda row: (order(row[2]), SEVERITIES.index(row[0].severity), row[0].package, row[0].id))
+
+
+def _findings(report: Report) -> dict[str, Any]:
+    rows = [
+        [
+            each.package,
+            each.id,
+            SEVERITIES.index(each.severity),
+            each.version or "",
+            each.fixed_version or "",
+            {True: 1, False: 0, None: -1}[reached],
+            (each.title or "")[:TITLE_LETTERS] + (f" (accepted: {each.exception})" if each.exception else ""),
+            list(who),
+        ]
+        for each, who, reached in grouped(report)
+    ]
+    kept = fitting(rows, FINDINGS_BUDGET)
+    return {"rows": kept, "left_out": len(rows) - len(kept)}
+
+
+def fitting(rows: Iterable[Any], room: int) -> list[Any]:
+    """The first rows that weigh no more than ``room`` characters together as JSON."""
+    kept = []
+    for row in rows:
+        room -= len(json.dumps(row, ensure_ascii=False)) + 1
+        if room < 0:
+            break
+        kept.append(row)
+    return kept

@@ -1,0 +1,70 @@
+// The comparison: sort, filter, and how each figure was got. Without scripts the tables stay as they are, in the suite's own order.
+for (const table of document.querySelectorAll("table.comparison")) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  const value = (row, index) => row.cells[index].dataset.sort;
+  const compare = (a, b, numeric) => (numeric ? Number(a) - Number(b) : a.localeCompare(b));
+  heads.forEach((head, index) => {
+    const numeric = head.classList.contains("number");
+    const button = make("button", { type: "button", class: "sort" }, ...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const rows = [...body.rows].sort((a, b) => {
+        const [left, right] = [value(a, index), value(b, index)];
+        // What was not measured stays last, whichever way the rest is sorted.
+        if (left === undefined || right === undefined) return (left === undefined) - (right === undefined);
+        return (down ? -1 : 1) * compare(left, right, numeric);
+      });
+      body.append(...rows);
+    });
+  });
+  for (const row of body.rows) {
+    for (const cell of [...row.cells].slice(1)) {
+      const first = cell.firstChild;
+      const button = make("button", { type: "button", class: "cell" }, first);
+      cell.prepend(button);
+      button.addEventListener("click", () => {
+        const variant = row.dataset.variant;
+        const [words, command] = data.got[variant][cell.dataset.key];
+        const figure = [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean).join(", ");
+        showPanel(
+          `${variant}: ${cell.dataset.label}`,
+          make("p", {}, make("strong", {}, figure)),
+          make("p", {}, `Got by ${words}`),
+          command && make("p", {}, "Again:"),
+          command && commandLine(command),
+          make("p", {}, make("a", { href: `#variant-${variant}` }, `All of ${variant}`)),
+        );
+      });
+    }
+  }
+}
+const find = document.getElementById("find");
+const ladder = document.getElementById("ladder");
+const onlyFailed = document.getElementById("failed");
+const unsure = (row) => row.classList.contains("wrong") || row.querySelector('[data-key="checks"] :is(.bad, .warn, .muted)');
+const filter = () => {
+  const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const shown = new Set();
+  let all = 0;
+  for (const box of document.querySelectorAll("[data-ladder]")) {
+    let any = false;
+    for (const row of box.querySelectorAll("tbody tr")) {
+      const text = row.textContent.toLowerCase();
+      const fits = (!ladder.value || box.dataset.ladder === ladder.value) && (!onlyFailed.checked || unsure(row)) && words.every((word) => text.includes(word));
+      row.hidden = !fits;
+      all += 1;
+      any ||= fits;
+      if (fits) shown.add(row.dataset.variant);
+    }
+    box.hidden = !any;
+  }
+  for (const other of document.querySelectorAll("details[data-variant], .plain tr[data-variant]")) other.hidden = !shown.has(other.dataset.variant);
+  document.getElementById("shown").textContent = shown.size === all ? "" : `${shown.size} of ${plural(all, "variant")} shown`;
+};
+for (const control of [find, ladder, onlyFailed]) control.addEventListener("input", filter);
+document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
+document.getElementById("tools").hidden = false;

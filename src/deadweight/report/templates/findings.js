@@ -1,0 +1,35 @@
+// Vulnerabilities by package, then by id; reached ones first. A package's rows are made when it is opened.
+drawers.findings = (place) => {
+  const { rows, left_out: leftOut } = data.findings;
+  const packages = new Map();
+  for (const row of rows) packages.set(row[0], [...(packages.get(row[0]) ?? []), row]);
+  const reach = (value) => ({ 1: "reached", 0: "dead weight" })[value] ?? "reach not measured";
+  const list = make("div");
+  const one = ([name, found]) => {
+    const worst = data.severities[Math.min(...found.map((row) => row[2]))];
+    const reached = Math.max(...found.map((row) => row[5]));
+    const box = make("details", {}, make("summary", {}, make("strong", {}, name), ` ${plural(found.length, "finding")}, worst ${worst}, ${reach(reached)}`));
+    box.addEventListener("toggle", () => {
+      if (!box.open || box.children.length > 1) return;
+      const heads = ["Id", "Severity", "Installed", "Fixed in", "Reached", "In", "What"].map((head) => make("th", { scope: "col" }, head));
+      const lines = found.map(([, id, severity, version, fixed, reached, title, who]) => make("tr", {},
+        make("th", { scope: "row" }, make("code", {}, id)),
+        ...[data.severities[severity], version, fixed || "no fix", reach(reached), who.map((index) => data.variants[index]).join(", "), title].map((text) => make("td", { class: "wrap" }, text)),
+      ));
+      box.append(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Findings in ${name}` },
+        make("table", {}, make("caption", {}, `Findings in ${name}`), make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines))));
+    });
+    return box;
+  };
+  const search = make("input", { type: "search", "aria-label": "Find a package or an id", placeholder: "package or id" });
+  const show = () => {
+    const wanted = search.value.toLowerCase();
+    const fitting = [...packages].filter(([name, found]) => name.toLowerCase().includes(wanted) || found.some((row) => row[1].toLowerCase().includes(wanted)));
+    list.replaceChildren(...fitting.slice(0, 200).map(one));
+    if (fitting.length > 200) list.append(make("p", { class: "note" }, `${plural(fitting.length - 200, "more package")}: search for them.`));
+  };
+  search.addEventListener("input", show);
+  show();
+  place.append(search, list);
+  if (leftOut) place.append(make("p", { class: "note" }, `${plural(leftOut, "more finding")}, the least grave, in report.json.`));
+};

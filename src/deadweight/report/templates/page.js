@@ -1,0 +1,75 @@
+"use strict";
+// What is drawn comes from the JSON in the page, as text: nothing of it is ever parsed as markup.
+document.documentElement.classList.add("js");
+const data = JSON.parse(document.getElementById("data").textContent);
+const make = (tag, attributes = {}, ...children) => {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) if (value !== undefined) node.setAttribute(name, value);
+  node.append(...children.filter((child) => child !== "" && child != null));
+  return node;
+};
+const bytes = (count) => {
+  let [value, unit] = [count, "B"];
+  for (const next of ["kB", "MB", "GB"]) if (value >= 999.5) [value, unit] = [value / 1000, next];
+  return `${unit === "B" ? value : Number(value.toPrecision(3))} ${unit}`;
+};
+const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const quiet = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const quoted = (name) => (/^[\w.+-]+$/.test(name) ? name : quiet(name));
+const commandLine = (text) => {
+  const button = make("button", { type: "button" }, "Copy");
+  const code = make("code", {}, text);
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code); // no clipboard from a file: it is selected, ready for Ctrl-C
+      button.textContent = "Selected";
+    }
+  });
+  return make("div", { class: "line" }, code, button);
+};
+const panel = document.getElementById("panel");
+let cameFrom = null;
+const showPanel = (title, ...body) => {
+  if (panel.hidden) cameFrom = document.activeElement;
+  document.getElementById("panel-title").textContent = title;
+  document.getElementById("panel-body").replaceChildren(...body.filter((each) => each));
+  panel.hidden = false;
+  panel.focus({ preventScroll: true });
+};
+const hidePanel = () => {
+  if (panel.hidden) return;
+  panel.hidden = true;
+  cameFrom?.focus({ preventScroll: true });
+};
+document.getElementById("panel-close").addEventListener("click", hidePanel);
+document.addEventListener("keydown", (event) => event.key === "Escape" && hidePanel());
+for (const code of document.querySelectorAll("code.copy")) code.replaceWith(commandLine(code.textContent));
+const drawers = {};
+// A closed box is filled when it is opened for the first time.
+const drawWhenOpened = (box) => {
+  const place = box.querySelector("[data-draw]");
+  if (!place) return;
+  const draw = () => {
+    if (box.open && !place.firstChild) drawers[place.dataset.draw](place, box.dataset.variant);
+  };
+  box.addEventListener("toggle", draw);
+};
+// A link to something inside a closed box opens it.
+const openTarget = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let box = target; box; box = box.parentElement) if (box.tagName === "DETAILS") box.open = true;
+  target?.scrollIntoView();
+};
+addEventListener("hashchange", openTarget);
+const root = document.documentElement;
+document.getElementById("theme").addEventListener("change", (event) => {
+  if (event.target.value) root.dataset.theme = event.target.value;
+  else delete root.dataset.theme;
+});
+addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("details").forEach(drawWhenOpened);
+  openTarget();
+});

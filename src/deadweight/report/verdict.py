@@ -1,0 +1,194 @@
+"""The verdict of a report, made once for page, terminal and Markdown: what failed, what is not known, which variant to ship."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from deadweight.report import figures
+from deadweight.report.finding import Finding, expected_failure, findings
+from deadweight.report.model import CheckRecord, Report, VariantRecord
+from deadweight.report.table import NOT_MEASURED_WORDS, not_measured_word
+
+NAMES_TOLD = 4
+STAND_IN_PAGE = "docs/how-to/sources.md"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One thing that failed or is not known: ``check`` is ``build`` where there is no image of what the suite asks for now."""
+
+    variant: str
+    check: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.variant}/{self.check}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What is not known, by why: ``stale``, ``not run``, ``not measured``, ``not built``. ``text``: of which, and what to run."""
+
+    word: str
+    count: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``status``: ``fail`` where anything came out wrong, ``gaps`` where nothing did but something is not known, else ``pass``."""
+
+    status: Literal["pass", "gaps", "fail"]
+    title: str
+    counts: str
+    failures: tuple[Point, ...]
+    gaps: tuple[Gap, ...]
+    findings: tuple[Finding, ...]
+    stories: tuple[str, ...]
+    stand_ins: str
+
+
+def verdict(report: Report) -> Verdict:
+    """All of it, for any report."""
+    failures = tuple(_failures(report))
+    gaps = tuple(_gaps(report))
+    status: Literal["pass", "gaps", "fail"] = "fail" if failures else "gaps" if gaps else "pass"
+    return Verdict(
+        status=status,
+        title=_title(report, failures, gaps),
+        counts=counts(report),
+        failures=failures,
+        gaps=gaps,
+        findings=findings(report),
+        stories=tuple(_stories(report)),
+        stand_ins=stand_ins(report),
+    )
+
+
+def _failures(report: Report) -> Iterator[Point]:
+    for name, record in report.variants.items():
+        if record.failed is not None or (record.build is not None and record.build.failed_at is not None):
+            older = "; its figures are of the image before" if record.build is not None else ""
+            yield Point(name, "build", f"{record.failed or 'its last build failed'}{older}")
+        for check, found in record.checks.items():
+            if not found.expected and found.status != "not_measured":
+                unforeseen = "" if found.status == "fail" else "expected to fail, and did not: "
+                yield Point(name, check, unforeseen + found.reason)
+
+
+def _gaps(report: Report) -> Iterator[Gap]:
+    unbuilt = [name for name, record in report.variants.items() if record.build is None and record.failed is None]
+    if unbuilt:
+        yield Gap("not built", len(unbuilt), f"{listed(unbuilt)}; next: invoke build")
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, record in report.variants.items():
+        for check, result in record.checks.items():
+            if result.status == "not_measured":
+                found.setdefault(not_measured_word(result), {}).setdefault(check, []).append(name)
+    for word in NOT_MEASURED_WORDS:
+        if word in found:
+            total = sum(map(len, found[word].values()))
+            about = "; ".join(f"{check} of {listed(names)}" for check, names in found[word].items())
+            yield Gap(word, total, f"{about}; next: invoke verify")
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a and b``, ``a, b, c, d and 3 more``."""
+    more = len(names) - NAMES_TOLD
+    if more > 1:
+        return f"{', '.join(names[:NAMES_TOLD])} and {more} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+
+
+def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -> str:
+    if failures:
+        builds = sum(each.check == "build" for each in failures)
+        parts = [figures.plural(builds, "build")] if builds else []
+        parts += [figures.plural(len(failures) - builds, "check")] if len(failures) > builds else []
+        return f"{' and '.join(parts)} failed"
+    if gaps:
+        return "Nothing failed, but " + ", ".join(f"{gap.count:,} {gap.word}" for gap in gaps)
+    if not any(record.checks for record in report.variants.values()):
+        return "Nothing was checked"
+    return "Everything came out as expected"
+
+
+def counts(report: Report) -> str:
+    """``13 of 14 checks as expected, 1 stale. 5 of 6 variants built.``"""
+    results = [check for record in report.variants.values() for check in record.checks.values()]
+    fine = sum(check.expected and check.status != "not_measured" for check in results)
+    built = sum(record.build is not None and record.build.failed_at is None for record in report.variants.values())
+    variants = f"{built} of {figures.plural(len(report.variants), 'variant')} built."
+    if all(check.why_not == "not_run" for check in results):
+        return f"Checks were not run. {variants}"
+    absent = Counter(not_measured_word(check) for check in results if check.status == "not_measured")
+    tail = "".join(f", {absent[word]} {word}" for word in NOT_MEASURED_WORDS if absent[word])
+    return f"{fine} of {figures.plural(len(results), 'check')} as expected{tail}. {variants}"
+
+
+def _stories(report: Report) -> Iterator[str]:
+    """Each failure that the suite expects, with what was found, beside those of its ladder that pass the same check."""
+    for name, record in report.variants.items():
+        if not expected_failure(record):
+            continue
+        for check, found in record.checks.items():
+            if found.status == "fail" and found.expected:
+                beside = [
+                    other
+                    for other, each in report.variants.items()
+                    if other != name and each.ladder == record.ladder and passes(each.checks.get(check))
+                ]
+                fixed = f" Beside it, {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}." if beside else ""
+                yield f"{name} fails {check}, as it is meant to: {_leak(record) or found.reason.rstrip('.')}.{fixed}"
+
+
+def passes(check: CheckRecord | None) -> bool:
+    return check is not None and check.status == "pass" and check.expected
+
+
+def _leak(record: VariantRecord) -> str:
+    """Where a secret lies that nobody sees: the file that a later layer took away, or the instruction that names it."""
+    layers = record.layers
+    if layers is None:
+        return ""
+    for file in layers.hidden:
+        if any(mark.allowed is None for mark in file.secrets):
+            return (
+                f"/{file.path.lstrip('/')} was {file.how} in layer {file.hidden_index + 1}, "
+                f"and its secret can still be read in layer {file.index + 1}"
+            )
+    visible = [secret for secret in layers.secrets if secret.allowed is None]
+    if not visible:
+        return ""
+    places = dict.fromkeys(f"/{each.path.lstrip('/')}" if each.path else placed(each.where) for each in visible)
+    return f"{figures.plural(len(visible), 'secret')} in {listed(list(places))}"
+
+
+def placed(where: str) -> str:
+    """A place in an image's configuration as people call it."""
+    words = {
+        "config.Env": "its environment",
+        "history": "the instructions in its history",
+        "config.Labels": "its labels",
+    }
+    return words.get(where.partition("[")[0], where)
+
+
+def stand_ins(report: Report) -> str:
+    """What of a report rests on stand-ins, in a sentence; empty where nothing does. The variants carry the label themselves."""
+    resting = [name for name, record in report.variants.items() if record.stand_in]
+    return stand_ins_said(resting, len(report.variants))
+
+
+def stand_ins_said(resting: Sequence[str], total: int) -> str:
+    """The sentence, for ``resting`` of ``total`` variants."""
+    if not resting:
+        return ""
+    if total == 1:
+        one = f"{resting[0]} rests on a local stand-in of its public base"
+        return f"{one}: real figures of another image ({STAND_IN_PAGE})."
+    of_all = f"{len(resting)} of {total} variants"
+    return f"{of_all} rest on local stand-ins of public bases: real figures of other images ({STAND_IN_PAGE})."
