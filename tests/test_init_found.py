@@ -155,6 +155,14 @@ def test_a_package_without_a_server_is_no_service(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["package.json"]
 
 
+def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
+    with pytest.raises(UsageError, match="nothing here can be built from a fresh checkout") as caught:
+        brought_in(tmp_path, {"Dockerfile": "FROM scratch\nCOPY dist/app /\n", "go.mod": "module example.com/lib\n"})
+    assert "today: it copies dist/app, which is not in the repository" in caught.value.message
+    assert "go (.): no main package of it can be told" in caught.value.message
+    assert not (tmp_path / "deadweight.yaml").exists()
+
+
 def test_compose_tells_context_environment_and_needs(tmp_path):
     compose = (
         "services:\n  api:\n    build: {context: ., dockerfile: docker/api.Dockerfile}\n    ports: ['80:7070']\n"

@@ -57,6 +57,7 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     service = choose(tree, wanted, ask, say)
     place = _place(tree)
     draft = first_draft(service, place, wanted.port, wanted.health)
+    _refuse_nothing(draft)
     told: list[str] = []
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
         written.write({SUITE_FILE: suite_text(draft), **draft.ladder.files})
@@ -69,6 +70,21 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
         written.remove(name for name in draft.ladder.files if name not in kept)
         written.write({SUITE_FILE: suite_text(draft), **{n: t for n, t in draft.ladder.files.items() if n in kept}})
         return Outcome(draft, written.names, tuple(told))
+
+
+def _refuse_nothing(draft: Draft) -> None:
+    """Raises UsageError with all reasons where not one rung can be tried."""
+    if draft.rungs:
+        return
+    reasons = [f"{each.name}: {each.refused}" for each in draft.ladder.rungs]
+    project = draft.service.project
+    if project is not None and project.problem:
+        reasons.append(f"{project.language} ({project.folder}): {project.problem}")
+    told = "\n".join(reasons)
+    raise UsageError(
+        f"{draft.service.name}: nothing here can be built from a fresh checkout\n{told}",
+        hint="run what builds it first, name what is missing (--main), or write deadweight.yaml by hand: docs/tutorial.md",
+    )
 
 
 def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> Service:
