@@ -20,7 +20,7 @@ from deadweight.sources.settings import Settings
 MORE = """
   one: {builder: dockerfile, source: src, dockerfile: one.Dockerfile}
   two: {builder: dockerfile, source: src, dockerfile: two.Dockerfile}
-  three: {builder: ko, source: src, base: "node:20"}
+  three: {builder: ko, source: src, base: "mcr.microsoft.com/dotnet/sdk:8.0"}
 """
 RUN = 'cp src/a.txt "$OUT"'
 
@@ -32,7 +32,9 @@ def project(tmp_path, monkeypatch) -> FaultProject:
     monkeypatch.setenv("DEADWEIGHT_SOURCE", "local")
     project = FaultProject.make(tmp_path, v=RUN)
     (project.root / "one.Dockerfile").write_text("FROM golang:0.9 AS build\nFROM scratch\nCOPY --from=build /a /a\n")
-    (project.root / "two.Dockerfile").write_text("# two\nFROM node:20\nFROM eclipse-temurn:17\n")
+    (project.root / "two.Dockerfile").write_text(
+        "# two\nFROM mcr.microsoft.com/dotnet/sdk:8.0\nFROM eclipse-temurn:17\n"
+    )
     (project.root / "src/go.mod").write_text("module a\n")
     suite = project.root / "deadweight.yaml"
     suite.write_text(f"{suite.read_text()}{MORE}")
@@ -46,7 +48,7 @@ def told(text: str) -> None:
         "two.Dockerfile:3: the local source has no stand-in for eclipse-temurn:17; the nearest is eclipse-temurin:"
         in text
     )
-    assert "no stand-in for node:20; none is near" in text
+    assert "no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near" in text
     assert text.count("it can stand in for") == 1
 
 
@@ -54,7 +56,10 @@ def test_the_others_are_built(project):
     done = project.fails(3, "1 of 2 variants were not built", "build", "--variant", "v,three")
     assert project.out() == "a\n"
     assert "three: not built, since a base of it cannot be had" in done.errors
-    assert "three: build: base: the local source has no stand-in for node:20; none is near" in done.errors
+    assert (
+        "three: build: base: the local source has no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near"
+        in done.errors
+    )
     rows = json.loads(project.invoke("build", "--variant", "v,three", "--json").output)["variants"]
     assert (rows["v"]["result"], rows["three"]["result"]) == ("cached", "failed")
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import MissingError
+from deadweight._errors import CommandError, MissingError
 from deadweight.sources.local import npm, suites
 from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.languages import python_version
+from deadweight.sources.local.source import _unmade
+from deadweight.sources.local.table import StandIn
+from deadweight.sources.reference import APK
 
 APKADD = Path(suites.__file__).with_name("apkadd")
 NEW = """\
@@ -126,3 +129,17 @@ def test_the_package_program_of_the_stand_in_for_alpine():
     """Its own tests: versions as dpkg compares them, words of a call, what is needed first, links that are replaced."""
     done = subprocess.run(["go", "test", "./..."], cwd=APKADD, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_it_alone():
+    """So it stops the variants that stand on it, and no others."""
+    broken = CommandError(["apt-get"], exit_code_of_command=100, reason="failed", tail=["404 Not Found"], log=None)
+    wanted = {
+        "python:3.11": StandIn("python", "3.11"),
+        "alpine": StandIn("alpine"),
+        "python:3.11-x": StandIn("python", "3.11"),
+    }
+    error = _unmade({StandIn("python", "3.11"): broken, None: broken}, wanted)
+    assert [about for about, _ in error.problems] == ["python:3.11", "python:3.11-x", APK]
+    assert "python:3.11: its stand-in could not be made: apt-get" in error.message
+    assert "404 Not Found" in error.message

@@ -84,8 +84,11 @@ class Packages:
         """Unpack a package's file over a folder."""
         _run.run(["dpkg-deb", "-x", package, target], log=self._log)
 
-    def source(self, name: str, target: Path) -> Path:
-        """Fetch a source package's files into ``target``; the machine's sources serve, read as source ones."""
+    def source(self, name: str, target: Path, *, whole: bool = True) -> Path:
+        """Fetch a source package's files into ``target``; the machine's sources serve, read as source ones.
+
+        Not ``whole``: the upstream archive alone, which outlives the OS's own revisions of it.
+        """
         target.mkdir(parents=True, exist_ok=True)
         with self._guard:
             self._folders()
@@ -95,7 +98,7 @@ class Packages:
             (lists / "partial").mkdir(parents=True, exist_ok=True)
             where = [f"Dir::Etc::SourceParts={parts}", "Dir::Etc::SourceList=/dev/null", f"Dir::State::lists={lists}"]
             self._apt("update", options=where)
-            self._apt("source", "--download-only", name, options=where, cwd=target)
+            self._apt("source", "--download-only" if whole else "--tar-only", name, options=where, cwd=target)
         return target
 
     def rootfs(self, names: Sequence[str], target: Path, *, variant: str = "apt", hooks: Sequence[str] = ()) -> Path:

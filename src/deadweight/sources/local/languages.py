@@ -145,7 +145,7 @@ def _compiled_python(shop: Workshop, version: str) -> Path:
         if target.is_file():
             return target
         with tempfile.TemporaryDirectory(prefix="deadweight-python-", dir=shop.folder) as work:
-            fetched = shop.of(PYTHONS[version]).source(f"python{version}", Path(work) / "source")
+            fetched = shop.of(PYTHONS[version]).source(f"python{version}", Path(work) / "source", whole=False)
             archive = next(path for path in fetched.glob("*.orig.tar.*") if path.suffix != ".asc")
             script = (
                 "set -e; mkdir /build; tar -x -f /source.tar -C /build --strip-components=1; cd /build; "

@@ -7,13 +7,13 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, Interrupted
 from deadweight.records import store
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
@@ -26,6 +26,7 @@ from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.table import StandIn, stand_in
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
+from deadweight.sources.reference import APK as PACKAGES
 from deadweight.sources.reference import NoBase
 from deadweight.sources.settings import Settings, decided
 
@@ -104,6 +105,9 @@ class LocalSource:
         from filelock import FileLock, Timeout
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self._all_there(wanted, apk):  # another run may be making something else, for minutes
+            self._prepare(wanted, apk, say)
+            return
         lock = FileLock(self.folder / "lock")
         try:
             with lock.acquire(timeout=0):
@@ -192,7 +196,7 @@ class LocalSource:
                 missing.append(item)
             else:
                 digests[item] = digest
-        digests |= self._make(shop, client, registry, missing, apk, say)
+        digests |= self._make(shop, client, registry, missing, wanted, apk, say)
         if apk:
             from deadweight.sources.local import apk as repositories
 
@@ -202,6 +206,13 @@ class LocalSource:
             resolved = f"{client.address}/{item.repository}@{digests[item]}"
             self._bases[reference] = Base(reference, resolved, digests[item], stand_in=True)
         self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
+
+    def _all_there(self, wanted: Mapping[str, StandIn], apk: bool) -> bool:
+        address = self._registry().address()
+        if address is None or (apk and not self._apk_ready()):
+            return False
+        client = Client(address)
+        return all(self._there(client, item) is not None for item in dict.fromkeys(wanted.values()))
 
     def _workshop(self) -> Workshop:
         variables = dict(self.environment().variables)
@@ -213,10 +224,11 @@ class LocalSource:
         client: Client | None,
         registry: LocalRegistry,
         missing: Sequence[StandIn],
+        wanted: Mapping[str, StandIn],
         apk: bool,
         say: Say,
     ) -> dict[StandIn, str]:
-        """All of it at the same time; the first failure is raised after the others have ended."""
+        """All of it at the same time. What could not be made is told after the others have ended, all of it at once."""
         jobs: dict[StandIn | None, Callable[[], str]] = {}
         if apk and not self._apk_ready():
             jobs[None] = lambda: self._make_apk(shop, say)
@@ -228,8 +240,17 @@ class LocalSource:
         require(("apt-get", "dpkg-deb"))
         with ThreadPoolExecutor(max_workers=len(jobs), thread_name_prefix="stand-in") as pool:
             futures = {item: pool.submit(job) for item, job in jobs.items()}
-        results = {item: future.result() for item, future in futures.items()}
-        return {item: digest for item, digest in results.items() if item is not None}
+        failed: dict[StandIn | None, DeadweightError] = {}
+        for made, future in futures.items():
+            try:
+                future.result()
+            except Interrupted:
+                raise
+            except DeadweightError as error:
+                failed[made] = error
+        if failed:
+            raise _unmade(failed, wanted)
+        return {item: future.result() for item, future in futures.items() if item is not None}
 
     def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
         say(f"making the stand-in for {item.recipe} {item.parameter}".rstrip())
@@ -299,6 +320,16 @@ class LocalSource:
             return shop.unpacked("docker-registry") / "usr/bin/docker-registry"
 
         return LocalRegistry(self.folder / "registry", binary)
+
+
+def _unmade(failed: Mapping[StandIn | None, DeadweightError], wanted: Mapping[str, StandIn]) -> NoBase:
+    """The stand-ins that could not be made, each by the references that ask for it, with its tool's last words."""
+    problems: list[tuple[str | None, str]] = []
+    for item, error in failed.items():
+        said = error.message + "".join(f"\n  | {line}" for line in getattr(error, "tail", ())[-4:])
+        names = [name for name, each in wanted.items() if each == item] if item is not None else [PACKAGES]
+        problems += [(name, f"{name}: its stand-in could not be made: {said}") for name in names]
+    return NoBase(*problems, hint=next((error.hint for error in failed.values() if error.hint), None))
 
 
 def stop_local_registry() -> bool:
