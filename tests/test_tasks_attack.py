@@ -20,7 +20,7 @@ from deadweight.report.collect import collect
 from deadweight.report.html import render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import to_json
-from deadweight.tasks import attack
+from deadweight.tasks import _attacks
 
 
 def cells(**outcomes) -> dict:
@@ -31,12 +31,11 @@ def cells(**outcomes) -> dict:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 160])
-def test_the_table_names_every_variant_in_full(monkeypatch, capsys, columns):
+def test_the_table_names_every_variant_in_full(capsys, columns):
     """Shortened to what fits, ``multi-stage-ubuntu`` and ``multi-stage-alpine`` were the same."""
-    monkeypatch.setattr(attack, "console", lambda: Console(width=columns, highlight=False))
     variants = [f"multi-stage-{name}" for name in ("ubuntu", "alpine", "distroless", "chainguard", "java")]
     found = [SimpleNamespace(variant=each, data={"postures": {"open": cells(system="crashed")}}) for each in variants]
-    attack._table(found, "open")
+    _attacks.print_attacks(found, Console(width=columns, highlight=False))
     lines = capsys.readouterr().out.splitlines()
     heads = [word for line in lines if "┃ attack" in line for word in re.findall(r"[\w-]+", line)]
     assert [head for head in heads if head != "attack"] == variants
@@ -46,7 +45,27 @@ def test_the_table_names_every_variant_in_full(monkeypatch, capsys, columns):
 
 def test_only_what_was_tried_now_is_shown():
     postures = {"open": cells(system="blocked", earlier="blocked"), "privileged": cells(earlier="blocked")}
-    assert attack._postures([SimpleNamespace(data={"postures": postures}), SimpleNamespace(data={})]) == ["open"]
+    assert _attacks.tried_now([SimpleNamespace(data={"postures": postures}), SimpleNamespace(data={})]) == ["open"]
+
+
+def blocked(*walls: str) -> dict:
+    return {"outcome": "blocked", "walls": list(walls), "depth": max(1, len(walls)), "evidence": None}
+
+
+def test_of_one_variant_the_walls_are_named(capsys):
+    postures = {
+        "open": cells(system="succeeded", mount="succeeded"),
+        "default": {"system": blocked("image"), "mount": blocked("capabilities", "seccomp", "non-root")},
+        "hardened": {"system": blocked(), "mount": cells(mount="not_measured")["mount"]},
+    }
+    found = [SimpleNamespace(variant="apko", data={"postures": postures})]
+    _attacks.print_attacks(found, Console(width=80, highlight=False))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = {line.split()[0]: re.split(r"\s{2,}", line.strip()) for line in lines}
+    assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
+    assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
+    assert _attacks.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
 @pytest.mark.tools

@@ -14,7 +14,21 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 from invoke.collection import Collection  # noqa: E402 - what is imported from here on is kept
 
-from deadweight.tasks import attack, build, clean, demo, init, layers, merge, report, run, scan, setup, verify  # noqa: E402
+from deadweight.tasks import (  # noqa: E402
+    attack,
+    build,
+    clean,
+    completion,
+    demo,
+    init,
+    layers,
+    merge,
+    report,
+    run,
+    scan,
+    setup,
+    verify,
+)
 
 # A start makes many objects that all stay: looking for garbage among them was a twentieth of a build of nothing.
 gc.set_threshold(50_000)
@@ -40,6 +54,7 @@ for _task in (
     run.shell,
     run.logs,
     clean.clean,
+    completion.completion,
 ):
     namespace.add_task(_task)
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
 
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
+MOST_TELLING = ("variant", "total", "critical", "high", "reached", "OS", "fixable", "dead weight", "medium", "low", "languages",
+                "kernel headers", "unknown")  # fmt: skip
+"""All columns, in the order in which they get the room that a terminal has."""
 
 
 def print_scans(found: Sequence[Evidence], out: Console) -> None:
@@ -18,14 +21,46 @@ def print_scans(found: Sequence[Evidence], out: Console) -> None:
     from rich.table import Table
 
     heads = ("variant", "total", *SEVERITIES, "fixable", "kernel headers", "OS", "languages", "reached", "dead weight")
-    table = Table(*heads, box=None, padding=(0, 1))
-    for each in found:
-        table.add_row(each.variant, *_cells(each.data))
+    rows = [(each.variant, *_cells(each.data)) for each in found]
+    shown = fitting(heads, rows, out.width)
+    table = Table(*(heads[index] for index in shown), box=None, padding=(0, 1))
+    for row in rows:
+        table.add_row(*(row[index] for index in shown))
     out.print(table)
+    dropped = [head for index, head in enumerate(heads) if index not in shown]
+    if dropped:
+        out.print(f"No room for {', '.join(dropped)}: a wider terminal or invoke report shows them.", markup=False)
     for each in (each for each in found if each.data.get("status") != "not_scanned"):
         out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
     for text in unused(found):
         out.print(f"exception not needed by any of these images: {text}", markup=False, style="yellow")
+
+
+def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that fit, in their order: the most telling are given room first."""
+    chosen, left = list[int](), width
+    for head in MOST_TELLING:
+        index = heads.index(head)
+        needed = 2 + max(len(head), *(len(row[index]) for row in rows)) if rows else 2 + len(head)
+        if not chosen or needed <= left:
+            chosen.append(index)
+            left -= needed
+    return sorted(chosen)
+
+
+def total(found: Sequence[Evidence]) -> str:
+    """``3 images scanned: 1,788 findings, 44 of them reached``; what was not scanned or covered is told apart."""
+    from deadweight.report.figures import plural
+
+    scanned = [each.data for each in found if each.data.get("status") == "scanned"]
+    reached = [data["reachability"] for data in scanned if data["reachability"]["status"] == "measured"]
+    parts = [plural(sum(data["total"] for data in scanned), "finding")]
+    if reached:
+        known = "" if len(reached) == len(scanned) else f" (measured for {len(reached)} of {len(scanned)})"
+        parts.append(f"{sum(each['reachable'] for each in reached):,} of them reached{known}")
+    other = len(found) - len(scanned)
+    left = f"; {plural(other, 'image')} not scanned or not covered" if other else ""
+    return f"{plural(len(scanned), 'image')} scanned: {', '.join(parts)}{left}"
 
 
 def unused(found: Sequence[Evidence]) -> list[str]:

@@ -9,6 +9,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from deadweight.tasks._pulse import cleared
 from deadweight.tasks._task import colour
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def say(line: str) -> None:
     """One line of progress."""
-    sys.stderr.write(f"{line}\n")  # in one piece: several threads tell what they do
+    sys.stderr.write(f"{cleared()}{line}\n")  # in one piece: several threads tell what they do
     sys.stderr.flush()
 
 

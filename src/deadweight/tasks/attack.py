@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
 from deadweight.tasks import _choose
+from deadweight.tasks._attacks import print_attacks, total
 from deadweight.tasks._options import names, one
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
-
-if TYPE_CHECKING:
-    from deadweight.records.evidence import Evidence
 
 FORMATS = ("run", "compose", "kubernetes")
 
@@ -66,13 +63,12 @@ def attack(
         if not chosen:
             raise UsageError("none of these variants is a service", hint="invoke variants shows them")
         built = [each for each in chosen if workspace.built(each.name) is not None]
-        with locked(workspace.state, say):
+        with locked(workspace.state, say), pulse("attack"):
             found = attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
     if json:
         print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
     else:
-        for name in _postures(found):
-            _table(found, name)
+        print_attacks(found, console())
     for told in shared_notes({each.variant: attack_notes(each.data) for each in found}):
         say(f"note: {told}")
     for each in found:
@@ -80,6 +76,8 @@ def attack(
     if not json and (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
     left = ", ".join(each.name for each in chosen if each not in built)
+    if not json:
+        say(f"{total(found)}. Next: invoke report")
     raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
 
 
@@ -117,53 +115,3 @@ def harden(
         print_json(found.document())
     else:
         print(written(found, format), end="")
-
-
-def _postures(found: Sequence[Evidence]) -> list[str]:
-    """Those in which something was measured now; what an earlier run found of others is for the report."""
-    return list(
-        dict.fromkeys(
-            name
-            for each in found
-            for name, cells in each.data.get("postures", {}).items()
-            if any(
-                cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
-                for cell in cells.values()
-            )
-        )
-    )
-
-
-def _table(found: Sequence[Evidence], posture: str) -> None:
-    """Attacks by variants: how many walls stop it, or what else came of it. In as many parts as names need to be readable."""
-    from rich.table import Table
-
-    shown = [each for each in found if posture in each.data.get("postures", {})]
-    payloads = list(dict.fromkeys(name for each in shown for name in each.data["postures"][posture]))
-    out, frame = console(), 3  # a border and two blanks
-    widths = [max(len(each.variant), len("blocked")) + frame for each in shown]
-    room = out.width - max(map(len, payloads), default=0) - frame - 1
-    while shown:
-        count = max(1, sum(width <= room for width in accumulate(widths)))
-        part, shown, widths = shown[:count], shown[count:], widths[count:]
-        table = Table(title=f"{posture}: how many walls stop each attack", title_justify="left", header_style="bold")
-        table.add_column("attack", no_wrap=True)
-        for each in part:
-            table.add_column(each.variant, justify="center", overflow="fold")
-        for payload in payloads:
-            table.add_row(payload, *(_cell(each.data["postures"][posture].get(payload)) for each in part))
-        out.print(table)
-
-
-def _cell(cell: dict[str, Any] | None) -> str:
-    if cell is None:
-        return ""
-    words = {
-        "succeeded": "[bold red]open[/]",
-        "crashed": "[magenta]crashed[/]",
-        "not_applicable": "[dim]n/a[/]",
-        "not_measured": "[dim]-[/]",
-    }
-    if cell["outcome"] != "blocked":
-        return words[cell["outcome"]]
-    return f"[green]{cell['depth'] if cell['depth'] is not None else 'blocked'}[/]"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.context import Context
 
 from deadweight.tasks._options import names, one
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._task import task
 
@@ -39,7 +40,8 @@ def report(c: Context, against: str | None = None, open: bool = False, json: boo
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         # read first: it may be the one that is replaced now
         before = None if against is None else earlier(against, workspace.suite.root)
-        made, written = write(workspace)
+        with pulse("report"):
+            made, written = write(workspace)
         if json:
             print(written.json.read_text(encoding="utf-8"), end="")
         elif before is None:

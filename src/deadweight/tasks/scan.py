@@ -10,6 +10,7 @@ from invoke.context import Context
 
 from deadweight.tasks import _choose
 from deadweight.tasks._options import parse_jobs
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
@@ -72,7 +73,8 @@ def scan(
 
             used = databases.use(database, workspace.suite.scan.database_repository)
             say(f"database of {used.updated_at} ({used.age_days():.1f} days old) from {used.origin}")
-        found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
+        with pulse("scan"):
+            found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
         sboms = _sboms(workspace, chosen, sbom)
     if sarif is not None:
         from deadweight.records.store import write_where_told
@@ -83,12 +85,13 @@ def scan(
     if json:
         print_json({"scans": rows(workspace, found), "failed": failed, "sboms": sboms})
     else:
-        from deadweight.tasks._scan import print_sboms, print_scans
+        from deadweight.tasks._scan import print_sboms, print_scans, total
 
         print_scans(found, console())
         print_sboms(sboms, console())
         if (resting := note(workspace, (each.variant for each in found))) is not None:
             print(resting)
+        say(f"{total(found)}. Next: invoke report")
     _raise_if_bad(found, failed, strict=strict)
 
 

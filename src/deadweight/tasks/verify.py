@@ -10,6 +10,7 @@ from invoke.context import Context
 
 from deadweight.tasks import _choose
 from deadweight.tasks._options import names
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import print_json, say
 from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import colour, task
@@ -76,7 +77,8 @@ def verify_variants(
 
     with locked(workspace.state, say):
         subjects = [workspace.subject(each) for each in chosen]
-        return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=lambda found: say(_line(found))))
+        with pulse("verify"):
+            return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=lambda found: say(_line(found))))
 
 
 def conclude(found: Sequence[Evidence], left: str = "", then: str = "invoke report") -> None:

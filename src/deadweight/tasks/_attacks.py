@@ -1,0 +1,126 @@
+"""Attacks on a terminal: one variant with the walls by name, several with how many walls stop each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deadweight.records.evidence import Evidence
+
+WALLS_NAMED = 2
+
+
+def print_attacks(found: Sequence[Evidence], out: Console) -> None:
+    """One variant: attacks by postures, each cell naming the walls. Several: a table for each posture, attacks by variants."""
+    if len(found) == 1:
+        _by_posture(found[0], tried_now(found), out)
+        return
+    for name in tried_now(found):
+        _by_variant(found, name, out)
+
+
+def total(found: Sequence[Evidence]) -> str:
+    """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``."""
+    sums = []
+    for posture in tried_now(found):
+        cells = [cell["outcome"] for each in found for cell in each.data.get("postures", {}).get(posture, {}).values()]
+        tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
+        if tried:
+            sums.append(f"{posture} {cells.count('blocked')} of {tried}")
+    variants = f" on {len(found)} variants" if len(found) > 1 else ""
+    return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
+
+
+def tried_now(found: Sequence[Evidence]) -> list[str]:
+    """Those in which something was measured now; what an earlier run found of others is for the report."""
+    return list(
+        dict.fromkeys(
+            name
+            for each in found
+            for name, cells in each.data.get("postures", {}).items()
+            if any(
+                cell["outcome"] != "not_measured" and "measured_at" not in (cell["evidence"] or {})
+                for cell in cells.values()
+            )
+        )
+    )
+
+
+def _by_variant(found: Sequence[Evidence], posture: str, out: Console) -> None:
+    """Attacks by variants: how many walls stop it, or what else came of it. In as many parts as names need to be readable."""
+    from rich.table import Table
+
+    shown = [each for each in found if posture in each.data.get("postures", {})]
+    payloads = list(dict.fromkeys(name for each in shown for name in each.data["postures"][posture]))
+    frame = 3  # a border and two blanks
+    widths = [max(len(each.variant), len("blocked")) + frame for each in shown]
+    room = out.width - max(map(len, payloads), default=0) - frame - 1
+    while shown:
+        count = max(1, sum(width <= room for width in accumulate(widths)))
+        part, shown, widths = shown[:count], shown[count:], widths[count:]
+        table = Table(title=f"{posture}: how many walls stop each attack", title_justify="left", header_style="bold")
+        table.add_column("attack", no_wrap=True)
+        for each in part:
+            table.add_column(each.variant, justify="center", overflow="fold")
+        for payload in payloads:
+            table.add_row(payload, *(_cell(each.data["postures"][posture].get(payload)) for each in part))
+        out.print(table)
+
+
+def _cell(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    words = {
+        "succeeded": "[bold red]through[/]",
+        "crashed": "[magenta]crashed[/]",
+        "not_applicable": "[dim]n/a[/]",
+        "not_measured": "[dim]-[/]",
+    }
+    if cell["outcome"] != "blocked":
+        return words[cell["outcome"]]
+    return f"[green]{cell['depth'] if cell['depth'] is not None else 'blocked'}[/]"
+
+
+def _by_posture(each: Evidence, postures: Sequence[str], out: Console) -> None:
+    """In as many parts as the terminal needs to keep walls' names whole."""
+    from rich.table import Table
+
+    cells = {name: each.data["postures"][name] for name in postures}
+    payloads = list(dict.fromkeys(payload for column in cells.values() for payload in column))
+    widths = [max(len(name), *(len(_walls(cell)) for cell in column.values())) + 2 for name, column in cells.items()]
+    room, left = out.width - max(map(len, payloads), default=0) - 2, list(postures)
+    while left:
+        count = max(1, sum(width <= room for width in accumulate(widths)))
+        part, left, widths = left[:count], left[count:], widths[count:]
+        title = f"{each.variant}: what stops each attack"
+        table = Table(title=title, title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+        table.add_column("attack", no_wrap=True)
+        for name in part:
+            table.add_column(name, overflow="fold")
+        for payload in payloads:
+            table.add_row(payload, *(_styled(cells[name].get(payload)) for name in part))
+        out.print(table)
+
+
+def _walls(cell: Mapping[str, Any] | None) -> str:
+    """``seccomp, non-root and 2 more``; what else came of it in a word."""
+    if cell is None:
+        return ""
+    if cell["outcome"] != "blocked":
+        words = {"succeeded": "THROUGH", "crashed": "crashed it", "not_applicable": "n/a", "not_measured": "-"}
+        return words[cell["outcome"]]
+    walls = list(cell.get("walls") or ())
+    if not walls:
+        return "blocked" if cell["depth"] is None else "walls together"
+    more = len(walls) - WALLS_NAMED
+    return ", ".join(walls[:WALLS_NAMED]) + (f" +{more}" if more > 0 else "")
+
+
+def _styled(cell: Mapping[str, Any] | None) -> str:
+    styles = {"blocked": "green", "succeeded": "bold red", "crashed": "magenta"}
+    style = styles.get(cell["outcome"] if cell else "", "dim")
+    return f"[{style}]{_walls(cell)}[/]"

@@ -1,0 +1,115 @@
+"""``completion``: what may follow in a command line, with the suite's own variants, checks and postures."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from invoke.context import Context
+
+from deadweight.tasks._options import one
+from deadweight.tasks._task import task
+
+SCRIPTS = {
+    "bash": """_deadweight() {
+    local IFS=$'\\n' found
+    found="$("$1" completion --words "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)"
+    [ -n "$found" ] || found="$(compgen -W "$("$1" --complete -- "${COMP_WORDS[@]}" 2>/dev/null)" -- "$2")"
+    COMPREPLY=( $found )
+}
+complete -o default -F _deadweight invoke inv deadweight
+""",
+    "zsh": """_deadweight() {
+    local -a found
+    found=(${(f)"$("$words[1]" completion --words "${(j: :)words[1,CURRENT]}" 2>/dev/null)"})
+    (( $#found )) || found=(${(f)"$("$words[1]" --complete -- $words 2>/dev/null)"})
+    if (( $#found )); then compadd -a found; else _files; fi
+}
+compdef _deadweight invoke inv deadweight
+""",
+    "fish": """function __deadweight
+    set -l line (commandline -cp | string collect)
+    set -l found ($argv[1] completion --words $line 2>/dev/null)
+    test -n "$found"; or set found ($argv[1] --complete -- (commandline -opc; commandline -ct) 2>/dev/null)
+    printf '%s\\n' $found
+end
+for each in invoke inv deadweight
+    complete -c $each -f -a "(__deadweight $each)"
+end
+""",
+}
+"""Each asks us for the values of a flag, and invoke itself (``--complete``) for tasks and flags, a project's own among them."""
+
+
+@task(
+    help={
+        "shell": "print the script for bash, zsh or fish",
+        "words": "print the values that may end this command line, one a line (the script asks so)",
+    },
+    reads_only=True,
+)
+def completion(c: Context, shell: str | None = None, words: str | None = None) -> None:
+    """Complete tasks, options, variants, checks and postures in bash, zsh and fish.
+
+    Example: source <(invoke completion --shell bash)
+    Example: source <(invoke completion --shell zsh)
+    Example: invoke completion --shell fish | source
+    """
+    from deadweight._errors import UsageError
+
+    if words is not None:
+        print("".join(f"{word}\n" for word in following(words)), end="")
+        return
+    name = one(shell, "--shell")
+    if name not in SCRIPTS:
+        raise UsageError(f"--shell: expected one of {', '.join(SCRIPTS)}, found {name!r}")
+    print(SCRIPTS[name], end="")
+
+
+def following(line: str) -> list[str]:
+    """The values that may stand in the place of the last word of ``line``, or after it where a blank ends it.
+
+    Empty where no value of ours is due. A word with commas keeps what stands before the last one. Nothing is said of a suite
+    that cannot be read.
+    """
+    parts = line.split()
+    last = "" if not parts or line[-1:].isspace() else parts.pop()
+    if last.startswith("--") and "=" in last:
+        flag, _, last = last.partition("=")
+        parts.append(flag)
+    if not parts or parts[-1] not in VALUES:
+        return []
+    head, comma, start = last.rpartition(",")
+    with contextlib.suppress(Exception):  # a completion that explains itself would stand in the command line
+        return [f"{head}{comma}{value}" for value in VALUES[parts[-1]]() if value.startswith(start)]
+    return []
+
+
+def _variants() -> list[str]:
+    from deadweight.suite.load import find_suite_file, load_suite
+
+    return [each.name for each in load_suite(find_suite_file()).variants]
+
+
+def _checks() -> list[str]:
+    from deadweight.checks.table import names
+
+    return list(names())
+
+
+def _postures() -> list[str]:
+    from deadweight.checks.attacks.walls import names
+
+    return [*names(), "all"]
+
+
+VALUES: dict[str, Callable[[], list[str]]] = {
+    "--variant": _variants,
+    "--check": _checks,
+    "--posture": _postures,
+    "--shell": lambda: list(SCRIPTS),
+    "--format": lambda: ["run", "compose", "kubernetes"],
+    "--sbom": lambda: ["spdx", "cyclonedx", "both"],
+    "--source": lambda: ["auto", "registry", "mirror", "local"],
+}
+"""What a flag's value may be, by the flag."""

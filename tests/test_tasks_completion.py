@@ -1,0 +1,76 @@
+"""Completion: a suite's own variants, checks and postures, asked for by the shells' scripts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deadweight.tasks.completion import SCRIPTS, following
+
+SUITE = "name: x\nvariants:\n" + "".join(
+    f"  {name}: {{builder: dockerfile, dockerfile: Dockerfile}}\n" for name in ("small", "smaller", "today")
+)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "deadweight.yaml").write_text(SUITE)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("invoke verify --variant ", ["small", "smaller", "today"]),
+        ("invoke verify --variant sm", ["small", "smaller"]),
+        ("invoke verify --variant today,sm", ["today,small", "today,smaller"]),
+        ("invoke verify --variant=to", ["today"]),
+        ("invoke attack --posture hard", ["hardened"]),
+        ("invoke attack --posture only-sec", ["only-seccomp"]),
+        ("invoke verify --check runs", ["runs"]),
+        ("invoke har", []),
+        ("invoke", []),
+        ("invoke completion --shell ", ["bash", "zsh", "fish"]),
+        ("invoke verify --variant nothing", []),
+    ],
+)
+def test_what_may_follow(project, line, words) -> None:
+    assert words == following(line)
+
+
+def test_a_suite_that_cannot_be_read_is_no_noise(project, capsys) -> None:
+    (project / "deadweight.yaml").write_text("name: [")
+    assert following("invoke verify --variant ") == []
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("shell", sorted(SCRIPTS))
+def test_the_script_completes_in_the_real_shell(project, shell) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    asks = {
+        "bash": "COMP_LINE='deadweight {}'; COMP_WORDS=($COMP_LINE); COMP_POINT=${{#COMP_LINE}}; _deadweight deadweight {last!r}; "
+        "echo ${{COMPREPLY[@]}}",
+        "zsh": "words=(deadweight {}); CURRENT=$#words; _deadweight",
+        "fish": "echo (complete -C 'deadweight {}')",
+    }
+    before = "compdef() { :; }; compadd() { print -- $found }\n" if shell == "zsh" else ""
+
+    def answer(line: str) -> list[str]:
+        ask = before + SCRIPTS[shell] + asks[shell].format(line, last=line.split()[-1])
+        env = {**os.environ, "PATH": path}
+        done = subprocess.run([shell, "-c", ask], env=env, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    assert answer("verify --variant sm") == ["small", "smaller"]
+    assert "harden" in answer("har")
+    assert "--extract" in answer("layers --ext")
