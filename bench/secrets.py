@@ -22,7 +22,6 @@ from deadweight.image.secrets.scanner import Scanner
 
 UPSTREAM = Path(__file__).parents[1] / "src" / "deadweight" / "image" / "secrets" / "upstream"
 MODULES = {"gitleaks": GITLEAKS, "betterleaks": BETTERLEAKS}
-RESULT = Path(__file__).parent / "results" / "secrets.json"
 # Stands in for the peers' own validate.go: what they would check their rules with is written out instead.
 DUMP = """package utils
 
@@ -140,7 +139,7 @@ PEERS: dict[str, Found] = {"gitleaks": gitleaks, "betterleaks": betterleaks}
 
 
 def main(peers: list[str]) -> None:
-    """Print the table, and keep it in ``bench/results``."""
+    """Print the table."""
     tools: dict[str, Found] = {"ours, deep": ours, "trivy": trivy}
     tools |= {name: PEERS[name] for name in peers}
     rows: dict[str, dict[str, float]] = {}
@@ -162,7 +161,6 @@ def main(peers: list[str]) -> None:
     print("|---|" + "---|" * len(tools))
     for name, row in rows.items():
         print(f"| {name} | " + " | ".join(str(row[tool]) for tool in tools) + " |")
-    RESULT.write_text(json.dumps({"percent_found": rows}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
