@@ -18,12 +18,20 @@ from deadweight.engine.client import Engine
 from deadweight.records.paths import State
 from deadweight.sources.choose import remember
 
+AWK = "{path: /api/v1/awk, args: args, input: input}"
 
-def castle(root: Path, engine: Engine, archive: Path, yaml: str = "", reference: str = "", **files: str) -> Subject:
-    """A subject of the demo service (or of ``reference``) with this YAML; ``files`` are further ones of the project."""
+
+def castle(
+    root: Path, engine: Engine, archive: Path, yaml: str = "", reference: str = "", awk: bool = True, **files: str
+) -> Subject:
+    """A subject of the demo service (or of ``reference``) with this YAML; ``files`` are further ones of the project.
+
+    ``awk``: whether the suite says how an AWK script reaches it.
+    """
     for name, text in files.items():
         (root / f"{name}.yaml").write_text(text, encoding="utf-8")
-    suite = write_suite(root, f"name: p\nvariants:\n  castle:\n    builder: ko\n    {yaml}\n")
+    defaults = f"defaults: {{checks: {{attacks: {{awk: {AWK}}}}}}}\n" if awk else ""
+    suite = write_suite(root, f"name: p\n{defaults}variants:\n  castle:\n    builder: ko\n    {yaml}\n")
     remember(suite, State(root), "local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)

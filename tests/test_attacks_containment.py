@@ -327,7 +327,7 @@ def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
     """What comes of these attacks in ``open``, and the notes."""
     loaded = load_payloads()
     few = dataclasses.replace(loaded, payloads=tuple(each for each in loaded.payloads if each.id in names))
-    monkeypatch.setattr(attacking, "load_payloads", lambda _files=(): few)
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few)
     data = attacking.attack(subject, postures=("open",)).data
     return data["postures"]["open"], data["notes"]
 

@@ -20,7 +20,7 @@ from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import Shot, fire
 from deadweight.checks.attacks.entrance import CHECK
-from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.load import load_payloads, suite_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.resource import fire_resource
@@ -57,13 +57,13 @@ def few(monkeypatch):
     """Only these of our attacks (and all of the project's own), to keep a test short."""
 
     def choose(*names: str) -> None:
-        def load(files=()):
-            loaded = load_payloads(files)
+        def load(wanted, root):
+            loaded = suite_payloads(wanted, root)
             ours = {each.id for each in load_payloads().payloads}
             kept = tuple(each for each in loaded.payloads if each.id in names or each.id not in ours)
             return dataclasses.replace(loaded, payloads=kept)
 
-        monkeypatch.setattr(attacking, "load_payloads", load)
+        monkeypatch.setattr(attacking, "suite_payloads", load)
 
     return choose
 

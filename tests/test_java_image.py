@@ -101,7 +101,7 @@ def few(monkeypatch):
     """Three attacks of ours, to keep it short."""
     loaded = load_payloads()
     kept = tuple(each for each in loaded.payloads if each.id in ATTACKS)
-    monkeypatch.setattr(attacking, "load_payloads", lambda _files=(): dataclasses.replace(loaded, payloads=kept))
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: dataclasses.replace(loaded, payloads=kept))
 
 
 @pytest.mark.usefixtures("few")

@@ -25,13 +25,13 @@ def check_suite(suite: Suite) -> None:
     if suite.scan.database_repository is not None:
         with problems.kept():
             _database(suite, suite.scan.database_repository)
-    seen: set[AttacksCheck] = set()
+    seen: list[AttacksCheck] = []
     for variant in suite.variants:
         _check_variant(suite, variant, seen, problems)
     problems.tell()
 
 
-def _check_variant(suite: Suite, variant: Variant, seen: set[AttacksCheck], problems: Problems) -> None:
+def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], problems: Problems) -> None:
     with problems.kept():
         _keys(suite, variant)
     with problems.kept():
@@ -47,7 +47,7 @@ def _check_variant(suite: Suite, variant: Variant, seen: set[AttacksCheck], prob
             _plug_in(suite, variant, name)
     attacks = variant.checks.attacks
     if attacks is not None and not absent and attacks not in seen:
-        seen.add(attacks)  # variants share those of the defaults
+        seen.append(attacks)  # variants share those of the defaults
         with problems.kept():
             _attacks(suite, variant, attacks)
 
@@ -125,6 +125,6 @@ def _plug_in(suite: Suite, variant: Variant, name: str) -> None:
 
 def _attacks(suite: Suite, variant: Variant, attacks: AttacksCheck) -> None:
     from deadweight.checks.attacks.gate import check_gates
-    from deadweight.checks.attacks.load import load_payloads
+    from deadweight.checks.attacks.load import suite_payloads
 
-    check_gates(suite, variant, attacks.gates, load_payloads([suite.root / name for name in attacks.payload_files]))
+    check_gates(suite, variant, attacks.gates, suite_payloads(attacks, suite.root))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from deadweight.report import figures
@@ -13,6 +13,10 @@ LAXEST_FIRST = ("privileged", "open", "default", "hardened")
 TOLD_FIRST = ("default", "open", "hardened", "privileged")
 """Which posture stands for all where there is room for one: what a plain ``docker run`` gives, if it was tried."""
 NEVER = "never"
+DELIVERIES = {
+    "service": "through the service's own hole",
+    "breach": "after a breach: the attacker's code runs as the service already",
+}
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,22 @@ def castle(record: VariantRecord, payload: str, postures: Iterable[str]) -> Cast
 
 
 def payloads(report: Report) -> tuple[str, ...]:
-    """Every attack that was tried, in the catalogue's order."""
+    """Every attack that was tried, in the catalogue's order; those through the service first."""
     found = dict.fromkeys(
         name for record in report.variants.values() for cells in record.attacks.values() for name in cells
     )
-    return (
-        *(name for name in report.payloads if name in found),
-        *(name for name in found if name not in report.payloads),
-    )
+    known = [name for name in report.payloads if name in found]
+    known.sort(key=lambda name: report.payloads[name].delivery == "breach")
+    return (*(name for name in found if name not in report.payloads), *known)
+
+
+def heading(report: Report, names: Sequence[str], index: int) -> str:
+    """What stands above the attack at ``index``, where another way in begins there; none where all come through the service."""
+    ways = [
+        "service" if (known := report.payloads.get(name)) is None else known.delivery or "service" for name in names
+    ]
+    begins = index == 0 or ways[index] != ways[index - 1]
+    return DELIVERIES[ways[index]] if begins and "breach" in ways else ""
 
 
 def said(cell: AttackRecord) -> str:

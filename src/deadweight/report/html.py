@@ -56,6 +56,7 @@ def render_html(report: Report, pictures: Charts | None = None) -> str:
         names=list(report.variants),
         castle=attacks.castle,
         held=attacks.held,
+        heading=attacks.heading,
         title_of=title_of,
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files

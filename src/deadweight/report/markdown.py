@@ -205,7 +205,9 @@ def _attacks(report: Report, seen: View) -> list[Part]:
         sums = [attacks.held(record, posture) for _, record in seen.attacked]
         told = [f"**{found}**" if found else "not measured" for found in sums]
         rows.append([f"**stopped in posture {escape(posture)}**", *told])
-    for payload in seen.payloads:
+    for index, payload in enumerate(seen.payloads):
+        if words := attacks.heading(report, seen.payloads, index):
+            rows.append([f"*{escape(words)}*", *[""] * len(seen.attacked)])
         known = report.payloads.get(payload)
         found = (attacks.castle(record, payload, seen.postures) for _, record in seen.attacked)
         cells = [f"**{cell.since}**" if cell.since == attacks.NEVER else escape(cell.since) for cell in found]

@@ -184,12 +184,18 @@ class AttackRecord:
 
 @dataclass(frozen=True)
 class PayloadRecord:
-    """What a payload is: shown once, beside its row of the heat map."""
+    """What a payload is: shown once, beside its row of the heat map.
+
+    ``delivery``: through the service's own hole, or after a breach, by code that runs beside the service already; None in reports
+    of before there were two. ``pack``: of which of our packs it is, None for the suite's own.
+    """
 
     title: str
     gives: str | None = None
     reference: str | None = None
     technique: str | None = None
+    delivery: Literal["service", "breach"] | None = None
+    pack: str | None = None
 
 
 @dataclass(frozen=True)

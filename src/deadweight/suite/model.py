@@ -19,6 +19,8 @@ from deadweight.suite.values import (
     Day,
     EnvName,
     Flag,
+    HeaderName,
+    HeaderValue,
     HttpStatus,
     Memory,
     MountId,
@@ -30,6 +32,7 @@ from deadweight.suite.values import (
     Size,
     Text,
     Tmpfs,
+    UrlPath,
     User,
 )
 from deadweight.suite.yaml_nodes import Key, dotted
@@ -194,11 +197,54 @@ class AttackGate(Record):
     blocked: Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class AttacksCheck(Record):
-    """``attacks``: real attacks, and the walls that must stop them."""
+class AwkRequest(Record):
+    """How an AWK script reaches the service, for attacks through an AWK of its own: the request, and where the script stands in it.
 
+    ``encoding``: the body is JSON or a form with the script at ``field``, or the script alone (``raw``); ``query`` puts ``field``
+    into the path. ``args`` and ``input`` are the fields of AWK's words and its input; null where the service takes none.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH"] = "POST"
+    path: UrlPath
+    encoding: Literal["json", "form", "query", "raw"] = "json"
+    field: Annotated[str, StringConstraints(min_length=1)] = "script"
+    args: str | None = None
+    input: str | None = None
+    headers: dict[HeaderName, HeaderValue] = {}
+
+    @field_validator("args", "input")
+    @classmethod
+    def _beside_the_script(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and info.data.get("encoding") == "raw":
+            raise ValueError("no args or input with encoding raw: the body is the script alone")
+        return name
+
+
+Pack = Literal["breach", "awk"]
+
+
+class AttacksCheck(Record):
+    """``attacks``: real attacks, and the walls that must stop them.
+
+    ``packs``: which of our attacks are tried; without it ``breach`` (whatever the service is), and ``awk`` where ``awk`` tells how
+    a script reaches the service.
+    """
+
+    packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None
+    awk: AwkRequest | None = None
     payload_files: tuple[RelativePath, ...] = ()
     gates: tuple[AttackGate, ...] = ()
+
+    @model_validator(mode="after")
+    def _reachable(self) -> AttacksCheck:
+        if self.awk is None and "awk" in (self.packs or ()):
+            raise ValueError("the key awk (with a path) beside the pack awk: how a script reaches the service")
+        return self
+
+    @property
+    def chosen_packs(self) -> tuple[Pack, ...]:
+        """The packs that are tried, in their order."""
+        return self.packs or (("awk", "breach") if self.awk is not None else ("breach",))
 
 
 Severity = Literal["critical", "high", "medium", "low", "unknown"]

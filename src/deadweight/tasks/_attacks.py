@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from deadweight.records.evidence import Evidence
 
 WALLS_NAMED = 2
+DELIVERIES = {"service": "through the service", "breach": "after a breach"}
 
 
 def print_attacks(found: Sequence[Evidence], out: Console) -> None:
@@ -50,15 +51,27 @@ def tried_now(found: Sequence[Evidence]) -> list[str]:
     )
 
 
+def by_delivery(found: Sequence[Evidence], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each attack once, those through the service first; before the first of each way its name, where there are both."""
+    known = {name: told.get("delivery") for each in found for name, told in each.data.get("payloads", {}).items()}
+    ordered = sorted(dict.fromkeys(names), key=lambda name: known.get(name) == "breach")
+    ways = ["breach" if known.get(name) == "breach" else "service" for name in ordered]
+    heads = [
+        DELIVERIES[way] if "breach" in ways and (index == 0 or ways[index - 1] != way) else ""
+        for index, way in enumerate(ways)
+    ]
+    return list(zip(heads, ordered, strict=True))
+
+
 def _by_variant(found: Sequence[Evidence], posture: str, out: Console) -> None:
     """Attacks by variants: how many walls stop it, or what else came of it. In as many parts as names need to be readable."""
     from rich.table import Table
 
     shown = [each for each in found if posture in each.data.get("postures", {})]
-    payloads = list(dict.fromkeys(name for each in shown for name in each.data["postures"][posture]))
+    payloads = by_delivery(found, (name for each in shown for name in each.data["postures"][posture]))
     frame = 3  # a border and two blanks
     widths = [max(len(each.variant), len("blocked")) + frame for each in shown]
-    room = out.width - max(map(len, payloads), default=0) - frame - 1
+    room = out.width - max((len(name) for _, name in payloads), default=0) - frame - 1
     while shown:
         count = max(1, sum(width <= room for width in accumulate(widths)))
         part, shown, widths = shown[:count], shown[count:], widths[count:]
@@ -66,7 +79,10 @@ def _by_variant(found: Sequence[Evidence], posture: str, out: Console) -> None:
         table.add_column("attack", no_wrap=True)
         for each in part:
             table.add_column(each.variant, justify="center", overflow="fold")
-        for payload in payloads:
+        for words, payload in payloads:
+            if words:
+                table.add_section()
+                table.add_row(f"[italic]{words}[/]")
             table.add_row(payload, *(_cell(each.data["postures"][posture].get(payload)) for each in part))
         out.print(table)
 
@@ -90,9 +106,9 @@ def _by_posture(each: Evidence, postures: Sequence[str], out: Console) -> None:
     from rich.table import Table
 
     cells = {name: each.data["postures"][name] for name in postures}
-    payloads = list(dict.fromkeys(payload for column in cells.values() for payload in column))
+    payloads = by_delivery([each], (payload for column in cells.values() for payload in column))
     widths = [max(len(name), *(len(_walls(cell)) for cell in column.values())) + 2 for name, column in cells.items()]
-    room, left = out.width - max(map(len, payloads), default=0) - 2, list(postures)
+    room, left = out.width - max((len(name) for _, name in payloads), default=0) - 2, list(postures)
     while left:
         count = max(1, sum(width <= room for width in accumulate(widths)))
         part, left, widths = left[:count], left[count:], widths[count:]
@@ -101,7 +117,9 @@ def _by_posture(each: Evidence, postures: Sequence[str], out: Console) -> None:
         table.add_column("attack", no_wrap=True)
         for name in part:
             table.add_column(name, overflow="fold")
-        for payload in payloads:
+        for words, payload in payloads:
+            if words:
+                table.add_row(f"[italic]{words}[/]")
             table.add_row(payload, *(_styled(cells[name].get(payload)) for name in part))
         out.print(table)
 

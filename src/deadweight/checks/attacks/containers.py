@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.session import Session
 from deadweight.checks.attacks.walls import Posture
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.health import NO_ANSWER, unanswered
@@ -44,6 +45,7 @@ class Yard:
         self._container: Container | None = None
         self._route: Route | None = None
         self._asks: Question | None = None
+        self._session: Session | None = None
 
     def __enter__(self) -> Yard:
         return self
@@ -120,13 +122,32 @@ class Yard:
         return self._route
 
     @property
+    def session(self) -> Session:
+        """The attacker's program beside the service; started once for each container. Raises DeadweightError, OSError."""
+        if self._session is None:
+            self._session = Session(self.get())
+        return self._session
+
+    @property
     def address(self) -> str:
         """The container's address on the attack network; empty where it is on none."""
         networks = self.get().inspect()["NetworkSettings"]["Networks"]
         return str((networks.get(self.lab.network) or {}).get("IPAddress") or "")
 
+    @property
+    def beside(self) -> tuple[int, ...]:
+        """The attacker's program as a process of this machine, where it runs."""
+        return () if self._session is None else (self._session.pid,)
+
+    def hang_up(self) -> None:
+        """End the attacker's program, and all that it started; the service stays."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
     def spoil(self) -> None:
         """Throw the container away; the next attack gets a new one."""
         container, self._container, self._route, self._asks = self._container, None, None, None
+        self.hang_up()
         if container is not None:
             container.remove()

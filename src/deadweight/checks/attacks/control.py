@@ -13,6 +13,7 @@ from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
+from deadweight.checks.attacks.request import unsendable
 from deadweight.checks.attacks.sequence import fire_all
 
 TIMED_OUT = (0, 408, 504)
@@ -41,14 +42,19 @@ class Control:
         self.lab, self.catalogue, self.found, self.told = lab, catalogue, found, told
         self.statuses: dict[str, int] = {}
         self.fatal: set[str] = set()
+        self.unreached = ""
 
     def run(self, plan: Plan) -> None:
         """Fill in ``found`` what came of ``open``, and where each attack works. Raises CannotStart, NoService, Interrupted."""
         shots: dict[str, Shot] = {}
         with opened(self.lab, w.OPEN, self.found) as yard:
             self.told(w.OPEN.name)
-            self.found.dialect = probe.dialect(yard)
-            features = probe.features(self.lab, yard, self.catalogue.features)
+            ways = {each.way for each in self.catalogue.payloads}
+            features: dict[str, probe.Told] = {}
+            if "script" in ways:
+                self.found.dialect = probe.dialect(yard)
+                features = probe.features(self.lab, yard, self.catalogue.features)
+            self.unreached = probe.unreached(self.lab, yard) if "breach" in ways else ""
             unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}
             fired = [each for each in self.catalogue.payloads if unsent[each.id] is None]
             fire_all(self.lab, yard, fired, shots)
@@ -64,6 +70,10 @@ class Control:
 
     def _unsent(self, payload: Payload, features: Mapping[str, probe.Told], plan: Plan) -> Cell | None:
         """What is said of an attack that is not sent (its AWK lacks what it needs, or does not say so); None where it is sent."""
+        if payload.way == "breach" and self.unreached:
+            return Cell("not_measured", self.unreached)
+        if missing := unsendable(payload, self.lab.awk):
+            return Cell("not_measured", missing)
         awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
         lacking = [name for name in payload.needs if features[name].has is False]
         if lacking:

@@ -18,7 +18,8 @@ from deadweight.checks.attacks.lab import Filled, Lab, fill
 from deadweight.checks.attacks.listeners import Listener, call
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.request import examples, holds, prepared, put
+from deadweight.checks.attacks.request import examples, holds, ordered, put
+from deadweight.checks.attacks.session import Order
 from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
 
@@ -80,7 +81,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
     with _listener(lab, payload) as made:
         filled, listener = made
         filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})
-        request = prepared(payload, filled.places, lab.subject.suite.root)
+        request = ordered(payload, filled.places, lab.subject.suite.root, lab.awk)
         started = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             sent = pool.submit(send, yard, request, payload.seconds)
@@ -98,9 +99,11 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
     return Shot("failed", said, detail, status_of(answer), called=listener is not None and listener.connected)
 
 
-def send(yard: Yard, request: Prepared, seconds: float) -> Reply:
-    """One request; what kept it from being answered is given back, not raised."""
+def send(yard: Yard, request: Prepared | Order, seconds: float) -> Reply:
+    """One request, or order; what kept it from being answered is given back, not raised."""
     try:
+        if isinstance(request, Order):
+            return yard.session.obey(request, seconds)
         return yard.route.request(
             request.method, request.path, headers=request.headers, body=request.body, timeout=seconds
         )
@@ -138,8 +141,11 @@ def _watch(
             raise Interrupted("interrupted")
         proof = _outside(lab, yard, filled, listener) or (_inside(lab, filled, sent.result()) if sent.done() else None)
         if proof is not None:
-            if filled.payload.evidence.kind == "bound":
-                yard.spoil()  # its shell would wait until the request's end
+            if filled.payload.evidence.kind == "bound":  # its shell would wait until the request's end
+                if filled.payload.breach is not None:
+                    yard.hang_up()
+                else:
+                    yard.spoil()
             return proof
         if sent.done():
             if listener is None or (deadline is not None and time.monotonic() > deadline):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.attacker import Attacker
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
+from deadweight.checks.attacks.helper import Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
@@ -29,14 +30,18 @@ from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
 from deadweight.engine.client import bridge_of
 from deadweight.engine.faults import translated
 from deadweight.engine.options import Mount, RunOptions, hardened_for
+from deadweight.suite.model import AttacksCheck
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
 
+BREACH = "breach"
+"""The note on why nothing can be started beside the service."""
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
+TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
 LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processors"}
 """The outer bound rests on these, by the engine's own names in its ``/info``."""
 RESERVE_BYTES = 2 * 2**30
@@ -51,13 +56,15 @@ class Lab:
     """Use it as a context manager. ``ground`` is what all postures share; ``notes`` are things a reader must know.
 
     ``shell_from`` gets the static shell that is bound in where an image has none (default: from the source), or raises
-    DeadweightError.
+    DeadweightError; ``helper_from`` the same for the attacker's own program (default: built here).
     """
 
     ground: Ground
 
-    def __init__(self, subject: Subject, shell_from: Shell | None = None) -> None:
+    def __init__(self, subject: Subject, shell_from: Shell | None = None, helper_from: Helper | None = None) -> None:
         self.subject, self.variant, self._static_shell = subject, subject.variant, shell_from or static_shell
+        self._own_helper = helper_from or own_helper
+        self.awk = (subject.variant.checks.attacks or AttacksCheck()).awk
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
         self.secret, self.host_secret, self._mark = _random(), _random(), uuid.uuid4().hex
@@ -140,6 +147,7 @@ class Lab:
         mounts = (
             Mount(self.host.mounted, HOST_TARGET, read_only=False),
             Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
+            Mount(self.host.mounted / self.host.file, TOKEN_TARGET),
         )
         unstartable, devices = self._probe(hard)
         try:
@@ -153,6 +161,7 @@ class Lab:
             network=self.network,
             mounts=mounts,
             shell=() if self.has_shell else self._shell(),
+            helper=self._helper(),
             unstartable=unstartable,
             env={SECRET: self.secret},
             info=self.engine.info,
@@ -210,6 +219,15 @@ class Lab:
             return self._static_shell(self.subject)
         except DeadweightError as error:
             self.notes["image"] = f"what having no shell is worth was not measured: {error.message}"
+            return ()
+
+    def _helper(self) -> tuple[Mount, ...]:
+        try:
+            return self._own_helper(self.subject)
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            self.notes[BREACH] = f"what comes after a breach was not tried: {error.message}"
             return ()
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:

@@ -28,7 +28,7 @@ class Word:
 
 
 class Listener:
-    """A TCP listener for one attack. ``received`` is what came; ``address`` where, from within the attack network."""
+    """A listener for one attack (TCP, or UDP for ``datagram``), on ``port``. ``received`` is what came."""
 
     def __init__(self, server: socket.socket, word: Word, does: str) -> None:
         self._server, self._word, self._does = server, word, does
@@ -42,7 +42,7 @@ class Listener:
     @classmethod
     def inside(cls, within: Within, word: Word, does: str) -> Listener:
         """Listen in the attacker's network, which ``within`` works in. Raises OSError."""
-        return cls(within(lambda: socket.create_server(("", 0), backlog=8)), word, does)
+        return cls(within(_datagrams if does == "datagram" else _connections), word, does)
 
     @property
     def found(self) -> bool:
@@ -58,6 +58,10 @@ class Listener:
         self._server.settimeout(SLICE_SECONDS)
         while not self._closing:
             with contextlib.suppress(OSError):
+                if self._does == "datagram":
+                    self.received += self._server.recv(MOST_BYTES)
+                    self.connected = True
+                    continue
                 connection, _ = self._server.accept()
                 with connection:
                     self.connected = True
@@ -80,6 +84,16 @@ class Listener:
             if not chunk:
                 return
             self.received += chunk
+
+
+def _connections() -> socket.socket:
+    return socket.create_server(("", 0), backlog=8)
+
+
+def _datagrams() -> socket.socket:
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("", 0))
+    return server
 
 
 def order(word: Word) -> bytes:

@@ -1,4 +1,4 @@
-"""Reads payload files: ours, which is part of the package, and those that a suite names."""
+"""Reads payload files: our packs, which are part of the package, and those that a suite names."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from deadweight._errors import ConfigError
 from deadweight.checks.attacks.model import Payload, PayloadFile, check_places, places_in
 from deadweight.checks.attacks.request import EXAMPLE, examples, holds
 from deadweight.suite.load import validated
+from deadweight.suite.model import AttacksCheck
 from deadweight.suite.yaml_nodes import Document, read
 
-OURS = Path(__file__).with_name("attacks.yaml")
+PACKS: dict[str, Path] = {name: Path(__file__).with_name(f"{name}.yaml") for name in ("awk", "breach")}
+"""Our own attacks, by pack."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Catalogue:
     payloads: tuple[Payload, ...]
     features: dict[str, str]
     origins: Mapping[str, tuple[Document, int]] = field(default_factory=dict)
+    packs: Mapping[str, str] = field(default_factory=dict)
+    """Of which of our packs each is; nothing where it is the suite's own."""
 
     def error(self, payload: Payload, message: str) -> ConfigError:
         """An error that names the payload's place."""
@@ -29,15 +33,18 @@ class Catalogue:
         return document.error(("payloads", number), message)
 
 
-def load_payloads(files: Sequence[Path] = ()) -> Catalogue:
-    """Ours, then those of the given files. A payload of the same id replaces an earlier file's.
+def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS), awk: bool = True) -> Catalogue:
+    """Ours, then those of the given files. A payload of the same id replaces an earlier file's. ``awk``: whether the suite says how
+    a script reaches the service.
 
     Raises ConfigError with file, line and key for anything that is not sound.
     """
     payloads: dict[str, Payload] = {}
     features: dict[str, str] = {}
     origins: dict[str, tuple[Document, int]] = {}
-    for file in (OURS, *files):
+    ours = {PACKS[name]: name for name in packs}
+    pack_of: dict[str, str] = {}
+    for file in (*ours, *files):
         document = read(file)
         found = validated(document, PayloadFile, document.value, lambda location: location)
         features |= found.features
@@ -45,8 +52,17 @@ def load_payloads(files: Sequence[Path] = ()) -> Catalogue:
         _check_ids(document, found)
         for number, payload in enumerate(found.payloads):
             _check(document, number, payload, features)
+            if payload.way == "script" and not awk:
+                hint = "checks.attacks.awk: {path: …} in the suite file says it; request and breach need no AWK"
+                raise document.error(("payloads", number), "nothing says how a script reaches the service", hint=hint)
             payloads[payload.id], origins[payload.id] = payload, (document, number)
-    return Catalogue(tuple(payloads.values()), features, origins)
+            pack_of[payload.id] = ours.get(file, "")
+    return Catalogue(tuple(payloads.values()), features, origins, pack_of)
+
+
+def suite_payloads(wanted: AttacksCheck, root: Path) -> Catalogue:
+    """The attacks that a suite asks for; ``root`` is its folder. Raises ConfigError as ``load_payloads`` does."""
+    return load_payloads([root / file for file in wanted.payload_files], wanted.chosen_packs, wanted.awk is not None)
 
 
 def _check_features(document: Document, found: PayloadFile) -> None:
@@ -75,12 +91,14 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
     """What no record tells by itself."""
     place = ("payloads", number)
     for key in payload.idle():
-        message = "only with kind resource" if key == "parallel" else "not beside request: it would never be sent"
+        message = "not beside request or breach: it would never be sent"
+        if key == "parallel":
+            message = "only with kind resource, and not with breach"
         raise document.error((*place, key), message)
     if payload.lacks():
         lacking = " and ".join(payload.lacks())
         message = f"kind {payload.evidence.kind} can never come: what is sent has no {lacking}"
-        hint = "@a@ and @b@ are the halves of the word that proves it; the head of our attacks.yaml tells of the others"
+        hint = "@a@ and @b@ are the halves of the word that proves it; the heads of our awk.yaml and breach.yaml tell of the others"
         raise document.error((*place, "evidence"), message, hint=hint)
     for index, name in enumerate(payload.needs):
         if name not in features:

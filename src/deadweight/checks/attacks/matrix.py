@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from deadweight._errors import DeadweightError
 from deadweight.checks.attacks import probe
 from deadweight.checks.attacks import walls as w
+from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.control import TIMED_OUT, Control, opened
 from deadweight.checks.attacks.deliver import Shot, check_requests
 from deadweight.checks.attacks.lab import Lab, NoService
@@ -40,7 +41,7 @@ class Runner:
 
     def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
         self.lab, self.catalogue, self.told = lab, catalogue, Progress(told)
-        self.found = Matrix(notes=lab.notes)
+        self.found = Matrix(notes=lab.notes, deliveries={each.id: each.delivery for each in catalogue.payloads})
         self.control = Control(lab, catalogue, self.found, self.told)
 
     def run(self, plan: Plan) -> Matrix:
@@ -88,12 +89,11 @@ class Runner:
         """
         self.told(posture.name)
         shots: dict[str, Shot] = {}
-        reason = ""
+        reason, why = "", dict[str, str]()
         try:
             with opened(self.lab, posture, self.found) as yard:
-                scripts = [each for each in payloads if each.request is None]
-                reason = probe.undelivered(self.lab, yard) if scripts else ""
-                sent = [each for each in payloads if not reason or each.request is not None]
+                why = self._blocked_ways(yard, payloads)
+                sent = [each for each in payloads if not why.get(each.way)]
                 fire_all(self.lab, yard, sent, shots)
                 again = [each for each in sent if self._doubtful(each, shots[each.id], surely)]
                 if again:
@@ -102,9 +102,17 @@ class Runner:
         except (CannotStart, NoService) as error:
             reason = self._explained(posture, error)
         return {
-            each.id: self._cell(each, posture, shots[each.id]) if each.id in shots else Cell("not_measured", reason)
+            each.id: self._cell(each, posture, shots[each.id])
+            if each.id in shots
+            else Cell("not_measured", reason or why.get(each.way, ""))
             for each in payloads
         }
+
+    def _blocked_ways(self, yard: Yard, payloads: Sequence[Payload]) -> dict[str, str]:
+        """Why attacks of a kind cannot get there in this posture; empty where they do. Of requests the service's health tells."""
+        ways = {each.way for each in payloads}
+        scripts = probe.undelivered(self.lab, yard) if "script" in ways else ""
+        return {"script": scripts, "breach": probe.unreached(self.lab, yard) if "breach" in ways else ""}
 
     def _doubtful(self, payload: Payload, shot: Shot, surely: bool) -> bool:
         slow = surely and shot.seen == "failed" and shot.status in TIMED_OUT and not payload.resource

@@ -1,4 +1,4 @@
-"""The records of a payload file (``attacks.yaml``): what is sent, and what proves that it worked."""
+"""The records of a payload file (``awk.yaml``, ``breach.yaml``): what is sent, and what proves that it worked."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ class Proof(Record):
 
     ``output``: the two halves of the word come back as one. ``image-file``: the content of ``path`` comes back, as the image has
     it. ``planted``: the secret comes back that lies in the service's environment, or in the mounted host folder.
-    ``listener``: the attack connects to a listener, which collects the word, serves it, or is the far end of a reverse shell.
+    ``listener``: the attack connects to a listener, which collects the word, serves it, or is the far end of a reverse shell; or it
+    sends the word in a ``datagram``.
     ``bound``: a shell answers on a port that the attack opened. ``socket``: the word arrives at the stand-in for the engine's
     socket. ``host-file``: the word lies in the host's folder. ``resource``: the container takes more than the hardened posture
     would grant, or the service stops answering. ``takes`` marks an attack on resources that proves itself otherwise.
@@ -75,7 +76,7 @@ class Proof(Record):
     kind: Literal["output", "image-file", "planted", "listener", "bound", "socket", "host-file", "resource"]
     path: Annotated[str, AfterValidator(_absolute)] | None = None
     where: Literal["environment", "host"] | None = None
-    does: Literal["collect", "serve", "shell"] | None = None
+    does: Literal["collect", "serve", "shell", "datagram"] | None = None
     of: Literal["memory", "pids", "cpu"] | None = None
     takes: Literal["disk"] | None = None
 
@@ -89,11 +90,13 @@ class Proof(Record):
 
 
 class Payload(Record):
-    """One attack. ``trace``: what it leaves behind: ``files`` of a name of their own, which no other attack meets (the container
-    is thrown away after the last of these), or ``state`` (a port, a full disk), so that the container is thrown away at once.
+    """One attack. It gets there as an AWK program (``script``), as words for a shell that AWK starts (``shell``), as a ``request``,
+    or after a ``breach``, as words for the attacker's own program beside the service.
 
-    ``seconds`` bounds the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once. ``each``
-    stands for ``@each@``, one after another: a request for each until one proves the attack.
+    ``trace``: what it leaves behind: ``files`` of a name of their own, which no other attack meets (the container is thrown away
+    after the last of these), or ``state`` (a port, a full disk), so that the container is thrown away at once. ``seconds`` bounds
+    the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once. ``each`` stands for ``@each@``,
+    one after another: a request for each until one proves the attack.
     """
 
     id: Annotated[Name, AfterValidator(_own_id)]
@@ -109,14 +112,15 @@ class Payload(Record):
     script: str | None = None
     shell: str | None = None
     request: HttpRequest | None = None
+    breach: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     args: tuple[str, ...] = ()
     input: str | None = None
     evidence: Proof
 
     @model_validator(mode="after")
     def _sound(self) -> Payload:
-        if sum(way is not None for way in (self.script, self.shell, self.request)) != 1:
-            raise ValueError("exactly one of script, shell and request")
+        if sum(way is not None for way in (self.script, self.shell, self.request, self.breach)) != 1:
+            raise ValueError("exactly one of script, shell, request and breach")
         if self.gtfobins is None and self.attack is None:
             raise ValueError("a reference: gtfobins or attack")
         text = self.text()
@@ -131,24 +135,39 @@ class Payload(Record):
 
     def text(self) -> str:
         """All that is sent, as one text."""
-        own = (self.script, self.shell, self.input, *self.args, *self.each)
+        own = (self.script, self.shell, self.input, *self.args, *self.each, *(self.breach or ()))
         sent = self.request.model_dump_json() if self.request is not None else ""
         return "\n".join([part for part in own if part] + [sent])
 
     def idle(self) -> list[str]:
         """Keys that change nothing beside the others."""
-        beside = [("args", self.args), ("input", self.input)] if self.request is not None else []
-        alone = [("parallel", self.parallel > 1)] if self.evidence.kind != "resource" else []
+        beside = [("args", self.args), ("input", self.input)] if self.way != "script" else []
+        many = self.parallel > 1 and (self.evidence.kind != "resource" or self.breach is not None)
+        alone = [("parallel", many)]
         return [key for key, value in (*beside, *alone) if value]
 
     def lacks(self) -> list[str]:
         """Places without which the evidence can never come."""
         needed = {
             "output": ("a", "b"), "socket": ("a", "b"), "host-file": ("a", "b", "file"), "bound": ("port",),
-            "listener": ("a", "b", "host", "port") if self.evidence.does == "collect" else ("host", "port"),
+            "listener": ("a", "b", "host", "port")
+            if self.evidence.does in ("collect", "datagram")
+            else ("host", "port"),
         }  # fmt: skip
         there = places_in(self.text())
         return [f"@{name}@" for name in needed.get(self.evidence.kind, ()) if name not in there]
+
+    @property
+    def way(self) -> Literal["script", "request", "breach"]:
+        """How it gets there: as a script of the service's AWK, as a request of its own, or by a program beside the service."""
+        if self.breach is not None:
+            return "breach"
+        return "request" if self.request is not None else "script"
+
+    @property
+    def delivery(self) -> Literal["service", "breach"]:
+        """Through the service's own hole, or after a breach: by somebody whose code runs there already."""
+        return "breach" if self.breach is not None else "service"
 
     @property
     def resource(self) -> bool:

@@ -1,4 +1,4 @@
-"""Questions to the AWK of a container: whether a script arrives there and runs, and what this AWK has."""
+"""Questions to a container: whether a script, or an order, arrives there and runs, and what its AWK has."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import BIND_PORT, send, told
-from deadweight.checks.attacks.lab import Lab, fill
+from deadweight.checks.attacks.lab import BREACH, Lab, NoService, fill
 from deadweight.checks.attacks.model import Payload, Proof
-from deadweight.checks.attacks.request import prepared
+from deadweight.checks.attacks.request import ordered
+from deadweight.checks.attacks.session import told as walls_told
+from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import Answer
 
 DELIVERY = 'BEGIN { print "@a@" "@b@" }'
 """Harmless: an attack that is not proven was stopped only where such a script runs."""
+
+HELLO = ("hello", "@a@", "@b@")
 
 SECONDS = 8.0
 
@@ -43,7 +48,7 @@ def _asked(lab: Lab, yard: Yard, script: str) -> Told:
     payload = Payload(id="probe", title="a probe", attack="T1059", script=script, evidence=Proof(kind="output"))
     filled = fill(lab, payload, BIND_PORT)
     yard.get()
-    answer = send(yard, prepared(payload, filled.places, lab.subject.suite.root), SECONDS)
+    answer = send(yard, ordered(payload, filled.places, lab.subject.suite.root, lab.awk), SECONDS)
     text = answer.text() if isinstance(answer, Answer) else ""
     yes, no = filled.word.whole in text, filled.word.b + filled.word.a in text
     return Told(yes if yes != no else None, told(answer))
@@ -53,6 +58,26 @@ def undelivered(lab: Lab, yard: Yard) -> str:
     """Why scripts cannot be delivered in this posture; empty where they can."""
     answer = ask(lab, yard, DELIVERY)
     return "" if answer.has else f"this awk does not run here: {answer.said}"
+
+
+def unreached(lab: Lab, yard: Yard) -> str:
+    """Why nothing can be started beside the service in this posture, with its walls; empty where that can be done."""
+    if not lab.ground.helper:
+        return lab.notes[BREACH]
+    payload = Payload(id="probe", title="a probe", attack="T1059", breach=HELLO, evidence=Proof(kind="output"))
+    filled = fill(lab, payload, BIND_PORT)
+    yard.get()
+    try:
+        session = yard.session
+        answer = send(yard, ordered(payload, filled.places, lab.subject.suite.root, None), SECONDS)
+        differences = session.difference()
+    except (Interrupted, CannotStart, NoService):
+        raise
+    except (DeadweightError, OSError) as error:
+        return f"the attacker's program cannot be started beside the service: {error}"
+    if not isinstance(answer, Answer) or filled.word.whole not in answer.text():
+        return f"the attacker's program does not run beside the service: {told(answer)}"
+    return walls_told(differences)
 
 
 def features(lab: Lab, yard: Yard, scripts: Mapping[str, str]) -> dict[str, Told]:

@@ -3,7 +3,9 @@
 ``postures.<posture>.<attack>``: ``outcome``, ``walls``, ``depth`` (None where walls were not tried), ``reason``, ``evidence``.
 Evidence: ``proof`` or ``said``; where walls were tried ``alone`` and ``without`` (outcome by wall) and ``single_points``, the walls
 without which the attack gets through; ``measured_at``, or ``walls_measured_at``, where an earlier run on the same ground found it.
-``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``. ``walls_not_there``: what this engine cannot build, why.
+``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``; ``delivery``: ``service`` (through the service's own
+hole) or ``breach`` (by somebody whose code runs there already); ``pack``: of which of our packs it is.
+``walls_not_there``: what this engine cannot build, why.
 ``notes``, ``awk``, ``containers``, ``breaches``; ``measured_with``: a digest of what decided the outcomes.
 """
 
@@ -31,7 +33,14 @@ def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo)
             for posture, cells in found.cells.items()
         },
         "payloads": {
-            each.id: {"title": each.title, "gives": each.gives, "reference": each.reference, "technique": each.attack}
+            each.id: {
+                "title": each.title,
+                "gives": each.gives,
+                "reference": each.reference,
+                "technique": each.attack,
+                "delivery": each.delivery,
+                "pack": catalogue.packs.get(each.id) or None,
+            }
             for each in catalogue.payloads
         },
         "walls_not_there": w.absent(info),

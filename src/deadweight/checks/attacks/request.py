@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from deadweight.checks.attacks.model import PLACES, Payload
+from deadweight.checks.attacks.session import Order
 from deadweight.checks.http_request import Prepared, prepare
+from deadweight.suite.model import AwkRequest
 from deadweight.suite.requests import HttpRequest
 
-AWK_PATH = "/api/v1/awk"
+ANY_AWK = AwkRequest(path="/", args="args", input="input")
+"""A request that leaves nothing of a payload out, to look at what is sent."""
 
 PRELUDE = (
     'run() { t=$1; shift; if command -v "$t" > /dev/null 2>&1; then "$t" "$@"; '
@@ -25,7 +28,14 @@ EXAMPLE = {**dict.fromkeys(PLACES, "x"), "a": "bcdfghjk", "b": "mnpqrstv"}
 """Something for every place."""
 
 
-def prepared(payload: Payload, places: Mapping[str, str], root: Path) -> Prepared:
+def ordered(payload: Payload, places: Mapping[str, str], root: Path, awk: AwkRequest | None) -> Prepared | Order:
+    """What is sent: a request to the service, or an order to the program beside it. Raises UsageError as ``prepared`` does."""
+    if payload.breach is not None:
+        return Order(tuple(put(word, places) for word in payload.breach))
+    return prepared(payload, places, root, awk or ANY_AWK)
+
+
+def prepared(payload: Payload, places: Mapping[str, str], root: Path, awk: AwkRequest = ANY_AWK) -> Prepared:
     """The request. ``root`` is the suite's folder. Raises UsageError for a body_file that cannot be read."""
     if payload.request is not None:
         raw = json.loads(put(payload.request.model_dump_json(by_alias=True), places))
@@ -33,17 +43,39 @@ def prepared(payload: Payload, places: Mapping[str, str], root: Path) -> Prepare
     script = payload.script or ""
     if payload.shell is not None:
         script = f'BEGIN {{ system("{awk_text(PRELUDE + payload.shell)}") }}'
-    document: dict[str, Any] = {"script": put(script, places)}
-    if payload.args:
-        document["args"] = [put(word, places) for word in payload.args]
-    if payload.input is not None:
-        document["input"] = put(payload.input, places)
-    body = json.dumps(document).encode()
-    return Prepared("POST", AWK_PATH, {"Content-Type": "application/json"}, body)
+    fields: dict[str, Any] = {awk.field: put(script, places)}
+    if payload.args and awk.args is not None:
+        fields[awk.args] = [put(word, places) for word in payload.args]
+    if payload.input is not None and awk.input is not None:
+        fields[awk.input] = put(payload.input, places)
+    return _scripted(awk, fields)
+
+
+def _scripted(awk: AwkRequest, fields: Mapping[str, Any]) -> Prepared:
+    path = awk.path if awk.path.startswith("/") else f"/{awk.path}"
+    if awk.encoding == "json":
+        kind, body = "application/json", json.dumps(fields).encode()
+    elif awk.encoding == "raw":
+        kind, body = "text/plain; charset=utf-8", str(fields[awk.field]).encode()
+    else:
+        kind, body = "application/x-www-form-urlencoded", urllib.parse.urlencode(fields, doseq=True).encode()
+    if awk.encoding == "query":
+        joint = "&" if "?" in awk.path else "?"
+        return Prepared(awk.method, f"{path}{joint}{body.decode()}", dict(awk.headers), None)
+    return Prepared(awk.method, path, {"Content-Type": kind, **awk.headers}, body)
+
+
+def unsendable(payload: Payload, awk: AwkRequest | None) -> str:
+    """Which part of a script's surroundings this service takes nowhere, as far as the suite says; empty where all can be sent."""
+    wanted = [("args", payload.args), ("input", payload.input)]
+    lacking = [name for name, value in wanted if value and payload.way == "script" and awk and not getattr(awk, name)]
+    return f"checks.attacks.awk names no field for {' and '.join(lacking)}" if lacking else ""
 
 
 def examples(payload: Payload, root: Path) -> list[Prepared]:
-    """All that it sends, with the places of EXAMPLE: one request for each of its ``each``."""
+    """All that it sends to the service, with the places of EXAMPLE: one request for each of its ``each``."""
+    if payload.breach is not None:
+        return []
     values = [put(each, EXAMPLE) for each in payload.each] or [""]
     return [prepared(payload, {**EXAMPLE, "each": value}, root) for value in values]
 

@@ -19,7 +19,8 @@ from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard, answer_se
 from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, send, status_of, told
 from deadweight.checks.attacks.lab import Lab, fill
 from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.request import prepared
+from deadweight.checks.attacks.request import ordered
+from deadweight.checks.attacks.session import Order
 from deadweight.checks.attacks.walls import MARGIN, Ground
 from deadweight.engine.faults import Ended, translated
 from deadweight.engine.health import NO_ANSWER
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 2.5
 PATIENCE_SECONDS = 8.0
 """Where no limit stands in the way, a busy machine gets so long to give the attack what it wants."""
+NOTHING = Order(("hello", "", ""))
 SLICE_SECONDS = 0.5
 """Processor time is averaged over so long at least."""
 
@@ -56,15 +58,25 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         raise Interrupted("interrupted")
     with alone():
         container = yard.get()
-        request = prepared(payload, fill(lab, payload, BIND_PORT).places, lab.subject.suite.root)
+        if payload.breach is not None:
+            yard.session.obey(NOTHING, 10.0)  # started before anything is measured
+        request = ordered(payload, fill(lab, payload, BIND_PORT).places, lab.subject.suite.root, lab.awk)
         seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
         with ThreadPoolExecutor(payload.parallel) as pool:
             try:
                 sent = [pool.submit(send, yard, request, seconds) for _ in range(payload.parallel)]
                 shot = _watch(lab, yard, container, payload.evidence.of or "memory", sent)
             finally:
-                yard.spoil()  # ends the attack, and with it the requests
+                _end(yard, payload)
     return shot
+
+
+def _end(yard: Yard, payload: Payload) -> None:
+    """End the attack, and with it the requests: what came by the service's own hole ends with the service."""
+    if payload.breach is not None:
+        yard.hang_up()
+    if payload.breach is None or yard.complaint():
+        yard.spoil()
 
 
 @contextlib.contextmanager
@@ -91,7 +103,8 @@ def alone() -> Iterator[None]:
 
 def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[Future[Reply]]) -> Shot:
     granted = _granted(lab.ground, of)
-    before, peak, wanted, slowest, last = use(container), 0.0, 0.0, 0.0, ""
+    beside = yard.beside
+    before, peak, wanted, slowest, last = use(container, beside), 0.0, 0.0, 0.0, ""
     if not before.pids and yard.alive():
         raise DeadweightError("the engine does not tell what a container uses: its counters are empty")
     limit = answer_seconds(lab.variant.health)
@@ -104,7 +117,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
             return _crashed(container, peak, granted)
         if all(each.done() for each in sent):
             last = f"; the attack ended: {told(sent[0].result())}"
-        now = use(container)
+        now = use(container, beside)
         peak, wanted = max(peak, _taken(before, now, of)), max(wanted, _wanted(before, now))
         before = now if now.at - before.at > SLICE_SECONDS else before
         if peak > granted * MARGIN:
@@ -185,8 +198,11 @@ def _answer_seconds(container: Container, lab: Lab, limit: float) -> float:
     return time.monotonic() - started
 
 
-def use(container: Container) -> Use:
-    """The engine's counters of a container, on either version of cgroups. Memory counts without what the kernel can drop."""
+def use(container: Container, beside: Sequence[int] = ()) -> Use:
+    """The engine's counters of a container, on either version of cgroups. Memory counts without what the kernel can drop.
+
+    ``beside``: processes in it that the service did not start.
+    """
     read: Callable[..., Any] = container.api.stats
     with translated(f"counters of container {container.name}"):
         document = read(container.id, stream=False, one_shot=True)
@@ -197,7 +213,7 @@ def use(container: Container) -> Use:
         memory_bytes=max(0, int(memory.get("usage") or 0) - cache),
         pids=int((document.get("pids_stats") or {}).get("current") or 0),
         cpu_seconds=int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
-        waited_seconds=sum(waited(pid) for pid in _tree(container.state().pid)),
+        waited_seconds=sum(waited(each) for pid in (container.state().pid, *beside) for each in _tree(pid)),
         at=time.monotonic(),
     )
 

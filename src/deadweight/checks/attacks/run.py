@@ -8,6 +8,7 @@ that decides an outcome has changed since; so it is after an ``invoke attack`` t
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -16,11 +17,12 @@ from typing import Any
 
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks import gate, record, walls
+from deadweight.checks.attacks.helper import Helper, source_digest
 from deadweight.checks.attacks.lab import Lab, NoService
-from deadweight.checks.attacks.load import OURS, Catalogue, load_payloads
+from deadweight.checks.attacks.load import PACKS, Catalogue, suite_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.model import ALL
-from deadweight.checks.attacks.outcomes import Matrix, Plan
+from deadweight.checks.attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight.checks.attacks.shell import Shell
 from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
@@ -39,6 +41,7 @@ def attack(
     brief: bool = False,
     told: Told = lambda _line: None,
     shell_from: Shell | None = None,
+    helper_from: Helper | None = None,
 ) -> Evidence:
     """Attack one variant. ``postures`` empty: the three main ones and each wall alone (not so if ``brief``); ``all``: all there is.
 
@@ -51,7 +54,7 @@ def attack(
         plan = replace(plan, alone=False, skipped=_ungated(wanted, catalogue))
     name = subject.variant.name
     try:
-        with Lab(subject, shell_from) as lab:
+        with Lab(subject, shell_from, helper_from) as lab:
             found = Runner(lab, catalogue, lambda line: told(f"{name}: {line}")).run(plan)
             data = record.data(found, catalogue, lab.image_user, subject.engine().info)
     except Interrupted:
@@ -77,7 +80,7 @@ def attack(
 def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue, Plan]:
     """The attacks there are and what to try of them. Raises UsageError and ConfigError as ``attack`` does."""
     wanted = subject.variant.checks.attacks or AttacksCheck()
-    catalogue = load_payloads([subject.suite.root / file for file in wanted.payload_files])
+    catalogue = suite_payloads(wanted, subject.suite.root)
     gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
     return catalogue, plan_for(postures, [each.posture for each in wanted.gates])
 
@@ -108,22 +111,25 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     """A digest of all that decides an outcome: image, how it is run, the attacks, engine and machine, and our version."""
     variant, info = subject.variant, subject.engine().info
     files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in wanted.payload_files]
-    ours = hashlib.sha256(OURS.read_bytes()).hexdigest()
+    asked = [wanted.chosen_packs, wanted.awk.model_dump(mode="json") if wanted.awk else None, source_digest()]
+    ours = [hashlib.sha256(PACKS[name].read_bytes()).hexdigest() for name in wanted.chosen_packs]
     decides = [
         subject.built.config_digest, variant.run.model_dump(mode="json"), variant.port, variant.health.model_dump(mode="json"),
-        ours, files, own_version(), info.name, info.version, info.architecture, info.kernel, info.storage_driver, info.cgroup,
-        info.rootless, info.seccomp, info.apparmor, info.selinux, info.cpus, info.memory_bytes // 2**30,
+        asked, ours, files, own_version(), info.name, info.version, info.architecture, info.kernel, info.storage_driver,
+        info.cgroup, info.rootless, info.seccomp, info.apparmor, info.selinux, info.cpus, info.memory_bytes // 2**30,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def _summary(found: Matrix, subject: Subject) -> str:
     parts = []
-    for posture, cells in found.cells.items():
-        outcomes = [cell.outcome for cell in cells.values()]
+    ways = [way for way in DELIVERED if way in found.deliveries.values()]
+    for posture, way in itertools.product(found.cells, ways):
+        cells = found.cells[posture]
+        outcomes = [cell.outcome for name, cell in cells.items() if found.deliveries[name] == way]
         words = ("blocked", "succeeded", "crashed", "not_applicable", "not_measured")
         counts = ", ".join(f"{outcomes.count(word)} {word.replace('_', ' ')}" for word in words if word in outcomes)
-        parts.append(f"{posture}: {counts}")
+        parts.append(f"{posture}{'' if way == 'service' else f' {DELIVERED[way]}'}: {counts}")
     missing = walls.absent(subject.engine().info)
     return "; ".join([*parts, *missing.values()])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks import run
-from deadweight.checks.attacks.shell import bound, static_shell
+from deadweight.checks.attacks import helper, run, shell
+from deadweight.checks.attacks.helper import own_helper
+from deadweight.checks.attacks.shell import static_shell
 from deadweight.checks.protocol import Subject
 from deadweight.checks.through_sudo import Place, Told, call, place_of, serve
 from deadweight.engine.options import Mount
@@ -18,26 +19,29 @@ from deadweight.records.evidence import Evidence
 
 @dataclass(frozen=True)
 class Order:
-    """How to attack. ``shell`` is the file of the static shell, empty where there is none; then ``no_shell`` says why."""
+    """How to attack. ``shell`` is the file of the static shell, empty where there is none; then ``no_shell`` says why. ``helper``
+    and ``no_helper`` are the same of the attacker's own program."""
 
     place: Place
     shell: str
     no_shell: str
+    helper: str
+    no_helper: str
     postures: tuple[str, ...]
     brief: bool
 
 
 def attack(subject: Subject, postures: Sequence[str], brief: bool, told: Told) -> Evidence:
     """As ``run.attack``. Raises CommandError where the process ended without a word, with its last lines."""
-    shell, no_shell = _shell(subject)
-    order = Order(place_of(subject), shell, no_shell, tuple(postures), brief)
+    brought = (*_brought(lambda: static_shell(subject)), *_brought(lambda: own_helper(subject)))
+    order = Order(place_of(subject), *brought, tuple(postures), brief)
     return call(__name__, order, Evidence, told)
 
 
-def _shell(subject: Subject) -> tuple[str, str]:
+def _brought(mounts: Callable[[], tuple[Mount, ...]]) -> tuple[str, str]:
     """Got here: what comes from a source is kept in the caller's folders, where nothing of root's should be."""
     try:
-        return str(static_shell(subject)[0].source), ""
+        return str(mounts()[0].source), ""
     except DeadweightError as error:
         return "", error.message
 
@@ -48,14 +52,15 @@ def _obey(order: Order, subject: Subject, told: Told) -> Evidence:
         postures=order.postures,
         brief=order.brief,
         told=told,
-        shell_from=lambda _subject: _given_shell(order),
+        shell_from=lambda _subject: shell.bound(_given(order.shell, order.no_shell)),
+        helper_from=lambda _subject: helper.bound(_given(order.helper, order.no_helper)),
     )
 
 
-def _given_shell(order: Order) -> tuple[Mount, ...]:
-    if not order.shell:
-        raise DeadweightError(order.no_shell)
-    return bound(Path(order.shell))
+def _given(file: str, why_not: str) -> Path:
+    if not file:
+        raise DeadweightError(why_not)
+    return Path(file)
 
 
 if __name__ == "__main__":

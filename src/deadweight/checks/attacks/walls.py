@@ -126,7 +126,8 @@ class Ground:
     """What all postures of one variant have in common.
 
     ``hard`` are the variant's hardened options. ``unstartable`` are capabilities that this machine cannot give. ``shell`` is what
-    binds a static shell in (nothing where the image has one). ``devices``: whether device rules can be opened here.
+    binds a static shell in (nothing where the image has one), ``helper`` what binds the attacker's own program in (nothing where
+    there is none). ``devices``: whether device rules can be opened here.
     """
 
     hard: RunOptions
@@ -137,6 +138,7 @@ class Ground:
     env: Mapping[str, str]
     info: EngineInfo
     devices: bool = True
+    helper: tuple[Mount, ...] = ()
 
     @property
     def memory_bytes(self) -> int:
@@ -175,9 +177,8 @@ def options(posture: Posture, ground: Ground) -> RunOptions:
     common = RunOptions(network=ground.network, env={**ground.hard.env, **ground.env}, args=ground.hard.args)
     if not posture.bare:
         common = _built(common, posture, ground)
-    if "image" not in posture.walls:
-        common = common.but(mounts=(*common.mounts, *ground.shell))
-    return bounded(common, ground)
+    shell = ground.shell if "image" not in posture.walls else ()
+    return bounded(common.but(mounts=(*common.mounts, *shell, *ground.helper)), ground)
 
 
 def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:

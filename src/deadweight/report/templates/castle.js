@@ -3,7 +3,7 @@ const castle = document.getElementById("castle");
 if (castle) {
   const { postures, payloads, told, cells, outcomes } = data.attacks;
   const variants = [...castle.tHead.rows[0].cells].slice(1).map((head) => head.dataset.variant);
-  const rows = [...castle.tBodies[0].rows];
+  const rows = [...castle.tBodies[0].rows].filter((row) => row.dataset.payload !== undefined);
   const at = (row, column) => rows[row]?.cells[column + 1];
   const place = (cell) => [Number(cell.parentElement.dataset.payload), cell.cellIndex - 1];
   const found = (row, column) => postures.map((name) => [name, cells[variants[column]]?.[name]?.[row]]).filter(([, cell]) => cell);

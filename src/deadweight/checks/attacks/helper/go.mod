@@ -1,0 +1,3 @@
+module deadweight.invalid/helper
+
+go 1.21

@@ -1,0 +1,18 @@
+package main
+
+// System calls that Go's syscall package does not name everywhere (Linux, include/uapi/asm-generic/unistd.h).
+const (
+	sysInitModule     = 105
+	sysSyslog         = 116
+	sysPtrace         = 117
+	sysAddKey         = 217
+	sysKeyctl         = 219
+	sysPerfEventOpen  = 241
+	sysNameToHandleAt = 264
+	sysOpenByHandleAt = 265
+	sysProcessVMReadv = 270
+	sysMemfdCreate    = 279
+	sysBpf            = 280
+	sysUserfaultfd    = 282
+	sysIoUringSetup   = 425
+)

@@ -1,0 +1,125 @@
+"""The attacker's own program at work in a container: started there by ``exec``, as the service's user, and given orders one by one.
+
+An engine starts such a process with what it started the service with: namespaces, cgroup, mounts, capabilities, seccomp filter,
+AppArmor profile and no-new-privileges (runc and crun take them from the container's own configuration). That is looked at, not
+believed: ``difference`` compares both processes in ``/proc``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deadweight.checks.attacks.helper import TARGET
+from deadweight.engine.faults import translated
+from deadweight.engine.http import Answer
+from deadweight.engine.sidecar import user_of
+from deadweight.engine.stream import STDOUT, frames, hijacked
+
+if TYPE_CHECKING:
+    from deadweight.engine.container import Container
+
+WALLS = ("Uid", "Gid", "Groups", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters")
+"""Lines of ``/proc/PID/status`` (proc(5)) in which both processes must agree."""
+IDENTITY = ("Uid", "Gid", "Groups")
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+FILES = ("cgroup", "attr/current")
+
+OBEYED = 200
+"""The status of an answer: the order was obeyed, whatever came of it."""
+LATE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the program is to do, in its own words (``helper/main.go``)."""
+
+    words: tuple[str, ...]
+
+
+class Session:
+    """One such process. ``user`` is as whom it was started (empty: as the container's own). Raises DeadweightError, OSError.
+
+    A service that has changed its user since its start gets it started as that user.
+    """
+
+    def __init__(self, container: Container) -> None:
+        self.container, self.user = container, ""
+        self._stack, self._lock = contextlib.ExitStack(), threading.Lock()
+        self._open()
+        if set(self.difference()) & set(IDENTITY):
+            self.close()
+            self._stack, self.user = contextlib.ExitStack(), user_of(container)
+            self._open()
+
+    def _open(self) -> None:
+        api = self.container.api
+        with translated(f"start the attacker's program in container {self.container.name}"):
+            made = api.exec_create(self.container.id, [TARGET, "session"], stdin=True, user=self.user)["Id"]
+            self._raw = self._stack.enter_context(hijacked(api.exec_start(made, socket=True)))
+            self.obey(Order(("hello", "", "")), 10.0)
+            self.pid = int(api.exec_inspect(made)["Pid"] or 0)
+
+    def obey(self, order: Order, seconds: float) -> Answer:
+        """Have one order carried out. Raises OSError where the program has ended, or does not answer in time."""
+        started = time.monotonic()
+        line = json.dumps({"words": order.words, "seconds": seconds}).encode() + b"\n"
+        with self._lock:
+            self._raw.settimeout(seconds)
+            self._raw.sendall(line)
+            document = json.loads(self._line(seconds + LATE_SECONDS))
+        return Answer(OBEYED, {}, str(document["output"]).encode(), time.monotonic() - started)
+
+    def _line(self, seconds: float) -> bytes:
+        got = b""
+        for number, data in frames(self._raw, seconds):
+            got += data if number == STDOUT else b""
+            if got.endswith(b"\n"):
+                return got
+        raise ConnectionError("the attacker's program has ended")
+
+    def difference(self) -> dict[str, str]:
+        """In what it differs from the service's first process (``service's → its own``); empty where the walls are the same."""
+        return difference(self.container.state().pid, self.pid)
+
+    def close(self) -> None:
+        """It ends, and so does all that it started; an order that is being carried out gets no answer."""
+        with contextlib.suppress(OSError):
+            self._raw.sendall(b'{"words": ["stop"]}\n')
+            self._raw.shutdown(socket.SHUT_RDWR)  # who waits for an answer is woken
+        with contextlib.suppress(OSError):
+            self._stack.close()
+
+
+def difference(service: int, ours: int) -> dict[str, str]:
+    """In what two processes of this machine differ that decides what they may do. Raises OSError where that cannot be seen."""
+    first, second = _facts(service), _facts(ours)
+    return {
+        name: f"{first.get(name)} → {second.get(name)}"
+        for name in first | second
+        if first.get(name) != second.get(name)
+    }
+
+
+def _facts(pid: int) -> dict[str, str]:
+    folder = Path(f"/proc/{pid}")
+    lines = (line.partition(":") for line in (folder / "status").read_text().splitlines())
+    facts = {name: " ".join(value.split()) for name, _, value in lines if name in WALLS}
+    facts |= {f"namespace {name}": os.readlink(folder / "ns" / name) for name in NAMESPACES}  # noqa: PTH115 - no path
+    for name in FILES:
+        with contextlib.suppress(OSError):  # a kernel without AppArmor or SELinux refuses to tell
+            facts[name] = (folder / name).read_text().strip("\0\n")
+    return facts
+
+
+def told(differences: dict[str, str]) -> str:
+    """One line; empty where there are none."""
+    parts = ", ".join(f"{name} {change}" for name, change in differences.items())
+    return f"what is started beside the service would not have its walls: {parts}" if parts else ""
