@@ -220,14 +220,14 @@ class AwkRequest(Record):
         return name
 
 
-Pack = Literal["breach", "awk"]
+Pack = Literal["breach", "awk", "http"]
 
 
 class AttacksCheck(Record):
     """``attacks``: real attacks, and the walls that must stop them.
 
     ``packs``: which of our attacks are tried; without it ``breach`` (whatever the service is), and ``awk`` where ``awk`` tells how
-    a script reaches the service.
+    a script reaches the service. ``http`` looks for holes on the requests under ``api``.
     """
 
     packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None

@@ -18,6 +18,8 @@ from deadweight.checks.attacks.sequence import fire_all
 
 TIMED_OUT = (0, 408, 504)
 """No answer, or one that says that the time was over."""
+UNTRIED = (429, 502, 503)
+"""Answers of a service that did not look at what it was sent."""
 REFUSED = (404, 405, 429, 502, 503)
 """Not here, not now, not so often: what a service says where it did not even try (RFC 9110, RFC 6585)."""
 
@@ -90,7 +92,7 @@ class Control:
             self.fatal.add(payload.id)
         if shot.seen == "succeeded" or shot.seen == "crashed":
             return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
-        return _unproven(shot, "all walls down")
+        return _unproven(payload, shot, "all walls down")
 
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
         self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
@@ -107,7 +109,7 @@ class Control:
         for payload in again:
             shot, cell = shelled[payload.id], cells[payload.id]
             if payload not in working:
-                cells[payload.id] = _unproven(shot, "all walls down and a shell at hand")
+                cells[payload.id] = _unproven(payload, shot, "all walls down and a shell at hand")
             elif plain[payload.id].seen != "failed":
                 cells[payload.id] = self._in_open(payload, plain[payload.id])
             else:
@@ -139,7 +141,10 @@ class Control:
         return refused and shot.status != control
 
 
-def _unproven(shot: Shot, ground: str) -> Cell:
+def _unproven(payload: Payload, shot: Shot, ground: str) -> Cell:
+    """A hole that a service need not have is none where all that looks for it is answered."""
+    if payload.search and shot.seen == "failed" and shot.status not in (*TIMED_OUT, *UNTRIED):
+        return Cell("not_applicable", f"the service has no such hole where it was looked for: {shot.said}", shot.detail)
     told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
     return Cell("not_measured", told, shot.detail)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -19,12 +20,15 @@ from deadweight.checks.attacks.listeners import Listener, call
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import examples, holds, ordered, put
+from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.session import Order
 from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
 
 BIND_PORT = 31337
 PAUSE_SECONDS = 0.02
+TOLD = 8
+"""So many answers of an attack that is sent often are told."""
 GRACE_SECONDS = 0.3
 """What a listener may still read after the service has answered, where something connected to it."""
 
@@ -55,23 +59,27 @@ class Shot:
 
 def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
-    if not payload.each:
+    places = aims(lab.variant.checks.api) if payload.probe is not None else ()
+    if payload.probe is not None and not places:
+        return Shot("not_measured", "no request under checks.api takes a value to aim at")
+    if not payload.each and not places:
         return _once(lab, yard, payload, "")
     said, worst = [], 0
-    for value in payload.each:
-        shot = _once(lab, yard, payload, value)
+    for value, aim in itertools.product(payload.each or ("",), places or (None,)):
+        shot = _once(lab, yard, payload, value, aim)
         if shot.seen != "failed":
-            return shot
-        said.append(f"{value.replace('@app@', lab.app_folder)}: {shot.said}")
+            return replace(shot, detail={**shot.detail, "at": f"{aim}: {value}"}) if aim else shot
+        where = ", ".join(part for part in (str(aim or ""), value.replace("@app@", lab.app_folder)) if part)
+        said.append(f"{where}: {shot.said}")
         worst = max(worst, shot.status)
         if not shot.status:
             worst = 0
             break  # it may still be at work; to be asked again, the service must be a fresh one
-    told = "; ".join(said)
+    told = "; ".join([*said[:TOLD], *([f"and {len(said) - TOLD} more"] if len(said) > TOLD else [])])
     return replace(shot, said=told, detail={**shot.detail, "said": told}, status=worst)
 
 
-def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
+def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = None) -> Shot:
     if _run.cancelled():
         raise Interrupted("interrupted")
     yard.get()
@@ -81,7 +89,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str) -> Shot:
     with _listener(lab, payload) as made:
         filled, listener = made
         filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})
-        request = ordered(payload, filled.places, lab.subject.suite.root, lab.awk)
+        request = ordered(payload, filled.places, lab.subject.suite.root, lab.awk, aim)
         started = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             sent = pool.submit(send, yard, request, payload.seconds)
@@ -157,6 +165,8 @@ def _watch(
 def _outside(lab: Lab, yard: Yard, filled: Filled, listener: Listener | None) -> str | None:
     """Proof that does not come by the service's answer."""
     proof, word = filled.payload.evidence, filled.word
+    if listener is not None and proof.does == "called" and listener.connected:
+        return "it called the attacker's listener"
     if listener is not None and listener.found:
         return f"{word.whole} came to the listener" + (" as a shell's answer" if proof.does == "shell" else "")
     if proof.kind == "bound":

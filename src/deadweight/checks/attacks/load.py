@@ -13,7 +13,7 @@ from deadweight.suite.load import validated
 from deadweight.suite.model import AttacksCheck
 from deadweight.suite.yaml_nodes import Document, read
 
-PACKS: dict[str, Path] = {name: Path(__file__).with_name(f"{name}.yaml") for name in ("awk", "breach")}
+PACKS: dict[str, Path] = {name: Path(__file__).with_name(f"{name}.yaml") for name in ("awk", "http", "breach")}
 """Our own attacks, by pack."""
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from deadweight.suite.requests import HttpRequest
-from deadweight.suite.values import STRICT, Name, Record, Seconds
+from deadweight.suite.values import STRICT, Flag, Name, Record, Seconds
 
 FUNCTIONS = (
     "shell", "command", "reverse-shell", "bind-shell", "file-read", "file-write", "upload", "download", "library-load",
@@ -67,7 +67,7 @@ class Proof(Record):
     ``output``: the two halves of the word come back as one. ``image-file``: the content of ``path`` comes back, as the image has
     it. ``planted``: the secret comes back that lies in the service's environment, or in the mounted host folder.
     ``listener``: the attack connects to a listener, which collects the word, serves it, or is the far end of a reverse shell; or it
-    sends the word in a ``datagram``.
+    sends the word in a ``datagram``, or is enough that it ``called``.
     ``bound``: a shell answers on a port that the attack opened. ``socket``: the word arrives at the stand-in for the engine's
     socket. ``host-file``: the word lies in the host's folder. ``resource``: the container takes more than the hardened posture
     would grant, or the service stops answering. ``takes`` marks an attack on resources that proves itself otherwise.
@@ -76,7 +76,7 @@ class Proof(Record):
     kind: Literal["output", "image-file", "planted", "listener", "bound", "socket", "host-file", "resource"]
     path: Annotated[str, AfterValidator(_absolute)] | None = None
     where: Literal["environment", "host"] | None = None
-    does: Literal["collect", "serve", "shell", "datagram"] | None = None
+    does: Literal["collect", "serve", "shell", "datagram", "called"] | None = None
     of: Literal["memory", "pids", "cpu"] | None = None
     takes: Literal["disk"] | None = None
 
@@ -96,7 +96,8 @@ class Payload(Record):
     ``trace``: what it leaves behind: ``files`` of a name of their own, which no other attack meets (the container is thrown away
     after the last of these), or ``state`` (a port, a full disk), so that the container is thrown away at once. ``seconds`` bounds
     the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once. ``each`` stands for ``@each@``,
-    one after another: a request for each until one proves the attack.
+    one after another: a request for each until one proves the attack. ``probe`` is a value that is put, one after another, in each
+    place of the suite's own requests that takes one. ``search``: it looks for a hole that a service may well not have.
     """
 
     id: Annotated[Name, AfterValidator(_own_id)]
@@ -113,14 +114,16 @@ class Payload(Record):
     shell: str | None = None
     request: HttpRequest | None = None
     breach: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    probe: str | None = None
+    search: Flag = False
     args: tuple[str, ...] = ()
     input: str | None = None
     evidence: Proof
 
     @model_validator(mode="after")
     def _sound(self) -> Payload:
-        if sum(way is not None for way in (self.script, self.shell, self.request, self.breach)) != 1:
-            raise ValueError("exactly one of script, shell, request and breach")
+        if sum(way is not None for way in (self.script, self.shell, self.request, self.breach, self.probe)) != 1:
+            raise ValueError("exactly one of script, shell, request, breach and probe")
         if self.gtfobins is None and self.attack is None:
             raise ValueError("a reference: gtfobins or attack")
         text = self.text()
@@ -135,7 +138,7 @@ class Payload(Record):
 
     def text(self) -> str:
         """All that is sent, as one text."""
-        own = (self.script, self.shell, self.input, *self.args, *self.each, *(self.breach or ()))
+        own = (self.script, self.shell, self.probe, self.input, *self.args, *self.each, *(self.breach or ()))
         sent = self.request.model_dump_json() if self.request is not None else ""
         return "\n".join([part for part in own if part] + [sent])
 
@@ -158,10 +161,13 @@ class Payload(Record):
         return [f"@{name}@" for name in needed.get(self.evidence.kind, ()) if name not in there]
 
     @property
-    def way(self) -> Literal["script", "request", "breach"]:
-        """How it gets there: as a script of the service's AWK, as a request of its own, or by a program beside the service."""
+    def way(self) -> Literal["script", "request", "probe", "breach"]:
+        """How it gets there: as a script of the service's AWK, as a request of its own, as a value in the suite's requests, or by a
+        program beside the service."""
         if self.breach is not None:
             return "breach"
+        if self.probe is not None:
+            return "probe"
         return "request" if self.request is not None else "script"
 
     @property

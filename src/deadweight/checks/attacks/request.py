@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight.checks.attacks.model import PLACES, Payload
+from deadweight.checks.attacks.routes import Aim
 from deadweight.checks.attacks.session import Order
 from deadweight.checks.http_request import Prepared, prepare
 from deadweight.suite.model import AwkRequest
@@ -28,8 +29,15 @@ EXAMPLE = {**dict.fromkeys(PLACES, "x"), "a": "bcdfghjk", "b": "mnpqrstv"}
 """Something for every place."""
 
 
-def ordered(payload: Payload, places: Mapping[str, str], root: Path, awk: AwkRequest | None) -> Prepared | Order:
-    """What is sent: a request to the service, or an order to the program beside it. Raises UsageError as ``prepared`` does."""
+def ordered(
+    payload: Payload, places: Mapping[str, str], root: Path, awk: AwkRequest | None, aim: Aim | None = None
+) -> Prepared | Order:
+    """What is sent: a request to the service, or an order to the program beside it. Raises UsageError as ``prepared`` does.
+
+    ``aim`` is where a probe goes.
+    """
+    if aim is not None:
+        return prepare(aim.at(put(payload.probe or "", places)), root)
     if payload.breach is not None:
         return Order(tuple(put(word, places) for word in payload.breach))
     return prepared(payload, places, root, awk or ANY_AWK)
@@ -38,7 +46,8 @@ def ordered(payload: Payload, places: Mapping[str, str], root: Path, awk: AwkReq
 def prepared(payload: Payload, places: Mapping[str, str], root: Path, awk: AwkRequest = ANY_AWK) -> Prepared:
     """The request. ``root`` is the suite's folder. Raises UsageError for a body_file that cannot be read."""
     if payload.request is not None:
-        raw = json.loads(put(payload.request.model_dump_json(by_alias=True), places))
+        quoted = {name: json.dumps(value)[1:-1] for name, value in places.items()}
+        raw = json.loads(put(payload.request.model_dump_json(by_alias=True), quoted))
         return prepare(HttpRequest.model_validate(raw), root)
     script = payload.script or ""
     if payload.shell is not None:
@@ -76,6 +85,8 @@ def examples(payload: Payload, root: Path) -> list[Prepared]:
     """All that it sends to the service, with the places of EXAMPLE: one request for each of its ``each``."""
     if payload.breach is not None:
         return []
+    if payload.probe is not None:
+        payload = payload.model_copy(update={"probe": None, "request": HttpRequest(method="POST", body=payload.probe)})
     values = [put(each, EXAMPLE) for each in payload.each] or [""]
     return [prepared(payload, {**EXAMPLE, "each": value}, root) for value in values]
 

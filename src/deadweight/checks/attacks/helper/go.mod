@@ -1,3 +1,3 @@
 module deadweight.invalid/helper
 
-go 1.21
+go 1.22

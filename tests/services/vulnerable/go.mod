@@ -1,0 +1,3 @@
+module deadweight.invalid/vulnerable
+
+go 1.22
