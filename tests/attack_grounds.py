@@ -31,7 +31,7 @@ def castle(
     for name, text in files.items():
         (root / f"{name}.yaml").write_text(text, encoding="utf-8")
     defaults = f"defaults: {{checks: {{attacks: {{awk: {AWK}}}}}}}\n" if awk else ""
-    suite = write_suite(root, f"name: p\n{defaults}variants:\n  castle:\n    builder: ko\n    {yaml}\n")
+    suite = write_suite(root, f"name: p\nvariants:\n  castle:\n    builder: ko\n    {yaml}\n{defaults}")
     remember(suite, State(root), "local")
     built = put_built(suite, "castle", archive, reference or image_name("playground"))
     return subject_of(suite, "castle", built, archive, engine)
