@@ -355,7 +355,7 @@ def control(monkeypatch):
         monkeypatch.setattr(control_module.probe, "features", lambda *_: {})
         ours = load_payloads()
         only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
-        shelled = SimpleNamespace(ground=SimpleNamespace(shell=("a shell",)))
+        shelled = SimpleNamespace(ground=SimpleNamespace(shell=("a shell",)), awk=None)
         found = Matrix()
         control_module.Control(shelled, only, found, lambda _line: None).run(Plan((walls.OPEN,)))
         assert list(coming) == []
