@@ -7,11 +7,13 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from attack_grounds import castle, left
 from conftest import PASSWD, ROOT, forget_image
+from report_samples import full_report
 from small_images import docker_archive, go_program, program, reference
 
 from deadweight._errors import ConfigError, MissingError
@@ -26,7 +28,11 @@ from deadweight.checks.attacks.outcomes import Matrix, Plan
 from deadweight.checks.attacks.request import prepared
 from deadweight.checks.attacks.session import Order
 from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN
+from deadweight.report.html import render_html
+from deadweight.report.markdown import render_markdown
+from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.suite.model import AwkRequest
+from deadweight.tasks._attacks import by_delivery
 
 pytestmark = pytest.mark.tools
 
@@ -291,3 +297,32 @@ def test_the_helper_compiles_for_both_architectures(tmp_path):
             ["go", "vet", "."], cwd=helper.SOURCE, env=env, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
+    """One list of eighty attacks says nothing of where they come from."""
+    data = {
+        "postures": {"open": {"breach-memfd": blocked(), "system": blocked(), "mine": blocked()}},
+        "payloads": {
+            "system": {"title": "run a command", "delivery": "service"},
+            "breach-memfd": {"title": "in memory", "delivery": "breach"},
+        },
+    }
+    terminal = by_delivery([SimpleNamespace(data=data)], data["postures"]["open"])
+    assert terminal == [("through the service", "system"), ("", "mine"), ("after a breach", "breach-memfd")]
+    alone = {"postures": data["postures"], "payloads": {}}
+    assert {words for words, _ in by_delivery([SimpleNamespace(data=alone)], alone["postures"]["open"])} == {""}
+    known = {name: PayloadRecord(each["title"], delivery=each["delivery"]) for name, each in data["payloads"].items()}
+    report = full_report()
+    variants = {
+        name: dataclasses.replace(record, attacks={"open": {each: AttackRecord("succeeded") for each in known}})
+        for name, record in report.variants.items()
+    }
+    report = dataclasses.replace(report, variants=variants, payloads=known)
+    for text in (render_html(report), render_markdown(report)):
+        first, then = text.index("through the service"), text.index("after a breach: the attacker")
+        assert first < text.index("run a command") < then < text.index("in memory", then)
+
+
+def blocked() -> dict:
+    return {"outcome": "blocked", "depth": None, "walls": [], "reason": None, "evidence": None}
