@@ -40,7 +40,16 @@ def pytest_configure() -> None:
     os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
 
 
-LONGEST = ("sources_end_to_end", "harden", "attacks_run", "attacks_table", "tasks_run", "sources_public", "services")
+LONGEST = (
+    "sources_end_to_end",
+    "engines",
+    "harden",
+    "attacks_run",
+    "attacks_table",
+    "tasks_run",
+    "sources_public",
+    "services",
+)
 """Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
 
 
