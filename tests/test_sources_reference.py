@@ -102,7 +102,9 @@ def test_what_is_no_reference_is_refused(text):
     ],
 )
 def test_stand_ins(reference, expected):
-    assert stand_in(reference) == expected
+    found = stand_in(reference)
+    assert found == expected
+    assert parse(f"{found.repository}:{found.tag}").tag == found.tag  # a registry takes it
 
 
 def test_bases_that_cannot_be_had_are_told_with_their_places():

@@ -27,7 +27,7 @@ class StandIn:
 
     @property
     def tag(self) -> str:
-        return self.parameter or "latest"
+        return self.parameter.lstrip("-") or "latest"  # no tag begins with a dash
 
     @property
     def like_alpine(self) -> bool:
