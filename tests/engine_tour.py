@@ -258,7 +258,7 @@ def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
     words += ["--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
     with (folder / "podman.log").open("wb") as log:
         service = subprocess.Popen(
-            [*words, "system", "service", "--time=0", f"unix://{socket}"], stdout=log, stderr=log
+            [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log
         )
     try:
         for _ in range(100):
