@@ -17,6 +17,7 @@ from invoke.collection import Collection  # noqa: E402 - what is imported from h
 from deadweight.tasks import (  # noqa: E402
     attack,
     build,
+    ci,
     clean,
     completion,
     demo,
@@ -27,6 +28,7 @@ from deadweight.tasks import (  # noqa: E402
     run,
     scan,
     setup,
+    verdict,
     verify,
 )
 
@@ -50,6 +52,8 @@ for _task in (
     report.publish,
     report.push,
     merge.merge,
+    verdict.verdict,
+    ci.ci,
     run.run,
     run.shell,
     run.logs,

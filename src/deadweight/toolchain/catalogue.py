@@ -16,7 +16,7 @@ def _go(name: str, module: str, *, package: str | None = None, seconds: int, siz
         "go",
         (name,),
         package or module,
-        probe=("version",),
+        probe=(more.get("probe", "version"),),
         exact=True,
         module=module,
         seconds=seconds,
@@ -66,6 +66,15 @@ PROGRAMS: dict[str, Program] = {
         ),
         _go("apko", "chainguard.dev/apko", seconds=28, size=29 * _MB),
         _go("melange", "chainguard.dev/melange", seconds=10, size=36 * _MB),
+        _go(
+            "actionlint",
+            "github.com/rhysd/actionlint",
+            package="github.com/rhysd/actionlint/cmd/actionlint",
+            probe="-version",
+            ldflags="-X github.com/rhysd/actionlint.version={version}",
+            seconds=15,
+            size=7 * _MB,
+        ),
         _go("ko", "github.com/google/ko", seconds=20, size=35 * _MB),
         # The engine of our own that is current: never taken from PATH, where its parts may be of any age.
         Program(

@@ -1,0 +1,1 @@
+"""Whole pipelines for CI systems: shards, caches, one joined report, one verdict."""

@@ -1,0 +1,206 @@
+"""One verdict on a pull request: what *this change* did, apart from what a base image or the vulnerability database did meanwhile.
+
+A change of a figure is laid to the base if the base moved and no input of the variant was touched, to the database if the image is
+the same or the package was there before, and to measuring anew if the image is the same otherwise. What is left, this change did.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from deadweight.report import figures
+from deadweight.report.changes import Change
+from deadweight.report.compare import Thresholds, compare
+from deadweight.report.dockerfile_causes import culprits
+from deadweight.report.markdown import escape
+from deadweight.report.model import Report, VariantRecord
+
+Level = Literal["fine", "look", "stop"]
+Cause = Literal["change", "base", "database", "measuring"]
+SHOWN = (60, 20, 5)
+"""Lines of a section, fewer where that gets too long: a comment is not the report."""
+
+MAX_BYTES, MAX_LINE = 60_000, 400
+"""GitHub takes 65,536 characters."""
+
+MARKER = "<!-- deadweight verdict: "
+
+
+@dataclass(frozen=True)
+class Item:
+    """One change, whose doing it is, and the Dockerfile lines or packages that did it."""
+
+    change: Change
+    cause: Cause
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``unmeasured`` and ``notes`` as in ``Comparison``; ``again`` are commands that repeat this by hand."""
+
+    suite: str
+    items: tuple[Item, ...]
+    variants: int
+    unmeasured: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+
+    def of(self, cause: Cause) -> tuple[Item, ...]:
+        """Regressions first."""
+        return tuple(
+            sorted((each for each in self.items if each.cause == cause), key=lambda one: not one.change.regression)
+        )
+
+    @property
+    def level(self) -> Level:
+        """``stop``: this change made something worse beyond the ratchet. ``look``: something is worse, or not measured any more."""
+        mine = self.of("change")
+        if any(each.change.regression for each in mine):
+            return "stop"
+        worse = any(each.change.direction == "worse" for each in mine)
+        return "look" if worse or self.unmeasured or any(each.change.regression for each in self.items) else "fine"
+
+    @property
+    def silent(self) -> bool:
+        """Whether there is nothing to tell anybody."""
+        return not self.items and not self.unmeasured
+
+
+def verdict(
+    old: Report,
+    new: Report,
+    thresholds: Thresholds | None = None,
+    *,
+    touched: Mapping[str, str] | None = None,
+    dockerfiles: Mapping[str, tuple[str, str]] | None = None,
+    again: tuple[str, ...] = (),
+) -> Verdict:
+    """Judge a change. ``touched`` are the variants whose inputs it changed (None: not known, so all count). ``dockerfiles`` maps
+    variants to the name and text of their Dockerfile. Variants that the new report is not for (``scope``) are left out of both.
+    """
+    if new.scope is not None:
+        chosen = set(new.scope.chosen)
+        old = replace(old, variants={name: each for name, each in old.variants.items() if name in chosen})
+        new = replace(new, variants={name: each for name, each in new.variants.items() if name in chosen})
+    found = compare(old, new, thresholds)
+    items = []
+    for change in found.changes:
+        before, after = old.variants.get(change.variant), new.variants.get(change.variant)
+        cause = _cause(change, before, after, touched)
+        file = (dockerfiles or {}).get(change.variant)
+        by = culprits(change, before, after, file) if cause == "change" and before and after else ()
+        items.append(Item(change, cause, by))
+    return Verdict(new.suite, tuple(items), len(new.variants), found.unmeasured, found.notes, again)
+
+
+def _cause(
+    change: Change, old: VariantRecord | None, new: VariantRecord | None, touched: Mapping[str, str] | None
+) -> Cause:
+    if old is None or new is None or change.kind in ("variant", "build"):
+        return "change"
+    if change.kind == "vulnerabilities" and (change.text.startswith("newly known") or _same_image(old, new)):
+        return "database"
+    is_touched = touched is None or change.variant in touched
+    if _base_moved(old, new) and (change.kind == "base" or not is_touched):
+        return "base"
+    if _same_image(old, new) and not (is_touched and change.kind in ("checks", "attacks")):
+        return "measuring"
+    return "change" if is_touched else "measuring"
+
+
+def _same_image(old: VariantRecord, new: VariantRecord) -> bool:
+    return old.image is not None and new.image is not None and old.image.config_digest == new.image.config_digest
+
+
+def _base_moved(old: VariantRecord, new: VariantRecord) -> bool:
+    """The same reference under another digest."""
+    before, after = old.base, new.base
+    if before is None or after is None or before.reference != after.reference:
+        return False
+    return before.digest is not None and after.digest is not None and before.digest != after.digest
+
+
+def first_line(found: Verdict) -> str:
+    """What to do, and why, in one line without markup."""
+    mine = found.of("change")
+    bad = sum(each.change.regression for each in mine)
+    names = len({each.change.variant for each in mine})
+    where = f"in {names} of {figures.plural(found.variants, 'variant')}"
+    others = Counter(each.cause for each in found.items if each.cause in ("base", "database"))
+    aside = "".join(f"; {figures.plural(count, 'change')} by the {cause}" for cause, count in sorted(others.items()))
+    lost = f"; {len(found.unmeasured)} not measured any more" if found.unmeasured else ""
+    if found.level == "stop":
+        return f"Stop: this change makes {figures.plural(bad, 'regression')} {where}{lost}{aside}."
+    if found.level == "look":
+        worse = sum(each.change.direction == "worse" for each in mine)
+        told = (
+            f"this change makes {figures.plural(worse, 'figure')} worse {where}"
+            if worse
+            else "no regression by this change"
+        )
+        return f"Look at this: {told}{lost}{aside}."
+    if mine:
+        return f"Fine: {figures.plural(len(mine), 'change')} {where}, none for the worse{aside}."
+    return f"Fine: this change changes no image beyond noise{aside}."
+
+
+def markdown(found: Verdict, run: int = 0) -> str:
+    """The comment: the marker that it is found by, the line that decides, what this change did, and the rest folded."""
+    texts = (_markdown(found, run, shown) for shown in SHOWN)
+    return next((text for text in texts if len(text.encode()) <= MAX_BYTES), "") or _markdown(found, run, 1)
+
+
+def _markdown(found: Verdict, run: int, shown: int) -> str:
+    parts = [marker(found.suite, run), f"**{escape(first_line(found))}**"]
+    if mine := found.of("change"):
+        parts.append("What this change did:\n\n" + _cut([_line(each) for each in mine], shown))
+    sections: tuple[tuple[str, Cause], ...] = (
+        ("What base images did meanwhile", "base"),
+        ("What the vulnerability database learnt meanwhile", "database"),
+        ("What was measured otherwise, with the same inputs", "measuring"),
+    )
+    for title, cause in sections:
+        if items := found.of(cause):
+            parts.append(_folded(f"{title} ({len(items)})", _cut([_line(each) for each in items], shown)))
+    for title, texts in (("Not measured any more", found.unmeasured), ("Not compared", found.notes)):
+        if texts:
+            parts.append(_folded(f"{title} ({len(texts)})", _cut([f"- {_safe(each)}" for each in texts], shown)))
+    if found.again:
+        commands = "\n".join(found.again)
+        parts.append(_folded("Repeat it by hand", f"```sh\n{commands}\n```"))
+    return "\n\n".join(parts) + "\n"
+
+
+def marker(suite: str, run: int = 0) -> str:
+    """Finds the comment of this suite again; ``run`` tells an older run not to write over a newer one's."""
+    return f"{MARKER}{suite} run {run} -->"
+
+
+def _line(item: Item) -> str:
+    mark = "**regression** " if item.change.regression else ""
+    by = "".join(f"\n  - {_code(each)}" for each in item.by)
+    return f"- {mark}{_safe(item.change.variant)}: {_safe(item.change.text)}{by}"
+
+
+def _cut(lines: list[str], shown: int) -> str:
+    left = len(lines) - shown
+    more = [f"- … and {left} more: see the report"] if left > 0 else []
+    return "\n".join([*lines[:shown], *more])
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
+def _safe(text: str) -> str:
+    """Names of packages and instructions are others' words: no markup, and nobody is called by them (``@babel/core``)."""
+    short = text if len(text) <= MAX_LINE else f"{text[: MAX_LINE - 1]}…"
+    return escape(short).replace("@", "@<!-- -->")
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', chr(39))}`"

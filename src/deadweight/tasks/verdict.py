@@ -1,0 +1,167 @@
+"""``verdict``: what a pull request does to the images, in one comment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from deadweight.tasks._options import one
+from deadweight.tasks._show import print_json, say
+from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from deadweight._errors import DeadweightError
+    from deadweight.project.workspace import Workspace
+    from deadweight.publish.comment import Place
+    from deadweight.report.model import Report
+    from deadweight.report.pull_request import Verdict
+
+
+@task(
+    help={
+        "against": "the report of the base branch: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
+        "report": "the report to judge, such as what merge wrote (default: made from what is on disk)",
+        "since": "the git revision that the change started from (default: the commit of the earlier report, where it tells)",
+        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job writes its step summary",
+        "json": "print one JSON document on stdout",
+    }
+)
+def verdict(
+    c: Context,
+    against: str | None = None,
+    report: str | None = None,
+    since: str | None = None,
+    post: str | None = None,
+    json: bool = False,
+) -> None:
+    """Say what this change does to the images, apart from what bases and the database did; exit 1 for stop, 3 for not measured.
+
+    Example: invoke verdict --against published/report.json
+    Example: invoke verdict --against base/report.json --report .deadweight/merged --post github
+    """
+    from deadweight._errors import CheckFailed, MissingError
+    from deadweight.project.workspace import Workspace
+    from deadweight.publish.comment import place
+    from deadweight.publish.earlier import earlier
+    from deadweight.report.pull_request import first_line, markdown
+
+    named = one(against, "--against")
+    where = None if post is None else place(post, os.environ)
+    with Workspace.open(say) as workspace:
+        before = earlier(named, workspace.suite.root)
+        found = _judged(workspace, before, report, since, named)
+    run = where.run if where else 0
+    text = markdown(found, run)
+    if json:
+        print_json(document(found))
+    else:
+        print(text, end="")
+    refused = _post(where, found, text) if where is not None else None
+    if found.level == "stop":
+        if refused is not None:
+            say(f"the verdict was not posted: {refused}")
+        raise CheckFailed(first_line(found))
+    if refused is not None:
+        raise refused
+    if found.unmeasured:
+        raise MissingError(first_line(found), hint="; ".join(found.unmeasured[:5]))
+
+
+def _judged(workspace: Workspace, before: Report, report: str | None, since: str | None, named: str) -> Verdict:
+    from deadweight.publish.earlier import earlier
+    from deadweight.records.lock import locked
+    from deadweight.report.pull_request import verdict as judge
+    from deadweight.tasks.report import thresholds, write
+
+    if report is not None:
+        made = earlier(report, workspace.suite.root, flag="--report")
+    else:
+        with locked(workspace.state, say):
+            made, _ = write(workspace)
+    names = ",".join(made.scope.chosen) if made.scope and len(made.scope.chosen) < len(workspace.suite.variants) else ""
+    chosen = f" --variant {names}" if names else ""
+    again = (f"invoke build{chosen}", f"invoke verify{chosen}", f"invoke verdict --against {named}")
+    return judge(
+        before,
+        made,
+        thresholds(workspace.suite),
+        touched=_touched(workspace, before, since),
+        dockerfiles=_dockerfiles(workspace),
+        again=again,
+    )
+
+
+def _touched(workspace: Workspace, before: Report, since: str | None) -> dict[str, str] | None:
+    """The variants whose inputs this change touched; None where git cannot tell."""
+    from deadweight._errors import UsageError
+    from deadweight.project import changed
+
+    revision = since or (before.scope.commit if before.scope else None)
+    if revision is None:
+        return None
+    try:
+        return changed.since(workspace, revision, workspace.suite.variants)
+    except UsageError:
+        if since is not None:
+            raise
+        say(f"what this change touched is not known: git here has no commit {revision}; --since tells where it started")
+        return None
+
+
+def _dockerfiles(workspace: Workspace) -> dict[str, tuple[str, str]]:
+    found = {}
+    for variant in workspace.suite.variants:
+        file = workspace.suite.root / variant.dockerfile if variant.dockerfile else None
+        if file is not None and file.is_file():
+            found[variant.name] = (str(variant.dockerfile), file.read_text(encoding="utf-8-sig", errors="replace"))
+    return found
+
+
+def _post(where: Place, found: Verdict, text: str) -> DeadweightError | None:
+    """Post, or write the step summary where that cannot be: in a fork's job, and where the forge refuses. Gives the refusal."""
+    from deadweight._errors import DeadweightError
+    from deadweight.publish.comment import post
+    from deadweight.report.pull_request import MARKER
+
+    if where.forge is None:
+        _summary(text)
+        say("a fork's job may not write comments: the verdict is in the step summary and the log")
+        return None
+    try:
+        done = post(where, f"{MARKER}{found.suite} run ", text, silent=found.silent)
+    except DeadweightError as error:
+        _summary(text)
+        return error
+    words = {
+        "nothing": "nothing changed, so nothing was posted",
+        "newer": "a newer run has written its verdict already",
+    }
+    say(words.get(done, f"comment {done}"))
+    return None
+
+
+def _summary(text: str) -> None:
+    """Where the CI system shows it (GitHub); elsewhere the log has it."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if file:
+        with Path(file).open("a", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+def document(found: Verdict) -> dict[str, object]:
+    """The verdict as JSON."""
+    from dataclasses import asdict
+
+    from deadweight.report.pull_request import first_line
+
+    return {
+        "verdict": found.level,
+        "summary": first_line(found),
+        "items": [{"cause": each.cause, "by": list(each.by), **asdict(each.change)} for each in found.items],
+        "unmeasured": list(found.unmeasured),
+        "notes": list(found.notes),
+        "again": list(found.again),
+    }

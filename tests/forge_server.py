@@ -1,0 +1,118 @@
+"""A small forge: the comments of one pull request as GitHub's and GitLab's REST references describe them, with faults on demand."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+GITHUB = re.compile(r"/repos/team/app/issues(?:/(?P<number>7)/comments|/comments/(?P<id>\d+))")
+GITLAB = re.compile(r"/projects/42/merge_requests/7/notes(?:/(?P<id>\d+))?")
+TOKEN = "s3cret-t0ken"
+
+Fault = tuple[int, dict[str, str]]
+
+
+class ForgeServer:
+    """``faults`` are answers given instead, first come first served; ``may_write`` says what the token may. ``before`` runs before
+    a request of that method is answered."""
+
+    def __init__(self) -> None:
+        self.comments: dict[int, str] = {}
+        self.faults: list[Fault | None] = []
+        self.may_write = True
+        self.lost_answers = 0
+        self.before: dict[str, Callable[[], None]] = {}
+        self.asked: list[str] = []
+        self.lock = threading.RLock()
+        self._next = 100
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: Any) -> None:
+                return None
+
+            def handle_one(self) -> None:
+                owner.answer(self)
+
+            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = handle_one
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self._thread.join()
+
+    def add(self, body: str) -> int:
+        with self.lock:
+            self._next += 1
+            self.comments[self._next] = body
+            return self._next
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        length = int(request.headers.get("Content-Length") or 0)
+        body = json.loads(request.rfile.read(length) or b"{}")
+        if (hook := self.before.pop(request.command, None)) is not None:
+            hook()
+        with self.lock:
+            status, headers, said = self._answer(request, body)
+        data = b"" if said is None else json.dumps(said).encode()
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.send_header("Content-Length", str(len(data)))
+        request.end_headers()
+        request.wfile.write(data)
+
+    def _answer(self, request: BaseHTTPRequestHandler, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+        self.asked.append(request.command)
+        url = urlsplit(request.path)
+        if self.faults and (fault := self.faults.pop(0)) is not None:
+            return fault[0], fault[1], {"message": "later"}
+        hub, lab = GITHUB.fullmatch(url.path), GITLAB.fullmatch(url.path)
+        token = request.headers.get("Authorization") if hub else f"Bearer {request.headers.get('PRIVATE-TOKEN')}"
+        if token != f"Bearer {TOKEN}":
+            return 401, {}, {"message": "Bad credentials"}
+        match = hub or lab
+        if match is None:
+            return 404, {}, {"message": "Not Found"}
+        if request.command != "GET" and not self.may_write:
+            return 403, {}, {"message": "Resource not accessible by integration"}
+        number = match["id"]
+        if number is None:
+            return self._collection(request.command, body, parse_qs(url.query))
+        return self._one(request.command, "PATCH" if hub else "PUT", int(number), body)
+
+    def _collection(
+        self, method: str, body: dict[str, Any], query: dict[str, list[str]]
+    ) -> tuple[int, dict[str, str], Any]:
+        if method == "GET":
+            size, page = int(query["per_page"][0]), int(query["page"][0])
+            found = [{"id": key, "body": text} for key, text in sorted(self.comments.items())]
+            return 200, {}, found[(page - 1) * size : page * size]
+        if method != "POST" or set(body) != {"body"} or not body["body"] or len(body["body"]) > 65536:
+            return 422, {}, {"message": "Validation Failed"}
+        made = self.add(body["body"])
+        if self.lost_answers:
+            self.lost_answers -= 1
+            return 502, {}, None
+        return 201, {}, {"id": made, "body": body["body"]}
+
+    def _one(self, method: str, change: str, number: int, body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
+        if number not in self.comments:
+            return 404, {}, {"message": "Not Found"}
+        if method == "DELETE":
+            del self.comments[number]
+            return 204, {}, None
+        if method != change:
+            return 405, {}, {"message": "405 Method Not Allowed"}
+        self.comments[number] = body["body"]
+        return 200, {}, {"id": number, "body": body["body"]}
