@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -417,3 +418,20 @@ def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, mo
 def test_the_first_package_that_apt_knows_is_chosen():
     assert system.chosen("no-such-package-0|apt|dpkg") == "apt"
     assert system.chosen("no-such-package-0|no-such-package-1") == "no-such-package-0"
+
+
+@pytest.mark.tools
+def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(local_source, tmp_path):
+    """Compiling Python for one project takes minutes, and held up every other project."""
+    from filelock import FileLock, Timeout
+
+    static = "gcr.io/distroless/static-debian12:nonroot"
+    local_source.prepare([static], apk=False, say=print)
+    said: list[str] = []
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(Timeout):  # where another test makes some at this moment, it is held already
+            stack.enter_context(FileLock(local_source.folder / "lock").acquire(timeout=0))
+        another = LocalSource(State(tmp_path))
+        another.prepare([static], apk=False, say=said.append)
+    assert said == []
+    assert another.base(static).digest == local_source.base(static).digest
