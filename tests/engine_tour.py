@@ -20,7 +20,7 @@ from pathlib import Path
 
 from small_images import go_program, program
 
-from deadweight.engine.own import mounts
+from deadweight.engine.own import mounts, processes
 from deadweight.toolchain.find import find
 
 ROOT = Path(__file__).parent.parent
@@ -271,6 +271,9 @@ def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
         subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)
         service.terminate()
         service.wait(20)
+        for each in processes.everyone():  # its monitors outlive what was run in containers by minutes
+            if str(folder / "podman") in each.command and each.pid != os.getpid():
+                os.kill(each.pid, signal.SIGKILL)
         mounts.unmount_below(folder / "podman")
         shutil.rmtree(f"/run/dw-tour-{os.getpid()}", ignore_errors=True)
         with suppress(FileNotFoundError):
