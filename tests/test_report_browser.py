@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,49 @@ def test_fifteen_variants_stay_light(chromium, heavy) -> None:
     hidden = "all => all.map(e => e.parentElement.scrollWidth - e.parentElement.clientWidth)"
     assert seen.page.eval_on_selector_all("table.comparison", hidden) == [0, 0, 0], "every column is visible"
     assert seen.page.locator("#castle").bounding_box()["height"] < 900, "the castle fits one screen"
+    seen.context.close()
+
+
+def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(chromium, tmp_path) -> None:
+    """Whatever a report holds, its page stays light: each kind has its budget."""
+    import report_demo
+
+    whole = report_demo.failing()
+    long = {"said": "<img src=x onerror=alert(1)>" * 40}
+    variants = {
+        name: replace(
+            record,
+            attacks={
+                posture: {
+                    payload: replace(cell, reason=f"{name} {payload} " * 9, evidence=long)
+                    for payload, cell in cells.items()
+                }
+                for posture, cells in record.attacks.items()
+            },
+            checks={
+                check: replace(each, evidence={str(n): f"{name} {check}" for n in range(99)})
+                for check, each in record.checks.items()
+            },
+        )
+        for name, record in whole.variants.items()
+    }
+    written = write_report(replace(whole, variants=variants), tmp_path)
+    assert written.html.stat().st_size < 500_000
+    seen = Visit(chromium, written.html.as_uri())
+    seen.page.locator("#findings > summary").click()
+    seen.page.locator("#findings .note", has_text="the least grave, in report.json").wait_for(timeout=10_000)
+    seen.page.locator("#castle td").nth(-1).click()
+    assert "told in report.json" in seen.page.locator("#panel").inner_text()
+    assert seen.page.locator("img").count() == 0
+    assert seen.said == []
+    seen.context.close()
+
+
+def test_a_failed_check_shows_its_evidence_in_words(chromium, heavy) -> None:
+    seen = Visit(chromium, f"{heavy.as_uri()}#variant-apko")
+    box = seen.page.locator("#variant-apko")
+    box.get_by_text("Evidence of api").click()
+    assert box.locator("pre").first.inner_text() == "figures: seconds 1.2"
     seen.context.close()
 
 

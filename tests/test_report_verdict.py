@@ -101,6 +101,13 @@ def test_what_is_not_measured_never_wins() -> None:
     assert "attacks" not in verdict(samples.report(alone)).findings[0].text
 
 
+def test_a_winner_of_which_something_is_not_known_says_so() -> None:
+    variants = ladder()
+    stale = CheckRecord("not_measured", True, "stale", why_not="stale")
+    variants["apko"] = replace(variants["apko"], checks={"api": stale, "runs": stale})
+    assert verdict(samples.report(variants)).findings[0].text.endswith("; its api, runs are not known.")
+
+
 def test_images_of_one_weight_are_no_ladder() -> None:
     pair = {"one": samples.variant(1_930_000), "two": samples.variant(1_930_100)}
     assert verdict(samples.report(pair)).findings == ()

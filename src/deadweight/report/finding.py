@@ -65,8 +65,14 @@ def _finding(ladder: Ladder) -> Finding | None:
     posture = told_posture(records.values())
     measures = [each for each in _measures(posture) if any(each.of(record) is not None for record in able.values())]
     winner = min(able, key=lambda name: (sum(_rank(able, name, each) for each in measures), size_of(able[name]) or 0))
-    text = f"{winner} {_against(winner, records, posture)}{_rivals(winner, able, measures)}."
+    text = f"{winner} {_against(winner, records, posture)}{_rivals(winner, able, measures)}{_unknown(able[winner])}."
     return Finding(ladder.name, winner, text)
+
+
+def _unknown(record: VariantRecord) -> str:
+    """Which of the winner's own checks have no result: then it is recommended with that said."""
+    names = [name for name, check in record.checks.items() if check.status == "not_measured"]
+    return f"; its {', '.join(names)} {'is' if len(names) == 1 else 'are'} not known" if names else ""
 
 
 def _rank(able: dict[str, VariantRecord], name: str, measure: _Figure) -> int:

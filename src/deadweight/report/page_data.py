@@ -12,12 +12,12 @@ from typing import Any
 
 from deadweight.records.evidence import Provenance
 from deadweight.report import attacks
-from deadweight.report.model import SEVERITIES, Finding, Report, VariantRecord
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 
-EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET = 90_000, 110_000, 90_000
-EVIDENCE_LETTERS, TITLE_LETTERS = 400, 110
+EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET = 80_000, 100_000, 80_000, 40_000
+EVIDENCE_LETTERS, REASON_LETTERS, TITLE_LETTERS = 400, 240, 110
 OUTCOMES = ("blocked", "succeeded", "not_applicable", "crashed", "not_measured")
 COMMANDS = {
     "size": "layers", "reference_size": "report", "ratio": "layers", "compressed": "layers", "layers": "layers",
@@ -32,14 +32,19 @@ PROVENANCE = {"build": "build", "base": "build", "builder": "build", "startup": 
 
 
 class Texts:
-    """Each text once; places refer to it by number."""
+    """Each text once; places refer to it by number. The first stands where there is nothing to say, the second where there was no
+    room left."""
 
-    def __init__(self) -> None:
-        self.all: list[str] = []
-        self._known: dict[str, int] = {}
+    def __init__(self, room: int) -> None:
+        self.all = ["", "told in report.json"]
+        self._known = {"": 0}
+        self._room = room
 
     def add(self, text: str) -> int:
         if text not in self._known:
+            if len(text) > self._room:
+                return 1
+            self._room -= len(text)
             self._known[text] = len(self.all)
             self.all.append(text)
         return self._known[text]
@@ -47,15 +52,14 @@ class Texts:
 
 def page_data(report: Report, seen: View) -> str:
     """JSON that may stand in a ``<script>`` element: ``<`` is escaped."""
-    texts = Texts()
     document = {
         "variants": list(report.variants),
         "severities": list(SEVERITIES),
         "got": {name: _got(name, record) for name, record in report.variants.items()},
-        "attacks": _attacks(report, seen, texts),
+        "attacks": _attacks(report, seen),
+        "checks": _checks(report),
         "layers": _layers(seen),
         "findings": _findings(report),
-        "texts": texts.all,
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -100,30 +104,27 @@ def provenance_words(got: Provenance) -> str:
     return f"{got.tool} {got.tool_version}, {got.at}{database}{image}"
 
 
-def _attacks(report: Report, seen: View, texts: Texts) -> dict[str, Any]:
+def _attacks(report: Report, seen: View) -> dict[str, Any]:
     """``cells``: by variant and posture, per attack ``[outcome, words, reason, evidence]``, the last three as numbers of texts."""
-    room = EVIDENCE_BUDGET
+    texts = Texts(EVIDENCE_BUDGET)
     cells: dict[str, dict[str, list[Any]]] = {}
-    for name, record in sorted(seen.attacked, key=lambda pair: list(report.variants).index(pair[0])):
+    for name, record in seen.attacked:
         for posture in seen.postures:
-            row: list[Any] = []
-            for payload in seen.payloads:
-                cell = record.attacks.get(posture, {}).get(payload)
-                if cell is None:
-                    row.append(None)
-                    continue
-                evidence = evidence_words(cell.evidence)
-                keep = len(evidence) <= room and evidence != ""
-                room -= len(evidence) if keep else 0
-                parts = [OUTCOMES.index(cell.outcome), texts.add(attacks.said(cell)), texts.add(cell.reason or "")]
-                row.append([*parts, texts.add(evidence)] if keep else parts)
-            cells.setdefault(name, {})[posture] = row
+            found = (record.attacks.get(posture, {}).get(payload) for payload in seen.payloads)
+            cells.setdefault(name, {})[posture] = [None if cell is None else _cell(cell, texts) for cell in found]
     known = [report.payloads.get(payload) for payload in seen.payloads]
     told = [[each.title, each.gives, each.reference, each.technique] if each else [] for each in known]
-    return {"postures": seen.postures, "payloads": seen.payloads, "told": told, "cells": cells, "outcomes": OUTCOMES}
+    words = {"told": told, "texts": texts.all, "outcomes": OUTCOMES}
+    return {"postures": seen.postures, "payloads": seen.payloads, "cells": cells, **words}
 
 
-def evidence_words(evidence: Any) -> str:
+def _cell(cell: AttackRecord, texts: Texts) -> list[int]:
+    reason = (cell.reason or "")[:REASON_LETTERS]
+    words = (attacks.said(cell), reason, evidence_words(cell.evidence))
+    return [OUTCOMES.index(cell.outcome), *(texts.add(each) for each in words)]
+
+
+def evidence_words(evidence: object) -> str:
     """Evidence as lines ``key: value``, no raw JSON; at most ``EVIDENCE_LETTERS``."""
     if evidence in (None, "", {}, []):
         return ""
@@ -145,6 +146,19 @@ def _value(value: Any) -> str:
             f"{each} by {', '.join(keys)}" if len(keys) > 1 else f"{keys[0]} {each}" for each, keys in by_value.items()
         )
     return ", ".join(map(_value, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _checks(report: Report) -> dict[str, list[tuple[str, str]]]:
+    """The evidence of each variant's checks in words: those that failed first, as far as there is room."""
+    room = CHECKS_BUDGET
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in report.variants}
+    every = [(name, check, each) for name, record in report.variants.items() for check, each in record.checks.items()]
+    for name, check, each in sorted(every, key=lambda item: item[2].expected and item[2].status != "fail"):
+        words = evidence_words(each.evidence)
+        if words and len(words) <= room:
+            room -= len(words)
+            found[name].append((check, words))
+    return found
 
 
 def _layers(seen: View) -> dict[str, Any]:

@@ -79,10 +79,10 @@ def _cells(data: Mapping[str, Any]) -> list[str]:
     reach = data["reachability"]
     measured = reach["status"] == "measured"
     return [
-        str(data["total"]),
-        *(str(data["by_severity"][name]) for name in SEVERITIES),
-        str(data["fixable"]),
-        str(data["kernel_headers"]["total"]),
+        f"{data['total']:,}",
+        *(f"{data['by_severity'][name]:,}" for name in SEVERITIES),
+        f"{data['fixable']:,}",
+        f"{data['kernel_headers']['total']:,}",
         *_words(covered),
         str(reach["reachable"]) if measured else "not measured",
         str(reach["dead_weight"]) if measured else "not measured",

@@ -1,7 +1,7 @@
 // The heat map: arrow keys move from cell to cell, walls are named where the focus or the pointer is, Enter or a click opens the evidence.
 const castle = document.getElementById("castle");
 if (castle) {
-  const { postures, payloads, told, cells, outcomes } = data.attacks;
+  const { postures, payloads, told, cells, outcomes, texts } = data.attacks;
   const variants = [...castle.tHead.rows[0].cells].slice(1).map((head) => head.dataset.variant);
   const rows = [...castle.tBodies[0].rows].filter((row) => row.dataset.payload !== undefined);
   const at = (row, column) => rows[row]?.cells[column + 1];
@@ -10,16 +10,16 @@ if (castle) {
   const title = (row) => told[row][0] ?? payloads[row];
   const say = (cell) => {
     const [row, column] = place(cell);
-    const words = found(row, column).map(([name, each]) => `${name}: ${data.texts[each[1]]}`);
+    const words = found(row, column).map(([name, each]) => `${name}: ${texts[each[1]]}`);
     document.getElementById("walls").textContent = `${variants[column]}, ${title(row)}: ${words.join("; ") || "not measured"}`;
   };
   const open = (cell) => {
     const [row, column] = place(cell);
     const variant = variants[column];
     const parts = found(row, column).flatMap(([name, [outcome, words, reason, evidence]]) => [
-      make("h3", {}, `${name}: `, make("span", { class: outcomes[outcome] === "succeeded" ? "bad" : "" }, data.texts[words])),
-      data.texts[reason] && make("p", {}, data.texts[reason]),
-      evidence !== undefined && make("pre", { tabindex: "0" }, data.texts[evidence]),
+      make("h3", {}, `${name}: `, make("span", { class: outcomes[outcome] === "succeeded" ? "bad" : "" }, texts[words])),
+      texts[reason] && make("p", {}, texts[reason]),
+      texts[evidence] && make("pre", { tabindex: "0" }, texts[evidence]),
       outcomes[outcome] !== "not_applicable" && commandLine(`invoke attack --variant ${quoted(variant)} --posture ${name}`),
     ]);
     const [, gives, reference, technique] = told[row];

@@ -48,6 +48,11 @@ document.getElementById("panel-close").addEventListener("click", hidePanel);
 document.addEventListener("keydown", (event) => event.key === "Escape" && hidePanel());
 for (const code of document.querySelectorAll("code.copy")) code.replaceWith(commandLine(code.textContent));
 const drawers = {};
+drawers.checks = (place, variant) => {
+  for (const [check, words] of data.checks[variant]) {
+    place.append(make("details", {}, make("summary", {}, `Evidence of ${check}`), make("pre", { tabindex: "0" }, words)));
+  }
+};
 // A closed box is filled when it is opened for the first time.
 const drawWhenOpened = (box) => {
   const place = box.querySelector("[data-draw]");
@@ -56,6 +61,7 @@ const drawWhenOpened = (box) => {
     if (box.open && !place.firstChild) drawers[place.dataset.draw](place, box.dataset.variant);
   };
   box.addEventListener("toggle", draw);
+  draw(); // it may be open already
 };
 // A link to something inside a closed box opens it.
 const openTarget = () => {
