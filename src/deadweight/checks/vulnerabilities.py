@@ -82,7 +82,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
             raise
         return _not_scanned(subject, missing, started)
     image = kept.scan(subject, database, buckets).image
-    seen = knows.coverage(image, buckets, has_os=subject.built.base is not None)
+    seen = knows.coverage(image, buckets, has_os=subject.built.base is not None, lacks=database.lacks)
     observation = observed(subject, may_run=may_run) if seen.anything else "nothing of the image is known"
     flags: tuple[bool | None, ...] = (None,) * len(image.findings)
     if not isinstance(observation, str):
@@ -192,6 +192,7 @@ def _data(judged: _Judged) -> dict[str, Any]:
             "age_days": round(database.age_days(), 1),
             "identity": database.identity,
             "origin": database.origin,
+            "contents": asdict(database.contents) if database.contents else None,
         },
         "gates": [asdict(gate) for gate in judged.gates],
         "used_exceptions": sorted(judged.used),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deadweight import _sudo as sudo
-from deadweight._errors import CommandError, DeadweightError
+from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon
@@ -61,6 +61,8 @@ class Doctor:
     engine_problem: str
     disks: tuple[Disk, ...]
     warnings: tuple[str, ...]
+    database: tuple[str, ...]
+    """Which vulnerability database is in use, its date and what it covers: a line each; or why there is none."""
     unwritable: tuple[str, ...] = ()
     """Folders that the work writes to and cannot, each with the reason."""
 
@@ -75,6 +77,8 @@ class Doctor:
             yield from _engine_lines(self.engine)
         else:
             yield f"engine: {self.engine_problem}"
+        yield f"vulnerability {self.database[0]}"
+        yield from self.database[1:]
         for disk in self.disks:
             yield f"disk: {disk.free_bytes / 1e9:.1f} GB of {disk.total_bytes / 1e9:.0f} GB free for {disk.what} ({disk.path})"
         for folder in self.unwritable:
@@ -93,7 +97,17 @@ def examine(needs: Iterable[str], *, root: Path | None = None) -> Doctor:
     engine, problem = _examine_engine()
     here = root or Path.cwd()
     disks = tuple(_disks(here))
-    return Doctor(tools, engine, problem, disks, tuple(_warnings(engine, disks)), tuple(_unwritable(here)))
+    warnings = tuple(_warnings(engine, disks))
+    return Doctor(tools, engine, problem, disks, warnings, tuple(_database()), tuple(_unwritable(here)))
+
+
+def _database() -> list[str]:
+    from deadweight.checks.scan.database import HINT, current
+
+    try:
+        return current().told()
+    except MissingError as error:
+        return [f"database: {error.message}; {HINT}"]
 
 
 def _examine_engine() -> tuple[EngineReport | None, str]:

@@ -118,8 +118,33 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class DatabasePart:
+    """A part of a database that was made here. ``lacks`` says what a scan by it cannot find; None where it is whole."""
+
+    bucket: str
+    what: str
+    source: str
+    date: str
+    licence: str
+    lacks: str | None = None
+
+
+@dataclass(frozen=True)
+class DatabaseContents:
+    """What a database that was made here says of itself."""
+
+    made_at: str
+    parts: tuple[DatabasePart, ...] = ()
+    severities: str | None = None
+
+
+@dataclass(frozen=True)
 class Database:
+    """The database of a scan. ``origin`` is ``local`` for one that was made here, whose ``contents`` say what it covers."""
+
     updated_at: str | None = None
+    origin: str | None = None
+    contents: DatabaseContents | None = None
 
 
 @dataclass(frozen=True)

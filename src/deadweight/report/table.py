@@ -222,7 +222,7 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
         scan.coverage.os == "not_covered"
     ):  # its packages are in no count: it may not sort before those that were counted
         return Cell(f"{scan.total:,}", None, badge="OS not covered")
-    return Cell(f"{scan.total:,}", scan.total)
+    return Cell(f"{scan.total:,}", scan.total, badge="OS partly" if scan.coverage.os == "partly_covered" else "")
 
 
 def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:

@@ -22,6 +22,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
 
     Example: invoke demo
     """
+    from deadweight.project import database
     from deadweight.project.build import raise_if_failed
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
@@ -44,8 +45,12 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         at = time.monotonic()
         prepare(workspace, variants, yes=yes)
         at = lap("set-up", at)
+        providing = database.begin(workspace) if database.wanted(workspace) else None
         outcomes = build_variants(workspace, variants, jobs=count)
         at = lap("build", at)
+        if providing is not None:
+            providing.result()
+            at = lap("vulnerability database, beyond the build", at)
         built = {each.variant for each in outcomes if each.result in ("built", "cached")}
         found = verify_variants(workspace, [each for each in variants if each.name in built])
         at = lap("verify", at)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @task(
     help={
         "variant": "the variant; repeat it for more (default: all that are built)",
-        "database": "get this database first and use it from now on: download, oci://REFERENCE, a file, or a folder",
+        "database": "use this database from now on: download, oci://REFERENCE, a file, a folder, or local (made here)",
         "strict": "fail on an old database, on images that it knows nothing of, and where there is none",
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
         "sarif": "write findings as SARIF 2.1.0 to this file",
@@ -71,8 +71,8 @@ def scan(
         if database is not None:
             from deadweight.checks.scan import database as databases
 
-            used = databases.use(database, workspace.suite.scan.database_repository)
-            say(f"database of {used.updated_at} ({used.age_days():.1f} days old) from {used.origin}")
+            for line in databases.use(database, workspace.suite.scan.database_repository, say).told():
+                say(line)
         with pulse("scan"):
             found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
         sboms = _sboms(workspace, chosen, sbom)

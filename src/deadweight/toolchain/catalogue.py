@@ -76,6 +76,19 @@ PROGRAMS: dict[str, Program] = {
             size=7 * _MB,
         ),
         _go("ko", "github.com/google/ko", seconds=20, size=35 * _MB),
+        # Our own, around Trivy's module for databases, whose version it tells.
+        Program(
+            "vulndb",
+            "go",
+            (),
+            ".",
+            probe=("version",),
+            pattern=r"^(\S+)",
+            module="github.com/aquasecurity/trivy-db",
+            ldflags="-X main.version={version}",
+            seconds=10,
+            size_bytes=8 * _MB,
+        ),
         # The engine of our own that is current: never taken from PATH, where its parts may be of any age.
         Program(
             "moby",

@@ -84,8 +84,8 @@ def _environment(go: Tool, entry: Program) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _scratch(entry: Program, what: str) -> Iterator[Path]:
-    """A folder with a copy of the module's two files, so that nothing is ever written into the installed package."""
+    """A folder with a copy of the module's files, so that nothing is ever written into the installed package."""
     with tempfile.TemporaryDirectory(prefix=f"deadweight-{what}-{entry.name}-") as name:
-        for part in ("go.mod", "go.sum"):
-            shutil.copyfile(entry.module_folder / part, Path(name) / part)
+        for part in entry.module_files:
+            shutil.copyfile(part, Path(name) / part.name)
         yield Path(name)

@@ -71,6 +71,11 @@ class Program:
         """Where the ``go.mod`` and ``go.sum`` of a Go tool lie."""
         return HERE / "go" / self.name
 
+    @property
+    def module_files(self) -> tuple[Path, ...]:
+        """``go.mod`` and ``go.sum``, and the sources of a tool of our own."""
+        return tuple(sorted(path for path in self.module_folder.iterdir() if path.suffix in (".mod", ".sum", ".go")))
+
 
 @dataclass(frozen=True)
 class WheelPin:
@@ -132,7 +137,7 @@ def _pins_of_module(name: str) -> tuple[dict[str, str], str]:
 
 def _pin_hash(entry: Program) -> str:
     if entry.kind == "go":
-        content = b"".join((entry.module_folder / part).read_bytes() for part in ("go.mod", "go.sum"))
+        content = b"".join(part.read_bytes() for part in entry.module_files)
     else:
         content = " ".join(wheel_pin(entry.source).hashes).encode()
     return hashlib.sha256(content).hexdigest()[:8]

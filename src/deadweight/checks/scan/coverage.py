@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from deadweight.checks.scan.model import Coverage, Covered, ScannedImage
 
@@ -40,21 +40,30 @@ _SPOKEN = {"go": "Go", "maven": "Java", "npm": "Node.js", "pip": "Python", "ruby
 
 def covers_os(buckets: Iterable[str], family: str, version: str) -> bool:
     """Whether there is a bucket for this distribution: by its name alone, or with its version, whole or the first numbers."""
+    return bool(_buckets_of_os(buckets, family, version))
+
+
+def _buckets_of_os(buckets: Iterable[str], family: str, version: str) -> list[str]:
     if not family or family == "none":
-        return False
+        return []
     numbers = re.split(r"[.\-]", version)
     versions = {".".join(numbers[:length]) for length in range(1, len(numbers) + 1)} | {version}
     wanted: set[str] = set()
     for name in _NAMES.get(family.lower(), (family.lower(),)):
         wanted |= {name, *(f"{name} {each.lower()}" for each in versions if each)}
-    return any(bucket.casefold() in wanted for bucket in buckets)
+    return [bucket for bucket in buckets if bucket.casefold() in wanted]
 
 
-def coverage(image: ScannedImage, buckets: Iterable[str], *, has_os: bool) -> Coverage:
-    """What of this image the database knows. ``has_os``: the image has an operating system, whether or not the scanner knew it."""
+def coverage(
+    image: ScannedImage, buckets: Iterable[str], *, has_os: bool, lacks: Mapping[str, str] | None = None
+) -> Coverage:
+    """What of this image the database knows. ``has_os``: the image has an operating system, whether or not the scanner knew it.
+
+    ``lacks`` says by bucket what one that is not whole lacks.
+    """
     names = frozenset(buckets)
     gaps: list[str] = []
-    os = _os(image, names, has_os, gaps)
+    os = _os(image, names, has_os, gaps, lacks or {})
     languages = {_ECOSYSTEMS.get(kind, kind) for kind in image.languages}
     known = {name for name in languages if any(bucket.startswith(f"{name}::") for bucket in names)}
     gaps += [f"{_SPOKEN.get(name, name)} packages" for name in sorted(languages - known)]
@@ -64,10 +73,14 @@ def coverage(image: ScannedImage, buckets: Iterable[str], *, has_os: bool) -> Co
     return Coverage(os, language, tuple(gaps))
 
 
-def _os(image: ScannedImage, buckets: frozenset[str], has_os: bool, gaps: list[str]) -> Covered:
+def _os(
+    image: ScannedImage, buckets: frozenset[str], has_os: bool, gaps: list[str], lacks: Mapping[str, str]
+) -> Covered:
     if image.os_family:
-        if covers_os(buckets, image.os_family, image.os_version):
-            return "covered"
+        if known := _buckets_of_os(buckets, image.os_family, image.os_version):
+            parts = [f"{name} beyond what is in it ({lacks[name]})" for name in known if name in lacks]
+            gaps += parts
+            return "partly_covered" if parts else "covered"
         gaps.append(f"{image.os_family} {image.os_version}".strip())
         return "not_covered"
     if has_os or image.hides_os:

@@ -1,6 +1,7 @@
 """The vulnerability database: which one is in use, how old it is, what it covers, and how another one is got.
 
-It lies in the user's cache, shared by all projects, in a folder named by its content. Nothing is ever downloaded unless asked.
+It lies in the user's cache, shared by all projects, in a folder named by its content. Nothing is ever downloaded unless asked,
+which ``invoke demo`` counts as.
 """
 
 from __future__ import annotations
@@ -19,9 +20,15 @@ from deadweight.checks.scan import bolt
 from deadweight.checks.scan.model import SCHEMA
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
+from deadweight.sources.local.contents import COVERAGE, LICENCES, Contents, contents_of
+from deadweight.sources.protocol import Say
 
 FILES = ("trivy.db", "metadata.json")
-HINT = "invoke scan --database download gets the newest; --database FILE, FOLDER or oci://REFERENCE takes yours"
+LOCAL = "local"
+HINT = (
+    "invoke scan --database download gets the newest; --database FILE, FOLDER or oci://REFERENCE takes yours; "
+    "--database local makes a smaller one from package registries"
+)
 PUBLIC = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")
 
 
@@ -33,6 +40,28 @@ class Database:
     identity: str
     updated_at: str
     origin: str
+    contents: Contents | None = None
+    """What one that was made here says of itself."""
+
+    @property
+    def made_here(self) -> bool:
+        """Whether it is the one that ``--database local`` makes."""
+        return self.contents is not None
+
+    @property
+    def lacks(self) -> dict[str, str]:
+        """What it lacks in buckets that are not whole, in words, by the bucket."""
+        return {part.bucket: part.lacks for part in self.contents.parts if part.lacks} if self.contents else {}
+
+    def told(self) -> list[str]:
+        """Which one it is, how new, and what it covers: a line each."""
+        lines = [f"database of {self.updated_at[:10]} ({self.age_days():.1f} days old) from {self.origin}"]
+        if self.contents is None:
+            return lines
+        for part in self.contents.parts:
+            lacking = f"; {part.lacks}" if part.lacks else ""
+            lines.append(f"  {part.bucket}: {part.what} ({part.date}, {part.licence}; {part.source}){lacking}")
+        return [*lines, f"  severities: {self.contents.severities}", "  nothing of any other distribution or language"]
 
     def age_days(self, now: datetime | None = None) -> float:
         """Days since it was made."""
@@ -95,8 +124,21 @@ def use_registry(references: tuple[str, ...], *, insecure: bool = False) -> Data
         return _keep(Path(name) / "db", f"oci://{references[0]}")
 
 
-def use(asked: str, repository: str | None = None) -> Database:
-    """What ``--database`` says: ``download`` (from ``repository`` or the public ones), ``oci://REFERENCE``, a file or a folder."""
+def use_local(say: Say) -> Database:
+    """Make one from what package registries give. Raises MissingError (no Go), CommandError (no registry answers)."""
+    from deadweight.sources.local import advisories
+
+    say("making a vulnerability database from package registries")
+    with tempfile.TemporaryDirectory(prefix="deadweight-database-") as name:
+        advisories.make(Path(name) / "db", say, user_cache() / "logs" / "vulnerability-database.log")
+        return _keep(Path(name) / "db", LOCAL)
+
+
+def use(asked: str, repository: str | None = None, say: Say = lambda _line: None) -> Database:
+    """What ``--database`` says: ``download`` (from ``repository`` or the public ones), ``oci://REFERENCE``, ``local``, a file or a
+    folder; a file of that name is meant by ``./local``."""
+    if asked == LOCAL:
+        return use_local(say)
     if asked == "download":
         return use_registry((repository.removeprefix("oci://"),) if repository else PUBLIC)
     if asked.startswith("oci://"):
@@ -118,7 +160,7 @@ def _opened(folder: Path, origin: str, identity: str) -> Database:
     updated = _time(metadata.get("UpdatedAt"))
     if updated is None:
         raise UsageError(f"{origin}: {FILES[1]} does not say when it was made")
-    return Database(folder, identity, updated, origin)
+    return Database(folder, identity, updated, origin, contents_of(folder))
 
 
 def _metadata(file: Path, origin: str) -> dict[str, Any]:
@@ -154,15 +196,16 @@ def _keep(folder: Path, origin: str) -> Database:
     if not target.is_dir():
         _copy(folder, target)
     write_atomically(home() / "current.json", json.dumps(asdict(_Chosen(identity, origin))))
-    return Database(target, identity, checked.updated_at, origin)
+    return Database(target, identity, checked.updated_at, origin, checked.contents)
 
 
 def _copy(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".new-"))
     try:
-        for name in FILES:
-            shutil.copyfile(folder / name, beside / name)
+        for name in (*FILES, COVERAGE, *LICENCES):
+            if name in FILES or (folder / name).is_file():
+                shutil.copyfile(folder / name, beside / name)
         beside.chmod(0o755)
         beside.rename(target)
     except OSError:

@@ -58,7 +58,8 @@ def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outco
             timeout=subject.suite.scan.timeout_seconds,
             kept_json=packages,
         )
-    image = trivy.parsed(document, tool.version, lambda family, version: coverage.covers_os(buckets, family, version))
+    whole = buckets - database.lacks.keys()  # only a whole one speaks for files of the distribution's packages
+    image = trivy.parsed(document, tool.version, lambda family, version: coverage.covers_os(whole, family, version))
     if not image.os_family:
         image = replace(image, hides_os=image.hides_os or _names_an_os(subject.archive()))
     if image.image_digest != digest:

@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
@@ -23,6 +24,7 @@ from deadweight.sources.local import suites
 from deadweight.sources.local.machine import Machine, scratch
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
+_FIELD = re.compile(r"^(Package|Version|Source|Architecture|Filename|Size): (.*)$", re.MULTILINE)
 ROOTFS_SECONDS = 600.0
 TRIMMED = ("usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian")
 LEFT_OVERS = (
@@ -33,6 +35,15 @@ LEFT_OVERS = (
 
 FEEDS = ("/etc/apt/sources.list.d/stand-in.sources", "/etc/apt/apt.conf.d/99stand-in")
 """Where a RUN with apt-get gets the machine's package sources, as mounts: they are no part of an image."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What apt would install: a package's name, the name of its file, and that file's size in bytes."""
+
+    name: str
+    file: str
+    size: int
 
 
 class Packages:
@@ -69,6 +80,36 @@ class Packages:
             self._own_lists = True
             self._apt("update")
             return self._fetch(names)
+
+    def latest(self, names: Sequence[str]) -> dict[str, list[Candidate]]:
+        """The newest version of these packages that the machine's sources have, by source package, the smallest first.
+
+        With lists fetched now, or where that fails with the machine's. No package is fetched; those that apt does not know are
+        left out.
+        """
+        with self._guard:
+            self._folders()
+            try:
+                self._own_lists = True
+                self._apt("update")
+            except CommandError:
+                self._own_lists = False
+            shown = self._apt("show", "--no-all-versions", *names, program="apt-cache")
+        found: dict[str, list[Candidate]] = {}
+        for stanza in shown.split("\n\n"):
+            field: dict[str, str] = dict(_FIELD.findall(stanza))
+            if "Package" in field and "Filename" in field:
+                name, version, arch = field["Package"], field["Version"].replace(":", "%3a"), field["Architecture"]
+                source = (field.get("Source") or name).partition(" ")[0]
+                candidate = Candidate(name, f"{name}_{version}_{arch}.deb", int(field["Size"]))
+                found.setdefault(source, []).append(candidate)
+        return {source: sorted(each, key=lambda candidate: candidate.size) for source, each in found.items()}
+
+    def download(self, names: Sequence[str]) -> None:
+        """Fetch the newest of these packages into the folder, and nothing that they depend on."""
+        with self._guard:
+            self._folders()
+            self._apt("download", *names, cwd=self.folder)
 
     def unpack(self, name: str, target: Path) -> Path:
         """Unpack one package's files into a folder that ``target`` names (anew, whole or not at all)."""
@@ -201,7 +242,7 @@ class Packages:
             text = suites.sources(self.machine.codename, self.suite)
             store.write_atomically(self._state / "parts" / "suite.sources", text)
 
-    def _apt(self, *words: str, options: Sequence[str] = (), cwd: Path | None = None) -> str:
+    def _apt(self, *words: str, options: Sequence[str] = (), cwd: Path | None = None, program: str = "apt-get") -> str:
         settings = [
             f"Dir::State::status={self._state / 'status'}",
             f"Dir::Cache::archives={self.folder}",
@@ -218,7 +259,11 @@ class Packages:
         ]
         flags = [flag for setting in settings for flag in ("-o", setting)]
         environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-        return _run.run(["apt-get", "-q", "-y", *flags, *words], env=environment, log=self._log, cwd=cwd).output
+        answers = ("-q", "-y") if program == "apt-get" else ()
+        log = (
+            self._log if program == "apt-get" else None
+        )  # what apt-cache shows is long, and its warnings are not for parsing
+        return _run.run([program, *answers, *flags, *words], env=environment, log=log, cwd=cwd).output
 
 
 def _plan(simulation: str) -> list[tuple[str, str, str]]:

@@ -48,7 +48,7 @@ _KINDS = {
 def this_machine() -> Machine:
     """Raises MissingError where this is no Debian or Ubuntu, or an architecture without stand-ins."""
     kind = _KINDS.get(platform.machine())
-    release = _os_release()
+    release = os_release()
     debian = "debian" in (release.get("ID", ""), *release.get("ID_LIKE", "").split())
     if kind is not None and debian and shutil.which("apt-get") is None:
         raise MissingError(
@@ -79,7 +79,7 @@ def require(programs: tuple[str, ...]) -> None:
         )
 
 
-def _os_release() -> dict[str, str]:
+def os_release() -> dict[str, str]:
     try:
         text = Path("/etc/os-release").read_text(encoding="utf-8")
     except OSError:
