@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deadweight._errors import DeadweightError, UsageError
+from deadweight._errors import CommandError, DeadweightError, UsageError
 from deadweight.publish.earlier import OCI_PREFIX
 from deadweight.report.badges import badges
+from deadweight.report.history import HISTORY_FILE, IN_REPORT, merged, parse, read, text
 from deadweight.report.markdown import render_markdown
-from deadweight.report.model import REPORT_FILE, Report, load_report
+from deadweight.report.model import REPORT_FILE, HistoryEntry, Report, load_report
 from deadweight.report.write import MARKDOWN_FILE, PAGE_FILE, write_report
 
 ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"
@@ -20,13 +21,14 @@ MEDIA_TYPES = {
     REPORT_FILE: "application/vnd.deadweight.report.v1+json",
     MARKDOWN_FILE: "text/markdown",
     PAGE_FILE: "text/html",
+    HISTORY_FILE: "application/jsonl",
 }
 """Media types in the artifact; the pictures are ``image/svg+xml``. The artifact's own type is ``ARTIFACT_TYPE``."""
 
 SUMMARY_LIMIT_BYTES = 1024 * 1024
 """GitHub takes 1 MiB of summary per step and drops what is larger."""
 
-OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, ".nojekyll", "badges"}
+OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, HISTORY_FILE, ".nojekyll", "badges"}
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,14 @@ class Published:
 
 
 def publish(
-    report_folder: Path, to: str, *, changes: str = "", environment: Mapping[str, str] | None = None
+    report_folder: Path,
+    to: str,
+    *,
+    changes: str = "",
+    environment: Mapping[str, str] | None = None,
+    history: Path | None = None,
 ) -> Published:
-    """Publish the report that lies in ``report_folder``.
+    """Publish the report that lies in ``report_folder``, with its history, which is merged with one that lies at the target.
 
     ``to``: a folder, ``ci``, or ``oci://REGISTRY/REPOSITORY[:TAG]``. ``changes`` is the Markdown of a comparison, which a CI
     summary shows first. Raises ConfigError where there is no report, UsageError for a folder that holds anything else,
@@ -50,15 +57,22 @@ def publish(
     """
     report = load_report(report_folder)
     if to.startswith(OCI_PREFIX):
-        return _to_registry(report, report_folder, to.removeprefix(OCI_PREFIX))
+        return _to_registry(report, to.removeprefix(OCI_PREFIX), history)
     if to == "ci":
         return _to_ci(report, changes, os.environ if environment is None else environment)
     if not to or "://" in to:
         raise UsageError(f"--to {to!r}: no such place", hint="a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]")
-    return _to_folder(report, Path(to).absolute())
+    return _to_folder(report, Path(to).absolute(), history)
 
 
-def _to_folder(report: Report, target: Path) -> Published:
+def _with_history(report: Report, ours: Path | None, theirs: tuple[HistoryEntry, ...]) -> tuple[Report, str]:
+    """The report with the history of both places, and that history as it is kept."""
+    own = read(ours, report.suite) if ours is not None else report.history
+    entries = merged(theirs, own)
+    return replace(report, history=entries[-IN_REPORT:]), text(entries)
+
+
+def _to_folder(report: Report, target: Path, history: Path | None) -> Published:
     """Make the new folder beside the old one, then change places: a reader sees the old report or the new, never half."""
     foreign = _foreign(target)
     if foreign:
@@ -66,12 +80,14 @@ def _to_folder(report: Report, target: Path) -> Published:
             f"{target}: holds {foreign}, which is no part of a report; nothing was written",
             hint="name an empty or new folder, or one that holds nothing but a published report",
         )
+    report, kept = _with_history(report, history, read(target / HISTORY_FILE, report.suite))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
             fresh = Path(beside) / "new"
             fresh.mkdir()
             write_report(report, fresh)
+            (fresh / HISTORY_FILE).write_text(kept, encoding="utf-8")
             (fresh / ".nojekyll").touch()
             (fresh / "badges").mkdir()
             for name, content in badges(report).items():
@@ -128,20 +144,37 @@ def fitted(text: str, room: int) -> str:
     return "\n".join(kept) + last if kept else ""
 
 
-def _to_registry(report: Report, folder: Path, reference: str) -> Published:
+def _to_registry(report: Report, reference: str, history: Path | None) -> Published:
     from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
     crane.checked_reference(reference)
-    names = [name for name in MEDIA_TYPES if (folder / name).is_file()]
-    pictures = sorted(path.name for path in folder.glob("ladder-*.svg"))
-    types = MEDIA_TYPES | dict.fromkeys(pictures, "image/svg+xml")
-    files = tuple(ArtifactFile(name, types[name], (folder / name).read_bytes()) for name in [*names, *pictures])
-    annotations = {
-        "org.opencontainers.image.created": report.generated_at,
-        "org.opencontainers.image.title": report.suite,
-    }
+    report, kept = _with_history(report, history, _pushed_history(report, reference))
     with tempfile.TemporaryDirectory(prefix="deadweight-publish-") as temporary:
-        lay_out(Artifact(ARTIFACT_TYPE, files, annotations), Path(temporary))
-        digest = crane.push(Path(temporary), reference)
+        folder = Path(temporary) / "report"
+        write_report(report, folder)
+        (folder / HISTORY_FILE).write_text(kept, encoding="utf-8")
+        pictures = sorted(path.name for path in folder.glob("ladder-*.svg"))
+        types = MEDIA_TYPES | dict.fromkeys(pictures, "image/svg+xml")
+        files = tuple(ArtifactFile(name, kind, (folder / name).read_bytes()) for name, kind in types.items())
+        annotations = {
+            "org.opencontainers.image.created": report.generated_at,
+            "org.opencontainers.image.title": report.suite,
+        }
+        layout = Path(temporary) / "layout"
+        layout.mkdir()
+        lay_out(Artifact(ARTIFACT_TYPE, files, annotations), layout)
+        digest = crane.push(layout, reference)
     return Published(f"{OCI_PREFIX}{reference}", digest)
+
+
+def _pushed_history(report: Report, reference: str) -> tuple[HistoryEntry, ...]:
+    """The history of the report that this reference names now; none where it names nothing that can be read."""
+    from deadweight.publish.artifact import file_digest
+    from deadweight.toolchain import crane
+
+    try:
+        digest = file_digest(crane.manifest(reference), HISTORY_FILE)
+        return parse(crane.text_blob(reference, digest), report.suite) if digest else ()
+    except CommandError:
+        return ()

@@ -50,6 +50,11 @@ class State:
         return self.folder / "report"
 
     @property
+    def history(self) -> Path:
+        """A line for each report that said anything new."""
+        return self.folder / "history.jsonl"
+
+    @property
     def lock(self) -> Path:
         return self.folder / "lock"
 

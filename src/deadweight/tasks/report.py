@@ -25,16 +25,24 @@ if TYPE_CHECKING:
     help={
         "against": "an earlier report: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
         "open": "open the page in a browser",
-        "json": "print report.json on stdout",
+        "history": "print how each variant's figures moved over the reports so far; write no report",
+        "json": "print report.json on stdout; with --history, the history",
     }
 )
-def report(c: Context, against: str | None = None, open: bool = False, json: bool = False) -> None:
+def report(
+    c: Context, against: str | None = None, open: bool = False, history: bool = False, json: bool = False
+) -> None:
     """Write the comparison (report.json, report.md, index.html); with --against exit 1 for a regression, 3 for what is missing.
 
     Example: invoke report --against published/report.json
+    Example: invoke report --history
     """
     from deadweight.project.workspace import Workspace
     from deadweight.publish.earlier import earlier
+
+    if history:
+        _print_history(json, alone=against is None and not open)
+        return
     from deadweight.records.lock import locked
 
     with Workspace.open(say) as workspace, locked(workspace.state, say):
@@ -75,7 +83,7 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
     target = one(to, "--to")
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         write(workspace)
-        done = publish_to(workspace.state.report, target)
+        done = publish_to(workspace.state.report, target, history=workspace.state.history)
     if json:
         print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
     elif done.output:
@@ -164,11 +172,39 @@ def _attach(
     return [asdict(each) for each in attached]
 
 
+def _print_history(json: bool, *, alone: bool) -> None:
+    from deadweight._errors import MissingError, UsageError
+    from deadweight.project.workspace import Workspace
+    from deadweight.report.history import read
+
+    if not alone:
+        raise UsageError("--history goes with --json only", hint="invoke report --history")
+    with Workspace.open(say) as workspace:
+        entries = read(workspace.state.history, workspace.suite.name)
+    if json:
+        from dataclasses import asdict
+
+        print_json({"suite": workspace.suite.name, "history": [asdict(entry) for entry in entries]})
+    elif not entries:
+        raise MissingError("there is no history yet", hint="each invoke report adds to it")
+    else:
+        from deadweight.tasks._history import print_history
+
+        print_history(entries, console())
+
+
 def write(workspace: Workspace) -> tuple[Report, Written]:
-    """Collect what is on disk and write it in all forms. An archive that cannot be had any more is a note, for the others' sake."""
+    """Collect what is on disk, add it to the history, and write it in all forms.
+
+    An archive that cannot be had any more is a note, for the others' sake.
+    """
+    from dataclasses import replace
+
     from deadweight._errors import MissingError
     from deadweight.checks import table
+    from deadweight.project.commit import commit_of
     from deadweight.report.collect import collect
+    from deadweight.report.history import IN_REPORT, appended, entry_of
     from deadweight.report.write import write_report
 
     archives: dict[str, Path] = {}
@@ -182,6 +218,9 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
                 lost[each.name] = f"{why}; `invoke build --variant {each.name}` makes it anew"
     asked = {each.name: [check.name for check in table.asked(each)] for each in workspace.suite.variants}
     made = collect(workspace.suite, workspace.state, archives, lost, asked)
+    commit = commit_of(workspace.suite.root)
+    entries = appended(workspace.state.history, entry_of(made, commit.name, dirty=commit.dirty))
+    made = replace(made, history=entries[-IN_REPORT:])
     return made, write_report(made, workspace.state.report)
 
 

@@ -45,8 +45,8 @@ class Database:
 
     @property
     def made_here(self) -> bool:
-        """Whether it is the one that ``--database local`` makes."""
-        return self.contents is not None
+        """Whether ``--database local`` made it, on this machine."""
+        return self.origin == LOCAL
 
     @property
     def lacks(self) -> dict[str, str]:

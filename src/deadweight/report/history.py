@@ -1,0 +1,133 @@
+"""The history of a comparison: a line for each report that says anything new, in ``history.jsonl``.
+
+It lies in the state folder, and beside a published page, so that a host of static files keeps it where state folders come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import DeadweightError
+from deadweight.records.store import write_atomically
+from deadweight.report.model import AttackRecord, HeldRecord, HistoryEntry, HistoryPoint, Report, VariantRecord
+from deadweight.report.table import size_of
+
+HISTORY_FILE = "history.jsonl"
+MAX_BYTES = 16 * 2**20
+MOST_LINES = 1000
+IN_REPORT = 30
+"""How many of the last entries a report carries, for the page."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant at one time: ``at`` is ISO 8601 in UTC, ``commit`` git's (with ``dirty`` where files differed from it)."""
+
+    at: str
+    commit: str | None
+    dirty: bool
+    point: HistoryPoint
+
+
+def entry_of(report: Report, commit: str | None, *, dirty: bool) -> HistoryEntry:
+    """What of a report is kept."""
+    points = {name: _point(record) for name, record in report.variants.items()}
+    return HistoryEntry(report.generated_at, commit, dirty, report.suite, report.tool_version, points)
+
+
+def rows(entries: Iterable[HistoryEntry]) -> dict[str, tuple[Row, ...]]:
+    """Each variant's figures over time, from old to new; times at which it was not built are left out."""
+    found: dict[str, list[Row]] = {}
+    for entry in entries:
+        for name, point in entry.variants.items():
+            if point.image is not None:
+                found.setdefault(name, []).append(Row(entry.at, entry.commit, entry.dirty, point))
+    return {name: tuple(each) for name, each in found.items()}
+
+
+def appended(file: Path, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:
+    """Add an entry to a history file, unless the last one says the same. Returns all of this suite's, from old to new.
+
+    Raises DeadweightError where the disk refuses.
+    """
+    entries = read(file, entry.suite)
+    if entries and (entries[-1].commit, entries[-1].dirty, entries[-1].variants) == (
+        entry.commit,
+        entry.dirty,
+        entry.variants,
+    ):
+        return entries
+    entries = merged(entries, (entry,))
+    write(file, entries)
+    return entries
+
+
+def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
+    """The entries of a file; none where there is no file. Raises DeadweightError where it is too large to be one."""
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise DeadweightError(
+                f"{file}: larger than {MAX_BYTES // 2**20} MiB, so it is no history", hint="remove it"
+            )
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise DeadweightError(f"{file}: cannot be read: {error.strerror}") from error
+    return parse(text, suite)
+
+
+def parse(text: str, suite: str) -> tuple[HistoryEntry, ...]:
+    """Entries of this suite, from old to new. A damaged line (half written, merged by hand) costs itself only."""
+    return merged((), (entry for entry in _parsed(text) if entry.suite == suite))
+
+
+def merged(left: Iterable[HistoryEntry], right: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
+    """Both histories in order of time, each entry once; the newest of ``MOST_LINES``."""
+    by_key = {(entry.at, entry.commit, tuple(entry.variants)): entry for entry in (*left, *right)}
+    return tuple(sorted(by_key.values(), key=lambda entry: entry.at)[-MOST_LINES:])
+
+
+def write(file: Path, entries: Sequence[HistoryEntry]) -> None:
+    """Put a history there, whole or not at all. Raises DeadweightError."""
+    write_atomically(file, text(entries))
+
+
+def text(entries: Iterable[HistoryEntry]) -> str:
+    """As it stands in the file: a JSON document a line."""
+    from pydantic import TypeAdapter
+
+    adapter = TypeAdapter(HistoryEntry)
+    return "".join(f"{adapter.dump_json(entry).decode()}\n" for entry in entries)
+
+
+def _parsed(content: str) -> Iterator[HistoryEntry]:
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter = TypeAdapter(HistoryEntry)
+    for line in content.splitlines():
+        try:
+            yield adapter.validate_json(line)
+        except ValidationError:
+            continue
+
+
+def _point(record: VariantRecord) -> HistoryPoint:
+    scan, build = record.vulnerabilities, record.build
+    return HistoryPoint(
+        image=record.image.config_digest if record.image else None,
+        size_bytes=size_of(record),
+        findings=scan.total if scan.status == "scanned" else None,
+        dead_weight=scan.reachability.dead_weight if scan.status == "scanned" else None,
+        attacks={name: held for name, each in record.attacks.items() if (held := _held(each.values())) is not None},
+        startup_seconds=record.startup_seconds,
+        build_seconds=build.seconds if build else None,
+        stand_in=record.stand_in,
+    )
+
+
+def _held(outcomes: Iterable[AttackRecord]) -> HeldRecord | None:
+    tried = [each.outcome for each in outcomes if each.outcome in ("blocked", "succeeded", "crashed")]
+    return HeldRecord(tried.count("blocked"), len(tried)) if tried else None
