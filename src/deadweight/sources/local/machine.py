@@ -66,7 +66,7 @@ def this_machine() -> Machine:
 
 def codename() -> str:
     """The release of this machine's OS (``bookworm``); empty where it says none."""
-    return _os_release().get("VERSION_CODENAME", "")
+    return os_release().get("VERSION_CODENAME", "")
 
 
 def require(programs: tuple[str, ...]) -> None:
