@@ -273,7 +273,8 @@ def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
         service.wait(20)
         for each in processes.everyone():  # its monitors outlive what was run in containers by minutes
             if str(folder / "podman") in each.command and each.pid != os.getpid():
-                os.kill(each.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGKILL)
         mounts.unmount_below(folder / "podman")
         shutil.rmtree(f"/run/dw-tour-{os.getpid()}", ignore_errors=True)
         with suppress(FileNotFoundError):
