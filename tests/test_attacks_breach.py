@@ -26,6 +26,7 @@ from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.model import Payload, Proof
 from deadweight.checks.attacks.outcomes import Matrix, Plan
 from deadweight.checks.attacks.request import prepared
+from deadweight.checks.attacks.resource import fire_resource
 from deadweight.checks.attacks.session import Order
 from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN
 from deadweight.report.html import render_html
@@ -178,6 +179,18 @@ def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
         yard.session.obey(Order(("processes",)), 5)
         pid = yard.get().state().pid
         assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+
+
+def test_a_service_that_ends_before_the_attack_is_exchanged(laboratory):
+    """It may be dying of the attack before; the whole run ended with it."""
+    bomb = next(each for each in load_payloads(packs=["breach"]).payloads if each.id == "breach-processes")
+    with Yard(laboratory, OPEN) as yard:
+        first = yard.get()
+        alive, yard.alive = yard.alive, lambda wait=0.0: True if not wait else alive(wait)
+        first.signal("SIGKILL")
+        first.wait_ended(5)
+        shot = fire_resource(laboratory, yard, bomb)
+    assert shot.seen == "succeeded", shot
 
 
 def test_the_table_names_every_payload():

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 2.5
 PATIENCE_SECONDS = 8.0
 """Where no limit stands in the way, a busy machine gets so long to give the attack what it wants."""
+START_SECONDS = 10.0
 NOTHING = Order(("hello", "", ""))
 SLICE_SECONDS = 0.5
 """Processor time is averaged over so long at least."""
@@ -57,9 +58,7 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if _run.cancelled():
         raise Interrupted("interrupted")
     with alone():
-        container = yard.get()
-        if payload.breach is not None:
-            yard.session.obey(NOTHING, 10.0)  # started before anything is measured
+        container = _ready(yard, payload)
         request = ordered(payload, fill(lab, payload, BIND_PORT).places, lab.subject.suite.root, lab.awk)
         seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
         with ThreadPoolExecutor(payload.parallel) as pool:
@@ -69,6 +68,29 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
             finally:
                 _end(yard, payload)
     return shot
+
+
+def _ready(yard: Yard, payload: Payload) -> Container:
+    """The container to attack, with the attacker's program in it before anything is measured, where that is what attacks.
+
+    A service that has ended of the attack before is exchanged for a new one. Raises DeadweightError where nothing can be started.
+    """
+    container = yard.get()
+    if payload.breach is None:
+        return container
+    try:
+        yard.session.obey(NOTHING, START_SECONDS)
+    except Interrupted:
+        raise
+    except (DeadweightError, OSError):
+        yard.lost = yard.lost or not yard.alive(NOTICE_SECONDS)
+        yard.spoil()
+        container = yard.get()
+        try:
+            yard.session.obey(NOTHING, START_SECONDS)
+        except OSError as error:
+            raise DeadweightError(f"the attacker's program cannot be started beside the service: {error}") from error
+    return container
 
 
 def _end(yard: Yard, payload: Payload) -> None:

@@ -53,11 +53,15 @@ class Session:
     def __init__(self, container: Container) -> None:
         self.container, self.user = container, ""
         self._stack, self._lock = contextlib.ExitStack(), threading.Lock()
-        self._open()
-        if set(self.difference()) & set(IDENTITY):
-            self.close()
-            self._stack, self.user = contextlib.ExitStack(), user_of(container)
+        try:
             self._open()
+            if set(self.difference()) & set(IDENTITY):
+                self.close()
+                self._stack, self.user = contextlib.ExitStack(), user_of(container)
+                self._open()
+        except BaseException:  # the service may have ended meanwhile
+            self._stack.close()
+            raise
 
     def _open(self) -> None:
         api = self.container.api
