@@ -140,6 +140,11 @@ def test_stale_is_no_pass() -> None:
     assert gap.text.endswith("next: invoke verify")
 
 
+def test_what_could_not_be_measured_says_why() -> None:
+    (gap,) = verdict(demo.failing()).gaps
+    assert (gap.word, gap.text) == ("not measured", "api of jib (engine: the bridge is gone)")
+
+
 def test_what_is_not_built_is_a_gap() -> None:
     never = samples.full_report().variants["never-built"]
     found = verdict(samples.report({"one": samples.variant(), "two": never}))

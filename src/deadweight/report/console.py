@@ -48,7 +48,8 @@ def print_comparison(report: Report, console: Console) -> None:
     notes += [seen.build_note] if seen.build_note else []
     label = f"{STAND_IN_MARK} " if console.is_terminal else ""
     notes += [f"{label}Stand-ins: {seen.verdict.stand_ins}"] if seen.verdict.stand_ins else []
-    notes += [f"{name}: {note}" for name, record in report.variants.items() for note in record.notes]
+    built = {name: record for name, record in report.variants.items() if record.build}  # of others the verdict tells
+    notes += [f"{name}: {note}" for name, record in built.items() for note in record.notes]
     for note in notes:
         console.print(printable(note), markup=False, highlight=False, soft_wrap=not console.is_terminal)
 

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from deadweight.image.findings import LayersReport, PathFigure
 from deadweight.records.evidence import Provenance
 from deadweight.report import attacks
 from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
@@ -194,7 +195,9 @@ def _layers(seen: View) -> dict[str, Any]:
         ]
         document["hidden"] = fitting(files, room * 2 // 3)
         heavy = [
-            [each.path, each.size_bytes, place.get(each.layer or "")] for each in layers.heaviest if each.kind == "file"
+            [each.path, each.size_bytes, place.get(each.layer or "", layer_of(each, layers))]
+            for each in layers.heaviest
+            if each.kind == "file"
         ]
         document["heavy"] = fitting(heavy, room // 3)
         packages = sorted(layers.packages, key=lambda each: -each.size_bytes)
@@ -202,6 +205,18 @@ def _layers(seen: View) -> dict[str, Any]:
         document["packages_total"] = len(layers.packages)
         found[name] = document
     return found
+
+
+def layer_of(file: PathFigure, layers: LayersReport) -> int | None:
+    """The layer that a file of the final view can be in: the highest whose folder it fits in; None where no folder is told."""
+    path = f"/{file.path.lstrip('/')}"
+    fitting_it = (
+        (len(each.folder), each.layer)
+        for each in layers.folders
+        if each.size_bytes >= file.size_bytes and path.startswith(f"/{each.folder.strip('/')}/".replace("//", "/"))
+    )
+    best = max(fitting_it, default=None)
+    return best[1] if best else None
 
 
 def grouped(report: Report) -> list[tuple[Finding, tuple[int, ...], bool | None]]:

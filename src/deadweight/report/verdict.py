@@ -13,6 +13,7 @@ from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import NOT_MEASURED_WORDS, not_measured_word
 
 NAMES_TOLD = 4
+REASON_LETTERS = 140
 STAND_IN_PAGE = "docs/how-to/sources.md"
 
 
@@ -83,16 +84,24 @@ def _gaps(report: Report) -> Iterator[Gap]:
     unbuilt = [name for name, record in report.variants.items() if record.build is None and record.failed is None]
     if unbuilt:
         yield Gap("not built", len(unbuilt), f"{listed(unbuilt)}; next: invoke build")
-    found: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for name, record in report.variants.items():
         for check, result in record.checks.items():
             if result.status == "not_measured":
-                found.setdefault(not_measured_word(result), {}).setdefault(check, []).append(name)
+                found.setdefault(not_measured_word(result), {}).setdefault(check, []).append((name, result.reason))
     for word in NOT_MEASURED_WORDS:
         if word in found:
-            total = sum(map(len, found[word].values()))
-            about = "; ".join(f"{check} of {listed(names)}" for check, names in found[word].items())
-            yield Gap(word, total, f"{about}; next: invoke verify")
+            tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
+            about = "; ".join(_gap(check, who, why=tried) for check, who in found[word].items())
+            yield Gap(word, sum(map(len, found[word].values())), about + ("" if tried else "; next: invoke verify"))
+
+
+def _gap(check: str, who: Sequence[tuple[str, str]], *, why: bool) -> str:
+    """``api of ko and jib``, with ``why`` the reason that most of them have."""
+    told = f"{check} of {listed([name for name, _ in who])}"
+    reason = Counter(reason for _, reason in who).most_common(1)[0][0]
+    short = reason if len(reason) <= REASON_LETTERS else reason[: REASON_LETTERS - 1].rstrip() + "\u2026"
+    return f"{told} ({short})" if why else told
 
 
 def listed(names: Sequence[str]) -> str:
