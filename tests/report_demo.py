@@ -278,7 +278,10 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> LayersReport:
         setuid=(PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),) if size > 90_000_000 else (),
         shells=(PathFigure("bin/sh", 120_000, where),) if shell else (),
         package_managers=(PathFigure("usr/bin/apt", 18_000, where, "os"),) if shell and size > 12_500_000 else (),
-        heaviest=tuple(PathFigure(f"usr/lib/lib{n}.so", size // (20 + n), where) for n in range(25)),
+        heaviest=(
+            PathFigure("/etc/big.db", size // 40),
+            *(PathFigure(f"/usr/lib/lib{n}.so", size // 200) for n in range(25)),
+        ),
         folders=tuple(
             FolderFigure(n % 4, part, share) for n, (part, share) in enumerate(zip(parts, shares, strict=True))
         ),

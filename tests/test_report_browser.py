@@ -198,6 +198,16 @@ def test_the_map_zooms_to_a_file_and_the_tree_marks_what_is_hidden(visit) -> Non
     assert box.locator(".crumbs button").count() == 1
 
 
+def test_a_heavy_file_lies_in_its_folder(chromium, heavy) -> None:
+    """Whichever of its layer's folders that is."""
+    seen = Visit(chromium, f"{heavy.as_uri()}#layers-all-in-one")
+    box = seen.page.locator("#layers-all-in-one")
+    for name in ("layer 1", "etc"):
+        box.locator("svg [role='button']", has_text=name).first.click()
+    assert box.locator(".tree li").all_inner_texts() == ["97.4 MB other files", "28.3 MB big.db"]
+    seen.context.close()
+
+
 def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> None:
     page = visit().page
     page.locator("#findings > summary").click()

@@ -19,7 +19,11 @@ const layerTree = (found) => {
     let node = top.children[layer];
     const parts = path.split("/").filter(Boolean);
     const name = parts.pop();
-    while (node && parts.length && node.children.some((each) => each.name === parts[0] && !each.leaf)) node = node.children.find((each) => each.name === parts.shift());
+    for (let next = node; next; parts.shift()) {
+      node = next;
+      next = parts.length ? node.children.find((each) => each.name === parts[0] && !each.leaf) : undefined;
+      if (!next) break;
+    }
     node?.children.push({ name: [...parts, name].join("/"), size, leaf: true, children: [], ...extra });
   };
   for (const [path, size, layer, by, how, secret] of found.hidden) file(path, size, layer, { hidden: `${how} in layer ${by + 1}`, secret });
