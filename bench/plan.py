@@ -1,4 +1,4 @@
-"""Planning a generated suite: 1,000 variants within a second, and linear.
+"""Planning a generated suite: 1,000 variants within a second, 3,000 of 500 services within two, and linear; and what changed.
 
 Half of the variants are built with ko and half from a Dockerfile; each has a source folder of its own, as nothing is shared.
 Planning is ``plan.build.plan`` in a process that has the suite loaded: every file is read and hashed, every reason found.
@@ -39,12 +39,69 @@ def run() -> list[Result]:
         limit("linear", "time per variant with 1,000 over that with 250", [growth], target=1.3, unit="times"),
         limit("memory", "peak of the planning process", memory, target=150, unit="MB"),
         Result("load", "reading and checking that suite file", statistics.median(loading), None, 0.0, None, "s"),
+        *_many(),
     ]
 
 
-def _measure(root: Path) -> dict[str, float]:
+def _many() -> list[Result]:
+    """500 services with six variants each, one file changed, in a git repository; and a half of that."""
+    rounds: dict[int, list[dict[str, float]]] = {250: [], 500: []}
+    for _round in range(_bench.ROUNDS):
+        for services, found in rounds.items():
+            found.append(_measure(_services(services), "many"))
+    whole, half = rounds[500], rounds[250]
+    growth = statistics.median(each["plan"] for each in whole) / statistics.median(each["plan"] for each in half) / 2
+    return [
+        limit(
+            "many", "planning 3,000 variants of 500 services", [each["plan"] for each in whole], target=2.0, unit="s"
+        ),
+        limit("many-memory", "peak of that process", [each["memory"] for each in whole], target=250, unit="MB"),
+        limit("many-linear", "time per variant with 3,000 over that with 1,500", [growth], target=1.3, unit="times"),
+        limit(
+            "since", "--since over git diff", [each["since"] / each["diff"] for each in whole], target=1.2, unit="times"
+        ),
+        Result(
+            "many-load",
+            "reading and checking that suite",
+            statistics.median(each["load"] for each in whole),
+            None,
+            0.0,
+            None,
+            "s",
+        ),
+    ]
+
+
+def _services(count: int) -> Path:
+    root = WORK / f"services-{count}"
+    shutil.rmtree(root, ignore_errors=True)
+    lines = ["name: services", "variants:"]
+    for number in range(count):
+        app = root / f"app{number}"
+        app.mkdir(parents=True)
+        for file in range(10):
+            (app / f"file{file}.c").write_text(f"int app{number}_{file};\n" * 40)
+        for rung in range(6):
+            (app / f"{rung}.Dockerfile").write_text(f"FROM scratch\nCOPY . /{rung}\n")
+            lines.append(
+                f"  v{number}-{rung}: {{builder: dockerfile, source: app{number}, dockerfile: app{number}/{rung}.Dockerfile}}"
+            )
+    (root / "deadweight.yaml").write_text("\n".join(lines) + "\n")
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=b", "-c", "user.email=b@example.invalid", "commit", "-qm", "all"],
+    ):
+        subprocess.run(["git", *words], cwd=root, check=True)
+    (root / ".deadweight").mkdir()
+    (root / ".deadweight" / "settings.json").write_text('{"source": "registry"}')
+    (root / "app1" / "file1.c").write_text("int changed;\n")
+    return root
+
+
+def _measure(root: Path, kind: str = "plan") -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.plan", str(root)],
+        [sys.executable, "-m", "bench.plan", str(root), kind],
         cwd=_bench.ROOT,
         env=_bench.clean({"DEADWEIGHT_CACHE_DIR": os.environ.get("DEADWEIGHT_CACHE_DIR", "")}),
         capture_output=True,
@@ -100,5 +157,44 @@ def measured(root: Path) -> None:
     print(json.dumps({"load": loaded - before, "plan": done - loaded, "memory": peak}))
 
 
+def measured_many(root: Path) -> None:
+    """The measured process; git's own time beside what we need for the same question."""
+    import resource
+    import time
+
+    from deadweight.project.changed import since
+    from deadweight.project.workspace import Workspace
+
+    before = time.perf_counter()
+    workspace = Workspace.open(lambda _line: None, root / "deadweight.yaml")
+    loaded = time.perf_counter()
+    diff = min(
+        _timed(
+            lambda: subprocess.run(["git", "diff", "--name-only", "HEAD"], cwd=root, check=True, capture_output=True)
+        )
+        for _ in range(3)
+    )
+    asked = time.perf_counter()
+    found = since(workspace, "HEAD", workspace.suite.variants)
+    told = time.perf_counter()
+    assert len(found) == 6, found
+    from deadweight.project.build import plan
+
+    begun = time.perf_counter()
+    plan(workspace, workspace.suite.variants)
+    done = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures = {"load": loaded - before, "diff": diff, "since": told - asked, "plan": done - begun, "memory": peak}
+    print(json.dumps(figures))
+
+
+def _timed(work) -> float:
+    import time
+
+    before = time.perf_counter()
+    work()
+    return time.perf_counter() - before
+
+
 if __name__ == "__main__":
-    measured(Path(sys.argv[1]))
+    {"plan": measured, "many": measured_many}[sys.argv[2]](Path(sys.argv[1]))

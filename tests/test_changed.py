@@ -95,6 +95,20 @@ def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
     assert all(file in why for why in found.values())
 
 
+def test_a_project_below_a_state_folder_is_no_state(tmp_path):
+    root = tmp_path / ".deadweight" / "work"
+    (root / "one").mkdir(parents=True)
+    (root / "one/Dockerfile").write_text("FROM scratch\n")
+    (root / "deadweight.yaml").write_text(
+        "name: a\nvariants:\n  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}\n"
+    )
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    (root / "one/main.c").write_text("new")
+    assert list(since(root)) == ["one"]
+
+
 def test_a_file_that_is_gone_counts(root):
     (root / "two/lib/a.c").unlink()
     assert list(since(root)) == ["two", "slim"]

@@ -21,7 +21,6 @@ from deadweight.builders.shared.inputs import IGNORE_FILES
 from deadweight.project.workspace import Workspace
 from deadweight.records.built import Base
 from deadweight.records.ignore import Ignore
-from deadweight.records.paths import STATE_DIR
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment
 from deadweight.suite.load import load_suite
 from deadweight.suite.model import Suite, Variant
@@ -183,8 +182,6 @@ def _places(
 
 def _reached(path: Path, places: Mapping[str, list[Where]]) -> Iterable[str]:
     """Whose input a changed file is: it is named itself, or lies in a folder that is read and is not ignored there."""
-    if STATE_DIR in path.parts:
-        return
     yield from (name for name, _ in places.get(str(path), ()))
     decides = path.name in IGNORE_FILES or path.name.endswith(".dockerignore")
     text = str(path)
