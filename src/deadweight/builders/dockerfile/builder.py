@@ -227,10 +227,8 @@ def _there(variant: Variant, site: Site) -> bool:
 
 
 def _first_of_source(variant: Variant, site: Site) -> tuple[str, ...]:
-    for other in site.suite.variants:
-        if other.builder == variant.builder and other.source == variant.source:
-            return () if other.name == variant.name else (f"image:{other.name}",)
-    return ()
+    first = site.first_of_source.get((variant.builder, variant.source), variant.name)
+    return () if first == variant.name else (f"image:{first}",)
 
 
 def _ignore(dockerfile: Path, variant: Variant, site: Site) -> _inputs.Rules:
