@@ -148,7 +148,7 @@ def test_the_same_secret_has_one_fingerprint_everywhere(scanner):
 
 def test_what_is_too_deep_is_told(scanner):
     data = b"k = " + github_token(random.Random(1)) + b"\n"
-    for _ in range(9):
+    for _ in range(11):
         data = gzip.compress(data)
     scan = scanner.scan(data, path="deep")
     assert scan.matches == ()

@@ -98,7 +98,7 @@ variants:
         users: [nonroot]
         allow: [{fingerprint: abc, reason: a sample, expires: 2027-01-31}]
       attacks:
-        gates: [{posture: hardened, blocked: [write-root]}]
+        gates: [{posture: hardened, blocked: [breach-write-root]}]
       vulnerabilities:
         max: {critical: 0}
         baseline: report.json
@@ -218,7 +218,7 @@ WRONG = [
     ("smaller_than: b", "smaller_than: a", f"{BUDGET}.smaller_than", "another variant than a itself"),
     ("runs: {stops_within_seconds: 5}", "other: {layers: {}}", f"{A}.checks.other.layers", "is a check of ours"),
     ("posture: hardened", "posture: hardend", f"{ATTACKS}.gates[0].posture", "no posture 'hardend'"),
-    ("[write-root]", "[write-root, wriet-root]", f"{ATTACKS}.gates[0].blocked[1]", "no attack 'wriet-root'"),
+    ("[breach-write-root]", "[breach-write-root, wriet-root]", f"{ATTACKS}.gates[0].blocked[1]", "no attack 'wriet-root'"),
     ("name: demo", "name: My Demo", "name", "'My Demo' is no name"),
     ("user: nonroot", "user: two words", f"{A}.run.user", "expected a user, or user:group"),
     ("env: {MODE: x}", 'env: {"A=B": x}', f"{A}.run.env.A=B", "the name of an environment variable"),
@@ -236,7 +236,7 @@ WRONG = [
     ("dockerfile: Dockerfile", 'dockerfile: "a\\0b"', f"{A}.dockerfile", "expected a path"),
     ("body_file: deadweight.yaml", "body_file: absent", f"{API}[3].request.body_file", "no such file: absent"),
     ("new_only: true", "vex: [absent.json]", f"{SCAN}.vex[0]", "no such file: absent.json"),
-    ("gates: [{posture: hardened, blocked: [write-root]}]", "payload_files: [absent.yaml]",
+    ("gates: [{posture: hardened, blocked: [breach-write-root]}]", "payload_files: [absent.yaml]",
      f"{ATTACKS}.payload_files[0]", "no such file"),
     ("baseline: report.json\n        new_only: true", "new_only: true", f"{SCAN}.new_only", "expected a baseline beside it"),
     # health

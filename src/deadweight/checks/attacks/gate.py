@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
 from deadweight.checks.attacks import walls
-from deadweight.checks.attacks.load import Catalogue
+from deadweight.checks.attacks.load import PACKS, Catalogue, pack_ids
 from deadweight.checks.attacks.model import ALL
 
 if TYPE_CHECKING:
@@ -27,8 +27,20 @@ def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], cat
             raise suite.error(variant, (*place, "posture"), error.message, hint=hint) from error
         for index, name in enumerate(gate.blocked):
             if name != ALL and name not in known:
-                hint = f"attacks: {', '.join(sorted(known))}"
-                raise suite.error(variant, (*place, "blocked", index), f"no attack {name!r}", hint=hint)
+                raise suite.error(
+                    variant, (*place, "blocked", index), f"no attack {name!r}", hint=_instead(name, known)
+                )
+
+
+def _instead(name: str, known: Set[str]) -> str:
+    """What to do about a name that is of a pack which the suite does not ask for, or of none."""
+    pack = next((each for each in PACKS if name in pack_ids(each)), None)
+    if pack == "awk":
+        also = f"; after a breach it is {f'breach-{name}'!r}" if f"breach-{name}" in known else ""
+        return f"it is of the pack awk: say how a script reaches the service (checks.attacks.awk: {{path: …}}){also}"
+    if pack is not None:
+        return f"it is of the pack {pack}: add that to checks.attacks.packs"
+    return f"attacks: {', '.join(sorted(known))}"
 
 
 def breaches(gates: Sequence[AttackGate], found: Matrix) -> list[str]:

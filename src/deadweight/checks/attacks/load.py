@@ -60,6 +60,11 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
     return Catalogue(tuple(payloads.values()), features, origins, pack_of)
 
 
+def pack_ids(pack: str) -> frozenset[str]:
+    """The ids of the attacks of one of our packs."""
+    return frozenset(entry["id"] for entry in read(PACKS[pack]).value["payloads"])
+
+
 def suite_payloads(wanted: AttacksCheck, root: Path) -> Catalogue:
     """The attacks that a suite asks for; ``root`` is its folder. Raises ConfigError as ``load_payloads`` does."""
     return load_payloads([root / file for file in wanted.payload_files], wanted.chosen_packs, wanted.awk is not None)
