@@ -149,7 +149,7 @@ def test_each_figure_tells_how_it_was_got_and_the_command_that_repeats_it(visit)
     assert f"Got by sample 0, {samples.WHEN}" in panel.inner_text()
     assert "invoke layers --variant apko" in panel.inner_text()
     panel.get_by_role("button", name="Copy").click()
-    assert panel.get_by_role("button", name=re.compile("Copied|Selected")).is_visible()
+    panel.get_by_role("button", name=re.compile("Copied|Selected")).wait_for(timeout=10_000)
 
 
 def test_the_filter_takes_words_ladders_and_what_failed(visit) -> None:
@@ -182,7 +182,7 @@ def test_the_theme_can_be_chosen(visit) -> None:
 
 def test_a_deep_link_opens_its_box(chromium, address) -> None:
     seen = Visit(chromium, f"{address}#layers-all-in-one")
-    assert seen.page.locator("#layers-all-in-one .map svg").is_visible()
+    seen.page.locator("#layers-all-in-one .map svg").wait_for(timeout=10_000)
     seen.context.close()
 
 
