@@ -246,6 +246,14 @@ def test_nothing_is_made_again(made):
 
 
 @pytest.mark.tools
+def test_a_registry_that_ended_is_started_again_for_what_is_there(made):
+    assert made.stop()
+    other = LocalSource(made.state)
+    other.prepare(["alpine:3.18"], apk=False, say=_refuse)
+    assert other.base("alpine:3.18") == made.base("alpine:3.18")
+
+
+@pytest.mark.tools
 def test_no_stand_in_names_the_machines_mirror(made):
     """Packages come from the machine's own apt sources; none of their hosts may be left in an image."""
     words = ("apt-get", "indextargets", "--format", "$(SITE)")

@@ -19,6 +19,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
+from deadweight.engine.own import mounts
 from deadweight.records import store
 from deadweight.sources.local import suites
 from deadweight.sources.local.machine import Machine, scratch
@@ -158,22 +159,27 @@ class Packages:
             trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
             feeds = " ".join(f'"$1"{path}' for path in FEEDS)
             rest = " ".join(f'"$1"/{name}' for name in LEFT_OVERS.split())
-            self._as_root(
-                [
-                    *("mmdebstrap", "--quiet", "--mode=auto", f"--variant={variant}", "--format=tar"),
-                    f"--architectures={self.machine.deb}",
-                    "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-                    f"--include={','.join(['usr-is-merged', *names])}",
-                    *self._trusting(Path(work)),
-                    "--dpkgopt=force-unsafe-io",
-                    '--customize-hook=find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',
-                    f"--customize-hook=rm -rf {trim} {rest}",
-                    f"--customize-hook=touch {feeds}",
-                    *hooks,
-                    *(self.suite, partial, f"deb [trusted=yes] copy:{repository} ./"),
-                ],
-                {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
-            )
+            try:
+                self._as_root(
+                    [
+                        *("mmdebstrap", "--quiet", "--mode=auto", f"--variant={variant}", "--format=tar"),
+                        f"--architectures={self.machine.deb}",
+                        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+                        f"--include={','.join(['usr-is-merged', *names])}",
+                        *self._trusting(Path(work)),
+                        "--dpkgopt=force-unsafe-io",
+                        '--customize-hook=find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',
+                        f"--customize-hook=rm -rf {trim} {rest}",
+                        f"--customize-hook=touch {feeds}",
+                        *hooks,
+                        *(self.suite, partial, f"deb [trusted=yes] copy:{repository} ./"),
+                    ],
+                    {"SOURCE_DATE_EPOCH": "0", "LC_ALL": "C.UTF-8", "TMPDIR": work},
+                )
+            finally:
+                mounts.unmount_below(
+                    Path(work)
+                )  # what a killed mmdebstrap leaves of /proc and /sys could not be removed
             partial.replace(target)
         return target
 

@@ -208,7 +208,7 @@ class LocalSource:
         self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
 
     def _all_there(self, wanted: Mapping[str, StandIn], apk: bool) -> bool:
-        address = self._registry().address()
+        address = self._registry().running()
         if address is None or (apk and not self._apk_ready()):
             return False
         client = Client(address)
