@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -339,3 +340,26 @@ def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
 
 def blocked() -> dict:
     return {"outcome": "blocked", "depth": None, "walls": [], "reason": None, "evidence": None}
+
+
+@pytest.mark.parametrize(("groups", "told"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])
+def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
+    """Podman's exec names the group itself among the further ones, Docker's does not."""
+    words = ["setpriv", "--reuid=65534", "--regid=1"]
+    with (
+        subprocess.Popen([*words, "--clear-groups", "sleep", "30"]) as plain,
+        subprocess.Popen([*words, groups, "sleep", "30"]) as named,
+    ):
+        try:
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline and {_name_of(plain.pid), _name_of(named.pid)} != {"sleep"}:
+                time.sleep(0.02)
+            found = set(session.difference(plain.pid, named.pid))
+        finally:
+            plain.kill()
+            named.kill()
+    assert found == told
+
+
+def _name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
