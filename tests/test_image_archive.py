@@ -333,7 +333,7 @@ def test_links_of_a_layout_folder_are_not_followed(tmp_path):
         b"PK\x03\x04" + bytes(3000),
         os.urandom(4096),
         b"\x7fELF" + bytes(2000),
-        gzip.compress(b"x" * 9000),
+        gzip.compress(b"x" * 9000, mtime=0),
     ],
 )
 def test_what_is_no_archive_is_one_clear_error(tmp_path, content):
