@@ -46,6 +46,9 @@ class GivenSource:
         assert self.packages is not None
         return self.packages(flavour)
 
+    def mounts(self, reference, command):
+        return ()
+
     def environment(self):
         return self.build_environment
 

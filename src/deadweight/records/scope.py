@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from deadweight.records.paths import State
@@ -32,6 +33,7 @@ def keep_scope(state: State, scope: Scope | None) -> None:
     """Note it for the report. None takes an earlier note away."""
     file = state.folder / "scope.json"
     if scope is None:
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(NotADirectoryError):  # whoever writes there tells of it
+            file.unlink(missing_ok=True)
     else:
         save(scope, file)
