@@ -214,7 +214,7 @@ def test_who_is_not_root_is_told_so(make, monkeypatch):
             "it was healthy, then ended with exit code 3; its last lines: ",
         ),
         ("run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
-        ("checks: {budget: {startup_seconds: {hard: 0.0001}}}", "startup_seconds .* over the hard limit"),
+        ("checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
     ],
 )
 def test_a_trial_judges_start_and_end_as_verify_does(make, settings, problem, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import image_samples as samples
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import DeadweightError
@@ -88,6 +88,9 @@ def changed(data: bytes, wanted: list[tuple]) -> bytes:
     compression=st.sampled_from(["none", "gzip", "zstd"]),
     scan=st.sampled_from(["deep", "plain", "hidden", "no"]),
 )
+@example(
+    wanted=[("field", 0, 257, b"\0")], number=0, whole=False, compression="none", scan="no"
+)  # a tar without a magic number
 def test_a_damaged_archive_is_a_report_or_one_error(tmp_path, wanted, number, whole, compression, scan):
     """Damage in the archive as a whole, or in one layer whose digests are right all the same."""
     layer = LAYERS[number] if whole else changed(LAYERS[number], wanted)

@@ -98,7 +98,7 @@ def test_the_notes_reach_whoever_reads_the_matrix(tmp_path, engine, playground_a
         assert any(note.startswith("privileged: nothing could be measured: engine: ") for note in notes)
     for note in notes:
         assert f"note: castle: {note}" in done.stderr
-        assert escape(note) in text
+        assert escape(note[:40]) in text
         assert note[:40] in page
         assert note[:40] in document
 

@@ -33,7 +33,7 @@ def keep_scope(state: State, scope: Scope | None) -> None:
     """Note it for the report. None takes an earlier note away."""
     file = state.folder / "scope.json"
     if scope is None:
-        with contextlib.suppress(NotADirectoryError):  # whoever writes there tells of it
+        with contextlib.suppress(OSError):  # no state folder that can be written: who writes there next tells of it
             file.unlink(missing_ok=True)
     else:
         save(scope, file)

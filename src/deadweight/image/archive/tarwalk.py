@@ -167,6 +167,15 @@ class TarWalker:
         return position, real
 
 
+def is_header(block: bytes) -> bool:
+    """Whether these 512 bytes are a member's header by their checksum alone, as in tars older than the magic number."""
+    try:
+        expected = int(block[148:156].strip(b" \0"), 8)
+    except ValueError:
+        return False
+    return len(block) == BLOCK and sum(block) - sum(block[148:156]) + 256 == expected
+
+
 def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
     """The member's kind (as the byte it is written as), once the header's checksum holds."""
     declared = header[148:156].strip(b" \0")

@@ -19,7 +19,7 @@ from deadweight.image.archive.documents import MAX_DOCUMENT
 from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.model import Image
 from deadweight.image.archive.store import MAX_MEMBERS, member
-from deadweight.image.archive.tarwalk import BLOCK, MAX_PAX, TarWalker
+from deadweight.image.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
 from deadweight.image.findings import LayersReport, Scanned
 from deadweight.image.layers.index import LayerIndex
 from deadweight.image.layers.indexing import Indexer
@@ -170,7 +170,8 @@ class _Passed:
 
 def _is_layer(first: bytes) -> bool:
     packed = recognized(first[:4]) != "none" and refused(first[:6]) is None
-    return packed or first[257:262] == b"ustar" or not first[:1024].strip(b"\0")
+    magic = first[257:262] == b"ustar" or is_header(bytes(first[:BLOCK]))
+    return packed or magic or not first[:1024].strip(b"\0")
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
