@@ -15,7 +15,7 @@ FROM = "ARG BASE\nFROM ${BASE}\n"
 
 # as they were said in real builds
 GO_X509 = (
-    'go: golang.org/x/text@v0.3.0: Get "https://proxy.golang.org/golang.org/x/text/@v/v0.3.0.mod": tls: failed to verify'
+    'go: golang.org/x/text@v0.3.0: Get "https://goproxy.example.com/golang.org/x/text/@v/v0.3.0.mod": tls: failed to verify'
     " certificate: x509: certificate signed by unknown authority"
 )
 GO_X509_IMPORT = (

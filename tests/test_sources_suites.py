@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -114,14 +117,24 @@ def test_a_node_that_is_newer_than_all_is_missing(npm_versions):
 
 
 def test_npm_s_registry_is_the_one_that_npm_asks(tmp_path, monkeypatch):
+    registry = npm.registry.__wrapped__
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "npm").write_text('#!/bin/sh\necho "https://own.example.com/$1-$2-$3/"\n')
+    (tmp_path / "bin" / "npm").chmod(0o755)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         monkeypatch.delenv(name, raising=False)
-    assert npm.registry() == "https://registry.npmjs.org"
+    assert registry() == "https://own.example.com/config-get-registry"
     (tmp_path / ".npmrc").write_text("cache=x\nregistry = https://npm.example.com/\n")
-    assert npm.registry() == "https://npm.example.com"
+    assert registry() == "https://npm.example.com"
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://other.example.com")
-    assert npm.registry() == "https://other.example.com"
+    assert registry() == "https://other.example.com"
+
+
+def test_without_npm_its_own_program_tells_which_registry_it_asks(monkeypatch):
+    monkeypatch.setattr(npm, "shutil", SimpleNamespace(which=lambda _name: None))
+    assert urlsplit(npm._npms_own()).hostname.startswith("registry.npm")
 
 
 @pytest.mark.tools

