@@ -36,6 +36,8 @@ def pytest_configure() -> None:
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     ):  # as in the background of a script: what tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # below nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     found = [tool.path.parent for tool in (look(name).tool for name in OURS_ON_PATH) if tool is not None]
     os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
 

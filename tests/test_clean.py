@@ -40,7 +40,7 @@ def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, e
         project.write({"hello": "two\n"})
         second = project.build("v")
         assert second.reference != first.reference
-        assert ours(engine) == {first.reference, second.reference, "deadweight/small/v:latest"}
+        assert ours(engine) >= {first.reference, second.reference, "deadweight/small/v:latest"}
         assert container.exec(["/usr/bin/cat", "/hello"]).output == b"one\n"
         assert superseded(state) == (first.reference,)
         project.write({"hello": "one\n"})
@@ -51,7 +51,8 @@ def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, e
     workspace = Workspace.open(project.said.append, project.root / "deadweight.yaml")
     with workspace:
         assert clean(workspace).images == 1
-    assert ours(engine) == {second.reference, "deadweight/small/v:latest"}
+    assert first.reference not in ours(engine)
+    assert ours(engine) >= {second.reference, "deadweight/small/v:latest"}
     assert superseded(state) == ()
 
 
