@@ -243,10 +243,10 @@ def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make)
 
 
 def test_a_folder_of_another_name_each_time_is_known_by_its_parent(make):
-    paths = ("/work/RANDOM/kept", "/work/RANDOM/a/b/kept")
+    paths = ("/scratch/RANDOM/kept", "/scratch/RANDOM/a/b/kept")
     api = ", ".join(f"{{name: w{n}, request: {{path: '/write?path={path}'}}}}" for n, path in enumerate(paths))
     got = tightest(make(f"    run: {{memory: 15MiB, pids: 7}}\n    checks: {{api: [{api}]}}"))
-    assert (got.options.read_only, [each.path for each in got.options.tmpfs]) == (True, ["/work"])
+    assert (got.options.read_only, [each.path for each in got.options.tmpfs]) == (True, ["/scratch"])
 
 
 def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
