@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import textwrap
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,16 +16,16 @@ from small_images import reference
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks.attacks import control as control_module
-from deadweight.checks.attacks import lab, walls
+from deadweight.checks.attacks import lab, sequence, walls
 from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.containers import Yard
+from deadweight.checks.attacks.containers import DIED, Yard
 from deadweight.checks.attacks.deliver import Shot, fire
 from deadweight.checks.attacks.entrance import CHECK
 from deadweight.checks.attacks.load import load_payloads, suite_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.resource import fire_resource
-from deadweight.checks.attacks.sequence import fire_one
+from deadweight.checks.attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight.checks.runner import keep
 from deadweight.tasks.verify import raise_if_bad
 
@@ -271,6 +272,76 @@ def test_a_service_that_dies_is_an_outcome_and_the_matrix_goes_on(make, few, mis
         # the next one had a new container; an echo of the halves is no proof
         assert cells["zz-echo"]["outcome"] == "not_measured"
         assert cells["system"]["outcome"] == "not_measured"
+
+
+LAST_WORDS = """\
+payloads:
+  - id: a-killer
+    title: end the service a moment after its answer
+    attack: T1499.004
+    request: {path: "/last-words?@a@=@b@"}
+    evidence: {kind: output}
+  - id: b-join
+    title: join two words
+    attack: T1190
+    request: {path: "/join?a=@a@&b=@b@"}
+    evidence: {kind: output}
+  - id: c-words
+    title: ask for nothing special
+    attack: T1190
+    request: {path: "/given?@a@=@b@"}
+    evidence: {kind: output}
+"""
+
+
+def words(subject, *names: str):
+    return [each for each in attacking.check_request(subject, ["open"])[0].payloads if each.id in names]
+
+
+@pytest.fixture
+def dying(make, few, misbehaving_image, misbehaving_archive):
+    few("system")
+    yaml = "checks: {attacks: {payload_files: [own.yaml]}}"
+    return make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=LAST_WORDS)
+
+
+def test_the_attack_of_which_the_service_died_later_is_found_among_those_it_answered(dying, monkeypatch):
+    real, shots = sequence.fire_one, dict[str, Shot]()
+
+    def slowly(*given):
+        shot = real(*given)
+        time.sleep(0.2)
+        return shot
+
+    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
+        monkeypatch.setattr(sequence, "fire_one", slowly)
+        fire_all(built, yard, words(dying, "a-killer", "b-join", "c-words"), shots)
+    assert shots["a-killer"].seen == "crashed"
+    assert shots["a-killer"].said in (LATER, DIED)  # on a busy machine it is dead when it is asked how it is
+    assert {name: shot.seen for name, shot in shots.items() if name != "a-killer"} == {
+        "b-join": "succeeded",
+        "c-words": "failed",
+    }
+
+
+def test_one_death_of_the_service_blames_no_attack(dying, monkeypatch):
+    """It dies of its own accord, or is ended from outside: the attack before it did nothing."""
+    real, fired, shots = sequence.fire_one, list[str](), dict[str, Shot]()
+
+    def ending(*given):
+        shot = real(*given)
+        fired.append(given[2].id)
+        if len(fired) <= 2:  # after each of the two, once
+            container = yard.get()
+            container.signal("SIGKILL")
+            container.wait_ended(5)
+        return shot
+
+    with lab.Lab(dying) as built, Yard(built, walls.OPEN) as yard:
+        monkeypatch.setattr(sequence, "fire_one", ending)
+        fire_all(built, yard, words(dying, "b-join", "c-words"), shots)
+    assert {name: shot.seen for name, shot in shots.items()} == {"b-join": "succeeded", "c-words": "failed"}
+    assert shots["c-words"].detail["afterwards"] == ONCE
 
 
 ARRIVES = """\

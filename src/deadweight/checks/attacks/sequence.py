@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks.containers import DIED, Yard
+from deadweight.checks.attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight.checks.attacks.deliver import Shot, fire
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.model import Payload
@@ -14,28 +15,53 @@ from deadweight.checks.attacks.resource import alone, fire_resource
 from deadweight.engine.faults import CannotStart
 
 LATER = f"{DIED} a moment later"
+ONCE = f"{LATER}, and lived when the attack was sent again"
+SUSPECTS = 5
+"""So many attacks are sent again to find the one of which a service died."""
 
 
 def fire_all(lab: Lab, yard: Yard, payloads: Iterable[Payload], shots: dict[str, Shot]) -> None:
     """Fill ``shots``. Those without a trace come first: they share a container. Raises CannotStart, NoService, Interrupted.
 
-    A service that dies is an outcome, and the next attack gets a new one. Where it dies a moment after an answer, that is the doing
-    of the attack that it answered, not of the next, which is sent again.
+    A service that dies is an outcome, and the next attack gets a new one. Where it dies a moment after an answer, the attacks that
+    it had answered are suspected, not the next, which is sent again.
     """
-    before: Payload | None = None
+    met: list[Payload] = []  # those that the container of now has answered
     for payload in sorted(payloads, key=lambda each: (each.resource, each.trace == "state", each.trace == "files")):
         used = yard.kept
         shot = fire_one(lab, yard, payload)
         lost, yard.lost = yard.lost, False
-        if shot.seen == "crashed" and used and not lost and before is not None:
+        if shot.seen == "crashed" and used and not lost and met:
             shot = fire_one(lab, yard, payload)
             lost = shot.seen != "crashed"
-        if lost and before is not None:
-            shots[before.id] = shots[before.id].ended(LATER)
         shots[payload.id] = shot
-        before = payload
-    if before is not None and not yard.alive():
-        shots[before.id] = shots[before.id].ended(LATER)
+        if lost and met:
+            died = not yard.alive(NOTICE_SECONDS)
+            blame(lab, yard, met, shots)
+            if died:
+                blame(lab, yard, [payload], shots)
+        met = [*([] if lost or not used else met), payload] if yard.kept else []
+    if not yard.alive():
+        blame(lab, yard, met, shots)
+
+
+def blame(lab: Lab, yard: Yard, met: Sequence[Payload], shots: dict[str, Shot]) -> None:
+    """Find the attack of which the service died after it had answered: that of which a fresh one dies too, the last ones first.
+
+    One death proves nothing: services end for reasons of their own, and a machine short of memory ends them. Where none is to
+    blame, the last one's evidence tells of it.
+    """
+    for payload in reversed(met[-SUSPECTS:]):
+        yard.spoil()
+        again = fire_one(lab, yard, payload)
+        died = again.seen == "crashed" or "afterwards" in again.detail or not yard.alive(NOTICE_SECONDS)
+        yard.lost = False
+        yard.spoil()
+        if died:
+            shots[payload.id] = shots[payload.id].ended(LATER)
+            return
+    last = shots[met[-1].id]
+    shots[met[-1].id] = replace(last, detail={**last.detail, "afterwards": ONCE})
 
 
 def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
