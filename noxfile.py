@@ -79,7 +79,12 @@ def fuzz(session: nox.Session) -> None:
     _install(session, "tests")
     count = session.posargs[0] if session.posargs else "25"
     session.run(
-        "pytest", "-n0", "-q", "tests/test_image_cost.py", "tests/test_image_fuzz.py", env={"DEADWEIGHT_FUZZ": count}
+        "pytest",
+        "-n0",
+        "-q",
+        "tests/image/look/test_cost.py",
+        "tests/image/look/test_fuzz.py",
+        env={"DEADWEIGHT_FUZZ": count},
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import socket
@@ -14,13 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_images import docker_archive, go_program, program, reference
 
 from deadweight.engine.client import Engine
-
-ROOT = Path(__file__).parent.parent
-PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
-
+from tests.support import ROOT, TESTS
+from tests.support.small_images import PASSWD, docker_archive, forget_image, go_program, program, reference
 
 OURS_ON_PATH = ("go", "ko", "apko", "melange", "crane", "trivy")
 """Tools that tests call by name, or find on PATH with a cache of their own, so that no test builds them again."""
@@ -43,22 +39,22 @@ def pytest_configure() -> None:
 
 
 LONGEST = (
-    "sources_end_to_end",
-    "engines",
-    "harden",
-    "attacks_run",
-    "attacks_table",
-    "tasks_run",
-    "sources_public",
-    "services",
+    "sources/test_end_to_end.py",
+    "engine/test_engines.py",
+    "trials/test_harden.py",
+    "checks/attacks/test_run.py",
+    "checks/attacks/test_table.py",
+    "tasks/test_run.py",
+    "sources/test_public.py",
+    "test_services.py",
 )
 """Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first. Whoever asks for the engine is marked so."""
-    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    order = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.engine)
@@ -77,16 +73,6 @@ def engine(endpoint) -> Iterator[Engine]:
     """The container engine; everything that tests start in it is removed at the end."""
     with Engine.connect(endpoint, project=f"deadweight-tests-{os.getpid()}") as connected:
         yield connected
-
-
-def forget_image(engine: Engine, name: str) -> None:
-    """Remove a test image, and its name by digest too where no other test run has the same image."""
-    image = engine.images.need(name)
-    engine.images.remove(name, force=True)
-    left = engine.images.get(image.id)
-    kept = re.compile(re.escape(name.rpartition(":")[0]) + ":[0-9a-f]{12}")
-    if left is not None and len(left.tags) == 1 and kept.fullmatch(left.tags[0]):
-        engine.images.remove(left.tags[0], force=True)
 
 
 @pytest.fixture(scope="session")
@@ -156,8 +142,8 @@ def local_source(tmp_path_factory) -> object:
 @pytest.fixture(scope="session")
 def static_base(local_source) -> object:
     """A source that has the one base of ``java_projects.SUITE``."""
-    from builder_site import GivenSource
-    from java_projects import STATIC
+    from tests.support.builder_site import GivenSource
+    from tests.support.java_projects import STATIC
 
     local_source.prepare([STATIC], apk=False, say=print)
     return GivenSource({STATIC: local_source.base(STATIC)})
@@ -166,8 +152,8 @@ def static_base(local_source) -> object:
 @pytest.fixture
 def maven_project(static_base, tmp_path) -> object:
     """A Maven project of one class, and a suite with one variant of it, ``v``."""
-    from builder_site import GivenSource, Project
-    from java_projects import PROJECT, SUITE
+    from tests.support.builder_site import GivenSource, Project
+    from tests.support.java_projects import PROJECT, SUITE
 
     return Project(tmp_path, GivenSource(static_base.bases)).write(PROJECT).suite(SUITE)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_project import put_built, write_suite
 
 from deadweight.project.workspace import Workspace
+from tests.support.small_project import put_built, write_suite
 
 
 @pytest.fixture(scope="session")

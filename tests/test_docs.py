@@ -13,8 +13,8 @@ import yaml
 from deadweight.suite import model, requests
 from deadweight.suite.load import load_suite
 from deadweight.tasks import namespace
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 PAGES = [*(ROOT / name for name in BESIDE), *sorted((ROOT / "docs").glob("**/[a-z]*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]

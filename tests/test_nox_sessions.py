@@ -9,9 +9,8 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from fault_project import FaultProject
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support import ROOT
+from tests.support.fault_project import FaultProject
 
 
 def listed(folder: Path) -> dict[str, bool]:

@@ -10,14 +10,14 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from small_images import reference
-from small_project import put_built, write_suite
 
 from deadweight.engine import owner
 from deadweight.records.evidence import Evidence
 from deadweight.records.lock import VARIABLE, locked
 from deadweight.records.paths import State
 from deadweight.records.store import load
+from tests.support.small_images import reference
+from tests.support.small_project import put_built, write_suite
 
 MISBEHAVING = reference("misbehave")
 PROJECT = f"plugin-{os.getpid()}"

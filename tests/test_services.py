@@ -19,13 +19,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from playground_process import Answer, Running, environment, running
-from small_images import go_program
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT, TESTS
+from tests.support.playground_process import Answer, Running, environment, running
+from tests.support.small_images import go_program
+
 GO_SOURCE = ROOT / "src" / "vulnerable-awk-playground"
 JAVA_SOURCE = ROOT / "src" / "vulnerable-awk-playground-java"
-CASES = json.loads((Path(__file__).parent / "data" / "service_cases.json").read_text(encoding="utf-8"))
+CASES = json.loads((TESTS / "data" / "service_cases.json").read_text(encoding="utf-8"))
 LIMITS = {"AWK_TIMEOUT": "2s", "AWK_MAX_OUTPUT_BYTES": "65536"}
 
 # One worker builds each service once.

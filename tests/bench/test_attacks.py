@@ -1,0 +1,34 @@
+"""The benchmark of the attack matrix: times of two ways that found different things are no measurement."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import ROOT
+
+ROW = {"ours_seconds": 1.0, "naive_seconds": 4.0, "resource_seconds": 2.0, "attacks": 50}
+SUMS = {"ours_seconds": 2.0, "naive_seconds": 8.0, "resource_seconds": 4.0, "ratio": 0.25}
+
+
+@pytest.fixture
+def run(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    from bench import attacks
+
+    def measured(**differing):
+        rows = {name: {**ROW, "differing": found} for name, found in differing.items()}
+        monkeypatch.setattr(attacks, "measure", lambda: {**SUMS, "variants": rows})
+        return attacks.run()
+
+    return measured
+
+
+def test_the_result_tells_how_many_attacks_came_to_the_same(run):
+    matrix, _ = run(apko=[], ko=[])
+    assert matrix.met
+    assert matrix.facts == {"same_outcomes": True, "attacks": 100}
+
+
+def test_ways_that_differ_in_what_they_found_are_not_compared(run):
+    with pytest.raises(SystemExit, match="write-root in hardened"):
+        run(apko=[], ko=["write-root in hardened"])

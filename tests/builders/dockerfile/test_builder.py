@@ -1,0 +1,340 @@
+"""Dockerfile builds on the real engine, on a small base with a shell."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from deadweight._errors import CommandError, MissingError
+from deadweight.image.archive.archive import open_archive
+from deadweight.records.built import Base
+from deadweight.sources.protocol import BuildEnvironment
+from tests.support import ROOT
+from tests.support.builder_site import BROKEN, GivenSource, Project
+
+GO_BASE = "golang:1.21.3-bookworm"
+SIMPLE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
+HISTORY = ["docker", "history", "--no-trunc", "--format", "{{.CreatedBy}}"]
+
+
+@pytest.fixture
+def project(tmp_path, engine, tools_image):
+    base = Base("tools", tools_image, None, stand_in=True)
+    made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
+    made.write({"hello": "hello\n", "Dockerfile": SIMPLE})
+    made.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n")
+    yield made
+    for image in engine.api.images():
+        for tag in image.get("RepoTags") or ():
+            if tag.startswith("deadweight/small/"):
+                engine.images.remove(tag, force=True)
+
+
+def content(engine, built, path):
+    """A file of an image."""
+    with engine.start(built.reference, _nothing()) as container:
+        return container.exec(["/usr/bin/cat", path]).output.decode()
+
+
+def _nothing():
+    from deadweight.engine.options import RunOptions
+
+    return RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
+
+
+def test_the_image_is_in_the_engine_and_is_told_true(project, engine, tools_image):
+    built = project.build("v")
+    image = engine.images.need("deadweight/small/v:latest")
+    with open_archive(project.archive("v", built)) as archive:
+        held = archive.image  # only its archive tells for sure what an image's digests are
+    assert (built.config_digest, built.engine_id) == (held.config_digest, image.id)
+    by_manifest = engine.info.containerd_store
+    assert (built.manifest_digest, built.index_digest) == (held.manifest_digest if by_manifest else None, None)
+    assert (image.id == built.config_digest) is not by_manifest
+    assert built.reference == f"deadweight/small/v:{built.config_digest[7:19]}"
+    assert built.in_engine
+    assert image.user == "65532"
+    assert built.base == Base("tools", tools_image, None, stand_in=True)
+    assert built.tool == f"{engine.info.name.lower()} {engine.info.version}"
+    assert any("COPY hello /hello" in line for line in project.said), project.said
+    assert not list(project.site.state.image("v").glob(".work-*"))
+
+
+MADE = "ARG BASE\nFROM $BASE\nCOPY hello /hello\nRUN cat hello > /again\n"
+
+
+def test_what_buildkit_took_from_earlier_builds_is_told(project):
+    """Nothing, all, all but the last step; and with a folder that outlives the build, nobody can say that nothing was taken."""
+    project.write({"hello": str(time.time_ns()), "Dockerfile": MADE})
+    for text in (MADE, MADE, MADE + "RUN cat hello > /more\n"):
+        project.write({"Dockerfile": text})
+        project.build("v")
+    assert project.took == ["cold", "cached", "warm"]
+    project.write({"hello": str(time.time_ns()), "Dockerfile": MADE.replace("RUN", "RUN --mount=type=cache,target=/c")})
+    project.build("v")
+    assert project.took[-1] == "warm"
+
+
+def test_what_is_copied_from_a_stand_in_rests_on_it_whatever_the_last_stage_is(project):
+    project.write({"Dockerfile": f"{SIMPLE.replace('}', '} AS made')}FROM scratch\nCOPY --from=made /hello /hello\n"})
+    built = project.build("v")
+    assert (built.base, built.other_stand_ins, built.stand_in) == (None, ("tools",), True)
+    project.write({"Dockerfile": SIMPLE})
+    assert project.build("v").other_stand_ins == ()
+
+
+def test_it_is_there_until_the_engine_no_longer_has_it(project, engine, tools_image):
+    (step,) = project.steps("v")
+    assert not step.there()
+    built = project.build("v")
+    assert step.there()
+    engine.images.tag(tools_image, "deadweight/small/v:latest")
+    assert step.there(), "another checkout of the same suite may take the common name"
+    engine.images.remove(built.reference, force=True)
+    assert not step.there()
+
+
+def test_the_archive_is_made_when_first_asked_for(project, engine):
+    built = project.build("v")
+    place = project.site.state.image("v") / "image.tar"
+    assert not place.exists()
+    assert project.archive("v", built) == place
+    first = place.stat().st_mtime_ns
+    project.archive("v", built)
+    assert place.stat().st_mtime_ns == first
+    with place.open("r+b") as file:
+        file.truncate(1000)
+    project.archive("v", built)
+    assert place.stat().st_size > 1000
+    engine.images.remove(built.reference, force=True)
+    assert project.archive("v", built) == place  # the archive is enough
+    place.unlink()
+    with pytest.raises(MissingError, match="no longer has"):
+        project.archive("v", built)
+
+
+def test_our_state_folder_is_never_in_the_context(project):
+    project.write(
+        {
+            ".deadweight/x": "large",
+            "services/one/.deadweight/keys/x": "secret",
+            ".dockerignore": "services\n!services/**\n!services/one/.deadweight\n",
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\n"
+            "RUN test ! -e /c/.deadweight && test ! -e /c/services/one/.deadweight && test ! -e /c/deadweight.yaml\n",
+        }
+    )
+    project.build("v")
+    assert (project.root / "Dockerfile").read_text().startswith("ARG BASE")
+    assert not (project.root / "Dockerfile.dockerignore").exists()
+
+
+def test_the_users_ignore_files_hold(project, engine):
+    project.write(
+        {
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\nRUN test ! -e /c/hello && test -e /c/kept\n",
+            "kept": "x",
+            ".dockerignore": "kept\n",
+            "Dockerfile.dockerignore": "# a comment\nhello\n",
+        }
+    )
+    project.build("v")
+    (step,) = project.steps("v")
+    assert step.inputs.ignore[0] == "hello"
+    assert "kept" not in step.inputs.ignore
+
+
+def test_a_changed_secret_changes_the_image_and_is_stored_nowhere(project, engine):
+    project.write(
+        {
+            "token": "first-secret-value\n",
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
+            "RUN --mount=type=secret,id=token read x < /run/secrets/token; echo ${#x} > /length\n",
+        }
+    )
+    project.suite(
+        "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n    secrets: {token: token}\n"
+    )
+    project.write({".dockerignore": "token\n"})
+    first = project.build("v")
+    assert content(engine, first, "/length") == "18\n"
+    assert project.build("v").config_digest == first.config_digest
+    project.write({"token": "second-secret\n"})
+    assert project.root / "token" in project.steps("v")[0].inputs.files
+    second = project.build("v")
+    assert content(engine, second, "/length") == "13\n"
+    project.archive("v", second)
+    kept = project.everything()
+    assert b"first-secret-value" not in kept
+    assert b"second-secret" not in kept
+
+
+def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(project, engine, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    proxy = "http://user:pass-word-77@127.0.0.1:9"
+    bundle = project.root / "ca.pem"
+    bundle.write_text("-----the bundle-----\n")
+    project.source.build_environment = BuildEnvironment({"HTTP_PROXY": proxy, "GOPROXY": proxy}, bundle)
+    project.write(
+        {
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
+            "RUN --mount=type=secret,id=GOPROXY --mount=type=secret,id=ca_bundle read x < /run/secrets/GOPROXY; "
+            "read y < /run/secrets/ca_bundle; echo ${#HTTP_PROXY} ${#x} $y > /told\n",
+            ".dockerignore": "ca.pem\n",
+        }
+    )
+    built = project.build("v")
+    size = len(proxy)
+    assert content(engine, built, "/told") == f"{size} {size} -----the bundle-----\n"
+    history = subprocess.run([*HISTORY, built.reference], capture_output=True, text=True, check=True).stdout
+    assert "pass-word-77" not in history
+    project.archive("v", built)
+    assert b"pass-word-77" not in project.everything()
+
+
+def test_a_failing_instruction_is_told_in_its_own_words(project):
+    project.write({"Dockerfile": "ARG BASE\nFROM ${BASE}\nRUN echo the real reason >&2; exit 7\n"})
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    said = str(caught.value)
+    assert "v: RUN failed with exit code 7 (Dockerfile:3: RUN echo the real" in said
+    assert "the real reason" in said
+    assert str(project.site.state.log("v")) in said
+    assert not list(project.site.state.image("v").glob(".work-*"))
+
+
+MAVEN_WITHOUT_NETWORK = """\
+\x1b[0m[ERROR] Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x -> [Help 1]
+[ERROR]
+[ERROR] To see the full stack trace of the errors, re-run Maven with the -e switch.
+[ERROR] Re-run Maven using the -X switch to enable full debug logging.
+"""
+
+
+def test_maven_in_an_instruction_is_told_without_its_chatter(project):
+    project.write({"hello": MAVEN_WITHOUT_NETWORK, "Dockerfile": f"{SIMPLE}RUN cat /hello; exit 1\n"})
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    said = str(caught.value)
+    assert "| Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x\n" in said
+    assert "switch" not in said
+    assert "v: a build step does not reach the network" in said
+
+
+def test_a_base_that_does_not_exist(project):
+    project.source.bases = {"tools": Base("tools", "127.0.0.1:9/nothing/here:1", None, stand_in=False)}
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    assert "127.0.0.1:9/nothing/here:1" in str(caught.value)
+    assert caught.value.hint is not None
+
+
+def test_a_plain_from_line_is_resolved_too_and_the_users_file_is_left_alone(project):
+    text = "# syntax=docker/dockerfile:1\nFROM tools AS first\nRUN true\nFROM first\nCOPY --from=tools /bin/sh /again\n"
+    project.write({"Dockerfile": text})
+    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n")
+    built = project.build("v")
+    assert built.base == project.source.bases["tools"]
+    assert (project.root / "Dockerfile").read_text() == text
+    assert "docker/dockerfile" not in project.log("v")
+
+
+WILD = """\
+# syntax=docker/dockerfile:1
+# escape=`
+FROM `
+  # a comment
+  tools AS first
+RUN echo $((1<<2)) > /four # <<<hello
+FROM to`
+ols AS final
+COPY `
+  --from=first /four /
+"""
+
+
+def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
+    """As BuildKit reads it: continued names, comments between, what only looks like a heredoc (engine 20.10 knows none)."""
+    project.write({"Dockerfile": WILD})
+    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    target: final\n")
+    built = project.build("v")
+    assert built.base == project.source.bases["tools"]
+    assert content(engine, built, "/four") == "4\n"
+
+
+def test_dockerfile_variants_of_one_source_follow_the_first(project):
+    lines = "    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
+    project.suite(f"  v:\n{lines}  other:\n{lines}")
+    assert project.steps("v")[0].behind == ()
+    assert project.steps("other")[0].behind == ("image:v",)
+
+
+BUILD_FILES = {file.name: file.read_text() for file in (ROOT / "build").glob("*.Dockerfile")}
+
+
+def compile_part(text):
+    """The instructions from WORKDIR to the end of the compile."""
+    start = text.index("WORKDIR")
+    return text[start : text.index("vulnerable-awk-playground .\n", start)]
+
+
+def test_our_dockerfiles_share_their_compile_instructions():
+    names = {
+        "all-in-one",
+        "multi-stage-alpine",
+        "multi-stage-chainguard",
+        "multi-stage-distroless",
+        "multi-stage-ubuntu",
+    }
+    texts = {name: BUILD_FILES[f"{name}.Dockerfile"] for name in names}
+    assert len({compile_part(text) for text in texts.values()}) == 1
+    for text in texts.values():
+        assert "USER 65532:65532\n" in text
+        assert 'ENTRYPOINT ["/' in text
+        assert "EXPOSE 8080\n" in text
+        assert "syntax=" not in text
+
+
+@pytest.mark.tools
+class TestCompiling:
+    """With the local source's golang."""
+
+    @pytest.fixture
+    def go_project(self, project, local_source):
+        project.source.bases = {**project.source.bases, GO_BASE: local_source.base(GO_BASE)}
+        lines = (
+            "    builder: dockerfile\n    source: app\n    dockerfile: {file}\n    bases: {{GO_BASE: '"
+            + GO_BASE
+            + "'{base}}}\n"
+        )
+        project.suite(
+            "  v:\n" + lines.format(file="all-in-one.Dockerfile", base="")
+            + "  other:\n" + lines.format(file="multi-stage-alpine.Dockerfile", base=", BASE: tools")
+        )  # fmt: skip
+        project.write({"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", **BUILD_FILES})
+        return project
+
+    def test_a_compile_error_is_the_compilers_own_line(self, go_project):
+        go_project.write({"app/main.go": BROKEN})
+        with pytest.raises(CommandError) as caught:
+            go_project.build("other")
+        assert "other: the service does not compile" in str(caught.value)
+        assert "./main.go:4:10: undefined: nope" in str(caught.value)
+
+    def test_builds_side_by_side_compile_once(self, go_project, engine, tmp_path):
+        """The compile leaves a number of which there is no second: both images have the same one if it ran once for both."""
+        compiling = "-o /usr/local/bin/vulnerable-awk-playground ."
+        files = {
+            name: text.replace(compiling, f"{compiling} \\\n    && cat /proc/sys/kernel/random/uuid > /number")
+            for name, text in BUILD_FILES.items()
+        }
+        files["multi-stage-alpine.Dockerfile"] += "COPY --from=build /number /number\n"
+        # text that no cache has seen
+        go_project.write({**files, "app/main.go": f'package main\n\nfunc main() {{ println("{tmp_path}") }}\n'})
+        with ThreadPoolExecutor(2) as pool:
+            built = list(pool.map(go_project.build, ("v", "other")))
+        numbers = [content(engine, image, "/number") for image in built]
+        assert len(numbers[0]) == 37
+        assert numbers[0] == numbers[1]

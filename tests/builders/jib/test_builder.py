@@ -1,0 +1,777 @@
+"""Jib, for real: Maven, no engine, a base from the local source. The first run on a machine fills Maven's local repository."""
+
+from __future__ import annotations
+
+import io
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from deadweight import _run
+from deadweight._errors import ArchiveError, ConfigError, DeadweightError
+from deadweight.builders.jib import main_class as _main_class
+from deadweight.builders.jib import resident
+from deadweight.builders.jib.main_class import missing_main_class
+from deadweight.builders.jib.pom import read_poms
+from deadweight.image.archive.archive import open_archive
+from deadweight.image.look.read_file import read_file
+from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
+from deadweight.records.paths import user_cache
+from deadweight.sources.protocol import BuildEnvironment
+from tests.support import ROOT
+from tests.support import image_samples as samples
+from tests.support.builder_site import GivenSource, Project
+from tests.support.java_projects import (
+    DONOR,
+    JUNIT,
+    PROJECT,
+    STATIC,
+    SUITE,
+    certificates,
+    dependency,
+    fails,
+    family,
+    https_repository,
+    main_class,
+    plugin,
+    pom,
+    proxy,
+    registry,
+)
+
+pytestmark = pytest.mark.tools
+
+DEMO = f"""{SUITE}    files: {{/usr/bin/awk: "{DONOR}#/bin/busybox", /etc/app: conf}}
+    env: {{LC_ALL: C.UTF-8, LIST: "a,b=c d"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def bases(local_source):
+    local_source.prepare([STATIC, DONOR], apk=False, say=print)
+    return {name: local_source.base(name) for name in (STATIC, DONOR)}
+
+
+@pytest.fixture
+def project(bases, tmp_path):
+    return Project(tmp_path, GivenSource(bases)).write(PROJECT).suite(SUITE)
+
+
+@pytest.fixture(scope="module")
+def demo(bases, tmp_path_factory):
+    """The demo service, built clean twice, and once more after a change of one class: the images' layers by kind."""
+    project = Project(tmp_path_factory.mktemp("jib-demo"), GivenSource(bases)).suite(DEMO)
+    source = ROOT / "src" / "vulnerable-awk-playground-java"
+    shutil.copytree(source, project.root / "app", ignore=shutil.ignore_patterns("target"))
+    project.write({"conf/run.sh": "#!/bin/sh\n", "conf/plain.txt": "x\n"})
+    (project.root / "conf" / "run.sh").chmod(0o755)
+    images = [project.build("v")]
+    shutil.rmtree(project.root / "app" / "target")
+    shutil.rmtree(project.site.state.cache)
+    images.append(project.build("v"))
+    shutil.copyfile(project.archive("v", images[1]), project.root / "before.tar")
+    failure = project.root / "app/src/main/java/deadweight/playground/Failure.java"
+    text = failure.read_text()
+    failure.write_text(text.rstrip().removesuffix("}") + "    static final int ONE_MORE = 1;\n}\n")
+    images.append(project.build("v"))
+    return project, images
+
+
+def layers(archive: Path) -> dict[str, str]:
+    """Diff ids by what Jib says that they hold."""
+    with open_archive(archive) as opened:
+        steps = [step for step in opened.image.config.history if not step.empty]
+        named = zip(steps, opened.image.layers, strict=True)
+        return {step.comment or f"base {layer.index}": layer.diff_id for step, layer in named}
+
+
+def test_layers_are_split_by_what_changes_together(demo):
+    project, _ = demo
+    kinds = list(layers(project.root / "before.tar"))
+    assert kinds[0] == "base 0"
+    assert kinds[1:] == ["dependencies", "resources", "classes", "jvm arg files", "extra files"]
+
+
+def test_a_change_of_one_class_changes_the_class_layer_alone(demo):
+    project, images = demo
+    before, after = layers(project.root / "before.tar"), layers(project.archive("v", images[2]))
+    assert {kind for kind in before if before[kind] != after[kind]} == {"classes"}
+
+
+def test_a_build_is_there_while_its_archive_is_the_very_one(demo):
+    """As for every builder: what `verify` would refuse does not count as up to date."""
+    project, _ = demo
+    (step,) = project.steps("v")
+    archive, record = (project.site.state.image("v") / name for name in (ARCHIVE_FILE, BUILT_FILE))
+    whole = archive.read_bytes()
+    assert step.there()
+    archive.write_bytes(whole[: len(whole) // 2])
+    assert not step.there()
+    shutil.copyfile(project.root / "before.tar", archive)
+    assert not step.there()
+    archive.write_bytes(whole)
+    record.rename(record.with_suffix(".away"))
+    assert not step.there()
+    record.with_suffix(".away").rename(record)
+    assert step.there()
+
+
+def test_two_clean_builds_give_the_same_image(demo):
+    _, (first, second, third) = demo
+    assert first.config_digest == second.config_digest
+    assert second.config_digest != third.config_digest
+
+
+def test_a_maven_that_stays_makes_the_same_image(demo, monkeypatch):
+    """Twice through one process: clean, and with every class there already."""
+    project, images = demo
+    with tempfile.TemporaryDirectory(prefix="dw") as run:  # short: a socket lies in it
+        monkeypatch.setenv("XDG_RUNTIME_DIR", run)
+        monkeypatch.setenv(resident.VARIABLE, "1")
+        shutil.rmtree(project.root / "app" / "target")
+        again = [project.build("v"), project.build("v")]
+        ended = resident.end_all()
+    assert [each.config_digest for each in again] == [images[2].config_digest] * 2
+    assert ended == 1
+
+
+def test_awk_comes_out_of_another_image(demo):
+    project, images = demo
+    content, mode = read_file(project.archive("v", images[2]), "/usr/bin/awk")
+    assert content.startswith(b"\x7fELF")
+    assert mode & 0o777 == 0o755
+
+
+def test_a_folder_keeps_what_is_executable(demo):
+    project, images = demo
+    archive = project.archive("v", images[2])
+    files = {name: read_file(archive, f"/etc/app/{name}") for name in ("run.sh", "plain.txt")}
+    assert {name: (content, mode & 0o7777) for name, (content, mode) in files.items()} == {
+        "run.sh": (b"#!/bin/sh\n", 0o755),
+        "plain.txt": (b"x\n", 0o644),
+    }
+
+
+def test_what_the_image_says(demo):
+    project, images = demo
+    with open_archive(project.archive("v", images[2])) as opened:
+        config = opened.image.config
+    assert "LIST=a,b=c d" in config.env
+    assert config.user == "65532:65532"
+    assert config.exposed_ports == ("8080/tcp",)
+    assert config.entrypoint[-1] == "deadweight.playground.Main"
+    assert images[2].tool.startswith("jib 3.5.2 (Maven ")
+    assert images[2].base.stand_in
+    assert any(line.startswith("Compiling ") for line in project.said)
+
+
+def test_a_source_that_is_gone_leaves_no_class(project):
+    project.write({"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n"})
+    assert _has_class(project, project.build("v"), "Other")
+    (project.root / "app/src/main/java/a/Other.java").unlink()
+    assert not _has_class(project, project.build("v"), "Other")
+
+
+def _has_class(project, built, name):
+    try:
+        read_file(project.archive("v", built), f"/app/classes/a/{name}.class")
+    except ArchiveError:
+        return False
+    return True
+
+
+def test_inputs_are_what_maven_reads(project):
+    from deadweight.plan.fingerprint import Digests
+
+    def fingerprint() -> str:
+        return Digests().of(project.steps("v")[0].inputs, project.root).digest
+
+    before = fingerprint()
+    project.write({"app/target/classes/a/X.class": "x", "app/src/test/java/a/MainTest.java": "x"})
+    assert fingerprint() == before
+    project.write({"app/src/main/java/a/target/Y.java": "package a.target;\n"})
+    assert fingerprint() != before
+
+
+def test_a_pom_that_names_jib_keeps_what_it_says(project):
+    """Its version too, which is then the one that the result tells of."""
+    jib = plugin(
+        *("jib-maven-plugin", "3.4.4"),
+        group="com.google.cloud.tools",
+        configuration="<container><user>1234</user><labels><a>b</a></labels></container>",
+    )
+    project.write({"app/pom.xml": pom(plugins=jib)})
+    built = project.build("v")
+    assert built.tool.startswith("jib 3.4.4 (Maven ")
+    with open_archive(project.archive("v", built)) as opened:
+        assert opened.image.config.user == "1234"
+        assert ("a", "b") in opened.image.config.labels
+
+
+def jib_plugin(user: str, version: str = "3.5.2") -> str:
+    ports = "<ports><port>9999</port></ports>"
+    said = f"<container><user>{user}</user>{ports}</container>"
+    return plugin("jib-maven-plugin", version, group="com.google.cloud.tools", configuration=said)
+
+
+def user_and_ports(project, built) -> tuple[str, tuple[str, ...]]:
+    with open_archive(project.archive("v", built)) as opened:
+        return opened.image.config.user, opened.image.config.exposed_ports
+
+
+def test_one_module_of_several(project):
+    shutil.rmtree(project.root / "app")
+    project.write(family())
+    with pytest.raises(ConfigError, match=r"several modules \(lib, service\).*\n.*jib\.containerize"):
+        project.build("v")
+    project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    built = project.build("v")
+    assert list(layers(project.archive("v", built)))[1:] == [
+        "project dependencies",
+        "resources",
+        "classes",
+        "jvm arg files",
+    ]
+    assert _has_class(project, built, "Main")
+    assert user_and_ports(project, built) == ("65532:65532", ("8080/tcp",))
+
+
+@pytest.mark.parametrize("place", ["root", "service"])
+@pytest.mark.parametrize("module", [":service", "example:service", "service"])
+def test_a_module_keeps_what_its_poms_say_of_jib(project, place, module):
+    """Named by the module itself, or by the parent that it has as ``../pom.xml``."""
+    shutil.rmtree(project.root / "app")
+    project.write(family(**{place: jib_plugin("1234")}))
+    project.suite(SUITE + f'    args: {{jib.containerize: "{module}"}}\n')
+    assert user_and_ports(project, project.build("v")) == ("1234", ("9999/tcp",))
+
+
+PARENT = (
+    "<project><modelVersion>4.0.0</modelVersion><groupId>example</groupId><artifactId>above</artifactId>"
+    "<version>1</version><packaging>pom</packaging><build><pluginManagement><plugins>{0}</plugins></pluginManagement>"
+    "<plugins>{1}</plugins></build></project>"
+)
+ABOVE = "<parent><groupId>example</groupId><artifactId>above</artifactId><version>1</version>{0}</parent>"
+
+
+def with_parent(path: str = "") -> str:
+    return pom().replace(
+        "<groupId>example</groupId><artifactId>app</artifactId>", f"{ABOVE.format(path)}<artifactId>app</artifactId>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "path"), [("pom.xml", ""), ("shared/above.xml", "<relativePath>../shared/above.xml</relativePath>")]
+)
+def test_a_parent_beside_the_project_is_read_and_is_an_input(project, file, path):
+    project.write({file: PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent(path)})
+    (before,) = project.steps("v")
+    assert project.root / file in before.inputs.files
+    assert user_and_ports(project, project.build("v")) == ("1234", ("9999/tcp",))
+
+
+def test_what_lies_where_a_parent_would_is_not_always_the_parent(project):
+    """Maven looks at the name too. A parent that only a repository has is not read: it does not keep our defaults out."""
+    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), "").replace(">above<", ">other<")})
+    project.write({"app/pom.xml": with_parent()})
+    assert not read_poms(project.variant("v"), project.root).name_jib
+    project.write({"pom.xml": PARENT.format(jib_plugin("1234"), ""), "app/pom.xml": with_parent("<relativePath/>")})
+    assert not read_poms(project.variant("v"), project.root).name_jib
+
+
+def test_a_plugin_of_a_profile_is_none_of_the_project(project):
+    """Whether or not the profile is active: here it is not, and ``jib:`` would mean nothing to Maven."""
+    profile = (
+        f"<profiles><profile><id>p</id><build><plugins>{jib_plugin('1234')}</plugins></build></profile></profiles>"
+    )
+    project.write({"app/pom.xml": pom().replace("</project>", f"{profile}</project>")})
+    assert user_and_ports(project, project.build("v")) == ("65532:65532", ("8080/tcp",))
+
+
+def test_a_dependency_of_that_name_is_no_plugin(project):
+    named = dependency("com.google.cloud.tools", "jib-maven-plugin", "3.5.2", "provided")
+    project.write({"app/pom.xml": pom(dependencies=named)})
+    assert not read_poms(project.variant("v"), project.root).name_jib
+
+
+def test_a_compile_error_is_the_compilers_own_line(project):
+    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {\n    int x = nope;\n}\n"})
+    message = fails(project)
+    assert "v: the service does not compile" in message
+    assert "| src/main/java/a/Main.java:4:13: cannot find symbol" in message
+    assert str(project.site.state.log("v")) in message
+    assert message.count("cannot find symbol") == 1
+
+
+def test_a_failed_test_of_the_service_is_its_own_line(project):
+    test = (
+        "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test void adds() {\n"
+        "        org.junit.jupiter.api.Assertions.assertEquals(3, 1 + 1);\n    }\n}\n"
+    )
+    project.write({"app/pom.xml": pom(dependencies=JUNIT), "app/src/test/java/a/MainTest.java": test})
+    project.suite(SUITE + "    tests: true\n")
+    message = fails(project)
+    assert "v: the service's own tests fail" in message
+    assert "| MainTest.adds:5 expected: <3> but was: <2>" in message
+    assert str(project.site.state.log("v")) in message
+
+
+def test_two_main_classes(project):
+    project.write({"app/src/main/java/a/Other.java": main_class("Other")})
+    message = fails(project)
+    assert "Multiple valid main classes were found: a.Main, a.Other" in message
+    assert message.endswith("name one of them in the variant, main: a.Main, a.Other")
+    project.suite(SUITE + "    main: a.Other\n")
+    assert project.build("v").variant == "v"
+
+
+def test_no_main_class(project):
+    project.write({"app/src/main/java/a/Main.java": "package a;\n\nclass Main {}\n"})
+    message = fails(project)
+    assert "Main class was not found" in message
+    assert "main: com.example.Main" in message
+
+
+def test_a_main_class_that_does_not_exist(project):
+    project.suite(SUITE + "    main: a.Nope\n")
+    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+    assert not project.site.state.image("v").joinpath("image.tar").exists()
+
+
+def test_a_main_class_without_its_package(project):
+    project.suite(SUITE + "    main: Main\n")
+    assert "v: the main class Main is neither among" in fails(project, DeadweightError)
+
+
+def test_a_main_class_that_the_pom_misspells(project):
+    said = "<container><mainClass>a.Nope</mainClass></container>"
+    jib = plugin("jib-maven-plugin", "3.5.2", group="com.google.cloud.tools", configuration=said)
+    project.write({"app/pom.xml": pom(plugins=jib)})
+    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+
+
+def test_a_service_for_an_older_java(project):
+    """Jib then writes the class path into the entry point: Java 8 reads no argument files."""
+    project.write({"app/pom.xml": pom().replace(">17<", ">8<")})
+    with open_archive(project.archive("v", project.build("v"))) as opened:
+        assert opened.image.config.entrypoint[-2:] == ("/app/resources:/app/classes:/app/libs/*", "a.Main")
+    project.suite(SUITE + "    main: a.Nope\n")
+    assert "v: the main class a.Nope is neither among" in fails(project, DeadweightError)
+
+
+def test_a_main_class_in_a_dependency(project):
+    project.write({"app/pom.xml": pom(dependencies=JUNIT.replace("<scope>test</scope>", ""))})
+    project.suite(SUITE + "    main: org.junit.jupiter.api.Test\n")
+    assert project.build("v").variant == "v"
+    project.suite(SUITE + "    main: org.junit.jupiter.api.Nope\n")
+    assert "v: the main class org.junit.jupiter.api.Nope is neither among" in fails(project, DeadweightError)
+
+
+def test_a_class_path_that_leads_into_the_base_is_left_alone(project):
+    project.suite(SUITE + "    main: a.Nope\n    args: {jib.container.extraClasspath: /opt/framework.jar}\n")
+    assert project.build("v").variant == "v"
+
+
+def test_a_dependency_that_is_no_jar(project, tmp_path):
+    """At run time only, so that no compiler sees it first; Jib copies it as it is."""
+    place = tmp_path / "repository/example/damaged/thing/1"
+    place.mkdir(parents=True)
+    (place / "thing-1.pom").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>example.damaged</groupId>"
+        "<artifactId>thing</artifactId><version>1</version></project>"
+    )
+    (place / "thing-1.jar").write_bytes(b"PK\x03\x04 half of a jar")
+    at = f"<repository><id>damaged</id><url>{(tmp_path / 'repository').as_uri()}</url></repository>"
+    thing = dependency("example.damaged", "thing", "1", "runtime")
+    project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)}).suite(SUITE + "    main: a.Nope\n")
+    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/damaged"
+    try:
+        message = fails(project, ArchiveError)
+    finally:
+        shutil.rmtree(local, ignore_errors=True)
+    assert "the dependency app/libs/thing-1.jar is damaged: File is not a zip file" in message
+    assert "remove it from Maven's local repository" in message
+
+
+def jar(*names: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as file:
+        for name in names:
+            file.writestr(name, "x")
+    return made.getvalue()
+
+
+JAR = jar("a/Main.class")
+HALF = JAR[:20]
+JIB = "jib-maven-plugin:3.5.2"
+
+
+def jib_image(place: Path, main: str, files: dict[str, bytes], *, path: str = "/app/classes", words=(), by=JIB) -> Path:
+    """An image as Jib writes it: files in one layer, the class path in a later one, the main class in the entry point."""
+    parts = [files, {"app/jib-classpath-file": path.encode()}]
+    entry = [*(words or ("java", "-cp", "@/app/jib-classpath-file")), main]
+    history = [{"created_by": each} for each in (by, JIB)]
+    layers = [samples.honest_layer(each) for each in parts]
+    made = samples.build(*layers, compression="gzip", history=history, config={"Entrypoint": entry})
+    return samples.docker_save(place / "x.tar", made)
+
+
+@pytest.mark.parametrize(
+    ("main", "files", "there"),
+    [
+        ("a.Main", {"app/classes/a/Main.class": b"x"}, True),
+        ("a.b.Main", {"app/classes/a/b/Main.class": b"x"}, True),
+        ("a.MainKt", {"app/classes/a/MainKt.class": b"x"}, True),
+        ("a.Main$Inner", {"app/classes/a/Main$Inner.class": b"x"}, True),
+        ("Main", {"app/classes/Main.class": b"x"}, True),
+        ("Main", {"app/classes/a/Main.class": b"x"}, False),  # its package is missing: Java would not start it
+        ("b.Main", {"app/classes/a/b/Main.class": b"x"}, False),
+        ("a.Main", {"app/resources/a/Main.class": b"x"}, False),
+        ("a.Main", {"app/libs/x.jar": JAR}, True),
+        ("Main", {"app/libs/x.jar": JAR}, False),
+        ("a.Main", {"app/libs/x.jar": jar("META-INF/versions/17/a/Main.class")}, True),
+        ("a.Main", {"app/libs/x.jar": jar("BOOT-INF/classes/a/Main.class")}, False),
+        ("a.Main", {"app/resources/data.jar": HALF}, False),
+    ],
+)
+def test_the_main_class_is_looked_for_on_the_class_path(tmp_path, main, files, there):
+    assert missing_main_class(jib_image(tmp_path, main, files)) == (None if there else main)
+
+
+@pytest.mark.parametrize(
+    "files", [{"app/classes/a/Main.class": b"x"}, {"opt/libs/x.jar": HALF}, {"opt/libs/x.jar": JAR}]
+)
+def test_only_what_jib_made_is_looked_at(tmp_path, files):
+    assert missing_main_class(jib_image(tmp_path, "a.Main", files, by="RUN make")) == "a.Main"
+
+
+def test_a_main_class_is_not_judged_where_nobody_can_tell(tmp_path):
+    """The class path leads into the base; the project has an entry point of its own; no class path is there."""
+    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="/app/classes:/opt/framework.jar")) is None
+    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, words=("java", "-jar"))) is None
+    assert missing_main_class(jib_image(tmp_path, "a.Main", {}, path="")) is None
+
+
+def test_a_jar_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    archive = jib_image(tmp_path, "a.Main", {"app/libs/x.jar": HALF})
+    with pytest.raises(ArchiveError, match=r"app/libs/x\.jar is damaged"):
+        missing_main_class(archive)
+    monkeypatch.setattr(_main_class, "MAX_JAR_BYTES", 0)
+    assert missing_main_class(archive) is None
+
+
+def test_a_jdk_that_is_too_old_for_the_service(project):
+    project.write({"app/pom.xml": pom().replace(">17<", ">99<")})
+    message = fails(project)
+    assert "release version 99 not supported" in message
+    assert "the service wants a newer JDK" in message
+
+
+@pytest.mark.parametrize(
+    ("files", "suite", "words"),
+    [
+        (
+            {"app/pom.xml": "<project>\n  <a>\n</project>\n"},
+            SUITE,
+            r"pom\.xml:3: is not well-formed XML: mismatched tag",
+        ),
+        ({"app/pom.xml": "<html/>"}, SUITE, r"pom\.xml:1: is no pom\.xml"),
+        (
+            {"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'},
+            SUITE,
+            r"pom\.xml:2: declares entities",
+        ),
+        ({}, SUITE + "    pom: other.xml\n", r"other\.xml: no such file \(variants\.v\.pom\)"),
+        ({}, SUITE.replace(f"    base: {STATIC}\n", ""), r"jib needs a base"),
+        ({}, SUITE + "    files: {/etc/x: nowhere}\n", r"nowhere: no such file \(variants\.v\.files\./etc/x\)"),
+        ({}, SUITE + "    files: {etc/x: conf}\n", r"expected the absolute path"),
+        ({}, SUITE + "    files: {/etc/../x: conf}\n", r"expected the absolute path"),
+        ({}, SUITE + "    files: {//etc/x: app}\n", r"expected the absolute path"),
+        (
+            {},
+            SUITE + "    files: {/x/y: app, /x: app/pom.xml}\n",
+            r"lies below /x, which is a file \(variants\.v\.files\./x/y\)",
+        ),
+        ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', r"lies below /x, which is a file"),
+        ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', r"expected IMAGE#/PATH"),
+        ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:7: variants\.v\.env: A: Jib cannot carry"),
+    ],
+)
+def test_wrong_files_are_refused_before_the_build(project, files, suite, words):
+    project.write(files).suite(suite)
+    with pytest.raises(ConfigError, match=words) as caught:
+        project.build("v")
+    assert caught.value.exit_code == 2
+
+
+def test_a_file_that_the_other_image_lacks(project):
+    project.suite(SUITE + f'    files: {{/x: "{DONOR}#/no/such"}}\n')
+    assert f"{DONOR}: no file /no/such in the image" in fails(project, ConfigError, 2)
+
+
+def test_a_version_that_a_pom_forgot(project):
+    given = dependency("example", "x", "1").replace("<version>1</version>", "")
+    project.write({"app/pom.xml": pom(dependencies=given)})
+    assert "pom.xml:9:" in fails(project)
+
+
+def test_a_dependency_that_nobody_has_is_named_once(project, monkeypatch):
+    project.write({"app/pom.xml": pom(dependencies=dependency("example.nowhere", "gone", "9"))})
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+    message = fails(project)
+    assert message.count("example.nowhere:gone") == 1
+    assert "build once with the network, without DEADWEIGHT_MAVEN_OFFLINE" in message
+
+
+def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project):
+    project.write(
+        {
+            "app/pom.xml": pom(
+                dependencies=dependency("example.nowhere", "gone", "9"),
+                repositories="<repository><id>central</id><url>http://127.0.0.1:9/</url></repository>",
+            )
+        }
+    )
+    message = fails(project)
+    assert message.count("example.nowhere:gone") == 1
+    assert "DEADWEIGHT_MAVEN_OFFLINE=1 builds from Maven's local repository alone" in message
+
+
+def test_offline_builds_from_what_is_there(project, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+    message = fails(project)
+    assert "the base is not in Jib's cache: build once with the network" in message
+    monkeypatch.delenv("DEADWEIGHT_MAVEN_OFFLINE")
+    project.build("v")
+    monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
+    project.write({"app/src/main/java/a/Main.java": main_class(says="more")})
+    project.build("v")
+    assert " --offline " in project.log("v")
+
+
+@pytest.fixture(scope="module")
+def registry_program(bases):
+    from deadweight.toolchain.find import look
+
+    tool = look("docker-registry").tool
+    return tool.path if tool else user_cache() / "local/unpacked/docker-registry/usr/bin/docker-registry"
+
+
+@pytest.mark.parametrize(
+    ("secure", "hint"),
+    [(True, "log in with `docker login`"), (False, "credentials, which Jib sends over TLS only")],
+)
+def test_a_registry_that_wants_credentials(project, registry_program, tmp_path, secure, hint):
+    certificates(tmp_path)
+    with registry(registry_program, tmp_path / "registry", locked=True, tls=tmp_path if secure else None) as host:
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/private/base:1", None, stand_in=False)}
+        project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem" if secure else None)
+        message = fails(project)
+    assert f"{host}/private/base" in message
+    assert hint in message
+
+
+def test_a_base_of_another_architecture(project, bases, registry_program, tmp_path):
+    from deadweight.toolchain.find import find
+
+    with registry(registry_program, tmp_path / "registry") as host:
+        source = bases[STATIC].resolved
+        crane = [find("crane").path, "mutate", "--insecure", source, "--set-platform", "linux/s390x"]
+        _run.run([*crane, "--tag", f"{host}/other:1"])
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/other:1", None, stand_in=False)}
+        message = fails(project, DeadweightError)
+    assert "s390x" in message
+    assert "name a base that has this architecture" in message
+
+
+def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
+    """Here Jib itself finds none: it looks into the index."""
+    from deadweight.toolchain.find import find
+
+    crane, source = find("crane").path, bases[STATIC].resolved
+    with registry(registry_program, tmp_path / "registry") as host:
+        for name in ("s390x", "ppc64le"):
+            words = ["mutate", "--insecure", source, "--set-platform", f"linux/{name}", "--tag", f"{host}/many:{name}"]
+            _run.run([crane, *words])
+        parts = [word for name in ("s390x", "ppc64le") for word in ("-m", f"{host}/many:{name}")]
+        _run.run([crane, "index", "append", "--insecure", *parts, "-t", f"{host}/many:1"])
+        project.source.bases = {STATIC: Base(STATIC, f"{host}/many:1", None, stand_in=False)}
+        message = fails(project)
+    assert f"{host}/many:1 is a manifest list, but the list does not contain an image for architecture=" in message
+    assert "If your intention" not in message
+    assert message.endswith("\n  hint: name a base that has this architecture")
+
+
+def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tmp_path):
+    project.suite(SUITE + f"    args: {{maven.repo.local: {tmp_path}/empty}}\n")
+    with proxy() as (host, seen):
+        project.source.build_environment = BuildEnvironment({"HTTPS_PROXY": f"http://me:pass-word-77@{host}"})
+        message = fails(project)
+    assert ("repo.maven.apache.org:443", "me:pass-word-77") in seen
+    assert "DEADWEIGHT_MAVEN_OFFLINE=1" in message
+    assert b"pass-word-77" not in project.everything()
+    assert "pass-word-77" not in message
+
+
+def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
+    certificates(tmp_path)
+    place = tmp_path / "repository/example/private/thing/1"
+    place.mkdir(parents=True)
+    (place / "thing-1.pom").write_text(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>example.private</groupId>"
+        "<artifactId>thing</artifactId><version>1</version></project>"
+    )
+    with zipfile.ZipFile(place / "thing-1.jar", "w") as jar:
+        jar.writestr("thing.txt", "x")
+    names = {"server.pem": tmp_path / "server.pem", "server.key": tmp_path / "server.key"}
+    # Java's home is the account's, whatever HOME says
+    local = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2/repository/example/private"
+    shutil.rmtree(local, ignore_errors=True)
+    with https_repository(tmp_path / "repository", *names.values()) as port:
+        at = f"<repository><id>private</id><url>https://127.0.0.1:{port}/</url></repository>"
+        thing = dependency("example.private", "thing", "1")
+        project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
+        try:
+            message = fails(project)
+            assert "v: Java does not trust a server's certificate" in message
+            assert "name your private CA" in message
+            shutil.rmtree(local, ignore_errors=True)
+            project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
+            built = project.build("v")
+        finally:
+            shutil.rmtree(local, ignore_errors=True)
+    assert "dependencies" in layers(project.archive("v", built))
+
+
+def test_a_dockerfile_mounts_trust_store_and_settings_and_keeps_neither(project, bases, engine, tmp_path):
+    certificates(tmp_path)
+    secrets = "--mount=type=secret,id=java_trust_store --mount=type=secret,id=maven_settings"
+    project.write(
+        {
+            "Dockerfile": f"ARG BASE\nFROM ${{BASE}}\nUSER 0\nRUN {secrets} cd /run/secrets && "
+            "grep -q '<username>me<' maven_settings && head -c 4 java_trust_store > /told\n"
+        }
+    )
+    project.suite(
+        f"  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    source: app\n    bases: {{BASE: '{DONOR}'}}\n"
+    )
+    project.engine = lambda: engine
+    ours = BuildEnvironment({"HTTPS_PROXY": "http://me:pass-word-78@127.0.0.1:9"}, tmp_path / "ca.pem")
+    project.source.build_environment = ours
+    archive = project.archive("v", project.build("v"))
+    assert read_file(archive, "/told")[0] == b"\xfe\xed\xfe\xed"
+    assert b"pass-word-78" not in project.everything()
+
+
+def test_the_bundle_of_the_environment_is_taken_where_none_is_configured(tmp_path, monkeypatch):
+    from deadweight.records.paths import State
+    from deadweight.sources.settings import load
+
+    certificates(tmp_path)
+    monkeypatch.delenv("DEADWEIGHT_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    assert load(State(tmp_path)).private_ca == tmp_path / "server.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    assert load(State(tmp_path)).private_ca == tmp_path / "ca.pem"
+
+
+def test_java_reads_the_trust_store(tmp_path):
+    from deadweight.records.paths import State
+    from deadweight.sources.java import trust_store
+    from deadweight.toolchain.find import find
+
+    certificates(tmp_path)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text((tmp_path / "ca.pem").read_text() * 2 + (tmp_path / "server.pem").read_text())
+    store = trust_store(State(tmp_path), bundle)
+    listing = subprocess.run(
+        [find("java").path.parent / "keytool", "-list", "-keystore", store, "-storepass", "changeit"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "contains 2 entries" in listing
+    assert listing.count("trustedCertEntry") == 2
+    bundle.write_text("-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(ConfigError, match="damaged certificate"):
+        trust_store(State(tmp_path), bundle)
+
+
+def test_proxy_variables_in_mavens_words():
+    from deadweight.sources.java import maven_settings
+
+    assert maven_settings({"NO_PROXY": "a"}) is None
+    settings = maven_settings(
+        {"https_proxy": "http://u%40x:p%3C@proxy.example.com:3128", "no_proxy": ".corp, 10.0.0.0/8"}
+    )
+    assert "<username>u@x</username><password>p&lt;</password>" in settings
+    assert "<host>proxy.example.com</host><port>3128</port>" in settings
+    assert "<nonProxyHosts>localhost|127.*|corp|*.corp</nonProxyHosts>" in settings
+
+
+def test_variants_of_one_project_go_one_after_another(project):
+    project.suite(SUITE + SUITE.replace("  v:", "  w:"))
+    assert project.steps("v")[0].behind == ()
+    assert project.steps("w")[0].behind == ("image:v",)
+
+
+HIDDEN = """set -e
+mount --bind "$1" "$(readlink -f /usr/bin/mvn)"
+mount --bind "$1" "$(readlink -f /usr/bin/java)"
+cd "$2"
+"$3" -m invoke setup --variant v --plan
+"$3" -m invoke setup --variant w --plan 2>&1 | sed "s/^/other: /"
+exec "$3" -m invoke build --variant v
+"""
+
+
+@pytest.mark.parametrize(
+    ("java", "words"),
+    [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, needed is 17 or later")],
+)
+def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
+    project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n")
+    project.write(
+        {
+            "go/go.mod": "module example.invalid/x\n\ngo 1.21\n",
+            "tasks.py": "from deadweight.tasks import namespace as ns\n",
+        }
+    )
+    program = Path("/dev/null")
+    if java:
+        program = tmp_path / "java"
+        program.write_text(f"#!/bin/sh\necho 'openjdk version \"{java}\"' >&2\n")
+        program.chmod(0o755)
+    script = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        HIDDEN,
+        "sh",
+        program,
+        tmp_path,
+        sys.executable,
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
+    done = subprocess.run(script, capture_output=True, text=True, env=environment | {"DEADWEIGHT_SOURCE": "local"})
+    assert re.search(r"\n  java +apt-get install ", done.stdout + done.stderr)
+    assert not [
+        line for line in done.stdout.splitlines() if line.startswith("other: ") and ("java" in line or "mvn" in line)
+    ]
+    assert done.returncode == 3
+    assert words in done.stderr
+    assert "hint: invoke setup" in done.stderr

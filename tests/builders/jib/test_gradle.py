@@ -1,0 +1,162 @@
+"""Gradle projects of the jib builder. Mostly a wrapper that writes its arguments down stands for Gradle."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from deadweight._errors import ConfigError, MissingError
+from deadweight.builders.jib import gradle as _gradle
+from deadweight.builders.shared.archive import holds
+from deadweight.builders.table import builder
+from deadweight.plan.fingerprint import Digests
+from deadweight.records.built import Base
+from tests.support.builder_site import GivenSource, Project
+from tests.support.gradle_world import portal, wrapper
+from tests.support.java_projects import STATIC, SUITE, fails
+from tests.support.small_images import docker_archive
+
+WRAPPER = '#!/bin/sh\necho "$@" > told; exit 7\n'
+NAMED = "plugins { id 'com.google.cloud.tools.jib' version '3.5.2' }\n"
+CATALOGUE = '[plugins]\njib = { id = "com.google.cloud.tools.jib", version = "3.5.2" }\n'
+INIT = {
+    "app/settings.gradle.kts": 'rootProject.name = "x"\ninclude("app")\n',
+    "app/app/build.gradle.kts": "plugins {}\n",
+}
+"""What `gradle init` makes: no build file in the root."""
+
+
+@pytest.fixture
+def project(tmp_path):
+    base = Base(STATIC, "127.0.0.1:9/static:1", None, stand_in=False)
+    made = Project(tmp_path, GivenSource({STATIC: base})).write({"app/gradlew": WRAPPER}).suite(SUITE)
+    (tmp_path / "app/gradlew").chmod(0o755)
+    return made
+
+
+def told(project) -> str:
+    """The arguments of a build, which the wrapper lets fail."""
+    assert "failed with exit code 7" in fails(project)
+    return (project.root / "app/told").read_text()
+
+
+def test_a_gradle_project_is_called_with_jib_added(project):
+    project.write({"app/build.gradle": "plugins { id 'java' }\n"})
+    assert builder("jib").needs(project.variant("v"), project.root).tools == ("java",)
+    said = told(project)
+    assert "--init-script" in said
+    assert " jibBuildTar -Djib.from.image=127.0.0.1:" in said
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"app/build.gradle": NAMED},
+        {"app/build.gradle.kts": "plugins { alias(libs.plugins.jib) }\n", "app/gradle/libs.versions.toml": CATALOGUE},
+        {"app/build.gradle": "\n", "app/settings.gradle": f"pluginManagement {{ {NAMED} }}\n"},
+        {"app/build.gradle": "apply from: 'shared/image.gradle'\n", "app/shared/image.gradle": NAMED},
+        {"app/build.gradle": "plugins { id 'ours' }\n", "app/buildSrc/src/main/kotlin/ours.gradle.kts": NAMED},
+    ],
+)
+def test_a_build_may_name_jib_in_other_files_than_the_first(project, files):
+    assert "--init-script" not in told(project.write(files))
+
+
+def test_a_build_folder_is_not_where_a_build_names_jib(project):
+    project.write({"app/build.gradle": "\n", "app/build/tmp/x.gradle": NAMED})
+    assert not _gradle.names_jib(project.root / "app")
+
+
+@pytest.fixture(scope="module")
+def gradle(tmp_path_factory) -> tuple[str, str]:
+    """The text of a wrapper that runs a real Gradle, and the address of a plug-in portal."""
+    folder = tmp_path_factory.mktemp("gradle")
+    return wrapper(folder), portal(folder)
+
+
+@pytest.mark.tools
+def test_a_real_gradle_gets_jib_where_there_is_java(project, gradle, tmp_path):
+    """By the script that adds it; what Jib's plug-in itself does is a stand-in's here."""
+    text, address = gradle
+    image = docker_archive(tmp_path / "given.tar", "x:1", [{"/x": b"x"}], {})
+    files = {"settings.gradle": "include 'app', 'other'\n", "app/build.gradle": "plugins { id 'java' }\n"}
+    project.write(
+        {f"app/{name}": text for name, text in {**files, "gradlew": text, "other/build.gradle": "\n"}.items()}
+    )
+    given = f"org.gradle.internal.plugins.portal.url.override: '{address}', example.image: '{image}'"
+    project.suite(f'{SUITE}    tests: true\n    args: {{jib.containerize: ":app", {given}}}\n')
+    built = project.build("v")
+    assert holds(project.archive("v", built), built.config_digest)
+    assert "Containerizing :app:jibBuildTar for 127.0.0.1:9/static:1" in project.said
+
+
+def test_with_several_projects_one_of_them_becomes_the_image(project):
+    project.write(INIT)
+    with pytest.raises(ConfigError, match=r"settings\.gradle\.kts: the build includes other projects") as caught:
+        project.build("v")
+    assert 'args: {jib.containerize: ":app"}' in str(caught.value)
+    for given, task in ((":app", ":app:jibBuildTar"), ("app", ":app:jibBuildTar"), (":", ":jibBuildTar")):
+        project.suite(f'{SUITE}    args: {{jib.containerize: "{given}"}}\n    tests: true\n')
+        assert f" {task.replace('jibBuildTar', 'test')} {task} " in told(project)
+
+
+def test_a_folder_without_any_build_is_told_so(project):
+    with pytest.raises(ConfigError, match=r"app: neither a pom\.xml nor a Gradle build \(variants\.v\.source\)"):
+        project.build("v")
+
+
+def test_what_a_build_writes_is_no_input_but_a_package_of_that_name_is(project):
+    project.write({**INIT, "app/app/src/main/java/build/X.java": "x", "app/buildSrc/src/main/java/X.java": "x"})
+    project.suite(f'{SUITE}    args: {{jib.containerize: ":app"}}\n')
+
+    def names() -> set[str]:
+        return set(Digests().of(project.steps("v")[0].inputs, project.root).parts)
+
+    before = names()
+    assert "app/app/src/main/java/build/X.java" in before
+    for folder in ("", "app/", "buildSrc/"):
+        project.write({f"app/{folder}build/x": "x", f"app/{folder}.gradle/x": "x"})
+    assert names() == before
+
+
+def test_builds_and_projects_beside_the_source_are_input(project):
+    settings = "includeBuild '../shared'\ninclude ':far'\nproject(':far').projectDir = new File(rootDir, '../far')\n"
+    project.write({"app/settings.gradle": settings, "app/build.gradle": "\n"})
+    project.write({f"{name}/src/main/java/X.java": "x" for name in ("shared/inner", "far", "other")})
+    project.suite(f'{SUITE}    args: {{jib.containerize: ":"}}\n')
+
+    def names() -> set[str]:
+        return {
+            name for name in Digests().of(project.steps("v")[0].inputs, project.root).parts if name.endswith("X.java")
+        }
+
+    assert names() == {"shared/inner/src/main/java/X.java", "far/src/main/java/X.java"}
+    project.write({f"{name}/build/X.java": "x" for name in ("shared/inner", "far")})
+    assert names() == {"shared/inner/src/main/java/X.java", "far/src/main/java/X.java"}
+
+
+def test_a_wrapper_that_is_not_executable(project):
+    project.write({"app/build.gradle": "\n"})
+    (project.root / "app/gradlew").chmod(0o644)
+    message = fails(project, MissingError, 3)
+    assert "app/gradlew: is not executable\n  hint: chmod +x " in message
+
+
+@pytest.mark.skipif(shutil.which("gradle") is not None, reason="there is a Gradle on PATH")
+def test_no_gradle_at_all(project):
+    project.write({"app/build.gradle": "\n"})
+    (project.root / "app/gradlew").unlink()
+    assert "there is none on PATH, and no gradlew in the project" in fails(project, MissingError, 3)
+
+
+def test_a_warning_of_the_compiler_is_no_error(project):
+    """In Gradle's form, which is javac's own."""
+    warning, error = "$PWD/src/A.java:3: warning: [removal] x", "$PWD/src/A.java:4: error: cannot find symbol"
+    project.write({"app/build.gradle": "\n", "app/gradlew": f'#!/bin/sh\necho "{warning}"; echo "{error}"; exit 1\n'})
+    message = fails(project)
+    assert "v: the service does not compile" in message
+    assert "| src/A.java:4: error: cannot find symbol" in message
+    assert "removal" not in message
+    project.write({"app/gradlew": f'#!/bin/sh\necho "{warning}"; echo no disk; exit 1\n'})
+    assert "does not compile" not in fails(project)

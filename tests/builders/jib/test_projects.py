@@ -1,0 +1,365 @@
+"""What kinds of Maven projects the jib builder takes, and what it says of those that it cannot: poms read, and Maven for real."""
+
+from __future__ import annotations
+
+import locale
+import os
+import shutil
+
+import pytest
+
+from deadweight._errors import ConfigError, DeadweightError
+from deadweight.builders.jib import maven as _maven
+from deadweight.builders.jib.builder import _on_loopback
+from deadweight.builders.jib.pom import read_poms
+from deadweight.builders.jib.pom_file import read_pom
+from deadweight.builders.table import builder
+from deadweight.image.archive.archive import open_archive
+from deadweight.image.look.read_file import read_file
+from deadweight.plan.fingerprint import Digests
+from tests.support.builder_site import Project
+from tests.support.java_projects import JUNIT, PROJECT, SUITE, fails, family, main_class, plugin, pom
+
+pytestmark = pytest.mark.tools
+
+GROUP = "com.google.cloud.tools"
+WAR = plugin("maven-war-plugin", "3.4.0", configuration="<failOnMissingWebXml>false</failOnMissingWebXml>")
+PACKAGED = "<containerizingMode>packaged</containerizingMode>"
+
+
+def check(project) -> None:
+    builder("jib").needs(project.variant("v"), project.root)
+
+
+def phase(project) -> str:
+    variant = project.variant("v")
+    return _maven.phase(variant, read_poms(variant, project.root))
+
+
+def test_a_war_is_packaged_and_keeps_no_class_whose_source_is_gone(maven_project):
+    maven_project.write(
+        {
+            "app/pom.xml": pom(plugins=WAR).replace(
+                "<version>1</version>", "<version>1</version><packaging>war</packaging>", 1
+            )
+        }
+    )
+    maven_project.write(
+        {"app/src/main/java/a/Other.java": "package a;\n\nclass Other {}\n", "app/src/main/webapp/x.txt": "x"}
+    )
+    archive = maven_project.archive("v", maven_project.build("v"))
+    place = "/var/lib/jetty/webapps/ROOT"
+    assert read_file(archive, f"{place}/x.txt")[0] == b"x"
+    assert read_file(archive, f"{place}/WEB-INF/classes/a/Other.class")
+    (maven_project.root / "app/src/main/java/a/Other.java").unlink()
+    archive = maven_project.archive("v", maven_project.build("v"))
+    with pytest.raises(DeadweightError, match=r"no file .*Other\.class"):
+        read_file(archive, f"{place}/WEB-INF/classes/a/Other.class")
+
+
+def test_a_project_that_wants_its_jar_in_the_image_is_packaged(maven_project):
+    maven_project.write(
+        {"app/pom.xml": pom(plugins=plugin("jib-maven-plugin", "3.5.2", group=GROUP, configuration=PACKAGED))}
+    )
+    assert read_file(maven_project.archive("v", maven_project.build("v")), "/app/classpath/app-1.jar")[0].startswith(
+        b"PK"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "last"),
+    [
+        (pom(), "", "compile"),
+        (pom(), "    args: {jib.containerizingMode: packaged}\n", "package"),
+        (pom(), "    tests: true\n", "test"),
+        (pom().replace("</properties>", "<jib.containerizingMode>packaged</jib.containerizingMode></properties>"), "", "package"),
+        (pom(plugins=plugin("other", "1", configuration=PACKAGED)), "", "compile"),
+        (pom(plugins=plugin("jib-maven-plugin", "1", group=GROUP, configuration=PACKAGED)), "    tests: true\n", "package"),
+    ],
+)  # fmt: skip
+def test_how_far_maven_goes(maven_project, text, args, last):
+    maven_project.write({"app/pom.xml": text}).suite(SUITE + args)
+    assert phase(maven_project) == last
+
+
+def bound(goal: str, to: str) -> str:
+    """The Jib plugin with one of its goals bound to a phase."""
+    made = plugin("jib-maven-plugin", "3.5.2", group=GROUP)
+    executions = (
+        f"<executions>\n<execution><phase>{to}</phase>\n<goals><goal>{goal}</goal></goals></execution></executions>"
+    )
+    return made.replace("</plugin>", f"{executions}</plugin>")
+
+
+@pytest.mark.parametrize(
+    ("goal", "to", "refused"),
+    [
+        ("build", "package", "would push an image"),
+        ("dockerBuild", "prepare-package", "would load an image"),
+        ("build", "deploy", None),
+        ("buildTar", "package", None),
+    ],
+)
+@pytest.mark.parametrize("place", ["root", "service"])
+def test_a_build_pushes_nothing_by_itself(maven_project, place, goal, to, refused):
+    """Which it would where a module is packaged and the pom has Jib push at that time."""
+    shutil.rmtree(maven_project.root / "app")
+    maven_project.write(family(**{place: bound(goal, to)}))
+    maven_project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    if refused is None:
+        return check(maven_project)
+    file = r"app/pom\.xml" if place == "root" else r"app/service/pom\.xml"
+    with pytest.raises(ConfigError, match=rf"{file}:3: {goal} of jib-maven-plugin is bound to {to}: .*{refused}"):
+        check(maven_project)
+    return None
+
+
+def test_what_is_bound_to_a_later_phase_than_the_build_calls_stays(maven_project):
+    maven_project.write({"app/pom.xml": pom(plugins=bound("build", "package"))})
+    check(maven_project)
+    maven_project.write({"app/pom.xml": pom(plugins=bound("build", "compile"))})
+    with pytest.raises(ConfigError, match="`mvn compile`"):
+        check(maven_project)
+
+
+def test_what_modules_write_is_no_input(maven_project):
+    """Wherever they lie, and wherever they write; a source package named target is one."""
+    shutil.rmtree(maven_project.root / "app")
+    moved = {name.replace("app/service", "app/src/service"): text for name, text in family().items()}
+    moved["app/pom.xml"] = moved["app/pom.xml"].replace("<module>service", "<module>src/service")
+    build = "<build><directory>${project.basedir}/out</directory><plugins>"
+    moved["app/lib/pom.xml"] = moved["app/lib/pom.xml"].replace("<build><plugins>", build)
+    maven_project.write(moved).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+
+    def names() -> set[str]:
+        return set(Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts)
+
+    before = names()
+    maven_project.write(
+        {f"app/{place}/classes/x": "x" for place in ("target", "src/service/target", "lib/out", "lib/target")}
+    )
+    assert names() == before
+    maven_project.write({"app/lib/src/main/java/target/X.java": "x"})
+    assert names() - before == {"app/lib/src/main/java/target/X.java"}
+
+
+MAIN = "app/src/main/java/a/Main.java"
+
+
+def built_class(project) -> bytes:
+    return read_file(project.archive("v", project.build("v")), "/app/classes/a/Main.class")[0]
+
+
+def test_an_older_file_takes_the_place_of_a_source(maven_project):
+    """As an unpacked release does, or a copy that keeps times: Maven would take what it compiled before."""
+    maven_project.write({"app/src/main/resources/x.txt": "before"})
+    assert b"hello" in built_class(maven_project)
+    maven_project.write({MAIN: main_class(says="older"), "app/src/main/resources/x.txt": "after"})
+    for name in (MAIN, "app/src/main/resources/x.txt"):
+        os.utime(maven_project.root / name, (10**9, 10**9))
+    assert b"older" in built_class(maven_project)
+    resource = read_file(maven_project.archive("v", maven_project.build_record("v")), "/app/resources/x.txt")[0]
+    assert resource == b"after"
+
+
+@pytest.mark.parametrize("said", ["pom", "argument"])
+def test_what_is_compiled_otherwise_is_compiled_anew(maven_project, said):
+    """A class file's eighth byte is the Java that it is for."""
+    assert built_class(maven_project)[7] == 61
+    if said == "pom":
+        maven_project.write({"app/pom.xml": pom().replace("release>17<", "release>11<")})
+    else:
+        maven_project.suite(SUITE + '    args: {maven.compiler.release: "11"}\n')
+    assert built_class(maven_project)[7] == 55
+
+
+def test_mavens_configuration_above_the_source_is_input(maven_project):
+    """Maven looks for its ``.mvn`` upwards."""
+    maven_project.write({".mvn/maven.config": "-Dx=y\n"})
+    assert built_class(maven_project)[7] == 61
+    before = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    maven_project.write({".mvn/maven.config": "-Dmaven.compiler.release=11\n"})
+    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    assert after.difference(before) == ".mvn/maven.config changed"
+    assert built_class(maven_project)[7] == 55
+
+
+def test_modules_beside_the_source_are_input(maven_project):
+    """The flat way: the project that has the modules lies beside them."""
+    shutil.rmtree(maven_project.root / "app")
+    files = {name.replace("app/pom", "app/all/pom"): text for name, text in family().items()}
+    files["app/all/pom.xml"] = files["app/all/pom.xml"].replace("<module>", "<module>../")
+    above = "<relativePath>../all/pom.xml</relativePath></parent>"
+    files = {name: text.replace("</parent>", above) for name, text in files.items()}
+    suite = SUITE.replace("source: app", "source: app/all") + '    args: {jib.containerize: ":service"}\n'
+    maven_project.write(files).suite(suite)
+
+    def says() -> bytes:
+        return read_file(maven_project.archive("v", maven_project.build("v")), "/app/libs/lib-1.jar")[0]
+
+    first, before = says(), Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    word = maven_project.root / "app/lib/src/main/java/b/Word.java"
+    word.write_text(word.read_text().replace('"x"', '"y"'))
+    os.utime(word, (10**9, 10**9))
+    after = Digests().of(maven_project.steps("v")[0].inputs, maven_project.root)
+    assert after.difference(before) == "app/lib/src/main/java/b/Word.java changed"
+    assert says() != first
+
+
+def test_variants_of_one_project_do_not_take_each_others_classes(maven_project):
+    maven_project.suite(SUITE + SUITE.replace("  v:", "  w:") + '    args: {maven.compiler.release: "11"}\n')
+    assert built_class(maven_project)[7] == 61
+    maven_project.build("w")
+    assert built_class(maven_project)[7] == 61
+
+
+def test_a_test_that_is_gone_runs_no_more(maven_project):
+    test = "app/src/test/java/a/MainTest.java"
+    code = "package a;\n\nclass MainTest {\n    @org.junit.jupiter.api.Test\n    void no() { throw new Error(); }\n}\n"
+    maven_project.write({"app/pom.xml": pom(dependencies=JUNIT), test: code}).suite(SUITE + "    tests: true\n")
+    assert "the service's own tests fail" in fails(maven_project)
+    (maven_project.root / test).unlink()
+    maven_project.build("v")
+
+
+def test_a_change_of_one_source_leaves_the_other_modules_classes(maven_project):
+    shutil.rmtree(maven_project.root / "app")
+    maven_project.write(family()).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
+    maven_project.build("v")
+    other = maven_project.root / "app/lib/target/classes/b/Word.class"
+    before = other.stat().st_mtime_ns
+    again = {"app/lib/pom.xml": family()["app/lib/pom.xml"], "app/.flattened-pom.xml": "x"}  # as plug-ins write them
+    maven_project.write({"app/service/src/main/java/a/Main.java": main_class(), **again})
+    maven_project.build("v")
+    assert other.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("place", ["app/src/main/resources/x", "app/src/main/java/b", "conf/x"])
+def test_what_a_link_leads_to_is_input(maven_project, place):
+    """Maven follows links below ``src``, and ``files`` takes what they lead to into the image."""
+    maven_project.write({"shared/b/x.txt": "before", "shared/unused": "x", "conf/y": "y"})
+    maven_project.suite(SUITE + "    files: {/etc/app: conf}\n")
+    link = maven_project.root / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(maven_project.root / ("shared/b/x.txt" if place.endswith("x") else "shared/b"))
+    (link.parent / "loop").symlink_to(maven_project.root)
+
+    def parts() -> dict[str, str]:
+        return Digests().of(maven_project.steps("v")[0].inputs, maven_project.root).parts
+
+    before = parts()
+    maven_project.write({"shared/b/x.txt": "after", "shared/unused": "y"})
+    assert {name for name, state in parts().items() if before[name] != state} == {"shared/b/x.txt"}
+
+
+def test_an_older_file_behind_a_link_takes_the_place_of_a_source(maven_project):
+    outside = maven_project.root / "shared" / "a"
+    outside.parent.mkdir()
+    (maven_project.root / "app/src/main/java/a").rename(outside)
+    (maven_project.root / "app/src/main/java/a").symlink_to(outside)
+    assert b"hello" in built_class(maven_project)
+    (outside / "Main.java").write_text(main_class(says="older"))
+    os.utime(outside / "Main.java", (10**9, 10**9))
+    assert b"older" in built_class(maven_project)
+
+
+def test_letters_survive_a_locale_without_any(static_base, tmp_path, monkeypatch):
+    """As scripts and small machines have it: an image's variables, a project's folder, a name of a source."""
+    monkeypatch.setattr(locale, "getencoding", lambda: "ANSI_X3.4-1968")  # what this process would see itself
+    monkeypatch.setenv("LC_ALL", "C")
+    project = Project(tmp_path / "\u00fc", static_base).write(PROJECT)
+    project.write({"app/src/main/java/a/\u00c4.java": "package a;\n\nclass \u00c4 {}\n"})
+    project.suite(SUITE + "    env: {A: \u6771}\n")
+    archive = project.archive("v", project.build("v"))
+    with open_archive(archive) as opened:
+        assert "A=\u6771" in opened.image.config.env
+    assert read_file(archive, "/app/classes/a/\u00c4.class")
+
+
+@pytest.mark.parametrize("value", ['"x\\ny"', '"\\u2028"'])
+def test_a_variable_of_several_lines_is_refused_by_name(maven_project, value):
+    maven_project.suite(f"{SUITE}    env: {{A: {value}}}\n")
+    assert "variants.v.env: A: Jib cannot carry this name or value" in fails(maven_project, ConfigError, 2)
+
+
+def test_names_that_jibs_lists_would_part(static_base, tmp_path):
+    """A project in a folder with a comma, and programs with a comma or = in their names."""
+    project = Project(tmp_path / "my app, new", static_base).write(PROJECT)
+    project.write({"conf/a,b.sh": "#!/bin/sh\n", "conf/a=b.sh": "#!/bin/sh\n"}).suite(
+        SUITE + "    files: {/etc/app: conf}\n"
+    )
+    for file in (project.root / "conf").iterdir():
+        file.chmod(0o755)
+    archive = project.archive("v", project.build("v"))
+    assert [read_file(archive, f"/etc/app/{name}")[1] & 0o777 for name in ("a,b.sh", "a=b.sh")] == [0o755] * 2
+
+
+@pytest.mark.parametrize("directory", [".", "..", "${elsewhere}", "/"])
+def test_a_build_that_writes_where_its_sources_are_hides_none_of_them(maven_project, directory):
+    build = f"<build><directory>{directory}</directory><plugins>"
+    maven_project.write({"app/pom.xml": pom().replace("<build><plugins>", build)})
+    assert set(_maven.outputs(maven_project.variant("v"), maven_project.root)) == {"target"}
+
+
+@pytest.mark.parametrize("encoding", ["GBK", "Shift_JIS", "UTF-16", "ISO-8859-1", "UTF-8"])
+def test_a_pom_in_any_encoding(maven_project, encoding):
+    word = "caf\u00e9" if encoding == "ISO-8859-1" else "\u4e2d\u6587"
+    text = pom().replace('"UTF-8"', f'"{encoding}"').replace(">app<", f">{word}<", 1)
+    (maven_project.root / "app/pom.xml").write_bytes(text.encode(encoding))
+    check(maven_project)
+    assert read_pom(maven_project.root / "app/pom.xml").name == f"example:{word}"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("nonsense", r"pom\.xml:1: declares an encoding that is not known: nonsense"),
+        ("base64", r"pom\.xml:1: declares an encoding that is not known: base64"),
+        ("GBK", r"pom\.xml:4: is not text in GBK"),
+    ],
+)
+def test_a_pom_in_an_encoding_that_is_none(maven_project, encoding, words):
+    data = pom().replace('"UTF-8"', f'"{encoding}"').encode().replace(b"<version>1<", b"<version>\xff\xff<", 1)
+    (maven_project.root / "app/pom.xml").write_bytes(data)
+    with pytest.raises(ConfigError, match=words):
+        check(maven_project)
+
+
+def test_jib_that_skips_makes_no_image(maven_project):
+    maven_project.suite(SUITE + '    args: {jib.skip: "true"}\n')
+    message = fails(maven_project, DeadweightError)
+    assert "v: Jib made no image: Skipping containerization because jib-maven-plugin: skip = true" in message
+    assert f"log: {maven_project.site.state.log('v')}" in message
+    assert "image.tar" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("jib.from.image", "base: names the base image"),
+        ("jib.to.image", "invoke push --to"),
+        ("jib.outputPaths.tar", ""),
+        ("jib.baseImageCache", ""),
+    ],
+)
+def test_an_argument_that_would_make_the_record_a_lie(maven_project, name, hint):
+    maven_project.suite(f"{SUITE}    args: {{{name}: x}}\n")
+    with pytest.raises(ConfigError, match=r"is for Deadweight to say \(variants\.v\.args\.") as caught:
+        check(maven_project)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "there"),
+    [
+        ("127.0.0.1:5000/x@sha256:00", True),
+        ("localhost:5000/x", True),
+        ("[::1]:5000/x", True),
+        ("127.evil.example/x", False),
+        ("localhost.example:5000/x", False),
+        ("busybox:1.36", False),
+        ("[::1/x", False),
+    ],
+)
+def test_where_jib_may_do_without_tls(reference, there):
+    assert _on_loopback(reference) is there

@@ -1,0 +1,192 @@
+"""ko, for real: no engine, a base from the local source."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from deadweight._errors import CommandError, MissingError
+from deadweight.builders.protocol import BuiltImage
+from deadweight.image.archive.archive import open_archive
+from deadweight.plan.fingerprint import Digests
+from deadweight.records.built import Base
+from deadweight.sources.protocol import BuildEnvironment
+from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
+
+pytestmark = pytest.mark.tools
+
+STATIC = "gcr.io/distroless/static-debian12:nonroot"
+SUITE = f"  v:\n    builder: ko\n    source: app\n    config: ko.yaml\n    base: {STATIC}\n"
+KO = "builds:\n  - id: app\n    dir: .\n    main: .\n    flags: [-trimpath, -buildvcs=false]\n"
+FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN, "ko.yaml": KO}
+
+
+@pytest.fixture(scope="module")
+def base(local_source):
+    local_source.prepare([STATIC], apk=False, say=print)
+    return local_source.base(STATIC)
+
+
+@pytest.fixture(scope="module")
+def built(base, tmp_path_factory) -> tuple[Project, BuiltImage]:
+    """One build that the tests look at; they do not change it."""
+    project = Project(tmp_path_factory.mktemp("ko"), GivenSource({STATIC: base})).write(FILES).suite(SUITE)
+    return project, project.build("v")
+
+
+@pytest.fixture
+def project(built, base, tmp_path):
+    """A copy of that project with its compile cache, free to be broken."""
+    shutil.copytree(built[0].root, tmp_path / "copy", symlinks=True)
+    return Project(tmp_path / "copy", GivenSource({STATIC: base}))
+
+
+def test_it_builds_without_an_engine(built):
+    project, image = built
+    assert image.reference == "deadweight/small/v:latest"
+    assert not image.in_engine
+    assert image.base.reference == STATIC
+    assert image.base.stand_in
+    assert image.tool.startswith("ko ")
+    archive = project.archive("v", image)
+    with open_archive(archive) as opened:
+        assert opened.image.config_digest == image.config_digest
+        assert opened.image.config.user.startswith("65532")
+        assert "deadweight/small/v:latest" in str(opened.image)
+
+
+def test_the_sbom_is_kept(built):
+    project, image = built
+    (sbom,) = image.sbom
+    document = json.loads((project.site.state.image("v") / sbom).read_text())
+    assert document["spdxVersion"].startswith("SPDX-")
+
+
+def test_whether_it_compiled_from_nothing_is_told(built, project):
+    assert built[0].took[0] == "cold"
+    project.build("v")
+    assert project.took == ["warm"]
+
+
+def test_progress_is_told(built):
+    assert any(line.startswith("Building example.invalid/app") for line in built[0].said)
+
+
+def test_the_same_inputs_give_the_same_image_elsewhere(built, project):
+    shutil.rmtree(project.site.state.image("v"))
+    assert project.build("v").config_digest == built[1].config_digest
+
+
+def test_what_was_built_is_there(built):
+    assert built[0].steps("v")[0].there()
+
+
+def test_an_archive_that_is_gone_or_changed_is_said(project, built):
+    archive = project.archive("v", built[1])
+    archive.write_bytes(archive.read_bytes()[:5000])
+    with pytest.raises(MissingError, match="was changed since it was built"):
+        project.archive("v", built[1])
+    assert not project.steps("v")[0].there()
+    archive.unlink()
+    with pytest.raises(MissingError, match=r"is gone\n.*invoke build --variant v"):
+        project.archive("v", built[1])
+    assert not project.steps("v")[0].there()
+
+
+def test_a_compile_error_is_the_compilers_own_line(project):
+    project.write({"app/main.go": BROKEN})
+    before = project.archive("v", project.build_record("v")).stat().st_mtime_ns
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    assert "v: the service does not compile" in str(caught.value)
+    assert "./main.go:4:10: undefined: nope" in str(caught.value)
+    assert str(project.site.state.log("v")) in str(caught.value)
+    assert (project.site.state.image("v") / "image.tar").stat().st_mtime_ns == before
+
+
+def test_a_package_that_is_no_program(project):
+    project.write({"app/lib/lib.go": "package lib\n"}).suite(f"{SUITE}    main: ./lib\n")
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    first, *rest = str(caught.value).splitlines()
+    assert first == "ko v: the package is not a program (its package is not main)"
+    assert rest[-1].startswith("  hint: name the folder with package main in the variant: main: ./cmd/NAME")
+    assert "{{.Name}}" in rest[-1]
+    assert "failed to save" not in str(caught.value)
+
+
+def test_a_base_that_does_not_exist(project, base):
+    repository, _, _ = base.resolved.partition("@")
+    project.source.bases = {STATIC: Base(STATIC, f"{repository}-nothing:1", None, stand_in=False)}
+    with pytest.raises(CommandError, match="-nothing"):
+        project.build("v")
+
+
+def test_a_registry_that_does_not_answer(project):
+    project.source.bases = {STATIC: Base(STATIC, "127.0.0.1:9/a/b:1", None, stand_in=False)}
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1:9"):
+        project.build("v")
+
+
+def test_a_ko_file_that_ko_refuses(project):
+    project.write({"ko.yaml": "builds:\n  - id: app\n    dir: ./nowhere\n"})
+    with pytest.raises(CommandError, match="nowhere"):
+        project.build("v")
+
+
+def test_a_stray_ko_file_in_the_source_is_not_read(project):
+    project.write({"app/.ko.yaml": "builds:\n  - id: app\n    dir: ./nowhere\n"})
+    project.suite(SUITE.replace("    config: ko.yaml\n", ""))
+    assert project.build("v").variant == "v"
+
+
+def test_a_password_in_the_environment_is_not_written_down(project):
+    project.source.build_environment = BuildEnvironment({"GOPROXY": "http://u:pass-word-77@127.0.0.1:9"})
+    project.build("v")
+    assert b"pass-word-77" not in project.everything()
+
+
+def test_tests_of_the_service_are_no_input(project):
+    before = Digests().of(project.steps("v")[0].inputs, project.root).digest
+    project.write({"app/main_test.go": "package main\n"})
+    assert Digests().of(project.steps("v")[0].inputs, project.root).digest == before
+    project.write({"ko.yaml": KO + "    env: [A=b]\n"})
+    assert Digests().of(project.steps("v")[0].inputs, project.root).digest != before
+
+
+def test_what_go_reads_elsewhere_is_an_input(project, monkeypatch):
+    """A change beside the module must not pass for up to date: replaced modules, the workspace, links in kodata, flags."""
+
+    def changed(files=None):
+        if files is not None:
+            project.write(files)
+        inputs = project.steps("v")[0].inputs
+        seen.append(Digests().of(inputs, project.root).digest)
+        return seen[-1] not in seen[:-1]
+
+    seen: list[str] = []
+    changed()
+    lib = {"lib/go.mod": "module example.invalid/lib\n\ngo 1.21\n", "lib/lib.go": "package lib\n\nvar Word = 1\n"}
+    assert not changed(lib), "nobody uses it yet"
+    use = "require example.invalid/lib v0.0.0\n\nreplace (\n\texample.invalid/lib => ../lib // here\n)\n"
+    main = 'package main\n\nimport "example.invalid/lib"\n\nfunc main() {\n\tprintln(lib.Word)\n}\n'
+    assert changed({"app/go.mod": f"{FILES['app/go.mod']}\n{use}", "app/main.go": main})
+    first = project.build("v").config_digest
+    assert changed({"lib/lib.go": "package lib\n\nvar Word = 2\n"})
+    assert project.build("v").config_digest != first
+    assert changed(
+        {"go.work": "go 1.21\n\nuse ./app\nuse (\n\t./more\n)\n", "more/go.mod": "module example.invalid/more\n"}
+    )
+    assert changed({"more/more.go": "package more\n"})
+    (project.root / "app" / "kodata").mkdir()
+    (project.root / "app" / "kodata" / "notice").symlink_to("../../NOTICE")
+    assert changed({"NOTICE": "one\n"})
+    assert changed({"NOTICE": "two\n"})
+    monkeypatch.setenv("GOFLAGS", "-tags=other")
+    assert changed()
+    monkeypatch.setenv("GOWORK", "off")
+    project.write({"more/more.go": "package more // again\n"})
+    changed()
+    assert not changed({"more/more.go": "package more // and again\n"})

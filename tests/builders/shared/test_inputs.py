@@ -1,0 +1,197 @@
+"""What is input of a build and what is not: one list of rules for every builder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deadweight.builders.dockerfile.text import names_git
+from deadweight.builders.jib.files import lay_out
+from deadweight.builders.shared import go_files as _go_files
+from deadweight.builders.shared import inputs as _inputs
+from deadweight.plan.fingerprint import Digests
+from deadweight.records.built import Base
+from deadweight.records.ignore import Ignore, ignore_lines, walk
+from deadweight.sources.protocol import ApkRepositories
+from tests.support import ROOT
+from tests.support.builder_site import MAIN, GivenSource, Project
+from tests.support.small_project import write_suite
+
+SUITE = "name: s\nvariants: {v: {builder: ko, base: b}}\n"
+
+
+def lay(root: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def left(source: Path, found: _inputs.Rules | tuple[str, ...]) -> set[str]:
+    patterns = found.all if isinstance(found, _inputs.Rules) else found
+    return {path.relative_to(source).as_posix() for path in walk(source, Ignore(patterns))}
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A repository as people have them: environments under any name, our files, another project's state further down."""
+    files = {
+        "main.go": MAIN,
+        "go.mod": "module a\n",
+        ".git/config": "",
+        "third/.git": "gitdir: ../.git/modules/third\n",
+        "third/x.go": "package x\n",
+        ".venv/pyvenv.cfg": "home = /usr/bin\n",
+        ".venv/lib/a.py": "",
+        "tools/my-env/pyvenv.cfg": "",
+        "tools/my-env/a.py": "",
+        "tools/venv/venv.go": "package venv\n",
+        ".deadweight/keys/k": "secret",
+        "services/x/.deadweight/keys/k": "secret",
+        "services/x/tasks.py": "import celery\n",
+        "tasks.py": "from deadweight.tasks import namespace as ns\n",
+        "__pycache__/tasks.pyc": "",
+        "node_modules/a.js": "",
+        ".dockerignore": "",
+    }
+    lay(tmp_path, **files)
+    write_suite(tmp_path, SUITE)
+    return Project(tmp_path, GivenSource())
+
+
+def test_what_is_never_input(repository):
+    kept = {"main.go", "go.mod", "third/x.go", "tools/venv/venv.go", "services/x/tasks.py", "node_modules/a.js"}
+    assert left(repository.root, _inputs.rules(repository.root, repository.site)) == kept
+    assert left(repository.root, _inputs.never(repository.root, repository.site)) == kept
+
+
+def test_a_service_may_have_a_tasks_py_of_its_own(repository):
+    lay(repository.root, **{"tasks.py": "import celery\n"})
+    assert "tasks.py" in left(repository.root, _inputs.rules(repository.root, repository.site))
+
+
+def test_a_rule_takes_back_what_it_names_and_never_the_keys(repository):
+    lay(repository.root, **{".dockerignore": "!.git\n!tools/my-env/a.py\n!.deadweight\n!services/x/.deadweight/keys\n"})
+    found = left(repository.root, _inputs.rules(repository.root, repository.site))
+    assert {".git/config", "tools/my-env/a.py"} <= found
+    assert "tools/my-env/pyvenv.cfg" not in found
+    assert not any(".deadweight" in name or ".venv" in name for name in found)
+
+
+def test_both_ignore_files_count_and_a_dockerfiles_own_stands_in_for_them(repository):
+    lay(repository.root, **{".dockerignore": "node_modules\n", ".melangeignore": "third\n", "own": "services\n"})
+    found = left(repository.root, _inputs.rules(repository.root, repository.site))
+    assert found == {"main.go", "go.mod", "tools/venv/venv.go", "services/x/tasks.py", "own"}
+    found = left(repository.root, _inputs.rules(repository.root, repository.site, own=repository.root / "own"))
+    assert {"node_modules/a.js", "third/x.go"} <= found
+    assert "services/x/tasks.py" not in found
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ("COPY .git .git", True),
+        ("COPY [\".git\", \"/src/.git\"]", True),
+        ("RUN --mount=type=bind,source=.git,target=/src/.git make", True),
+        ("RUN go build -ldflags \"-X main.v=$(git describe --tags)\"", True),
+        ("RUN git -c safe.directory=/src rev-parse HEAD", True),
+        ("COPY .github /x", False),
+        ("COPY .gitignore /x", False),
+        ("RUN git clone https://example.com/x.git", False),
+        ("LABEL a=.git", False),
+    ],
+)  # fmt: skip
+def test_a_dockerfile_that_asks_for_git_gets_it(line, asks):
+    assert names_git(f"FROM a\n{line}\n") is asks
+
+
+def test_rules_for_a_dockerfile_take_nothing_that_go_compiles(repository):
+    embeds = 'package main\n\nimport "embed"\n\n//go:embed openapi.yaml "with space/*"\nvar a embed.FS\n'
+    files = {
+        ".dockerignore": "*\n*.yaml\n!bin/app\n",
+        "api/api.go": embeds + "//go:embed all:ui\nvar b embed.FS\n",
+        "api/openapi.yaml": "",
+        "api/other.yaml": "",
+        "api/with space/x.txt": "",
+        "api/ui/_hidden/x.css": "",
+        "api/api_test.go": "package api\n",
+        "client.go": "package main\n",
+        "test.go": "package main\n",
+        "README.md": "",
+        "bin/app": "",
+    }
+    lay(repository.root, **files)
+    needed = _go_files.needed(repository.root)
+    expected = {"main.go", "go.mod", "client.go", "test.go", "bin/app", "third/x.go", "tools/venv/venv.go"}
+    expected |= {"api/api.go", "api/openapi.yaml", "api/with space/x.txt", "api/ui/_hidden/x.css"}
+    assert left(repository.root, _inputs.rules(repository.root, repository.site, needed=needed)) == expected
+
+
+def test_a_folder_is_pruned_though_other_rules_take_something_back():
+    rules = Ignore((".venv", "docs", "!docs/keep/*.md", "out", "!**/*.go", "cache"))
+    assert [name for name in (".venv", "docs", "docs/x", "docs/keep", "out", "cache") if rules.prunes(name)] == [
+        "cache"
+    ]
+    rules = Ignore(("docs", ".venv", "!docs/keep/*.md"))
+    assert [name for name in (".venv", "docs", "docs/x", "docs/keep") if rules.prunes(name)] == [".venv", "docs/x"]
+
+
+def test_a_folder_that_goes_into_a_jib_image_takes_no_key_along(repository):
+    repository.suite("  v: {builder: jib, base: b, files: {/app: .}}\n")
+    place = repository.root.parent / "laid-out"
+    lay_out(repository.variant("v"), repository.site, {}, place)
+    assert (place / "app/services/x/tasks.py").is_file()
+    assert not [path for path in place.rglob("*") if path.name in (".deadweight", "k")]
+
+
+def test_what_jib_writes_is_in_no_context_of_our_own_suite():
+    folder = ROOT / "src" / "vulnerable-awk-playground-java"
+    assert Ignore(ignore_lines(folder / ".dockerignore")).prunes("target")
+
+
+EVERY_BUILDER = """name: s
+defaults: {{source: {source}, port: {port}}}
+variants:
+  ko: {{builder: ko, base: b}}
+  apko: {{builder: apko, config: apko.yaml, packages: [melange.yaml]}}
+  dockerfile: {{builder: dockerfile, dockerfile: Dockerfile, bases: {{BASE: b}}}}
+  jib: {{builder: jib, base: b, port: 80}}
+"""
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("source", [".", ".."])
+def test_an_edit_of_a_check_builds_nothing_anew(tmp_path, source):
+    """Nor does a new virtual environment, a new key, or what another variant's step writes."""
+    base = Base("b", "localhost/b", "sha256:" + "0" * 64, stand_in=True)
+    root = tmp_path / "service"
+    project = Project(root, GivenSource({"b": base}, lambda _: ApkRepositories((), (), stand_in=True)))
+    pom = "<project><modelVersion>4.0.0</modelVersion><groupId>a</groupId><artifactId>a</artifactId><version>1</version></project>"
+    files = {
+        "go.mod": "module a\n",
+        "main.go": MAIN,
+        "pom.xml": pom,
+        "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\n",
+        "melange.yaml": "package: {name: a, version: 1.0.0}\n",
+        "apko.yaml": "contents: {packages: [a]}\n",
+        "tasks.py": "from deadweight.tasks import namespace as ns\n",
+    }
+    project.write(files)
+    if source == "..":
+        lay(tmp_path, **{"go.mod": "module a\n", "pom.xml": pom})
+
+    def digests(port: int) -> dict[str, str]:
+        project.write({"deadweight.yaml": EVERY_BUILDER.format(source=source, port=port)})
+        names = ("ko", "apko", "dockerfile", "jib")
+        steps = [step for name in names for step in project.steps(name)]
+        return {step.key: Digests().of(step.inputs, project.root).digest for step in steps}
+
+    before = digests(8080)
+    project.write({"tasks.py": "from deadweight.tasks import namespace as ns\n\n# more\n"})
+    project.write({".venv/pyvenv.cfg": "", ".venv/x": "", ".deadweight/keys/new": "k", ".git/HEAD": "x"})
+    project.write({"noxfile.py": "from deadweight.nox_sessions import *\n", ".pytest_cache/x": ""})
+    assert digests(9090) == before
+    project.write({"main.go": MAIN + "\n"})
+    changed = {key for key, value in digests(9090).items() if value != before[key]}
+    assert changed == set(before) - {"image:apko"}

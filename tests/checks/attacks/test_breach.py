@@ -1,0 +1,365 @@
+"""Attacks of who runs beside the service already: on a service that knows no AWK, behind the very walls that the service has."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from deadweight._errors import ConfigError, MissingError
+from deadweight.checks.attacks import helper, lab, session
+from deadweight.checks.attacks import run as attacking
+from deadweight.checks.attacks.containers import Yard
+from deadweight.checks.attacks.lab import Lab
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.matrix import Runner
+from deadweight.checks.attacks.model import Payload, Proof
+from deadweight.checks.attacks.outcomes import Matrix, Plan
+from deadweight.checks.attacks.request import prepared
+from deadweight.checks.attacks.resource import fire_resource
+from deadweight.checks.attacks.session import Order
+from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN
+from deadweight.report.html import render_html
+from deadweight.report.markdown import render_markdown
+from deadweight.report.model import AttackRecord, PayloadRecord
+from deadweight.suite.model import AwkRequest
+from deadweight.tasks._attacks import by_delivery
+from tests.support import ROOT
+from tests.support.attack_grounds import castle, left
+from tests.support.report_samples import full_report
+from tests.support.small_images import PASSWD, docker_archive, forget_image, go_program, program, reference
+
+pytestmark = pytest.mark.tools
+
+WORKS, HELD = "succeeded", "blocked"
+OUTCOMES = {
+    "breach-shell": (WORKS, WORKS),
+    "breach-interpreter": (WORKS, WORKS),
+    "breach-fetch-tool": (WORKS, HELD),
+    "breach-environ": (WORKS, WORKS),
+    "breach-neighbours": (WORKS, WORKS),
+    "breach-ptrace": (WORKS, None),
+    "breach-read-passwd": (WORKS, WORKS),
+    "breach-read-shadow": (WORKS, HELD),
+    "breach-token": (WORKS, HELD),
+    "breach-write-root": (WORKS, HELD),
+    "breach-write-app": (WORKS, HELD),
+    "breach-write-any": (WORKS, WORKS),
+    "breach-run-app": (WORKS, HELD),
+    "breach-run-any": (WORKS, HELD),
+    "breach-memfd": (WORKS, WORKS),
+    "breach-set-uid": (WORKS, HELD),
+    "breach-connect": (WORKS, HELD),
+    "breach-dns": (WORKS, HELD),
+    "breach-download": (WORKS, HELD),
+    "breach-reverse-shell": (WORKS, HELD),
+    "breach-bind-shell": (WORKS, HELD),
+    "breach-raw-socket": (WORKS, HELD),
+    "breach-mount": (WORKS, HELD),
+    "breach-user-namespace": (WORKS, HELD),
+    "breach-keyring": (WORKS, HELD),
+    "breach-bpf": (WORKS, HELD),
+    "breach-io-uring": (WORKS, None),
+    "breach-userfaultfd": (WORKS, HELD),
+    "breach-perf": (WORKS, HELD),
+    "breach-module": (WORKS, HELD),
+    "breach-clock": (WORKS, HELD),
+    "breach-kernel-log": (WORKS, HELD),
+    "breach-handle": (WORKS, HELD),
+    "breach-core-pattern": (WORKS, HELD),
+    "breach-block-device": (WORKS, HELD),
+    "breach-host-read": (WORKS, HELD),
+    "breach-host-write": (WORKS, HELD),
+    "breach-engine-socket": (WORKS, HELD),
+    "breach-processes": (WORKS, HELD),
+    "breach-memory": (WORKS, HELD),
+    "breach-loops": (WORKS, HELD),
+    "breach-disk": (WORKS, HELD),
+}
+"""With all walls down, and hardened; None where it depends on the engine's seccomp profile or the kernel's own settings."""
+KERNELS = {
+    "breach-keyring", "breach-bpf", "breach-io-uring", "breach-userfaultfd", "breach-perf", "breach-module", "breach-block-device",
+    "breach-core-pattern", "breach-handle", "breach-ptrace", "breach-loops", "breach-user-namespace",
+}  # fmt: skip
+"""What a kernel may lack or forbid to all; then it is not measured in ``hardened`` either."""
+BOMBS = {"breach-processes", "breach-memory"}
+"""A service of few resources may end under them, behind limits."""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Path:
+    """A service without any AWK, with a shell of its own."""
+    folder = tmp_path_factory.mktemp("plain")
+    files = {
+        "/service/app": go_program(ROOT / "tests" / "services" / "misbehave", folder / "app"),
+        "/etc/passwd": PASSWD,
+        "/etc/shadow": b"root:!password-of-nobody:19000::::::\n",
+        "/tmp/": b"",
+        **program("dash", at="/bin/sh"),
+        **program("perl"),
+        **program("bash"),
+    }
+    config = {
+        "Entrypoint": ["/service/app"],
+        "Env": ["MODE=good", "PATH=/usr/bin:/bin"],
+        "ExposedPorts": {"8080/tcp": {}},
+    }
+    return docker_archive(folder / "image.tar", reference("plain"), [files], config)
+
+
+@pytest.fixture(scope="module")
+def image(engine, archive) -> Iterator[str]:
+    engine.images.load(archive)
+    yield reference("plain")
+    forget_image(engine, reference("plain"))
+    assert left(engine) == []
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory, engine, image, archive) -> Iterator[Lab]:
+    with Lab(castle(tmp_path_factory.mktemp("castle"), engine, archive, reference=image, awk=False)) as built:
+        yield built
+
+
+@pytest.fixture(scope="module")
+def found(laboratory) -> Matrix:
+    return Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
+
+
+def test_what_is_started_beside_the_service_has_its_walls(laboratory):
+    """Not believed: looked at, in the postures that differ the most."""
+    for posture in (OPEN, DEFAULT, HARDENED):
+        with Yard(laboratory, posture) as yard:
+            ours = yard.session
+            assert ours.difference() == {}
+            status = Path(f"/proc/{ours.pid}/status").read_text()
+            seccomp = 0 if posture is OPEN or not laboratory.engine.info.seccomp else 2
+            assert f"Seccomp:\t{seccomp}" in status
+            assert f"NoNewPrivs:\t{int(posture is HARDENED)}" in status
+
+
+def test_a_wall_of_the_services_own_is_seen(laboratory):
+    """This test's own process has other walls than the service."""
+    with Yard(laboratory, HARDENED) as yard:
+        found = session.difference(yard.get().state().pid, os.getpid())
+    assert {"Uid", "CapBnd", "NoNewPrivs", "namespace net", "namespace mnt"} <= found.keys()
+    assert session.told(found).startswith("what is started beside the service would not have its walls: ")
+
+
+def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeypatch):
+    """Every attack would look as if no wall stopped it: nothing is measured then, in ``open`` or elsewhere."""
+    monkeypatch.setattr(session.Session, "difference", lambda _self: {"Seccomp": "2 → 0"})
+    found = Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
+    assert {cell.outcome for cells in found.cells.values() for cell in cells.values()} == {"not_measured"}
+    (line,) = found.nothing_in()
+    assert line.endswith("what is started beside the service would not have its walls: Seccomp 2 → 0")
+
+
+def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
+    with Yard(laboratory, HARDENED) as yard:
+        first = yard.session
+        answer = first.obey(Order(("loops", "2")), 0.5)
+        assert "killed" in answer.text()
+        yard.hang_up()
+        with pytest.raises(OSError, match=r"."):
+            first.obey(Order(("hello", "a", "b")), 2)
+        assert yard.session.obey(Order(("hello", "a", "b")), 5).text().strip() == "ab"
+        assert yard.complaint() == ""
+
+
+def test_nothing_that_an_order_started_is_left_to_the_service(laboratory):
+    """Its dead children would count against the service's own limit."""
+    with Yard(laboratory, HARDENED) as yard:
+        yard.session.obey(Order(("processes",)), 5)
+        pid = yard.get().state().pid
+        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+
+
+def test_a_service_that_ends_before_the_attack_is_exchanged(laboratory):
+    """It may be dying of the attack before; the whole run ended with it."""
+    bomb = next(each for each in load_payloads(packs=["breach"]).payloads if each.id == "breach-processes")
+    with Yard(laboratory, OPEN) as yard:
+        first = yard.get()
+        alive, yard.alive = yard.alive, lambda wait=0.0: True if not wait else alive(wait)
+        first.signal("SIGKILL")
+        first.wait_ended(5)
+        shot = fire_resource(laboratory, yard, bomb)
+    assert shot.seen == "succeeded", shot
+
+
+def test_the_table_names_every_payload():
+    assert set(OUTCOMES) == {each.id for each in load_payloads(packs=["breach"]).payloads}
+
+
+@pytest.mark.parametrize("payload", OUTCOMES)
+def test_every_payload_comes_to_what_it_must(found, payload):
+    cells = [found.cells[posture][payload] for posture in ("open", "hardened")]
+    told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
+    outcomes = tuple(cell.outcome for cell in cells)
+    wanted = tuple(want or outcome for want, outcome in zip(OUTCOMES[payload], outcomes, strict=True))
+    if payload in KERNELS | BOMBS and outcomes[0] == "not_measured":  # on a busy machine a bomb may not show itself
+        assert outcomes[1] == "not_measured", told
+    elif outcomes[1] == "crashed" and payload in BOMBS:
+        assert outcomes[0] == WORKS, told
+        assert outcomes[0] == WORKS, told
+    else:
+        assert outcomes == wanted, told
+
+
+SUITE = "checks: {attacks: {%s}}"
+
+
+def test_a_service_without_awk_gets_what_applies_to_it_and_passes(tmp_path, engine, image, archive, monkeypatch):
+    """It got 37 attacks through an AWK that it does not have, none of them measured."""
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root", "breach-host-read"))
+    gates = SUITE % "gates: [{posture: hardened, blocked: [breach-write-root, breach-host-read]}]"
+    found = attacking.attack(castle(tmp_path, engine, archive, gates, reference=image, awk=False), brief=True)
+    assert found.status == "pass", found.reason
+    assert found.reason.startswith("open after a breach: 2 succeeded; ")
+    assert found.data["payloads"]["breach-host-read"]["delivery"] == "breach"
+    assert found.data["payloads"]["breach-host-read"]["pack"] == "breach"
+
+
+def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
+    tmp_path, engine, image, archive, monkeypatch
+):
+    def none(_subject):
+        raise MissingError("go is not installed")
+
+    monkeypatch.setattr(lab, "own_helper", none)
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root"))
+    found = attacking.attack(castle(tmp_path, engine, archive, reference=image, awk=False), brief=True)
+    assert found.status == "not_measured"
+    assert found.reason.startswith("nothing was measured in open, default, hardened: ")
+    assert "what comes after a breach was not tried: go is not installed" in found.reason
+
+
+def few(*names: str):
+    whole = load_payloads(packs=["breach"])
+    return dataclasses.replace(whole, payloads=tuple(each for each in whole.payloads if each.id in names))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("packs: [awk]", r"expected the key awk \(with a path\) beside the pack awk"),
+        ("packs: []", r"attacks\.packs"),
+        ("packs: [sql]", r"attacks\.packs\[0\]: expected one of breach, awk"),
+        ("awk: {}", r"attacks\.awk: key 'path' is missing"),
+        (
+            "awk: {path: /run, encoding: raw, args: words}",
+            r"attacks\.awk\.args: expected no args or input with encoding raw",
+        ),
+    ],
+)
+def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, archive, said, told):
+    with pytest.raises(ConfigError, match=told):
+        castle(tmp_path, engine, archive, SUITE % said, awk=False)
+
+
+def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, archive):
+    own = 'payloads:\n  - {id: x, title: ours, attack: T1059, script: \'BEGIN { print "@a@" "@b@" }\', evidence: {kind: output}}\n'
+    subject = castle(tmp_path, engine, archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
+    with pytest.raises(ConfigError, match=r"own\.yaml:2: payloads\[0\]: nothing says how a script reaches the service"):
+        attacking.check_request(subject, ())
+
+
+@pytest.mark.parametrize(
+    ("awk", "path", "body"),
+    [
+        ("{path: /run}", "/run", b'{"script": "BEGIN"}'),
+        ("{path: /run, encoding: form, field: code, args: word}", "/run", b"code=BEGIN&word=-f&word=x"),
+        ("{path: '/run?x=1', method: GET, encoding: query, field: q}", "/run?x=1&q=BEGIN", None),
+        ("{path: /run, encoding: raw}", "/run", b"BEGIN"),
+    ],
+)
+def test_a_script_is_sent_as_the_suite_says(awk, path, body):
+    payload = Payload(
+        id="x",
+        title="ours",
+        attack="T1059",
+        script="BEGIN",
+        args=("-f", "x"),
+        evidence=Proof(kind="resource", of="cpu"),
+    )
+    sent = prepared(payload, {}, Path(), AwkRequest.model_validate(yaml.safe_load(awk)))
+    assert (sent.path, sent.body) == (path, body)
+
+
+def test_the_helper_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
+    made = []
+    monkeypatch.setattr(helper, "_compiled", lambda architecture: made.append(architecture) or b"program")
+    first = helper.built("amd64")
+    assert helper.built("amd64") == first
+    monkeypatch.setattr(helper, "source_digest", lambda: "f" * 64)
+    assert helper.built("amd64") != first
+    assert made == ["amd64", "amd64"]
+
+
+def test_the_helper_compiles_for_both_architectures(tmp_path):
+    for architecture in helper.ARCHITECTURES.values():
+        env = {**os.environ, "GOARCH": architecture, "GOOS": "linux", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+        done = subprocess.run(
+            ["go", "vet", "."], cwd=helper.SOURCE, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
+    """One list of eighty attacks says nothing of where they come from."""
+    data = {
+        "postures": {"open": {"breach-memfd": blocked(), "system": blocked(), "mine": blocked()}},
+        "payloads": {
+            "system": {"title": "run a command", "delivery": "service"},
+            "breach-memfd": {"title": "in memory", "delivery": "breach"},
+        },
+    }
+    terminal = by_delivery([SimpleNamespace(data=data)], data["postures"]["open"])
+    assert terminal == [("through the service", "system"), ("", "mine"), ("after a breach", "breach-memfd")]
+    alone = {"postures": data["postures"], "payloads": {}}
+    assert {words for words, _ in by_delivery([SimpleNamespace(data=alone)], alone["postures"]["open"])} == {""}
+    known = {name: PayloadRecord(each["title"], delivery=each["delivery"]) for name, each in data["payloads"].items()}
+    report = full_report()
+    variants = {
+        name: dataclasses.replace(record, attacks={"open": {each: AttackRecord("succeeded") for each in known}})
+        for name, record in report.variants.items()
+    }
+    report = dataclasses.replace(report, variants=variants, payloads=known)
+    for text in (render_html(report), render_markdown(report)):
+        first, then = text.index("through the service"), text.index("after a breach: the attacker")
+        assert first < text.index("run a command") < then < text.index("in memory", then)
+
+
+def blocked() -> dict:
+    return {"outcome": "blocked", "depth": None, "walls": [], "reason": None, "evidence": None}
+
+
+@pytest.mark.parametrize(("groups", "told"), [("--groups=1", set()), ("--groups=1,7", {"Groups"})])
+def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
+    """Podman's exec names the group itself among the further ones, Docker's does not."""
+    words = ["setpriv", "--reuid=65534", "--regid=1"]
+    with (
+        subprocess.Popen([*words, "--clear-groups", "sleep", "30"]) as plain,
+        subprocess.Popen([*words, groups, "sleep", "30"]) as named,
+    ):
+        try:
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline and {_name_of(plain.pid), _name_of(named.pid)} != {"sleep"}:
+                time.sleep(0.02)
+            found = set(session.difference(plain.pid, named.pid))
+        finally:
+            plain.kill()
+            named.kill()
+    assert found == told
+
+
+def _name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()

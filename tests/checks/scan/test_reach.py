@@ -1,0 +1,157 @@
+"""What a running service touches: seen by real fanotify marks on a real container, also where a program lives for milliseconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from deadweight.checks.scan import reach, watch
+from deadweight.checks.scan.model import Found
+from deadweight.checks.scan.reach import Observation, observed, reachable
+from deadweight.engine.container import Container
+from tests.support.small_project import put_built, subject_of, write_suite
+
+SUITE = """\
+name: demo
+defaults: {builder: ko, base: example.com/base}
+variants:
+  app:
+    checks:
+      api:
+        - name: adds
+          request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}
+  silent: {}
+"""
+
+
+def can_watch() -> bool:
+    try:
+        os.close(watch._new_group())
+    except watch.CannotWatch:
+        return False
+    return sys.platform == "linux"
+
+
+needs_fanotify = pytest.mark.skipif(not can_watch(), reason="fanotify is not permitted here")
+
+
+@pytest.fixture
+def subject(tmp_path, engine, playground_image, playground_archive):
+    suite = write_suite(tmp_path, SUITE)
+    built = put_built(suite, "app", playground_archive, playground_image)
+    made = subject_of(suite, "app", built, playground_archive, engine)
+    yield made
+    made.service.close()
+
+
+@needs_fanotify
+def test_the_service_its_awk_and_its_libraries_are_seen(subject):
+    found = observed(subject, may_run=True)
+    assert isinstance(found, Observation), found
+    names = {path.rpartition("/")[2] for path in found.opened}
+    assert "/app" in found.executed
+    assert {path.rpartition("/")[2] for path in found.executed} & {"awk", "mawk", "gawk"}
+    assert any(name.startswith("libc.so") for name in names)
+    assert observed(subject, may_run=False) == found  # kept for the same image and requests
+    assert not subject.engine().api.containers(filters={"label": "deadweight.variant=app"})
+
+
+@needs_fanotify
+def test_a_mark_set_after_the_start_knows_what_is_mapped_already(subject):
+    """Where the engine's mount is out of sight: the program itself was executed before the mark was set."""
+    with watch.Watch() as seen, subject.service.start(subject.service.options()) as container:
+        seen.follow(None, container.state().pid, "out of sight")
+        container.wait_healthy(subject.variant.health, subject.variant.port)
+        opened, executed = seen.files()
+    assert "/app" in opened & executed
+
+
+@needs_fanotify
+def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(subject, monkeypatch):
+    """The number that an engine in another kernel tells is that of any process here: nothing of it was reached."""
+    real = Container.inspect
+
+    def elsewhere(container: Container) -> dict:
+        document = real(container)
+        document["State"]["Pid"] = os.getpid()
+        return document
+
+    monkeypatch.setattr(Container, "inspect", elsewhere)
+    assert "no processes of this machine" in str(observed(subject, may_run=True))
+
+
+def test_without_permission_it_is_not_measured(subject, monkeypatch):
+    def refuse() -> int:
+        raise watch.CannotWatch("fanotify is not permitted here")
+
+    monkeypatch.setattr(watch, "_new_group", refuse)
+    assert observed(subject, may_run=True) == "fanotify is not permitted here"
+    found = reach.reach((), (), "fanotify is not permitted here")
+    assert (found.status, found.reachable, found.dead_weight) == ("not_measured", None, None)
+
+
+def test_where_the_service_may_not_be_run_the_command_is_named(subject):
+    assert "invoke verify --variant app --check vulnerabilities" in str(observed(subject, may_run=False))
+
+
+def test_a_service_that_does_not_come_up_is_not_measured(tmp_path, engine, misbehaving_image, misbehaving_archive):
+    suite = write_suite(
+        tmp_path,
+        SUITE.replace("app:", "app:\n    run: {env: {MODE: dies-at-once}}\n    health: {within_seconds: 2}", 1),
+    )
+    built = put_built(suite, "app", misbehaving_archive, misbehaving_image)
+    found = observed(subject_of(suite, "app", built, misbehaving_archive, engine), may_run=True)
+    assert isinstance(found, str)
+    assert "could not be run" in found or "fanotify" in found
+
+
+def test_a_variant_without_api_checks_is_not_measured(tmp_path, engine, playground_image, playground_archive):
+    suite = write_suite(tmp_path, SUITE)
+    built = put_built(suite, "silent", playground_archive, playground_image)
+    found = observed(subject_of(suite, "silent", built, playground_archive, engine), may_run=True)
+    assert "no api checks" in str(found)
+
+
+def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Found:
+    return Found("CVE-1", package, "1", "low", kind, path=path, ecosystem=ecosystem)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("row", "flag"),
+    [
+        (finding("os", "used"), True),
+        (finding("os", "old-spelling"), True),
+        (finding("os", "unused"), False),
+        (finding("os", "no-files"), None),
+        (finding("language", "stdlib", "app", "gobinary"), True),
+        (finding("language", "stdlib", "usr/local/go/bin/go", "gobinary"), False),
+        (finding("language", "lib", "srv/lib.jar", "jar"), True),
+        (finding("language", "other", "srv/other.jar", "jar"), False),
+        (finding("language", "dep", "srv/node_modules/dep/package.json", "node-pkg"), True),
+        (finding("language", "idle", "srv/node_modules/idle/package.json", "node-pkg"), False),
+        (finding("language", "flask", "usr/lib/python3/flask.dist-info/METADATA", "python-pkg"), None),
+        (finding("language", "nowhere", "", "jar"), None),
+    ],
+)
+def test_which_findings_are_in_touched_files(row, flag):
+    touched = ("/app", "/usr/lib/x/libused.so.1", "/usr/bin/tool", "/srv/lib.jar", "/srv/node_modules/dep/lib/index.js")
+    owners = {
+        "used": ("/usr/lib/x/libused.so.1", "/usr/share/doc/used"),
+        "old-spelling": ("/bin/tool",),
+        "unused": ("/usr/bin/unused",),
+        "no-files": (),
+    }
+    assert reachable([row], owners, Observation("k", touched, ("/app",))) == (flag,)
+
+
+def test_kernel_headers_are_in_no_count_of_reached_and_dead():
+    rows = [
+        finding("kernel_headers", "linux-libc-dev"),
+        finding("os", "used"),
+        finding("os", "unused"),
+        finding("os", "odd"),
+    ]
+    found = reach.reach((False, True, False, None), rows, Observation("k", ("/a",), ("/a",)))
+    assert (found.reachable, found.dead_weight, found.undecided) == (1, 1, 1)

@@ -1,0 +1,371 @@
+"""SBOMs in both formats for images, builders' claims against what is in the image, and SBOMs attached to a pushed image."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import DeadweightError, UsageError
+from deadweight.checks.scan import cyclonedx
+from deadweight.checks.scan import spdx as spdx_document
+from deadweight.checks.scan.documents import packages, parts, without_twins
+from deadweight.checks.scan.purl import Part
+from deadweight.checks.scan.sbom import SbomFile, compare, forms, write_sboms
+from deadweight.publish.attach import attach
+from deadweight.publish.push import push
+from tests.support import ROOT
+from tests.support.scan_samples import debian_files, image
+from tests.support.small_images import go_program
+from tests.support.small_project import put_built, subject_of, write_suite
+
+pytestmark = pytest.mark.tools
+SUITE = "name: demo\ndefaults: {builder: ko, base: example.com/base}\nvariants:\n  app: {}\n"
+APK = b"""C:Q1AAAA
+P:own
+V:1.0-r0
+A:x86_64
+S:10
+I:10
+F:usr/share
+R:own
+
+"""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory) -> Path:
+    return go_program(ROOT / "tests" / "services" / "misbehave", tmp_path_factory.mktemp("app") / "app")
+
+
+def subject(root: Path, app: Path, files, claimed: dict | None = None):
+    archive = image(root / "image.tar", app, files)
+    suite = write_suite(root, SUITE)
+    built = put_built(suite, "app", archive, "x:1")
+    if claimed is not None:
+        (root / ".deadweight" / "images" / "app" / "own.spdx.json").write_text(json.dumps(claimed))
+        built = replace(built, sbom=("own.spdx.json",))
+    return subject_of(suite, "app", built, archive, None)  # type: ignore[arg-type]
+
+
+def spdx(*purls: str) -> dict:
+    """A valid document that names these packages."""
+    return {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": "sample",
+        "documentNamespace": "https://example.com/sample",
+        "creationInfo": {"created": "2026-01-01T00:00:00Z", "creators": ["Tool: sample"]},
+        "packages": [
+            {
+                "SPDXID": f"SPDXRef-{number}",
+                "name": purl,
+                "downloadLocation": "NOASSERTION",
+                "externalRefs": [
+                    {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": purl}
+                ],
+            }
+            for number, purl in enumerate(purls)
+        ],
+    }
+
+
+def judged(file: SbomFile) -> list[str]:
+    """What the field's own strict validators say is wrong with a document that was written."""
+    path = Path(file.path)
+    if file.form == "cyclonedx":
+        from cyclonedx.schema import SchemaVersion
+        from cyclonedx.validation.json import JsonStrictValidator
+
+        text = path.read_text()
+        version = SchemaVersion.from_version(json.loads(text)["specVersion"])
+        found = JsonStrictValidator(version).validate_str(text)
+        return [] if found is None else [repr(found)]
+    from spdx_tools.spdx.parser.parse_anything import parse_file
+    from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
+
+    return [each.validation_message for each in validate_full_spdx_document(parse_file(str(path)))]
+
+
+def test_both_formats_name_every_package_and_need_no_database(tmp_path, app, scanner):
+    made = write_sboms(subject(tmp_path, app, debian_files()))
+    documents = [json.loads(Path(file.path).read_text()) for file in made.files]
+    assert [(file.form, file.by.split()[0]) for file in made.files] == [("spdx", "trivy"), ("cyclonedx", "trivy")]
+    for document in documents:
+        named = {(part.type, part.name, part.version) for part in parts(document)}
+        assert {("deb", "libfoo", "1.0-1"), ("deb", "unused", "1.0"), ("deb", "linux-libc-dev", "6.1.1-1")} <= named
+        assert any(name == "stdlib" for _, name, _ in named)
+    assert documents[0]["spdxVersion"].startswith("SPDX-2")
+    assert (documents[0]["name"], documents[0]["creationInfo"]["created"]) == ("demo/app", "2026-01-01T00:00:00Z")
+    assert documents[1]["metadata"]["component"]["name"] == "demo/app"
+    assert str(tmp_path) not in json.dumps(documents)
+    assert not made.compared
+    assert [judged(file) for file in made.files] == [[], []]
+
+
+def test_packages_of_an_unknown_system_are_added(tmp_path, app, scanner):
+    """The scanner writes no package of a distribution that it does not know into its SBOM."""
+    files = {"/etc/os-release": b"ID=nobody-knows\n", "/lib/apk/db/installed": APK, "/usr/share/own": b"x"}
+    made = write_sboms(subject(tmp_path, app, files))
+    for file in made.files:
+        document = json.loads(Path(file.path).read_text())
+        assert Part("apk", "own", "1.0-r0") in set(parts(document))
+        assert file.added == 1
+
+
+def test_a_builders_claims_are_held_against_the_image(tmp_path, app, scanner):
+    claims = spdx(
+        "pkg:apk/wolfi/own@1.0-r0?arch=x86_64", "pkg:apk/wolfi/ghost@2.0", "pkg:oci/image@sha256:0", "pkg:golang/stdlib"
+    )
+    files = {"/lib/apk/db/installed": APK + APK.replace(b"P:own", b"P:hidden"), "/usr/share/own": b"x"}
+    made = write_sboms(subject(tmp_path, app, files, claims), ("spdx",))
+    assert made.compared
+    assert made.absent == ("apk ghost 2.0",)
+    assert "apk hidden 1.0-r0" in made.unclaimed
+    assert not any("stdlib" in each or "own" in each for each in made.unclaimed)
+    assert json.loads(Path(made.files[0].path).read_text()) == claims
+    assert made.files[0].by == "test"
+
+
+def test_a_builders_sbom_that_is_damaged_is_one_error(tmp_path, app):
+    found = subject(tmp_path, app, {}, {})
+    (tmp_path / ".deadweight" / "images" / "app" / "own.spdx.json").write_text("{")
+    with pytest.raises(DeadweightError, match="SBOM cannot be read"):
+        write_sboms(found)
+
+
+def test_versions_that_one_side_lacks_match_all():
+    claimed = [Part("golang", "a", ""), Part("deb", "b", "1"), Part("deb", "c", "1")]
+    present = [Part("golang", "a", "v1"), Part("deb", "b", "2"), Part("deb", "c", "1"), Part("apk", "c", "1")]
+    assert compare(claimed, present) == ([Part("deb", "b", "1")], [Part("apk", "c", "1"), Part("deb", "b", "2")])
+
+
+@pytest.mark.parametrize(
+    ("purl", "part"),
+    [
+        ("pkg:golang/github.com/a/b@v1.2.3?type=module", Part("golang", "github.com/a/b", "v1.2.3")),
+        ("pkg:golang/example.com/app@(devel)", Part("golang", "example.com/app", "")),
+        ("pkg:deb/debian/g%2B%2B@12%3A1?arch=amd64", Part("deb", "g++", "12:1")),
+        ("pkg:apk/wolfi/busybox@1.36-r0", Part("apk", "busybox", "1.36-r0")),
+        ("pkg:maven/org.example/lib@1.0", Part("maven", "lib", "1.0")),
+        ("pkg:maven/org.example/lib@1.0?type=jar", Part("maven", "lib", "1.0")),
+        ("pkg:deb/debian/bsdutils@2.38.1-5?arch=amd64&epoch=1", Part("deb", "bsdutils", "1:2.38.1-5")),
+        ("pkg:deb/unknown/bsdutils@1%3A2.38.1-5", Part("deb", "bsdutils", "1:2.38.1-5")),
+        ("pkg:oci/image@sha256:0", None),
+        ("nothing", None),
+    ],
+)
+def test_package_urls(purl, part):
+    assert list(parts(spdx(purl))) == ([part] if part else [])
+
+
+def test_forms():
+    assert forms("both") == forms(None) == ("spdx", "cyclonedx")
+    assert forms("spdx") == ("spdx",)
+    with pytest.raises(UsageError):
+        forms("pdf")
+
+
+KO = "SPDXRef-Package-example.com.app-(devel)"
+
+
+def ko() -> dict:
+    """As ko 0.19 writes it where the main module has no version."""
+    made = spdx("pkg:oci/image@sha256:0", "pkg:golang/example.com/app@(devel)?type=module")
+    made["packages"][1]["SPDXID"] = KO
+    made["documentDescribes"] = ["SPDXRef-0"]
+    made["relationships"] = [
+        {"spdxElementId": "SPDXRef-0", "relationshipType": "CONTAINS", "relatedSpdxElement": KO},
+        {"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-0"},
+    ]
+    return made
+
+
+def test_identifiers_that_spdx_does_not_allow_are_replaced_wherever_they_stand(tmp_path, app, scanner):
+    assert any(KO in each for each in spdx_document.problems(ko()))
+    made = write_sboms(subject(tmp_path, app, {}, ko()), ("spdx",))
+    document = json.loads(Path(made.files[0].path).read_text())
+    assert spdx_document.problems(document) == []
+    assert KO not in json.dumps(document)
+    assert document["relationships"][0]["relatedSpdxElement"] == document["packages"][1]["SPDXID"]
+    assert document["packages"][1]["externalRefs"][0]["referenceLocator"] == "pkg:golang/example.com/app?type=module"
+    assert judged(made.files[0]) == []
+    assert "1 identifier that SPDX does not allow" in made.files[0].note
+    assert made.files[0].packages == 1
+
+
+def test_an_identifier_is_replaced_by_one_that_is_free():
+    made = ko()
+    made["packages"].append({**made["packages"][1], "SPDXID": "SPDXRef-Package-example.com.app-devel"})
+    document, count = spdx_document.repaired(made)
+    assert count == 1
+    assert spdx_document.problems(document) == []
+    assert made == {**ko(), "packages": made["packages"]}, "what was read stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ({"dataLicense": "MIT"}, "dataLicense"),
+        ({"creationInfo": {}}, "creationInfo.created"),
+        ({"documentNamespace": "a#b"}, "documentNamespace"),
+        ({"packages": [{"SPDXID": "SPDXRef-0", "name": "a"}]}, "without a downloadLocation"),
+        ({"relationships": [{"spdxElementId": "SPDXRef-9", "relationshipType": "CONTAINS"}]}, "SPDXRef-9"),
+    ],
+)
+def test_a_builders_sbom_beyond_repair_is_never_passed_on(tmp_path, app, scanner, damage, told):
+    made = write_sboms(subject(tmp_path, app, {}, {**spdx("pkg:golang/stdlib@v1"), **damage}), ("spdx",))
+    assert made.files[0].by.startswith("trivy")
+    assert told in made.files[0].note
+    assert spdx_document.problems(json.loads(Path(made.files[0].path).read_text())) == []
+
+
+def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
+    """Also of kinds that are not compared, as npm's."""
+    node = json.dumps({"name": "left-pad", "version": "1.3.0", "license": "WTFPL"}).encode()
+    files = {**debian_files(), "/srv/node_modules/left-pad/package.json": node}
+    made = write_sboms(subject(tmp_path, app, files))
+    for file in made.files:
+        text = Path(file.path).read_text()
+        assert "pkg:npm/left-pad@1.3.0" in text
+        assert file.packages == packages(json.loads(text)) > len(set(parts(json.loads(text))))
+        assert json.loads(text).get("bomFormat") is None or cyclonedx.problems(json.loads(text)) == []
+
+
+def test_packages_with_an_epoch_are_listed_once(tmp_path, app, scanner):
+    """The scanner writes the epoch as a qualifier."""
+    files = debian_files()
+    files["/var/lib/dpkg/status"] = files["/var/lib/dpkg/status"].replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
+    made = write_sboms(subject(tmp_path, app, files))
+    for file in made.files:
+        assert file.added == 0
+        named = [each for each in parts(json.loads(Path(file.path).read_text())) if each.name == "libfoo"]
+        assert named == [Part("deb", "libfoo", "1:1.0-1")]
+
+
+def jar(members: dict[str, bytes | str]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def bom(*components: tuple[str, str, str]) -> str:
+    """As Spring Boot's plug-ins put it into an archive."""
+    listed = []
+    for group, name, version in components:
+        purl = f"pkg:maven/{group}/{name}@{version}?type=jar"
+        listed.append(
+            {"type": "library", "group": group, "name": name, "version": version, "bom-ref": purl, "purl": purl}
+        )
+    head = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
+    return json.dumps(
+        {**head, "metadata": {"component": {**listed[0], "type": "application"}}, "components": listed[1:]}
+    )
+
+
+BOM = bom(("com.acme", "shop", "1.0"), ("org.springframework", "spring-core", "6.1.2"), ("ch.qos", "logback", "1.4"))
+
+
+def fat_jar() -> bytes:
+    """Three jars in one, as Spring Boot packs them; one tells its group itself, one only the SBOM does, one nobody."""
+    logback = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\nartifactId=logback\nversion=1.4\n"})
+    plain = jar({"META-INF/MANIFEST.MF": "Manifest-Version: 1.0\n"})
+    return jar(
+        {
+            "META-INF/MANIFEST.MF": "Implementation-Version: 1.0\n",
+            "META-INF/sbom/application.cdx.json": BOM,
+            "BOOT-INF/lib/logback-1.4.jar": logback,
+            "BOOT-INF/lib/spring-core-6.1.2.jar": plain,
+            "BOOT-INF/lib/nobody-knows-3.jar": plain,
+        }
+    )
+
+
+def test_jars_in_a_jar_are_all_listed(tmp_path, app, scanner):
+    """The scanner leaves out those whose group it would have to ask a database for."""
+    made = write_sboms(subject(tmp_path, app, {"/srv/shop-1.0.jar": fat_jar()}))
+    for file in made.files:
+        document = json.loads(Path(file.path).read_text())
+        purls = [each.purl for each in parts(document) if each.type == "maven"]
+        assert sorted(purls) == [
+            "pkg:maven/ch.qos/logback@1.4",
+            "pkg:maven/com.acme/shop@1.0",
+            "pkg:maven/org.springframework/spring-core@6.1.2",
+        ]
+        key = "components" if file.form == "cyclonedx" else "packages"
+        assert judged(file) == []
+        assert "nobody-knows" in [each["name"] for each in document[key]], "listed, though without a package URL"
+
+
+def test_jars_beside_an_sbom_of_theirs_are_listed_once(tmp_path, app, scanner):
+    """As Jib lays out a Spring Boot service."""
+    logback = jar({"META-INF/maven/ch.qos/logback/pom.properties": "groupId=ch.qos\nartifactId=logback\nversion=1.4\n"})
+    files = {"/srv/libs/logback-1.4.jar": logback, "/srv/resources/META-INF/sbom/application.cdx.json": BOM.encode()}
+    made = write_sboms(subject(tmp_path, app, files))
+    for file in made.files:
+        document = json.loads(Path(file.path).read_text())
+        assert [each.name for each in parts(document) if each.type == "maven"].count("logback") == 1
+
+
+def test_twins_leave_nothing_dangling():
+    """What depends on one of two depends on the other then."""
+    plain, twin, other = "pkg:maven/a/b@1", "pkg:maven/a/b@1?type=jar", "pkg:maven/a/c@1?type=jar"
+    document = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": "urn:uuid:00000000-0000-0000-0000-000000000000",
+        "version": 1,
+        "components": [
+            {"bom-ref": each, "type": "library", "name": "b", "purl": each} for each in (twin, plain, other)
+        ],
+        "dependencies": [
+            {"ref": other, "dependsOn": [twin, plain]},
+            {"ref": twin},
+            {"ref": plain, "dependsOn": [twin]},
+        ],
+    }
+    once = without_twins(document)
+    assert cyclonedx.problems(document) == cyclonedx.problems(once) == []
+    assert [each["bom-ref"] for each in once["components"]] == [plain, other]
+    assert once["dependencies"] == [
+        {"ref": other, "dependsOn": [plain]},
+        {"ref": plain, "dependsOn": []},
+    ]
+
+
+def test_sboms_are_attached_to_a_pushed_image(tmp_path, app, scanner, local_registry):
+    """Found through the registry's referrers, or the list under the fallback tag; and by a tag of their own."""
+    made = write_sboms(subject(tmp_path, app, debian_files()))
+    pushed = push(tmp_path / "image.tar", f"{local_registry}/team/app:1")
+    attached = attach(pushed.reference, made.files)
+    assert [each.form for each in attached] == ["spdx", "cyclonedx"]
+    for each, file in zip(attached, made.files, strict=True):
+        manifest = get(local_registry, f"team/app/manifests/{each.tag.rpartition(':')[2]}")
+        assert (manifest["subject"]["digest"], manifest["artifactType"]) == (
+            pushed.digest,
+            manifest["layers"][0]["mediaType"],
+        )
+        content = get(local_registry, f"team/app/blobs/{manifest['layers'][0]['digest']}")
+        assert content == json.loads(Path(file.path).read_text())
+    place = (
+        "referrers/" + pushed.digest
+        if attached[0].found_by == "referrers"
+        else "manifests/" + pushed.digest.replace(":", "-")
+    )
+    listed = {entry["digest"] for entry in get(local_registry, f"team/app/{place}")["manifests"]}
+    assert {each.reference.partition("@")[2] for each in attached} <= listed
+
+
+def get(registry: str, path: str) -> dict:
+    types = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
+    request = urllib.request.Request(f"http://{registry}/v2/{path}", headers={"Accept": types})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)

@@ -1,0 +1,645 @@
+"""Scans with the real scanner and small databases of our own: three states, gates, exceptions, and every bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import ArchiveError, CommandError, ConfigError, MissingError, UsageError
+from deadweight.checks import runner
+from deadweight.checks.scan import bolt, coverage, database, trivy
+from deadweight.checks.scan.model import ScannedImage
+from deadweight.checks.vulnerabilities import CHECK, scanned
+from deadweight.project.scan import scan_variants
+from deadweight.project.workspace import Workspace
+from deadweight.report.collect import collect
+from deadweight.report.scan_sarif import scan_sarif
+from deadweight.suite.load import load_suite
+from deadweight.tasks.verify import raise_if_bad
+from tests.support import ROOT
+from tests.support.sarif_schema import checked
+from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
+from tests.support.small_images import go_program
+from tests.support.small_project import put_built, subject_of, write_suite
+
+pytestmark = pytest.mark.tools
+SUITE = """\
+name: demo
+defaults:
+  builder: ko
+  base: example.com/base
+  checks:
+    vulnerabilities: {checks}
+variants:
+  debian: {{}}
+  odd: {{}}
+"""
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("images")
+    app = go_program(ROOT / "tests" / "services" / "misbehave", folder / "app")
+    odd = {"/etc/os-release": b"ID=nobody-knows\nVERSION_ID=1\n"}
+    return {
+        "debian": image(folder / "debian.tar", app, debian_files()),
+        "odd": image(folder / "odd.tar", app, odd),
+    }
+
+
+@pytest.fixture
+def world(tmp_path, scanner_on_path, monkeypatch):
+    """A project folder, and a user's cache with no database in it."""
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "project").mkdir()
+    return tmp_path / "project"
+
+
+def subjects(root: Path, archives, checks: str = "{}"):
+    suite = write_suite(root, SUITE.format(checks=checks))
+    made = {}
+    for name in ("debian", "odd"):
+        built = put_built(suite, name, archives[name], "deadweight-tests/scan:1")
+        made[name] = subject_of(suite, name, built, archives[name], None)  # type: ignore[arg-type]
+    return made
+
+
+def test_kinds_severities_and_what_is_fixable_are_counted_apart(world, archives):
+    database.use(str(write_database(world / "db")))
+    found = CHECK.run(subjects(world, archives)["debian"])
+    data = found.data
+    assert (found.status, data["status"], data["coverage"]) == (
+        "pass",
+        "scanned",
+        {"os": "covered", "language": "covered"},
+    )
+    assert (data["total"], data["fixable"], data["kernel_headers"]["total"]) == (4, 3, 40)
+    assert data["by_severity"] == {"critical": 1, "high": 1, "medium": 1, "low": 1, "unknown": 0}
+    assert (data["by_kind"]["os"]["total"], data["by_kind"]["language"]["total"]) == (3, 1)
+    assert data["database"]["updated_at"] == found.provenance.database_updated_at
+    go = next(row for row in data["findings"] if row["kind"] == "language")
+    assert (go["id"], go["path"], go["package"]) == ("CVE-2030-0002", "app", "stdlib")
+    assert data["reachability"]["status"] == "not_measured"
+
+
+def test_an_unknown_os_is_not_covered_and_its_go_binary_is_scanned(world, archives):
+    database.use(str(write_database(world / "db")))
+    data = CHECK.run(subjects(world, archives)["odd"]).data
+    assert (data["status"], data["coverage"]) == ("scanned", {"os": "not_covered", "language": "covered"})
+    assert (data["total"], data["gaps"]) == (1, ["the operating system (the scanner does not know it)"])
+
+
+def test_an_os_whose_data_the_database_lacks_is_not_covered(world, archives):
+    """The scanner itself says nothing of this: it ends well, with no finding."""
+    database.use(str(write_database(world / "db", {key: WHOLE[key] for key in (GO, "vulnerability", "data-source")})))
+    found = CHECK.run(subjects(world, archives)["debian"])
+    assert found.data["coverage"] == {"os": "not_covered", "language": "covered"}
+    assert found.data["gaps"] == ["debian 12.5"]
+
+
+def test_nothing_known_is_not_covered_and_has_no_counts(world, archives):
+    database.use(str(write_database(world / "db", {"alpine 3.18": {}, "vulnerability": {}, "data-source": {}})))
+    found = CHECK.run(subjects(world, archives)["debian"])
+    assert (found.status, found.data["status"]) == ("not_measured", "not_covered")
+    assert "total" not in found.data
+    assert "checks: {vulnerabilities: null}" in found.data["hint"]
+    strict = runner.keep(
+        subjects(world, archives)["debian"], scanned(subjects(world, archives)["debian"], may_run=False, strict=True)
+    )
+    assert (strict.status, strict.ok) == ("fail", False)
+
+
+def test_without_a_database_it_is_not_scanned_and_no_pass(world, archives):
+    subject = subjects(world, archives)["debian"]
+    found = runner.run_check(CHECK, subject)
+    assert (found.status, found.data["status"], found.ok) == ("not_measured", "not_scanned", True)
+    assert "invoke scan --database download" in found.data["hint"]
+    with pytest.raises(MissingError, match="debian/vulnerabilities") as unmeasured:
+        raise_if_bad([found])
+    assert unmeasured.value.hint == found.data["hint"]
+    with pytest.raises(MissingError) as missing:
+        scanned(subject, may_run=False, strict=True)
+    assert missing.value.exit_code == 3
+    record = collect(subject.suite, subject.state).variants["debian"].vulnerabilities
+    assert (record.status, record.total) == ("not_scanned", None)
+
+
+def test_results_are_kept_by_image_and_database(world, archives, monkeypatch):
+    first, other = write_database(world / "db"), write_database(world / "db2", {**WHOLE, "debian 12": {}})
+    subject = subjects(world, archives)["debian"]
+    database.use(str(first))
+    before = CHECK.run(subject).data
+    with monkeypatch.context() as patch:
+        patch.setattr(trivy, "run", lambda *_a, **_k: pytest.fail("scanned again"))
+        assert CHECK.run(subject).data["findings"] == before["findings"]
+        assert CHECK.run(replace(subject, archive=lambda: pytest.fail("archive was asked for"))).status == "pass"
+    database.use(str(other))
+    assert CHECK.run(subject).data["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("checks", "status", "words"),
+    [
+        ("{max: {critical: 0}}", "fail", "1 critical, 0 allowed: CVE-2030-0001"),
+        ("{max: {critical: 1, high: 1}}", "pass", "4 findings"),
+        ("{max: {low: 0}, fixable_only: true}", "pass", "4 findings"),
+        ("{max: {low: 0}}", "fail", "1 low, 0 allowed"),
+        ("{max: {medium: 0}, fixable_only: true}", "fail", "1 fixable medium"),
+        ("{max: {unknown: 0}}", "pass", "40 more in kernel headers"),
+    ],
+)
+def test_gates(world, archives, checks, status, words):
+    database.use(str(write_database(world / "db")))
+    found = CHECK.run(subjects(world, archives, checks)["debian"])
+    assert found.status == status
+    assert words in found.reason
+
+
+def test_only_new_findings_count_against_an_earlier_report(world, archives):
+    from deadweight.report.write import write_report
+
+    database.use(str(write_database(world / "old", {**WHOLE, "debian 12": {"unused": DEBIAN["unused"]}})))
+    subject = subjects(world, archives)["debian"]
+    runner.run_check(CHECK, subject)
+    write_report(collect(subject.suite, subject.state), world / "earlier")
+    database.use(str(write_database(world / "new")))
+    checks = "{max: {critical: 0, medium: 0, high: 0}, new_only: true, baseline: earlier/report.json}"
+    found = CHECK.run(subjects(world, archives, checks)["debian"])
+    bad = [gate["name"] for gate in found.data["gates"] if not gate["held"]]
+    assert (found.status, bad) == ("fail", ["max.critical"])
+    (world / "earlier" / "report.json").write_text("[]")
+    with pytest.raises(ConfigError, match="is no report"):
+        CHECK.run(subjects(world, archives, checks)["debian"])
+
+
+def test_an_old_database_warns_and_fails_where_strict(world, archives):
+    database.use(str(write_database(world / "db", age_days=30)))
+    subject = subjects(world, archives, "{max_database_age_days: 14}")["debian"]
+    found = CHECK.run(subject)
+    assert (found.status, "30 days old, 14 allowed" in found.reason) == ("warn", True)
+    assert scanned(subject, may_run=False, strict=True).status == "fail"
+
+
+IGNORE = (
+    "{{ignore: [{{id: CVE-2030-0001, package: libfoo, reason: not reached, expires: '{day}'}}], max: {{critical: 0}}}}"
+)
+
+
+def test_an_accepted_finding_does_not_count_until_its_exception_expires(world, archives):
+    database.use(str(write_database(world / "db")))
+    found = CHECK.run(subjects(world, archives, IGNORE.format(day="2999-01-01"))["debian"])
+    assert (found.status, found.data["total"], found.data["accepted"]) == ("pass", 3, 1)
+    row = next(row for row in found.data["findings"] if row["id"] == "CVE-2030-0001")
+    assert row["exception"] == "not reached"
+    late = CHECK.run(subjects(world, archives, IGNORE.format(day="2020-01-01"))["debian"])
+    assert (late.status, late.data["total"]) == ("fail", 4)
+    assert "expired on 2020-01-01" in late.reason
+
+
+def test_an_exception_that_matches_nothing_is_told(world, archives):
+    from deadweight.tasks._scan import unused
+
+    database.use(str(write_database(world / "db")))
+    made = subjects(world, archives, IGNORE.format(day="2999-01-01"))
+    debian, odd = CHECK.run(made["debian"]), CHECK.run(made["odd"])
+    assert (debian.data["unused_exceptions"], odd.data["unused_exceptions"]) == (
+        [],
+        ["ignore list: CVE-2030-0001 matches nothing"],
+    )
+    assert odd.status == "pass"
+    assert (unused([debian, odd]), unused([odd])) == ([], ["ignore list: CVE-2030-0001 matches nothing"])
+
+
+def vex(folder: Path, **statement) -> str:
+    whole = {
+        "vulnerability": {"name": "GO-2030-0002"},
+        "products": [{"@id": "pkg:golang/stdlib"}],
+        "status": "not_affected",
+        "justification": "vulnerable_code_not_in_execute_path",
+    } | statement
+    document = {"@context": "https://openvex.dev/ns/v0.2.0", "@id": "x", "statements": [whole]}
+    (folder / "our.vex.json").write_text(json.dumps(document, indent=2))
+    return "{vex: [our.vex.json], max: {high: 0}}"
+
+
+@pytest.mark.parametrize(
+    ("statement", "status"),
+    [
+        ({}, "pass"),
+        ({"products": [{"@id": "pkg:oci/demo", "subcomponents": [{"@id": "pkg:golang/stdlib"}]}]}, "pass"),
+        ({"products": [{"@id": "pkg:golang/stdlib@v1.0.0"}]}, "fail"),
+        ({"products": [{"@id": "pkg:oci/another"}]}, "fail"),
+        ({"status": "affected", "action_statement": "update"}, "fail"),
+        ({"status": "under_investigation"}, "fail"),
+        ({"status": "fixed"}, "pass"),
+    ],
+)
+def test_openvex_statements(world, archives, statement, status):
+    """A VEX statement names a flaw by any of its ids; only ``not_affected`` and ``fixed`` take it off the count."""
+    database.use(str(write_database(world / "db")))
+    assert CHECK.run(subjects(world, archives, vex(world, **statement))["debian"]).status == status
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ({"justification": ""}, "not_affected without a justification"),
+        ({"status": "fine"}, "expected a status of"),
+        ({"products": []}, "at least one product"),
+    ],
+)
+def test_wrong_openvex_statements_are_refused_with_their_line(world, archives, statement, words):
+    made = subjects(world, archives, vex(world, **statement))
+    with pytest.raises(ConfigError, match=words) as error:
+        CHECK.run(made["debian"])
+    assert (error.value.exit_code, error.value.line) == (2, 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"statements": []}', b"\xff\xfe"])
+def test_what_is_no_openvex_is_refused(world, archives, content):
+    made = subjects(world, archives, vex(world))
+    (world / "our.vex.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"our\.vex\.json"):
+        CHECK.run(made["debian"])
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ("{max: {fatal: 0}}", "critical"),
+        ("{max: {critical: -1}}", "must be 0 or more, not -1"),
+        ("{ignore: [{id: CVE-1, expires: '2999-01-01'}]}", "reason"),
+        ("{ignore: [{id: CVE-1, reason: '', expires: '2999-01-01'}]}", "reason"),
+        ("{ignore: [{id: CVE-1, reason: because, expires: soon}]}", "expected a date"),
+        ("{new_only: true}", "a baseline beside it"),
+    ],
+)
+def test_a_wrong_suite_is_refused_with_its_line(world, checks, words):
+    with pytest.raises(ConfigError, match=words) as error:
+        write_suite(world, SUITE.format(checks=checks))
+    assert (error.value.exit_code, error.value.line) == (2, 6)
+
+
+# databases
+
+
+def damaged(folder: Path, how: str) -> Path:
+    write_database(folder, version=1 if how == "schema" else 2)
+    file = folder / "trivy.db"
+    if how == "empty":
+        file.write_bytes(b"")
+    elif how == "cut":
+        file.write_bytes(file.read_bytes()[: 3 * 4096])
+    elif how == "noise":
+        file.write_bytes(os.urandom(20_000))
+    elif how == "missing":
+        file.unlink()
+    elif how == "metadata":
+        (folder / "metadata.json").write_text("{")
+    elif how == "undated":
+        (folder / "metadata.json").write_text('{"Version": 2}')
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("empty", "it is empty"),
+        ("cut", "cut off"),
+        ("noise", "no bbolt file"),
+        ("missing", "has no trivy.db"),
+        ("metadata", "metadata.json is damaged"),
+        ("undated", "does not say when"),
+        ("schema", "schema version 1, the scanner reads 2"),
+    ],
+)
+def test_a_database_that_is_none_is_refused(world, how, words):
+    with pytest.raises(UsageError, match=words) as error:
+        database.use(str(damaged(world / "db", how)))
+    assert error.value.exit_code == 2
+    with pytest.raises(MissingError):
+        database.current()
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "noise", "missing", "schema"])
+def test_a_database_that_was_damaged_since_is_not_scanned(world, archives, how):
+    used = database.use(str(write_database(world / "db")))
+    damaged(used.folder, how)
+    found = CHECK.run(subjects(world, archives)["debian"])
+    assert (found.data["status"], "damaged" in found.data["reason"]) == ("not_scanned", True)
+
+
+def test_a_database_out_of_an_archive_takes_nothing_else(world):
+    write_database(world / "db")
+    (world / "evil").write_text("x")
+    with tarfile.open(world / "db.tar.gz", "w:gz") as tar:
+        tar.add(world / "db" / "trivy.db", "./trivy.db")
+        tar.add(world / "db" / "metadata.json", "metadata.json")
+        tar.add(world / "evil", "../../evil-was-here")
+    used = database.use(str(world / "db.tar.gz"))
+    assert sorted(file.name for file in used.folder.iterdir()) == ["metadata.json", "trivy.db"]
+    assert not list(world.parent.glob("**/evil-was-here"))
+    assert used.identity == database.use(str(world / "db")).identity == database.current().identity
+
+
+@pytest.mark.parametrize("name", ["nowhere", "text.txt"])
+def test_a_database_argument_that_is_nothing(world, name):
+    (world / "text.txt").write_text("no tar")
+    with pytest.raises(UsageError) as error:
+        database.use(str(world / name))
+    assert error.value.exit_code == 2
+
+
+def test_a_database_from_a_registry_and_from_a_mirror(world, local_registry):
+    from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
+    from deadweight.toolchain import crane
+
+    write_database(world / "db")
+    with tarfile.open(world / "db.tar.gz", "w:gz") as tar:
+        for name in database.FILES:
+            tar.add(world / "db" / name, name)
+    layer = ArtifactFile(
+        "db.tar.gz", "application/vnd.aquasec.trivy.db.layer.v1.tar+gzip", (world / "db.tar.gz").read_bytes()
+    )
+    layout = world / "layout"
+    layout.mkdir()
+    lay_out(Artifact("application/vnd.aquasec.trivy.config.v1+json", (layer,)), layout)
+    crane.push(layout, f"{local_registry}/mirror/trivy-db:2")
+    wanted = database.use(str(world / "db")).identity
+    assert database.use(f"oci://{local_registry}/mirror/trivy-db:2").identity == wanted
+    assert database.use("download", f"{local_registry}/mirror/trivy-db:2").identity == wanted
+    with pytest.raises(CommandError, match="trivy failed"):
+        database.use(f"oci://{local_registry}/mirror/nothing:2")
+
+
+def test_names_in_a_bolt_file_of_many_kinds(tmp_path):
+    names = {f"bucket {number:04}": {} for number in range(400)}
+    write_bolt(tmp_path / "x.db", {**names, "=value": 1})
+    assert bolt.buckets(tmp_path / "x.db") == frozenset(names)
+
+
+def test_flipped_bits_in_a_bolt_file_are_one_error(tmp_path):
+    import random
+
+    write_bolt(tmp_path / "x.db", WHOLE)
+    whole = (tmp_path / "x.db").read_bytes()
+    draw = random.Random(7)
+    for _ in range(300):
+        data = bytearray(whole)
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        (tmp_path / "y.db").write_bytes(data)
+        try:
+            bolt.buckets(tmp_path / "y.db")
+        except bolt.NotBolt:
+            continue
+
+
+@pytest.mark.parametrize(
+    ("family", "version", "bucket", "known"),
+    [
+        ("debian", "12.5", "debian 12", True),
+        ("debian", "13.1", "debian 12", False),
+        ("ubuntu", "22.04", "ubuntu 22.04", True),
+        ("alpine", "3.18.4", "alpine 3.18", True),
+        ("alpine", "3.19.1", "alpine 3.1", False),
+        ("wolfi", "20230201", "wolfi", True),
+        ("redhat", "9.4", "Red Hat", True),
+        ("amazon", "2 (Karoo)", "amazon linux 2", False),
+        ("none", "", "none", False),
+        ("", "", "debian 12", False),
+    ],
+)
+def test_which_bucket_covers_which_system(family, version, bucket, known):
+    assert coverage.covers_os({bucket, "vulnerability"}, family, version) is known
+
+
+# the scanner
+
+
+def fake_scanner(folder: Path, script: str) -> str:
+    """A program in the scanner's place, for failures that the real one is hard to bring to."""
+    folder.mkdir()
+    program = folder / "trivy"
+    program.write_text(f"#!/bin/sh\ncase $1 in --version|version) echo 'Version: 0.76.0'; exit 0;; esac\n{script}\n")
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        ("echo boom >&2; exit 7", CommandError, "boom"),
+        ("kill -SEGV $$", CommandError, "SIGSEGV"),
+        ("exit 0", trivy.ScannerError, "wrote no result"),
+        ('while [ "$1" != --output ]; do shift; done; echo oops > "$2"', trivy.ScannerError, "no JSON"),
+        ('while [ "$1" != --output ]; do shift; done; echo "[]" > "$2"', trivy.ScannerError, "no scan"),
+        (
+            'while [ "$1" != --output ]; do shift; done; echo \'{"Metadata":{},"Results":[{"Class":"os-pkgs"}, 1]}\' > "$2"',
+            trivy.ScannerError,
+            "unknown shape",
+        ),
+        (
+            'while [ "$1" != --output ]; do shift; done; echo \'{"Metadata":{"ImageID":"sha256:0"}}\' > "$2"',
+            ArchiveError,
+            "its archive holds image",
+        ),
+    ],
+)
+def test_a_scanner_that_breaks_down_is_one_error(world, archives, monkeypatch, script, error, words):
+    monkeypatch.setenv("PATH", fake_scanner(world / "bin", script))
+    database.use(str(write_database(world / "db")))
+    subject = subjects(world, archives)["debian"]
+    with pytest.raises(error, match=words) as raised:
+        CHECK.run(subject)
+    assert raised.value.exit_code == 1
+    assert runner.run_check(CHECK, subject).status == "fail"
+
+
+def test_a_scanner_that_runs_out_of_time_is_ended(world, archives, monkeypatch):
+    monkeypatch.setenv("PATH", fake_scanner(world / "bin", "sleep 60"))
+    folder = write_database(world / "db")
+    with pytest.raises(CommandError, match="did not end within"):
+        trivy.scan(archives["debian"], database=folder, cache=world / "c", timeout=-4)
+
+
+def test_an_archive_that_disappears(world, archives):
+    database.use(str(write_database(world / "db")))
+    subject = replace(subjects(world, archives)["debian"], archive=lambda: world / "gone.tar")
+    with pytest.raises(ArchiveError, match="not there any more") as error:
+        CHECK.run(subject)
+    assert error.value.exit_code == 1
+
+
+def test_an_archive_that_is_none(world, archives):
+    database.use(str(write_database(world / "db")))
+    (world / "bad.tar").write_bytes(b"no archive")
+    subject = replace(subjects(world, archives)["debian"], archive=lambda: world / "bad.tar")
+    with pytest.raises(CommandError, match="trivy failed"):
+        CHECK.run(subject)
+
+
+def test_no_file_beside_the_suite_changes_what_is_found(world, archives, monkeypatch):
+    """The scanner reads ``.trivyignore`` and ``trivy.yaml`` where it stands, and its settings from the environment."""
+    database.use(str(write_database(world / "db")))
+    (world / ".trivyignore").write_text("CVE-2030-0001\n")
+    (world / "trivy.yaml").write_text("severity: [LOW]\n")
+    monkeypatch.chdir(world)
+    monkeypatch.setenv("TRIVY_SEVERITY", "LOW")
+    monkeypatch.setenv("TRIVY_IGNORE_UNFIXED", "true")
+    assert CHECK.run(subjects(world, archives)["debian"]).data["total"] == 4
+
+
+def test_an_sbom_is_the_same_before_and_after_a_scan(world, archives):
+    """Of a vulnerability without an address the scanner writes half an external reference, and no SBOM was written for it."""
+    from deadweight.checks.scan.sbom import write_sboms
+
+    def written() -> list[object]:
+        spdx, cyclonedx = (json.loads(Path(file.path).read_text()) for file in write_sboms(subject).files)
+        references = {each["name"]: each.get("externalRefs") for each in spdx["packages"]}
+        return [references, {each["name"] for each in cyclonedx["components"]}, cyclonedx.get("vulnerabilities") or []]
+
+    subject = subjects(world, archives)["debian"]
+    before = written()
+    database.use(str(write_database(world / "db")))
+    assert CHECK.run(subject).data["total"] == 4
+    assert before == written()
+
+
+def test_a_scan_calls_nobody(world, archives, monkeypatch):
+    """By default the scanner asks its maker for newer versions and tells it that it runs."""
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    from deadweight.checks.scan.sbom import write_sboms
+
+    called = []
+
+    class Trap(BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            called.append(self.path)
+            self.send_error(403)
+
+        do_GET = do_POST = do_CONNECT
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Trap) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("NO_PROXY", "")
+        database.use(str(write_database(world / "db")))
+        subject = subjects(world, archives)["debian"]
+        assert CHECK.run(subject).data["total"] == 4
+        write_sboms(subject)
+        server.shutdown()
+    assert called == []
+
+
+def test_a_jar_needs_no_index_of_its_own(world, tmp_path):
+    import io
+    import zipfile
+
+    jar = io.BytesIO()
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr(
+            "META-INF/maven/org.example/lib/pom.properties", "groupId=org.example\nartifactId=lib\nversion=1.0\n"
+        )
+    from tests.support.small_images import docker_archive
+
+    made = docker_archive(tmp_path / "jar.tar", "x:1", [{"/lib/lib-1.0.jar": jar.getvalue()}], {})
+    advisory = {"=CVE-2030-0007": {"PatchedVersions": ["1.1"], "VulnerableVersions": ["<1.1"]}}
+    folder = write_database(
+        world / "db", {"maven::GitHub Security Advisory Maven": {"org.example:lib": advisory}, "vulnerability": {}}
+    )
+    found = trivy.parsed(trivy.scan(made, database=folder, cache=world / "c", timeout=60), "0", lambda *_: False)
+    assert [(row.id, row.path) for row in found.findings] == [("CVE-2030-0007", "lib/lib-1.0.jar")]
+
+
+def test_a_go_binary_of_a_package_counts_where_nothing_else_speaks_for_it():
+    """The scanner leaves it out by default; an image of an unknown distribution then looks clean."""
+    binary = {"Class": "lang-pkgs", "Type": "gobinary", "Packages": [{"Name": "stdlib"}]}
+    flaw = {"VulnerabilityID": "CVE-1", "PkgName": "stdlib", "Severity": "HIGH"}
+    owned = {
+        "Class": "os-pkgs",
+        "Type": "wolfi",
+        "Target": "x",
+        "Packages": [{"Name": "p", "InstalledFiles": ["/usr/bin/a", "/usr/bin/b"]}],
+    }
+    document = {
+        "Metadata": {"OS": {"Family": "wolfi", "Name": "1"}, "ImageConfig": {"config": {"Entrypoint": ["/usr/bin/a"]}}},
+        "Results": [owned, *({**binary, "Target": f"usr/bin/{name}", "Vulnerabilities": [flaw]} for name in "ab")],
+    }
+    known: ScannedImage = trivy.parsed(document, "0", lambda *_: True)
+    unknown = trivy.parsed(document, "0", lambda *_: False)
+    assert [row.path for row in known.findings] == ["usr/bin/a"]
+    assert [row.path for row in unknown.findings] == ["usr/bin/a", "usr/bin/b"]
+
+
+# the task
+
+
+def run_task(root: Path, *words: str) -> tuple[int, str, str]:
+    import subprocess
+    import sys
+
+    (root / "tasks.py").write_text("from deadweight.tasks import namespace\n")
+    program = Path(sys.executable).with_name("invoke")
+    done = subprocess.run([program, *words], cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_task_ends_as_it_should(world, archives):
+    """3 without a database, 0 with one, 1 for a broken gate, 2 for a wrong argument; the sum of all is JSON and SARIF."""
+    subjects(world, archives)
+    write_database(world / "db")
+    code, _, errors = run_task(world, "scan")
+    assert (code, "no vulnerability database" in errors, "invoke scan --database" in errors) == (3, True, True)
+    code, output, _ = run_task(world, "scan", "--database", "db", "--sarif", "out.sarif", "--json")
+    document = json.loads(output)
+    assert (code, [each["data"]["total"] for each in document["scans"]]) == (0, [4, 1])
+    runs = checked((world / "out.sarif").read_text())["runs"]
+    assert [len(run["results"]) for run in runs] == [44, 1]
+    code, output, _ = run_task(world, "scan", "--variant", "odd")
+    assert (code, "not covered" in output) == (0, True)
+    code, _, errors = run_task(world, "scan", "--strict")
+    assert (code, "coverage: the database does not know" in errors) == (1, True)
+    subjects(world, archives, "{max: {critical: 0}}")
+    code, _, errors = run_task(world, "scan")
+    assert (code, "1 critical, 0 allowed" in errors) == (1, True)
+    assert run_task(world, "scan", "--sbom", "pdf")[0] == 2
+    assert run_task(world, "scan", "--variant", "odds")[0] == 2
+    assert run_task(world, "scan", "--database", "nowhere")[0] == 2
+
+
+def test_one_image_that_fails_keeps_none_of_the_others_back(world, archives):
+    database.use(str(write_database(world / "db")))
+    subjects(world, archives)
+    (world / ".deadweight" / "images" / "odd" / "image.tar").unlink()
+    (world / ".deadweight" / "images" / "odd" / "image.tar").write_bytes(b"damaged")
+    with Workspace(load_suite(world / "deadweight.yaml"), print) as workspace:
+        found, failed = scan_variants(workspace, workspace.suite.variants)
+    assert ([each.variant for each in found], list(failed)) == (["debian"], ["odd"])
+
+
+def test_findings_as_sarif_are_the_same_in_every_run_and_valid(world, archives):
+    database.use(str(write_database(world / "db")))
+    made = subjects(world, archives, IGNORE.format(day="2999-01-01"))
+    first, second = (scan_sarif([CHECK.run(made["debian"])]) for _ in range(2))
+    assert first == second
+    results = checked(first)["runs"][0]["results"]
+    assert len({result["partialFingerprints"]["deadweight/v1"] for result in results}) == len(results) == 44
+    assert [result["ruleId"] for result in results if "suppressions" in result] == ["CVE-2030-0001"]
+    assert {result["level"] for result in results} == {"error", "warning", "note"}
+
+
+def test_a_database_with_nothing_in_it_is_a_whole_one(tmp_path):
+    (tmp_path / "x.db").write_bytes(bolt.empty())
+    assert bolt.buckets(tmp_path / "x.db") == frozenset()

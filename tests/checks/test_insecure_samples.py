@@ -1,0 +1,133 @@
+"""The four layer samples of this project's own suite, built for real: two leak as they are expected to, two do not."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from deadweight.builders.dockerfile import secrets as _secrets
+from deadweight.checks import runner
+from deadweight.checks.layers import CHECK
+from deadweight.image.look.read_file import read_file
+from tests.support import ROOT
+from tests.support.builder_site import Project
+from tests.support.small_project import subject_of
+
+pytestmark = pytest.mark.tools
+
+DELETED, HISTORY = "insecure-layer-sample", "insecure-layer-sample-history"
+FIXED, SSH = "insecure-layer-sample-fixed", "insecure-layer-sample-ssh"
+PASSWORD, TOKEN = "kT9vQ2mX7pL4wZ8rNc3B", "tok_q7Xv2LmZ9pRk4TwY8nBd"  # as they stand in the Dockerfiles, made up
+
+
+@pytest.fixture(scope="module")
+def project(engine, local_source, tmp_path_factory):
+    """A checkout with nothing but the suite and the samples; its images have a name of their own."""
+    local_source.prepare(["alpine:3.18"], apk=False, say=print)
+    made = Project(tmp_path_factory.mktemp("samples"), local_source, lambda: engine)
+    shutil.copytree(ROOT / "build", made.root / "build")
+    name = f"samples-{os.getpid()}"
+    text = (ROOT / "deadweight.yaml").read_text()
+    made.write({"deadweight.yaml": text.replace("name: playground\n", f"name: {name}\n", 1)})
+    yield made
+    for image in engine.api.images():
+        for tag in image.get("RepoTags") or ():
+            if tag.startswith(f"deadweight/{name}/"):
+                engine.images.remove(tag, force=True)
+
+
+@pytest.fixture(scope="module")
+def found(project, engine):
+    """Evidence of the layers check, judged as the suite expects it, and the archive, by variant."""
+    results = {}
+    for name in (DELETED, HISTORY, FIXED, SSH):
+        built = project.build(name)
+        archive = project.archive(name, built)
+        subject = subject_of(project.site.suite, name, built, archive, engine)
+        results[name] = (runner.run_check(CHECK, subject), archive)
+    return results
+
+
+def test_a_deleted_file_fails_as_expected_and_names_both_instructions(found):
+    evidence, _ = found[DELETED]
+    assert (evidence.status, evidence.expected) == ("fail", True)
+    assert evidence.reason == "secrets: 2 secrets"  # in the file, and in the text of the instruction
+    assert len(evidence.data["layers"]) == 4
+    (hidden,) = [file for file in evidence.data["hidden"] if file["secrets"]]
+    assert (hidden["path"], hidden["how"]) == ("/etc/secret.txt", "removed")
+    assert 'echo "db_password = ' in hidden["added_by"]
+    assert "rm /etc/secret.txt" in hidden["hidden_by"]
+    assert [each["where"].partition("[")[0] for each in evidence.data["secrets"]] == ["history"]
+
+
+def test_an_argument_and_a_variable_fail_as_expected_and_are_found_where_they_stand(found):
+    evidence, _ = found[HISTORY]
+    assert (evidence.status, evidence.expected) == ("fail", True)
+    places = {each["where"] for each in evidence.data["secrets"]}
+    assert any(place.startswith("config.Env[") for place in places)
+    assert any(place.startswith("history[") for place in places)
+    assert {each["where"].partition("[")[0] for each in evidence.data["secrets"]} == {"config.Env", "history"}
+    assert not [file for file in evidence.data["hidden"] if file["secrets"]]
+    assert len({each["fingerprint"] for each in evidence.data["secrets"]}) == 2
+
+
+@pytest.mark.parametrize("name", [FIXED, SSH])
+def test_the_fixed_ones_are_clean(found, name):
+    evidence, _ = found[name]
+    assert (evidence.status, evidence.expected) == ("pass", True), evidence.reason
+    assert not evidence.data["secrets"]
+    assert not [file for file in evidence.data["hidden"] if file["secrets"]]
+
+
+@pytest.mark.parametrize("name", [DELETED, HISTORY])
+def test_the_evidence_repeats_no_secret(found, name):
+    text = json.dumps(found[name][0].data)
+    assert PASSWORD not in text
+    assert TOKEN not in text
+
+
+def test_the_password_was_there_and_is_in_no_byte_of_the_image(project, found):
+    variant = project.variant(FIXED)
+    (path,) = _secrets.paths(variant, project.root).values()
+    password = path.read_bytes().strip()
+    length, _ = read_file(found[FIXED][1], "/etc/secret-length.txt")
+    assert int(length) == len(path.read_bytes())
+    assert _holds(found[FIXED][1], password) == []
+    assert _holds(found[FIXED][1], base64.b64encode(password)) == []
+
+
+def test_the_agent_answered_and_the_key_is_in_no_byte_of_the_image(project, found):
+    variant = project.variant(SSH)
+    (path,) = _secrets.ssh_paths(variant, project.root).values()
+    line = path.read_text().splitlines()[1]
+    told, _ = read_file(found[SSH][1], "/etc/clone.txt")
+    assert told == b"an agent answered at build time\n"
+    assert _holds(found[SSH][1], line.encode()) == []
+    assert _holds(found[SSH][1], base64.b64decode(line)[-32:]) == []  # the key itself
+
+
+def test_the_search_finds_what_is_there(found):
+    assert _holds(found[DELETED][1], PASSWORD.encode())
+    assert _holds(found[HISTORY][1], PASSWORD.encode())
+    assert _holds(found[HISTORY][1], TOKEN.encode())
+
+
+def _holds(archive: Path, mark: bytes) -> list[str]:
+    """Members of an image archive with these bytes in them, as they stand or unpacked."""
+    places, layers = [], 0
+    with tarfile.open(archive) as tar:
+        for entry in tar:
+            if entry.isreg():
+                content = tar.extractfile(entry).read()
+                plain = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+                layers += plain[257:262] == b"ustar"
+                places += [entry.name] if mark in content or mark in plain else []
+    assert layers >= 2, "the layers were not looked through"
+    return places

@@ -1,0 +1,129 @@
+"""Images of the Java service with a JVM in them: layers, SBOM, vulnerabilities, and, run for real, its API and attacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from deadweight.builders.table import builder
+from deadweight.checks.api import CHECK as API
+from deadweight.checks.attacks import run as attacking
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.layers import CHECK as LAYERS
+from deadweight.checks.protocol import Subject
+from deadweight.checks.runs import CHECK as RUNS
+from deadweight.checks.scan import database
+from deadweight.checks.scan.sbom import write_sboms
+from deadweight.checks.vulnerabilities import scanned
+from deadweight.sources.choose import remember
+from tests.support import ROOT
+from tests.support.attack_grounds import left
+from tests.support.builder_site import Project
+from tests.support.scan_samples import write_database
+from tests.support.small_images import forget_image
+from tests.support.small_project import subject_of
+
+pytestmark = pytest.mark.tools
+
+NAMES = ("jib", "jib-distroless")
+DATABIND = "com.fasterxml.jackson.core:jackson-databind"
+MAVEN = "maven::GitHub Security Advisory Maven"
+MADE_UP = "CVE-2099-0001"
+DATABASE = {
+    MAVEN: {DATABIND: {f"={MADE_UP}": {"PatchedVersions": ["99.0"], "VulnerableVersions": ["<99.0"]}}},
+    "vulnerability": {f"={MADE_UP}": {"Title": "made up", "Severity": "HIGH", "VendorSeverity": {"ghsa": 3}}},
+    "data-source": {f"={MAVEN}": {"ID": "ghsa", "Name": "GitHub", "URL": "https://example.com"}},
+}
+ATTACKS = ("system", "write-root", "environ")
+
+
+@pytest.fixture(scope="module")
+def project(local_source, tmp_path_factory):
+    """Both variants as our own suite has them, built from a copy of the service. The engine is shared: a name of our own."""
+    made = Project(tmp_path_factory.mktemp("java-image"), local_source)
+    text = (ROOT / "deadweight.yaml").read_text(encoding="utf-8")
+    text = text.replace("name: playground", f"name: java-image-{os.getpid()}", 1)
+    made.write({"deadweight.yaml": re.sub(r"blocked:\s*\[[^]]*\]", "blocked: [write-root]", text)})
+    service = "src/vulnerable-awk-playground-java"
+    shutil.copytree(ROOT / service, made.root / service, ignore=shutil.ignore_patterns("target"))
+    needs = [builder("jib").needs(made.variant(name), made.root).bases for name in NAMES]
+    local_source.prepare([*needs[0], *needs[1], "busybox:1.36.1-musl"], apk=False, say=print)
+    remember(made.site.suite, made.site.state, "local")
+    for name in NAMES:
+        made.build(name)
+    return made
+
+
+@pytest.fixture(params=NAMES)
+def built(request, project):
+    """A variant's subject, without an engine."""
+    return subject(project, request.param)
+
+
+def subject(project, name: str, engine=None) -> Subject:
+    record = project.build_record(name)
+    return subject_of(project.site.suite, name, record, project.archive(name, record), engine)
+
+
+def test_the_layers_are_told_apart_and_nothing_secret_is_in_them(built):
+    found = LAYERS.run(built)
+    assert (found.status, list(found.data["secrets"])) == ("pass", [])
+    said = [layer["instruction"] for layer in found.data["layers"]]
+    kinds = ("dependencies", "resources", "classes", "jvm arg files")
+    assert [kind for kind in kinds if any(f"({kind})" in each for each in said)] == list(kinds)
+    shells = [shell["path"] for shell in found.data["shells"]]
+    assert bool(shells) is (built.variant.name == "jib")
+
+
+def test_the_sbom_names_the_libraries_by_their_maven_names(built, scanner):
+    purl = re.compile(rf"pkg:maven/{DATABIND.replace(':', '/')}@2\.\d+\.\d+")
+    for file in write_sboms(built).files:
+        assert purl.search(Path(file.path).read_text())
+
+
+def test_a_vulnerable_library_is_found(built, scanner_on_path, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    database.use(str(write_database(tmp_path / "db", DATABASE)))
+    found = scanned(built, may_run=False)
+    assert [(row["id"], row["package"]) for row in found.data["findings"] if row["id"] == MADE_UP] == [
+        (MADE_UP, DATABIND)
+    ]
+    assert found.data["coverage"]["language"]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Three attacks of ours, to keep it short."""
+    loaded = load_payloads()
+    kept = tuple(each for each in loaded.payloads if each.id in ATTACKS)
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: dataclasses.replace(loaded, payloads=kept))
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name):
+    one = subject(project, name, engine)
+    engine.images.load(one.archive())
+    try:
+        runs, api = RUNS.run(one), API.run(one)
+        attacked = attacking.attack(one, postures=("hardened",))
+    finally:
+        forget_image(engine, one.built.reference)
+    assert (runs.status, api.status) == ("pass", "pass"), (runs.reason, api.reason)
+    assert runs.data["user"].startswith("65532")
+    opened, cells = (attacked.data["postures"][posture] for posture in ("open", "hardened"))
+    outcome = {attack: cell["outcome"] for attack, cell in cells.items()}
+    assert outcome == {
+        "environ": "succeeded",
+        "write-root": "blocked",
+        "system": "succeeded" if name == "jib" else "blocked",
+    }
+    assert "Read-only file system" in cells["write-root"]["reason"]
+    # with a shell bound in it works: so the image, which has none, is what stops it
+    assert ("control" in opened["system"]["evidence"]) is (name == "jib-distroless")
+    assert left(engine) == []

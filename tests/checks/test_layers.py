@@ -1,0 +1,340 @@
+"""The layers check: every gate of a suite held and broken, allow lists with their end, and what it leaves as evidence."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import random
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import ConfigError
+from deadweight.checks import runner
+from deadweight.checks.layers import CHECK
+from deadweight.image.look.analyse import analyse
+from deadweight.records.built import Base
+from deadweight.records.store import write_atomically
+from deadweight.toolchain.crane import push
+from tests.support import image_samples as samples
+from tests.support.image_samples import honest_layer as layer
+from tests.support.secret_samples import github_token
+from tests.support.small_project import put_built, subject_of, write_suite
+
+TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+CONFIG = f"github_token = {TOKEN}\n".encode()
+PLAIN = layer({"etc/hostname": b"box\n"})
+SUITE = """\
+name: demo
+defaults: {{builder: ko, base: example.com/base}}
+variants:
+  v:
+    {checks}
+    {expect}
+"""
+# One image, and what breaks each gate of it: (layers, user).
+IMAGES: dict[str, tuple[tuple[bytes, ...], str]] = {
+    "clean": ((PLAIN,), "65532:65532"),
+    "deleted secret": ((PLAIN, layer({"etc/app.conf": CONFIG}), layer({"etc/.wh.app.conf": b""})), "65532"),
+    "visible secret": ((PLAIN, layer({"etc/app.conf": CONFIG})), "65532"),
+    "hidden bytes": ((layer({"big": b"x" * 3000}), layer({".wh.big": b""})), "65532"),
+    "setuid": ((layer({"usr/bin/su": b"\x7fELF"}, su=0o4755),), "65532"),
+    "shell": ((layer({"bin/sh": b"\x7fELF"}, sh=0o755),), "65532"),
+    "package manager": ((layer({"sbin/apk": b"\x7fELF"}, apk=0o755),), "65532"),
+    "root": ((PLAIN,), ""),
+    "opaque root": (
+        (
+            layer({"bin/sh": b"\x7fELF", "sbin/apk": b"\x7fELF", "bin/su": b"\x7fELF"}, sh=0o755, apk=0o755, su=0o4755),
+            layer({".wh..wh..opq": b"", "etc/hostname": b"box\n"}),
+        ),
+        "65532",
+    ),
+    "three at once": ((layer({"etc/app.conf": CONFIG}), layer({"usr/bin/su": b"\x7fELF"}, su=0o4755)), "root"),
+}
+
+
+def made(folder: Path, name: str) -> Path:
+    layers, user = IMAGES[name]
+    return samples.docker_save(folder / "image.tar", samples.build(*layers, config={"User": user}))
+
+
+def subject(folder: Path, archive: Path, asked: str, expect: str = ""):
+    suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=expect))
+    return subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)  # type: ignore[arg-type]
+
+
+def look(folder: Path, name: str, asked: str):
+    return CHECK.run(subject(folder, made(folder, name), asked))
+
+
+GATES = [
+    ("{}", "secrets", "deleted secret", "1 secret"),
+    ("{secrets: none}", "secrets", "visible secret", "1 secret"),
+    ("{max_hidden_bytes: 2999}", "max_hidden_bytes", "hidden bytes", "3000 bytes hidden, 2999 bytes allowed"),
+    ("{max_hidden_bytes: 1kB}", "max_hidden_bytes", "hidden bytes", "3 kB hidden, 1 kB allowed"),
+    ("{setuid: false}", "setuid", "setuid", "1 found: /usr/bin/su"),
+    ("{shell: false}", "shell", "shell", "1 found: /bin/sh"),
+    ("{package_manager: false}", "package_manager", "package manager", "1 found: /sbin/apk"),
+    ("{users: ['65532', nonroot]}", "users", "root", "runs as root"),
+]
+
+
+@pytest.mark.parametrize(("asked", "gate", "broken_by", "reason"), GATES)
+def test_a_gate_fails_for_what_breaks_it_and_for_nothing_else(tmp_path, asked, gate, broken_by, reason):
+    broken = look(tmp_path, broken_by, asked)
+    assert (broken.status, broken.reason) == ("fail", f"{gate}: {reason}")
+    assert {"name": gate, "held": False, "reason": reason} in broken.data["gates"]
+    held = look(tmp_path, "clean", asked)
+    assert held.status == "pass"
+    assert [each["held"] for each in held.data["gates"] if each["name"] == gate] == [True]
+    assert held.reason.startswith("1 layer, nothing hidden")
+
+
+@pytest.mark.parametrize("name", ["hidden bytes", "setuid", "shell", "package manager", "root"])
+def test_what_no_gate_asks_for_breaks_nothing(tmp_path, name):
+    found = look(tmp_path, name, "{}")
+    assert found.status == "pass"
+    assert [gate["name"] for gate in found.data["gates"]] == ["secrets"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"), [("shell", "/bin/sh"), ("package_manager", "/sbin/apk"), ("setuid", "/bin/su")]
+)
+def test_what_only_the_specification_hides_breaks_the_gates(tmp_path, asked, path):
+    """Engines on overlayfs ignore an opaque mark in the image's root: ``docker run`` starts /bin/sh of such an image."""
+    found = look(tmp_path, "opaque root", f"{{{asked}: false}}")
+    assert found.status == "fail"
+    assert found.reason.startswith(f"{asked}: 1 found: {path} (an engine on overlayfs shows it: the opaque mark")
+    (note,) = found.data["notes"]
+    assert "layer 2 hides all layers below it" in note
+    assert "show 3 files that the specification hides" in note
+
+
+def test_secrets_that_are_allowed_are_told_and_fail_nothing(tmp_path):
+    found = look(tmp_path, "deleted secret", "{secrets: allow}")
+    assert (found.status, found.data["gates"]) == ("pass", [])
+    assert found.data["hidden"][0]["secrets"][0]["rule"] == "github-pat"
+
+
+def test_the_limit_itself_is_allowed(tmp_path):
+    assert look(tmp_path, "hidden bytes", "{max_hidden_bytes: 3000}").status == "pass"
+
+
+def test_a_user_counts_without_its_group(tmp_path):
+    assert look(tmp_path, "clean", "{users: ['65532']}").status == "pass"
+    assert look(tmp_path, "clean", "{users: [nobody]}").reason == "users: runs as 65532"
+
+
+def test_all_broken_gates_are_named(tmp_path):
+    found = look(tmp_path, "three at once", "{setuid: false, users: [nobody]}")
+    assert found.reason == "secrets: 1 secret; setuid: 1 found: /usr/bin/su; users: runs as root"
+
+
+def allowed(folder: Path, archive: Path, expires: str, fingerprint: str | None = None):
+    """The check with an allow list of one entry: the image's own secret, if no other is named."""
+    report = analyse(archive)
+    marks = [mark.fingerprint for file in report.hidden for mark in file.secrets]
+    marks += [secret.fingerprint for secret in report.secrets]
+    entry = f"{{fingerprint: {fingerprint or marks[0]}, reason: a sample, expires: {expires}}}"
+    return subject(folder, archive, f"{{allow: [{entry}]}}")
+
+
+@pytest.mark.parametrize("name", ["deleted secret", "visible secret"])
+def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
+    archive, today = made(tmp_path, name), datetime.datetime.now(datetime.UTC).date()
+    lasting = CHECK.run(allowed(tmp_path, archive, str(today + datetime.timedelta(2))))
+    assert (lasting.status, lasting.data["gates"]) == (
+        "pass",
+        [{"name": "secrets", "held": True, "reason": "no secrets"}],
+    )
+    gone = today - datetime.timedelta(2)
+    ended = CHECK.run(allowed(tmp_path, archive, str(gone)))
+    assert ended.status == "fail"
+    assert ended.reason.startswith("secrets: 1 secret; allow: allow-list entry ")
+    assert ended.reason.endswith(f" expired on {gone}")
+
+
+def test_an_entry_that_matches_nothing_is_a_warning(tmp_path):
+    found = CHECK.run(allowed(tmp_path, made(tmp_path, "clean"), "2099-01-31", "sha256:" + "0" * 64))
+    assert found.status == "warn"
+    assert found.reason == "allow: allow-list entry sha256:00000 matches nothing"
+
+
+def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
+    archive = made(tmp_path, "deleted secret")
+    mark = analyse(archive).hidden[0].secrets[0].fingerprint
+    entry = f"{{fingerprint: {mark}, reason: a sample, expires: 2020-01-31}}"
+    found = CHECK.run(subject(tmp_path, archive, f"{{secrets: allow, allow: [{entry}]}}"))
+    assert found.status == "warn"
+    assert found.reason.endswith("expired on 2020-01-31")
+
+
+def test_a_date_that_is_none_is_refused_with_its_line(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"deadweight\.yaml:5: .*expected a date such as 2027-01-31, found the text 'soon'"
+    ) as caught:
+        CHECK.run(allowed(tmp_path, made(tmp_path, "deleted secret"), "soon"))
+    assert caught.value.exit_code == 2
+
+
+def test_an_expected_failure_is_a_pass_and_an_unexpected_pass_a_failure(tmp_path):
+    leaky = runner.run_check(CHECK, subject(tmp_path, made(tmp_path, "deleted secret"), "{}", "expect: {layers: fail}"))
+    assert (leaky.status, leaky.expected) == ("fail", True)
+    clean = runner.run_check(CHECK, subject(tmp_path, made(tmp_path, "clean"), "{}", "expect: {layers: fail}"))
+    assert (clean.status, clean.expected) == ("pass", False)
+
+
+def test_the_evidence_is_the_layer_readers_document_without_the_secret(tmp_path):
+    archive = made(tmp_path, "deleted secret")
+    found = look(tmp_path, "deleted secret", "{}")
+    assert {**analyse(archive).json(), "gates": found.data["gates"]} == found.data
+    (hidden,) = found.data["hidden"]
+    assert (hidden["added_by"], hidden["hidden_by"]) == ("step 1", "step 2")
+    assert TOKEN not in json.dumps(found.data)
+
+
+def test_a_damaged_archive_fails_and_says_why(tmp_path):
+    archive = made(tmp_path, "clean")
+    asked = subject(tmp_path, archive, "{}")
+    archive.write_bytes(archive.read_bytes()[:700])
+    found = runner.run_check(CHECK, asked)
+    assert found.status == "fail"
+    assert str(archive) in found.reason
+
+
+def test_it_is_asked_for_where_the_suite_has_it(tmp_path):
+    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {}}", expect=""))
+    assert CHECK.applies(suite.variants[0])
+    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: null}", expect=""))
+    assert not CHECK.applies(suite.variants[0])
+
+
+def test_more_than_are_listed_are_counted_right(tmp_path, monkeypatch):
+    """Neither the number of hidden files nor what the allow list matches is told by lists that were cut."""
+    monkeypatch.setattr("deadweight.image.look.assemble.MAX_HIDDEN", 2)
+    names = [f"f{number}" for number in range(5)]
+    tokens = [github_token(random.Random(number)) for number in range(5)]
+    lower = samples.honest_layer(dict(zip(names, tokens, strict=True)))
+    upper = samples.honest_layer({f".wh.{name}": b"" for name in names})
+    archive = samples.docker_save(tmp_path / "many.tar", samples.build(lower, upper))
+    found = CHECK.run(
+        subject(
+            tmp_path,
+            archive,
+            f"{{secrets: allow, allow: [{{fingerprint: {'ab' * 16}, reason: a sample, expires: 2099-01-01}}]}}",
+        )
+    )
+    assert (found.status, found.reason) == ("pass", "2 layers, 200 B hidden in 5 files; 2 secrets (allowed)")
+
+
+def encrypted_zip(folder: Path) -> Path:
+    encrypted = struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + bytes(range(99))
+    return samples.docker_save(folder / "image.tar", samples.build(layer({"a.zip": encrypted})))
+
+
+def test_what_could_not_be_looked_at_fails(tmp_path):
+    """A zip that is encrypted, say: "no secrets" is then true of the rest only."""
+    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), "{}"))
+    assert (found.status, found.reason) == ("fail", "unread: 1 place not looked at")
+
+
+def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_path):
+    asked = "{unread: {mine: allow, reason: test archives}}"
+    found = CHECK.run(subject(tmp_path, encrypted_zip(tmp_path), asked))
+    assert (found.status, len(found.data["skipped"])) == ("pass", 1)
+    assert found.reason.endswith("nothing hidden; not looked at: 1 (invoke layers lists them)")
+
+
+@pytest.mark.parametrize("asked", ["{unread: allow}", "{unread: {base: allow}}", "{unread: {mine: allow, reason: x}}"])
+def test_unread_needs_a_reason(tmp_path, asked):
+    with pytest.raises(ConfigError, match=r"expected a reason beside allow: \{base: allow, reason: "):
+        subject(tmp_path, encrypted_zip(tmp_path), asked)
+
+
+@pytest.mark.parametrize("asked", ["{secrets: maybe}", "{secrets: {mine: maybe}}", "{unread: {base: maybe}}"])
+def test_a_gate_that_is_none_is_refused_with_its_line(tmp_path, asked):
+    with pytest.raises(ConfigError, match=r"deadweight\.yaml:5: .*expected one of none, allow, found the text 'maybe'"):
+        subject(tmp_path, encrypted_zip(tmp_path), asked)
+
+
+def of_base(folder: Path, archive: Path, asked: str, base: dict | None):
+    """The check of an image whose base is known by this config (None: its registry cannot be reached)."""
+    suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=""))
+    digest, nowhere = "sha256:" + "ab" * 32, "127.0.0.1:1/base@sha256:" + "ab" * 32
+    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=Base("base", nowhere, digest, stand_in=False))
+    found = subject_of(suite, "v", built, archive, None)  # type: ignore[arg-type]
+    if base is not None:
+        write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(base))
+    return CHECK.run(found)
+
+
+BASE_LAYER, OWN_LAYER = layer({"etc/app.conf": CONFIG}), layer({"srv/own.conf": CONFIG})
+BASE_CONFIG = {"rootfs": {"diff_ids": [samples.sha256(BASE_LAYER)]}, "history": [{"created_by": "FROM scratch"}]}
+
+
+@pytest.mark.parametrize(
+    ("layers", "asked", "base", "reason"),
+    [
+        ((BASE_LAYER,), "{secrets: {base: allow}}", BASE_CONFIG, None),
+        ((BASE_LAYER,), "{secrets: {mine: allow}}", BASE_CONFIG, "secrets: 1 secret of the base (0 others allowed)"),
+        ((BASE_LAYER,), "{secrets: none}", BASE_CONFIG, "secrets: 1 secret"),
+        (
+            (BASE_LAYER, OWN_LAYER),
+            "{secrets: {mine: none, base: allow}}",
+            BASE_CONFIG,
+            "secrets: 1 secret of mine (1 others allowed)",
+        ),
+        ((BASE_LAYER, OWN_LAYER), "{secrets: none}", BASE_CONFIG, "secrets: 2 secrets"),
+        ((BASE_LAYER,), "{secrets: {base: allow}}", None, "secrets: 1 secret of mine (0 others allowed)"),
+    ],
+)
+def test_secrets_of_the_base_are_judged_apart(tmp_path, layers, asked, base, reason):
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(*layers))
+    found = of_base(tmp_path, archive, asked, base)
+    assert (found.status, found.reason if reason else None) == ("fail" if reason else "pass", reason)
+
+
+def test_a_secret_in_the_bases_history_is_the_bases(tmp_path):
+    history = [{"created_by": f"ENV TOKEN={TOKEN}", "empty_layer": True}, {"created_by": "COPY"}]
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(PLAIN, history=history))
+    assert of_base(tmp_path, archive, "{secrets: {base: allow}}", BASE_CONFIG).status == "pass"
+    assert of_base(tmp_path, archive, "{secrets: {base: allow}}", {**BASE_CONFIG, "history": []}).status == "fail"
+
+
+DPKG = {"var/lib/dpkg/status": b"Package: tls\nStatus: install ok installed\nVersion: 1\n"}
+LISTED = {**DPKG, "var/lib/dpkg/info/tls:amd64.list": b"/.\n/usr/lib/tls.conf\n/lib/moved.conf\n/etc/tls.conf\n"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "owner"),
+    [
+        ([{**LISTED, "usr/lib/tls.conf": CONFIG}], "deb tls"),
+        ([{**LISTED, "usr/lib/moved.conf": CONFIG}], "deb tls"),
+        ([{"usr/lib/tls.conf": CONFIG, "lib/apk/db/installed": b"P:tls\nV:1\nF:usr/lib\nR:tls.conf\n\n"}], "apk tls"),
+        ([{**LISTED, "etc/tls.conf": CONFIG}], "mine"),
+        ([{**LISTED, "usr/lib/other.conf": CONFIG}], "mine"),
+        ([{**LISTED, "usr/lib/tls.conf": b"fine"}, {"usr/lib/tls.conf": CONFIG}], "mine"),
+        ([{**LISTED, "usr/lib/tls.conf": CONFIG}, {"usr/lib/.wh.tls.conf": b""}], "deb tls"),
+    ],
+)
+def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, layers, owner):
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(*map(layer, layers)))
+    found = CHECK.run(subject(tmp_path, archive, "{secrets: {base: allow}}"))
+    owners = [each["owner"] for each in found.data["secrets"]]
+    owners += [each["owner"] for each in found.data["hidden"] if each["secrets"]]
+    assert (owners, found.status) == ([owner], "fail" if owner == "mine" else "pass")
+
+
+@pytest.mark.tools
+def test_the_bases_layers_are_asked_of_its_registry(tmp_path, local_registry):
+    base = samples.docker_save(tmp_path / "base.tar", samples.build(BASE_LAYER))
+    digest = push(base, f"{local_registry}/base:1")
+    archive = samples.docker_save(tmp_path / "image.tar", samples.build(BASE_LAYER, PLAIN))
+    suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {secrets: {base: allow}}}", expect=""))
+    known = Base("base", f"{local_registry}/base@{digest}", digest, stand_in=True)
+    built = replace(put_built(suite, "v", archive, "demo/v:1"), base=known)
+    asked = subject_of(suite, "v", built, archive, None)  # type: ignore[arg-type]
+    assert CHECK.run(asked).status == "pass"
+    assert (asked.state.cache / "bases" / f"{digest.partition(':')[2]}.json").is_file()

@@ -1,0 +1,340 @@
+"""The checks on real containers: a good service, and each way in which one misbehaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+
+import pytest
+
+from deadweight import _run
+from deadweight._errors import CheckFailed, ConfigError, MissingError, UsageError
+from deadweight.checks import runner, table
+from deadweight.checks.budget import judge
+from deadweight.engine import owner
+from deadweight.engine.client import Engine
+from deadweight.records.evidence import Evidence
+from deadweight.records.store import load
+from deadweight.suite.criteria import asked_of
+from deadweight.tasks.verify import raise_if_bad
+from tests.support.small_images import docker_archive, reference
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
+
+MISBEHAVING = reference("misbehave")
+pytestmark = pytest.mark.usefixtures("misbehaving_image")
+
+
+@pytest.fixture
+def make(tmp_path, engine, misbehaving_archive):
+    """A subject of the misbehaving service: ``make("variant's YAML")``."""
+
+    def build(yaml: str = "", mode: str = "good", memory: str = "256MiB"):
+        indented = "\n".join(f"    {line}" for line in yaml.strip().splitlines())
+        suite = write_suite(
+            tmp_path,
+            f"name: p\nvariants:\n  v:\n    builder: ko\n    run: {{memory: {memory}, env: {{MODE: {mode}}}}}\n{indented}\n",
+        )
+        built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
+        return subject_of(suite, "v", built, misbehaving_archive, engine)
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(engine):
+    """Whatever a check met, its containers are gone."""
+    yield
+    assert [each for each in own_leftovers(engine) if each.labels[owner.VARIANT]] == []
+
+
+def by_name(found: list[Evidence]) -> dict[str, Evidence]:
+    return {each.check: each for each in found}
+
+
+def test_a_good_service_passes_and_its_evidence_is_kept(make):
+    subject = make("checks: {api: [{name: json, request: {path: /json}, expect: {json: {name: zoë}}}]}")
+    found = by_name(runner.run_checks(subject))
+    assert list(found) == ["runs", "api"]
+    assert [each.status for each in found.values()] == ["pass", "pass"]
+    runs = found["runs"]
+    assert len(runs.data["startup_samples"]) == 3
+    assert runs.data["startup_seconds"] == sorted(runs.data["startup_samples"])[1]
+    assert 0 < runs.data["stop_seconds"] < 10
+    assert (runs.data["exit_code"], runs.data["user"]) == (0, "65532:65532")
+    assert runs.data["posture"]["read_only"]
+    assert runs.provenance.image_digest == subject.built.config_digest
+    assert runs.provenance.tool.endswith("engine")
+    assert load(Evidence, subject.state.evidence("v", "runs")) == runs
+    assert found["api"].data["items"][0]["http_status"] == 200
+    raise_if_bad(list(found.values()))
+
+
+@pytest.mark.parametrize(
+    ("mode", "health", "reason"),
+    [
+        (
+            "never-healthy",
+            2,
+            "not healthy within 2 s (GET /healthz answers 503); health.path names another route, health.status other answers",
+        ),
+        ("dies-at-once", 5, "it ended with exit code 4 before it was healthy; its last lines: "),
+        (
+            "panics",
+            5,
+            "it ended with exit code 2 before it was healthy; its first exception: panic: assignment to entry in nil map; its last",
+        ),
+        (
+            "dies",
+            5,
+            "it was healthy, then ended with exit code 3; its last lines: misbehave: mode dies | misbehave: giving up",
+        ),
+    ],
+)
+def test_a_service_that_does_not_stay_up_fails_with_its_last_lines(make, mode, health, reason):
+    subject = make(f"health: {{within_seconds: {health}}}", mode)
+    (runs,) = runner.run_checks(subject, only=("runs",))
+    assert (runs.status, runs.ok) == ("fail", False)
+    assert runs.reason.startswith(reason)
+    assert "misbehave" in " ".join(runs.data["log_tail"])
+    with pytest.raises(CheckFailed, match=r"1 of 1 check did not come out as expected: v/runs\. 1 failed"):
+        raise_if_bad([runs])
+
+
+def test_a_service_that_ignores_sigterm_fails(make):
+    (runs,) = runner.run_checks(make("checks: {runs: {stops_within_seconds: 0.5}}", "stubborn"))
+    assert runs.status == "fail"
+    assert runs.reason.startswith("did not end within 0.5 s of SIGTERM and was killed")
+    assert runs.data["exit_code"] == 137
+
+
+def test_an_odd_exit_code_on_sigterm_warns(make):
+    (runs,) = runner.run_checks(make(mode="ugly"))
+    assert (runs.status, runs.ok, runs.data["exit_code"]) == ("warn", True, 5)
+
+
+def test_an_expected_failure_is_fine_and_an_unexpected_pass_is_not(make):
+    (failing,) = runner.run_checks(make("health: {within_seconds: 0.4}\nexpect: {runs: fail}", "never-healthy"))
+    assert (failing.status, failing.ok) == ("fail", True)
+
+
+def test_an_unexpected_pass_is_not_fine(make):
+    (passing,) = runner.run_checks(make("expect: {runs: fail}"))
+    assert (passing.status, passing.ok) == ("pass", False)
+
+
+def test_wrong_answers_are_told_and_the_other_requests_still_sent(make):
+    subject = make(
+        """
+        checks:
+          api:
+            - {name: wrong, request: {path: /json}, expect: {json: {count: 4, on: true}}}
+            - {name: right, request: {path: /json}, expect: {json: {list: [1, {a: 2}]}}}
+            - {name: absent, request: {path: /nothing}}
+            - {name: body, request: {method: POST, path: /echo, body: "ab", repeat_body: 50000}, expect: {json: {length: 100000}}}
+        """.replace("\n        ", "\n")
+    )
+    (api,) = runner.run_checks(subject, only=("api",))
+    assert api.status == "fail"
+    assert api.reason == "2 of 4 answers as expected; wrong: $.count: expected 4, got 3"
+    assert [item["status"] for item in api.data["items"]] == ["fail", "pass", "fail", "pass"]
+    assert api.data["items"][2]["reason"].startswith("status: expected 200, got 404")
+
+
+def test_a_service_that_dies_under_a_request_is_told_and_started_again(make):
+    yaml = "checks: {api: [{name: eats, request: {path: /eat}}, {name: after, request: {path: /json}}]}"
+    (api,) = runner.run_checks(make(yaml, memory="32MiB"), only=("api",))
+    assert "items" in api.data, api.reason
+    eats, after = api.data["items"]
+    assert eats["status"] == "fail"
+    assert "no answer: " in eats["reason"]
+    assert "more memory than allowed" in eats["reason"]
+    assert after["status"] == "pass"
+
+
+def test_an_api_check_of_a_service_that_does_not_come_up_fails_once(make):
+    yaml = "health: {within_seconds: 0.4}\nchecks: {api: [{name: a, request: {}}, {name: b, request: {}}]}"
+    (api,) = runner.run_checks(make(yaml, "never-healthy"), only=("api",))
+    assert api.status == "fail"
+    assert api.reason.startswith("not healthy within 0.4 s")
+
+
+def test_a_wrong_api_item_is_a_configuration_error_with_its_place(make):
+    subject = make("checks: {api: [{name: a, request: {body_file: absent.bin}}]}")
+    with pytest.raises(ConfigError, match=r"deadweight.yaml:\d+: variants.v.checks: api: a: body_file .*absent.bin"):
+        runner.run_checks(subject, only=("api",))
+
+
+def test_an_entrypoint_that_is_not_there_fails(tmp_path, engine):
+    archive = docker_archive(tmp_path / "image.tar", reference("empty"), [{"/x": b"x"}], {"Entrypoint": ["/absent"]})
+    engine.load(archive)
+    try:
+        suite = write_suite(tmp_path, "name: p\nvariants: {v: {builder: ko}}")
+        built = put_built(suite, "v", archive, reference("empty"))
+        (runs,) = runner.run_checks(subject_of(suite, "v", built, archive, engine))
+    finally:
+        engine.images.remove(reference("empty"), force=True)
+    assert runs.status == "fail"
+    assert "/absent" in runs.reason
+
+
+def test_without_an_engine_nothing_is_measured_and_the_exit_code_says_missing(make):
+    subject = make("checks: {budget: {layers: {hard: 1}}}")
+
+    def no_engine() -> Engine:
+        raise MissingError("no container engine", hint="invoke setup")
+
+    object.__setattr__(subject, "engine", no_engine)
+    subject.service._engine = no_engine
+    found = by_name(runner.run_checks(subject))
+    assert (found["runs"].status, found["runs"].reason, found["runs"].ok) == (
+        "not_measured",
+        "no container engine",
+        True,
+    )
+    assert found["budget"].status == "pass"
+    with pytest.raises(MissingError, match=r"1 of 2 checks was not measured: v/runs\. 1 passed, 1 not measured"):
+        raise_if_bad(list(found.values()))
+
+
+# budget
+
+
+def test_budgets_tell_headroom_warn_and_fail(make, misbehaving_archive):
+    subject = make(
+        "checks: {budget: {size_bytes: {soft: 1MB, hard: 1GB}, compressed_bytes: {hard: 100MB}, "
+        "layers: {hard: 1}, startup_seconds: {hard: 20}}}"
+    )
+    (budget,) = runner.run_checks(subject, only=("budget",))
+    size = budget.data["figures"]["size_bytes"]
+    assert size == (misbehaving_archive.parent / "app").stat().st_size  # the one file in its one layer
+    assert budget.status == "warn"
+    assert budget.reason.endswith("over the soft limit of 1 MB")
+    assert budget.data["limits"]["size_bytes"] == {
+        "value": size, "soft": 10**6, "hard": 10**9, "headroom_soft": 10**6 - size, "headroom_hard": 10**9 - size
+    }  # fmt: skip
+    assert budget.data["limits"]["layers"]["headroom_hard"] == 0
+    assert 0 < budget.data["figures"]["startup_seconds"] < 20
+    assert 0 < budget.data["figures"]["compressed_bytes"] < size
+
+
+def test_a_hard_limit_fails(make):
+    (budget,) = runner.run_checks(make("checks: {budget: {size_bytes: {soft: 1MB, hard: 2MB}}}"), only=("budget",))
+    assert budget.status == "fail"
+    assert "over the hard limit" in budget.reason
+
+
+def test_start_up_comes_from_runs_where_that_was_measured(make):
+    found = by_name(runner.run_checks(make("checks: {budget: {startup_seconds: {hard: 20}}}")))
+    assert found["budget"].data["figures"]["startup_seconds"] == found["runs"].data["startup_seconds"]
+
+
+def test_smaller_than_compares_two_variants(tmp_path, engine, misbehaving_archive, playground_archive):
+    suite = write_suite(
+        tmp_path,
+        """
+        name: p
+        variants:
+          small: {builder: ko, checks: {budget: {smaller_than: large}}}
+          large: {builder: ko, checks: {budget: {smaller_than: small}}}
+          third: {builder: ko, checks: {budget: {smaller_than: small}}}
+        """,
+    )
+    small, large = (
+        put_built(suite, name, archive, "r:1")
+        for name, archive in (("small", misbehaving_archive), ("large", playground_archive))
+    )
+    small_subject = subject_of(suite, "small", small, misbehaving_archive, engine)
+    large_subject = subject_of(suite, "large", large, playground_archive, engine, small=small_subject)
+    (fails,) = runner.run_checks(large_subject, only=("budget",))
+    assert fails.status == "fail"
+    assert "is not smaller than small" in fails.reason
+    with_large = subject_of(suite, "small", small, misbehaving_archive, engine, large=large_subject)
+    (passes,) = runner.run_checks(with_large, only=("budget",))
+    assert passes.status == "pass"
+    assert passes.data["smaller_than"]["ratio"] < 1
+    (unknown,) = runner.run_checks(subject_of(suite, "third", large, playground_archive, engine), only=("budget",))
+    assert unknown.status == "not_measured"
+    assert "not built" in unknown.reason
+    assert unknown.reason.startswith("not compared with small")
+    with pytest.raises(MissingError, match="1 of 1 check was not measured: third/budget") as caught:
+        raise_if_bad([unknown])
+    assert caught.value.hint == "invoke build --variant small"
+
+
+def test_a_figure_at_its_limit_is_within_it_and_one_that_is_absent_is_not_zero():
+    assert judge("layers", 5, (5, 5), "").status == "pass"
+    assert judge("layers", None, (5, 5), "why").status == "not_measured"
+    assert judge("startup_seconds", 1.5, (1.0, 2.0), "").text == "start-up 1.50 s, 0.50 s over the soft limit of 1.00 s"
+
+
+# which checks
+
+
+def test_names_are_known_or_refused(make):
+    subject = make("checks: {budget: {}}")
+    assert [check.name for check in table.asked(subject.variant)] == ["runs", "budget"]
+    with pytest.raises(UsageError, match="no check 'rums'"):
+        runner.verify([subject], only=("rums",))
+    with pytest.raises(MissingError, match="no check 'theirs'"):
+        table.asked(make("checks: {other: {theirs: {}}}").variant)
+
+
+def test_variants_are_verified_side_by_side_in_the_order_given(tmp_path, engine, misbehaving_archive):
+    suite = write_suite(
+        tmp_path, "name: p\nvariants: {a: {builder: ko}, b: {builder: ko, runnable: false}, c: {builder: ko}}"
+    )
+    subjects = []
+    for variant in suite.names():
+        built = put_built(suite, variant, misbehaving_archive, MISBEHAVING)
+        subjects.append(subject_of(suite, variant, built, misbehaving_archive, engine))
+    told: list[Evidence] = []
+    found = runner.verify(subjects, jobs=3, on_evidence=told.append)
+    assert [(each.variant, each.check, each.status) for each in found] == [("a", "runs", "pass"), ("c", "runs", "pass")]
+    assert {each.variant for each in told} == {"a", "c"}
+
+
+def test_ctrl_c_ends_all_variants_at_once(tmp_path, engine, misbehaving_archive):
+    suite = write_suite(
+        tmp_path,
+        "name: p\ndefaults: {health: {within_seconds: 60}, run: {env: {MODE: deaf}}}\n"
+        "variants: {a: {builder: ko}, b: {builder: ko}}",
+    )
+    subjects = []
+    for variant in suite.names():
+        built = put_built(suite, variant, misbehaving_archive, MISBEHAVING)
+        subjects.append(subject_of(suite, variant, built, misbehaving_archive, engine))
+    timer = threading.Timer(1.5, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            runner.verify(subjects, jobs=2)
+    finally:
+        timer.cancel()
+        timer.join()
+        _run.reset_cancel()
+    assert time.monotonic() - started < 20
+
+
+def test_evidence_on_disk_is_plain_json(make):
+    subject = make()
+    runner.run_checks(subject)
+    document = json.loads(subject.state.evidence("v", "runs").read_text())
+    assert document["status"] == "pass"
+    assert "\n" not in document["reason"]
+    assert document["asked"] == asked_of(subject.variant, "runs") != asked_of(subject.variant, "api")
+
+
+def test_a_job_that_does_not_end_with_0_fails(make):
+    found = by_name(runner.run_checks(make("health: {kind: exit, within_seconds: 10}", "dies-at-once")))["runs"]
+    assert found.status == "fail"
+    assert found.reason.startswith("it ended with exit code 4")
+
+
+def test_a_service_that_ignores_sigterm_is_a_warning_where_the_suite_says_so(make):
+    yaml = "checks: {runs: {stops_within_seconds: 0.5, if_killed: warn}}"
+    found = by_name(runner.run_checks(make(yaml, "stubborn")))["runs"]
+    assert (found.status, found.ok) == ("warn", True)
+    assert found.reason.startswith("did not end within 0.5 s of SIGTERM and was killed")

@@ -1,0 +1,216 @@
+"""Attacks and ``harden`` for a user who is not root but has sudo: a process of root's does them, and ends when we do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight import _run
+from deadweight import _sudo as sudo
+from deadweight._errors import CommandError, Interrupted, MissingError
+from deadweight.checks import through_sudo
+from deadweight.checks.attacks import entrance, host
+from deadweight.engine import owner
+from deadweight.trials.harden import trial
+from deadweight.trials.harden.through_sudo import Order, Reply
+from deadweight.trials.harden.tightest import tightest
+from deadweight.trials.harden.write import written
+from tests.support.attack_grounds import castle
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.tools,
+    pytest.mark.usefixtures("playground_image"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="stands in for sudo, so it must be root"),
+]
+
+WORKS = [
+    pytest.param(lambda subject, told: entrance.attack(subject, brief=True, told=told), id="attack"),
+    pytest.param(tightest, id="harden"),
+]
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch) -> Path:
+    """As if we were not root: sudo notes what it is asked, forgets our variables and keeps our signals away as the real one does,
+    and obeys."""
+    note = tmp_path / "asked"
+    program = tmp_path / "bin" / "sudo"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$*" >>{note}\nshift\nexec setsid -w env -i PATH="$PATH" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    return note
+
+
+@pytest.fixture
+def subject(tmp_path, engine, playground_archive, local_source):
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+    (tmp_path / "project").mkdir()
+    return castle(
+        tmp_path / "project",
+        engine,
+        playground_archive,
+        "checks: {attacks: {gates: [{posture: hardened, blocked: [write-root]}]}}",
+    )
+
+
+def _outcomes(found) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
+    return {
+        posture: {name: (cell["outcome"], tuple(cell["walls"])) for name, cell in cells.items()}
+        for posture, cells in found.data["postures"].items()
+    }
+
+
+def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
+    before = set(_ours(engine))
+    lines: list[str] = []
+    found = entrance.attack(subject, brief=True, told=lines.append)
+    assert set(_ours(engine)) <= before
+    assert asked.read_text().splitlines()[-1].startswith("-n ")
+    assert "-I -B -m deadweight.checks.attacks.through_sudo" in asked.read_text()
+    assert found.status == "pass"
+    monkeypatch.setattr(sudo, "is_root", lambda: True)
+    direct = entrance.attack(subject, brief=True)
+    assert _outcomes(found) == _outcomes(direct)
+    assert _outcomes(found)["open"]["system"][0] == "blocked", "it worked with the shell that was got here"
+    assert any(line.startswith("castle: ") for line in lines)
+
+
+def test_the_posture_is_that_of_root(subject, asked, engine):
+    before = set(_ours(engine))
+    lines: list[str] = []
+    found = tightest(subject, told=lines.append)
+    assert set(_ours(engine)) <= before
+    assert "-I -B -m deadweight.trials.harden.through_sudo" in asked.read_text()
+    assert (found.variant, found.image) == (subject.variant, subject.engine_image())
+    assert found.options.cap_drop == ("ALL",)
+    assert found.options.network.startswith("deadweight-harden-")
+    assert found.cut_off == engine.cut_off()
+    assert found.tried[0] == ("everything at its tightest", "")
+    assert lines[0] == "castle: everything at its tightest: works"
+    assert "docker run" in written(found, "run")
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_what_is_wrong_is_told_as_by_root(subject, asked, work):
+    """The same error, not that a command of ours failed."""
+    lost = dataclasses.replace(subject, engine_image=lambda: "no/such:image")
+    with pytest.raises(MissingError, match="no/such:image"):
+        work(lost, lambda _line: None)
+
+
+def test_what_ends_without_a_word_is_told_with_its_last_lines(subject, asked, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(CommandError, match="sudo failed with exit code 1"):
+        tightest(subject)
+
+
+@pytest.fixture
+def deaf():
+    """As in the background of a script: Ctrl-C is ignored, by us and by all that we start."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("deaf")
+@pytest.mark.parametrize("work", WORKS)
+def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engine, work):
+    before, begun = set(_ours(engine)), threading.Event()
+    outcome: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work(subject, lambda _line: begun.set())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert begun.wait(60)
+        _run.cancel_all()
+        thread.join(60)
+    finally:
+        _run.reset_cancel()
+    assert [type(each) for each in outcome] == [Interrupted]
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and set(_ours(engine)) - before:
+        time.sleep(0.2)
+    assert set(_ours(engine)) <= before
+
+
+def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeypatch):
+    """In the main thread, where it is an exception: no signal of ours reaches sudo, so it would end in its own time."""
+    withdrawn: list[bool] = []
+
+    def run(argv, **_given):
+        time.sleep(0.5)  # until it is waited for
+        os.kill(os.getpid(), signal.SIGINT)
+        order, deadline = Path(argv[-1], through_sudo.ORDER), time.monotonic() + 10
+        while order.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        withdrawn.append(not order.exists())
+
+    monkeypatch.setattr(through_sudo.sudo, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        through_sudo.call("none", Order(through_sudo.place_of(subject)), Reply, print)
+    assert withdrawn == [True]
+
+
+def _ours(engine) -> list[str]:
+    """Containers and networks of attacks and searches whose owner is no live process any more."""
+    return [
+        each.name
+        for each in engine.leftovers()
+        if each.labels[owner.PURPOSE] in (host.PURPOSE, trial.PURPOSE)
+        and not Path("/proc", each.labels[owner.OWNER].partition(":")[0]).exists()
+    ]
+
+
+def test_it_ends_with_a_caller_that_nobody_waits_for(tmp_path, monkeypatch):
+    """A killed process stays in the list of processes until its parent asks for it."""
+    (tmp_path / "order").touch()
+    ended: list[int] = []
+    ours = SimpleNamespace(getpid=os.getpid, kill=lambda _pid, number: ended.append(number))
+    monkeypatch.setattr(through_sudo, "os", ours)
+    with subprocess.Popen(["sleep", "60"]) as caller:
+        marks = {owner.OWNER: f"{caller.pid}:{owner._started(caller.pid)}", owner.HOST: owner.host_id()}
+        waiting = threading.Thread(target=through_sudo._end_with, args=(tmp_path / "order", marks), daemon=True)
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive()
+        caller.kill()
+        waiting.join(10)
+        assert ended == [signal.SIGINT]
+        assert Path(f"/proc/{caller.pid}").exists(), "a zombie"
+
+
+def test_the_order_is_withdrawn_when_its_time_is_over(tmp_path):
+    order = tmp_path / "order"
+    order.touch()
+    deadline = time.monotonic() + 10
+    with through_sudo._withdrawn(order, 0.1):
+        while order.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not order.exists()
+
+
+def test_who_has_no_sudo_is_told_what_attacks_need(subject, tmp_path, monkeypatch):
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = entrance.attack(subject, brief=True)
+    assert found.status == "not_measured"
+    assert "attacks need root, or sudo that asks for nothing" in found.reason

@@ -1,0 +1,470 @@
+"""The engine, driven for real."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from http.client import HTTPException
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight.engine import foreground, http, owner
+from deadweight.engine.client import Engine
+from deadweight.engine.container import Container
+from deadweight.engine.faults import CannotStart, PortInUse
+from deadweight.engine.images import Identity, identity_of, split_reference
+from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
+from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_inside
+from deadweight.suite.model import Health, RunSettings
+from tests.support.small_images import reference
+from tests.support.small_project import own_leftovers
+
+HEALTH = Health(within_seconds=15)
+OTHER = reference("other")
+
+
+def service(mode: str = "good", **changes) -> RunOptions:
+    return hardened(RunSettings(env={"MODE": mode}), port=8080).but(**changes)
+
+
+def gone(engine: Engine, container: Container) -> bool:
+    with pytest.raises(MissingError):
+        container.inspect()
+    return container.id not in [leftover.id for leftover in engine.leftovers()]
+
+
+def test_an_engine_that_does_not_answer_is_missing(tmp_path):
+    with pytest.raises(MissingError, match="does not answer") as caught:
+        Engine.connect(f"unix://{tmp_path}/no.sock")
+    assert caught.value.exit_code == 3
+
+
+def test_the_engine_describes_itself(engine):
+    info = engine.info
+    assert info.name in ("Docker", "Podman")
+    assert info.version
+    assert info.cgroup in ("1", "2")
+    assert info.cpus > 0
+    assert info.memory_bytes > 2**28
+
+
+# images
+
+
+def test_images_are_loaded_tagged_saved_and_removed(engine, misbehaving_archive, tmp_path):
+    seen: list[int] = []
+    identity = engine.images.load(misbehaving_archive, OTHER, seen.append)
+    image = engine.images.need(OTHER)
+    assert image.id == identity == engine.image_id(OTHER)
+    assert image.entrypoint == ("/app",)
+    assert image.size_bytes > 10**6
+    assert seen[-1] == misbehaving_archive.stat().st_size
+    saved = engine.images.save(OTHER, tmp_path / "deep" / "image.tar")
+    with tarfile.open(saved) as tar:
+        assert "manifest.json" in tar.getnames()
+    assert [file.name for file in saved.parent.iterdir()] == ["image.tar"]
+    assert engine.images.remove(OTHER, force=True)
+    assert not engine.images.remove(OTHER)
+    assert not engine.has(OTHER)
+
+
+CONFIG, MANIFEST, INDEX = ("sha256:" + letter * 64 for letter in "abc")
+OCI = "application/vnd.oci.image."
+
+
+@pytest.mark.parametrize(
+    ("document", "by_manifest", "expected"),
+    [
+        ({"Id": CONFIG}, False, Identity(CONFIG, CONFIG)),
+        ({"Id": "a" * 64}, False, Identity(CONFIG, CONFIG)),  # Podman
+        (
+            {
+                "Id": MANIFEST,
+                "Descriptor": {"mediaType": f"{OCI}manifest.v1+json", "annotations": {"config.digest": CONFIG}},
+            },
+            True,
+            Identity(MANIFEST, CONFIG, MANIFEST),
+        ),
+        (
+            {"Id": MANIFEST, "Descriptor": {"mediaType": f"{OCI}manifest.v1+json"}},
+            True,
+            Identity(MANIFEST, None, MANIFEST),
+        ),
+        ({"Id": INDEX, "Descriptor": {"mediaType": f"{OCI}index.v1+json"}}, True, Identity(INDEX, None, None, INDEX)),
+        ({"Id": MANIFEST}, True, Identity(MANIFEST, None)),  # 25 to 27 do not say what it is the digest of
+    ],
+)
+def test_what_an_engine_calls_an_image_is_told_from_its_configs_digest(document, by_manifest, expected):
+    assert identity_of(document, by_manifest=by_manifest) == expected
+
+
+def test_images_that_are_not_there_are_missing(engine, tmp_path):
+    with pytest.raises(MissingError, match="is not in the engine"):
+        engine.image_id("deadweight-tests/absent:1")
+    with pytest.raises(MissingError, match="is not in the engine"):
+        engine.images.save("deadweight-tests/absent:1", tmp_path / "image.tar")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(MissingError, match="no image archive there"):
+        engine.load(tmp_path / "absent.tar")
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no archive at all" * 400])
+def test_a_file_that_is_no_image_archive_is_refused(engine, tmp_path, content):
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(content)
+    with pytest.raises(DeadweightError, match="load"):
+        engine.load(archive)
+
+
+def test_a_truncated_archive_is_refused_and_an_interrupted_save_leaves_nothing(
+    engine, misbehaving_image, misbehaving_archive, tmp_path
+):
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(misbehaving_archive.read_bytes()[:2_000_000])
+    with pytest.raises(DeadweightError, match="load"):
+        engine.load(cut)
+
+    def cancel(_done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.images.save(misbehaving_image, tmp_path / "out" / "image.tar", cancel)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts"),
+    [("a", ("a", "latest")), ("h:5000/a", ("h:5000/a", "latest")), ("h:5000/a:1", ("h:5000/a", "1"))],
+)
+def test_references_are_split(reference, parts):
+    assert parts == split_reference(reference)
+
+
+# containers
+
+
+def test_a_hardened_container_is_hardened_for_real(engine, tools_image):
+    """Not what we asked for, but what the kernel says inside."""
+    options = hardened(RunSettings()).but(entrypoint=("/bin/sh", "-c", "sleep 60"), read_only=True)
+    with engine.start(tools_image, options) as container:
+        assert container.exec(["/usr/bin/id", "-u"]).output.strip() == b"65532"
+        status = container.exec(["/usr/bin/cat", "/proc/self/status"]).output.decode()
+        assert "CapEff:\t0000000000000000" in status
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
+        refused = container.exec(["/bin/sh", "-c", "echo x > /x"])
+        assert refused.exit_code != 0
+        assert b"Read-only file system" in refused.errors
+        ran = container.exec(["/bin/sh", "-c", "cat /usr/bin/id > /tmp/id && ls -l /tmp/id && /tmp/id"])
+        assert ran.exit_code == 126
+        assert b"/tmp/id" in ran.output
+
+
+def test_postures_are_composed(engine, tools_image, tmp_path):
+    (tmp_path / "note").write_text("from the host")
+    options = RunOptions(
+        user="0:0", seccomp="unconfined", masked_paths=False, tmpfs=(Tmpfs("/scratch", 2**20, noexec=False),),
+        mounts=(Mount(tmp_path, "/host"),), entrypoint=("/bin/sh", "-c", "sleep 60"), network="none",
+    )  # fmt: skip
+    with engine.start(tools_image, options) as container:
+        assert b"Seccomp:\t0" in container.exec(["/usr/bin/cat", "/proc/self/status"]).output
+        mounts = container.exec(["/usr/bin/cat", "/proc/mounts"]).output.decode()
+        assert "/proc/kcore" not in mounts
+        assert container.exec(["/bin/sh", "-c", "cat /usr/bin/id > /scratch/id; ls /scratch"]).output == b"id\n"
+        assert container.exec(["/usr/bin/cat", "/host/note"]).output == b"from the host"
+        assert container.exec(["/bin/sh", "-c", "echo x > /host/note"]).exit_code != 0
+
+
+def test_a_container_gets_healthy_answers_and_ends_on_sigterm(engine, misbehaving_image):
+    with engine.start(misbehaving_image, service(), variant="v") as container:
+        readiness = container.wait_healthy(HEALTH)
+        assert readiness.healthy
+        assert 0 < readiness.seconds < 15
+        assert container.http().way == "published"
+        assert container.base_url.startswith("http://127.0.0.1:")
+        assert container.http().request("GET", "/json").headers["content-type"] == "application/json"
+        assert any("mode good" in line for line in container.logs())
+        stopped = container.stop(10)
+        assert (stopped.in_time, stopped.exit_code) == (True, 0)
+    assert gone(engine, container)
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("never-healthy", "not healthy within 0.6 s (GET /healthz answers 503)"),
+        ("deaf", "not healthy within 0.6 s (GET /healthz: "),
+        ("dies-at-once", "it ended with exit code 4 before it was healthy"),
+    ],
+)
+def test_a_service_that_does_not_come_up_is_told_why(engine, misbehaving_image, mode, reason):
+    with engine.start(misbehaving_image, service(mode)) as container:
+        readiness = container.wait_healthy(Health(within_seconds=0.6))
+    assert not readiness.healthy
+    assert readiness.reason.startswith(reason)
+
+
+def test_a_service_that_ignores_sigterm_is_killed(engine, misbehaving_image):
+    with engine.start(misbehaving_image, service("stubborn")) as container:
+        assert container.wait_healthy(HEALTH).healthy
+        stopped = container.stop(0.5)
+    assert not stopped.in_time
+    assert stopped.exit_code == 137
+
+
+def test_memory_beyond_the_limit_ends_it_and_is_told(engine, misbehaving_image):
+    with engine.start(misbehaving_image, service(memory_bytes=32 * 2**20)) as container:
+        assert container.wait_healthy(HEALTH).healthy
+        with pytest.raises((OSError, HTTPException)):
+            container.http().request("GET", "/eat")
+        state = container.wait_ended(10)
+    assert state.oom_killed
+    assert "more memory than allowed" in state.told()
+
+
+def test_the_engine_says_why_it_cannot_start_a_container(engine, misbehaving_image):
+    before = {leftover.id for leftover in own_leftovers(engine)}
+    with pytest.raises(CannotStart, match="no such file"):
+        engine.start(misbehaving_image, service(entrypoint=("/absent",)))
+    with pytest.raises(MissingError, match="deadweight-tests/absent"):
+        engine.start("deadweight-tests/absent:1", service())
+    assert {leftover.id for leftover in own_leftovers(engine)} <= before
+
+
+def test_a_chosen_port_in_use_is_an_error_and_leaves_nothing(engine, misbehaving_image):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"port {port} on 127.0.0.1 is in use"):
+            engine.start(misbehaving_image, service(host_port=port), purpose="porttest")
+    assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "porttest"]
+
+
+def test_a_port_that_is_lost_in_a_race_is_tried_again(engine, misbehaving_image, monkeypatch):
+    """The engine picks a free port, somebody takes it before the proxy listens: hard to provoke, so the first start is refused."""
+    real, refused = engine.api.start, []
+
+    def start(container_id: str) -> None:
+        if not refused:
+            refused.append(container_id)
+            raise PortInUse("port (any) on 127.0.0.1 is in use")
+        real(container_id)
+
+    monkeypatch.setattr(engine.api, "start", start)
+    with engine.start(misbehaving_image, service()) as container:
+        assert container.id not in refused
+        assert container.wait_healthy(HEALTH).healthy
+        assert refused[0] not in [leftover.id for leftover in engine.leftovers()]
+
+
+# ways to a container
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter a network namespace")
+def test_a_container_without_network_is_reached_through_its_namespace(engine, misbehaving_image):
+    with engine.start(misbehaving_image, service(network="none", publish=None)) as container:
+        assert container.wait_healthy(HEALTH, 8080).healthy
+        assert container.http(8080).way == "namespace"
+        assert container.http(8080).request("GET", "/healthz").body == b"ok\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may enter a network namespace")
+def test_an_internal_network_leads_nowhere_not_even_to_this_machine(engine, misbehaving_image, tools_image):
+    with socket.create_server(("0.0.0.0", 0)) as listener, engine.network("test") as network:
+        port = listener.getsockname()[1]
+        with engine.start(misbehaving_image, service(network=network, publish=None)) as container:
+            assert container.wait_healthy(HEALTH, 8080).healthy
+            assert not container.inspect()["NetworkSettings"]["Ports"].get("8080/tcp")
+            gateway = container.inspect()["NetworkSettings"]["Networks"][network]["Gateway"] or "172.17.0.1"
+        for address in (gateway, "172.17.0.1", "203.0.113.1"):
+            options = hardened(RunSettings()).but(network=network, entrypoint=("nc", address, str(port)))
+            with engine.start(tools_image, options) as probe:
+                assert probe.wait_ended(2).exit_code != 0 or probe.state().running
+        listener.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    assert network not in [leftover.name for leftover in engine.leftovers()]
+
+
+def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, monkeypatch):
+    """Where there is one that leads there from here: an engine in another machine has none, nor has a rootless one."""
+    monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
+    with contextlib.ExitStack() as stack:
+        network = stack.enter_context(engine.network("test", host_address=True))
+        with engine.start(misbehaving_image, service(network=network, publish=None)) as container:
+            assert container.wait_healthy(HEALTH, 8080).healthy
+            assert container.http(8080).way == "address"
+            facts = engine.info
+            for elsewhere in ("desktop", "rootless"):
+                monkeypatch.setattr(engine, "info", dataclasses.replace(facts, **{elsewhere: True}))
+                with pytest.raises(MissingError, match="no way leads to port 8080"):
+                    container.http(8080)
+
+
+# what is left behind
+
+KILLED = """
+import os, sys, time
+from deadweight.engine.client import Engine
+from deadweight.engine.options import RunOptions
+engine = Engine.connect(sys.argv[1], project="deadweight-killed")
+with engine.network("killed") as network:
+    container = engine.start(sys.argv[2], RunOptions(network=network), purpose="killed")
+    print(container.id, network, flush=True)
+    time.sleep(60)
+"""
+
+
+def start_child(engine: Engine, image: str) -> tuple[subprocess.Popen[str], str, str]:
+    child = subprocess.Popen([sys.executable, "-c", KILLED, engine.host, image], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    container, network = child.stdout.readline().split()
+    return child, container, network
+
+
+def names_and_ids(engine: Engine) -> set[str]:
+    return {text for leftover in engine.leftovers() for text in (leftover.id, leftover.name)}
+
+
+def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_image):
+    child, container, network = start_child(engine, misbehaving_image)
+    assert child.stdout is not None
+    with child.stdout:
+        child.kill()
+        child.wait()
+    assert {container, network} <= names_and_ids(engine)
+    with Engine.connect(engine.host, project="deadweight-tests") as later, later.start(misbehaving_image, service()):
+        assert {container, network}.isdisjoint(names_and_ids(engine))
+
+
+def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
+    child, container, network = start_child(engine, misbehaving_image)
+    assert child.stdout is not None
+    with child.stdout:
+        engine.cleanup_stale()
+        assert {container, network} <= names_and_ids(engine)
+        child.send_signal(signal.SIGINT)
+        child.wait(20)
+    assert {container, network}.isdisjoint(names_and_ids(engine))
+
+
+def test_what_somebody_else_is_removing_is_waited_for():
+    """A killed process may have asked for it: until the container is gone, its network cannot go."""
+    from docker.errors import APIError, NotFound
+
+    asked: list[str] = []
+    inspected = iter([{}, {}, NotFound("no such container")])
+
+    def remove_container(*_args, **_named):
+        raise APIError("removal is already in progress", SimpleNamespace(status_code=409, reason="", url=""))
+
+    def inspect_container(name):
+        asked.append(name)
+        found = next(inspected)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    api = SimpleNamespace(remove_container=remove_container, inspect_container=inspect_container)
+    Engine(api, "unix:///nowhere", "p").remove_container("first")
+    assert asked == ["first"] * 3
+
+
+def test_closing_an_engine_removes_its_containers(engine, misbehaving_image):
+    other = Engine.connect(engine.host, project="deadweight-tests")
+    container = other.start(misbehaving_image, service())
+    other.close()
+    assert container.id not in names_and_ids(engine)
+
+
+def test_waiting_ends_when_all_is_cancelled(engine, misbehaving_image):
+    with engine.start(misbehaving_image, service("deaf")) as container:
+        timer = threading.Timer(0.3, _run.cancel_all)
+        timer.start()
+        try:
+            with pytest.raises(Interrupted):
+                container.wait_healthy(Health(within_seconds=30))
+        finally:
+            timer.join()
+            _run.reset_cancel()
+
+
+# run, logs, shell
+
+
+def test_a_foreground_run_shows_lines_until_it_ends(engine, misbehaving_image):
+    lines: list[str] = []
+    code = foreground.run_in_foreground(
+        engine, misbehaving_image, service("dies-at-once"), variant="v", on_line=lines.append
+    )
+    assert code == 4
+    assert {"misbehave: mode dies-at-once", "misbehave: cannot open /etc/absent.conf"} == set(lines)
+
+
+def test_ctrl_c_in_the_foreground_stops_and_removes(engine, misbehaving_image):
+    kept: list[Container] = []
+
+    def interrupt(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    code = foreground.run_in_foreground(
+        engine, misbehaving_image, service(), variant="v", on_line=interrupt, on_start=kept.append
+    )
+    assert code == 130
+    assert gone(engine, kept[0])
+
+
+def test_logs_are_read_from_what_runs(engine, misbehaving_image):
+    with pytest.raises(DeadweightError, match="no container of variant lonely is running"):
+        list(foreground.log_lines(engine, ["lonely"]))
+    with (
+        engine.start(misbehaving_image, service(), variant="one") as one,
+        engine.start(misbehaving_image, service(), variant="two") as two,
+    ):
+        assert one.wait_healthy(HEALTH).healthy
+        assert two.wait_healthy(HEALTH).healthy
+        assert set(foreground.log_lines(engine)) >= {"one: misbehave: mode good", "two: misbehave: mode good"}
+        with pytest.raises(DeadweightError, match="name one"):
+            list(foreground.log_lines(engine, follow=True))
+        followed = foreground.log_lines(engine, ["one"], follow=True)
+        assert next(followed) == "misbehave: mode good"
+        followed.close()
+
+
+def test_a_shell_in_the_image_is_used(engine, tools_image):
+    with engine.start(tools_image, RunOptions(entrypoint=("/bin/sh", "-c", "sleep 60"))) as container:
+        assert shell_in(container) == "/bin/sh"
+        words = words_inside(container, "/bin/sh", tty=True)
+        assert words == ["exec", "--interactive", "--tty", container.id, "/bin/sh"]
+
+
+def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(engine, playground_image, tools_image):
+    with engine.start(playground_image, hardened(RunSettings(), port=8080, image_user="65534")) as container:
+        assert container.wait_healthy(HEALTH).healthy
+        assert shell_in(container) is None
+        assert user_of(container) == "65534:65534"
+        words = words_beside(engine, container, tools_image, tty=False)
+        done = subprocess.run(
+            ["docker", "-H", engine.host, *words],
+            input="ls; id -u; cat /proc/1/root/etc/passwd; tr '\\0' ' ' < /proc/1/cmdline\n",
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(done.stdout.split())
+    deadline = time.monotonic() + 10
+    while any(each.labels[owner.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "shell"]

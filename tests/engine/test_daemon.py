@@ -1,0 +1,377 @@
+"""Finding an engine, and an engine of our own beside another one: start, kill, start again, stop, nothing left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight import _sudo as sudo
+from deadweight._errors import CommandError, MissingError
+from deadweight._run import run
+from deadweight.engine import api as wire
+from deadweight.engine import daemon, places
+from deadweight.engine.client import Engine
+from deadweight.engine.own import bridge, choice, processes
+from deadweight.engine.own import engine as own
+from deadweight.project.doctor import examine
+from deadweight.project.install import install
+from deadweight.project.survey import survey
+from deadweight.toolchain import system
+from tests.support import ROOT
+from tests.support.small_images import docker_archive, go_program
+
+needs_root = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
+    reason="an engine of our own needs root and dockerd",
+)
+
+
+@pytest.fixture
+def unset(monkeypatch, tmp_path):
+    """No engine named by the environment or by Docker's configuration."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    config = tmp_path / "docker-config"
+    config.mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(config))
+    return config
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path) -> Iterator[Path]:
+    """A cache of its own, so that the engine of our own is another one than that of the session."""
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    yield tmp_path / "cache"
+    daemon.remove_data()
+
+
+@pytest.fixture
+def alone(monkeypatch, unset):
+    """As if nothing listened at the usual places."""
+    monkeypatch.setattr(daemon, "places", lambda: iter(()))
+
+
+def context(config: Path, name: str, host: str) -> None:
+    """A Docker context as the client writes it."""
+    folder = config / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text(json.dumps({"Name": name, "Endpoints": {"docker": {"Host": host}}}))
+
+
+@pytest.fixture
+def listener(tmp_path) -> Iterator[tuple[socket.socket, str]]:
+    """A socket that accepts and says nothing."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield server, f"unix://{path}"
+
+
+def test_a_named_host_that_is_not_there_is_an_error_that_names_it(unset, monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    for search in (daemon.find_running, lambda: daemon.find_or_start(print)):
+        with pytest.raises(MissingError) as caught:
+            search()
+        assert caught.value.exit_code == 3
+        assert (
+            f"DOCKER_HOST names (unix://{tmp_path}/none.sock) does not answer: no such socket" in caught.value.message
+        )
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("tcp://127.0.0.1:9", "refused"), ("ssh://somewhere", "not supported"), ("rubbish", "not supported")],
+)
+def test_hosts_that_cannot_be_used_are_told(host, reason):
+    assert reason in wire.trouble(host).lower()
+
+
+def test_an_engine_that_hangs_is_given_up(listener):
+    started = time.monotonic()
+    assert wire.trouble(listener[1], timeout=0.5) == "does not answer within 0.5 s"
+    assert wire.document(listener[1], "/version", timeout=0.5) == {}
+    assert time.monotonic() - started < 5
+
+
+def test_something_else_at_the_socket_is_no_engine(listener):
+    server, host = listener
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        connection.recv(1000)
+        connection.sendall(b"220 mail.example ESMTP\r\n")
+        connection.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    assert wire.trouble(host) != ""
+    thread.join(5)
+
+
+def test_the_current_context_comes_first(unset, endpoint):
+    context(unset, "mine", endpoint.host)
+    (unset / "config.json").write_text(json.dumps({"currentContext": "mine"}))
+    found = daemon.find_running()
+    assert found is not None
+    assert found.host == endpoint.host
+    assert found.cli_env == {"DOCKER_HOST": endpoint.host}
+    assert next(places.places()).why == "Docker context mine"
+
+
+def test_a_context_that_is_asked_for_and_does_not_answer_is_an_error(unset, monkeypatch, tmp_path):
+    context(unset, "gone", f"unix://{tmp_path}/gone.sock")
+    monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    with pytest.raises(MissingError, match="Docker context gone names"):
+        daemon.find_running()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"currentContext": 7}', '{"currentContext": "nowhere"}'])
+def test_a_damaged_docker_configuration_is_passed_over(unset, content):
+    (unset / "config.json").write_text(content)
+    assert places._context() is None
+
+
+def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(own.os, "geteuid", lambda: 1000)
+    with pytest.raises(MissingError) as caught:
+        daemon.find_or_start(print)
+    assert "needs root or sudo (not root, and sudo is not there)" in caught.value.message
+    assert "invoke setup" not in str(caught.value), "it could not get one either"
+    assert "DOCKER_HOST names an engine elsewhere" in str(caught.value.hint)
+
+
+def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
+    monkeypatch.setattr(choice, "dockerd", lambda _kind: None)
+    with pytest.raises(MissingError, match="no container engine") as caught:
+        daemon.find_or_start(print)
+    if sudo.trouble():
+        assert "DOCKER_HOST" in str(caught.value.hint)
+        return
+    assert "invoke setup" in str(caught.value.hint)
+    monkeypatch.setattr(system, "manager", lambda: None)
+    with pytest.raises(MissingError) as caught:
+        daemon.find_or_start(print)
+    assert caught.value.hint == (
+        "install Docker or Podman by this system's own means; or let one be built: invoke setup --engine current"
+    )
+
+
+@needs_root
+def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monkeypatch, tmp_path):
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / "dockerd"
+    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}:{os.environ['PATH']}")
+    started = time.monotonic()
+    with pytest.raises(CommandError) as caught:
+        daemon.find_or_start(print)
+    assert time.monotonic() - started < 20
+    assert "ended right after its start" in str(caught.value)
+    assert "no such luck" in str(caught.value)
+    assert str(own.layout().log) in str(caught.value)
+
+
+@needs_root
+@pytest.mark.engine
+def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
+    """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
+    where = own.layout()
+    where.run.mkdir(parents=True)
+    where.pid_file.write_text(str(os.getpid()))  # a stale number that now belongs to somebody else
+    said: list[str] = []
+    mine = daemon.find_or_start(said.append)
+    assert (mine.ours, mine.host) == (True, where.host)
+    assert any("starting a container engine of our own" in line for line in said)
+    assert daemon.find_or_start(said.append) == mine
+    with Engine.connect(mine, project="deadweight-tests") as engine:
+        app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
+        config = {"Entrypoint": ["/app"], "Env": ["MODE=good"]}
+        engine.images.load(docker_archive(tmp_path / "image.tar", "deadweight-tests/own:1", [{"/app": app}], config))
+        subprocess.run(
+            [shutil.which("docker") or "docker", "run", "-d", "deadweight-tests/own:1"],
+            env={**os.environ, **mine.cli_env},
+            check=True,
+            capture_output=True,
+        )
+    first = own._our_pid(where)
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: own._our_pid(where) is None)
+    assert own.running_host() is None
+    again = daemon.find_or_start(said.append)
+    assert again == mine
+    assert own._our_pid(where) not in (None, first)
+    assert any(image["RepoTags"] == ["deadweight-tests/own:1"] for image in wire.listing(mine.host, "/images/json"))
+    assert wire.trouble(endpoint.host) == ""
+
+    assert daemon.stop_own() is True
+    assert daemon.stop_own() is False
+    assert not where.run.exists()
+    assert not bridge.exists(where.bridge)
+    assert not [each for each in processes.everyone() if str(where.run) in each.command and each.pid != os.getpid()]
+    assert where.data.is_dir()
+    daemon.remove_data()
+    assert not where.data.exists()
+    assert str(where.data) not in Path("/proc/self/mountinfo").read_text()
+    assert wire.trouble(endpoint.host) == ""
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@needs_root
+@pytest.mark.engine
+def test_two_starts_at_once_give_one_engine(cache):
+    code = "from deadweight.engine.own import engine as own; print(own.start(lambda line: None), own._our_pid(own.layout()))"
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = {process.communicate(timeout=120)[0] for process in both}
+    assert len(outputs) == 1
+    assert outputs.pop().startswith(own.layout().host)
+
+
+@pytest.mark.engine
+def test_the_client_builds_with_buildkit_and_leaves_the_users_configuration_alone(unset, endpoint, tmp_path):
+    cli = daemon.docker_cli(endpoint)
+    (unset / "config.json").write_text('{"auths": {}}')
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context" / "Dockerfile").write_text("ARG BASE=scratch\nFROM $BASE\nCOPY Dockerfile /file\n")
+    tag = f"deadweight-tests/client:{os.getpid()}"
+    try:
+        done = run(cli.build("-t", tag, "."), cwd=tmp_path / "context", env=cli.env, log=tmp_path / "log")
+        assert "exporting" in done.output  # BuildKit's own words; the classic builder says "Step 1/3"
+        assert tag in str(wire.listing(endpoint.host, "/images/json"))
+        assert {entry.name for entry in unset.iterdir()} <= {
+            "config.json",
+            ".buildNodeID",
+        }  # the latter is the client's own
+        assert (unset / "config.json").read_text() == '{"auths": {}}'
+    finally:
+        wire.delete(endpoint.host, f"/images/{tag}")
+
+
+def test_doctor_tells_the_engine_and_its_limits(endpoint):
+    found = examine(["engine", "git"])
+    assert found.engine is not None
+    assert found.engine.info.version == daemon.server_version(endpoint)
+    assert found.tools[0].status == "present"
+    text = "\n".join(found.lines())
+    assert f"engine: {found.engine.info.name} {found.engine.info.version}" in text
+    assert all(disk.free_bytes > 0 for disk in found.disks)
+
+
+def test_doctor_works_without_an_engine(alone, cache, monkeypatch):
+    monkeypatch.setattr(choice, "dockerd", lambda _kind: None)
+    found = examine(["engine"])
+    assert found.engine is None
+    assert "dockerd is not installed" in found.engine_problem
+    assert any(line.startswith("engine: none runs") for line in found.lines())
+
+
+def test_a_free_network_overlaps_no_route():
+    network = bridge.free_network()
+    assert network.prefixlen == 24
+    assert not any(network.overlaps(route) for route in bridge._routes())
+
+
+@pytest.fixture
+def sudoer(monkeypatch, tmp_path) -> Path:
+    """As if we were not root but had its rights through sudo, with a group of our own; what sudo was asked is in the file."""
+    asked = tmp_path / "asked"
+    (tmp_path / "sudo-bin").mkdir()
+    program = tmp_path / "sudo-bin" / "sudo"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >>{asked}\nwhile [ "${{1#-}}" != "$1" ]; do shift; done\nexec env -u PYTHONPATH "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    monkeypatch.setattr(os, "getgid", lambda: 54321)
+    return asked
+
+
+@needs_root
+@pytest.mark.engine
+def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, cache, sudoer, monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
+    (before,) = survey(["engine"])
+    assert (before.status, before.how, before.gettable) == ("missing", "start an engine with sudo", True)
+    assert "one of our own is started with sudo when it is needed" in examine([]).engine_problem
+    said: list[str] = []
+    install([before], said.append)
+    assert "starting a container engine of our own through sudo; invoke clean --all ends it" in said
+    where = own.layout()
+    (after,) = survey(["engine"])
+    assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
+    facts = where.socket.stat()
+    assert (facts.st_gid, stat.S_IMODE(facts.st_mode)) == (54321, 0o660)
+    assert "--preserve-env=https_proxy" in sudoer.read_text()
+    assert daemon.stop_own(said.append) is True
+    assert "stopping the engine that deadweight started" in said
+    assert not where.run.exists()
+    assert daemon.stop_own() is False
+    daemon.remove_data()
+    assert not where.data.exists()
+    assert [line.split()[-4] for line in sudoer.read_text().splitlines() if "as_root" in line] == [
+        "start",
+        "stop",
+        "remove_data",
+    ]
+
+
+@needs_root
+def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, sudoer, monkeypatch, tmp_path):
+    broken = sudoer.parent / "sudo-bin" / "dockerd"
+    broken.write_text("#!/bin/sh\necho 'failed to start daemon: no such luck' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(CommandError, match="no such luck"):
+        daemon.find_or_start(print)
+    assert not own.layout().run.exists()
+
+
+def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, monkeypatch, tmp_path):
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(wire, "_get", closed)
+    monkeypatch.setattr(daemon, "places", lambda: iter([places.Place("unix:///var/run/docker.sock", "there")]))
+    monkeypatch.setattr(sudo, "is_root", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError) as caught:
+        daemon.find_or_start(print)
+    assert (
+        "no engine at unix:///var/run/docker.sock: permission denied (sudo usermod -aG docker $USER, then log in again"
+        in str(caught.value)
+    )
+
+
+@needs_root
+@pytest.mark.engine
+def test_control_groups_are_mounted_where_nobody_did(cache):
+    """In a mount namespace without them, as on a bare machine without systemd."""
+    code = (
+        "from deadweight.engine.own import cgroups, engine as own; assert not cgroups.mounted(); said = [];"
+        "own.start(said.append); assert cgroups.mounted(); own.remove_data(); print(said[0])"
+    )
+    script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
+    done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)
+    assert done.output.startswith("mounting control groups")

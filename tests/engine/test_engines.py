@@ -1,0 +1,123 @@
+"""The engines that people have: what works with each, tried for real, and the page that says so.
+
+``python -m tests.engine.test_engines`` goes through all of them and writes the results and the page anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from deadweight.engine.own import choice
+from deadweight.records.paths import user_cache
+from tests.support import ROOT, TESTS
+
+RESULTS = TESTS / "data" / "engines.json"
+PAGE = ROOT / "docs" / "reference" / "engines.md"
+ENGINES = {
+    "os": "Docker of Debian 12, overlay2",
+    "current": "Docker 29, containerd's store",
+    "current-overlay2": "Docker 29, overlay2",
+    "podman": "Podman of Debian 12",
+}
+UNTRIED = "Docker Desktop, OrbStack, Colima, Rancher Desktop, Apple's container, Docker and Podman without root"
+SECONDS = 500.0
+
+
+def lacking(kind: str) -> str:
+    """Why an engine cannot be had here; empty where it can."""
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
+        return "an engine in a network of its own needs root, unshare and ip"
+    if kind == "podman":
+        return "" if shutil.which("podman") else "podman is not installed (invoke setup --tests)"
+    there = choice.dockerd(next(each for each in choice.KINDS if each == kind))
+    return "" if there else f"{kind} is not built (invoke setup --tests)"
+
+
+def toured(kind: str, folder: Path) -> dict[str, str]:
+    """What works with an engine. It has a cache, a store and a network namespace of its own, and ends with this."""
+    cache = folder / "cache"
+    shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=_linked)
+    env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+    argv = ["unshare", "--net", "--", sys.executable, "-m", "tests.support.engine_tour", kind, str(folder)]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tour:
+        try:
+            out, errors = tour.communicate(timeout=SECONDS)
+        finally:
+            tour.terminate()  # it ends its engine then
+    assert tour.returncode == 0, errors[-2000:]
+    found: dict[str, str] = json.loads(out)
+    return found
+
+
+def _linked(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def verdicts(found: dict[str, str]) -> dict[str, str]:
+    return {task: told.partition(":")[0] for task, told in found.items() if task != "version"}
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("kind", [kind for kind in ENGINES if kind != "os"])  # all other tests run on that one
+def test_what_the_page_says_of_an_engine_is_what_comes_of_it(kind, tmp_path):
+    problem = lacking(kind)
+    if problem:
+        pytest.skip(problem)
+    found = toured(kind, tmp_path)
+    assert verdicts(found) == verdicts(json.loads(RESULTS.read_text())[kind]), found
+
+
+def test_the_page_of_engines_is_made_of_the_results():
+    """Make it anew: python -m tests.engine.test_engines"""
+    assert PAGE.read_text() == page(json.loads(RESULTS.read_text()))
+
+
+def page(results: dict[str, dict[str, str]]) -> str:
+    """The page, in Markdown."""
+    lines = [
+        "# Engines",
+        "",
+        "What works with which container engine. Each was started for this, alone in a network of its own, as root, and gone",
+        "through with a Dockerfile variant that uses a secret and a cache mount; our tests do it again in every run. How an engine",
+        "is found and chosen: [which engine is used](../how-to/engine.md).",
+        "",
+        "| | " + " | ".join(f"{ENGINES[kind]} ({found['version']})" for kind, found in results.items()) + " |",
+        "| --- |" + " --- |" * len(results),
+    ]
+    notes: list[str] = []
+    for task in (name for name in results["os"] if name != "version"):
+        cells = []
+        for found in results.values():
+            verdict, _, more = found[task].partition(": ")
+            if more and more not in notes:
+                notes.append(more)
+            cells.append(f"{verdict} ({notes.index(more) + 1})" if more else verdict)
+        lines.append(f"| {task} | {' | '.join(cells)} |")
+    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), ""]
+    lines += [f"Never tried: {UNTRIED}.", ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    results = {}
+    for kind in ENGINES:
+        with tempfile.TemporaryDirectory(prefix="dw-engines-") as name:
+            results[kind] = toured(kind, Path(name))
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    PAGE.write_text(page(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""Disks that are full, read-only, or hold something else than was written; files that change under a build."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.fault_project import FaultProject, wait_for
+
+COPY = "cp src/a.txt $OUT"
+
+needs_mounts = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
+
+
+@pytest.fixture
+def project(tmp_path) -> FaultProject:
+    return FaultProject.make(tmp_path, v=COPY)
+
+
+@contextlib.contextmanager
+def mounted(place: Path, *options: str) -> Iterator[None]:
+    place.mkdir(exist_ok=True)
+    subprocess.run(["mount", *options, str(place)], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def small_disk(project: FaultProject, tmp_path: Path, *options: str) -> Iterator[None]:
+    """A file system of 1 MB, from a file, as the state folder."""
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(1 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", *options, str(disk)], check=True)
+    with mounted(project.state, "-o", "loop", str(disk)):
+        (project.state / "lost+found").rmdir()
+        yield
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte on a folder's disk."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 1024)
+    return ballast
+
+
+@needs_mounts
+def test_a_full_disk(project, tmp_path):
+    with small_disk(project, tmp_path):
+        ballast = fill(project.state)
+        done = project.fails(1, "No space left on device")
+        assert f"the disk that holds {project.state}" in done.errors
+        ballast.unlink()
+        project.builds()
+
+
+@needs_mounts
+def test_a_disk_that_fills_up_while_a_build_writes(project, tmp_path):
+    with small_disk(project, tmp_path):
+        project.suite(v="head -c 3000000 /dev/zero > $OUT")
+        project.fails(1, "No space left on device")
+        project.suite(v=COPY)
+        project.builds()
+
+
+@needs_mounts
+def test_a_disk_that_fills_up_after_the_tool_is_done(project, tmp_path):
+    """The image is there, its record cannot be written: it does not count as built."""
+    with small_disk(project, tmp_path):
+        project.suite(v=f"{COPY}; dd if=/dev/zero of=.deadweight/ballast bs=1k || true")
+        project.fails(1, "No space left on device")
+        (project.state / "ballast").unlink()
+        project.suite(v=COPY)
+        project.builds()
+
+
+@needs_mounts
+def test_a_disk_without_free_inodes(project, tmp_path):
+    with small_disk(project, tmp_path, "-N", "16"):
+        for number in range(32):
+            with contextlib.suppress(OSError):
+                (project.state / f"file{number}").touch()
+        project.fails(1, "No space left on device")
+        for number in range(32):
+            (project.state / f"file{number}").unlink(missing_ok=True)
+    project.builds()
+
+
+@needs_mounts
+def test_a_read_only_state_folder(project):
+    project.builds()
+    with mounted(project.state, "--bind", str(project.state)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(project.state)], check=True)
+        project.fails(1, "Read-only file system")
+        assert project.invoke("variants").code == 0
+        assert project.invoke("build", "--plan").code == 0
+    project.builds()
+
+
+@pytest.mark.parametrize("place", [".deadweight", ".deadweight/lock", ".deadweight/images"])
+def test_something_else_stands_where_the_state_belongs(project, place):
+    path = project.root / place
+    path.parent.mkdir(exist_ok=True)
+    if place.endswith("lock"):
+        path.mkdir()
+    else:
+        path.write_text("not a folder")
+    project.fails(1, place.rpartition("/")[2])
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink()
+    project.builds()
+
+
+def records(project: FaultProject) -> list[Path]:
+    return sorted(path for path in project.state.rglob("*.json") if path.is_file())
+
+
+def test_records_damaged_bit_by_bit(project):
+    """Every third bit of each record flipped, every length of it: what no longer fits is no record, and nothing raises."""
+    from deadweight.plan.graph import StepRecord
+    from deadweight.records.built import BuiltImage
+    from deadweight.records.store import load
+
+    project.builds()
+    for kind, path in (
+        (StepRecord, project.state / "steps" / "image-v.json"),
+        (BuiltImage, project.state / "images" / "v" / "built.json"),
+    ):
+        whole = path.read_bytes()
+        for bit in range(0, len(whole) * 8, 3):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << (bit % 8)
+            path.write_bytes(damaged)
+            assert load(kind, path) is None or isinstance(load(kind, path), kind)
+        for length in range(len(whole) - 1):
+            path.write_bytes(whole[:length])
+            assert load(kind, path) is None
+        path.write_bytes(whole)
+    assert "building" not in project.builds().errors
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00", b'{"key": 1}', b"\xff\xfe"])
+def test_every_file_of_the_state_replaced(project, content):
+    project.builds()
+    assert len(records(project)) >= 2
+    for path in records(project):
+        path.write_bytes(content)
+    assert project.invoke("variants").code == 0
+    project.builds()
+
+
+def test_the_state_folder_goes_while_a_build_runs(project):
+    project.suite(v="rm -rf .deadweight; mkdir -p .deadweight/images/v; cp src/a.txt $OUT")
+    done = project.invoke("build")
+    assert done.code in (0, 1)
+    assert "Traceback" not in done.errors
+    project.suite(v=COPY)
+    project.builds()
+
+
+def test_an_output_that_was_deleted_is_built_again(project):
+    project.builds()
+    (project.state / "images" / "v" / "out").unlink()
+    assert "its output is gone" in project.builds().errors
+
+
+def test_a_file_changed_while_it_is_built_is_built_again(project):
+    project.suite(v="cp src/a.txt $OUT; echo later > src/a.txt")
+    assert project.invoke("build").code == 0
+    project.suite(v=COPY)
+    assert "building" in project.builds().errors
+    assert project.out() == "later\n"
+
+
+def test_a_clock_set_back(project):
+    """The content changed, and its time goes back to what it was (or before): times prove nothing here."""
+    project.builds()
+    file = project.root / "src" / "a.txt"
+    before = file.stat()
+    file.write_text("b\n")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "src/a.txt changed" in project.builds().errors
+    file.write_text("c\n")
+    os.utime(file, (0, 0))
+    assert "src/a.txt changed" in project.builds().errors
+    future = time.time() + 86400 * 3650
+    for path in [*project.state.rglob("*"), file]:
+        os.utime(path, (future, future))
+    assert "building" not in project.builds().errors
+
+
+def test_a_source_file_that_cannot_be_read(project):
+    (project.root / "src" / "loop").symlink_to("loop")  # a link is content, whatever it leads to
+    project.builds()
+    os.mkfifo(project.root / "src" / "pipe")  # reading it would wait for ever
+    project.builds()
+
+
+def test_files_that_come_and_go_while_a_plan_reads_them(project):
+    """Either the plan is right or one error says which file went; never a traceback."""
+    folder, ending = project.root / "src" / "busy", threading.Event()
+    folder.mkdir()
+
+    def churn() -> None:
+        while not ending.is_set():
+            for number in range(50):
+                (folder / f"{number}").write_text("x")
+            for number in range(50):
+                (folder / f"{number}").unlink()
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(4):
+            done = project.invoke("build", "--plan")
+            assert done.code in (0, 1)
+            assert "Traceback" not in done.errors
+            if done.code:
+                assert "cannot be read: No such file or directory" in done.errors
+    finally:
+        ending.set()
+        thread.join()
+    project.builds()
+
+
+def test_a_plan_changes_nothing(project):
+    done = project.invoke("build", "--plan")
+    assert done.code == 0
+    assert not project.state.exists()
+    wait_for(lambda: not project.alive())
+
+
+def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
+    from deadweight.builders.apko.melange import _work_folder
+    from deadweight.records.paths import State
+
+    state = State(tmp_path)
+    left = state.packages / ".work-1-abcdef" / "sandbox"
+    left.mkdir(parents=True)
+    left.chmod(0)
+    with _work_folder(state) as first, _work_folder(state) as second:
+        assert sorted(state.packages.iterdir()) == sorted((first, second))
+    assert list(state.packages.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no file system in memory")
+def test_what_a_killed_run_left_in_memory_goes_with_the_next(tmp_path, monkeypatch):
+    from deadweight.builders.apko import memory as _memory
+
+    monkeypatch.setattr(_memory, "ROOM_BYTES", 0)
+    code = "import os, sys; from pathlib import Path; from deadweight.builders.apko import memory as _memory\n"
+    code += "_memory.ROOM_BYTES = 0\n"
+    code += "(_memory.folder(Path(sys.argv[1])) / 'file').touch(); os.kill(os.getpid(), 9)"
+    killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    assert killed.wait() == -9
+    (left,) = _memory.MEMORY.glob(f"deadweight-*-{killed.pid}-*")
+    mine = _memory.folder(tmp_path)
+    assert mine is not None
+    assert mine.is_dir()
+    assert not left.exists()
+    mine.rmdir()
+    monkeypatch.setattr(_memory, "ROOM_BYTES", 2**60)
+    assert _memory.folder(tmp_path) is None
+
+
+@needs_mounts
+@pytest.mark.parametrize("how", ["cat /dev/zero > cache/file", "go build -o /dev/null ."])
+def test_a_full_disk_is_named_whatever_program_met_it(tmp_path, how):
+    """A cache that was full was told as a module proxy that is not in reach."""
+    from deadweight import _run
+    from deadweight._errors import CommandError
+    from deadweight.toolchain.golang import OFFLINE_HINT
+
+    (tmp_path / "go.mod").write_text("module example.invalid/x\n\ngo 1.18\n")
+    (tmp_path / "main.go").write_text('package main\n\nimport "fmt"\n\nfunc main() { fmt.Println() }\n')
+    cache = tmp_path / "cache"
+    with mounted(cache, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        env = {"GOCACHE": str(cache), "GOTMPDIR": str(cache)}
+        with pytest.raises(CommandError) as caught:
+            _run.run(["sh", "-c", how], cwd=tmp_path, env=env, hint=OFFLINE_HINT)
+    assert f"the disk that holds {cache}" in str(caught.value.hint)
+    assert "GOPROXY" not in str(caught.value)

@@ -1,0 +1,141 @@
+"""An engine that is killed under a build, and images that go behind our back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.engine import api as wire
+from deadweight.engine import daemon
+from deadweight.engine.client import Engine
+from deadweight.engine.own import choice
+from deadweight.engine.own import engine as own
+from deadweight.plan.graph import make_plan
+from deadweight.plan.scheduler import run_plan
+from deadweight.records.built import Base
+from tests.support.builder_site import GivenSource, Project
+from tests.support.fault_project import wait_for
+from tests.support.small_images import docker_archive, program
+
+NAME = "deadweight-tests/killed-base:1"
+SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n"
+
+
+class Silent:
+    def began(self, task): ...
+    def said(self, task, line): ...
+    def ended(self, outcome): ...
+
+
+def base_archive(folder: Path) -> Path:
+    files = {"/bin/sh": "/usr/bin/dash", "/etc/hostname": b"x\n"}
+    for name in ("dash", "sleep", "cat"):
+        files |= program(name)
+    assert shutil.which("dash")
+    return docker_archive(folder / "base.tar", NAME, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path) -> Iterator[None]:
+    """An engine of our own, as if there were no other; it and its data are removed at the end."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(daemon, "places", lambda: iter(()))
+    yield
+    daemon.remove_data()
+
+
+def project_on(root: Path, engine) -> Project:
+    root.mkdir()
+    made = Project(root, GivenSource({"base": Base("base", NAME, None, stand_in=True)}), engine)
+    made.write({"hello": "hello\n", "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nRUN sleep 3\n"})
+    return made.suite(SUITE)
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
+    reason="an engine needs root and dockerd",
+)
+def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
+    with Engine.connect(daemon.find_or_start(print), project="deadweight-tests") as engine:
+        engine.images.load(base_archive(tmp_path))
+    engines: list[Engine] = []
+
+    def engine_now() -> Engine:
+        engines.append(Engine.connect(daemon.find_or_start(print), project="deadweight-tests"))
+        return engines[-1]
+
+    project = project_on(tmp_path / "project", engine_now)
+    errors: list[BaseException] = []
+
+    def build() -> None:
+        try:
+            project.build("v")
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    wait_for(lambda: any("RUN sleep" in line for line in project.said) or errors, 60)
+    assert not errors, errors
+    pid = own._our_pid(own.layout())
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert isinstance(errors[0], DeadweightError)
+    assert errors[0].exit_code == 1
+    assert str(project.site.state.log("v")) in str(errors[0])
+    assert not (project.site.state.image("v") / "built.json").exists()
+    built = project.build("v")  # finds none running and starts it over what the killed one left
+    assert engine_now().images.get(built.reference).id == built.config_digest
+    assert project.steps("v")[0].there()
+    for each in engines:
+        each.close()
+
+
+@pytest.mark.engine
+def test_an_image_that_was_removed_behind_our_back_is_built_again(tmp_path, engine):
+    engine.images.load(base_archive(tmp_path))
+    project = project_on(tmp_path / "project", lambda: engine)
+    try:
+        built = project_outcome(project).image
+        assert plan(project).tasks[0].reason is None
+        engine.images.remove(built.reference, force=True)
+        assert plan(project).tasks[0].reason == "its output is gone"
+        again = project_outcome(project).image
+        assert again.config_digest == built.config_digest
+        assert engine.images.get(again.reference).id == again.config_digest
+    finally:
+        for image in engine.api.images():
+            for tag in image.get("RepoTags") or ():
+                if tag.startswith(("deadweight/small/", NAME)):
+                    engine.images.remove(tag, force=True)
+
+
+def plan(project: Project):
+    from deadweight.builders import table
+
+    site = project.site
+    return make_plan(site.suite.variants, site, lambda variant: table.builder(variant.builder))
+
+
+def project_outcome(project: Project):
+    (outcome,) = run_plan(plan(project), project.site, Silent(), jobs=1)
+    assert outcome.result == "built", outcome.error
+    return outcome
+
+
+def test_an_engine_that_ends_between_two_questions_has_no_image(tmp_path):
+    host = f"unix://{tmp_path}/none.sock"
+    assert wire.document(host, "/images/any/json") == {}

@@ -1,0 +1,228 @@
+"""Killed, hung, raced: whatever ends a run, nothing is left running or half-written, and the next run is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from deadweight.records.lock import locked
+from deadweight.records.paths import State
+from tests.support.fault_project import FaultProject, wait_for
+
+SLOW = "touch started; sleep 0.4; cp src/a.txt $OUT; sleep 0.4"
+
+
+@pytest.fixture
+def project(tmp_path) -> FaultProject:
+    return FaultProject.make(tmp_path, v=SLOW)
+
+
+def pid_of(project: FaultProject, words: str) -> int:
+    """The living process of this project whose command line holds these words."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                ours = project.mark.encode() in (place / "environ").read_bytes()
+                if ours and words.encode() in (place / "cmdline").read_bytes().replace(b"\0", b" "):
+                    found.append(int(place.name))
+            except OSError:
+                continue
+        return bool(found)
+
+    wait_for(look)
+    return found[0]
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_kill_9_of_the_task_at_a_random_moment(project, moment):
+    delay = random.Random(f"moment {moment}").uniform(0.0, 1.6)  # another moment each, the same in every run
+    process = project.start("build")
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    project.nothing_runs()
+    project.builds()
+
+
+def test_kill_9_while_the_tool_works(project):
+    process = project.start("build")
+    wait_for((project.root / "started").exists)
+    process.kill()
+    process.communicate()
+    project.nothing_runs()
+    project.builds()
+
+
+def test_kill_9_of_the_tool(project):
+    process = project.start("build")
+    os.kill(pid_of(project, "sh -c touch started"), signal.SIGKILL)
+    done = project.finish(process)
+    project.is_one_error(done, 1, "SIGKILL")
+    assert "v.log" in done.errors
+    project.builds()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGINT, "interrupted; "), (signal.SIGTERM, "ended by SIGTERM; "), (signal.SIGHUP, "ended by SIGHUP; ")],
+)
+def test_interrupted(project, number, words):
+    process = project.start("build")
+    wait_for((project.root / "started").exists)
+    process.send_signal(number)
+    project.was_ended(project.finish(process), 128 + number, words)
+    project.builds()
+
+
+def test_a_tool_that_ignores_the_interrupt_is_killed(project):
+    project.suite(v="trap '' TERM INT; touch started; while :; do sleep 0.2; done")
+    process = project.start("build")
+    wait_for((project.root / "started").exists)
+    process.send_signal(signal.SIGINT)
+    done = project.finish(process)
+    project.was_ended(done, 130, "interrupted")
+    assert done.seconds < 15
+    project.suite(v=SLOW)
+    project.builds()
+
+
+def test_a_tool_that_hangs_is_ended_with_its_children(project):
+    project.suite("timeout: '0.5'", v="sleep 300 & sleep 300")
+    project.fails(1, "did not end within 0.5 s")
+    project.suite(v=SLOW)
+    project.builds()
+
+
+def test_a_tool_that_fails_shows_its_own_last_words(project):
+    project.suite(v="echo half > $OUT; echo no more paper; exit 7")
+    done = project.fails(1, "no more paper")
+    assert "exit code 7" in done.errors
+    project.suite(v=SLOW)
+    project.builds()
+
+
+def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
+    """It is there and can be looked at, but nobody takes it for what was asked for.
+
+    ``verify`` looks for an engine: one that it started itself would run on, and count as left behind.
+    """
+    project.suite(v=SLOW)
+    project.builds()
+    project.suite(v="echo no more paper; exit 7")
+    (project.root / "src" / "a.txt").write_text("b\n")
+    project.fails(1, "no more paper")
+    shown = project.invoke("variants", "--json")
+    (row,) = json.loads(shown.output)["variants"]
+    assert (row["state"], row["log"]) == ("failed", ".deadweight/logs/v.log")
+    assert row["config_digest"] is not None
+    told = f"v: its last build failed ({row['failed_at']}, log {row['log']})"
+    assert told in project.invoke("variants").errors
+    assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
+    assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors
+    project.suite(v=SLOW)
+    project.builds()
+    assert '"state": "built"' in project.invoke("variants", "--json").output
+
+
+def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
+    """The image before is still there; while the build goes on it is told who is at it, and afterwards that it did not end."""
+    project.suite(v="touch started; while [ -e hold ]; do sleep 0.05; done; cp src/a.txt $OUT")
+    project.builds()
+    (project.root / "src" / "a.txt").write_text("b\n")
+    (project.root / "started").unlink()
+    (project.root / "hold").touch()
+    process = project.start("build")
+    wait_for((project.root / "started").exists)
+    (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    assert (row["state"], row["failed_at"]) == ("building", None)
+    assert f"(pid {process.pid}, since" in project.invoke("variants").errors
+    process.kill()
+    process.communicate()
+    (project.root / "hold").unlink()
+    project.nothing_runs()
+    with locked(State(project.root), print):  # somebody else works there now, but not at this
+        (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    assert row["state"] == "failed"
+    assert row["config_digest"] is not None
+    told = f"v: its last build did not end ({row['failed_at']}, log {row['log']})"
+    assert told in project.invoke("variants").errors
+    assert "run   v  (its last build did not end)" in project.invoke("build", "--plan").output
+    assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors
+    project.builds()
+    assert '"state": "built"' in project.invoke("variants", "--json").output
+
+
+def test_the_others_are_built_when_one_tool_is_killed(project):
+    project.suite(a="kill -9 $$", v="cp src/a.txt $OUT")
+    project.fails(1, "1 of 2 variants were not built")
+    assert project.out("v") == "a\n"
+
+
+def test_two_invocations_at_once_build_once(project):
+    project.suite(v="touch started; echo x >> count; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
+    first = project.start("build")
+    wait_for((project.root / "started").exists)
+    second = project.start("build")
+    told = second.stderr.readline()
+    assert "waiting for" in told
+    assert f"(pid {first.pid}, since" in told
+    (project.root / "go").touch()
+    assert project.finish(first).code == 0
+    assert project.finish(second).code == 0
+    assert (project.root / "count").read_text() == "x\n"
+    project.builds()
+
+
+def test_who_waits_goes_on_when_the_holder_is_killed(project):
+    project.suite(v="touch started; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT")
+    first = project.start("build")
+    wait_for((project.root / "started").exists)
+    second = project.start("build")
+    assert "waiting for" in second.stderr.readline()
+    first.kill()
+    (project.root / "go").touch()
+    first.communicate()
+    assert project.finish(second).code == 0
+    project.builds()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 0.0.1", "ko"),
+        ("sleep 60", "did not end within"),
+        ("kill -11 $$", "SIGSEGV"),
+    ],
+    ids=["wrong version", "hangs", "crashes"],
+)
+def test_a_tool_that_cannot_be_used_is_missing(project, tmp_path, script, words):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "ko").write_text(f"#!/bin/sh\n{script}\n")
+    (tools / "ko").chmod(0o755)
+    project.more = {
+        "PATH": f"{tools}:/usr/bin:/bin",
+        "DEADWEIGHT_CACHE_DIR": str(tmp_path / "cache"),
+        "DEADWEIGHT_PROBE_SECONDS": "1",
+    }
+    project.suite("tools: ko", v=SLOW)
+    done = project.fails(3, words)
+    assert str(tools / "ko") in done.errors
+    assert "hint: invoke setup" in done.errors
+    project.suite(v=SLOW)
+    project.builds()
+
+
+def test_the_holder_of_the_lock_wrote_nonsense(project):
+    project.state.mkdir()
+    (project.state / "lock").write_bytes(b"\xff\x00")
+    (project.state / "lock.holder").write_text(json.dumps({"pid": "x", "since": []}))
+    project.builds()

@@ -1,0 +1,253 @@
+"""A registry that is down, slow, cuts blobs or serves other bytes than it promised; packages with a wrong signature.
+
+The registry is a real HTTP server on loopback with one small base image; ko and apko are the real tools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import CommandError, DeadweightError
+from deadweight.builders.shared import common as _common
+from deadweight.image.archive.archive import open_archive
+from deadweight.records.built import Base
+from deadweight.records.paths import State
+from deadweight.sources.local.source import LocalSource
+from deadweight.sources.protocol import ApkRepositories
+from tests.support.builder_site import MAIN, GivenSource, Project
+
+pytestmark = pytest.mark.tools
+
+SUITE = "  v:\n    builder: ko\n    source: app\n    base: base\n"
+FILES = {"app/go.mod": "module example.invalid/app\n\ngo 1.21\n", "app/main.go": MAIN}
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+PIECE = 4096
+
+
+class Registry(ThreadingHTTPServer):
+    """Serves one image at ``/v2/base``; ``mode`` says how it misbehaves."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.mode = "good"
+        layer, config = image()
+        self.blobs = {digest(blob): blob for blob in (layer, config)}
+        self.manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {"mediaType": CONFIG, "size": len(config), "digest": digest(config)},
+                "layers": [{"mediaType": LAYER, "size": len(layer), "digest": digest(layer)}],
+            }
+        ).encode()
+
+    @property
+    def base(self) -> Base:
+        found = digest(self.manifest)
+        return Base("base", f"127.0.0.1:{self.server_port}/base@{found}", found, stand_in=True)
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that gives up is what these tests are about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Registry
+
+    def log_message(self, *_) -> None: ...
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        mode, word = self.server.mode, self.path.rpartition("/")[2]
+        if mode == "hangs":
+            time.sleep(6)
+        if mode == "fails" and self.path != "/v2/":
+            return self.send_error(500)
+        if self.path == "/v2/":
+            return self.send(b"{}", "application/json")
+        if "/manifests/" in self.path:
+            return self.send(self.server.manifest + (b" " if mode == "other manifest" else b""), MANIFEST)
+        if word not in self.server.blobs:
+            return self.send_error(404)
+        return self.send(self.server.blobs[word], "application/octet-stream", blob=True)
+
+    def send(self, body: bytes, kind: str, *, blob: bool = False) -> None:
+        mode = self.server.mode if blob and len(body) > PIECE else "good"
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if mode == "cut in half":
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif mode == "other bytes":
+            self.wfile.write(body[:-20] + bytes(20))
+        elif mode == "slow":
+            for start in range(0, len(body), PIECE):
+                self.wfile.write(body[start : start + PIECE])
+                time.sleep(0.05)
+        else:
+            self.wfile.write(body)
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def image() -> tuple[bytes, bytes]:
+    """Layer and config of an image with one file that does not compress."""
+    noise = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(3000))
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("etc/noise")
+        info.size = len(noise)
+        tar.addfile(info, io.BytesIO(noise))
+    layer = buffer.getvalue()
+    config = {"architecture": _common.architecture().oci, "os": "linux", "config": {}}
+    config |= {"rootfs": {"type": "layers", "diff_ids": [digest(layer)]}, "history": [{"created_by": "noise"}]}
+    return gzip.compress(layer, mtime=0), json.dumps(config).encode()
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    with Registry() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def built(registry, tmp_path_factory) -> Project:
+    """One good build: its compile cache is what the others start with."""
+    project = Project(tmp_path_factory.mktemp("ko"), GivenSource({"base": registry.base})).write(FILES).suite(SUITE)
+    project.build("v")
+    return project
+
+
+@pytest.fixture
+def project(built, registry, tmp_path) -> Iterator[Project]:
+    shutil.copytree(built.root, tmp_path / "copy", symlinks=True)
+    yield Project(tmp_path / "copy", GivenSource({"base": registry.base}))
+    registry.mode = "good"
+
+
+def nothing_half_written(project: Project) -> bool:
+    return not [path for path in project.site.state.image("v").iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("cut in half", "unexpected EOF"),
+        ("other bytes", "error verifying sha256 checksum"),
+        ("other manifest", "manifest digest"),
+        ("fails", "500"),
+    ],
+)
+def test_a_registry_that_serves_something_else(project, registry, mode, words):
+    archive = project.site.state.image("v") / "image.tar"
+    before = archive.read_bytes()
+    registry.mode = mode
+    with pytest.raises(DeadweightError) as caught:
+        project.build("v")
+    assert words in str(caught.value)
+    assert str(project.site.state.log("v")) in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert archive.read_bytes() == before  # the image of the last good build is as it was
+    assert nothing_half_written(project)
+    registry.mode = "good"
+    assert project.build("v").config_digest == project.build_record("v").config_digest
+    with open_archive(archive) as opened:
+        assert len(opened.image.layers) >= 2
+
+
+def test_a_slow_registry_only_takes_longer(project, registry):
+    registry.mode = "slow"
+    assert project.build("v").config_digest
+
+
+def test_a_registry_that_hangs_ends_with_the_time_limit(project, registry, monkeypatch):
+    monkeypatch.setattr(_common, "BUILD_TIMEOUT_SECONDS", 3.0)
+    registry.mode = "hangs"
+    started = time.monotonic()
+    with pytest.raises(CommandError, match="did not end within 3 s"):
+        project.build("v")
+    assert time.monotonic() - started < 10
+    assert nothing_half_written(project)
+    monkeypatch.undo()
+    registry.mode = "good"
+    project.build("v")
+
+
+APKO = "contents:\n  packages: [wolfi-baselayout]\nentrypoint:\n  command: /bin/none\n"
+
+
+@pytest.fixture
+def apko(tmp_path, local_source) -> tuple[Project, Path]:
+    """A project without packages of its own, on a copy of the local APK repository that a test may harm."""
+    local_source.prepare([], apk=True, say=print)
+    source = LocalSource(State(tmp_path))
+    source.prepare([], apk=True, say=print)
+    given = source.apk("wolfi")
+    shutil.copytree((tmp_path / given.repositories[0]).resolve(), tmp_path / "repository")
+    shutil.copy((tmp_path / given.keyring[0]).resolve(), tmp_path / Path(given.keyring[0]).name)
+    packages = ApkRepositories(("./repository",), (f"./{Path(given.keyring[0]).name}",), stand_in=True)
+    project = Project(tmp_path, GivenSource({}, lambda _: packages))
+    return project.write({"apko.yaml": APKO}).suite("  v:\n    builder: apko\n    config: apko.yaml\n"), tmp_path
+
+
+def test_an_apk_repository_with_a_wrong_signature(apko):
+    project, root = apko
+    (key,) = root.glob("*.rsa.pub")
+    right = key.read_bytes()
+    made = subprocess.run(["openssl", "genrsa", "2048"], check=True, capture_output=True).stdout
+    key.write_bytes(subprocess.run(["openssl", "rsa", "-pubout"], input=made, check=True, capture_output=True).stdout)
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    assert "signature" in str(caught.value) or "verif" in str(caught.value)
+    assert nothing_half_written(project)
+    key.write_bytes(right)
+    project.build("v")
+
+
+def test_an_apk_that_is_not_what_its_index_says(apko):
+    project, root = apko
+    (package,) = root.glob(f"repository/{_common.architecture().apk}/wolfi-baselayout-*.apk")
+    right = package.read_bytes()
+    package.write_bytes(right[:-200] + bytes(200))
+    with pytest.raises(CommandError):
+        project.build("v")
+    assert nothing_half_written(project)
+    package.write_bytes(right[: len(right) // 2])
+    with pytest.raises(CommandError):
+        project.build("v")
+    package.write_bytes(right)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(project.site.state.cache / "apk")
+    project.build("v")

@@ -1,0 +1,351 @@
+"""A closed terminal, SIGTERM, a reader that is gone: each ends a task as Ctrl-C does. What kill -9 leaves goes with the next."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from deadweight import _run, _signals
+from deadweight.engine import owner
+from deadweight.engine.client import Engine
+from deadweight.engine.options import RunOptions
+from deadweight.records import runs
+from deadweight.records.paths import State
+from tests.support.fault_project import FaultProject, wait_for
+from tests.support.small_images import reference
+from tests.support.small_project import put_built, write_suite
+from tests.support.terminal import Terminal
+
+TASKS = "from deadweight.tasks import namespace as ns\n"
+SLOW = "touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6"
+SUITE = """
+    name: ends
+    variants:
+      castle:
+        builder: ko
+        source: .
+        health: {path: /healthz}
+        checks: {runs: {}, attacks: {}}
+"""
+
+
+class Castle:
+    """A project whose one variant is built, and what its processes have in the engine."""
+
+    def __init__(self, root: Path, engine: Engine, archive: Path) -> None:
+        self.root, self.engine = root, engine
+        root.mkdir()
+        self.environment = {"DOCKER_HOST": engine.host}
+        put_built(write_suite(root, SUITE), "castle", archive, reference("playground"))
+        (root / "tasks.py").write_text(TASKS)
+
+    def open(self, *words: str) -> Terminal:
+        """A task on a terminal, with something of its own in the engine."""
+        terminal = Terminal.invoke(self.root, *words, environment=self.environment)
+        terminal.until(lambda: bool(self.has(terminal.pid)))
+        return terminal
+
+    def has(self, pid: int) -> list[str]:
+        return [each.name for each in self.engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")]
+
+    def has_any(self) -> list[str]:
+        return [each.name for each in self.engine.leftovers() if each.labels.get(owner.ROOT) == str(self.root)]
+
+    def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "invoke", *words]
+        environment = {**os.environ, **self.environment}
+        return subprocess.run(
+            argv, cwd=self.root, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def killed(self) -> int:
+        """The process id of an ``invoke run`` that was killed while its service ran."""
+        with self.open("run", "--variant", "castle") as terminal:
+            terminal.shows("Ctrl-C ends it")
+            terminal.kill()
+            terminal.wait()
+        assert len(self.has(terminal.pid)) == 1
+        return terminal.pid
+
+
+@pytest.fixture
+def castle(tmp_path, engine, playground_image, playground_archive) -> Castle:
+    return Castle(tmp_path / "castle", engine, playground_archive)
+
+
+@pytest.fixture
+def project(tmp_path) -> FaultProject:
+    return FaultProject.make(tmp_path, v=SLOW)
+
+
+@pytest.mark.parametrize("words", ["run --variant castle", "verify", "attack", "harden --variant castle"])
+def test_a_closed_terminal_removes_what_runs(castle, words):
+    with castle.open(*words.split()) as terminal:
+        time.sleep(0.5)
+        terminal.close()
+        assert terminal.wait() == 129
+    assert castle.has(terminal.pid) == []
+    assert not runs.there(State(castle.root))
+
+
+def test_who_is_ended_says_what_became_of_it(castle):
+    with castle.open("verify") as terminal:
+        terminal.send(signal.SIGTERM)
+        assert terminal.wait() == 143
+    assert terminal.text.splitlines()[-1] == "ended by SIGTERM; containers removed; run it again to go on"
+    assert castle.has(terminal.pid) == []
+
+
+def test_what_the_engine_makes_after_the_interrupt_is_removed(engine, playground_image, monkeypatch):
+    """The engine goes on with what it was asked for, while who asked has stopped listening."""
+    connected = Engine.connect(engine.host, project="ends")
+    make = connected.api.create_container_from_config
+    names = []
+
+    def interrupted(body, name):
+        names.append(name)
+        make(body, name)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(connected.api, "create_container_from_config", interrupted)
+    with pytest.raises(KeyboardInterrupt), connected:
+        connected.start(playground_image, RunOptions(), purpose="ends")
+    assert names
+    assert [each.name for each in engine.leftovers() if each.name in names] == []
+
+
+def test_a_closed_terminal_ends_a_build(project):
+    with Terminal.invoke(project.root, "build", environment=project.environment) as terminal:
+        terminal.until((project.root / "started").exists)
+        terminal.close()
+        assert terminal.wait() == 129
+    project.is_clean()
+    (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
+    assert row["state"] == "failed"
+    project.builds()
+
+
+def test_a_terminal_that_vanishes_under_nohup_ends_nothing(project):
+    words = ["sh", "-c", 'trap "" HUP; exec "$0" -m invoke build', sys.executable]
+    with Terminal(words, project.root, project.environment) as terminal:
+        terminal.until((project.root / "started").exists)
+        terminal.close()
+        assert terminal.wait() == 0
+    project.builds()
+
+
+def test_ctrl_c_twice_ends_as_once_and_a_third_time_at_once(project):
+    project.suite(v="trap '' TERM INT; touch started; while :; do sleep 0.2; done")
+    with Terminal.invoke(project.root, "build", environment=project.environment) as terminal:
+        terminal.until((project.root / "started").exists)
+        terminal.type("\x03")
+        time.sleep(0.5)
+        terminal.type("\x03")
+        terminal.shows("Ctrl-C once more")
+        began = time.monotonic()
+        terminal.type("\x03")
+        assert terminal.wait() == 130
+    assert time.monotonic() - began < 2, "the grace of five seconds was not waited for"
+    assert "Traceback" not in terminal.text
+    for place in Path("/proc").glob("[0-9]*"):  # the tool takes no SIGTERM, so this is all that is left of it
+        try:
+            if project.mark.encode() in (place / "environ").read_bytes():
+                os.kill(int(place.name), signal.SIGKILL)
+        except OSError:
+            continue
+
+
+def test_a_reader_that_is_gone_ends_it(project):
+    """``invoke build 2>&1 | head -1``: nothing can be told any more, so the step that goes on is ended."""
+    project.suite(v="touch started; until [ -e go ]; do sleep 0.05; done; cp src/a.txt $OUT", w="sleep 60")
+    process = project.start("build", "--jobs", "2")
+    wait_for((project.root / "started").exists)
+    process.stderr.close()
+    process.stdout.close()
+    (project.root / "go").touch()
+    assert process.wait(20) == 141
+    project.is_clean()
+
+
+def test_a_thread_that_meets_it_wakes_the_main_thread(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w", buffering=1) as stream, _signals.heeded():
+        monkeypatch.setattr(sys, "stderr", stream)
+        with _signals.output_watched():
+            thread = threading.Thread(target=print, args=("a line",), kwargs={"file": sys.stderr})
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it may come at once
+                thread.start()
+                threading.Event().wait(20)
+            thread.join()
+            print("dropped", file=sys.stderr, flush=True)
+            assert _signals.exit_code() == 141
+    assert _signals.received() is None
+    _run.reset_cancel()
+
+
+WORK = """
+import os, signal, sys, time, weakref
+from deadweight.tasks._task import guard
+
+class Thing: pass
+
+def in_an_exec():
+    exec("os.kill(os.getpid(), signal.SIGTERM)")
+
+def in_a_callback():
+    thing = Thing()
+    seen = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    time.sleep(20)
+
+sys.exit(guard(WORK))
+"""
+
+
+@pytest.mark.parametrize("work", ["in_an_exec", "in_a_callback"])
+def test_the_end_is_ours_wherever_the_signal_comes(tmp_path, work):
+    """Python remembers an interrupt in an ``exec`` (as at the import of any dataclass) and would end as by Ctrl-C; one in a
+    callback of the garbage collector's (as at any import) it only prints."""
+    (tmp_path / "work.py").write_text(WORK.replace("WORK", work))
+    argv = [sys.executable, "-m", "work"]
+    began = time.monotonic()
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (143, "ended by SIGTERM; run it again to go on\n")
+    assert time.monotonic() - began < 15
+
+
+def test_output_that_nobody_reads_is_no_error(project):
+    script = f'"$0" -m invoke variants --json | head -c 1 >{shutil.os.devnull}; echo "${{PIPESTATUS[0]}}"'
+    project.suite(**{f"v{number}": "true " + "x" * 200 for number in range(400)})
+    argv = ["bash", "-c", script, sys.executable]
+    done = subprocess.run(argv, cwd=project.root, env=project.environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+@pytest.mark.parametrize("words", ["variants", "doctor", "build --plan", "layers --archive /nowhere.tar", "--dry run"])
+def test_what_kill_9_left_is_told_and_removed_by_the_next_command(castle, words):
+    pid = castle.killed()
+    told = castle.invoke(*words.split()).stderr
+    (line,) = [line for line in told.splitlines() if "killed run" in line]
+    assert line.startswith("castle: a container of a killed run was still running (invoke run --variant castle, pid ")
+    assert f"pid {pid}, " in line
+    assert line.endswith(": removed it")
+    assert castle.has(pid) == []
+    assert "killed" not in castle.invoke(*words.split()).stderr
+
+
+def test_what_belongs_to_the_living_and_to_others_stays(castle, tmp_path, engine, playground_archive):
+    """Another run of this project; and what a killed run of another project left, of which that one's own next command tells."""
+    other = Castle(tmp_path / "other", engine, playground_archive)
+    theirs = other.killed()
+    with castle.open("run", "--variant", "castle") as living:
+        living.shows("Ctrl-C ends it")
+        ours = castle.killed()
+        assert castle.invoke("variants").stderr.count("killed run") == 1
+        assert castle.has(ours) == []
+        assert len(castle.has(living.pid)) == len(other.has(theirs)) == 1
+        living.type("\x03")
+        assert living.wait() == 130
+    assert other.invoke("variants").stderr.count("killed run") == 1
+    assert other.has(theirs) == []
+
+
+def test_what_a_killed_run_left_whose_project_is_gone_goes_with_the_next_start(
+    castle, tmp_path, engine, playground_archive
+):
+    other = Castle(tmp_path / "other", engine, playground_archive)
+    theirs = other.killed()
+    shutil.rmtree(other.root)
+    with castle.open("run", "--variant", "castle"):
+        assert other.has(theirs) == []
+
+
+def test_an_engine_that_is_gone_is_told_and_asked_again(castle):
+    pid = castle.killed()
+    note = next(State(castle.root).runs.iterdir())
+    kept = note.read_text()
+    note.write_text(kept.replace(castle.engine.host, "unix:///nowhere/docker.sock"))
+    assert "what it left cannot be looked for" in castle.invoke("variants").stderr
+    assert note.exists()
+    note.write_text(kept)
+    assert "removed it" in castle.invoke("variants").stderr
+    assert castle.has(pid) == []
+
+
+UNPACK = """
+import os, signal
+from pathlib import Path
+from deadweight.builders.apko import melange, memory
+from deadweight.engine import owner
+from deadweight.records import runs
+from deadweight.records.paths import State
+
+state = State(Path.cwd())
+state.packages.mkdir(parents=True)
+memory.ROOM_BYTES = 0
+with runs.noted_while(state, owner.labels("faulty", "build")), melange._work_folder(state) as work:
+    for folder in (work, memory.folder(state.root)):
+        print(folder, flush=True)
+        (folder / "locked").mkdir(mode=0)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_build_unpacked_is_removed_by_the_next_command(project):
+    argv = [sys.executable, "-c", UNPACK]
+    done = subprocess.run(argv, cwd=project.root, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    folders = [Path(line) for line in done.stdout.splitlines() if line != "None"]  # where nothing can be put in memory
+    assert folders
+    assert all(folder.is_dir() for folder in folders)
+    told = project.invoke("variants").errors
+    assert f"a killed build left {len(folders)} folder" in told
+    assert not any(folder.exists() for folder in folders)
+    assert project.invoke("variants").errors == ""
+
+
+@pytest.mark.parametrize("words", ["--list", "variants"])
+def test_where_nobody_was_killed_no_engine_is_looked_for(project, words):
+    argv = [sys.executable, "-X", "importtime", "-m", "invoke", words]
+    done = subprocess.run(argv, cwd=project.root, env=project.environment, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "deadweight.tasks" in imported
+    assert not imported & {"docker", "requests", "deadweight.project.killed"}
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "2")])
+def test_a_closed_terminal_ends_pytest(castle, words):
+    argv = [sys.executable, "-m", "pytest", "deadweight.yaml", "-k", "runs", "-p", "no:cacheprovider", *words]
+    with Terminal(argv, castle.root, castle.environment) as terminal:
+        terminal.until(lambda: bool(castle.has_any()))
+        terminal.close()
+        assert terminal.wait() == 2, "as pytest says it for Ctrl-C"
+    wait_for(lambda: not castle.has_any())
+    assert not runs.there(State(castle.root))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_nox_ends_what_it_runs(project, number):
+    """The tool takes longer to end than nox would wait. The terminal's Ctrl-C reaches all, SIGTERM nox alone."""
+    project.suite(v="trap 'sleep 1; touch tidied; exit 1' TERM; touch started; while :; do sleep 0.1; done")
+    (project.root / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
+    argv = [sys.executable, "-m", "nox", "-s", "verify"]
+    with Terminal(argv, project.root, project.environment) as terminal:
+        terminal.until((project.root / "started").exists)
+        if number == signal.SIGINT:
+            terminal.type("\x03")
+        else:
+            terminal.send(number)
+        assert terminal.wait() == 130
+    assert (project.root / "tidied").exists()
+    project.is_clean()

@@ -1,0 +1,116 @@
+"""How sure a finding is, and today's tokens: what their own shape tells is found wherever it stands."""
+
+from __future__ import annotations
+
+import random
+import string
+from pathlib import Path
+
+import pytest
+
+from deadweight.checks.layers import CHECK
+from deadweight.image.look.analyse import analyse
+from deadweight.image.secrets.scanner import Scanner
+from deadweight.report.findings import layers_junit, layers_sarif
+from tests.support import image_samples as samples
+from tests.support.small_project import put_built, subject_of, write_suite
+
+ALNUM = string.ascii_letters + string.digits
+NAMED, SHAPED = "db_password = kT9vQ2mX7" + "pL4wZ8rNc3B\n", "ghp" + "_" + "a8Kd0Zq1Lm2Np3Rs4Tu5Vw6Xy7Bc8Df9Gh0J"
+
+
+def made(seed: str, alphabet: str, size: int) -> str:
+    return "".join(random.Random(seed).choices(alphabet, k=size))
+
+
+# What a token begins with, what it is made of, how long that is, what follows. None of them is one.
+TOKENS = {
+    "docker personal": ("dckr_" + "pat_", ALNUM, 27, ""),
+    "docker organization": ("dckr_" + "oat_", ALNUM, 32, ""),
+    "swarm join": ("SWM" + "TKN-1-", string.digits + "abcdefghijklmnopqrstuvwxyz", 50, "-" + made("w", "abcdefghij0123456789", 25)),
+    "swarm unlock": ("SWM" + "KEY-1-", ALNUM, 43, ""),
+    "groq": ("gsk" + "_", ALNUM, 52, ""),
+    "xai": ("xai" + "-", ALNUM, 80, ""),
+    "openrouter": ("sk-or-" + "v1-", "0123456789abcdef", 64, ""),
+    "replicate": ("r8" + "_", ALNUM, 37, ""),
+    "nvidia": ("nvapi" + "-", ALNUM, 64, ""),
+    "pinecone": ("pcsk" + "_", ALNUM, 5, "_" + made("p", ALNUM, 63)),
+    "cerebras": ("csk" + "-", "abcdefghijklmnopqrstuvwxyz0123456789", 48, ""),
+    "together": ("tgp" + "_v1_", ALNUM, 43, ""),
+    "figma": ("figd" + "_", ALNUM, 40, ""),
+    "supabase": ("sbp" + "_", "0123456789abcdef", 40, ""),
+    "render": ("rnd" + "_", ALNUM, 28, ""),
+    "posthog": ("phx" + "_", ALNUM, 47, ""),
+    "buildkite": ("bkua" + "_", "0123456789abcdef", 40, ""),
+    "slack session": ("xoxc" + "-", string.digits, 12, "-" + made("s", string.digits, 12) + "-" + made("t", string.digits, 12)
+                      + "-" + made("u", "0123456789abcdef", 64)),
+    "openai, short": ("sk-" + "proj-", ALNUM, 48, ""),
+    "azure": ("", ALNUM, 52, "JQQ" + "J99" + made("z", ALNUM, 26)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scanner() -> Scanner:
+    return Scanner.default()
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("form", ["{}", '{{"a": "{}"}}', "x={},", '(\\"{}\\")', "Bearer {}\r\n", "\0{}\0"])
+def test_a_token_of_today_is_found_by_its_shape(scanner, name, form):
+    front, alphabet, size, back = TOKENS[name]
+    token = front + made(name, alphabet, size) + back
+    found = scanner.scan(form.format(token).encode(), path="usr/share/doc/x/README.md").matches
+    assert [match.confidence for match in found] == ["high"], token
+
+
+@pytest.mark.parametrize(
+    ("path", "confidence"),
+    [
+        ("etc/app.conf", "medium"),
+        ("srv/app/settings.py", "medium"),
+        ("srv/app/docs/setup.conf", "low"),
+        ("srv/app/tests/test_login.py", "low"),
+        ("srv/app/login_test.go", "low"),
+        ("usr/share/doc/x/examples/a.conf", "low"),
+        ("README.md", "low"),
+        ("usr/local/go/src/net/url/url.go", "low"),
+    ],
+)
+def test_a_value_that_only_its_name_makes_a_secret_is_unsure_among_examples(scanner, path, confidence):
+    (match,) = scanner.scan(NAMED.encode(), path=path).matches
+    assert match.confidence == confidence
+    assert {each.confidence for each in scanner.scan(SHAPED.encode(), path=path).matches} == {"high"}
+
+
+def image(folder: Path, path: str, content: str) -> Path:
+    return samples.docker_save(folder / "x.tar", samples.build(samples.honest_layer({path: content.encode()})))
+
+
+@pytest.mark.parametrize(("content", "counted"), [(NAMED, 0), (SHAPED, 1)])
+def test_what_is_unsure_is_told_and_fails_nothing(tmp_path, content, counted):
+    archive = image(tmp_path, "srv/docs/a.conf", content)
+    report = analyse(archive)
+    assert (len(report.secrets), report.counted_secrets) == (1, counted)
+    suite = write_suite(
+        tmp_path, "name: demo\nvariants: {v: {builder: ko, base: example.com/base, checks: {layers: {}}}}\n"
+    )
+    subject = subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)  # type: ignore[arg-type]
+    assert CHECK.run(subject).status == ("fail" if counted else "pass")
+    assert ("<failure" in layers_junit(report, "x")) == bool(counted)
+    assert ("suppressions" in layers_sarif(report, "x")) != bool(counted)
+
+
+def test_a_bare_password_in_mavens_settings(scanner):
+    text = (
+        "<settings><servers><server>\n<id>a</id><pass" + "word>letmeinplease</password>\n</server></servers></settings>"
+    )
+    assert [match.rule for match in scanner.scan(text.encode(), path="root/.m2/settings.xml").matches] == [
+        "maven-server-password"
+    ]
+
+
+def test_an_azure_signature(scanner):
+    text = (
+        f"https://a.blob.core.windows.net/c?sv=2023-11-03&ss=b&srt=co&sp=r&se=2027-01-01&sig={made('a', ALNUM, 43)}%3D"
+    )
+    assert [match.rule for match in scanner.scan(text.encode(), path="a").matches] == ["azure-sas-token"]

@@ -1,0 +1,179 @@
+"""Dividing a suite among machines, and joining what they made: the same everywhere, even, stable, and no mixtures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.plan.shards import divide, parse_shard, shard_of
+from deadweight.records.scope import Scope
+from deadweight.report.join import joined_junit, joined_sarif
+from deadweight.report.junit import JunitCase, JunitSuite, junit
+from deadweight.report.merge import merged
+from deadweight.report.model import Report, parse_report, to_json
+from deadweight.report.sarif import SarifFinding, sarif
+from tests.support import report_samples as samples
+
+NAMES = [f"service-{number}" for number in range(300)]
+SECONDS = {name: 1.0 + (number * 37 % 101) for number, name in enumerate(NAMES)}
+
+
+@pytest.mark.parametrize("total", [1, 2, 5, 7, 16])
+def test_every_variant_is_in_one_shard_and_the_order_given_does_not_matter(total):
+    shards = divide(NAMES, total, SECONDS)
+    assert sorted(name for shard in shards for name in shard) == sorted(NAMES)
+    assert [set(shard) for shard in divide(NAMES[::-1], total, SECONDS)] == [set(shard) for shard in shards]
+
+
+@pytest.mark.parametrize("total", [2, 5, 7, 16])
+def test_shards_take_alike_long(total):
+    loads = [sum(SECONDS[name] for name in shard) for shard in divide(NAMES, total, SECONDS)]
+    assert max(loads) <= 1.11 * sum(loads) / total
+
+
+def test_one_heavy_variant_has_a_shard_almost_to_itself():
+    shards = divide(["heavy", "a", "b", "c", "d"], 2, {"heavy": 100.0, "a": 1.0, "b": 1.0, "c": 1.0, "d": 1.0})
+    assert {"a", "b", "c", "d"} in [set(shard) for shard in shards]
+
+
+@pytest.mark.parametrize("total", [2, 5, 16])
+def test_few_variants_move_when_one_is_added(total):
+    before = {name: index for index, shard in enumerate(divide(NAMES, total, SECONDS)) for name in shard}
+    for added in ("a-new-one", "zzz", "service-31a"):
+        after = {name: index for index, shard in enumerate(divide([*NAMES, added], total, SECONDS)) for name in shard}
+        moved = [name for name in NAMES if before[name] != after[name]]
+        assert len(moved) <= 0.08 * len(NAMES), (added, moved)  # longest first alone moves most of them
+
+
+def test_what_took_an_unknown_time_counts_for_the_median():
+    shards = divide(["a", "b", "c", "new"], 2, {"a": 10.0, "b": 10.0, "c": 10.0})
+    assert sorted(len(shard) for shard in shards) == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "5"}, "2/5"),
+        ({"CI_NODE_TOTAL": "1"}, None),
+        ({"JOB_COMPLETION_INDEX": "0", "DEADWEIGHT_SHARDS": "4"}, "1/4"),
+        ({"JOB_COMPLETION_INDEX": "3", "DEADWEIGHT_SHARDS": "4"}, "4/4"),
+        ({"JOB_COMPLETION_INDEX": "3"}, None),
+        ({"DEADWEIGHT_SHARD": "1/3", "CI_NODE_INDEX": "2", "CI_NODE_TOTAL": "5"}, "1/3"),
+    ],
+)
+def test_what_the_ci_system_says_is_taken(environment, expected):
+    found = shard_of(None, environment)
+    assert (found and str(found)) == expected
+
+
+def test_the_flag_goes_before_the_environment():
+    assert str(shard_of("1/2", {"CI_NODE_INDEX": "3", "CI_NODE_TOTAL": "5"})) == "1/2"
+
+
+@pytest.mark.parametrize("text", ["", "0/3", "4/3", "1", "1/0", "-1/3", "a/b", "1/1001", "1/2/3"])
+def test_what_is_no_shard_is_refused(text):
+    with pytest.raises(UsageError, match="expected I/N"):
+        parse_shard(text)
+
+
+def test_a_job_that_is_not_indexed_is_told():
+    with pytest.raises(UsageError, match="JOB_COMPLETION_INDEX is not"):
+        shard_of(None, {"DEADWEIGHT_SHARDS": "4"})
+
+
+def shards(total: int = 3, **changes: object) -> dict[str, Report]:
+    """The reports of all shards of one run, each with every variant, as a machine that was given one part writes it."""
+    whole = samples.report()
+    parts = divide(list(whole.variants), total)
+    made = {}
+    for index, mine in enumerate(parts, 1):
+        scope = Scope(index, total, mine, tuple(whole.variants), "c0ffee", "all")
+        others = {
+            name: record if name in mine else replace(record, build=None, image=None, checks={})
+            for name, record in whole.variants.items()
+        }
+        made[f"shard-{index}"] = replace(whole, variants=others, scope=scope)
+    return made
+
+
+def test_shards_joined_are_the_whole():
+    joined = merged(shards())
+    assert joined.variants == samples.report().variants
+    assert list(joined.variants) == list(samples.report().variants)
+    assert parse_report(to_json(joined), origin="joined") == joined
+
+
+def broken(name: str, **changes: object) -> dict[str, Report]:
+    made = shards()
+    return {**made, name: replace(made[name], **changes)}  # type: ignore[arg-type]
+
+
+def rescoped(name: str, **changes: object) -> dict[str, Report]:
+    scope = shards()[name].scope
+    assert scope is not None
+    return broken(name, scope=replace(scope, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda: {name: each for name, each in shards().items() if name != "shard-2"}, r"a shard is missing: 2/3"),
+        (lambda: {"shard-1": shards()["shard-1"]}, r"shards are missing: 2/3, 3/3"),
+        (lambda: {**shards(), "again": shards()["shard-2"]}, r"shard 2/3 is there 2 times: shard-2, again"),
+        (lambda: rescoped("shard-3", commit="decaf"), r"of different commits(?s:.*)shard-3: decaf"),
+        (lambda: broken("shard-1", suite="other"), r"of different suites(?s:.*)shard-1: other"),
+        (lambda: broken("shard-1", tool_version="9"), r"different versions of Deadweight"),
+        (lambda: broken("shard-1", scope=None), r"shard-1: is not the report of a shard"),
+        (lambda: rescoped("shard-2", total=4), r"different numbers of shards"),
+        (lambda: rescoped("shard-2", mine=("jib",)), r"were not divided alike"),
+        (lambda: rescoped("shard-2", mine=("nobody",)), r"lacks variants of its own shard: nobody"),
+    ],
+)
+def test_a_mixture_is_refused_by_name(given, said):
+    with pytest.raises(UsageError, match=said) as raised:
+        merged(given())
+    assert raised.value.exit_code == 2
+
+
+def test_a_report_of_another_schema_is_refused(tmp_path):
+    document = json.loads(to_json(shards()["shard-1"]))
+    with pytest.raises(ConfigError, match="not a report of schema 1"):
+        parse_report(json.dumps({**document, "schema": 2}).encode(), origin="shard-1")
+
+
+def test_junit_of_several_machines_is_one_document(tmp_path):
+    for number in (1, 2):
+        cases = (JunitCase("runs", "v", 1.5), JunitCase("api", "v", failure="no"))
+        (tmp_path / f"{number}.xml").write_text(junit([JunitSuite(f"v{number}", cases)]))
+    root = ElementTree.fromstring(joined_junit(sorted(tmp_path.glob("*.xml"))))
+    assert [each.get("name") for each in root] == ["v1", "v2"]
+    assert (root.get("tests"), root.get("failures"), root.get("time")) == ("4", "2", "3.000")
+
+
+@pytest.mark.parametrize("text", ["", "<a/>", "<!DOCTYPE x><testsuites/>", '<testsuite tests="many"/>', "{}"])
+def test_what_is_no_junit_is_refused(tmp_path, text):
+    (tmp_path / "x.xml").write_text(text)
+    with pytest.raises(ConfigError, match="not a JUnit file"):
+        joined_junit([tmp_path / "x.xml"])
+
+
+def test_sarif_of_several_machines_is_one_log(tmp_path):
+    for number in (1, 2):
+        log = sarif([SarifFinding("r", "m", "p", "f")], tool_version="1", automation_id=f"v{number}")
+        (tmp_path / f"{number}.sarif").write_text(json.dumps(log))
+    joined = json.loads(joined_sarif([*sorted(tmp_path.glob("*.sarif")), tmp_path / "1.sarif"]))
+    assert [each["automationDetails"]["id"] for each in joined["runs"]] == ["deadweight/v1", "deadweight/v2"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"version": "2.0.0", "runs": []}', '{"version": "2.1.0", "runs": [1]}']
+)
+def test_what_is_no_sarif_is_refused(tmp_path, text):
+    (tmp_path / "x.sarif").write_text(text)
+    with pytest.raises(ConfigError, match=r"not a SARIF log|not SARIF"):
+        joined_sarif([tmp_path / "x.sarif"])

@@ -1,0 +1,82 @@
+"""What init writes and what it never touches."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from deadweight._errors import DeadweightError, UsageError
+from deadweight.project.init.drift import drift
+from deadweight.project.init.files import Written
+from deadweight.project.init.services import find_services
+from deadweight.project.init.tree import look
+from tests.project.init.test_found import GO, brought_in, written
+
+
+def contents(root):
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def test_broken_off_work_leaves_everything_as_it_was(tmp_path):
+    written(tmp_path, {".gitignore": "*.log\n", "main.go": ""})
+    before = contents(tmp_path)
+    with contextlib.suppress(KeyboardInterrupt), Written(tmp_path) as files:
+        files.write({"deadweight.yaml": "a", "build/deep/Dockerfile": "b"})
+        files.append(".gitignore", [".deadweight/"], "state")
+        files.write({"deadweight.yaml": "c"})
+        assert contents(tmp_path)["deadweight.yaml"] == "c"
+        raise KeyboardInterrupt
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "build").exists()
+
+
+def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
+    written(tmp_path, {**GO, "deadweight.yaml": "mine"})
+    with pytest.raises(UsageError, match=r"deadweight\.yaml is there already") as caught:
+        brought_in(tmp_path, {})
+    assert caught.value.hint.startswith("deadweight init --force deadweight.yaml")
+    assert set(contents(tmp_path)) == {*GO, "deadweight.yaml"}
+    brought_in(tmp_path, {}, force=("deadweight.yaml",))
+    with pytest.raises(UsageError, match=r"--force nothing\.yaml: no such file"):
+        brought_in(tmp_path, {}, force=("nothing.yaml",))
+
+
+def test_tasks_of_the_users_own_stay(tmp_path):
+    _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": "import celery\n"})
+    assert (tmp_path / "tasks.py").read_text() == "import celery\n"
+    assert any("tasks.py is there and stays" in line for line in outcome.told)
+
+
+def test_the_folder_of_the_files_is_a_free_one(tmp_path):
+    brought_in(tmp_path, {**GO, "build/out.txt": ""})
+    assert (tmp_path / "containers/Dockerfile").is_file()
+    assert [path.name for path in (tmp_path / "build").iterdir()] == ["out.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    written(tmp_path, {"blocked": ""})
+    with pytest.raises(DeadweightError, match="cannot be written"), Written(tmp_path) as files:
+        files.write({"deadweight.yaml": "a", "blocked/Dockerfile": "b"})
+    assert set(contents(tmp_path)) == {"blocked"}
+
+
+def drifted(root):
+    tree = look(root)
+    return list(drift(tree, find_services(tree)))
+
+
+def test_drift_is_told(tmp_path):
+    dockerfile = 'FROM golang:1.22\nCOPY . .\nEXPOSE 9090\nCMD ["/shop"]\n'
+    brought_in(tmp_path, {**GO, "Dockerfile": dockerfile})
+    assert drifted(tmp_path) == []
+    written(
+        tmp_path, {"go.mod": GO["go.mod"].replace("1.22.1", "1.24"), "Dockerfile": dockerfile.replace("9090", "7070")}
+    )
+    written(tmp_path, {"Dockerfile.slim": "FROM alpine\n"})
+    told = drifted(tmp_path)
+    assert "port: the suite says 9090, Dockerfile:3 says 7070" in told
+    assert "today-slim: Dockerfile.slim, as it is is new, and in no variant" in told
+    assert any(line.startswith("debian: bases: the suite says BUILD golang:1.22") for line in told)
+    (tmp_path / "Dockerfile").unlink()
+    assert "today: Dockerfile is gone" in drifted(tmp_path)

@@ -1,0 +1,168 @@
+"""init proves what it writes: a service is built, watched, hardened and verified for real."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.project.init import posture
+from deadweight.project.init.observe import Health, NotUp, Seen, observe
+from deadweight.suite.load import load_suite
+from tests.project.init.test_found import written
+
+SERVER = """\
+FROM alpine:3.18
+COPY www /www
+EXPOSE 8099
+ENTRYPOINT ["/bin/sh", "-c", "httpd -p 8099 -h /www && trap 'exit 0' TERM && while :; do sleep 0.2; done"]
+"""
+STUBBORN = 'FROM alpine:3.18\nCOPY www /www\nENTRYPOINT ["/bin/busybox", "httpd", "-f", "-p", "8099", "-h", "/www"]\n'
+FILES = {
+    "Dockerfile": SERVER,
+    "Dockerfile.stubborn": STUBBORN,
+    "Dockerfile.broken": "FROM alpine:3.18\nRUN exit 7\n",
+    "www/index.html": "<html><title>A small shop</title></html>\n",
+    "www/openapi.json": '{"paths": {"/prices.json": {"get": {}}, "/prices.json/{id}": {"get": {}}}}',
+    "www/prices.json": '{"tea": 3, "milk": [1, 2]}',
+}
+
+
+@pytest.fixture
+def project(engine, tmp_path):
+    """A service with three Dockerfiles; the images that were built of it go at the end, and nothing else."""
+    root = written(tmp_path / "initproved", FILES)
+    yield root
+    for image in engine.api.images(filters={"reference": "deadweight/initproved/*"}):
+        for tag in image["RepoTags"] or ():
+            engine.images.remove(tag, force=True)
+
+
+def run(*words: str) -> int:
+    from deadweight.__main__ import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["deadweight", *words])
+        try:
+            main()
+        except SystemExit as ended:
+            return int(ended.code or 0)
+    return 0
+
+
+def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypatch):
+    monkeypatch.chdir(project)
+    code, said = run("init", "--yes"), capfd.readouterr().err
+    assert code == 0, said
+    suite, text = load_suite(project / "deadweight.yaml"), (project / "deadweight.yaml").read_text()
+    today, stubborn = suite.variants
+    assert (today.name, today.port, today.health.path) == ("today", 8099, "/")
+    assert "port: 8099                                                  # seen" in text
+    assert "# today-broken (dockerfile) is left out: " in text
+    assert today.checks.budget.size_bytes.hard > 1_000_000
+    assert [item.name for item in today.checks.api] == ["GET /", "GET /prices.json"]
+    assert today.checks.api[0].expect.body_contains == "<title>A small shop</title>"
+    assert today.checks.api[1].expect.json_subset == {"tea": 3, "milk": [1, 2]}
+    assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
+    assert "today: runs: pass: " in said
+    assert said.rstrip().endswith("next: invoke report")
+    assert run("build") == 0
+    assert run("verify") == 0
+
+
+def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, capfd, monkeypatch):
+    script = "echo error: DATABASE_URL is not set >&2; exit 3"
+    shutil.rmtree(project / "www")
+    (project / "Dockerfile.broken").unlink()
+    (project / "Dockerfile.stubborn").unlink()
+    (project / "Dockerfile").write_text(f'FROM alpine:3.18\nEXPOSE 80\nCMD ["/bin/sh", "-c", "{script}"]\n')
+    monkeypatch.chdir(project)
+    code, said = run("init", "--yes"), capfd.readouterr().err
+    assert code == 0, said
+    (variant,) = load_suite(project / "deadweight.yaml").variants
+    assert not variant.runnable
+    line = next(each for each in (project / "deadweight.yaml").read_text().splitlines() if "runnable" in each)
+    assert "# seen: it ended with exit code 3: error: DATABASE_URL is not set" in line
+    assert "built, and never seen to run: today" in said
+
+
+def seen(**changes) -> Seen:
+    fields = {
+        "health": Health("http", 8080, "/healthz", 200), "ports": (8080,), "user": "0:0", "memory_bytes": 10**7, "pids": 4,
+        "writes": (), "started_seconds": 1.0, "stop_seconds": 0.1, "exit_code": 0,
+    }  # fmt: skip
+    return Seen(**{**fields, **changes})
+
+
+def test_what_a_service_does_is_seen(engine, misbehaving_image):
+    found = observe(engine, misbehaving_image, (9, 8080), ("/json",), {}, "v")
+    assert (found.ports, found.health.port, found.health.path, found.health.status) == ((8080,), 8080, "/json", 200)
+    assert found.memory_bytes > 100_000
+    assert found.stop_seconds < 5
+    assert found.exit_code == 0
+
+
+def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
+    found = observe(engine, tools_image, (), (), {}, "v")
+    assert (found.health.kind, found.ports) == ("exit", ())
+    assert posture.health_of(found).kind == "exit"
+    assert posture.tightest(engine, tools_image, found, {}, "v").told == {}
+
+
+def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
+    with pytest.raises(NotUp, match=r"ended with exit code 4: misbehave: cannot open /etc/absent\.conf"):
+        observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"LISTEN": "127.0.0.1:8080"}, r"it listens on 127\.0\.0\.1:8080 only, .* bind it to 0\.0\.0\.0"),
+        ({"MODE": "deaf"}, r"it listens on no port after 2 s: misbehave: mode deaf"),
+    ],
+)
+def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
+    from deadweight.project.init import observe as module
+
+    monkeypatch.setattr(module, "LOOPBACK_SECONDS", 1.0)
+    options = module.PLAIN.but(env=env)
+    with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
+        module.wait_listening(container, (8080,), seconds=2)
+
+
+def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):
+    root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN sleep 60\n", ".gitignore": "*.log\n"})
+    words = [sys.executable, "-m", "deadweight", "init", "--yes"]
+    with subprocess.Popen(words, cwd=root, stderr=subprocess.PIPE, text=True) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "building (not built yet)" in line:
+                assert (root / "deadweight.yaml").is_file()
+                process.send_signal(signal.SIGINT)
+    assert process.returncode == 130, "".join(said)
+    assert sorted(path.name for path in root.iterdir()) == [".deadweight", ".gitignore", "Dockerfile"]
+    assert (root / ".gitignore").read_text() == "*.log\n"
+
+
+def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
+    assert posture.tightest(engine, misbehaving_image, seen(), {}, "v").told == {}
+    found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "writer"}, "v")
+    assert found.told["read_only"].value == "false"
+    assert not found.problem
+
+
+def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, capfd):
+    from deadweight.project.init.command import Wanted, init
+    from deadweight.project.init.prove import Tools
+    from deadweight.tasks.init import _build
+
+    root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
+    tools = Tools(print, lambda workspace, variant: _build(workspace, variant, yes=True))
+    with pytest.raises(DeadweightError, match="no milk today"):
+        init(root, Wanted(), lambda *_: None, print, tools)
+    assert sorted(path.name for path in root.iterdir()) == [".deadweight", "Dockerfile"]

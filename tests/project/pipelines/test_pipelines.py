@@ -1,0 +1,357 @@
+"""Pipelines as printed: their checkers take them, and their steps do what they say, each machine with a state of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from deadweight._errors import UsageError
+from deadweight.project.pipelines.render import ACTIONS, Pipeline, parse_shards, render
+from deadweight.toolchain.find import find
+from tests.support.forge_server import TOKEN, ForgeServer
+
+SUITE = """\
+name: pipelines
+defaults: {runnable: false, checks: {layers: {}}}
+variants:
+  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}
+  two: {builder: dockerfile, source: two, dockerfile: two/Dockerfile}
+  three: {builder: dockerfile, source: three, dockerfile: three/Dockerfile}
+"""
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.tools
+def test_actionlint_takes_the_workflow(tmp_path, scan):
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    (workflows / "images.yml").write_text(render(Pipeline("github", 5, scan=scan)))
+    command = [find("actionlint").path, "-no-color", "-shellcheck=", "-pyflakes="]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(("provider", "schema"), [("github", "github-workflows"), ("gitlab", "gitlab-ci")])
+def test_the_forges_schemas_take_it(tmp_path, provider, schema):
+    file = tmp_path / "pipeline.yml"
+    file.write_text(render(Pipeline(provider, 5, scan=True)))
+    command = [BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def test_kubernetes_takes_the_jobs():
+    documents = list(yaml.safe_load_all(render(Pipeline("kubernetes", 5, scan=True))))
+    for document in documents:
+        kubernetes_validate.validate(document, "1.34", strict=True)
+    assert documents[1]["spec"]["completions"] == 5
+
+
+def test_permissions_are_small_and_actions_pinned():
+    text = render(Pipeline("github", 3))
+    document = yaml.safe_load(text)
+    assert document["permissions"] == {}
+    wanted = {name: job["permissions"] for name, job in document["jobs"].items()}
+    assert wanted == {
+        "base": {},
+        "shard": {"contents": "read"},
+        "verdict": {"contents": "read", "pull-requests": "write"},
+    }
+    assert "pull_request_target" not in document[True]
+    assert all(re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", action) for action in ACTIONS.values())
+    uses = [line.split("uses:")[1].strip() for line in text.splitlines() if "uses:" in line]
+    assert set(uses) <= set(ACTIONS.values())
+
+
+def test_no_step_that_runs_a_service_has_a_token():
+    for name, job in yaml.safe_load(render(Pipeline("github", 3)))["jobs"].items():
+        for step in job["steps"]:
+            if "token" in json.dumps(step).lower():
+                assert (name, step["name"]) == ("verdict", "Verdict")
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "201", "many", "1.5", ""])
+def test_a_wrong_number_of_shards_is_refused(text):
+    with pytest.raises(UsageError, match="--shards"):
+        parse_shards(text)
+
+
+@pytest.mark.parametrize("value", ['a"; curl x', "a\nb", "$(x)", "${{ secrets.X }}", "`x`"])
+def test_a_value_that_would_be_code_is_refused(value):
+    with pytest.raises(UsageError, match="--install"):
+        render(Pipeline("github", 3, install=value))
+    with pytest.raises(UsageError, match="--image"):
+        render(Pipeline("kubernetes", 3, image=value))
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def origin(tmp_path) -> Path:
+    """A repository with a main branch, and one that adds 3 MB to a variant."""
+    root = tmp_path / "origin"
+    for name in ("one", "two", "three"):
+        (root / name).mkdir(parents=True)
+        (root / name / "Dockerfile").write_text(f"FROM scratch\nCOPY data /{name}\n")
+        (root / name / "data").write_text(name)
+    (root / "deadweight.yaml").write_text(SUITE)
+    (root / "tasks.py").write_text("from deadweight.tasks import namespace\n")
+    (root / ".gitignore").write_text(".deadweight\nbase-report\nshards\ndownloaded\nmerged\n.cache\n")
+    git(root, "init", "-q", "-b", "main")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    git(root, "switch", "-qc", "feature")
+    (root / "two" / "data").write_bytes(os.urandom(3_000_000))
+    git(root, "commit", "-qam", "more data")
+    git(root, "switch", "-q", "main")
+    return root
+
+
+@dataclass
+class Machines:
+    """Fresh machines, one for each job: a clone of its own, and nothing shared but what the pipeline itself hands on."""
+
+    origin: Path
+    folder: Path
+    count: int = 0
+    artifacts: dict[str, Path] = field(default_factory=dict)
+    cache: dict[str, Path] = field(default_factory=dict)
+    output: list[str] = field(default_factory=list)
+
+    def fresh(self, branch: str) -> Path:
+        self.count += 1
+        made = self.folder / f"machine-{self.count}"
+        git(self.folder, "clone", "-q", str(self.origin), str(made))
+        git(made, "checkout", "-q", f"origin/{branch}")
+        return made
+
+    def script(self, text: str, folder: Path, environment: Mapping[str, str]) -> int:
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(("CI", "GITHUB_", "GITLAB_"))}
+        done = subprocess.run(
+            ["bash", "-e", "-c", text],
+            cwd=folder,
+            env={**keep, "PATH": f"{BIN}:{os.environ['PATH']}", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        self.output.append(f"$ {text}\n{done.stdout}{done.stderr}")
+        return done.returncode
+
+
+def copied(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+class GitHub:
+    """Runs a workflow's jobs in their order; knows the few actions and expressions that ours uses."""
+
+    def __init__(self, machines: Machines, document: Any, event: str, branch: str, server: str) -> None:
+        self.machines, self.jobs, self.event, self.branch, self.server = (
+            machines,
+            document["jobs"],
+            event,
+            branch,
+            server,
+        )
+        self.values = {
+            "github.base_ref": "main" if event == "pull_request" else "",
+            "github.base_ref || github.ref_name": "main",
+            "github.ref_name": "main",
+            "github.run_id": str(len(machines.cache) + 1),
+            "github.token": TOKEN,
+            "runner.os": "Linux",
+        }
+        self.artifacts: dict[str, Path] = {}
+
+    def run(self) -> dict[str, int]:
+        codes = {"base": self.job("base", {})}
+        for shard in self.jobs["shard"]["strategy"]["matrix"]["shard"]:
+            codes[f"shard-{shard}"] = self.job("shard", {"matrix.shard": str(shard)})
+        codes["verdict"] = self.job("verdict", {})
+        return codes
+
+    def job(self, name: str, matrix: Mapping[str, str]) -> int:
+        folder, values = self.machines.fresh(self.branch), {**self.values, **matrix}
+        control = self.machines.folder / f"control-{self.machines.count}"
+        control.mkdir()
+        event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "team/app"}}}}
+        (control / "event.json").write_text(json.dumps(event if self.event == "pull_request" else {}))
+        environment = {
+            "GITHUB_ENV": str(control / "env"),
+            "GITHUB_EVENT_PATH": str(control / "event.json"),
+            "GITHUB_API_URL": self.server,
+            "GITHUB_REPOSITORY": "team/app",
+            "GITHUB_RUN_ID": values["github.run_id"],
+            **self.filled(self.jobs[name].get("env", {}), values),
+        }
+        code = 0
+        for step in self.jobs[name]["steps"]:
+            if not self.wanted(step.get("if"), failed=code != 0):
+                continue
+            if "uses" in step:
+                self.action(step["uses"].split("@")[0], self.filled(step.get("with", {}), values), folder)
+                continue
+            own = self.filled(step.get("env", {}), values)
+            code = self.machines.script(self.fill(step["run"], values), folder, {**environment, **own}) or code
+            if (control / "env").exists():
+                environment |= dict(line.split("=", 1) for line in (control / "env").read_text().splitlines())
+        return code
+
+    def wanted(self, condition: str | None, *, failed: bool) -> bool:
+        if condition is None:
+            return not failed
+        if "cancelled" in condition:
+            return True
+        return not failed and condition == f"${{{{ github.event_name == '{self.event}' }}}}"
+
+    def filled(self, given: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, str]:
+        return {key: self.fill(str(value), values) for key, value in given.items()}
+
+    def fill(self, text: str, values: Mapping[str, str]) -> str:
+        return re.sub(r"\$\{\{ (.*?) \}\}", lambda match: values[match[1]], text)
+
+    def action(self, name: str, given: Mapping[str, str], folder: Path) -> None:
+        store = self.machines.folder / "store"
+        if name == "actions/upload-artifact":
+            self.artifacts[given["name"]] = store / given["name"] / self.values["github.run_id"]
+            copied(folder / given["path"], self.artifacts[given["name"]])
+        elif name == "actions/download-artifact" and "name" in given:
+            copied(self.artifacts[given["name"]], folder / given["path"])
+        elif name == "actions/download-artifact":
+            for artifact, place in self.artifacts.items():
+                copied(place, folder / given["path"] / artifact)
+        elif name == "actions/cache/save":
+            self.machines.cache[given["key"]] = store / "cache" / given["key"]
+            copied(folder / given["path"], self.machines.cache[given["key"]])
+        elif name == "actions/cache/restore":
+            for key, place in self.machines.cache.items():
+                if key.startswith(given["restore-keys"].strip()):
+                    copied(place, folder / given["path"])
+        else:
+            assert name in ("actions/checkout", "actions/setup-python", "actions/cache")
+
+
+class GitLab:
+    """Runs a pipeline's jobs; artifacts go to the jobs that need them, and a cache of one key from run to run."""
+
+    def __init__(self, machines: Machines, document: Any, branch: str, server: str) -> None:
+        self.machines, self.document, self.branch, self.server = machines, document, branch, server
+
+    def run(self) -> dict[str, int]:
+        shards = self.document["shard"]["parallel"]
+        codes = {
+            f"shard-{number}": self.job("shard", {"CI_NODE_INDEX": str(number), "CI_NODE_TOTAL": str(shards)})
+            for number in range(1, shards + 1)
+        }
+        return {**codes, "verdict": self.job("verdict", {})}
+
+    def job(self, name: str, more: Mapping[str, str]) -> int:
+        folder, job = self.machines.fresh(self.branch), self.document[name]
+        kept = self.machines.folder / "gitlab-cache"
+        artifacts = self.machines.folder / f"gitlab-artifacts-{self.branch}"
+        if (kept / "base-report").exists():
+            copied(kept / "base-report", folder / "base-report")
+        if "needs" in job and artifacts.exists():
+            copied(artifacts, folder)
+        merge_request = {
+            "CI_MERGE_REQUEST_IID": "7",
+            "CI_MERGE_REQUEST_PROJECT_ID": "42",
+            "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "42",
+            "CI_MERGE_REQUEST_DIFF_BASE_SHA": "origin/main",
+        }
+        environment = {
+            "CI_PROJECT_DIR": str(folder),
+            "CI_API_V4_URL": self.server,
+            "CI_PIPELINE_ID": "1" if self.branch == "main" else "2",
+            "GITLAB_TOKEN": TOKEN,
+            **(merge_request if self.branch != "main" else {}),
+            **job.get("variables", {}),
+            **more,
+        }
+        code = self.machines.script("\n".join(job["script"]), folder, environment)
+        for path in job["artifacts"]["paths"]:
+            if (folder / path).exists():
+                copied(folder / path, artifacts / path)
+        if name == "verdict" and (folder / "base-report").exists():
+            copied(folder / "base-report", kept / "base-report")
+        return code
+
+
+@pytest.fixture
+def server() -> Iterator[ForgeServer]:
+    made = ForgeServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def machines(origin, tmp_path) -> Machines:
+    return Machines(origin, tmp_path)
+
+
+def stopped(server: ForgeServer) -> None:
+    """One comment, that stops, and names the line that did it."""
+    (comment,) = server.comments.values()
+    assert "**Stop: this change makes" in comment
+    assert "two/Dockerfile:2: COPY data /two" in comment
+    assert "- **regression** one" not in comment
+
+
+@pytest.mark.engine
+def test_the_workflow_does_what_it_says(machines, server):
+    document = yaml.safe_load(render(Pipeline("github", 2, install="deadweight")))
+    codes = GitHub(machines, document, "push", "main", server.url).run()
+    assert set(codes.values()) == {0}, "\n".join(machines.output)
+    assert len(machines.cache) == 1
+    assert server.comments == {}
+    codes = GitHub(machines, document, "pull_request", "feature", server.url).run()
+    assert codes == {"base": 0, "shard-1": 0, "shard-2": 0, "verdict": 1}, "\n".join(machines.output)
+    stopped(server)
+
+
+@pytest.mark.engine
+def test_the_gitlab_pipeline_does_what_it_says(machines, server):
+    document = yaml.safe_load(render(Pipeline("gitlab", 2, install="deadweight")))
+    assert set(GitLab(machines, document, "main", server.url).run().values()) == {0}, "\n".join(machines.output)
+    codes = GitLab(machines, document, "feature", server.url).run()
+    assert codes == {"shard-1": 0, "shard-2": 0, "verdict": 1}, "\n".join(machines.output)
+    stopped(server)
+
+
+@pytest.mark.engine
+def test_the_jobs_do_what_they_say(machines):
+    _, job, verdict = yaml.safe_load_all(render(Pipeline("kubernetes", 2)))
+    volume = machines.folder / "volume"
+    volume.mkdir()
+
+    def pod(document: Any, branch: str, environment: Mapping[str, str]) -> int:
+        container = document["spec"]["template"]["spec"]["containers"][0]
+        given = {each["name"]: each["value"] for each in container.get("env", []) if "CACHE" not in each["name"]}
+        text = container["args"][0].replace("/shards", str(volume))
+        return machines.script(text, machines.fresh(branch), {**given, **environment})
+
+    for branch, code in (("main", 0), ("feature", 1)):
+        codes = [pod(job, branch, {"JOB_COMPLETION_INDEX": str(index)}) for index in range(2)]
+        assert codes == [0, 0], "\n".join(machines.output)
+        assert pod(verdict, branch, {}) == code, "\n".join(machines.output)
+        shutil.copytree(volume / "merged", volume / "base", dirs_exist_ok=True)
+    assert "**Stop: this change makes" in machines.output[-1]

@@ -1,0 +1,133 @@
+"""One missing base stops only its own variants, and all that are missing are named at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deadweight.builders.protocol import Needs
+from deadweight.project.bases import split
+from deadweight.records.paths import State
+from deadweight.records.store import load
+from deadweight.sources import choose
+from deadweight.sources.local.nearest import nearest
+from deadweight.sources.reference import APK, NoBase
+from deadweight.sources.settings import Settings
+from tests.support.fault_project import FaultProject
+from tests.support.small_project import write_suite
+
+MORE = """
+  one: {builder: dockerfile, source: src, dockerfile: one.Dockerfile}
+  two: {builder: dockerfile, source: src, dockerfile: two.Dockerfile}
+  three: {builder: ko, source: src, base: "mcr.microsoft.com/dotnet/sdk:8.0"}
+"""
+RUN = 'cp src/a.txt "$OUT"'
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> FaultProject:
+    """``v`` stands on nothing; the others on images that the local source has no stand-in for."""
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("DEADWEIGHT_SOURCE", "local")
+    project = FaultProject.make(tmp_path, v=RUN)
+    (project.root / "one.Dockerfile").write_text("FROM golang:0.9 AS build\nFROM scratch\nCOPY --from=build /a /a\n")
+    (project.root / "two.Dockerfile").write_text(
+        "# two\nFROM mcr.microsoft.com/dotnet/sdk:8.0\nFROM eclipse-temurn:17\n"
+    )
+    (project.root / "src/go.mod").write_text("module a\n")
+    suite = project.root / "deadweight.yaml"
+    suite.write_text(f"{suite.read_text()}{MORE}")
+    return project
+
+
+def told(text: str) -> None:
+    """Each with its variants, its place and what comes nearest; the whole list of stand-ins once."""
+    assert "one.Dockerfile:1: the local source has no stand-in for golang:0.9; the nearest is golang:" in text
+    assert (
+        "two.Dockerfile:3: the local source has no stand-in for eclipse-temurn:17; the nearest is eclipse-temurin:"
+        in text
+    )
+    assert "no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near" in text
+    assert text.count("it can stand in for") == 1
+
+
+def test_the_others_are_built(project):
+    done = project.fails(3, "1 of 2 variants were not built", "build", "--variant", "v,three")
+    assert project.out() == "a\n"
+    assert "three: not built, since a base of it cannot be had" in done.errors
+    assert (
+        "three: build: base: the local source has no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near"
+        in done.errors
+    )
+    rows = json.loads(project.invoke("build", "--variant", "v,three", "--json").output)["variants"]
+    assert (rows["v"]["result"], rows["three"]["result"]) == ("cached", "failed")
+
+
+def test_a_plan_shows_the_others_and_names_all_that_are_missing(project):
+    done = project.invoke("build", "--plan")
+    assert done.code == 3
+    assert done.output == "run   v  (not built yet)\n" + "".join(
+        f"skip  {name}  (a base of it cannot be had)\n" for name in ("one", "two", "three")
+    )
+    told(done.errors)
+    assert "two: two.Dockerfile:2; three: base: the local source" in done.errors
+    document = json.loads(project.invoke("build", "--plan", "--json").output)
+    assert [step["key"] for step in document["steps"]] == ["image:v"]
+    assert set(document["lacking"]) == {"one", "two", "three"}
+    assert not project.state.exists()
+
+
+def test_doctor_and_setup_name_all_that_are_missing(project):
+    for words in (("doctor",), ("setup", "--plan")):
+        done = project.invoke(*words)
+        assert done.code == 3, done.errors
+        told(done.errors)
+        document = json.loads(project.invoke(*words, "--json").output)
+        assert len(document["lacking"]) == 3
+        assert document["tools"]
+
+
+def test_a_build_of_what_stands_on_missing_bases_alone_tells_of_all_of_them(project, engine, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    done = project.fails(3, "none is near", "build", "--variant", "one,two,three")
+    told(done.errors)
+
+
+def test_what_is_about_no_base_of_a_variant_leaves_it_alone(tmp_path):
+    suite = write_suite(tmp_path, "name: s\nvariants: {a: {builder: ko}, b: {builder: apko}, c: {builder: ko}}\n")
+    needs = [Needs(bases=("x", "y")), Needs(apk=True), Needs(bases=("z",))]
+    error = NoBase(("x", "x: gone"), (APK, "https://apk: silent"), ("other", "o"), hint="look")
+    found = split(suite.variants, needs, error)
+    assert [variant.name for variant in found.able] == ["c"]
+    assert str(found.lacking["a"]) == "its base: x: gone\n  hint: look"
+    assert str(found.lacking["b"]) == "its packages: https://apk: silent\n  hint: look"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("docker.io/library/golang", "golang:1.2"),
+        ("quay.io/someone/golang", "golang:1.2"),
+        ("gcr.io/distroless/statik", "gcr.io/distroless/static:latest"),
+        ("docker.io/library/node", None),
+    ],
+)
+def test_the_nearest(name, expected):
+    rows = {r"docker\.io/library/golang": "golang:1.2", r"gcr\.io/distroless/static": "gcr.io/distroless/static:latest"}
+    assert nearest(name, rows) == expected
+
+
+def test_a_suite_of_scratch_alone_decides_nothing(tmp_path, monkeypatch):
+    """``auto`` found that nothing has to be reached; a base that is added later has to be asked for."""
+    for name in ("DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    suite = write_suite(tmp_path, "name: s\nvariants: {v: {builder: dockerfile, dockerfile: Dockerfile}}\n")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY a /\n")
+    state, said = State(tmp_path), []
+    source = choose.choose(suite, state, said.append)
+    assert source.name == "registry"
+    source.prepare((), apk=False, say=said.append)
+    assert load(Settings, state.settings) is None
+    assert not said

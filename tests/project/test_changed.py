@@ -1,0 +1,222 @@
+"""Only what changed: which variants a commit reaches, told by what their fingerprints are made of."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import UsageError
+from deadweight.project import changed
+from deadweight.project.build import plan
+from deadweight.project.selection import choose
+from deadweight.project.workspace import Workspace
+from deadweight.records.scope import load_scope
+from deadweight.report.model import BuildRecord, Report
+from tests.support import report_samples as samples
+
+SUITE = """\
+name: many
+variants:
+  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}
+  two: {builder: dockerfile, source: two, dockerfile: files/two.Dockerfile}
+  slim: {builder: dockerfile, source: two, dockerfile: files/slim.Dockerfile}
+"""
+FILES = {
+    "deadweight.yaml": SUITE,
+    "one/Dockerfile": "FROM scratch\nCOPY . /\n",
+    "one/main.c": "one",
+    "one/notes.md": "notes",
+    "one/.dockerignore": "*.md\n",
+    "two/main.c": "two",
+    "two/lib/a.c": "a",
+    "files/two.Dockerfile": "FROM scratch\nCOPY . /\n",
+    "files/slim.Dockerfile": "FROM scratch\nCOPY main.c /\n",
+    "README.md": "hello",
+}
+
+
+def git(root: Path, *words: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *identity, *words], cwd=root, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    """A project in a folder of its repository, with one commit."""
+    root = tmp_path / "repository" / "project"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / ".deadweight").mkdir()
+    (root / ".deadweight" / "settings.json").write_text('{"source": "registry"}')
+    git(root.parent, "init", "-q", "-b", "main")
+    (root.parent / ".gitignore").write_text(".deadweight\n")
+    git(root.parent, "add", "-A")
+    git(root.parent, "commit", "-qm", "first")
+    return root
+
+
+def opened(root: Path) -> Workspace:
+    return Workspace.open(lambda _line: None, root / "deadweight.yaml")
+
+
+def since(root: Path, revision: str = "HEAD") -> dict[str, str]:
+    workspace = opened(root)
+    return changed.since(workspace, revision, workspace.suite.variants)
+
+
+def test_nothing_changed(root):
+    assert since(root) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "reached"),
+    [
+        ("one/main.c", ["one"]),
+        ("two/lib/a.c", ["two", "slim"]),
+        ("two/new file.c", ["two", "slim"]),
+        ("files/slim.Dockerfile", ["slim"]),
+        ("one/notes.md", []),
+        ("one/.dockerignore", ["one"]),
+        ("files/two.Dockerfile.dockerignore", []),
+        ("README.md", []),
+        (".deadweight/images/one/built.json", []),
+    ],
+)
+def test_a_changed_file_reaches_whom_it_is_input_of(root, file, reached):
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).write_text("changed")
+    found = since(root)
+    assert list(found) == reached
+    assert all(file in why for why in found.values())
+
+
+def test_a_project_below_a_state_folder_is_no_state(tmp_path):
+    root = tmp_path / ".deadweight" / "work"
+    (root / "one").mkdir(parents=True)
+    (root / "one/Dockerfile").write_text("FROM scratch\n")
+    (root / "deadweight.yaml").write_text(
+        "name: a\nvariants:\n  one: {builder: dockerfile, source: one, dockerfile: one/Dockerfile}\n"
+    )
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "first")
+    (root / "one/main.c").write_text("new")
+    assert list(since(root)) == ["one"]
+
+
+def test_a_file_that_is_gone_counts(root):
+    (root / "two/lib/a.c").unlink()
+    assert list(since(root)) == ["two", "slim"]
+
+
+def test_a_committed_change_counts_and_what_the_other_branch_did_does_not(root):
+    git(root, "switch", "-qc", "feature")
+    (root / "one/main.c").write_text("feature")
+    git(root, "commit", "-qam", "feature")
+    git(root, "switch", "-q", "main")
+    (root / "two/main.c").write_text("main moves on")
+    git(root, "commit", "-qam", "main")
+    git(root, "switch", "-q", "feature")
+    assert list(since(root, "main")) == ["one"]
+
+
+def test_a_variant_that_the_suite_says_something_else_of(root):
+    (root / "deadweight.yaml").write_text(SUITE.replace("source: one,", "source: one, port: 81,"))
+    assert since(root) == {"one": "deadweight.yaml changed"}
+
+
+def test_a_comment_in_the_suite_changes_nothing(root):
+    (root / "deadweight.yaml").write_text(f"# words\n{SUITE}")
+    assert since(root) == {}
+
+
+def test_what_holds_for_all_changes_all(root):
+    (root / "deadweight.yaml").write_text(f"{SUITE}scan: {{timeout_seconds: 5}}\n")
+    assert list(since(root)) == ["one", "two", "slim"]
+
+
+def test_defaults_reach_whom_they_change(root):
+    (root / "deadweight.yaml").write_text(
+        f"{SUITE.replace('source: one,', 'source: one, port: 8080,')}defaults: {{port: 9}}\n"
+    )
+    assert list(since(root)) == ["two", "slim"]
+
+
+@pytest.mark.parametrize("revision", ["nowhere", "-x", "", "HEAD~5"])
+def test_a_revision_that_is_none_is_told(root, revision):
+    with pytest.raises(UsageError, match="--since"):
+        since(root, revision)
+
+
+def test_outside_of_git_that_is_told(tmp_path):
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="not in a git work tree"):
+        since(tmp_path)
+    assert changed.head(tmp_path) is None
+
+
+def report_of(root: Path) -> Report:
+    workspace = opened(root)
+    digests = {task.step.key: task.fingerprint.digest for task in plan(workspace, workspace.suite.variants).tasks}
+    records = {
+        each.name: samples.variant(
+            build=BuildRecord(1.0, False, samples.WHEN, "t", fingerprint=digests[f"image:{each.name}"])
+        )
+        for each in workspace.suite.variants
+    }
+    return samples.report(records)
+
+
+def test_from_a_report_those_with_other_inputs(root):
+    before = report_of(root)
+    assert changed.changed_from(opened(root), before, opened(root).suite.variants) == {}
+    (root / "two/main.c").write_text("more")
+    assert list(changed.changed_from(opened(root), before, opened(root).suite.variants)) == ["two", "slim"]
+
+
+def test_from_a_report_what_it_does_not_tell_counts_as_changed(root):
+    before = report_of(root)
+    records = dict(before.variants)
+    del records["one"]
+    records["two"] = replace(records["two"], build=None)
+    workspace = opened(root)
+    found = changed.changed_from(workspace, replace(before, variants=records), workspace.suite.variants)
+    assert list(found) == ["one", "two"]
+
+
+def test_a_run_notes_what_it_was_for(root):
+    (root / "two/main.c").write_text("more")
+    workspace = opened(root)
+    found = choose(workspace, (), {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "2"}, since="HEAD")
+    scope = load_scope(workspace.state)
+    assert scope is not None
+    assert scope.chosen == ("two", "slim")
+    assert scope.mine == tuple(each.name for each in found.variants)
+    assert (scope.index, scope.total, scope.why) == (1, 2, "changed since HEAD")
+    assert scope.commit == git(root, "rev-parse", "HEAD")
+    choose(workspace, (), {})
+    assert load_scope(workspace.state) is None
+
+
+def test_shards_of_ci_do_not_divide_what_was_named(root):
+    workspace = opened(root)
+    ci = {"CI_NODE_INDEX": "1", "CI_NODE_TOTAL": "3"}
+    named = choose(workspace, ("one", "two"), ci)
+    assert [each.name for each in named.variants] == ["one", "two"]
+    assert "is ignored" in named.told[0]
+    shares = [choose(workspace, ("one", "two"), ci, shard=f"{number}/2").variants for number in (1, 2)]
+    assert sorted(each.name for share in shares for each in share) == ["one", "two"]
+
+
+def test_what_a_budget_compares_with_is_built_beside(root):
+    (root / "deadweight.yaml").write_text(SUITE.replace("slim: {", "slim: {checks: {budget: {smaller_than: one}}, "))
+    parts = [choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]
+    mine = next(part for part in parts if "slim" in [each.name for each in part.variants])
+    assert {"slim", "one"} <= {each.name for each in mine.to_build}

@@ -1,0 +1,83 @@
+"""``invoke clean``: what goes, and what other projects share and so stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from deadweight.engine.options import RunOptions
+from deadweight.project.clean import clean
+from deadweight.project.workspace import Workspace
+from deadweight.records.built import Base
+from deadweight.records.superseded import superseded
+from tests.support.builder_site import GivenSource, Project
+from tests.support.fault_project import FaultProject
+
+SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
+DOCKERFILE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
+SLEEPS = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))
+
+
+@pytest.fixture
+def project(tmp_path, engine, tools_image):
+    base = Base("tools", tools_image, None, stand_in=True)
+    made = Project(tmp_path, GivenSource({"tools": base}), lambda: engine)
+    made.write({"hello": "one\n", "Dockerfile": DOCKERFILE}).suite(SUITE)
+    yield made
+    for name in ours(engine):
+        engine.images.remove(name, force=True)
+
+
+def ours(engine) -> set[str]:
+    tags = {tag for image in engine.api.images() for tag in image.get("RepoTags") or ()}
+    return {tag for tag in tags if tag.startswith("deadweight/small/")}
+
+
+@pytest.mark.engine
+def test_a_new_image_is_built_while_a_container_runs_from_the_old_one(project, engine):
+    state = project.site.state
+    first = project.build("v")
+    with engine.start(first.reference, SLEEPS) as container:
+        project.write({"hello": "two\n"})
+        second = project.build("v")
+        assert second.reference != first.reference
+        assert ours(engine) >= {first.reference, second.reference, "deadweight/small/v:latest"}
+        assert container.exec(["/usr/bin/cat", "/hello"]).output == b"one\n"
+        assert superseded(state) == (first.reference,)
+        project.write({"hello": "one\n"})
+        assert project.build("v").reference == first.reference
+        assert superseded(state) == (), "what is in use again is not taken away later"
+        project.write({"hello": "two\n"})
+        project.build("v")
+    workspace = Workspace.open(project.said.append, project.root / "deadweight.yaml")
+    with workspace:
+        assert clean(workspace).images == 1
+    assert first.reference not in ours(engine)
+    assert ours(engine) >= {second.reference, "deadweight/small/v:latest"}
+    assert superseded(state) == ()
+
+
+@pytest.mark.engine
+def test_all_of_a_project_goes_and_the_engine_stays(project, engine, tools_image, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    first = project.build("v")
+    with engine.start(first.reference, SLEEPS):
+        project.write({"hello": "two\n"})
+        project.build("v")
+    said: list[str] = []
+    with Workspace.open(said.append, project.root / "deadweight.yaml") as workspace:
+        clean(workspace, project=True)
+    assert ours(engine) == set()
+    assert engine.images.get(tools_image) is not None
+    left = {path.name for path in project.site.state.folder.rglob("*") if path.is_file()}
+    assert left <= {"lock", "lock.holder"}
+    assert not said, "nothing that others share is ended"
+
+
+def test_the_task_says_what_it_removed(tmp_path):
+    project = FaultProject.make(tmp_path, v='cp src/a.txt "$OUT"')
+    project.more["DEADWEIGHT_CACHE_DIR"] = str(tmp_path / "cache")
+    assert project.invoke("build").code == 0
+    done = project.invoke("clean", "--project")
+    assert done.code == 0, done.errors
+    assert not (project.state / "images").exists()
+    assert "stopping" not in done.errors

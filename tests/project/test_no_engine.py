@@ -1,0 +1,200 @@
+"""Where no engine can be had: what needs none is set up, built and checked; the rest is named, with the reason and exit code 3."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from deadweight.engine import daemon
+from deadweight.engine.own import choice
+from deadweight.records.evidence import Evidence
+from deadweight.records.paths import State
+from deadweight.records.store import load
+from tests.support.fault_project import FaultProject
+
+NOWHERE = "unix:///nowhere.sock"
+START_IT = "hint: start it, or unset DOCKER_HOST\n"
+DOCKERFILE = """
+  needs-engine:
+    builder: dockerfile
+    source: src
+    dockerfile: Dockerfile
+"""
+RUN = 'cp src/a.txt "$OUT"'
+
+
+@pytest.fixture
+def project(tmp_path) -> FaultProject:
+    """``v`` is built by a script, ``needs-engine`` from a Dockerfile, and the engine that was asked for does not answer."""
+    project = FaultProject.make(tmp_path, v=RUN)
+    (project.root / "Dockerfile").write_text("FROM scratch\nCOPY a.txt /\n")
+    suite = project.root / "deadweight.yaml"
+    suite.write_text(f"{suite.read_text()}{DOCKERFILE}")
+    (project.root / "noxfile.py").write_text("from deadweight.nox_sessions import *\n")
+    project.more["DOCKER_HOST"] = NOWHERE
+    return project
+
+
+def dead_socket(project: FaultProject) -> str:
+    del project
+    return f"the engine that DOCKER_HOST names ({NOWHERE}) does not answer: no such socket"
+
+
+def engine_that_does_not_come_up(project: FaultProject) -> str:
+    """As in a container that may not start one."""
+    del project.more["DOCKER_HOST"]
+    project.more["DEADWEIGHT_CACHE_DIR"] = str(project.root.parent / "cache")
+    folder = project.root.parent / "bin"
+    folder.mkdir()
+    broken = folder / "dockerd"
+    broken.write_text(
+        "#!/bin/sh\necho 'Docker version 29.0.0'\necho 'failed to mount overlay: not permitted' >&2\nexit 1\n"
+    )
+    broken.chmod(0o755)
+    project.more["PATH"] = f"{folder}:{os.environ['PATH']}"
+    return "failed to mount overlay: not permitted"
+
+
+@pytest.mark.parametrize("how", [dead_socket, engine_that_does_not_come_up])
+def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable[[FaultProject], str], monkeypatch):
+    if how is engine_that_does_not_come_up:
+        monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(project.root / "none"))
+        if os.geteuid() != 0 or choice.dockerd("os") is None or daemon.find_running() is not None:
+            pytest.skip("needs root, dockerd, and no engine at the usual places")
+    reason = how(project)
+    done = project.fails(3, "1 of 2 variants were not built\nneeds-engine: build: ", "build")
+    assert reason in done.errors.partition("error: ")[2]
+    assert "needs-engine: not built, since it needs an engine" in done.errors.partition("error: ")[0]
+    assert project.out() == "a\n"
+    again = project.invoke("build", "--json")
+    assert again.code == 3
+    rows = json.loads(again.output)["variants"]
+    assert (rows["v"]["result"], rows["needs-engine"]["result"]) == ("cached", "failed")
+    assert reason in rows["needs-engine"]["error"]
+
+
+def test_who_wants_to_fail_fast_builds_nothing(project):
+    project.fails(3, "does not answer", "build", "--fail-fast")
+    assert not (project.state / "images" / "v" / "out").exists()
+
+
+def test_setup_prepares_what_needs_none(project):
+    alone = project.invoke("setup", "--yes", "--variant", "v", "--json")
+    assert alone.code == 0, alone.errors
+    assert f"no engine can be had here (engine: the engine that DOCKER_HOST names ({NOWHERE})" in alone.errors
+    tools = {each["name"]: each["status"] for each in json.loads(alone.output)["tools"]}
+    assert tools["engine"] == "unusable"
+    assert "docker-cli" not in tools
+    done = project.fails(3, "needs-engine cannot be built here: engine: ", "setup", "--yes")
+    assert done.errors.endswith(START_IT)
+
+
+def test_doctor_says_what_you_can_do_for_an_engine_that_setup_cannot_get(project):
+    """Not a package to install, nor setup, which would send you back here."""
+    done = project.fails(3, "missing or not usable: engine", "doctor")
+    assert done.errors.endswith(START_IT)
+    (line,) = [line for line in done.output.splitlines() if line.startswith("engine  ")]
+    assert line.split(None, 2)[2].startswith("start it, or unset DOCKER_HOST  [the engine that DOCKER_HOST names ")
+
+
+@pytest.mark.parametrize("words", [(), ("--all",)])
+def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words):
+    project.more["DEADWEIGHT_CACHE_DIR"] = str(
+        project.root.parent / "cache"
+    )  # --all ends what a cache's engine and registry run
+    project.invoke("build")
+    (log,) = project.state.glob("logs/v.log")
+    done = project.fails(
+        3, f"what is in the engine stays: the engine that DOCKER_HOST names ({NOWHERE})", "clean", *words
+    )
+    assert done.errors.endswith(START_IT)
+    assert "removed 0 containers and networks, 0 images, " in done.errors
+    assert not log.exists()
+    assert (project.state / "images").exists() is not bool(words)
+
+
+def test_checks_that_run_an_image_are_not_measured(project):
+    project.invoke("build")
+    done = project.fails(3, "1 of 1 check was not measured: v/runs. 1 not measured", "verify")
+    assert "does not answer: no such socket" in done.errors
+    kept = load(Evidence, State(project.root).evidence("v", "runs"))
+    assert kept is not None
+    assert (kept.status, kept.data["missing"]) == ("not_measured", True)
+    assert "does not answer" in kept.reason
+
+
+def nox(project: FaultProject, session: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(project.plugins), **project.more}
+    argv = [sys.executable, "-m", "nox", "-s", session, "--", "-rs"]
+    return subprocess.run(argv, cwd=project.root, env=env, text=True, capture_output=True, timeout=120, check=False)
+
+
+def test_nox_builds_and_checks_what_it_can(project):
+    one = nox(project, "verify-v")
+    said = one.stdout + one.stderr
+    assert one.returncode != 0, said
+    assert "not measured: " in said
+    assert "1 failed" in said
+    assert project.out() == "a\n"
+    both = nox(project, "verify")
+    said = both.stdout + both.stderr
+    assert both.returncode != 0
+    assert "needs-engine is not built" in said
+    assert "1 of 2 variants were not built" in said
+    assert "not measured: the engine that DOCKER_HOST names" in said
+
+
+def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
+    project.invoke("build")
+    project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
+    suite = project.root / "deadweight.yaml"
+    suite.write_text(f"{suite.read_text()}    checks: {{layers: {{}}}}\n")
+    done = project.invoke("verify", "--check", "layers")
+    assert done.code == 3, done.errors
+    assert "not checked, since not built: needs-engine" in done.errors
+
+
+def test_verify_ends_with_the_total_and_the_next_command(project):
+    """Each finding once, while it is worked; the end says how many, and what is next."""
+    project.more["DOCKER_HOST"] = str(daemon.find_or_start(print).host)
+    project.invoke("build", "--variant", "needs-engine")
+    suite = project.root / "deadweight.yaml"
+    runs_not = "    runnable: false\n"
+    whole = f"{suite.read_text()}{runs_not}    checks: {{layers: {{}}, budget: {{layers: {{hard: 1}}}}}}\n"
+    suite.write_text(whole)
+    done = project.invoke("verify", "--variant", "needs-engine")
+    assert done.code == 0, done.errors
+    assert done.errors.splitlines()[-1] == "2 passed. Next: invoke report"
+    suite.write_text(whole.replace("hard: 1}", "hard: 0}") + "    expect: {layers: fail}\n")
+    done = project.invoke("verify", "--variant", "needs-engine")
+    assert done.code == 1, done.errors
+    said = done.errors.splitlines()
+    assert said[-2].startswith(
+        "error: 2 of 2 checks did not come out as expected: needs-engine/budget, needs-engine/layers. "
+    )
+    assert said[-2].endswith(". 1 passed, though expected to fail, 1 failed")
+    assert done.errors.count("over the hard limit") == 1
+    suite.write_text(f"{whole.partition('    checks: {layers')[0]}")
+    done = project.fails(3, "nothing was measured: the suite asks for no check", "verify", "--variant", "needs-engine")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")
+def test_doctor_tells_a_folder_that_cannot_be_written_to(project):
+    """``--bind`` over itself, read-only: nothing was asked of the disk before a build failed on it."""
+    del project.more["DOCKER_HOST"]
+    project.suite(v=RUN)
+    root = str(project.root)
+    subprocess.run(["mount", "--bind", root, root], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+        done = project.invoke("doctor")
+    finally:
+        subprocess.run(["umount", "-l", root], check=True)
+    assert done.code == 3, done.errors
+    assert f"not writable: {root}: Read-only file system" in done.output
+    assert f"a folder that can be written to ({root}: Read-only file system)" in done.errors

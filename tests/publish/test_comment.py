@@ -1,0 +1,221 @@
+"""One comment on a pull request, kept up to date through a forge that limits, fails, forgets, and has other writers."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError, UsageError
+from deadweight.publish.comment import keep_up, place, post
+from deadweight.publish.forge import Busy, NoRights
+from deadweight.report.pull_request import marker
+from tests.support.forge_server import TOKEN, ForgeServer
+
+START = "<!-- deadweight verdict: app run "
+
+
+@pytest.fixture
+def server():
+    made = ForgeServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["github", "gitlab"])
+def provider(request) -> str:
+    return request.param
+
+
+def environment(
+    provider: str, server: ForgeServer, folder: Path, *, run: int = 5, fork: bool = False
+) -> dict[str, str]:
+    if provider == "gitlab":
+        return {
+            "CI_API_V4_URL": server.url,
+            "CI_MERGE_REQUEST_IID": "7",
+            "CI_MERGE_REQUEST_PROJECT_ID": "42",
+            "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "43" if fork else "42",
+            "CI_PIPELINE_ID": str(run),
+            "GITLAB_TOKEN": TOKEN,
+        }
+    event = {"pull_request": {"number": 7, "head": {"repo": {"full_name": "me/app" if fork else "team/app"}}}}
+    (folder / "event.json").write_text(json.dumps(event))
+    return {
+        "GITHUB_API_URL": server.url,
+        "GITHUB_REPOSITORY": "team/app",
+        "GITHUB_EVENT_PATH": str(folder / "event.json"),
+        "GITHUB_RUN_ID": str(run),
+        "GITHUB_TOKEN": TOKEN,
+    }
+
+
+@pytest.fixture
+def job(provider, server, tmp_path):
+    """Writes a verdict as a job of that run would; ``waited`` collects the seconds that it would have slept."""
+    waited: list[float] = []
+
+    def write(words: str, *, run: int = 5, silent: bool = False, patience: float = 180.0) -> str:
+        found = environment(provider, server, tmp_path, run=run)
+        where = place(provider, found, sleep=waited.append, patience_seconds=patience)
+        return post(where, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
+
+    write.waited = waited
+    return write
+
+
+def said(server: ForgeServer) -> list[str]:
+    return [body.split("\n\n", 1)[1].strip() for body in server.comments.values() if body.startswith(START)]
+
+
+def test_one_comment_is_made_and_then_kept(job, server):
+    server.add("a person's comment")
+    assert job("stop", run=1) == "created"
+    assert job("stop", run=2) == "unchanged"
+    assert job("fine", run=3) == "updated"
+    assert said(server) == ["fine"]
+    assert len(server.comments) == 2
+
+
+def test_it_is_found_on_a_later_page(job, server):
+    for number in range(150):
+        server.add(f"comment {number}")
+    assert job("look") == "created"
+    server.add("> <!-- deadweight verdict: app run 1 -->\n> quoted")
+    assert job("fine", run=6) == "updated"
+    assert said(server) == ["fine"]
+
+
+def test_nothing_is_posted_when_nothing_changed(job, server):
+    assert job("fine", silent=True) == "nothing"
+    assert server.comments == {}
+
+
+def test_an_earlier_verdict_is_taken_back_when_nothing_changes_any_more(job, server):
+    job("stop", run=1)
+    assert job("fine", run=2, silent=True) == "updated"
+    assert said(server) == ["fine"]
+
+
+def test_an_older_run_does_not_write_over_a_newer_one(job, server):
+    job("new", run=9)
+    assert job("old", run=8) == "newer"
+    assert said(server) == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "waits"),
+    [({"Retry-After": "7"}, 7.0), ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "@30"}, 30.0), ({}, 1.0)],
+)
+def test_a_rate_limit_is_waited_for(job, server, headers, waits):
+    reset = str(int(time.time()) + 30)
+    server.faults = [(429, {name: reset if value == "@30" else value for name, value in headers.items()})]
+    assert job("look") == "created"
+    assert job.waited == [pytest.approx(waits, abs=1.5)]
+
+
+def test_githubs_second_kind_of_limit_is_no_lack_of_rights(job, server):
+    later = email.utils.formatdate(time.time() + 20, usegmt=True)
+    server.faults = [None, (403, {"Retry-After": later})]
+    assert job("look") == "created"
+    assert job.waited == [pytest.approx(20, abs=2)]
+    assert said(server) == ["look"]
+
+
+def test_a_limit_that_lasts_too_long_is_told(job, server):
+    server.faults = [(429, {"Retry-After": "3600"})]
+    with pytest.raises(Busy, match="rate limit"):
+        job("look")
+    assert job.waited == []
+
+
+def test_failures_of_the_forge_are_waited_out(job, server):
+    server.faults = [(502, {}), (503, {}), None, (500, {}), (504, {})]
+    job("look")
+    assert said(server) == ["look"]
+
+
+def test_a_forge_that_stays_down_is_told(job, server):
+    server.faults = [(503, {})] * 50
+    with pytest.raises(Busy, match="503"):
+        job("look")
+    assert len(job.waited) <= 6
+
+
+def test_a_comment_whose_answer_was_lost_is_not_made_twice(job, server):
+    server.lost_answers = 1
+    job("look")
+    assert said(server) == ["look"]
+
+
+def test_a_comment_deleted_in_between_is_made_anew(job, server, provider):
+    job("old", run=1)
+    server.before["PATCH" if provider == "github" else "PUT"] = server.comments.clear
+    assert job("new", run=2) == "created"
+    assert said(server) == ["new"]
+
+
+def test_jobs_at_the_same_time_leave_one_comment(provider, server, tmp_path):
+    found = environment(provider, server, tmp_path)
+    gate = threading.Barrier(4)
+    server.before["POST"] = lambda: time.sleep(0.05)
+
+    def one(run: int) -> None:
+        where = place(provider, found, sleep=lambda _: None)
+        gate.wait()
+        keep_up(where.forge, START, f"{marker('app', run)}\n\nrun {run}\n", run=run)
+
+    threads = [threading.Thread(target=one, args=(run,)) for run in (1, 2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(said(server)) == 1
+
+
+def test_a_token_without_rights_is_told(job, server):
+    server.may_write = False
+    with pytest.raises(NoRights, match="not accessible") as raised:
+        job("look")
+    assert raised.value.exit_code == 3
+    assert job.waited == []
+
+
+def test_a_wrong_token_is_told_and_never_shown(provider, server, tmp_path):
+    found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": "wr0ng", "GITLAB_TOKEN": "wr0ng"}
+    where = place(provider, found)
+    with pytest.raises(NoRights) as raised:
+        post(where, START, "x", silent=False)
+    assert "wr0ng" not in str(raised.value) + repr(where)
+
+
+@pytest.mark.parametrize("token", ["", " ", "a\nb"])
+def test_no_token_is_told(provider, server, tmp_path, token):
+    found = {**environment(provider, server, tmp_path), "GITHUB_TOKEN": token, "GITLAB_TOKEN": token}
+    with pytest.raises(NoRights, match="_TOKEN"):
+        place(provider, found)
+
+
+def test_a_token_goes_to_no_other_host(job, server):
+    other = ForgeServer()
+    server.faults = [(307, {"Location": f"{other.url}/elsewhere"})]
+    with pytest.raises(Exception, match="307"):
+        job("look")
+    other.close()
+    assert other.asked == []
+
+
+def test_a_forks_job_asks_nobody(provider, server, tmp_path):
+    assert place(provider, environment(provider, server, tmp_path, fork=True)).forge is None
+    assert server.asked == []
+
+
+def test_outside_of_a_pull_request_that_is_told(provider):
+    with pytest.raises(MissingError, match=r"not a Git(Hub|Lab) job"):
+        place(provider, {})
+    with pytest.raises(UsageError, match="github or gitlab"):
+        place("bitbucket", {})

@@ -1,0 +1,290 @@
+"""Publishing: whole reports in the right places, nothing foreign touched, and out of a registry the same bytes as went in."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deadweight._errors import ArchiveError, CommandError, ConfigError, UsageError
+from deadweight.publish.artifact import Artifact, ArtifactFile, Subject, lay_out
+from deadweight.publish.earlier import earlier
+from deadweight.publish.push import destination, push
+from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, fitted, publish
+from deadweight.report.model import load_report
+from deadweight.report.write import write_report
+from deadweight.toolchain import crane
+from tests.support import report_samples as samples
+from tests.support.small_images import docker_archive
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(samples.report(), folder)
+    return folder
+
+
+def manifest(registry: str, repository: str, tag: str) -> dict:
+    request = urllib.request.Request(
+        f"http://{registry}/v2/{repository}/manifests/{tag}",
+        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+def test_a_folder_is_ready_for_static_hosting(written, tmp_path) -> None:
+    target = tmp_path / "site" / "images"
+    published = publish(written, str(target))
+    names = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    assert {"index.html", "report.json", "report.md", ".nojekyll", "ladder-0.svg", "badges/apko.json"} <= names
+    assert published.where == str(target / "index.html")
+    badge = json.loads((target / "badges/multi-stage-ubuntu.json").read_text())
+    assert badge == {
+        "schemaVersion": 1,
+        "label": "multi-stage-ubuntu image",
+        "message": "98.4 MB (stand-in)",
+        "color": "blue",
+    }
+    assert load_report(target) == load_report(written)
+    assert (target / "index.html").read_bytes() == (written / "index.html").read_bytes()
+    assert [path.name for path in target.parent.iterdir()] == ["images"], "nothing is left beside it"
+
+
+def test_publishing_again_replaces_the_whole_report(written, tmp_path) -> None:
+    target = tmp_path / "site"
+    target.mkdir()
+    publish(written, str(target))
+    smaller = tmp_path / "smaller"
+    write_report(samples.report({"only": samples.variant()}), smaller)
+    publish(smaller, str(target))
+    assert sorted(path.name for path in (target / "badges").iterdir()) == ["ladder-go.json", "only.json"]
+    assert not (target / "ladder-1.svg").exists()
+
+
+@pytest.mark.parametrize("name", [".git", "CNAME", "index.php", "ladder-.txt"])
+def test_a_folder_with_anything_foreign_is_left_alone(written, tmp_path, name) -> None:
+    target = tmp_path / "site"
+    publish(written, str(target))
+    (target / name).write_text("mine")
+    with pytest.raises(UsageError, match=name.replace(".", r"\.")):
+        publish(written, str(target))
+    assert (target / name).read_text() == "mine"
+
+
+def test_an_index_html_that_no_report_stands_beside_is_foreign(written, tmp_path) -> None:
+    (tmp_path / "index.html").write_text("my page")
+    with pytest.raises(UsageError, match="no part of a report"):
+        publish(written, str(tmp_path))
+    assert (tmp_path / "index.html").read_text() == "my page"
+
+
+@pytest.mark.parametrize("to", ["", "https://example.invalid/x", "s3://bucket"])
+def test_other_places_are_refused(written, to) -> None:
+    with pytest.raises(UsageError, match="no such place"):
+        publish(written, to)
+
+
+def test_a_file_or_a_link_is_no_folder(written, tmp_path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("file", "link"):
+        with pytest.raises(UsageError, match="no folder"):
+            publish(written, str(tmp_path / name))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_there_must_be_a_report(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        publish(tmp_path, "ci")
+
+
+def test_the_step_summary_is_appended_to(written, tmp_path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    published = publish(written, "ci", changes="## What changed\n", environment={"GITHUB_STEP_SUMMARY": str(summary)})
+    text = summary.read_text()
+    assert text.startswith("before\n## What changed\n")
+    assert "| multi-stage-ubuntu |" in text
+    assert "![" not in text, "the pictures are not there"
+    assert published.output == ""
+
+
+def test_a_summary_that_is_nearly_full_is_not_burst(written, tmp_path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_bytes(b"x" * (SUMMARY_LIMIT_BYTES - 900))
+    publish(written, "ci", environment={"GITHUB_STEP_SUMMARY": str(summary)})
+    assert summary.stat().st_size <= SUMMARY_LIMIT_BYTES
+    assert "Cut to fit" in summary.read_text()
+
+
+def test_a_ci_without_a_summary_gets_it_on_stdout(written) -> None:
+    published = publish(written, "ci", environment={"GITLAB_CI": "true"})
+    assert published.where == "stdout"
+    assert "## Comparison" in published.output
+
+
+@given(st.text(max_size=400), st.integers(-5, 500))
+def test_fitted_markdown_fits(text: str, room: int) -> None:
+    made = fitted(text, room)
+    assert len(made.encode()) <= max(room, 0)
+    if len(text.encode()) <= room:
+        assert made == text
+
+
+@pytest.mark.tools
+def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp_path) -> None:
+    where = f"oci://{local_registry}/team/report:latest"
+    published = publish(written, where)
+    assert published.where == where
+    found = manifest(local_registry, "team/report", "latest")
+    assert found["artifactType"] == ARTIFACT_TYPE
+    assert found["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
+    titles = {layer["annotations"]["org.opencontainers.image.title"]: layer["mediaType"] for layer in found["layers"]}
+    assert titles["index.html"] == "text/html"
+    assert titles["ladder-0.svg"] == "image/svg+xml"
+    assert earlier(where, tmp_path) == load_report(written)
+    assert earlier(f"oci://{local_registry}/team/report@{published.digest}", tmp_path) == load_report(written)
+    assert publish(written, where).digest == published.digest, "the same report has the same digest"
+
+
+@pytest.mark.tools
+def test_a_registry_that_refuses_is_one_clear_error(local_registry, written, tmp_path) -> None:
+    with pytest.raises(CommandError, match=r"crane[\s\S]*hint: see whether the reference is right"):
+        earlier(f"oci://{local_registry}/team/nothing:here", tmp_path)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        with pytest.raises(CommandError, match=r"refused[\s\S]*hint: see whether the registry runs"):
+            publish(written, f"oci://127.0.0.1:{port}/x/y:1")
+
+
+@pytest.mark.tools
+def test_an_artifact_that_is_no_report(local_registry, tmp_path) -> None:
+    layout = tmp_path / "layout"
+    layout.mkdir()
+    lay_out(Artifact("application/x", (ArtifactFile("other.txt", "text/plain", b"x"),)), layout)
+    crane.push(layout, f"{local_registry}/team/other:1")
+    with pytest.raises(UsageError, match=r"holds no report\.json"):
+        earlier(f"oci://{local_registry}/team/other:1", tmp_path)
+
+
+@pytest.mark.tools
+def test_a_variant_is_pushed_and_its_digest_written_down(local_registry, tmp_path) -> None:
+    archive = docker_archive(tmp_path / "image.tar", "demo/app:1", [{"/app": b"x"}], {"User": "65532"})
+    file = tmp_path / "digests" / "app"
+    pushed = push(archive, f"{local_registry}/team/app:1.0", digest_file=file)
+    assert file.read_text() == f"{local_registry}/team/app@{pushed.digest}\n"
+    assert pushed.reference == f"{local_registry}/team/app@{pushed.digest}"
+    assert manifest(local_registry, "team/app", "1.0") == manifest(local_registry, "team/app", pushed.digest)
+
+
+@pytest.mark.tools
+def test_an_oci_archive_is_pushed_as_its_layout_is(local_registry, tmp_path) -> None:
+    layout = tmp_path / "layout"
+    layout.mkdir()
+    digest = lay_out(Artifact("application/x", (ArtifactFile("a", "text/plain", b"a"),)), layout)
+    subprocess.run(["tar", "-C", str(layout), "-cf", str(tmp_path / "oci.tar"), "."], check=True)
+    assert push(layout, f"{local_registry}/team/layout:1").digest == digest
+    assert push(tmp_path / "oci.tar", f"{local_registry}/team/tar:1").digest == digest
+
+
+@pytest.mark.tools
+def test_an_artifact_is_attached_to_an_image(local_registry, tmp_path) -> None:
+    """As an OCI referrer where the registry has that API, else by crane's fallback tag."""
+    image = push(docker_archive(tmp_path / "image.tar", "a:1", [{"/a": b"a"}], {}), f"{local_registry}/team/subject:1")
+    media_type = manifest(local_registry, "team/subject", "1")["mediaType"]
+    size = len(json.dumps(manifest(local_registry, "team/subject", "1")))
+    layout = tmp_path / "layout"
+    layout.mkdir()
+    files = (ArtifactFile("sbom.spdx.json", "application/spdx+json", b"{}"),)
+    lay_out(Artifact("application/spdx+json", files, subject=Subject(image.digest, size, media_type)), layout)
+    attached = crane.push(layout, f"{local_registry}/team/subject:sbom")
+    fallback = f"http://{local_registry}/v2/team/subject/manifests/{image.digest.replace(':', '-')}"
+    referrers = f"http://{local_registry}/v2/team/subject/referrers/{image.digest}"
+    answers = []
+    for url in (referrers, fallback):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                answers.append(json.load(answer))
+        except urllib.error.HTTPError as error:
+            error.close()
+    listed = {entry["digest"] for answer in answers for entry in answer["manifests"]}
+    assert attached in listed
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b damaged"])
+def test_what_is_no_archive_is_not_pushed(tmp_path, content) -> None:
+    (tmp_path / "image.tar").write_bytes(content)
+    with pytest.raises(ArchiveError, match="not an image archive"):
+        push(tmp_path / "image.tar", "127.0.0.1:1/x/y:1", digest_file=tmp_path / "digest")
+    assert not (tmp_path / "digest").exists()
+
+
+@pytest.mark.parametrize(
+    ("repository", "several", "result"),
+    [
+        ("ghcr.io/me/app", False, "ghcr.io/me/app:latest"),
+        ("ghcr.io/me/app:1.0", False, "ghcr.io/me/app:1.0"),
+        ("localhost:5000/app", True, "localhost:5000/app:apko"),
+    ],
+)
+def test_where_a_variant_goes(repository, several, result) -> None:
+    assert destination(repository, "apko", several=several) == result
+
+
+@pytest.mark.parametrize(
+    ("repository", "text"),
+    [
+        ("ghcr.io/me/app:1.0", "cannot share one tag"),
+        (f"ghcr.io/me/app@sha256:{'a' * 64}", "what a push returns"),
+        ("user:hunter2@ghcr.io/app", "must not carry credentials"),
+        ("GHCR.io/Me/App", "no registry reference"),
+        ("app", "no registry reference"),
+        ("-x/app", "no registry reference"),
+    ],
+)
+def test_where_a_variant_cannot_go(repository, text) -> None:
+    with pytest.raises(UsageError, match=text) as raised:
+        destination(repository, "apko", several=True)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_summary_file_that_cannot_be_written(written, tmp_path) -> None:
+    from deadweight._errors import DeadweightError
+
+    with pytest.raises(DeadweightError, match="step summary cannot be written"):
+        publish(written, "ci", environment={**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path)})
+
+
+def test_a_stand_in_badge_of_what_is_not_measured_is_grey() -> None:
+    from deadweight.report.badges import badges
+
+    record = replace(samples.variant(), image=None)
+    made = json.loads(badges(samples.report({"one": record}))["one.json"])
+    assert (made["message"], made["color"]) == ("not measured", "lightgrey")
+
+
+def test_the_ratio_badge_says_that_it_rests_on_stand_ins() -> None:
+    from deadweight.report.badges import badges
+
+    def ratio(**records) -> str:
+        return json.loads(badges(samples.report(records))["ladder-go.json"])["message"]
+
+    record = samples.variant()
+    own = replace(record, base=replace(record.base, stand_in=False))
+    small = replace(own, image=replace(own.image, size_bytes=own.image.size_bytes // 2))
+    middle = replace(record, image=replace(own.image, size_bytes=own.image.size_bytes * 3 // 4))
+    assert ratio(one=record, two=small) == "2 : 1 (stand-in)"
+    assert ratio(one=own, two=small) == "2 : 1"
+    assert ratio(one=own, two=small, three=middle) == "2 : 1", "the ratio is of the largest and the smallest only"

@@ -1,0 +1,123 @@
+"""Two invocations at once: the second waits, and says for whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.records.lock import VARIABLE, holder, locked
+from deadweight.records.paths import State
+from tests.support.fault_project import FaultProject, wait_for
+
+HOLD = (
+    "import sys; from pathlib import Path\n"
+    "from deadweight.records.lock import locked; from deadweight.records.paths import State\n"
+)
+
+
+def test_the_second_waits_and_names_the_holder(tmp_path):
+    code = HOLD + "with locked(State(Path(sys.argv[1])), print):\n    print('held', flush=True); sys.stdin.read()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout.readline() == "held\n"
+        said: list[str] = []
+        with (
+            pytest.raises(DeadweightError, match=f"pid {other.pid}"),
+            locked(State(tmp_path), said.append, timeout=0.3),
+        ):
+            pass
+        assert f"pid {other.pid}" in said[0]
+        other.kill()  # as hard as it gets: the kernel frees the lock
+        other.wait()
+        with locked(State(tmp_path), said.append, timeout=5):
+            pass
+
+
+def test_what_the_holder_calls_and_starts_is_let_in(tmp_path):
+    nested = HOLD + "with locked(State(Path(sys.argv[1])), print, timeout=0): print('in')"
+    command = [sys.executable, "-c", nested, str(tmp_path)]
+    with locked(State(tmp_path), print):
+        with locked(State(tmp_path), print, timeout=0):
+            assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout == "in\n"
+        assert holder(State(tmp_path)) != "another invocation", "the inner one let go of the outer one's lock"
+        stranger = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        done = subprocess.run(command, env=stranger, capture_output=True, text=True, check=False, timeout=30)
+        assert f"pid {os.getpid()}" in done.stdout
+        assert "DeadweightError" in done.stderr
+    assert VARIABLE not in os.environ
+
+
+def test_to_hold_one_lock_is_not_to_hold_another(tmp_path):
+    command = [sys.executable, "-c", HOLD + "with locked(State(Path(sys.argv[1])), print): sys.stdin.read()"]
+    (tmp_path / "other").mkdir()
+    with locked(State(tmp_path), print):
+        stranger = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        other = subprocess.Popen([*command, str(tmp_path / "other")], stdin=subprocess.PIPE, env=stranger)
+        with other:
+            wait_for((tmp_path / "other" / ".deadweight" / "lock.holder").exists)
+            with pytest.raises(DeadweightError, match=f"pid {other.pid}"):
+                locked(State(tmp_path / "other"), print, timeout=0).__enter__()
+            other.kill()
+
+
+@pytest.fixture
+def busy(tmp_path) -> Iterator[FaultProject]:
+    """A project whose lock this process holds, and whose invocations do not know that they come from it."""
+    project = FaultProject.make(tmp_path, v="cp src/a.txt $OUT")
+    with locked(State(project.root), print):
+        project.more = {VARIABLE: ""}
+        yield project
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "build",
+        "verify",
+        "attack",
+        "harden --variant v",
+        "scan --variant v",
+        "clean",
+        "setup --yes",
+        "demo --yes",
+        "layers --variant v",
+        "report",
+        "publish --to site",
+        "push --to 127.0.0.1:1/a/b --insecure",
+        "run --variant v",
+        "shell --variant v",
+    ],
+)
+def test_what_writes_to_the_state_folder_waits(busy, words):
+    process = busy.start(*words.split())
+    told = next(line for line in process.stderr if "waiting" in line)
+    assert f"pid {os.getpid()}" in told
+    process.send_signal(signal.SIGINT)
+    assert busy.finish(process).code == 130
+
+
+@pytest.mark.parametrize("words", ["variants", "doctor", "logs", "build --plan", "setup --plan", "--dry build"])
+def test_what_only_reads_does_not(busy, words):
+    done = busy.invoke(*words.split())
+    assert "waiting" not in done.errors
+    assert done.code in (0, 3)
+
+
+def test_demo_takes_the_lock_once_for_all_its_stages(tmp_path):
+    """While it builds it holds the lock since before the build's own log; and it goes on to the report."""
+    project = FaultProject.make(tmp_path, v="cp .deadweight/lock.holder held; exit 1")
+    done = project.invoke("demo", "--yes")
+    assert done.code == 1, done.errors
+    held = json.loads((project.root / "held").read_text())
+    assert held["command"] == "invoke demo --yes"
+    assert held["since"] < (project.state / "logs" / "v.log").stat().st_mtime
+    assert (project.state / "report" / "report.json").is_file()

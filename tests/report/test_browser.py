@@ -1,0 +1,424 @@
+"""The page in a real browser: nothing is requested, nothing is logged, and it works on a phone, in the dark, without scripts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deadweight.report.write import write_report
+from tests.support import report_samples as samples
+
+pytestmark = pytest.mark.browser
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# As root and in a container Chromium's own sandbox cannot start; the rest keeps it from asking for anything by itself.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.open = true; })"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if BROWSER is None:
+        pytest.skip("no Chromium here; on Debian and Ubuntu: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> str:
+    return write_report(samples.full_report(), tmp_path_factory.mktemp("page")).html.as_uri()
+
+
+class Visit:
+    """One page, and all that it said and asked for."""
+
+    def __init__(self, browser: Any, address: str, **context: Any) -> None:
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(address)
+
+    def column(self, index: int) -> list[str]:
+        cells = self.page.locator("table.comparison >> nth=0").locator(f"tbody tr > :nth-child({index})")
+        return [text.strip() for text in cells.all_inner_texts()]
+
+
+@pytest.fixture
+def visit(chromium, address) -> Iterator[Any]:
+    made: list[Visit] = []
+
+    def make(**context: Any) -> Visit:
+        made.append(Visit(chromium, address, **context))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.context.close()
+
+
+def test_nothing_is_requested_and_nothing_is_logged(visit, address) -> None:
+    seen = visit()
+    seen.page.evaluate(OPEN_ALL)
+    seen.page.wait_for_load_state("networkidle")
+    assert seen.asked == [address]
+    assert seen.said == []
+
+
+def test_smuggled_markup_did_not_become_elements(visit) -> None:
+    page = visit().page
+    page.evaluate(OPEN_ALL)
+    page.locator("td.succeeded").first.click()
+    assert page.locator("script").count() == 2, "the data block, and our own"
+    assert page.locator("b:not(.tree b)").count() == 0
+
+
+def test_columns_sort_both_ways_with_what_is_not_measured_last(visit) -> None:
+    seen = visit()
+    names = seen.column(1)
+    head = seen.page.locator("table.comparison >> nth=0").locator("thead th").nth(2)
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert seen.column(3) == ["11.2 MB", "12.9 MB", "14.7 MB", "98.4 MB", "1.13 GB", "not measured"]
+    head.get_by_role("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert seen.column(3) == ["1.13 GB", "98.4 MB", "14.7 MB", "12.9 MB", "11.2 MB", "not measured"]
+    seen.page.locator("table.comparison >> nth=0").locator("thead th").nth(0).get_by_role("button").click()
+    assert head.get_attribute("aria-sort") is None
+    assert seen.column(1) == sorted(names)
+
+
+def test_a_heat_map_cell_opens_to_its_evidence(visit) -> None:
+    page = visit().page
+    panel = page.locator("#panel")
+    assert not panel.is_visible()
+    page.locator("#castle td.succeeded").first.click()
+    assert panel.get_by_text("canary came back").first.is_visible()
+    assert panel.get_by_text("canary: <b>c0ffee</b>").first.is_visible()
+    assert panel.get_by_text("invoke attack --variant all-in-one --posture open").is_visible()
+    page.keyboard.press("Escape")
+    assert not panel.is_visible()
+
+
+def test_the_heat_map_goes_by_keyboard_alone(visit) -> None:
+    """One stop for Tab, arrows from there; the walls are named where the focus is; the focus comes back."""
+    page = visit().page
+    assert page.locator("#castle td[tabindex='0']").count() == 1
+    page.locator("#castle td[tabindex='0']").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    focused = "[document.activeElement.parentElement.dataset.payload, document.activeElement.cellIndex]"
+    assert page.evaluate(focused) == ["1", 2]
+    assert (
+        page.locator("#walls")
+        .inner_text()
+        .startswith("multi-stage-ubuntu, Reverse shell over /inet/tcp: open: stopped by no network")
+    )
+    page.keyboard.press("Enter")
+    assert page.locator("#panel").is_visible()
+    page.keyboard.press("Escape")
+    assert page.evaluate(focused) == ["1", 2]
+
+
+def test_each_figure_tells_how_it_was_got_and_the_command_that_repeats_it(visit) -> None:
+    page = visit().page
+    row = page.locator(".comparison tr[data-variant='apko']")
+    row.locator("td[data-key='size'] button").click()
+    panel = page.locator("#panel")
+    assert "apko: Size" in panel.inner_text()
+    assert f"Got by sample 0, {samples.WHEN}" in panel.inner_text()
+    assert "invoke layers --variant apko" in panel.inner_text()
+    panel.get_by_role("button", name="Copy").click()
+    panel.get_by_role("button", name=re.compile("Copied|Selected")).wait_for(timeout=10_000)
+
+
+def test_the_filter_takes_words_ladders_and_what_failed(visit) -> None:
+    page = visit().page
+
+    def shown() -> list[str]:
+        return page.eval_on_selector_all(
+            "table.comparison tbody tr", "all => all.filter(e => e.checkVisibility()).map(e => e.dataset.variant)"
+        )
+
+    page.locator("#find").fill("multi ALPINE")
+    assert shown() == ["multi-stage-alpine"]
+    assert page.locator("#shown").inner_text() == "1 of 7 variants shown"
+    assert not page.locator("#variant-apko").is_visible()
+    page.locator("#find").fill("")
+    page.locator("#ladder").select_option("java")
+    assert shown() == ["jib"]
+    page.locator("#ladder").select_option("")
+    page.locator("#failed").check()
+    assert shown() == ["all-in-one", "never-built"]
+
+
+def test_the_theme_can_be_chosen(visit) -> None:
+    page = visit(color_scheme="light").page
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.locator("#theme").select_option("dark")
+    assert luminance(page.evaluate(paper)) < 0.05 < luminance(light)
+
+
+def test_a_deep_link_opens_its_box(chromium, address) -> None:
+    seen = Visit(chromium, f"{address}#layers-all-in-one")
+    seen.page.locator("#layers-all-in-one .map svg").wait_for(timeout=10_000)
+    seen.context.close()
+
+
+def test_the_map_zooms_to_a_file_and_the_tree_marks_what_is_hidden(visit) -> None:
+    page = visit().page
+    box = page.locator("#layers-all-in-one")
+    box.locator("summary").first.click()
+    box.locator("svg [role='button']", has_text="layer 2").focus()
+    page.keyboard.press("Enter")
+    assert box.locator(".crumbs button").all_inner_texts()[-1].startswith("layer 2, ")
+    assert box.locator(".tree").get_by_text("hidden: removed in layer 3; secret: private-key").is_visible()
+    box.locator(".crumbs button").first.click()
+    assert box.locator(".crumbs button").count() == 1
+
+
+def test_a_heavy_file_lies_in_its_folder(chromium, heavy) -> None:
+    """Whichever of its layer's folders that is."""
+    seen = Visit(chromium, f"{heavy.as_uri()}#layers-all-in-one")
+    box = seen.page.locator("#layers-all-in-one")
+    for name in ("layer 1", "etc"):
+        box.locator("svg [role='button']", has_text=name).first.click()
+    assert box.locator(".tree li").all_inner_texts() == ["97.4 MB other files", "28.3 MB big.db"]
+    seen.context.close()
+
+
+def test_findings_stand_by_package_with_those_that_were_reached_first(visit) -> None:
+    page = visit().page
+    page.locator("#findings > summary").click()
+    packages = page.locator("#findings details > summary")
+    assert packages.all_inner_texts() == [
+        "stdlib 2 findings, worst critical, reached",
+        "libc6 1 finding, worst high, dead weight",
+    ]
+    packages.first.click()
+    assert page.locator("#findings tbody tr").first.inner_text().startswith("CVE-2031-0002")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(visit, scheme) -> None:
+    """All rules of axe-core, with boxes and panel open."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = visit(color_scheme=scheme).page
+    page.evaluate(OPEN_ALL)
+    page.locator("#castle td.succeeded").first.click()
+    found = axe.Axe().run(page).response["violations"]
+    assert [(each["id"], [node["html"][:120] for node in each["nodes"]][:3]) for each in found] == []
+
+
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory) -> Path:
+    from tests.support import report_demo
+
+    return write_report(report_demo.failing(), tmp_path_factory.mktemp("heavy")).html
+
+
+def test_fifteen_variants_stay_light(chromium, heavy) -> None:
+    assert heavy.stat().st_size < 500_000
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 1440, "height": 900})
+    assert seen.page.evaluate("document.querySelectorAll('*').length") < 4000
+    assert seen.said == []
+    hidden = "all => all.map(e => e.parentElement.scrollWidth - e.parentElement.clientWidth)"
+    assert seen.page.eval_on_selector_all("table.comparison", hidden) == [0, 0, 0], "every column is visible"
+    assert seen.page.locator("#castle").bounding_box()["height"] < 900, "the castle fits one screen"
+    seen.context.close()
+
+
+def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(chromium, tmp_path) -> None:
+    """Whatever a report holds, its page stays light: each kind has its budget."""
+    from tests.support import report_demo
+
+    whole = report_demo.failing()
+    long = {"said": "<img src=x onerror=alert(1)>" * 40}
+    variants = {
+        name: replace(
+            record,
+            attacks={
+                posture: {
+                    payload: replace(cell, reason=f"{name} {payload} " * 9, evidence=long)
+                    for payload, cell in cells.items()
+                }
+                for posture, cells in record.attacks.items()
+            },
+            checks={
+                check: replace(each, evidence={str(n): f"{name} {check}" for n in range(99)})
+                for check, each in record.checks.items()
+            },
+        )
+        for name, record in whole.variants.items()
+    }
+    written = write_report(replace(whole, variants=variants), tmp_path)
+    assert written.html.stat().st_size < 500_000
+    seen = Visit(chromium, written.html.as_uri())
+    seen.page.locator("#findings > summary").click()
+    seen.page.locator("#findings .note", has_text="the least grave, in report.json").wait_for(timeout=10_000)
+    seen.page.locator("#castle td").nth(-1).click()
+    assert "told in report.json" in seen.page.locator("#panel").inner_text()
+    assert seen.page.locator("img").count() == 0
+    assert seen.said == []
+    seen.context.close()
+
+
+def test_a_failed_check_shows_its_evidence_in_words(chromium, heavy) -> None:
+    seen = Visit(chromium, f"{heavy.as_uri()}#variant-apko")
+    box = seen.page.locator("#variant-apko")
+    box.get_by_text("Evidence of api").click()
+    assert box.locator("pre").first.inner_text() == "figures: seconds 1.2"
+    seen.context.close()
+
+
+def test_on_a_phone_each_variant_is_a_card(chromium, heavy) -> None:
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 360, "height": 800})
+    card = seen.page.locator(".comparison tr[data-variant='apko']").bounding_box()
+    assert card["width"] <= 360
+    assert card["height"] > 150
+    last = seen.page.locator(".comparison tr[data-variant='apko'] td[data-key='builder']")
+    assert last.bounding_box()["x"] < 100
+    seen.context.close()
+
+
+def test_paper_shows_every_column(chromium, heavy) -> None:
+    """Chromium shrinks what is too wide for the paper; the page may not need that."""
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 1047, "height": 718})  # A4 across, without its margins
+    seen.page.emulate_media(media="print")
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 1047
+    wide = "all => all.map(e => e.scrollWidth - e.clientWidth)"
+    assert max(seen.page.eval_on_selector_all(".scroll", wide)) <= 0
+    assert seen.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+    seen.context.close()
+
+
+def test_every_link_within_the_page_leads_somewhere(visit) -> None:
+    page = visit().page
+    targets = page.eval_on_selector_all(
+        "a[href^='#']", "links => links.map(link => link.getAttribute('href').slice(1))"
+    )
+    assert targets
+    assert [target for target in targets if page.locator(f"[id='{target}']").count() != 1] == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1400])
+def test_the_body_never_scrolls_sideways(visit, width) -> None:
+    page = visit(viewport={"width": width, "height": 800}).page
+    page.evaluate(OPEN_ALL)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of an ``rgb()`` colour (WCAG 2.2)."""
+    channels = [int(value) / 255 for value in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+BACKDROP = """element => {
+  for (let node = element; node; node = node.parentElement) {
+    const colour = getComputedStyle(node).backgroundColor;
+    if (!colour.startsWith('rgba(') || !colour.endsWith(' 0)')) return colour;
+  }
+  return 'rgb(255, 255, 255)';
+}"""
+TEXTS = (
+    "p, h1, h2, caption, th, td, .good, .warn, .bad, .muted, .badge, figcaption, summary, nav a, dt, code, .ship, "
+    ".heat td, thead th.reference"
+)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_light_and_dark(visit, scheme) -> None:
+    """At least 4.5 : 1 (WCAG 2.2, 1.4.3)."""
+    page = visit(color_scheme=scheme).page
+    page.evaluate(OPEN_ALL)
+    pairs = page.eval_on_selector_all(
+        TEXTS,
+        f"all => all.map(e => [getComputedStyle(e).color, ({BACKDROP})(e), e.className + ' ' + e.textContent.slice(0, 40)])",
+    )
+    weak = {(text, background): label for text, background, label in pairs if contrast(text, background) < 4.5}
+    assert weak == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pictures_take_the_colours_of_the_page(visit, scheme) -> None:
+    page = visit(color_scheme=scheme).page
+    label = page.locator(".chart svg text").first
+    ink = label.evaluate("element => getComputedStyle(element).fill")
+    assert contrast(ink, page.evaluate("getComputedStyle(document.body).backgroundColor")) >= 4.5
+
+
+def test_it_is_all_there_without_scripts(visit) -> None:
+    page = visit(java_script_enabled=False).page
+    assert page.locator("table.comparison >> nth=0").locator("tbody tr").count() == 6
+    assert page.get_by_text("1 check failed").is_visible()
+    assert page.locator("#castle td.succeeded").count() > 5
+    page.locator("#layers-all-in-one > summary").click()
+    assert "/etc/secret.txt" in page.locator("#layers-all-in-one noscript").inner_text()
+    page.locator("#findings > summary").click()
+    assert "CVE-2031-0002" in page.locator("#findings noscript").inner_text()
+    assert not page.locator("#tools").is_visible(), "what needs the script is not there without it"
+
+
+def test_the_pictures_are_pictures_with_a_description(visit) -> None:
+    page = visit().page
+    pictures = page.get_by_role("img").all()
+    assert len(pictures) >= 2
+    for picture in pictures[:2]:
+        assert "ladder" in (picture.get_attribute("aria-label") or "")
+        assert picture.bounding_box()["height"] > 50
+
+
+@pytest.mark.parametrize("font", ["Liberation Sans", "DejaVu Sans"])
+def test_no_text_of_a_picture_is_cut_off(visit, font) -> None:
+    """Whatever font the reader has."""
+    page = visit(viewport={"width": 1400, "height": 900}).page
+    page.evaluate(OPEN_ALL)
+    cut = page.eval_on_selector_all(
+        ".chart svg text",
+        """(texts, font) => texts.filter(text => {
+          text.style.fontFamily = font;
+          const [inner, outer] = [text, text.ownerSVGElement].map(element => element.getBoundingClientRect());
+          return inner.left < outer.left || inner.right > outer.right;
+        }).map(text => text.textContent)""",
+        font,
+    )
+    assert cut == []
+
+
+def test_a_published_folder_opens_the_same(chromium, tmp_path) -> None:
+    from deadweight.publish.report import publish
+
+    write_report(samples.report(), tmp_path / "report")
+    publish(tmp_path / "report", str(tmp_path / "site"))
+    seen = Visit(chromium, (Path(tmp_path) / "site" / "index.html").as_uri())
+    assert seen.said == []
+    assert seen.page.title() == "sample-suite: container images compared"
+    seen.context.close()

@@ -1,0 +1,294 @@
+"""Collecting reads what is on disk: stale, damaged and missing evidence is not measured, never a figure."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+
+import pytest
+
+from deadweight._errors import ArchiveError
+from deadweight.image.look.summary import summary
+from deadweight.records.built import FAILED_FILE, Base, BuiltImage, FailedBuild
+from deadweight.records.evidence import Evidence
+from deadweight.records.paths import State
+from deadweight.records.store import save
+from deadweight.report.collect import collect
+from deadweight.report.html import render_html
+from deadweight.report.markdown import render_markdown
+from deadweight.report.model import RuntimeRecord, to_json
+from deadweight.report.table import checks_cell
+from deadweight.report.verdict import verdict
+from deadweight.suite.criteria import asked_of
+from deadweight.suite.model import BudgetCheck, Checks, Reference, SizeLimit, Suite, Variant
+from tests.support import report_samples as samples
+from tests.support.small_images import docker_archive
+
+
+@pytest.fixture
+def state(tmp_path) -> State:
+    return State(tmp_path)
+
+
+@pytest.fixture
+def suite(tmp_path) -> Suite:
+    reference = Reference(source="A talk", size_bytes="15.3MB", vulnerabilities=4)
+    variant = Variant(name="small", builder="dockerfile", reference=reference)
+    return Suite(file=tmp_path / "deadweight.yaml", root=tmp_path, name="demo", variants=(variant,))
+
+
+@pytest.fixture
+def built(state) -> BuiltImage:
+    """A real, tiny archive in the variant's state folder, and its record."""
+    folder = state.image("small")
+    folder.mkdir(parents=True)
+    layers = [{"/app": b"x" * 5000}, {"/etc/os-release": b"ID=demo\n"}]
+    docker_archive(folder / "image.tar", "demo/small:1", layers, {"User": "65532", "Entrypoint": ["/app"]})
+    record = BuiltImage(
+        variant="small",
+        builder="dockerfile",
+        reference="demo/small:1",
+        config_digest=summary(folder / "image.tar").config_digest,
+        in_engine=False,
+        base=Base("docker.io/library/alpine:3", "127.0.0.1:5000/alpine:3", "sha256:" + "b" * 64, stand_in=True),
+        seconds=1.25,
+        cached=False,
+        fingerprint="f",
+        tool="buildx 0.38.2",
+        built_at=samples.WHEN,
+        go_version="go1.21.3",
+    )
+    save(record, folder / "built.json")
+    return record
+
+
+def put(state: State, built: BuiltImage, check: str, data: dict, **changes) -> None:
+    evidence = Evidence("small", check, "pass", f"{check} is fine", samples.provenance(built.config_digest), data=data)
+    save(replace(evidence, **changes), state.evidence("small", check))
+
+
+def test_a_project_where_nothing_was_done_yet(suite, state) -> None:
+    record = collect(suite, state).variants["small"]
+    assert (record.image, record.build, record.startup_seconds, record.layers) == (None, None, None, None)
+    assert record.vulnerabilities.status == "not_scanned"
+    assert record.checks == {}
+    assert "invoke build --variant small" in record.notes[0]
+    assert record.reference is not None
+    assert (record.reference.size_bytes, record.reference.vulnerabilities) == (15_300_000, 4)
+
+
+def test_figures_come_from_the_archive_with_how_they_were_got(suite, state, built) -> None:
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes == 5008
+    assert record.image.compressed_bytes is not None
+    assert record.image.compressed_bytes > 0
+    assert len(record.image.layers) == 2
+    assert (record.image.user, record.image.entrypoint) == ("65532", ("/app",))
+    assert record.stand_in
+    assert record.provenance["image"].image_digest == built.config_digest
+    assert (record.provenance["build"].tool, record.provenance["build"].tool_version) == ("buildx", "0.38.2")
+    to_json(collect(suite, state))
+
+
+def test_the_runtime_is_read_from_the_image_without_any_check(suite, state, built, playground_archive) -> None:
+    """What the builder says it compiled with is believed only where there is no archive to look into."""
+    assert collect(suite, state).variants["small"].runtime == RuntimeRecord("native", None, "/app")
+    assert collect(suite, state).variants["small"].go_version is None
+    archive = state.image("small") / "image.tar"
+    archive.unlink()
+    assert collect(suite, state).variants["small"].runtime == RuntimeRecord("Go", "1.21.3")
+    shutil.copyfile(playground_archive, archive)
+    save(replace(built, config_digest=summary(archive).config_digest), state.image("small") / "built.json")
+    found = collect(suite, state).variants["small"]
+    assert found.runtime is not None
+    assert (found.runtime.name, found.runtime.path) == ("Go", "/app")
+    assert found.go_version == f"go{found.runtime.version}" != "go1.21.3"
+
+
+def test_a_stand_in_in_another_stage_is_told_wherever_figures_are(suite, state, built) -> None:
+    stages = ("docker.io/library/golang:1", "busybox:1")
+    save(replace(built, base=None, other_stand_ins=stages), state.image("small") / "built.json")
+    report = collect(suite, state)
+    assert report.variants["small"].stand_in
+    to_json(report)
+    assert "| none, made with golang:1, busybox:1 (stand-in) |" in render_markdown(report)
+    assert 'small</a> <span class="badge">stand-in</span>' in render_html(report)
+    save(replace(built, base=None), state.image("small") / "built.json")
+    assert "stand-in" not in render_markdown(collect(suite, state))
+
+
+def test_evidence_finds_its_place(suite, state, built) -> None:
+    put(state, built, "runs", {"startup_seconds": 0.3, "startup_samples": [0.3]})
+    put(state, built, "layers", asdict(samples.layers()))
+    outcome = {"outcome": "blocked", "walls": ["non-root"], "evidence": {"canary": None}}
+    put(
+        state,
+        built,
+        "attacks",
+        {
+            "postures": {"hardened": {"system": outcome}},
+            "payloads": {"system": {"title": "system()"}},
+            "notes": {"open": "goes without SYS_TIME"},
+        },
+    )
+    put(state, built, "vulnerabilities", {"status": "scanned", "total": 3, "by_severity": {"high": 3}})
+    report = collect(suite, state)
+    record = report.variants["small"]
+    assert record.startup_seconds == 0.3
+    assert record.layers == samples.layers()
+    assert record.attacks["hardened"]["system"].walls == ("non-root",)
+    assert record.attack_notes == ("goes without SYS_TIME",)
+    assert report.payloads["system"].title == "system()"
+    assert record.vulnerabilities.total == 3
+    assert {"layers", "attacks", "vulnerabilities", "startup_seconds"} <= record.provenance.keys()
+    assert record.checks["layers"].evidence == {}, "its data stands once, in its own section"
+    assert record.checks["runs"].evidence["startup_samples"] == [0.3]
+    to_json(report)
+
+
+def test_evidence_of_an_earlier_image_is_not_shown_as_this_ones(suite, state, built) -> None:
+    put(state, built, "runs", {"startup_seconds": 0.3}, provenance=samples.provenance("sha256:" + "0" * 64))
+    record = collect(suite, state).variants["small"]
+    assert record.startup_seconds is None
+    assert (record.checks["runs"].status, record.checks["runs"].why_not) == ("not_measured", "stale")
+    assert record.checks["runs"].evidence == {}
+    assert "runs: measured on an earlier image" in record.notes[0]
+
+
+def test_stale_results_and_those_that_were_never_got_stay_in_the_denominator(suite, state, built) -> None:
+    put(state, built, "runs", {}, provenance=samples.provenance("sha256:" + "0" * 64))
+    put(state, built, "api", {})
+    report = collect(suite, state, asked={"small": ["runs", "api", "layers"]})
+    record = report.variants["small"]
+    assert checks_cell(record.checks).text == "1/3 ok; stale: runs; not run: layers"
+    assert verdict(report).counts.startswith("1 of 3 checks as expected, 1 stale, 1 not run.")
+    to_json(report)
+
+
+def test_where_no_check_was_run_that_is_said(suite, state, built) -> None:
+    report = collect(suite, state, asked={"small": ["runs", "api"]})
+    assert checks_cell(report.variants["small"].checks).text == "not measured"
+    assert "Checks were not run." in verdict(report).counts
+
+
+def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, built) -> None:
+    """What it measured stays; and what ``invoke scan`` found was never asked for by the suite."""
+    put(state, built, "budget", {"figures": {"startup_seconds": 0.3}}, status="fail", expected=False)
+    put(state, built, "vulnerabilities", {"status": "scanned", "total": 3, "by_severity": {"high": 3}})
+    put(state, built, "runs", {})
+    record = collect(suite, state, asked={"small": ["runs"]}).variants["small"]
+    assert record.checks.keys() == {"runs"}
+    assert record.notes == ("budget: the suite does not ask for this check any more; its last result is left out",)
+    assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
+
+
+def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
+    """What it measured stays true; whether that is right by what the suite asks now, nobody has looked at."""
+    (variant,) = suite.variants
+
+    def record(**changes):
+        now = suite.model_copy(update={"variants": (variant.model_copy(update=changes),)})
+        return collect(now, state, asked={"small": ["runs", "budget"]}).variants["small"]
+
+    put(state, built, "runs", {"startup_seconds": 0.3}, asked=asked_of(variant, "runs"))
+    put(state, built, "budget", {}, asked=asked_of(variant, "budget"))
+    assert record().checks.keys() == {"runs", "budget"}
+    limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
+    assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}
+    assert limited.notes == (
+        "budget: the suite asks for something else now; `invoke verify --variant small` checks that",
+    )
+    elsewhere = record(port=9090)
+    assert {name: check.why_not for name, check in elsewhere.checks.items()} == {"runs": "stale", "budget": None}
+    assert elsewhere.startup_seconds == 0.3
+    assert record(expect={"budget": "fail"}).checks["budget"].expected is False
+
+
+def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) -> None:
+    save(FailedBuild("failed", samples.WHEN, ".deadweight/logs/small.log"), state.image("small") / FAILED_FILE)
+    report = collect(suite, state)
+    record = report.variants["small"]
+    assert record.image is not None
+    assert record.build.failed_at == samples.WHEN
+    assert record.failed == f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log)"
+    (note,) = record.notes
+    assert note.startswith(f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log); image and figures")
+    assert note.endswith(f"are those of the build before, of {built.built_at}")
+    found = verdict(report)
+    assert (found.status, found.title) == ("fail", "1 build failed")
+    assert found.counts.endswith("0 of 1 variant built.")
+    assert str(found.failures[0]).startswith("small/build: its last build failed")
+    assert "figures are of the image before" in found.failures[0].reason
+    to_json(report)
+
+
+def test_an_archive_of_another_image_is_not_measured(suite, state, built) -> None:
+    save(replace(built, config_digest="sha256:" + "1" * 64), state.image("small") / "built.json")
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes is None
+    assert any("another image" in note for note in record.notes)
+
+
+def test_without_an_archive_the_budget_check_knows_the_sizes(suite, state, built) -> None:
+    (state.image("small") / "image.tar").unlink()
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes is None
+    put(state, built, "budget", {"figures": {"size_bytes": 5008, "compressed_bytes": 300, "layers": 2}})
+    record = collect(suite, state).variants["small"]
+    assert record.image is not None
+    assert (record.image.size_bytes, record.image.compressed_bytes) == (5008, 300)
+    assert record.provenance["image"].tool == "sample"
+
+
+def test_an_archive_elsewhere_is_read_where_the_caller_says(suite, state, built) -> None:
+    moved = state.root / "elsewhere.tar"
+    (state.image("small") / "image.tar").rename(moved)
+    record = collect(suite, state, {"small": moved}).variants["small"]
+    assert record.image is not None
+    assert record.image.size_bytes == 5008
+
+
+@pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
+def test_counts_of_a_scan_that_did_not_happen_are_dropped(suite, state, built, status) -> None:
+    put(state, built, "vulnerabilities", {"status": status, "total": 0, "by_severity": {"high": 0}, "fixable": 0})
+    scan = collect(suite, state).variants["small"].vulnerabilities
+    assert (scan.status, scan.total, scan.by_severity, scan.fixable) == (status, None, {}, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b'{"variant": "small"}', b"\xff"])
+def test_damaged_evidence_is_as_none(suite, state, built, content) -> None:
+    path = state.evidence("small", "runs")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert collect(suite, state).variants["small"].checks == {}
+
+
+@pytest.mark.parametrize(
+    ("check", "data"),
+    [
+        ("layers", {"layers": "x"}),
+        ("vulnerabilities", {"status": "fine"}),
+        ("attacks", {"postures": {"hardened": {"system": {"outcome": "maybe"}}}}),
+        ("attacks", {"postures": [1], "payloads": 3}),
+        ("runs", {"startup_seconds": "soon"}),
+        ("budget", {"figures": 3}),
+    ],
+)
+def test_evidence_of_another_shape_is_not_measured(suite, state, built, check, data) -> None:
+    put(state, built, check, data)
+    report = collect(suite, state)
+    record = report.variants["small"]
+    assert record.layers is None
+    assert record.startup_seconds is None
+    assert record.vulnerabilities.total is None
+    assert all(item.outcome == "not_measured" for by in record.attacks.values() for item in by.values())
+    to_json(report)
+
+
+def test_a_damaged_archive_is_one_clear_error(suite, state, built) -> None:
+    (state.image("small") / "image.tar").write_bytes(b"no archive")
+    with pytest.raises(ArchiveError):
+        collect(suite, state)

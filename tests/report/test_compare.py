@@ -1,0 +1,384 @@
+"""What changed since an earlier report: nothing out of noise, nothing out of what was not measured, every regression."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.publish.earlier import earlier
+from deadweight.report.changes import Change
+from deadweight.report.compare import Thresholds, compare
+from deadweight.report.compare_markdown import comparison_markdown
+from deadweight.report.model import (
+    AttackRecord,
+    BaseRecord,
+    Coverage,
+    Database,
+    Finding,
+    Report,
+    VariantRecord,
+    VulnerabilitiesRecord,
+    to_json,
+)
+from tests.support import report_samples as samples
+
+
+def one(record: VariantRecord) -> Report:
+    return samples.report({"it": record})
+
+
+def between(old: VariantRecord, new: VariantRecord, thresholds: Thresholds | None = None):
+    return compare(one(old), one(new), thresholds)
+
+
+def texts(comparison) -> list[str]:
+    return [change.text for change in comparison.changes]
+
+
+def sized(size: int, compressed: int | None = None, layers: int = 2) -> VariantRecord:
+    return samples.variant(size, image=samples.image(size, compressed or size // 2, layers=layers))
+
+
+SIZES = st.integers(1_000, 2_000_000_000)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([samples.report(), samples.full_report()]))
+def test_a_report_differs_not_from_itself(report) -> None:
+    found = compare(report, report)
+    assert found.changes == ()
+    assert found.notes == ()
+    assert "Nothing changed" in comparison_markdown(found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(before=SIZES, after=SIZES)
+def test_a_size_change_is_beyond_noise_and_a_regression_beyond_the_ratchet(before: int, after: int) -> None:
+    limits = Thresholds()
+    found = {change.kind: change for change in between(sized(before, 1), sized(after, 1), limits).changes}
+    delta = abs(after - before)
+    noisy = delta <= limits.noise_bytes or delta * 100 <= before * limits.noise_percent
+    assert ("size" not in found) == noisy
+    if "size" in found:
+        grown = after - before
+        ratchet = grown > limits.ratchet_bytes and grown * 100 > before * limits.ratchet_percent
+        assert found["size"].regression == ratchet
+        assert found["size"].direction == ("worse" if after > before else "better")
+
+
+@settings(max_examples=100, deadline=None)
+@given(before=SIZES, after=SIZES)
+def test_there_and_back_tell_opposite_directions_and_at_most_one_regression(before: int, after: int) -> None:
+    there = [change for change in between(sized(before, 1), sized(after, 1)).changes if change.kind == "size"]
+    back = [change for change in between(sized(after, 1), sized(before, 1)).changes if change.kind == "size"]
+    assert not (any(change.regression for change in there) and any(change.regression for change in back))
+    if there and back:
+        assert {there[0].direction, back[0].direction} == {"better", "worse"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(before=SIZES, middle=SIZES, after=SIZES)
+def test_a_wider_ratchet_never_finds_more(before: int, middle: int, after: int) -> None:
+    strict = Thresholds(ratchet_bytes=min(before, middle), ratchet_percent=0)
+    loose = Thresholds(ratchet_bytes=max(before, middle), ratchet_percent=0)
+    old, new = sized(before), sized(after)
+    assert len(between(old, new, loose).regressions) <= len(between(old, new, strict).regressions)
+
+
+def test_the_package_that_grew_is_named() -> None:
+    before = replace(
+        samples.layers(1), packages=(samples.package("glibc", "2.38", 5_800_000), samples.package("x", "1", 10))
+    )
+    after = replace(before, packages=(samples.package("glibc", "2.39", 23_000_000), samples.package("x", "1", 10)))
+    found = between(replace(sized(20_000_000), layers=before), replace(sized(37_200_000), layers=after))
+    assert "package glibc 2.38 → 2.39 (+17.2 MB)" in texts(found)
+    assert any(change.kind == "size" and change.regression for change in found.changes)
+    assert not any(" x " in text for text in texts(found))
+
+
+def test_packages_that_came_and_went_heaviest_first() -> None:
+    before = replace(samples.layers(1), packages=(samples.package("old", "1", 10), samples.package("kept", "1", 5)))
+    after = replace(before, packages=(samples.package("new", "2", 900_000), samples.package("kept", "1", 7)))
+    found = [
+        change.text for change in between(replace(sized(10), layers=before), replace(sized(10), layers=after)).changes
+    ]
+    assert found == [
+        "package new 2 added (+900 kB)",
+        "package old 1 removed (-10 B)",
+        "package kept changed size (+2 B)",
+    ]
+
+
+def test_base_drift_is_told_digest_by_digest() -> None:
+    old, new = (
+        BaseRecord("docker.io/library/alpine:latest", f"sha256:{letter * 64}", stand_in=True) for letter in "ab"
+    )
+    found = between(samples.variant(base=old), samples.variant(base=new))
+    assert texts(found) == [f"base docker.io/library/alpine:latest moved: {old.digest} → {new.digest}"]
+    assert found.regressions == ()
+
+
+def test_a_stand_in_is_not_compared_with_the_real_base() -> None:
+    real = BaseRecord("docker.io/library/alpine:latest", "sha256:" + "e" * 64, stand_in=False)
+    found = between(sized(10_000_000), replace(sized(90_000_000), base=real))
+    assert found.regressions == ()
+    assert [change.kind for change in found.changes] == ["base"]
+    assert "stand-in" in found.notes[0]
+
+
+def test_more_layers_are_a_regression_unless_the_ratchet_allows() -> None:
+    old, new = sized(10_000_000, layers=2), sized(10_000_000, layers=4)
+    assert [change.text for change in between(old, new).regressions] == ["layers 2 → 4"]
+    assert between(old, new, Thresholds(ratchet_layers=2)).regressions == ()
+    assert between(new, old).regressions == ()
+
+
+@pytest.mark.parametrize("missing", ["old", "new"])
+def test_a_figure_that_one_report_lacks_is_a_note_and_no_change(missing: str) -> None:
+    whole = sized(10_000_000)
+    assert whole.image is not None
+    partial = replace(whole, image=replace(whole.image, size_bytes=None, compressed_bytes=None), startup_seconds=None)
+    found = between(partial, whole) if missing == "old" else between(whole, partial)
+    assert found.changes == ()
+    assert any("only" in note for note in found.notes)
+    assert bool(found.unmeasured) is (missing == "new")
+    assert "Nothing changed beyond noise." not in comparison_markdown(found)
+
+
+def test_variants_that_came_and_went() -> None:
+    found = compare(samples.report({"a": sized(1)}), samples.report({"b": sized(2)}))
+    assert [(change.variant, change.text) for change in found.changes] == [
+        ("b", "new variant, 2 B"),
+        ("a", "variant is gone"),
+    ]
+    assert [change.variant for change in found.regressions] == ["a"]
+    other = samples.report({"b": sized(2)}, suite="another")
+    assert compare(samples.report({"a": sized(1)}), other).regressions == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "regression", "direction"),
+    [
+        ("pass", "fail", True, "worse"),
+        ("pass", "warn", False, "worse"),
+        ("warn", "pass", False, "better"),
+        ("fail", "pass", False, "better"),
+    ],
+)
+def test_checks(before, after, regression, direction) -> None:
+    check = samples.variant().checks["runs"]
+    old = samples.variant(checks={"runs": replace(check, status=before, expected=before != "fail")})
+    new = samples.variant(checks={"runs": replace(check, status=after, expected=after != "fail")})
+    (change,) = between(old, new).changes
+    assert (change.kind, change.regression, change.direction) == ("checks", regression, direction)
+
+
+def test_an_expected_failure_that_now_passes_is_a_regression() -> None:
+    check = replace(samples.variant().checks["runs"], status="fail", expected=True)
+    found = between(
+        samples.variant(checks={"layers": check}),
+        samples.variant(checks={"layers": replace(check, status="pass", expected=False)}),
+    )
+    assert len(found.regressions) == 1
+
+
+@pytest.mark.parametrize(("why_not", "word"), [(None, "not measured"), ("stale", "stale"), ("not_run", "not run")])
+def test_a_check_that_could_not_be_measured_any_more_is_told_as_that(why_not, word) -> None:
+    gone = replace(samples.variant().checks["runs"], status="not_measured", reason="no engine", why_not=why_not)
+    found = between(samples.variant(), samples.variant(checks={"runs": gone}))
+    assert found.changes == ()
+    assert found.unmeasured == (f"it: check runs: pass → {word}: no engine",)
+    text = comparison_markdown(found)
+    assert "**1 not measured any more.** No change in the rest." in text
+    assert "Nothing changed" not in text
+    never = samples.variant(checks={"runs": gone})
+    assert between(never, never).unmeasured == ()
+    assert between(never, samples.variant(checks={})).changes == ()
+
+
+def test_a_check_that_the_suite_dropped_is_a_regression_unless_it_failed() -> None:
+    (change,) = between(samples.variant(), samples.variant(checks={})).regressions
+    assert change.text == "check runs: pass → the suite does not ask for it any more"
+    failed = replace(samples.variant().checks["runs"], status="fail", expected=False)
+    assert between(samples.variant(checks={"runs": failed}), samples.variant(checks={})).regressions == ()
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_a_build_that_failed_since_is_a_regression_whatever_lies_there(built: bool) -> None:
+    """The image of the build before has the figures that it had."""
+    new = samples.variant(failed="its last build failed (then, log x)")
+    if not built:
+        new = replace(new, build=None, image=None, checks={}, startup_seconds=None)
+    found = between(samples.variant(), new)
+    (change,) = found.changes
+    assert (change.kind, change.regression) == ("build", True)
+    assert change.text.startswith("its last build failed (then, log x)")
+    assert ("build before" in change.text) is built
+    assert found.unmeasured == ()
+    assert "**1 regression** among 1 change." in comparison_markdown(found)
+    assert between(new, new).regressions
+
+
+def test_a_variant_that_is_not_built_here_is_not_measured_any_more() -> None:
+    new = samples.variant(build=None, image=None, checks={}, startup_seconds=None)
+    found = between(samples.variant(), new)
+    assert (found.changes, found.unmeasured) == ((), ("it: not built; `invoke build --variant it` builds it",))
+    assert between(new, new).unmeasured == ()
+
+
+def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
+    """Its evidence has the size, and not one layer: pairing the layers ended in a traceback."""
+    old = sized(10_000_000, layers=2)
+    assert old.image is not None
+    new = replace(old, image=replace(old.image, layers=()), notes=("the engine no longer has it",))
+    found = between(old, new)
+    assert found.unmeasured == ("it: its image cannot be read any more: the engine no longer has it",)
+    assert found.changes == ()
+
+
+@pytest.mark.parametrize(
+    ("posture", "before", "after", "regression"),
+    [
+        ("hardened", "blocked", "succeeded", True),
+        ("hardened", "blocked", "crashed", True),
+        ("open", "blocked", "succeeded", False),
+        ("hardened", "succeeded", "blocked", False),
+        ("hardened", "blocked", "not_applicable", False),
+    ],
+)
+def test_attacks(posture, before, after, regression) -> None:
+    old = samples.variant(attacks={posture: {"system": AttackRecord(before)}})
+    new = samples.variant(attacks={posture: {"system": AttackRecord(after)}})
+    (change,) = between(old, new).changes
+    assert change.regression == regression
+    for silent in ({posture: {"system": AttackRecord("not_measured")}}, {}):
+        unmeasured = between(old, samples.variant(attacks=silent))
+        assert unmeasured.changes == ()
+        assert unmeasured.notes == (f"it: 1 attack in {posture} measured in the earlier report only: system",)
+        assert "in what both reports measured" in comparison_markdown(unmeasured)
+
+
+def scan(*findings: Finding, date: str = "2031-01-01") -> VariantRecord:
+    record = VulnerabilitiesRecord(
+        "scanned", Coverage("covered", "covered"), len(findings), {}, Database(date), None, findings=findings
+    )
+    return samples.variant(vulnerabilities=record)
+
+
+def reimaged(record: VariantRecord) -> VariantRecord:
+    assert record.image is not None
+    return replace(record, image=replace(record.image, config_digest="sha256:" + "9" * 64))
+
+
+HIGH = Finding("CVE-1", "libc6", "high", "2.36")
+LOW = Finding("CVE-2", "zlib", "low", "1.3")
+
+
+def test_vulnerabilities_fixed_and_new() -> None:
+    found = between(scan(LOW), reimaged(scan(HIGH)))
+    assert texts(found) == ["fixed: CVE-2 (low) in zlib 1.3", "new: CVE-1 (high) in libc6 2.36"]
+    assert [change.text for change in found.regressions] == ["new: CVE-1 (high) in libc6 2.36"]
+
+
+def test_what_only_the_database_learnt_is_no_regression() -> None:
+    found = between(scan(), scan(HIGH, date="2031-02-02"))
+    assert texts(found) == ["newly known to the database: CVE-1 (high) in libc6 2.36"]
+    assert found.regressions == ()
+
+
+def test_a_new_package_is_a_regression_also_with_a_new_database() -> None:
+    found = between(scan(LOW), reimaged(scan(LOW, HIGH, date="2031-02-02")))
+    assert [change.text for change in found.regressions] == ["new: CVE-1 (high) in libc6 2.36"]
+
+
+def test_a_package_that_moved_but_kept_its_flaw_is_no_change() -> None:
+    assert between(scan(HIGH), reimaged(scan(replace(HIGH, version="2.37")))).changes == ()
+
+
+@pytest.mark.parametrize("status", ["not_scanned", "not_covered"])
+def test_a_scan_that_did_not_happen_fixes_nothing(status) -> None:
+    found = between(scan(HIGH), samples.variant(vulnerabilities=VulnerabilitiesRecord(status)))
+    assert found.changes == ()
+    assert "not compared" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("factor", "ratchet", "regression"), [(3.0, None, False), (3.0, 100.0, True), (1.2, 10.0, None)]
+)
+def test_start_up_is_noisy(factor, ratchet, regression) -> None:
+    old = samples.variant(startup_seconds=1.0)
+    found = between(old, replace(old, startup_seconds=factor), Thresholds(ratchet_startup_percent=ratchet))
+    assert [change.regression for change in found.changes] == ([] if regression is None else [regression])
+
+
+def test_a_comparison_for_a_pull_request_shows_regressions_first() -> None:
+    old = replace(sized(10_000_000), startup_seconds=9.0)
+    found = compare(
+        samples.report({"a|b": old, "c": old}),
+        samples.report({"a|b": replace(old, startup_seconds=1.0), "c": sized(20_000_000)}),
+    )
+    markdown = comparison_markdown(found)
+    assert markdown.startswith("## Container images: what changed\n\n**2 regressions** among")
+    rows = [line for line in markdown.splitlines() if line.startswith("| ")][1:]
+    assert [row.endswith("**regression** |") for row in rows] == sorted(
+        (row.endswith("**regression** |") for row in rows), reverse=True
+    )
+    assert any(row.startswith(r"| a\|b |") for row in rows)
+    assert str(Change("v", "size", "grew")) == "v: grew"
+
+
+def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -> None:
+    report = samples.report()
+    folder = tmp_path / "public"
+    folder.mkdir()
+    (folder / "report.json").write_bytes(to_json(report))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.invalid"]
+    for words in (["init", "-q", "-b", "main"], ["add", "public"], ["commit", "-q", "-m", "a report"]):
+        subprocess.run([*git, *words], check=True)
+    for against in ("public", "public/report.json", str(folder), "main:public/report.json", "HEAD:public/report.json"):
+        assert earlier(against, tmp_path) == report
+    monkeypatch.chdir(folder)
+    for against in (
+        ".",
+        "report.json",
+        "../public",
+        "public",
+    ):  # as the shell completes it there, else as the suite has it
+        assert earlier(against, tmp_path) == report
+
+
+@pytest.mark.parametrize(
+    ("against", "error", "text"),
+    [
+        ("nowhere", UsageError, "no such file or folder"),
+        ("", UsageError, "--against names no report"),
+        (".", ConfigError, r"report\.json"),
+        ("main:none.json", UsageError, "git has no such file"),
+        ("--output=x:y", UsageError, "no such file or folder"),
+        ("oci://user:secret@registry/x", UsageError, "must not carry credentials"),
+        ("oci://not a reference", UsageError, "no registry reference"),
+    ],
+)
+def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, text) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    with pytest.raises(error, match=text) as raised:
+        earlier(against, tmp_path)
+    assert raised.value.exit_code == 2
+    assert "secret" not in str(raised.value)
+
+
+def test_layers_that_changed_are_named_with_both_digests() -> None:
+    before = samples.image(1_000_000, 500_000, layers=3)
+    layers = [replace(layer, diff_id=layer.digest) for layer in before.layers]
+    before = replace(before, layers=tuple(layers))
+    layers[1] = replace(layers[1], diff_id="sha256:" + "e" * 64, instruction="jib-maven-plugin:3.5.2 (classes)")
+    after = replace(before, layers=tuple(layers))
+    found = texts(between(samples.variant(image=before), samples.variant(image=after)))
+    assert len(found) == 1
+    assert found[0].startswith("1 of 3 layers changed: jib-maven-plugin:3.5.2 (classes) sha256:")
+    assert found[0].endswith(" → sha256:eeeeeeeeeeee")

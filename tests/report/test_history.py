@@ -1,0 +1,129 @@
+"""The history: a line for each report that says anything new, kept where state folders come and go."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.project.commit import Commit, commit_of
+from deadweight.publish.report import publish
+from deadweight.report import history
+from deadweight.report.model import AttackRecord, HeldRecord, load_report
+from deadweight.report.write import write_report
+from tests.support import report_samples as samples
+from tests.support.fault_project import FaultProject
+
+
+def at(hour: int, size: int | None = None):
+    made = replace(samples.report(), generated_at=f"2031-02-03T{hour:02}:00:00+00:00")
+    if size is None:
+        return made
+    apko = made.variants["apko"]
+    return replace(made, variants={**made.variants, "apko": replace(apko, image=replace(apko.image, size_bytes=size))})
+
+
+def entry(hour: int, size: int | None = None, commit: str = "a" * 40):
+    return history.entry_of(at(hour, size), commit, dirty=False)
+
+
+def test_only_what_is_new_is_added(tmp_path):
+    file = tmp_path / "state" / "history.jsonl"
+    for made in (entry(1), entry(2), entry(3, size=15_000_000), entry(4, size=15_000_000, commit="b" * 40)):
+        entries = history.appended(file, made)
+    assert [each.at[11:13] for each in entries] == ["01", "03", "04"]
+    assert len(file.read_text().splitlines()) == 3
+    assert history.read(file, entries[0].suite) == entries
+    assert history.read(file, "another suite") == ()
+
+
+def test_rows_tell_each_figure_of_a_variant_over_time():
+    rows = history.rows((entry(1), entry(2, size=15_000_000)))["apko"]
+    record = samples.report().variants["apko"]
+    assert [row.point.size_bytes for row in rows] == [14_700_000, 15_000_000]
+    point = rows[0].point
+    assert (point.findings, point.startup_seconds) == (record.vulnerabilities.total, record.startup_seconds)
+    outcomes = {"a": AttackRecord("blocked"), "b": AttackRecord("succeeded"), "c": AttackRecord("not_measured")}
+    attacked = replace(at(1), variants={"x": replace(record, attacks={"bare": outcomes, "none": {"c": outcomes["c"]}})})
+    assert history.entry_of(attacked, None, dirty=False).variants["x"].attacks == {"bare": HeldRecord(1, 2)}
+
+
+def test_what_was_not_measured_is_no_zero():
+    bare = replace(at(1), variants={"x": samples.variant(image=None, build=None, attacks={}, startup_seconds=None)})
+    point = history.entry_of(bare, None, dirty=False).variants["x"]
+    assert (point.size_bytes, point.startup_seconds, point.build_seconds, point.attacks) == (None, None, None, {})
+    assert history.rows((history.entry_of(bare, None, dirty=False),)) == {}
+
+
+def test_a_damaged_line_costs_itself_only(tmp_path):
+    file = tmp_path / "history.jsonl"
+    history.write(file, (entry(1), entry(2)))
+    lines = file.read_text().splitlines()
+    file.write_text(
+        "\n".join([lines[0], lines[1][:50], "<<<<<<< ours", "[]", "\udcff".encode("utf-8", "replace").decode()])
+    )
+    assert history.read(file, entry(1).suite) == (entry(1),)
+
+
+def test_a_file_that_is_no_history_is_one_error(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DeadweightError, match="cannot be read"):
+        history.read(tmp_path / "folder", "x")
+
+
+def test_publishing_from_a_fresh_state_folder_keeps_what_is_there(tmp_path):
+    site = tmp_path / "site"
+    for number, made in enumerate((at(1), at(2, size=15_000_000))):
+        own = tmp_path / f"state-{number}" / "history.jsonl"
+        folder = own.parent / "report"
+        entries = history.appended(own, history.entry_of(made, f"{number}" * 40, dirty=False))
+        write_report(replace(made, history=entries), folder)
+        publish(folder, str(site), history=own)
+    kept = history.read(site / "history.jsonl", at(1).suite)
+    assert [each.commit for each in kept] == ["0" * 40, "1" * 40]
+    assert load_report(site).history == kept
+    assert len(load_report(folder).history) == 1, "the local report is not changed"
+
+
+def test_pushing_again_keeps_what_was_pushed(tmp_path, local_registry):
+    from deadweight.publish.earlier import earlier
+
+    reference = f"oci://{local_registry}/team/history:latest"
+    for number, made in enumerate((at(1), at(2, size=15_000_000))):
+        own = tmp_path / f"state-{number}" / "history.jsonl"
+        folder = own.parent / "report"
+        entries = history.appended(own, history.entry_of(made, f"{number}" * 40, dirty=False))
+        write_report(replace(made, history=entries), folder)
+        publish(folder, reference, history=own)
+    assert [each.commit for each in earlier(reference, tmp_path, insecure=True).history] == ["0" * 40, "1" * 40]
+
+
+def test_a_commit_is_told_and_whether_files_differ_from_it(tmp_path):
+    assert commit_of(tmp_path) == Commit(None, dirty=False)
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.invalid"]
+    (tmp_path / "a").write_text("a")
+    for words in (["init", "-q"], ["add", "a"], [*identity, "commit", "-q", "-m", "a"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    clean = commit_of(tmp_path)
+    assert (len(clean.name or ""), clean.dirty) == (40, False)
+    (tmp_path / "a").write_text("b")
+    assert commit_of(tmp_path) == Commit(clean.name, dirty=True)
+
+
+def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive):
+    project = FaultProject.make(tmp_path, v=f"cp {playground_archive} $OUT")
+    project.more["DOCKER_HOST"] = "unix:///nowhere.sock"
+    none = project.invoke("report", "--history")
+    assert (none.code, "there is no history yet" in none.errors) == (3, True)
+    assert project.invoke("build").code == 0
+    assert project.invoke("report").code == 0
+    table = project.invoke("report", "--history")
+    assert (table.code, "Attacks held" in table.output) == (0, True)
+    told = json.loads(project.invoke("report", "--history", "--json").output)
+    assert [list(each["variants"]) for each in told["history"]] == [["v"]]
+    assert told["history"][0]["variants"]["v"]["image"] == "sha256:0"
+    wrong = project.invoke("report", "--history", "--open")
+    assert (wrong.code, "--history goes with --json only" in wrong.errors) == (2, True)

@@ -1,0 +1,139 @@
+"""``report.json``: what is written validates against the published schema, and what is not a report is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deadweight._errors import ConfigError
+from deadweight.report import model
+from deadweight.report.schema import generated, report_schema
+from tests.support import report_samples as samples
+
+VALIDATOR = jsonschema.Draft202012Validator(report_schema())
+
+
+def test_the_schema_in_the_package_is_the_one_of_the_records() -> None:
+    """Printed anew by ``python -m deadweight.report.schema``."""
+    assert generated() == report_schema()
+    VALIDATOR.check_schema(report_schema())
+
+
+@pytest.mark.parametrize("report", [samples.report(), samples.full_report()], ids=["plain", "full"])
+def test_what_is_written_validates_and_reads_back_equal(report) -> None:
+    content = model.to_json(report)
+    VALIDATOR.validate(json.loads(content))
+    assert report == model.parse_report(content, origin="x")
+
+
+def test_every_field_of_the_contract_is_there() -> None:
+    """Others read these names; they may be joined by more, never renamed."""
+    document = json.loads(model.to_json(samples.full_report()))
+    record = document["variants"]["all-in-one"]
+    assert document["schema"] == 1
+    assert {"reference", "digest", "stand_in"} <= record["base"].keys()
+    image = {"config_digest", "manifest_digest", "size_bytes", "compressed_bytes", "layers", "user", "entrypoint"}
+    assert image <= record["image"].keys()
+    assert {"seconds", "cached"} <= record["build"].keys()
+    assert {"builder", "startup_seconds"} <= record.keys()
+    assert {"status", "expected", "reason", "evidence"} <= record["checks"]["runs"].keys()
+    scan = {"status", "coverage", "total", "by_severity", "database"}
+    assert scan <= record["vulnerabilities"].keys()
+    assert {"os", "language"} <= record["vulnerabilities"]["coverage"].keys()
+    assert "updated_at" in record["vulnerabilities"]["database"]
+    assert {"outcome", "walls"} <= record["attacks"]["hardened"]["system"].keys()
+    layers = {"layers", "hidden", "secrets", "setuid", "shells", "package_managers"}
+    assert layers <= record["layers"].keys()
+    assert {"path", "size_bytes", "layer", "added_by", "hidden_in", "hidden_by", "secrets"} <= record["layers"][
+        "hidden"
+    ][0].keys()
+
+
+def test_not_measured_is_null_and_the_schema_refuses_a_zero_for_it() -> None:
+    document = json.loads(model.to_json(samples.full_report()))
+    never = document["variants"]["never-built"]
+    assert (never["image"], never["startup_seconds"], never["vulnerabilities"]["total"]) == (None, None, None)
+    never["vulnerabilities"]["total"] = 0
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate(document)
+    never["vulnerabilities"]["total"] = None
+    never["startup_seconds"] = 0
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate(document)
+
+
+REQUIRED = ("schema", "suite", "generated_at", "tool_version", "variants")
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_a_missing_key_is_named(key: str) -> None:
+    document = json.loads(model.to_json(samples.report()))
+    del document[key]
+    with pytest.raises(ConfigError, match=key):
+        model.parse_report(json.dumps(document).encode(), origin="old.json")
+    assert not VALIDATOR.is_valid(document)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"schema": 2}', b"[" * 100_000, b'{"variants": NaN}'],
+    ids=range(8),
+)
+def test_what_is_no_report_is_one_clear_error(content: bytes, tmp_path) -> None:
+    file = tmp_path / "report.json"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"report\.json: .*not a report of schema 1"):
+        model.load_report(file)
+
+
+def test_a_missing_or_huge_file_is_one_clear_error(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        model.load_report(tmp_path / "none.json")
+    huge = tmp_path / "huge.json"
+    with huge.open("wb") as file:
+        file.truncate(model.MAX_REPORT_BYTES + 1)
+    with pytest.raises(ConfigError, match="larger than"):
+        model.load_report(huge)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(0.1, 0.9) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def paths(node, prefix=()):
+    """Every place in a document, as the keys that lead there."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield (*prefix, key)
+        yield from paths(value, (*prefix, key))
+
+
+FULL = model.to_json(replace(samples.full_report(), variants={"one": samples.full_report().variants["all-in-one"]}))
+PLACES = list(paths(json.loads(FULL)))
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(place=st.sampled_from(PLACES), value=JSON)
+def test_reader_and_schema_agree_on_damaged_reports(place, value) -> None:
+    """A value replaced at random, anywhere: what the reader takes, the schema allows, and the other way round."""
+    document = json.loads(FULL)
+    node = document
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    # The counts of a scan that did not happen are the schema's own rule; the collector drops them before a report is made.
+    errors = [error for error in VALIDATOR.iter_errors(document) if "then" not in error.schema_path]
+    try:
+        model.parse_report(json.dumps(document).encode(), origin="x")
+    except ConfigError:
+        assert errors
+    else:
+        assert not errors

@@ -1,0 +1,150 @@
+"""The verdict on a pull request: what this change did, apart from bases, the database, and measuring anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deadweight.records.scope import Scope
+from deadweight.report.model import (
+    BaseRecord,
+    CheckRecord,
+    Coverage,
+    Database,
+    Finding,
+    LayerRecord,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
+from deadweight.report.pull_request import first_line, markdown, verdict
+from tests.support import report_samples as samples
+
+DOCKERFILE = "FROM alpine\nRUN apk add \\\n    curl\nCOPY --chown=1 app /app\n"
+
+
+def image(size: int, seed: str, *layers: tuple[str, int]) -> VariantRecord:
+    plain = samples.variant(size)
+    made = tuple(LayerRecord(each, diff_id=f"sha256:{seed}{name}", instruction=name) for name, each in layers)
+    assert plain.image is not None
+    record = replace(
+        plain.image, config_digest="sha256:" + seed * 64, size_bytes=size, layers=made or plain.image.layers
+    )
+    return replace(plain, image=record)
+
+
+def of(old: VariantRecord, new: VariantRecord, **more: object):
+    return verdict(samples.report({"it": old}), samples.report({"it": new}), **more)  # type: ignore[arg-type]
+
+
+def test_nothing_changed_is_fine_and_silent():
+    found = of(samples.variant(), samples.variant())
+    assert (found.level, found.silent) == ("fine", True)
+    assert first_line(found) == "Fine: this change changes no image beyond noise."
+
+
+def test_growth_beyond_the_ratchet_stops_and_names_the_line():
+    old = image(10_000_000, "a", ("ADD rootfs /", 7_000_000), ("COPY app /app # buildkit", 3_000_000))
+    new = image(
+        30_000_000, "c", ("ADD rootfs /", 7_000_000), ("RUN /bin/sh -c apk add     curl # buildkit", 20_000_000),
+        ("COPY app /app # buildkit", 3_000_000),
+    )  # fmt: skip
+    found = of(old, new, dockerfiles={"it": ("build/Dockerfile", DOCKERFILE)})
+    assert found.level == "stop"
+    assert found.of("change")[0].by == ("build/Dockerfile:2: RUN apk add curl (+20 MB)",)
+    assert first_line(found).startswith("Stop: this change makes ")
+    assert "`build/Dockerfile:2: RUN apk add curl (+20 MB)`" in markdown(found)
+
+
+def test_a_flag_of_copy_does_not_hide_its_line():
+    old = image(10_000_000, "a", ("COPY app /app # buildkit", 3_000_000))
+    new = image(30_000_000, "c", ("COPY app /app # buildkit", 23_000_000))
+    found = of(old, new, dockerfiles={"it": ("Dockerfile", DOCKERFILE)})
+    assert found.of("change")[0].by == ("Dockerfile:4: COPY app /app (+20 MB)",)
+
+
+def test_what_a_base_did_stops_nobody():
+    old, new = image(10_000_000, "a"), image(30_000_000, "c")
+    moved = replace(new, base=BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
+    found = of(old, moved, touched={})
+    assert found.level == "look"
+    assert {each.cause for each in found.items} == {"base"}
+    assert first_line(found).startswith("Look at this: no regression by this change")
+    assert "What base images did meanwhile" in markdown(found)
+
+
+def test_a_base_that_moved_under_a_touched_variant_is_told_apart():
+    old, new = image(10_000_000, "a"), image(30_000_000, "c")
+    moved = replace(new, base=BaseRecord("docker.io/library/alpine:latest", "sha256:" + "d" * 64, stand_in=True))
+    found = of(old, moved, touched={"it": "main.c changed"})
+    assert found.level == "stop"
+    assert [each.change.kind for each in found.of("base")] == ["base"]
+
+
+def scanned(day: str, *findings: Finding) -> VulnerabilitiesRecord:
+    return VulnerabilitiesRecord(
+        "scanned", Coverage("covered", "covered"), len(findings), {}, Database(day), findings=findings
+    )
+
+
+def test_what_the_database_learnt_is_the_databases():
+    plain = samples.variant()
+    fresh = Finding("CVE-1", "openssl", "critical", "3.0")
+    found = of(
+        replace(plain, vulnerabilities=scanned("2031-01-01")),
+        replace(plain, vulnerabilities=scanned("2031-02-01", fresh)),
+    )
+    assert [each.cause for each in found.items] == ["database"]
+    assert found.level == "fine"
+    assert "database learnt meanwhile (1)" in markdown(found)
+
+
+def test_a_vulnerable_package_of_this_change_stops():
+    fresh = Finding("CVE-1", "openssl", "critical", "3.0")
+    old = replace(image(10_000_000, "a"), vulnerabilities=scanned("2031-01-01"))
+    new = replace(image(10_000_000, "c"), vulnerabilities=scanned("2031-01-01", fresh))
+    assert of(old, new).level == "stop"
+
+
+def test_a_check_that_fails_in_an_image_nobody_touched_was_measured_otherwise():
+    plain = samples.variant()
+    failing = replace(plain, checks={"runs": CheckRecord("fail", False, "not healthy")})
+    found = of(plain, failing, touched={})
+    assert [each.cause for each in found.items] == ["measuring"]
+    assert found.level == "look"
+    assert of(plain, failing).level == "stop"
+
+
+def test_what_was_measured_and_is_not_any_more_is_looked_at():
+    plain = samples.variant()
+    found = of(plain, replace(plain, checks={"runs": CheckRecord("not_measured", True, "no engine")}))
+    assert (found.level, found.silent) == ("look", False)
+    assert "1 not measured any more" in first_line(found)
+
+
+def test_a_better_image_is_fine_and_told():
+    found = of(image(30_000_000, "a"), image(10_000_000, "c"))
+    assert (found.level, found.silent) == ("fine", False)
+    assert first_line(found).startswith("Fine: ")
+
+
+def test_variants_that_the_run_was_not_for_are_left_out():
+    old = samples.report({"it": samples.variant(), "other": samples.variant(), "third": samples.variant()})
+    new = samples.report({"it": samples.variant(), "third": replace(samples.variant(), build=None)})
+    scoped = replace(new, scope=Scope(1, 1, ("it",), ("it",), None, "changed since main"))
+    assert verdict(old, scoped).silent
+    assert not verdict(old, new).silent
+
+
+def test_words_of_others_call_nobody_and_hold_no_markup():
+    failing = {"runs": CheckRecord("fail", False, "@babel/core <img src=x> `code` [a](b)")}
+    text = markdown(of(samples.variant(), replace(samples.variant(), checks=failing)))
+    assert "@babel" not in text
+    assert r"\<img" in text
+
+
+def test_a_comment_stays_below_what_forges_take():
+    checks = {f"check-{number}": CheckRecord("fail", False, "x" * 600) for number in range(400)}
+    found = of(samples.variant(), replace(samples.variant(), checks=checks))
+    found = replace(found, unmeasured=("y*" * 300,) * 400, notes=("z" * 600,) * 400)
+    text = markdown(found)
+    assert 10_000 < len(text) < 65_000
+    assert "more: see the report" in text

@@ -1,0 +1,467 @@
+"""Markdown, HTML and console: everything known is shown, nothing unknown is shown as a figure, nothing smuggled in runs."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from deadweight.image.findings import FolderFigure, PathFigure
+from deadweight.report import attacks, charts, page_data, sections, table
+from deadweight.report.console import MOST_TELLING, print_comparison
+from deadweight.report.html import policy, render_html
+from deadweight.report.markdown import escape, render_markdown
+from deadweight.report.model import (
+    AttackRecord,
+    BuildRecord,
+    Outcome,
+    RuntimeRecord,
+    VulnerabilitiesRecord,
+    load_report,
+)
+from deadweight.report.view import view
+from deadweight.report.write import write_report
+from tests.support import report_samples as samples
+
+
+@pytest.fixture(scope="module")
+def full_page() -> str:
+    return render_html(samples.full_report())
+
+
+@pytest.fixture(scope="module")
+def plain_page() -> str:
+    return render_html(samples.report())
+
+
+class Outline(HTMLParser):
+    """Counts tags, and checks that they nest and that ids are unique."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "input"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+
+    def handle_endtag(self, tag) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def rows_of(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("| ")]
+
+
+def printed(report, **console) -> str:
+    stream = io.StringIO()
+    print_comparison(report, Console(file=stream, **console))
+    return stream.getvalue()
+
+
+def test_the_page_is_well_formed_and_stands_alone(full_page) -> None:
+    outline = Outline(full_page)
+    assert outline.open == []
+    assert len(outline.ids) == len(set(outline.ids))
+    for name, value in outline.attributes:
+        assert name not in {"src", "srcset", "style"}, (
+            "nothing is loaded, and no style needs more than the policy allows"
+        )
+        assert not name.startswith("on")
+        if name == "href":
+            assert value == "report.json" or value.startswith(("#", "data:,"))
+    assert full_page.count("<script") == 2, "the data block, and our own script"
+
+
+def test_the_policy_names_the_very_style_and_script_of_the_page(full_page) -> None:
+    css = re.search(r"<style>(.*?)</style>", full_page, re.S).group(1)
+    script = re.search(r"<script>(.*?)</script>", full_page, re.S).group(1)
+    given_policy = re.search(r'Content-Security-Policy" content="([^"]*)"', full_page).group(1)
+    assert policy(css, script) == given_policy.replace("&#39;", "'")
+
+
+def test_text_from_evidence_is_never_markup(full_page) -> None:
+    assert "<script>alert" not in full_page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in full_page
+    assert "<b>c0ffee" not in full_page
+    assert "a note &lt;b&gt;" in full_page
+
+
+def test_sections_without_evidence_are_left_out(plain_page, full_page) -> None:
+    for section in ("attacks", "layers", "vulnerabilities"):
+        assert f'<section id="{section}">' not in plain_page
+        assert f'href="#{section}"' not in plain_page
+        assert f'<section id="{section}">' in full_page
+    markdown = render_markdown(samples.report())
+    assert "<b>Attacks</b>" not in markdown
+    assert "<b>Vulnerabilities</b>" not in markdown
+
+
+def test_every_table_has_a_caption_and_every_picture_a_description(full_page) -> None:
+    outline = Outline(full_page)
+    assert outline.tags["caption"] == outline.tags["table"]
+    assert full_page.count('role="img" aria-label="') == outline.tags["svg"]
+    assert all(value for name, value in outline.attributes if name == "aria-label")
+
+
+def test_stand_ins_are_labelled_wherever_their_figures_are(full_page) -> None:
+    report = samples.full_report()
+    for row in rows_of(render_markdown(report)):
+        if row.startswith("| multi-stage-ubuntu"):
+            assert "stand-in" in row
+        if row.startswith("| jib"):
+            assert "stand-in" not in row
+    ladder = charts.ladder_chart(table.ladders(report)[0])
+    assert "98.4 MB, stand-in (reference 101 MB)" in ladder
+    assert "14.7 MB (reference 20.8 MB)" in ladder, "apko has no base"
+    for body in re.findall(r"<tbody>.*?</tbody>", full_page, re.S):
+        for cells in re.findall(r"<th scope=\"row(?:group)?\"[^>]*>(.*?)</th>", body, re.S):
+            if "multi-stage-ubuntu" in cells:
+                assert "stand-in" in cells
+    assert "rest on local stand-ins" in printed(report)
+
+
+def test_what_is_not_measured_is_said_and_no_figure() -> None:
+    report = samples.report({"one": samples.full_report().variants["never-built"]})
+    row = rows_of(render_markdown(report))[1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    measured = [cell for cell in cells[1:] if re.fullmatch(r"[\d.,]+( \w+)?", cell)]
+    assert measured == []
+    assert cells.count("not measured") >= 7
+    assert "not built" in cells
+    assert "not scanned" in cells
+    assert charts.ladder_chart(table.ladders(report)[0]) is None
+    assert "<figure" not in render_html(report)
+    assert "ladder-" not in render_markdown(report)
+    page = render_html(samples.full_report())
+    assert "<strong>not scanned</strong></td>" in page, "no colon before a reason that is not there"
+    assert "<strong>not covered</strong>: the OS is unknown</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("scan", "text"),
+    [
+        (VulnerabilitiesRecord(), "not scanned"),
+        (VulnerabilitiesRecord("not_covered"), "not covered"),
+        (VulnerabilitiesRecord("scanned", total=0), "0"),
+        (VulnerabilitiesRecord("scanned", total=None), "not scanned"),
+        (VulnerabilitiesRecord("scanned", total=2578), "2,578"),
+    ],
+)
+def test_three_kinds_of_no_findings_are_three_things(scan, text) -> None:
+    assert text == table.vulnerabilities_cell(scan).text
+
+
+def test_the_reference_stands_apart_and_is_named(full_page) -> None:
+    markdown = render_markdown(samples.report())
+    assert "*Reference size*" in markdown
+    assert "A talk, November 2023; not measured here" in markdown
+    assert "A talk, November 2023; not measured here" in full_page
+    assert "Reference: A talk, November 2023; not measured here." in printed(samples.report())
+
+
+def test_ladders_stand_apart_and_have_their_own_largest() -> None:
+    go, java = table.ladders(samples.report())
+    assert (go.name, java.name) == ("go", "java")
+    assert "jib" not in {row.variant for row in go.rows}
+    assert go.largest_bytes == 1_131_000_000
+    assert java.largest_bytes == 180_000_000
+    assert [found.ladder for found in view(samples.report()).verdict.findings] == ["go"], "one rung is no ladder"
+
+
+def test_a_failed_check_is_told_in_every_form(full_page) -> None:
+    for text in (render_markdown(samples.report()), full_page, printed(samples.report())):
+        assert "FAILED: budget" in text
+        assert "1 check failed" in text
+
+
+def test_an_expected_failure_is_no_alarm() -> None:
+    checks = {"layers": replace(samples.variant().checks["runs"], status="fail", expected=True)}
+    assert table.checks_cell(checks).tone == "good"
+    assert table.checks_cell(checks).text == "1/1 ok; fails as expected: layers"
+
+
+def test_the_same_records_give_the_same_bytes(full_page, tmp_path) -> None:
+    assert full_page == render_html(samples.full_report())
+    first = write_report(samples.full_report(), tmp_path / "a")
+    second = write_report(samples.full_report(), tmp_path / "b")
+    for one, other in zip(
+        [first.json, first.html, *first.charts], [second.json, second.html, *second.charts], strict=True
+    ):
+        assert one.read_bytes() == other.read_bytes()
+    assert samples.full_report() == load_report(tmp_path / "a")
+
+
+def test_pictures_beside_the_markdown_are_there(tmp_path) -> None:
+    written = write_report(samples.report(), tmp_path)
+    named = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", written.markdown.read_text())
+    assert sorted(named) == sorted(path.name for path in written.charts)
+    assert all((tmp_path / name).read_text().startswith("<svg") for name in named)
+
+
+def test_a_terminal_gets_colours_and_a_pipe_gets_plain_whole_lines() -> None:
+    colourful = printed(samples.report(), force_terminal=True, width=120, color_system="standard")
+    plain = printed(samples.report(), width=40)
+    assert "\x1b[" in colourful
+    assert "\x1b[" not in plain
+    assert "│" not in plain
+    row = next(line for line in plain.splitlines() if line.startswith("multi-stage-ubuntu "))
+    assert "98.4 MB" in row
+    assert "1/1 ok" in row, "a pipe is as wide as it needs to be"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160, 400])
+def test_a_terminal_gets_the_columns_that_fit_whole_and_the_label_always(width) -> None:
+    report = samples.report()
+    lines = printed(report, force_terminal=True, width=width, color_system=None).splitlines()
+    assert max(len(line) for line in lines) <= width
+    assert "…" not in "".join(lines)
+    resting = {f"{name} *" for name, record in report.variants.items() if record.stand_in}
+    assert resting <= {line.strip().split("  ")[0] for line in lines}
+    row = next(line for line in lines if line.strip().startswith("multi-stage-ubuntu "))
+    assert "98.4 MB" in row
+    assert ("dockerfile" in row) is (width == 400)
+
+
+def test_pictures_of_ladders_that_are_gone_go_too(tmp_path) -> None:
+    """They would be pushed to a registry with the others."""
+    java = replace(samples.variant(), ladder="java")
+    write_report(samples.report({"one": samples.variant(), "two": java}), tmp_path)
+    assert len(list(tmp_path.glob("ladder-*.svg"))) == 2
+    written = write_report(samples.report({"one": samples.variant()}), tmp_path)
+    assert tuple(tmp_path.glob("ladder-*.svg")) == written.charts
+
+
+def test_every_column_has_its_place_among_the_most_telling() -> None:
+    assert sorted(MOST_TELLING) == sorted(column.key for column in table.COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("cells", "since", "tone"),
+    [
+        ({"open": "blocked", "default": "blocked", "hardened": "blocked"}, "open", "s0"),
+        ({"hardened": "blocked", "default": "blocked", "open": "succeeded"}, "default", "s1"),
+        ({"open": "succeeded", "default": "crashed", "hardened": "blocked"}, "hardened", "s2"),
+        ({"open": "succeeded", "default": "succeeded", "hardened": "succeeded"}, "never", "succeeded"),
+        ({"open": "crashed", "default": "crashed"}, "crash", "crashed"),
+        ({"open": "not_applicable"}, "n/a", "not_applicable"),
+        ({"open": "not_measured"}, "\u2013", "not_measured"),
+        ({}, "\u2013", "not_measured"),
+    ],
+)
+def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cells, since, tone) -> None:
+    """In both reports, and in the class that colours the page's cell."""
+    found = {posture: {"a": AttackRecord(outcome)} for posture, outcome in cells.items()}
+    other = {posture: {"b": AttackRecord("succeeded")} for posture in ("open", "default", "hardened")}
+    record = samples.variant(attacks={name: {**found.get(name, {}), **cell} for name, cell in other.items()})
+    assert attacks.castle(record, "a", attacks.LAXEST_FIRST) == attacks.Castle(since, tone)
+    if cells:
+        seen = samples.report({"v": record})
+        assert f'<td class="{tone}">{since}</td>' in render_html(seen)
+        assert f"| a | {'**never**' if since == 'never' else since} |" in render_markdown(seen)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (AttackRecord("succeeded"), "got through"),
+        (AttackRecord("blocked", ("seccomp",), 1), "stopped by seccomp"),
+        (AttackRecord("blocked", ("seccomp", "non-root"), 2), "stopped by seccomp, non-root, each alone"),
+        (AttackRecord("blocked", (), 1), "stopped by walls together"),
+        (AttackRecord("blocked"), "stopped"),
+        (AttackRecord("crashed"), "killed the service"),
+    ],
+)
+def test_walls_are_named(record, words) -> None:
+    assert attacks.said(record) == words
+
+
+def test_sums_leave_out_what_does_not_apply_or_was_not_measured() -> None:
+    outcomes = ("blocked", "blocked", "succeeded", "crashed", "not_applicable", "not_measured")
+    cells = {str(index): AttackRecord(outcome) for index, outcome in enumerate(outcomes)}
+    found = attacks.held(samples.variant(attacks={"default": cells}), "default")
+    assert found == attacks.Held("default", stopped=2, tried=4, unmeasured=1)
+    assert (str(found), found.through) == ("2/4", 2)
+    assert attacks.held(samples.variant(attacks={"default": {"a": AttackRecord("not_measured")}}), "default") is None
+
+
+NOTED = {
+    "walls_not_there": {"apparmor": "this engine has no AppArmor"},
+    "notes": {"apparmor": "this engine has no AppArmor", "open": "cannot start a container with <b>SYS_RESOURCE</b>"},
+    "postures": {
+        "open": {"a": {"outcome": "succeeded"}, "b": {"outcome": "not_measured", "reason": "no shell"}},
+        "privileged": {
+            "a": {"outcome": "not_measured", "reason": "engine: cannot be started"},
+            "b": {"outcome": "not_measured", "reason": "no shell"},
+            "c": {"outcome": "not_measured", "reason": "engine: cannot be started"},
+            "d": {"outcome": "not_applicable", "reason": "mawk"},
+        },
+    },
+}
+
+
+def test_what_a_reader_of_the_attacks_must_know_stands_beside_them() -> None:
+    notes = sections.attack_notes(NOTED)
+    assert notes == (
+        "this engine has no AppArmor",
+        "cannot start a container with <b>SYS_RESOURCE</b>",
+        "privileged: nothing could be measured: engine: cannot be started",
+    )
+    attacked = samples.variant(attacks={"open": {"a": AttackRecord("succeeded")}}, attack_notes=notes)
+    seen = samples.report(
+        {"one": attacked, "two": replace(attacked, attack_notes=notes[:1]), "three": samples.variant()}
+    )
+    page, text = render_html(seen), render_markdown(seen)
+    section = page[page.index('<section id="attacks">') :]
+    assert "all: this engine has no AppArmor</p>" in section
+    assert "one: cannot start a container with &lt;b&gt;SYS" in section
+    below = text[text.index("<b>Attacks</b>") :]
+    assert "\n- all: this engine has no AppArmor\n" in below
+    assert "\n- one: privileged: nothing could be measured: engine: cannot be started\n" in below
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_both_reports_say_what_a_cell_of_the_matrix_means(outcome: Outcome) -> None:
+    record = samples.variant(attacks={"open": {"a": AttackRecord(outcome, depth=None)}})
+    seen = samples.report({"one": record})
+    word = attacks.castle(record, "a", ("open",)).since
+    assert re.search(rf"\*{word}\*+:? ", render_markdown(seen))
+    assert f"<strong>{word}</strong>" in render_html(seen)
+
+
+def test_an_attack_run_without_anything_to_tell_has_no_notes() -> None:
+    assert sections.attack_notes({"postures": {"open": NOTED["postures"]["open"]}}) == ()
+    assert sections.attack_notes({}) == ()
+
+
+def test_the_ladder_picture_keeps_the_order_of_the_suite() -> None:
+    """Also where the first variants have no figure."""
+    never = samples.full_report().variants["never-built"]
+    names = {"unbuilt": never, **samples.report().variants, "last": never}
+    ladder = table.ladders(samples.report(names))[0]
+    svg = charts.ladder_chart(ladder)
+    drawn = [text for text in re.findall(r">([^<>]+)</text>", svg) if text in names]
+    assert drawn == [row.variant for row in ladder.rows]
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "layer"),
+    [
+        ("/usr/lib/a.so", 5, 1),
+        ("usr/lib/b.so", 500, 0),
+        ("/usr/x", 5, 2),
+        ("/etc/passwd", 5, None),
+        ("/usr/lib/c", 5000, None),
+    ],
+)
+def test_a_heavy_file_whose_layer_is_not_told_goes_where_it_fits(path, size, layer) -> None:
+    folders = (FolderFigure(0, "/usr/lib", 900), FolderFigure(1, "/usr/lib", 90), FolderFigure(2, "/usr", 30))
+    found = page_data.layer_of(PathFigure(path, size), replace(samples.layers(), folders=folders))
+    assert found == layer
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_markdown_escapes_keep_a_row_one_row(text: str) -> None:
+    escaped = escape(text)
+    assert len(escaped.splitlines()) <= 1
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|<`\[]", escaped)
+
+
+def test_an_empty_suite_makes_a_report(tmp_path) -> None:
+    written = write_report(samples.report({}), tmp_path)
+    assert "Nothing was checked" in written.markdown.read_text()
+    assert "0 of 0 variants built" in written.markdown.read_text()
+
+
+def _cells(report, variant: str) -> dict[str, str]:
+    for ladder in table.ladders(report):
+        for row in ladder.rows:
+            if row.variant == variant:
+                return {column.key: cell.text for column, cell in zip(ladder.columns, row.cells, strict=True)}
+    raise KeyError(variant)
+
+
+def test_build_times_are_never_unmarked_side_by_side() -> None:
+    """What compiled from nothing took minutes, what came from a cache a moment: neither is the other's time."""
+    times = {"cold": 120.0, "warm": 4.0, "cached": 0.3, None: 7.0}
+    records = {
+        str(cache): replace(
+            samples.variant(), build=BuildRecord(seconds, cache == "cached", samples.WHEN, "t 1", cache=cache)
+        )
+        for cache, seconds in times.items()
+    }
+    report = samples.report(records)
+    out = io.StringIO()
+    print_comparison(report, Console(file=out, width=300))
+    for text in (render_markdown(report), render_html(report), out.getvalue()):
+        plain = " ".join(re.sub("<[^>]*>", " ", text).split())
+        for told in ("120 s (cold)", "4 s (warm)", "0.3 s (cached)", "7 s (cache unknown)"):
+            assert told in plain or told.replace("(", "").replace(")", "") in plain, told
+        assert "cold: made from nothing; warm: with something of an earlier build; cached: all of it" in plain
+
+
+@pytest.mark.parametrize(
+    ("runtime", "shown"),
+    [
+        (None, "not measured"),
+        (RuntimeRecord("none"), "none"),
+        (RuntimeRecord("Go", "1.26.8", "/s"), "Go 1.26"),
+        (RuntimeRecord("JRE", "17.0.9"), "JRE 17"),
+        (RuntimeRecord("JDK", "1.8.0_402"), "JDK 8"),
+        (RuntimeRecord("Node", "22.1.0"), "Node 22"),
+        (RuntimeRecord("Python", "3.11"), "Python 3.11"),
+        (RuntimeRecord("Ruby"), "Ruby"),
+        (RuntimeRecord("native"), "native"),
+    ],
+)
+def test_the_runtime_is_told_as_people_say_it(runtime, shown) -> None:
+    record = replace(samples.variant(), go_version=None, runtime=runtime)
+    report = samples.report({"one": record, "two": replace(record, runtime=RuntimeRecord("Go", "1.9"))})
+    assert _cells(report, "one")["runtime"] == shown
+    assert f"| {shown} |" in render_markdown(report)
+    assert "| Runtime |" in render_markdown(report)
+
+
+def test_a_report_of_an_earlier_version_tells_its_go() -> None:
+    assert _cells(samples.report({"one": samples.variant()}), "one")["runtime"] == "Go 1.21"
+
+
+def test_ladders_are_called_what_the_suite_calls_them() -> None:
+    report = samples.report(
+        {"one": replace(samples.variant(), ladder="guestbook"), "two": replace(samples.variant(), ladder="gRPC")}
+    )
+    assert [ladder.title for ladder in table.ladders(report)] == ["Guestbook", "gRPC"]
+
+
+def test_a_column_in_which_no_variant_has_anything_is_left_out_of_its_ladder() -> None:
+    record = samples.full_report().variants["all-in-one"]
+    assert record.layers is not None
+    assert record.reference
+    java = replace(record, ladder="java", go_version=None, runtime=RuntimeRecord("none"), reference=None)
+    report = samples.report({"one": record, "two": java})
+    first, second = (_cells(report, name) for name in ("one", "two"))
+    assert set(first) - set(second) == {"runtime", "reference_size", "reference_vulnerabilities"}
+    markdown, page = render_markdown(report), render_html(report)
+    assert markdown.count("| *Reference size* |") == 1
+    assert page.count(">Reference size</th>") == 1

@@ -1,0 +1,71 @@
+"""A suite's own noise floors and ratchets for comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from deadweight._errors import ConfigError
+from deadweight.report.compare import Thresholds, compare
+from deadweight.report.model import Finding, Report, VulnerabilitiesRecord
+from deadweight.tasks.report import thresholds
+from tests.support import report_samples as samples
+from tests.support.small_project import write_suite
+
+SUITE = """\
+name: demo
+variants:
+  one: {{builder: ko, base: example.com/base}}
+report:
+  thresholds: {values}
+"""
+
+
+def report(size: int, *rows: Finding, total: int | None = None) -> Report:
+    found = VulnerabilitiesRecord("scanned", total=len(rows) if total is None else total, findings=rows)
+    variant = replace(samples.variant(size), vulnerabilities=found)
+    return replace(samples.report(), variants={"one": variant})
+
+
+def test_without_a_section_the_defaults_hold(tmp_path):
+    assert thresholds(write_suite(tmp_path, SUITE.format(values="{}"))) == Thresholds()
+
+
+def test_a_suite_says_what_is_noise_and_what_a_regression(tmp_path):
+    old, new = report(10_000_000), report(14_000_000)
+    assert compare(old, new, Thresholds()).regressions
+    loose = thresholds(write_suite(tmp_path, SUITE.format(values="{ratchet_bytes: 5MB}")))
+    assert [change.kind for change in compare(old, new, loose).regressions] == []
+    deaf = thresholds(write_suite(tmp_path, SUITE.format(values="{noise_bytes: 5MiB, ratchet_bytes: 5MiB}")))
+    assert not [change for change in compare(old, new, deaf).changes if change.kind == "size"]
+
+
+def test_a_suite_says_which_new_findings_are_regressions(tmp_path):
+    old, new = report(10_000_000), report(10_000_000, Finding("CVE-2030-1", "libfoo", "high"))
+    assert compare(old, new, Thresholds()).regressions
+    calm = thresholds(write_suite(tmp_path, SUITE.format(values="{grave: [critical]}")))
+    assert not compare(old, new, calm).regressions
+
+
+def test_the_same_vulnerability_in_more_places_is_told():
+    row = Finding("CVE-2030-1", "stdlib", "high", kind="language")
+    found = compare(report(10_000_000, row), report(10_000_000, row, row), Thresholds())
+    assert [change.text for change in found.changes if change.kind == "vulnerabilities"] == [
+        "the same vulnerabilities in more places: 1 → 2 findings"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ("{ratchet_bytes: 5XB}", "expected a size"),
+        ("{noise_percent: -1}", "must be 0 or more, not -1"),
+        ("{grave: [dire]}", "critical"),
+        ("{ratchet_megabytes: 5}", "unknown key"),
+    ],
+)
+def test_wrong_thresholds_are_refused_with_their_line(tmp_path, values, words):
+    with pytest.raises(ConfigError, match=words) as error:
+        thresholds(write_suite(tmp_path, SUITE.format(values=values)))
+    assert (error.value.exit_code, error.value.line) == (2, 5)

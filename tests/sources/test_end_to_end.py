@@ -1,0 +1,289 @@
+"""The whole suite, built through the public names and through a mirror, in the little internet of ``public_world``.
+
+What is served there are the local stand-ins, under the names that the suite asks for. The engine is one of our own in there.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from deadweight.sources.local.machine import this_machine
+from deadweight.sources.local.workshop import Workshop
+from deadweight.sources.public import KEYS, REPOSITORIES
+from deadweight.suite.load import load_suite
+from deadweight.toolchain.find import find
+from tests.support import ROOT
+from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PASSWORD, PLAIN, PROXY, PROXY_PASSWORD, USER, World
+from tests.support.world_content import hard_linked, serve_images, serve_maven, serve_packages
+
+pytestmark = [pytest.mark.tools, pytest.mark.timeout(600)]
+
+BASE = "cgr.dev/chainguard/busybox:latest"
+OWN_SUITE = f"""
+name: playground
+defaults: {{source: src/vulnerable-awk-playground}}
+variants:
+  ko: {{builder: ko, config: ko.yaml, base: "{BASE}"}}
+  apko: {{builder: apko, config: apko.yaml, packages: [melange.yaml]}}
+"""
+PACKAGES = {
+    flavour: (f"https://{APK_MIRROR}{urlsplit(REPOSITORIES[flavour][0]).path}", urlsplit(KEYS[flavour][0]).path)
+    for flavour in ("wolfi", "alpine")
+}
+SOURCES = (
+    f"    apk: {{wolfi: ['{PACKAGES['wolfi'][0]}'], alpine: ['{PACKAGES['alpine'][0]}']}}\n"
+    f"    apk_keys: ['https://{APK_MIRROR}{PACKAGES['wolfi'][1]}', 'https://{APK_MIRROR}{PACKAGES['alpine'][1]}']\n"
+)
+OWN_WORDS = """\
+  repositories: [https://unreachable.example.com/os]
+  keyring: [https://unreachable.example.com/key.rsa.pub]
+"""
+CHUNK_BYTES = 2**23
+SEARCHED: set[str] = set()  # config digests of images in which an earlier test of this module found nothing
+PASSWORDS = (
+    *(PASSWORD.encode(), PROXY_PASSWORD.encode()),
+    *(base64.b64encode(f"{USER}:{word}".encode()) for word in (PASSWORD, PROXY_PASSWORD)),
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, local_source):
+    suite = load_suite(ROOT / "deadweight.yaml")
+    references = sorted({name for each in suite.variants for name in (*each.bases.values(), each.base) if name})
+    local_source.prepare(references, apk=True, say=print)
+    folder = tmp_path_factory.mktemp("world")
+    shop = Workshop(local_source.folder, this_machine(), folder / "log")
+    hard_linked(local_source.folder / "registry" / "data", folder / "registry")
+    found = shutil.which("docker-registry")
+    program = Path(found) if found else shop.unpacked("docker-registry") / "usr/bin/docker-registry"
+    running = World.start(folder, program)
+    try:
+        serve_images(running, local_source, references, "all")
+        serve_packages(running, local_source)
+        java = tmp_path_factory.mktemp("java") / "project"
+        shutil.copytree(ROOT / "src" / "vulnerable-awk-playground-java", java)
+        serve_maven(running, java)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def engine(world) -> str:
+    return world.engine("docker.io", "cgr.dev", "gcr.io", LOCKED)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory) -> Path:
+    """Go's compile cache, which goes from one project to the next."""
+    folder = tmp_path_factory.mktemp("compiled") / "go-build"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, compiled):
+    """A checkout with the demo's own files, and nothing else but the compile cache."""
+    ignore = shutil.ignore_patterns("target")
+    for name in ("src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java", "build"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
+    for name in ("tasks.py", "deadweight.yaml", "ko.yaml", "melange.yaml", "apko.yaml", "apko-alpine.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    cache = tmp_path / ".deadweight" / "cache" / "melange" / "go-build"
+    cache.parent.mkdir(parents=True)
+    compiled.rename(cache)
+    yield tmp_path
+    cache.rename(compiled)
+
+
+def test_an_engine_that_does_not_trust_the_private_ca_is_told_what_it_lacks(world, engine, project):
+    words = {"DEADWEIGHT_SOURCE": "mirror", "DEADWEIGHT_MIRROR": f"{MIRROR}/all", "DOCKER_HOST": engine}
+    done = _invoke(world, project, "--variant", "insecure-layer-sample", **words)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "certificate" in done.stderr
+    assert "/etc/docker/certs.d" in done.stderr
+
+
+def test_all_variants_build_through_the_public_names_and_a_proxy(world, engine, project):
+    with Watch() as watch:
+        done = _build(world, project, DEADWEIGHT_SOURCE="registry", HTTPS_PROXY=PROXY, DOCKER_HOST=engine)
+
+    built = _all_built(project)
+    assert built["ko"]["base"]["resolved"].startswith("cgr.dev/chainguard/busybox@sha256:")
+    assert built["jib-distroless"]["base"]["resolved"].startswith("gcr.io/distroless/java17-debian12@sha256:")
+    assert built["all-in-one"]["base"]["resolved"].startswith("docker.io/library/golang@sha256:")
+    assert not [name for name, each in built.items() if each["base"] and each["base"]["stand_in"]]
+    assert set(world.proxied.read_text().split()) >= {
+        *("index.docker.io:443", "registry-1.docker.io:443", "cgr.dev:443", "gcr.io:443", "repo.maven.apache.org:443"),
+        *("packages.wolfi.dev:443", "dl-cdn.alpinelinux.org:443"),
+    }
+    inspect = [find("docker-cli").path, "--host", engine, "image", "inspect", "--format", "{{.Size}}"]
+    largest, smallest = (
+        int(subprocess.run([*inspect, built[name]["config_digest"]], check=True, capture_output=True).stdout)
+        for name in ("all-in-one", "multi-stage-chainguard")
+    )
+    assert largest / smallest >= 60
+    _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch)
+
+
+def test_all_variants_build_through_a_mirror_that_wants_a_password(world, engine, project):
+    suite = project / "deadweight.yaml"
+    suite.write_text(f"{suite.read_text()}\nsources:\n  mirror:\n    registries: {{'*': {LOCKED}/all}}\n{SOURCES}")
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    (project / "docker").mkdir()
+    (project / "docker" / "config.json").write_text(json.dumps({"auths": {LOCKED: {"auth": login}}}))
+    words = {"DEADWEIGHT_SOURCE": "mirror", "DOCKER_HOST": engine, "HTTPS_PROXY": PROXY}
+    before = _invoke(world, project, "--variant", "multi-stage-alpine", **words, DOCKER_CONFIG=str(project))
+    assert before.returncode == 3, before.stdout + before.stderr
+    # an image that the engine has never seen, so that it must ask the mirror for it
+    alpine = f"{PLAIN}/all/docker.io/library/alpine:3.18"
+    marked = world.run(
+        find("crane").path, "mutate", "--insecure", alpine, "--label", "from=the-mirror", "--tag", alpine
+    )
+    assert marked.returncode == 0, marked.stderr
+    with Watch() as watch:
+        done = _build(world, project, **words, DOCKER_CONFIG=str(project / "docker"))
+
+    labels = json.loads(_docker(world, engine, "inspect", "--format", "{{json .Config.Labels}}", "multi-stage-alpine"))
+    assert labels["from"] == "the-mirror"
+    for each in _all_built(project).values():
+        place = f"https://{APK_MIRROR}/" if each["builder"] == "apko" else f"{LOCKED}/all/"
+        assert each["base"]["resolved"].startswith(place), each
+    _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch)
+
+
+def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_without_an_engine(world, project):
+    apko = project / "apko.yaml"
+    apko.write_text(apko.read_text().replace("contents:\n", f"contents:\n{OWN_WORDS}") + "archs: [x86_64, aarch64]\n")
+    before = apko.read_text()
+    (project / "deadweight.yaml").write_text(
+        f"{OWN_SUITE}sources:\n  mirror:\n    registries: {{'*': {MIRROR}/all}}\n{SOURCES}"
+    )
+
+    done = _build(world, project, DEADWEIGHT_SOURCE="mirror", DOCKER_HOST="unix:///nonexistent")
+
+    built = _all_built(project)
+    assert built["ko"]["base"]["resolved"].startswith(f"{MIRROR}/all/cgr.dev/chainguard/busybox@sha256:")
+    assert apko.read_text() == before
+    _nothing_is_left(world, project, None, done.stdout + done.stderr, None)
+
+
+class Watch:
+    """Looks at the arguments of all processes of this machine, again and again, for passwords."""
+
+    def __enter__(self) -> Watch:
+        self.seen, self.rounds, self._stop = set[bytes](), 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.1):
+            self.rounds += 1
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    words = file.read_bytes()
+                except OSError:  # ended meanwhile
+                    continue
+                if any(word in words for word in PASSWORDS):
+                    self.seen.add(words)
+
+
+def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "DEADWEIGHT_CA_BUNDLE": str(world.ca),
+        "DEADWEIGHT_SOURCE": "registry",
+        **env,
+    }
+    return world.run(sys.executable, "-m", "invoke", "build", *words, env=environment, cwd=project, timeout=500)
+
+
+def _build(world: World, project: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    done = _invoke(world, project, **env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def _docker(world: World, engine: str, verb: str, *words: str) -> str:
+    """Docker's client about the image of a variant, which is the last word."""
+    name = f"deadweight/playground/{words[-1]}:latest"
+    done = world.run(shutil.which("docker"), "--host", engine, "image", verb, *words[:-1], name)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _all_built(project: Path) -> dict[str, dict]:
+    names = [each.name for each in load_suite(project / "deadweight.yaml").variants]
+    return {name: json.loads((project / ".deadweight" / "images" / name / "built.json").read_text()) for name in names}
+
+
+def _nothing_is_left(world: World, project: Path, engine: str | None, said: str, watch: Watch | None) -> None:
+    """Everybody trusted the private CA and used the passwords: none of it is in an image, a log, the state or an argument."""
+    authority = _certificate(world)
+    for archive in (project / ".deadweight" / "images").glob("*/image.tar"):
+        with tarfile.open(archive) as tar:
+            _search(tar, (*authority, *PASSWORDS))
+    if engine is not None:
+        images = {
+            each["config_digest"]: each["reference"] for each in _all_built(project).values() if each["in_engine"]
+        }
+        names = [name for digest, name in images.items() if digest not in SEARCHED]
+        assert len(images) >= 10
+        assert names
+        save = [shutil.which("docker"), "--host", engine, "save", *names]
+        with (
+            subprocess.Popen(save, stdout=subprocess.PIPE) as saving,
+            tarfile.open(fileobj=saving.stdout, mode="r|") as tar,
+        ):
+            _search(tar, (*authority, *PASSWORDS))
+        SEARCHED.update(images)
+    for file in (project / ".deadweight").rglob("*"):
+        if file.is_file() and file.name != "image.tar":
+            content = file.read_bytes()
+            assert not [word for word in PASSWORDS if word in content], file
+            if file.parent.name == "logs":
+                assert not [mark for mark in authority if mark in content], file
+    assert not [word for word in PASSWORDS if word.decode() in said]
+    if watch is not None:
+        assert watch.rounds > 10
+        assert not watch.seen
+
+
+def _certificate(world: World) -> tuple[bytes, ...]:
+    """How the CA's certificate would look: a line of the PEM file, and the bytes that it stands for."""
+    lines = [line for line in world.ca.read_bytes().splitlines() if re.fullmatch(rb"[A-Za-z0-9+/]{64}", line)]
+    return lines[2], base64.b64decode(lines[2])
+
+
+def _search(tar: tarfile.TarFile, marks: tuple[bytes, ...]) -> None:
+    """Look for these in every file of an archive; in what is compressed, unpacked."""
+    files = 0
+    for member in tar:
+        if not member.isreg():  # a link leads to a layer that stands elsewhere in the same archive
+            continue
+        content = tar.extractfile(member)
+        files += 1
+        plain = gzip.GzipFile(fileobj=content) if content.peek(2)[:2] == b"\x1f\x8b" else content
+        before = b""
+        while part := plain.read(CHUNK_BYTES):
+            now = before + part
+            assert not [mark for mark in marks if mark in now], member.name
+            before = now[-100:]  # a mark may lie across two parts
+    assert files >= 3

@@ -1,0 +1,236 @@
+"""The registry, mirror and auto sources against real servers under the public host names, with TLS from a private CA."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deadweight.sources.local.machine import this_machine
+from deadweight.sources.local.workshop import Workshop
+from tests.support.public_world import ABSENT, DEAF, LOCKED, MIRROR, PASSWORD, PLAIN, USER, World
+
+pytestmark = pytest.mark.tools
+
+BASES = ("golang:1.21.3-bookworm", "cgr.dev/chainguard/busybox:latest", "gcr.io/distroless/static-debian12:nonroot")
+PUSHED = (
+    *("library/golang", "1.21.3-bookworm"),
+    *("chainguard/busybox", "latest"),
+    *("distroless/static-debian12", "nonroot"),
+    *("hub/library/golang", "1.21.3-bookworm"),
+    *("everything/cgr.dev/chainguard/busybox", "latest"),
+)
+SNIPPET = """
+import json, sys, time
+from pathlib import Path
+from deadweight._errors import DeadweightError
+from deadweight.records.paths import State
+from deadweight.sources.choose import choose
+from deadweight.suite.load import load_suite
+root, name, apk, references = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "apk", sys.argv[4:]
+said, started = [], time.monotonic()
+try:
+    source = choose(load_suite(root / "deadweight.yaml"), State(root), said.append, {"source": name, "decided": None})
+    chosen = time.monotonic() - started
+    source.prepare(references, apk=apk, say=said.append)
+    bases = {each: [source.base(each).resolved, source.base(each).digest] for each in references}
+    result = {"name": source.name, "bases": bases, "apk": list(source.apk().repositories) if apk else []}
+except DeadweightError as error:
+    chosen, result = time.monotonic() - started, {"error": str(error), "exit": error.exit_code}
+print(json.dumps({**result, "said": said, "chosen_seconds": chosen, "seconds": time.monotonic() - started}))
+"""
+PUSH = """
+import sys
+from pathlib import Path
+from deadweight.sources.local.layer import from_tree
+from deadweight.sources.local.push import Client, Settings
+tree = Path("tree"); tree.mkdir(exist_ok=True); (tree / "hello").write_text("hello")
+layer = from_tree(tree, Path("layer.tgz"))
+names = sys.argv[2:]
+for repository, tag in zip(names[::2], names[1::2]):
+    print(Client(sys.argv[1]).push(repository, tag, [layer], Settings(), "amd64"))
+"""
+SUITE = """
+name: world
+variants:
+  one: {builder: dockerfile, dockerfile: Dockerfile, bases: {BASE: "cgr.dev/chainguard/busybox:latest"}}
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, local_source):
+    """The servers, with one small image under every name that the tests ask for."""
+    folder = tmp_path_factory.mktemp("world")
+    shop = Workshop(local_source.folder, this_machine(), folder / "log")
+    found = shutil.which("docker-registry")
+    running = World.start(
+        folder, Path(found) if found else shop.unpacked("docker-registry") / "usr/bin/docker-registry"
+    )
+    arch = running.folder / "apk/os" / this_machine().apk
+    arch.mkdir(parents=True)
+    (arch / "APKINDEX.tar.gz").write_bytes(b"index")
+    (running.folder / "apk/os/wolfi-signing.rsa.pub").write_text("key")
+    pushed = running.run(sys.executable, "-c", PUSH, PLAIN, *PUSHED)
+    assert pushed.returncode == 0, pushed.stderr
+    running.digest = pushed.stdout.split()[0]
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def ask(world, tmp_path):
+    """Prepare a source in the little internet: ``ask("registry", …)`` gives what came of it."""
+    (tmp_path / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\n")
+
+    def asked(name, *references, apk=False, ca=True, suite=SUITE, **env):
+        (tmp_path / "deadweight.yaml").write_text(suite)
+        environment = {"DOCKER_CONFIG": str(tmp_path / "docker"), "HOME": str(tmp_path), "SSL_CERT_DIR": "/nonexistent"}
+        environment |= {"DEADWEIGHT_CA_BUNDLE": str(world.ca)} if ca else {}
+        words = (sys.executable, "-c", SNIPPET, tmp_path, name, "apk" if apk else "-", *references)
+        done = world.run(*words, env={**environment, **env})
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return asked
+
+
+def test_registry_resolves_public_names_and_checks_the_apk_repository(ask, world):
+    got = ask("registry", *BASES, apk=True)
+
+    assert dict.fromkeys(BASES, world.digest) == {name: base[1] for name, base in got["bases"].items()}
+    assert f"docker.io/library/golang@{world.digest}" == got["bases"]["golang:1.21.3-bookworm"][0]
+    assert got["apk"][:1] == ["https://packages.wolfi.dev/os"]
+
+
+def test_an_untrusted_certificate_is_one_clear_error_for_all_bases(ask):
+    got = ask("registry", *BASES, apk=True, ca=False)
+
+    assert got["exit"] == 3
+    for reference in BASES:
+        assert f"{reference}: the registry's TLS certificate is not trusted" in got["error"]
+    assert "packages.wolfi.dev" in got["error"]
+    assert "ca_bundle" in got["error"]
+
+
+def test_a_base_that_does_not_exist_is_named_and_the_others_are_not(ask):
+    got = ask("registry", BASES[0], "cgr.dev/chainguard/busybox:no-such-tag")
+
+    assert "cgr.dev/chainguard/busybox:no-such-tag: there is no such image (cgr.dev)" in got["error"]
+    assert "golang" not in got["error"]
+    got = ask("registry", "cgr.dev/chainguard/busybox:latst")
+    assert "busybox:latst: there is no such image (cgr.dev); the nearest there: latest" in got["error"]
+
+
+def test_a_registry_that_is_down_is_one_clear_error(ask):
+    got = ask("registry", f"{ABSENT}/one/two:3")
+
+    assert got["exit"] == 3
+    assert f"{ABSENT}/one/two:3: the registry does not answer ({ABSENT})" in got["error"]
+
+
+@pytest.mark.parametrize("how", ["none", "wrong", "config", "helper"])
+def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, how):
+    docker = tmp_path / "docker"
+    docker.mkdir()
+    path = f"{tmp_path}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    password = "wrong" if how == "wrong" else PASSWORD
+    login = base64.b64encode(f"{USER}:{password}".encode()).decode()
+    if how in ("config", "wrong"):
+        (docker / "config.json").write_text(json.dumps({"auths": {LOCKED: {"auth": login}}}))
+    elif how == "helper":
+        helper = tmp_path / "docker-credential-test"
+        answer = json.dumps({"ServerURL": LOCKED, "Username": USER, "Secret": PASSWORD})
+        helper.write_text(f"#!/bin/sh\ncat >/dev/null\necho '{answer}'\n")
+        helper.chmod(0o755)
+        (docker / "config.json").write_text(json.dumps({"credHelpers": {LOCKED: "test"}}))
+
+    crane = Path(_tool("crane")).parent
+    got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{crane}:{path}")
+
+    if how in ("none", "wrong"):
+        assert f"the registry wants credentials, or these are not enough ({LOCKED})" in got["error"]
+        assert f"docker login {LOCKED}" in got["error"]
+    else:
+        assert world.digest == got["bases"][f"{LOCKED}/chainguard/busybox:latest"][1]
+    assert PASSWORD not in json.dumps(got)
+    assert not [
+        file for file in (tmp_path / ".deadweight").rglob("*") if file.is_file() and PASSWORD in file.read_text()
+    ]
+
+
+def test_a_mirror_by_configuration_only(ask, world):
+    suite = f"""{SUITE}
+sources:
+  mirror:
+    registries: {{docker.io: {MIRROR}/hub, "*": {MIRROR}/everything}}
+    apk: {{wolfi: ["https://packages.wolfi.dev/os"]}}
+    apk_keys: ["https://packages.wolfi.dev/os/wolfi-signing.rsa.pub"]
+"""
+    got = ask("mirror", *BASES[:2], apk=True, suite=suite)
+
+    assert f"{MIRROR}/hub/library/golang@{world.digest}" == got["bases"][BASES[0]][0]
+    assert f"{MIRROR}/everything/cgr.dev/chainguard/busybox@{world.digest}" == got["bases"][BASES[1]][0]
+
+
+def test_a_mirror_without_the_image_says_where_it_looked(ask):
+    got = ask("mirror", "gcr.io/distroless/static-debian12:nonroot", DEADWEIGHT_MIRROR=f"{MIRROR}/everything")
+
+    where = f"(as {MIRROR}/everything/gcr.io/distroless/static-debian12:nonroot): there is no such image ({MIRROR})"
+    assert f"gcr.io/distroless/static-debian12:nonroot {where}" in got["error"]
+
+
+def test_a_wrong_apk_repository_is_found_before_any_build(ask):
+    suite = f'{SUITE}\nsources: {{mirror: {{apk: {{wolfi: ["https://packages.wolfi.dev/nowhere"]}}}}}}\n'
+    got = ask("mirror", apk=True, suite=suite)
+
+    assert "https://packages.wolfi.dev/nowhere/" in got["error"]
+    assert "HTTP status 404" in got["error"]
+
+
+def test_auto_takes_the_registry_where_it_answers_and_remembers_it(ask, tmp_path):
+    got = ask("auto", BASES[1])
+
+    assert got["name"] == "registry"
+    assert got["said"][0] == "source: registry (cgr.dev answer)"
+
+
+@pytest.mark.parametrize("host", [DEAF, ABSENT, "no-such-name.example.com"])
+def test_auto_falls_back_to_local_within_three_seconds_and_says_why(ask, host):
+    got = ask("auto", suite=SUITE.replace("cgr.dev", host))
+
+    assert got["name"] == "local"
+    assert got["said"][0].startswith(f"source: local, stand-ins from OS packages ({host}: ")
+    assert got["chosen_seconds"] < 3
+
+
+def test_a_deaf_registry_ends_in_an_error_and_not_in_silence(ask):
+    started = time.monotonic()
+    got = ask("registry", f"{DEAF}/one/two:3")
+
+    assert got["exit"] == 3
+    assert DEAF in got["error"]
+    assert time.monotonic() - started < 60
+
+
+def _tool(name: str) -> str:
+    from deadweight.toolchain.find import find
+
+    return str(find(name).path)
+
+
+def test_the_bundle_holds_public_and_private_certificates(tmp_path, world, monkeypatch):
+    from deadweight.records.paths import State
+    from deadweight.sources.network import bundle
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(world.folder / "server.pem"))
+    made = bundle(State(tmp_path), world.ca)
+
+    assert made is not None
+    assert made.read_bytes().endswith(world.ca.read_bytes())
+    assert made.read_bytes().startswith((world.folder / "server.pem").read_bytes().strip())
+    assert made.read_text().count("BEGIN CERTIFICATE") == 2

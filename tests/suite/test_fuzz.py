@@ -1,0 +1,121 @@
+"""Configuration loading survives 10,000 generated documents: a Suite or a ConfigError that names its place, never a traceback."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deadweight._errors import ConfigError
+from deadweight.suite.load import load_suite
+from deadweight.suite.model import Checks, RunSettings, Suite, Variant
+from tests.support import ROOT
+
+WORDS = sorted(
+    {
+        *Variant.model_fields,
+        *Checks.model_fields,
+        *RunSettings.model_fields,
+        *(
+            "name",
+            "defaults",
+            "variants",
+            "sources",
+            "soft",
+            "hard",
+            "size_bytes",
+            "request",
+            "expect",
+            "json",
+            "json_body",
+        ),
+    }
+)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=12)
+    | st.sampled_from(["dockerfile", "ko", "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"])
+)
+keys = st.sampled_from(WORDS) | st.text(max_size=8)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
+)
+documents = st.fixed_dictionaries(
+    {
+        "name": st.just("demo") | scalars,
+        "variants": st.dictionaries(st.sampled_from(["a", "b"]) | keys, values, max_size=3),
+    },
+    optional={"defaults": values, "sources": values, "misspelt": values},
+)
+PLACE = re.compile(r"deadweight\.yaml(:\d+)?: ")
+
+
+def check(folder: Path, content: bytes) -> bool:
+    """Whether the document was accepted; fails the test for anything but a Suite or a placed ConfigError."""
+    file = folder / "deadweight.yaml"
+    file.write_bytes(content)
+    try:
+        suite, problem = load_suite(file), None
+    except ConfigError as error:
+        suite, problem = None, error
+    if problem is None:
+        assert isinstance(suite, Suite)
+        return True
+    assert problem.exit_code == 2
+    assert PLACE.search(str(problem)), str(problem)
+    if problem.line is not None:
+        assert 1 <= problem.line <= content.count(b"\n") + content.count(b"\r") + 8
+    return False
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """One folder for all examples, and none that other tests' folders lie in."""
+    return tmp_path_factory.mktemp("suite")
+
+
+@settings(max_examples=2_500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(document=documents)
+def test_generated_documents(folder, document):
+    content = yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode("utf-8", "surrogatepass")
+    check(folder, content)
+
+
+def test_mutated_bytes(tmp_path):
+    """The project's own suite file, damaged in 7,500 ways (fixed seeds, so that a failure can be seen again)."""
+    whole = (ROOT / "deadweight.yaml").read_bytes()
+    # without the defaults' checks it is small enough to be read that often, and what is cut off it is no longer all variants
+    good = re.sub(rb"\n  checks:\n.*?\nvariants:", b"\nvariants:", whole, count=1, flags=re.DOTALL)
+    accepted = sum(check(tmp_path, damaged(good, random.Random(seed))) for seed in range(7_500))
+    assert 0 < accepted < 7_500
+
+
+def damaged(content: bytes, dice: random.Random) -> bytes:
+    data = bytearray(content[: dice.randrange(200, 1500)] if dice.random() < 0.7 else content[:6000])
+    for _ in range(dice.randrange(1, 6)):
+        at = dice.randrange(len(data))
+        kind = dice.randrange(5)
+        if kind == 0:
+            data[at] = dice.randrange(256)
+        elif kind == 1:
+            del data[at : at + dice.randrange(1, 30)]
+        elif kind == 2:
+            data[at:at] = dice.choice(
+                [b"{", b"[", b": ", b"\n", b"- ", b"&a ", b"*a", b"!!int ", b"|", b"'", b'"', b"\t", b"%", b"\xff"]
+            )
+        elif kind == 3:
+            start = dice.randrange(len(data))
+            data[at:at] = data[start : start + dice.randrange(1, 80)]
+        else:
+            data = data[: max(1, at)]
+        if not data:
+            return b""
+    return bytes(data)

@@ -1,0 +1,260 @@
+"""Suite files: what is accepted, and that every error names file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.suite.load import find_suite_file, load_suite, merge, select
+from deadweight.suite.schema import make_schema, packaged_schema
+from deadweight.suite.sizes import format_bytes, parse_bytes
+from tests.support import ROOT
+
+GOOD = """\
+name: demo
+defaults:
+  builder: dockerfile
+  port: 8080
+  checks:
+    budget: {layers: {hard: 5}}
+variants:
+  one:
+    dockerfile: one.Dockerfile
+  two:
+    dockerfile: two.Dockerfile
+    checks:
+      budget: {smaller_than: one}
+"""
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    file = folder / "deadweight.yaml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def test_defaults_are_merged_into_each_variant(tmp_path):
+    suite = load_suite(write(tmp_path, GOOD))
+
+    one, two = suite.variants
+    assert (one.name, two.name) == ("one", "two")
+    assert one.checks.budget.layers.hard == two.checks.budget.layers.hard == 5
+    assert (one.checks.budget.smaller_than, two.checks.budget.smaller_than) == (None, "one")
+    assert suite.root == tmp_path
+
+
+def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_path):
+    variants = (
+        "variants: {a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}, d: {builder: jib, ladder: x}}"
+    )
+    suite = load_suite(write(tmp_path, f"name: demo\n{variants}\n"))
+    assert [each.ladder for each in suite.variants] == ["demo", "demo", "java", "x"]
+    suite = load_suite(write(tmp_path, f"name: demo\ndefaults: {{ladder: all}}\n{variants}\n"))
+    assert [each.ladder for each in suite.variants] == ["all", "all", "java", "x"]
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "key", "said"),
+    [
+        (("    dockerfile: one", "    dockerfil: one"), 9, "variants.one.dockerfil", "did you mean 'dockerfile'"),
+        (("port: 8080", "port: many"), 4, "defaults.port", "expected a whole number, found the text 'many'"),
+        (("port: 8080", "port: 70000"), 4, "defaults.port", "must be 1 to 65535, not 70000"),
+        (("name: demo\n", ""), 1, None, "key 'name' is missing"),
+        (("  two:\n", "  one:\n"), 10, "variants.one", "duplicate of line 8"),
+        (("  two:\n", "  Two words:\n"), 10, "variants.Two words", "is no name"),
+        (
+            ("smaller_than: one", "smaller_than: onne"),
+            13,
+            "variants.two.checks.budget.smaller_than",
+            "did you mean 'one'",
+        ),
+        (("  builder: dockerfile\n", ""), 7, "variants.one", "key 'builder' is missing"),
+        (("variants:\n", "variants: 3\nrest:\n"), 7, "variants", "deadweight.yaml:8: rest: unknown key"),
+        (("{hard: 5}", "[1, 2]"), 6, "defaults.checks.budget.layers", "expected a mapping (key: value), found a list"),
+        (("port: 8080", "port: !!python/object:os.system {}"), 4, "defaults.port", "is not allowed"),
+        (("port: 8080", "port: [1"), 5, None, "is not YAML"),
+        (("  port: 8080", "  <<: {a: b}"), 4, "defaults", "merge keys"),
+    ],
+)
+def test_an_error_names_file_line_and_key(tmp_path, change, line, key, said):
+    file = write(tmp_path, GOOD.replace(*change, 1))
+
+    with pytest.raises(ConfigError) as caught:
+        load_suite(file)
+
+    assert said in str(caught.value)
+    assert (caught.value.file, caught.value.line, caught.value.key) == (str(file), line, key)
+    assert caught.value.exit_code == 2
+
+
+def test_all_that_is_wrong_is_told_at_once_by_line_and_each_once(tmp_path):
+    file = write(
+        tmp_path,
+        """\
+name: shop
+defaults: {port: none}
+variants:
+  one:
+    bilder: ko
+    health: {within_secnds: 3}
+  two:
+    builder: ko
+    port: 70000
+    checks: {budget: {size_bytes: {hard: [1]}}}
+scan: {databases: 1}
+""",
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_suite(file)
+    told = [line.removeprefix(f"{file}:") for line in str(caught.value).splitlines() if "hint:" not in line]
+    assert [line.partition(":")[0] for line in told] == ["2", "5", "6", "9", "10", "11"]
+    assert told[0].startswith("2: defaults.port: expected ")
+    assert told[1] == "5: variants.one.bilder: unknown key (did you mean 'builder'?)"
+    assert caught.value.line == 2
+
+
+def test_very_many_problems_are_cut_short(tmp_path):
+    lines = "".join(f"  v{number}: {{builder: ko, prt: 1}}\n" for number in range(30))
+    with pytest.raises(ConfigError) as caught:
+        load_suite(write(tmp_path, f"name: shop\nvariants:\n{lines}"))
+    told = str(caught.value)
+    assert told.count("unknown key") == 20
+    assert told.endswith(f"… and 10 more in {tmp_path / 'deadweight.yaml'}")
+
+
+def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
+    from deadweight.project.validation import check_suite
+
+    suite = load_suite(
+        write(
+            tmp_path,
+            """\
+name: shop
+variants:
+  one: {builder: kko}
+  two:
+    builder: ko
+    checks: {api: [{name: a, request: {body_file: absent}}], other: {theirs: {}}}
+""",
+        )
+    )
+    with pytest.raises(ConfigError) as caught:
+        check_suite(suite)
+    told = str(caught.value)
+    assert all(words in told for words in ("no builder 'kko'", "no such file: absent", "no check 'theirs'"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"# only a comment\n", "is empty"),
+        (b"\x7fELF\x00\x00", "is binary"),
+        (b"name: caf\xe9\n", "is not UTF-8"),
+        (b"just text", "expected a mapping"),
+        (b"name: x\nvariants: {}\n", "has no variant"),
+        (b"a: &a [*a]\n", ""),
+        (b"[" * 5000, ""),
+        (b"a: " + b"[" * 90 + b"]" * 90, "nested deeper"),
+        (b"name: x\n" * 3, "duplicate"),
+    ],
+)
+def test_what_is_no_suite_at_all(tmp_path, content, said):
+    with pytest.raises(ConfigError, match=r".+") as caught:
+        load_suite(write(tmp_path, content))
+    assert said in str(caught.value)
+
+
+def test_an_empty_file_leads_to_the_page_that_shows_one(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_suite(write(tmp_path, b""))
+    assert caught.value.hint == "docs/tutorial.md shows how to write one"
+    assert "\nvariants:\n" in (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+
+
+def test_aliases_cannot_blow_up(tmp_path):
+    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 9))
+    with pytest.raises(ConfigError, match="more than"):
+        load_suite(write(tmp_path, "l0: &l0 [x]\n" + levels))
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(ConfigError, match="is missing"):
+        load_suite(tmp_path / "deadweight.yaml")
+    with pytest.raises(ConfigError, match="every folder above"):
+        find_suite_file(tmp_path)
+
+
+def test_the_suite_file_is_found_from_a_folder_below(tmp_path):
+    file = write(tmp_path, GOOD)
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_suite_file(below) == file
+
+
+def test_select_names_the_choices(tmp_path):
+    suite = load_suite(write(tmp_path, GOOD))
+    assert [variant.name for variant in select(suite, ["two"])] == ["two"]
+    assert [variant.name for variant in select(suite, [])] == ["one", "two"]
+    with pytest.raises(UsageError, match=r"no variant 'tow' \(did you mean 'two'\?\)\n.*one, two"):
+        select(suite, ["tow"])
+
+
+def test_a_later_error_still_finds_its_line(tmp_path):
+    suite = load_suite(write(tmp_path, GOOD))
+    assert suite.error(suite.variants[1], "dockerfile", "x").line == 11
+    assert suite.error(suite.variants[1], "port", "x").line == 4
+    assert suite.error(suite.variants[1], "target", "x").line == 10
+
+
+def test_merge_replaces_lists_and_takes_null():
+    assert merge({"a": [1], "b": {"c": 1, "d": 2}}, {"a": [2], "b": {"c": None}}) == {
+        "a": [2],
+        "b": {"c": None, "d": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("15MB", 15_000_000), ("15MiB", 15 * 2**20), ("1.5 kb", 1500), (12, 12), ("12", 12), ("2GiB", 2 * 2**30)],
+)
+def test_sizes(text, size):
+    assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1", "1TB", "1 2", "nan", -1, float("inf"), True])
+def test_what_is_no_size(text):
+    with pytest.raises(ValueError, match="is no size"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (12_700_000, "12.7 MB"),
+        (1_010_000_000, "1.01 GB"),
+        (999_999, "1 MB"),
+        (12_345, "12.3 kB"),
+    ],
+)
+def test_sizes_for_people(size, text):
+    assert format_bytes(size) == text
+
+
+def test_the_packaged_schema_is_the_records(tmp_path):
+    assert packaged_schema() == make_schema(), (
+        "run: python -m deadweight.suite.schema > src/deadweight/suite/suite.schema.json"
+    )
+
+
+def test_our_own_suite_meets_the_schema():
+    document = yaml.safe_load((ROOT / "deadweight.yaml").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(packaged_schema()).validate(document)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(packaged_schema()).validate({**document, "misspelt": 1})

@@ -1,0 +1,51 @@
+"""A project with one service to attack, and what an attack run left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from deadweight.checks.attacks.host import PREFIX, PURPOSE
+from deadweight.checks.protocol import Subject
+from deadweight.engine import owner
+from deadweight.engine.client import Engine
+from deadweight.records.paths import State
+from deadweight.sources.choose import remember
+from tests.support.small_images import reference as image_name
+from tests.support.small_project import put_built, subject_of, write_suite
+
+AWK = "{path: /api/v1/awk, args: args, input: input}"
+
+
+def castle(
+    root: Path, engine: Engine, archive: Path, yaml: str = "", reference: str = "", awk: bool = True, **files: str
+) -> Subject:
+    """A subject of the demo service (or of ``reference``) with this YAML; ``files`` are further ones of the project.
+
+    ``awk``: whether the suite says how an AWK script reaches it.
+    """
+    for name, text in files.items():
+        (root / f"{name}.yaml").write_text(text, encoding="utf-8")
+    defaults = f"defaults: {{checks: {{attacks: {{awk: {AWK}}}}}}}\n" if awk else ""
+    suite = write_suite(root, f"name: p\nvariants:\n  castle:\n    builder: ko\n    {yaml}\n{defaults}")
+    remember(suite, State(root), "local")
+    built = put_built(suite, "castle", archive, reference or image_name("playground"))
+    return subject_of(suite, "castle", built, archive, engine)
+
+
+def left(engine: Engine, pid: int | None = None) -> list[str]:
+    """What attacks of this process (or that one) left behind; others may be attacking on the same machine."""
+    mine = f"{pid or os.getpid()}:"
+    things = [
+        each.name
+        for each in engine.leftovers()
+        if each.labels[owner.PURPOSE] == PURPOSE and each.labels[owner.OWNER].startswith(mine)
+    ]
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if json.loads((folder / "owner.json").read_text())[owner.OWNER].startswith(mine):
+                things.append(str(folder))
+    return things

@@ -1,0 +1,321 @@
+"""What works with one engine, tried as a user would: a suite of one Dockerfile variant, and each task on it in turn.
+
+``python -m tests.support.engine_tour KIND FOLDER`` starts an engine of that kind, with a cache, a store and a network namespace of
+its own, goes through the tasks and prints one JSON object: what works, with a word on it, or why not. It ends what it started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deadweight.engine.own import mounts, processes
+from deadweight.toolchain.find import find
+from tests.support import ROOT
+from tests.support.small_images import go_program, program
+
+PODMAN = "podman"
+SUITE = """\
+name: tour
+variants:
+  v:
+    builder: dockerfile
+    dockerfile: Dockerfile
+    source: files
+    port: 8080
+    secrets: {token: token}
+    checks:
+      api:
+        - name: adds
+          request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 6 * 7 }'}}
+          expect: {body_contains: "42"}
+      budget: {layers: {hard: 5}}
+      layers: {}
+      attacks: {}
+"""
+DOCKERFILE = """\
+FROM scratch AS made
+COPY . /
+RUN --mount=type=secret,id=token --mount=type=cache,target=/cache read x < /run/secrets/token; echo ${#x} > /length
+FROM scratch
+COPY . /
+COPY --from=made /length /length
+USER 65534:65534
+EXPOSE 8080
+ENTRYPOINT ["/app"]
+"""
+
+
+@dataclass
+class Tour:
+    """``found`` is what came of each task, in their order."""
+
+    folder: Path
+    env: Mapping[str, str]
+    found: dict[str, str] = field(default_factory=dict)
+
+    def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "invoke", *words]
+        return subprocess.run(argv, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=240)
+
+    def json(self, *words: str, codes: tuple[int, ...] = (0,)) -> dict:
+        done = self.invoke(*words, "--json")
+        assert done.returncode in codes, f"exit code {done.returncode}: {done.stderr.strip()[-400:]}"
+        return json.loads(done.stdout)
+
+    def step(self, name: str, work: Callable[[Tour], str]) -> None:
+        try:
+            self.found[name] = f"ok{': ' if (said := work(self)) else ''}{said}"
+        except (AssertionError, subprocess.TimeoutExpired, KeyError, ValueError) as error:
+            self.found[name] = f"fails: {' '.join(str(error).split())[:300]}"
+
+
+def build(tour: Tour) -> str:
+    row = tour.json("build")["variants"]["v"]
+    assert row["result"] == "built", row["error"]
+    kinds = [kind for kind in ("config", "manifest", "index") if row["engine_id"] == row[f"{kind}_digest"]]
+    return f"the engine's id is the {kinds[0]}'s digest"
+
+
+def up_to_date(tour: Tour) -> str:
+    assert tour.json("build")["variants"]["v"]["result"] == "cached"
+    return ""
+
+
+def verify(tour: Tour) -> str:
+    rows = tour.json(
+        "verify", "--check", "runs", "--check", "api", "--check", "budget", "--check", "layers", codes=(0, 1)
+    )
+    bad = [
+        f"{row['check']} {row['status']}: {row['reason']}"
+        for row in rows["evidence"]
+        if row["status"] not in ("pass", "warn")
+    ]
+    assert not bad, "; ".join(bad)
+    return f"{len(rows['evidence'])} checks"
+
+
+def scan(tour: Tour) -> str:
+    """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
+    built = tour.json("build")["variants"]["v"]
+    archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
+    words = [
+        "image",
+        "--input",
+        archive,
+        "--offline-scan",
+        "--skip-version-check",
+        "--list-all-pkgs",
+        "--format",
+        "json",
+    ]
+    words += ["--scanners", "license", "--cache-dir", tour.folder / "trivy"]
+    done = subprocess.run([find("trivy").path, *words], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr[-300:]
+    assert json.loads(done.stdout)["Metadata"]["ImageID"] == built["config_digest"]
+    return ""
+
+
+def layers(tour: Tour) -> str:
+    built = tour.json("build")["variants"]["v"]
+    kept = tour.json("layers", "--variant", "v")
+    direct = tour.json("layers", "--archive", f"docker:{built['reference']}")
+    assert kept["config_digest"] == direct["config_digest"] == built["config_digest"]
+    assert [each["diff_id"] for each in kept["layers"]] == [each["diff_id"] for each in direct["layers"]]
+    return ""
+
+
+def attacks(tour: Tour) -> str:
+    (row,) = tour.json("attack", "--posture", "hardened", codes=(0, 1, 3))["evidence"]
+    cells = row["data"].get("postures", {}).get("hardened", {})
+    assert cells, row["reason"]
+    outcomes = [cell["outcome"] for cell in cells.values()]
+    through = sorted(name for name, cell in cells.items() if cell["outcome"] == "succeeded")
+    assert "blocked" in outcomes, row["reason"]
+    return f"hardened lets through {', '.join(through) or 'nothing'}"
+
+
+def push(tour: Tour, registry: str) -> str:
+    archive = tour.json("layers", "--variant", "v")
+    done = tour.invoke("push", "--variant", "v", "--to", f"{registry}/tour:1")
+    assert done.returncode == 0, done.stderr[-400:]
+    digest = (done.stdout + done.stderr).rpartition("@")[2].split()[0]
+    same = digest == archive["manifest_digest"]
+    return f"the digest is {'that of the manifest that was checked' if same else 'of a manifest made anew'}"
+
+
+def run_and_logs(tour: Tour) -> str:
+    argv = [sys.executable, "-m", "invoke", "run", "--variant", "v"]
+    with subprocess.Popen(
+        argv, cwd=tour.folder, env=tour.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as running:
+        try:
+            time.sleep(6)
+            assert running.poll() is None, running.stdout and running.stdout.read()[-300:]
+            logs = tour.invoke("logs", "--variant", "v")
+            assert logs.returncode == 0, logs.stderr[-300:]
+        finally:
+            running.terminate()
+            try:
+                running.wait(30)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                raise
+    return ""
+
+
+def report(tour: Tour) -> str:
+    assert tour.invoke("report").returncode == 0
+    image = json.loads((tour.folder / ".deadweight/report/report.json").read_text())["variants"]["v"]["image"]
+    built = tour.json("build")["variants"]["v"]
+    assert (image["config_digest"], image["engine_id"]) == (built["config_digest"], built["engine_id"])
+    assert image["size_bytes"], "no size"
+    return ""
+
+
+def clean(tour: Tour) -> str:
+    reference = tour.json("build")["variants"]["v"]["reference"]
+    done = tour.invoke("clean", "--all")
+    assert done.returncode == 0, done.stderr[-300:]
+    told = done.stdout + done.stderr
+    assert " 0 images" not in told, told
+    assert reference
+    return ""
+
+
+def lay_out(folder: Path) -> None:
+    """The project: the demo service with a shell and awk, on nothing."""
+    files = folder / "files"
+    contents = {
+        "/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
+        "/bin/sh": "/usr/bin/dash",
+    }
+    for name in ("dash", "awk", "cat"):
+        contents |= program(name)
+    contents |= {"/etc/passwd": b"nobody:x:65534:65534::/:/bin/false\n"}
+    for name, content in contents.items():
+        place = files / name.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            place.symlink_to(content)
+        elif isinstance(content, Path):
+            shutil.copy2(content, place)
+        else:
+            place.write_bytes(content)
+    (folder / "app").unlink()
+    for name, text in {
+        "deadweight.yaml": SUITE,
+        "Dockerfile": DOCKERFILE,
+        "token": "a-word-of-25-characters!!\n",
+    }.items():
+        (folder / name).write_text(text)
+    shutil.copy(ROOT / "tasks.py", folder)
+
+
+@contextmanager
+def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
+    """An engine of that kind, named in ``env``; gives its version."""
+    from deadweight.engine import daemon
+    from deadweight.engine.own import choice
+    from deadweight.engine.own import engine as own
+
+    if kind == PODMAN:
+        with podman(folder, env) as host:
+            yield daemon.server_version(daemon.Endpoint(host, ours=False)) or ""
+        return
+    choice.choose(next(each for each in choice.KINDS if each == kind))
+    host = own.start(lambda line: None)
+    env["DOCKER_HOST"] = host
+    try:
+        yield daemon.server_version(daemon.Endpoint(host, ours=True)) or ""
+    finally:
+        own.remove_data()
+
+
+@contextmanager
+def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
+    """Podman's service on a store of its own; runc, for crun refuses control groups of both versions side by side."""
+    socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
+    words = [
+        "podman",
+        "--root",
+        folder / "podman",
+        "--runroot",
+        f"/run/dw-tour-{os.getpid()}",
+        "--storage-driver",
+        "overlay",
+    ]
+    words += ["--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
+    with (folder / "podman.log").open("wb") as log:
+        service = subprocess.Popen(
+            [*words, "system", "service", "--time=0", f"unix://{socket}"], cwd=folder, stdout=log, stderr=log
+        )
+    try:
+        for _ in range(100):
+            if socket.exists():
+                break
+            time.sleep(0.1)
+        env["DOCKER_HOST"] = f"unix://{socket}"
+        yield env["DOCKER_HOST"]
+    finally:
+        subprocess.run([*words, "rm", "--all", "--force", "--time", "0"], capture_output=True, timeout=60)
+        service.terminate()
+        service.wait(20)
+        for each in processes.everyone():  # its monitors outlive what was run in containers by minutes
+            if str(folder / "podman") in each.command and each.pid != os.getpid():
+                with suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGKILL)
+        mounts.unmount_below(folder / "podman")
+        shutil.rmtree(f"/run/dw-tour-{os.getpid()}", ignore_errors=True)
+        with suppress(FileNotFoundError):
+            socket.unlink()
+
+
+@contextmanager
+def registry(folder: Path) -> Iterator[str]:
+    argv = [str(find("crane").path), "registry", "serve", "--address", "127.0.0.1:5555"]
+    with (folder / "registry.log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as process:
+        time.sleep(0.5)
+        try:
+            yield "127.0.0.1:5555"
+        finally:
+            process.terminate()
+
+
+def main(kind: str, folder: Path) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    project = folder / "project"
+    project.mkdir()
+    lay_out(project)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with engine(kind, folder, env) as version, registry(folder) as address:
+        tour = Tour(project, env)
+        tour.found["version"] = version
+        for name, work in (
+            ("build", build),
+            ("second build", up_to_date),
+            ("verify: runs, api, budget, layers", verify),
+            ("layers", layers),
+            ("the scanner reads the archive", scan),
+            ("attack", attacks),
+            ("run, logs", run_and_logs),
+            ("push", lambda each: push(each, address)),
+            ("report", report),
+            ("clean --all", clean),
+        ):
+            tour.step(name, work)
+    return tour.found
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended on the way out
+    sys.stdout.write(json.dumps(main(sys.argv[1], Path(sys.argv[2])), indent=2) + "\n")

@@ -1,0 +1,283 @@
+"""A little internet in a network namespace of our own: a registry and an APK repository under their public host names.
+
+``World.start`` makes a private CA, starts the servers in new network and mount namespaces, with an /etc/hosts of their own,
+and ``World.run`` runs programs there. Nothing in it reaches beyond the namespace: there are its loopback, a proxy that asks for
+a password, and, where a test asks for it, a container engine with its bridge.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support import ROOT
+
+HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "auth.docker.io")
+REGISTRIES = (*HUB, "cgr.dev", "gcr.io")
+APK_MIRROR = "apk.example.com"
+FILE_HOSTS = ("packages.wolfi.dev", "dl-cdn.alpinelinux.org", "alpinelinux.org", "repo.maven.apache.org", APK_MIRROR)
+MIRROR = "mirror.example.com"
+LOCKED = "locked.example.com"
+DEAF, ABSENT = "deaf.example.com", "absent.example.com"
+USER, PASSWORD = "builder", "correct horse"
+HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
+PLAIN = "127.0.0.2:5000"
+PROXY_HOST, PROXY_PORT = (
+    "10.99.0.1",
+    3128,
+)  # on loopback, but for the engine's containers to reach, so not in 127.0.0.0/8
+PROXY_PASSWORD = "staple-of-the-proxy"
+PROXY = f"http://{USER}:{PROXY_PASSWORD}@{PROXY_HOST}:{PROXY_PORT}"
+ADDRESSES = {
+    "127.0.0.2": (*REGISTRIES, MIRROR),
+    "127.0.0.3": FILE_HOSTS,
+    "127.0.0.4": (LOCKED,),
+    "127.0.0.5": (DEAF,),
+    "127.0.0.6": (ABSENT,),
+}
+LIMIT_SECONDS = 900
+ENGINE = """
+import sys
+from deadweight.engine.own import engine as own
+own.remove_data() if sys.argv[1] == "end" else print(own.start(lambda line: print(line, file=sys.stderr)))
+"""
+
+
+def certificates(folder: Path) -> None:
+    """A private CA (``ca.pem``) and one certificate for all the names (``server.pem``, ``server.key``)."""
+    names = [name for group in ADDRESSES.values() for name in group]
+    (folder / "names").write_text("subjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for words in (
+        ("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test CA"),
+        ("req", "-new", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=test server"),
+        (
+            *("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-days", "2", "-extfile", "names", "-out", "server.pem"),
+        ),
+    ):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+class World:
+    """Running servers. ``folder`` holds ``ca.pem``, ``apk`` (served as the root of all file hosts) and ``registry`` (its storage).
+
+    ``proxied`` is the file in which the proxy notes whom it was asked for, one HOST:PORT a line.
+    """
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
+        self.folder, self._process = folder, process
+        self.ca = folder / "ca.pem"
+        self.proxied = folder / "proxied"
+
+    @classmethod
+    def start(cls, folder: Path, registry: Path) -> World:
+        """Start it; ``registry`` is the docker-registry program."""
+        certificates(folder)
+        for name in ("apk", "registry"):
+            (folder / name).mkdir(exist_ok=True)
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "unshare",
+            "--net",
+            "--mount",
+            "--propagation",
+            "private",
+            sys.executable,
+            "-m",
+            "tests.support.public_world",
+        ]
+        process = subprocess.Popen([*command, str(folder.absolute()), str(registry)], cwd=ROOT, start_new_session=True)
+        world = cls(folder, process)
+        deadline = time.monotonic() + 20
+        while not (folder / "ready").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                world.stop()
+                raise RuntimeError("the little internet did not start")
+            time.sleep(0.05)
+        return world
+
+    def inside(self, *words: str | Path) -> list[str]:
+        """The same command, to be run in there."""
+        pid = self._process.pid
+        return ["nsenter", f"--net=/proc/{pid}/ns/net", f"--mount=/proc/{pid}/ns/mnt", *(str(word) for word in words)]
+
+    def run(self, *words: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120):
+        """Run a command in there; its result comes back whatever its exit code."""
+        command = self.inside("env", f"--chdir={cwd or self.folder}", *words)
+        environment = {**os.environ, **(env or {})}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def engine(self, *trusting: str) -> str:
+        """Start a container engine of our own in there; its address. It trusts the private CA for the registries named.
+
+        That is done as its manual says, by /etc/docker/certs.d, which is a folder of the namespace's own.
+        """
+        for host in trusting:
+            folder = f"/etc/docker/certs.d/{host}"
+            done = self.run("sh", "-c", 'mkdir -p "$1" && cp "$2" "$1/ca.crt"', "sh", folder, self.ca)
+            assert done.returncode == 0, done.stderr
+        done = self.run(sys.executable, "-c", ENGINE, "start", env=engine_environment(self.folder))
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout.strip()
+
+    def stop(self) -> None:
+        """End the engine and the servers; the namespaces go with them."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(60)
+
+
+def engine_environment(folder: Path) -> dict[str, str]:
+    """Where the engine in there keeps its data: by a name so long that no socket could be made below it."""
+    return {"DEADWEIGHT_CACHE_DIR": str(folder / "engine" / ("x" * 80))}
+
+
+def _serve(folder: Path, registry: Path) -> None:
+    hosts = "".join(f"{address} {' '.join(names)}\n" for address, names in ADDRESSES.items())
+    (folder / "hosts").write_text(f"127.0.0.1 localhost\n{hosts}")
+    (folder / "htpasswd").write_text(HTPASSWD)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    subprocess.run(["ip", "address", "add", f"{PROXY_HOST}/32", "dev", "lo"], check=True)
+    subprocess.run(["mount", "--bind", folder / "hosts", "/etc/hosts"], check=True)
+    Path("/etc/docker").mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", "/etc/docker"], check=True)
+    tls = {"certificate": str(folder / "server.pem"), "key": str(folder / "server.key")}
+    login = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    children = [
+        _registry(folder, registry, "plain", PLAIN, {}),
+        _registry(folder, registry, "public", "127.0.0.2:443", {"tls": tls}),
+        _registry(folder, registry, "locked", "127.0.0.4:443", {"tls": tls}, login),
+    ]
+    _files(folder)
+    _proxy(folder)
+    _deaf()
+    _wait_for([PLAIN, "127.0.0.2:443", "127.0.0.4:443"])
+    (folder / "ready").touch()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        time.sleep(LIMIT_SECONDS)
+    finally:
+        if (folder / "engine").exists():
+            environment = {**os.environ, **engine_environment(folder)}
+            subprocess.run([sys.executable, "-c", ENGINE, "end"], env=environment, check=False, timeout=50)
+            shutil.rmtree(folder / "engine", ignore_errors=True)
+        for child in children:
+            child.terminate()
+
+
+def _registry(folder: Path, program: Path, name: str, address: str, http: dict, auth: dict | None = None):
+    config = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "http": {"addr": address, **http},
+        **({"auth": auth} if auth else {}),
+    }
+    file = folder / f"registry-{name}.json"
+    file.write_text(json.dumps(config))
+    with (folder / f"registry-{name}.log").open("wb") as log:
+        return subprocess.Popen([program, "serve", file], stdout=log, stderr=log)
+
+
+def _files(folder: Path) -> None:
+    import functools
+    import http.server
+    import ssl
+    import threading
+
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "apk"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.3", 443), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stderr = (folder / "apk.log").open("w")
+
+
+def _proxy(folder: Path) -> None:
+    """A proxy for TLS (CONNECT, RFC 9110 9.3.6) that wants a password and knows the names in here."""
+    import base64
+    import http.server
+    import socket
+    import threading
+
+    word = "Basic " + base64.b64encode(f"{USER}:{PROXY_PASSWORD}".encode()).decode()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            if self.headers.get("Proxy-Authorization") != word:
+                self.send_response(407)
+                self.send_header("Proxy-Authenticate", 'Basic realm="test"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            host, _, port = self.path.rpartition(":")
+            with (folder / "proxied").open("a") as note:
+                note.write(f"{self.path}\n")
+            try:
+                far = socket.create_connection((host, int(port)), timeout=10)
+            except OSError:
+                self.send_error(502)
+                return
+            far.settimeout(None)
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = True
+            back = threading.Thread(target=_pump, args=(far, self.connection), daemon=True)
+            back.start()
+            _pump(self.connection, far)
+            back.join()
+            far.close()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer((PROXY_HOST, PROXY_PORT), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def _pump(source, target) -> None:
+    """Hand over bytes until one side ends."""
+    import contextlib
+    import socket
+
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def _deaf() -> None:
+    """Takes connections and never says a word."""
+    import socket
+
+    global _listener
+    _listener = socket.create_server(("127.0.0.5", 443))
+
+
+def _wait_for(addresses: list[str]) -> None:
+    import socket
+
+    for address in addresses:
+        host, _, port = address.partition(":")
+        for _ in range(200):
+            try:
+                socket.create_connection((host, int(port)), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]), Path(sys.argv[2]))

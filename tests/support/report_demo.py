@@ -1,0 +1,287 @@
+"""A report of the demo's shape and weight: fifteen variants, thirty-seven attacks in four postures, 1,729 findings. Made up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deadweight.image.findings import FolderFigure, HiddenFile, LayersReport, PathFigure, SecretFinding, SecretMark
+from deadweight.records.evidence import Provenance
+from deadweight.report.model import (
+    AttackRecord,
+    BaseRecord,
+    BuildRecord,
+    CheckRecord,
+    Coverage,
+    Database,
+    Finding,
+    KernelHeaders,
+    PayloadRecord,
+    Reachability,
+    ReferenceRecord,
+    Report,
+    VariantRecord,
+    VulnerabilitiesRecord,
+)
+from tests.support import report_samples as samples
+
+PAYLOADS = (
+    "system",
+    "pipe-getline",
+    "print-pipe",
+    "coprocess",
+    "option-injection",
+    "gawk-extension",
+    "read-passwd",
+    "read-shadow",
+    "environ",
+    "proc-environ",
+    "write-root",
+    "write-app",
+    "write-tmp",
+    "run-root",
+    "run-app",
+    "run-tmp",
+    "interpret-tmp",
+    "connect",
+    "reverse-shell",
+    "reverse-shell-tools",
+    "bind-shell",
+    "bind-shell-tools",
+    "download",
+    "download-awk",
+    "mount",
+    "block-device",
+    "clock",
+    "kernel-module",
+    "core-pattern",
+    "user-namespace",
+    "host-read",
+    "host-write",
+    "engine-socket",
+    "fork-bomb",
+    "memory-bomb",
+    "endless-loop",
+    "fill-disk",
+)
+WALLS = ("image", "non-root", "capabilities", "seccomp", "no-network", "read-only", "noexec-tmpfs", "limits")
+SHAPES: dict[str, tuple[str, str, str | None, int, int, int, float, bool]] = {
+    # ladder, builder, base, size, findings, attacks that get through by default, seconds of the build, shell
+    "all-in-one": ("go", "dockerfile", "golang:1.26-bookworm", 1_131_000_000, 1729, 27, 112.0, True),
+    "multi-stage-ubuntu": ("go", "dockerfile", "ubuntu:22.04", 98_400_000, 131, 25, 41.0, True),
+    "multi-stage-alpine": ("go", "dockerfile", "alpine:3.18", 12_900_000, 38, 22, 38.5, True),
+    "multi-stage-busybox": ("go", "dockerfile", "cgr.dev/chainguard/busybox:latest", 14_100_000, 16, 19, 39.2, True),
+    "multi-stage-distroless": ("go", "dockerfile", "gcr.io/distroless/static-debian12:nonroot", 9_700_000, 15, 9, 36.0, False),
+    "ko": ("go", "ko", "cgr.dev/chainguard/busybox:latest", 13_600_000, 15, 18, 24.0, True),
+    "apko": ("go", "apko", None, 23_500_000, 14, 6, 83.0, False),
+    "apko-alpine": ("go", "apko", None, 11_800_000, 15, 17, 79.0, True),
+    "multi-stage-java": ("java", "dockerfile", "eclipse-temurin:17-jre-jammy", 271_000_000, 402, 24, 96.0, True),
+    "jib": ("java", "jib", "eclipse-temurin:17-jre-jammy", 265_000_000, 401, 24, 31.0, True),
+    "jib-distroless": ("java", "jib", "gcr.io/distroless/java17-debian12:nonroot", 231_000_000, 55, 11, 29.0, False),
+    "insecure-layer-sample": ("samples", "dockerfile", "alpine:3.18", 7_300_000, 12, 0, 3.1, True),
+    "insecure-layer-sample-history": ("samples", "dockerfile", "alpine:3.18", 7_300_000, 12, 0, 2.9, True),
+    "insecure-layer-sample-fixed": ("samples", "dockerfile", "alpine:3.18", 7_300_000, 12, 0, 2.8, True),
+    "insecure-layer-sample-ssh": ("samples", "dockerfile", "alpine:3.18", 7_300_000, 12, 0, 2.8, True),
+}  # fmt: skip
+CHECKS = ("api", "budget", "hardening", "layers", "runs")
+
+
+def passing() -> Report:
+    """Everything as expected: two samples fail as they are meant to."""
+    variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
+    payloads = {
+        name: PayloadRecord(
+            f"{name.replace('-', ' ')}, as told in the catalogue", "a foothold", "https://example.com", "T1"
+        )
+        for name in PAYLOADS
+    }
+    return Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
+
+
+def failing() -> Report:
+    """One check failed, one build failed, one thing was not measured."""
+    whole = passing()
+    variants = dict(whole.variants)
+    ubuntu, ko = variants["multi-stage-ubuntu"], variants["ko"]
+    wrong = CheckRecord("fail", False, "runs as root, and holds a shell at /bin/sh", _got("a"))
+    variants["multi-stage-ubuntu"] = replace(ubuntu, checks={**ubuntu.checks, "hardening": wrong})
+    assert ko.build is not None
+    variants["ko"] = replace(
+        ko,
+        build=replace(ko.build, failed_at=samples.WHEN),
+        failed=f"its last build failed ({samples.WHEN}, log .deadweight/logs/ko.log)",
+    )
+    absent = CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
+    variants["jib"] = replace(variants["jib"], checks={**variants["jib"].checks, "api": absent})
+    return replace(whole, variants=variants)
+
+
+def stale() -> Report:
+    """Nothing failed, but eight results are of an earlier image."""
+    whole = passing()
+    old = CheckRecord(
+        "not_measured",
+        True,
+        "stale: measured on an earlier image; `invoke verify --variant x` measures this one",
+        why_not="stale",
+    )
+    variants = {
+        name: replace(record, checks={**record.checks, "api": old, "runs": old}, startup_seconds=None)
+        if name in ("apko", "ko", "jib", "multi-stage-alpine")
+        else record
+        for name, record in whole.variants.items()
+    }
+    return replace(whole, variants=variants)
+
+
+def _got(seed: str) -> Provenance:
+    return samples.provenance("sha256:" + seed * 64)
+
+
+def _variant(name: str, index: int) -> VariantRecord:
+    ladder, builder, base, size, findings, through, seconds, shell = SHAPES[name]
+    seed = "0123456789abcdef"[index]
+    service = ladder != "samples"
+    plain = samples.variant(size)
+    checks = {
+        check: CheckRecord("pass", True, _reason(check), _got(seed), 1.2, {"figures": {"seconds": 1.2}})
+        for check in CHECKS
+    }
+    leaky = name in ("insecure-layer-sample", "insecure-layer-sample-history")
+    if leaky:
+        checks["layers"] = CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)  # type: ignore[arg-type]
+    caches = ("cold", "warm", "cached")
+    return replace(
+        plain,
+        builder=builder,
+        ladder=ladder,
+        description=f"{name}, said in a sentence of its own",
+        base=None if base is None else BaseRecord(f"docker.io/library/{base}", "sha256:" + seed * 64, stand_in=True),
+        image=samples.image(size, int(size * 0.44), layers=1 if builder == "apko" else 4, seed=seed),
+        build=BuildRecord(seconds, index % 3 == 2, samples.WHEN, f"{builder} 1", cache=caches[index % 3]),  # type: ignore[arg-type]
+        startup_seconds=(0.2 + 0.02 * index if ladder == "go" else 1.4) if service else None,
+        checks=checks if service else {"layers": checks["layers"]},
+        vulnerabilities=_scan(findings, index),
+        attacks=_attacks(through, index) if service else {},
+        layers=_layers(size, shell, name, leaky),
+        reference=ReferenceRecord(
+            "A talk, November 2023", int(size * 0.9), findings - 49 if findings > 50 else findings
+        )
+        if ladder == "go" and index in (0, 1, 2, 6)
+        else None,
+        provenance={
+            key: _got(seed) for key in ("image", "build", "startup_seconds", "layers", "attacks", "vulnerabilities")
+        },
+    )
+
+
+def _reason(check: str) -> str:
+    return {
+        "api": "16 of 16 requests answered as expected",
+        "budget": "size 12.9 MB of 1 GB (1 %), start-up 0.21 s of 2 s",
+        "hardening": "non-root, read-only, no capabilities: all hold",
+        "layers": "5 layers, nothing hidden",
+        "runs": "healthy in 0.21 s",
+    }[check]
+
+
+def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
+    found: dict[str, dict[str, AttackRecord]] = {}
+    for rank, posture in enumerate(("open", "default", "hardened")):
+        for place, payload in enumerate(PAYLOADS):
+            strength = (place * 7 + index) % len(PAYLOADS)
+            limit = (through + 6, through, max(0, through - 14))[rank]
+            if (place + index) % 11 == 10 and index % 2:
+                record = AttackRecord("not_applicable", reason="mawk has no such feature")
+            elif strength < limit:
+                record = AttackRecord(
+                    "succeeded",
+                    (),
+                    0,
+                    "the canary came back",
+                    {"proof": f"canary-{index}-{place}", "said": "uid=0(root)"},
+                )
+            else:
+                walls = (WALLS[place % len(WALLS)], WALLS[(place + 3) % len(WALLS)])[: 1 + place % 2]
+                record = AttackRecord(
+                    "blocked",
+                    walls,
+                    len(walls),
+                    "no bytes at the listener within 3 s; the service went on answering",
+                    {"said": "awk: cannot open", "alone": dict.fromkeys(WALLS, "blocked"), "single_points": [walls[0]]},
+                )
+            found.setdefault(posture, {})[payload] = record
+    return found
+
+
+def _scan(count: int, index: int) -> VulnerabilitiesRecord:
+    severities = ("critical", "high", "medium", "low", "unknown")
+    findings = tuple(
+        Finding(
+            f"CVE-{2020 + n % 7}-{1000 + n}",
+            "stdlib" if n < 14 else f"lib{n % 90}",
+            severities[(n * 3) % 5],
+            "1.21.3" if n < 14 else f"2.{n % 40}-1",
+            f"2.{n % 40}-2" if n % 3 else None,
+            "language" if n < 14 else "os",
+            (n % 5 == 0) if index % 2 else None,
+            f"a flaw in how the parser of part {n} reads a length field, which an attacker may use",
+        )
+        for n in range(count)
+    )  # fmt: skip
+    by = {severity: sum(each.severity == severity for each in findings) for severity in severities}
+    reached = sum(each.reachable is True for each in findings)
+    return VulnerabilitiesRecord(
+        "scanned",
+        Coverage("covered" if index != 6 else "not_covered", "covered"),
+        count,
+        by,  # type: ignore[arg-type]
+        Database("2031-02-01T00:00:00Z"),
+        sum(each.fixed_version is not None for each in findings),
+        KernelHeaders(2578 if index == 0 else 0, {"high": 2000} if index == 0 else {}),
+        Reachability("measured", reached, count - reached)
+        if index % 2
+        else Reachability(reason="the service was not watched while it ran; `invoke verify` watches it"),
+        findings,
+    )
+
+
+def _layers(size: int, shell: bool, name: str, leaky: bool) -> LayersReport:
+    plain = samples.layers(1)
+    parts = ("usr/lib", "usr/share", "usr/bin", "usr/local/go", "etc", "var/lib", "app", "…")
+    shares = [size * part // 36 for part in (8, 7, 6, 5, 4, 3, 2, 1)]
+    figures = tuple(
+        samples.layer_figures(size // 4, text)
+        for text in ("FROM base", "RUN apt-get install awk", "COPY app /app", "USER 65532")
+    )
+    where = "sha256:" + "d" * 64
+    mark = SecretMark("private-key", "0" * 32, "a key", "-----BEGIN … (1679 characters)")
+    hidden: tuple[HiddenFile, ...] = tuple(
+        HiddenFile(f"var/cache/apt/pkg-{n}.bin", 34_000 * (40 - n), where, "RUN apt", where, "RUN rm -r", "removed", 1, 2)
+        for n in range(30 if size > 90_000_000 else 0)
+    )  # fmt: skip
+    if name == "insecure-layer-sample":
+        hidden = (HiddenFile("etc/secret.txt", 1679, where, "COPY", where, "RUN rm", "removed", 1, 2, (mark,)),)
+    seen = (
+        SecretFinding("password", "e" * 32, "config.Env[1]"),
+        SecretFinding("password", "f" * 32, "history[2].created_by"),
+    )
+    return replace(
+        plain,
+        size_bytes=size,
+        layers=figures,
+        hidden=hidden,
+        hidden_files=len(hidden),
+        hidden_bytes=sum(file.size_bytes for file in hidden),
+        duplicated_bytes=size // 50,
+        secrets=seen if leaky and name.endswith("history") else (),
+        setuid=(PathFigure("usr/bin/su", 70_000, where, mode="4755", uid=0, gid=0),) if size > 90_000_000 else (),
+        shells=(PathFigure("bin/sh", 120_000, where),) if shell else (),
+        package_managers=(PathFigure("usr/bin/apt", 18_000, where, "os"),) if shell and size > 12_500_000 else (),
+        heaviest=(
+            PathFigure("/etc/big.db", size // 40),
+            *(PathFigure(f"/usr/lib/lib{n}.so", size // 200) for n in range(25)),
+        ),
+        folders=tuple(
+            FolderFigure(n % 4, part, share) for n, (part, share) in enumerate(zip(parts, shares, strict=True))
+        ),
+    )

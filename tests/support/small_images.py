@@ -1,0 +1,108 @@
+"""Small real images for tests, written as docker-save archives with the standard library."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from deadweight.engine.client import Engine
+
+PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
+EPOCH = "1970-01-01T00:00:00Z"
+Content = bytes | Path | str
+"""A file's bytes, a file or program of this machine to copy, or (text) the target of a symbolic link."""
+MODES = {"/etc/shadow": 0o600}
+
+
+def reference(name: str) -> str:
+    """An image name that only this test run uses: several may run on one engine, and each removes its images at its end."""
+    return f"deadweight-tests/{name}:{os.getpid()}"
+
+
+def docker_archive(out: Path, reference: str, layers: list[dict[str, Content]], config: dict[str, Any]) -> Path:
+    """Write an image; ``layers`` map absolute paths in the image to contents (``/tmp/`` to none: a folder
+    that everybody may write to). Files get mode 0755 where they are copied."""
+    blobs = [_layer(files) for files in layers]
+    names = [hashlib.sha256(blob).hexdigest() for blob in blobs]
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": EPOCH,
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{name}" for name in names]},
+        "history": [{"created": EPOCH, "created_by": f"test layer {number}"} for number in range(len(blobs))],
+    }
+    raw = json.dumps(document, sort_keys=True).encode()
+    config_name = f"{hashlib.sha256(raw).hexdigest()}.json"
+    manifest = [{"Config": config_name, "RepoTags": [reference], "Layers": [f"{name}.tar" for name in names]}]
+    with tarfile.open(out, "w", format=tarfile.GNU_FORMAT) as tar:
+        _add(tar, config_name, raw)
+        for name, blob in dict(zip(names, blobs, strict=True)).items():
+            _add(tar, f"{name}.tar", blob)
+        _add(tar, "manifest.json", json.dumps(manifest).encode())
+    return out
+
+
+def program(name: str, at: str | None = None) -> dict[str, Content]:
+    """A program of this machine with the shared libraries it needs, ready to be part of a layer."""
+    found = shutil.which(name)
+    assert found, f"{name} is not on this machine"
+    real = Path(found).resolve()
+    files: dict[str, Content] = {at or f"/usr/bin/{name}": real}
+    listed = subprocess.run(["ldd", str(real)], capture_output=True, text=True, check=False).stdout
+    for library in re.findall(r"(?:=> )?(/\S+) \(0x", listed):
+        files[library] = Path(library).resolve()
+    return files
+
+
+def go_program(source: Path, out: Path) -> Path:
+    """Compile a Go module of the standard library only, statically."""
+    subprocess.run(
+        ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(out), "."],
+        cwd=source,
+        check=True,
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"},
+    )
+    return out
+
+
+def _layer(files: dict[str, Content]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for path, content in sorted(files.items()):
+            if path.endswith("/"):
+                folder = tarfile.TarInfo(path.strip("/"))
+                folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+                tar.addfile(folder)
+            elif isinstance(content, str):
+                link = tarfile.TarInfo(path.lstrip("/"))
+                link.type, link.linkname = tarfile.SYMTYPE, content
+                tar.addfile(link)
+            else:
+                data = content.read_bytes() if isinstance(content, Path) else content
+                _add(tar, path.lstrip("/"), data, 0o755 if isinstance(content, Path) else MODES.get(path, 0o644))
+    return buffer.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), mode
+    tar.addfile(member, io.BytesIO(data))
+
+
+def forget_image(engine: Engine, name: str) -> None:
+    """Remove a test image, and its name by digest too where no other test run has the same image."""
+    image = engine.images.need(name)
+    engine.images.remove(name, force=True)
+    left = engine.images.get(image.id)
+    kept = re.compile(re.escape(name.rpartition(":")[0]) + ":[0-9a-f]{12}")
+    if left is not None and len(left.tags) == 1 and kept.fullmatch(left.tags[0]):
+        engine.images.remove(left.tags[0], force=True)

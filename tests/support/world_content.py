@@ -1,0 +1,100 @@
+"""What the little internet of ``public_world`` serves: the local stand-ins under public names, APK packages, Maven's files.
+
+Packages are signed with a key of the public name. Maven Central is this user's own local repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from deadweight.builders.jib.maven import JIB, JIB_VERSION
+from deadweight.sources.local.machine import this_machine
+from deadweight.sources.public import KEYS, REPOSITORIES
+from deadweight.sources.reference import parse
+from deadweight.toolchain.find import find
+from tests.support.public_world import PLAIN, World
+
+
+def serve_images(world: World, source, references: Sequence[str], mirrored_below: str) -> None:
+    """Each stand-in under its public name, and once more below a prefix; within one registry no blob is copied."""
+    for reference in references:
+        base, public = source.base(reference), parse(reference)
+        held = base.resolved.split("/", 1)[1].split("@")[0]
+        for name in (public.repository, f"{mirrored_below}/{public.host}/{public.repository}"):
+            words = ("copy", "--insecure", f"{PLAIN}/{held}@{base.digest}", f"{PLAIN}/{name}:{public.tag or 'latest'}")
+            done = world.run(find("crane").path, *words)
+            assert done.returncode == 0, done.stderr
+
+
+def serve_packages(world: World, source) -> None:
+    """The stand-in packages as Wolfi's and Alpine's."""
+    for flavour in ("wolfi", "alpine"):
+        _publish(world, source.folder / "apk" / flavour, REPOSITORIES[flavour][0], KEYS[flavour][0])
+    (world.folder / "apk" / "releases.json").write_text(json.dumps(_releases()))
+
+
+def serve_maven(world: World, project: Path) -> None:
+    """This user's local Maven repository as Maven Central, warmed with what this project's builds need."""
+    # Java's home is the account's, whatever HOME says
+    repository = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2" / "repository"
+    last = (
+        repository / "org/apache/maven/plugins/maven-dependency-plugin",
+        repository / "com/google/cloud/tools/jib-maven-plugin",
+    )
+    if not all(list(each.glob("*/*.jar")) for each in last):  # of what such builds fetch
+        goals = ("package", "dependency:copy-dependencies", f"{JIB}:{JIB_VERSION}:buildTar")
+        image = ("-Djib.from.image=scratch", f"-Djib.outputPaths.tar={project}/target/warmed.tar")
+        words = ("-B", "-q", "-Dmaven.test.skip=true", "-DincludeScope=runtime", *goals, *image)
+        subprocess.run([find("mvn").path, *words], cwd=project, check=True, timeout=300)
+    (world.folder / "apk" / "maven2").symlink_to(repository)
+
+
+def hard_linked(source: Path, target: Path) -> None:
+    """A copy of a registry's storage that takes no room."""
+    shutil.copytree(source, target, copy_function=_link)
+
+
+def _publish(world: World, source: Path, repository: str, key: str) -> None:
+    """Serve packages at a public URL, their index signed with a key of the public name."""
+    root = world.folder / "apk"
+    folder = root / repository.split("/", 3)[3] / this_machine().apk
+    folder.mkdir(parents=True)
+    for package in (source / this_machine().apk).glob("*.apk"):
+        shutil.copy(package, folder)
+    public = root / key.split("/", 3)[3]
+    public.parent.mkdir(parents=True, exist_ok=True)
+    private = world.folder / public.name.removesuffix(".pub")
+    melange = find("melange").path
+    assert world.run(melange, "keygen", private.name).returncode == 0
+    shutil.copy(world.folder / public.name, public)
+    names = sorted(path.name for path in folder.glob("*.apk"))
+    words = ("index", "--arch", this_machine().apk, "--signing-key", private, *names)
+    done = world.run(melange, *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def _releases() -> dict:
+    """What apko asks alpinelinux.org for when it meets one of Alpine's own repositories."""
+    branch = REPOSITORIES["alpine"][0].split("/")[-2]
+    keys = {this_machine().apk: [{"url": KEYS["alpine"][0]}]}
+    known = {
+        "rel_branch": branch,
+        "git_branch": branch,
+        "arches": list(keys),
+        "keys": keys,
+        "repos": [{"name": "main"}],
+    }
+    return {"architectures": list(keys), "latest_stable": branch, "release_branches": [known]}
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)

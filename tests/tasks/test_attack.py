@@ -1,0 +1,116 @@
+"""``invoke attack`` as people call it: what this machine could not start or build is told on the terminal and in every report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from deadweight.checks.attacks import walls
+from deadweight.engine.client import Engine
+from deadweight.report.collect import collect
+from deadweight.report.html import render_html
+from deadweight.report.markdown import escape, render_markdown
+from deadweight.report.model import to_json
+from deadweight.tasks import _attacks
+from tests.support.attack_grounds import castle
+
+
+def cells(**outcomes) -> dict:
+    return {
+        name: {"outcome": outcome, "depth": None, "evidence": {"measured_at": "then"} if name == "earlier" else None}
+        for name, outcome in outcomes.items()
+    }
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_the_table_names_every_variant_in_full(capsys, columns):
+    """Shortened to what fits, ``multi-stage-ubuntu`` and ``multi-stage-alpine`` were the same."""
+    variants = [f"multi-stage-{name}" for name in ("ubuntu", "alpine", "distroless", "chainguard", "java")]
+    found = [SimpleNamespace(variant=each, data={"postures": {"open": cells(system="crashed")}}) for each in variants]
+    _attacks.print_attacks(found, Console(width=columns, highlight=False))
+    lines = capsys.readouterr().out.splitlines()
+    heads = [word for line in lines if "┃ attack" in line for word in re.findall(r"[\w-]+", line)]
+    assert [head for head in heads if head != "attack"] == variants
+    assert sum(line.count("crashed") for line in lines) == len(variants)
+    assert max(map(len, lines)) <= columns
+
+
+def test_only_what_was_tried_now_is_shown():
+    postures = {"open": cells(system="blocked", earlier="blocked"), "privileged": cells(earlier="blocked")}
+    assert _attacks.tried_now([SimpleNamespace(data={"postures": postures}), SimpleNamespace(data={})]) == ["open"]
+
+
+def blocked(*walls: str) -> dict:
+    return {"outcome": "blocked", "walls": list(walls), "depth": max(1, len(walls)), "evidence": None}
+
+
+def test_of_one_variant_the_walls_are_named(capsys):
+    postures = {
+        "open": cells(system="succeeded", mount="succeeded"),
+        "default": {"system": blocked("image"), "mount": blocked("capabilities", "seccomp", "non-root")},
+        "hardened": {"system": blocked(), "mount": cells(mount="not_measured")["mount"]},
+    }
+    found = [SimpleNamespace(variant="apko", data={"postures": postures})]
+    _attacks.print_attacks(found, Console(width=80, highlight=False))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = {line.split()[0]: re.split(r"\s{2,}", line.strip()) for line in lines}
+    assert rows["system"] == ["system", "THROUGH", "image", "walls together"]
+    assert rows["mount"] == ["mount", "THROUGH", "capabilities, seccomp +1", "-"]
+    assert _attacks.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("playground_image")
+def test_what_is_not_built_keeps_nobody_from_attacking_the_others(tmp_path, engine, playground_archive, local_source):
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+    castle(tmp_path, engine, playground_archive, "checks: {attacks: {}}\n  keep:\n    builder: ko")
+    done = invoke_attack(tmp_path, engine, "--json")
+    assert done.returncode == 3, done.stderr
+    assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
+    error, hint = done.stderr.splitlines()[-2:]  # privileged cannot be started everywhere; then that is told as well
+    assert error.startswith("error: ")
+    assert "not attacked, since not built: keep" in error
+    assert hint.endswith("invoke build")
+
+
+@pytest.mark.tools
+@pytest.mark.usefixtures("playground_image")
+def test_the_notes_reach_whoever_reads_the_matrix(tmp_path, engine, playground_archive, local_source):
+    local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
+    subject = castle(tmp_path, engine, playground_archive)
+    done = invoke_attack(tmp_path, engine)
+    assert done.returncode in (0, 3), done.stderr
+    report = collect(subject.suite, subject.state)
+    notes = report.variants["castle"].attack_notes
+    assert list(notes[: len(walls.absent(engine.info))]) == list(walls.absent(engine.info).values())
+    page, text, document = render_html(report), render_markdown(report), to_json(report).decode()
+    cells = report.variants["castle"].attacks["privileged"].values()
+    if all(cell.outcome in ("not_measured", "not_applicable") for cell in cells):
+        assert any(note.startswith("privileged: nothing could be measured: engine: ") for note in notes)
+    for note in notes:
+        assert f"note: castle: {note}" in done.stderr
+        assert escape(note[:40]) in text
+        assert note[:40] in page
+        assert note[:40] in document
+
+
+def invoke_attack(root: Path, engine: Engine, *words: str) -> subprocess.CompletedProcess[str]:
+    (root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    return subprocess.run(
+        [sys.executable, "-m", "invoke", "attack", "--posture", "privileged", *words],
+        cwd=root,
+        env={**os.environ, "DOCKER_HOST": engine.host},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )

@@ -1,0 +1,512 @@
+"""``invoke layers`` as people call it: archives, a variant, the engine and a registry; exit codes, text, JSON and files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import zstandard
+
+from tests.support import image_samples as samples
+from tests.support.image_samples import honest_layer as layer
+from tests.support.sarif_schema import checked
+from tests.support.small_images import reference
+from tests.support.small_project import put_built, write_suite
+
+TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
+CONFIG = f"github_token = {TOKEN}\n".encode()
+ROOT = layer({"etc/hostname": b"box\n", "bin/sh": b"\x7fELF", "usr/bin/su": b"\x7fELF"}, sh=0o755, su=0o4755)
+ADDS, REMOVES = layer({"etc/app.conf": CONFIG}), layer({"etc/.wh.app.conf": b""})
+HISTORY = [{"created_by": text} for text in ("FROM scratch", "COPY app.conf /etc/", "RUN rm /etc/app.conf")]
+CLEAN = layer({"etc/hostname": b"box\n"})
+SUITE = """\
+name: demo
+variants:
+  v: {builder: ko, base: example.com/base, checks: {layers: {allow: [ALLOW]}}}
+"""
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    return tmp_path
+
+
+@pytest.fixture
+def leaky(project) -> Path:
+    return samples.docker_save(project / "leaky.tar", samples.build(ROOT, ADDS, REMOVES, history=HISTORY))
+
+
+@pytest.fixture
+def clean(project) -> Path:
+    return samples.docker_save(project / "clean.tar", samples.build(CLEAN, config={"User": "65532"}))
+
+
+def layers(
+    project: Path, *words: str | Path, stdin: bytes | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", "layers", *map(str, words)],
+        cwd=project,
+        env={**os.environ, "DEADWEIGHT_CACHE_DIR": str(project / "cache"), **environment},
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def fingerprints(document: dict) -> list[str]:
+    hidden = [mark["fingerprint"] for file in document["hidden"] for mark in file["secrets"]]
+    return hidden + [secret["fingerprint"] for secret in document["secrets"]]
+
+
+def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(project, leaky):
+    done = layers(project, "--archive", leaky)
+    assert done.returncode == 1
+    assert done.stderr == f"error: 1 secret found in {leaky}\n"
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert any(line.startswith(f"hidden: /etc/app.conf ({len(CONFIG)} B, removed)") for line in lines)
+    assert "added by layer 2: COPY app.conf /etc/" in lines
+    assert "hidden by layer 3: RUN rm /etc/app.conf" in lines
+    (secret,) = [line for line in lines if line.startswith("SECRET")]
+    assert secret.startswith("SECRET github-pat: ")
+    assert TOKEN not in done.stdout + done.stderr
+    assert "set-uid files: /usr/bin/su" in lines
+    assert "shells: /bin/sh" in lines
+    assert "package managers: none" in lines
+    assert "user root" in done.stdout
+
+
+def test_a_clean_image_is_exit_code_0(project, clean):
+    done = layers(project, "--archive", clean)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "in 1 layers, 1 files and links; hidden 0 B in 0 files" in done.stdout
+    assert "user 65532" in done.stdout
+    assert "SECRET" not in done.stdout
+    assert "hidden: " not in done.stdout
+
+
+def test_a_visible_secret_and_one_in_the_config_are_shown_where_they_are(project):
+    made = samples.build(CLEAN, ADDS, history=HISTORY[:2], config={"Env": [f"TOKEN={TOKEN}"]})
+    done = layers(project, "--archive", samples.docker_save(project / "x.tar", made))
+    assert done.returncode == 1
+    assert "2 secrets found" in done.stderr
+    assert "SECRET github-pat in /etc/app.conf" in done.stdout
+    assert "added by COPY app.conf /etc/" in done.stdout
+    assert "in config.Env[0]" in done.stdout
+    assert TOKEN not in done.stdout
+
+
+def test_many_hidden_files_are_cut_and_counted(project):
+    names = [f"f{number:02}" for number in range(25)]
+    image = samples.build(layer(dict.fromkeys(names, b"x")), layer({f".wh.{name}": b"" for name in names}))
+    done = layers(project, "--archive", samples.docker_save(project / "x.tar", image))
+    assert done.returncode == 0
+    assert done.stdout.count("\nhidden: ") == 20
+    assert "… and 5 more hidden files (--json has all)" in done.stdout
+
+
+def test_what_was_not_looked_at_is_counted_to_the_end(project):
+    encrypted = (
+        struct.pack("<4s5H3I2H", b"PK\3\4", 20, 1, 8, 0, 0, 0, 99, 99, 1, 0) + b"a" + random.Random(1).randbytes(99)
+    )
+    image = samples.build(layer({f"{number}.zip": encrypted for number in range(25)}))
+    done = layers(project, "--archive", samples.docker_save(project / "x.tar", image))
+    assert done.stdout.count("\nnot looked at: /") == 20
+    assert "not looked at: … and 5 more (--json has all)" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["leaky", "clean"])
+def test_json_is_one_document_on_stdout(project, request, name):
+    archive = request.getfixturevalue(name)
+    done = layers(project, "--archive", archive, "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == (1 if name == "leaky" else 0)
+    assert {"layers", "hidden", "secrets", "setuid", "shells", "package_managers"} <= document.keys()
+    assert len(fingerprints(document)) == done.returncode
+    assert TOKEN not in done.stdout
+    if name == "leaky":
+        (file,) = document["hidden"]
+        assert (file["added_by"], file["hidden_by"]) == (HISTORY[1]["created_by"], HISTORY[2]["created_by"])
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
+    """An encoding without our signs, a full disk, no stdout at all, a reader that goes: an exit code and no traceback."""
+    archive = samples.docker_save(project / "ü.tar", samples.build(layer({"ü": CONFIG})))
+    ascii_only = layers(project, "--archive", archive, *words, PYTHONIOENCODING="ascii")
+    assert (ascii_only.returncode, "Traceback" in ascii_only.stderr) == (1, False)
+    if words:
+        assert [secret["path"] for secret in json.loads(ascii_only.stdout)["secrets"]] == ["/ü"]
+    call = " ".join([sys.executable, "-m", "invoke", "layers", "--archive", leaky.name, *words])
+    for where, told, code in ((">/dev/full", "No space left", 1), (">&-", "secret found", 1), ("| true", "", 141)):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{call} {where}"], cwd=project, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (code, True, False), done.stderr
+        assert "Exception ignored" not in done.stderr
+
+
+def test_without_a_scan_no_secret_is_looked_for(project, leaky):
+    done = layers(project, "--archive", leaky, "--scan", "no")
+    assert (done.returncode, "SECRET" in done.stdout) == (0, False)
+    assert "hidden: /etc/app.conf" in done.stdout
+
+
+def test_extract_writes_the_hidden_file_into_a_new_folder(project, leaky):
+    done = layers(project, "--archive", leaky, "--extract", "found")
+    (written,) = [path for path in (project / "found").rglob("*") if path.is_file()]
+    assert done.returncode == 1
+    assert written.read_bytes() == CONFIG
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert f"extracted: {written.relative_to(project)}" in done.stderr
+    again = layers(project, "--archive", leaky, "--extract", "found")
+    assert again.returncode == 2
+    assert "found" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "code", "said"),
+    [
+        ("n" * 300, 1, "cannot be made: File name too long"),
+        ("tasks.py", 2, "tasks.py: is no folder but a link or a file"),
+        ("link", 2, "link: is no folder but a link or a file"),
+        ("tasks.py/below", 1, "cannot be made: Not a directory"),
+        ("full", 2, "full: is not empty"),
+    ],
+)
+def test_where_nothing_can_be_extracted_to_is_told_before_the_image_is_read(project, folder, code, said):
+    (project / "full").mkdir()
+    (project / "full" / "f").touch()
+    (project / "link").symlink_to("elsewhere")
+    done = layers(project, "--archive", "nowhere.tar", "--extract", folder)
+    assert (done.returncode, done.stdout, said in done.stderr) == (code, "", True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_findings_are_written_as_sarif_and_junit(project, leaky):
+    done = layers(project, "--archive", leaky, "--sarif", "out.sarif", "--junit", "out.xml")
+    assert done.returncode == 1
+    (result,) = checked((project / "out.sarif").read_text())["runs"][0]["results"]
+    assert result["ruleId"] == "github-pat"
+    assert len(ElementTree.parse(project / "out.xml").findall(".//failure")) == 1
+    assert "wrote out.sarif" in done.stderr
+    assert TOKEN not in (project / "out.sarif").read_text() + (project / "out.xml").read_text()
+
+
+@pytest.mark.parametrize("archive", ["", "docker:", "oci://", " docker: "])
+def test_an_archive_without_a_name_is_refused_before_an_engine_is_asked(project, archive):
+    done = layers(project, f"--archive={archive}")
+    assert done.returncode == 2
+    assert f"error: --archive: {archive!r} names no image\n" in done.stderr
+
+
+def test_findings_go_where_a_link_leads_and_into_a_pipe(project, leaky):
+    (project / "link.sarif").symlink_to("kept.sarif")
+    os.mkfifo(project / "pipe")
+    got: list[str] = []
+    reader = threading.Thread(target=lambda: got.append((project / "pipe").read_text()), daemon=True)
+    reader.start()
+    layers(project, "--archive", leaky, "--sarif", "link.sarif", "--junit", "pipe")
+    reader.join(10)
+    assert (project / "link.sarif").is_symlink()
+    assert checked((project / "kept.sarif").read_text())["runs"]
+    assert got[0].startswith("<?xml")
+    assert (project / "pipe").is_fifo()
+
+
+def test_the_id_of_a_finding_in_sarif_is_its_own_and_stays(project):
+    """Two files with one secret are two findings; an instruction more in front leaves both ids as they are."""
+    files = layer({"a.conf": CONFIG, "b.conf": CONFIG})
+    ids = []
+    for number, stack in enumerate(((files,), (ROOT, files), (files, layer({".wh.a.conf": b""})))):
+        archive = samples.docker_save(project / f"{number}.tar", samples.build(*stack))
+        layers(project, "--archive", archive, "--sarif", "out.sarif")
+        results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
+        ids.append({each["partialFingerprints"]["deadweight/v1"] for each in results})
+        assert len({each["properties"]["fingerprint"] for each in results}) == 1  # what goes on the allow list
+    assert len(ids[0]) == len(ids[2]) == 2
+    assert ids[0] == ids[1]
+    assert len(ids[0] & ids[2]) == 1  # that b.conf holds it is still the same, that a.conf hides it is not
+
+
+def test_each_finding_has_its_own_id_and_name_wherever_it_lies(project):
+    """One token in two layers of one path, packed, in three instructions: numbered, at fixed places, without lines that mislead."""
+    packed = gzip.compress(b"first\n" + CONFIG)
+    files = [layer({"a.gz": packed, "b": b"1"}), layer({"a.gz": packed, "b": b"2"}), layer({".wh.a.gz": b""})]
+    shown = []
+    for extra in (0, 1):
+        history = [{"created_by": f"ENV N={n}", "empty_layer": True} for n in range(extra)]
+        history += [{"created_by": f"ARG GITHUB_TOKEN={TOKEN}", "empty_layer": True}] * 2
+        history += [{"created_by": f"RUN token={TOKEN} make {n}"} for n in range(3)]
+        archive = samples.docker_save(project / "x.tar", samples.build(*files, history=history))
+        done = layers(project, "--archive", archive, "--sarif", "out.sarif", "--junit", "out.xml")
+        results = checked((project / "out.sarif").read_text())["runs"][0]["results"]
+        shown.append({each["partialFingerprints"]["primaryLocationLineHash"] for each in results})
+        assert len(shown[-1]) == len(results) == 7
+        places = [each["locations"][0]["physicalLocation"] for each in results]
+        assert {place["artifactLocation"]["uri"] for place in places} == {"a.gz", "history"}
+        assert not any("region" in place for place in places if place["artifactLocation"]["uri"] == "a.gz")
+        cases = ElementTree.parse(project / "out.xml").findall(".//testcase")
+        assert len({case.get("name") for case in cases}) == 7
+    assert shown[0] == shown[1]
+    assert done.stdout.count("SECRET github-pat in gzip@0: ") == 2
+    visible = layers(project, "--archive", samples.docker_save(project / "y.tar", samples.build(files[0])))
+    assert "SECRET github-pat in /a.gz, gzip@0: " in visible.stdout
+
+
+def two_platforms(folder: Path) -> Path:
+    """A layout of a clean image for amd64 and a leaky one for arm64."""
+    first, second = samples.build(CLEAN), samples.build(CLEAN, ADDS, architecture="arm64")
+    members = samples.oci_members(first, platform="linux/amd64") | samples.oci_members(second, platform="linux/arm64")
+    entries = [
+        json.loads(samples.oci_members(made, platform=f"linux/{name}")["index.json"])["manifests"][0]
+        for made, name in ((first, "amd64"), (second, "arm64"))
+    ]
+    index = json.dumps({"schemaVersion": 2, "mediaType": samples.OCI_INDEX, "manifests": entries}).encode()
+    return samples.folder(folder / "layout", {**members, "index.json": index})
+
+
+def test_one_of_several_platforms(project):
+    layout = two_platforms(project)
+    assert layers(project, "--archive", layout, "--platform", "linux/amd64").returncode == 0
+    assert layers(project, "--archive", layout, "--platform", "linux/arm64").returncode == 1
+    assert layers(project, "--archive", layout, "--platform", "linux/arm64/v8").returncode == 1, "is the same platform"
+    other = layers(project, "--archive", layout, "--platform", "linux/s390x")
+    assert other.returncode not in (0, 1)
+    assert "s390x" in other.stderr
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"])
+def test_an_archive_comes_from_standard_input(project, leaky, pack):
+    expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    done = layers(project, "--archive", "-", "--json", stdin=pack(leaky.read_bytes()))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["hidden"] == expected["hidden"]
+    assert "1 secret found in standard input" in done.stderr
+    refused = layers(project, "--archive", "-", "--extract", "found", stdin=b"")
+    assert (refused.returncode, "it needs a file" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_an_archive_that_is_compressed_as_a_whole(project, leaky, pack):
+    packed = project / "packed.tar"
+    packed.write_bytes(pack(leaky.read_bytes()))
+    expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    for _time in range(2):  # the second time from what is kept
+        done = layers(project, "--archive", packed, "--json")
+        assert (done.returncode, json.loads(done.stdout)["hidden"]) == (1, expected["hidden"])
+    refused = layers(project, "--archive", packed, "--extract", "found")
+    assert "is compressed with" in refused.stderr
+    assert "hint: unpack it first" in refused.stderr
+
+
+def test_one_of_several_images_of_an_archive(project):
+    one, two = samples.build(CLEAN), samples.build(ADDS)
+    items = [{"Config": f"{n}.json", "RepoTags": [f"app:{n}"], "Layers": [f"{n}.tar"]} for n in range(2)]
+    members = {"0.json": one.config, "1.json": two.config, "0.tar": CLEAN, "1.tar": ADDS}
+    (project / "x.tar").write_bytes(samples.tar_of({**members, "manifest.json": json.dumps(items).encode()}))
+    unsaid = layers(project, "--archive", "x.tar")
+    assert unsaid.returncode == 2
+    assert "hint: --name says which one: app:0, app:1" in unsaid.stderr
+    assert layers(project, "--archive", "x.tar", "--name", "app:0").returncode == 0
+    assert layers(project, "--archive", "x.tar", "--name", "app:1").returncode == 1
+
+
+def test_a_variant_goes_by_its_own_allow_list(project, leaky):
+    suite = write_suite(project, SUITE.replace("ALLOW", ""))
+    put_built(suite, "v", leaky, "demo/v:1")
+    found = layers(project, "--variant", "v", "--json")
+    assert found.returncode == 1
+    assert "1 secret found in v" in found.stderr
+    (mark,) = fingerprints(json.loads(found.stdout))
+    entry = f"{{fingerprint: {mark}, reason: a sample of ours, expires: %s}}"
+    write_suite(project, SUITE.replace("ALLOW", entry % "2099-01-31"))
+    allowed = layers(project, "--variant", "v")
+    assert allowed.returncode == 0, allowed.stderr
+    assert "(allowed: a sample of ours)" in allowed.stdout
+    write_suite(project, SUITE.replace("ALLOW", entry % "2020-01-31"))
+    assert layers(project, "--variant", "v").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "name either --variant or --archive"),
+        (("--variant", "v", "--archive", "x.tar"), 2, "name either --variant or --archive"),
+        (
+            ("--archive", "leaky.tar", "--scan", "all"),
+            2,
+            "--scan: expected one of deep, plain, hidden, no, found 'all'",
+        ),
+        (("--archive", "nowhere.tar"), 2, "nowhere.tar: no such file"),
+        (("--archive", "n" * 300), 1, "File name too long"),
+        (("--archive", "circle"), 1, "circle: cannot be read"),
+        (("--archive", "tasks.py"), 1, "tasks.py"),
+        (("--archive", "oci://not a reference"), 2, "is no registry reference"),
+        (("--archive", "leaky.tar", "--sarif", "./leaky.tar"), 2, "./leaky.tar: is the image itself"),
+        (("--archive", "leaky.tar", "--junit", "to-leaky"), 2, "to-leaky: is the image itself"),
+        (
+            ("--archive", "layout", "--sarif", "layout/index.json"),
+            2,
+            "layout/index.json: is the image itself, or a part",
+        ),
+        (("--archive", "leaky.tar", "--sarif", "x", "--junit", "./x"), 2, "./x: is written to twice"),
+        (("--archive", "leaky.tar", "--sarif", "-"), 2, "-: is no file to write findings to"),
+        (("--archive", "leaky.tar", "--junit", "."), 2, ".: is no file to write findings to"),
+        (("--variant", "v"), 3, "invoke build --variant v"),
+        (("--variant", "w"), 2, "w"),
+    ],
+)
+def test_wrong_calls_are_one_error(project, leaky, words, code, said):
+    write_suite(project, SUITE.replace("ALLOW", ""))
+    (project / "circle").symlink_to("circle")
+    (project / "to-leaky").symlink_to("leaky.tar")
+    samples.folder(project / "layout", samples.oci_members(samples.build(CLEAN)))
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    done = layers(project, *words)
+    assert {path: path.read_bytes() for path in before} == before
+    assert said in done.stderr
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_image_of_the_engine_is_looked_through_and_names_the_same(project, endpoint, engine, leaky):
+    name = reference("leaky")
+    archive = samples.docker_save(project / "tagged.tar", samples.build(ROOT, ADDS, REMOVES, history=HISTORY), tag=name)
+    engine.images.load(archive)
+    try:
+        done = layers(project, "--archive", f"docker:{name}", "--json", **endpoint.cli_env)
+        extracted = layers(project, "--archive", f"docker:{name}", "--extract", "found", **endpoint.cli_env)
+        other = layers(project, "--archive", f"docker:{name}", "--platform", "linux/s390x", **endpoint.cli_env)
+        gone = layers(project, "--archive", f"docker:{name}-not", **endpoint.cli_env)
+    finally:
+        engine.images.remove(name, force=True)
+    assert done.returncode == 1, done.stderr
+    expected = json.loads(layers(project, "--archive", leaky, "--json").stdout)
+    assert json.loads(done.stdout)["hidden"] == expected["hidden"]
+    assert f"1 secret found in {name}" in done.stderr
+    assert extracted.returncode == 1
+    assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
+    assert other.returncode == 2
+    assert "holds no image for linux/s390x" in other.stderr
+    assert gone.returncode != 0
+    assert f"{name}-not" in gone.stderr
+
+
+@pytest.mark.tools
+def test_an_image_of_a_registry_is_looked_through(project, leaky, local_registry):
+    from deadweight.toolchain.crane import push
+
+    image = f"{local_registry}/leaky:1"
+    push(leaky, image)
+    done = layers(project, "--archive", f"oci://{image}", "--json", "--extract", "found")
+    assert done.returncode == 1, done.stderr
+    assert f"1 secret found in {image}" in done.stderr
+    assert json.loads(done.stdout)["hidden"][0]["path"] == "/etc/app.conf"
+    assert [path.read_bytes() for path in (project / "found").rglob("*") if path.is_file()] == [CONFIG]
+    other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
+    assert (other.returncode, "holds no image for linux/s390x" in other.stderr) == (2, True)
+    gone = layers(project, "--archive", f"oci://{local_registry}/nothing:1")
+    assert gone.returncode != 0
+    assert "NAME_UNKNOWN" in gone.stderr
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is its own CA, and its key."""
+    made = folder / "own.pem", folder / "own.key"
+    words = [
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=own",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    subprocess.run(
+        ["openssl", "req", "-x509", *words, "-out", made[0], "-keyout", made[1]], check=True, capture_output=True
+    )
+    return made
+
+
+@contextmanager
+def registry_behind(own: tuple[Path, Path], made: samples.Made) -> Iterator[str]:
+    """A registry with one image behind a certificate that no system trusts; its address."""
+    members = samples.oci_members(made)
+    (entry,) = json.loads(members["index.json"])["manifests"]
+    served = {f"/v2/app/{kind}/{digest}": data for data in members.values() for kind in ("blobs", "manifests")
+              for digest in (samples.sha256(data),)}  # fmt: skip
+    served |= {"/v2/": b"{}", "/v2/app/manifests/1": served[f"/v2/app/manifests/{entry['digest']}"]}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = served.get(self.path)
+            self.send_response(404 if data is None else 200)
+            self.send_header("Content-Type", samples.OCI_MANIFEST)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(data or b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*own)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.tools
+def test_a_registry_behind_a_private_ca_is_reached_as_the_sources_say(project):
+    own = certificate(project)
+    with registry_behind(own, samples.build(ADDS)) as address:
+        image = f"oci://{address}/app:1"
+        assert "secrets found" not in layers(project, "--archive", image).stderr
+        for environment in ({"DEADWEIGHT_CA_BUNDLE": "own.pem"}, {}):
+            if not environment:
+                write_suite(project, SUITE.replace("ALLOW", "") + "sources: {ca_bundle: own.pem}\n")
+            done = layers(project, "--archive", image, **environment)
+            assert f"1 secret found in {address}/app:1" in done.stderr
+        wrong = layers(project, "--archive", image, DEADWEIGHT_CA_BUNDLE="nowhere.pem")
+        assert (wrong.returncode, "the CA bundle cannot be read" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.tools
+def test_only_one_platform_of_an_image_in_a_registry_is_fetched(project, local_registry):
+    from deadweight.toolchain.crane import platforms, push
+
+    image = f"{local_registry}/both:1"
+    push(two_platforms(project), image)
+    assert platforms(image) == ("linux/amd64", "linux/arm64")
+    for platform, code in (("linux/amd64", 0), ("linux/arm64", 1), ("linux/arm64/v8", 1)):
+        done = layers(project, "--archive", f"oci://{image}", "--platform", platform)
+        assert done.returncode == code, done.stderr
+    other = layers(project, "--archive", f"oci://{image}", "--platform", "linux/s390x")
+    assert other.returncode == 2
+    assert "holds no image for linux/s390x\n  hint: it holds linux/amd64, linux/arm64" in other.stderr

@@ -1,0 +1,356 @@
+"""``shell``, ``logs`` and ``push`` as users call them: processes of their own, real containers, a real registry."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deadweight.engine import foreground, owner
+from deadweight.engine.client import Engine
+from deadweight.records.built import BUILT_FILE, FAILED_FILE, Base, BuiltImage, FailedBuild, kept_name
+from deadweight.records.paths import State
+from deadweight.records.store import load, save
+from tests.support.fault_project import wait_for
+from tests.support.small_images import docker_archive, forget_image, program, reference
+from tests.support.small_project import put_built, write_suite
+
+PROJECT = f"tasks-run-{os.getpid()}"
+SUITE = f"name: {PROJECT}\nvariants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
+
+
+def task(
+    root: Path, *words: str, stdin: str = "", code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", *words],
+        cwd=root,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@contextmanager
+def running(root: Path, engine: Engine, variant: str) -> Iterator[str]:
+    """``invoke run`` in another terminal; gives its container's id."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", "run", "--variant", variant], cwd=root, stdout=subprocess.DEVNULL
+    ) as process:
+        mine = Engine(engine.api, engine.host, PROJECT, str(root))
+        try:
+            wait_for(lambda: foreground.running(mine, [variant]), 60)
+            yield foreground.running(mine, [variant])[0][0]
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def containers(engine: Engine) -> list[str]:
+    found = engine.api.containers(all=True, filters={"label": f"{owner.PROJECT}={PROJECT}"})
+    return [one["Labels"][owner.PURPOSE] for one in found]
+
+
+@pytest.fixture(scope="module")
+def shell_image(engine, tmp_path_factory) -> Iterator[tuple[str, Path]]:
+    """A "service" that has a shell, says two things, and lives until it is told to end."""
+    files = {"/bin/sh": "/usr/bin/dash", **program("dash"), **program("sleep"), **program("cat")}
+    script = "trap 'exit 0' TERM; echo one; echo two; while :; do sleep 0.1; done"
+    config = {"Entrypoint": ["/bin/sh", "-c", script], "Env": ["PATH=/usr/bin:/bin"], "User": "65534"}
+    name = reference("shell")
+    archive = docker_archive(tmp_path_factory.mktemp("shell") / "image.tar", name, [files], config)
+    engine.images.load(archive)
+    yield name, archive
+    forget_image(engine, name)
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    write_suite(tmp_path, SUITE)
+    return tmp_path
+
+
+@pytest.fixture
+def with_shell(project, shell_image) -> Path:
+    suite = write_suite(
+        project, SUITE.replace("good: {builder: ko}", "good: {builder: ko, health: {within_seconds: 0.2}}")
+    )
+    for name in suite.names():
+        put_built(suite, name, shell_image[1], shell_image[0])
+    return project
+
+
+def test_a_shell_joins_the_container_that_run_started(with_shell, engine):
+    with running(with_shell, engine, "good") as there:
+        done = task(with_shell, "shell", "--variant", "good", stdin="cat /proc/1/cmdline; cat /etc/hostname\n")
+        assert there[:12] in done.stdout, "a shell in another container than the one that runs"
+        assert "echo one" in done.stdout
+        assert containers(engine) == ["run"], "it was started anew, or ended"
+    wait_for(lambda: containers(engine) == [], 20)
+
+
+def test_a_shell_starts_its_own_where_none_runs_and_leaves_nothing(with_shell, engine):
+    """A check's container is none to join: it ends without asking."""
+    mine = Engine(engine.api, engine.host, PROJECT)
+    built = load(BuiltImage, State(with_shell).image("good") / BUILT_FILE)
+    from deadweight.engine.options import RunOptions
+
+    with mine.start(built.reference, RunOptions(), purpose="check", variant="good") as check:
+        done = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
+        assert len(done.stdout.strip()) == 12
+        assert check.name not in done.stdout
+    assert containers(engine) == []
+
+
+def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engine):
+    """It may well run in the same engine, and both are told apart by nothing but their folder."""
+    from deadweight.engine.options import RunOptions
+
+    built = load(BuiltImage, State(with_shell).image("good") / BUILT_FILE)
+    elsewhere = Engine(engine.api, engine.host, PROJECT, f"{with_shell}-elsewhere")
+    with elsewhere.start(built.reference, RunOptions(), purpose=foreground.RUN, variant="good") as theirs:
+        wait_for(lambda: foreground.running(elsewhere), 20)
+        done = task(with_shell, "logs", code=3)
+        assert "nothing runs" in done.stderr
+        shell = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
+        assert theirs.name not in shell.stderr
+        assert theirs.id[:12] not in shell.stdout
+
+
+def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playground_archive, playground_image):
+    """On a terminal: getcwd(2) fails there, so a shell that asks for its prompt complains at each line."""
+    put_built(write_suite(project, SUITE), "good", playground_archive, playground_image)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "invoke", "shell", "--variant", "good"],
+        cwd=project,
+        env={**os.environ, "DEADWEIGHT_SOURCE": "local"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"cd etc; pwd; exit\n")
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+        assert process.wait(60) == 0, seen.decode()
+    os.close(ours)
+    assert b"has no shell: this one runs beside it" in seen
+    assert b"/proc/1/root/etc" in seen.split(b"exit", 1)[1]
+    assert b"getcwd" not in seen
+
+
+def test_a_service_that_dies_at_once_is_told_with_its_last_words(project, engine):
+    config = {"Entrypoint": ["/bin/sh", "-c", "echo no configuration here; exit 7"], "User": "65534"}
+    layer = {"/bin/sh": "/usr/bin/dash", **program("dash")}
+    archive = docker_archive(project / "dies.tar", reference("dies"), [layer], config)
+    built = put_built(write_suite(project, SUITE), "good", archive, reference("dies"))
+    done = task(project, "run", "--variant", "good", code=7)
+    assert done.stdout == "no configuration here\n"
+    assert done.stderr.endswith("good: ended with exit code 7\n")
+    done = task(project, "shell", "--variant", "good", code=1)
+    assert "good: it ended with exit code 7 before it was healthy; its last lines: no configuration here" in done.stderr
+    assert containers(engine) == []
+    forget_image(engine, kept_name(built.reference, built.config_digest))
+
+
+def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
+    for name in ("good", "other"):
+        log = State(with_shell).log(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"compiled {name}\n")
+    assert "compiled good\n" in task(with_shell, "logs").stdout
+    with running(with_shell, engine, "good"):
+        wait_for(lambda: task(with_shell, "logs").stdout == "one\ntwo\n", 20)
+        assert task(with_shell, "logs", "--variant", "good").stdout == "one\ntwo\n"
+        other = task(with_shell, "logs", "--variant", "other").stdout
+        assert other.endswith("<==\ncompiled other\n")
+        assert "one\n" not in other
+        with subprocess.Popen(
+            [sys.executable, "-m", "invoke", "logs", "--follow"], cwd=with_shell, stdout=subprocess.PIPE, text=True
+        ) as follower:
+            assert [follower.stdout.readline() for _ in range(2)] == ["one\n", "two\n"]
+            assert follower.poll() is None, "it did not wait for more"
+            follower.terminate()
+            follower.stdout.read()
+    wait_for(lambda: containers(engine) == [], 20)
+    assert (
+        "no container of variant good is running"
+        in task(with_shell, "logs", "--variant", "good", "--follow", code=1).stderr
+    )
+
+
+def test_logs_of_builds_need_no_engine(project):
+    log = State(project).log("good")
+    log.parent.mkdir(parents=True)
+    log.write_text("compiled\n")
+    assert "compiled\n" in task(project, "logs", DOCKER_HOST="unix:///nowhere.sock").stdout
+    log.unlink()
+    assert "there is no log" in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
+
+
+def test_push_refuses_a_wrong_place_before_it_makes_an_archive(project, misbehaving_archive):
+    digest = f"127.0.0.1:1/team/app@sha256:{'a' * 64}"
+    done = task(project, "push", "--variant", "good", "--to", digest, "--insecure", code=2)
+    assert "a digest is what a push returns" in done.stderr
+    assert "is not built" not in done.stderr
+    several = task(project, "push", "--to", "127.0.0.1:1/team/app:1.0", code=2)
+    assert "several variants cannot share one tag" in several.stderr
+
+
+def test_push_writes_what_to_deploy(project, misbehaving_archive, local_registry):
+    suite = write_suite(project, SUITE)
+    for name in suite.names():
+        put_built(suite, name, misbehaving_archive, reference("misbehave"))
+    repository = f"{local_registry}/team/deployed"
+    task(project, "push", "--to", repository, "--insecure")
+    words = (State(project).image("good") / "digest").read_text()
+    assert words.startswith(f"{repository}@sha256:")
+    assert tags(repository) == ["good", "other"]
+    one = ("push", "--variant", "good", "--to", repository, "--insecure", "--digest-file", "deploy.txt", "--json")
+    pushed = json.loads(task(project, *one).stdout)
+    assert f"{pushed['good']['reference']}\n" == (project / "deploy.txt").read_text() == words
+    assert tags(repository) == ["good", "latest", "other"]
+
+
+def test_push_pushes_all_or_nothing(project, misbehaving_archive, local_registry):
+    put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
+    done = task(project, "push", "--to", f"{local_registry}/team/half", "--insecure", code=3)
+    assert done.stderr == "error: other is not built\n  hint: invoke build --variant other\n"
+    with pytest.raises(subprocess.CalledProcessError):
+        tags(f"{local_registry}/team/half")
+
+
+def test_a_ci_without_a_step_summary_gets_it_in_the_json(project, misbehaving_archive):
+    put_built(write_suite(project, SUITE), "good", misbehaving_archive, reference("misbehave"))
+    done = json.loads(task(project, "publish", "--to", "ci", "--json", GITHUB_STEP_SUMMARY="").stdout)
+    assert done["output"].startswith("# ")
+    assert "GITHUB_STEP_SUMMARY is not set" in done["note"]
+
+
+def tags(repository: str) -> list[str]:
+    from deadweight.toolchain.find import find
+
+    command = [str(find("crane").path), "ls", "--insecure", repository]
+    return sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(("base", "stand_in"), [(True, True), (False, False)])
+def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image, base, stand_in):
+    """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan."""
+    suite = write_suite(project, SUITE)
+    for name in suite.names():
+        built = put_built(suite, name, misbehaving_archive, misbehaving_image)
+        standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=base)
+        save(replace(built, base=standing), State(project).image(name) / BUILT_FILE)
+    variant = ("--variant", "good")
+    calls = [
+        ("verify", *variant),
+        ("layers", *variant),
+        ("scan", *variant),
+        ("attack", *variant, "--posture", "hardened"),
+    ]
+    for words in calls:
+        done = run_any(project, *words)
+        assert ("Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr) is stand_in, words
+        document = json.loads(run_any(project, *words, "--json").stdout)
+        rows = document.get("evidence") or document.get("scans") or [document]
+        assert {row["stand_in"] for row in rows} == {stand_in}, words
+    document = json.loads(run_any(project, "layers", "--archive", str(misbehaving_archive), "--json").stdout)
+    assert document["stand_in"] is None
+
+
+def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
+    """An engine that was pruned, or another one: what checks measured stays, and the variant has a note."""
+    suite = write_suite(project, SUITE)
+    for name in suite.names():
+        put_built(suite, name, misbehaving_archive, "x")
+    (State(project).image("good") / "image.tar").unlink()
+    done = task(project, "report", "--json")
+    found = json.loads(done.stdout)["variants"]
+    assert found["good"]["image"]["size_bytes"] is None
+    told = ".deadweight/images/good/image.tar: the archive is gone; `invoke build --variant good` makes it anew"
+    assert found["good"]["notes"][0] == told
+    assert found["other"]["image"]["size_bytes"] > 1_000_000
+
+
+def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbehaving_archive, playground_archive):
+    """The report that is compared with may be the one that is written anew; what changed is told with what rests on stand-ins."""
+    suite = write_suite(project, SUITE)
+    standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=True)
+
+    def put(archive: Path) -> None:
+        save(replace(put_built(suite, "good", archive, "x"), base=standing), State(project).image("good") / BUILT_FILE)
+
+    put(misbehaving_archive)
+    task(project, "report")
+    wrong = task(project, "report", "--against", "nowhere", code=2)
+    assert wrong.stderr.startswith("error: --against nowhere: no such file or folder")
+    put(playground_archive)
+    done = run_any(project, "report", "--against", ".deadweight/report", "--json")
+    assert json.loads(done.stdout)["variants"]["good"]["base"]["stand_in"]
+    assert "## Container images: what changed" in done.stderr
+    assert "1 of 2 variants rest on local stand-ins" in done.stderr
+    again = task(project, "report", "--against", ".deadweight/report")
+    assert "Nothing changed beyond noise." in again.stdout
+    assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n"
+
+
+def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project, misbehaving_archive):
+    """Nothing of it is "nothing changed", and nothing a traceback: by exit code 1 what failed, by 3 what nobody could look at."""
+    suite = write_suite(project, SUITE)
+    state = State(project)
+    for name in suite.names():
+        put_built(suite, name, misbehaving_archive, "x")
+    run_any(project, "verify", "--variant", "good", "--check", "runs")
+    task(project, "report")
+    (project / "before").mkdir()
+    (state.report / "report.json").replace(project / "before" / "report.json")
+
+    def against(code: int, *told: str) -> None:
+        done = task(project, "report", "--against", "before", code=code)
+        assert "Nothing changed" not in done.stdout
+        assert all(words in done.stdout for words in told), done.stdout
+
+    same = task(project, "report", "--against", "before")
+    assert "Nothing changed beyond noise." in same.stdout
+    (state.image("good") / "image.tar").unlink()
+    against(3, "not measured any more", "good: its image cannot be read any more: ", "the archive is gone")
+    save(
+        FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log"),
+        state.image("good") / FAILED_FILE,
+    )
+    against(1, "**1 regression**", "its last build failed", "the image and figures of the build before")
+    (state.image("good") / BUILT_FILE).unlink()
+    against(1, "**1 regression** among 1 change", "its last build failed")
+    (state.image("good") / FAILED_FILE).unlink()
+    against(3, "good: not built; ")
+    (project / "deadweight.yaml").write_text((project / "deadweight.yaml").read_text().replace("good:", "better:"))
+    against(1, "variant is gone")
+
+
+def run_any(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Whatever its exit code: a machine may have no vulnerability database."""
+    command = [sys.executable, "-m", "invoke", *words]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=200)
+    assert "Traceback" not in done.stderr
+    return done

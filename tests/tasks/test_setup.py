@@ -1,0 +1,163 @@
+"""``invoke setup``: what it asks on a terminal, where it asks it, and what the answers do."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+from dataclasses import dataclass
+
+import pytest
+
+from deadweight.toolchain.find import look
+from tests.support.fault_project import FaultProject
+
+KO = """\
+name: shop
+variants:
+  v: {builder: ko, source: src, base: "cgr.dev/chainguard/busybox:latest"}
+"""
+QUESTION = "install these? [Y/n] "
+CTRL_D = "\x04"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How a run on a terminal ended. ``terminal`` is what was shown there (stderr), ``output`` what stdout got."""
+
+    code: int
+    terminal: str
+    output: str
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> FaultProject:
+    """One variant that wants nfpm, and a cache without it."""
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    if look("nfpm").tool is not None:
+        pytest.skip("this machine has nfpm")
+    project = FaultProject.make(tmp_path, v='cp src/a.txt "$OUT"')
+    project.suite("tools: nfpm", v='cp src/a.txt "$OUT"')
+    return project
+
+
+def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Seen:
+    """Run with a terminal as stdin and stderr; ``answer`` is typed once the question is there (None: it must not come)."""
+    ours, theirs = pty.openpty()
+    keys = termios.tcgetattr(theirs)
+    keys[3] &= ~termios.ECHO  # what is typed is not what is asked
+    termios.tcsetattr(theirs, termios.TCSANOW, keys)
+    argv = [sys.executable, "-m", "invoke", *words]
+    env = {**os.environ, "PYTHONPATH": str(project.plugins), "NO_COLOR": "1"}
+    with (project.root.parent / "stdout").open("w+b") as stdout:
+        process = subprocess.Popen(argv, cwd=project.root, env=env, stdin=theirs, stdout=stdout, stderr=theirs)
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := _some(ours):
+                shown += part
+                if answer is not None and shown.endswith(QUESTION.encode()):
+                    os.write(ours, answer.encode())
+                    answer = None
+            code = process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
+        assert answer is None, f"it was never asked: {shown.decode()}"
+        stdout.seek(0)
+        return Seen(code, shown.decode().replace("\r\n", "\n"), stdout.read().decode())
+
+
+def _some(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # the other side has ended
+        return b""
+
+
+@pytest.mark.tools
+def test_yes_installs_and_stdout_is_the_document_alone(project):
+    seen = on_terminal(project, "setup", "--json", answer="y\n")
+    assert seen.code == 0, seen.terminal
+    assert seen.terminal.count(QUESTION) == 1
+    assert "nfpm" in seen.terminal.partition(QUESTION)[0]
+    tools = {each["name"]: each["status"] for each in json.loads(seen.output)["tools"]}
+    assert tools["nfpm"] == "present"
+    assert look("nfpm").status == "present"
+    again = on_terminal(project, "setup", answer=None)
+    assert (again.code, again.output) == (0, "")
+    assert QUESTION not in again.terminal
+
+
+@pytest.mark.parametrize("answer", ["n\n", "nein\n", CTRL_D])
+def test_no_and_ctrl_d_install_nothing(project, answer):
+    seen = on_terminal(project, "setup", "--json", answer=answer)
+    assert (seen.code, seen.output) == (3, "")
+    assert "error: nothing was installed" in seen.terminal
+    assert "Traceback" not in seen.terminal
+    assert look("nfpm").status == "missing"
+
+
+@pytest.mark.tools
+def test_who_says_yes_beforehand_is_not_asked(project):
+    seen = on_terminal(project, "setup", "--yes", "--json", answer=None)
+    assert seen.code == 0, seen.terminal
+    assert QUESTION not in seen.terminal
+    assert json.loads(seen.output)["tools"]
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch) -> FaultProject:
+    """One variant with a public base, and a cache in which nothing was made yet."""
+    for name in ("DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    project = FaultProject.make(tmp_path)
+    (project.root / "deadweight.yaml").write_text(KO)
+    (project.root / "src" / "go.mod").write_text("module example.com/shop\n\ngo 1.21\n")
+    return project
+
+
+@pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup"), ("setup", "--yes")])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--source", "public"), "unknown source 'public'"),
+        (("--source", ""), "unknown source ''"),
+        (("--mirror", "ftp://x"), "'ftp://x' is no mirror"),
+        (("--source", "mirror"), "no mirror is configured"),
+        (("--ca-bundle", "nowhere.pem"), "the CA bundle cannot be read: No such file or directory"),
+        (("--ca-bundle", "deadweight.yaml"), "the CA bundle holds no PEM certificate"),
+    ],
+)
+def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, told):
+    bare.fails(2, told, *look, *words)
+    assert not (bare.state / "settings.json").exists()
+
+
+@pytest.mark.parametrize("look", [("setup", "--plan"), ("--dry", "setup")])
+def test_a_plan_shows_what_another_source_would_need_and_keeps_nothing(bare, look):
+    words = (*look, "--json", "--source")
+    assert json.loads(bare.invoke(*words, "registry").output)["source"] == "registry"
+    mirrored = bare.invoke(*look, "--json", "--mirror", "mirror.example.com/proxy")
+    assert json.loads(mirrored.output)["source"] == "mirror"
+    local = bare.invoke(*words, "local")
+    document = json.loads(local.output)
+    assert (document["source"], [each["name"] for each in document["to_make"]]) == ("local", ["stand-in for busybox"])
+    assert "  stand-in for busybox (about " in local.errors
+    assert "ready" not in local.errors
+    assert not bare.state.exists()
+
+
+def test_doctor_names_the_stand_ins_that_are_not_made_yet(bare):
+    bare.more["DEADWEIGHT_SOURCE"] = "local"
+    done = bare.invoke("doctor", "--json")
+    assert done.code == 3
+    assert "stand-in for busybox" in done.errors.partition("error: ")[2]
+    assert [each["name"] for each in json.loads(done.output)["to_make"]] == ["stand-in for busybox"]
+    assert "stand-in for busybox: not made yet" in bare.invoke("doctor").output

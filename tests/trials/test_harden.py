@@ -1,0 +1,532 @@
+"""The tightest posture: found by trying on real services, and written in forms that their platforms take."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from ipaddress import ip_network
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError
+from deadweight.checks import service
+from deadweight.checks.protocol import Subject
+from deadweight.checks.runs import CLEAN_EXITS
+from deadweight.engine import owner
+from deadweight.engine.container import Container
+from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
+from deadweight.suite.model import Checks, RunsCheck, RunSettings, Variant
+from deadweight.trials.harden import folders, kept, search, trial
+from deadweight.trials.harden.folders import Written
+from deadweight.trials.harden.search import Found, _least, tightest
+from deadweight.trials.harden.trial import PURPOSE, Trial, ask, attempt
+from deadweight.trials.harden.write import compose, kubernetes, run_words, written
+from tests.support.small_project import put_built, subject_of, write_suite
+
+KUBERNETES = "1.34"
+CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+
+
+@pytest.fixture
+def make(tmp_path, engine, misbehaving_image, misbehaving_archive):
+    def build(yaml_text: str):
+        suite = write_suite(tmp_path, f"name: p\nvariants:\n  tight:\n    builder: ko\n{yaml_text}\n")
+        built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
+        return subject_of(suite, "tight", built, misbehaving_archive, engine)
+
+    yield build
+    assert [name for name in left(engine, os.getpid()) if PURPOSE in name] == []
+
+
+@pytest.fixture(scope="module")
+def playground(tmp_path_factory, engine, playground_image, playground_archive) -> Found:
+    """The search on the demo service; it takes a while, so it is made once. Its last trial is what was found."""
+    suite = write_suite(tmp_path_factory.mktemp("tight"), f"name: p\nvariants:\n  tight:\n    builder: ko\n{AWK}\n")
+    built = put_built(suite, "tight", playground_archive, playground_image)
+    last = []
+
+    def remembered(subject, options, exits):
+        last[:] = [options]
+        return attempt(subject, options, exits)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "attempt", remembered)
+        got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
+    assert [got.options] == last
+    return got
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory, engine, misbehaving_image, misbehaving_archive) -> tuple[Subject, Found]:
+    """The search on a service that keeps something in /state, and whose settings are hard to write."""
+    suite = write_suite(tmp_path_factory.mktemp("writer"), f"name: p\nvariants:\n  tight:\n    builder: ko\n{WRITER}\n")
+    built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
+    subject = subject_of(suite, "tight", built, misbehaving_archive, engine)
+    return subject, tightest(subject)
+
+
+def pretend(monkeypatch, problem) -> list[RunOptions]:
+    """Trials that start nothing: ``problem(options, exits)`` says what goes wrong. Gives the options as they are tried."""
+    tried = []
+
+    def tell(_subject, options, exits):
+        tried.append(options)
+        return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
+
+    monkeypatch.setattr(search, "attempt", tell)
+    return tried
+
+
+def found(suite: str = "shop", port: int = 8080, **changes) -> Found:
+    variant = Variant(name="tight", builder="ko", port=port)
+    options = hardened(RunSettings(), port=port).but(**{"network": "internal-network", **changes})
+    return Found(variant, suite, "registry.example/tight:1", options, CUT_OFF, 2, (("all", ""),))
+
+
+def renamed(got: Found, name: str) -> Found:
+    return dataclasses.replace(got, suite=name)
+
+
+AWK = """\
+    run: {user: nobody}
+    checks:
+      api:
+        - name: sum
+          request: {method: POST, path: /api/v1/awk, json: {script: "BEGIN { print 6 * 7 }"}}
+          expect: {json: {stdout: "42\\n"}}
+"""
+
+ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
+ARGS = ["--x=$Y", "a  b", "y", ""]
+WRITER = f"""\
+    run: {{memory: 32MiB, pids: 16, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
+    checks:
+      api:
+        - {{name: keep, request: {{path: '/write?path=/state/kept'}}, expect: {{status: 200}}}}
+        - {{name: given, request: {{path: /given}}, expect: {{json: {{env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}}}}}
+"""
+
+
+def test_a_service_that_needs_nothing_gets_nothing(playground):
+    got = playground
+    options = got.options
+    assert (options.read_only, options.tmpfs, options.cap_drop, options.cap_add) == (True, (), ("ALL",), ())
+    assert options.no_new_privileges
+    assert (got.outgoing, options.user) == (False, "65534:65534")
+    assert options.memory_bytes < 256 * 2**20
+    assert options.pids < 64
+    assert got.tried[0] == ("everything at its tightest", "")
+    assert got.tried[-1][1] == ""
+    assert any(problem for _, problem in got.tried), "no trial was tight enough to fail: then this is not the tightest"
+    told = got.document()["posture"]
+    assert (told["user"], told["network"], told["published_on"]) == ("65534:65534", "internal", None)
+
+
+def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
+    _, got = writer
+    assert got.options.read_only
+    assert [tmpfs.path for tmpfs in got.options.tmpfs] == ["/state"]
+    assert all(tmpfs.noexec for tmpfs in got.options.tmpfs)
+    assert (got.options.cap_drop, got.options.user, got.outgoing) == (("ALL",), "65532:65532", False)
+
+
+def test_what_the_suite_grants_is_tried_without(make):
+    """A root file system that may be written, and root, are what the service is run with, not what it needs."""
+    got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
+    assert (got.options.read_only, got.options.user) == (True, "65532:65532")
+
+
+def test_capabilities_that_only_root_needs_go_with_root(make, monkeypatch):
+    """As of an entrypoint that becomes somebody else where it is root."""
+
+    def problem(options, _exits):
+        if options.read_only and not options.tmpfs:
+            return "cannot write"
+        return (
+            "cannot become nobody"
+            if options.user == "0:0" and options.cap_drop and "SETGID" not in options.cap_add
+            else ""
+        )
+
+    pretend(monkeypatch, problem)
+    got = tightest(make(""))
+    assert (got.options.user, got.options.cap_drop, got.options.cap_add) == ("65532:65532", ("ALL",), ())
+
+
+def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(make, monkeypatch):
+    """`verify` warns of it; a trial that ends in another way than the plain container does not pass."""
+    tried = pretend(monkeypatch, lambda _options, exits: "" if exits is None or 5 in exits else "exit code 5")
+    got = tightest(make(""))
+    assert "exit code 5" in got.tried[0][1]
+    assert (got.options.read_only, got.options.user, got.outgoing) == (True, "65532:65532", False)
+    assert tried[-1] == got.options
+
+
+# the network
+
+
+def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
+    got = tightest(
+        make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
+    )
+    assert not got.outgoing
+
+
+def test_a_service_that_needs_a_way_out_gets_it(make, engine):
+    """Here the way leads to this machine by an address that the network without a way out has no route to."""
+    ours = engine.api.inspect_network("bridge")["IPAM"]["Config"][0]
+    # an engine that made the bridge itself does not name its own address there before it was started again
+    gateway = ours.get("Gateway") or str(next(ip_network(ours["Subnet"]).hosts()))
+    with socket.create_server((gateway, 0)) as listener:
+        address = f"{gateway}:{listener.getsockname()[1]}"
+        api = f"{{name: out, request: {{path: '/dial?address={address}'}}}}"
+        got = tightest(make(f"    run: {{memory: 16MiB, pids: 12}}\n    checks: {{api: [{api}]}}"))
+    assert got.outgoing
+    assert got.document()["posture"]["network"] == "any"
+    assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
+
+
+def test_who_is_not_root_is_told_so(make, monkeypatch):
+    """And not that the service does not even pass in a plain container."""
+    monkeypatch.setattr(trial, "can_enter_namespace", lambda *_: False)
+    with pytest.raises(MissingError, match="harden needs root"):
+        tightest(make(""))
+
+
+# one trial
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}",
+            "it was healthy, then ended with exit code 3; its last lines: ",
+        ),
+        ("run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
+        ("checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
+    ],
+)
+def test_a_trial_judges_start_and_end_as_verify_does(make, settings, problem, monkeypatch):
+    monkeypatch.setattr(trial, "WATCH_SECONDS", 2 * trial.WATCH_SECONDS)  # however busy the machine is
+    subject = make(f"    {settings}")
+    assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
+
+
+def test_folders_with_names_like_the_engines_own_may_be_written(make):
+    subject = make("    checks: {api: [{name: keep, request: {path: '/write?path=/devices/kept'}}]}")
+    tried = attempt(subject, hardened_for(subject.variant).but(read_only=False, user="0:0"))
+    assert (tried.written.exact, tried.written.lasting) == (("/devices",), ("/devices",))
+
+
+DATA = """\
+    run: {user: "65532:65532", memory: 15MiB, pids: 7, tmpfs: [/unused, /data]}
+    checks: {api: [{name: keep, request: {path: '/write?path=/data/kept'}, expect: {status: 200}}]}
+"""
+
+
+def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make):
+    """One that is not root writes nowhere else; those that it needs not are tried away."""
+    got = tightest(make(DATA))
+    assert ([each.path for each in got.options.tmpfs], got.options.user) == (["/data"], "65532:65532")
+    assert ("read-only, writable: /data, without /unused", "") in got.tried
+
+
+def test_a_folder_of_another_name_each_time_is_known_by_its_parent(make):
+    paths = ("/scratch/RANDOM/kept", "/scratch/RANDOM/a/b/kept")
+    api = ", ".join(f"{{name: w{n}, request: {{path: '/write?path={path}'}}}}" for n, path in enumerate(paths))
+    got = tightest(make(f"    run: {{memory: 15MiB, pids: 7}}\n    checks: {{api: [{api}]}}"))
+    assert (got.options.read_only, [each.path for each in got.options.tmpfs]) == (True, ["/scratch"])
+
+
+def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
+    """As the engine told it of a Tomcat, and of a service that changes what its image holds."""
+    changes = [
+        {"Path": "/tmp", "Kind": 0},
+        {"Path": "/tmp/hsperfdata_app", "Kind": 1},
+        {"Path": "/tmp/hsperfdata_app/1", "Kind": 1},
+        {"Path": "/tmp/tomcat.8080.69495517230910997", "Kind": 1},
+        {"Path": "/tmp/tomcat.8080.69495517230910997/work", "Kind": 1},
+        {"Path": "/tmp/tomcat.8080.69495517230910997/work/Tomcat", "Kind": 1},
+        {"Path": "/srv/state/db", "Kind": 0},
+        {"Path": "/new/x", "Kind": 1},
+        {"Path": "/new", "Kind": 1},
+        {"Path": "/gone", "Kind": 2},
+        {"Path": "/dev/shm/x", "Kind": 1},
+        {"Path": "/lone", "Kind": 1},
+    ]
+    got = folders.written(changes)
+    assert got.lasting == ("/new", "/srv/state", "/tmp")
+    assert got.exact == (*("/new", "/srv/state", "/tmp/hsperfdata_app", "/tmp/tomcat.8080.69495517230910997/work"),)
+
+
+def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch):
+    """The image, what the suite asks and grants, and the engine; a format is none of these."""
+    tried = pretend(monkeypatch, lambda _options, _exits: "")
+    told: list[str] = []
+    subject = make("    run: {memory: 16MiB, pids: 12}")
+    first = kept.kept_or_found(subject, told.append)
+    count = len(tried)
+    assert kept.kept_or_found(subject, told.append) == first
+    assert len(tried) == count
+    assert "invoke harden --force searches again" in told[-1]
+    kept.kept_or_found(subject, told.append, again=True)
+    assert len(tried) == 2 * count
+    other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
+    kept.kept_or_found(other, told.append)
+    assert len(tried) > 2 * count
+    count = len(tried)
+    newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
+    kept.kept_or_found(newer, told.append)
+    assert len(tried) > count
+
+
+@pytest.mark.parametrize("form", ["run", "compose", "kubernetes"])
+def test_what_is_written_is_named_after_the_suite(form):
+    text = "\n".join(line for line in written(found(), form).splitlines() if not line.startswith("#"))
+    assert "shop" in text
+    assert "tight" not in text.replace("registry.example/tight:1", "")
+
+
+def test_a_low_port_needs_no_root_in_kubernetes():
+    """An engine lets anybody listen there, which is how it was tried; a cluster has to be told."""
+    documents = kubernetes(found(port=80))
+    for document in documents:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    context = documents[0]["spec"]["template"]["spec"]["securityContext"]
+    assert context["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
+    assert context["runAsNonRoot"] is True
+
+
+def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
+    subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
+    with pytest.raises(
+        CheckFailed, match="the checks do not even pass in a plain container: gone: status: expected 200"
+    ):
+        tightest(subject)
+
+
+def test_what_is_no_service_is_refused(make):
+    with pytest.raises(UsageError, match="not a service"):
+        tightest(make("    runnable: false"))
+
+
+def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
+    """An engine is given a second to tell of a death; asked before each request, that made a search take minutes."""
+    monkeypatch.setattr(service, "MOURNING_SECONDS", 20.0)
+    subject = make("    checks: {api: [{name: a, request: {path: /healthz}}, {name: b, request: {path: /healthz}}]}")
+    started = time.monotonic()
+    assert attempt(subject, hardened_for(subject.variant)).problem == ""
+    assert time.monotonic() - started < 20.0
+
+
+@pytest.mark.parametrize(
+    ("need", "floor", "least"),
+    [(20, 8, 32), (24, 8, 32), (28, 8, 32), (33, 8, 64), (1, 8, 8), (64, 8, 64), (57, 8, 64)],
+)
+def test_the_least_is_found_by_halving(need, floor, least):
+    """Two searches on a service whose need is 24 MiB today and 28 tomorrow come to the same."""
+    tried = []
+    got = _least(64, floor, lambda amount: tried.append(amount) or amount >= need)
+    assert got == least
+    assert all(floor <= amount < 64 for amount in tried)
+
+
+def test_one_failure_of_the_machines_does_not_double_the_memory():
+    answers = iter([False, True, False, False])
+    assert _least(64, 8, lambda _amount: next(answers)) == 32
+
+
+# as people call it
+
+
+FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: answers, request: {path: /healthz}}]}"
+
+
+@pytest.mark.parametrize(("number", "yaml_text"), [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGINT, FREEZE)])
+def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
+    """Between two trials, or while a service does not answer."""
+    make(yaml_text)
+    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    command = [sys.executable, "-m", "invoke", "harden", "--variant", "tight"]
+    environ = {**os.environ, "DOCKER_HOST": engine.host}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True) as run:
+        while len(left(engine, run.pid)) < 2:
+            time.sleep(0.1)
+        time.sleep(1)
+        run.send_signal(number)
+        sent = time.monotonic()
+        assert "; containers removed; " in run.stderr.read().splitlines()[-1]
+        assert run.wait() == 128 + number
+        assert time.monotonic() - sent < 20
+    assert left(engine, run.pid) == []
+
+
+def left(engine, pid: int) -> list[str]:
+    return [each.name for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")]
+
+
+# what is written
+
+
+def test_the_docker_flags_run(playground, writer, engine, monkeypatch):
+    """The printed text itself, given to a shell: the service answers all that it is asked."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    docker, shell = shutil.which("docker"), shutil.which("sh")
+    subject, written_to = writer
+    for got, asked in ((playground, None), (written_to, subject)):
+        got = renamed(got, name := f"deadweight-tests-{time.time_ns()}")
+        try:
+            subprocess.run([shell, "-e"], input=written(got, "run"), check=True, capture_output=True, text=True)
+            assert answers(engine, name, got, asked) == ""
+        finally:
+            subprocess.run([docker, "rm", "--force", name], check=False, capture_output=True)
+            subprocess.run([docker, "network", "rm", f"{name}-internal"], check=False, capture_output=True)
+
+
+def answers(engine, container: str, got: Found, asked: Subject | None) -> str:
+    """Wait for a container that we did not start, and ask it everything; what it does not answer."""
+    taken = Container(engine, engine.api.inspect_container(container)["Id"], got.image, got.options)
+    taken.started = time.monotonic()
+    readiness = taken.wait_healthy(got.variant.health, got.variant.port)
+    return ask(asked, taken) if asked and readiness.healthy else readiness.reason
+
+
+@pytest.mark.tools
+def test_the_compose_service_runs(writer, engine, tmp_path, monkeypatch):
+    """By the OS package's compose."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    tool = shutil.which("docker-compose")
+    if tool is None:
+        pytest.skip("docker-compose is not installed (OS package docker-compose)")
+    subject, got = writer
+    file = tmp_path / "compose.yaml"
+    file.write_text(written(got, "compose"), encoding="utf-8")
+    project = f"deadweighttests{time.time_ns()}"
+    command = [tool, "--project-name", project, "--file", str(file)]
+    try:
+        subprocess.run([*command, "up", "--detach"], check=True, capture_output=True, timeout=120)
+        container = subprocess.run([*command, "ps", "-q"], check=True, capture_output=True, text=True).stdout.strip()
+        assert answers(engine, container, got, subject) == ""
+        config = engine.api.inspect_container(container)["HostConfig"]
+        assert (config["ReadonlyRootfs"], config["CapDrop"], config["PidsLimit"]) == (True, ["ALL"], got.options.pids)
+        assert config["Memory"] == config["MemorySwap"] == got.options.memory_bytes
+        assert config["SecurityOpt"] == ["no-new-privileges:true"]
+        assert list(config["Tmpfs"]) == ["/state"]
+    finally:
+        subprocess.run([*command, "down", "--timeout", "2"], check=False, capture_output=True, timeout=120)
+
+
+def test_what_needs_a_way_out_is_published_on_loopback():
+    got = found(network="bridge")
+    service = compose(got)["services"]["shop"]
+    assert service["ports"] == ["127.0.0.1:8080:8080"]
+    assert "networks" not in service
+    words = run_words(got)
+    assert words[words.index("--publish") + 1] == "127.0.0.1:8080:8080"
+    assert "--network" not in words
+
+
+def test_a_container_has_a_name_that_engines_take():
+    assert run_words(found("a"))[4] == "a-service"
+    assert run_words(found("ab"))[4] == "ab"
+
+
+def test_who_takes_long_to_end_is_given_the_time():
+    """`docker stop` kills after ten seconds, a kubelet after thirty."""
+    got = found()
+    patient = got.variant.model_copy(
+        update={"checks": Checks(runs=RunsCheck(stops_within_seconds=44.5), other={"zap": {}})}
+    )
+    got = dataclasses.replace(got, variant=patient)
+    assert "--stop-timeout 45" in written(got, "run")
+    assert "stop_grace_period: 45s" in written(got, "compose")
+    assert "terminationGracePeriodSeconds: 45" in written(got, "kubernetes")
+    assert "# Not tried: checks of plug-ins (zap)." in written(got, "run")
+
+
+# Kubernetes
+
+
+@pytest.mark.parametrize("network", ["bridge", "internal-network"])
+def test_the_deployment_is_valid_and_restricted(network):
+    """Against Kubernetes' own schema, and the rules of the restricted Pod Security Standard one by one."""
+    tmpfs = (Tmpfs("/state", 2**20),)
+    text = written(found(network=network, cap_add=("NET_BIND_SERVICE",), tmpfs=tmpfs), "kubernetes")
+    assert "&id" not in text
+    documents = list(yaml.safe_load_all(text))
+    assert [document["kind"] for document in documents] == ["Deployment", "Service", "NetworkPolicy"]
+    for document in documents:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    pod = documents[0]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == 65532
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}
+    assert [volume["emptyDir"] for volume in pod["volumes"]] == [{"medium": "Memory", "sizeLimit": "1Mi"}]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert "hostPort" not in container["ports"][0]
+    assert documents[1]["spec"]["selector"] == documents[0]["spec"]["selector"]["matchLabels"]
+    assert documents[1]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
+    assert "sysctls" not in pod["securityContext"]
+    assert ("Egress" in documents[2]["spec"]["policyTypes"]) is (network != "bridge")
+    assert "has no word for 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
+
+
+def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
+    """What a kubelet makes of them: ``$(NAME)`` becomes a variable's value, ``$$`` one dollar sign. Numbers stay text."""
+    _, got = writer
+    text = written(got, "kubernetes")
+    documents = list(yaml.safe_load_all(text))
+    for document in documents:
+        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+    (container,) = documents[0]["spec"]["template"]["spec"]["containers"]
+    assert [expanded(each) for each in container["args"]] == ARGS
+    assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
+    assert 'value: "1e3"' in text
+    assert '- "y"' in text
+
+
+def expanded(value: str) -> str:
+    return re.sub(r"\$(\$|\([^)]*\))", lambda match: "$" if match[1] == "$" else "EXPANDED", value)
+
+
+@pytest.mark.parametrize("name", ["with_underscore", "with.dot", "a" * 64, f"{'a' * 62}_b", "a._-b"])
+def test_every_suite_has_a_name_in_kubernetes(name):
+    """A label of RFC 1123: the schema takes any text for a name, a cluster does not."""
+    for document in kubernetes(found(name)):
+        label = document["metadata"]["name"]
+        assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
+        assert document["metadata"]["labels"] == {"app.kubernetes.io/name": label}
+
+
+def test_the_validation_would_notice():
+    broken = kubernetes(found())[0]
+    broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "needs"),
+    [
+        ({"user": "0:0"}, "root"),
+        ({"cap_add": ("NET_ADMIN",)}, "the capabilities NET_ADMIN"),
+        ({"cap_drop": ()}, "the capabilities that every container gets"),
+    ],
+)
+def test_what_restricted_does_not_allow_is_refused(changes, needs):
+    with pytest.raises(DeadweightError, match=f"tight needs {needs}: the restricted Pod Security Standard"):
+        written(found(**changes), "kubernetes")
