@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from deadweight._errors import ConfigError, UsageError
@@ -200,3 +202,11 @@ def test_plain_http_is_for_the_hosts_of_an_insecure_mirror_alone():
     assert access("mirror.example:5000/hub/app:1", given).insecure
     assert not access("other.example/app:1", given).insecure
     assert not access("mirror.example:5000/hub/app:1", settings.Settings()).insecure
+
+
+def test_a_host_that_does_not_answer_is_told_in_words_alone():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v2/"
+        answer = network.ask(url, ca=None, variables={}, timeout=3)
+    assert answer.problem == "Connection refused"

@@ -91,9 +91,15 @@ def ask(url: str, *, ca: Path | None, variables: Mapping[str, str], timeout: flo
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLError):
             return Answer(None, _tls(error.reason), untrusted=True)
-        return Answer(None, str(error.reason))
+        return Answer(None, _plain(error.reason))
     except (OSError, HTTPException, ValueError) as error:
-        return Answer(None, str(error) or type(error).__name__)
+        return Answer(None, _plain(error))
+
+
+def _plain(problem: object) -> str:
+    """Without the number that Python puts before the system's own words."""
+    words = problem.strerror if isinstance(problem, OSError) else None
+    return words or str(problem) or type(problem).__name__
 
 
 def ask_all(
