@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deadweight._errors import ConfigError
 from deadweight.project.workspace import Workspace
 from deadweight.sources import choose
 from tests.support.small_project import write_suite
@@ -38,3 +39,17 @@ def test_a_plan_does(workspace):
     (variant,) = workspace.suite.variants
     with pytest.raises(AssertionError, match="was decided"):
         workspace.builder(variant).steps(variant, workspace.site)
+
+
+def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
+    suite = (
+        "name: s\nvariants:\n  a: {builder: dockerfile}\n  b: {builder: apko, config: no.yaml}\n  c: {builder: apko}\n"
+    )
+    workspace = Workspace(write_suite(tmp_path, suite), print)
+    with pytest.raises(ConfigError) as caught:
+        workspace.needs(workspace.suite.variants)
+    assert [(error.line, error.key) for error in (caught.value, *caught.value.more)] == [
+        (3, "variants.a.dockerfile"),
+        (4, "variants.b.config"),
+        (5, "variants.c.config"),
+    ]

@@ -33,7 +33,7 @@ def bases_of(needs: Sequence[Needs]) -> tuple[str, ...]:
 
 def known(workspace: Workspace, variants: Sequence[Variant]) -> Split:
     """As far as the source knows without asking anybody."""
-    needs = [workspace.needs(variant) for variant in variants]
+    needs = workspace.needs(variants)
     bases = bases_of(needs)
     error = workspace.source.lacking(bases) if bases else None
     return split(variants, needs, error) if error is not None else Split(tuple(variants))
@@ -46,7 +46,7 @@ def prepared(workspace: Workspace, variants: Sequence[Variant]) -> Split:
     """
     found = known(workspace, variants)
     while found.able:
-        needs = [workspace.needs(variant) for variant in found.able]
+        needs = workspace.needs(found.able)
         try:
             workspace.source.prepare(bases_of(needs), apk=any(need.apk for need in needs), say=workspace.say)
             break

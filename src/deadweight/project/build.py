@@ -9,7 +9,7 @@ from pathlib import Path
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.plan.graph import Plan, make_plan
 from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
-from deadweight.project.needs import needs_of, preflight
+from deadweight.project.needs import preflight
 from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built import BuiltImage
 from deadweight.sources.reference import NoBase
@@ -83,7 +83,7 @@ def _without_blame(
     workspace: Workspace, variants: Sequence[Variant], made: tuple[VariantOutcome, ...]
 ) -> tuple[VariantOutcome, ...]:
     """What failed in an engine that cannot run a container says nothing of its Dockerfile: the engine is missing."""
-    needs = zip(variants, needs_of(workspace, variants), strict=True)
+    needs = zip(variants, workspace.needs(variants), strict=True)
     in_engine = {variant.name for variant, need in needs if need.engine}
     blamed = {
         each.variant

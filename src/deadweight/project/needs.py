@@ -28,11 +28,6 @@ BENCH_TOOLS = ("buildx", "git")
 """What the rivals in ``bench/`` use beside the suite's needs."""
 
 
-def needs_of(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Needs, ...]:
-    """What the builders of these variants need. Raises ConfigError for wrong files."""
-    return tuple(workspace.needs(variant) for variant in variants)
-
-
 def _bases_to_have(workspace: Workspace, needs: Sequence[Needs]) -> tuple[str, ...]:
     """Without those that the source knows it cannot have: ``bases.known`` tells of them."""
     found = bases_of(needs)
@@ -45,7 +40,7 @@ def tools_of(
     workspace: Workspace, variants: Sequence[Variant], *, tests: bool = False, bench: bool = False
 ) -> tuple[str, ...]:
     """Names of all the programs that setup must see to; ``engine`` among them where something runs."""
-    needs = needs_of(workspace, variants)
+    needs = workspace.needs(variants)
     wanted = [tool for need in needs for tool in need.tools]
     wanted += workspace.source.tools(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
     wanted.append("crane")  # push, publish and layers speak to registries through it
@@ -75,7 +70,7 @@ def _client_too_old() -> bool:
 
 def to_make(workspace: Workspace, variants: Sequence[Variant]) -> tuple[ToMake, ...]:
     """What the source would have to make for these variants before they can be built."""
-    needs = needs_of(workspace, variants)
+    needs = workspace.needs(variants)
     return workspace.source.to_make(_bases_to_have(workspace, needs), apk=any(need.apk for need in needs))
 
 
@@ -92,7 +87,7 @@ def hopeless(found: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def without_engine(workspace: Workspace, variants: Sequence[Variant]) -> tuple[Variant, ...]:
     """Those that are built without an engine."""
-    needs = needs_of(workspace, variants)
+    needs = workspace.needs(variants)
     return tuple(variant for variant, need in zip(variants, needs, strict=True) if not need.engine)
 
 
@@ -103,7 +98,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
     missing. The others can be. Raises MissingError (exit 3), ConfigError (exit 2) or DeadweightError, one message for all missing
     tools together, and where nothing is left to build for want of bases, one for all of those.
     """
-    needs = needs_of(workspace, variants)
+    needs = workspace.needs(variants)
     building = [need for need in needs if need.engine]
     engineless = _engineless(workspace, {tool for need in building for tool in need.tools}) if building else None
     left: dict[str, MissingError] = {}
@@ -113,7 +108,7 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
         needs = tuple(need for need in needs if not need.engine)
     lacking = known(workspace, variants)
     missing = []
-    for tool in sorted({tool for need in needs_of(workspace, lacking.able) for tool in need.tools}):
+    for tool in sorted({tool for need in workspace.needs(lacking.able) for tool in need.tools}):
         try:
             find(tool)
         except DeadweightError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from deadweight.records.store import load, save
 from deadweight.records.superseded import retire
 from deadweight.suite.load import find_suite_file, load_suite
 from deadweight.suite.model import Suite, Variant
+from deadweight.suite.problems import Problems
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -145,8 +146,17 @@ class Workspace:
         except LookupError:
             raise no_builder(self.suite, variant) from None
 
-    def needs(self, variant: Variant) -> Needs:
-        """What the variant's builder needs. Raises ConfigError: for a wrong file, at the suite's line that names it."""
+    def needs(self, variants: Sequence[Variant]) -> tuple[Needs, ...]:
+        """What the builders of these variants need. Raises ConfigError with all keys and files that are wrong."""
+        needs, problems = [], Problems()
+        for variant in variants:
+            with problems.kept():
+                needs.append(self._needs(variant))
+        problems.tell()
+        return tuple(needs)
+
+    def _needs(self, variant: Variant) -> Needs:
+        """Raises ConfigError: for a wrong file, at the suite's line that names it."""
         try:
             return self.builder(variant).needs(variant, self.suite.root)
         except WrongKey as error:
