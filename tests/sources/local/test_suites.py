@@ -13,7 +13,6 @@ import pytest
 from deadweight._errors import CommandError, MissingError
 from deadweight.sources.local import npm, suites
 from deadweight.sources.local.authorities import authorities
-from deadweight.sources.local.languages import python_version
 from deadweight.sources.local.source import _unmade
 from deadweight.sources.local.table import StandIn
 from deadweight.sources.reference import APK
@@ -88,14 +87,6 @@ def test_only_cas_that_the_os_does_not_bring_are_this_machine_s_own(tmp_path):
     bundle.write_text(f"# a comment\n{pem('AAAA')}\n{pem('BBBB')}\n")
     assert authorities(bundle, tmp_path / "public") == (pem("BBBB").encode() + b"\n",)
     assert authorities(None) == authorities(tmp_path / "none") == ()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "made"),
-    [("3.11", "3.11"), ("3.9", "3.11"), ("3.12", "3.13"), ("3", "3.14"), ("", "3.14"), ("3.99", "3.15")],
-)
-def test_a_python_that_is_not_there_gets_the_next_later_one(wanted, made):
-    assert python_version(wanted) == made
 
 
 @pytest.fixture

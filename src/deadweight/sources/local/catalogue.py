@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.sources.local import alpine, busybox, java, languages, recipes, servers
+from deadweight.sources.local import alpine, busybox, java, languages, pythons, recipes, servers
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
-EDITIONS: Mapping[str, int] = {"static": 2, "java17": 3, "apk": 2}
+EDITIONS: Mapping[str, int] = {"static": 2, "java17": 3, "apk": 2, "python": 2, "python3": 2, "uvpython": 2}
 """Recipes that changed alone, on top."""
 
 RECIPES: Mapping[str, Recipe] = {
@@ -29,8 +29,8 @@ RECIPES: Mapping[str, Recipe] = {
     "java17": java.java17,
     "java21": java.java21,
     "maven": java.maven,
-    "python": languages.python,
-    "python3": languages.python3,
+    "python": pythons.python,
+    "python3": pythons.python3,
     "node": languages.node,
     "nodejs": languages.nodejs,
     "rust": languages.rust,
@@ -58,9 +58,7 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "java21": (),
     "nodejs": (),
     "uv": (),
-    "python": ("mmdebstrap", "dpkg-source"),
-    "python3": ("mmdebstrap", "dpkg-source"),
-    "uvpython": ("mmdebstrap", "dpkg-source"),
+    "python3": (),
 }
 """What making each stand-in takes, by the names of ``deadweight.toolchain``; those that are not here take ``ROOTFS``."""
 
@@ -76,9 +74,9 @@ SECONDS: Mapping[str, int] = {
     "jre": 40,
     "java17": 50,
     "maven": 60,
-    "python": 200,
-    "python3": 200,
-    "uvpython": 200,
+    "python": 40,
+    "python3": 30,
+    "uvpython": 45,
     "rust": 60,
     "apk": 30,
 }

@@ -1,8 +1,7 @@
-"""Stand-ins for bases of languages: Python from its source, Node from npm's packages, Rust from this machine or the OS, uv."""
+"""Stand-ins for bases of languages: Go from its toolchain modules, Node from npm, Rust from this machine or the OS, uv."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -10,67 +9,23 @@ import zipfile
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local import alpine, npm
+from deadweight.sources.local import alpine, npm, pythons
 from deadweight.sources.local.layer import FAST, Layer, from_tree
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import (
+    BUILD_PACKAGES,
     CERTIFICATES,
     PATHS,
+    SLIM_PACKAGES,
     Made,
     distroless,
     distroless_settings,
+    in_place_of,
     unpack_libraries,
 )
 from deadweight.sources.local.suites import SID
 from deadweight.sources.local.workshop import Workshop, link, put
 
-BUILD_PACKAGES = (
-    "ca-certificates",
-    "curl",
-    "g++",
-    "gcc",
-    "git",
-    "gnupg",
-    "libc6-dev",
-    "make",
-    "netbase",
-    "openssh-client",
-    "pkg-config",
-    "tzdata",
-    "wget",
-)
-SLIM_PACKAGES = ("ca-certificates", "netbase", "tzdata")
-
-PYTHONS = {"3.11": "bookworm", "3.13": "trixie", "3.14": SID, "3.15": SID}
-"""Which release of the OS has the source of which Python. Others get the next later one, under both numbers."""
-PYTHON_BUILD = (
-    "gcc",
-    "libbz2-dev",
-    "libc6-dev",
-    "libffi-dev",
-    "liblzma-dev",
-    "libncurses-dev",
-    "libreadline-dev",
-    "libsqlite3-dev",
-    "libssl-dev",
-    "make",
-    "pkg-config",
-    "uuid-dev",
-    "xz-utils",
-    "zlib1g-dev",
-)
-PYTHON_RUNTIME = (
-    "libbz2-1.0",
-    "libffi8",
-    "liblzma5",
-    "libncursesw6",
-    "libreadline8",
-    "libsqlite3-0",
-    "libssl3",
-    "libtinfo6",
-    "libuuid1",
-    "zlib1g",
-)
 NODE_RUNTIME = ("libc6", "libgcc-s1", "libstdc++6", "libatomic1")
 NODE = "26"
 """Where a tag names no version."""
@@ -91,82 +46,6 @@ def golang(shop: Workshop, parameter: str) -> Made:
     return Made((base, shop.go_layer(version)), Settings(env=env, cmd=(shell,), workdir="/go", labels=labels))
 
 
-def python_version(wanted: str) -> str:
-    """The Python that stands in for ``wanted`` (``3.12``): that one, else the next later one that there is."""
-    known = sorted(PYTHONS, key=_number)
-    if not wanted or wanted == "3":
-        return "3.14"
-    short = ".".join(wanted.split(".")[:2])
-    return next((version for version in known if _number(version) >= _number(short)), known[-1])
-
-
-def python(shop: Workshop, parameter: str) -> Made:
-    """``VERSION[-slim|-alpine]``: Python below /usr/local, as the original has it, pip included; the rest is the OS."""
-    wanted, _, flavour = parameter.partition("-")
-    version, made = python_version(wanted), _python_layer(shop, wanted)
-    tuning = shop.tree_layer(f"python-settings-{bool(shop.authorities)}", lambda root: _python_settings(shop, root))
-    env = (f"PATH={PATHS}", "LANG=C.UTF-8", f"PYTHON_VERSION={version}")
-    labels = _in_place_of("Python", version, wanted)
-    if flavour == "alpine":
-        libraries = ("libc6", "libgcc-s1", "libstdc++6", *PYTHON_RUNTIME)
-        layers: tuple[Layer, ...] = (alpine.layer(shop, libraries), made, tuning)
-    else:
-        packages = (*(SLIM_PACKAGES if flavour == "slim" else BUILD_PACKAGES), *PYTHON_RUNTIME)
-        layers = (shop.rootfs_layer(packages, fast=True), made, tuning)
-    return Made(layers, Settings(env=env, cmd=("python3",), labels=labels))
-
-
-def _python_settings(shop: Workshop, root: Path) -> None:
-    """An older pip brings its own CAs, and does not look at the OS's."""
-    if shop.authorities:
-        put(root, "etc/pip.conf", f"[global]\ncert = /{CERTIFICATES}\n")
-        put(root, "etc/uv/uv.toml", "native-tls = true\n")
-
-
-def _python_layer(shop: Workshop, wanted: str) -> Layer:
-    version = python_version(wanted)
-    short = ".".join(wanted.split(".")[:2])
-
-    def fill(root: Path) -> None:
-        tar = _compiled_python(shop, version)
-        _run.run(["tar", "-x", "-f", tar, "-C", root])
-        for name, target in (("python", "python3"), ("pip", "pip3"), (f"python{short}", f"python{version}")):
-            link(root, f"bin/{name}", target)
-        link(root, f"lib/python{short}", f"python{version}")
-
-    return shop.tree_layer(f"python-{short or version}", fill, prefix="usr/local")
-
-
-def _compiled_python(shop: Workshop, version: str) -> Path:
-    """A tar of /usr/local with that Python, compiled from the source that the OS ships, without the OS's own patches."""
-
-    def make() -> Path:
-        target = shop.folder / "layers" / f"python-{version}.tar"
-        if target.is_file():
-            return target
-        with tempfile.TemporaryDirectory(prefix="deadweight-python-", dir=shop.folder) as work:
-            fetched = shop.of(PYTHONS[version]).source(f"python{version}", Path(work) / "source", whole=False)
-            archive = next(path for path in fetched.glob("*.orig.tar.*") if path.suffix != ".asc")
-            script = (
-                "set -e; mkdir /build; tar -x -f /source.tar -C /build --strip-components=1; cd /build; "
-                "CFLAGS=-g0 ./configure --quiet --prefix=/usr/local --with-ensurepip=install --disable-test-modules >/dev/null; "
-                f"make -s -j{os.cpu_count() or 1} >/dev/null 2>&1; make -s install >/dev/null 2>&1; "
-                "find /usr/local -name __pycache__ -prune -exec rm -rf {} +; find /usr/local -name '*.a' -delete; "
-                "strip /usr/local/bin/python3.* 2>/dev/null || true; tar -c -f /made.tar -C /usr/local bin lib include"
-            )
-            partial = target.with_name(f".{target.name}.{os.getpid()}")
-            hooks = (
-                f'--customize-hook=cp {archive} "$1/source.tar"',
-                f"--customize-hook=chroot \"$1\" sh -c '{script.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'",
-                f'--customize-hook=mv "$1/made.tar" {partial}; rm -rf "$1/build" "$1/source.tar"',
-            )
-            shop.packages.rootfs(PYTHON_BUILD, Path(work) / "rootfs.tar", hooks=hooks)
-            partial.replace(target)
-        return target
-
-    return shop.once(f"python {version}", make)
-
-
 def node(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: the Node that npm's registry has for this machine, with npm, yarn and corepack."""
     wanted, _, flavour = parameter.partition("-")
@@ -185,7 +64,7 @@ def node(shop: Workshop, parameter: str) -> Made:
         base = shop.rootfs_layer(
             (*(SLIM_PACKAGES if flavour == "slim" else (*BUILD_PACKAGES, "python3")), *NODE_RUNTIME), fast=True
         )
-    return Made((base, layer, tuning), Settings(env=env, cmd=("node",), labels=_in_place_of("Node", version, wanted)))
+    return Made((base, layer, tuning), Settings(env=env, cmd=("node",), labels=in_place_of("Node", version, wanted)))
 
 
 def _node_layer(shop: Workshop, version: str) -> Layer:
@@ -242,20 +121,6 @@ def nodejs(shop: Workshop, parameter: str) -> Made:
     return Made((shop.tree_layer(f"nodejs-{version}", fill),), settings)
 
 
-def python3(shop: Workshop, flavour: str) -> Made:
-    """Distroless Python: the interpreter of the OS's current release, without a shell."""
-    libraries = ("libc6", "libgcc-s1", "libstdc++6", *PYTHON_RUNTIME)
-
-    def fill(root: Path) -> None:
-        distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata", *libraries))
-        unpack_libraries(shop, root, libraries)
-        link(root, "usr/bin/python3", "/usr/local/bin/python3")
-        link(root, "usr/bin/python", "/usr/local/bin/python3")
-
-    settings = distroless_settings(flavour, entrypoint=("/usr/bin/python3",))
-    return Made((shop.tree_layer("python3", fill), _python_layer(shop, "3.11")), settings)
-
-
 def rust(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-slim|-alpine]``: the official toolchain of this machine where it has one, else the OS's newest."""
     wanted, _, flavour = parameter.partition("-")
@@ -270,7 +135,7 @@ def rust(shop: Workshop, parameter: str) -> Made:
         layer = shop.rootfs_layer((*packages, "cargo", "rustc"), fast=True, suite=SID)
         return Made(
             (layer,),
-            Settings(env=(*env, "RUST_VERSION=os"), cmd=("bash",), labels=_in_place_of("Rust", "the OS's", wanted)),
+            Settings(env=(*env, "RUST_VERSION=os"), cmd=("bash",), labels=in_place_of("Rust", "the OS's", wanted)),
         )
     folder, version = own
 
@@ -284,7 +149,7 @@ def rust(shop: Workshop, parameter: str) -> Made:
     layers = (shop.rootfs_layer(packages, fast=True), shop.once(f"rust {version}", make))
     return Made(
         layers,
-        Settings(env=(*env, f"RUST_VERSION={version}"), cmd=("bash",), labels=_in_place_of("Rust", version, wanted)),
+        Settings(env=(*env, f"RUST_VERSION={version}"), cmd=("bash",), labels=in_place_of("Rust", version, wanted)),
     )
 
 
@@ -328,19 +193,6 @@ def _uv(shop: Workshop, root: Path) -> None:
 
 def uvpython(shop: Workshop, parameter: str) -> Made:
     """astral's Python images: Python with uv beside it."""
-    made = python(shop, parameter)
+    made = pythons.python(shop, parameter)
     layer = shop.tree_layer("uv-beside", lambda root: _uv(shop, root), prefix="usr/local/bin")
     return Made((*made.layers, layer), made.settings)
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
-
-
-def _in_place_of(what: str, made: str, wanted: str) -> dict[str, str]:
-    """The label that tells where another version stands in than the tag names."""
-    if not wanted or made == wanted or made.startswith(f"{wanted}."):
-        return {}
-    if wanted.startswith(f"{made}."):
-        return {}
-    return {"org.opencontainers.image.description": f"{what} {made} in place of {wanted}"}

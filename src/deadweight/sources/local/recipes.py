@@ -20,6 +20,23 @@ DISTROLESS = {
     "base": ("libc6", "libssl3"),
     "cc": ("libc6", "libssl3", "libgcc-s1", "libstdc++6", "libgomp1"),
 }
+BUILD_PACKAGES = (
+    "ca-certificates",
+    "curl",
+    "g++",
+    "gcc",
+    "git",
+    "gnupg",
+    "libc6-dev",
+    "make",
+    "netbase",
+    "openssh-client",
+    "pkg-config",
+    "tzdata",
+    "wget",
+)
+"""What the full images of languages have beside the language, as far as Dockerfiles count on it."""
+SLIM_PACKAGES = ("ca-certificates", "netbase", "tzdata")
 STATIC_PACKAGES = ("base-files", "ca-certificates", "netbase", "tzdata")
 
 
@@ -171,3 +188,17 @@ def os_release(root: Path, name: str, what: str) -> None:
         f'ID=deadweight-stand-in\nNAME="Deadweight stand-in for {name}"\n'
         f'PRETTY_NAME="Deadweight stand-in for {name} ({what})"\nVERSION_ID="1"\n',
     )
+
+
+def number(version: str) -> tuple[int, ...]:
+    """A version to compare by."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def in_place_of(what: str, made: str, wanted: str, lacking: Sequence[str] = ()) -> dict[str, str]:
+    """The label that tells where another version stands in than the tag names, and what the one that does lacks."""
+    same = not wanted or made == wanted or made.startswith(f"{wanted}.") or wanted.startswith(f"{made}.")
+    told = "" if same else f"{what} {made} in place of {wanted}"
+    if lacking:
+        told = f"{told or f'{what} {made}'}, without {', '.join(lacking)}"
+    return {"org.opencontainers.image.description": told} if told else {}

@@ -1,0 +1,87 @@
+"""Files of Maven's central repository, fetched without Maven and verified by a digest that is told here.
+
+Its address is nobody's to write down twice: the user's own settings tell a mirror, Maven's own program tells the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+import urllib.request
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from deadweight._errors import MissingError
+from deadweight.records import store
+from deadweight.sources.local.workshop import Workshop
+
+PROGRAM, SUPER_POM = "libmaven3-core-java", "org/apache/maven/model/pom-4.0.0.xml"
+"""The OS's package of Maven, and the model in it that every project inherits: it names the central repository."""
+
+MAX_BYTES = 200 * 2**20
+SECONDS = 120
+
+
+def fetch(shop: Workshop, path: str, sha256: str) -> Path:
+    """The file at ``path`` in the repository, kept in the workshop. Raises MissingError: out of reach, or another digest."""
+    target = shop.folder / "jars" / path.rpartition("/")[2]
+    if target.is_file():
+        return target
+    raw = _get(f"{central(shop)}/{path}")
+    if hashlib.sha256(raw).hexdigest() != sha256:
+        raise MissingError(f"{target.name} has another digest than the one that is known")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    store.write_atomically(target, raw)
+    return target
+
+
+def central(shop: Workshop) -> str:
+    """The address of the central repository, or of the user's mirror of it, without a slash at its end."""
+    mirror = mirror_of_central(Path.home() / ".m2" / "settings.xml")
+    return (mirror or shop.once("Maven's central repository", lambda: _programs_own(shop))).rstrip("/")
+
+
+def mirror_of_central(settings: Path) -> str | None:
+    """The mirror that a user's Maven settings name for the central repository. One that needs credentials answers with an error."""
+    try:
+        root = ElementTree.fromstring(settings.read_text(encoding="utf-8"))  # noqa: S314 - the user's own file
+    except (OSError, ValueError, ElementTree.ParseError):
+        return None
+    for mirror in root.iterfind("{*}mirrors/{*}mirror"):
+        names = {name.strip() for name in mirror.findtext("{*}mirrorOf", "").split(",")}
+        if names & {"*", "central", "external:*"} and "!central" not in names:
+            return mirror.findtext("{*}url", "").strip() or None
+    return None
+
+
+def _programs_own(shop: Workshop) -> str:
+    """What Maven itself asks: its program is one package of the OS, of which nothing is run."""
+    candidates = next(iter(shop.packages.latest([PROGRAM]).values()), [])
+    if not candidates:
+        raise MissingError(f"apt knows no {PROGRAM}, which names Maven's central repository")
+    shop.packages.download([PROGRAM])
+    with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
+        shop.packages.extract(shop.packages.folder / candidates[0].file, Path(work))
+        jar = next(path for path in sorted(Path(work).rglob("maven3-model-builder*.jar")) if path.is_file())
+        with zipfile.ZipFile(jar) as model:
+            found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
+    if found is None:
+        raise MissingError("Maven's own model names no central repository")
+    return found[1]
+
+
+def _get(url: str) -> bytes:
+    if not url.startswith(("https://", "http://")):
+        raise MissingError(f"{url}: not an address of a repository")
+    try:
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http and https only
+            raw: bytes = answer.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise MissingError(
+            f"Maven's repository cannot be reached: {error}", hint="check network and proxies: invoke doctor"
+        ) from error
+    if len(raw) > MAX_BYTES:
+        raise MissingError(f"{url}: larger than {MAX_BYTES} bytes")
+    return raw
