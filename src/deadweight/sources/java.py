@@ -29,7 +29,7 @@ _PASSWORD = "changeit"  # noqa: S105 - Java's own word for trust stores, which h
 def trust_store(state: State, bundle: Path) -> Path:
     """The bundle's certificates as a JKS file in the state folder, for ``javax.net.ssl.trustStore``. Raises ConfigError."""
     try:
-        data = _jks(bundle.read_bytes())
+        data = jks(bundle.read_bytes())
     except OSError as error:
         raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=bundle) from error
     except binascii.Error as error:
@@ -40,7 +40,8 @@ def trust_store(state: State, bundle: Path) -> Path:
     return target
 
 
-def _jks(pem: bytes) -> bytes:
+def jks(pem: bytes) -> bytes:
+    """The certificates of a PEM bundle as a JKS file. Raises binascii.Error for a damaged one."""
     found = dict.fromkeys(base64.b64decode(match, validate=False) for match in _PEM.findall(pem))
     parts = [struct.pack(">III", _MAGIC, _VERSION, len(found))]
     for number, certificate in enumerate(found):

@@ -418,9 +418,32 @@ def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, mo
             assert there in names
 
     monkeypatch.setattr(system, "_existing", lambda _: [there])
-    settings = java.maven(Shop(), "").settings  # type: ignore[arg-type]
+    settings = java.jdk(Shop(), "").settings  # type: ignore[arg-type]
     assert f"JAVA_HOME={later_jdk / home}" in settings.env
     assert bool(settings.labels) is said
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"), [("", "17"), ("8", "8"), ("11", "11"), ("12", "17"), ("19", "21"), ("24", "25"), ("99", "26")]
+)
+def test_a_java_that_is_not_there_gets_the_next_later_one(wanted, made):
+    assert java.release(wanted) == made
+
+
+def test_the_settings_of_a_java_lie_in_it_so_that_it_can_be_copied(tmp_path):
+    package, home = tmp_path / "package", tmp_path / "home"
+    (package / "etc/java-21-openjdk/security").mkdir(parents=True)
+    (package / "etc/java-21-openjdk/jvm.cfg").write_text("-server KNOWN\n")
+    (package / "etc/java-21-openjdk/security/java.security").write_text("x=1\n")
+    (home / "lib").mkdir(parents=True)
+    (home / "lib/jvm.cfg").symlink_to("/etc/java-21-openjdk/jvm.cfg")
+    (home / "conf").symlink_to("/etc/java-21-openjdk")
+    (home / "lib/elsewhere").symlink_to("/usr/share/doc")
+    java._settle(home, package)
+    assert (home / "lib/jvm.cfg").read_text() == "-server KNOWN\n"
+    assert not (home / "lib/jvm.cfg").is_symlink()
+    assert (home / "conf/security/java.security").read_text() == "x=1\n"
+    assert (home / "lib/elsewhere").is_symlink()
 
 
 def test_the_first_package_that_apt_knows_is_chosen():

@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.sources.local import alpine, busybox, java, languages, pythons, recipes, servers
+from deadweight.sources.local import alpine, busybox, cross, java, languages, pythons, recipes, scripting, servers
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
-EDITIONS: Mapping[str, int] = {"static": 2, "java17": 3, "apk": 2, "python": 2, "python3": 2, "uvpython": 2}
+EDITIONS: Mapping[str, int] = {
+    "static": 2,
+    "java17": 3,
+    "java21": 2,
+    "apk": 2,
+    "python": 2,
+    "python3": 2,
+    "uvpython": 2,
+    "jre": 2,
+    "maven": 2,
+    "node": 2,
+    "nginx": 2,
+}
 """Recipes that changed alone, on top."""
 
 RECIPES: Mapping[str, Recipe] = {
@@ -28,6 +40,7 @@ RECIPES: Mapping[str, Recipe] = {
     "jre": java.jre,
     "java17": java.java17,
     "java21": java.java21,
+    "jdk": java.jdk,
     "maven": java.maven,
     "python": pythons.python,
     "python3": pythons.python3,
@@ -36,7 +49,12 @@ RECIPES: Mapping[str, Recipe] = {
     "rust": languages.rust,
     "uv": languages.uv,
     "uvpython": languages.uvpython,
+    "bun": scripting.bun,
+    "deno": scripting.deno,
+    "ruby": scripting.ruby,
+    "xx": cross.xx,
     "nginx": servers.nginx,
+    "caddy": servers.caddy,
     "redis": servers.redis,
     "postgres": servers.postgres,
 }
@@ -57,6 +75,7 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "java17": ("java",),
     "java21": (),
     "nodejs": (),
+    "xx": (),
     "uv": (),
     "python3": (),
 }
@@ -73,7 +92,9 @@ SECONDS: Mapping[str, int] = {
     "distroless": 10,
     "jre": 40,
     "java17": 50,
+    "jdk": 50,
     "maven": 60,
+    "xx": 2,
     "python": 40,
     "python3": 30,
     "uvpython": 45,

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
+import tarfile
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from deadweight import _run
+from deadweight.sources.java import jks
+from deadweight.sources.local import alpine
+from deadweight.sources.local import maven as maven_repository
 from deadweight.sources.local.layer import Layer, from_tree
 from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import PATHS, Made, distroless, distroless_settings, unpack_libraries
+from deadweight.sources.local.recipes import PATHS, Made, distroless, distroless_settings, in_place_of, unpack_libraries
+from deadweight.sources.local.suites import SID
 from deadweight.sources.local.table import StandIn
-from deadweight.sources.local.workshop import Workshop
+from deadweight.sources.local.workshop import Workshop, link
 
 MODULES = "java.se,jdk.crypto.ec,jdk.httpserver,jdk.jfr,jdk.management,jdk.unsupported,jdk.zipfs"
 HOME = "opt/java/openjdk"
 LIBRARIES = ("libc6", "libgcc-s1", "libstdc++6", "zlib1g")
-MAVEN_PACKAGES = ("ca-certificates", "git", "maven")
+JDK_PACKAGES = ("binutils", "ca-certificates", "curl", "tzdata")
+MAVEN_PACKAGES = ("git", "openssh-client")
 MEANT = "17"
-"""The Java of the public images that these stand in for."""
+"""The Java of the public images that these stand in for, where a tag names none."""
+JAVAS = {"8": SID, "11": SID, MEANT: "", "21": "trixie", "25": "trixie", "26": SID}
+"""Which release of the OS has which Java. The one meant is cut from this machine's JDK, or is what apt has here."""
 _DEBIAN = Path("/usr/lib/jvm")
-
-
-NEWER_FROM = "trixie"
-"""The release of the OS that has the Javas which are later than the one meant."""
 NEWER_LIBRARIES = (
     *LIBRARIES,
     "liblcms2-2",
@@ -33,59 +39,115 @@ NEWER_LIBRARIES = (
     "libbrotli1",
     "libbz2-1.0",
 )
+MAVEN = "3.9.12"
+MAVEN_FILE = f"org/apache/maven/apache-maven/{MAVEN}/apache-maven-{MAVEN}-bin.tar.gz"
+MAVEN_DIGEST = "fa2c9948729296c23afd18fd01a90f62cdda09a46191b54a8bc3764c2eee812e"
+
+
+def release(wanted: str) -> str:
+    """The Java that stands in for ``wanted``: that one, else the next later one; the one meant where nothing is asked for."""
+    later = (major for major in JAVAS if not wanted or int(major) >= int(wanted))
+    return MEANT if not wanted else next(later, list(JAVAS)[-1])
 
 
 def jre(shop: Workshop, parameter: str) -> Made:
     """eclipse-temurin's JRE: ``MAJOR`` or ``MAJOR-alpine``, empty for the one meant.
 
-    That one is cut by jlink from this machine's JDK; a later one is the OS's own package.
+    That one is cut by jlink from this machine's JDK; another one is made of the files of the OS's package.
     """
-    major, _, flavour = parameter.partition("-")
-    if flavour == "alpine":
-        return _alpine_jre(shop, major)
-    if major not in ("", MEANT):
-        package = f"openjdk-{major}-jre-headless"
-        env = (f"JAVA_HOME={_home(shop, major)}", f"PATH={PATHS}")
-        layer = shop.rootfs_layer((*LIBRARIES, "ca-certificates", package), fast=True, suite=NEWER_FROM)
-        return Made((layer,), Settings(env=env, cmd=("jshell",)))
-    layers = (shop.rootfs_layer(LIBRARIES), _runtime(shop))
-    env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
-    return Made(layers, Settings(env=env, cmd=("jshell",), labels=_labels(other_jdk())))
+    wanted, _, flavour = parameter.partition("-")
+    major = release(wanted)
+    if major == MEANT:
+        base = alpine.layer(shop, LIBRARIES) if flavour == "alpine" else shop.rootfs_layer(LIBRARIES)
+        layers, labels = (base, _runtime(shop)), _labels(other_jdk()) or in_place_of("Java", major, wanted)
+    else:
+        layers, labels = (_base(shop, major, flavour), _of_packages(shop, major)), in_place_of("Java", major, wanted)
+    return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
+
+
+def jdk(shop: Workshop, parameter: str, more: Sequence[str] = ()) -> Made:
+    """A JDK: ``MAJOR[-alpine]``. Of the one meant, that which set-up would install here; others as the OS's packages have them."""
+    from deadweight.toolchain import catalogue, system
+
+    wanted, _, flavour = parameter.partition("-")
+    major = release(wanted)
+    if major != MEANT or flavour == "alpine":
+        layers = (_base(shop, major, flavour, (*JDK_PACKAGES, *more)), _of_packages(shop, major, jdk=True))
+        labels = in_place_of("Java", major, wanted)
+        return Made(layers, Settings(env=_environment(), cmd=("jshell",), labels=labels))
+    package = system.chosen(catalogue.JDK_APT)
+    number = package.removeprefix("openjdk-").partition("-")[0]
+    folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
+    env = (f"PATH={PATHS}", f"JAVA_HOME={_DEBIAN / folder}")
+    labels = _labels("" if number == MEANT else package) or in_place_of("Java", major, wanted)
+    layer = shop.rootfs_layer((*JDK_PACKAGES, *more, package), fast=True)
+    return Made((layer,), Settings(env=env, cmd=("jshell",), labels=labels))
+
+
+def maven(shop: Workshop, parameter: str) -> Made:
+    """A JDK and Maven, for the build stage of a Dockerfile. Maven is its own distribution, which its repository has too."""
+    made = jdk(shop, parameter, MAVEN_PACKAGES)
+    env = (*made.settings.env, "MAVEN_HOME=/usr/share/maven", "MAVEN_CONFIG=/root/.m2")
+    return Made((*made.layers, _maven(shop)), replace(made.settings, env=env, cmd=("mvn",)))
+
+
+def _maven(shop: Workshop) -> Layer:
+    def fill(root: Path) -> None:
+        archive = maven_repository.fetch(shop, MAVEN_FILE, MAVEN_DIGEST)
+        with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
+            with tarfile.open(archive) as files:
+                files.extractall(work, filter="data")
+            shutil.copytree(Path(work) / f"apache-maven-{MAVEN}", root / "usr/share/maven")
+        link(root, "usr/bin/mvn", "/usr/share/maven/bin/mvn")
+
+    return shop.tree_layer(f"maven-{MAVEN}", fill)
 
 
 def suite_of(item: StandIn) -> str:
     """The release of the OS that a stand-in for Java is made of; empty for this machine's own."""
-    later = item.recipe in ("jre", "maven") and item.parameter not in ("", MEANT)
-    return NEWER_FROM if later else ""
+    return JAVAS[release(item.parameter.partition("-")[0])] if item.recipe in ("jre", "jdk", "maven") else ""
 
 
-def _home(shop: Workshop, major: str) -> Path:
-    return _DEBIAN / f"java-{major}-openjdk-{shop.machine.deb}"
+def _environment() -> tuple[str, ...]:
+    return (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}", "LANG=C.UTF-8")
 
 
-def _alpine_jre(shop: Workshop, major: str) -> Made:
-    from deadweight.sources.local import alpine
-
-    settings = Settings(
-        env=(f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}"), cmd=("java",), labels=_labels(other_jdk())
-    )
-    if major == MEANT:
-        return Made((alpine.layer(shop, LIBRARIES), _runtime(shop)), settings)
-    base = alpine.layer(shop, NEWER_LIBRARIES, suite=NEWER_FROM)
-    return Made((base, _newer_runtime(shop, major)), replace(settings, labels={}))
+def _base(shop: Workshop, major: str, flavour: str, more: Sequence[str] = ()) -> Layer:
+    """What a Java of the OS's packages stands on."""
+    suite = JAVAS[major]
+    libraries = NEWER_LIBRARIES if suite else LIBRARIES
+    if flavour == "alpine":
+        return alpine.layer(shop, libraries, suite=suite)
+    return shop.rootfs_layer(tuple(dict.fromkeys((*libraries, "ca-certificates", *more))), fast=True, suite=suite)
 
 
-def _newer_runtime(shop: Workshop, major: str) -> Layer:
-    """The files of the OS's package where temurin has its own; its settings lie beside them, and its CAs come from this machine."""
+def _of_packages(shop: Workshop, major: str, *, jdk: bool = False) -> Layer:
+    """The files of the OS's packages where temurin has its own, whole without /etc, and trusting what this machine trusts."""
 
     def fill(root: Path) -> None:
-        import shutil
+        for kind in ("jre", "jdk") if jdk else ("jre",):
+            package = shop.unpacked(f"openjdk-{major}-{kind}-headless", JAVAS[major])
+            home = package / f"usr/lib/jvm/java-{major}-openjdk-{shop.machine.deb}"
+            shutil.copytree(home, root / HOME, symlinks=True, dirs_exist_ok=True)
+            _settle(root / HOME, package)
+        for trust in [path for path in (root / HOME).rglob("*") if path.name == "cacerts"]:
+            trust.unlink()
+            trust.write_bytes(jks(shop.certificates()))
 
-        package = shop.unpacked(f"openjdk-{major}-jre-headless", NEWER_FROM)
-        shutil.copytree(package / str(_home(shop, major))[1:], root / HOME, symlinks=True)
-        shutil.copytree(package / f"etc/java-{major}-openjdk", root / f"etc/java-{major}-openjdk", symlinks=True)
+    return shop.tree_layer(f"java-{major}{'-jdk' if jdk else ''}", fill)
 
-    return shop.tree_layer(f"java-{major}", fill)
+
+def _settle(home: Path, package: Path) -> None:
+    """The OS keeps a Java's settings in /etc, with links to them: here they lie in it, so that it can be copied to anywhere."""
+    for path in sorted(home.rglob("*")):
+        if path.is_symlink() and str(path.readlink()).startswith("/etc/java-"):
+            target = package / str(path.readlink())[1:]
+            if target.is_dir():
+                path.unlink()
+                shutil.copytree(target, path)
+            elif target.is_file():
+                path.unlink()
+                shutil.copyfile(target, path)
 
 
 def java21(shop: Workshop, flavour: str) -> Made:
@@ -94,12 +156,12 @@ def java21(shop: Workshop, flavour: str) -> Made:
 
     def fill(root: Path) -> None:
         distroless(shop, root, ("base-files", "ca-certificates", "netbase", "tzdata"))
-        unpack_libraries(shop, root, NEWER_LIBRARIES, suite=NEWER_FROM)
-        _utf8_locale(shop.unpacked("libc-bin", NEWER_FROM), root)
+        unpack_libraries(shop, root, NEWER_LIBRARIES, suite=JAVAS[major])
+        _utf8_locale(shop.unpacked("libc-bin", JAVAS[major]), root)
 
     env = (f"JAVA_HOME=/{HOME}", f"PATH=/{HOME}/bin:{PATHS}")
     settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
-    return Made((shop.tree_layer("java21", fill), _newer_runtime(shop, major)), settings)
+    return Made((shop.tree_layer("java21", fill), _of_packages(shop, major)), settings)
 
 
 def java17(shop: Workshop, flavour: str) -> Made:
@@ -114,25 +176,6 @@ def java17(shop: Workshop, flavour: str) -> Made:
     settings = distroless_settings(flavour, env=env, entrypoint=(f"/{HOME}/bin/java", "-jar"))
     settings = replace(settings, labels={**settings.labels, **_labels(other_jdk())})
     return Made((shop.tree_layer("java17", fill), _runtime(shop)), settings)
-
-
-def maven(shop: Workshop, parameter: str) -> Made:
-    """A JDK and Maven on the OS, for the build stage of a Dockerfile: the JDK that set-up would install here, or a later one."""
-    from deadweight.toolchain import catalogue, system
-
-    major = parameter.partition("-")[0]
-    if major not in ("", MEANT):
-        packages = (*MAVEN_PACKAGES, f"openjdk-{major}-jdk-headless")
-        env = (f"PATH={PATHS}", f"JAVA_HOME={_home(shop, major)}", "MAVEN_CONFIG=/root/.m2")
-        return Made((shop.rootfs_layer(packages, fast=True, suite=NEWER_FROM),), Settings(env=env, cmd=("mvn",)))
-    package = system.chosen(catalogue.JDK_APT)
-    number = package.removeprefix("openjdk-").partition("-")[0]
-    folder = f"java-{number}-openjdk-{shop.machine.deb}" if number.isdigit() else "default-java"
-    env = (f"PATH={PATHS}", f"JAVA_HOME={_DEBIAN / folder}", "MAVEN_CONFIG=/root/.m2")
-    labels = _labels("" if number == MEANT else package)
-    return Made(
-        (shop.rootfs_layer((*MAVEN_PACKAGES, package), fast=True),), Settings(env=env, cmd=("mvn",), labels=labels)
-    )
 
 
 def other_jdk() -> str:
@@ -171,8 +214,6 @@ def _runtime(shop: Workshop) -> Layer:
 
 def _utf8_locale(package: Path, root: Path) -> None:
     """The locale C.UTF-8, which distroless Java images carry: without it a JVM takes arguments and file names for ASCII."""
-    import shutil
-
     place = Path("usr/lib/locale/C.utf8")
     if (package / place).is_dir():
         shutil.copytree(package / place, root / place, symlinks=True)

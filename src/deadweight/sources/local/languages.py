@@ -51,7 +51,8 @@ def node(shop: Workshop, parameter: str) -> Made:
     wanted, _, flavour = parameter.partition("-")
     version = shop.once(f"node {wanted}", lambda: npm.newest(npm.NODE[shop.machine.deb], wanted or NODE))
     layer = _node_layer(shop, version)
-    tuning = shop.tree_layer("node-account", _node_account)
+    shell = "/bin/sh" if flavour == "alpine" else "/bin/bash"
+    tuning = shop.tree_layer(f"node-account-{flavour}", lambda root: account(root, "node", "/home/node", shell))
     env = (
         f"PATH={PATHS}",
         f"NODE_VERSION={version}",
@@ -59,7 +60,6 @@ def node(shop: Workshop, parameter: str) -> Made:
     )
     if flavour == "alpine":
         base = alpine.layer(shop, NODE_RUNTIME)
-        tuning = shop.tree_layer("node-account-alpine", lambda root: _node_account(root, "/bin/sh"))
     else:
         base = shop.rootfs_layer(
             (*(SLIM_PACKAGES if flavour == "slim" else (*BUILD_PACKAGES, "python3")), *NODE_RUNTIME), fast=True
@@ -87,22 +87,22 @@ def _node_layer(shop: Workshop, version: str) -> Layer:
     return shop.tree_layer(f"node-{version}", fill, prefix="usr/local")
 
 
-def _node_account(root: Path, shell: str = "/bin/bash") -> None:
-    """The user ``node`` (1000), whom Dockerfiles name. The files are whole, since a layer has no way to add a line."""
+def account(root: Path, name: str, home: str, shell: str, number: int = 1000) -> None:
+    """The user whom Dockerfiles name. The files are whole, since a layer has no way to add a line."""
     accounts = (
         ("root", 0, "/root", shell), ("daemon", 1, "/usr/sbin", "/usr/sbin/nologin"), ("bin", 2, "/bin", "/usr/sbin/nologin"),
         ("sys", 3, "/dev", "/usr/sbin/nologin"), ("man", 6, "/var/cache/man", "/usr/sbin/nologin"),
         ("mail", 8, "/var/mail", "/usr/sbin/nologin"), ("www-data", 33, "/var/www", "/usr/sbin/nologin"),
-        ("_apt", 42, "/nonexistent", "/usr/sbin/nologin"), ("node", 1000, "/home/node", shell),
+        ("_apt", 42, "/nonexistent", "/usr/sbin/nologin"), (name, number, home, shell),
         ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin"),
     )  # fmt: skip
-    put(root, "etc/passwd", "".join(f"{name}:x:{uid}:{uid}:{name}:{home}:{sh}\n" for name, uid, home, sh in accounts))
+    put(root, "etc/passwd", "".join(f"{each}:x:{uid}:{uid}:{each}:{own}:{sh}\n" for each, uid, own, sh in accounts))
     groups = {
         "root": 0, "daemon": 1, "bin": 2, "sys": 3, "adm": 4, "tty": 5, "disk": 6, "man": 12, "mail": 8, "shadow": 42,
-        "staff": 50, "www-data": 33, "users": 100, "node": 1000, "nogroup": 65534,
+        "staff": 50, "www-data": 33, "users": 100, name: number, "nogroup": 65534,
     }  # fmt: skip
-    put(root, "etc/group", "".join(f"{name}:x:{gid}:\n" for name, gid in groups.items()))
-    (root / "home/node").mkdir(parents=True)
+    put(root, "etc/group", "".join(f"{each}:x:{gid}:\n" for each, gid in groups.items()))
+    (root / home.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
 
 def nodejs(shop: Workshop, parameter: str) -> Made:

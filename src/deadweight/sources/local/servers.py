@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deadweight.sources.local import alpine
+from deadweight.sources.local.languages import account
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import PATHS, Made
 from deadweight.sources.local.workshop import Workshop, put
@@ -17,6 +19,7 @@ _NGINX_SITE = """server {{
     }}
 }}
 """
+_NGINX_LIBRARIES = ("libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g")
 _NGINX_MAIN = """{user}worker_processes auto;
 error_log /dev/stderr notice;
 pid {pid};
@@ -82,19 +85,23 @@ exec "$@"
 
 
 def nginx(shop: Workshop, flavour: str) -> Made:
-    """nginx with the original's layout; ``unprivileged`` listens on 8080 as user 101, without rights."""
-    free = flavour == "unprivileged"
+    """nginx with the original's layout and user; ``unprivileged`` listens on 8080 as that user, without rights."""
+    free, small = "unprivileged" in flavour, flavour.endswith("alpine")
 
     def fill(root: Path) -> None:
+        account(root, "nginx", "/var/cache/nginx", "/sbin/nologin", 101)
         put(root, "etc/nginx/conf.d/default.conf", _NGINX_SITE.format(port=8080 if free else 80))
-        pid, user = ("/tmp/nginx.pid", "") if free else ("/run/nginx.pid", "user www-data;\n")  # noqa: S108 - in the image
+        pid, user = ("/tmp/nginx.pid", "") if free else ("/run/nginx.pid", "user nginx;\n")  # noqa: S108 - in the image
         put(root, "etc/nginx/nginx.conf", _NGINX_MAIN.format(pid=pid, user=user, temporary=_TEMPORARY if free else ""))
         put(root, "usr/share/nginx/html/index.html", "<h1>Welcome to nginx!</h1>\n")
         put(root, "usr/share/nginx/html/50x.html", "<h1>An error occurred.</h1>\n")
+        if small:
+            _nginx_alone(shop, root)
 
-    layers = (
-        shop.rootfs_layer(("nginx-light", "ca-certificates"), fast=True),
-        shop.tree_layer(f"nginx-{flavour}", fill),
+    base = (
+        alpine.layer(shop, _NGINX_LIBRARIES)
+        if small
+        else shop.rootfs_layer(("nginx-light", "ca-certificates", "curl", "gettext-base"), fast=True)
     )
     settings = Settings(
         env=(f"PATH={PATHS}",),
@@ -102,7 +109,33 @@ def nginx(shop: Workshop, flavour: str) -> Made:
         user="101" if free else "",
         ports=("8080/tcp" if free else "80/tcp",),
     )
-    return Made(layers, settings)
+    return Made((base, shop.tree_layer(f"nginx-{flavour}", fill)), settings)
+
+
+def _nginx_alone(shop: Workshop, root: Path) -> None:
+    """The program and its tables out of the OS's packages, for the base that has no package manager of the OS."""
+    put(root, "usr/sbin/nginx", shop.unpacked("nginx") / "usr/sbin/nginx", executable=True)
+    for name in ("mime.types", "fastcgi_params", "fastcgi.conf", "proxy_params", "scgi_params", "uwsgi_params"):
+        put(root, f"etc/nginx/{name}", shop.unpacked("nginx-common") / "etc/nginx" / name)
+    for name in ("var/log/nginx", "var/lib/nginx", "usr/share/nginx"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+
+
+def caddy(shop: Workshop, _: str) -> Made:
+    """The OS's Caddy with the original's folders: it serves /usr/share/caddy until somebody says otherwise."""
+
+    def fill(root: Path) -> None:
+        put(root, "etc/caddy/Caddyfile", ":80 {\n\troot * /usr/share/caddy\n\tfile_server\n}\n")
+        put(root, "usr/share/caddy/index.html", "<h1>Caddy works!</h1>\n")
+        for name in ("config/caddy", "data/caddy", "srv"):
+            (root / name).mkdir(parents=True)
+
+    layers = (shop.rootfs_layer(("caddy", "ca-certificates"), fast=True), shop.tree_layer("caddy", fill))
+    words = ("caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile")
+    env = (f"PATH={PATHS}", "XDG_CONFIG_HOME=/config", "XDG_DATA_HOME=/data")
+    return Made(
+        layers, Settings(env=env, cmd=words, workdir="/srv", ports=("80/tcp", "443/tcp", "443/udp", "2019/tcp"))
+    )
 
 
 def redis(shop: Workshop, _: str) -> Made:

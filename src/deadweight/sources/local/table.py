@@ -40,7 +40,10 @@ class StandIn:
         return self.recipe in WITH_APT and not self.like_alpine
 
 
-WITH_APT = ("ubuntu", "golang", "python", "node", "rust", "jre", "jdk", "maven", "nginx", "redis", "postgres")
+WITH_APT = (
+    *("ubuntu", "golang", "python", "uvpython", "node", "rust", "jre", "jdk", "maven", "bun", "deno", "ruby"),
+    *("nginx", "redis", "postgres", "caddy"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,18 +78,19 @@ def _golang(groups: tuple[str, ...]) -> str:
 
 
 def _java(groups: tuple[str, ...]) -> str:
-    """``MAJOR`` or ``MAJOR-alpine``; 17 is what nothing says, and what stands in for those before it."""
-    major = groups[0] if groups[0] in ("21", "25") else "21" if groups[0] in ("18", "19", "20") else ""
-    major = "25" if groups[0] in ("22", "23", "24", "26") else major
+    """``MAJOR``, ``MAJOR-alpine``, or nothing for the one meant."""
     alpine = "alpine" in (groups[-1] or "")
-    return f"{major or '17'}-alpine" if alpine else major
+    major = groups[0] or ("17" if alpine else "")
+    return f"{major}-alpine" if alpine else "" if major == "17" else major
 
 
 _RELEASES = "bookworm|trixie|bullseye|buster|stretch|jessie"
 _OS = rf"(?:-?((?:slim-)?(?:{_RELEASES})(?:-slim)?|slim|alpine[\d.]*))?"
 _JVM = (
-    r"docker\.io/(?:library/(?:eclipse-temurin|openjdk|amazoncorretto|ibm-semeru-runtimes)"
-    r"|bellsoft/liberica-openj[dr][ke]-\w+)"
+    r"docker\.io/(?:library/(?:eclipse-temurin|openjdk|amazoncorretto|ibm-semeru-runtimes|sapmachine)"
+    r"|bellsoft/liberica-openj[dr][ke]-\w+|azul/zulu-openjdk(?:-\w+)?)"
+    r"|public\.ecr\.aws/amazoncorretto/amazoncorretto|container-registry\.oracle\.com/java/openjdk"
+    r"|mcr\.microsoft\.com/openjdk/jdk"
 )
 _MAVEN = r"(?:[\d.]+|latest)(?:-(?:eclipse-temurin|openjdk|amazoncorretto|ibmjava|sapmachine|jdk)-?(\d+))?(.*)"
 _DISTROLESS = r"(?:(nonroot|debug|debug-nonroot)|latest)(?:-(?:amd64|arm64))?"
@@ -173,16 +177,17 @@ TABLE = (
     Row(r"(?:cgr\.dev|docker\.io)/chainguard/node", r".*", "node", "cgr.dev/chainguard/node", lambda _: "-slim"),
     Row(r"(?:cgr\.dev|docker\.io)/chainguard/rust", r".*", "rust", "cgr.dev/chainguard/rust", lambda _: ""),
     Row(
-        r"(?:cgr\.dev|docker\.io)/chainguard/(?:jdk|maven)",
+        r"(?:cgr\.dev|docker\.io)/chainguard/maven",
         r".*",
         "maven",
         "cgr.dev/chainguard/jdk, maven",
         lambda _: "21",
     ),
+    Row(r"(?:cgr\.dev|docker\.io)/chainguard/jdk", r".*", "jdk", "", lambda _: "21"),
     Row(r"(?:cgr\.dev|docker\.io)/chainguard/nginx", r".*", "nginx", "", lambda _: "unprivileged"),
-    Row(_JVM, r"(\d+)(?:[\d._]*)-jre(.*)", "jre", "eclipse-temurin:17|21|25[-jre][-alpine]", _java),
-    Row(_JVM, r"(?:(\d+)[\d._+]*|latest)(?:-(?:jdk|ea|headful|headless))?(.*)", "maven", "", _java),
-    Row(r"docker\.io/library/maven", _MAVEN, "maven", "maven:3-eclipse-temurin-17|21|25", _java),
+    Row(_JVM, r"(\d+)(?:[\w._]*)-jre(.*)", "jre", "eclipse-temurin:8|11|17|21|25[-jre][-alpine]", _java),
+    Row(_JVM, r"(?:(\d+)[\w._+]*|latest)(?:-(?:jdk|ea|headful|headless))?(.*)", "jdk", "", _java),
+    Row(r"docker\.io/library/maven", _MAVEN, "maven", "maven:3-eclipse-temurin-8|11|17|21|25", _java),
     Row(
         r"docker\.io/library/python",
         rf"(?:(3(?:\.\d+){{0,2}})|latest|(?=[a-z]))(?:[a-z]+\d+)?{_OS}",
@@ -206,8 +211,38 @@ TABLE = (
     ),
     Row(r"ghcr\.io/astral-sh/uv", r"(?!.*(?:python|debian|alpine|bookworm)).*", "uv", "ghcr.io/astral-sh/uv"),
     Row(r"ghcr\.io/astral-sh/uv", r".*python(3\.\d+)(?:-(?:\w+-)?(slim|alpine).*)?.*", "uvpython", "", _flavoured),
-    Row(r"docker\.io/nginxinc/nginx-unprivileged", r".*", "nginx", "", lambda _: "unprivileged"),
-    Row(r"docker\.io/library/nginx", r".*", "nginx", "nginx:*"),
+    Row(
+        r"docker\.io/oven/bun",
+        rf"(?:(\d+(?:\.\d+){{0,2}})|latest|canary|(?=[a-z]))(?:-?debian)?{_OS}",
+        "bun",
+        "oven/bun:1",
+        _flavoured,
+    ),
+    Row(r"docker\.io/denoland/deno", r"bin(?:-\d[\d.]*)?", "deno", "", lambda _: "bin"),
+    Row(
+        r"docker\.io/denoland/deno",
+        r"(?:debian|ubuntu|(alpine)|latest)?-?(\d[\d.]*)?",
+        "deno",
+        "denoland/deno:2",
+        lambda g: _flavoured((g[1], g[0])),
+    ),
+    Row(
+        r"docker\.io/library/ruby",
+        r"(?:(\d+(?:\.\d+){0,2})|latest|(?=[a-z]))(?:-?(slim|bookworm|trixie|bullseye|slim-\w+))?",
+        "ruby",
+        "ruby:3.X[-slim]",
+        _flavoured,
+    ),
+    Row(r"docker\.io/tonistiigi/xx", r".*", "xx", "tonistiigi/xx"),
+    Row(r"docker\.io/library/caddy", r"(?!.*builder).*", "caddy", "caddy:2"),
+    Row(
+        r"docker\.io/nginxinc/nginx-unprivileged",
+        r".*?(alpine.*)?",
+        "nginx",
+        "",
+        lambda g: "unprivileged-alpine" if g[0] else "unprivileged",
+    ),
+    Row(r"docker\.io/library/nginx", r".*?(alpine.*)?", "nginx", "nginx:*", lambda g: "-alpine" if g[0] else ""),
     Row(r"docker\.io/library/(?:redis|valkey)", r".*", "redis", "redis:*"),
     Row(r"docker\.io/library/postgres", r".*", "postgres", "postgres:*"),
     Row(r"docker\.io/deadweight/tools", r".*", "tools", TOOLS_REFERENCE),
@@ -230,7 +265,7 @@ def stand_in(reference: str) -> StandIn:
     Raises NoBase that names the nearest and lists all there are, UsageError for no reference.
     """
     parsed = references.parse(reference)
-    name = f"{parsed.host}/{parsed.repository}"
+    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
     for row in TABLE:
         named = re.fullmatch(row.repository, name)
         match = re.fullmatch(row.tag, parsed.tag or "latest") if named else None
@@ -243,6 +278,15 @@ def stand_in(reference: str) -> StandIn:
         (reference, f"the local source has no stand-in for {reference}; {beside}"),
         hint=f"it can stand in for {can}. Use one of these, or another source: invoke setup --source registry",
     )
+
+
+def _hubs_own(name: str) -> str:
+    """``docker.io/library/golang`` of ``mirror.gcr.io/library/golang``: a mirror of Docker Hub's serves the same images.
+
+    Whoever mirrors the Hub keeps ``library/`` in front of the official ones.
+    """
+    official = re.search(r"/library/[\w.-]+$", name)
+    return f"docker.io{official[0]}" if official else re.sub(r"^mirror\.gcr\.io/", "docker.io/", name)
 
 
 def _made(row: Row, named: re.Match[str], match: re.Match[str]) -> StandIn:
