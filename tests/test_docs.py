@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deadweight.builders import reference, table
+from deadweight.project.suite_file import load_suite
 from deadweight.suite import model, requests
-from deadweight.suite.load import load_suite
 from deadweight.tasks import namespace
 from tests.support import ROOT
 
@@ -157,6 +158,7 @@ def test_the_reference_of_tasks_is_their_own_help():
     "record",
     [
         model.Variant,
+        *(table.record(name) for name in table.names()),
         model.RunSettings,
         model.Checks,
         model.BudgetCheck,
@@ -174,6 +176,13 @@ def test_every_key_of_the_suite_is_in_its_reference(record):
     text = (ROOT / "docs/reference/suite.md").read_text()
     keys = {field.alias or name for name, field in record.model_fields.items()}
     assert {key for key in keys - {"name"} if not re.search(rf"\b{key}\b", text)} == set()
+
+
+def test_the_tables_of_builders_keys_are_those_of_their_records():
+    """Make them anew: python -m deadweight.builders.reference docs/reference/suite.md"""
+    page = (ROOT / "docs/reference/suite.md").read_text()
+    assert page == reference.written(page)
+    assert page == reference.written(page.replace("| `pom` |", "| `pon` |"))
 
 
 def test_the_tutorial_s_commands_are_whole():

@@ -5,14 +5,27 @@ from __future__ import annotations
 import sys
 
 import pytest
+from pydantic import ValidationError
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders import table
-from deadweight.suite.model import Variant
+from deadweight.builders.ko.variant import KoVariant
+from deadweight.builders.plugin import _wrong_record
+from deadweight.project.suite_file import load_suite
 
 PLUGIN = """
+from typing import Any
+from pydantic import ConfigDict
+from deadweight.suite.model import Variant
+from deadweight.suite.values import Flag, Text
+
+class Keys(Variant):
+    file: Text | None = None
+    quick: Flag = False
+
 class Good:
     name = "good"
+    record = Keys
     def needs(self, variant, root): raise ZeroDivisionError("a bug of theirs")
     def steps(self, variant, site): return ()
     def archive(self, variant, built, site): raise KeyError("no archive")
@@ -23,22 +36,66 @@ class Lame:
 
 class Broken:
     def __init__(self): raise RuntimeError("cannot start")
+
+class Keyless(Good):
+    record = None
+
+class Plain(Good):
+    record = dict
+
+class Ours(Keys):
+    port: Text = "http"
+
+class Greedy(Good):
+    record = Ours
+
+class Loose(Keys):
+    model_config = ConfigDict(frozen=False, extra="allow")
+
+class Sloppy(Good):
+    record = Loose
 """
+WRONG = {
+    "lame": "is not a builder: it has no steps and no archive",
+    "broken": "cannot be loaded: RuntimeError: cannot start",
+    "absent": "cannot be loaded: AttributeError: module 'their_plugin' has no attribute 'Absent'",
+    "keyless": "it has no record of its keys",
+    "plain": "its record must be a subclass of Variant, but is <class 'dict'>",
+    "greedy": "its record declares port, which every variant has already",
+    "sloppy": "its record changes frozen and extra in model_config",
+    "raising": "cannot be loaded: ModuleNotFoundError: No module named 'nowhere'",
+    "twice": "is registered more than once: other:Twice, from other, their_plugin:Good, from their-plugin",
+}
+
+
+def install(folder, name, points):
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = "".join(f"{key} = {value}\n" for key, value in points.items())
+    (info / "entry_points.txt").write_text(f"[deadweight.builders]\n{lines}")
+
+
+def forget():
+    table.builder.cache_clear()
+    table.record.cache_clear()
 
 
 @pytest.fixture
 def plugin(tmp_path, monkeypatch):
-    """A real installed distribution with entry points, as far as Python can tell."""
-    (tmp_path / "their_plugin.py").write_text(PLUGIN)
-    info = tmp_path / "their_plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-plugin\nVersion: 1.0\n")
-    points = "".join(f"{kind.lower()} = their_plugin:{kind}\n" for kind in ("Good", "Lame", "Broken", "Absent"))
-    (info / "entry_points.txt").write_text(f"[deadweight.builders]\n{points}")
-    monkeypatch.syspath_prepend(tmp_path)
-    table.builder.cache_clear()
-    yield
-    table.builder.cache_clear()
+    """Real installed distributions with entry points, as far as Python can tell."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    (folder / "their_plugin.py").write_text(PLUGIN)
+    (folder / "raising_plugin.py").write_text("import nowhere\n")
+    kinds = ("Good", "Lame", "Broken", "Absent", "Keyless", "Plain", "Greedy", "Sloppy")
+    points = {kind.lower(): f"their_plugin:{kind}" for kind in kinds}
+    install(folder, "their-plugin", {**points, "twice": "their_plugin:Good", "raising": "raising_plugin:Any"})
+    install(folder, "other", {"twice": "other:Twice"})
+    monkeypatch.syspath_prepend(folder)
+    forget()
+    yield folder
+    forget()
     sys.modules.pop("their_plugin", None)
 
 
@@ -53,7 +110,8 @@ def test_ours_never_read_entry_points(monkeypatch):
         raise AssertionError("entry points were read")
 
     monkeypatch.setattr(importlib.metadata, "entry_points", refuse)
-    table.builder.cache_clear()
+    forget()
+    assert table.record("ko") is KoVariant
     assert table.builder("ko").name == "ko"
 
 
@@ -64,7 +122,7 @@ def test_nobody_registered_it():
 
 def test_their_errors_carry_their_name(plugin, tmp_path):
     builder = table.builder("good")
-    variant = Variant(name="v", builder="good")
+    variant = builder.record(name="v", builder="good")
     with pytest.raises(DeadweightError, match=r"'good' \(their_plugin:Good, from their-plugin\).*v: ZeroDivisionError"):
         builder.needs(variant, tmp_path)
     with pytest.raises(DeadweightError, match="KeyError"):
@@ -72,11 +130,77 @@ def test_their_errors_carry_their_name(plugin, tmp_path):
     assert builder.steps(variant, None) == ()
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("lame", "lacks steps, archive"), ("broken", "RuntimeError: cannot start"), ("absent", "Absent")],
-)
-def test_a_builder_that_is_none(plugin, name, words):
-    with pytest.raises(DeadweightError, match=words) as caught:
+@pytest.mark.parametrize("name", WRONG)
+def test_a_builder_that_is_none(plugin, name):
+    with pytest.raises(DeadweightError) as caught:
         table.builder(name)
-    assert "their-plugin" in str(caught.value) or "their_plugin" in str(caught.value)
+    assert WRONG[name] in str(caught.value)
+    assert "from their-plugin" in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_plug_in_is_one_error_at_the_line_that_names_it(plugin, tmp_path, name):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f"  v:\n    builder: {name}\n    file: x\n  w: {{builder: {name}}}\n")
+    assert (caught.value.exit_code, caught.value.key, caught.value.line) == (2, "variants.v.builder", 4)
+    assert WRONG[name] in str(caught.value)
+    assert caught.value.more == ()
+
+
+def test_a_plug_in_with_the_name_of_one_of_ours(plugin, tmp_path):
+    install(plugin, "cuckoo", {"ko": "their_plugin:Good"})
+    with pytest.raises(
+        ConfigError, match=r"their_plugin:Good, from cuckoo registers the builder 'ko', which is one of ours"
+    ):
+        load(tmp_path, "  v: {builder: good}\n")
+    forget()
+    assert load(tmp_path, "  v: {builder: ko}\n").variants[0].builder == "ko"
+
+
+def load(folder, variants, defaults=""):
+    file = folder / "deadweight.yaml"
+    file.write_text(f"name: demo\nvariants:\n{variants}{defaults}")
+    return load_suite(file)
+
+
+def test_a_plug_in_s_keys_are_read_like_ours(plugin, tmp_path):
+    suite = load(tmp_path, "  v: {builder: good, file: x}\n  k: {builder: ko}\n", "defaults: {quick: true, base: a}\n")
+    variant, ko = suite.variants
+    assert (variant.file, variant.quick, variant.own_keys()) == ("x", True, ("file", "quick"))
+    assert (type(ko), ko.base) == (KoVariant, "a")
+    with pytest.raises(ValidationError, match="frozen"):
+        variant.file = "y"
+
+
+@pytest.mark.parametrize(
+    ("variants", "defaults", "said"),
+    [
+        (
+            "  v: {builder: good, quick: yess}\n",
+            "",
+            "3: variants.v.quick: expected true or false, found the text 'yess'",
+        ),
+        ("  v: {builder: good, quik: true}\n", "", "3: variants.v.quik: unknown key (did you mean 'quick'?)"),
+        ("  v: {builder: good, base: a}\n", "", "3: variants.v.base: the builder good takes no base"),
+        (
+            "  v: {builder: good}\n  k:\n    builder: ko\n    file: x\n",
+            "",
+            "6: variants.k.file: the builder ko takes no file",
+        ),
+        ("  k: {builder: ko}\n", "defaults: {file: x}\n", "4: defaults.file: unknown key"),
+        ("  v: {builder: good}\n", "defaults: {tests: maybe}\n", "4: defaults.tests: expected true or false"),
+        ("  v: {builder: good}\n", "defaults: {quick: 1}\n", "4: defaults.quick: expected true or false, found 1"),
+    ],
+)
+def test_a_wrong_key_of_a_plug_in_is_told_with_its_place(plugin, tmp_path, variants, defaults, said):
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, variants, defaults)
+    assert f"deadweight.yaml:{said}" in str(caught.value)
+
+
+def test_no_key_of_ours_is_one_that_every_variant_has():
+    for name in table.names():
+        kind, builder = table.record(name), table.builder(name)
+        assert builder.record is kind
+        assert _wrong_record(kind) == ""

@@ -33,11 +33,18 @@ class Silent:
     def ended(self, outcome): ...
 
 
+class ScriptVariant(Variant):
+    """``script`` is for ``/bin/sh``."""
+
+    script: str = "true"
+
+
 @dataclass
 class ScriptBuilder:
-    """Builds by running ``/bin/sh`` on a variant's ``options``: a real program, real files, no image."""
+    """Builds by running ``/bin/sh`` on a variant's ``script``: a real program, real files, no image."""
 
     name: str = "script"
+    record: type[ScriptVariant] = ScriptVariant
     ran: list[str] = field(default_factory=list)
 
     def needs(self, variant, root):
@@ -48,7 +55,7 @@ class ScriptBuilder:
 
         def work(job):
             self.ran.append(variant.name)
-            _run.run(["sh", "-c", variant.options.get("run", "true")], log=job.log, cwd=site.root)
+            _run.run(["sh", "-c", variant.script], log=job.log, cwd=site.root)
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text("made")
             return BuiltImage(variant.name, "script", "r", "sha256:0", False, None, 0, False, "", "sh", "now")
@@ -73,7 +80,7 @@ def site(tmp_path):
 
 def make_site(root: Path, **scripts: str) -> Site:
     variants = tuple(
-        Variant(name=name, builder="script", source="src", options={"run": script}) for name, script in scripts.items()
+        ScriptVariant(name=name, builder="script", source="src", script=script) for name, script in scripts.items()
     )
     suite = Suite(file=root / "deadweight.yaml", root=root, name="demo", variants=variants)
     return Site(suite, State(root), source=None, engine=None)

@@ -1,7 +1,7 @@
 """What ``auto`` has to reach is what the suite stands on, wherever that is written."""
 
+from deadweight.project.suite_file import load_suite
 from deadweight.sources.choose import _references
-from deadweight.suite.load import load_suite
 
 SUITE = """\
 name: shop

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from deadweight.project.suite_file import load_suite
 from deadweight.sources.local.machine import this_machine
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.public import KEYS, REPOSITORIES
-from deadweight.suite.load import load_suite
 from deadweight.toolchain.find import find
 from tests.support import ROOT
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PASSWORD, PLAIN, PROXY, PROXY_PASSWORD, USER, World

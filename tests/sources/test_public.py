@@ -31,7 +31,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError
 from deadweight.records.paths import State
 from deadweight.sources.choose import choose
-from deadweight.suite.load import load_suite
+from deadweight.project.suite_file import load_suite
 root, name, apk, references = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "apk", sys.argv[4:]
 said, started = [], time.monotonic()
 try:

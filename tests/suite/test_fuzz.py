@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError
-from deadweight.suite.load import load_suite
+from deadweight.builders import table
+from deadweight.project.suite_file import load_suite
 from deadweight.suite.model import Checks, RunSettings, Suite, Variant
 from tests.support import ROOT
 
 WORDS = sorted(
     {
         *Variant.model_fields,
+        *(key for name in table.names() for key in table.record(name).own_keys()),
         *Checks.model_fields,
         *RunSettings.model_fields,
         *(
@@ -42,7 +44,7 @@ scalars = (
     | st.integers()
     | st.floats()
     | st.text(max_size=12)
-    | st.sampled_from(["dockerfile", "ko", "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"])
+    | st.sampled_from([*table.names(), "15MB", "pass", "1.2.3", "2026-01-01", "0o7", "1:30", "no", "~", "=", "<<"])
 )
 keys = st.sampled_from(WORDS) | st.text(max_size=8)
 values = st.recursive(

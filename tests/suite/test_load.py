@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, UsageError
-from deadweight.suite.load import find_suite_file, load_suite, merge, select
-from deadweight.suite.schema import make_schema, packaged_schema
+from deadweight.builders.schema import make_schema, packaged_schema
+from deadweight.project.suite_file import load_suite
+from deadweight.suite.load import find_suite_file, select
 from deadweight.suite.sizes import format_bytes, parse_bytes
+from deadweight.suite.variants import merge
 from tests.support import ROOT
 
 GOOD = """\
@@ -249,7 +251,7 @@ def test_sizes_for_people(size, text):
 
 def test_the_packaged_schema_is_the_records(tmp_path):
     assert packaged_schema() == make_schema(), (
-        "run: python -m deadweight.suite.schema > src/deadweight/suite/suite.schema.json"
+        "run: python -m deadweight.builders.schema > src/deadweight/suite/suite.schema.json"
     )
 
 

@@ -23,9 +23,10 @@ from deadweight.checks.layers import allow_list
 from deadweight.checks.scan.exceptions import acceptances
 from deadweight.engine.http import Answer
 from deadweight.engine.options import hardened_for
+from deadweight.project.suite_file import load_suite
 from deadweight.project.validation import check_suite
-from deadweight.suite.load import load_suite
-from deadweight.suite.model import Suite
+from deadweight.suite.model import Suite, Variant
+from deadweight.suite.values import Text
 from deadweight.tasks.report import thresholds
 
 WHOLE = """\
@@ -120,15 +121,21 @@ variants:
     runner: docker
   foreign:
     builder: a-plug-in
-    options: {any: thing}
-    base: alpine
+    flavours: {any: thing}
 """
+
+
+class Foreign(Variant):
+    """The keys of a plug-in's builder."""
+
+    flavours: dict[str, Text] = {}  # noqa: RUF012 - as in our records
 
 
 @pytest.fixture(autouse=True)
 def _a_plug_in(monkeypatch):
     """As if one were installed."""
-    monkeypatch.setattr(table, "is_known", lambda name: name in {*table.TABLE, "a-plug-in"})
+    known = table.record
+    monkeypatch.setattr(table, "record", lambda name: Foreign if name == "a-plug-in" else known(name))
 
 
 def load(folder: Path, text: str) -> Suite:
@@ -268,7 +275,7 @@ WRONG = [
     ("ca_bundle: ca.pem", "source: nowhere", "sources.source", "expected one of auto"),
     ("{GOPROXY: https://mirror.example.com/go}", "{GOPROXY: 1}", "sources.environment", "text to text"),
     ("scan: {database_repository: mirror.example.com/trivy-db, timeout_seconds: 60}", "scan: false", "scan", "expected a mapping"),
-    ("options: {any: thing}", "options: 0", "variants.foreign.options", "expected a mapping (key: value), found 0"),
+    ("flavours: {any: thing}", "flavours: 0", "variants.foreign.flavours", "expected a mapping (key: value), found 0"),
 ]  # fmt: skip
 
 

@@ -20,13 +20,21 @@ from pathlib import Path
 BUILDER = """
 from deadweight import _run
 from deadweight.builders.protocol import BuiltImage, Inputs, Needs, Step
+from deadweight.suite.model import Variant
+
+
+class ScriptVariant(Variant):
+    run_script: str
+    tools: str = ""
+    timeout: float = 60
 
 
 class Script:
     name = "script"
+    record = ScriptVariant
 
     def needs(self, variant, root):
-        return Needs(tools=tuple(variant.options.get("tools", "").split()))
+        return Needs(tools=tuple(variant.tools.split()))
 
     def steps(self, variant, site):
         place = site.state.image(variant.name)
@@ -34,9 +42,8 @@ class Script:
         def work(job):
             place.mkdir(parents=True, exist_ok=True)
             made = place / ".out.new"
-            seconds = float(variant.options.get("timeout", "60"))
             try:
-                _run.run(["sh", "-c", variant.options["run"]], log=job.log, cwd=site.root, timeout=seconds,
+                _run.run(["sh", "-c", variant.run_script], log=job.log, cwd=site.root, timeout=variant.timeout,
                          env={"OUT": str(made)}, on_line=job.say)
                 made.replace(place / "out")
             finally:
@@ -90,12 +97,12 @@ class FaultProject:
         return self.root / ".deadweight"
 
     def suite(self, options: str = "", **runs: str) -> None:
-        """Write the suite; ``options`` is YAML beside ``run``."""
+        """Write the suite; ``options`` is YAML beside ``run_script``."""
         lines = ["name: faulty", "variants:"]
         for name, run in runs.items():
-            lines += [f"  {name}:", "    builder: script", "    source: src", "    options:"]
-            lines += ["      run: |", *(f"        {line}" for line in run.splitlines())]
-            lines += [f"      {line}" for line in options.splitlines()]
+            lines += [f"  {name}:", "    builder: script", "    source: src"]
+            lines += ["    run_script: |", *(f"      {line}" for line in run.splitlines())]
+            lines += [f"    {line}" for line in options.splitlines()]
         (self.root / "deadweight.yaml").write_text("\n".join(lines) + "\n")
 
     def out(self, variant: str = "v") -> str:

@@ -10,10 +10,10 @@ from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.engine.leftovers import Leftover
 from deadweight.image.look.summary import summary
+from deadweight.project.suite_file import load_suite
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
 from deadweight.records.store import save
-from deadweight.suite.load import load_suite
 from deadweight.suite.model import Suite
 
 

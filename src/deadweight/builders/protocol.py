@@ -6,12 +6,14 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from deadweight._errors import ConfigError
 from deadweight.records.built import Base, BuiltImage, Cache
 from deadweight.records.ignore import virtual_environments
 from deadweight.suite.yaml_nodes import Key, dotted
+
+V = TypeVar("V", bound="Variant")
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -112,23 +114,28 @@ class WrongKey(ConfigError):
         super().__init__(f"{what} (variants.{variant.name}.{dotted(self.inner)})", file=path, hint=hint)
 
 
-class Builder(Protocol):
-    """One way to build. Third parties register theirs under the entry point group ``deadweight.builders``."""
+class Builder(Protocol[V]):
+    """One way to build. Third parties register theirs under the entry point group ``deadweight.builders``.
+
+    ``record`` holds the keys that a variant of this builder may have: a subclass of ``Variant``, frozen as that is, with a field
+    for each key of its own.
+    """
 
     name: str
+    record: type[V]
 
-    def needs(self, variant: Variant, root: Path) -> Needs:
+    def needs(self, variant: V, root: Path) -> Needs:
         """What must be there before. Reads the variant's files, touches nothing else.
 
         Raises WrongKey for a key that is wrong or names a wrong file, ConfigError for what is wrong inside of a file.
         """
         ...
 
-    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+    def steps(self, variant: V, site: Site) -> tuple[Step, ...]:
         """The work, in order; the last step (key ``image:<variant>``) gives the BuiltImage. Nothing is changed on disk here."""
         ...
 
-    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+    def archive(self, variant: V, built: BuiltImage, site: Site) -> Path:
         """The image archive (docker-save tar, OCI tar or layout folder), made now if it is not there."""
         ...
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Builder, Site, Step
@@ -70,7 +71,7 @@ class Plan:
 def make_plan(
     variants: Sequence[Variant],
     site: Site,
-    builder_of: Callable[[Variant], Builder],
+    builder_of: Callable[[Variant], Builder[Any]],
     *,
     force: bool = False,
     digests: Digests | None = None,

@@ -18,11 +18,11 @@ from deadweight._errors import CommandError, DeadweightError, UsageError
 from deadweight._run import run
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
+from deadweight.project.suite_file import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.records.built import Base
 from deadweight.records.ignore import Ignore
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment
-from deadweight.suite.load import load_suite
 from deadweight.suite.model import Suite, Variant
 
 if TYPE_CHECKING:

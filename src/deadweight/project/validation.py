@@ -1,7 +1,7 @@
-"""What a suite file names that only the floors above the suite know: builders' keys, images, attacks, plug-ins, settings, files.
+"""What a suite file names that only the floors above the suite know: builders, images, attacks, plug-ins, settings, files.
 
 Told when the project is opened, with file, line and key, and not when a check comes to it after a build. A module is imported only
-where the suite says something that it knows. Builders judge the values of their own keys, and files, when a plan is made.
+where the suite says something that it knows. Builders judge the files that their keys name when a plan is made.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_suite(suite: Suite) -> None:
 
 def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], problems: Problems) -> None:
     with problems.kept():
-        _keys(suite, variant)
+        _registered(suite, variant)
     with problems.kept():
         _images(suite, variant)
     absent = False
@@ -63,27 +63,17 @@ def _database(suite: Suite, repository: str) -> None:
         raise ConfigError(error.message, file=suite.file, line=line, key=key, hint=error.hint) from None
 
 
-def _keys(suite: Suite, variant: Variant) -> None:
-    """A key of another builder would be passed over without a word. In ``defaults`` it is for those that read it."""
-    from deadweight.builders.table import KEYS, is_known
+def _registered(suite: Suite, variant: Variant) -> None:
+    from deadweight.builders.table import is_known
 
-    own = KEYS.get(variant.builder)
-    if own is None:  # a plug-in's may read any of them
-        if not is_known(variant.builder):
-            raise no_builder(suite, variant)
-        return
-    others = {"options", *(key for keys in KEYS.values() for key in keys)}.difference(own)
-    lines = {key: suite.places[place] for key in others if (place := ("variants", variant.name, key)) in suite.places}
-    if lines:
-        key = min(lines, key=lines.__getitem__)
-        what = f"the builder {variant.builder} takes no {key}"
-        raise suite.error(variant, key, what, hint=f"its own keys: {', '.join(own)}")
+    if not is_known(variant.builder):
+        raise no_builder(suite, variant)
 
 
 def no_builder(suite: Suite, variant: Variant) -> ConfigError:
     """For a builder that nobody registered."""
     from deadweight.builders.table import names
-    from deadweight.suite.load import did_you_mean
+    from deadweight.suite.explain import did_you_mean
 
     what = f"no builder {variant.builder!r}{did_you_mean(variant.builder, names())}"
     return suite.error(variant, "builder", what, hint=f"builders: {', '.join(names())}; others come as plug-ins")
@@ -93,10 +83,7 @@ def _images(suite: Suite, variant: Variant) -> None:
     """References of bases. What a source makes of them comes later."""
     from deadweight.sources.reference import parse
 
-    named: list[tuple[Key, str]] = [(("bases", name), reference) for name, reference in variant.bases.items()]
-    named += [(("base",), variant.base)] if variant.base else []
-    named += [(("files", name), given.partition("#")[0]) for name, given in variant.files.items() if "#" in given]
-    for key, reference in named:
+    for key, reference in variant.images():
         try:
             parse(reference)
         except UsageError as error:

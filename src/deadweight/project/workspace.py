@@ -13,13 +13,14 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
+from deadweight.project.suite_file import load_suite
 from deadweight.project.validation import check_suite, no_builder
 from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild, kept_name
 from deadweight.records.lock import held_since
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.records.superseded import retire
-from deadweight.suite.load import find_suite_file, load_suite
+from deadweight.suite.load import find_suite_file
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.problems import Problems
 
@@ -137,7 +138,7 @@ class Workspace:
         # a source that is not decided yet asks the network, which reading archives and evidence must not
         return Site(self.suite, self.state, cast("Source", _Deferred(lambda: self.source)), self.engine)
 
-    def builder(self, variant: Variant) -> Builder:
+    def builder(self, variant: Variant) -> Builder[Any]:
         """Raises ConfigError, with its line, for a builder that nobody registered."""
         from deadweight.builders import table
 

@@ -13,7 +13,7 @@ from deadweight.records.paths import State
 from deadweight.sources import settings as recorded
 from deadweight.sources.protocol import ApkFlavour, Say, Source
 from deadweight.sources.settings import Settings
-from deadweight.suite.model import Suite, Variant
+from deadweight.suite.model import Suite
 
 PROBE_SECONDS = 2.5
 
@@ -89,7 +89,7 @@ def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
 
     hosts = sorted({parse(reference).host for reference in _references(suite)})
     urls = {public.front_door(host): host for host in hosts}
-    if any(variant.builder == "apko" for variant in suite.variants):
+    if any(variant.apk_files() for variant in suite.variants):
         urls[public.KEYS["wolfi"][0]] = "packages.wolfi.dev"
     private = settings.private_ca
     if private is not None:
@@ -120,34 +120,12 @@ def _local_is_possible() -> bool:
 
 
 def _flavours(suite: Suite) -> tuple[ApkFlavour, ...]:
-    """Whose packages the suite's apko and melange files use."""
+    """Whose APK packages the suite's files use."""
     from deadweight.sources.adapt import flavour_of
 
-    files = {
-        name
-        for variant in suite.variants
-        if variant.builder == "apko"
-        for name in (variant.config, *variant.packages)
-        if name
-    }
+    files = {name for variant in suite.variants for name in variant.apk_files()}
     return tuple(sorted({flavour_of(suite.root / name, suite.root) for name in files})) or ("wolfi",)
 
 
 def _references(suite: Suite) -> list[str]:
-    found = [reference for variant in suite.variants for reference in variant.bases.values()]
-    found += [variant.base for variant in suite.variants if variant.base]
-    return found + [reference for variant in suite.variants for reference in _in_dockerfile(suite, variant)]
-
-
-def _in_dockerfile(suite: Suite, variant: Variant) -> tuple[str, ...]:
-    """What a Dockerfile itself stands on; nothing of what cannot be read (its builder says so then)."""
-    if variant.builder != "dockerfile" or variant.dockerfile is None:
-        return ()
-    from deadweight.sources.adapt_dockerfile import images
-    from deadweight.sources.reference import is_reference
-
-    try:
-        text = (suite.root / variant.dockerfile).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return ()
-    return tuple(name for name in images(text, {**variant.args, **variant.bases}) if is_reference(name))
+    return [reference for variant in suite.variants for reference in variant.references(suite.root)]

@@ -1,11 +1,12 @@
 """The records of a suite file (``deadweight.yaml``). Pydantic, frozen; unknown keys are refused.
 
-The section of a check under ``checks:`` is a model of its own below; a third party's check or builder takes ``options`` as
-they stand.
+The section of a check under ``checks:`` is a model of its own below; a third party's check takes its options as they stand.
+The keys of one builder alone are in its own record, in its folder under ``builders``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +24,6 @@ from deadweight.suite.values import (
     HeaderValue,
     HttpStatus,
     Memory,
-    MountId,
     Name,
     PlainUrlPath,
     Record,
@@ -304,13 +304,11 @@ class Reference(Record):
 
 
 class Variant(Record):
-    """One way to containerize the service. Paths are relative to the suite file.
+    """One way to containerize the service: the keys that every builder's variants have. Paths are relative to the suite file.
 
-    ``bases`` maps a Dockerfile ``ARG`` to a public image reference; ``base`` is the one base of ko and jib.
-    ``files`` (jib) maps a path in the image to a local file or folder, or to a file of another image: ``IMAGE#PATH``.
-    ``tests`` (jib) runs the service's own tests before the image is made. ``env`` is the image's own environment (jib).
-    ``ladder`` is the suite's name where the file names none.
-    ``checks`` and ``run`` are already merged with the suite's ``defaults``.
+    A builder's own keys are the fields of a subclass, its ``Builder.record``; such a key never has the name of one of these.
+    ``ladder`` is the suite's name where the file names none. ``checks`` and ``run`` are already merged with the suite's
+    ``defaults``.
     """
 
     name: Name
@@ -325,27 +323,23 @@ class Variant(Record):
     expect: dict[str, Literal["pass", "fail"]] = {}
     reference: Reference | None = None
     runnable: Flag = True
-    # dockerfile
-    dockerfile: RelativePath | None = None
-    target: Text | None = None
-    bases: dict[Text, Text] = {}
-    args: dict[Text, Text] = {}
-    secrets: dict[MountId, RelativePath] = {}
-    ssh: dict[MountId, RelativePath] = {}
-    # ko, jib
-    base: Text | None = None
-    config: RelativePath | None = None
-    main: Text | None = None
-    # apko (config is its apko.yaml)
-    packages: tuple[RelativePath, ...] = ()
-    runner: Literal["bubblewrap", "docker"] = "bubblewrap"
-    # jib
-    pom: RelativePath | None = None
-    files: dict[Text, RelativePath] = {}
-    env: dict[EnvName, Text] = {}
-    tests: Flag = False
-    # third-party builders
-    options: dict[str, Any] = {}
+
+    @classmethod
+    def own_keys(cls) -> tuple[str, ...]:
+        """The keys that the builder added, in the order of its record."""
+        return tuple(name for name in cls.model_fields if name not in Variant.model_fields)
+
+    def images(self) -> Iterator[tuple[Key, str]]:
+        """The public image references that the suite file names, each with its key: they are judged when the file is read."""
+        return iter(())
+
+    def references(self, root: Path) -> tuple[str, ...]:  # noqa: ARG002 - some builders' records read files
+        """All public images that the variant stands on, as far as its files can be read."""
+        return tuple(reference for _, reference in self.images())
+
+    def apk_files(self) -> tuple[str, ...]:
+        """Files, relative to the suite file, that put in APK packages: they tell of which distribution."""
+        return ()
 
 
 class ScanSettings(Record):

@@ -86,7 +86,8 @@ def following(line: str) -> list[str]:
 
 
 def _variants() -> list[str]:
-    from deadweight.suite.load import find_suite_file, load_suite
+    from deadweight.project.suite_file import load_suite
+    from deadweight.suite.load import find_suite_file
 
     return [each.name for each in load_suite(find_suite_file()).variants]
 

@@ -354,10 +354,11 @@ def _in_engine(reference: str, cache: Path) -> Iterator[_Subject]:
 def _access(reference: str) -> Access:
     """How the registry is reached: as the project here says it, if there is one, else as the user's own settings do."""
     from deadweight._errors import ConfigError
+    from deadweight.project.suite_file import load_suite
     from deadweight.records.paths import State
     from deadweight.sources.access import access
     from deadweight.sources.settings import load
-    from deadweight.suite.load import find_suite_file, load_suite
+    from deadweight.suite.load import find_suite_file
 
     try:
         file = find_suite_file()

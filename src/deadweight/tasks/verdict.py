@@ -112,11 +112,15 @@ def _touched(workspace: Workspace, before: Report, since: str | None) -> dict[st
 
 
 def _dockerfiles(workspace: Workspace) -> dict[str, tuple[str, str]]:
+    from deadweight.builders.dockerfile.variant import DockerfileVariant
+
     found = {}
     for variant in workspace.suite.variants:
-        file = workspace.suite.root / variant.dockerfile if variant.dockerfile else None
-        if file is not None and file.is_file():
-            found[variant.name] = (str(variant.dockerfile), file.read_text(encoding="utf-8-sig", errors="replace"))
+        if not isinstance(variant, DockerfileVariant) or not variant.dockerfile:
+            continue
+        file = workspace.suite.root / variant.dockerfile
+        if file.is_file():
+            found[variant.name] = (variant.dockerfile, file.read_text(encoding="utf-8-sig", errors="replace"))
     return found
 
 

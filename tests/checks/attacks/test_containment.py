@@ -487,7 +487,7 @@ from deadweight.checks.attacks.many import attack_all
 from deadweight.engine.client import Engine
 from deadweight.records.built import BuiltImage
 from deadweight.records.store import load
-from deadweight.suite.load import load_suite
+from deadweight.project.suite_file import load_suite
 from deadweight.tasks._task import guard
 
 lab.static_shell = lambda _subject: ()

@@ -16,10 +16,10 @@ from deadweight.checks.scan import bolt, coverage, database, trivy
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.vulnerabilities import CHECK, scanned
 from deadweight.project.scan import scan_variants
+from deadweight.project.suite_file import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
 from deadweight.report.scan_sarif import scan_sarif
-from deadweight.suite.load import load_suite
 from deadweight.tasks.verify import raise_if_bad
 from tests.support import ROOT
 from tests.support.sarif_schema import checked

@@ -14,8 +14,8 @@ from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
+from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
-from deadweight.suite.load import load_suite
 
 GO = {
     "go.mod": "module example.com/shop/v2\n\ngo 1.22.1\n",

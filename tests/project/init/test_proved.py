@@ -12,7 +12,7 @@ import pytest
 from deadweight._errors import DeadweightError
 from deadweight.project.init import posture
 from deadweight.project.init.observe import Health, NotUp, Seen, observe
-from deadweight.suite.load import load_suite
+from deadweight.project.suite_file import load_suite
 from tests.project.init.test_found import written
 
 SERVER = """\

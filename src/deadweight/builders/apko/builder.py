@@ -13,21 +13,22 @@ from deadweight._errors import CommandError
 from deadweight.builders.apko import keys as _keys
 from deadweight.builders.apko import melange
 from deadweight.builders.apko import packages as _apk
+from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
-from deadweight.suite.model import Variant
 
 
 class ApkoBuilder:
     """``config`` is the apko.yaml, ``packages`` the melange files to build first, ``runner`` melange's sandbox."""
 
     name = "apko"
+    record = ApkoVariant
 
-    def needs(self, variant: Variant, root: Path) -> Needs:
+    def needs(self, variant: ApkoVariant, root: Path) -> Needs:
         """Raises ConfigError for missing or wrong files."""
         from deadweight.builders.apko.config import check_apko_config, check_architectures
         from deadweight.suite.yaml_nodes import read
@@ -50,7 +51,7 @@ class ApkoBuilder:
         melange_tools = ("melange", *sandbox) if variant.packages else ()
         return Needs(tools=("apko", *melange_tools), engine=docker, apk=True)
 
-    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+    def steps(self, variant: ApkoVariant, site: Site) -> tuple[Step, ...]:
         from deadweight.sources.adapt import included
         from deadweight.toolchain.find import find
 
@@ -70,10 +71,10 @@ class ApkoBuilder:
         )
         return (*packages, image)
 
-    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+    def archive(self, variant: ApkoVariant, built: BuiltImage, site: Site) -> Path:
         return _archive.made_by_the_build(variant, built, site)
 
-    def _build(self, variant: Variant, site: Site, job: Job) -> BuiltImage:
+    def _build(self, variant: ApkoVariant, site: Site, job: Job) -> BuiltImage:
         from deadweight.toolchain.find import find
 
         name = _common.image_name(site.suite, variant)
@@ -93,13 +94,13 @@ class ApkoBuilder:
         )
 
 
-def _base(variant: Variant, site: Site) -> Base:
+def _base(variant: ApkoVariant, site: Site) -> Base:
     """An apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same."""
     apk = _apk.apk(site, variant.config or "", _common.architecture().apk)
     return Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
 
 
-def _words(variant: Variant, site: Site, name: str, work: Path) -> list[str]:
+def _words(variant: ApkoVariant, site: Site, name: str, work: Path) -> list[str]:
     """apko takes only ``-r`` for what it writes into the image, and wants one at least: the packages built here, if any."""
     assert variant.config is not None
     root, state = site.root, site.state
@@ -117,7 +118,7 @@ def _words(variant: Variant, site: Site, name: str, work: Path) -> list[str]:
     return [*words, "--cache-dir", str(state.cache / "apk"), "--sbom-path", str(work / "sbom")]
 
 
-def _apko(argv: list[str | Path], variant: Variant, site: Site, work: Path, job: Job) -> None:
+def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, work: Path, job: Job) -> None:
     listener = Listener(job.say, _announce)
     environment = {
         **_common.program_environment(site),

@@ -26,6 +26,7 @@ from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.apko import keys as _keys
 from deadweight.builders.apko import memory as _memory
 from deadweight.builders.apko import packages as _apk
+from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import causes as _causes
 from deadweight.builders.shared import common as _common
@@ -37,7 +38,6 @@ from deadweight.engine import owner
 from deadweight.records import runs
 from deadweight.records.ignore import walk
 from deadweight.records.paths import State
-from deadweight.suite.model import Variant
 
 SANDBOX_CACHE = "/var/cache/melange"
 NO_COMMIT = "0" * 40
@@ -48,18 +48,18 @@ _DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
 _swap = threading.Lock()
 
 
-def package_name(variant: Variant, config: str) -> str:
+def package_name(variant: ApkoVariant, config: str) -> str:
     """Tells packages apart by all that a variant says of them: the melange file, the source and the sandbox."""
     said = hashlib.sha256("\0".join((config, variant.source, variant.runner)).encode()).hexdigest()[:8]
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', config.removesuffix('.yaml'))}-{said}"
 
 
-def repository(state: State, variant: Variant, config: str) -> Path:
+def repository(state: State, variant: ApkoVariant, config: str) -> Path:
     """The repository that holds the packages of one melange file, made of this variant's source."""
     return state.packages / package_name(variant, config)
 
 
-def step(variant: Variant, config: str, site: Site) -> Step:
+def step(variant: ApkoVariant, config: str, site: Site) -> Step:
     """The step that makes the packages of one melange file; variants that share file, source and sandbox share the step."""
     from deadweight.toolchain.find import find
 
@@ -89,12 +89,12 @@ def _rules(source: Path, site: Site) -> _inputs.Rules:
     return _inputs.rules(source, site, needed=_go_files.needed(source))
 
 
-def _there(state: State, variant: Variant, config: str, arch: str) -> bool:
+def _there(state: State, variant: ApkoVariant, config: str, arch: str) -> bool:
     place = repository(state, variant, config) / arch
     return _keys.there(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
 
 
-def _compiles_before(variant: Variant, site: Site) -> tuple[str, ...]:
+def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
     """ko variants of the same source that have yet to fill the compile cache that this step takes from.
 
     Once it holds the standard library both may begin at once: while melange lays out its sandbox, ko compiles what changed.
@@ -112,7 +112,7 @@ def _compiles_before(variant: Variant, site: Site) -> tuple[str, ...]:
 class _Melange:
     """One run of melange."""
 
-    def __init__(self, variant: Variant, config: str, site: Site, job: Job) -> None:
+    def __init__(self, variant: ApkoVariant, config: str, site: Site, job: Job) -> None:
         from deadweight.toolchain.find import find
 
         self.variant, self.config, self.site, self.job = variant, config, site, job

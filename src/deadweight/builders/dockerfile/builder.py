@@ -26,12 +26,12 @@ from deadweight.builders.dockerfile import secrets as _secrets
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import qualified, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, names_git, read_dockerfile
+from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.records.built import Base
-from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
     from deadweight.engine.images import Identity
@@ -52,8 +52,9 @@ class DockerfileBuilder:
     """``dockerfile``, ``source`` (the context), ``target``, ``bases``, ``args``, ``secrets``, ``ssh``."""
 
     name = "dockerfile"
+    record = DockerfileVariant
 
-    def needs(self, variant: Variant, root: Path) -> Needs:
+    def needs(self, variant: DockerfileVariant, root: Path) -> Needs:
         """Raises ConfigError: files missing, no Dockerfile in it, a base's ARG or the target that it does not have."""
         dockerfile = _read(variant, root)
         _common.need_source(variant, root)
@@ -80,7 +81,7 @@ class DockerfileBuilder:
         client = "docker-cli" if podman is None else "podman"
         return Needs(tools=(client,), engine=True, bases=tuple(named), named=named)
 
-    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+    def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         text = _read(variant, site.root)
         bases = {reference: site.source.base(reference) for reference in _references(text, variant)}
         dockerfile = text.file
@@ -105,7 +106,7 @@ class DockerfileBuilder:
             ),
         )
 
-    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+    def archive(self, variant: DockerfileVariant, built: BuiltImage, site: Site) -> Path:
         """``docker image save``, once per build. Raises MissingError where the engine has another image or none."""
         path = _archive.archive_path(variant, site)
         note = _note_file(path)
@@ -128,7 +129,7 @@ class DockerfileBuilder:
         note.write_text(_note(path, built.config_digest))
         return path
 
-    def _build(self, variant: Variant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
+    def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
         dockerfile = _read(variant, site.root)
         name = _common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
@@ -186,7 +187,7 @@ class DockerfileBuilder:
             other_stand_ins=tuple(name for name, base in bases.items() if base.stand_in and base != last),
         )
 
-    def _identity(self, site: Site, variant: Variant, name: str, told: str) -> Identity:
+    def _identity(self, site: Site, variant: DockerfileVariant, name: str, told: str) -> Identity:
         """All that the new image goes by. Where the engine does not tell its config, its archive does, made now, not later."""
         found = _docker.identity(site, variant, name, told)
         if found.config is not None:
@@ -207,7 +208,7 @@ def _note_file(archive: Path) -> Path:
     return archive.with_name(f"{archive.name}.of")
 
 
-def _read(variant: Variant, root: Path) -> Dockerfile:
+def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:
     if not variant.dockerfile:
         raise WrongKey(variant, "dockerfile", "no Dockerfile is named", root, hint="add dockerfile: PATH")
     return read_dockerfile(_common.need_file(variant, "dockerfile", root, variant.dockerfile))
@@ -218,7 +219,7 @@ def _note(archive: Path, config_digest: str) -> str:
     return f"{config_digest} {archive.stat().st_size}"
 
 
-def _there(variant: Variant, site: Site) -> bool:
+def _there(variant: DockerfileVariant, site: Site) -> bool:
     from deadweight.records.built import BUILT_FILE
     from deadweight.records.store import load
 
@@ -226,12 +227,12 @@ def _there(variant: Variant, site: Site) -> bool:
     return built is not None and _docker.has(site, built)
 
 
-def _first_of_source(variant: Variant, site: Site) -> tuple[str, ...]:
+def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
     first = site.first_of_source.get((variant.builder, variant.source), variant.name)
     return () if first == variant.name else (f"image:{first}",)
 
 
-def _ignore(dockerfile: Path, variant: Variant, site: Site) -> _inputs.Rules:
+def _ignore(dockerfile: Path, variant: DockerfileVariant, site: Site) -> _inputs.Rules:
     """``NAME.dockerignore`` beside the Dockerfile goes first, as with BuildKit. A Dockerfile that names ``.git`` gets it."""
     own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     asked = (".git",) if names_git(dockerfile.read_text(encoding="utf-8-sig")) else ()
@@ -239,7 +240,7 @@ def _ignore(dockerfile: Path, variant: Variant, site: Site) -> _inputs.Rules:
     return _inputs.rules(source, site, own=own if own.is_file() else None, asked=asked)
 
 
-def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site: Site, work: Path) -> Path:
+def _copy(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, work: Path) -> Path:
     """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
     from deadweight.sources.adapt_dockerfile import derived
 
@@ -254,12 +255,12 @@ def _copy(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base], site
     return copy
 
 
-def _given(variant: Variant) -> dict[str, str]:
+def _given(variant: DockerfileVariant) -> dict[str, str]:
     """The build arguments as the suite gives them, with public references."""
     return {**variant.args, **variant.bases}
 
 
-def _references(dockerfile: Dockerfile, variant: Variant) -> dict[str, str]:
+def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str, str]:
     """All public images that this build stands on, with where each is named: by ``bases``, or by the Dockerfile itself.
 
     Raises ConfigError for what the Dockerfile names and is no reference.
@@ -277,7 +278,7 @@ def _references(dockerfile: Dockerfile, variant: Variant) -> dict[str, str]:
     return named
 
 
-def _arguments(variant: Variant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
+def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
     """Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen."""
     given = {**variant.args, **{name: _pinned(bases[each]) for name, each in variant.bases.items()}}
     words = [f"{name}={value}" for name, value in given.items()]
@@ -285,7 +286,7 @@ def _arguments(variant: Variant, bases: dict[str, Base], environment: dict[str, 
     return [part for word in words for part in ("--build-arg", word)]
 
 
-def _mounts(variant: Variant, site: Site, environment: dict[str, str]) -> list[str]:
+def _mounts(variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> list[str]:
     words = [f"id={name},src={path}" for name, path in _secrets.paths(variant, site.root).items()]
     words += [f"id={name},env={name}" for name in environment if name not in PREDEFINED and name not in variant.secrets]
     bundle = site.source.environment().ca_bundle
@@ -297,7 +298,7 @@ def _mounts(variant: Variant, site: Site, environment: dict[str, str]) -> list[s
     return mounts
 
 
-def _java_mounts(dockerfile: Dockerfile, variant: Variant, site: Site, work: Path) -> list[str]:
+def _java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path) -> list[str]:
     """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it."""
     from deadweight.sources.java import maven_settings, trust_store
 
@@ -319,12 +320,12 @@ def _pinned(base: Base) -> str:
     return reference if base.stand_in or _docker.running_podman() is None else qualified(reference)
 
 
-def _base(dockerfile: Dockerfile, variant: Variant, bases: dict[str, Base]) -> Base | None:
+def _base(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base]) -> Base | None:
     argument, written = dockerfile.base_argument(variant.target)
     return bases.get(_given(variant).get(argument or "", written))
 
 
-def _image_id(file: Path, variant: Variant) -> str:
+def _image_id(file: Path, variant: DockerfileVariant) -> str:
     try:
         digest = file.read_text().strip()
     except OSError as error:

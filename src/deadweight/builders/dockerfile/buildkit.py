@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import DeadweightError
 from deadweight.builders.dockerfile import podman
+from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common as _common
 from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
 from deadweight.records.store import load
 from deadweight.records.superseded import retire
-from deadweight.suite.model import Variant
 
 if TYPE_CHECKING:
     from deadweight.engine.daemon import Endpoint
@@ -90,7 +90,7 @@ def tool() -> str:
     return f"{'podman' if known and known.podman else 'docker'} {known.version if known else 'none'}"
 
 
-def identity(site: Site, variant: Variant, name: str, told: str) -> Identity:
+def identity(site: Site, variant: DockerfileVariant, name: str, told: str) -> Identity:
     """What the image that was just built under ``name`` goes by. Its config may not be among it (``Identity.config``).
 
     ``told`` is the id that the client wrote down, which is the config's digest or the manifest's, as the client's version likes
@@ -116,7 +116,7 @@ def full_disk(site: Site) -> str:
     return f"the disk with the engine's data ({engine.info.root_dir}, engine at {engine.host}) is full: {room}"
 
 
-def keep(site: Site, variant: Variant, name: str, engine_id: str, config_digest: str) -> str:
+def keep(site: Site, variant: DockerfileVariant, name: str, engine_id: str, config_digest: str) -> str:
     """Give a new image the name that only it has, and take that of the variant's last image away; the new name.
 
     A container may run from the last one: then its name goes later (``records.superseded``).

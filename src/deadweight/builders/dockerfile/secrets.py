@@ -20,27 +20,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deadweight import _run
+from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.records.paths import State
 from deadweight.records.store import write_atomically
-from deadweight.suite.model import Variant
 from deadweight.suite.yaml_nodes import Key
 
 GENERATED = "generated:"
 _guard = threading.Lock()
 
 
-def paths(variant: Variant, root: Path) -> dict[str, Path]:
+def paths(variant: DockerfileVariant, root: Path) -> dict[str, Path]:
     """The secret files by id, absolute; ``~`` is the user's home."""
     return {name: _path(given, root) for name, given in variant.secrets.items()}
 
 
-def ssh_paths(variant: Variant, root: Path) -> dict[str, Path]:
+def ssh_paths(variant: DockerfileVariant, root: Path) -> dict[str, Path]:
     """SSH keys or agent sockets by id; ``$NAME`` in a path is the environment's."""
     return {name: _path(os.path.expandvars(given), root) for name, given in variant.ssh.items()}
 
 
-def missing(variant: Variant, root: Path) -> Iterator[tuple[Key, Path]]:
+def missing(variant: DockerfileVariant, root: Path) -> Iterator[tuple[Key, Path]]:
     """(key, path) of each named file that is not there, generated ones left out."""
     for group, given, found in (
         ("secrets", variant.secrets, paths(variant, root)),
@@ -51,13 +51,13 @@ def missing(variant: Variant, root: Path) -> Iterator[tuple[Key, Path]]:
                 yield (group, name), path
 
 
-def inputs(variant: Variant, root: Path) -> tuple[Path, ...]:
+def inputs(variant: DockerfileVariant, root: Path) -> tuple[Path, ...]:
     """The secret files that a fingerprint reads: those that are not of our own making."""
     found = paths(variant, root)
     return tuple(path for name, path in found.items() if not variant.secrets[name].startswith(GENERATED))
 
 
-def generate(variant: Variant, root: Path) -> None:
+def generate(variant: DockerfileVariant, root: Path) -> None:
     """Make the generated secrets and SSH keys of a variant that are not there yet, readable by this user alone."""
     for given in variant.secrets.values():
         path = _path(given, root)
@@ -82,7 +82,7 @@ def _path(given: str, root: Path) -> Path:
 class Used:
     """Which secrets the last successful build of a variant was made with."""
 
-    def __init__(self, variant: Variant, site: Site) -> None:
+    def __init__(self, variant: DockerfileVariant, site: Site) -> None:
         self._file = site.state.image(variant.name) / "secrets.hmac"
         self._key_file = site.state.keys / "secrets.key"
         self._paths = paths(variant, site.root)

@@ -19,13 +19,13 @@ from deadweight.builders.jib import gradle as _gradle
 from deadweight.builders.jib import maven as _maven
 from deadweight.builders.jib import resident
 from deadweight.builders.jib.pom import read_poms
+from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.builders.shared.java_errors import JavaListener, clean
 from deadweight.records.built import Base
-from deadweight.suite.model import Variant
 
 _OURS = (
     *("jib.from.image", "jib.from.platforms", "jib.to.image", "jib.outputPaths."),
@@ -47,8 +47,9 @@ class JibBuilder:
     tests run first, ``args`` more of Jib's (or Maven's) properties."""
 
     name = "jib"
+    record = JibVariant
 
-    def needs(self, variant: Variant, root: Path) -> Needs:
+    def needs(self, variant: JibVariant, root: Path) -> Needs:
         """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
         argument that would make the record of the build a lie."""
         source = _common.need_source(variant, root)
@@ -65,7 +66,7 @@ class JibBuilder:
         tools = ("java", *(() if gradle else ("mvn",)), *(("crane",) if donors else ()))
         return Needs(tools=tools, bases=(variant.base, *donors), named={**donors, variant.base: "base"})
 
-    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+    def steps(self, variant: JibVariant, site: Site) -> tuple[Step, ...]:
         from deadweight.toolchain.find import find
 
         assert variant.base is not None
@@ -103,10 +104,10 @@ class JibBuilder:
             ),
         )
 
-    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+    def archive(self, variant: JibVariant, built: BuiltImage, site: Site) -> Path:
         return _archive.made_by_the_build(variant, built, site)
 
-    def _build(self, variant: Variant, site: Site, base: Base, donors: dict[str, Base], job: Job) -> BuiltImage:
+    def _build(self, variant: JibVariant, site: Site, base: Base, donors: dict[str, Base], job: Job) -> BuiltImage:
         source = site.root / variant.source
         name = _common.image_name(site.suite, variant)
         gradle = _is_gradle(variant, source)
@@ -143,11 +144,11 @@ def _tool(version: str, *, gradle: bool) -> str:
     return f"jib {version} ({tool}, Java {find('java').version})"
 
 
-def _is_gradle(variant: Variant, source: Path) -> bool:
+def _is_gradle(variant: JibVariant, source: Path) -> bool:
     return not variant.pom and not (source / "pom.xml").exists() and _gradle.is_build(source)
 
 
-def _made_with(variant: Variant, site: Site) -> dict[str, str]:
+def _made_with(variant: JibVariant, site: Site) -> dict[str, str]:
     """What decides how Maven compiles, beside the files of the project itself."""
     from deadweight.toolchain.find import find
 
@@ -160,7 +161,7 @@ def _made_with(variant: Variant, site: Site) -> dict[str, str]:
     }
 
 
-def _ignore(variant: Variant, site: Site) -> tuple[str, ...]:
+def _ignore(variant: JibVariant, site: Site) -> tuple[str, ...]:
     """What no build reads: what builds write, and the tests where they do not run.
 
     The user's ignore files are written for what is copied. Maven reads the folder where it lies, and a plug-in any file of it.
@@ -169,7 +170,7 @@ def _ignore(variant: Variant, site: Site) -> tuple[str, ...]:
     return (*never, *_written(variant, site.root), *(() if variant.tests else ("src/test",)))
 
 
-def _written(variant: Variant, root: Path) -> tuple[str, ...]:
+def _written(variant: JibVariant, root: Path) -> tuple[str, ...]:
     """The folders that builds write, relative to the source."""
     source = root / variant.source
     if not _is_gradle(variant, source):
@@ -177,7 +178,7 @@ def _written(variant: Variant, root: Path) -> tuple[str, ...]:
     return tuple(name for folder in (source, *_gradle.beside(variant, root)) for name in _gradle.outputs(folder))
 
 
-def _properties(variant: Variant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
+def _properties(variant: JibVariant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
     """What Jib is told. A property goes before what a build file configures, so what the suite leaves open stays open here."""
     cache = site.state.cache / "jib"
     found = {
@@ -214,14 +215,14 @@ def _on_loopback(reference: str) -> bool:
         return False
 
 
-def _names_jib(variant: Variant, root: Path) -> bool:
+def _names_jib(variant: JibVariant, root: Path) -> bool:
     source = root / variant.source
     if _is_gradle(variant, source):
         return _gradle.names_jib(source)
     return read_poms(variant, root).name_jib
 
 
-def _extra(variant: Variant, work: Path, executable: dict[str, str]) -> dict[str, str]:
+def _extra(variant: JibVariant, work: Path, executable: dict[str, str]) -> dict[str, str]:
     found = {"jib.extraDirectories.paths": _item(str(work / "extra"))} if variant.files else {}
     if executable:
         # a path is a pattern too, and cannot have the sign that ends it
@@ -235,7 +236,7 @@ def _item(text: str) -> str:
     return text.replace(",", "\\,")
 
 
-def _environment(variant: Variant, site: Site) -> str:
+def _environment(variant: JibVariant, site: Site) -> str:
     """Raises ConfigError for what cannot be said in Jib's way."""
     for name, value in variant.env.items():
         if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
@@ -243,7 +244,7 @@ def _environment(variant: Variant, site: Site) -> str:
     return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 
 
-def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
+def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
     """The config digest of an image for this machine that has its main class, and the version of Jib that made it.
 
     Raises DeadweightError.
@@ -274,7 +275,7 @@ def _checked(archive: Path, variant: Variant, base: Base) -> tuple[str, str]:
     return digest, made_by.rpartition(":")[2] or "of unknown version"
 
 
-def _run_tool(call: list[str | Path], variant: Variant, site: Site, job: Job, *, gradle: bool) -> str:
+def _run_tool(call: list[str | Path], variant: JibVariant, site: Site, job: Job, *, gradle: bool) -> str:
     """Gives what Jib said where it chose to make no image, as the end of a sentence.
 
     Where Maven only repeats that a download failed some time ago, which it does for a day, it is made to ask again.

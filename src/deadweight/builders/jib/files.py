@@ -8,25 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight._errors import ArchiveError
+from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common as _common
 from deadweight.records.built import Base
 from deadweight.records.paths import STATE_DIR
-from deadweight.suite.model import Variant
 
 
-def donors(variant: Variant) -> dict[str, tuple[str, str]]:
+def donors(variant: JibVariant) -> dict[str, tuple[str, str]]:
     """Files of other images, by their path in this one: (image reference, path there)."""
     parted = {target: given.partition("#") for target, given in variant.files.items()}
     return {target: (image, path) for target, (image, mark, path) in parted.items() if mark}
 
 
-def local_files(variant: Variant) -> dict[str, str]:
+def local_files(variant: JibVariant) -> dict[str, str]:
     """Files and folders of this project, by their path in the image."""
     return {target: given for target, given in variant.files.items() if "#" not in given}
 
 
-def check(variant: Variant, root: Path) -> None:
+def check(variant: JibVariant, root: Path) -> None:
     """Raises ConfigError: a path in the image that is not absolute or has a comma, a file that is not there."""
     for target, given in variant.files.items():
         parts = target.split("/")
@@ -44,7 +44,7 @@ def check(variant: Variant, root: Path) -> None:
             raise WrongKey(variant, ("files", below), f"lies below {target}, which is a file", root)
 
 
-def lay_out(variant: Variant, site: Site, bases: Mapping[str, Base], folder: Path) -> dict[str, str]:
+def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: Path) -> dict[str, str]:
     """Put the files below ``folder`` as they shall lie in the image. Gives those that are executable, with Jib's mode for them.
 
     Raises ConfigError where another image has no such file, or a folder cannot be copied.
@@ -76,7 +76,7 @@ def _kept_out(folder: str, names: list[str]) -> set[str]:
     return {STATE_DIR} & set(names)
 
 
-def _from_image(base: Base, site: Site, given: str, variant: Variant, target: str) -> tuple[bytes, int]:
+def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target: str) -> tuple[bytes, int]:
     from deadweight.image.look.read_file import read_file
     from deadweight.toolchain.crane import pulled
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from deadweight._errors import MissingError
 from deadweight.builders.jib.pom import CONTAINERIZE
+from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
-from deadweight.suite.model import Variant
 
 JIB_VERSION = "3.5.2"
 ROOT_FILES = ("build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts")
@@ -39,7 +39,7 @@ def is_build(source: Path) -> bool:
     return any((source / name).is_file() for name in ROOT_FILES)
 
 
-def check(variant: Variant, root: Path) -> None:
+def check(variant: JibVariant, root: Path) -> None:
     """Raises WrongKey where several projects would each write the one image."""
     source = root / variant.source
     settings = [source / name for name in ROOT_FILES if name.startswith("settings.") and (source / name).is_file()]
@@ -54,7 +54,7 @@ def names_jib(source: Path) -> bool:
     return any(_PLUGIN in _text(file) for file in _written_in(source))
 
 
-def beside(variant: Variant, root: Path) -> tuple[Path, ...]:
+def beside(variant: JibVariant, root: Path) -> tuple[Path, ...]:
     """The folders within ``root`` that the settings name and that are not below the source: other builds, projects elsewhere."""
     source = root / variant.source
     text = "\n".join(_text(source / name) for name in ROOT_FILES if (source / name).is_file())
@@ -108,7 +108,7 @@ def program(source: Path) -> Path:
     return Path(found)
 
 
-def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
+def call(variant: JibVariant, site: Site, work: Path) -> list[str | Path]:
     """Gradle's call up to the properties of Jib. Writes an init script to ``work`` where the build does not name Jib."""
     source = site.root / variant.source
     words: list[str | Path] = [program(source), "--console=plain", "--no-daemon"]

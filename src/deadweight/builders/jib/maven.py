@@ -15,12 +15,12 @@ from pathlib import Path
 from deadweight._errors import ConfigError
 from deadweight.builders.jib.pom import CONTAINERIZE, Poms, modules_outside, output_folders, read_poms
 from deadweight.builders.jib.resident import multi_module
+from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
 from deadweight.records import store
 from deadweight.records.paths import STATE_DIR
-from deadweight.suite.model import Variant
 
 JIB = "com.google.cloud.tools:jib-maven-plugin"
 JIB_VERSION = "3.5.2"
@@ -33,7 +33,7 @@ SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """A build is over before the JVM's second compiler pays: this halves a small one (2.8 s for 5.1 s). A user's MAVEN_OPTS win."""
 
 
-def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
+def call(variant: JibVariant, site: Site, work: Path) -> list[str | Path]:
     """Maven's call up to the properties of Jib. Writes proxies, passwords included, to a file in ``work`` (mode 0700)."""
     from deadweight.sources.java import maven_settings, trust_store
     from deadweight.toolchain.find import find
@@ -57,14 +57,14 @@ def call(variant: Variant, site: Site, work: Path) -> list[str | Path]:
     return [*words, last, goal]
 
 
-def phase(variant: Variant, poms: Poms) -> str:
+def phase(variant: JibVariant, poms: Poms) -> str:
     """How far Maven goes before Jib: modules reach each other as jars only, so Jib's documentation asks for `package` there."""
     if CONTAINERIZE in variant.args or poms.need_package(variant.args.get("jib.containerizingMode", "")):
         return "package"
     return "test" if variant.tests else "compile"
 
 
-def check(variant: Variant, root: Path) -> None:
+def check(variant: JibVariant, root: Path) -> None:
     """Raises ConfigError: no pom, one that does not parse, a module that is not named, a build that would push by itself."""
     source = root / variant.source
     if not variant.pom and not (source / "pom.xml").exists():
@@ -108,7 +108,7 @@ def environment(site: Site) -> dict[str, str]:
     }
 
 
-def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
+def outputs(variant: JibVariant, root: Path) -> tuple[str, ...]:
     """Folders that builds write, relative to the source: those of the modules, and of what only a profile may make one."""
     source = root / variant.source
     found = [source / "target", *(place for place in output_folders(variant, root) if place.is_relative_to(source))]
@@ -119,7 +119,7 @@ def outputs(variant: Variant, root: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(place.relative_to(source).as_posix() for place in found))
 
 
-def beside(variant: Variant, root: Path) -> tuple[Path, ...]:
+def beside(variant: JibVariant, root: Path) -> tuple[Path, ...]:
     """What Maven reads of the project that is not below its source: parents, modules, and ``.mvn`` of a folder above."""
     source = root / variant.source
     poms = read_poms(variant, root)
@@ -140,7 +140,7 @@ class Sources:
     """What the compiled classes of a project were made of. Maven compares times of files: it keeps a class whose source is gone,
     or gave way to an older file, and one that another pom.xml or another argument would make another one."""
 
-    def __init__(self, variant: Variant, site: Site, outputs: tuple[str, ...], beside: Mapping[str, str]) -> None:
+    def __init__(self, variant: JibVariant, site: Site, outputs: tuple[str, ...], beside: Mapping[str, str]) -> None:
         """``beside`` is what else decides how classes come out, by name."""
         self.source = site.root / variant.source
         # of the project, not of a variant: variants of one project share its classes

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.jib.pom_file import Bound, Pom, read_pom
-from deadweight.suite.model import Variant
+from deadweight.builders.jib.variant import JibVariant
 
 CONTAINERIZE = "jib.containerize"
 """Jib's own property: which module of a project with several becomes the image."""
@@ -68,21 +68,21 @@ class Poms:
         return tuple(file for file in files if not file.is_relative_to(source))
 
 
-def read_poms(variant: Variant, root: Path) -> Poms:
+def read_poms(variant: JibVariant, root: Path) -> Poms:
     """The poms of a variant; ``root`` is the suite's folder. Raises ConfigError as ``read_pom`` does."""
     called = read_pom(_file(root / variant.source / (variant.pom or "pom.xml")))
     image = _module(called, variant.args.get(CONTAINERIZE, ""))
     return Poms(_with_parents(called, root), _with_parents(image, root))
 
 
-def modules_outside(variant: Variant, root: Path) -> tuple[Path, ...]:
+def modules_outside(variant: JibVariant, root: Path) -> tuple[Path, ...]:
     """The folders of a variant's modules that lie beside its source, as ``<module>../lib</module>`` says; within ``root``."""
     source = root / variant.source
     homes = (pom.file.parent for pom in _modules(read_poms(variant, root).called[0]))
     return tuple(home for home in homes if home.is_relative_to(root) and not home.is_relative_to(source))
 
 
-def output_folders(variant: Variant, root: Path) -> tuple[Path, ...]:
+def output_folders(variant: JibVariant, root: Path) -> tuple[Path, ...]:
     """Where the builds of a variant's modules write, within ``root``. A path with a property counts as none."""
     found = []
     for pom in _modules(read_poms(variant, root).called[0]):

@@ -12,6 +12,7 @@ from pathlib import Path
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders.ko import inputs as _go_inputs
+from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import causes as _causes
@@ -22,7 +23,6 @@ from deadweight.builders.shared import inputs as _inputs
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
 from deadweight.records.ignore import literal
-from deadweight.suite.model import Variant
 
 NO_TESTS = "**/*_test.go"
 """``go build`` reads none."""
@@ -32,8 +32,9 @@ class KoBuilder:
     """``config`` is the ko.yaml (optional), ``main`` the main package, ``base`` the base image."""
 
     name = "ko"
+    record = KoVariant
 
-    def needs(self, variant: Variant, root: Path) -> Needs:
+    def needs(self, variant: KoVariant, root: Path) -> Needs:
         """Raises ConfigError for a missing base, source folder or go.mod, and for a wrong ko.yaml."""
         source = _common.need_source(variant, root)
         if not (source / "go.mod").is_file():
@@ -46,7 +47,7 @@ class KoBuilder:
             check_ko_config(_common.need_file(variant, "config", root, variant.config))
         return Needs(tools=("ko", "go"), bases=(variant.base,), named={variant.base: "base"})
 
-    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+    def steps(self, variant: KoVariant, site: Site) -> tuple[Step, ...]:
         from deadweight.toolchain.find import find
 
         assert variant.base is not None
@@ -66,7 +67,6 @@ class KoBuilder:
             "architecture": _common.architecture().oci,
             "main": variant.main or ".",
             **_go_inputs.flags(environment),
-            **{f"argument {name}": value for name, value in variant.args.items()},
             **_common.base_values({"base": base}),
         }
         return (
@@ -80,10 +80,10 @@ class KoBuilder:
             ),
         )
 
-    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+    def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
         return _archive.made_by_the_build(variant, built, site)
 
-    def _build(self, variant: Variant, site: Site, base: Base, job: Job) -> BuiltImage:
+    def _build(self, variant: KoVariant, site: Site, base: Base, job: Job) -> BuiltImage:
         from deadweight.toolchain.find import find
 
         ko, go = find("ko"), find("go")
@@ -107,7 +107,7 @@ class KoBuilder:
         )
 
 
-def _environment(variant: Variant, site: Site, base: Base, repository: str, work: Path) -> dict[str, str]:
+def _environment(variant: KoVariant, site: Site, base: Base, repository: str, work: Path) -> dict[str, str]:
     (work / "tmp").mkdir()
     values = {
         **_common.program_environment(site),
@@ -127,7 +127,7 @@ def _environment(variant: Variant, site: Site, base: Base, repository: str, work
     return values
 
 
-def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], variant: Variant, job: Job) -> None:
+def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], variant: KoVariant, job: Job) -> None:
     listener = Listener(job.say, _announce)
     try:
         _run.run(
@@ -143,7 +143,7 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
         raise listener.explained(error, variant.name, clean=_telling, causes=_causes.NATIVE) from None
 
 
-def _whole(archive: Path, variant: Variant, job: Job) -> str:
+def _whole(archive: Path, variant: KoVariant, job: Job) -> str:
     """The image's config digest. ko ends with 0 and half an archive where a base's layer is cut off or is not what its digest
     says, and where the disk is full: what it said of that is in its log only.
     """

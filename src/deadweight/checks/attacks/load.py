@@ -9,7 +9,7 @@ from pathlib import Path
 from deadweight._errors import ConfigError
 from deadweight.checks.attacks.model import Payload, PayloadFile, check_places, places_in
 from deadweight.checks.attacks.request import EXAMPLE, examples, holds
-from deadweight.suite.load import validated
+from deadweight.suite.explain import validated
 from deadweight.suite.model import AttacksCheck
 from deadweight.suite.yaml_nodes import Document, read
 

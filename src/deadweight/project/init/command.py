@@ -15,7 +15,8 @@ from deadweight.project.init.records import Service
 from deadweight.project.init.services import LOOKED_FOR, find_services
 from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
 from deadweight.project.init.tree import Tree, look
-from deadweight.suite.load import SUITE_FILE, did_you_mean
+from deadweight.suite.explain import did_you_mean
+from deadweight.suite.load import SUITE_FILE
 
 if TYPE_CHECKING:
     from deadweight.project.init.prove import Tools

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import yaml
 
+from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.project.init.draft import Draft, first_draft, port_hints
 from deadweight.project.init.records import Rung, Service
 from deadweight.project.init.tree import Tree
-from deadweight.suite.load import SUITE_FILE, load_suite
+from deadweight.project.suite_file import load_suite
+from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import Suite, Variant
 
 
@@ -20,7 +22,7 @@ def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:
     def shared(service: Service) -> int:
         names = {rung.keys.get("dockerfile") for rung in first_draft(service, "").ladder.rungs}
         folder = service.project.folder if service.project else service.folder
-        return sum((each.dockerfile in names) + (each.source == folder) for each in suite.variants)
+        return sum((_dockerfile(each) in names) + (each.source == folder) for each in suite.variants)
 
     return max(services, key=shared, default=None)
 
@@ -43,17 +45,26 @@ def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
             yield f"port: the suite says {variant.port}, {told.origin.removeprefix('from ')} says {told.value}"
 
 
+def _dockerfile(variant: Variant) -> str | None:
+    return variant.dockerfile if isinstance(variant, DockerfileVariant) else None
+
+
+def _bases(variant: Variant) -> dict[str, str]:
+    return variant.bases if isinstance(variant, DockerfileVariant) else {}
+
+
 def _place(suite: Suite) -> str:
     """The folder of the generated files."""
-    made = (each.dockerfile for each in suite.variants if each.bases and each.dockerfile)
+    made = (_dockerfile(each) or "" for each in suite.variants if _bases(each))
     return next((path.rpartition("/")[0] for path in made if path.endswith("/Dockerfile")), "build")
 
 
 def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str]:
     by_name = {each.name: each for each in suite.variants}
     for variant in suite.variants:
-        if variant.dockerfile and not (root / variant.dockerfile).is_file():
-            yield f"{variant.name}: {variant.dockerfile} is gone"
+        dockerfile = _dockerfile(variant)
+        if dockerfile and not (root / dockerfile).is_file():
+            yield f"{variant.name}: {dockerfile} is gone"
     for rung in draft.ladder.rungs:
         if rung.name in by_name:
             yield from _changed(by_name[rung.name], rung)
@@ -64,8 +75,8 @@ def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str
 def _changed(variant: Variant, rung: Rung) -> Iterator[str]:
     for key in ("dockerfile", "source", "bases", "base", "main"):
         now = yaml.safe_load(rung.keys[key]) if key in rung.keys else None
-        then = getattr(variant, key)
-        if now and now != then and not (key == "dockerfile" and not variant.bases):
+        then = getattr(variant, key, None)
+        if now and now != then and not (key == "dockerfile" and not _bases(variant)):
             yield f"{variant.name}: {key}: the suite says {_shown(then)}, the repository asks for {_shown(now)}"
 
 

@@ -1,0 +1,61 @@
+"""The keys of a variant that is built from a Dockerfile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from deadweight.suite.model import Variant
+from deadweight.suite.values import MountId, RelativePath, Text
+from deadweight.suite.yaml_nodes import Key
+
+
+class DockerfileVariant(Variant):
+    """``bases`` maps a Dockerfile ``ARG`` to a public image reference. ``source`` is the build context."""
+
+    dockerfile: Annotated[RelativePath | None, Field(description="the file")] = None
+    bases: Annotated[
+        dict[Text, Text],
+        Field(
+            description="`ARG` before the first `FROM` → public image reference; resolved by the source, pinned by digest"
+        ),
+    ] = {}
+    args: Annotated[
+        dict[Text, Text],
+        Field(description="other build arguments. They stay in the history: never a secret"),
+    ] = {}
+    secrets: Annotated[
+        dict[MountId, RelativePath],
+        Field(description="id → file, or `generated:NAME`; mount it with `--mount=type=secret,id=…`"),
+    ] = {}
+    ssh: Annotated[
+        dict[MountId, RelativePath],
+        Field(
+            description="id → key file or agent socket (`$SSH_AUTH_SOCK`), or `generated:NAME`; "
+            "mount it with `--mount=type=ssh`"
+        ),
+    ] = {}
+    target: Annotated[Text | None, Field(description="a stage")] = None
+
+    def images(self) -> Iterator[tuple[Key, str]]:
+        for name, reference in self.bases.items():
+            yield ("bases", name), reference
+
+    def references(self, root: Path) -> tuple[str, ...]:
+        return (*super().references(root), *self._in_dockerfile(root))
+
+    def _in_dockerfile(self, root: Path) -> tuple[str, ...]:
+        """What the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
+        from deadweight.sources.adapt_dockerfile import images
+        from deadweight.sources.reference import is_reference
+
+        if self.dockerfile is None:
+            return ()
+        try:
+            text = (root / self.dockerfile).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            return ()
+        return tuple(name for name in images(text, {**self.args, **self.bases}) if is_reference(name))

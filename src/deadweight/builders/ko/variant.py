@@ -1,0 +1,30 @@
+"""The keys of a variant that ko builds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from deadweight.suite.model import Variant
+from deadweight.suite.values import RelativePath, Text
+from deadweight.suite.yaml_nodes import Key
+
+
+class KoVariant(Variant):
+    """``main`` is the main package; without one it is the folder's own."""
+
+    base: Annotated[Text | None, Field(description="required: public reference of the base")] = None
+    config: Annotated[
+        RelativePath | None,
+        Field(
+            description="a `ko.yaml` ([ko's configuration](https://ko.build/configuration/)); without base overrides, "
+            "for the base is the suite's"
+        ),
+    ] = None
+    main: Annotated[Text | None, Field(description="the package with `main`, where it is not `.`")] = None
+
+    def images(self) -> Iterator[tuple[Key, str]]:
+        if self.base:
+            yield ("base",), self.base

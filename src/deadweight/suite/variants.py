@@ -1,0 +1,141 @@
+"""The variants of a suite file, each as the record of its builder.
+
+Defaults may hold keys of any builder: they are for the variants whose builder has them. In a variant itself the key of
+another builder would be passed over without a word, and is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from deadweight._errors import DeadweightError
+from deadweight.suite.explain import mapping, validated
+from deadweight.suite.model import Variant
+from deadweight.suite.problems import Problems
+from deadweight.suite.yaml_nodes import Document, Key
+
+
+class Records(Protocol):
+    """Who knows the builders' records."""
+
+    def names(self) -> tuple[str, ...]:
+        """The names of our own builders."""
+        ...
+
+    def record(self, builder: str) -> type[Variant] | None:
+        """The record of this builder's variants; None where nobody registered it. Raises DeadweightError for a wrong plug-in."""
+        ...
+
+
+def merge(below: Any, above: Any) -> Any:
+    """Defaults below, a variant's own values above: mappings merge key by key, everything else (lists too) replaces."""
+    if isinstance(below, Mapping) and isinstance(above, Mapping):
+        return {**below, **{key: merge(below.get(key), value) for key, value in above.items()}}
+    return above
+
+
+def place_in(document: Document, name: str) -> Callable[[Key], Key]:
+    """From a location in a variant's record to its key in the file: the variant's own, else that of the defaults."""
+    own: Key = ("variants", name)
+
+    def place(location: Key) -> Key:
+        for prefix in (own, ("defaults",)):
+            if (*prefix, *location) in document.lines:
+                return (*prefix, *location)
+        return (*own, *location)
+
+    return place
+
+
+class VariantReader:
+    """Reads the variants of one file; what is wrong with one goes to ``problems``, and the others are read all the same.
+
+    Without ``records`` nobody knows the builders' own keys: they are passed over, and each variant is a plain ``Variant``.
+    """
+
+    def __init__(
+        self, document: Document, defaults: Mapping[str, Any], records: Records | None, problems: Problems
+    ) -> None:
+        self._document, self._defaults, self._records, self._problems = document, defaults, records, problems
+        self._used: dict[str, type[Variant]] = {}
+        self._unknown: set[str] = set()
+
+    def read(self, raw: Mapping[str, Any]) -> tuple[Variant, ...]:
+        """All variants under ``variants:``, in their order, without those that are wrong."""
+        fields: dict[str, dict[str, Any]] = {}
+        for name, given in raw.items():
+            with self._problems.kept():
+                fields[name] = mapping(self._document, ("variants", name), {} if given is None else given)
+                if "name" in {**self._defaults, **fields[name]}:
+                    place = place_in(self._document, name)(("name",))
+                    what = "unknown key; a variant is named by its key under variants:"
+                    del fields[name]
+                    raise self._document.error(place, what)
+        for name, own in fields.items():
+            self._meet(name, own)
+        found = []
+        for name, own in fields.items():
+            with self._problems.kept():
+                found.append(self._variant(name, own))
+        self._check_unused_defaults()
+        return tuple(found)
+
+    def _builder(self, own: Mapping[str, Any]) -> str:
+        """The builder's name; empty where there is none, which its record then tells."""
+        named = {**self._defaults, **own}.get("builder")
+        return named if isinstance(named, str) else ""
+
+    def _meet(self, name: str, own: Mapping[str, Any]) -> None:
+        """Look the record up of a builder that is named for the first time."""
+        builder = self._builder(own)
+        if builder in self._used or builder in self._unknown or not builder or self._records is None:
+            return
+        try:
+            record = self._records.record(builder)
+        except DeadweightError as error:
+            record, key = None, place_in(self._document, name)(("builder",))
+            self._problems.found.append(self._document.error(key, error.message, hint=error.hint))
+        if record is None:
+            self._unknown.add(builder)
+        else:
+            self._used[builder] = record
+
+    def _variant(self, name: str, own: Mapping[str, Any]) -> Variant:
+        builder = self._builder(own)
+        record = self._used.get(builder, Variant)
+        merged = merge(self._defaults, own)
+        for key in [key for key in merged if key not in record.model_fields]:
+            if not self._passed_over(key, own, builder):
+                continue  # it is nobody's: validation says so
+            del merged[key]
+            if key in own and builder in self._used:
+                what = f"the builder {builder} takes no {key}"
+                hint = f"its own keys: {', '.join(record.own_keys()) or 'none'}"
+                self._problems.found.append(self._document.error(("variants", name, key), what, hint=hint))
+        return validated(self._document, record, {"name": name, **merged}, place_in(self._document, name))
+
+    def _passed_over(self, key: str, own: Mapping[str, Any], builder: str) -> bool:
+        """Whether a key that is not in the variant's record is another builder's, or may be one's that is not known."""
+        if self._records is None or builder in self._unknown or (key not in own and self._unknown):
+            return True
+        return any(key in record.model_fields for record in self._known)
+
+    @functools.cached_property
+    def _known(self) -> tuple[type[Variant], ...]:
+        if self._records is None:
+            return ()
+        ours = (self._records.record(name) for name in self._records.names())
+        return tuple(each for each in (*ours, *self._used.values()) if each is not None)
+
+    def _check_unused_defaults(self) -> None:
+        """A default that no variant here takes is judged too, as the first builder would that has it."""
+        for key in self._defaults:
+            if key in Variant.model_fields or any(key in record.model_fields for record in self._used.values()):
+                continue
+            record = next((each for each in self._known if key in each.model_fields), None)
+            if record is not None:
+                value = {"name": "defaults", "builder": "any", key: self._defaults[key]}
+                with self._problems.kept():
+                    validated(self._document, record, value, lambda location: ("defaults", *location))
