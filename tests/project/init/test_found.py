@@ -13,6 +13,7 @@ from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
 from deadweight.project.init.services import find_services
+from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
@@ -175,7 +176,9 @@ def test_compose_tells_context_environment_and_needs(tmp_path):
     ]
     assert [(each.value, each.origin) for each in port_hints(service)] == [(7070, "from compose.yaml:4")]
     assert {name: each.value for name, each in service.around.env.items()} == {"MODE": "fast"}
-    assert [each.value for each in service.around.needs] == ["postgres:16"]
+    (db,) = service.around.needs
+    assert (db.value.name, db.value.image, db.value.port) == ("db", "postgres:16", 5432)
+    assert db.origin == "from compose.yaml:7"
 
 
 def test_a_makefile_tells_the_context(tmp_path):
@@ -265,3 +268,65 @@ def test_what_the_own_build_makes_is_put_on_a_minimal_base_too(tmp_path):
         'COPY --from=own-image /app /app\nUSER 65532:65532\nEXPOSE 80\nENTRYPOINT ["node", "./s.js"]\n'
     )
     assert len(find_services(look(tmp_path))[0].dockerfiles) == 1
+
+
+NEEDY = """
+services:
+  web:
+    build: .
+    environment: {DATABASE_URL: "postgres://${DB_USER}:${DB_PASSWORD:-pw}@db:5432/shop", CACHE: "redis://cache/0", KEY: "${SECRET}"}
+  db:
+    image: postgres:${PG_VERSION:-16}
+    environment: {POSTGRES_USER: "${DB_USER}", POSTGRES_PASSWORD: "${DB_PASSWORD:-pw}"}
+    volumes: ["./db/init.sql:/docker-entrypoint-initdb.d/init.sql", "data:/var/lib/postgresql/data"]
+  cache: {image: "redis:7-alpine", command: redis-server --save ""}
+  mail: {image: example/mail}
+"""
+
+
+def test_what_a_service_names_in_its_environment_is_needed_too(tmp_path):
+    files = {
+        "compose.yaml": NEEDY,
+        "Dockerfile": "FROM alpine\n",
+        "db/init.sql": "",
+        ".env.example": "DB_USER=ada # you\n",
+    }
+    (service,) = found(tmp_path, {**files, ".env": "SECRET=do not tell\n"})
+    env = {name: each.value for name, each in service.around.env.items()}
+    assert env == {"DATABASE_URL": "postgres://ada:pw@db:5432/shop", "CACHE": "redis://cache/0"}
+    db, cache = (each.value for each in service.around.needs)
+    assert (db.name, db.image, db.port, db.env["POSTGRES_USER"]) == ("db", "postgres:16", 5432, "ada")
+    assert db.files == {"/docker-entrypoint-initdb.d/init.sql": "db/init.sql"}
+    assert (cache.name, cache.port, cache.args) == ("cache", 6379, ("redis-server", "--save", ""))
+    (tmp_path / "deadweight.yaml").write_text(suite_text(first_draft(service, "build")))
+    needs = load_suite(tmp_path / "deadweight.yaml").variants[0].run.needs
+    assert (needs["db"].image, needs["db"].health.kind, needs["cache"].args[2]) == ("postgres:16", "tcp", "")
+
+
+@pytest.mark.parametrize(
+    ("files", "origin"),
+    [
+        ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
+        ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
+        (
+            {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "x.listen(process.env.PORT || 80)"},
+            "from a.js:1",
+        ),
+        (
+            {"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"},
+            "gunicorn's own: without it, it listens on loopback",
+        ),
+        ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
+    ],
+)
+def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, files, origin):
+    (service,) = found(tmp_path, files)
+    draft = first_draft(service, "build", 4000)
+    assert (
+        (draft.run["env"].value, draft.run["env"].origin) == ('{PORT: "4000"}', origin)
+        if origin
+        else "env" not in draft.run
+    )
+    own = {"Dockerfile": "FROM scratch\nENV PORT=1\n"}
+    (service,) = found(tmp_path, own)
+    assert "env" not in first_draft(service, "build", 4000).run

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from deadweight.project.init.languages import golang, java, node, python, rust, trimmed
+from deadweight.project.init.languages.common import flow
+from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
 
 DEFAULT_PORT = 8080
@@ -64,11 +66,15 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
         if path is None
         else Known(f"{{path: {path.value}}}", path.origin)
     )
-    env = service.around.env
+    env = dict(service.around.env)
+    variable = service.port_variable
+    if variable is not None and not any(variable.value in each.words.env for each in service.dockerfiles):
+        env.setdefault(variable.value, Known(str(chosen.value), variable.origin))
     run = {}
     if env:
-        text = ", ".join(f"{key}: {_quoted(value.value)}" for key, value in env.items())
-        run["env"] = Known(f"{{{text}}}", next(iter(env.values())).origin)
+        run["env"] = Known(flow({key: value.value for key, value in env.items()}), next(iter(env.values())).origin)
+    if (needs := as_yaml(service.around.needs, 6)) is not None:
+        run["needs"] = needs
     return Draft(service, place, chosen, told, run)
 
 
@@ -136,9 +142,3 @@ def _of_language(draft: Draft, project: Project) -> Ladder:
     if project.language == "java":
         return java.ladder(service, project, place, port)
     return rust.ladder(service, project, place, port)
-
-
-def _quoted(text: str) -> str:
-    from deadweight.project.init.languages.common import scalar
-
-    return scalar(text)
