@@ -330,3 +330,20 @@ def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, file
     own = {"Dockerfile": "FROM scratch\nENV PORT=1\n"}
     (service,) = found(tmp_path, own)
     assert "env" not in first_draft(service, "build", 4000).run
+
+
+def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
+    code = (
+        'package main\n\nimport _ "embed"\n\n//go:embed sql/*.sql\nvar sql string\n\nfunc main() {\n'
+        '\tr.LoadHTMLGlob("templates/*.html")\n\tr.Static("/static", "./static")\n\tfs.ReadFile("sql/a.sql")\n'
+        '\tos.Open("absent.yml")\n\tflag.String("config", "shop.yml", "")\n\tlog.String("main.go", "internal")\n}\n'
+    )
+    data = ("templates/a.html", "static/a.css", "sql/a.sql", "shop.yml", "internal/x.go", "templates/mail/b.html")
+    suite, _, _ = brought_in(tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **dict.fromkeys(data, "")})
+    text = (tmp_path / "build/Dockerfile").read_text()
+    lines = [line for line in text.splitlines() if line.startswith(("COPY s", "COPY t", "WORKDIR /app"))]
+    wanted = ["shop.yml", "static", "templates"]
+    assert lines == ["WORKDIR /app", *(f"COPY {each} /app/{each}" for each in wanted)]
+    assert "ko" not in suite.names()
+    assert "cp -r templates" in (tmp_path / "build/melange.yaml").read_text()
+    assert "work-dir: /app" in (tmp_path / "build/apko.yaml").read_text()
