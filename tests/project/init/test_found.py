@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -347,3 +348,68 @@ def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
     assert "ko" not in suite.names()
     assert "cp -r templates" in (tmp_path / "build/melange.yaml").read_text()
     assert "work-dir: /app" in (tmp_path / "build/apko.yaml").read_text()
+
+
+def test_the_port_that_the_best_source_tells_goes_first(tmp_path):
+    code = 'package main\n\nvar keys = flag.Int("export-keys", getEnv("EXPORT", 1000))\nvar at = flag.String("listen", ":9121")\n'
+    (service,) = found(
+        tmp_path, {"Dockerfile": "FROM scratch\nEXPOSE 9121\n", "go.mod": "module x.org/y\n", "main.go": code}
+    )
+    assert [(each.value, each.origin) for each in port_hints(service)] == [(9121, "from Dockerfile:2")]
+
+
+def test_lists_that_a_requirements_txt_includes_are_copied_before_it_is_read(tmp_path):
+    files = {
+        "requirements.txt": "-r requirements/prod.txt\n-c limits.txt\n",
+        "requirements/prod.txt": "-r base.txt\nflask\n",
+    }
+    files |= {"requirements/base.txt": "", "limits.txt": "", "app.py": "app = Flask(__name__)\n"}
+    brought_in(tmp_path / "a", files)
+    lines = (tmp_path / "a/build/Dockerfile").read_text().split("RUN --mount")[0].splitlines()[-4:]
+    copied = ["requirements/prod.txt", "limits.txt", "requirements/base.txt"]
+    assert sorted(lines[1:]) == sorted(f"COPY {each} ./{each}" for each in copied)
+    brought_in(tmp_path / "b", {**files, "requirements.txt": "-e .\n", "setup.py": ""})
+    assert "COPY . .\nRUN --mount" in (tmp_path / "b/build/Dockerfile").read_text()
+
+
+def _node(tmp_path, package: dict, **files: str) -> str:
+    brought_in(tmp_path, {"package.json": json.dumps(package), "package-lock.json": "{}", **files})
+    return (tmp_path / "build/Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scripts", "needs", "start"),
+    [
+        (
+            {"start": "nest start", "start:prod": "node dist/main", "build": "nest build"},
+            "@nestjs/core",
+            '["node", "dist/main"]',
+        ),
+        (
+            {"start": "fastify start -l info app.js"},
+            "fastify-cli",
+            '["node", "node_modules/.bin/fastify", "start", "-l", "info", "app.js"]',
+        ),
+        (
+            {"start": "npm run serve", "serve": "NODE_ENV=production next start"},
+            "next",
+            '["node", "node_modules/.bin/next", "start"]',
+        ),
+    ],
+)
+def test_what_npm_starts_is_started_without_npm(tmp_path, scripts, needs, start):
+    text = _node(tmp_path, {"scripts": scripts, "dependencies": {needs: "*", "express": "*"}})
+    assert f"ENTRYPOINT {start}" in text
+    assert ("npm run build && npm prune" in text) == ("build" in scripts)
+
+
+def test_an_installation_has_what_its_scripts_need(tmp_path):
+    package = {"scripts": {"start": "node a.js", "prepare": "husky install"}, "dependencies": {"express": "*"}}
+    text = _node(tmp_path / "a", package, **{"a.js": "", ".npmrc": "legacy-peer-deps=true"})
+    assert "COPY package.json package-lock.json .npmrc ./" in text
+    assert "    npm pkg delete scripts.prepare && npm ci --no-audit --no-fund --omit=dev" in text
+    package["scripts"]["postinstall"] = "prisma generate"
+    assert text.count("COPY . .") == 1
+    text = _node(tmp_path / "b", package, **{"a.js": "require('ts-node/register')"})
+    assert text.index("COPY . .") < text.index("npm ci")
+    assert "--omit=dev" not in text

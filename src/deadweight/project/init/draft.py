@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from deadweight.project.init.languages import golang, java, node, python, rust, trimmed
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+
+T = TypeVar("T")
 
 DEFAULT_PORT = 8080
 MOST_OWN = 4
@@ -84,8 +87,7 @@ def port_hints(service: Service) -> tuple[Known[int], ...]:
     env = [each.words.env.get("PORT", "") for each in service.dockerfiles]
     told = [Known(int(value), "from ENV PORT") for value in env if value.isdigit()]
     code = service.project.ports if service.project else ()
-    found = (*own, *service.around.ports, *told, *code)
-    return tuple({each.value: each for each in reversed(found)}.values())[::-1]
+    return _each_once((*own, *service.around.ports, *told, *code))
 
 
 def health_hints(service: Service) -> tuple[Known[str], ...]:
@@ -93,7 +95,15 @@ def health_hints(service: Service) -> tuple[Known[str], ...]:
     own = [path for each in service.dockerfiles for path in each.words.health]
     code = service.project.health if service.project else ()
     found = [each for each in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", each.value)]
-    return tuple({each.value: each for each in reversed(found)}.values())[::-1]
+    return _each_once(found)
+
+
+def _each_once(found: Iterable[Known[T]]) -> tuple[Known[T], ...]:
+    """Without what was told before by a better source."""
+    kept: dict[T, Known[T]] = {}
+    for each in found:
+        kept.setdefault(each.value, each)
+    return tuple(kept.values())
 
 
 def own_rungs(service: Service) -> Iterator[Rung]:

@@ -110,7 +110,19 @@ def _chosen(
         for each in candidates
         if any(_SERVES.search(tree.text(path)) for path in tree.below(joined(folder, each), ".go"))
     ]
-    alike = [each for each in serving or candidates if posixpath.basename(each) in (module, "server", "api", "app")]
+    usual = (
+        module,
+        f"{module}d",
+        "server",
+        f"{module}-server",
+        "api",
+        f"{module}-api",
+        "app",
+        "web",
+        "service",
+        "http",
+    )
+    alike = [each for name in usual for each in serving or candidates if posixpath.basename(each) == name]
     return next(iter([*alike, *serving, *candidates]), None)
 
 

@@ -16,12 +16,12 @@ _PORTS = tuple(
     re.compile(pattern)
     for pattern in (
         r"ListenAndServe(?:TLS)?\(\s*\"[\w.]*:(\d{2,5})\"",
-        r"(?i)getenv\(\s*[\"']\w*PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
-        r"(?i)environ\.get\(\s*[\"']\w*PORT[\"']\s*,\s*[\"']?(\d{2,5})",
-        r"process\.env\.\w*PORT\w*\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
+        r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
+        r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
+        r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
         r"\.listen\(\s*(\d{2,5})\b",
         r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
-        r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*port[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
+        r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*(?<![a-z])port(?![a-z])[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
         r"server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
         r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
     )
