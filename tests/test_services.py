@@ -89,7 +89,7 @@ def test_java_service_passes_its_own_tests(java_project) -> None:
         for name in re.findall(r"@(?:Parameterized)?Test\b.*?void (\w+)\(", file.read_text(), re.DOTALL)
     }
     assert len(written) > 20
-    ran = [(case.get("classname").rpartition(".")[2], re.match(r"\w+", case.get("name"))[0]) for case in cases]
+    ran = [(case.get("classname").rpartition(".")[2], re.findall(r"\w+", case.get("name"))[0]) for case in cases]
     assert written == {f"{suite}.{name}" for suite, name in ran}
 
 

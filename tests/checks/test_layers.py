@@ -62,7 +62,7 @@ def made(folder: Path, name: str) -> Path:
 
 def subject(folder: Path, archive: Path, asked: str, expect: str = ""):
     suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=expect))
-    return subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)  # type: ignore[arg-type]
+    return subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)
 
 
 def look(folder: Path, name: str, asked: str):
@@ -264,7 +264,7 @@ def of_base(folder: Path, archive: Path, asked: str, base: dict | None):
     suite = write_suite(folder, SUITE.format(checks=f"checks: {{layers: {asked}}}", expect=""))
     digest, nowhere = "sha256:" + "ab" * 32, "127.0.0.1:1/base@sha256:" + "ab" * 32
     built = replace(put_built(suite, "v", archive, "demo/v:1"), base=Base("base", nowhere, digest, stand_in=False))
-    found = subject_of(suite, "v", built, archive, None)  # type: ignore[arg-type]
+    found = subject_of(suite, "v", built, archive, None)
     if base is not None:
         write_atomically(found.state.cache / "bases" / f"{'ab' * 32}.json", json.dumps(base))
     return CHECK.run(found)
@@ -335,6 +335,6 @@ def test_the_bases_layers_are_asked_of_its_registry(tmp_path, local_registry):
     suite = write_suite(tmp_path, SUITE.format(checks="checks: {layers: {secrets: {base: allow}}}", expect=""))
     known = Base("base", f"{local_registry}/base@{digest}", digest, stand_in=True)
     built = replace(put_built(suite, "v", archive, "demo/v:1"), base=known)
-    asked = subject_of(suite, "v", built, archive, None)  # type: ignore[arg-type]
+    asked = subject_of(suite, "v", built, archive, None)
     assert CHECK.run(asked).status == "pass"
     assert (asked.state.cache / "bases" / f"{digest.partition(':')[2]}.json").is_file()

@@ -163,7 +163,7 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
             time.sleep(0.05)
         withdrawn.append(not order.exists())
 
-    monkeypatch.setattr(through_sudo.sudo, "run", run)
+    monkeypatch.setattr(sudo, "run", run)
     with pytest.raises(KeyboardInterrupt):
         through_sudo.call("none", Order(through_sudo.place_of(subject)), Reply, print)
     assert withdrawn == [True]

@@ -436,9 +436,8 @@ def test_logs_are_read_from_what_runs(engine, misbehaving_image):
         assert set(foreground.log_lines(engine)) >= {"one: misbehave: mode good", "two: misbehave: mode good"}
         with pytest.raises(DeadweightError, match="name one"):
             list(foreground.log_lines(engine, follow=True))
-        followed = foreground.log_lines(engine, ["one"], follow=True)
-        assert next(followed) == "misbehave: mode good"
-        followed.close()
+        with contextlib.closing(foreground.log_lines(engine, ["one"], follow=True)) as followed:
+            assert next(followed) == "misbehave: mode good"
 
 
 def test_a_shell_in_the_image_is_used(engine, tools_image):

@@ -147,7 +147,7 @@ def test_a_damaged_docker_configuration_is_passed_over(unset, content):
 
 def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(own.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
     assert "needs root or sudo (not root, and sudo is not there)" in caught.value.message

@@ -25,6 +25,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.tasks.verify import raise_if_bad
+from tests.support.invoking import TASKS, invoke
 from tests.support.small_project import put_built, subject_of, write_suite
 
 pytestmark = [
@@ -85,7 +86,7 @@ def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it
     (tmp_path / "project" / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
     (tmp_path / "project" / "src" / "a.txt").write_text("a\n")
     suite = write_suite(tmp_path / "project", SUITE)
-    (suite.root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    (suite.root / "tasks.py").write_text(TASKS)
     built = put_built(suite, "v", misbehaving_archive, IMAGE)
     with Engine.connect(alone) as engine:
         for name in (IMAGE, kept_name(IMAGE, built.config_digest)):
@@ -135,19 +136,15 @@ def nothing_is_blamed(found: list[Evidence]) -> None:
 
 def others_are_told(root: Path, host: str) -> None:
     """As somebody else's engine: by the tasks and the plugin, with the command that gets it back."""
-    env = {**os.environ, "DOCKER_HOST": host, "DEADWEIGHT_CACHE_DIR": str(root / "cache")}
-
-    def called(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", *words]
-        return subprocess.run(command, cwd=root, env=env, text=True, capture_output=True, timeout=100, check=False)
-
+    env = {"DOCKER_HOST": host, "DEADWEIGHT_CACHE_DIR": str(root / "cache")}
     for task in ("verify --check runs --check api", "run --variant v", "build", "doctor", "setup --yes --variant v"):
-        done = called("invoke", *task.split())
-        assert done.returncode == 3, (task, done.stderr)
+        done = invoke(root, *task.split(), code=3, env=env)
         assert "cannot run a container" in done.stdout + done.stderr
         assert "hint: " in done.stderr
         assert "restart it: " in done.stderr
-    done = called("pytest", "-p", "no:cacheprovider", "deadweight.yaml", "-k", "runs or api")
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "deadweight.yaml", "-k", "runs or api"]
+    env = {**os.environ, **env}
+    done = subprocess.run(words, cwd=root, env=env, text=True, capture_output=True, timeout=100, check=False)
     assert done.returncode == 1, done.stdout
     assert done.stdout.count("not measured: the container engine at") >= 2
     kept = load(Evidence, State(root).evidence("v", "api"))

@@ -21,11 +21,11 @@ from deadweight.engine.options import RunOptions
 from deadweight.records import runs
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
+from tests.support.invoking import TASKS, invoke
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.terminal import Terminal
 
-TASKS = "from deadweight.tasks import namespace as ns\n"
 SLOW = "touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6"
 SUITE = """
     name: ends
@@ -61,11 +61,7 @@ class Castle:
         return [each.name for each in self.engine.leftovers() if each.labels.get(owner.ROOT) == str(self.root)]
 
     def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "invoke", *words]
-        environment = {**os.environ, **self.environment}
-        return subprocess.run(
-            argv, cwd=self.root, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
+        return invoke(self.root, *words, env=self.environment)
 
     def killed(self) -> int:
         """The process id of an ``invoke run`` that was killed while its service ran."""
@@ -225,7 +221,7 @@ def test_the_end_is_ours_wherever_the_signal_comes(tmp_path, work):
 
 
 def test_output_that_nobody_reads_is_no_error(project):
-    script = f'"$0" -m invoke variants --json | head -c 1 >{shutil.os.devnull}; echo "${{PIPESTATUS[0]}}"'
+    script = f'"$0" -m invoke variants --json | head -c 1 >{os.devnull}; echo "${{PIPESTATUS[0]}}"'
     project.suite(**{f"v{number}": "true " + "x" * 200 for number in range(400)})
     argv = ["bash", "-c", script, sys.executable]
     done = subprocess.run(argv, cwd=project.root, env=project.environment, capture_output=True, text=True, check=True)
@@ -316,8 +312,7 @@ def test_what_a_killed_build_unpacked_is_removed_by_the_next_command(project):
 
 @pytest.mark.parametrize("words", ["--list", "variants"])
 def test_where_nobody_was_killed_no_engine_is_looked_for(project, words):
-    argv = [sys.executable, "-X", "importtime", "-m", "invoke", words]
-    done = subprocess.run(argv, cwd=project.root, env=project.environment, capture_output=True, text=True, check=True)
+    done = invoke(project.root, words, code=0, env=project.environment, python=("-X", "importtime"))
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "deadweight.tasks" in imported
     assert not imported & {"docker", "requests", "deadweight.project.killed"}

@@ -110,13 +110,13 @@ def test_shards_joined_are_the_whole():
 
 def broken(name: str, **changes: object) -> dict[str, Report]:
     made = shards()
-    return {**made, name: replace(made[name], **changes)}  # type: ignore[arg-type]
+    return {**made, name: replace(made[name], **changes)}
 
 
 def rescoped(name: str, **changes: object) -> dict[str, Report]:
     scope = shards()[name].scope
     assert scope is not None
-    return broken(name, scope=replace(scope, **changes))  # type: ignore[arg-type]
+    return broken(name, scope=replace(scope, **changes))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import email.utils
 import json
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -54,18 +55,23 @@ def environment(
     }
 
 
+@dataclass
+class Job:
+    provider: str
+    server: ForgeServer
+    folder: Path
+    waited: list[float] = field(default_factory=list)
+
+    def __call__(self, words: str, *, run: int = 5, silent: bool = False, patience: float = 180.0) -> str:
+        found = environment(self.provider, self.server, self.folder, run=run)
+        where = place(self.provider, found, sleep=self.waited.append, patience_seconds=patience)
+        return post(where, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
+
+
 @pytest.fixture
 def job(provider, server, tmp_path):
     """Writes a verdict as a job of that run would; ``waited`` collects the seconds that it would have slept."""
-    waited: list[float] = []
-
-    def write(words: str, *, run: int = 5, silent: bool = False, patience: float = 180.0) -> str:
-        found = environment(provider, server, tmp_path, run=run)
-        where = place(provider, found, sleep=waited.append, patience_seconds=patience)
-        return post(where, START, f"{marker('app', run)}\n\n{words}\n", silent=silent)
-
-    write.waited = waited
-    return write
+    return Job(provider, server, tmp_path)
 
 
 def said(server: ForgeServer) -> list[str]:

@@ -6,7 +6,7 @@ import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -305,7 +305,7 @@ def test_sums_leave_out_what_does_not_apply_or_was_not_measured() -> None:
     assert attacks.held(samples.variant(attacks={"default": {"a": AttackRecord("not_measured")}}), "default") is None
 
 
-NOTED = {
+NOTED: dict[str, Any] = {
     "walls_not_there": {"apparmor": "this engine has no AppArmor"},
     "notes": {"apparmor": "this engine has no AppArmor", "open": "cannot start a container with <b>SYS_RESOURCE</b>"},
     "postures": {

@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -25,6 +24,7 @@ from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.toolchain.find import find
 from tests.support import ROOT
+from tests.support.invoking import argv
 from tests.support.public_world import APK_MIRROR, LOCKED, MIRROR, PASSWORD, PLAIN, PROXY, PROXY_PASSWORD, USER, World
 from tests.support.world_content import hard_linked, serve_images, serve_maven, serve_packages
 
@@ -61,7 +61,7 @@ PASSWORDS = (
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, local_source):
     suite = load_suite(ROOT / "deadweight.yaml")
-    references = sorted({name for each in suite.variants for name in (*each.bases.values(), each.base) if name})
+    references = sorted({name for each in suite.variants for _, name in each.images()})
     local_source.prepare(references, apk=True, say=print)
     folder = tmp_path_factory.mktemp("world")
     shop = Workshop(local_source.folder, this_machine(), folder / "log")
@@ -212,7 +212,7 @@ def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.
         "DEADWEIGHT_SOURCE": "registry",
         **env,
     }
-    return world.run(sys.executable, "-m", "invoke", "build", *words, env=environment, cwd=project, timeout=500)
+    return world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
 
 
 def _build(world: World, project: Path, **env: str) -> subprocess.CompletedProcess[str]:

@@ -83,7 +83,7 @@ def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_pa
     ],
 )
 def test_an_error_names_file_line_and_key(tmp_path, change, line, key, said):
-    file = write(tmp_path, GOOD.replace(*change, 1))
+    file = write(tmp_path, GOOD.replace(change[0], change[1], 1))
 
     with pytest.raises(ConfigError) as caught:
         load_suite(file)

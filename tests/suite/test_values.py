@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -28,6 +26,7 @@ from deadweight.project.validation import check_suite
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Text
 from deadweight.tasks.report import thresholds
+from tests.support.invoking import invoke
 
 WHOLE = """\
 name: demo
@@ -304,12 +303,10 @@ def test_a_wrong_value_is_refused_with_its_place(tmp_path, right, wrong, key, sa
 )
 def test_a_task_ends_with_2_before_it_does_anything(tmp_path, right, wrong, key):
     (tmp_path / "deadweight.yaml").write_text(WHOLE.replace(right, wrong), encoding="utf-8")
-    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
 
-    command = [sys.executable, "-m", "invoke", "build"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = invoke(tmp_path, "build", code=2)
 
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stdout == ""
     assert re.match(rf"error: {re.escape(str(tmp_path))}/deadweight\.yaml:\d+: {re.escape(key)}: ", done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / ".deadweight").exists()

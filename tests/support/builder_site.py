@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadweight.builders import table
-from deadweight.builders.protocol import BuiltImage, Job, Site
+from deadweight.builders.protocol import BuiltImage, Job, Site, Step
 from deadweight.engine.client import Engine
 from deadweight.project.suite_file import load_suite
 from deadweight.records.built import BUILT_FILE, Base
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
-from deadweight.sources.protocol import ApkRepositories, BuildEnvironment
+from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, Source, ToMake
+from deadweight.sources.reference import NoBase
 from deadweight.suite.model import Variant
 
 MAIN = 'package main\n\nfunc main() {\n\tprintln("hello")\n}\n'
@@ -29,27 +30,33 @@ class GivenSource:
     """Bases as given, everything else from another source. For bases that no public name stands for."""
 
     bases: Mapping[str, Base] = field(default_factory=dict)
-    packages: Callable[[str], ApkRepositories] | None = None
+    packages: Callable[[ApkFlavour], ApkRepositories] | None = None
     build_environment: BuildEnvironment = field(default_factory=BuildEnvironment)
     name: str = "given"
 
-    def tools(self, references, *, apk):
+    def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         return ()
 
-    def prepare(self, references, *, apk, say):
+    def lacking(self, references: Sequence[str]) -> NoBase | None:
+        return None
+
+    def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
+        return ()
+
+    def prepare(self, references: Sequence[str], *, apk: bool, say: Say) -> None:
         pass
 
-    def base(self, reference):
+    def base(self, reference: str) -> Base:
         return self.bases[reference]
 
-    def apk(self, flavour="wolfi"):
+    def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         assert self.packages is not None
         return self.packages(flavour)
 
-    def mounts(self, reference, command):
+    def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         return ()
 
-    def environment(self):
+    def environment(self) -> BuildEnvironment:
         return self.build_environment
 
 
@@ -58,7 +65,7 @@ class Project:
     """A folder with a suite. ``said`` collects progress, ``took`` what steps told of caches."""
 
     root: Path
-    source: object
+    source: Source
     engine: Callable[[], Engine] = no_engine
     said: list[str] = field(default_factory=list)
     took: list[str] = field(default_factory=list)
@@ -77,12 +84,12 @@ class Project:
     @property
     def site(self) -> Site:
         suite = load_suite(self.root / "deadweight.yaml")
-        return Site(suite, State(suite.root), self.source, self.engine)  # type: ignore[arg-type]
+        return Site(suite, State(suite.root), self.source, self.engine)
 
     def variant(self, name: str) -> Variant:
         return next(variant for variant in self.site.suite.variants if variant.name == name)
 
-    def steps(self, name: str):
+    def steps(self, name: str) -> tuple[Step, ...]:
         variant = self.variant(name)
         return table.builder(variant.builder).steps(variant, self.site)
 

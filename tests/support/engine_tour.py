@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from deadweight.engine.own import mounts, processes
 from deadweight.toolchain.find import find
 from tests.support import ROOT
-from tests.support.small_images import go_program, program
+from tests.support.invoking import invoke, start
+from tests.support.small_images import Content, go_program, program
 
 PODMAN = "podman"
 SUITE = """\
@@ -64,10 +66,9 @@ class Tour:
     found: dict[str, str] = field(default_factory=dict)
 
     def invoke(self, *words: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-m", "invoke", *words]
-        return subprocess.run(argv, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=240)
+        return invoke(self.folder, *words, env=self.env, timeout=240)
 
-    def json(self, *words: str, codes: tuple[int, ...] = (0,)) -> dict:
+    def json(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
         done = self.invoke(*words, "--json")
         assert done.returncode in codes, f"exit code {done.returncode}: {done.stderr.strip()[-400:]}"
         return json.loads(done.stdout)
@@ -108,7 +109,7 @@ def scan(tour: Tour) -> str:
     """Of a scan, only whether the scanner reads the image that was built: no database is needed for its list of packages."""
     built = tour.json("build")["variants"]["v"]
     archive = tour.folder / ".deadweight" / "images" / "v" / "image.tar"
-    words = [
+    words: list[str | Path] = [
         "image",
         "--input",
         archive,
@@ -154,10 +155,7 @@ def push(tour: Tour, registry: str) -> str:
 
 
 def run_and_logs(tour: Tour) -> str:
-    argv = [sys.executable, "-m", "invoke", "run", "--variant", "v"]
-    with subprocess.Popen(
-        argv, cwd=tour.folder, env=tour.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as running:
+    with start(tour.folder, "run", "--variant", "v", env=tour.env, stderr=subprocess.STDOUT) as running:
         try:
             time.sleep(6)
             assert running.poll() is None, running.stdout and running.stdout.read()[-300:]
@@ -195,7 +193,7 @@ def clean(tour: Tour) -> str:
 def lay_out(folder: Path) -> None:
     """The project: the demo service with a shell and awk, on nothing."""
     files = folder / "files"
-    contents = {
+    contents: dict[str, Content] = {
         "/app": go_program(ROOT / "src" / "vulnerable-awk-playground", folder / "app"),
         "/bin/sh": "/usr/bin/dash",
     }
@@ -245,7 +243,7 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
 def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
     """Podman's service on a store of its own; runc, for crun refuses control groups of both versions side by side."""
     socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
-    words = [
+    words: list[str | Path] = [
         "podman",
         "--root",
         folder / "podman",
@@ -292,7 +290,9 @@ def registry(folder: Path) -> Iterator[str]:
 
 
 def main(kind: str, folder: Path) -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
+    for name in [name for name in os.environ if name.startswith("DOCKER_")]:
+        del os.environ[name]
+    env: dict[str, str] = {}
     project = folder / "project"
     project.mkdir()
     lay_out(project)

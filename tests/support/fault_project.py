@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.support.invoking import TASKS, start
 
 BUILDER = """
 from deadweight import _run
@@ -88,7 +89,7 @@ class FaultProject:
         (info / "entry_points.txt").write_text("[deadweight.builders]\nscript = script_builder:Script\n")
         (project.root / "src").mkdir(parents=True)
         (project.root / "src" / "a.txt").write_text("a\n")
-        (project.root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+        (project.root / "tasks.py").write_text(TASKS)
         project.suite(**runs)
         return project
 
@@ -113,16 +114,7 @@ class FaultProject:
         return {**os.environ, MARK: self.mark, "PYTHONPATH": str(self.plugins), **self.more}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "invoke", *words],
-            cwd=self.root,
-            env=self.environment,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        return start(self.root, *words, env=self.environment, session=True)
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 60) -> Done:
         started = time.monotonic()

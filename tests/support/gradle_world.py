@@ -52,7 +52,15 @@ def wrapper(folder: Path) -> str:
     library = folder / "gradle" / "lib"
     (library / "plugins").mkdir(parents=True)  # without one it takes its jars for those of some other program
     (folder / "pom.xml").write_text(_POM)
-    words = [find("mvn").path, "-q", "-B", "-f", folder / "pom.xml", _COPY, f"-DoutputDirectory={library}"]
+    words: list[str | Path] = [
+        find("mvn").path,
+        "-q",
+        "-B",
+        "-f",
+        folder / "pom.xml",
+        _COPY,
+        f"-DoutputDirectory={library}",
+    ]
     subprocess.run([*words, "-DexcludeTypes=pom"], check=True, stdout=subprocess.DEVNULL)
     jars = ",".join(sorted(file.name for file in library.glob("*.jar")))
     with zipfile.ZipFile(library / _API) as api:
@@ -79,7 +87,7 @@ def portal(folder: Path) -> str:
     source, classes = folder / "JibPlugin.java", folder / "classes"
     source.write_text(_PLUGIN)
     javac = find("java").path.resolve().with_name("javac")
-    words = [javac, "-nowarn", "-proc:none", "-cp", f"{folder}/gradle/lib/*", "-d", classes, source]
+    words: list[str | Path] = [javac, "-nowarn", "-proc:none", "-cp", f"{folder}/gradle/lib/*", "-d", classes, source]
     subprocess.run(words, check=True, capture_output=True)
     place = folder / "portal/com/google/cloud/tools/jib-gradle-plugin" / JIB_VERSION
     place.mkdir(parents=True)

@@ -9,6 +9,7 @@ import json
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
@@ -98,9 +99,7 @@ def packed(data: bytes, compression: str) -> bytes:
     return zstandard.compress(data) if compression == "zstd" else data
 
 
-def build(
-    *layers: bytes, compression: str = "none", config: dict | None = None, history: list | None = None, **top
-) -> Made:
+def build(*layers: bytes, compression: str = "none", config: Any = None, history: Any = None, **top: Any) -> Made:
     document = {
         "architecture": "amd64",
         "os": "linux",
@@ -122,11 +121,11 @@ def docker_save(path: Path, made: Made, *, tag: str = "test:1", extra: dict[str,
     return path
 
 
-def descriptor(data: bytes, media_type: str, **fields) -> dict:
+def descriptor(data: bytes, media_type: str, **fields: Any) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **fields}
 
 
-def oci_members(made: Made, *, platform: str | None = None, name: str | None = None, **fields) -> dict[str, bytes]:
+def oci_members(made: Made, *, platform: str | None = None, name: str | None = None, **fields: Any) -> dict[str, bytes]:
     """An OCI layout's files. ``fields`` go into the manifest as they are."""
     manifest = json.dumps(
         {

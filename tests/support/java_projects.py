@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import CommandError
+from deadweight._errors import CommandError, DeadweightError
+from tests.support.builder_site import Project
 from tests.support.public_world import HTPASSWD
 
 _POM = """<?xml version="1.0" encoding="UTF-8"?>
@@ -94,7 +95,7 @@ def family(*, root: str = "", service: str = "") -> dict[str, str]:
     }
 
 
-def fails(project, kind=CommandError, code=1) -> str:
+def fails(project: Project, kind: type[DeadweightError] = CommandError, code: int = 1) -> str:
     """The one message of a build that must fail."""
     with pytest.raises(kind) as caught:
         project.build("v")

@@ -97,6 +97,6 @@ def _body(request: Mapping[str, Any]) -> bytes | None:
     if "base64" in request:
         return base64.b64decode(request["base64"])
     if "body" in request:
-        text = request.get("before", "") + request["body"] * request.get("repeat", 1) + request.get("after", "")
+        text: str = request.get("before", "") + request["body"] * request.get("repeat", 1) + request.get("after", "")
         return text.encode()
     return None

@@ -7,13 +7,16 @@ a password, and, where a test asks for it, a container engine with its bridge.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support import ROOT
@@ -48,6 +51,10 @@ from deadweight.engine.own import engine as own
 own.remove_data() if sys.argv[1] == "end" else print(own.start(lambda line: print(line, file=sys.stderr)))
 """
 
+_LISTENERS: list[socket.socket] = []
+"""Sockets that nobody accepts from, held open."""
+Done = subprocess.CompletedProcess[str]
+
 
 def certificates(folder: Path) -> None:
     """A private CA (``ca.pem``) and one certificate for all the names (``server.pem``, ``server.key``)."""
@@ -75,6 +82,8 @@ class World:
         self.folder, self._process = folder, process
         self.ca = folder / "ca.pem"
         self.proxied = folder / "proxied"
+        self.digest = ""
+        """Of the one image that its registry has, where a test pushed one."""
 
     @classmethod
     def start(cls, folder: Path, registry: Path) -> World:
@@ -110,7 +119,9 @@ class World:
         pid = self._process.pid
         return ["nsenter", f"--net=/proc/{pid}/ns/net", f"--mount=/proc/{pid}/ns/mnt", *(str(word) for word in words)]
 
-    def run(self, *words: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120):
+    def run(
+        self, *words: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
+    ) -> Done:
         """Run a command in there; its result comes back whatever its exit code."""
         command = self.inside("env", f"--chdir={cwd or self.folder}", *words)
         environment = {**os.environ, **(env or {})}
@@ -175,7 +186,14 @@ def _serve(folder: Path, registry: Path) -> None:
             child.terminate()
 
 
-def _registry(folder: Path, program: Path, name: str, address: str, http: dict, auth: dict | None = None):
+def _registry(
+    folder: Path,
+    program: Path,
+    name: str,
+    address: str,
+    http: Mapping[str, object],
+    auth: Mapping[str, object] | None = None,
+) -> subprocess.Popen[bytes]:
     config = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
@@ -208,7 +226,6 @@ def _proxy(folder: Path) -> None:
     """A proxy for TLS (CONNECT, RFC 9110 9.3.6) that wants a password and knows the names in here."""
     import base64
     import http.server
-    import socket
     import threading
 
     word = "Basic " + base64.b64encode(f"{USER}:{PROXY_PASSWORD}".encode()).decode()
@@ -246,11 +263,8 @@ def _proxy(folder: Path) -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def _pump(source, target) -> None:
+def _pump(source: socket.socket, target: socket.socket) -> None:
     """Hand over bytes until one side ends."""
-    import contextlib
-    import socket
-
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
@@ -260,15 +274,10 @@ def _pump(source, target) -> None:
 
 def _deaf() -> None:
     """Takes connections and never says a word."""
-    import socket
-
-    global _listener
-    _listener = socket.create_server(("127.0.0.5", 443))
+    _LISTENERS.append(socket.create_server(("127.0.0.5", 443)))
 
 
 def _wait_for(addresses: list[str]) -> None:
-    import socket
-
     for address in addresses:
         host, _, port = address.partition(":")
         for _ in range(200):

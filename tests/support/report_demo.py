@@ -19,6 +19,7 @@ from deadweight.report.model import (
     Reachability,
     ReferenceRecord,
     Report,
+    Severity,
     VariantRecord,
     VulnerabilitiesRecord,
 )
@@ -148,7 +149,7 @@ def _variant(name: str, index: int) -> VariantRecord:
     }
     leaky = name in ("insecure-layer-sample", "insecure-layer-sample-history")
     if leaky:
-        checks["layers"] = CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)  # type: ignore[arg-type]
+        checks["layers"] = CheckRecord("fail", True, "1 secret: private-key", _got(seed), 0.4)
     caches = ("cold", "warm", "cached")
     return replace(
         plain,
@@ -214,7 +215,7 @@ def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
 
 
 def _scan(count: int, index: int) -> VulnerabilitiesRecord:
-    severities = ("critical", "high", "medium", "low", "unknown")
+    severities: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
     findings = tuple(
         Finding(
             f"CVE-{2020 + n % 7}-{1000 + n}",
@@ -234,7 +235,7 @@ def _scan(count: int, index: int) -> VulnerabilitiesRecord:
         "scanned",
         Coverage("covered" if index != 6 else "not_covered", "covered"),
         count,
-        by,  # type: ignore[arg-type]
+        by,
         Database("2031-02-01T00:00:00Z"),
         sum(each.fixed_version is not None for each in findings),
         KernelHeaders(2578 if index == 0 else 0, {"high": 2000} if index == 0 else {}),

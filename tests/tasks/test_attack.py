@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +19,7 @@ from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import to_json
 from deadweight.tasks import _attacks
 from tests.support.attack_grounds import castle
+from tests.support.invoking import invoke
 
 
 def cells(**outcomes) -> dict:
@@ -104,13 +103,4 @@ def test_the_notes_reach_whoever_reads_the_matrix(tmp_path, engine, playground_a
 
 
 def invoke_attack(root: Path, engine: Engine, *words: str) -> subprocess.CompletedProcess[str]:
-    (root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
-    return subprocess.run(
-        [sys.executable, "-m", "invoke", "attack", "--posture", "privileged", *words],
-        cwd=root,
-        env={**os.environ, "DOCKER_HOST": engine.host},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return invoke(root, "attack", "--posture", "privileged", *words, env={"DOCKER_HOST": engine.host})

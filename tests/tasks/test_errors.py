@@ -5,12 +5,11 @@ Nothing is printed on stdout, and no file is changed.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.invoking import TASKS, invoke
 
 SUITE = """\
 name: shop
@@ -35,7 +34,7 @@ FILES = {
 
 @pytest.fixture
 def root(tmp_path) -> Path:
-    for name, text in {**FILES, "tasks.py": "from deadweight.tasks import namespace as ns\n"}.items():
+    for name, text in {**FILES, "tasks.py": TASKS}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     (tmp_path / "deadweight.yaml").write_text(SUITE)
@@ -50,19 +49,9 @@ def files(root: Path) -> dict[Path, bytes]:
 def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
     """What is told, without the label; ``…`` stands for the project's folder."""
     before = files(root)
-    done = subprocess.run(
-        [sys.executable, "-m", "invoke", *words],
-        cwd=root,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == code, done.stderr
+    done = invoke(root, *words, code=code, env=environment)
     assert done.stdout == ""
     assert done.stderr.count("error: ") == 1
-    assert "Traceback" not in done.stderr
     assert files(root) == before
     return done.stderr.partition("error: ")[2].replace(str(root), "…")
 

@@ -9,7 +9,6 @@ import random
 import ssl
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import zstandard
 
 from tests.support import image_samples as samples
 from tests.support.image_samples import honest_layer as layer
+from tests.support.invoking import TASKS, argv, invoke
 from tests.support.sarif_schema import checked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
@@ -41,7 +41,7 @@ variants:
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    (tmp_path / "tasks.py").write_text(TASKS)
     return tmp_path
 
 
@@ -56,18 +56,10 @@ def clean(project) -> Path:
 
 
 def layers(
-    project: Path, *words: str | Path, stdin: bytes | None = None, **environment: str
+    project: Path, *words: str | Path, stdin: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "invoke", "layers", *map(str, words)],
-        cwd=project,
-        env={**os.environ, "DEADWEIGHT_CACHE_DIR": str(project / "cache"), **environment},
-        input=stdin,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    env = {"DEADWEIGHT_CACHE_DIR": str(project / "cache"), **environment}
+    return invoke(project, "layers", *words, env=env, stdin=stdin)
 
 
 def fingerprints(document: dict) -> list[str]:
@@ -153,7 +145,7 @@ def test_output_that_cannot_be_written_as_it_is(project, leaky, words):
     assert (ascii_only.returncode, "Traceback" in ascii_only.stderr) == (1, False)
     if words:
         assert [secret["path"] for secret in json.loads(ascii_only.stdout)["secrets"]] == ["/ü"]
-    call = " ".join([sys.executable, "-m", "invoke", "layers", "--archive", leaky.name, *words])
+    call = " ".join(argv("layers", "--archive", leaky.name, *words))
     for where, told, code in ((">/dev/full", "No space left", 1), (">&-", "secret found", 1), ("| true", "", 141)):
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", f"{call} {where}"], cwd=project, capture_output=True, text=True, timeout=60

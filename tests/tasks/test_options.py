@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from deadweight._errors import UsageError
 from deadweight.tasks._options import MAX_JOBS, parse_days, parse_jobs
+from tests.support.invoking import invoke
 
 SUITE = "name: p\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n"
 
 
-def invoke(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    (folder / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+def called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     (folder / "deadweight.yaml").write_text(SUITE)
     (folder / "Dockerfile").write_text("FROM alpine\n")
-    command = [sys.executable, "-m", "invoke", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return invoke(folder, *words)
 
 
 @pytest.mark.parametrize("jobs", ["abc", "0", "-1", "257", "1.5", ""])
 def test_a_number_of_jobs_that_is_none(tmp_path, jobs):
-    done = invoke(tmp_path, "build", f"--jobs={jobs}")
+    done = called(tmp_path, "build", f"--jobs={jobs}")
 
     assert done.returncode == 2
     assert done.stderr == f"error: --jobs: expected a whole number from 1 to 256, found {jobs!r}\n"
@@ -34,7 +32,7 @@ def test_a_number_of_jobs_that_is_none(tmp_path, jobs):
 
 @pytest.mark.parametrize("task", ["demo", "scan"])
 def test_every_task_with_jobs_refuses_it_alike(tmp_path, task):
-    done = invoke(tmp_path, task, "--jobs=abc")
+    done = called(tmp_path, task, "--jobs=abc")
 
     assert done.returncode == 2
     assert "error: --jobs: expected a whole number from 1 to 256, found 'abc'" in done.stderr

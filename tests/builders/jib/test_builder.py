@@ -29,6 +29,7 @@ from deadweight.sources.protocol import BuildEnvironment
 from tests.support import ROOT
 from tests.support import image_samples as samples
 from tests.support.builder_site import GivenSource, Project
+from tests.support.invoking import TASKS
 from tests.support.java_projects import (
     DONOR,
     JUNIT,
@@ -745,7 +746,7 @@ def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, t
     project.write(
         {
             "go/go.mod": "module example.invalid/x\n\ngo 1.21\n",
-            "tasks.py": "from deadweight.tasks import namespace as ns\n",
+            "tasks.py": TASKS,
         }
     )
     program = Path("/dev/null")

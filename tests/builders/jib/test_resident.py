@@ -137,7 +137,7 @@ def test_it_ends_where_its_socket_goes_while_it_starts(source, run, monkeypatch)
 
     with monkeypatch.context() as context:
         context.setattr(resident, "_answers", removed)
-        context.setattr(resident.time, "sleep", lambda _seconds: None)
+        context.setattr(time, "sleep", lambda _seconds: None)
         call(source, "validate")
     assert living(run)
     assert ended(run)

@@ -16,6 +16,7 @@ from deadweight.records.ignore import Ignore, ignore_lines, walk
 from deadweight.sources.protocol import ApkRepositories
 from tests.support import ROOT
 from tests.support.builder_site import MAIN, GivenSource, Project
+from tests.support.invoking import TASKS
 from tests.support.small_project import write_suite
 
 SUITE = "name: s\nvariants: {v: {builder: ko, base: b}}\n"
@@ -50,7 +51,7 @@ def repository(tmp_path):
         ".deadweight/keys/k": "secret",
         "services/x/.deadweight/keys/k": "secret",
         "services/x/tasks.py": "import celery\n",
-        "tasks.py": "from deadweight.tasks import namespace as ns\n",
+        "tasks.py": TASKS,
         "__pycache__/tasks.pyc": "",
         "node_modules/a.js": "",
         ".dockerignore": "",
@@ -175,7 +176,7 @@ def test_an_edit_of_a_check_builds_nothing_anew(tmp_path, source):
         "Dockerfile": "ARG BASE\nFROM ${BASE}\nCOPY . /c\n",
         "melange.yaml": "package: {name: a, version: 1.0.0}\n",
         "apko.yaml": "contents: {packages: [a]}\n",
-        "tasks.py": "from deadweight.tasks import namespace as ns\n",
+        "tasks.py": TASKS,
     }
     project.write(files)
     if source == "..":
@@ -188,7 +189,7 @@ def test_an_edit_of_a_check_builds_nothing_anew(tmp_path, source):
         return {step.key: Digests().of(step.inputs, project.root).digest for step in steps}
 
     before = digests(8080)
-    project.write({"tasks.py": "from deadweight.tasks import namespace as ns\n\n# more\n"})
+    project.write({"tasks.py": TASKS + "\n# more\n"})
     project.write({".venv/pyvenv.cfg": "", ".venv/x": "", ".deadweight/keys/new": "k", ".git/HEAD": "x"})
     project.write({"noxfile.py": "from deadweight.nox_sessions import *\n", ".pytest_cache/x": ""})
     assert digests(9090) == before

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -315,7 +316,7 @@ def test_the_helper_compiles_for_both_architectures(tmp_path):
 
 def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():
     """One list of eighty attacks says nothing of where they come from."""
-    data = {
+    data: dict[str, Any] = {
         "postures": {"open": {"breach-memfd": blocked(), "system": blocked(), "mine": blocked()}},
         "payloads": {
             "system": {"title": "run a command", "delivery": "service"},

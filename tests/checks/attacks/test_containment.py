@@ -15,8 +15,10 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -76,7 +78,7 @@ def test_nothing_inside_reaches_a_listener_of_the_host(laboratory, name):
                 if address.startswith("127."):
                     continue  # inside, that is the container itself
                 with pytest.raises(OSError):
-                    netns.within(pid, lambda address=address: socket.create_connection((address, listener.port), 1.0))
+                    netns.within(pid, partial(socket.create_connection, (address, listener.port), 1.0))
             with pytest.raises(OSError):
                 netns.within(pid, lambda: socket.create_connection(("192.0.2.1", 80), 1.0))  # RFC 5737: nobody's
         assert not listener.connected
@@ -551,7 +553,7 @@ def test_after_kill_9_the_guard_ends_the_attacks(run, engine):
 
 def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):
     """A container comes to be after the first were listed, and one that is being removed still holds the network."""
-    there = [[["first"], False], [["late"], False], [[], False], [[], True]]
+    there: list[list[Any]] = [[["first"], False], [["late"], False], [[], False], [[], True]]
     asked: list[str] = []
 
     def listing(_host, _path):

@@ -14,7 +14,7 @@ import pytest
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks.attacks import control as control_module
-from deadweight.checks.attacks import lab, sequence, walls
+from deadweight.checks.attacks import lab, probe, sequence, walls
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import DIED, Yard
 from deadweight.checks.attacks.deliver import Shot, fire
@@ -422,8 +422,8 @@ def control(monkeypatch):
 
         monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
         monkeypatch.setattr(control_module, "fire_all", fire)
-        monkeypatch.setattr(control_module.probe, "dialect", lambda _yard: "")
-        monkeypatch.setattr(control_module.probe, "features", lambda *_: {})
+        monkeypatch.setattr(probe, "dialect", lambda _yard: "")
+        monkeypatch.setattr(probe, "features", lambda *_: {})
         ours = load_payloads()
         only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
         shelled = SimpleNamespace(ground=SimpleNamespace(shell=("a shell",)), awk=None)

@@ -115,7 +115,7 @@ def test_a_variant_without_api_checks_is_not_measured(tmp_path, engine, playgrou
 
 
 def finding(kind: str, package: str, path: str = "", ecosystem: str = "") -> Found:
-    return Found("CVE-1", package, "1", "low", kind, path=path, ecosystem=ecosystem)  # type: ignore[arg-type]
+    return Found("CVE-1", package, "1", "low", kind, path=path, ecosystem=ecosystem)
 
 
 @pytest.mark.parametrize(

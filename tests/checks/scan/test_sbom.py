@@ -50,7 +50,7 @@ def subject(root: Path, app: Path, files, claimed: dict | None = None):
     if claimed is not None:
         (root / ".deadweight" / "images" / "app" / "own.spdx.json").write_text(json.dumps(claimed))
         built = replace(built, sbom=("own.spdx.json",))
-    return subject_of(suite, "app", built, archive, None)  # type: ignore[arg-type]
+    return subject_of(suite, "app", built, archive, None)
 
 
 def spdx(*purls: str) -> dict:
@@ -241,7 +241,9 @@ def test_what_is_written_is_what_is_counted(tmp_path, app, scanner):
 def test_packages_with_an_epoch_are_listed_once(tmp_path, app, scanner):
     """The scanner writes the epoch as a qualifier."""
     files = debian_files()
-    files["/var/lib/dpkg/status"] = files["/var/lib/dpkg/status"].replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
+    status = files["/var/lib/dpkg/status"]
+    assert isinstance(status, bytes)
+    files["/var/lib/dpkg/status"] = status.replace(b"Version: 1.0-1", b"Version: 1:1.0-1", 1)
     made = write_sboms(subject(tmp_path, app, files))
     for file in made.files:
         assert file.added == 0

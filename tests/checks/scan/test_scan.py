@@ -22,6 +22,7 @@ from deadweight.report.collect import collect
 from deadweight.report.scan_sarif import scan_sarif
 from deadweight.tasks.verify import raise_if_bad
 from tests.support import ROOT
+from tests.support.invoking import invoke
 from tests.support.sarif_schema import checked
 from tests.support.scan_samples import DEBIAN, GO, WHOLE, debian_files, image, write_bolt, write_database
 from tests.support.small_images import go_program
@@ -65,7 +66,7 @@ def subjects(root: Path, archives, checks: str = "{}"):
     made = {}
     for name in ("debian", "odd"):
         built = put_built(suite, name, archives[name], "deadweight-tests/scan:1")
-        made[name] = subject_of(suite, name, built, archives[name], None)  # type: ignore[arg-type]
+        made[name] = subject_of(suite, name, built, archives[name], None)
     return made
 
 
@@ -586,13 +587,7 @@ def test_a_go_binary_of_a_package_counts_where_nothing_else_speaks_for_it():
 
 
 def run_task(root: Path, *words: str) -> tuple[int, str, str]:
-    import subprocess
-    import sys
-
-    (root / "tasks.py").write_text("from deadweight.tasks import namespace\n")
-    program = Path(sys.executable).with_name("invoke")
-    done = subprocess.run([program, *words], cwd=root, capture_output=True, text=True, timeout=120, check=False)
-    assert "Traceback" not in done.stderr
+    done = invoke(root, *words)
     return done.returncode, done.stdout, done.stderr
 
 

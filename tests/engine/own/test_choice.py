@@ -21,6 +21,7 @@ from deadweight.project.survey import survey
 from deadweight.project.workspace import Workspace
 from deadweight.toolchain import catalogue, copies
 from deadweight.toolchain import find as find_module
+from deadweight.toolchain.probe import tools_folder
 from tests.support.builder_site import GivenSource
 
 
@@ -64,9 +65,9 @@ def test_one_that_was_chosen_and_is_not_built_is_missing_and_set_up_builds_it():
 def test_all_of_its_programs_come_from_our_copies_and_are_first_on_its_path():
     put_in_place()
     assert choice.built()
-    assert str(choice.dockerd("current")).startswith(str(copies.tools_folder()))
+    assert str(choice.dockerd("current")).startswith(str(tools_folder()))
     folders = choice.path("current").split(os.pathsep)[:3]
-    there = {path.name for folder in folders for path in copies.tools_folder().joinpath(folder).iterdir()}
+    there = {path.name for folder in folders for path in tools_folder().joinpath(folder).iterdir()}
     assert {"dockerd", "docker-proxy", "containerd", "containerd-shim-runc-v2", "runc"} <= there
 
 
@@ -87,6 +88,8 @@ class Demanding(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
+    server: Demanding
+
     def do_GET(self):
         body = json.dumps({"Version": "29.0.0", "ApiVersion": "1.52", "MinAPIVersion": self.server.oldest}).encode()
         self.send_response(200)

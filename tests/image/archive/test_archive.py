@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+from typing import Any
 
 import pytest
 import zstandard
@@ -445,7 +446,7 @@ def test_what_refers_to_an_image_is_no_second_image(tmp_path, told):
     members = samples.oci_members(made)
     index = json.loads(members["index.json"])
     (entry,) = index["manifests"]
-    fields = {"artifactType": "application/spdx+json"} if told == "in the manifest" else {}
+    fields: dict[str, Any] = {"artifactType": "application/spdx+json"} if told == "in the manifest" else {}
     if told == "by its subject":
         fields["config"] = samples.descriptor(made.config, samples.OCI_CONFIG)
     beside = referrer(entry, **fields)

@@ -13,6 +13,7 @@ from rich.console import Console
 from deadweight._errors import ArchiveError
 from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.tarwalk import TarWalker
+from deadweight.image.layers.content import members_pieces
 from deadweight.image.layers.merge import Merged
 from deadweight.image.look.analyse import analyse, document
 from deadweight.image.look.extract import extract
@@ -147,7 +148,7 @@ def test_a_packed_layer_is_read_once_for_all_its_hidden_files(tmp_path, monkeypa
     made = samples.build(samples.layer(*members), samples.layer(samples.file(b".wh.d")), compression="gzip")
     path = samples.docker_save(tmp_path / "x.tar", made)
     hidden = analyse(path, scan="no").hidden
-    calls, real = [], module.members_pieces
+    calls, real = [], members_pieces
     monkeypatch.setattr(module, "members_pieces", lambda *given: calls.append(1) or real(*given))
     done = extract(path, hidden, tmp_path / "out")
     assert len(calls) == 1

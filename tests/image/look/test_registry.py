@@ -8,8 +8,6 @@ import io
 import json
 import os
 import random
-import subprocess
-import sys
 from dataclasses import asdict
 
 import pytest
@@ -18,6 +16,7 @@ from deadweight._errors import ArchiveError, UsageError
 from deadweight.image.look.analyse import analyse
 from deadweight.image.look.registry import analyse_registry
 from tests.support import image_samples as samples
+from tests.support.invoking import TASKS, invoke
 from tests.support.secret_samples import github_token
 
 SECRET = b"token = " + github_token(random.Random(5)) + b"\n"
@@ -132,15 +131,12 @@ def test_the_platform_is_chosen_and_no_other_is_fetched():
 
 
 def layers(folder, *words, **env):
-    call = [sys.executable, "-m", "invoke", "layers", *words]
-    return subprocess.run(
-        call, cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False
-    )
+    return invoke(folder, "layers", *words, env=env)
 
 
 @pytest.fixture
 def project(tmp_path):
-    (tmp_path / "tasks.py").write_text("from deadweight.tasks import namespace\n")
+    (tmp_path / "tasks.py").write_text(TASKS)
     return tmp_path
 
 

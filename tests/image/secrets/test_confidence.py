@@ -94,7 +94,7 @@ def test_what_is_unsure_is_told_and_fails_nothing(tmp_path, content, counted):
     suite = write_suite(
         tmp_path, "name: demo\nvariants: {v: {builder: ko, base: example.com/base, checks: {layers: {}}}}\n"
     )
-    subject = subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)  # type: ignore[arg-type]
+    subject = subject_of(suite, "v", put_built(suite, "v", archive, "demo/v:1"), archive, None)
     assert CHECK.run(subject).status == ("fail" if counted else "pass")
     assert ("<failure" in layers_junit(report, "x")) == bool(counted)
     assert ("suppressions" in layers_sarif(report, "x")) != bool(counted)

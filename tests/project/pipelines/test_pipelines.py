@@ -21,6 +21,7 @@ from deadweight._errors import UsageError
 from deadweight.project.pipelines.render import ACTIONS, Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
 from tests.support.forge_server import TOKEN, ForgeServer
+from tests.support.invoking import TASKS
 
 SUITE = """\
 name: pipelines
@@ -112,7 +113,7 @@ def origin(tmp_path) -> Path:
         (root / name / "Dockerfile").write_text(f"FROM scratch\nCOPY data /{name}\n")
         (root / name / "data").write_text(name)
     (root / "deadweight.yaml").write_text(SUITE)
-    (root / "tasks.py").write_text("from deadweight.tasks import namespace\n")
+    (root / "tasks.py").write_text(TASKS)
     (root / ".gitignore").write_text(".deadweight\nbase-report\nshards\ndownloaded\nmerged\n.cache\n")
     git(root, "init", "-q", "-b", "main")
     git(root, "add", "-A")

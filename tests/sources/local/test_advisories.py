@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,12 @@ def made(tmp_path_factory) -> Path:
     (folder / "osv").mkdir()
     for each in (record("GO-2030-0001", "stdlib", "1.99.0"), record("GO-2030-0002", "example.com/third", "2.0.0")):
         (folder / "osv" / f"{each['id']}.json").write_text(json.dumps(each))
-    fixes = {"bucket": "debian 12", "source": "debian", "name": "changelogs", "url": "https://example.com"}
+    fixes: dict[str, Any] = {
+        "bucket": "debian 12",
+        "source": "debian",
+        "name": "changelogs",
+        "url": "https://example.com",
+    }
     fixes["packages"] = {"libfoo": {"CVE-2030-0009": "1.0-2", "CVE-2030-0010": "1.0-1"}, "linux": {"CVE-2030-7": "9.0"}}
     (folder / "fixes.json").write_text(json.dumps(fixes))
     writer = golang.build(catalogue.program("vulndb"), folder / "log")

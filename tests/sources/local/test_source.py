@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -191,7 +192,7 @@ def made(local_source) -> LocalSource:
 
 
 @pytest.fixture(scope="module")
-def again(made, tmp_path_factory) -> LocalSource:
+def again(made, tmp_path_factory) -> Iterator[LocalSource]:
     """All of it made once more in an empty cache; what was downloaded, compiled, and the signing key are taken over.
 
     On the same file system: melange writes into a package what its folders take there.
@@ -418,7 +419,7 @@ def test_maven_comes_with_the_jdk_that_the_machine_s_packages_have(later_jdk, mo
             assert there in names
 
     monkeypatch.setattr(system, "_existing", lambda _: [there])
-    settings = java.jdk(Shop(), "").settings  # type: ignore[arg-type]
+    settings = java.jdk(Shop(), "").settings
     assert f"JAVA_HOME={later_jdk / home}" in settings.env
     assert bool(settings.labels) is said
 

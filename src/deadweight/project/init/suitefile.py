@@ -88,10 +88,8 @@ def _api(recorded: tuple[Recorded, ...]) -> Iterator[str]:
 
 
 def _said(head: str, known: Known[str]) -> str:
-    """A key with its value; what has several lines begins below the key."""
-    text, _, below = f"{head}{known.value}".partition("\n")
-    first = f"{text.rstrip() if below else text:<{COLUMN}}  # {_line(known.origin)}"
-    return f"{first}\n{below}" if below else first
+    text = f"{head}{known.value}"
+    return f"{text:<{COLUMN}}  # {_line(known.origin)}"
 
 
 def _line(text: str) -> str:

@@ -1,0 +1,83 @@
+"""The one way in which tests start invoke: as a user does, in a process of its own, in the project's folder.
+
+A run that should end goes through ``invoke``; one that is to be watched, fed or ended goes through ``start``; what wants the
+argument list itself (a terminal, a shell's command line) takes it from ``argv``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+SECONDS = 200.0
+"""How long a run may take before it is taken for one that hangs: far more than any needs, since the machine may be busy."""
+TASKS = "from deadweight.tasks import namespace as ns\n"
+Stream = int | IO[bytes] | IO[str] | None
+
+
+def argv(*words: str | Path, python: Sequence[str] = ()) -> list[str]:
+    """The argument list of ``invoke WORDS``; ``python`` are flags of the interpreter's own."""
+    return [sys.executable, *python, "-m", "invoke", *map(str, words)]
+
+
+def environment_with(more: Mapping[str, str] | None) -> dict[str, str]:
+    return {**os.environ, **(more or {})}
+
+
+def start(
+    root: Path,
+    *words: str | Path,
+    env: Mapping[str, str] | None = None,
+    stdin: Stream = subprocess.DEVNULL,
+    stdout: Stream = subprocess.PIPE,
+    stderr: Stream = subprocess.PIPE,
+    session: bool = False,
+) -> subprocess.Popen[str]:
+    """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
+    return subprocess.Popen(
+        argv(*words),
+        cwd=root,
+        env=environment_with(env),
+        text=True,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=session,
+    )
+
+
+def invoke(
+    root: Path,
+    *words: str | Path,
+    code: int | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | bytes = "",
+    timeout: float = SECONDS,
+    python: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run invoke to its end, and hold it to what holds always: no traceback. ``code`` is the exit code that it must have.
+
+    A folder without a ``tasks.py`` gets one.
+    """
+    tasks = root / "tasks.py"
+    if not tasks.exists():
+        tasks.write_text(TASKS)
+    raw = subprocess.run(
+        argv(*words, python=python),
+        cwd=root,
+        env=environment_with(env),
+        input=stdin if isinstance(stdin, bytes) else stdin.encode(),
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    done = subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
+    assert "Traceback" not in done.stderr, done.stderr
+    assert code is None or done.returncode == code, (
+        f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
+    )
+    return done
