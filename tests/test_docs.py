@@ -160,6 +160,7 @@ def test_the_reference_of_tasks_is_their_own_help():
         model.Variant,
         *(table.record(name) for name in table.names()),
         model.RunSettings,
+        model.Need,
         model.Checks,
         model.BudgetCheck,
         model.LayersCheck,

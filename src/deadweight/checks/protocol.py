@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from deadweight._errors import MissingError
 from deadweight.checks.service import Service
 from deadweight.records.evidence import Evidence
 
@@ -17,11 +18,16 @@ if TYPE_CHECKING:
     from deadweight.suite.model import Suite, Variant
 
 
+def _no_need(name: str) -> str:
+    raise MissingError(f"the image of {name}, which the service needs, is not known here")
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is checked. ``archive`` and ``engine`` are made or found on the first call, so static checks need no engine.
 
     ``engine_image`` gives the image's reference in the engine, loading the archive first where it is not there.
+    ``need_image`` gives the image of one of ``run.needs``, by its name.
     ``subject_of`` gives another variant's subject (for ``smaller_than``), or None where it is not built.
     ``service`` is the hardened container that the checks share; whoever runs the checks closes it (``runner.run_checks`` does).
     """
@@ -35,10 +41,12 @@ class Subject:
     engine_image: Callable[[], str]
     subject_of: Callable[[str], Subject | None]
     say: Callable[[str], None] = lambda _line: None
+    need_image: Callable[[str], str] = _no_need
     service: Service = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "service", Service(self.variant, self.engine, self.engine_image))
+        service = Service(self.variant, self.engine, self.engine_image, self.need_image, self.suite.root)
+        object.__setattr__(self, "service", service)
 
 
 class Check(Protocol):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _said
 from deadweight._errors import DeadweightError
+from deadweight.engine.beside import BRIDGE, beside
 from deadweight.engine.options import RunOptions, hardened_for
 
 if TYPE_CHECKING:
@@ -28,15 +31,33 @@ class ServiceDown(DeadweightError):
 
 
 class Service:
-    """Starts a variant's containers. ``get`` gives the shared one; whoever made this object calls ``close``."""
+    """Starts a variant's containers, what they need beside them first. ``get`` gives the shared one; whoever made this object calls
+    ``close``. ``image_of`` gives the image of a need, ``root`` is the suite's folder."""
 
-    def __init__(self, variant: Variant, engine: Callable[[], Engine], image: Callable[[], str]) -> None:
-        self.variant, self._engine, self._image = variant, engine, image
+    def __init__(
+        self,
+        variant: Variant,
+        engine: Callable[[], Engine],
+        image: Callable[[], str],
+        image_of: Callable[[str], str],
+        root: Path,
+    ) -> None:
+        self.variant, self._engine, self._image, self._image_of, self._root = variant, engine, image, image_of, root
         self._shared: Container | None = None
+        self._beside = contextlib.ExitStack()
+        self._hosts: Mapping[str, str] | None = None
 
     def options(self) -> RunOptions:
-        """The hardened options of this variant, knowing its image's own user."""
-        return hardened_for(self.variant, self._engine().images.need(self._image()).user)
+        """The hardened options of this variant, knowing its image's own user and where what it needs is."""
+        options = hardened_for(self.variant, self._engine().images.need(self._image()).user)
+        if self._hosts is None:
+            self._hosts = self._beside.enter_context(self.beside())
+        return options.but(hosts=self._hosts)
+
+    def beside(self, network: str = BRIDGE) -> contextlib.AbstractContextManager[Mapping[str, str]]:
+        """What this variant needs, started on a network; gives the names with their addresses. Raises MissingError."""
+        needs = self.variant.run.needs
+        return beside(self._engine, needs, self._image_of, root=self._root, variant=self.variant.name, network=network)
 
     def start(self, options: RunOptions | None = None) -> Container:
         """Start a fresh container, not shared and not yet healthy. Raises CannotStart, MissingError …"""
@@ -86,10 +107,12 @@ class Service:
         return with_last_lines(f"the service {state.told()}", self._shared)
 
     def close(self) -> None:
-        """Remove the shared container."""
+        """Remove the shared container, and what was started beside it."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.remove()
+        self._hosts = None
+        self._beside.close()
 
 
 def with_last_lines(reason: str, container: Container) -> str:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -46,7 +46,8 @@ _KINDS = (UsageError, MissingError, CheckFailed, DeadweightError)
 
 @dataclass(frozen=True)
 class Place:
-    """The variant to work on. ``image`` is its reference in the engine at ``host``; ``caller`` are the marks of this process."""
+    """The variant to work on. ``image`` is its reference in the engine at ``host``, ``needs`` those of what it needs;
+    ``caller`` are the marks of this process."""
 
     suite: str
     variant: str
@@ -56,6 +57,7 @@ class Place:
     project: str
     cache: str
     caller: Mapping[str, str]
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def place_of(subject: Subject) -> Place:
         project=engine.project,
         cache=str(user_cache()),
         caller=owner.labels(engine.project, "sudo"),
+        needs={name: subject.need_image(name) for name in subject.variant.run.needs},
     )
 
 
@@ -215,6 +218,7 @@ def _subject(place: Place, engine: Engine) -> Subject:
         engine=lambda: engine,
         engine_image=lambda: place.image,
         subject_of=lambda _name: None,
+        need_image=lambda name: place.needs[name],
     )
 
 

@@ -59,6 +59,8 @@ def _host_config(options: RunOptions, info: EngineInfo, most: Mapping[str, int])
         config["MaskedPaths"], config["ReadonlyPaths"] = [], []
     if options.device_rules:
         config["DeviceCgroupRules"] = list(options.device_rules)
+    if options.hosts:
+        config["ExtraHosts"] = [f"{name}:{address}" for name, address in options.hosts.items()]
     if options.dns:
         config["Dns"] = list(options.dns)
     if options.pid_mode:

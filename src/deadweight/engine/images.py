@@ -163,6 +163,13 @@ class Images:
             self.tag(image.id, tag)
         return image.id
 
+    def pull(self, reference: str) -> str:
+        """Have the engine get an image that it has not, and give its reference. Raises DeadweightError."""
+        if self.get(reference) is None:
+            with translated(f"pull {reference}"):
+                self._api.pull(reference)
+        return reference
+
     def tag(self, image: str, reference: str) -> None:
         """Give an image a further name."""
         repository, name = split_reference(reference)

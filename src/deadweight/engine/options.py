@@ -59,7 +59,8 @@ class RunOptions:
     ``swap_bytes`` is swap beside memory: 0 forbids it, None leaves it to the engine. ``network``: ``bridge``, ``none``,
     ``host``, ``container:ID`` or a network's name. ``publish`` is the container's port, published on 127.0.0.1 at
     ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``dns`` are the name servers that are
-    asked instead of the engine's. ``args`` replace the image's command, ``entrypoint`` its entrypoint.
+    asked instead of the engine's. ``args`` replace the image's command, ``entrypoint`` its entrypoint. ``hosts`` are names that it
+    knows beside those (its ``/etc/hosts``), with their addresses.
     """
 
     user: str | None = None
@@ -87,6 +88,7 @@ class RunOptions:
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] | None = None
     args: tuple[str, ...] = ()
+    hosts: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     log_bytes: int = LOG_BYTES
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +18,7 @@ from deadweight.plan.graph import load_built, load_failed
 from deadweight.project.suite_file import load_suite
 from deadweight.project.validation import check_suite, no_builder
 from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild, kept_name
-from deadweight.records.lock import held_since
+from deadweight.records.lock import held_since, locked
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.records.superseded import retire
@@ -60,6 +62,8 @@ class Workspace:
         self.suite, self.say = suite, say
         self.state = State(suite.root)
         self._told = set[str]()
+        self._need_images: dict[str, str] = {}
+        self._needing = threading.Lock()
 
     @classmethod
     def open(cls, say: Callable[[str], None], file: Path | None = None) -> Workspace:
@@ -200,6 +204,7 @@ class Workspace:
             engine=self.engine,
             engine_image=lambda: self.engine_image(variant),
             subject_of=self.subject_of,
+            need_image=lambda name: self.need_image(variant, name),
             say=lambda _line: None,
         )
 
@@ -226,6 +231,29 @@ class Workspace:
         if last is not None and last.config_digest != built.config_digest:
             retire(self.state, images.let_go, kept_name(built.reference, last.config_digest), current=name)
         return name
+
+    def need_image(self, variant: Variant, name: str) -> str:
+        """The image of one of the variant's ``run.needs`` in the engine: a public one as the source has it, or another variant's.
+
+        Raises MissingError where that variant is not built, NoBase where the source has no such image.
+        """
+        need = variant.run.needs[name]
+        if need.variant is not None:
+            return self.engine_image(next(each for each in self.suite.variants if each.name == need.variant))
+        assert need.image is not None
+        with self._needing:  # variants are checked side by side, and the source makes a stand-in once
+            if need.image not in self._need_images:
+                with locked(self.state, self.say):
+                    self.source.prepare((need.image,), apk=False, say=self.say)
+                self._need_images[need.image] = self.engine().images.pull(self.source.base(need.image).resolved)
+        return self._need_images[need.image]
+
+    def beside(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
+        """What the variant needs, started; gives the names with their addresses. Raises MissingError."""
+        from deadweight.engine.beside import beside
+
+        needs, root = variant.run.needs, self.suite.root
+        return beside(self.engine, needs, lambda name: self.need_image(variant, name), root=root, variant=variant.name)
 
     def _built_or_raise(self, variant: Variant) -> BuiltImage:
         built = self.built(variant.name)

@@ -95,6 +95,8 @@ def _check_names(document: Document, suite: Suite) -> None:
         with problems.kept():
             _check_compared(document, place, suite, variant)
         with problems.kept():
+            _check_needs(document, place, suite, variant)
+        with problems.kept():
             _check_requests(document, place, [item.name for item in variant.checks.api])
         with problems.kept():
             _check_checks(document, place, variant)
@@ -110,6 +112,18 @@ def _check_compared(document: Document, place: Callable[[Key], Key], suite: Suit
         raise _no_such(document, key, "variant", budget.smaller_than, suite.names())
     if budget.smaller_than == variant.name:
         raise document.error(key, f"expected another variant than {variant.name} itself")
+
+
+def _check_needs(document: Document, place: Callable[[Key], Key], suite: Suite, variant: Variant) -> None:
+    """A need that is a variant is another one of this suite; what that one needs in turn is not started."""
+    for name, need in variant.run.needs.items():
+        if need.variant is None:
+            continue
+        key = place(("run", "needs", name, "variant"))
+        if need.variant not in suite.names():
+            raise _no_such(document, key, "variant", need.variant, suite.names())
+        if need.variant == variant.name:
+            raise document.error(key, f"expected another variant than {variant.name} itself")
 
 
 def _check_checks(document: Document, place: Callable[[Key], Key], variant: Variant) -> None:

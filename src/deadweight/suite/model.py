@@ -66,10 +66,38 @@ def status_matches(wanted: tuple[int | str, ...], status: int) -> bool:
     return any(each == status or each == f"{status // 100}xx" for each in wanted)
 
 
+class Need(Record):
+    """Another container that the service needs, and finds by the name that is its key: a database, a queue, a service beside it.
+
+    ``image`` is a public reference, which the source resolves as it does bases; ``variant`` is another variant of the suite. It is
+    up when ``health`` says so of ``port``. With ``health: {kind: exit}`` it is a job that ends before the service is started.
+    ``files`` maps paths in it to files or folders of the project, which it may read.
+    """
+
+    image: Text | None = None
+    variant: Name | None = None
+    port: Annotated[int, Field(ge=1, le=65535), STRICT] | None = None
+    health: Health = Health(kind="tcp", within_seconds=60.0)
+    env: dict[EnvName, Text] = {}
+    args: tuple[Text, ...] = ()
+    files: dict[Text, RelativePath] = {}
+    tmpfs: tuple[Tmpfs, ...] = ()
+    memory: Memory = 512 * 2**20
+
+    @model_validator(mode="after")
+    def _that_can_be_started(self) -> Need:
+        if (self.image is None) == (self.variant is None):
+            raise ValueError("one of image (redis:7) and variant (another one of this suite)")
+        if self.port is None and self.health.kind not in ("exec", "exit"):
+            raise ValueError("the port that it listens on beside it (port: 6379)")
+        return self
+
+
 class RunSettings(Record):
     """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms.
 
     ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
+    ``needs`` are containers that are started before it, in this order, and removed after it.
     """
 
     memory: Memory = 256 * 2**20
@@ -81,6 +109,7 @@ class RunSettings(Record):
     env: dict[EnvName, Text] = {}
     args: tuple[Text, ...] = ()
     entrypoint: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    needs: dict[Name, Need] = {}
 
 
 class RunsCheck(Record):

@@ -35,8 +35,9 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
     from deadweight.engine.foreground import run_in_foreground
     from deadweight.project.workspace import Workspace
 
-    with Workspace.open(say) as workspace:
+    with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
         chosen, image, options = _prepared(workspace, one(variant, "--variant"), _port(port))
+        options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
         code = run_in_foreground(
             workspace.engine(),
             image,
@@ -65,8 +66,8 @@ def shell(c: Context, variant: str | None = None) -> None:
     from deadweight.engine.sidecar import shell_in, words_beside, words_inside
     from deadweight.project.workspace import Workspace
 
-    with Workspace.open(say) as workspace:
-        container = _joined_or_started(workspace, one(variant, "--variant"))
+    with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
+        container = _joined_or_started(workspace, one(variant, "--variant"), stack)
         inside = shell_in(container)
         if inside is not None:
             words = words_inside(container, inside)
@@ -132,7 +133,7 @@ def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str,
     return chosen, reference, options.but(host_port=port) if port else options
 
 
-def _joined_or_started(workspace: Workspace, name: str) -> Container:
+def _joined_or_started(workspace: Workspace, name: str, stack: contextlib.ExitStack) -> Container:
     """The container that ``invoke run`` holds in another terminal; else one of our own, which ends with the workspace."""
     from deadweight._errors import DeadweightError
     from deadweight.checks.service import with_last_lines
@@ -145,6 +146,7 @@ def _joined_or_started(workspace: Workspace, name: str) -> Container:
         say(f"{chosen.name}: in the container {there.name}, which runs already")
         return there
     _, image, options = _prepared(workspace, chosen.name, 0)
+    options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))
     container = workspace.engine().start(image, options, purpose="shell", variant=chosen.name)
     readiness = container.wait_healthy(chosen.health, chosen.port)
     if not readiness.healthy and not container.state().running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
 from deadweight.project.init.services import find_services
+from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
@@ -175,7 +177,9 @@ def test_compose_tells_context_environment_and_needs(tmp_path):
     ]
     assert [(each.value, each.origin) for each in port_hints(service)] == [(7070, "from compose.yaml:4")]
     assert {name: each.value for name, each in service.around.env.items()} == {"MODE": "fast"}
-    assert [each.value for each in service.around.needs] == ["postgres:16"]
+    (db,) = service.around.needs
+    assert (db.value.name, db.value.image, db.value.port) == ("db", "postgres:16", 5432)
+    assert db.origin == "from compose.yaml:7"
 
 
 def test_a_makefile_tells_the_context(tmp_path):
@@ -265,3 +269,147 @@ def test_what_the_own_build_makes_is_put_on_a_minimal_base_too(tmp_path):
         'COPY --from=own-image /app /app\nUSER 65532:65532\nEXPOSE 80\nENTRYPOINT ["node", "./s.js"]\n'
     )
     assert len(find_services(look(tmp_path))[0].dockerfiles) == 1
+
+
+NEEDY = """
+services:
+  web:
+    build: .
+    environment: {DATABASE_URL: "postgres://${DB_USER}:${DB_PASSWORD:-pw}@db:5432/shop", CACHE: "redis://cache/0", KEY: "${SECRET}"}
+  db:
+    image: postgres:${PG_VERSION:-16}
+    environment: {POSTGRES_USER: "${DB_USER}", POSTGRES_PASSWORD: "${DB_PASSWORD:-pw}"}
+    volumes: ["./db/init.sql:/docker-entrypoint-initdb.d/init.sql", "data:/var/lib/postgresql/data"]
+  cache: {image: "redis:7-alpine", command: redis-server --save ""}
+  mail: {image: example/mail}
+"""
+
+
+def test_what_a_service_names_in_its_environment_is_needed_too(tmp_path):
+    files = {
+        "compose.yaml": NEEDY,
+        "Dockerfile": "FROM alpine\n",
+        "db/init.sql": "",
+        ".env.example": "DB_USER=ada # you\n",
+    }
+    (service,) = found(tmp_path, {**files, ".env": "SECRET=do not tell\n"})
+    env = {name: each.value for name, each in service.around.env.items()}
+    assert env == {"DATABASE_URL": "postgres://ada:pw@db:5432/shop", "CACHE": "redis://cache/0"}
+    db, cache = (each.value for each in service.around.needs)
+    assert (db.name, db.image, db.port, db.env["POSTGRES_USER"]) == ("db", "postgres:16", 5432, "ada")
+    assert db.files == {"/docker-entrypoint-initdb.d/init.sql": "db/init.sql"}
+    assert (cache.name, cache.port, cache.args) == ("cache", 6379, ("redis-server", "--save", ""))
+    (tmp_path / "deadweight.yaml").write_text(suite_text(first_draft(service, "build")))
+    needs = load_suite(tmp_path / "deadweight.yaml").variants[0].run.needs
+    assert (needs["db"].image, needs["db"].health.kind, needs["cache"].args[2]) == ("postgres:16", "tcp", "")
+
+
+@pytest.mark.parametrize(
+    ("files", "origin"),
+    [
+        ({"main.go": 'package main\n\nvar port = os.Getenv("PORT")\n', "go.mod": "module x.org/y\n"}, "from main.go:3"),
+        ({"requirements.txt": "", "app.py": "port = os.environ['PORT']\n"}, "from app.py:1"),
+        (
+            {"package.json": '{"scripts": {"start": "node a.js"}}', "a.js": "x.listen(process.env.PORT || 80)"},
+            "from a.js:1",
+        ),
+        (
+            {"requirements.txt": "", "Procfile": "web: gunicorn app:app\n"},
+            "gunicorn's own: without it, it listens on loopback",
+        ),
+        ({"requirements.txt": "", "Procfile": "web: gunicorn -b :80 app:app\n"}, None),
+    ],
+)
+def test_a_service_that_is_told_its_port_by_a_variable_is_told_it(tmp_path, files, origin):
+    (service,) = found(tmp_path, files)
+    draft = first_draft(service, "build", 4000)
+    assert (
+        (draft.run["env"].value, draft.run["env"].origin) == ('{PORT: "4000"}', origin)
+        if origin
+        else "env" not in draft.run
+    )
+    own = {"Dockerfile": "FROM scratch\nENV PORT=1\n"}
+    (service,) = found(tmp_path, own)
+    assert "env" not in first_draft(service, "build", 4000).run
+
+
+def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
+    code = (
+        'package main\n\nimport _ "embed"\n\n//go:embed sql/*.sql\nvar sql string\n\nfunc main() {\n'
+        '\tr.LoadHTMLGlob("templates/*.html")\n\tr.Static("/static", "./static")\n\tfs.ReadFile("sql/a.sql")\n'
+        '\tos.Open("absent.yml")\n\tflag.String("config", "shop.yml", "")\n\tlog.String("main.go", "internal")\n}\n'
+    )
+    data = ("templates/a.html", "static/a.css", "sql/a.sql", "shop.yml", "internal/x.go", "templates/mail/b.html")
+    suite, _, _ = brought_in(tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **dict.fromkeys(data, "")})
+    text = (tmp_path / "build/Dockerfile").read_text()
+    lines = [line for line in text.splitlines() if line.startswith(("COPY s", "COPY t", "WORKDIR /app"))]
+    wanted = ["shop.yml", "static", "templates"]
+    assert lines == ["WORKDIR /app", *(f"COPY {each} /app/{each}" for each in wanted)]
+    assert "ko" not in suite.names()
+    assert "cp -r templates" in (tmp_path / "build/melange.yaml").read_text()
+    assert "work-dir: /app" in (tmp_path / "build/apko.yaml").read_text()
+
+
+def test_the_port_that_the_best_source_tells_goes_first(tmp_path):
+    code = 'package main\n\nvar keys = flag.Int("export-keys", getEnv("EXPORT", 1000))\nvar at = flag.String("listen", ":9121")\n'
+    (service,) = found(
+        tmp_path, {"Dockerfile": "FROM scratch\nEXPOSE 9121\n", "go.mod": "module x.org/y\n", "main.go": code}
+    )
+    assert [(each.value, each.origin) for each in port_hints(service)] == [(9121, "from Dockerfile:2")]
+
+
+def test_lists_that_a_requirements_txt_includes_are_copied_before_it_is_read(tmp_path):
+    files = {
+        "requirements.txt": "-r requirements/prod.txt\n-c limits.txt\n",
+        "requirements/prod.txt": "-r base.txt\nflask\n",
+    }
+    files |= {"requirements/base.txt": "", "limits.txt": "", "app.py": "app = Flask(__name__)\n"}
+    brought_in(tmp_path / "a", files)
+    lines = (tmp_path / "a/build/Dockerfile").read_text().split("RUN --mount")[0].splitlines()[-4:]
+    copied = ["requirements/prod.txt", "limits.txt", "requirements/base.txt"]
+    assert sorted(lines[1:]) == sorted(f"COPY {each} ./{each}" for each in copied)
+    brought_in(tmp_path / "b", {**files, "requirements.txt": "-e .\n", "setup.py": ""})
+    assert "COPY . .\nRUN --mount" in (tmp_path / "b/build/Dockerfile").read_text()
+
+
+def _node(tmp_path, package: dict, **files: str) -> str:
+    brought_in(tmp_path, {"package.json": json.dumps(package), "package-lock.json": "{}", **files})
+    return (tmp_path / "build/Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("scripts", "needs", "start"),
+    [
+        (
+            {"start": "nest start", "start:prod": "node dist/main", "build": "nest build"},
+            "@nestjs/core",
+            '["node", "dist/main"]',
+        ),
+        (
+            {"start": "fastify start -l info app.js"},
+            "fastify-cli",
+            '["node", "node_modules/.bin/fastify", "start", "-l", "info", "app.js"]',
+        ),
+        (
+            {"start": "npm run serve", "serve": "NODE_ENV=production next start"},
+            "next",
+            '["node", "node_modules/.bin/next", "start"]',
+        ),
+    ],
+)
+def test_what_npm_starts_is_started_without_npm(tmp_path, scripts, needs, start):
+    text = _node(tmp_path, {"scripts": scripts, "dependencies": {needs: "*", "express": "*"}})
+    assert f"ENTRYPOINT {start}" in text
+    assert ("npm run build && npm prune" in text) == ("build" in scripts)
+
+
+def test_an_installation_has_what_its_scripts_need(tmp_path):
+    package = {"scripts": {"start": "node a.js", "prepare": "husky install"}, "dependencies": {"express": "*"}}
+    text = _node(tmp_path / "a", package, **{"a.js": "", ".npmrc": "legacy-peer-deps=true"})
+    assert "COPY package.json package-lock.json .npmrc ./" in text
+    assert "    npm pkg delete scripts.prepare && npm ci --no-audit --no-fund --omit=dev" in text
+    package["scripts"]["postinstall"] = "prisma generate"
+    assert text.count("COPY . .") == 1
+    text = _node(tmp_path / "b", package, **{"a.js": "require('ts-node/register')"})
+    assert text.index("COPY . .") < text.index("npm ci")
+    assert "--omit=dev" not in text

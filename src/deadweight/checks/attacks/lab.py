@@ -93,12 +93,16 @@ class Lab:
         self.image_user = facts.user
         self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
         hard = hardened_for(self.variant, facts.user).but(publish=None)
+        self.network = self._stack.enter_context(self.engine.network(PURPOSE))
+        hard = hard.but(hosts=self._stack.enter_context(self.subject.service.beside(self.network)))
+        if hard.hosts:
+            needed = ", ".join(hard.hosts)
+            self.notes["no-network"] = f"it needs {needed} beside it, so that its network leads there in every posture"
         self._bound(self._place(hard))
         self._lay_out(hard)
 
     def _place(self, hard: RunOptions) -> str:
-        """The network and the attacker on it. The name of its bridge, which is cut off from this machine."""
-        self.network = self._stack.enter_context(self.engine.network(PURPOSE))
+        """The attacker on the network. The name of its bridge, which is cut off from this machine."""
         container = self._stack.enter_context(
             self.start(hard.but(network=self.network, dns=NOWHERE), {LAB: self._mark})
         )

@@ -174,7 +174,14 @@ class Ground:
 
 def options(posture: Posture, ground: Ground) -> RunOptions:
     """The run options of a posture, within the outer bound. The containers publish no port and have no way out."""
-    common = RunOptions(network=ground.network, env={**ground.hard.env, **ground.env}, args=ground.hard.args)
+    hard = ground.hard
+    common = RunOptions(
+        network=ground.network,
+        env={**hard.env, **ground.env},
+        args=hard.args,
+        entrypoint=hard.entrypoint,
+        hosts=hard.hosts,
+    )
     if not posture.bare:
         common = _built(common, posture, ground)
     shell = ground.shell if "image" not in posture.walls else ()
@@ -197,7 +204,7 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
     up["masked_paths"] = "masked-paths" in walls
     if ground.info.apparmor:
         up["apparmor"] = "default" if "apparmor" in walls else "unconfined"
-    if "no-network" in walls:
+    if "no-network" in walls and not hard.hosts:  # without what it needs it would not come up
         up["network"] = "none"
     if "limits" in walls:
         up |= {"memory_bytes": hard.memory_bytes, "swap_bytes": 0, "cpus": hard.cpus, "pids": hard.pids}

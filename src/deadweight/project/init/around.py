@@ -5,6 +5,7 @@ They are read as far as they can be understood and never judged: templates (``{{
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from typing import Any
 import yaml
 
 from deadweight.project.init.dockerfile import urls
+from deadweight.project.init.needed import needed
 from deadweight.project.init.records import Known, Surroundings
 from deadweight.project.init.tree import Tree, folder_of, joined, line_of
+from deadweight.project.init.values import ENDINGS, dotenv, environment, examples
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
 _BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
@@ -125,11 +128,25 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, servi
     test = (service.get("healthcheck") or {}).get("test") or ""
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
-    env = {key: Known(value, origin(key)) for key, value in _environment(service.get("environment")).items()}
-    depends = service.get("depends_on") or service.get("links") or ()
-    images = [services.get(str(each).partition(":")[0]) for each in depends]
-    needs = [str(each["image"]) for each in images if isinstance(each, dict) and each.get("image")]
-    return Surroundings(tuple(ports), health, env, tuple(Known(image, origin(image)) for image in needs))
+    given = environment(service.get("environment"), examples(tree, folder_of(path)))
+    given = {**_env_files(tree, folder_of(path), service.get("env_file")), **given}
+    env = {key: Known(value, origin(key)) for key, value in given.items()}
+    folder = folder_of(path)
+    found = (needed(tree, folder, each, services.get(each)) for each in _depends(services, service, env))
+    needs = (Known(each, f"from {path}:{_line_of_service(text, each.name)}") for each in found if each is not None)
+    return Surroundings(tuple(ports), health, env, tuple(needs))
+
+
+def _line_of_service(text: str, name: str) -> int:
+    start = re.search(rf"^[ \t]+[\"']?{re.escape(name)}[\"']?:", text, re.MULTILINE)
+    return line_of(text, start.start()) if start else 1
+
+
+def _depends(services: Mapping[str, Any], service: Mapping[str, Any], env: Mapping[str, Known[str]]) -> list[str]:
+    """The services that it names: depends_on, links, and hosts in the values of its environment."""
+    named = [str(each).partition(":")[0] for each in (service.get("depends_on") or service.get("links") or ())]
+    hosts = {word for known in env.values() for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)", known.value)}
+    return list(dict.fromkeys([*named, *(name for name in services if name in hosts)]))
 
 
 def _inner_port(given: Any) -> tuple[int | None, str]:
@@ -142,19 +159,17 @@ def _inner_port(given: Any) -> tuple[int | None, str]:
     return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
 
 
-def _environment(given: Any) -> dict[str, str]:
-    """A mapping or a list of ``A=b``; what takes its value from the shell is left out."""
-    if isinstance(given, list):
-        given = {str(each).partition("=")[0]: str(each).partition("=")[2] for each in given if "=" in str(each)}
-    pairs = (given or {}).items() if isinstance(given, dict) else ()
-    found = {str(key): _default(value) for key, value in pairs if value is not None}
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _default(value: Any) -> str | None:
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    text = re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", text)
-    return None if "$" in text else text
+def _env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
+    """Of the files that ``env_file:`` names, or of the examples beside those that are not in the repository."""
+    found: dict[str, str] = {}
+    for each in given if isinstance(given, list) else [given] if given else []:
+        path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
+        if tree.has(path) and posixpath.basename(path) != ".env":
+            found |= dotenv(tree.text(path))
+            continue
+        shown = next((f"{path}{ending}" for ending in ENDINGS if tree.has(f"{path}{ending}")), None)
+        found |= dotenv(tree.text(shown)) if shown else examples(tree, folder_of(path))
+    return found
 
 
 def kubernetes(tree: Tree, folder: str) -> Surroundings:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from deadweight.project.init.languages import golang, java, node, python, rust, trimmed
+from deadweight.project.init.languages.common import flow
+from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
+
+T = TypeVar("T")
 
 DEFAULT_PORT = 8080
 MOST_OWN = 4
@@ -64,11 +69,15 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
         if path is None
         else Known(f"{{path: {path.value}}}", path.origin)
     )
-    env = service.around.env
+    env = dict(service.around.env)
+    variable = service.port_variable
+    if variable is not None and not any(variable.value in each.words.env for each in service.dockerfiles):
+        env.setdefault(variable.value, Known(str(chosen.value), variable.origin))
     run = {}
     if env:
-        text = ", ".join(f"{key}: {_quoted(value.value)}" for key, value in env.items())
-        run["env"] = Known(f"{{{text}}}", next(iter(env.values())).origin)
+        run["env"] = Known(flow({key: value.value for key, value in env.items()}), next(iter(env.values())).origin)
+    if (needs := as_yaml(service.around.needs, 6)) is not None:
+        run["needs"] = needs
     return Draft(service, place, chosen, told, run)
 
 
@@ -78,8 +87,7 @@ def port_hints(service: Service) -> tuple[Known[int], ...]:
     env = [each.words.env.get("PORT", "") for each in service.dockerfiles]
     told = [Known(int(value), "from ENV PORT") for value in env if value.isdigit()]
     code = service.project.ports if service.project else ()
-    found = (*own, *service.around.ports, *told, *code)
-    return tuple({each.value: each for each in reversed(found)}.values())[::-1]
+    return _each_once((*own, *service.around.ports, *told, *code))
 
 
 def health_hints(service: Service) -> tuple[Known[str], ...]:
@@ -87,7 +95,15 @@ def health_hints(service: Service) -> tuple[Known[str], ...]:
     own = [path for each in service.dockerfiles for path in each.words.health]
     code = service.project.health if service.project else ()
     found = [each for each in (*own, *service.around.health, *code) if re.fullmatch(r"/[!-~]*", each.value)]
-    return tuple({each.value: each for each in reversed(found)}.values())[::-1]
+    return _each_once(found)
+
+
+def _each_once(found: Iterable[Known[T]]) -> tuple[Known[T], ...]:
+    """Without what was told before by a better source."""
+    kept: dict[T, Known[T]] = {}
+    for each in found:
+        kept.setdefault(each.value, each)
+    return tuple(kept.values())
 
 
 def own_rungs(service: Service) -> Iterator[Rung]:
@@ -136,9 +152,3 @@ def _of_language(draft: Draft, project: Project) -> Ladder:
     if project.language == "java":
         return java.ladder(service, project, place, port)
     return rust.ladder(service, project, place, port)
-
-
-def _quoted(text: str) -> str:
-    from deadweight.project.init.languages.common import scalar
-
-    return scalar(text)

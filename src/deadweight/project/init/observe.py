@@ -83,10 +83,16 @@ class NotUp(DeadweightError):
 
 
 def observe(
-    engine: Engine, image: str, ports: Sequence[int], paths: Sequence[str], env: Mapping[str, str], variant: str
+    engine: Engine,
+    image: str,
+    ports: Sequence[int],
+    paths: Sequence[str],
+    env: Mapping[str, str],
+    variant: str,
+    hosts: Mapping[str, str] | None = None,
 ) -> Seen:
-    """Run an image in a plain container and watch it. Raises NotUp, CannotStart."""
-    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None)
+    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is. Raises NotUp, CannotStart."""
+    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
     with engine.start(image, options, purpose="init", variant=variant) as container:
         try:
             up = wait_listening(container, ports)

@@ -40,12 +40,19 @@ def health_of(seen: Seen) -> model.Health:
     )
 
 
-def tightest(engine: Engine, image: str, seen: Seen, env: Mapping[str, str], variant: str) -> Posture:
+def tightest(
+    engine: Engine,
+    image: str,
+    seen: Seen,
+    env: Mapping[str, str],
+    variant: str,
+    hosts: Mapping[str, str] | None = None,
+) -> Posture:
     """Try the hardened posture, then with one wall less each; ``problem`` where the service comes up in none."""
     user = engine.images.need(image).user
     last = ""
     for settings, told in _postures(seen, env):
-        options = hardened(settings, port=seen.health.port, image_user=user)
+        options = hardened(settings, port=seen.health.port, image_user=user).but(hosts=hosts or {})
         try:
             with engine.start(image, options, purpose="init", variant=variant) as container:
                 found = container.wait_healthy(_patient(seen), seen.health.port)

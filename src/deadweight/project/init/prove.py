@@ -5,8 +5,9 @@ Each rung is prepared, built and verified by itself: what one of them lacks does
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -135,16 +136,30 @@ def _learn(proof: _Proof, rung: Rung) -> None:
         variant = next(each for each in workspace.suite.variants if each.name == rung.name)
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**env, **variant.run.env}
-        seen = observe(engine, image, ports, paths, env, rung.name)
-        proof.say(f"{rung.name}: {_told(seen)}")
-        found = posture.tightest(engine, image, seen, env, rung.name)
-        if found.problem:
-            raise NotUp(f"it comes up in a plain container, and not in a hardened one: {found.problem}")
-        proof.draft = _with(draft, seen, found.told)
-        from deadweight.engine.options import hardened
+        with _beside(workspace, variant) as hosts:
+            seen = observe(engine, image, ports, paths, env, rung.name, hosts)
+            proof.say(f"{rung.name}: {_told(seen)}")
+            found = posture.tightest(engine, image, seen, env, rung.name, hosts)
+            if found.problem:
+                raise NotUp(f"it comes up in a plain container, and not in a hardened one: {found.problem}")
+            proof.draft = _with(draft, seen, found.told)
+            from deadweight.engine.options import hardened
 
-        options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
-        _record(proof, workspace, image, seen, options, rung.name)
+            options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
+            _record(proof, workspace, image, seen, options.but(hosts=hosts), rung.name)
+
+
+@contextlib.contextmanager
+def _beside(workspace: Workspace, variant: Variant) -> Iterator[Mapping[str, str]]:
+    """What the service needs, started. Raises NotUp where it cannot be had or does not come up."""
+    with contextlib.ExitStack() as stack:
+        try:
+            hosts = stack.enter_context(workspace.beside(variant))
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise NotUp(error.message) from error
+        yield hosts
 
 
 def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options: RunOptions, name: str) -> None:

@@ -62,14 +62,25 @@ class OwnDockerfile:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A container that a service depends on. ``files`` maps paths in it to files of the repository."""
+
+    name: str
+    image: str
+    port: int
+    env: Mapping[str, str] = field(default_factory=dict)
+    args: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """What Compose and Kubernetes files say of a service."""
 
     ports: tuple[Known[int], ...] = ()
     health: tuple[Known[str], ...] = ()
     env: Mapping[str, Known[str]] = field(default_factory=dict)
-    needs: tuple[Known[str], ...] = ()
-    """Images of the services that it depends on."""
+    needs: tuple[Known[Beside], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,8 @@ class Service:
     dockerfiles: tuple[OwnDockerfile, ...] = ()
     project: Project | None = None
     around: Surroundings = Surroundings()
+    port_variable: Known[str] | None = None
+    """The variable of the environment that tells it where to listen."""
 
     @property
     def own(self) -> OwnDockerfile | None:

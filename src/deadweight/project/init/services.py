@@ -11,6 +11,7 @@ from deadweight.project.init import around
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust
 from deadweight.project.init.languages.common import HEADER
+from deadweight.project.init.languages.sources import reads_port
 from deadweight.project.init.records import ImageWords, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of
 
@@ -76,7 +77,8 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     if project is None and ordered and ordered[0].context != folder:
         project = _project(tree, ordered[0].context, words, main)
     name = posixpath.basename(folder) if folder != "." else tree.root.name
-    return Service(_plain(name), folder, tuple(ordered), project)
+    variable = reads_port(tree, project.folder if project else folder, project.start if project else ())
+    return Service(_plain(name), folder, tuple(ordered), project, port_variable=variable)
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:

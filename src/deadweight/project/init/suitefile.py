@@ -88,8 +88,10 @@ def _api(recorded: tuple[Recorded, ...]) -> Iterator[str]:
 
 
 def _said(head: str, known: Known[str]) -> str:
-    text = f"{head}{known.value}"
-    return f"{text:<{COLUMN}}  # {_line(known.origin)}"
+    """A key with its value; what has several lines begins below the key."""
+    text, _, below = f"{head}{known.value}".partition("\n")
+    first = f"{text.rstrip() if below else text:<{COLUMN}}  # {_line(known.origin)}"
+    return f"{first}\n{below}" if below else first
 
 
 def _line(text: str) -> str:

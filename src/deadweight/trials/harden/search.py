@@ -69,7 +69,8 @@ class Found:
 
 @dataclass
 class _Search:
-    """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any."""
+    """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
+    the service needs is, on each network."""
 
     subject: Subject
     told: Callable[[str], None]
@@ -78,11 +79,13 @@ class _Search:
     user: str = ""
     written: Written = NOTHING
     exits: tuple[int, ...] | None = CLEAN_EXITS
+    hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def passes(self, what: str, options: RunOptions) -> bool:
         if _run.cancelled():
             raise Interrupted("interrupted")
-        self.last = attempt(self.subject, options, self.exits)
+        beside = options.but(hosts=self.hosts.get(options.network, {}))
+        self.last = attempt(self.subject, beside, self.exits)
         self.tried.append((what, self.last.problem))
         self.told(
             f"{self.subject.variant.name}: {what}: {'works' if not self.last.problem else self.last.problem[:160]}"
@@ -113,7 +116,12 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     engine = subject.engine()
     image_user = engine.images.need(subject.engine_image()).user
     search = _Search(subject, told)
-    with engine.network(PURPOSE, internal=True) as network:
+    with (
+        engine.network(PURPOSE, internal=True) as network,
+        subject.service.beside(network) as inside,
+        subject.service.beside(OUTGOING) as outside,
+    ):
+        search.hosts = {network: inside, OUTGOING: outside}
         usual = hardened_for(variant, image_user)
         not_root = next(user for user in (variant.run.user or "", image_user, NON_ROOT) if not is_root(user))
         tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)

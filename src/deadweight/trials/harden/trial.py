@@ -41,7 +41,7 @@ class _Given(Service):
     """The service that a trial started; there is no second one."""
 
     def __init__(self, subject: Subject, container: Container) -> None:
-        super().__init__(subject.variant, subject.engine, subject.engine_image)
+        super().__init__(subject.variant, subject.engine, subject.engine_image, subject.need_image, subject.suite.root)
         self._shared = container
 
     def get(self) -> Container:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions, is_root
-from deadweight.suite.model import Health
+from deadweight.suite.model import Health, Need
 from deadweight.trials.harden.search import Found
 
 RESTRICTED_CAPABILITIES = ("NET_BIND_SERVICE",)
@@ -42,6 +42,9 @@ def _heading(found: Found) -> str:
         f"{variant.name}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.",
         f"Memory and processes: {found.headroom} times the least that worked, found by halving, at most what the suite grants.",
     ]
+    if variant.run.needs:
+        needs = ", ".join(f"{name} ({each.image or each.variant})" for name, each in variant.run.needs.items())
+        lines.append(f"It needs beside it, reachable by these names: {needs}.")
     if variant.checks.other:
         lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
     return "".join(f"# {line}\n" for line in lines)
@@ -123,11 +126,24 @@ def compose(found: Found) -> dict[str, Any]:
     service |= _set("entrypoint", [_given(each) for each in options.entrypoint or ()])
     service |= _set("command", [_given(each) for each in options.args])
     service |= _set("stop_grace_period", f"{stop}s" if stop else "")
+    others = {name: _compose_need(need) for name, need in found.variant.run.needs.items() if need.image}
+    service |= _set("depends_on", list(others))
     if found.outgoing:
-        return {"services": {found.suite: {**service, "ports": [_published(found)]}}}
-    service["networks"] = ["internal"]
+        return {"services": {found.suite: {**service, "ports": [_published(found)]}, **others}}
     network = {"internal": True} | _set("driver_opts", dict(found.cut_off))
-    return {"services": {found.suite: service}, "networks": {"internal": network}}
+    services = {found.suite: service, **others}
+    return {
+        "services": {name: {**each, "networks": ["internal"]} for name, each in services.items()},
+        "networks": {"internal": network},
+    }
+
+
+def _compose_need(need: Need) -> dict[str, Any]:
+    """A container beside it, as the suite says it; it was not hardened."""
+    service: dict[str, Any] = {"image": need.image, "mem_limit": _short(need.memory)}
+    service |= _set("environment", {Quoted(name): _given(value) for name, value in need.env.items()})
+    service |= _set("command", [_given(each) for each in need.args])
+    return service | _set("volumes", [_given(f"./{path}:{target}:ro") for target, path in need.files.items()])
 
 
 def _compose_text(found: Found) -> str:

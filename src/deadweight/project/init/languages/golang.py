@@ -5,8 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from deadweight.project.init.languages import golang_apk
+from deadweight.project.init.languages.beside import read_at_run_time
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -53,6 +55,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
+            "reads": " ".join(read_at_run_time(tree, folder, ".go")),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
         problem="" if chosen else "no main package of it can be told; name it with --main",
@@ -107,7 +110,19 @@ def _chosen(
         for each in candidates
         if any(_SERVES.search(tree.text(path)) for path in tree.below(joined(folder, each), ".go"))
     ]
-    alike = [each for each in serving or candidates if posixpath.basename(each) in (module, "server", "api", "app")]
+    usual = (
+        module,
+        f"{module}d",
+        "server",
+        f"{module}-server",
+        "api",
+        f"{module}-api",
+        "app",
+        "web",
+        "service",
+        "http",
+    )
+    alike = [each for name in usual for each in serving or candidates if posixpath.basename(each) == name]
     return next(iter([*alike, *serving, *candidates]), None)
 
 
@@ -123,6 +138,9 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     words = own.words if own else ImageWords()
     cgo = bool(details["cgo"])
     copied = _run_time_files(words, project) if own and own.context == project.folder else []
+    if not copied and project.details["reads"]:
+        words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
+        copied = [(each, posixpath.join(words.workdir, each)) for each in project.details["reads"].split()]
     text = _dockerfile(project, words, copied, port)
     build, plain = f"golang:{project.version.value}", f"golang:{project.version.value}-alpine"
     bases = {

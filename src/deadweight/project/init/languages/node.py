@@ -59,7 +59,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         start=start,
         ports=ports or (Known(3000),),
         health=health,
-        details={"build": "build" if _must_build(scripts, start, tree, folder) else ""},
+        details=_details(tree, folder, scripts, package, start),
         problem="" if start else "how it is started cannot be told: no CMD, no start script, no main",
     )
 
@@ -103,13 +103,48 @@ def _start(
     tree: Tree, folder: str, package: dict[str, Any], scripts: dict[str, Any], words: ImageWords | None
 ) -> tuple[str, ...]:
     """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names."""
-    for said in (_of_node(words.words if words else ()), _of_node(tuple(str(scripts.get("start", "")).split()))):
-        if said:
-            return said
+    needs = _part(package, "dependencies")
+    for said in (words.words if words else (), *(("npm", "run", name) for name in ("start:prod", "start"))):
+        started = _of_script(said, scripts, needs)
+        if started:
+            return started
     main = package.get("main")
     names = [posixpath.normpath(main)] if isinstance(main, str) else []
     names += [f"{name}.js" for name in names if not name.endswith(".js")]
     return next(((name,) for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), ())
+
+
+def _of_script(
+    words: tuple[str, ...], scripts: dict[str, Any], needs: dict[str, Any], depth: int = 3
+) -> tuple[str, ...]:
+    """What a command starts in the end: ``npm start`` is its script, ``next start`` a program of a package."""
+    direct = _of_node(words)
+    if direct or not words or not depth:
+        return direct
+    runs = (words[1:2] == ("run",) and words[2:3]) or words[1:2]
+    if words[0] in ("npm", "yarn", "pnpm") and runs and runs[0] in scripts:
+        text = str(scripts[runs[0]])
+        inner = () if re.search(r"[;|<>$`()]|&&", text) else tuple(text.split())
+        return _of_script(_bare(inner), scripts, needs, depth - 1)
+    if words[0] in needs or _PROGRAMS.get(words[0]) in needs:
+        return (f"node_modules/.bin/{words[0]}", *words[1:])
+    return ()
+
+
+_PROGRAMS = {
+    "fastify": "fastify-cli",
+    "nest": "@nestjs/cli",
+    "remix-serve": "@remix-run/serve",
+    "strapi": "@strapi/strapi",
+}
+"""Programs that are not named as their package is."""
+
+
+def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Without settings before the program."""
+    while words and ("=" in words[0] or words[0] in ("cross-env", "exec", "npx")):
+        words = words[1:]
+    return words
 
 
 def _of_node(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -128,7 +163,28 @@ def _must_build(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, fol
     """Whether the build script makes what is started."""
     entry = next((word for word in start if not word.startswith("-")), "")
     there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
-    return "build" in scripts and not there
+    return ("build" in scripts or "prestart:prod" in scripts) and not there
+
+
+_EARLY = ("preinstall", "install", "postinstall")
+
+
+def _details(
+    tree: Tree, folder: str, scripts: dict[str, Any], package: dict[str, Any], start: tuple[str, ...]
+) -> dict[str, str]:
+    """``all``: its development packages are needed when it runs. ``early``: the installation needs more than the manifests."""
+    entry = next((joined(folder, word) for word in start if not word.startswith("-")), "")
+    said = tree.text(entry) if tree.has(entry) else ""
+    compiles = re.search(r"ts-node|tsx|@babel/register|babel-register|esbuild-register", f"{said} {' '.join(start)}")
+    return {
+        "build": ("build" if "build" in scripts else "prestart:prod")
+        if _must_build(scripts, start, tree, folder)
+        else "",
+        "all": "1" if compiles else "",
+        "early": "1" if "workspaces" in package or any(name in scripts for name in _EARLY) else "",
+        "prepare": "1" if "prepare" in scripts else "",
+        "npmrc": "1" if tree.has(joined(folder, ".npmrc")) else "",
+    }
 
 
 def ladder(service: Service, project: Project, place: str, port: int, health: str | None) -> Ladder:
@@ -157,8 +213,8 @@ _ALL = {
 }
 _LESS = {"npm-ci": " --omit=dev", "npm": " --omit=dev", "yarn": " --production", "pnpm": " --prod"}
 _PRUNE = {
-    "npm-ci": "npm prune --omit=dev",
-    "npm": "npm prune --omit=dev",
+    "npm-ci": "npm prune --omit=dev --ignore-scripts",
+    "npm": "npm prune --omit=dev --ignore-scripts",
     "yarn": "yarn install --frozen-lockfile --production --ignore-scripts",
     "pnpm": "pnpm prune --prod",
 }
@@ -168,7 +224,11 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     manifest, install = _ALL[project.kind]
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
-    builds = bool(project.details["build"])
+    details = project.details
+    builds, early = bool(details["build"]), bool(details["early"])
+    # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
+    prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
+    prune = "" if details["all"] else f" && {_PRUNE[project.kind]}"
     version = project.version.value
     lines = [
         HEADER,
@@ -180,11 +240,11 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "USER root",
         "WORKDIR /app",
         "# Modules first: an edit of the code does not fetch them again.",
-        f"COPY {manifest} ./",
+        *(["COPY . ."] if early else [f"COPY {manifest}{' .npmrc' if details['npmrc'] else ''} ./"]),
         "RUN --mount=type=cache,target=/root/.npm \\",
-        f"    {install}{'' if builds else _LESS[project.kind]}",
-        "COPY . .",
-        *([f"RUN npm run build && {_PRUNE[project.kind]}"] if builds else []),
+        f"    {prepare}{install}{'' if builds or details['all'] else _LESS[project.kind]}",
+        *([] if early else ["COPY . ."]),
+        *([f"RUN npm run {details['build']}{prune}"] if builds else []),
         "",
         "FROM ${BASE}",
         "WORKDIR /app",

@@ -55,6 +55,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         health=health,
         details={
             "extra": " ".join(_extra(tree, folder, start)),
+            "includes": "\n".join(_includes(tree, folder, kind)),
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
         problem="" if start else "how it is started cannot be told: no CMD, Procfile, main.py or app",
@@ -174,6 +175,26 @@ def _extra(tree: Tree, folder: str, start: tuple[str, ...]) -> list[str]:
     return [] if start[1] in said else [start[1]]
 
 
+_INCLUDED = re.compile(
+    r"^\s*(?:-r|-c|--requirement|--constraint|-e|--editable)[\s=]*([\w./-]+)|^\s*(\.[\w./-]*)\s*$", re.MULTILINE
+)
+
+
+def _includes(tree: Tree, folder: str, kind: str) -> list[str]:
+    """What a requirements.txt names of the repository: other lists of packages, and packages. They are copied before it is read."""
+    todo, copied = ["requirements.txt"] if kind == "pip" else [], dict[str, None]()
+    while todo:
+        name = todo.pop()
+        for found in _INCLUDED.finditer(tree.text(joined(folder, name))):
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(name), found[1] or found[2]))
+            if path == "." or path.startswith(".."):
+                return ["COPY . ."]
+            if path not in copied and (tree.has(joined(folder, path)) or any(tree.below(joined(folder, path), ""))):
+                copied[path] = None
+                todo.append(path)
+    return [f"COPY {path} ./{path}" for path in copied]
+
+
 def ladder(service: Service, project: Project, place: str, port: int, health: str | None) -> Ladder:
     """Multi-stage on Debian, Alpine, Chainguard and distroless."""
     version = project.version.value
@@ -208,6 +229,7 @@ _INSTALL = {
 
 def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
     manifest, install = _INSTALL[project.kind]
+    manifests = [f"COPY {manifest} ./", *project.details["includes"].splitlines()]
     own = service.own.words if service.own else ImageWords()
     dropped = (
         "PYTHONPATH",
@@ -230,7 +252,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "USER root",
         "WORKDIR /src",
         "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base.",
-        f"COPY {manifest} ./",
+        *manifests,
         "RUN --mount=type=cache,target=/root/.cache/pip \\",
         f"    {install}",
         *([f"RUN pip install --no-compile --target=/packages{extra}"] if extra else []),

@@ -7,6 +7,7 @@ import re
 import tomllib
 from typing import Any
 
+from deadweight.project.init.languages.beside import read_at_run_time
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
@@ -40,7 +41,11 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         version=Known(toolchain[1], "from rust-toolchain") if toolchain else Known("1", origin),
         ports=ports or (Known(8080),),
         health=health,
-        details={"binary": chosen, "locked": "1" if tree.has(joined(folder, "Cargo.lock")) else ""},
+        details={
+            "reads": " ".join(read_at_run_time(tree, folder, ".rs")),
+            "binary": chosen,
+            "locked": "1" if tree.has(joined(folder, "Cargo.lock")) else "",
+        },
     )
 
 
@@ -95,6 +100,7 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
         "FROM ${BASE}",
         *env_lines({name: value for name, value in own.env.items() if name != "PATH" and "$" not in value}),
         f"COPY --from=build /usr/local/bin/{binary} /usr/local/bin/{binary}",
+        *_beside(project, own),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",
@@ -102,3 +108,10 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
         f"ENTRYPOINT {exec_form((f'/usr/local/bin/{binary}', *arguments))}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _beside(project: Project, own: ImageWords) -> list[str]:
+    """What the program reads beside it."""
+    reads = project.details["reads"].split()
+    home = own.workdir if own.workdir != "/" else "/app"
+    return [f"WORKDIR {home}", *(f"COPY {each} {posixpath.join(home, each)}" for each in reads)] if reads else []

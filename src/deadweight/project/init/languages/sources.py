@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from deadweight.project.init.records import Known
 from deadweight.project.init.tree import Tree, aside, line_of
@@ -16,12 +16,12 @@ _PORTS = tuple(
     re.compile(pattern)
     for pattern in (
         r"ListenAndServe(?:TLS)?\(\s*\"[\w.]*:(\d{2,5})\"",
-        r"(?i)getenv\(\s*[\"']\w*PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
-        r"(?i)environ\.get\(\s*[\"']\w*PORT[\"']\s*,\s*[\"']?(\d{2,5})",
-        r"process\.env\.\w*PORT\w*\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
+        r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
+        r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
+        r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
         r"\.listen\(\s*(\d{2,5})\b",
         r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
-        r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*port[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
+        r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*(?<![a-z])port(?![a-z])[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
         r"server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
         r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
     )
@@ -48,3 +48,36 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
 
 
 GUESS = "guessed from"
+
+_READS_PORT = re.compile(
+    r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|environ(?:\.get\(|\[)\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
+    r"|\$\{?PORT\b"
+)
+_CODE = (
+    ".go",
+    ".py",
+    ".js",
+    ".ts",
+    ".mjs",
+    ".cjs",
+    ".java",
+    ".kt",
+    ".rs",
+    "Procfile",
+    ".properties",
+    "application.yml",
+)
+
+
+def reads_port(tree: Tree, folder: str, start: Sequence[str]) -> Known[str] | None:
+    """Where a service is told by the variable PORT where to listen, as most platforms do; the value is the variable's name.
+
+    gunicorn listens on loopback alone where neither its words nor that variable say otherwise.
+    """
+    if "gunicorn" in start and not any(word.startswith(("-b", "--bind")) for word in start):
+        return Known("PORT", "gunicorn's own: without it, it listens on loopback")
+    for path in sorted(tree.below(folder, *_CODE), key=lambda path: (path.count("/"), path)):
+        found = None if _TESTS.search(path) or aside(path) else _READS_PORT.search(tree.text(path))
+        if found:
+            return Known("PORT", f"from {path}:{line_of(tree.text(path), found.start())}")
+    return None

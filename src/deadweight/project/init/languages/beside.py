@@ -1,0 +1,76 @@
+"""Files of the repository that a compiled program reads when it runs: templates, static pages, its configuration.
+
+They are told by string literals in calls that read files, where such a path is in the repository. What is compiled in is left out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from deadweight.project.init.tree import Tree, aside, folder_of, joined
+
+_READS = {
+    ".go": re.compile(
+        r"\b(?:LoadHTMLGlob|LoadHTMLFiles|ParseGlob|ParseFiles|Static|StaticFile|StaticFS|http\.Dir|os\.DirFS|ReadFile|ReadDir|os\.Open"
+        r"|ServeFile|SendFile|SetConfigFile|AddConfigPath|filepath\.Glob|Load|String|StringP|StringVar|Default)\(([^()\n]*)"
+    ),
+    ".rs": re.compile(
+        r"\b(?:ServeDir::new|ServeFile::new|Tera::new|File::open|read_to_string|NamedFile::open|Files::new)\(([^()\n]*)"
+    ),
+}
+_EMBED = re.compile(r"^//go:embed +(.+)$", re.MULTILINE)
+_LITERAL = re.compile(r"\"([^\"\n]*)\"|`([^`\n]*)`")
+_DATA = re.compile(
+    r"\.(ya?ml|json|toml|ini|conf|cfg|env|html?|tmpl|gohtml|tpl|css|js|svg|png|ico|sql|txt|md|csv|xml|pem|crt|key|mmdb|db)$"
+)
+MOST = 8
+
+
+def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
+    """Files and folders, relative to ``folder``, in which the program is started; none below another, at most eight."""
+    found: dict[str, None] = {}
+    embedded = set(_embedded(tree, folder)) if ending == ".go" else set()
+    for path in tree.below(folder, ending):
+        if path.endswith("_test.go") or aside(path):
+            continue
+        for call in _READS[ending].finditer(tree.text(path)):
+            for literal in _LITERAL.finditer(call[1]):
+                plain = _plain(literal[1] or literal[2] or "")
+                compiled_in = any(plain == each or plain.startswith(f"{each}/") for each in embedded)
+                if plain and not compiled_in and _is_data(tree, joined(folder, plain), ending):
+                    found[plain] = None
+    tops = [each for each in found if not any(each.startswith(f"{other}/") for other in found)]
+    return sorted(tops)[:MOST]
+
+
+def _plain(literal: str) -> str:
+    """The part of a relative path before its first pattern; empty for what is no path."""
+    if not re.fullmatch(r"(?:\./)?[\w.*{}-]+(?:/[\w.*{}-]+)*/?", literal):
+        return ""
+    parts = []
+    for part in posixpath.normpath(literal).split("/"):
+        if "*" in part or "{" in part:
+            break
+        parts.append(part)
+    plain = "/".join(parts)
+    return "" if plain in ("", ".", "..") or plain.startswith("../") else plain
+
+
+def _is_data(tree: Tree, path: str, ending: str) -> bool:
+    """A file of a known kind, or a folder in which there is something besides source code."""
+    if tree.has(path):
+        return bool(_DATA.search(path))
+    return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
+
+
+def _embedded(tree: Tree, folder: str) -> Iterator[str]:
+    for path in tree.below(folder, ".go"):
+        here = posixpath.relpath(folder_of(path), folder)
+        for found in _EMBED.finditer(tree.text(path)):
+            for word in found[1].split():
+                plain = _plain(word.strip('"`').removeprefix("all:"))
+                if plain:
+                    yield plain
+                    yield posixpath.normpath(posixpath.join(here, plain))

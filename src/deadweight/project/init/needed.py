@@ -1,0 +1,116 @@
+"""What a service needs beside it: databases, queues and the like, as Compose files name them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from deadweight.project.init.languages.common import flow, scalar
+from deadweight.project.init.records import Beside, Known
+from deadweight.project.init.tree import Tree, joined
+from deadweight.project.init.values import environment, examples, filled_in
+
+PORTS = {
+    "postgres": 5432,
+    "postgis": 5432,
+    "timescaledb": 5432,
+    "pgvector": 5432,
+    "redis": 6379,
+    "redis-stack": 6379,
+    "redis-stack-server": 6379,
+    "valkey": 6379,
+    "keydb": 6379,
+    "mysql": 3306,
+    "mariadb": 3306,
+    "percona": 3306,
+    "mongo": 27017,
+    "mongodb": 27017,
+    "rabbitmq": 5672,
+    "memcached": 11211,
+    "nats": 4222,
+    "elasticsearch": 9200,
+    "opensearch": 9200,
+    "etcd": 2379,
+    "consul": 8500,
+    "minio": 9000,
+    "zookeeper": 2181,
+    "kafka": 9092,
+    "localstack": 4566,
+    "cassandra": 9042,
+    "clickhouse-server": 8123,
+    "influxdb": 8086,
+    "jaeger": 16686,
+    "all-in-one": 16686,
+    "mailhog": 1025,
+    "mailpit": 1025,
+}
+"""Where the servers of well-known images listen."""
+
+
+def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
+    """A service of a Compose file as a container to start; None for one without a public image, or without a known port."""
+    image = service.get("image") if isinstance(service, dict) else None
+    values = examples(tree, folder)
+    reference = filled_in(str(image), values) if image and not service.get("build") else None
+    port = None if reference is None else _port(reference, service)
+    plain = re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name)
+    if reference is None or port is None or plain is None:
+        return None
+    env = environment(service.get("environment"), values)
+    return Beside(name, reference, port, env, _words(service.get("command"), values), _files(tree, folder, service))
+
+
+def _port(image: str, service: Mapping[str, Any]) -> int | None:
+    known = PORTS.get(re.split(r"[@:]", posixpath.basename(image.partition("@")[0]))[0])
+    given = [*(service.get("expose") or ()), *(service.get("ports") or ())]
+    inner = (str(each).rpartition(":")[2].partition("/")[0] for each in given if not isinstance(each, dict))
+    return known or next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)
+
+
+def _words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
+    if isinstance(command, list):
+        words = [str(each) for each in command]
+    else:
+        try:
+            words = shlex.split(str(command or ""))
+        except ValueError:
+            words = []
+    filled = [filled_in(word, values) for word in words]
+    return tuple(word for word in filled if word is not None) if None not in filled else ()
+
+
+def _files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[str, str]:
+    """Files and folders of the repository that are mounted into it."""
+    found = {}
+    for each in service.get("volumes") or ():
+        source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else _mounted(str(each))
+        path = joined(folder, str(source)) if source and str(source).startswith(".") else ""
+        if path and target and not path.startswith("..") and (tree.has(path) or any(tree.below(path, ""))):
+            found[str(target)] = path
+    return found
+
+
+def _mounted(text: str) -> tuple[str, str]:
+    parts = text.split(":")
+    return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
+
+
+def as_yaml(needs: Iterable[Known[Beside]], indent: int) -> Known[str] | None:
+    """The ``needs:`` of a suite, one entry a line; None for none."""
+    found = list(needs)
+    lines = [f"{' ' * indent}{each.value.name}: {_entry(each.value)}" for each in found]
+    return Known("\n" + "\n".join(lines), found[0].origin) if found else None
+
+
+def _entry(need: Beside) -> str:
+    fields = {"image": scalar(need.image), "port": str(need.port)}
+    if need.env:
+        fields["env"] = flow(need.env)
+    if need.args:
+        fields["args"] = "[" + ", ".join(map(scalar, need.args)) + "]"
+    if need.files:
+        fields["files"] = flow(need.files)
+    return "{" + ", ".join(f"{key}: {value}" for key, value in fields.items()) + "}"
