@@ -53,3 +53,36 @@ def test_all_that_builders_lack_is_told_at_once_by_line(tmp_path):
         (4, "variants.b.config"),
         (5, "variants.c.config"),
     ]
+
+
+def test_each_builder_is_asked_once_in_a_run(tmp_path, monkeypatch):
+    from deadweight.builders.ko.builder import KoBuilder
+    from deadweight.project.bases import known, prepared
+    from deadweight.project.needs import preflight, to_make, tools_of, without_engine
+
+    class Nothing:
+        def lacking(self, bases):
+            return None
+
+        def prepare(self, bases, **_):
+            return None
+
+        def tools(self, bases, **_):
+            return ()
+
+        to_make = tools
+
+    (tmp_path / "go.mod").write_text("module example.invalid/lazy\n")
+    names = [f"v{number}" for number in range(5)]
+    lines = "".join(f"  {name}: {{builder: ko, base: alpine}}\n" for name in names)
+    workspace = Workspace(write_suite(tmp_path, f"name: s\nvariants:\n{lines}"), print)
+    vars(workspace)["source"] = Nothing()
+    asked, needs = [], KoBuilder.needs
+    monkeypatch.setattr(
+        KoBuilder, "needs", lambda self, variant, root: asked.append(variant.name) or needs(self, variant, root)
+    )
+
+    variants = workspace.suite.variants
+    for ask in (tools_of, to_make, without_engine, preflight, known, prepared):
+        ask(workspace, variants)
+    assert asked == names

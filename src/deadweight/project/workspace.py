@@ -64,6 +64,7 @@ class Workspace:
         self._told = set[str]()
         self._need_images: dict[str, str] = {}
         self._needing = threading.Lock()
+        self._needed: dict[str, Needs] = {}
 
     @classmethod
     def open(cls, say: Callable[[str], None], file: Path | None = None) -> Workspace:
@@ -152,13 +153,14 @@ class Workspace:
             raise no_builder(self.suite, variant) from None
 
     def needs(self, variants: Sequence[Variant]) -> tuple[Needs, ...]:
-        """What the builders of these variants need. Raises ConfigError with all keys and files that are wrong."""
-        needs, problems = [], Problems()
+        """What the builders of these variants need, each asked once. Raises ConfigError with all keys and files that are wrong."""
+        problems = Problems()
         for variant in variants:
-            with problems.kept():
-                needs.append(self._needs(variant))
+            if variant.name not in self._needed:
+                with problems.kept():
+                    self._needed[variant.name] = self._needs(variant)
         problems.tell()
-        return tuple(needs)
+        return tuple(self._needed[variant.name] for variant in variants)
 
     def _needs(self, variant: Variant) -> Needs:
         """Raises ConfigError: for a wrong file, at the suite's line that names it."""

@@ -184,7 +184,10 @@ def _raise_if_not_buildable(workspace: Workspace, chosen: Sequence[Variant], fou
     from deadweight.project.needs import ENGINE_TOOLS, hopeless, no_engine, without_engine
 
     engineless = no_engine(found)
-    left = [variant.name for variant in chosen if engineless and variant not in without_engine(workspace, chosen)]
+    if not engineless:
+        return
+    built = {variant.name for variant in without_engine(workspace, chosen)}
+    left = [variant.name for variant in chosen if variant.name not in built]
     if left:
         how = dict.fromkeys(each.how for each in hopeless(found) if each.name in ENGINE_TOOLS)
         raise MissingError(f"{', '.join(left)} cannot be built here: {engineless}", hint="; ".join(how))
