@@ -322,6 +322,7 @@ def test_a_check_that_a_plug_in_brings_may_be_expected_to_fail(tmp_path, monkeyp
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (installed / "entry_points.txt").write_text("[deadweight.checks]\ntheirs = theirs:Check\n")
+    (tmp_path / "theirs.py").write_text("class Check:\n    def run(self, subject): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert load(tmp_path, text).variants[0].expect == {"theirs": "fail"}
 

@@ -39,6 +39,10 @@ class Site:
     def root(self) -> Path:
         return self.suite.root
 
+    def base(self, reference: str) -> Base:
+        """The image that stands for a public reference here, with its digest. ``Needs.bases`` must name the reference."""
+        return self.source.base(reference)
+
     @functools.cached_property
     def first_of_source(self) -> Mapping[tuple[str, str], str]:
         """The first variant of each builder and source: looked for once, not by each of thousands of variants."""

@@ -50,7 +50,10 @@ class Subject:
 
 
 class Check(Protocol):
-    """One kind of evidence. Third parties register theirs under the entry point group ``deadweight.checks``."""
+    """One kind of evidence. Plug-ins register theirs under the entry point group ``deadweight.checks``.
+
+    A plug-in's check runs where a suite names it under ``checks.other``: its ``applies`` is not called, and it may leave it out.
+    """
 
     name: str
     needs_engine: bool

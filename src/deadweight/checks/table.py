@@ -5,17 +5,19 @@ A module is imported when its check is asked for; entry points are read only whe
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+from deadweight import _plugins
 from deadweight._errors import MissingError, UsageError
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Check
     from deadweight.suite.model import Variant
 
-GROUP = "deadweight.checks"
+GROUP = _plugins.GROUPS["check"]
 
 # ``runs`` comes first: it leaves its last container to ``api`` and its start-up time to ``budget``.
 _OURS: dict[str, str] = {
@@ -33,25 +35,26 @@ def names() -> tuple[str, ...]:
     return tuple(_OURS)
 
 
+@functools.cache
 def check(name: str) -> Check:
-    """The check of this name: ours, else a plug-in's. Raises MissingError where nobody brings it."""
+    """The check of this name: ours, else a plug-in's. Raises MissingError if there is none, and as ``_plugins.load`` does."""
     if name in _OURS:
         return cast("Check", importlib.import_module(_OURS[name]).CHECK)
-    from importlib.metadata import entry_points
+    try:
+        made, whose = _plugins.load("check", name, ("run",))
+    except LookupError:
+        known = ", ".join(_OURS)
+        raise MissingError(
+            f"no check {name!r}", hint=f"checks: {known}; others come as plug-ins (entry point group {GROUP})"
+        ) from None
+    from deadweight.checks.plugin import Guarded
 
-    for entry in entry_points(group=GROUP, name=name):
-        found = entry.load()
-        return cast("Check", found() if isinstance(found, type) else found)
-    raise MissingError(
-        f"no check {name!r}", hint=f"checks: {', '.join(_OURS)}; others come as plug-ins (entry point group {GROUP})"
-    )
+    return Guarded(made, name, whose)
 
 
 def is_known(name: str) -> bool:
     """Whether the check of this name is ours or an installed plug-in's, which is not loaded."""
-    from importlib.metadata import entry_points
-
-    return name in _OURS or bool(entry_points(group=GROUP, name=name))
+    return name in _OURS or bool(_plugins.registered("check", name))
 
 
 def asked(variant: Variant, only: Sequence[str] = ()) -> list[Check]:

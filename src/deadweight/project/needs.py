@@ -18,7 +18,7 @@ from deadweight.toolchain.find import find
 if TYPE_CHECKING:
     from deadweight.sources.protocol import ToMake
 
-TEST_TOOLS = ("actionlint", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman")
+TEST_TOOLS = ("actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman")
 """What our own tests use beside the suite's needs."""
 
 ENGINE_TOOLS = (ENGINE, "docker-cli")

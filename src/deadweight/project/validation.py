@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deadweight._errors import ConfigError, UsageError
+from deadweight._errors import ConfigError, DeadweightError, UsageError
 from deadweight.suite.model import AttacksCheck, Suite, Variant
 from deadweight.suite.problems import Problems
-from deadweight.suite.yaml_nodes import Key, dotted
+from deadweight.suite.values import Record
+from deadweight.suite.yaml_nodes import Document, Key, dotted
 
 
 def check_suite(suite: Suite) -> None:
@@ -103,11 +104,28 @@ def _files(variant: Variant) -> Iterator[tuple[Key, str]]:
 
 
 def _plug_in(suite: Suite, variant: Variant, name: str) -> None:
-    from deadweight.checks.table import GROUP, is_known
+    """A plug-in's check must be installed, importable, and content with what the suite says under its name."""
+    from deadweight.checks.table import GROUP, check, is_known
 
+    key: Key = ("checks", "other", name)
     if not is_known(name):
         hint = f"no installed package brings it (entry point group {GROUP})"
-        raise suite.error(variant, ("checks", "other", name), f"no check {name!r}", hint=hint)
+        raise suite.error(variant, key, f"no check {name!r}", hint=hint)
+    try:
+        record = getattr(check(name), "record", None)
+    except DeadweightError as error:
+        raise suite.error(variant, key, error.message, hint=error.hint) from error
+    if record is not None:
+        _options(suite, variant, name, record)
+
+
+def _options(suite: Suite, variant: Variant, name: str, record: type[Record]) -> None:
+    from deadweight.suite.explain import validated
+    from deadweight.suite.variants import place_in
+
+    document = Document(suite.file, None, suite.places)
+    place = place_in(document, variant.name)
+    validated(document, record, variant.checks.other[name], lambda inner: place(("checks", "other", name, *inner)))
 
 
 def _attacks(suite: Suite, variant: Variant, attacks: AttacksCheck) -> None:

@@ -25,7 +25,7 @@ def _go(name: str, module: str, *, package: str | None = None, seconds: int, siz
     )
 
 
-def _system(
+def system_program(
     name: str,
     *commands: str,
     apt: tuple[str, ...],
@@ -37,6 +37,12 @@ def _system(
     seconds: int = 5,
     size: int = 0,
 ) -> Program:
+    """A program that the system's package manager installs.
+
+    ``commands`` are its names on PATH (default: ``name``); ``apt``, ``dnf`` and ``brew`` are the packages that contain it.
+    ``probe`` are the arguments that print its version, ``pattern`` is the expression that finds the version in that output,
+    ``least`` the lowest version that works. ``seconds`` and ``size`` (bytes) are roughly what the installation takes.
+    """
     return Program(
         name,
         "system",
@@ -162,7 +168,7 @@ PROGRAMS: dict[str, Program] = {
             seconds=1,
             size_bytes=17 * _MB,
         ),
-        _system(
+        system_program(
             "docker-cli",
             "docker",
             apt=_DOCKER_APT,
@@ -173,7 +179,7 @@ PROGRAMS: dict[str, Program] = {
             seconds=10,
             size=250 * _MB,
         ),
-        _system(
+        system_program(
             "dockerd",
             apt=_DOCKER_APT,
             dnf=("moby-engine",),
@@ -182,9 +188,9 @@ PROGRAMS: dict[str, Program] = {
             seconds=10,
             size=250 * _MB,
         ),
-        _system("bwrap", apt=("bubblewrap",), dnf=("bubblewrap",), least="0.4", seconds=1, size=_MB),
-        _system("mmdebstrap", apt=("mmdebstrap",), dnf=("mmdebstrap",), least="0.8", seconds=3, size=_MB),
-        _system(
+        system_program("bwrap", apt=("bubblewrap",), dnf=("bubblewrap",), least="0.4", seconds=1, size=_MB),
+        system_program("mmdebstrap", apt=("mmdebstrap",), dnf=("mmdebstrap",), least="0.8", seconds=3, size=_MB),
+        system_program(
             "musl-gcc",
             apt=("musl-tools", "linux-libc-dev"),
             dnf=("musl-gcc", "kernel-headers"),
@@ -192,9 +198,9 @@ PROGRAMS: dict[str, Program] = {
             seconds=15,
             size=200 * _MB,
         ),
-        _system("dpkg-source", apt=("dpkg-dev",), dnf=("dpkg-dev",), brew=("dpkg",), seconds=3, size=10 * _MB),
-        _system("ip", apt=("iproute2",), dnf=("iproute",), probe=("-V",), pattern=r"iproute2-(\S+?),?\s"),
-        _system(  # its headers and its static library; pkg-config knows of both
+        system_program("dpkg-source", apt=("dpkg-dev",), dnf=("dpkg-dev",), brew=("dpkg",), seconds=3, size=10 * _MB),
+        system_program("ip", apt=("iproute2",), dnf=("iproute",), probe=("-V",), pattern=r"iproute2-(\S+?),?\s"),
+        system_program(  # its headers and its static library; pkg-config knows of both
             "libseccomp",
             "pkg-config",
             apt=("pkg-config", "libseccomp-dev", "libc6-dev"),
@@ -204,14 +210,16 @@ PROGRAMS: dict[str, Program] = {
             seconds=5,
             size=3 * _MB,
         ),
-        _system("openssl", apt=("openssl",), dnf=("openssl",), brew=("openssl",), probe=("version",)),
-        _system("chromium", apt=("chromium|chromium-browser",), dnf=("chromium",), seconds=30, size=400 * _MB),
-        _system("chromedriver", apt=("chromium-driver|chromium-chromedriver",), dnf=("chromedriver",), size=20 * _MB),
-        _system(
+        system_program("openssl", apt=("openssl",), dnf=("openssl",), brew=("openssl",), probe=("version",)),
+        system_program("chromium", apt=("chromium|chromium-browser",), dnf=("chromium",), seconds=30, size=400 * _MB),
+        system_program(
+            "chromedriver", apt=("chromium-driver|chromium-chromedriver",), dnf=("chromedriver",), size=20 * _MB
+        ),
+        system_program(
             "docker-compose", apt=("docker-compose",), dnf=("docker-compose",), brew=("docker-compose",), seconds=8
         ),
         *(
-            _system(name, apt=(package,), dnf=(package,), brew=(package,), probe=(probe,))
+            system_program(name, apt=(package,), dnf=(package,), brew=(package,), probe=(probe,))
             for name, package, probe in (
                 ("gcc", "gcc", "--version"),
                 ("make", "make", "--version"),
@@ -221,7 +229,7 @@ PROGRAMS: dict[str, Program] = {
                 ("dpkg-deb", "dpkg", "--version"),
             )
         ),
-        _system(
+        system_program(
             "java",
             apt=(JDK_APT,),
             dnf=("java-17-openjdk-devel",),
@@ -232,7 +240,7 @@ PROGRAMS: dict[str, Program] = {
             seconds=20,
             size=330 * _MB,
         ),
-        _system(
+        system_program(
             "mvn",
             apt=("maven", JDK_APT),
             dnf=("maven",),
@@ -242,7 +250,7 @@ PROGRAMS: dict[str, Program] = {
             seconds=10,
             size=30 * _MB,
         ),
-        _system(
+        system_program(
             "podman",
             apt=("podman", "netavark?", "aardvark-dns?"),
             dnf=("podman",),
@@ -251,9 +259,26 @@ PROGRAMS: dict[str, Program] = {
             seconds=15,
             size=120 * _MB,
         ),
-        _system("iptables", apt=("iptables",), dnf=("iptables",), seconds=1, size=2 * _MB),
+        system_program("buildah", apt=("buildah",), dnf=("buildah",), least="1.23", seconds=10, size=60 * _MB),
+        system_program("iptables", apt=("iptables",), dnf=("iptables",), seconds=1, size=2 * _MB),
     )
 }
+
+
+def add(programs: object, whose: str) -> None:
+    """Take in the programs that a plug-in describes, so that ``doctor`` and ``setup`` know them. One that is in the table stays.
+
+    Raises UsageError for what is not a tuple of system programs, and for a name that the table has for another program.
+    """
+    for entry in programs if isinstance(programs, tuple) else (programs,):
+        if not isinstance(entry, Program) or entry.kind != "system":
+            raise UsageError(f"{whose}: programs must be a tuple of system_program(…), but holds {entry!r}")
+        known = PROGRAMS.setdefault(entry.name, entry)
+        if (known.kind, known.commands) != (entry.kind, entry.commands):
+            raise UsageError(
+                f"{whose}: the program {entry.name!r} is already known, with other commands: {', '.join(known.commands)}",
+                hint="this is an error in the plug-in: it must choose another name",
+            )
 
 
 def program(name: str) -> Program:

@@ -98,7 +98,7 @@ def result(
     site: Site,
     *,
     digest: str,
-    base: Base,
+    base: Base | None,
     tool: str,
     sbom: tuple[str, ...] = (),
     go_version: str | None = None,

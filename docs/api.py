@@ -1,0 +1,131 @@
+"""The reference of the public API as Markdown, made from docstrings: ``python docs/api.py > docs/reference/api.md``.
+
+``python docs/api.py --list > tests/data/public_api.txt`` writes names and signatures alone: the list that a test compares.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from deadweight import plugins
+
+HEAD = """# Public API
+
+Everything that a builder or a check of your own may import: `from deadweight.plugins import …`.
+[Write a plug-in](../how-to/plugins.md) shows these names at work. This page is made from their docstrings by `python docs/api.py`.
+
+Names that are not on this page may change at any time; those that are change only with a note in the
+[changelog](../../CHANGELOG.md). A type that is mentioned in a signature but not described here is opaque: pass its values on.
+"""
+
+GROUPS = {
+    "A builder": ["Builder", "Needs", "Site", "Step", "Inputs", "Job", "BuiltImage", "Base", "WrongKey"],
+    "What builders share": [
+        *("need_source", "need_file", "image_name", "architecture", "pinned", "base_values", "ignore_rules"),
+        *("program_environment", "scratch", "keep_archive", "built_image", "is_built", "kept_archive"),
+    ],
+    "A check": ["Check", "Subject", "Evidence", "Provenance", "evidence"],
+    "Reading an image": ["read_image", "Image", "ImageConfig", "Layer"],
+    "The suite": ["Suite", "Variant", "Record"],
+    "External programs": ["system_program", "find_tool", "Tool", "run", "Completed"],
+    "Errors": ["DeadweightError", "UsageError", "ConfigError", "MissingError", "CommandError", "ArchiveError"],
+}
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for title, names in GROUPS.items():
+        parts.append(f"## {title}\n")
+        parts += [part for name in names for part in _section(name)]
+    return "\n".join(parts)
+
+
+def listed() -> str:
+    """All names, with everything about them that a caller depends on, one a line."""
+    lines = []
+    for name in sorted(plugins.__all__):
+        lines.append(_signature(name))
+        lines += [f"{name}.{line}" for line in (*_fields(name), *(line for line, _ in _methods(name)))]
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str) -> Iterator[str]:
+    yield f"### {name}\n"
+    lines = [_signature(name), *(f"    {line}" for line in _fields(name))]
+    yield "\n".join(["```text", *lines, "```\n"])
+    yield f"{_text(getattr(plugins, name))}\n"
+    for line, method in _methods(name):
+        text = _text(method).replace("\n", "\n  ")
+        yield f"- `{line}`" + (f": {text}\n" if text else "\n")
+
+
+def _signature(name: str) -> str:
+    value = getattr(plugins, name)
+    if not inspect.isclass(value):
+        return f"{name}{_call(value)}"
+    if _is_record(value) or getattr(value, "_is_protocol", False):
+        return f"class {name}"
+    return f"class {name}{_call(value)}"
+
+
+def _call(value: Any) -> str:
+    """A call's parameters and result, with annotations as they are written."""
+    found = inspect.signature(value)
+    parameters = [each.replace(annotation=_written(each.annotation)) for each in found.parameters.values()]
+    if parameters and parameters[0].name == "self":
+        del parameters[0]
+    return str(found.replace(parameters=parameters, return_annotation=_written(found.return_annotation)))
+
+
+class _Written(str):
+    """An annotation that is shown without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _written(annotation: Any) -> Any:
+    return _Written(annotation) if isinstance(annotation, str) else annotation
+
+
+def _is_record(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) or hasattr(value, "model_fields")
+
+
+def _fields(name: str) -> Iterator[str]:
+    """The fields of a record, and the attributes of a protocol."""
+    value = getattr(plugins, name)
+    if not inspect.isclass(value) or not (_is_record(value) or getattr(value, "_is_protocol", False)):
+        return
+    for key, kind in vars(value).get("__annotations__", {}).items():
+        if not key.startswith("_"):
+            yield f"{key}: {kind}"
+    for key, member in vars(value).items():
+        if not key.startswith("_") and (isinstance(member, property) or hasattr(member, "attrname")):
+            getter = member.fget if isinstance(member, property) else member.func
+            yield f"{key}: {getter.__annotations__.get('return', '')}"
+
+
+def _methods(name: str) -> Iterator[tuple[str, Any]]:
+    value = getattr(plugins, name)
+    if not inspect.isclass(value):
+        return
+    for key, member in vars(value).items():
+        if not key.startswith("_") and inspect.isfunction(member) and key not in vars(value).get("__annotations__", {}):
+            yield f"{key}{_call(member)}", member
+
+
+def _text(value: Any) -> str:
+    """A docstring of its own as Markdown."""
+    return (inspect.cleandoc(value.__doc__ or "")).replace("``", "`")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(listed() if sys.argv[1:] == ["--list"] else page())

@@ -1,0 +1,83 @@
+"""Builders and checks of other packages, found by their entry points. Nothing is read before a suite names one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from deadweight._errors import DeadweightError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Kind = Literal["builder", "check"]
+GROUPS: dict[Kind, str] = {"builder": "deadweight.builders", "check": "deadweight.checks"}
+AUTHORS = "this is an error in the plug-in: report it to its authors"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Whose:
+    """Which plug-in, for messages: ``builder 'buildah' (pkg.module:Class, from pkg 1.0)``."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def wrong(self, variant: str, what: str) -> DeadweightError:
+        """The error for something that the plug-in did wrongly with a variant."""
+        return DeadweightError(f"{self} failed on {variant}: {what}", hint=AUTHORS)
+
+    def checked(self, variant: str, call: str, value: object, kind: type[T]) -> T:
+        """The value that a call returned. Raises DeadweightError where it is of another kind."""
+        if not isinstance(value, kind):
+            raise self.wrong(variant, f"{call} must return {kind.__name__}, but returned {type(value).__name__}")
+        return value
+
+    @contextmanager
+    def at_work(self, variant: str) -> Iterator[None]:
+        """While the plug-in's own code runs: its exceptions become one message. Errors of our own tree pass as they are."""
+        try:
+            yield
+        except DeadweightError:
+            raise
+        except Exception as error:
+            raise self.wrong(variant, f"{type(error).__name__}: {error}") from error
+
+
+def registered(kind: Kind, name: str) -> tuple[EntryPoint, ...]:
+    """The entry points of that name. Loads nothing."""
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=GROUPS[kind], name=name))
+
+
+def load(kind: Kind, name: str, methods: Sequence[str]) -> tuple[Any, Whose]:
+    """The plug-in of that name, made by calling its entry point where that is a class.
+
+    Raises LookupError where no installed package registers the name; DeadweightError where two do, where it cannot be imported, and
+    where it lacks one of the ``methods``.
+    """
+    found = registered(kind, name)
+    if not found:
+        raise LookupError(name)
+    if len(found) > 1:
+        owners = ", ".join(sorted(_described(point) for point in found))
+        raise DeadweightError(f"{kind} {name!r} is registered more than once: {owners}", hint="uninstall all but one")
+    whose = Whose(f"{kind} {name!r} ({_described(found[0])})")
+    try:
+        made = found[0].load()
+        made = made() if isinstance(made, type) else made
+    except Exception as error:
+        raise DeadweightError(f"cannot load {whose}: {type(error).__name__}: {error}", hint=AUTHORS) from error
+    missing = [method for method in methods if not callable(getattr(made, method, None))]
+    if missing:
+        raise DeadweightError(f"{whose} is not a {kind}: it has no {', '.join(missing)}", hint=AUTHORS)
+    return made, whose
+
+
+def _described(point: EntryPoint) -> str:
+    return f"{point.value}, from {point.dist.name} {point.dist.version}" if point.dist else point.value

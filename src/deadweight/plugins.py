@@ -1,0 +1,92 @@
+"""The public API: everything that a builder or a check of your own may import from Deadweight.
+
+A plug-in is a package with an entry point in the group ``deadweight.builders`` or ``deadweight.checks``, which is read only when a
+suite names that builder or check. ``docs/how-to/plugins.md`` shows how to write one. Names that are not listed in ``__all__`` may
+change at any time; those that are change only with a note in the changelog.
+"""
+
+from __future__ import annotations
+
+from deadweight._errors import (
+    ArchiveError,
+    CommandError,
+    ConfigError,
+    DeadweightError,
+    MissingError,
+    UsageError,
+)
+from deadweight._run import Completed, run
+from deadweight.builders.protocol import Base, Builder, BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
+from deadweight.builders.shared.archive import image_in as read_image
+from deadweight.builders.shared.archive import keep as keep_archive
+from deadweight.builders.shared.archive import made_by_the_build as kept_archive
+from deadweight.builders.shared.archive import result as built_image
+from deadweight.builders.shared.archive import scratch
+from deadweight.builders.shared.archive import there as is_built
+from deadweight.builders.shared.common import (
+    architecture,
+    base_values,
+    image_name,
+    need_file,
+    need_source,
+    pinned,
+    program_environment,
+)
+from deadweight.builders.shared.inputs import rules as ignore_rules
+from deadweight.checks.evidence import evidence
+from deadweight.checks.protocol import Check, Subject
+from deadweight.image.archive.model import Image, ImageConfig, Layer
+from deadweight.records.evidence import Evidence, Provenance
+from deadweight.suite.model import Suite, Variant
+from deadweight.suite.values import Record
+from deadweight.toolchain.catalogue import system_program
+from deadweight.toolchain.find import Tool
+from deadweight.toolchain.find import find as find_tool
+
+__all__ = [
+    "ArchiveError",
+    "Base",
+    "Builder",
+    "BuiltImage",
+    "Check",
+    "CommandError",
+    "Completed",
+    "ConfigError",
+    "DeadweightError",
+    "Evidence",
+    "Image",
+    "ImageConfig",
+    "Inputs",
+    "Job",
+    "Layer",
+    "MissingError",
+    "Needs",
+    "Provenance",
+    "Record",
+    "Site",
+    "Step",
+    "Subject",
+    "Suite",
+    "Tool",
+    "UsageError",
+    "Variant",
+    "WrongKey",
+    "architecture",
+    "base_values",
+    "built_image",
+    "evidence",
+    "find_tool",
+    "ignore_rules",
+    "image_name",
+    "is_built",
+    "keep_archive",
+    "kept_archive",
+    "need_file",
+    "need_source",
+    "pinned",
+    "program_environment",
+    "read_image",
+    "run",
+    "scratch",
+    "system_program",
+]

@@ -1,0 +1,1 @@
+"""Images made with buildah, and a check of an image's labels."""

@@ -1,0 +1,126 @@
+"""Build a Containerfile with buildah: no engine and no daemon."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deadweight.plugins import (
+    Base,
+    BuiltImage,
+    CommandError,
+    Inputs,
+    Job,
+    Needs,
+    Site,
+    Step,
+    Variant,
+    base_values,
+    built_image,
+    find_tool,
+    ignore_rules,
+    image_name,
+    is_built,
+    keep_archive,
+    kept_archive,
+    need_file,
+    need_source,
+    pinned,
+    program_environment,
+    read_image,
+    run,
+    scratch,
+    system_program,
+)
+
+
+class BuildahBuilder:
+    """``dockerfile`` is built with the folder ``source`` as its context; ``bases`` and ``args`` reach its ``ARG``s."""
+
+    name = "buildah"
+    programs = (system_program("buildah", apt=("buildah",), dnf=("buildah",), least="1.23"),)
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        need_source(variant, root)
+        need_file(variant, "dockerfile", root, variant.dockerfile or "Containerfile")
+        return Needs(
+            tools=("buildah",),
+            bases=tuple(variant.bases.values()),
+            named={reference: f"bases.{name}" for name, reference in variant.bases.items()},
+        )
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        bases = {name: site.base(reference) for name, reference in variant.bases.items()}
+        source = site.root / variant.source
+        inputs = Inputs(
+            files=(source, containerfile(variant, site)),
+            ignore=ignore_rules(source, site).all,
+            values={
+                "buildah": find_tool("buildah").version,
+                **{f"argument {name}": value for name, value in variant.args.items()},
+                **base_values(bases),
+            },
+        )
+        step = Step(
+            key=f"image:{variant.name}",
+            variant=variant.name,
+            title=f"buildah build {variant.name}",
+            inputs=inputs,
+            there=lambda: is_built(variant, site),
+            work=lambda job: build(variant, site, bases, job),
+        )
+        return (step,)
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        return kept_archive(variant, built, site)
+
+
+def containerfile(variant: Variant, site: Site) -> Path:
+    return site.root / (variant.dockerfile or "Containerfile")
+
+
+def build(variant: Variant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
+    """Build in a storage of its own, so that nothing depends on what the user's storage holds."""
+    version, name, source = find_tool("buildah").version, image_name(site.suite, variant), site.root / variant.source
+    arguments = {**variant.args, **{argument: pinned(base) for argument, base in bases.items()}}
+    job.took("cold")  # nothing of an earlier build is used
+    with scratch(variant, site) as work, storage(work, site) as buildah:
+        (work / "ignore").write_text("\n".join(ignore_rules(source, site).all) + "\n")
+        try:
+            buildah(
+                *("build", "--isolation", "chroot", "--timestamp", "0", "--tag", name),
+                f"--tls-verify={'false' if any(base.stand_in for base in bases.values()) else 'true'}",
+                *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+                *("--file", containerfile(variant, site), "--ignorefile", work / "ignore", source),
+                log=job.log,
+                on_line=job.say,
+            )
+        except CommandError as error:
+            raise error.told(f"{variant.name}: {error.reason}", error.tail, error.hint) from None
+        archive = work / "image.tar"
+        buildah("push", name, f"docker-archive:{archive}:{name}", log=job.log)
+        digest = read_image(archive).config_digest
+        keep_archive(variant, site, archive, None)
+    last = next(reversed(bases.values()), None)
+    return built_image(variant, site, digest=digest, base=last, tool=f"buildah {version}")
+
+
+@contextmanager
+def storage(work: Path, site: Site) -> Iterator[Callable[..., object]]:
+    """Gives a function that runs buildah with a storage in ``work``. In the end buildah empties it: files in it may belong to
+    other users, where buildah runs without root.
+    """
+    policy = work / "policy.json"
+    policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    command = (find_tool("buildah").path, "--storage-driver", "vfs", "--root", work / "root", "--runroot", work / "run")
+    environment = {**program_environment(site), "TMPDIR": str(work)}
+
+    def buildah(verb: str, *words: str | Path, **how: Any) -> None:
+        trust = ("--signature-policy", policy) if verb in ("build", "push") else ()
+        run([*command, verb, *trust, *words], env=environment, timeout=1800, **how)
+
+    try:
+        yield buildah
+    finally:
+        buildah("rm", "--all", check=False)
+        buildah("rmi", "--all", "--force", check=False)

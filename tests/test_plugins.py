@@ -1,0 +1,289 @@
+"""The public API for plug-ins, a package that uses nothing else, and what a broken plug-in looks like to a user."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from small_project import put_built
+
+from deadweight import plugins
+from deadweight._errors import ConfigError
+from deadweight.checks import table
+from deadweight.project.workspace import Workspace
+from deadweight.suite.load import load_suite
+
+ROOT = Path(__file__).parent.parent
+DOWNSTREAM = ROOT / "tests" / "downstream"
+PAGE = ROOT / "docs" / "how-to" / "plugins.md"
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+Invoke = Callable[..., subprocess.CompletedProcess[str]]
+
+
+# --- the public API ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        pytest.param(("--list",), "tests/data/public_api.txt", id="list"),
+        pytest.param((), "docs/reference/api.md", id="page"),
+    ],
+)
+def test_the_public_api_is_what_was_agreed(arguments, file):
+    """Meant to change? ``python docs/api.py --list > tests/data/public_api.txt``, the page likewise, and a line in CHANGELOG.md."""
+    command = [sys.executable, "docs/api.py", *arguments]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert (ROOT / file).read_text() == made
+
+
+def test_every_public_name_is_on_the_page_and_says_what_it_is():
+    groups = runpy.run_path(str(ROOT / "docs" / "api.py"))["GROUPS"]
+    assert sorted(name for names in groups.values() for name in names) == sorted(plugins.__all__)
+    assert [name for name in plugins.__all__ if not (getattr(plugins, name).__doc__ or "").strip()] == []
+
+
+# --- the package of others ---
+
+
+def test_the_package_imports_nothing_else_of_ours():
+    text = "".join(file.read_text() for file in (DOWNSTREAM / "src").rglob("*.py"))
+    assert set(re.findall(r"^\s*(?:from|import) (deadweight\S*)", text, re.MULTILINE)) == {"deadweight.plugins"}
+
+
+@pytest.mark.parametrize(("file", "most"), [("builder.py", 150), ("labels.py", 60)])
+def test_it_is_short(file, most):
+    assert len((DOWNSTREAM / "src" / "deadweight_buildah" / file).read_text().splitlines()) < most
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The package, installed by pip as its users would, into a folder for PYTHONPATH."""
+    folder = tmp_path_factory.mktemp("installed")
+    copy = shutil.copytree(DOWNSTREAM, tmp_path_factory.mktemp("source") / "downstream")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, copy]
+    subprocess.run(command, check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def example(installed, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("example") / "pages"
+    shutil.copytree(DOWNSTREAM / "example", folder)
+    suite = folder / "deadweight.yaml"
+    suite.write_text(suite.read_text().replace("name: pages", f"name: pages-{os.getpid()}"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def invoke(example, installed) -> Invoke:
+    def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return task(example, installed, *words, code=code)
+
+    return run
+
+
+def task(folder: Path, plugins: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """A task as its user runs it, with these packages installed."""
+    command = [sys.executable, "-m", "invoke", *words]
+    environment = {**os.environ, "PYTHONPATH": str(plugins)}
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=300, env=environment
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def transcript() -> list[tuple[str, list[str]]]:
+    """The commands of the page with the lines that it shows of their output."""
+    (text,) = (text for info, text in FENCE.findall(PAGE.read_text()) if info == "console")
+    commands: list[tuple[str, list[str]]] = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            commands.append((line[2:], []))
+        else:
+            commands[-1][1].append(line)
+    return commands
+
+
+@pytest.fixture(scope="module")
+def walked(invoke, engine) -> Iterator[list[tuple[list[str], str]]]:
+    """The page's commands, run one after another; what each was to show, and what it showed."""
+    (first, _), *rest = transcript()
+    assert first == "pip install -e ../plug-in"  # ``installed`` has done it
+    done = [(invoke(*command.removeprefix("invoke ").split()), lines) for command, lines in rest]
+    yield [(lines, each.stdout + each.stderr) for each, lines in done]
+    invoke("clean", "--project")
+
+
+@pytest.mark.tools
+def test_the_page_s_commands_show_what_it_says(walked):
+    for lines, shown in walked:
+        for line in lines:
+            assert re.search(f"^{'.+'.join(map(re.escape, line.split('…')))}$", shown, re.MULTILINE), (line, shown)
+
+
+@pytest.mark.tools
+def test_it_builds_and_is_verified_for_real(walked, example):
+    evidence = {file.stem: json.loads(file.read_text()) for file in (example / ".deadweight/evidence/pages").iterdir()}
+    assert {name: found["status"] for name, found in evidence.items()} == dict.fromkeys(
+        ("runs", "api", "layers", "labels"), "pass"
+    )
+    assert evidence["labels"]["data"]["labels"]["org.opencontainers.image.title"] == "pages"
+    built = json.loads((example / ".deadweight/images/pages/built.json").read_text())
+    assert built["tool"].startswith("buildah ")
+    assert built["base"]["reference"] == "alpine:3.18"
+
+
+@pytest.mark.tools
+def test_it_is_up_to_date_until_an_input_changes(walked, invoke, example):
+    assert "up to date" in invoke("build").stderr
+    page = example / "site" / "index.html"
+    before = page.read_text()
+    page.write_text(f"{before}<p>more")
+    assert "index.html changed" in invoke("build", "--plan").stdout
+    page.write_text(before)
+    assert "index.html" not in invoke("build", "--plan").stdout
+
+
+@pytest.mark.tools
+def test_every_task_works_with_it(walked, invoke, example):
+    assert "buildah" in invoke("variants").stdout
+    assert re.search(r"^buildah +present", invoke("doctor").stdout, re.MULTILINE)
+    assert "busybox" in invoke("layers", "--variant", "pages").stdout
+    assert "pages" in invoke("scan").stdout
+    invoke("report")
+    report = json.loads((example / ".deadweight/report/report.json").read_text())["variants"]["pages"]
+    assert (report["builder"], report["checks"]["labels"]["status"]) == ("buildah", "pass")
+    assert "pages" in invoke("completion", "--words", "invoke build --variant ").stdout.split()
+    invoke("clean")
+    assert "up to date" in invoke("build").stderr
+
+
+# --- the page that tells how to write one ---
+
+
+def test_the_page_shows_the_package_as_it_is():
+    """Each block that names a file is that file; all that the package consists of is shown."""
+    shown = {info.split()[1]: text for info, text in FENCE.findall(PAGE.read_text()) if len(info.split()) == 2}
+    there = {name: (DOWNSTREAM / name).read_text() for name in shown}
+    assert shown == there
+    code = {str(file.relative_to(DOWNSTREAM)) for file in (DOWNSTREAM / "src").rglob("[a-z]*.py")}
+    assert code | {"pyproject.toml", "example/deadweight.yaml", "example/Containerfile"} == set(shown)
+
+
+# --- plug-ins that are wrong ---
+
+SUITE = "name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks:\n      other:\n        theirs: {}\n"
+IMPORTS = "from deadweight.plugins import Evidence, Provenance, Record, evidence\n"
+WHOSE = "check 'theirs' (theirs:Check, from theirs 1.0)"
+
+
+@pytest.fixture
+def broken(tmp_path) -> Callable[..., tuple[Path, Path]]:
+    """Makes a project that names the check ``theirs``, and an installed package that registers it."""
+
+    def make(code: str, package: str = "theirs", options: str = "{}") -> tuple[Path, Path]:
+        folder, site = tmp_path / "project", tmp_path / "site"
+        info = site / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{package}.py").write_text(IMPORTS + code)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[deadweight.checks]\ntheirs = {package}:Check\n")
+        folder.mkdir(exist_ok=True)
+        (folder / "deadweight.yaml").write_text(SUITE.replace("{}", options))
+        (folder / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+        return folder, site
+
+    table.check.cache_clear()
+    yield make
+    table.check.cache_clear()
+    sys.modules.pop("theirs", None)
+
+
+def one_error(shown: str) -> str:
+    assert shown.count("error: ") == 1, shown
+    assert shown.count("hint: ") == 1, shown
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        pytest.param(
+            "raise RuntimeError('no licence')", f"cannot load {WHOSE}: RuntimeError: no licence", id="raises on import"
+        ),
+        pytest.param("Check = 3", f"{WHOSE} is not a check: it has no run", id="not a check"),
+        pytest.param(
+            "class Check:\n    run, record = print, 3",
+            f"{WHOSE}: its record must be a subclass of Record, but is 3",
+            id="wrong record",
+        ),
+    ],
+)
+def test_a_check_that_cannot_be_loaded_is_one_error_at_its_line(broken, code, words):
+    folder, site = broken(code)
+    shown = one_error(task(folder, site, "verify", code=2).stderr)
+    place = f"{folder}/deadweight.yaml:8: variants.v.checks.other.theirs: "
+    assert shown == f"error: {place}{words}\n  hint: this is an error in the plug-in: report it to its authors\n"
+
+
+def test_a_check_that_two_packages_register_is_one_error(broken):
+    broken("class Check: run = print")
+    folder, site = broken("class Check: run = print", "others")
+    shown = one_error(task(folder, site, "verify", code=2).stderr)
+    both = "others:Check, from others 1.0, theirs:Check, from theirs 1.0"
+    assert f"check 'theirs' is registered more than once: {both}\n  hint: uninstall all but one" in shown
+
+
+RECORD = "class Keys(Record):\n    most: int\n\nclass Check:\n    run, record = print, Keys\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("{}", "theirs: key 'most' is missing"),
+        ("{most: much}", "theirs.most: expected a whole number, found the text 'much'"),
+        ("{mots: 1}", "theirs.mots: unknown key (did you mean 'most'?)"),
+    ],
+)
+def test_what_the_suite_says_of_a_check_is_judged_by_the_check_s_record(broken, monkeypatch, options, words):
+    folder, site = broken(RECORD, options=options)
+    monkeypatch.syspath_prepend(site)
+    with pytest.raises(ConfigError, match=re.escape(f"deadweight.yaml:8: variants.v.checks.other.{words}")):
+        Workspace.open(print, folder / "deadweight.yaml")
+    (folder / "deadweight.yaml").write_text(SUITE.replace("{}", "{most: 1}"))
+    assert Workspace.open(print, folder / "deadweight.yaml").suite.variants
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        pytest.param("return None", "run() must return Evidence, but returned NoneType", id="no evidence"),
+        pytest.param("return 1 / 0", "ZeroDivisionError: division by zero", id="raises"),
+        pytest.param(
+            "return evidence(subject, self.name, 'pass', '', data={'x': {1}})",
+            "the evidence's data cannot be written as JSON",
+            id="not JSON",
+        ),
+        pytest.param(
+            "return evidence(subject, self.name, 'good', '')",
+            "the status must be one of pass, warn",
+            id="no such status",
+        ),
+    ],
+)
+def test_a_check_that_misbehaves_fails_and_says_so(broken, tmp_path, run, words, playground_archive):
+    folder, site = broken(f"class Check:\n    name = 'theirs'\n    def run(self, subject):\n        {run}\n")
+    put_built(load_suite(folder / "deadweight.yaml"), "v", playground_archive, "r")
+    shown = task(folder, site, "verify", "--check", "theirs", code=1)
+    assert f"v: theirs: FAIL: {WHOSE} failed on v: {words}" in shown.stderr
