@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_project import put_built
 
 from deadweight import plugins
 from deadweight._errors import ConfigError
 from deadweight.checks import table
+from deadweight.project.suite_file import load_suite
 from deadweight.project.workspace import Workspace
-from deadweight.suite.load import load_suite
+from tests.support import ROOT
+from tests.support.small_project import put_built
 
-ROOT = Path(__file__).parent.parent
 DOWNSTREAM = ROOT / "tests" / "downstream"
 PAGE = ROOT / "docs" / "how-to" / "plugins.md"
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

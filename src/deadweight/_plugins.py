@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -48,20 +48,20 @@ class Whose:
             raise self.wrong(variant, f"{type(error).__name__}: {error}") from error
 
 
-def registered(kind: Kind, name: str) -> tuple[EntryPoint, ...]:
-    """The entry points of that name. Loads nothing."""
-    from importlib.metadata import entry_points
-
-    return tuple(entry_points(group=GROUPS[kind], name=name))
-
-
-def load(kind: Kind, name: str, methods: Sequence[str]) -> tuple[Any, Whose]:
+def load(kind: Kind, name: str, methods: Sequence[str], ours: Collection[str]) -> tuple[Any, Whose]:
     """The plug-in of that name, made by calling its entry point where that is a class.
 
-    Raises LookupError where no installed package registers the name; DeadweightError where two do, where it cannot be imported, and
-    where it lacks one of the ``methods``.
+    Raises LookupError where no installed package registers the name; DeadweightError where two do, where one registers a name of
+    ``ours``, where it cannot be imported, and where it lacks one of the ``methods``.
     """
-    found = registered(kind, name)
+    from importlib.metadata import entry_points
+
+    everybody = entry_points(group=GROUPS[kind])
+    for point in everybody:
+        if point.name in ours:
+            what = f"{_described(point)} registers the {kind} {point.name!r}, which comes with Deadweight"
+            raise DeadweightError(what, hint="uninstall it, or rename it")
+    found = [point for point in everybody if point.name == name]
     if not found:
         raise LookupError(name)
     if len(found) > 1:
@@ -75,7 +75,7 @@ def load(kind: Kind, name: str, methods: Sequence[str]) -> tuple[Any, Whose]:
         raise DeadweightError(f"cannot load {whose}: {type(error).__name__}: {error}", hint=AUTHORS) from error
     missing = [method for method in methods if not callable(getattr(made, method, None))]
     if missing:
-        raise DeadweightError(f"{whose} is not a {kind}: it has no {', '.join(missing)}", hint=AUTHORS)
+        raise DeadweightError(f"{whose} is not a {kind}: it has no {' and no '.join(missing)}", hint=AUTHORS)
     return made, whose
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -11,11 +12,13 @@ from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders import table
 from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.plugin import _wrong_record
+from deadweight.builders.protocol import Inputs, Step
 from deadweight.project.suite_file import load_suite
 
 PLUGIN = """
 from typing import Any
 from pydantic import ConfigDict
+from deadweight.plugins import system_program
 from deadweight.suite.model import Variant
 from deadweight.suite.values import Flag, Text
 
@@ -54,17 +57,25 @@ class Loose(Keys):
 
 class Sloppy(Good):
     record = Loose
+
+class Thief(Good):
+    programs = (system_program("ko", apt=("ko",)),)
+
+class Vague(Good):
+    programs = ("buildah",)
 """
 WRONG = {
     "lame": "is not a builder: it has no steps and no archive",
-    "broken": "cannot be loaded: RuntimeError: cannot start",
-    "absent": "cannot be loaded: AttributeError: module 'their_plugin' has no attribute 'Absent'",
+    "broken": "RuntimeError: cannot start",
+    "absent": "AttributeError: module 'their_plugin' has no attribute 'Absent'",
     "keyless": "it has no record of its keys",
     "plain": "its record must be a subclass of Variant, but is <class 'dict'>",
     "greedy": "its record declares port, which every variant has already",
     "sloppy": "its record changes frozen and extra in model_config",
-    "raising": "cannot be loaded: ModuleNotFoundError: No module named 'nowhere'",
-    "twice": "is registered more than once: other:Twice, from other, their_plugin:Good, from their-plugin",
+    "thief": "the program 'ko' is already known, and is another one",
+    "vague": "programs must be a tuple of system_program(…), but holds 'buildah'",
+    "raising": "ModuleNotFoundError: No module named 'nowhere'",
+    "twice": "is registered more than once: other:Twice, from other 1.0, their_plugin:Good, from their-plugin 1.0",
 }
 
 
@@ -88,7 +99,7 @@ def plugin(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "their_plugin.py").write_text(PLUGIN)
     (folder / "raising_plugin.py").write_text("import nowhere\n")
-    kinds = ("Good", "Lame", "Broken", "Absent", "Keyless", "Plain", "Greedy", "Sloppy")
+    kinds = ("Good", "Lame", "Broken", "Absent", "Keyless", "Plain", "Greedy", "Sloppy", "Thief", "Vague")
     points = {kind.lower(): f"their_plugin:{kind}" for kind in kinds}
     install(folder, "their-plugin", {**points, "twice": "their_plugin:Good", "raising": "raising_plugin:Any"})
     install(folder, "other", {"twice": "other:Twice"})
@@ -123,11 +134,46 @@ def test_nobody_registered_it():
 def test_their_errors_carry_their_name(plugin, tmp_path):
     builder = table.builder("good")
     variant = builder.record(name="v", builder="good")
-    with pytest.raises(DeadweightError, match=r"'good' \(their_plugin:Good, from their-plugin\).*v: ZeroDivisionError"):
+    with pytest.raises(
+        DeadweightError, match=r"'good' \(their_plugin:Good, from their-plugin 1\.0\).*v: ZeroDivisionError"
+    ):
         builder.needs(variant, tmp_path)
     with pytest.raises(DeadweightError, match="KeyError"):
         builder.archive(variant, None, None)
-    assert builder.steps(variant, None) == ()
+    with pytest.raises(DeadweightError, match="the key of its last step must be 'image:v', but is missing"):
+        builder.steps(variant, None)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        pytest.param({"needs": lambda *_: None}, "needs() must return Needs, but returned NoneType", id="needs"),
+        pytest.param({"steps": lambda *_: [1]}, "steps() must return tuple, but returned list", id="steps"),
+        pytest.param({"steps": lambda *_: (1,)}, "steps() must return Step, but returned int", id="step"),
+        pytest.param({"archive": lambda *_: "image.tar"}, "archive() must return Path, but returned str", id="archive"),
+        pytest.param({"archive": lambda *_: Path("/no/such")}, "archive() returned /no/such, which", id="no archive"),
+        pytest.param({"work": lambda _: None}, "the last step's work() must return BuiltImage", id="no image"),
+        pytest.param({"work": lambda _: 1 / 0}, "ZeroDivisionError: division by zero", id="work raises"),
+    ],
+)
+def test_what_a_plug_in_returns_wrongly_is_one_error_with_its_name(plugin, tmp_path, made, said):
+    builder = table.builder("good")
+    variant = builder.record(name="v", builder="good")
+    work = made.pop("work", lambda _: None)
+    step = Step("image:v", "v", "v", Inputs(), lambda: True, work)
+    vars(builder.inner).update({"steps": lambda *_: (step,), **made})
+
+    def use():
+        if "needs" in made:
+            builder.needs(variant, tmp_path)
+        if "archive" in made:
+            builder.archive(variant, None, None)
+        builder.steps(variant, None)[-1].work(None)
+
+    with pytest.raises(DeadweightError) as caught:
+        use()
+    assert f"builder 'good' (their_plugin:Good, from their-plugin 1.0) failed on v: {said}" in str(caught.value)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -151,7 +197,8 @@ def test_a_wrong_plug_in_is_one_error_at_the_line_that_names_it(plugin, tmp_path
 def test_a_plug_in_with_the_name_of_one_of_ours(plugin, tmp_path):
     install(plugin, "cuckoo", {"ko": "their_plugin:Good"})
     with pytest.raises(
-        ConfigError, match=r"their_plugin:Good, from cuckoo registers the builder 'ko', which is one of ours"
+        ConfigError,
+        match=r"their_plugin:Good, from cuckoo 1\.0 registers the builder 'ko', which comes with Deadweight",
     ):
         load(tmp_path, "  v: {builder: good}\n")
     forget()

@@ -1,40 +1,71 @@
-"""A wrapper for third-party builders: whatever they raise carries their name, and becomes one message for the user."""
+"""A wrapper for third-party builders: whatever they raise, or return wrongly, becomes one message that carries their name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deadweight._errors import DeadweightError
+from deadweight._plugins import AUTHORS, Whose
 from deadweight.builders.protocol import Builder, BuiltImage, Job, Needs, Site, Step
 from deadweight.suite.model import Variant
+from deadweight.toolchain import catalogue
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-
-HINT = "docs/how-to/plugins.md shows what a builder is"
 METHODS = ("needs", "steps", "archive")
 
 
-def guarded(point: EntryPoint, whose: str) -> Builder[Any]:
-    """The builder behind an entry point. ``whose`` names it in errors. Raises DeadweightError for what is no builder."""
-    try:
-        made = point.load()()
-    except Exception as error:
-        raise DeadweightError(
-            f"{whose} cannot be loaded: {type(error).__name__}: {error}", hint="fix or uninstall its package"
-        ) from error
-    missing = [method for method in METHODS if not callable(getattr(made, method, None))]
-    if missing:
-        raise DeadweightError(f"{whose} is not a builder: it has no {' and no '.join(missing)}", hint=HINT)
-    wrong = _wrong_record(getattr(made, "record", None))
-    if wrong:
-        raise DeadweightError(f"{whose}: {wrong}", hint=HINT)
-    return Guarded(made, point.name, whose)
+class Guarded:
+    """A builder that is not ours."""
+
+    def __init__(self, inner: Builder[Any], name: str, whose: Whose) -> None:
+        """Takes in the programs that it describes. Raises DeadweightError where its record or its programs are wrong."""
+        wrong = _wrong_record(getattr(inner, "record", None))
+        if wrong:
+            raise DeadweightError(f"{whose}: {wrong}", hint=AUTHORS)
+        catalogue.add(getattr(inner, "programs", ()), str(whose))
+        self.inner, self.name, self._whose = inner, name, whose
+        self.record: type[Variant] = inner.record
+
+    def needs(self, variant: Variant, root: Path) -> Needs:
+        with self._whose.at_work(variant.name):
+            return self._whose.checked(variant.name, "needs()", self.inner.needs(variant, root), Needs)
+
+    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+        with self._whose.at_work(variant.name):
+            given = self._whose.checked(variant.name, "steps()", self.inner.steps(variant, site), tuple)
+        steps = [self._whose.checked(variant.name, "steps()", step, Step) for step in given]
+        last = f"image:{variant.name}"
+        if [step.key for step in steps[-1:]] != [last]:
+            found = repr(steps[-1].key) if steps else "missing"
+            raise self._whose.wrong(variant.name, f"the key of its last step must be {last!r}, but is {found}")
+        return (*(self._guarded(step) for step in steps[:-1]), self._guarded(steps[-1], last=True))
+
+    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+        with self._whose.at_work(variant.name):
+            path = self._whose.checked(variant.name, "archive()", self.inner.archive(variant, built, site), Path)
+        if not path.exists():
+            raise self._whose.wrong(variant.name, f"archive() returned {path}, which does not exist")
+        return path
+
+    def _guarded(self, step: Step, *, last: bool = False) -> Step:
+        return replace(step, work=self._work(step, last=last), there=self._there(step))
+
+    def _work(self, step: Step, *, last: bool) -> Callable[[Job], BuiltImage | None]:
+        def work(job: Job) -> BuiltImage | None:
+            with self._whose.at_work(step.variant):
+                made = step.work(job)
+            return self._whose.checked(step.variant, "the last step's work()", made, BuiltImage) if last else made
+
+        return work
+
+    def _there(self, step: Step) -> Callable[[], bool]:
+        def there() -> bool:
+            with self._whose.at_work(step.variant):
+                return step.there()
+
+        return there
 
 
 def _wrong_record(record: object) -> str:
@@ -61,49 +92,3 @@ def _wrong_record(record: object) -> str:
 def _own(record: type[Variant]) -> list[type]:
     """The record's own classes, down to ours."""
     return [each for each in record.__mro__ if each not in Variant.__mro__]
-
-
-class Guarded:
-    """A builder that is not ours. Errors of our own tree pass as they are."""
-
-    def __init__(self, inner: Builder[Any], name: str, whose: str) -> None:
-        self.inner, self.name, self._whose = inner, name, whose
-        self.record: type[Variant] = inner.record
-
-    def needs(self, variant: Variant, root: Path) -> Needs:
-        with self._named(variant):
-            return self.inner.needs(variant, root)
-
-    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
-        with self._named(variant):
-            return tuple(
-                replace(step, work=self._work(variant, step.work), there=self._there(variant, step.there))
-                for step in self.inner.steps(variant, site)
-            )
-
-    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
-        with self._named(variant):
-            return self.inner.archive(variant, built, site)
-
-    def _work(self, variant: Variant, work: Callable[[Job], BuiltImage | None]) -> Callable[[Job], BuiltImage | None]:
-        def guarded(job: Job) -> BuiltImage | None:
-            with self._named(variant):
-                return work(job)
-
-        return guarded
-
-    def _there(self, variant: Variant, there: Callable[[], bool]) -> Callable[[], bool]:
-        def guarded() -> bool:
-            with self._named(variant):
-                return there()
-
-        return guarded
-
-    @contextmanager
-    def _named(self, variant: Variant) -> Iterator[None]:
-        try:
-            yield
-        except DeadweightError:
-            raise
-        except Exception as error:
-            raise DeadweightError(f"{self._whose} failed on {variant.name}: {type(error).__name__}: {error}") from error

@@ -10,15 +10,11 @@ import functools
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from deadweight._errors import DeadweightError
+from deadweight import _plugins
 from deadweight.builders.protocol import Builder
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from deadweight.suite.model import Variant
-
-GROUP = "deadweight.builders"
 
 TABLE = {
     "dockerfile": ("deadweight.builders.dockerfile", "DockerfileVariant", "DockerfileBuilder"),
@@ -64,23 +60,7 @@ def is_known(name: str) -> bool:
 
 
 def _third_party(name: str) -> Builder[Any]:
-    from importlib.metadata import entry_points
+    from deadweight.builders.plugin import METHODS, Guarded
 
-    everybody = entry_points(group=GROUP)
-    ours = [point for point in everybody if point.name in TABLE]
-    if ours:
-        what = f"{_whose(ours[0])} registers the builder {ours[0].name!r}, which is one of ours"
-        raise DeadweightError(what, hint="uninstall it, or give it another name")
-    found = [point for point in everybody if point.name == name]
-    if not found:
-        raise LookupError(name)
-    if len(found) > 1:
-        owners = ", ".join(sorted(_whose(point) for point in found))
-        raise DeadweightError(f"builder {name!r} is registered more than once: {owners}", hint="uninstall all but one")
-    from deadweight.builders.plugin import guarded
-
-    return guarded(found[0], f"builder {name!r} ({_whose(found[0])})")
-
-
-def _whose(point: EntryPoint) -> str:
-    return f"{point.value}{f', from {point.dist.name}' if point.dist else ''}"
+    made, whose = _plugins.load("builder", name, METHODS, TABLE)
+    return Guarded(made, name, whose)

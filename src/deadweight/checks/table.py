@@ -41,7 +41,7 @@ def check(name: str) -> Check:
     if name in _OURS:
         return cast("Check", importlib.import_module(_OURS[name]).CHECK)
     try:
-        made, whose = _plugins.load("check", name, ("run",))
+        made, whose = _plugins.load("check", name, ("run",), _OURS)
     except LookupError:
         known = ", ".join(_OURS)
         raise MissingError(
@@ -50,11 +50,6 @@ def check(name: str) -> Check:
     from deadweight.checks.plugin import Guarded
 
     return Guarded(made, name, whose)
-
-
-def is_known(name: str) -> bool:
-    """Whether the check of this name is ours or an installed plug-in's, which is not loaded."""
-    return name in _OURS or bool(_plugins.registered("check", name))
 
 
 def asked(variant: Variant, only: Sequence[str] = ()) -> list[Check]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deadweight._errors import ConfigError, DeadweightError, UsageError
+from deadweight._errors import ConfigError, DeadweightError, MissingError, UsageError
 from deadweight.suite.model import AttacksCheck, Suite, Variant
 from deadweight.suite.problems import Problems
 from deadweight.suite.values import Record
@@ -105,14 +105,14 @@ def _files(variant: Variant) -> Iterator[tuple[Key, str]]:
 
 def _plug_in(suite: Suite, variant: Variant, name: str) -> None:
     """A plug-in's check must be installed, importable, and content with what the suite says under its name."""
-    from deadweight.checks.table import GROUP, check, is_known
+    from deadweight.checks.table import GROUP, check
 
     key: Key = ("checks", "other", name)
-    if not is_known(name):
-        hint = f"no installed package brings it (entry point group {GROUP})"
-        raise suite.error(variant, key, f"no check {name!r}", hint=hint)
     try:
         record = getattr(check(name), "record", None)
+    except MissingError:
+        hint = f"install the package that has it (entry point group {GROUP})"
+        raise suite.error(variant, key, f"no check {name!r}", hint=hint) from None
     except DeadweightError as error:
         raise suite.error(variant, key, error.message, hint=error.hint) from error
     if record is not None:

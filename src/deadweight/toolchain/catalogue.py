@@ -272,12 +272,13 @@ def add(programs: object, whose: str) -> None:
     """
     for entry in programs if isinstance(programs, tuple) else (programs,):
         if not isinstance(entry, Program) or entry.kind != "system":
-            raise UsageError(f"{whose}: programs must be a tuple of system_program(…), but holds {entry!r}")
+            what = f"{whose}: programs must be a tuple of system_program(…), but holds {entry!r}"
+            raise UsageError(what, hint="this is an error in the plug-in: report it to its authors")
         known = PROGRAMS.setdefault(entry.name, entry)
         if (known.kind, known.commands) != (entry.kind, entry.commands):
             raise UsageError(
-                f"{whose}: the program {entry.name!r} is already known, with other commands: {', '.join(known.commands)}",
-                hint="this is an error in the plug-in: it must choose another name",
+                f"{whose}: the program {entry.name!r} is already known, and is another one",
+                hint="this is an error in the plug-in: it must use another name",
             )
 
 

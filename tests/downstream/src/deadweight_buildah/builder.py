@@ -34,26 +34,39 @@ from deadweight.plugins import (
 )
 
 
+class BuildahVariant(Variant):
+    """The keys of a variant: ``bases`` and ``args`` are build arguments, and those in ``bases`` are image references."""
+
+    containerfile: str = "Containerfile"
+    bases: dict[str, str] = {}
+    args: dict[str, str] = {}
+
+    def images(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        for name, reference in self.bases.items():
+            yield ("bases", name), reference
+
+
 class BuildahBuilder:
-    """``dockerfile`` is built with the folder ``source`` as its context; ``bases`` and ``args`` reach its ``ARG``s."""
+    """Builds the Containerfile with the folder ``source`` as its context."""
 
     name = "buildah"
+    record = BuildahVariant
     programs = (system_program("buildah", apt=("buildah",), dnf=("buildah",), least="1.23"),)
 
-    def needs(self, variant: Variant, root: Path) -> Needs:
+    def needs(self, variant: BuildahVariant, root: Path) -> Needs:
         need_source(variant, root)
-        need_file(variant, "dockerfile", root, variant.dockerfile or "Containerfile")
+        need_file(variant, "containerfile", root, variant.containerfile)
         return Needs(
             tools=("buildah",),
             bases=tuple(variant.bases.values()),
             named={reference: f"bases.{name}" for name, reference in variant.bases.items()},
         )
 
-    def steps(self, variant: Variant, site: Site) -> tuple[Step, ...]:
+    def steps(self, variant: BuildahVariant, site: Site) -> tuple[Step, ...]:
         bases = {name: site.base(reference) for name, reference in variant.bases.items()}
         source = site.root / variant.source
         inputs = Inputs(
-            files=(source, containerfile(variant, site)),
+            files=(source, site.root / variant.containerfile),
             ignore=ignore_rules(source, site).all,
             values={
                 "buildah": find_tool("buildah").version,
@@ -71,15 +84,11 @@ class BuildahBuilder:
         )
         return (step,)
 
-    def archive(self, variant: Variant, built: BuiltImage, site: Site) -> Path:
+    def archive(self, variant: BuildahVariant, built: BuiltImage, site: Site) -> Path:
         return kept_archive(variant, built, site)
 
 
-def containerfile(variant: Variant, site: Site) -> Path:
-    return site.root / (variant.dockerfile or "Containerfile")
-
-
-def build(variant: Variant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
+def build(variant: BuildahVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
     """Build in a storage of its own, so that nothing depends on what the user's storage holds."""
     version, name, source = find_tool("buildah").version, image_name(site.suite, variant), site.root / variant.source
     arguments = {**variant.args, **{argument: pinned(base) for argument, base in bases.items()}}
@@ -91,7 +100,7 @@ def build(variant: Variant, site: Site, bases: dict[str, Base], job: Job) -> Bui
                 *("build", "--isolation", "chroot", "--timestamp", "0", "--tag", name),
                 f"--tls-verify={'false' if any(base.stand_in for base in bases.values()) else 'true'}",
                 *(f"--build-arg={key}={value}" for key, value in arguments.items()),
-                *("--file", containerfile(variant, site), "--ignorefile", work / "ignore", source),
+                *("--file", site.root / variant.containerfile, "--ignorefile", work / "ignore", source),
                 log=job.log,
                 on_line=job.say,
             )
