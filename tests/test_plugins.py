@@ -189,7 +189,7 @@ WHOSE = "check 'theirs' (theirs:Check, from theirs 1.0)"
 
 
 @pytest.fixture
-def broken(tmp_path) -> Callable[..., tuple[Path, Path]]:
+def broken(tmp_path) -> Iterator[Callable[..., tuple[Path, Path]]]:
     """Makes a project that names the check ``theirs``, and an installed package that registers it."""
 
     def make(code: str, package: str = "theirs", options: str = "{}") -> tuple[Path, Path]:

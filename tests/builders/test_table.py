@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders import table
 from deadweight.builders.ko.variant import KoVariant
-from deadweight.builders.plugin import _wrong_record
+from deadweight.builders.plugin import Guarded, _wrong_record
 from deadweight.builders.protocol import Inputs, Step
 from deadweight.project.suite_file import load_suite
 
@@ -161,7 +161,9 @@ def test_what_a_plug_in_returns_wrongly_is_one_error_with_its_name(plugin, tmp_p
     variant = builder.record(name="v", builder="good")
     work = made.pop("work", lambda _: None)
     step = Step("image:v", "v", "v", Inputs(), lambda: True, work)
-    vars(builder.inner).update({"steps": lambda *_: (step,), **made})
+    assert isinstance(builder, Guarded)
+    for method, answer in {"steps": lambda *_: (step,), **made}.items():
+        setattr(builder.inner, method, answer)
 
     def use():
         if "needs" in made:
