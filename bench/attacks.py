@@ -25,7 +25,7 @@ from deadweight.checks.attacks.load import Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.outcomes import Matrix, Plan
 from deadweight.project.workspace import Workspace
-from deadweight.suite.load import select
+from deadweight.suite.select import select
 
 LIMIT = 0.3
 POSTURES = (walls.OPEN, walls.HARDENED)

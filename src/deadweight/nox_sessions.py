@@ -30,13 +30,13 @@ nox.needs_version = ">=2026.4.10"
 def _variant_names() -> list[str]:
     """The names under ``variants:``; none where the suite cannot be read (``verify`` then says why)."""
     from deadweight._errors import DeadweightError
+    from deadweight.suite.sections import names_in
     from deadweight.suite.yaml_nodes import read
 
     try:
-        names = read(ROOT / "deadweight.yaml").value["variants"]
-    except (DeadweightError, KeyError, TypeError):
+        return names_in(read(ROOT / "deadweight.yaml").value)
+    except DeadweightError:
         return []
-    return list(names) if isinstance(names, dict) else []
 
 
 def _invoke(session: nox.Session, *arguments: str) -> None:

@@ -123,7 +123,7 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterable[pytest.Collector]:
         from deadweight._errors import DeadweightError
         from deadweight.project.workspace import Workspace
-        from deadweight.suite.load import select
+        from deadweight.suite.select import select
 
         try:
             self.workspace = Workspace.open(lambda _line: None, self.path)
@@ -351,13 +351,13 @@ def deadweight_container(
     """``deadweight_container("apko")`` gives that variant running and healthy; the same one for the whole session."""
     from deadweight.checks.running import RunningService
     from deadweight.records.lock import locked
-    from deadweight.suite.load import select
+    from deadweight.suite.select import select_one
 
     subjects: dict[str, Subject] = {}
     tell = _teller(pytestconfig)
 
     def start(name: str) -> RunningService:
-        (variant,) = select(deadweight_workspace.suite, (name,))
+        variant = select_one(deadweight_workspace.suite, name)
         with locked(deadweight_workspace.state, tell):  # loading the image may make its archive
             if name not in subjects:
                 subjects[name] = deadweight_workspace.subject(variant)

@@ -11,9 +11,10 @@ import yaml
 from deadweight._errors import ConfigError, UsageError
 from deadweight.builders.schema import make_schema, packaged_schema
 from deadweight.project.suite_file import load_suite
-from deadweight.suite.load import find_suite_file, select
+from deadweight.suite.load import find_suite_file
+from deadweight.suite.sections import merge
+from deadweight.suite.select import select
 from deadweight.suite.sizes import format_bytes, parse_bytes
-from deadweight.suite.variants import merge
 from tests.support import ROOT
 
 GOOD = """\

@@ -40,16 +40,33 @@ def make_schema() -> Schema:
         "title": "A suite of Deadweight (deadweight.yaml)",
         "type": "object",
         "additionalProperties": False,
-        "required": ["name", "variants"],
+        "required": ["name"],
+        "anyOf": [{"required": ["variants"]}, {"required": ["services"]}],
         "properties": {
             "name": {"type": "string", "description": "The service's name."},
             "defaults": {"$ref": "#/$defs/Defaults"},
             "sources": {"type": "object", "description": "A mirror, where you have one: docs/how-to/sources.md."},
             "scan": {"$ref": "#/$defs/ScanSettings"},
             "report": {"$ref": "#/$defs/ReportSettings"},
-            "variants": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Variant"}},
+            "variants": {"$ref": "#/$defs/Variants"},
+            "services": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Service"}},
         },
-        "$defs": {**definitions, "Variant": {"anyOf": [{"$ref": f"#/$defs/{title}"} for title in variants]}},
+        "$defs": {
+            **definitions,
+            "Variant": {"anyOf": [{"$ref": f"#/$defs/{title}"} for title in variants]},
+            "Variants": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Variant"}},
+            "Service": _service(),
+        },
+    }
+
+
+def _service() -> Schema:
+    """One of several services: its own defaults and variants."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["variants"],
+        "properties": {"defaults": {"$ref": "#/$defs/Defaults"}, "variants": {"$ref": "#/$defs/Variants"}},
     }
 
 
@@ -62,7 +79,8 @@ def _of(model: type[BaseModel], definitions: dict[str, Schema]) -> Schema:
 
 def _without_name(kind: Schema) -> Schema:
     """Its name is the key under ``variants``, and what else is required may come from the defaults."""
-    kind["properties"].pop("name")
+    for key in ("name", "service"):
+        kind["properties"].pop(key)
     kind.pop("required", None)
     return kind
 

@@ -121,10 +121,10 @@ def _plug_in(suite: Suite, variant: Variant, name: str) -> None:
 
 def _options(suite: Suite, variant: Variant, name: str, record: type[Record]) -> None:
     from deadweight.suite.explain import validated
-    from deadweight.suite.variants import place_in
+    from deadweight.suite.sections import place_in
 
     document = Document(suite.file, None, suite.places)
-    place = place_in(document, variant.name)
+    place = place_in(document, variant.places)
     validated(document, record, variant.checks.other[name], lambda inner: place(("checks", "other", name, *inner)))
 
 

@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deadweight._errors import ConfigError, UsageError
+from deadweight._errors import ConfigError
 from deadweight.suite.explain import did_you_mean, mapping, validated
 from deadweight.suite.model import Checks, Suite, Variant
 from deadweight.suite.problems import Problems
-from deadweight.suite.variants import Records, VariantReader, place_in
+from deadweight.suite.sections import place_in, sections
+from deadweight.suite.variants import Records, VariantReader
 from deadweight.suite.yaml_nodes import Document, Key, read
 
 SUITE_FILE = "deadweight.yaml"
-TOP_KEYS = ("name", "defaults", "variants", "sources", "scan", "report")
+TOP_KEYS = ("name", "defaults", "variants", "services", "sources", "scan", "report")
 
 
 def read_suite(file: Path, records: Records | None) -> Suite:
@@ -27,16 +28,11 @@ def read_suite(file: Path, records: Records | None) -> Suite:
     problems = Problems()
     _check_top(document, top, problems)
     given = {key: value for key, value in top.items() if value is not None}
-    defaults: dict[str, Any] = {}
-    raw: dict[str, Any] = {}
-    with problems.kept():
-        defaults = mapping(document, ("defaults",), given.get("defaults", {}))
-    with problems.kept():
-        raw = mapping(document, ("variants",), top["variants"])
-        if not raw:
-            raise document.error(("variants",), "has no variant", hint="name at least one way to build the service")
-    defaults = {"ladder": str(top["name"]), **defaults}  # variants of one service are compared with each other
-    variants = VariantReader(document, defaults, records, problems).read(raw)
+    variants = tuple(
+        variant
+        for section in sections(document, given, problems)
+        for variant in VariantReader(document, section, records, problems).read()
+    )
     values = {"file": file.absolute(), "root": file.absolute().parent, "name": top["name"], "variants": variants}
     values |= {key: given.get(key, {}) for key in ("sources", "scan", "report")}
     with problems.kept():
@@ -54,7 +50,8 @@ def _check_top(document: Document, top: Mapping[str, Any], problems: Problems) -
             with problems.kept():
                 what = f"unknown key{did_you_mean(key, TOP_KEYS)}"
                 raise document.error((key,), what, hint=f"known here: {', '.join(TOP_KEYS)}")
-    missing = [key for key in ("name", "variants") if key not in top]
+    missing = [] if "name" in top else ["name"]
+    missing += [] if "variants" in top or "services" in top else ["variants"]
     if missing:
         problems.tell()  # a misspelt one is why
         raise document.error((), f"key {missing[0]!r} is missing", hint=f"add {missing[0]}: at the top level")
@@ -77,21 +74,11 @@ def find_suite_file(start: Path | None = None) -> Path:
     )
 
 
-def select(suite: Suite, names: tuple[str, ...] | list[str]) -> tuple[Variant, ...]:
-    """The named variants in suite order; all where none is named. Raises UsageError naming the choices."""
-    for name in names:
-        if name not in suite.names():
-            raise UsageError(
-                f"no variant {name!r}{did_you_mean(name, suite.names())}", hint=f"variants: {', '.join(suite.names())}"
-            )
-    return tuple(variant for variant in suite.variants if not names or variant.name in names)
-
-
 def _check_names(document: Document, suite: Suite) -> None:
     """Names of other variants, of requests, and of checks. Those that ``checks.other`` names may be a plug-in's."""
     problems = Problems()
     for variant in suite.variants:
-        place = place_in(document, variant.name)
+        place = place_in(document, variant.places)
         with problems.kept():
             _check_compared(document, place, suite, variant)
         with problems.kept():

@@ -336,12 +336,15 @@ class Variant(Record):
     """One way to containerize the service: the keys that every builder's variants have. Paths are relative to the suite file.
 
     A builder's own keys are the fields of a subclass, its ``Builder.record``; such a key never has the name of one of these.
-    ``ladder`` is the suite's name where the file names none. ``checks`` and ``run`` are already merged with the suite's
-    ``defaults``.
+    ``ladder`` is the suite's name, or its service's, where the file names none. ``checks`` and ``run`` are already merged with the
+    ``defaults``. ``service`` is its service in a suite of several, whose name comes first in the variant's (``cart.today``);
+    ``tags`` are words to select it by.
     """
 
     name: Name
     builder: str
+    service: str = ""
+    tags: tuple[Name, ...] = ()
     ladder: str = ""
     description: str = ""
     source: RelativePath = "."
@@ -357,6 +360,18 @@ class Variant(Record):
     def own_keys(cls) -> tuple[str, ...]:
         """The keys that the builder added, in the order of its record."""
         return tuple(name for name in cls.model_fields if name not in Variant.model_fields)
+
+    @property
+    def place(self) -> Key:
+        """The path of its section in the file."""
+        if self.service:
+            return ("services", self.service, "variants", self.name.removeprefix(f"{self.service}."))
+        return ("variants", self.name)
+
+    @property
+    def places(self) -> tuple[Key, ...]:
+        """Where its keys may stand: in its own section, in its service's defaults, in the suite's."""
+        return (self.place, *([("services", self.service, "defaults")] if self.service else []), ("defaults",))
 
     def images(self) -> Iterator[tuple[Key, str]]:
         """The public image references that the suite file names, each with its key: they are judged when the file is read."""
@@ -427,7 +442,7 @@ class Suite(Record):
         ``key`` is one key of the variant, or the path to one below (``("checks", "api", 0, "name")``).
         """
         inner: Key = (key,) if isinstance(key, str) else key
-        own: Key = ("variants", variant.name)
-        ways = [(*prefix, *inner[:length]) for length in range(len(inner), 0, -1) for prefix in (own, ("defaults",))]
+        own = variant.place
+        ways = [(*prefix, *inner[:length]) for length in range(len(inner), 0, -1) for prefix in variant.places]
         line = next((self.places[path] for path in (*ways, own) if path in self.places), None)
         return ConfigError(message, file=self.file, line=line, key=dotted((*own, *inner)), hint=hint)

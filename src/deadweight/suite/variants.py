@@ -7,14 +7,15 @@ another builder would be passed over without a word, and is an error.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from deadweight._errors import DeadweightError
 from deadweight.suite.explain import mapping, validated
 from deadweight.suite.model import Variant
 from deadweight.suite.problems import Problems
-from deadweight.suite.yaml_nodes import Document, Key
+from deadweight.suite.sections import Section, merge, place_in
+from deadweight.suite.yaml_nodes import Document
 
 
 class Records(Protocol):
@@ -29,50 +30,26 @@ class Records(Protocol):
         ...
 
 
-def merge(below: Any, above: Any) -> Any:
-    """Defaults below, a variant's own values above: mappings merge key by key, everything else (lists too) replaces."""
-    if isinstance(below, Mapping) and isinstance(above, Mapping):
-        return {**below, **{key: merge(below.get(key), value) for key, value in above.items()}}
-    return above
-
-
-def place_in(document: Document, name: str) -> Callable[[Key], Key]:
-    """From a location in a variant's record to its key in the file: the variant's own, else that of the defaults."""
-    own: Key = ("variants", name)
-
-    def place(location: Key) -> Key:
-        for prefix in (own, ("defaults",)):
-            if (*prefix, *location) in document.lines:
-                return (*prefix, *location)
-        return (*own, *location)
-
-    return place
-
-
 class VariantReader:
-    """Reads the variants of one file; what is wrong with one goes to ``problems``, and the others are read all the same.
+    """Reads the variants of one section of a file; what is wrong with one goes to ``problems``, the others are read all the same.
 
     Without ``records`` nobody knows the builders' own keys: they are passed over, and each variant is a plain ``Variant``.
     """
 
-    def __init__(
-        self, document: Document, defaults: Mapping[str, Any], records: Records | None, problems: Problems
-    ) -> None:
-        self._document, self._defaults, self._records, self._problems = document, defaults, records, problems
+    def __init__(self, document: Document, section: Section, records: Records | None, problems: Problems) -> None:
+        self._document, self._section, self._records, self._problems = document, section, records, problems
+        self._defaults = section.defaults
         self._used: dict[str, type[Variant]] = {}
         self._unknown: set[str] = set()
 
-    def read(self, raw: Mapping[str, Any]) -> tuple[Variant, ...]:
+    def read(self) -> tuple[Variant, ...]:
         """All variants under ``variants:``, in their order, without those that are wrong."""
         fields: dict[str, dict[str, Any]] = {}
-        for name, given in raw.items():
+        for name, given in self._section.variants.items():
             with self._problems.kept():
-                fields[name] = mapping(self._document, ("variants", name), {} if given is None else given)
-                if "name" in {**self._defaults, **fields[name]}:
-                    place = place_in(self._document, name)(("name",))
-                    what = "unknown key; a variant is named by its key under variants:"
-                    del fields[name]
-                    raise self._document.error(place, what)
+                own = mapping(self._document, self._section.at(name), {} if given is None else given)
+                self._refuse_its_name(name, own)
+                fields[name] = own
         for name, own in fields.items():
             self._meet(name, own)
         found = []
@@ -81,6 +58,12 @@ class VariantReader:
                 found.append(self._variant(name, own))
         self._check_unused_defaults()
         return tuple(found)
+
+    def _refuse_its_name(self, name: str, own: Mapping[str, Any]) -> None:
+        for key in ("name", "service"):
+            if key in {**self._defaults, **own}:
+                place = self._section.in_file(self._document, name)((key,))
+                raise self._document.error(place, "unknown key; a variant is named by its key under variants:")
 
     def _builder(self, own: Mapping[str, Any]) -> str:
         """The builder's name; empty where there is none, which its record then tells."""
@@ -95,7 +78,7 @@ class VariantReader:
         try:
             record = self._records.record(builder)
         except DeadweightError as error:
-            record, key = None, place_in(self._document, name)(("builder",))
+            record, key = None, self._section.in_file(self._document, name)(("builder",))
             self._problems.found.append(self._document.error(key, error.message, hint=error.hint))
         if record is None:
             self._unknown.add(builder)
@@ -113,8 +96,9 @@ class VariantReader:
             if key in own and builder in self._used:
                 what = f"the builder {builder} takes no {key}"
                 hint = f"its own keys: {', '.join(record.own_keys()) or 'none'}"
-                self._problems.found.append(self._document.error(("variants", name, key), what, hint=hint))
-        return validated(self._document, record, {"name": name, **merged}, place_in(self._document, name))
+                self._problems.found.append(self._document.error((*self._section.at(name), key), what, hint=hint))
+        values = {"name": self._section.full(name), "service": self._section.service, **merged}
+        return validated(self._document, record, values, self._section.in_file(self._document, name))
 
     def _passed_over(self, key: str, own: Mapping[str, Any], builder: str) -> bool:
         """Whether a key that is not in the variant's record is another builder's, or may be one's that is not known."""
@@ -138,4 +122,4 @@ class VariantReader:
             if record is not None:
                 value = {"name": "defaults", "builder": "any", key: self._defaults[key]}
                 with self._problems.kept():
-                    validated(self._document, record, value, lambda location: ("defaults", *location))
+                    validated(self._document, record, value, place_in(self._document, self._section.below))

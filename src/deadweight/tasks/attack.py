@@ -101,14 +101,14 @@ def harden(
     from deadweight._errors import UsageError
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
-    from deadweight.suite.load import select
+    from deadweight.suite.select import select_one
     from deadweight.trials.harden.kept import kept_or_found
     from deadweight.trials.harden.write import written
 
     if format not in FORMATS:
         raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")
     with Workspace.open(say) as workspace:
-        (chosen,) = select(workspace.suite, (one(variant, "--variant"),))
+        chosen = select_one(workspace.suite, one(variant, "--variant"))
         with locked(workspace.state, say):
             found = kept_or_found(workspace.subject(chosen), say, again=force)
     if json:

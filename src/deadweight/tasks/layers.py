@@ -280,10 +280,10 @@ def _subject(variant: str | None, archive: str | None, platform: str | None) -> 
         from deadweight.checks.layers import allow_list
         from deadweight.project.workspace import Workspace
         from deadweight.records.lock import locked
-        from deadweight.suite.load import select
+        from deadweight.suite.select import select_one
 
         with Workspace.open(say) as workspace, locked(workspace.state, say):
-            (chosen,) = select(workspace.suite, (variant,))
+            chosen = select_one(workspace.suite, variant)
             file = workspace.archive(chosen)
             allow, resting = allow_list(chosen), workspace.stand_in(chosen.name)
             asked = chosen.checks.layers

@@ -125,7 +125,7 @@ def push(
     from deadweight.publish.push import destination
     from deadweight.publish.push import push as push_archive
     from deadweight.records.lock import locked
-    from deadweight.suite.load import select
+    from deadweight.suite.select import select
 
     target = one(to, "--to")
     if sbom is not None:

@@ -95,7 +95,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
     from deadweight._errors import MissingError
     from deadweight.engine.foreground import log_lines, running
     from deadweight.project.workspace import Workspace
-    from deadweight.suite.load import select
+    from deadweight.suite.select import select
 
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
@@ -123,9 +123,9 @@ def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str,
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     from deadweight.engine.options import hardened_for
     from deadweight.records.lock import locked
-    from deadweight.suite.load import select
+    from deadweight.suite.select import select_one
 
-    (chosen,) = select(workspace.suite, (name,))
+    chosen = select_one(workspace.suite, name)
     with locked(workspace.state, say):
         reference = workspace.engine_image(chosen)
     image = workspace.engine().images.need(reference)
@@ -138,9 +138,9 @@ def _joined_or_started(workspace: Workspace, name: str, stack: contextlib.ExitSt
     from deadweight._errors import DeadweightError
     from deadweight.checks.service import with_last_lines
     from deadweight.engine.foreground import started_by_run
-    from deadweight.suite.load import select
+    from deadweight.suite.select import select_one
 
-    (chosen,) = select(workspace.suite, (name,))
+    chosen = select_one(workspace.suite, name)
     there = started_by_run(workspace.engine(), chosen.name)
     if there is not None:
         say(f"{chosen.name}: in the container {there.name}, which runs already")

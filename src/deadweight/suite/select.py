@@ -1,0 +1,61 @@
+"""Which variants are meant: by name, by service, by tag, by pattern."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from deadweight._errors import UsageError
+from deadweight.suite.explain import did_you_mean
+from deadweight.suite.model import Suite, Variant
+
+TAG = "tag:"
+
+
+def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
+    """The variants that are meant, in suite order; all where nothing is said.
+
+    Each word is a variant's name, a service's (all its variants), ``tag:NAME``, or a pattern (``cart.*``, ``*.alpine``). Raises
+    UsageError for a word that means none.
+    """
+    meant: set[str] = set()
+    for name in names:
+        found = _meant(suite, name)
+        if not found:
+            raise UsageError(f"no variant {name!r}{did_you_mean(name, _words(suite))}", hint=_hint(suite))
+        meant |= found
+    return tuple(variant for variant in suite.variants if not names or variant.name in meant)
+
+
+def select_one(suite: Suite, name: str) -> Variant:
+    """The one variant that is meant. Raises UsageError for none and for several."""
+    found = select(suite, (name,))
+    if len(found) > 1:
+        told = ", ".join(each.name for each in found)
+        raise UsageError(f"{name!r} means {len(found)} variants, and this works on one", hint=f"name one of {told}")
+    return found[0]
+
+
+def _meant(suite: Suite, word: str) -> set[str]:
+    variants = suite.variants
+    if word in suite.names():
+        return {word}
+    if word.startswith(TAG):
+        return {each.name for each in variants if word.removeprefix(TAG) in each.tags}
+    if any(sign in word for sign in "*?["):
+        return {each.name for each in variants if fnmatch.fnmatchcase(each.name, word)}
+    return {each.name for each in variants if word and each.service == word}
+
+
+def _words(suite: Suite) -> list[str]:
+    tags = [f"{TAG}{tag}" for each in suite.variants for tag in each.tags]
+    return list(dict.fromkeys([*suite.names(), *(each.service for each in suite.variants if each.service), *tags]))
+
+
+def _hint(suite: Suite) -> str:
+    services = list(dict.fromkeys(each.service for each in suite.variants if each.service))
+    tags = list(dict.fromkeys(tag for each in suite.variants for tag in each.tags))
+    parts = [f"variants: {', '.join(suite.names())}"]
+    parts += [f"services: {', '.join(services)}"] if services else []
+    parts += [f"tags: {', '.join(TAG + each for each in tags)}"] if tags else []
+    return "; ".join(parts)
