@@ -1,7 +1,7 @@
 """An engine of our own: a dockerd beside whatever else there is, with its own socket, data, pid file and, if need be, bridge.
 
 It is started when no other engine answers, stays when we end (so that the next task finds it), and ends with ``stop``. Who is not
-root starts and ends it through sudo (``through_sudo``), and speaks to it through a socket that belongs to the user's group.
+root starts and ends it through sudo (``as_root``), and speaks to it through a socket that belongs to the user's group.
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
-from deadweight.engine.own import bridge, cgroups, choice, mounts, processes, through_sudo
+from deadweight.engine.own import bridge, cgroups, choice, mounts, processes
 from deadweight.engine.own.choice import Kind
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+SUDO_SECONDS = 240.0
+_AS_ROOT = "deadweight.engine.own.as_root"
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+"""What the engine reaches registries through; sudo takes all variables away but those it is told to keep."""
 _LOG_LIMIT_BYTES = 10_000_000
 
 Say = Callable[[str], None]
@@ -137,7 +141,7 @@ def start(say: Say, where: Layout | None = None) -> str:
         where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         if not sudo.is_root():
             say("starting a container engine of our own through sudo; invoke clean --all ends it")
-            through_sudo.call("start", say)
+            _as_root("start", say)
             return where.host
         for folder in (where.run, where.data):
             folder.mkdir(parents=True, exist_ok=True, mode=0o711)
@@ -149,6 +153,17 @@ def start(say: Say, where: Layout | None = None) -> str:
         ) from error
 
 
+def _as_root(action: str, say: Say) -> None:
+    """Do ``start``, ``stop`` or ``remove_data`` of the calling user's engine as root.
+
+    Raises MissingError where sudo is not there or wants a password that nobody can type; CommandError with the engine's own words.
+    """
+    words: list[str | Path] = [action, user_cache(), str(os.getuid()), str(os.getgid())]
+    kept = [name for name in _PROXIES if name in os.environ]
+    for line in sudo.run_module(_AS_ROOT, words, timeout=SUDO_SECONDS, keep=kept).output.splitlines():
+        say(line)
+
+
 def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     """End our engine and remove what it left but its data; False where there was none. Never touches another engine."""
     where = where or layout()
@@ -156,7 +171,7 @@ def stop(say: Say = lambda _: None, where: Layout | None = None) -> bool:
     if pid is None and not where.run.exists():
         return False
     if not sudo.is_root():
-        through_sudo.call("stop", say)
+        _as_root("stop", say)
         return pid is not None
     if pid is not None:
         say("stopping the engine that deadweight started")
@@ -179,7 +194,7 @@ def remove_data(say: Say = lambda _: None, where: Layout | None = None) -> None:
     where = where or layout()
     if not sudo.is_root():
         if where.run.exists() or any(where.data.with_name(choice.folder(kind)).exists() for kind in choice.KINDS):
-            through_sudo.call("remove_data", say)
+            _as_root("remove_data", say)
         return
     stop(say, where)
     for kind in choice.KINDS:

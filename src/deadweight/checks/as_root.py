@@ -1,13 +1,14 @@
-"""Work on one variant in a process of root's, for a user who has sudo: firewall rules and other networks are root's alone.
+"""The one door to root for work on a variant: firewall rules and other networks are root's alone.
 
-That process takes its order from a file and leaves what it found beside it, in a folder of the caller's; what it prints are
-lines of progress. Signals of ours do not reach it, so it ends by itself, and removes what it started, once the order or the caller
-is gone.
+Whoever is root works here. For a user who has sudo a process of root's does it: it takes its order from a file and leaves what it
+found beside it, in a folder of the caller's; what it prints are lines of progress. Signals of ours do not reach it, so it ends by
+itself, and removes what it started, once the order or the caller is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -15,11 +16,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from deadweight import _run
 from deadweight import _sudo as sudo
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
 
 T = TypeVar("T")
+Order = TypeVar("Order")
+Reply = TypeVar("Reply")
 Told = Callable[[str], None]
 
 LIMIT_SECONDS = 3600.0
 LOOK_SECONDS = 0.2
-ORDER, FOUND, FAULT = "order.json", "found.json", "fault.json"
+PLACE, ORDER, FOUND, FAULT = "place.json", "order.json", "found.json", "fault.json"
 _KINDS = (UsageError, MissingError, CheckFailed, DeadweightError)
 """What an error of the other side is here, by the first of these that it is."""
 
@@ -69,14 +72,17 @@ class Fault:
     hint: str | None
 
 
-class HasPlace(Protocol):
-    """An order, whatever else it holds."""
+@dataclass(frozen=True)
+class Work(Generic[Order, Reply]):
+    """Work that a process of root's can do, which finds this as ``NAME`` of the module: from an order to a reply, both records."""
 
-    @property
-    def place(self) -> Place: ...
+    module: str
+    order: type[Order]
+    reply: type[Reply]
+    obey: Callable[[Order, Subject, Told], Reply]
 
 
-Order = TypeVar("Order", bound=HasPlace)
+NAME = "AS_ROOT"
 
 
 def possible(subject: Subject) -> bool:
@@ -100,29 +106,31 @@ def place_of(subject: Subject) -> Place:
     )
 
 
-def call(module: str, order: HasPlace, reply: type[T], told: Told) -> T:
-    """Have ``module`` obey an order as root: it runs ``serve``. Gives what came back.
+def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -> Reply:
+    """Have a process of root's obey an order. Gives what came back.
 
     Raises the error that it met there; Interrupted; CommandError where it ended without a word, with its last lines.
     """
     with tempfile.TemporaryDirectory(prefix="deadweight-sudo-") as name:
         folder = Path(name)
+        store.save(place_of(subject), folder / PLACE)
         store.save(order, folder / ORDER)
-        # -I: nothing but the installed package is imported; -B: no file of root's is left among the user's.
-        argv = [sys.executable, "-I", "-B", "-m", module, name]
         try:
             with _withdrawn(folder / ORDER, LIMIT_SECONDS), ThreadPoolExecutor(1) as worker:
                 # In a thread: who is interrupted in the midst of a program waits for its end, and no signal of ours ends this one.
-                _until_interrupted(worker.submit(sudo.run, argv, timeout=LIMIT_SECONDS, on_line=told), folder / ORDER)
+                done = worker.submit(
+                    sudo.run_module, __name__, (work.module, folder), timeout=LIMIT_SECONDS, on_line=told
+                )
+                _until_interrupted(done, folder / ORDER)
         except CommandError:
             fault = store.load(Fault, folder / FAULT)
             if fault is None:
                 raise
             kind = next(each for each in _KINDS if each.__name__ == fault.kind)
             raise kind(fault.message, hint=fault.hint) from None
-        found = store.load(reply, folder / FOUND)
+        found = store.load(work.reply, folder / FOUND)
     if found is None:
-        raise DeadweightError(f"{order.place.variant}: what was run through sudo left no result")
+        raise DeadweightError(f"{subject.variant.name}: what was run through sudo left no result")
     return found
 
 
@@ -157,24 +165,20 @@ def _withdrawn(order: Path, seconds: float) -> Iterator[None]:
 # the side that is root
 
 
-def serve(words: Sequence[str], kind: type[Order], obey: Callable[[Order, Subject, Told], object]) -> int:
-    """Obey the order in the folder that ``words`` name, and leave what was found there, or why there is nothing."""
-    folder = Path(words[0])
-    order = store.load(kind, folder / ORDER)
-    if order is None:
+def serve(work: Work[Order, Reply], folder: Path) -> int:
+    """Obey the order in this folder, and leave there what was found, or why there is nothing."""
+    place, order = store.load(Place, folder / PLACE), store.load(work.order, folder / ORDER)
+    if place is None or order is None:
         return DeadweightError.exit_code
-    os.environ["DEADWEIGHT_CACHE_DIR"] = order.place.cache
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-    ):  # the first is ignored where we come from a script's background
+    os.environ["DEADWEIGHT_CACHE_DIR"] = place.cache
+    # SIGINT too: it is ignored where we come from a script's background
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    threading.Thread(target=_end_with, args=(folder / ORDER, order.place.caller), daemon=True).start()
+    threading.Thread(target=_end_with, args=(folder / ORDER, place.caller), daemon=True).start()
     try:
-        with _engine(order.place) as engine:
-            subject = _subject(order.place, engine)
-            store.save(_uninterrupted(engine, lambda: obey(order, subject, _tell)), folder / FOUND)
+        with _engine(place) as engine:
+            subject = _subject(place, engine)
+            store.save(_uninterrupted(engine, lambda: work.obey(order, subject, _tell)), folder / FOUND)
     except DeadweightError as error:
         name = next(each.__name__ for each in _KINDS if isinstance(error, each))
         store.save(Fault(name, error.message, error.hint), folder / FAULT)
@@ -182,7 +186,7 @@ def serve(words: Sequence[str], kind: type[Order], obey: Callable[[Order, Subjec
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     finally:
-        if owner.is_stale(order.place.caller):
+        if owner.is_stale(place.caller):
             shutil.rmtree(folder, ignore_errors=True)  # nobody else will
     return 0
 
@@ -237,3 +241,7 @@ def _end_with(order: Path, caller: Mapping[str, str]) -> None:
     while order.exists() and not owner.is_stale(caller):
         tick.wait(LOOK_SECONDS)
     os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C: containers and firewall rules are removed on the way out
+
+
+if __name__ == "__main__":
+    sys.exit(serve(getattr(importlib.import_module(sys.argv[1]), NAME), Path(sys.argv[2])))

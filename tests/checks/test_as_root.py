@@ -17,12 +17,11 @@ import pytest
 from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, Interrupted, MissingError
-from deadweight.checks import through_sudo
+from deadweight.checks import as_root
 from deadweight.checks.attacks import entrance, host
 from deadweight.engine import owner
 from deadweight.trials.harden import trial
-from deadweight.trials.harden.through_sudo import Order, Reply
-from deadweight.trials.harden.tightest import tightest
+from deadweight.trials.harden.tightest import AS_ROOT, Order, tightest
 from deadweight.trials.harden.write import written
 from tests.support.attack_grounds import castle
 
@@ -78,7 +77,7 @@ def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     found = entrance.attack(subject, brief=True, told=lines.append)
     assert set(_ours(engine)) <= before
     assert asked.read_text().splitlines()[-1].startswith("-n ")
-    assert "-I -B -m deadweight.checks.attacks.through_sudo" in asked.read_text()
+    assert "-I -B -m deadweight.checks.as_root deadweight.checks.attacks.entrance" in asked.read_text()
     assert found.status == "pass"
     monkeypatch.setattr(sudo, "is_root", lambda: True)
     direct = entrance.attack(subject, brief=True)
@@ -92,7 +91,7 @@ def test_the_posture_is_that_of_root(subject, asked, engine):
     lines: list[str] = []
     found = tightest(subject, told=lines.append)
     assert set(_ours(engine)) <= before
-    assert "-I -B -m deadweight.trials.harden.through_sudo" in asked.read_text()
+    assert "-I -B -m deadweight.checks.as_root deadweight.trials.harden.tightest" in asked.read_text()
     assert (found.variant, found.image) == (subject.variant, subject.engine_image())
     assert found.options.cap_drop == ("ALL",)
     assert found.options.network.startswith("deadweight-harden-")
@@ -158,14 +157,14 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
     def run(argv, **_given):
         time.sleep(0.5)  # until it is waited for
         os.kill(os.getpid(), signal.SIGINT)
-        order, deadline = Path(argv[-1], through_sudo.ORDER), time.monotonic() + 10
+        order, deadline = Path(argv[-1], as_root.ORDER), time.monotonic() + 10
         while order.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         withdrawn.append(not order.exists())
 
     monkeypatch.setattr(sudo, "run", run)
     with pytest.raises(KeyboardInterrupt):
-        through_sudo.call("none", Order(through_sudo.place_of(subject)), Reply, print)
+        as_root.call(AS_ROOT, Order(), subject, print)
     assert withdrawn == [True]
 
 
@@ -184,10 +183,10 @@ def test_it_ends_with_a_caller_that_nobody_waits_for(tmp_path, monkeypatch):
     (tmp_path / "order").touch()
     ended: list[int] = []
     ours = SimpleNamespace(getpid=os.getpid, kill=lambda _pid, number: ended.append(number))
-    monkeypatch.setattr(through_sudo, "os", ours)
+    monkeypatch.setattr(as_root, "os", ours)
     with subprocess.Popen(["sleep", "60"]) as caller:
         marks = {owner.OWNER: f"{caller.pid}:{owner._started(caller.pid)}", owner.HOST: owner.host_id()}
-        waiting = threading.Thread(target=through_sudo._end_with, args=(tmp_path / "order", marks), daemon=True)
+        waiting = threading.Thread(target=as_root._end_with, args=(tmp_path / "order", marks), daemon=True)
         waiting.start()
         waiting.join(1)
         assert waiting.is_alive()
@@ -201,7 +200,7 @@ def test_the_order_is_withdrawn_when_its_time_is_over(tmp_path):
     order = tmp_path / "order"
     order.touch()
     deadline = time.monotonic() + 10
-    with through_sudo._withdrawn(order, 0.1):
+    with as_root._withdrawn(order, 0.1):
         while order.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not order.exists()
