@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,10 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from deadweight._errors import CommandError, MissingError
+from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.sources.local import npm, suites
 from deadweight.sources.local.authorities import authorities
-from deadweight.sources.local.source import _unmade
+from deadweight.sources.local.source import _told, _unmade
 from deadweight.sources.local.table import StandIn
 from deadweight.sources.reference import APK
 
@@ -147,3 +148,12 @@ def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_i
     assert [about for about, _ in error.problems] == ["python:3.11", "python:3.11-x", APK]
     assert "python:3.11: its stand-in could not be made: apt-get" in error.message
     assert "404 Not Found" in error.message
+
+
+def test_what_could_not_be_made_is_told_as_it_happens():
+    """Set-up goes on without it, and the build tries again: who only saw "making …" never learned of it."""
+    said: list[str] = []
+    with pytest.raises(DeadweightError), _told("the APK repository", said.append):
+        raise DeadweightError("melange did not end within 300 s\nand more")
+    assert said[0] == "making the APK repository"
+    assert re.fullmatch(r"the APK repository could not be made \(\d\.\d s\): melange did not end within 300 s", said[1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +31,7 @@ from deadweight.sources.reference import APK as PACKAGES
 from deadweight.sources.reference import NoBase
 from deadweight.sources.settings import Settings, decided
 
-LOCK_SECONDS = 900.0
+LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
 
 
@@ -253,8 +254,10 @@ class LocalSource:
         return {item: future.result() for item, future in futures.items() if item is not None}
 
     def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
-        say(f"making the stand-in for {item.recipe} {item.parameter}".rstrip())
-        started = time.monotonic()
+        with _told(f"the stand-in for {item.recipe} {item.parameter}".rstrip(), say):
+            return self._made(shop, client, registry, item)
+
+    def _made(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn) -> str:
         made = catalogue.RECIPES[item.recipe](shop, item.parameter)
         labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
         settings = catalogue.labelled(made.settings, labels)
@@ -264,7 +267,6 @@ class LocalSource:
                 registry.forget(layer.digest)
             digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
         store.save(Stamp(self._fingerprint(item), digest), self._stamp(item))
-        say(f"made the stand-in for {item.recipe} {item.parameter}".rstrip() + f" ({time.monotonic() - started:.1f} s)")
         return digest
 
     def _there(self, client: Client, item: StandIn) -> str | None:
@@ -303,10 +305,8 @@ class LocalSource:
     def _make_apk(self, shop: Workshop, say: Say) -> str:
         from deadweight.sources.local import apk
 
-        say("making the APK repository")
-        started = time.monotonic()
-        apk.make(shop, self.folder / "apk")
-        say(f"made the APK repository ({time.monotonic() - started:.1f} s)")
+        with _told("the APK repository", say):
+            apk.make(shop, self.folder / "apk")
         return "made"
 
     def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
@@ -320,6 +320,21 @@ class LocalSource:
             return shop.unpacked("docker-registry") / "usr/bin/docker-registry"
 
         return LocalRegistry(self.folder / "registry", binary)
+
+
+@contextlib.contextmanager
+def _told(what: str, say: Say) -> Iterator[None]:
+    """How making something goes on. A failure too, as it happens: who goes on without it tells of it later, or tries again."""
+    say(f"making {what}")
+    started = time.monotonic()
+    try:
+        yield
+    except Interrupted:
+        raise
+    except DeadweightError as error:
+        say(f"{what} could not be made ({time.monotonic() - started:.1f} s): {error.message.splitlines()[0]}")
+        raise
+    say(f"made {what} ({time.monotonic() - started:.1f} s)")
 
 
 def _unmade(failed: Mapping[StandIn | None, DeadweightError], wanted: Mapping[str, StandIn]) -> NoBase:
