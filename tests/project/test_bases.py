@@ -49,7 +49,7 @@ def told(text: str) -> None:
         in text
     )
     assert "no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near" in text
-    assert text.count("it can stand in for") == 1
+    assert text.count("the local source can stand in for") == 1
 
 
 def test_the_others_are_built(project):
@@ -76,6 +76,15 @@ def test_a_plan_shows_the_others_and_names_all_that_are_missing(project):
     assert [step["key"] for step in document["steps"]] == ["image:v"]
     assert set(document["lacking"]) == {"one", "two", "three"}
     assert not project.state.exists()
+
+
+def test_a_misspelt_stage_is_told_beside_the_image_that_docker_takes_it_for(project):
+    (project.root / "one.Dockerfile").write_text(
+        "FROM golang:1.21.3-bookworm AS build\nFROM scratch\nCOPY --from=biuld /a /a\n"
+    )
+    done = project.fails(3, "", "build", "--plan", "--variant", "one")
+    where = "one.Dockerfile:3, where no stage is called 'biuld' (did you mean 'build'?)"
+    assert f"{where}: the local source has no stand-in for biuld" in done.errors
 
 
 def test_doctor_and_setup_name_all_that_are_missing(project):

@@ -32,6 +32,7 @@ from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import common as _common
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.records.built import Base
+from deadweight.suite.explain import did_you_mean
 
 if TYPE_CHECKING:
     from deadweight.engine.images import Identity
@@ -274,8 +275,15 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
             parse(reference)
         except UsageError as error:
             raise ConfigError(error.message, file=dockerfile.file, line=line, hint=error.hint) from None
-        named.setdefault(reference, f"{variant.dockerfile}:{line}")
+        named.setdefault(reference, f"{variant.dockerfile}:{line}{_or_a_stage(reference, dockerfile)}")
     return named
+
+
+def _or_a_stage(reference: str, dockerfile: Dockerfile) -> str:
+    """A misspelt stage in ``COPY --from`` is an image to Docker, which then is nowhere."""
+    stages = [stage.name for stage in dockerfile.stages if stage.name]
+    meant = did_you_mean(reference, stages)
+    return f", where no stage is called {reference!r}{meant}" if meant else ""
 
 
 def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:

@@ -276,7 +276,7 @@ def stand_in(reference: str) -> StandIn:
     beside = f"the nearest is {near}" if near else "none is near"
     raise references.NoBase(
         (reference, f"the local source has no stand-in for {reference}; {beside}"),
-        hint=f"it can stand in for {can}. Use one of these, or another source: invoke setup --source registry",
+        hint=f"the local source can stand in for {can}. Use one of these, or another source: invoke setup --source registry",
     )
 
 
