@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import yaml
 
@@ -155,15 +157,12 @@ RUN apk add z
 def test_a_run_gets_the_flags_that_its_base_needs_and_no_other_run_does():
     asked = []
 
-    def mounts(reference, command):
-        asked.append(reference)
-        return (
-            ("--mount=a", "--mount=b")
-            if " apk " in f" {command} " or "\napk " in command or "apt-get" in command
-            else ()
-        )
+    def add(run):
+        asked.append((run.stage, run.base, run.plain))
+        wanted = re.search(r"\b(?:apk|apt-get)\b", run.command) and run.base
+        return adapt_dockerfile.Added(("--mount=a", "--mount=b") if wanted else ())
 
-    made = adapt_dockerfile.derived(RUNS, lambda reference: f"mirror.example.com/{reference}", mounts=mounts)
+    made = adapt_dockerfile.derived(RUNS, lambda reference: f"mirror.example.com/{reference}", add=add)
 
     assert made.splitlines() == [
         "ARG BASE=alpine:3",
@@ -181,4 +180,25 @@ def test_a_run_gets_the_flags_that_its_base_needs_and_no_other_run_does():
         "FROM scratch",
         "RUN apk add z",
     ]
-    assert asked == ["golang:1", "golang:1", "alpine:3", "alpine:3"]
+    assert asked == [
+        (0, "golang:1", True),
+        (0, "golang:1", True),
+        (1, "alpine:3", True),
+        (2, "alpine:3", False),
+        (3, "", True),
+    ]
+
+
+def test_words_stand_before_the_command_where_a_shell_reads_it():
+    text = (
+        'FROM a\nRUN x\nRUN --mount=type=cache,target=/c \\\n  y && z\nRUN ["x"]\nRUN <<E\nx\nE\n'
+        'SHELL ["/bin/bash", "-c"]\nRUN b\nSHELL ["pwsh"]\nRUN p\nFROM c\nRUN again\n'
+    )
+
+    def add(run):
+        return adapt_dockerfile.Added(("--f",), ". /e; ") if run.plain else adapt_dockerfile.Added(("--f",))
+
+    assert adapt_dockerfile.derived(text, str, add=add) == (
+        'FROM a\nRUN --f . /e; x\nRUN --f --mount=type=cache,target=/c \\\n  . /e; y && z\nRUN --f ["x"]\nRUN --f <<E\nx\nE\n'
+        'SHELL ["/bin/bash", "-c"]\nRUN --f . /e; b\nSHELL ["pwsh"]\nRUN --f p\nFROM c\nRUN --f . /e; again\n'
+    )

@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, directives, instructions
+from deadweight.sources.dockerfile_lines import FROM, Instruction, arguments, directives, heredocs, instructions
 
 _COPY_FROM = re.compile(r"(?:COPY|ADD)\s+(?:--\S+\s+)*?--from=([^\s$]+)", re.IGNORECASE)
+_RUN = re.compile(r"RUN\s+", re.IGNORECASE)
 _RUN_FLAGS = re.compile(r"RUN\s+(?:--\S+\s+)+", re.IGNORECASE)
 _MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^\s,$]+)")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?:(:?[-+])([^}]*))?\}|(\w+))")
@@ -52,51 +53,89 @@ def places(text: str, given: Mapping[str, str] | None = None) -> dict[str, int]:
     return found
 
 
-Mounts = Callable[[str, str], Sequence[str]]
-"""From a base and the command that runs on it to the flags that its RUN needs."""
+@dataclass(frozen=True)
+class Run:
+    """A RUN. ``stage`` is its stage's number, from 0; ``base`` the image that it stands on, empty where that is not known.
+
+    ``plain``: words for the shell stand on its line, so that more can stand before them.
+    """
+
+    stage: int
+    base: str
+    command: str
+    line: int = 0
+    plain: bool = True
+
+
+@dataclass(frozen=True)
+class Added:
+    """What a RUN's line gets: ``flags`` before its own, ``before`` in front of its command."""
+
+    flags: Sequence[str] = ()
+    before: str = ""
+
+
+Addition = Callable[[Run], Added]
 
 
 def derived(
     text: str,
     resolve: Callable[[str], str],
     given: Mapping[str, str] | None = None,
-    mounts: Mounts = lambda _reference, _command: (),
+    add: Addition = lambda _run: Added(),
 ) -> str:
-    """The same Dockerfile with every image's name replaced by ``resolve(reference)``, and flags in RUN lines, line by line.
+    """The same Dockerfile with every image's name replaced by ``resolve(reference)``, and what ``add`` says in its RUN lines.
 
-    ``mounts`` is asked for each RUN of a stage whose base is known.
+    Line by line: numbers stay true.
     """
     edits: list[tuple[int, Use | None, str]] = [
         (use.instruction.place(use.start), use, "") for use in _uses(text, given or {})
     ]
-    edits += [(place, None, flags) for place, flags in _flags(text, given or {}, mounts)]
-    for place, use, flags in sorted(
+    edits += [(place, None, words) for place, words in _words(text, given or {}, add)]
+    for place, use, words in sorted(
         edits, key=lambda edit: edit[0], reverse=True
     ):  # so that the places before stay true
-        text = use.replaced(text, resolve(use.reference)) if use else f"{text[:place]}{flags} {text[place:]}"
+        text = use.replaced(text, resolve(use.reference)) if use else f"{text[:place]}{words}{text[place:]}"
     first = directives(text)
     lines = text.split("\n")
     kept = [lines[number] for number, (name, _) in first.items() if name != "syntax"]
     return "\n".join([*kept, *["#"] * (len(first) - len(kept)), *lines[len(first) :]])
 
 
-def _flags(text: str, given: Mapping[str, str], mounts: Mounts) -> Iterator[tuple[int, str]]:
-    """What to write into RUN lines, and where: before the first word after RUN."""
-    bases, base, values, before_from = dict[str, str](), "", dict[str, str](), True
+def _words(text: str, given: Mapping[str, str], add: Addition) -> Iterator[tuple[int, str]]:
+    """What to write into RUN lines, and where: before the first word after RUN, and before the command."""
+    for run, each in runs(text, given):
+        added = add(run)
+        start, flags = _RUN.match(each.text), _RUN_FLAGS.match(each.text)
+        if start is None:
+            continue
+        command = (flags or start).end()
+        if added.before and flags:
+            yield each.place(command), added.before
+        words = "".join(f"{flag} " for flag in added.flags) + ("" if flags else added.before)
+        if words:
+            yield each.place(start.end()), words
+
+
+def runs(text: str, given: Mapping[str, str] | None = None) -> Iterator[tuple[Run, Instruction]]:
+    """Each RUN of a Dockerfile, with what it stands on."""
+    bases, base, values, stage, shell = dict[str, str](), "", dict[str, str](), -1, True
     for each in instructions(text):
-        stage = FROM.match(each.text)
-        if each.word == "ARG" and before_from:
-            _learn(each.text, values, given)
-        elif stage:
-            before_from = False
-            name = _expanded(stage[2], values) or ""
+        first = FROM.match(each.text)
+        if each.word == "ARG" and stage < 0:
+            _learn(each.text, values, given or {})
+        elif first:
+            stage, shell = stage + 1, True
+            name = _expanded(first[2], values) or ""
             base = bases.get(name.lower(), "" if name == "scratch" else name)
-            if stage[3]:
-                bases[stage[3].lower()] = base
-        elif each.word == "RUN" and base and (flags := mounts(base, f"{each.text}\n{each.body}")):
-            start = re.match(r"RUN\s+", each.text, re.IGNORECASE)
-            if start:
-                yield each.place(start.end()), " ".join(flags)
+            if first[3]:
+                bases[first[3].lower()] = base
+        elif each.word == "SHELL":
+            shell = re.search(r"\b(?:ba|da|a)?sh\b", each.text.lower().removeprefix("shell")) is not None
+        elif each.word == "RUN":
+            command = _RUN_FLAGS.sub("", each.text) if _RUN_FLAGS.match(each.text) else _RUN.sub("", each.text)
+            plain = shell and not command.startswith("[") and not heredocs(each.text)
+            yield Run(stage, base, f"{each.text}\n{each.body}", each.line, plain), each
 
 
 def _uses(text: str, given: Mapping[str, str]) -> Iterator[Use]:

@@ -32,6 +32,15 @@ SourceName = Literal["auto", "registry", "mirror", "local"]
 DECIDED = ("registry", "mirror", "local")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 GO_VARIABLES = ("GOPROXY", "GONOPROXY", "GOPRIVATE", "GOSUMDB", "GONOSUMDB", "GOINSECURE", "GOAUTH")
+PYTHON_VARIABLES = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX",
+)
+NPM_VARIABLES = ("NPM_CONFIG_REGISTRY", "npm_config_registry", "YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER")
 BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """Variables by which OpenSSL and Go, and Python's requests, are told of a CA bundle: a build in a container needs it too."""
 SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE = "DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"
@@ -63,8 +72,9 @@ class Settings:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Proxies and Go's module settings for builds: the configured ones, over those of our own environment."""
-        found = {name: os.environ[name] for name in (*PROXIES, *GO_VARIABLES) if os.environ.get(name)}
+        """Proxies, and where Go, Python and npm take packages from, for builds: the configured ones, over our own environment's."""
+        names = (*PROXIES, *GO_VARIABLES, *PYTHON_VARIABLES, *NPM_VARIABLES)
+        found = {name: os.environ[name] for name in names if os.environ.get(name)}
         return {**found, **self.environment}
 
     @property

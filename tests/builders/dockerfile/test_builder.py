@@ -194,6 +194,51 @@ def test_the_sources_variables_reach_the_build_and_stay_in_no_layer(project, eng
     assert b"pass-word-77" not in project.everything()
 
 
+def test_an_unchanged_dockerfile_reaches_what_this_machine_reaches_and_no_layer_tells(project, engine, monkeypatch):
+    """The tools' image knows no ``go``: what counts is which variables and files its instruction has."""
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    bundle = project.root / "ca.pem"
+    bundle.write_text("-----the bundle-----\n")
+    project.source.build_environment = BuildEnvironment({"GOPROXY": "http://u:pass-word-78@127.0.0.1:9/it's"}, bundle)
+    project.write(
+        {
+            "Dockerfile": "ARG BASE\nFROM ${BASE} AS build\nUSER 65532\nWORKDIR /tmp\n"
+            'RUN : go mod download; read y < "$SSL_CERT_FILE"; echo ${#GOPROXY} $y > told\n'
+            "RUN echo ${#GOPROXY} > nothing\n"
+            "FROM ${BASE}\nCOPY --from=build /tmp/told /tmp/nothing /\n",
+            ".dockerignore": "ca.pem\n",
+        }
+    )
+    before = (project.root / "Dockerfile").read_text()
+    built = project.build("v")
+    assert content(engine, built, "/told") == "38 -----the bundle-----\n"
+    assert content(engine, built, "/nothing") == "0\n"
+    assert (project.root / "Dockerfile").read_text() == before
+    history = subprocess.run([*HISTORY, built.reference], capture_output=True, text=True, check=True).stdout
+    assert "secret" not in history
+    project.archive("v", built)
+    assert b"pass-word-78" not in project.everything()
+
+
+def test_an_instruction_that_lacks_what_this_machine_has_is_told_with_its_line(project, monkeypatch):
+    from deadweight.builders.dockerfile import buildkit
+
+    monkeypatch.setattr(buildkit, "gives_variables", lambda: False)
+    project.source.build_environment = BuildEnvironment({"GOPROXY": "http://127.0.0.1:9"})
+    project.write(
+        {
+            "Dockerfile": "ARG BASE\nFROM ${BASE}\n"
+            "RUN : go build; echo 'dial tcp: lookup proxy.example.com: no such host' >&2; exit 1\n"
+        }
+    )
+    with pytest.raises(CommandError) as caught:
+        project.build("v")
+    said = str(caught.value)
+    assert "(Dockerfile:3: RUN : go build" in said
+    assert "GOPROXY did not reach this instruction" in said
+    assert "write: RUN --mount=type=secret,id=GOPROXY" in said
+
+
 def test_a_failing_instruction_is_told_in_its_own_words(project):
     project.write({"Dockerfile": "ARG BASE\nFROM ${BASE}\nRUN echo the real reason >&2; exit 7\n"})
     with pytest.raises(CommandError) as caught:

@@ -4,7 +4,8 @@
   that it names itself (``FROM ubuntu:23.10``) are resolved and pinned just so.
 * Therefore it is built from a copy, beside which an ignore file keeps out of the context what is never input (``shared.inputs``).
 * Proxies go in as BuildKit's predefined arguments, which stay out of history and layers; every other variable of the source
-  (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``) for a Dockerfile to mount.
+  (``GOPROXY``) and its CA bundle are offered as secrets (``id=GOPROXY``, ``id=ca_bundle``), and the copy's RUN lines mount what
+  their programs understand (``reach``).
 * Java programs read neither: a trust store made of the bundle (``id=java_trust_store``) and Maven settings made of the proxies
   (``id=maven_settings``) are offered to a Dockerfile that mounts them.
 * Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``,
@@ -23,30 +24,20 @@ from typing import TYPE_CHECKING
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
 from deadweight.builders.dockerfile import buildkit as _docker
 from deadweight.builders.dockerfile import secrets as _secrets
+from deadweight.builders.dockerfile.copy import IGNORE_FILE, PREDEFINED, copied, given, ignore_rules, pinned, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.podman import qualified, refuse_what_it_cannot
-from deadweight.builders.dockerfile.text import Dockerfile, names_git, read_dockerfile
+from deadweight.builders.dockerfile.podman import refuse_what_it_cannot
+from deadweight.builders.dockerfile.reach import CA, JAVA, MAVEN, Reach
+from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive as _archive
 from deadweight.builders.shared import common as _common
-from deadweight.builders.shared import inputs as _inputs
 from deadweight.records.built import Base
 from deadweight.suite.explain import did_you_mean
 
 if TYPE_CHECKING:
     from deadweight.engine.images import Identity
-
-PREDEFINED = frozenset(
-    word
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-    for word in (name, name.lower())
-)
-"""Build arguments that need no ARG and are excluded from history (Docker's Dockerfile reference, "Predefined ARGs")."""
-
-IGNORE_FILE = "Dockerfile.dockerignore"
-CA_SECRET = "ca_bundle"  # noqa: S105 - the id of a mount, not a secret
-JAVA_SECRET, MAVEN_SECRET = "java_trust_store", "maven_settings"
 
 
 class DockerfileBuilder:
@@ -86,7 +77,7 @@ class DockerfileBuilder:
         text = _read(variant, site.root)
         bases = {reference: site.source.base(reference) for reference in _references(text, variant)}
         dockerfile = text.file
-        ignore = _ignore(dockerfile, variant, site)
+        ignore = ignore_rules(dockerfile, variant, site)
         values = {
             "engine": _docker.version(site),
             "target": variant.target or "",
@@ -138,14 +129,18 @@ class DockerfileBuilder:
         used = _secrets.Used(variant, site)
         listener = DockerListener(job.say, variant.dockerfile or "Dockerfile", dockerfile.lines())
         with _archive.scratch(variant, site) as work:
+            reach = reach_of(dockerfile, variant, site, environment)
+            copy = copied(dockerfile, variant, bases, site, work, reach)
+            listener.added = copy.added
             words: list[str | Path] = [
-                *("--file", _copy(dockerfile, variant, bases, site, work)),
+                *("--file", copy.file),
                 *("--tag", name, "--iidfile", work / "id"),
                 *(["--target", variant.target] if variant.target else []),
                 *(["--no-cache"] if used.changed() else []),
                 *_arguments(variant, bases, environment),
                 *_mounts(variant, site, environment),
-                *_java_mounts(dockerfile, variant, site, work),
+                *_java_mounts(dockerfile, variant, site, work, reach),
+                *reach.secrets(work),
                 site.root / variant.source,
             ]
             redact = _common.secret_values(environment)
@@ -153,7 +148,7 @@ class DockerfileBuilder:
                 _docker.build(
                     site,
                     words,
-                    env=environment,
+                    env={**environment, **reach.environment()},
                     log=job.log,
                     on_line=listener,
                     redact=redact,
@@ -162,7 +157,11 @@ class DockerfileBuilder:
             except CommandError as error:
                 resting = any(base.stand_in for base in bases.values())
                 raise listener.failure(
-                    error, variant.name, stand_in=resting, full_disk=lambda: _docker.full_disk(site)
+                    error,
+                    variant.name,
+                    stand_in=resting,
+                    full_disk=lambda: _docker.full_disk(site),
+                    advice=reach.advice,
                 ) from None
             told = _image_id(work / "id", variant)
         job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
@@ -233,34 +232,6 @@ def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
     return () if first == variant.name else (f"image:{first}",)
 
 
-def _ignore(dockerfile: Path, variant: DockerfileVariant, site: Site) -> _inputs.Rules:
-    """``NAME.dockerignore`` beside the Dockerfile goes first, as with BuildKit. A Dockerfile that names ``.git`` gets it."""
-    own = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
-    asked = (".git",) if names_git(dockerfile.read_text(encoding="utf-8-sig")) else ()
-    source = site.root / variant.source
-    return _inputs.rules(source, site, own=own if own.is_file() else None, asked=asked)
-
-
-def _copy(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base], site: Site, work: Path) -> Path:
-    """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
-    from deadweight.sources.adapt_dockerfile import derived
-
-    copy = work / "Dockerfile"
-    text = dockerfile.file.read_text(encoding="utf-8-sig")
-    copy.write_text(
-        derived(text, lambda reference: _pinned(bases[reference]), _given(variant), site.source.mounts),
-        encoding="utf-8",
-    )
-    ignore = _ignore(dockerfile.file, variant, site).all
-    (work / IGNORE_FILE).write_text("\n".join(ignore) + "\n", encoding="utf-8")
-    return copy
-
-
-def _given(variant: DockerfileVariant) -> dict[str, str]:
-    """The build arguments as the suite gives them, with public references."""
-    return {**variant.args, **variant.bases}
-
-
 def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str, str]:
     """All public images that this build stands on, with where each is named: by ``bases``, or by the Dockerfile itself.
 
@@ -270,7 +241,7 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     from deadweight.sources.reference import parse
 
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
-    for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), _given(variant)).items():
+    for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), given(variant)).items():
         try:
             parse(reference)
         except UsageError as error:
@@ -288,7 +259,7 @@ def _or_a_stage(reference: str, dockerfile: Dockerfile) -> str:
 
 def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
     """Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen."""
-    given = {**variant.args, **{name: _pinned(bases[each]) for name, each in variant.bases.items()}}
+    given = {**variant.args, **{name: pinned(bases[each]) for name, each in variant.bases.items()}}
     words = [f"{name}={value}" for name, value in given.items()]
     words += [name for name in environment if name in PREDEFINED and name not in given]
     return [part for word in words for part in ("--build-arg", word)]
@@ -298,39 +269,34 @@ def _mounts(variant: DockerfileVariant, site: Site, environment: dict[str, str])
     words = [f"id={name},src={path}" for name, path in _secrets.paths(variant, site.root).items()]
     words += [f"id={name},env={name}" for name in environment if name not in PREDEFINED and name not in variant.secrets]
     bundle = site.source.environment().ca_bundle
-    if bundle is not None and CA_SECRET not in variant.secrets:
-        words.append(f"id={CA_SECRET},src={bundle}")
+    if bundle is not None and CA not in variant.secrets:
+        words.append(f"id={CA},src={bundle}")
     mounts = [part for word in words for part in ("--secret", word)]
     for name, path in _secrets.ssh_paths(variant, site.root).items():
         mounts += ["--ssh", f"{name}={path}"]
     return mounts
 
 
-def _java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path) -> list[str]:
-    """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it."""
+def _java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> list[str]:
+    """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it or is given it."""
     from deadweight.sources.java import maven_settings, trust_store
 
     text, environment = dockerfile.file.read_text(encoding="utf-8-sig"), site.source.environment()
+    text += " ".join(reach.files)
     words = []
-    if JAVA_SECRET in text and JAVA_SECRET not in variant.secrets and environment.ca_bundle is not None:
-        words.append(f"id={JAVA_SECRET},src={trust_store(site.state, environment.ca_bundle)}")
+    if JAVA in text and JAVA not in variant.secrets and environment.ca_bundle is not None:
+        words.append(f"id={JAVA},src={trust_store(site.state, environment.ca_bundle)}")
     settings = maven_settings(environment.variables)
-    if MAVEN_SECRET in text and MAVEN_SECRET not in variant.secrets and settings is not None:
+    if MAVEN in text and MAVEN not in variant.secrets and settings is not None:
         file = work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
         file.write_text(settings, encoding="utf-8")
-        words.append(f"id={MAVEN_SECRET},src={file}")
+        words.append(f"id={MAVEN},src={file}")
     return [part for word in words for part in ("--secret", word)]
-
-
-def _pinned(base: Base) -> str:
-    """The reference to build from. A stand-in may lie in the engine alone, under a name that no registry has."""
-    reference = _common.pinned(base)
-    return reference if base.stand_in or _docker.running_podman() is None else qualified(reference)
 
 
 def _base(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base]) -> Base | None:
     argument, written = dockerfile.base_argument(variant.target)
-    return bases.get(_given(variant).get(argument or "", written))
+    return bases.get(given(variant).get(argument or "", written))
 
 
 def _image_id(file: Path, variant: DockerfileVariant) -> str:

@@ -17,6 +17,7 @@ from deadweight.builders.shared import common as _common
 from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
 from deadweight.records.store import load
 from deadweight.records.superseded import retire
+from deadweight.toolchain.probe import number
 
 if TYPE_CHECKING:
     from deadweight.engine.daemon import Endpoint
@@ -82,6 +83,12 @@ def running_podman() -> Endpoint | None:
     except DeadweightError:
         return None
     return known.endpoint if known is not None and known.podman else None
+
+
+def gives_variables() -> bool:
+    """Whether the engine gives a build's secret as a variable (``--mount=type=secret,env=``; Dockerfile 1.10, Engine 27.3)."""
+    known = _known()
+    return known is not None and not known.podman and number(known.version)[:2] >= (27, 3)
 
 
 def tool() -> str:

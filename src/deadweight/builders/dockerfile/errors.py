@@ -59,6 +59,7 @@ class DockerListener(Listener):
     def __init__(self, say: Callable[[str], None], dockerfile: str, lines: dict[str, int]) -> None:
         super().__init__(say, _announce)
         self._file, self._lines = dockerfile, lines
+        self.added: tuple[str, ...] = ()  # what the copy that is built says more than the user's Dockerfile
         self._steps: dict[str, _Instruction] = {}
         self._failed: tuple[str, str] | None = None  # its number, and BuildKit's own words on it
         self._last: deque[str] = deque(maxlen=HEARD_LINES)
@@ -68,7 +69,7 @@ class DockerListener(Listener):
         line = _COLOUR.sub("", line)
         begun, said, failed = _BEGIN.match(line), _SAID.match(line), _FAILED.match(line)
         if begun:
-            self._steps.setdefault(begun[1], _Instruction(begun["place"], begun["what"]))
+            self._steps.setdefault(begun[1], _Instruction(begun["place"], self._own(begun["what"])))
         elif said and said[1] in self._steps:
             self._steps[said[1]].words.append(said[2])
         elif failed and (self._failed is None or "context canceled" in self._failed[1]):
@@ -85,9 +86,18 @@ class DockerListener(Listener):
         return "cached" if made and all(made) else "warm" if any(made) else "cold"
 
     def failure(
-        self, error: CommandError, variant: str, *, stand_in: bool, full_disk: Callable[[], str]
+        self,
+        error: CommandError,
+        variant: str,
+        *,
+        stand_in: bool,
+        full_disk: Callable[[], str],
+        advice: Callable[[int | None], str] = lambda _line: "",
     ) -> CommandError:
-        """The failure as itself: where, why, in whose words, and what helps. ``full_disk`` tells what to do about the engine's."""
+        """The failure as itself: where, why, in whose words, and what helps. ``full_disk`` tells what to do about the engine's.
+
+        ``advice`` tells what the instruction at a line needed to reach the network, and did not get.
+        """
         step = self._steps.get(self._failed[0]) if self._failed else None
         words = self._words(step, error)
         cause = _causes.found(_table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
@@ -96,6 +106,8 @@ class DockerListener(Listener):
         reason = f"{variant}: {cause.told if cause and cause.told else self._told(step, error)}"
         where = self._where(step)
         hint = cause.step if cause else "the log has all of it"
+        if cause and cause.reach:
+            hint = advice(self._line(step)) or hint
         if cause and "disk is full" in cause.told:
             hint = full_disk()
         shown = _said.cut(words, SHOWN_LINES)
@@ -116,6 +128,14 @@ class DockerListener(Listener):
             return [self._failed[1]]
         return list(dict.fromkeys([line for line in rest if step is None or not _REPEATED.match(line)] or rest))
 
+    def _own(self, what: str) -> str:
+        for words in self.added:
+            what = what.replace(words, "", 1)
+        return what
+
+    def _line(self, step: _Instruction | None) -> int | None:
+        return self._lines.get(" ".join(step.what.split())) if step else None
+
     def _told(self, step: _Instruction | None, error: CommandError) -> str:
         if step is None:
             return error.reason
@@ -125,7 +145,7 @@ class DockerListener(Listener):
     def _where(self, step: _Instruction | None) -> str:
         if step is None or not step.word:
             return f" ({step.what[:120]})" if step else ""
-        line = self._lines.get(" ".join(step.what.split()))
+        line = self._line(step)
         place = f"{self._file}:{line}" if line else self._file
         return f" ({place}: {step.what[:117]}{'…' if len(step.what) > 117 else ''})"
 

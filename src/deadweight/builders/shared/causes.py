@@ -16,12 +16,16 @@ from deadweight.builders.shared.common import OFFLINE_VARIABLE
 
 @dataclass(frozen=True)
 class Cause:
-    """``told`` is what is wrong, ``step`` what to do next; ``stand_in`` replaces that on a base that is a local stand-in."""
+    """``told`` is what is wrong, ``step`` what to do next; ``stand_in`` replaces that on a base that is a local stand-in.
+
+    ``reach``: something was not reached, or not trusted, for which the build may lack what this machine has.
+    """
 
     pattern: str
     told: str
     step: str
     stand_in: str = ""
+    reach: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Found:
     told: str
     step: str
     line: str
+    reach: bool = False
 
     def outweighs(self, compiler: Sequence[str]) -> bool:
         """Whether this is the cause although a compiler complained: of something that it could not fetch or write."""
@@ -45,7 +50,7 @@ def found(table: Iterable[Cause], lines: Sequence[str], *, stand_in: bool = Fals
             if match:
                 words = [group or "" for group in match.groups()]
                 step = cause.stand_in if stand_in and cause.stand_in else cause.step
-                return Found(cause.told.format(*words), step.format(*words), line)
+                return Found(cause.told.format(*words), step.format(*words), line, cause.reach)
     return None
 
 
@@ -166,13 +171,16 @@ RUN = (
         "Java does not trust a server's certificate",
         "Java reads a trust store of its own: mount the one made of ca_bundle: RUN --mount=type=secret,id=java_trust_store …"
         " (docs/how-to/sources.md)",
+        reach=True,
     ),
     Cause(
         _WRONG_CERTIFICATE,
         "a server's certificate is not valid: {0}",
         "check the clock of the engine's machine, and the name asked for",
     ),
-    Cause(_UNTRUSTED, "a server's certificate is signed by a CA that this build step does not know", _MOUNT_CA),
+    Cause(
+        _UNTRUSTED, "a server's certificate is signed by a CA that this build step does not know", _MOUNT_CA, reach=True
+    ),
     Cause(
         _SCRIPT + r"(apk|apt-get|apt|dnf|yum|microdnf|zypper|pacman): (?:command )?not found",
         "the base image has no {0}",
@@ -205,8 +213,10 @@ RUN = (
         "apk has no such package",
         "is that its name in this release of Alpine? pkgs.alpinelinux.org tells",
     ),
-    Cause(rf"{_NO_NAME}|[Cc]ould not transfer artifact", "a build step does not reach the network", _NETWORK),
-    Cause(_NO_ANSWER, "a build step gets no answer from the network", _NETWORK),
+    Cause(
+        rf"{_NO_NAME}|[Cc]ould not transfer artifact", "a build step does not reach the network", _NETWORK, reach=True
+    ),
+    Cause(_NO_ANSWER, "a build step gets no answer from the network", _NETWORK, reach=True),
     Cause(
         r"exit code: 137\b|signal: killed|SIGKILL",
         "a build step was killed, most likely for want of memory",

@@ -32,6 +32,8 @@ from deadweight.sources.reference import NoBase
 from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 3600.0
+AT_ONCE = 2 * (os.cpu_count() or 1)
+"""How many stand-ins are made at the same time: each takes up to half a gigabyte of memory."""
 APK = StandIn("apk")
 
 
@@ -229,7 +231,7 @@ class LocalSource:
         apk: bool,
         say: Say,
     ) -> dict[StandIn, str]:
-        """All of it at the same time. What could not be made is told after the others have ended, all of it at once."""
+        """Side by side, as many as this machine bears. What could not be made is told after the others have ended, all at once."""
         jobs: dict[StandIn | None, Callable[[], str]] = {}
         if apk and not self._apk_ready():
             jobs[None] = lambda: self._make_apk(shop, say)
@@ -239,7 +241,7 @@ class LocalSource:
         if not jobs:
             return {}
         require(("apt-get", "dpkg-deb"))
-        with ThreadPoolExecutor(max_workers=len(jobs), thread_name_prefix="stand-in") as pool:
+        with ThreadPoolExecutor(max_workers=min(len(jobs), AT_ONCE), thread_name_prefix="stand-in") as pool:
             futures = {item: pool.submit(job) for item, job in jobs.items()}
         failed: dict[StandIn | None, DeadweightError] = {}
         for made, future in futures.items():

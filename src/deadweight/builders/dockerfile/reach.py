@@ -1,0 +1,147 @@
+"""What programs of this machine reach the network with, handed to the RUN lines of a Dockerfile that asks for none of it.
+
+Addresses of package registries, Go's module settings, a private CA: they reach an instruction as secrets, so that no layer, no
+history and no build argument holds them. Where the engine gives a secret as a variable (``env=``), every RUN gets its own. An
+older engine gives files alone: then a RUN reads them first, which would show in its text. So only stages that are no part of the
+image do that, and who needs it in the image itself is told what to write (``lacked``).
+
+Each RUN gets what its own programs understand, and no more. Credentials go where the suite names them (``secrets: netrc``,
+``ssh``).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deadweight.sources.adapt_dockerfile import Added, Run
+from deadweight.sources.settings import GO_VARIABLES, NPM_VARIABLES, PYTHON_VARIABLES
+
+FOLDER = "/run/secrets"
+CA, JAVA, MAVEN, NETRC = "ca_bundle", "java_trust_store", "maven_settings", "netrc"
+ENVIRONMENT = "deadweight_environment"  # the id of the file of variables, for engines that give files alone
+PLACE = "DEADWEIGHT_PLACE_"
+"""What the client's environment calls the values that are the place of another secret."""
+
+_ANY = r"make|mage|task|just|tox|nox|bazel"
+_SCRIPT = r"\.sh\b|(?:^|RUN\s+(?:--\S+\s+)*|[;&|]\s*)\./\w"
+_GO, _PYTHON = rf"\b(?:go|goreleaser|ko|{_ANY})\b", rf"\b(?:pip[\d.]*|python[\d.]*|uv|poetry|pdm|pipenv|hatch|{_ANY})\b"
+_NPM, _JAVA = rf"\b(?:npm|npx|yarn|pnpm|bun|corepack|deno|{_ANY})\b", r"\b(?:mvn|mvnw|gradle|gradlew|sbt|java)\b"
+_OTHERS = r"\b(?:curl|wget|git|apk|apt|apt-get|cargo|rustup|bundle|gem|composer|dotnet)\b"
+_NETWORK = re.compile("|".join((_GO, _PYTHON, _NPM, _JAVA, _OTHERS, _SCRIPT)))
+_TOOLS = (
+    (GO_VARIABLES, re.compile(f"{_GO}|{_SCRIPT}")),
+    (PYTHON_VARIABLES, re.compile(f"{_PYTHON}|{_SCRIPT}")),
+    (NPM_VARIABLES, re.compile(f"{_NPM}|{_SCRIPT}")),
+)
+_PLACES = {
+    CA: (
+        *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),
+        *("NODE_EXTRA_CA_CERTS", "CARGO_HTTP_CAINFO"),
+    ),
+    NETRC: ("NETRC",),
+    JAVA: ("JAVA_TOOL_OPTIONS",),
+    MAVEN: ("MAVEN_ARGS",),
+}
+"""Variables that name the file of a secret."""
+_VALUES = {JAVA: f"-Djavax.net.ssl.trustStore={FOLDER}/{JAVA}", MAVEN: f"-gs {FOLDER}/{MAVEN}"}
+_ASKED_BY = {
+    CA: _NETWORK,
+    NETRC: re.compile(f"{_GO}|{_PYTHON}|{_SCRIPT}"),
+    JAVA: re.compile(f"{_JAVA}|{_SCRIPT}"),
+    MAVEN: re.compile(f"{_JAVA}|{_SCRIPT}"),
+}
+_SSH = re.compile(rf"\b(?:git|ssh)\b|{_GO}|{_PYTHON}|{_NPM}|\bcargo\b|{_SCRIPT}")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """``variables`` by name, ``files`` by id (of ``_PLACES``), as the client offers them. ``direct``: the engine knows ``env=``.
+
+    ``in_image`` are the stages, from 0, whose instructions make the image's own layers. ``lacked`` collects what was not given.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    ssh: bool = False
+    direct: bool = True
+    in_image: frozenset[int] = frozenset()
+    lacked: list[tuple[int, tuple[str, ...]]] = field(default_factory=list, compare=False)
+
+    def added(self, run: Run) -> Added:
+        """What a RUN's line gets."""
+        names = [name for name in self.variables if _understood(name, run.command) and f"id={name}" not in run.command]
+        files = [name for name in self.files if _ASKED_BY[name].search(run.command) and f"id={name}" not in run.command]
+        ssh = ("--mount=type=ssh",) if self.ssh and _SSH.search(run.command) and "type=ssh" not in run.command else ()
+        if not names and not files:
+            return Added(ssh)
+        mounted = tuple(f"--mount=type=secret,id={name},mode=0444" for name in files)
+        if self.direct:
+            given = [(name, name) for name in names]
+            given += [(f"{PLACE}{name}", variable) for name in files for variable in _PLACES[name]]
+            return Added((*ssh, *mounted, *(f"--mount=type=secret,id={id_},env={name}" for id_, name in given)))
+        if run.plain and run.stage not in self.in_image:
+            file = f"--mount=type=secret,id={ENVIRONMENT},mode=0444"
+            return Added((*ssh, *mounted, file), f". {FOLDER}/{ENVIRONMENT}; ")
+        self.lacked.append((run.line, (*names, *files)))
+        return Added(ssh)
+
+    def secrets(self, work: Path) -> list[str]:
+        """What the client has to offer beside the variables and the files themselves, as arguments."""
+        if self.direct:
+            return [part for name in self.files for part in ("--secret", f"id={PLACE}{name},env={PLACE}{name}")]
+        values = {**self.variables, **{each: _place(name) for name in self.files for each in _PLACES[name]}}
+        if not values:
+            return []
+        file = work / "environment"
+        file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items()))
+        return ["--secret", f"id={ENVIRONMENT},src={file}"]
+
+    def environment(self) -> dict[str, str]:
+        """What the client's own environment has to hold for that."""
+        return {f"{PLACE}{name}": _place(name) for name in self.files} if self.direct else {}
+
+    def advice(self, line: int | None) -> str:
+        """Which of these the instruction at ``line`` needed and did not get, and what to write there; else empty."""
+        names = next((names for at, names in self.lacked if at == line), ())
+        if not names:
+            return ""
+        mounts = " ".join(f"--mount=type=secret,id={name}" for name in names)
+        exports = "; ".join(_export(name) for name in names)
+        return (
+            f"this engine gives secrets as files alone, so {' and '.join(names)} did not reach this instruction of the image"
+            f" itself; write: RUN {mounts} \\\n        {exports}; …"
+        )
+
+
+def stages_of_image(bases: Iterable[tuple[str, str | None]], target: str | None) -> frozenset[int]:
+    """The numbers of the stages that the image of ``target`` (default: the last) is made of, from (base, name) of each stage."""
+    stages = list(bases)
+    names = {name.lower(): number for number, (_, name) in enumerate(stages) if name}
+    wanted = (target or "").lower()
+    number = names.get(wanted, int(wanted) if wanted.isdigit() else len(stages) - 1)
+    found: set[int] = set()
+    while number not in found:
+        found.add(number)
+        number = names.get(stages[number][0].lower(), number)
+    return frozenset(found)
+
+
+def _understood(name: str, command: str) -> bool:
+    """Whether a program of the command reads this variable; one of nobody's that is known, which the user named, is everybody's."""
+    tools = [pattern for variables, pattern in _TOOLS if name in variables]
+    return any(pattern.search(command) for pattern in tools) if tools else True
+
+
+def _place(name: str) -> str:
+    return _VALUES.get(name, f"{FOLDER}/{name}")
+
+
+def _export(name: str) -> str:
+    if name in _PLACES:
+        value = f"'{_place(name)}'" if " " in _place(name) else _place(name)
+        return "export " + " ".join(f"{variable}={value}" for variable in _PLACES[name][:4])
+    return f'export {name}="$(cat {FOLDER}/{name})"'

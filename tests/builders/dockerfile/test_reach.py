@@ -1,0 +1,107 @@
+"""What RUN lines are given of this machine's ways to the network, by what engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from deadweight.builders.dockerfile.reach import CA, JAVA, NETRC, Reach, stages_of_image
+from deadweight.sources.adapt_dockerfile import Run
+
+VARIABLES = {
+    "GOPROXY": "https://user:word@go.example.com,direct",
+    "PIP_INDEX_URL": "https://pip.example.com/it's",
+    "NPM_CONFIG_REGISTRY": "https://npm.example.com",
+}
+
+
+def _named(added):
+    return [part.partition("env=")[2] or part.partition("id=")[2] for part in added.flags]
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("go build ./...", ["GOPROXY"]),
+        ("CGO_ENABLED=0 go install x", ["GOPROXY"]),
+        ("pip install -r requirements.txt", ["PIP_INDEX_URL"]),
+        ("python3.12 -m pip install x", ["PIP_INDEX_URL"]),
+        ("npm ci && npm run build", ["NPM_CONFIG_REGISTRY"]),
+        ("make build", list(VARIABLES)),
+        ("./build.sh", list(VARIABLES)),
+        ("mkdir -p /cargo /gone", []),
+        ("echo hello", []),
+        ("--mount=type=secret,id=GOPROXY go build", []),
+    ],
+)
+def test_each_run_gets_what_its_programs_understand(command, names):
+    added = Reach(VARIABLES).added(Run(0, "x", command))
+    assert _named(added) == names
+    assert added.before == ""
+
+
+def test_what_the_user_named_beside_these_reaches_every_run():
+    assert _named(Reach({"TOKEN": "x"}).added(Run(0, "x", "echo"))) == ["TOKEN"]
+
+
+def test_an_engine_that_gives_variables_shows_nothing_in_the_command(tmp_path):
+    reach = Reach(VARIABLES, (CA, JAVA), direct=True, in_image=frozenset((0,)))
+    added = reach.added(Run(0, "x", "curl https://x"))
+    assert added.before == ""
+    assert added.flags[0] == "--mount=type=secret,id=ca_bundle,mode=0444"
+    assert "--mount=type=secret,id=DEADWEIGHT_PLACE_ca_bundle,env=SSL_CERT_FILE" in added.flags
+    assert reach.environment()["DEADWEIGHT_PLACE_ca_bundle"] == "/run/secrets/ca_bundle"
+    assert "id=DEADWEIGHT_PLACE_ca_bundle,env=DEADWEIGHT_PLACE_ca_bundle" in reach.secrets(tmp_path)
+    assert reach.advice(0) == ""
+    java = reach.added(Run(0, "x", "./mvnw package")).flags
+    assert "--mount=type=secret,id=DEADWEIGHT_PLACE_java_trust_store,env=JAVA_TOOL_OPTIONS" in java
+
+
+def test_an_older_engine_gives_them_to_stages_that_are_no_part_of_the_image(tmp_path):
+    reach = Reach(VARIABLES, (CA,), direct=False, in_image=frozenset((1,)))
+    added = reach.added(Run(0, "x", "go build", line=3))
+    assert added.before == ". /run/secrets/deadweight_environment; "
+    assert not any("word" in flag for flag in added.flags)
+
+    [_, offered] = reach.secrets(tmp_path)
+    file = offered.partition("src=")[2]
+    script = f'. {file}; printf "%s\\n" "$GOPROXY" "$PIP_INDEX_URL" "$SSL_CERT_FILE"'
+    done = subprocess.run(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [VARIABLES["GOPROXY"], VARIABLES["PIP_INDEX_URL"], "/run/secrets/ca_bundle"]
+
+
+@pytest.mark.parametrize(
+    "run", [Run(1, "x", "pip install y", 7), Run(0, "x", '["pip", "install", "y"]', 7, plain=False)]
+)
+def test_where_an_older_engine_cannot_the_instruction_is_told_what_to_write(run):
+    reach = Reach(VARIABLES, (CA,), direct=False, in_image=frozenset((1,)))
+    assert reach.added(run).flags == ()
+    told = reach.advice(7)
+    assert "PIP_INDEX_URL and ca_bundle did not reach this instruction" in told
+    assert "RUN --mount=type=secret,id=PIP_INDEX_URL --mount=type=secret,id=ca_bundle" in told
+    assert 'export PIP_INDEX_URL="$(cat /run/secrets/PIP_INDEX_URL)"' in told
+    assert "export SSL_CERT_FILE=/run/secrets/ca_bundle" in told
+    assert reach.advice(8) == ""
+
+
+def test_credentials_go_where_the_suite_names_them():
+    reach = Reach({}, (NETRC,), ssh=True)
+    assert _named(reach.added(Run(0, "x", "go mod download"))) == ["", "netrc,mode=0444", "NETRC"]
+    assert reach.added(Run(0, "x", "git clone git@x")).flags == ("--mount=type=ssh",)
+    assert Reach().added(Run(0, "x", "go mod download")).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("stages", "target", "found"),
+    [
+        ([("golang", "build"), ("alpine", None)], None, {1}),
+        ([("golang", "base"), ("base", "build"), ("base", None)], None, {0, 2}),
+        ([("golang", "Base"), ("base", "build"), ("alpine", None)], "BUILD", {0, 1}),
+        ([("a", None), ("b", None)], "0", {0}),
+        ([("golang", "golang")], None, {0}),
+    ],
+)
+def test_the_stages_that_an_image_is_made_of(stages, target, found):
+    assert stages_of_image(stages, target) == found
