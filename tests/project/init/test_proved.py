@@ -106,6 +106,11 @@ def test_what_a_service_does_is_seen(engine, misbehaving_image):
     assert found.exit_code == 0
 
 
+def test_a_service_that_listens_long_before_it_answers_is_waited_for(engine, misbehaving_image):
+    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "late"}, "v")
+    assert (found.health.kind, found.health.path) == ("http", "/healthz")
+
+
 def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     found = observe(engine, tools_image, (), (), {}, "v")
     assert (found.health.kind, found.ports) == ("exit", ())

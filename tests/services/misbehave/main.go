@@ -7,6 +7,7 @@
 //	dies-at-once  writes two lines and exits with code 4
 //	panics        ends with a panic of Go
 //	speechless    listens, and ends every connection without a word
+//	late          listens at once, and answers the first request after seven seconds
 //	stubborn      ignores SIGTERM
 //	ugly          ends on SIGTERM with exit code 5
 //	hungry        healthy; GET /eat takes memory until it is stopped
@@ -203,7 +204,15 @@ func serve(mode string) {
 			eaten = append(eaten, block)
 		}
 	})
-	if err := http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), ":8080"), nil); err != nil {
+	var handler http.Handler
+	if mode == "late" {
+		first := sync.OnceFunc(func() { time.Sleep(7 * time.Second) })
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			first()
+			http.DefaultServeMux.ServeHTTP(w, r)
+		})
+	}
+	if err := http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), ":8080"), handler); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -28,6 +28,9 @@ LOOPBACK_SECONDS = 10.0
 """So long something may listen on loopback alone before it is clear that nothing else will."""
 
 SETTLE_SECONDS = 1.0
+FIRST_SECONDS = 30.0
+"""Some listen long before they answer: a server whose workers still load."""
+
 ASK_SECONDS = 5.0
 STOP_SECONDS = 12.0
 LIKELY = (
@@ -150,7 +153,7 @@ def find_health(container: Container, up: Sequence[int], ports: Sequence[int], p
     """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
     del ports
     for port in up:
-        root = ask(container, port, "/")
+        root = ask(container, port, "/", FIRST_SECONDS)
         if root is None:
             continue
         everything = ask(container, port, NOWHERE)
@@ -167,10 +170,10 @@ def find_health(container: Container, up: Sequence[int], ports: Sequence[int], p
     return Health("tcp", up[0])
 
 
-def ask(container: Container, port: int, path: str) -> Answer | None:
+def ask(container: Container, port: int, path: str, seconds: float = ASK_SECONDS) -> Answer | None:
     """A GET; None where nothing that is HTTP comes back."""
     try:
-        return container.http(port).request("GET", path, timeout=ASK_SECONDS)
+        return container.http(port).request("GET", path, timeout=seconds)
     except (OSError, http.client.HTTPException, DeadweightError):
         return None
 
