@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @task(
     help={
         "dir": "the folder to bring in (default: this one)",
-        "service": "which service, where there are several",
+        "service": "which service, where there are several; all: each becomes a section of the suite",
         "main": "which main package or binary, where there are several",
         "port": "the port that it listens on, where it cannot be told",
         "health-path": "the path that tells that it is up, where it cannot be told",
@@ -96,17 +96,21 @@ def _check(root: Path) -> None:
 
 
 def _show(outcome: Outcome) -> None:
-    draft = outcome.draft
     for line in outcome.told:
         say(line)
     say(f"written: {', '.join(outcome.written)}")
-    names = ", ".join(rung.name for rung in draft.rungs)
-    if draft.not_runnable:
-        say(f"built, and never seen to run: {names}: {draft.not_runnable.removeprefix('seen: ')}")
+    for name, why in outcome.left_out.items():
+        say(f"left out: {name}: {why}")
+    for draft in outcome.drafts:
+        names = ", ".join(draft.full(rung.name) for rung in draft.rungs)
+        if draft.not_runnable:
+            say(f"built, and never seen to run: {names}: {draft.not_runnable.removeprefix('seen: ')}")
+        else:
+            say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")
+    if any(draft.not_runnable for draft in outcome.drafts):
         say("set what it needs under run: in deadweight.yaml, take runnable: false out, then: invoke verify")
     else:
-        say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")
-        say(f"next: invoke {'report' if draft.proven else 'setup, then invoke build'}")
+        say(f"next: invoke {'report' if outcome.drafts[0].proven else 'setup, then invoke build'}")
 
 
 def _folder(given: str) -> Path:

@@ -80,3 +80,18 @@ def test_drift_is_told(tmp_path):
     assert any(line.startswith("debian: bases: the suite says BUILD golang:1.22") for line in told)
     (tmp_path / "Dockerfile").unlink()
     assert "today: Dockerfile is gone" in drifted(tmp_path)
+
+
+def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):
+    app = {
+        "requirements.txt": "flask",
+        "app.py": "app = Flask(__name__)\n",
+        "Dockerfile": "FROM python:3.12\nCOPY . .\nEXPOSE 80\n",
+    }
+    brought_in(
+        tmp_path, {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}, service="all"
+    )
+    assert list(drift(look(tmp_path), find_services(look(tmp_path)))) == []
+    (tmp_path / "mail/Dockerfile").write_text("FROM python:3.12\nCOPY . .\nEXPOSE 81\n")
+    tree = look(tmp_path)
+    assert list(drift(tree, find_services(tree))) == ["mail: port: the suite says 80, mail/Dockerfile:3 says 81"]

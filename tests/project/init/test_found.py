@@ -93,7 +93,7 @@ def test_a_go_module_with_two_programs(tmp_path):
 def test_the_program_that_the_own_image_starts_is_the_one(tmp_path):
     dockerfile = 'FROM golang:1.22\nCOPY . .\nRUN go build -o /shopctl ./cmd/shopctl\nCMD ["/shopctl", "watch"]\n'
     suite, outcome, _ = brought_in(tmp_path, {**GO, "Dockerfile": dockerfile})
-    assert outcome.draft.service.project.details["main"] == "cmd/shopctl"
+    assert outcome.drafts[0].service.project.details["main"] == "cmd/shopctl"
     text = (tmp_path / "build/Dockerfile").read_text()
     assert 'ENTRYPOINT ["/usr/local/bin/shopctl", "watch"]' in text
     assert suite.names() == ("today", "debian", "alpine", "chainguard", "distroless", "ko", "apko")
@@ -101,7 +101,7 @@ def test_the_program_that_the_own_image_starts_is_the_one(tmp_path):
 
 def test_what_the_user_names_goes_first(tmp_path):
     suite, outcome, _ = brought_in(tmp_path, GO, main="cmd/shopctl", port=81, health="/x")
-    assert outcome.draft.service.project.details["binary"] == "shopctl"
+    assert outcome.drafts[0].service.project.details["binary"] == "shopctl"
     assert (suite.variants[0].port, suite.variants[0].health.path) == (81, "/x")
 
 
@@ -134,7 +134,7 @@ def test_what_the_user_names_goes_first(tmp_path):
 )  # fmt: skip
 def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, start, port):
     suite, outcome, _ = brought_in(tmp_path, files)
-    project = outcome.draft.service.project
+    project = outcome.drafts[0].service.project
     assert (project.language, project.start) == (language, start)
     assert suite.variants[0].port == port
     assert {"debian", "alpine", "chainguard", "distroless"} <= set(suite.names())
@@ -207,11 +207,29 @@ def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path
     files = {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}
     suite, _, said = brought_in(tmp_path / "one", files)
     assert {each.source for each in suite.variants} == {"cart"}
-    assert said == ["cart: brought in; also here: mail (deadweight init --service NAME)"]
+    assert said == ["cart: brought in; also here: mail (deadweight init --service NAME, or --service all)"]
     suite, _, _ = brought_in(tmp_path / "two", files, service="mail")
     assert {each.source for each in suite.variants} == {"mail"}
     with pytest.raises(UsageError, match=r"no service 'maul' \(did you mean 'mail'\?\)"):
         brought_in(tmp_path / "three", files, service="maul")
+
+
+def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
+    code = "from flask import Flask\napp = Flask(__name__)\n"
+    files = {
+        f"{name}/{path}": text
+        for name in ("cart", "Mail.Out")
+        for path, text in {"requirements.txt": "flask", "app.py": code}.items()
+    }
+    compose = "services:\n  cart:\n    build: cart\n    depends_on: [db]\n  db: {image: 'postgres:16'}\n"
+    suite, outcome, _ = brought_in(tmp_path / "My Shop", {**files, "compose.yaml": compose}, service="all")
+    assert suite.name == "my-shop"
+    rungs = ("debian", "alpine", "chainguard", "distroless")
+    assert suite.names() == (*(f"mail-out.{each}" for each in rungs), *(f"cart.{each}" for each in rungs))
+    assert {each.dockerfile for each in suite.variants} == {"build/cart/Dockerfile", "build/mail-out/Dockerfile"}
+    assert {each.source for each in suite.variants if each.service == "mail-out"} == {"Mail.Out"}
+    assert [each.name for each in suite.variants if "db" in each.run.needs] == [f"cart.{each}" for each in rungs]
+    assert outcome.drafts[0].full("debian") == "mail-out.debian"
 
 
 def test_ko_is_left_out_where_the_service_reads_files_beside_its_binary(tmp_path):

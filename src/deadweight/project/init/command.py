@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, UsageError
+from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.project.init.draft import Draft, first_draft
 from deadweight.project.init.files import Written
 from deadweight.project.init.records import Service
-from deadweight.project.init.services import LOOKED_FOR, find_services
+from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name
 from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
 from deadweight.project.init.tree import Tree, look
 from deadweight.suite.explain import did_you_mean
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Ask = Callable[[str, Sequence[str]], str | None]
 """Asks a question with its choices; gives the answer, None where nobody can be asked."""
+
+ALL = "all"
+"""The word for all services of a repository: they become sections of one suite."""
 
 PLACES = ("build", "containers", "deadweight")
 """Folders for the generated files: the first that is free and that git does not ignore."""
@@ -41,11 +44,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was written, and what is left to say."""
+    """What was written, and what is left to say. ``left_out`` are services that are not in it, with the reasons."""
 
-    draft: Draft
+    drafts: tuple[Draft, ...]
     written: tuple[str, ...]
     told: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools: Tools | None) -> Outcome:
@@ -55,22 +59,74 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
     no file has changed.
     """
     tree = look(root)
-    service = choose(tree, wanted, ask, say)
-    place = _place(tree)
-    draft = first_draft(service, place, wanted.port, wanted.health)
-    _refuse_nothing(draft)
+    drafts = _drafts(tree, wanted, ask, say)
     told: list[str] = []
     with Written(root, may_replace=_forced(root, wanted.force)) as written:
-        written.write({SUITE_FILE: suite_text(draft), **draft.ladder.files})
+        files = {name: text for draft in drafts for name, text in draft.ladder.files.items()}
+        written.write({SUITE_FILE: suite_text(*drafts), **files})
         _helpers(root, written, told)
+        left_out: dict[str, str] = {}
         if tools is not None:
-            from deadweight.project.init.prove import prove
+            drafts = _proved(drafts, written, tools, left_out)
+        kept = {name for draft in drafts for rung in draft.rungs for name in rung.files}
+        written.remove(name for name in files if name not in kept)
+        files = {name: text for draft in drafts for name, text in draft.ladder.files.items() if name in kept}
+        written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **files})
+        return Outcome(drafts, written.names, tuple(told), left_out)
 
-            draft = prove(draft, written, tools)
-        kept = {name for rung in draft.rungs for name in rung.files}
-        written.remove(name for name in draft.ladder.files if name not in kept)
-        written.write({SUITE_FILE: suite_text(draft), **{n: t for n, t in draft.ladder.files.items() if n in kept}})
-        return Outcome(draft, written.names, tuple(told))
+
+def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
+    """One for each service that is brought in: the one that is meant, or all of them."""
+    place = _place(tree)
+    chosen = choose(tree, wanted, ask, say)
+    if len(chosen) == 1:
+        draft = first_draft(chosen[0], place, wanted.port, wanted.health)
+        _refuse_nothing(draft)
+        return (draft,)
+    suite = plain_name(tree.root.name)
+    drafts = [replace(first_draft(each, f"{place}/{each.name}"), suite=suite) for each in _apart(chosen)]
+    usable = tuple(draft for draft in drafts if draft.rungs)
+    for draft in drafts:
+        if draft not in usable:
+            say(f"{draft.service.name}: passed over: nothing of it can be built from a fresh checkout")
+    if not usable:
+        _refuse_nothing(drafts[0])
+    return usable
+
+
+def _apart(services: Sequence[Service]) -> list[Service]:
+    """With names that differ, and that sections of a suite can have."""
+    found: list[Service] = []
+    for each in services:
+        plain = plain_name(each.name).replace(".", "-")[:32].strip("-_") or "service"
+        taken = {other.name for other in found}
+        again = next(
+            name for number in range(1, 99) if (name := plain if number == 1 else f"{plain}-{number}") not in taken
+        )
+        found.append(replace(each, name=again))
+    return found
+
+
+def _proved(drafts: Sequence[Draft], written: Written, tools: Tools, left_out: dict[str, str]) -> tuple[Draft, ...]:
+    """The drafts as they were proved. Of several, one that cannot be is left out; of one, that is an error."""
+    from deadweight.project.init.prove import first_sentence, prove
+
+    done = []
+    for draft in drafts:
+        try:
+            done.append(prove(draft, written, tools))
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            if len(drafts) == 1:
+                raise
+            left_out[draft.service.name] = first_sentence(error.message)
+            tools.say(f"{draft.service.name}: left out: {left_out[draft.service.name]}")
+    if not done:
+        raise DeadweightError(
+            "no service of this repository could be proved", hint="deadweight init --service NAME shows why"
+        )
+    return tuple(done)
 
 
 def _refuse_nothing(draft: Draft) -> None:
@@ -88,8 +144,8 @@ def _refuse_nothing(draft: Draft) -> None:
     )
 
 
-def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> Service:
-    """The service that is meant. Raises UsageError where there is none, or where ``--service`` names none."""
+def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Service, ...]:
+    """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
     services = find_services(tree, wanted.main)
     if not services:
         raise UsageError(
@@ -97,30 +153,26 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
             hint="run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md",
         )
     labels = {_label(each, services): each for each in services}
-    if wanted.service is not None:
-        if wanted.service not in labels:
-            near = did_you_mean(wanted.service, tuple(labels))
-            raise UsageError(f"no service {wanted.service!r}{near}", hint=f"services: {', '.join(labels)}")
-        return labels[wanted.service]
-    if len(services) == 1:
-        return services[0]
-    answer = ask("which service", tuple(labels))
+    if len(services) == 1 and wanted.service in (None, ALL):
+        return services
+    answer = wanted.service or ask("which service", (*labels, ALL))
+    if answer == ALL:
+        return services
+    if wanted.service is not None and wanted.service not in labels:
+        near = did_you_mean(wanted.service, tuple(labels))
+        raise UsageError(f"no service {wanted.service!r}{near}", hint=f"services: {', '.join(labels)}; or {ALL}")
     chosen = labels.get(answer or "", services[0])
     others = [name for name, each in labels.items() if each is not chosen]
-    say(f"{_label(chosen, services)}: brought in; also here: {', '.join(others)} (deadweight init --service NAME)")
-    return chosen
+    if wanted.service is None:
+        also = f"also here: {', '.join(others)} (deadweight init --service NAME, or --service {ALL})"
+        say(f"{_label(chosen, services)}: brought in; {also}")
+    return (chosen,)
 
 
 def _label(service: Service, services: Sequence[Service]) -> str:
     """A service's name; its folder where two have one name."""
     alike = [each for each in services if each.name == service.name]
     return service.name if len(alike) == 1 else service.folder
-
-
-def planned(draft: Draft) -> Mapping[str, str]:
-    """The files that a draft stands for."""
-    kept = {name for rung in draft.rungs for name in rung.files}
-    return {SUITE_FILE: suite_text(draft), **{name: text for name, text in draft.ladder.files.items() if name in kept}}
 
 
 def _helpers(root: Path, written: Written, told: list[str]) -> None:

@@ -32,7 +32,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Draft:
-    """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text."""
+    """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text.
+
+    ``suite`` is the suite's name; where it is not empty, this is one of several services of it.
+    """
 
     service: Service
     place: str
@@ -44,6 +47,11 @@ class Draft:
     left_out: Mapping[str, str] = field(default_factory=dict)
     proven: bool = False
     not_runnable: str = ""
+    suite: str = ""
+
+    def full(self, name: str) -> str:
+        """A rung's name as a variant of the suite."""
+        return f"{self.service.name}.{name}" if self.suite else name
 
     @property
     def ladder(self) -> Ladder:

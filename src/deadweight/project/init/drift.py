@@ -30,7 +30,21 @@ def service_of(suite: Suite, services: tuple[Service, ...]) -> Service | None:
 def drift(tree: Tree, services: tuple[Service, ...]) -> Iterator[str]:
     """One sentence for each thing that is not any more as the suite says. Raises ConfigError for a suite that does not load."""
     file = tree.root / SUITE_FILE
-    suite, text = load_suite(file), file.read_text(encoding="utf-8")
+    whole, text = load_suite(file), file.read_text(encoding="utf-8")
+    for name, suite in _by_service(whole):
+        lead = f"{name}: " if name else ""
+        yield from (f"{lead}{each}" for each in _of_service(tree, services, suite, text))
+
+
+def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
+    """Each section as a suite of its own."""
+    for name in dict.fromkeys(each.service for each in suite.variants):
+        own = [each for each in suite.variants if each.service == name]
+        short = tuple(each.model_copy(update={"name": each.name.removeprefix(f"{name}.")}) for each in own)
+        yield name, suite.model_copy(update={"variants": short})
+
+
+def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: str) -> Iterator[str]:
     service = service_of(suite, services)
     if service is None:
         yield "no service is found here any more"

@@ -59,6 +59,10 @@ class _Proof:
         self.written.write({SUITE_FILE: suite_text(self.draft), **self.draft.ladder.files})
         return Workspace.open(self.say, self.written.root / SUITE_FILE)
 
+    def variant(self, workspace: Workspace, name: str) -> Variant:
+        """A rung as a variant of the suite."""
+        return next(each for each in workspace.suite.variants if each.name == self.draft.full(name))
+
     def leave_out(self, name: str, reason: str) -> None:
         short = first_sentence(reason)
         self.say(f"{name}: left out: {short}")
@@ -68,7 +72,7 @@ class _Proof:
         """Build one rung; one that does not build is left out."""
         try:
             with self.workspace() as workspace:
-                variant = next(each for each in workspace.suite.variants if each.name == rung.name)
+                variant = self.variant(workspace, rung.name)
                 self.tools.build(workspace, variant)
         except Interrupted:
             raise
@@ -133,7 +137,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
     paths = tuple(each.value for each in health_hints(draft.service))
     env = {name: known.value for name, known in draft.service.around.env.items()}
     with proof.workspace() as workspace:
-        variant = next(each for each in workspace.suite.variants if each.name == rung.name)
+        variant = proof.variant(workspace, rung.name)
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**env, **variant.run.env}
         with _beside(workspace, variant) as hosts:
@@ -219,18 +223,19 @@ def _gate(proof: _Proof) -> None:
 
     own: dict[str, dict[str, Known[str]]] = {}
     with proof.workspace() as workspace:
-        variants = [each for each in workspace.suite.variants if each.name in proof.built]
-        subjects = [workspace.subject(each) for each in variants]
+        names = [rung.name for rung in proof.draft.rungs if rung.name in proof.built]
+        subjects = [workspace.subject(proof.variant(workspace, name)) for name in names]
         found = verify(subjects, on_evidence=_telling(proof.say))
-        sizes = {each.variant.name: weigh(each).size_bytes for each in subjects}
-    for variant in variants:
-        wrong = {each.check: each for each in found if each.variant == variant.name and not each.ok}
+        sizes = [weigh(each).size_bytes for each in subjects]
+    for name, size in zip(names, sizes, strict=True):
+        full = proof.draft.full(name)
+        wrong = {each.check: each for each in found if each.variant == full and not each.ok}
         running = next((each for each in wrong.values() if each.check != "layers" and not _killed(each)), None)
         if running is not None:
-            proof.leave_out(variant.name, f"{running.check}: {running.reason}")
+            proof.leave_out(name, f"{running.check}: {running.reason}")
             continue
         hiding = first_sentence(wrong["layers"].reason) if "layers" in wrong else ""
-        own[variant.name] = {"checks": _checks(sizes[variant.name], hiding=hiding, killed="runs" in wrong)}
+        own[name] = {"checks": _checks(size, hiding=hiding, killed="runs" in wrong)}
     proof.draft = replace(proof.draft, own=own)
 
 

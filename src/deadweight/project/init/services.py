@@ -78,7 +78,7 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         project = _project(tree, ordered[0].context, words, main)
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     variable = reads_port(tree, project.folder if project else folder, project.start if project else ())
-    return Service(_plain(name), folder, tuple(ordered), project, port_variable=variable)
+    return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable)
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
@@ -130,7 +130,7 @@ def _rank(service: Service) -> tuple[bool, ...]:
     return (aside(f"{service.folder}/x"), not ladder, not usable, bool(service.around.needs), service.folder != ".")
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name as suites take it."""
     plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")
     return plain[:60].strip("._-") or "service"

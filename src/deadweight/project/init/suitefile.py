@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 
 from deadweight.project.init.draft import Draft, Recorded
 from deadweight.project.init.records import Known, Rung
@@ -17,32 +18,43 @@ NOX = '"""The sessions of this project: `nox --list`."""\n\nfrom deadweight.nox_
 IGNORED = (".deadweight/",)
 
 
-def suite_text(draft: Draft) -> str:
-    """``deadweight.yaml``."""
+def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str:
+    """``deadweight.yaml`` of one service, or of several: then each has a section under ``services:``.
+
+    ``left_out`` are services that are in none, with the reasons.
+    """
     how = (
         "Values marked 'seen' were seen in a run of it."
-        if draft.proven
+        if any(draft.proven for draft in drafts)
         else "Nothing was run: deadweight init proves it."
     )
+    name = drafts[0].suite or drafts[0].service.name
     lines = [
         f"# Written by `deadweight init`, and yours from now on. {how}",
         "# Keys: docs/reference/suite.md. `deadweight init --check` says what has drifted since.",
-        f"name: {json.dumps(draft.service.name) if draft.service.name[0].isdigit() else draft.service.name}",
+        f"name: {json.dumps(name) if name[0].isdigit() else name}",
         "",
-        "defaults:",
-        _said("  port: ", Known(str(draft.port.value), draft.port.origin)),
-        _said("  health: ", draft.health),
-        *_run(draft),
-        "  checks:",
-        "    runs: {stops_within_seconds: 10}",
-        "    layers: {secrets: none}",
-        *_api(draft.api),
-        "",
-        "variants:",
     ]
-    for rung in draft.ladder.rungs:
-        lines += _left_out(rung) if rung.refused else _variant(draft, rung)
+    if not drafts[0].suite:
+        return "\n".join([*lines, *_section(drafts[0])]) + "\n"
+    lines.append("services:")
+    for draft in drafts:
+        lines += [f"  {draft.service.name}:", textwrap.indent("\n".join(_section(draft)), "    ")]
+    lines += [f"  # {name} is left out: {_line(why)}" for name, why in (left_out or {}).items()]
     return "\n".join(lines) + "\n"
+
+
+def _section(draft: Draft) -> Iterator[str]:
+    """What is common to a service's variants, then these."""
+    yield "defaults:"
+    yield _said("  port: ", Known(str(draft.port.value), draft.port.origin))
+    yield _said("  health: ", draft.health)
+    yield from _run(draft)
+    yield from ("  checks:", "    runs: {stops_within_seconds: 10}", "    layers: {secrets: none}")
+    yield from _api(draft.api)
+    yield from ("", "variants:")
+    for rung in draft.ladder.rungs:
+        yield from _left_out(rung) if rung.refused else _variant(draft, rung)
 
 
 def _run(draft: Draft) -> list[str]:
