@@ -243,6 +243,32 @@ def test_compile_errors_that_only_sound_like_a_cause():
     assert error.reason == "v: the service does not compile"
 
 
+@pytest.mark.parametrize("table", [_causes.RUN, _causes.NATIVE], ids=["RUN", "NATIVE"])
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "go: go.mod requires go >= 1.99 (running go 1.27.3; GOTOOLCHAIN=local)",
+            "the module asks for Go 1.99, and this is Go 1.27.3",
+        ),
+        (
+            "go: example.com/shop/secret@v1.0.0: reading https://proxy.example.org/shop/secret/v1.0.0.mod: 404 Not Found",
+            "the module example.com/shop/secret cannot be fetched: it is private, or it is not there",
+        ),
+        (
+            "go: module example.com/shop/secret: git ls-remote -q origin in /go/pkg/mod/cache/vcs/4c5: exit status 128:",
+            "the module example.com/shop/secret cannot be fetched: it is private, or it is not there",
+        ),
+        (
+            "fatal: could not read Username for 'https://git.example.com': terminal prompts disabled",
+            "https://git.example.com wants credentials, and the build has none",
+        ),
+    ],
+)
+def test_what_go_lacks_is_told(table, said, told):
+    assert _causes.found(table, [said]).told == told
+
+
 @pytest.mark.parametrize("table", ["CLIENT", "PULL", "COPY", "COPY_FROM", "RUN", "NATIVE", "JAVA"])
 def test_every_step_of_a_table_can_be_filled_in(table):
     """A brace too many in a hint would be a traceback in the very moment when it is needed."""

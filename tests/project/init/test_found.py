@@ -431,3 +431,24 @@ def test_an_installation_has_what_its_scripts_need(tmp_path):
     text = _node(tmp_path / "b", package, **{"a.js": "require('ts-node/register')"})
     assert text.index("COPY . .") < text.index("npm ci")
     assert "--omit=dev" not in text
+
+
+def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
+    serves = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":90%s", nil) }\n'
+    files = {"go.mod": "module x.org/shop\n", "cmd/one/main.go": serves % "01", "cmd/two/main.go": serves % "02"}
+    suite, _, said = brought_in(tmp_path / "a", files)
+    assert said == ["a: the program is ./cmd/one; also here: cmd/two (deadweight init --main NAME)"]
+    assert suite.variants[0].port == 9001
+    asked: list[str] = []
+    root = written(tmp_path / "b", files)
+    outcome = init(root, Wanted(), lambda question, choices: asked.append(question) or choices[1], said.append, None)
+    assert (asked, outcome.drafts[0].port.value) == (["which program of b"], 9002)
+    _, _, said = brought_in(tmp_path / "c", files, main="cmd/two")
+    assert said == []
+
+
+def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):
+    with pytest.raises(UsageError, match=r"no service found; looked for Dockerfiles, go\.mod, pom\.xml") as caught:
+        brought_in(tmp_path, {"README.md": "# Poems\n", "poems/one.txt": ""})
+    assert "--dir" in caught.value.hint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "poems"]

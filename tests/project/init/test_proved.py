@@ -159,6 +159,16 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "writer"}, "v")
     assert found.told["read_only"].value == "false"
     assert not found.problem
+    found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "wants-root"}, "v")
+    assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it comes up as root only")
+
+
+def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_image):
+    env = {"ALSO": ":9000"}
+    found = observe(engine, misbehaving_image, (9000, 8080), (), env, "v")
+    assert (found.ports, found.health.port) == ((9000, 8080), 9000)
+    found = observe(engine, misbehaving_image, (), (), env, "v")
+    assert (found.ports, found.health.port) == ((8080, 9000), 8080)
 
 
 def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, capfd):

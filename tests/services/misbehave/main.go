@@ -7,13 +7,14 @@
 //	dies-at-once  writes two lines and exits with code 4
 //	panics        ends with a panic of Go
 //	speechless    listens, and ends every connection without a word
+//	wants-root    ends with code 1 unless it is root
 //	late          listens at once, and answers the first request after seven seconds
 //	stubborn      ignores SIGTERM
 //	ugly          ends on SIGTERM with exit code 5
 //	hungry        healthy; GET /eat takes memory until it is stopped
 //	writer        healthy only where it can write to /
 //
-// LISTEN is where it listens (:8080).
+// LISTEN is where it listens (:8080), ALSO where else.
 //
 // GET /join?a=A&b=B answers AB; /given answers its environment and arguments; /dial?address=A says whether a connection leads there,
 // /address whether it has one that is not its own machine's; /last-words answers, and ends the service a moment later; /fear-root ends it at once where it is
@@ -61,6 +62,10 @@ func main() {
 	}
 	if mode == "panics" {
 		fall(9)
+	}
+	if mode == "wants-root" && os.Getuid() != 0 {
+		fmt.Fprintln(os.Stderr, "misbehave: must be run as root")
+		os.Exit(1)
 	}
 	terminate := make(chan os.Signal, 1)
 	if mode == "stubborn" {
@@ -204,6 +209,9 @@ func serve(mode string) {
 			eaten = append(eaten, block)
 		}
 	})
+	if also := os.Getenv("ALSO"); also != "" {
+		go http.ListenAndServe(also, nil)
+	}
 	var handler http.Handler
 	if mode == "late" {
 		first := sync.OnceFunc(func() { time.Sleep(7 * time.Second) })

@@ -164,7 +164,31 @@ COPY_FROM = (
 )
 """Where one stage, or another image, is copied from."""
 
+_PRIVATE = (
+    r"(?:module )?([\w.-]+\.[\w.-]+/[\w./~-]+)(?:@[\w.+-]+)?: (?:reading|invalid version|unrecognized import path|git ls-remote)"
+    r"[^\n]*(?:40[134]|410|exit status 128|terminal prompts disabled)"
+)
+GO = (
+    Cause(
+        r"go\.mod requires go >= ([\d.]+) \(running go ([\d.]+)",
+        "the module asks for Go {0}, and this is Go {1}",
+        "name a base with that Go (golang:{0}); ko and melange take the one of this machine (invoke doctor)",
+    ),
+    Cause(
+        _PRIVATE,
+        "the module {0} cannot be fetched: it is private, or it is not there",
+        "GOPRIVATE with its host, and credentials for it, reach every build: docs/how-to/sources.md",
+    ),
+    Cause(
+        r"could not read (?:Username|Password) for '([^']+)'",
+        "{0} wants credentials, and the build has none",
+        "give them to the build (.netrc, a token, an SSH agent): docs/how-to/sources.md",
+    ),
+)
+"""Go's own words, in a RUN and on this machine."""
+
 RUN = (
+    *GO,
     _ENGINE_FULL,
     Cause(
         _PKIX,
@@ -226,6 +250,7 @@ RUN = (
 """Where a program runs within the build."""
 
 NATIVE = (
+    *GO,
     Cause(
         r"importpath is not `package main`",
         "the package is not a program (its package is not main)",

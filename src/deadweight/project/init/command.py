@@ -78,7 +78,7 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
     """One for each service that is brought in: the one that is meant, or all of them."""
     place = _place(tree)
-    chosen = choose(tree, wanted, ask, say)
+    chosen = _with_program(tree, choose(tree, wanted, ask, say), ask, say)
     if len(chosen) == 1:
         draft = first_draft(chosen[0], place, wanted.port, wanted.health)
         _refuse_nothing(draft)
@@ -92,6 +92,27 @@ def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) ->
     if not usable:
         _refuse_nothing(drafts[0])
     return usable
+
+
+def _with_program(
+    tree: Tree, services: tuple[Service, ...], ask: Ask, say: Callable[[str], None]
+) -> tuple[Service, ...]:
+    """Ask which of several programs of a service is meant; who asks nobody is told which one it is, and how to name another."""
+    found = []
+    for each in services:
+        others = each.project.details.get("others", "").split() if each.project else []
+        if each.project is None or not others:
+            found.append(each)
+            continue
+        main = each.project.details["main"]
+        answer = ask(f"which program of {each.name}", (main, *others))
+        if answer is None:
+            say(f"{each.name}: the program is ./{main}; also here: {', '.join(others)} (deadweight init --main NAME)")
+        elif answer != main:
+            again = [one for one in find_services(tree, answer) if one.folder == each.folder]
+            each = again[0] if again else each
+        found.append(each)
+    return tuple(found)
 
 
 def _apart(services: Sequence[Service]) -> list[Service]:

@@ -52,6 +52,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         health=health,
         details={
             "main": chosen or "",
+            "others": " ".join(_alike(mains, chosen, words, main)),
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
@@ -124,6 +125,14 @@ def _chosen(
     )
     alike = [each for name in usual for each in serving or candidates if posixpath.basename(each) == name]
     return next(iter([*alike, *serving, *candidates]), None)
+
+
+def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, asked: str | None) -> list[str]:
+    """The other programs, where nobody has said which one is meant: not the user, and not the own image."""
+    started = {posixpath.basename(word) for word in (words.words if words else ())[:3]}
+    if asked is not None or chosen in (None, ".") or posixpath.basename(str(chosen)) in started:
+        return []
+    return [each for each in mains if each != chosen and not aside(f"{each}/x")]
 
 
 def _needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
