@@ -202,3 +202,16 @@ def test_words_stand_before_the_command_where_a_shell_reads_it():
         'FROM a\nRUN --f . /e; x\nRUN --f --mount=type=cache,target=/c \\\n  . /e; y && z\nRUN --f ["x"]\nRUN --f <<E\nx\nE\n'
         'SHELL ["/bin/bash", "-c"]\nRUN --f . /e; b\nSHELL ["pwsh"]\nRUN --f p\nFROM c\nRUN --f . /e; again\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "base"),
+    [
+        ("ARG ARCH=\nARG TAG=20-alpine", ["node:20-alpine"]),
+        ('ARG ARCH=""\nARG TAG=20-alpine', ["node:20-alpine"]),
+        ("ARG ARCH\nARG TAG=20-alpine", []),
+        ("ARG ARCH=$ABSENT\nARG TAG=20-alpine", []),
+    ],
+)
+def test_an_argument_that_is_empty_has_a_value(arguments, base):
+    assert list(adapt_dockerfile.places(f"{arguments}\nFROM ${{ARCH}}node:$TAG\n")) == base

@@ -173,7 +173,9 @@ def _learn(instruction: str, values: dict[str, str], given: Mapping[str, str]) -
         if name in given:
             values[name] = given[name]
         elif default is not None:
-            values[name] = _expanded(default, values) or ""
+            expanded = _expanded(default, values)
+            if expanded is not None or not default.strip("\"'"):
+                values[name] = expanded or ""
 
 
 def _expanded(word: str, values: Mapping[str, str]) -> str | None:
@@ -189,7 +191,7 @@ def _expanded(word: str, values: Mapping[str, str]) -> str | None:
             return other if found else ""
         if not found and mark.endswith("-"):
             return other
-        unknown = unknown or not found
+        unknown = unknown or name not in values  # an empty one is known: ARG ARCH= before ${ARCH}node
         return found
 
     expanded = _VARIABLE.sub(value, word.strip("\"'"))

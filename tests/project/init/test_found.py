@@ -452,3 +452,31 @@ def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_
         brought_in(tmp_path, {"README.md": "# Poems\n", "poems/one.txt": ""})
     assert "--dir" in caught.value.hint
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "poems"]
+
+
+def test_the_program_in_a_folder_that_the_own_dockerfile_copies_is_the_services(tmp_path):
+    dockerfile = "ARG ARCH=\nFROM ${ARCH}node:20\nWORKDIR /app\nCOPY src/package.json ./\nCOPY src/. .\nCMD npm start\n"
+    package = '{"scripts": {"start": "node server.js"}, "dependencies": {"express": "*"}}'
+    files = {
+        "build/Dockerfile": dockerfile,
+        "src/package.json": package,
+        "src/server.js": "app.listen(3000)",
+        "web/package.json": package,
+    }
+    suite, _, _ = brought_in(tmp_path, {**files, "Makefile": "image:\n\tdocker build . -f build/Dockerfile\n"})
+    assert suite.variants[0].name == "today"
+    assert {each.source for each in suite.variants[1:]} == {"src"}
+    assert suite.variants[1].bases["BUILD"] == "node:20-slim"
+
+
+def test_modules_that_folders_stand_in_for_are_there_when_they_are_asked_for(tmp_path):
+    main = "package main\n\nfunc main() {}\n"
+    gomod = "module x.org/shop\n\nrequire x.org/lib v0.0.0\n\nreplace x.org/lib => ./lib\n"
+    files = {"go.mod": gomod, "main.go": main, "lib/go.mod": "module x.org/lib\n", "lib/lib.go": "package lib\n"}
+    brought_in(tmp_path / "a", files)
+    text = (tmp_path / "a/build/Dockerfile").read_text()
+    assert text.index("COPY lib/go.mod ./lib/") < text.index("go mod download") < text.index("COPY . .")
+    beside = {"shop/go.mod": gomod.replace("./lib", "../lib"), "shop/main.go": main, "lib/go.mod": "module x.org/lib\n"}
+    suite, _, _ = brought_in(tmp_path / "b", beside, service="shop")
+    assert {each.source for each in suite.variants if each.builder == "dockerfile"} == {"."}
+    assert "COPY . .\nWORKDIR /src/shop\n" in (tmp_path / "b/build/Dockerfile").read_text()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, Interrupted
+from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.project.init import posture
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.observe import NotUp, Seen, observe, wait_listening
@@ -47,6 +47,7 @@ class _Proof:
         self.draft, self.written, self.tools = draft, written, tools
         self._said: set[str] = set()
         self.built: set[str] = set()
+        self._engine_ran = False
 
     def say(self, line: str) -> None:
         """Tell a line once: every rung is a project opened anew."""
@@ -73,14 +74,30 @@ class _Proof:
         try:
             with self.workspace() as workspace:
                 variant = self.variant(workspace, rung.name)
+                self._engine_ran = self._engine_ran or _engine_runs()
                 self.tools.build(workspace, variant)
         except Interrupted:
             raise
         except DeadweightError as error:
+            if (lost := self._lost_engine()) is not None:  # that is no fault of the rung's
+                raise lost from error
             self.leave_out(rung.name, str(error))
             return False
         self.built.add(rung.name)
         return True
+
+    def _lost_engine(self) -> MissingError | None:
+        """What is wrong with an engine that ran, and runs nothing any more; None where it does, or where none is there."""
+        from deadweight.engine.daemon import find_running
+        from deadweight.engine.lost import lost_at
+
+        if not self._engine_ran:
+            return None
+        try:
+            endpoint = find_running()
+        except MissingError as error:
+            return error
+        return lost_at(endpoint) if endpoint else MissingError("the container engine has ended", hint="invoke doctor")
 
 
 def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
@@ -94,6 +111,15 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
     if not proof.draft.rungs:
         raise _nothing_left("nothing that was built here runs as it should", proof.draft)
     return replace(proof.draft, proven=True)
+
+
+def _engine_runs() -> bool:
+    from deadweight.engine.daemon import find_running
+
+    try:
+        return find_running() is not None
+    except MissingError:
+        return False
 
 
 def _nothing_left(what: str, draft: Draft) -> DeadweightError:

@@ -76,9 +76,27 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     project = _project(tree, folder, words, main)
     if project is None and ordered and ordered[0].context != folder:
         project = _project(tree, ordered[0].context, words, main)
+    if project is None and ordered:
+        project = _project_below(tree, folder, ordered[0])
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     variable = reads_port(tree, project.folder if project else folder, project.start if project else ())
     return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable)
+
+
+def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | None:
+    """The program in a folder further down: the one that the Dockerfile copies from, else the only one."""
+    found = []
+    for below in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+        inside = below != folder and (folder == "." or below.startswith(f"{folder}/")) and not aside(f"{below}/x")
+        project = _project(tree, below, own.words, None) if inside else None
+        if project is not None and not project.problem:
+            found.append(project)
+    named = [
+        each
+        for each in found
+        if re.search(rf"[\s=/]{re.escape(posixpath.relpath(each.folder, own.context))}/", own.text)
+    ]
+    return next(iter(named), None) or (found[0] if len(found) == 1 else None)
 
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:

@@ -56,11 +56,27 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
+            "replaced": " ".join(_replaced(text)),
             "reads": " ".join(read_at_run_time(tree, folder, ".go")),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
         problem="" if chosen else "no main package of it can be told; name it with --main",
     )
+
+
+def _replaced(gomod: str) -> list[str]:
+    """The folders that stand in for modules, relative to the module."""
+    found = re.findall(r"=>\s*(\.\.?/[^\s]*|\.\.?)\s*$", gomod, re.MULTILINE)
+    return sorted({posixpath.normpath(each) for each in found})
+
+
+def context_of(project: Project) -> str:
+    """The folder that a build needs: the module's, or one above it where folders beside it stand in for modules."""
+    folders = [posixpath.normpath(posixpath.join(project.folder, each)) for each in project.details["replaced"].split()]
+    above = [each for each in folders if project.folder != "." and not each.startswith(f"{project.folder}/")]
+    if not above or any(each.startswith("..") for each in above):
+        return project.folder
+    return posixpath.commonpath([project.folder, *above]) or "."
 
 
 def mains(tree: Tree, folder: str) -> list[str]:
@@ -162,7 +178,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         ),
     }
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
-    rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", project.folder))
+    rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project)))
     apko, apk_files = golang_apk.rung(project, words, _arguments(words), copied, place)
     return Ladder((*rungs, _ko(project, words, copied), apko), {**files, **apk_files})
 
@@ -210,14 +226,8 @@ def _dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str,
         "FROM ${BUILD} AS build",
         "WORKDIR /src",
     ]
-    if not details["vendored"]:
-        lines += [
-            "# Modules first: an edit of the code does not fetch them again.",
-            f"COPY go.mod {'go.sum ' if details['sum'] else ''}./",
-            "RUN --mount=type=cache,target=/go/pkg/mod go mod download",
-        ]
+    lines += _sources_in(project)
     lines += [
-        "COPY . .",
         "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
         "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
         f"    CGO_ENABLED={cgo} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}",
@@ -230,7 +240,8 @@ def _dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str,
     home = words.workdir if copied and words.workdir != "/" else "/"
     if home != "/":
         lines.append(f"WORKDIR {home}")
-    lines += [f"COPY {source} {target}" for source, target in copied]
+    inside = posixpath.relpath(project.folder, context_of(project))
+    lines += [f"COPY {posixpath.normpath(posixpath.join(inside, source))} {target}" for source, target in copied]
     lines += [
         *env_lines(words.env),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
@@ -240,6 +251,28 @@ def _dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str,
         f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *_arguments(words)))}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sources_in(project: Project) -> list[str]:
+    """The instructions that bring in modules and code."""
+    context, details = context_of(project), project.details
+    inside = posixpath.relpath(project.folder, context)
+    if inside != ".":
+        return [
+            "# The module is built beside those that stand in for modules of it.",
+            "COPY . .",
+            f"WORKDIR /src/{inside}",
+        ]
+    if details["vendored"]:
+        return ["COPY . ."]
+    replaced = [f"COPY {each}/go.mod ./{each}/" for each in details["replaced"].split() if not each.startswith(".")]
+    return [
+        "# Modules first: an edit of the code does not fetch them again.",
+        f"COPY go.mod {'go.sum ' if details['sum'] else ''}./",
+        *replaced,
+        "RUN --mount=type=cache,target=/go/pkg/mod go mod download",
+        "COPY . .",
+    ]
 
 
 def _arguments(words: ImageWords) -> tuple[str, ...]:
