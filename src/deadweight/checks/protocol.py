@@ -40,13 +40,40 @@ class Subject:
     engine: Callable[[], Engine]
     engine_image: Callable[[], str]
     subject_of: Callable[[str], Subject | None]
+    need_image: Callable[[str], str]
+    service: Service = field(repr=False, compare=False)
     say: Callable[[str], None] = lambda _line: None
-    need_image: Callable[[str], str] = _no_need
-    service: Service = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        service = Service(self.variant, self.engine, self.engine_image, self.need_image, self.suite.root)
-        object.__setattr__(self, "service", service)
+    @classmethod
+    def of(
+        cls,
+        suite: Suite,
+        variant: Variant,
+        built: BuiltImage,
+        state: State,
+        *,
+        archive: Callable[[], Path],
+        engine: Callable[[], Engine],
+        engine_image: Callable[[], str],
+        subject_of: Callable[[str], Subject | None],
+        need_image: Callable[[str], str] = _no_need,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> Subject:
+        """A subject with a service of its own, which is started when a check first asks for it."""
+        service = Service(variant, engine, engine_image, need_image, suite.root)
+        return cls(
+            suite,
+            variant,
+            built,
+            state,
+            archive,
+            engine,
+            engine_image,
+            subject_of,
+            need_image,
+            service=service,
+            say=say,
+        )
 
 
 class Check(Protocol):

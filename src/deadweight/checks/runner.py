@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
 from deadweight.checks import table
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Check, Subject
+from deadweight.checks.side_by_side import side_by_side
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, judged
 from deadweight.suite.criteria import asked_of
@@ -91,18 +91,9 @@ def verify(
     Timed starts never overlap. Raises UsageError for a check that nobody knows, KeyboardInterrupt after everything was stopped.
     """
     table.refuse_unknown(only, [subject.variant for subject in subjects])
-    workers = jobs or min(4, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(run_checks, subject, only, on_evidence) for subject in subjects]
-        try:
-            return [found for future in futures for found in future.result()]
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, KeyboardInterrupt):
-                _run.cancel_all()  # the workers look at it wherever they wait
-                for subject in subjects:
-                    subject.service.close()
-            raise
+    work = partial(run_checks, only=only, on_evidence=on_evidence)
+    with side_by_side(work, subjects, jobs=jobs, stop=lambda subject: subject.service.close()) as running:
+        return [found for _, done in running for found in done.result()]
 
 
 def one_line(text: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
-from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.checks.runner import keep
 from deadweight.checks.scan.database import current
+from deadweight.checks.side_by_side import side_by_side
 from deadweight.checks.vulnerabilities import scanned
 from deadweight.records.evidence import Evidence
 from deadweight.records.lock import locked
@@ -41,21 +41,15 @@ def scan_subjects(
     order = sorted(subjects, key=lambda subject: -_weight(subject))
     done: dict[str, Evidence] = {}
     failed: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="scan") as pool:
-        futures = [(subject, pool.submit(scanned, subject, may_run=False, strict=strict)) for subject in order]
-        try:
-            for subject, future in futures:
-                try:
-                    done[subject.variant.name] = keep(subject, future.result())
-                except (Interrupted, UsageError):
-                    raise
-                except DeadweightError as error:
-                    failed[subject.variant.name] = error.message
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            if isinstance(error, KeyboardInterrupt):
-                _run.cancel_all()
-            raise
+    work = partial(scanned, may_run=False, strict=strict)
+    with side_by_side(work, order, jobs=max(1, jobs)) as running:
+        for subject, future in running:
+            try:
+                done[subject.variant.name] = keep(subject, future.result())
+            except (Interrupted, UsageError):
+                raise
+            except DeadweightError as error:
+                failed[subject.variant.name] = error.message
     names = [subject.variant.name for subject in subjects]
     return [done[name] for name in names if name in done], failed
 

@@ -197,7 +197,7 @@ class Workspace:
         from deadweight.checks.protocol import Subject
 
         built = self._built_or_raise(variant)
-        return Subject(
+        return Subject.of(
             suite=self.suite,
             variant=variant,
             built=built,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from deadweight import _run
 from deadweight.checks.attacks.entrance import CHECK, attack
 from deadweight.checks.protocol import Check, Subject
 from deadweight.checks.runner import run_check
+from deadweight.checks.side_by_side import side_by_side
 from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
 
@@ -42,12 +41,5 @@ def attack_all(
     Raises UsageError for a posture that does not exist, KeyboardInterrupt once every attack has stopped and cleaned up.
     """
     check: Check = _Asked(postures, told)
-    with ThreadPoolExecutor(jobs or min(4, os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(run_check, check, subject) for subject in subjects]
-        try:
-            return [future.result() for future in futures]
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                _run.cancel_all()  # the attacks look at it wherever they wait, and each removes what it made
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    with side_by_side(partial(run_check, check), subjects, jobs=jobs) as running:
+        return [done.result() for _, done in running]

@@ -15,6 +15,7 @@ from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.model import shown
 from deadweight.image.findings import MAX_FINDINGS, FolderFigure, PathFigure
 from deadweight.image.layers.index import LayerIndex
+from deadweight.image.layers.members import BITS, MASK, split
 from deadweight.image.layers.merge import IMPLIED, Merged
 
 SHELLS = frozenset(
@@ -78,7 +79,7 @@ class Survey:
         for path, value in merged.view.items():
             if value == IMPLIED:
                 continue
-            entries, member = layers[value >> 32], value & 0xFFFFFFFF
+            entries, member = layers[value >> BITS], value & MASK
             kind = entries.kinds[member]
             if kind == columns.DIRECTORY:
                 continue
@@ -115,14 +116,16 @@ class Survey:
         return (*files, *(PathFigure(shown(path), size, kind="folder") for path, size in top))
 
     def _figure(self, path: bytes, value: int, kind: str = "file", target: bytes | None = None) -> PathFigure:
-        entries, member = self._merged.layers[value >> 32], value & 0xFFFFFFFF
-        content = self._merged.content(value)
-        size = 0 if content is None else self._merged.layers[content >> 32].sizes[content & 0xFFFFFFFF]
-        layer = self._indices[value >> 32].diff_id
+        index, member = split(value)
+        entries = self._merged.layers[index]
+        size, content = 0, self._merged.content(value)
+        if content is not None:
+            holder, held = split(content)
+            size = self._merged.layers[holder].sizes[held]
         return PathFigure(
             path=shown(path),
             size_bytes=size,
-            layer=layer,
+            layer=self._indices[index].diff_id,
             kind="file capabilities" if kind == "file" and member in entries.capabilities else kind,
             mode=f"{entries.modes[member]:04o}",
             uid=entries.uids[member],
@@ -137,7 +140,8 @@ class Survey:
         end = self._merged.view.get(real) if real is not None else None
         if real is None or end is None or end == IMPLIED:
             return
-        entries, member = self._merged.layers[end >> 32], end & 0xFFFFFFFF
+        layer, member = split(end)
+        entries = self._merged.layers[layer]
         if entries.kinds[member] not in (columns.FILE, columns.HARDLINK) or not entries.modes[member] & 0o111:
             return
         folders = set(path.split(b"/")[:-1])
@@ -153,7 +157,8 @@ class Survey:
         content = self._merged.content(value)
         if content is None:
             return False
-        index, member = self._indices[content >> 32], content & 0xFFFFFFFF
+        layer, member = split(content)
+        index = self._indices[layer]
         return _holds(index.elf, member) or (not folders & _ABOUT and _holds(index.scripts, member))
 
 

@@ -11,6 +11,7 @@ from deadweight.image.contents.packages import packages
 from deadweight.image.findings import Package
 from deadweight.image.layers.content import member_pieces
 from deadweight.image.layers.index import GoProgram, LayerIndex
+from deadweight.image.layers.members import split
 from deadweight.image.layers.merge import IMPLIED, Merged
 
 
@@ -47,7 +48,7 @@ class Filesystem:
         content = self._merged.content(value)
         if content is None:
             return None
-        layer, member = Merged.split(content)
+        layer, member = split(content)
         entries = self._indices[layer].entries
         return File(real, layer, member, entries.sizes[member], entries.modes[member])
 

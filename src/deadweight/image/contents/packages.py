@@ -10,6 +10,7 @@ from deadweight.image.archive.model import shown
 from deadweight.image.contents.facts import APK_DATABASES, DISTROLESS, DPKG_INFO, DPKG_STATUS
 from deadweight.image.findings import Package
 from deadweight.image.layers.index import LayerIndex
+from deadweight.image.layers.members import packed, split
 from deadweight.image.layers.merge import IMPLIED, Merged
 
 _MAX_MODULES = 2000
@@ -92,14 +93,14 @@ class _Reader:
                         yield Package("jar", jar.name, jar.version, jar.size_bytes, 1, "measured", path=place)
 
     def _seen(self, layer: int, member: int, path: bytes) -> bool:
-        return self._merged.view.get(path) == layer << 32 | member
+        return self._merged.view.get(path) == packed(layer, member)
 
     def _captured(self, path: bytes) -> bytes | None:
         real = self._merged.resolve(path)
         value = self._merged.view.get(real) if real is not None else None
         if value is None or value == IMPLIED:
             return None
-        layer, member = self._merged.split(value)
+        layer, member = split(value)
         return self._indices[layer].captured.get(member)
 
     def _package(self, kind: str, name: bytes, version: bytes, paths: Iterable[bytes] | None, declared: int) -> Package:
@@ -127,7 +128,8 @@ class _Reader:
                 content = merged.content(value)
                 if content is not None:
                     contents.add(content)
-        return sum(merged.layers[value >> 32].sizes[value & 0xFFFFFFFF] for value in contents), len(contents)
+        places = map(split, contents)
+        return sum(merged.layers[layer].sizes[member] for layer, member in places), len(contents)
 
 
 def apk_block(block: bytes) -> tuple[bytes, bytes, int, list[bytes]]:

@@ -22,6 +22,7 @@ from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.model import shown
 from deadweight.image.layers.budget import Budget
 from deadweight.image.layers.hardlinks import contents
+from deadweight.image.layers.members import BITS, MASK, packed, split
 
 IMPLIED = -1
 WHITEOUT = b".wh."
@@ -29,8 +30,6 @@ OPAQUE = b".wh..wh..opq"
 MAX_ENTRIES = 3_000_000
 _HOPS = 40
 _LINK = 20  # what following one link counts for: it is that much slower than a step
-_BITS = 32
-_MASK = (1 << _BITS) - 1
 How = Literal["removed", "replaced", "unreachable"]
 _HOWS: tuple[How, ...] = ("removed", "replaced", "unreachable")
 REMOVED, REPLACED, UNREACHABLE = range(3)
@@ -47,7 +46,7 @@ class Hiding:
 
 
 class Merged:
-    """The final view. Keys are clean paths; values say which member of which layer is seen (``split``), or IMPLIED.
+    """The final view. Keys are clean paths; values say which member of which layer is seen (``members.split``), or IMPLIED.
 
     Without ``root_marks`` an opaque mark in the image's root hides nothing, as on overlayfs. ``marks_root`` lists the layers
     that have such a mark over others.
@@ -68,11 +67,6 @@ class Merged:
         for number in range(len(layers)):
             _Application(self, number).apply()
 
-    @staticmethod
-    def split(value: int) -> tuple[int, int]:
-        """Layer and member of a value of ``view``."""
-        return value >> _BITS, value & _MASK
-
     @property
     def hidden_count(self) -> int:
         """How many members ``hidings`` gives."""
@@ -81,11 +75,11 @@ class Merged:
     def hidings(self) -> Iterator[Hiding]:
         """All members that were hidden, folders left out, in the order in which it happened."""
         for value, by, how in zip(self._hidden, self._hiders, self._hows, strict=True):
-            yield Hiding(value >> _BITS, value & _MASK, by, _HOWS[how])
+            yield Hiding(*split(value), by, _HOWS[how])
 
     def kind(self, value: int) -> int:
         """The kind (``entries.FILE`` …) of a value of ``view``."""
-        return columns.DIRECTORY if value == IMPLIED else self.layers[value >> _BITS].kinds[value & _MASK]
+        return columns.DIRECTORY if value == IMPLIED else self.layers[value >> BITS].kinds[value & MASK]
 
     def hide(self, value: int, by: int, how: int) -> None:
         """Note that a member is no longer seen."""
@@ -130,7 +124,7 @@ class Merged:
             hops -= 1
             if hops < 0 or len(pending) > 4096:
                 return None
-            target = self.layers[value >> _BITS].targets[value & _MASK]
+            target = self.layers[value >> BITS].targets[value & MASK]
             self._budget.spend(_LINK + target.count(b"/"))
             if target.startswith(b"/"):
                 current = b""
@@ -139,13 +133,13 @@ class Merged:
 
     def content(self, value: int) -> int | None:
         """The member that holds the bytes of a file: the file itself, or where its hard links lead; None where nowhere."""
-        layer, member = value >> _BITS, value & _MASK
+        layer, member = split(value)
         if self.layers[layer].kinds[member] != columns.HARDLINK:
             return value
         if layer not in self._contents:
             self._contents[layer] = contents(self.layers[layer], Budget(f"layer {layer + 1}"))
         found = self._contents[layer][member]
-        return None if found < 0 else layer << _BITS | found
+        return None if found < 0 else packed(layer, found)
 
 
 class _Application:
@@ -154,7 +148,7 @@ class _Application:
     def __init__(self, merged: Merged, number: int) -> None:
         self._merged, self._view, self._number = merged, merged.view, number
         self._entries = merged.layers[number]
-        self._mark = number << _BITS
+        self._mark = packed(number, 0)
         self._folders: set[bytes] = {b""}
         self._budget = Budget(f"layer {number + 1}")
 
@@ -255,7 +249,7 @@ class _Application:
             if value is None:
                 self._budget.spend(len(path))  # by its length: one name of many parts makes a folder of each
                 self._view[path] = IMPLIED
-            elif self._merged.kind(value) == columns.SYMLINK and value >> _BITS == self._number and value != IMPLIED:
+            elif self._merged.kind(value) == columns.SYMLINK and value >> BITS == self._number and value != IMPLIED:
                 path = self._linked(path, value, hops)
             elif self._merged.kind(value) != columns.DIRECTORY:
                 self._merged.hide(value, self._number, REPLACED)
@@ -269,7 +263,7 @@ class _Application:
         """A link to a folder within the same layer: the engine follows it there, never out of the layer."""
         if hops > _HOPS:
             raise ArchiveError(f"layer {self._number + 1}: {shown(path)} is a link without end")
-        target = self._entries.targets[value & _MASK]
+        target = self._entries.targets[value & MASK]
         self._budget.spend(_LINK + target.count(b"/"))
         parts = [] if target.startswith(b"/") else [part for part in path.rpartition(b"/")[0].split(b"/") if part]
         for part in target.split(b"/"):

@@ -27,6 +27,7 @@ from deadweight.image.findings import (
     SkippedItem,
 )
 from deadweight.image.layers.index import Found, LayerIndex
+from deadweight.image.layers.members import packed
 from deadweight.image.layers.merge import Hiding, Merged
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class Assembly:
         replaced = 0
         for hiding in self.merged.hidings():
             entries = self.indices[hiding.layer].entries
-            if entries.kinds[hiding.member] == columns.FILE and (hiding.layer << 32 | hiding.member) not in seen:
+            if entries.kinds[hiding.member] == columns.FILE and packed(hiding.layer, hiding.member) not in seen:
                 per_layer[hiding.layer] += entries.stored(hiding.member)
                 replaced += entries.stored(hiding.member) if hiding.how == "replaced" else 0
         secrets = self._secrets_by_member()
@@ -202,7 +203,7 @@ class Assembly:
         for layer, index in enumerate(self.indices):
             for member in index.entries.targets:
                 if index.entries.kinds[member] == columns.HARDLINK:
-                    value = layer << 32 | member
+                    value = packed(layer, member)
                     if merged.view.get(index.entries.paths[member]) == value:
                         content = merged.content(value)
                         if content is not None:
@@ -278,7 +279,7 @@ class Assembly:
             (layer, member)
             for layer, index in enumerate(self.indices)
             for member in index.entries.targets
-            if index.entries.kinds[member] == columns.HARDLINK and self.merged.content(layer << 32 | member) is None
+            if index.entries.kinds[member] == columns.HARDLINK and self.merged.content(packed(layer, member)) is None
         ]
 
     def _listed(self, tally: Tally, what: str) -> tuple[PathFigure, ...]:

@@ -107,10 +107,7 @@ def _watched(container: Container, healthy_at: float) -> str:
 
 def ask(subject: Subject, container: Container) -> str:
     """Send everything under ``checks.api`` to this container; the first answer that is not as expected, or nothing."""
-    asked = replace(subject)
-    object.__setattr__(
-        asked, "service", _Given(subject, container)
-    )  # what __post_init__ makes would be another container
+    asked = replace(subject, service=_Given(subject, container))
     for item in subject.variant.checks.api:
         try:
             result = run_item(asked, item)
