@@ -18,6 +18,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import BuildFailed, CommandError, DeadweightError, Interrupted
 from deadweight.builders.protocol import Inputs, Needs, Site, Step
+from deadweight.plan import graph
 from deadweight.plan.fingerprint import Fingerprint
 from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan
 from deadweight.plan.scheduler import run_plan
@@ -178,6 +179,25 @@ def test_each_rebuild_has_its_reason(site):
     for file in (site.state.folder / "steps").iterdir():
         file.write_bytes(file.read_bytes()[:-20])
     assert reason() == "not built yet"
+
+
+def test_who_waits_for_a_builder_to_look_at_its_source_is_told_where(site, monkeypatch):
+    """With ``source: ../..`` a plan was silent for as long as it takes to walk a whole disk."""
+    monkeypatch.setattr(graph, "SLOW_SECONDS", 0.0)
+    said: list[str] = []
+    told = threading.Event()
+
+    class Slow(ScriptBuilder):
+        def steps(self, variant, site):
+            assert told.wait(10)
+            return super().steps(variant, site)
+
+    def say(line: str) -> None:
+        said.append(line)
+        told.set()
+
+    make_plan(make_site(site.root, one="true").suite.variants, site, lambda _: Slow(), say=say)
+    assert said[0].startswith(f"one: looking for what is input in {site.root}")
 
 
 def test_planning_changes_nothing_on_disk(site):

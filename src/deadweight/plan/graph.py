@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -19,6 +22,9 @@ from deadweight.suite.model import Variant
 
 UNKNOWN_SECONDS = 1.0
 """What a step counts for that was never built: any figure will do, as long as more steps count for more."""
+
+
+SLOW_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,12 @@ def make_plan(
     digests = digests or Digests(say)
     steps: dict[str, Step] = {}
     wanted: dict[str, set[str]] = {}
-    for variant in variants:
-        for step in builder_of(variant).steps(variant, site):
-            steps.setdefault(step.key, step)
-            wanted.setdefault(step.key, set()).add(variant.name)
+    with _told_if_slow(site, say) as now_at:
+        for variant in variants:
+            now_at(variant)
+            for step in builder_of(variant).steps(variant, site):
+                steps.setdefault(step.key, step)
+                wanted.setdefault(step.key, set()).add(variant.name)
     waits = {
         key: frozenset(other for other in (*step.after, *step.behind) if other in steps) for key, step in steps.items()
     }
@@ -95,6 +103,30 @@ def make_plan(
         before = [tasks[other] for other in steps[key].after if other in tasks]
         tasks[key] = _task(steps[key], before, site, digests, tuple(sorted(wanted[key])), force=force)
     return Plan(tuple(tasks.values()), waits, digests.settled())
+
+
+@contextlib.contextmanager
+def _told_if_slow(site: Site, say: Callable[[str], None] | None) -> Iterator[Callable[[Variant], None]]:
+    """A source may hold a million files that are no input; which those are is found before any is read."""
+    looked_at: list[Variant] = []
+
+    def tell() -> None:
+        variant = looked_at[-1]
+        where = os.path.normpath(site.root / variant.source)
+        (say or str)(f"{variant.name}: looking for what is input in {where}; a smaller source: takes less time")
+
+    timer = threading.Timer(SLOW_SECONDS, tell)
+    timer.daemon = True
+
+    def now_at(variant: Variant) -> None:
+        looked_at.append(variant)
+        if len(looked_at) == 1:
+            timer.start()
+
+    try:
+        yield now_at
+    finally:
+        timer.cancel()
 
 
 def record_file(state: State, key: str) -> Path:
