@@ -153,7 +153,7 @@ def test_bases_are_pinned_by_digest(resolved, expected):
 
 
 def test_an_image_name_is_always_a_valid_reference(project):
-    from deadweight.sources.reference import parse
+    from deadweight.records.reference import parse
 
     project.suite("  a._-b__c:\n    builder: ko\n    base: x\n")
     name = image_name(project.site.suite, project.variant("a._-b__c"))

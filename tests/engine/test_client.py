@@ -23,7 +23,7 @@ from deadweight.engine import foreground, http, owner
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
-from deadweight.engine.images import Identity, identity_of, split_reference
+from deadweight.engine.images import Identity, identity_of
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
 from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_inside
 from deadweight.suite.model import Health, RunSettings
@@ -141,14 +141,6 @@ def test_a_truncated_archive_is_refused_and_an_interrupted_save_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         engine.images.save(misbehaving_image, tmp_path / "out" / "image.tar", cancel)
     assert list((tmp_path / "out").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("reference", "parts"),
-    [("a", ("a", "latest")), ("h:5000/a", ("h:5000/a", "latest")), ("h:5000/a:1", ("h:5000/a", "1"))],
-)
-def test_references_are_split(reference, parts):
-    assert parts == split_reference(reference)
 
 
 # containers

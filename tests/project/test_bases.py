@@ -12,7 +12,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.sources import choose
 from deadweight.sources.local.nearest import nearest
-from deadweight.sources.reference import APK, NoBase
+from deadweight.sources.no_base import APK, NoBase
 from deadweight.sources.settings import Settings
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite

@@ -13,8 +13,8 @@ from deadweight.project.suite_file import load_suite
 from deadweight.records.built import BUILT_FILE, Base
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
+from deadweight.sources.no_base import NoBase
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, Source, ToMake
-from deadweight.sources.reference import NoBase
 from deadweight.suite.model import Variant
 
 MAIN = 'package main\n\nfunc main() {\n\tprintln("hello")\n}\n'

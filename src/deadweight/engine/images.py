@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.engine.faults import translated
+from deadweight.records.reference import split
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -172,9 +173,9 @@ class Images:
 
     def tag(self, image: str, reference: str) -> None:
         """Give an image a further name."""
-        repository, name = split_reference(reference)
+        repository, name, _ = split(reference)
         with translated(f"tag {reference}"):
-            self._api.tag(image, repository, name, force=True)
+            self._api.tag(image, repository, name or "latest", force=True)
 
     def save(self, reference: str, out: Path, progress: Progress | None = None) -> Path:
         """Write an image as an archive, whole or not at all. Raises MissingError where the engine has no such image."""
@@ -247,12 +248,6 @@ def identity_of(document: Mapping[str, Any], *, by_manifest: bool) -> Identity:
 
 def _id(document: Mapping[str, Any]) -> str:
     return f"sha256:{str(document['Id']).removeprefix('sha256:')}"
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """``host:5000/name:tag`` → (``host:5000/name``, ``tag``); the tag is ``latest`` where none is given."""
-    repository, colon, tag = reference.rpartition(":")
-    return (repository, tag) if colon and "/" not in tag else (reference, "latest")
 
 
 def _chunks(file: Any, progress: Progress | None) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from deadweight.plan.scheduler import Outcome, Result, Watcher, run_plan
 from deadweight.project.needs import preflight
 from deadweight.project.workspace import ENGINE_MAY_BE_WHY, Workspace
 from deadweight.records.built import BuiltImage
-from deadweight.sources.reference import NoBase
+from deadweight.sources.no_base import NoBase
 from deadweight.suite.model import Variant
 
 

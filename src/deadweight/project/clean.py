@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import MissingError
 from deadweight.project.workspace import Workspace
 from deadweight.records.built import ARCHIVE_FILE, BuiltImage, kept_name
+from deadweight.records.reference import split
 from deadweight.records.superseded import retire, superseded
 
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ def _images(workspace: Workspace) -> int:
 def _names(built: BuiltImage, images: Images) -> list[str]:
     """What a variant's image is called in the engine; ``…:latest`` only where it is no other checkout's of the same suite."""
     found = {built.reference}
-    repository = built.reference.rpartition(":")[0]
-    if repository:  # a plug-in may call its image as it likes
+    repository, tag, _ = split(built.reference)
+    if tag:  # a plug-in may call its image as it likes
         found.add(kept_name(built.reference, built.config_digest))
         there = images.get(f"{repository}:latest")
         if there is not None and there.id in (built.config_digest, built.engine_id):

@@ -9,9 +9,9 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError, Usage
 from deadweight.checks.scan import database as databases
 from deadweight.checks.scan.database import Database
 from deadweight.project.workspace import Workspace
+from deadweight.records.reference import parse
 from deadweight.sources import network, settings
 from deadweight.sources.public import front_door
-from deadweight.sources.reference import parse
 
 PROBE_SECONDS = 2.5
 DUE_DAYS = 7.0

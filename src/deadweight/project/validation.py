@@ -54,7 +54,7 @@ def _check_variant(suite: Suite, variant: Variant, seen: list[AttacksCheck], pro
 
 
 def _database(suite: Suite, repository: str) -> None:
-    from deadweight.sources.reference import parse
+    from deadweight.records.reference import parse
 
     try:
         parse(repository.removeprefix("oci://"))
@@ -82,7 +82,7 @@ def no_builder(suite: Suite, variant: Variant) -> ConfigError:
 
 def _images(suite: Suite, variant: Variant) -> None:
     """References of bases. What a source makes of them comes later."""
-    from deadweight.sources.reference import parse
+    from deadweight.records.reference import parse
 
     for key, reference in variant.images():
         try:

@@ -16,6 +16,7 @@ from typing import Literal
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.checks.scan.sbom import MEDIA_TYPES, SbomFile
 from deadweight.publish.artifact import Artifact, ArtifactFile, Subject, lay_out
+from deadweight.records.reference import split
 from deadweight.toolchain import crane
 
 
@@ -32,7 +33,7 @@ class Attached:
 def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> tuple[Attached, ...]:
     """Attach SBOMs to ``image`` (REPOSITORY@sha256:…). Raises CommandError where the registry refuses, DeadweightError."""
     described = crane.described(image, insecure=insecure)
-    repository, _, digest = image.partition("@")
+    repository, _, digest = split(image)
     if described["digest"] != digest:
         raise DeadweightError(f"{image}: the registry's manifest has the digest {described['digest']}")
     subject = Subject(described["digest"], described["size"], described["mediaType"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight._errors import UsageError
+from deadweight.records.reference import in_registry
 from deadweight.records.store import write_where_told
 from deadweight.toolchain import crane
 
@@ -24,16 +25,15 @@ def destination(repository: str, variant: str, *, several: bool) -> str:
 
     Raises UsageError for a reference with a digest, or with a tag that several variants would fight over.
     """
-    match = crane.REFERENCE.fullmatch(crane.checked_reference(repository))
-    assert match is not None
-    if match["digest"]:
+    given = in_registry(repository)
+    if given.digest:
         raise UsageError(f"{repository}: a digest is what a push returns, not where it goes")
-    if several and match["tag"]:
+    if several and given.tag:
         raise UsageError(
             f"{repository}: several variants cannot share one tag",
             hint="leave the tag off: each gets its own name as tag",
         )
-    return f"{match['repository']}:{match['tag'] or (variant if several else 'latest')}"
+    return f"{given.name}:{given.tag or (variant if several else 'latest')}"
 
 
 def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: bool = False) -> Pushed:
@@ -42,10 +42,9 @@ def push(archive: Path, to: str, *, digest_file: Path | None = None, insecure: b
     ``digest_file`` gets one line, ``REPOSITORY@sha256:…``, only after the push succeeded.
     Raises UsageError, ArchiveError, MissingError (no crane), CommandError (the registry refused).
     """
-    match = crane.REFERENCE.fullmatch(crane.checked_reference(to))
-    assert match is not None
+    name = in_registry(to).name
     digest = crane.push(archive, to, insecure=insecure)
-    reference = f"{match['repository']}@{digest}"
+    reference = f"{name}@{digest}"
     if digest_file is not None:
         write_where_told(digest_file, reference + "\n")
     return Pushed(reference, digest, to)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deadweight._errors import CommandError, DeadweightError, UsageError
 from deadweight.publish.earlier import OCI_PREFIX
+from deadweight.records.reference import in_registry
 from deadweight.report.badges import badges
 from deadweight.report.history import HISTORY_FILE, IN_REPORT, merged, parse, read, text
 from deadweight.report.markdown import render_markdown
@@ -148,7 +149,7 @@ def _to_registry(report: Report, reference: str, history: Path | None) -> Publis
     from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
-    crane.checked_reference(reference)
+    in_registry(reference)
     report, kept = _with_history(report, history, _pushed_history(report, reference))
     with tempfile.TemporaryDirectory(prefix="deadweight-publish-") as temporary:
         folder = Path(temporary) / "report"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from deadweight.records.reference import split
+
 Cache = Literal["cold", "warm", "cached"]
 """``cold``: nothing that a build makes (steps, compiled packages, classes) was taken from an earlier one; what was only downloaded
 (bases, modules) may have been there. ``warm``: something was taken, or may have been. ``cached``: all of it was."""
@@ -49,7 +51,7 @@ class FailedBuild:
 
 def kept_name(reference: str, config_digest: str) -> str:
     """A name in the engine that only this very image has: ``…:latest`` moves when another checkout builds the same suite."""
-    return f"{reference.rpartition(':')[0]}:{config_digest.partition(':')[2][:12]}"
+    return f"{split(reference)[0]}:{config_digest.partition(':')[2][:12]}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from deadweight.records.reference import short
 from deadweight.report import figures
 from deadweight.report.attacks import held as held_in
 from deadweight.report.attacks import told_posture
@@ -93,12 +94,6 @@ def layer_count(record: VariantRecord) -> int | None:
     return len(record.image.layers) or None
 
 
-def short_reference(reference: str) -> str:
-    """An image reference as people say it: without the registry that goes without saying, and without a digest."""
-    name = reference.partition("@")[0]
-    return name.removeprefix("docker.io/").removeprefix("library/")
-
-
 def reference_sources(report: Report) -> tuple[str, ...]:
     """Where the reference figures come from, each once."""
     return tuple(dict.fromkeys(r.reference.source for r in report.variants.values() if r.reference))
@@ -124,10 +119,10 @@ def _base(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.build is None:
         return _unmeasured()
     if record.base is None:
-        made_with = f", made with {', '.join(map(short_reference, record.other_stand_ins))}" if record.stand_in else ""
+        made_with = f", made with {', '.join(map(short, record.other_stand_ins))}" if record.stand_in else ""
         return Cell(_NONE + made_with, "", badge=figures.STAND_IN if record.stand_in else "")
     badge = figures.STAND_IN if record.base.stand_in else ""
-    return Cell(short_reference(record.base.reference), record.base.reference, badge=badge)
+    return Cell(short(record.base.reference), record.base.reference, badge=badge)
 
 
 def _size(_name: str, record: VariantRecord, _largest: int | None) -> Cell:

@@ -84,8 +84,8 @@ def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
     if settings.mirror is not None:
         say("source: mirror (one is configured)")
         return "mirror"
+    from deadweight.records.reference import parse
     from deadweight.sources import network, public
-    from deadweight.sources.reference import parse
 
     hosts = sorted({parse(reference).host for reference in _references(suite)})
     urls = {public.front_door(host): host for host in hosts}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from deadweight.records.built import Base
-from deadweight.sources.reference import NoBase
+from deadweight.sources.no_base import NoBase
 
 Say = Callable[[str], None]
 """Takes one line of progress."""

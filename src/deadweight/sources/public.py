@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from deadweight._errors import ConfigError
 from deadweight.records.paths import State
+from deadweight.records.reference import DOCKER_HUB, parse
 from deadweight.sources.protocol import ApkFlavour
-from deadweight.sources.reference import DOCKER_HUB, parse
 from deadweight.sources.remote import Names, RemoteSource
 from deadweight.sources.settings import Mirror, Settings
 

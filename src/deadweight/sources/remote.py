@@ -18,9 +18,10 @@ from deadweight._errors import CommandError, ConfigError, DeadweightError, Missi
 from deadweight.records import store
 from deadweight.records.built import Base
 from deadweight.records.paths import State
+from deadweight.records.reference import parse
 from deadweight.sources import network
+from deadweight.sources.no_base import APK, NoBase
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
-from deadweight.sources.reference import APK, NoBase, parse
 from deadweight.sources.settings import Settings, decided
 
 CHECK_SECONDS = 30.0
@@ -150,9 +151,7 @@ class RemoteSource:
             store.save(Seen(now), self._memory)
 
     def _as_base(self, reference: str, name: str, digest: str | None) -> Base:
-        parsed = parse(name)
-        bare = f"{parsed.host}/{parsed.repository}"
-        return Base(reference, f"{bare}@{digest}" if digest else name, digest, stand_in=False)
+        return Base(reference, f"{parse(name).name}@{digest}" if digest else name, digest, stand_in=False)
 
     def _look_up(self, reference: str) -> Base:
         from deadweight.toolchain.find import find

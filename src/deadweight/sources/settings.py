@@ -22,8 +22,8 @@ from typing import Any, Literal, cast, get_args
 from deadweight._errors import ConfigError, UsageError
 from deadweight.records import store
 from deadweight.records.paths import State
+from deadweight.records.reference import parse
 from deadweight.sources.protocol import ApkFlavour
-from deadweight.sources.reference import parse
 from deadweight.suite.model import Suite
 from deadweight.suite.values import check_env_name, check_path, check_text
 from deadweight.suite.yaml_nodes import Key, dotted, read

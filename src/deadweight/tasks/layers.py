@@ -142,13 +142,11 @@ def _of_every_platform(subject: _Subject, scan: str, *, json: bool, allow_unread
 
 def _named(archive: str | None) -> str | None:
     """Which image is meant: what is no file here and has a registry's host in front is a reference in that registry."""
-    from deadweight.toolchain.crane import REFERENCE
+    from deadweight.records.reference import names_registry
 
     if archive is None or archive == STDIN or archive.startswith((ENGINE, REGISTRY)) or os.path.lexists(archive):
         return archive
-    host = archive.partition("/")[0]
-    there = REFERENCE.fullmatch(archive) is not None and ("." in host or ":" in host or host == "localhost")
-    return REGISTRY + archive if there and not archive.endswith(_ARCHIVES) else archive
+    return REGISTRY + archive if names_registry(archive) and not archive.endswith(_ARCHIVES) else archive
 
 
 def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, extract: str | None) -> None:

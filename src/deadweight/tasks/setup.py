@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from deadweight.project.doctor import Doctor
     from deadweight.project.survey import Finding
     from deadweight.project.workspace import Workspace
+    from deadweight.sources.no_base import NoBase
     from deadweight.sources.protocol import ToMake
-    from deadweight.sources.reference import NoBase
     from deadweight.suite.model import Variant
 
 

@@ -15,15 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from deadweight._errors import ArchiveError, CommandError, DeadweightError, UsageError
+from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight._run import Completed, piped, run
+from deadweight.records.reference import in_registry
 
-# The distribution specification's repository and tag grammar, with a registry that may have a port.
-_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?(?::\d{1,5})?"
-_NAME = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-REFERENCE = re.compile(
-    rf"(?P<repository>{_HOST}(?:/{_NAME})+)(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?"
-)
 _PUSHED = re.compile(r"@(sha256:[0-9a-f]{64})\s*$")
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -37,24 +32,12 @@ HINTS = {
 """By what crane says last: what can be done about it. The first that is found counts."""
 
 
-def checked_reference(reference: str) -> str:
-    """The reference as given. Raises UsageError (which never repeats a reference that carries a password)."""
-    if "@" in reference.partition("/")[0]:
-        raise UsageError("a registry reference must not carry credentials", hint="use `docker login`")
-    if not REFERENCE.fullmatch(reference):
-        raise UsageError(
-            f"{reference!r} is no registry reference",
-            hint="write REGISTRY/REPOSITORY[:TAG], for example ghcr.io/me/app:1",
-        )
-    return reference
-
-
 def push(path: Path, reference: str, *, insecure: bool = False) -> str:
     """Push a docker-save archive, an OCI archive or an OCI layout folder; returns the manifest's digest in the registry.
 
     Raises UsageError for a bad reference, ArchiveError for what is no archive, MissingError without crane, CommandError.
     """
-    checked_reference(reference)
+    in_registry(reference)
     with _pushable(path) as ready:
         many = ["--index"] if ready.is_dir() and _manifest_count(ready) > 1 else []
         done = _told(insecure, "push", *many, str(ready), reference)
@@ -69,7 +52,7 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
 
     ``env`` as in ``pulled``.
     """
-    text = _told(insecure, "manifest", checked_reference(reference), timeout=120, env=env).output
+    text = _told(insecure, "manifest", str(in_registry(reference)), timeout=120, env=env).output
     try:
         parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
     except json.JSONDecodeError:
@@ -81,7 +64,7 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
 
 def config(reference: str, platform: str, *, insecure: bool = False) -> dict[str, Any]:
     """The config of an image, of several that for this platform, as JSON. Raises as ``manifest``."""
-    text = _told(insecure, "config", "--platform", platform, checked_reference(reference), timeout=60).output
+    text = _told(insecure, "config", "--platform", platform, str(in_registry(reference)), timeout=60).output
     try:
         parsed = json.loads(text) if len(text) <= MAX_MANIFEST_BYTES else None
     except json.JSONDecodeError:
@@ -106,7 +89,7 @@ def platforms(reference: str, *, insecure: bool = False, env: Mapping[str, str] 
 
 def described(reference: str, *, insecure: bool = False) -> dict[str, Any]:
     """Descriptor (media type, digest, size in bytes) of a manifest, as an artifact's subject needs it. Raises as ``manifest``."""
-    done = _told(insecure, "manifest", checked_reference(reference), timeout=120)
+    done = _told(insecure, "manifest", str(in_registry(reference)), timeout=120)
     content = done.output.encode()
     kind = _manifest_type(content, reference)
     return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
@@ -125,13 +108,16 @@ def _manifest_type(content: bytes, reference: str) -> str:
 
 def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     """A blob that is UTF-8 text, checked against its digest. Raises CommandError, DeadweightError."""
-    repository = REFERENCE.fullmatch(checked_reference(reference))
-    assert repository is not None
-    address = checked_reference(f"{repository['repository']}@{digest}")
+    address = _at(reference, digest)
     text = _told(insecure, "blob", address, timeout=300).output
     if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
         raise DeadweightError(f"{address}: the registry's answer has another digest")
     return text
+
+
+def _at(reference: str, digest: str) -> str:
+    """What has this digest in the reference's repository. Raises UsageError for what is no digest."""
+    return str(in_registry(f"{in_registry(reference).name}@{digest}"))
 
 
 class Remote:
@@ -141,20 +127,18 @@ class Remote:
     """
 
     def __init__(self, reference: str, *, insecure: bool = False, env: Mapping[str, str] | None = None) -> None:
-        match = REFERENCE.fullmatch(checked_reference(reference))
-        assert match is not None
-        self._reference, self._repository = reference, match["repository"]
+        self._reference = str(in_registry(reference))
         self._insecure, self._env = insecure, env
 
     def manifest(self, digest: str | None = None) -> bytes:
         """What the reference names, or the manifest of that digest in its repository."""
-        address = checked_reference(f"{self._repository}@{digest}") if digest else self._reference
+        address = _at(self._reference, digest) if digest else self._reference
         with self._read("manifest", address) as stream:
             return stream.read(MAX_MANIFEST_BYTES + 1)
 
     def blob(self, digest: str) -> AbstractContextManager[IO[bytes]]:
         """A blob of the repository, as it comes."""
-        return self._read("blob", checked_reference(f"{self._repository}@{digest}"))
+        return self._read("blob", _at(self._reference, digest))
 
     @contextmanager
     def _read(self, *words: str) -> Iterator[IO[bytes]]:
@@ -176,7 +160,7 @@ def pulled(
 
     ``env`` is added to our environment: proxies, and SSL_CERT_FILE for a private CA.
     """
-    checked_reference(reference)
+    in_registry(reference)
     only = ["--platform", platform] if platform else []
     with tempfile.TemporaryDirectory(prefix="deadweight-pull-") as folder:
         _told(insecure, "pull", "--format", "oci", *only, reference, f"{folder}/layout", env=env)

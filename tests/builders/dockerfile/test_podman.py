@@ -9,7 +9,7 @@ import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.dockerfile import podman
-from deadweight.builders.dockerfile.podman import Store, Translated, qualified, refuse_what_it_cannot
+from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
 from deadweight.engine.daemon import Endpoint
 
 ENDPOINT = Endpoint("unix:///nowhere.sock", ours=False)
@@ -75,20 +75,6 @@ def test_its_lines_are_told_as_buildkit_tells_them():
         "#3 0.0 oh no",
         '#3 ERROR: building at STEP "RUN false": while running runtime: exit code: 7',
     ]
-
-
-@pytest.mark.parametrize(
-    ("reference", "whole"),
-    [
-        ("golang:1.21", "docker.io/library/golang:1.21"),
-        ("me/app@sha256:0", "docker.io/me/app@sha256:0"),
-        ("ghcr.io/me/app:1", "ghcr.io/me/app:1"),
-        ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
-        ("localhost/x:1", "localhost/x:1"),
-    ],
-)
-def test_images_are_named_with_their_registry(reference, whole):
-    assert qualified(reference) == whole
 
 
 def test_secrets_are_not_given_to_a_podman_that_keeps_its_images_elsewhere(tmp_path, monkeypatch):

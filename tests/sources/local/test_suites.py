@@ -16,7 +16,7 @@ from deadweight.sources.local import npm, suites
 from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.source import _told, _unmade
 from deadweight.sources.local.table import StandIn
-from deadweight.sources.reference import APK
+from deadweight.sources.no_base import APK
 
 APKADD = Path(suites.__file__).with_name("apkadd")
 NEW = """\

@@ -237,8 +237,8 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
 
     Raises ConfigError for what the Dockerfile names and is no reference.
     """
+    from deadweight.records.reference import parse
     from deadweight.sources.adapt_dockerfile import places
-    from deadweight.sources.reference import parse
 
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
     for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), given(variant)).items():

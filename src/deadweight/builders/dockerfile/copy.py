@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.builders.dockerfile import buildkit
-from deadweight.builders.dockerfile.podman import qualified
 from deadweight.builders.dockerfile.reach import CA, JAVA, MAVEN, NETRC, Reach, stages_of_image
 from deadweight.builders.dockerfile.text import Dockerfile, names_git
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared import common, inputs
 from deadweight.records.built import Base
+from deadweight.records.reference import with_registry
 
 PREDEFINED = frozenset(
     word
@@ -81,7 +81,7 @@ def given(variant: DockerfileVariant) -> dict[str, str]:
 def pinned(base: Base) -> str:
     """The reference to build from. A stand-in may lie in the engine alone, under a name that no registry has."""
     reference = common.pinned(base)
-    return reference if base.stand_in or buildkit.running_podman() is None else qualified(reference)
+    return reference if base.stand_in or buildkit.running_podman() is None else with_registry(reference)
 
 
 def ignore_rules(dockerfile: Path, variant: DockerfileVariant, site: Site) -> inputs.Rules:

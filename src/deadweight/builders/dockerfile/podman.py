@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.shared import common
+from deadweight.records.reference import with_registry
 from deadweight.sources.dockerfile_lines import heredocs, instructions
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
@@ -125,19 +126,11 @@ def build(
     )
 
 
-def qualified(reference: str) -> str:
-    """A reference with its registry: Podman asks none by itself."""
-    first, slash, _ = reference.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return reference
-    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
-
-
 def _named(words: Sequence[str | Path]) -> Iterator[str]:
     """The same words; the image's name with the registry that Docker's API means, or Podman would take another."""
     before = ""
     for word in map(str, words):
-        yield qualified(word) if before == "--tag" else word
+        yield with_registry(word) if before == "--tag" else word
         before = word
 
 

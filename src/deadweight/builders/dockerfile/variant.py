@@ -49,8 +49,8 @@ class DockerfileVariant(Variant):
 
     def _in_dockerfile(self, root: Path) -> tuple[str, ...]:
         """What the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
+        from deadweight.records.reference import is_reference
         from deadweight.sources.adapt_dockerfile import images
-        from deadweight.sources.reference import is_reference
 
         if self.dockerfile is None:
             return ()

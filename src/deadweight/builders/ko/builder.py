@@ -23,6 +23,7 @@ from deadweight.builders.shared import inputs as _inputs
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
 from deadweight.records.ignore import literal
+from deadweight.records.reference import split
 
 NO_TESTS = "**/*_test.go"
 """``go build`` reads none."""
@@ -88,7 +89,7 @@ class KoBuilder:
 
         ko, go = find("ko"), find("go")
         name = _common.image_name(site.suite, variant)
-        repository, _, tag = name.rpartition(":")
+        repository, tag, _ = split(name)
         job.took("warm" if _gocache.is_warm(site.state) else "cold")
         with _archive.scratch(variant, site) as work:
             environment = _environment(variant, site, base, repository, work)

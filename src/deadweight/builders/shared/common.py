@@ -14,6 +14,7 @@ from pathlib import Path
 from deadweight._errors import DeadweightError
 from deadweight.builders.protocol import Site, WrongKey
 from deadweight.records.built import Base
+from deadweight.records.reference import split
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.yaml_nodes import Key
 
@@ -59,8 +60,7 @@ def pinned(base: Base) -> str:
     """The reference to build from, by digest where there is one: a tag that moves meanwhile changes nothing."""
     if base.digest is None or "@" in base.resolved:
         return base.resolved
-    head, slash, last = base.resolved.rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}@{base.digest}"
+    return f"{split(base.resolved)[0]}@{base.digest}"
 
 
 def base_values(bases: Mapping[str, Base]) -> dict[str, str]:

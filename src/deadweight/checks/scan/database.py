@@ -142,9 +142,9 @@ def use(asked: str, repository: str | None = None, say: Say = lambda _line: None
     if asked == "download":
         return use_registry((repository.removeprefix("oci://"),) if repository else PUBLIC)
     if asked.startswith("oci://"):
-        from deadweight.toolchain.crane import checked_reference
+        from deadweight.records.reference import in_registry
 
-        return use_registry((checked_reference(asked.removeprefix("oci://")),))
+        return use_registry((str(in_registry(asked.removeprefix("oci://"))),))
     return use_files(Path(asked))
 
 

@@ -12,6 +12,7 @@ from deadweight.project.init.languages.common import flow, scalar
 from deadweight.project.init.records import Beside, Known
 from deadweight.project.init.tree import Tree, joined
 from deadweight.project.init.values import environment, examples, filled_in
+from deadweight.records.reference import split
 
 PORTS = {
     "postgres": 5432,
@@ -64,7 +65,7 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
 
 
 def _port(image: str, service: Mapping[str, Any]) -> int | None:
-    known = PORTS.get(re.split(r"[@:]", posixpath.basename(image.partition("@")[0]))[0])
+    known = PORTS.get(posixpath.basename(split(image)[0]))
     given = [*(service.get("expose") or ()), *(service.get("ports") or ())]
     inner = (str(each).rpartition(":")[2].partition("/")[0] for each in given if not isinstance(each, dict))
     return known or next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)

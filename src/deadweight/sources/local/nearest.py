@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Mapping
 
+from deadweight.records.reference import split
+
 LIKENESS = 0.75
 """How like two names must be, of 1: ``eclipse-temurn`` is near ``eclipse-temurin``, ``node`` is near nothing."""
 
@@ -27,4 +29,4 @@ def nearest(name: str, shown: Mapping[str, str]) -> str | None:
 def _names(told: str) -> list[str]:
     """The last names of the images that a row tells of: ``cgr.dev/chainguard/static:latest`` → ``static``."""
     references = (part.strip().partition(" ")[0] for part in told.split(","))
-    return [reference.rpartition("/")[2].partition(":")[0] for reference in references]
+    return [split(reference)[0].rpartition("/")[2] for reference in references]

@@ -26,9 +26,9 @@ from deadweight.sources.local.push import Client
 from deadweight.sources.local.registry import LocalRegistry
 from deadweight.sources.local.table import StandIn, stand_in
 from deadweight.sources.local.workshop import Workshop
+from deadweight.sources.no_base import APK as PACKAGES
+from deadweight.sources.no_base import NoBase
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
-from deadweight.sources.reference import APK as PACKAGES
-from deadweight.sources.reference import NoBase
 from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 3600.0

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deadweight.sources import reference as references
+from deadweight.records.reference import parse
 from deadweight.sources.local.nearest import nearest
+from deadweight.sources.no_base import NoBase
 
 TOOLS_REFERENCE = "deadweight/tools:latest"
 """The image of shell tools that ``invoke shell`` puts beside an image that has none."""
@@ -264,7 +265,7 @@ def stand_in(reference: str) -> StandIn:
 
     Raises NoBase that names the nearest and lists all there are, UsageError for no reference.
     """
-    parsed = references.parse(reference)
+    parsed = parse(reference)
     name = _hubs_own(f"{parsed.host}/{parsed.repository}")
     for row in TABLE:
         named = re.fullmatch(row.repository, name)
@@ -274,7 +275,7 @@ def stand_in(reference: str) -> StandIn:
     can = "; ".join(row.shown for row in TABLE if row.shown)
     near = nearest(name, {row.repository: row.shown for row in TABLE if row.shown})
     beside = f"the nearest is {near}" if near else "none is near"
-    raise references.NoBase(
+    raise NoBase(
         (reference, f"the local source has no stand-in for {reference}; {beside}"),
         hint=f"the local source can stand in for {can}. Use one of these, or another source: invoke setup --source registry",
     )

@@ -1,42 +1,17 @@
-"""Image references, and which stand-in each public one gets."""
+"""Which stand-in each public image gets, and what is told where there is none."""
 
 from __future__ import annotations
 
 import pytest
 
-from deadweight._errors import MissingError, UsageError
+from deadweight._errors import MissingError
+from deadweight.records.reference import parse
 from deadweight.sources.local.table import TOOLS_REFERENCE, StandIn, stand_in
+from deadweight.sources.no_base import NoBase
 from deadweight.sources.public import front_door, mirrored
-from deadweight.sources.reference import NoBase, parse
 from deadweight.sources.settings import Mirror
 
 DIGEST = "sha256:" + "a" * 64
-
-
-@pytest.mark.parametrize(
-    ("text", "full"),
-    [
-        ("ubuntu", "docker.io/library/ubuntu:latest"),
-        ("ubuntu:23.10", "docker.io/library/ubuntu:23.10"),
-        ("index.docker.io/library/ubuntu:1", "docker.io/library/ubuntu:1"),
-        ("team/app:1", "docker.io/team/app:1"),
-        ("localhost/app:1", "localhost/app:1"),
-        ("127.0.0.1:5000/a/b:c", "127.0.0.1:5000/a/b:c"),
-        ("cgr.dev/chainguard/busybox", "cgr.dev/chainguard/busybox:latest"),
-        (f"gcr.io/a/b@{DIGEST}", f"gcr.io/a/b@{DIGEST}"),
-        (f"gcr.io/a/b:c@{DIGEST}", f"gcr.io/a/b:c@{DIGEST}"),
-    ],
-)
-def test_references_are_read_as_the_engine_reads_them(text, full):
-    assert str(parse(text)) == full
-
-
-@pytest.mark.parametrize(
-    "text", ["", "Ubuntu", "a b", "ubuntu:", "x@sha256:12", "ubuntu@", "a//b", "-a", "a:b:c/d", "a/../b"]
-)
-def test_what_is_no_reference_is_refused(text):
-    with pytest.raises(UsageError, match="is no image reference"):
-        parse(text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Image references: as an engine reads them, as a registry's client takes them, and their parts."""
+
+from __future__ import annotations
+
+import pytest
+
+from deadweight._errors import UsageError
+from deadweight.records.reference import in_registry, names_registry, parse, short, split, with_registry
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("ubuntu", "docker.io/library/ubuntu:latest"),
+        ("ubuntu:23.10", "docker.io/library/ubuntu:23.10"),
+        ("index.docker.io/library/ubuntu:1", "docker.io/library/ubuntu:1"),
+        ("team/app:1", "docker.io/team/app:1"),
+        ("localhost/app:1", "localhost/app:1"),
+        ("127.0.0.1:5000/a/b:c", "127.0.0.1:5000/a/b:c"),
+        ("cgr.dev/chainguard/busybox", "cgr.dev/chainguard/busybox:latest"),
+        (f"gcr.io/a/b@{DIGEST}", f"gcr.io/a/b@{DIGEST}"),
+        (f"gcr.io/a/b:c@{DIGEST}", f"gcr.io/a/b:c@{DIGEST}"),
+    ],
+)
+def test_references_are_read_as_the_engine_reads_them(text, full):
+    assert str(parse(text)) == full
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Ubuntu", "a b", "ubuntu:", "x@sha256:12", "ubuntu@", "a//b", "-a", "a:b:c/d", "a/../b"]
+)
+def test_what_is_no_reference_is_refused(text):
+    with pytest.raises(UsageError, match="is no image reference"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("reference", "whole"),
+    [
+        ("golang:1.21", "docker.io/library/golang:1.21"),
+        ("me/app@sha256:0", "docker.io/me/app@sha256:0"),
+        ("ghcr.io/me/app:1", "ghcr.io/me/app:1"),
+        ("127.0.0.1:5000/x:1", "127.0.0.1:5000/x:1"),
+        ("localhost/x:1", "localhost/x:1"),
+    ],
+)
+def test_the_registry_that_goes_without_saying_is_said(reference, whole):
+    assert with_registry(reference) == whole
+
+
+@pytest.mark.parametrize(
+    ("reference", "parts"),
+    [
+        ("a", ("a", "", "")),
+        ("h:5000/a", ("h:5000/a", "", "")),
+        ("h:5000/a:1", ("h:5000/a", "1", "")),
+        (f"h:5000/a:1@{DIGEST}", ("h:5000/a", "1", DIGEST)),
+        (f"a@{DIGEST}", ("a", "", DIGEST)),
+    ],
+)
+def test_references_are_split(reference, parts):
+    assert split(reference) == parts
+
+
+@pytest.mark.parametrize(
+    ("reference", "name", "tag"),
+    [("h/a", "h/a", None), ("h:5000/a/b:1", "h:5000/a/b", "1"), (f"h.io/a@{DIGEST}", "h.io/a", None)],
+)
+def test_a_registry_s_client_wants_the_registry(reference, name, tag):
+    found = in_registry(reference)
+    assert (found.name, found.tag, str(found)) == (name, tag, reference)
+
+
+@pytest.mark.parametrize("reference", ["", "a", "a:1", "h/", "h/A", "h/a:", "h/a@", "h/a@sha256:1", "h/a b", "h/a:1:2"])
+def test_what_names_no_registry_or_is_no_reference(reference):
+    with pytest.raises(UsageError, match="is no registry reference"):
+        in_registry(reference)
+
+
+def test_a_password_is_not_repeated():
+    with pytest.raises(UsageError) as caught:
+        in_registry("me:secret@h/a")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reference", "names"),
+    [
+        ("ghcr.io/a/b:1", True),
+        ("localhost/a", True),
+        ("h:1/a", True),
+        ("alpine", False),
+        ("a/b", False),
+        ("./x.tar", False),
+    ],
+)
+def test_which_reference_names_its_registry(reference, names):
+    assert names_registry(reference) is names
+
+
+def test_how_people_say_it():
+    assert short(f"docker.io/library/alpine:3.18@{DIGEST}") == "alpine:3.18"
+    assert short("ghcr.io/me/app:1") == "ghcr.io/me/app:1"
