@@ -12,30 +12,39 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deadweight.engine.client import Engine
-from tests.support import ROOT, TESTS
+from tests.support import ROOT, TESTS, unit_guard
 from tests.support.small_images import PASSWD, docker_archive, forget_image, go_program, program, reference
+from tests.support.tools_path import put_ours_on_path
 
-OURS_ON_PATH = ("go", "ko", "apko", "melange", "crane", "trivy")
-"""Tools that tests call by name, or find on PATH with a cache of their own, so that no test builds them again."""
+hypothesis.settings.register_profile(
+    "ours", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)  # how long an example takes is the machine's business
+hypothesis.settings.load_profile("ours")
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "only what needs no engine, tool, root or network (nox -s unit); whoever needs one all the same fails"
+    parser.addoption("--unit", action="store_true", help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Put the tools that set-up installed on PATH, keep no Maven between builds where no test asks for it, and heed Ctrl-C."""
     from deadweight.builders.jib.resident import VARIABLE
-    from deadweight.toolchain.find import look
 
+    if config.getoption("--unit"):
+        unit_guard.install()
     os.environ.setdefault(VARIABLE, "0")
     if (
         signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # as in the background of a script: what tests start would inherit it
+    ):  # as in a script's background: what tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # below nohup
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    found = [tool.path.parent for tool in (look(name).tool for name in OURS_ON_PATH) if tool is not None]
-    os.environ["PATH"] = os.pathsep.join([*dict.fromkeys(str(folder) for folder in found), os.environ.get("PATH", "")])
+    put_ours_on_path()
 
 
 LONGEST = (
@@ -51,13 +60,27 @@ LONGEST = (
 """Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first. Whoever asks for the engine is marked so."""
+NOT_UNIT = ("engine", "tools", "browser", "system")
+NEEDED = {
+    "engine": {"endpoint", "engine"},
+    "tools": {"local_registry", "local_source", "misbehaving_archive", "playground_archive", "scanner"},
+}
+"""Fixtures that need what a marker says."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first. Whoever asks for the engine or a tool through a fixture is marked; ``--unit`` leaves those out."""
     order = {TESTS / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
     for item in items:
-        if "engine" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.engine)
+        asked = set(getattr(item, "fixturenames", ()))
+        for marker in (name for name, fixtures in NEEDED.items() if asked & fixtures):
+            item.add_marker(marker)
+    if config.getoption("--unit"):
+        marked = [item for item in items if any(map(item.get_closest_marker, NOT_UNIT))]
+        config.hook.pytest_deselected(items=marked)
+        items[:] = [item for item in items if item not in set(marked)]
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +211,7 @@ def local_registry(tmp_path_factory) -> Iterator[str]:
     with (tmp_path_factory.mktemp("registry") / "log").open("wb") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
-        for _ in range(100):
+        for _ in range(600):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(address.split(":")[1])), 1):
                 break
             time.sleep(0.05)

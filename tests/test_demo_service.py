@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from deadweight.project.workspace import Workspace
 from tests.support.small_project import put_built, write_suite
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(scope="session")
 def deadweight_workspace(tmp_path_factory, playground_archive, playground_image) -> Iterator[Workspace]:

@@ -25,7 +25,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"(?<![\w/.-])(invoke|nox)((?: +[^\s`#|&();]+)+)")
 CORE_FLAGS = {"--dry", "--help", "--list", "--version"}
-SESSIONS = {"tests", "fmt", "lint", "types", "verify", "bench", "docs"}
+SESSIONS = {"tests", "fmt", "lint", "types", "unit", "verify", "bench", "docs"}
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home)/|(?<![\w.~])/tmp/\w")
 
 
@@ -109,6 +109,7 @@ def test_every_session_exists(page):
     assert wrong == []
 
 
+@pytest.mark.system
 def test_the_sessions_named_here_are_those_of_this_project():
     command = [sys.executable, "-m", "nox", "--list"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
@@ -140,6 +141,7 @@ def test_no_page_knows_one_machine(page):
     assert MACHINE_PATH.findall(page.read_text()) == []
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("task", sorted(namespace.tasks))
 def test_the_help_of_every_task_has_an_example_of_it(task):
     """As users see it: ``invoke --help TASK``."""
@@ -147,6 +149,7 @@ def test_the_help_of_every_task_has_an_example_of_it(task):
     assert re.search(rf"^ *Example: invoke {task}\b", shown, re.MULTILINE), shown
 
 
+@pytest.mark.system
 def test_the_reference_of_tasks_is_their_own_help():
     """Make it anew: python -m deadweight.tasks.reference > docs/reference/tasks.md"""
     command = [sys.executable, "-m", "deadweight.tasks.reference"]  # invoke empties a task's help when it is read

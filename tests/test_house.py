@@ -13,6 +13,8 @@ import pytest
 
 from tests.support import ROOT
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.parametrize(
     "command",

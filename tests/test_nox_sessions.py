@@ -9,8 +9,12 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import pytest
+
 from tests.support import ROOT
 from tests.support.fault_project import FaultProject
+
+pytestmark = pytest.mark.system
 
 
 def listed(folder: Path) -> dict[str, bool]:

@@ -19,6 +19,8 @@ from deadweight.records.store import load
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 
+pytestmark = pytest.mark.system
+
 MISBEHAVING = reference("misbehave")
 PROJECT = f"plugin-{os.getpid()}"
 

@@ -30,7 +30,7 @@ CASES = json.loads((TESTS / "data" / "service_cases.json").read_text(encoding="u
 LIMITS = {"AWK_TIMEOUT": "2s", "AWK_MAX_OUTPUT_BYTES": "65536"}
 
 # One worker builds each service once.
-pytestmark = pytest.mark.xdist_group("services")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("services")]
 
 
 @pytest.fixture(scope="session")

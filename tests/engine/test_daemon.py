@@ -33,6 +33,8 @@ from deadweight.toolchain import system
 from tests.support import ROOT
 from tests.support.small_images import docker_archive, go_program
 
+pytestmark = pytest.mark.system
+
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,
     reason="an engine of our own needs root and dockerd",
@@ -104,7 +106,7 @@ def test_an_engine_that_hangs_is_given_up(listener):
     started = time.monotonic()
     assert wire.trouble(listener[1], timeout=0.5) == "does not answer within 0.5 s"
     assert wire.document(listener[1], "/version", timeout=0.5) == {}
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_something_else_at_the_socket_is_no_engine(listener):

@@ -19,6 +19,8 @@ from deadweight.engine.own import choice
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS
 
+pytestmark = pytest.mark.system
+
 RESULTS = TESTS / "data" / "engines.json"
 PAGE = ROOT / "docs" / "reference" / "engines.md"
 ENGINES = {

@@ -29,6 +29,7 @@ from tests.support.invoking import TASKS, invoke
 from tests.support.small_project import put_built, subject_of, write_suite
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.engine,
     pytest.mark.skipif(
         sys.platform != "linux" or os.geteuid() != 0 or choice.dockerd("os") is None,

@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.fault_project import FaultProject, wait_for
 
+pytestmark = pytest.mark.system
+
 COPY = "cp src/a.txt $OUT"
 
 needs_mounts = pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")

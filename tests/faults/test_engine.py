@@ -25,6 +25,8 @@ from tests.support.builder_site import GivenSource, Project
 from tests.support.fault_project import wait_for
 from tests.support.small_images import docker_archive, program
 
+pytestmark = pytest.mark.system
+
 NAME = "deadweight-tests/killed-base:1"
 SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: base}\n"
 

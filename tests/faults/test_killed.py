@@ -15,6 +15,8 @@ from deadweight.records.lock import locked
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
 
+pytestmark = pytest.mark.system
+
 SLOW = "touch started; sleep 0.4; cp src/a.txt $OUT; sleep 0.4"
 
 

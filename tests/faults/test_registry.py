@@ -198,7 +198,7 @@ def test_a_registry_that_hangs_ends_with_the_time_limit(project, registry, monke
     started = time.monotonic()
     with pytest.raises(CommandError, match="did not end within 3 s"):
         project.build("v")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert nothing_half_written(project)
     monkeypatch.undo()
     registry.mode = "good"

@@ -26,6 +26,8 @@ from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.system
+
 SLOW = "touch started; sleep 0.6; cp src/a.txt $OUT; sleep 0.6"
 SUITE = """
     name: ends
@@ -150,7 +152,7 @@ def test_ctrl_c_twice_ends_as_once_and_a_third_time_at_once(project):
         began = time.monotonic()
         terminal.type("\x03")
         assert terminal.wait() == 130
-    assert time.monotonic() - began < 2, "the grace of five seconds was not waited for"
+    assert time.monotonic() - began < 4.5, "the grace of five seconds was not waited for"
     assert "Traceback" not in terminal.text
     for place in Path("/proc").glob("[0-9]*"):  # the tool takes no SIGTERM, so this is all that is left of it
         try:

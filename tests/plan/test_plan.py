@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,8 @@ from deadweight.project.build import VariantOutcome, _of_variant, raise_if_faile
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
 from deadweight.suite.model import Suite, Variant
+from tests.support.fault_project import wait_for
+from tests.support.processes import MARK, alive
 
 
 class Silent:
@@ -359,44 +361,55 @@ def test_steps_that_wait_for_each_other_are_an_error(site):
         make_plan(make_site(site.root, x="true").suite.variants, site, lambda _: Circle())
 
 
-def test_ctrl_c_ends_every_child(site):
+@pytest.fixture
+def mark(monkeypatch) -> str:
+    """Of all processes that come of the test."""
+    made = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, made)
+    return made
+
+
+def test_ctrl_c_ends_every_child(site, mark):
+    """Also what a child has put in the background, and one that does not heed SIGTERM."""
     site = make_site(site.root, one="sleep 60 & sleep 60", two="trap '' TERM; while :; do sleep 1; done")
-    threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    started = time.monotonic()
+    seen: list[str] = []
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 60
+        while sum(words.startswith("sleep ") for words in seen) < 3 and time.monotonic() < deadline:
+            seen[:] = alive(mark)
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     try:
         with pytest.raises(Interrupted):
             go(site, ScriptBuilder())
     finally:
         _run.reset_cancel()
-    assert time.monotonic() - started < 15
-    left = subprocess.run(["pgrep", "-f", str(site.root)], capture_output=True, text=True, check=False)
-    assert left.stdout == ""
+    assert time.monotonic() - sent[0] < 40, "who was not ended ends after a minute"
+    assert sorted(words for words in seen if words.startswith("sleep ")) == ["sleep 1 ", "sleep 60 ", "sleep 60 "]
+    wait_for(lambda: alive(mark) == [], 10)
 
 
-def test_kill_9_takes_the_children_along(tmp_path):
-    script = textwrap.dedent("""
-        from deadweight import _run
-        _run.run(["sh", "-c", "echo up > %s; exec sleep 61.5"])
-    """)
-    flag = tmp_path / "up"
-    parent = subprocess.Popen([sys.executable, "-c", script % flag])
-    deadline = time.monotonic() + 10
-    while not flag.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    parent.kill()
-    parent.wait()
-    for _ in range(50):
-        if subprocess.run(["pgrep", "-fx", "sleep 61.5"], capture_output=True, check=False).returncode == 1:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("the child outlived its parent")
+def test_kill_9_takes_the_children_along(mark):
+    script = "from deadweight import _run; _run.run(['sh', '-c', 'exec sleep 61'])"
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        wait_for(lambda: "sleep 61 " in alive(mark))
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(lambda: alive(mark) == [], 30)
 
 
-def test_a_program_that_hangs_is_ended_with_its_children():
+def test_a_program_that_hangs_is_ended_with_its_children(mark):
+    started = time.monotonic()
     with pytest.raises(CommandError, match=r"did not end within 0\.5 s"):
-        _run.run(["sh", "-c", "sleep 62.5 & sleep 62.5"], timeout=0.5)
-    assert subprocess.run(["pgrep", "-fx", "sleep 62.5"], capture_output=True, check=False).returncode == 1
+        _run.run(["sh", "-c", "sleep 62 & sleep 62"], timeout=0.5)
+    assert time.monotonic() - started < 40, "who was not ended ends after a minute"
+    wait_for(lambda: alive(mark) == [], 10)
 
 
 def test_secrets_are_never_written(tmp_path):

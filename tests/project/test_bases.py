@@ -17,6 +17,8 @@ from deadweight.sources.settings import Settings
 from tests.support.fault_project import FaultProject
 from tests.support.small_project import write_suite
 
+pytestmark = pytest.mark.system
+
 MORE = """
   one: {builder: dockerfile, source: src, dockerfile: one.Dockerfile}
   two: {builder: dockerfile, source: src, dockerfile: two.Dockerfile}

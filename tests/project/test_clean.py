@@ -12,6 +12,8 @@ from deadweight.records.superseded import superseded
 from tests.support.builder_site import GivenSource, Project
 from tests.support.fault_project import FaultProject
 
+pytestmark = pytest.mark.system
+
 SUITE = "  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
 DOCKERFILE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
 SLEEPS = RunOptions(entrypoint=("/bin/sh",), args=("-c", "sleep 60"))

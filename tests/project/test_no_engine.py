@@ -17,6 +17,8 @@ from deadweight.records.paths import State
 from deadweight.records.store import load
 from tests.support.fault_project import FaultProject
 
+pytestmark = pytest.mark.system
+
 NOWHERE = "unix:///nowhere.sock"
 START_IT = "hint: start it, or unset DOCKER_HOST\n"
 DOCKERFILE = """

@@ -16,6 +16,8 @@ from deadweight.records.lock import VARIABLE, holder, locked
 from deadweight.records.paths import State
 from tests.support.fault_project import FaultProject, wait_for
 
+pytestmark = pytest.mark.system
+
 HOLD = (
     "import sys; from pathlib import Path\n"
     "from deadweight.records.lock import locked; from deadweight.records.paths import State\n"

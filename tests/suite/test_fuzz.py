@@ -17,6 +17,8 @@ from deadweight.project.suite_file import load_suite
 from deadweight.suite.model import Checks, RunSettings, Suite, Variant
 from tests.support import ROOT
 
+pytestmark = pytest.mark.system
+
 WORDS = sorted(
     {
         *Variant.model_fields,

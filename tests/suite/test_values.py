@@ -293,6 +293,7 @@ def test_a_wrong_value_is_refused_with_its_place(tmp_path, right, wrong, key, sa
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("right", "wrong", "key"),
     [
@@ -351,6 +352,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("suite")
 
 
+@pytest.mark.system  # fifteen seconds
 @settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(place=st.sampled_from(SCALARS), value=values)
 def test_what_is_read_can_be_used(folder, place, value):

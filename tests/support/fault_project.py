@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.invoking import TASKS, start
+from tests.support.invoking import SECONDS, TASKS, start
+from tests.support.processes import MARK, alive
 
 BUILDER = """
 from deadweight import _run
@@ -27,7 +28,7 @@ from deadweight.suite.model import Variant
 class ScriptVariant(Variant):
     run_script: str
     tools: str = ""
-    timeout: float = 60
+    timeout: float = SECONDS
 
 
 class Script:
@@ -57,7 +58,6 @@ class Script:
     def archive(self, variant, built, site):
         return site.state.image(variant.name) / "out"
 """
-MARK = "DEADWEIGHT_TEST_MARK"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class FaultProject:
     def start(self, *words: str) -> subprocess.Popen[str]:
         return start(self.root, *words, env=self.environment, session=True)
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 60) -> Done:
+    def finish(self, process: subprocess.Popen[str], timeout: float = SECONDS) -> Done:
         started = time.monotonic()
         try:
             output, errors = process.communicate(timeout=timeout)
@@ -126,7 +126,7 @@ class FaultProject:
             raise
         return Done(process.returncode, output, errors, time.monotonic() - started)
 
-    def invoke(self, *words: str, timeout: float = 60) -> Done:
+    def invoke(self, *words: str, timeout: float = SECONDS) -> Done:
         return self.finish(self.start(*words), timeout)
 
     def fails(self, code: int, words: str, *arguments: str) -> Done:
@@ -167,18 +167,11 @@ class FaultProject:
         assert self.half_written() == []
 
     def nothing_runs(self) -> None:
-        wait_for(lambda: not self.alive(), 12)
+        wait_for(lambda: not self.alive(), 30)
 
     def alive(self) -> list[str]:
         """Command lines of living processes that came of this project's invocations."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                if f"{MARK}={self.mark}".encode() in (place / "environ").read_bytes():
-                    found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-        return found
+        return alive(self.mark)
 
     def half_written(self) -> list[str]:
         """Temporary files and folders that a finished run must not leave in the state folder."""
@@ -187,7 +180,8 @@ class FaultProject:
         return [str(path) for path in self.state.rglob(".*") if path.parent != self.root]
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Until something is so; ``seconds`` is for a machine on which much else goes on."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to pass"

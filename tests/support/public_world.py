@@ -106,7 +106,7 @@ class World:
         ]
         process = subprocess.Popen([*command, str(folder.absolute()), str(registry)], cwd=ROOT, start_new_session=True)
         world = cls(folder, process)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (folder / "ready").exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 world.stop()
@@ -280,7 +280,7 @@ def _deaf() -> None:
 def _wait_for(addresses: list[str]) -> None:
     for address in addresses:
         host, _, port = address.partition(":")
-        for _ in range(200):
+        for _ in range(1000):
             try:
                 socket.create_connection((host, int(port)), timeout=1).close()
                 break

@@ -61,7 +61,7 @@ class Terminal:
         self.text += got.decode(errors="replace")
         return bool(got)
 
-    def until(self, done: Callable[[], bool], seconds: float = 40) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 90) -> None:
         """Go on reading until something is so."""
         deadline = time.monotonic() + seconds
         while not done():
@@ -70,7 +70,7 @@ class Terminal:
                 assert done(), self.text
                 return
 
-    def shows(self, words: str, seconds: float = 40) -> None:
+    def shows(self, words: str, seconds: float = 90) -> None:
         self.until(lambda: words in self.text, seconds)
 
     def type(self, text: str) -> None:
@@ -89,7 +89,7 @@ class Terminal:
             os.close(self._screen)
             self._screen = -1
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 90) -> int:
         """Its exit code (128 and the signal's number where a signal ended it, as a shell says it)."""
         deadline = time.monotonic() + seconds
         while self.code is None:

@@ -21,6 +21,8 @@ from deadweight.tasks import _attacks
 from tests.support.attack_grounds import castle
 from tests.support.invoking import invoke
 
+pytestmark = pytest.mark.system
+
 
 def cells(**outcomes) -> dict:
     return {

@@ -12,6 +12,8 @@ import pytest
 
 from deadweight.tasks.completion import SCRIPTS, following
 
+pytestmark = pytest.mark.system
+
 SUITE = "name: x\nvariants:\n" + "".join(
     f"  {name}: {{builder: dockerfile, dockerfile: Dockerfile}}\n" for name in ("small", "smaller", "today")
 )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support.fault_project import FaultProject
+
+pytestmark = pytest.mark.system
 
 
 def test_what_could_not_be_built_is_not_verified_in_its_old_image(tmp_path, playground_archive):

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.invoking import TASKS, invoke
 
+pytestmark = pytest.mark.system
+
 SUITE = """\
 name: shop
 variants:

@@ -26,6 +26,8 @@ from tests.support.sarif_schema import checked
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 
+pytestmark = pytest.mark.system
+
 TOKEN = "ghp_" + "".join(random.Random(7).choices("abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=36))
 CONFIG = f"github_token = {TOKEN}\n".encode()
 ROOT = layer({"etc/hostname": b"box\n", "bin/sh": b"\x7fELF", "usr/bin/su": b"\x7fELF"}, sh=0o755, su=0o4755)

@@ -11,6 +11,8 @@ from deadweight._errors import UsageError
 from deadweight.tasks._options import MAX_JOBS, parse_days, parse_jobs
 from tests.support.invoking import invoke
 
+pytestmark = pytest.mark.system
+
 SUITE = "name: p\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile}\n"
 
 

@@ -24,6 +24,8 @@ from tests.support.invoking import TASKS, invoke, start
 from tests.support.small_images import docker_archive, forget_image, program, reference
 from tests.support.small_project import put_built, write_suite
 
+pytestmark = pytest.mark.system
+
 PROJECT = f"tasks-run-{os.getpid()}"
 SUITE = f"name: {PROJECT}\nvariants:\n  good: {{builder: ko}}\n  other: {{builder: ko}}\n"
 

@@ -14,6 +14,8 @@ from deadweight.toolchain.find import look
 from tests.support.fault_project import FaultProject
 from tests.support.invoking import start
 
+pytestmark = pytest.mark.system
+
 KO = """\
 name: shop
 variants:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from deadweight._errors import MissingError, UsageError
 from deadweight.toolchain import catalogue, copies, pins
 from deadweight.toolchain.find import find, look
 from deadweight.toolchain.probe import number
-from tests.conftest import pytest_configure
+from tests.support.tools_path import put_ours_on_path
 
 CRANE = "0.22.1"
 
@@ -90,7 +91,7 @@ def test_a_tool_that_hangs_is_given_up(path, monkeypatch):
     seen = look("crane")
     assert seen.status == "unusable"
     assert "did not end within 0.5 s" in seen.reason
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 45
 
 
 @pytest.mark.parametrize(
@@ -199,13 +200,12 @@ def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     assert find("buildx").path == plugin
 
 
-def test_looking_at_every_tool_again_is_quick(cache):
+def test_looking_at_every_tool_again_starts_no_program(cache, monkeypatch):
     for name in catalogue.PROGRAMS:
         look(name)
-    started = time.monotonic()
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **_: pytest.fail(f"was started again: {words}"))
     for name in catalogue.PROGRAMS:
         look(name)
-    assert time.monotonic() - started < 0.5
 
 
 @pytest.mark.parametrize("name", sorted(name for name, entry in catalogue.PROGRAMS.items() if entry.kind == "go"))
@@ -248,7 +248,7 @@ def test_tests_that_call_go_by_name_get_the_one_that_setup_got(path):
         script(folder / "go/bin/go", f"echo go version go{entry.least} linux/amd64")
 
     copies.make(entry, fill)
-    pytest_configure()
+    put_ours_on_path()
     assert Path(str(shutil.which("go"))) == find("go").path
 
 

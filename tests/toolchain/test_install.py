@@ -22,6 +22,8 @@ from deadweight.records.paths import user_cache
 from deadweight.toolchain import catalogue, copies, pins, system, wheels
 from deadweight.toolchain.find import find, look
 
+pytestmark = pytest.mark.system
+
 BARE_PATH = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEBIAN = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian or Ubuntu")
 

@@ -17,6 +17,8 @@ from deadweight.plan.scheduler import run_plan
 from deadweight.records.built import Base
 from tests.support.builder_site import GivenSource, Project
 
+pytestmark = pytest.mark.system
+
 VARIANTS = ("a", "b", "c")
 
 

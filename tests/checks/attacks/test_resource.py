@@ -16,6 +16,8 @@ from deadweight.checks.attacks import deliver, resource
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.engine.faults import Ended
 
+pytestmark = pytest.mark.system
+
 HOLDER = """\
 import pathlib, sys
 from deadweight.checks.attacks import deliver, resource

@@ -20,6 +20,8 @@ from deadweight._errors import ArchiveError
 from deadweight.image.look.analyse import analyse
 from tests.support import image_samples as samples
 
+pytestmark = pytest.mark.system
+
 FUZZ = int(os.environ.get("DEADWEIGHT_FUZZ", "0"))
 """How many compositions of each kind are tried; 0 for the few of the suite."""
 SIZE, TIMES = (4000, 4) if FUZZ else (1500, 4)

@@ -16,6 +16,8 @@ from deadweight.image.look.extract import extract
 from deadweight.image.look.stream import analyse_stream
 from tests.support import image_samples as samples
 
+pytestmark = pytest.mark.system
+
 # Where a header's fields begin, and what a liar writes there.
 FIELDS = (0, 99, 100, 108, 116, 124, 135, 156, 157, 257, 345, 482)
 KINDS = [b"%c" % kind for kind in b"LKxgS12356"]

@@ -21,6 +21,8 @@ import zstandard
 
 from tests.support import image_samples as samples
 
+pytestmark = pytest.mark.system
+
 LIMIT_MB = 300
 
 LOOK = """

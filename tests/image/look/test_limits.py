@@ -38,10 +38,10 @@ def doubling(count: int) -> list[bytes]:
 
 
 def test_links_that_double_the_work_are_refused():
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ArchiveError, match="layer 1: folders and links without end"):
         Merged([entries(*doubling(35), samples.file(b"l35/x", b"1"))])
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 30
 
 
 def test_a_few_such_links_are_followed():

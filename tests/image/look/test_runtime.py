@@ -11,6 +11,8 @@ from deadweight.image.look.analyse import analyse
 from deadweight.image.look.runtime import Runtime, runtime
 from tests.support import image_samples as samples
 
+pytestmark = pytest.mark.system
+
 BIG = 30 << 20
 GO_MAIN = """package main
 

@@ -23,6 +23,8 @@ from deadweight.toolchain.find import find
 from tests.support.forge_server import TOKEN, ForgeServer
 from tests.support.invoking import TASKS
 
+pytestmark = pytest.mark.system
+
 SUITE = """\
 name: pipelines
 defaults: {runnable: false, checks: {layers: {}}}

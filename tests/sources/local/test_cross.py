@@ -11,6 +11,8 @@ import pytest
 from deadweight.sources.local import cross
 from deadweight.sources.local.machine import Machine
 
+pytestmark = pytest.mark.system
+
 AMD64 = Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm")
 ELF = bytes.fromhex("7f454c46" + "0" * 28 + "3e00")
 

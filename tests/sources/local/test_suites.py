@@ -18,6 +18,8 @@ from deadweight.sources.local.source import _told, _unmade
 from deadweight.sources.local.table import StandIn
 from deadweight.sources.no_base import APK
 
+pytestmark = pytest.mark.system
+
 APKADD = Path(suites.__file__).with_name("apkadd")
 NEW = """\
 Types: deb
