@@ -21,6 +21,7 @@ from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import (
     AttackRecord,
     BuildRecord,
+    Coverage,
     Outcome,
     RuntimeRecord,
     VulnerabilitiesRecord,
@@ -170,6 +171,21 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
 )
 def test_three_kinds_of_no_findings_are_three_things(scan, text) -> None:
     assert text == table.vulnerabilities_cell(scan).text
+
+
+@pytest.mark.parametrize(
+    ("os", "language", "badge", "sorts"),
+    [
+        ("covered", "covered", "", True),
+        ("covered", "none", "", True),
+        ("partly_covered", "covered", "OS partly", True),
+        ("not_covered", "covered", "OS not covered", False),
+        ("partly_covered", "not_covered", "OS partly, language not covered", False),
+    ],
+)
+def test_a_count_tells_what_is_not_in_it_and_sorts_only_beside_whole_ones(os, language, badge, sorts) -> None:
+    cell = table.vulnerabilities_cell(VulnerabilitiesRecord("scanned", Coverage(os, language), 3))
+    assert (cell.text, cell.badge, cell.sort is not None) == ("3", badge, sorts)
 
 
 def test_the_reference_stands_apart_and_is_named(full_page) -> None:

@@ -94,9 +94,10 @@ def _against(winner: str, records: dict[str, VariantRecord], posture: str | None
         parts.append(f"has the best figures at {figures.size(size_of(own))}, though it is the largest")
     few, many = own.vulnerabilities, other.vulnerabilities
     if few.status == "scanned" and few.total is not None:
-        compared = largest != winner and many.status == "scanned" and many.total is not None
+        compared = largest != winner and many.status == "scanned" and many.total not in (None, few.total)
         apart = f" instead of {many.total:,}" if compared else ""
-        partly = " in its programs (its OS is not covered)" if few.coverage.os == "not_covered" else ""
+        lacks = few.coverage.lacks(partly=False)
+        partly = f" ({lacks})" if lacks else ""
         parts.append(f"carries {figures.plural(few.total, 'finding')}{partly}{apart}")
     if posture and (sum_of := held(own, posture)) is not None:
         parts.append(f"stops {sum_of.stopped} of {figures.plural(sum_of.tried, 'attack')} in posture {posture}")
@@ -155,10 +156,10 @@ def _measures(posture: str | None) -> list[_Figure]:
 
 
 def counted(record: VariantRecord) -> int | None:
-    """Findings that can be compared. None where nothing was scanned, or where the database does not know the OS: its packages are
-    in no count then."""
+    """Findings that can be compared. None where nothing was scanned, or where the database does not know the OS, or the packages
+    of the service's language: those are in no count then."""
     scan = record.vulnerabilities
-    return scan.total if scan.status == "scanned" and scan.coverage.os != "not_covered" else None
+    return scan.total if scan.status == "scanned" and not scan.coverage.lacks(partly=False) else None
 
 
 def tools(record: VariantRecord) -> int | None:

@@ -234,7 +234,8 @@ def _vulnerabilities(seen: View) -> list[Part]:
             continue
         counts = [number(scan.by_severity.get(severity, 0)) for severity in SEVERITIES]
         reach = scan.reachability
-        partly = " (OS not covered)" if scan.coverage.os == "not_covered" else ""
+        lacks = scan.coverage.lacks()
+        partly = f" ({lacks})" if lacks else ""
         more = [
             number(scan.fixable),
             number(reach.reachable),

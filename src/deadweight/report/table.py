@@ -213,11 +213,9 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
         return _unmeasured("not covered")
     if scan.status == "not_scanned" or scan.total is None:
         return _unmeasured("not scanned")
-    if (
-        scan.coverage.os == "not_covered"
-    ):  # its packages are in no count: it may not sort before those that were counted
-        return Cell(f"{scan.total:,}", None, badge="OS not covered")
-    return Cell(f"{scan.total:,}", scan.total, badge="OS partly" if scan.coverage.os == "partly_covered" else "")
+    # what a database does not know is in no count: such a figure may not sort before those that were counted
+    whole = scan.total if not scan.coverage.lacks(partly=False) else None
+    return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
 
 
 def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
