@@ -50,6 +50,20 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+def test_archives_are_unpacked_as_the_oldest_python_can():
+    """Debian 12 has Python 3.11.2, whose tarfile knows no argument ``filter``: the README's line ended in a traceback there."""
+    modules = {path: ast.walk(ast.parse(path.read_text())) for path in (ROOT / "src" / "deadweight").rglob("*.py")}
+    assert not [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, nodes in modules.items()
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("extract", "extractall")
+        and any(word.arg == "filter" for word in node.keywords)
+    ]
+
+
 @pytest.mark.parametrize(("flags", "kept"), [((), True), (("-B",), False)])
 def test_what_a_task_imports_is_kept_compiled_unless_the_user_says_no(flags, kept):
     """invoke forbids it before it reads tasks.py."""
