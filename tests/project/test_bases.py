@@ -44,14 +44,14 @@ def project(tmp_path, monkeypatch) -> FaultProject:
 
 
 def told(text: str) -> None:
-    """Each with its variants, its place and what comes nearest; the whole list of stand-ins once."""
+    """Each with its variants, its place and what comes nearest; what to do about it once."""
     assert "one.Dockerfile:1: the local source has no stand-in for golang:0.9; the nearest is golang:" in text
     assert (
         "two.Dockerfile:3: the local source has no stand-in for eclipse-temurn:17; the nearest is eclipse-temurin:"
         in text
     )
     assert "no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near" in text
-    assert text.count("the local source can stand in for") == 1
+    assert text.count("hint: invoke build --rebase tries the nearest") == 1
 
 
 def test_the_others_are_built(project):

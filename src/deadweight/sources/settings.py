@@ -62,13 +62,17 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Settings:
-    """All of it, merged. ``decided`` is what ``auto`` chose; ``ca_bundle`` is a PEM file's path."""
+    """All of it, merged. ``decided`` is what ``auto`` chose; ``ca_bundle`` is a PEM file's path.
+
+    ``rebase``: a base that the local source has no stand-in for is replaced by the nearest that it has.
+    """
 
     source: SourceName = "auto"
     decided: str | None = None
     mirror: Mirror | None = None
     ca_bundle: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    rebase: bool = False
 
     @property
     def variables(self) -> dict[str, str]:
@@ -262,4 +266,5 @@ def _merge(below: Settings, above: Settings) -> Settings:
         mirror=above.mirror or below.mirror,
         ca_bundle=above.ca_bundle or below.ca_bundle,
         environment={**below.environment, **above.environment},
+        rebase=below.rebase or above.rebase,
     )

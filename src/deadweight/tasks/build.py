@@ -56,6 +56,7 @@ def variants(c: Context, json: bool = False) -> None:
         "force": "build also what is up to date",
         **_choose.HELP,
         "plan": "show what would be done and why; change nothing",
+        "rebase": "take the nearest base where the local source has none, from now on (setup --source local ends it)",
         "json": "print one JSON document on stdout",
     },
     iterable=["variant"],
@@ -71,6 +72,7 @@ def build(
     times: str | None = None,
     since: str | None = None,
     changed_from: str | None = None,
+    rebase: bool = False,
     json: bool = False,
 ) -> None:
     """Build images: only what is not up to date, in parallel, shared work once.
@@ -83,6 +85,8 @@ def build(
     count = parse_jobs(jobs)
     workspace = Workspace.open(say)
     only_plan = plan or dry(c)
+    if rebase:
+        _rebase(workspace, keep=not only_plan)
     selection = _choose.chosen(
         workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from, note=not only_plan
     )
@@ -102,6 +106,22 @@ def build(
     from deadweight.project.build import raise_if_failed
 
     raise_if_failed(outcomes)
+
+
+def _rebase(workspace: Workspace, *, keep: bool) -> None:
+    """Take the nearest base where one cannot be had, from now on or (``keep`` is False) for this look only."""
+    from deadweight._errors import UsageError
+    from deadweight.sources import settings
+    from deadweight.sources.choose import choose
+
+    if workspace.source.name != "local":
+        raise UsageError(
+            f"--rebase is for the source local, and this is {workspace.source.name}",
+            hint="name another base in the Dockerfile, or under bases: in the suite",
+        )
+    if keep:
+        settings.record(workspace.state, rebase=True)
+    workspace.source = choose(workspace.suite, workspace.state, say, {"rebase": True})
 
 
 def build_variants(

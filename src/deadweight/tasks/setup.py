@@ -221,7 +221,7 @@ def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundl
 
     asked = changes(workspace.suite, workspace.state, source, mirror, ca_bundle)
     if keep:
-        settings.record(workspace.state, **asked)
+        settings.record(workspace.state, **asked, rebase=False)
     else:
         workspace.source = choose(workspace.suite, workspace.state, say, asked)
 

@@ -20,6 +20,7 @@ import pytest
 from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight.records.paths import State
+from deadweight.sources import settings
 from deadweight.sources.local import java
 from deadweight.sources.local.layer import from_tree
 from deadweight.sources.local.machine import Machine, this_machine
@@ -467,3 +468,16 @@ def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(local_sourc
         another.prepare([static], apk=False, say=said.append)
     assert said == []
     assert another.base(static).digest == local_source.base(static).digest
+
+
+def test_rebased_bases_are_the_nearest_ones_and_say_so(tmp_path):
+    references = ["gradle:8-jdk21", "golang:1.24", "mcr.microsoft.com/dotnet/sdk:8.0"]
+    plain = LocalSource(State(tmp_path)).lacking(references)
+    assert [about for about, _ in plain.problems] == [references[0], references[2]]
+    assert "invoke build --rebase tries the nearest" in LocalSource(State(tmp_path)).lacking(references[:1]).hint
+
+    source = LocalSource(State(tmp_path), settings.Settings(rebase=True))
+    assert [about for about, _ in source.lacking(references).problems] == [references[2]]
+    assert source._stand_in("gradle:8-jdk21") == StandIn("jdk", "21")
+    assert source.base("gradle:8-jdk21").reference == "gradle:8-jdk21 (rebased on eclipse-temurin:21)"
+    assert source.base("golang:1.24").reference == "golang:1.24"

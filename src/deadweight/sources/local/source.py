@@ -24,7 +24,7 @@ from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.machine import require, this_machine
 from deadweight.sources.local.push import Client
 from deadweight.sources.local.registry import LocalRegistry
-from deadweight.sources.local.table import StandIn, stand_in
+from deadweight.sources.local.table import REBASE, StandIn, nearest_to, stand_in
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.no_base import APK as PACKAGES
 from deadweight.sources.no_base import NoBase
@@ -60,7 +60,7 @@ class LocalSource:
 
     def tools(self, references: Sequence[str], *, apk: bool) -> tuple[str, ...]:
         """See the protocol. What was made before needs no tool to be made again."""
-        wanted = [stand_in(reference) for reference in references]
+        wanted = [self._stand_in(reference) for reference in references]
         missing = [item for item in wanted if not self._kept(item)]
         names = ["docker-registry"] if wanted else []
         if missing or apk:
@@ -75,15 +75,15 @@ class LocalSource:
         hint: str | None = None
         for reference in dict.fromkeys(references):
             try:
-                stand_in(reference)
+                self._stand_in(reference)
             except NoBase as error:
                 problems += error.problems
-                hint = error.hint
+                hint = hint if hint and hint.startswith(REBASE) else error.hint
         return NoBase(*problems, hint=hint) if problems else None
 
     def to_make(self, references: Sequence[str], *, apk: bool) -> tuple[ToMake, ...]:
         """See the protocol."""
-        wanted = dict.fromkeys(stand_in(reference) for reference in references)
+        wanted = dict.fromkeys(self._stand_in(reference) for reference in references)
         found = [
             ToMake(
                 f"stand-in for {item.recipe} {item.parameter}".rstrip(),
@@ -101,9 +101,12 @@ class LocalSource:
         lacking = self.lacking(references)
         if lacking is not None:
             raise lacking
-        wanted = {reference: stand_in(reference) for reference in dict.fromkeys(references)}
+        wanted = {reference: self._stand_in(reference) for reference in dict.fromkeys(references)}
         if not wanted and not apk:
             return
+        for reference in wanted:
+            if self._told(reference) != reference:
+                say(f"{self._told(reference)}: another image, whose figures are not the original's")
         decided(self.state, self.settings, "local")
         from filelock import FileLock, Timeout
 
@@ -130,12 +133,14 @@ class LocalSource:
         known = self._bases.get(reference)
         if known is not None:
             return known
-        item = stand_in(reference)
+        item = self._stand_in(reference)
         stamp = self._stamp_of(item)
         address = self._registry().address()
         digest = stamp.digest if stamp is not None and address is not None else None
         name = f"{address or 'local'}/{item.repository}"
-        return Base(reference, f"{name}@{digest}" if digest else f"{name}:{item.tag}", digest, stand_in=True)
+        return Base(
+            self._told(reference), f"{name}@{digest}" if digest else f"{name}:{item.tag}", digest, stand_in=True
+        )
 
     def apk(self, flavour: ApkFlavour = "wolfi") -> ApkRepositories:
         """See the protocol. The paths go through a link in the state folder, so they are the same in every checkout."""
@@ -149,7 +154,7 @@ class LocalSource:
 
     def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         """See the protocol: package sources for ``apt-get``, and ``apk`` itself, for whoever asks for one."""
-        item = stand_in(reference)
+        item = self._stand_in(reference)
         if item.like_alpine and re.search(r"\bapk\b", command):
             return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
@@ -158,6 +163,27 @@ class LocalSource:
                 f"--mount=type=bind,from={found},source=/{Path(place).name},target={place}" for place in debian.FEEDS
             )
         return ()
+
+    def _stand_in(self, reference: str) -> StandIn:
+        """The stand-in for a reference; with ``rebase`` that of the nearest where it has none. Raises NoBase."""
+        try:
+            return stand_in(reference)
+        except NoBase:
+            near = self._rebased(reference)
+            if near is None:
+                raise
+            return stand_in(near)
+
+    def _rebased(self, reference: str) -> str | None:
+        return nearest_to(reference) if self.settings.rebase else None
+
+    def _told(self, reference: str) -> str:
+        """What a record calls the base: another image that was tried in its place is named with it."""
+        try:
+            stand_in(reference)
+        except NoBase:
+            return f"{reference} (rebased on {self._rebased(reference)})"
+        return reference
 
     def _beside(self, item: StandIn) -> str:
         """The reference of an image that is mounted beside a base, made now where it is not there yet."""
@@ -207,7 +233,7 @@ class LocalSource:
         for reference, item in wanted.items():
             assert client is not None
             resolved = f"{client.address}/{item.repository}@{digests[item]}"
-            self._bases[reference] = Base(reference, resolved, digests[item], stand_in=True)
+            self._bases[reference] = Base(self._told(reference), resolved, digests[item], stand_in=True)
         self.seconds = {**shop.seconds, "total": round(time.monotonic() - started, 2)}
 
     def _all_there(self, wanted: Mapping[str, StandIn], apk: bool) -> bool:

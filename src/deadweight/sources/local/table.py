@@ -7,11 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from deadweight.records.reference import parse
+from deadweight.sources.local import tags
+from deadweight.sources.local.kin import kin
 from deadweight.sources.local.nearest import nearest
 from deadweight.sources.no_base import NoBase
 
 TOOLS_REFERENCE = "deadweight/tools:latest"
 """The image of shell tools that ``invoke shell`` puts beside an image that has none."""
+
+
+REBASE = "invoke build --rebase tries the nearest"
 
 
 @dataclass(frozen=True)
@@ -58,33 +63,6 @@ class Row:
     made: Callable[[tuple[str, ...]], str] = lambda groups: next((group for group in groups if group), "")
 
 
-def _flavoured(groups: tuple[str, ...]) -> str:
-    """``VERSION``, ``VERSION-slim`` or ``VERSION-alpine``."""
-    version, flavour = groups[0], next((group for group in groups[1:] if group), "")
-    kind = "alpine" if flavour.startswith("alpine") else "slim" if "slim" in flavour else ""
-    return "-".join(part for part in (version, kind) if part) if version or not kind else f"-{kind}"
-
-
-def _release(groups: tuple[str, ...]) -> str:
-    from deadweight.sources.local import suites
-    from deadweight.sources.local.machine import codename
-
-    own = codename()
-    found = suites.of_tag(groups[0], own)
-    return "" if found == own else found
-
-
-def _golang(groups: tuple[str, ...]) -> str:
-    return f"{groups[0]}-alpine" if (groups[1] or "").startswith("alpine") else groups[0]
-
-
-def _java(groups: tuple[str, ...]) -> str:
-    """``MAJOR``, ``MAJOR-alpine``, or nothing for the one meant."""
-    alpine = "alpine" in (groups[-1] or "")
-    major = groups[0] or ("17" if alpine else "")
-    return f"{major}-alpine" if alpine else "" if major == "17" else major
-
-
 _RELEASES = "bookworm|trixie|bullseye|buster|stretch|jessie"
 _OS = rf"(?:-?((?:slim-)?(?:{_RELEASES})(?:-slim)?|slim|alpine[\d.]*))?"
 _JVM = (
@@ -102,9 +80,9 @@ TABLE = (
         rf"(?:(1(?:\.\d+){{0,2}})|latest|(?=[a-z]))(?:rc\d+|beta\d+)?{_OS}",
         "golang",
         "golang:1.X[-alpine|-bookworm|-trixie]",
-        _golang,
+        tags.golang,
     ),
-    Row(r"docker\.io/library/(?:ubuntu|debian|buildpack-deps)", r"(.*)", "ubuntu", "ubuntu:*, debian:*", _release),
+    Row(r"docker\.io/library/(?:ubuntu|debian|buildpack-deps)", r"(.*)", "ubuntu", "ubuntu:*, debian:*", tags.release),
     Row(r"docker\.io/library/alpine", r".*", "alpine", "alpine:*"),
     Row(
         r"cgr\.dev/chainguard/wolfi-base|docker\.io/chainguard/wolfi-base",
@@ -129,16 +107,16 @@ TABLE = (
         _DISTROLESS,
         "distroless",
         "",
-        lambda g: _kind("base-nossl", g),
+        lambda g: tags.kind("base-nossl", g),
     ),
     Row(
         r"gcr\.io/distroless/base(?:-debian1[0-9])?",
         _DISTROLESS,
         "distroless",
         "gcr.io/distroless/base-debian12, cc-debian12",
-        lambda g: _kind("base", g),
+        lambda g: tags.kind("base", g),
     ),
-    Row(r"gcr\.io/distroless/cc(?:-debian1[0-9])?", _DISTROLESS, "distroless", "", lambda g: _kind("cc", g)),
+    Row(r"gcr\.io/distroless/cc(?:-debian1[0-9])?", _DISTROLESS, "distroless", "", lambda g: tags.kind("cc", g)),
     Row(
         r"(?:cgr\.dev|docker\.io)/chainguard/(?:glibc-dynamic|cc-dynamic)",
         r".*",
@@ -186,38 +164,38 @@ TABLE = (
     ),
     Row(r"(?:cgr\.dev|docker\.io)/chainguard/jdk", r".*", "jdk", "", lambda _: "21"),
     Row(r"(?:cgr\.dev|docker\.io)/chainguard/nginx", r".*", "nginx", "", lambda _: "unprivileged"),
-    Row(_JVM, r"(\d+)(?:[\w._]*)-jre(.*)", "jre", "eclipse-temurin:8|11|17|21|25[-jre][-alpine]", _java),
-    Row(_JVM, r"(?:(\d+)[\w._+]*|latest)(?:-(?:jdk|ea|headful|headless))?(.*)", "jdk", "", _java),
-    Row(r"docker\.io/library/maven", _MAVEN, "maven", "maven:3-eclipse-temurin-8|11|17|21|25", _java),
+    Row(_JVM, r"(\d+)(?:[\w._]*)-jre(.*)", "jre", "eclipse-temurin:8|11|17|21|25[-jre][-alpine]", tags.java),
+    Row(_JVM, r"(?:(\d+)[\w._+]*|latest)(?:-(?:jdk|ea|headful|headless))?(.*)", "jdk", "", tags.java),
+    Row(r"docker\.io/library/maven", _MAVEN, "maven", "maven:3-eclipse-temurin-8|11|17|21|25", tags.java),
     Row(
         r"docker\.io/library/python",
         rf"(?:(3(?:\.\d+){{0,2}})|latest|(?=[a-z]))(?:[a-z]+\d+)?{_OS}",
         "python",
         "python:3.X[-slim|-alpine]",
-        lambda g: _flavoured((_short(g[0]), *g[1:])),
+        lambda g: tags.flavoured((tags.short(g[0]), *g[1:])),
     ),
     Row(
         r"docker\.io/library/node",
         rf"(?:(\d+(?:\.\d+){{0,2}})|latest|current|lts|(?=[a-z]))(?:-?(?:lts|current))?{_OS}",
         "node",
         "node:2X[-slim|-alpine]",
-        _flavoured,
+        tags.flavoured,
     ),
     Row(
         r"docker\.io/library/rust",
         rf"(?:(1(?:\.\d+){{0,2}})|latest|(?=[a-z]))(?:rc\d+)?{_OS}",
         "rust",
         "rust:1.X[-slim]",
-        _flavoured,
+        tags.flavoured,
     ),
     Row(r"ghcr\.io/astral-sh/uv", r"(?!.*(?:python|debian|alpine|bookworm)).*", "uv", "ghcr.io/astral-sh/uv"),
-    Row(r"ghcr\.io/astral-sh/uv", r".*python(3\.\d+)(?:-(?:\w+-)?(slim|alpine).*)?.*", "uvpython", "", _flavoured),
+    Row(r"ghcr\.io/astral-sh/uv", r".*python(3\.\d+)(?:-(?:\w+-)?(slim|alpine).*)?.*", "uvpython", "", tags.flavoured),
     Row(
         r"docker\.io/oven/bun",
         rf"(?:(\d+(?:\.\d+){{0,2}})|latest|canary|(?=[a-z]))(?:-?debian)?{_OS}",
         "bun",
         "oven/bun:1",
-        _flavoured,
+        tags.flavoured,
     ),
     Row(r"docker\.io/denoland/deno", r"bin(?:-\d[\d.]*)?", "deno", "", lambda _: "bin"),
     Row(
@@ -225,14 +203,14 @@ TABLE = (
         r"(?:debian|ubuntu|(alpine)|latest)?-?(\d[\d.]*)?",
         "deno",
         "denoland/deno:2",
-        lambda g: _flavoured((g[1], g[0])),
+        lambda g: tags.flavoured((g[1], g[0])),
     ),
     Row(
         r"docker\.io/library/ruby",
         r"(?:(\d+(?:\.\d+){0,2})|latest|(?=[a-z]))(?:-?(slim|bookworm|trixie|bullseye|slim-\w+))?",
         "ruby",
         "ruby:3.X[-slim]",
-        _flavoured,
+        tags.flavoured,
     ),
     Row(r"docker\.io/tonistiigi/xx", r".*", "xx", "tonistiigi/xx"),
     Row(r"docker\.io/library/caddy", r"(?!.*builder).*", "caddy", "caddy:2"),
@@ -250,35 +228,46 @@ TABLE = (
 )
 
 
-def _kind(kind: str, groups: tuple[str, ...]) -> str:
-    flavour = next((group for group in groups if group), "")
-    return f"{kind}-{flavour}" if flavour else kind
-
-
-def _short(version: str | None) -> str:
-    """``3.12`` of ``3.12.4``: patches of a language are not told apart."""
-    return ".".join((version or "").split(".")[:2])
-
-
 def stand_in(reference: str) -> StandIn:
     """The stand-in for a public reference; a digest beside a tag changes nothing.
 
     Raises NoBase that names the nearest and lists all there are, UsageError for no reference.
     """
+    found = _row(reference)
+    if found is not None:
+        return _made(*found)
+    parsed = parse(reference)
+    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
+    shown = nearest(name, {row.repository: row.shown for row in TABLE if row.shown})
+    near = kin(name, parsed.tag or "latest") or shown or nearest_to(reference)
+    beside = f"the nearest is {near}" if near else "none is near"
+    can = f"it can stand in for {'; '.join(row.shown for row in TABLE if row.shown)}. Use one of these, or another source:"
+    if nearest_to(reference):
+        can = f"{REBASE}, or use another source:"
+    raise NoBase(
+        (reference, f"the local source has no stand-in for {reference}; {beside}"),
+        hint=f"{can} invoke setup --source registry",
+    )
+
+
+def nearest_to(reference: str) -> str | None:
+    """A reference that has a stand-in, for one that has none: of its kin, or another tag of the same image."""
+    parsed = parse(reference)
+    name = _hubs_own(f"{parsed.host}/{parsed.repository}")
+    bare = name.removeprefix("docker.io/library/")
+    choices = (kin(name, parsed.tag or "latest"), bare)
+    return next((each for each in choices if each and each != reference and _row(each)), None)
+
+
+def _row(reference: str) -> tuple[Row, re.Match[str], re.Match[str]] | None:
     parsed = parse(reference)
     name = _hubs_own(f"{parsed.host}/{parsed.repository}")
     for row in TABLE:
         named = re.fullmatch(row.repository, name)
         match = re.fullmatch(row.tag, parsed.tag or "latest") if named else None
         if named and match:
-            return _made(row, named, match)
-    can = "; ".join(row.shown for row in TABLE if row.shown)
-    near = nearest(name, {row.repository: row.shown for row in TABLE if row.shown})
-    beside = f"the nearest is {near}" if near else "none is near"
-    raise NoBase(
-        (reference, f"the local source has no stand-in for {reference}; {beside}"),
-        hint=f"the local source can stand in for {can}. Use one of these, or another source: invoke setup --source registry",
-    )
+            return row, named, match
+    return None
 
 
 def _hubs_own(name: str) -> str:
