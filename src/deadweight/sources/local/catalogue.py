@@ -8,6 +8,7 @@ from dataclasses import replace
 from deadweight.sources.local import alpine, busybox, cross, java, languages, pythons, recipes, scripting, servers
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
+from deadweight.sources.local.table import StandIn
 
 EDITION = f"2; busybox {busybox.EDITION}"
 
@@ -110,6 +111,17 @@ def tools_of(recipe: str, parameter: str = "") -> tuple[str, ...]:
     """The programs that making a stand-in takes."""
     own = TOOLS.get(recipe, ROOTFS)
     return tuple(dict.fromkeys((*own, *(BUSYBOX_TOOLS if parameter.endswith("alpine") else ()))))
+
+
+def suite_of(item: StandIn) -> str:
+    """The release of the OS that a stand-in is made of, whose packages an ``apt-get`` in it takes; empty for this machine's own."""
+    if item.recipe == "ubuntu":
+        return item.parameter
+    if item.recipe == "ruby":
+        return scripting.RUBIES[scripting.ruby_release(item.parameter.partition("-")[0])]
+    if item.recipe == "rust":
+        return languages.rust_suite()
+    return java.suite_of(item)
 
 
 def machine_part(recipe: str) -> str:

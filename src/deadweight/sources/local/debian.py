@@ -34,6 +34,9 @@ LEFT_OVERS = (
     "var/lib/apt/extended_states var/log/* var/lib/systemd"
 )
 
+ALWAYS = ("usr-is-merged", "passwd")
+"""Beside the essential packages: newer releases no longer count ``useradd`` among those, and their images have it all the same."""
+
 FEEDS = ("/etc/apt/sources.list.d/stand-in.sources", "/etc/apt/apt.conf.d/99stand-in")
 """Where a RUN with apt-get gets the machine's package sources, as mounts: they are no part of an image."""
 
@@ -149,7 +152,7 @@ class Packages:
         It trusts our authorities. Its apt has no package sources, only the empty files for them (``FEEDS``). ``hooks`` are further
         arguments of mmdebstrap.
         """
-        wanted = ["?essential", "apt", "usr-is-merged", *names]
+        wanted = ["?essential", "apt", *ALWAYS, *names]
         # what a killed sudo left there is root's, and not ours to remove
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
         with made as work:
@@ -165,7 +168,7 @@ class Packages:
                         *("mmdebstrap", "--quiet", "--mode=auto", f"--variant={variant}", "--format=tar"),
                         f"--architectures={self.machine.deb}",
                         "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
-                        f"--include={','.join(['usr-is-merged', *names])}",
+                        f"--include={','.join([*ALWAYS, *names])}",
                         *self._trusting(Path(work)),
                         "--dpkgopt=force-unsafe-io",
                         '--customize-hook=find "$1/usr/share/doc" -mindepth 2 ! -type d ! -name copyright -delete',

@@ -153,6 +153,11 @@ def rust(shop: Workshop, parameter: str) -> Made:
     )
 
 
+def rust_suite() -> str:
+    """The release of the OS that Rust's stand-ins are made of: this machine's own (empty) where it has a toolchain for them."""
+    return "" if _rust_of_this_machine() else SID
+
+
 def _rust_of_this_machine() -> tuple[Path, str] | None:
     """The root of a toolchain that links against any C library (rustup's do), and its version."""
     program = shutil.which("rustc")

@@ -82,7 +82,7 @@ def deno(shop: Workshop, parameter: str) -> Made:
 def ruby(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-slim]``: the OS's Ruby with Bundler; gems go where the original has them."""
     wanted, _, flavour = parameter.partition("-")
-    version = next((each for each in RUBIES if wanted and number(each) >= number(wanted)[:2]), list(RUBIES)[-1])
+    version = ruby_release(wanted)
     packages = (*(SLIM_PACKAGES if flavour == "slim" else BUILD_PACKAGES), "ruby", "ruby-dev", "bundler")
     home = "/usr/local/bundle"
     env = (
@@ -96,6 +96,11 @@ def ruby(shop: Workshop, parameter: str) -> Made:
         shop.tree_layer("gems", lambda root: (root / home[1:]).mkdir(parents=True)),
     )
     return Made(layers, _told(Settings(env=env, cmd=("irb",)), in_place_of("Ruby", version, wanted)))
+
+
+def ruby_release(wanted: str) -> str:
+    """The Ruby that stands in for ``wanted``: the next later one that there is, else the newest."""
+    return next((each for each in RUBIES if wanted and number(each) >= number(wanted)[:2]), list(RUBIES)[-1])
 
 
 def _os(shop: Workshop, flavour: str) -> Layer:

@@ -19,7 +19,7 @@ from deadweight.records import store
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
-from deadweight.sources.local import alpine, catalogue, debian, java
+from deadweight.sources.local import alpine, catalogue, debian
 from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.machine import require, this_machine
 from deadweight.sources.local.push import Client
@@ -158,7 +158,7 @@ class LocalSource:
         if item.like_alpine and re.search(r"\bapk\b", command):
             return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
-            found = self._beside(StandIn("feeds", item.parameter if item.recipe == "ubuntu" else java.suite_of(item)))
+            found = self._beside(StandIn("feeds", catalogue.suite_of(item)))
             return tuple(
                 f"--mount=type=bind,from={found},source=/{Path(place).name},target={place}" for place in debian.FEEDS
             )
