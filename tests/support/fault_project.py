@@ -28,7 +28,7 @@ from deadweight.suite.model import Variant
 class ScriptVariant(Variant):
     run_script: str
     tools: str = ""
-    timeout: float = SECONDS
+    timeout: float = 60
 
 
 class Script:
