@@ -74,7 +74,13 @@ def deno(shop: Workshop, parameter: str) -> Made:
         (root / "deno-dir").mkdir()
 
     layers = (_os(shop, flavour), shop.tree_layer(f"deno-{version}", fill))
-    env = (f"PATH={PATHS}", "DENO_DIR=/deno-dir/", f"DENO_VERSION={version}", "DENO_INSTALL_ROOT=/usr/local")
+    env = (
+        f"PATH={PATHS}",
+        "DENO_DIR=/deno-dir/",
+        f"DENO_VERSION={version}",
+        "DENO_INSTALL_ROOT=/usr/local",
+        *_trusting(shop, "DENO_TLS_CA_STORE=system,mozilla"),
+    )
     settings = Settings(env=env, entrypoint=("docker-entrypoint.sh",), cmd=("eval", "console.log('Welcome to Deno!')"))
     return Made(layers, _told(settings, in_place_of("Deno", version, wanted)))
 
@@ -114,6 +120,11 @@ def _program(package: str, version: str, inside: str, root: Path, place: str) ->
     npm.unpack(package, version, root / "made")
     put(root, place, root / "made" / inside, executable=True)
     shutil.rmtree(root / "made")
+
+
+def _trusting(shop: Workshop, setting: str) -> tuple[str, ...]:
+    """For programs that bring their own CAs: where this machine trusts others, they look at the OS's."""
+    return (setting,) if shop.authorities else ()
 
 
 def _told(settings: Settings, labels: dict[str, str]) -> Settings:
