@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight.sources.local import suites
+from deadweight.sources.local.apk_names import DONE_WITHOUT, NAMES
 from deadweight.sources.local.layer import Layer
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import CERTIFICATES, PATHS, Made, os_release, unpack_libraries
@@ -21,109 +22,6 @@ from deadweight.sources.local.workshop import Workshop, accounts, link, put
 SOURCE = Path(__file__).with_name("apkadd")
 PLACE = "/usr/lib/stand-in"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-
-NAMES: dict[str, list[str]] = {
-    "alpine-sdk": ["gcc", "git", "libc6-dev", "make", "musl-dev", "musl-tools", "linux-libc-dev"],
-    "build-base": ["gcc", "g++", "libc6-dev", "make", "musl-dev", "musl-tools", "linux-libc-dev"],
-    "ca-certificates": [],
-    "ca-certificates-bundle": [],
-    "busybox": [],
-    "musl": [],
-    "gcompat": ["libc6"],
-    "libc6-compat": ["libc6"],
-    "gcc": ["gcc", "libc6-dev", "musl-dev", "musl-tools"],
-    "g++": ["g++", "libc6-dev"],
-    "libc-dev": ["musl-dev", "musl-tools", "libc6-dev"],
-    "musl-dev": ["musl-dev", "musl-tools", "libc6-dev", "gcc"],
-    "linux-headers": ["linux-libc-dev"],
-    "libstdc++": ["libstdc++6"],
-    "libgcc": ["libgcc-s1"],
-    "openssl": ["openssl"],
-    "openssl-dev": ["libssl-dev"],
-    "openssh": ["openssh-client"],
-    "openssh-client": ["openssh-client"],
-    "openssh-client-default": ["openssh-client"],
-    "pkgconfig": ["pkgconf"],
-    "pkgconf": ["pkgconf"],
-    "python3": ["python3"],
-    "py3-pip": ["python3-pip"],
-    "python3-dev": ["python3-dev"],
-    "postgresql-client": ["postgresql-client"],
-    "postgresql-dev": ["libpq-dev"],
-    "libpq": ["libpq5"],
-    "libpq-dev": ["libpq-dev"],
-    "sqlite": ["sqlite3"],
-    "sqlite-dev": ["libsqlite3-dev"],
-    "libffi-dev": ["libffi-dev"],
-    "zlib-dev": ["zlib1g-dev"],
-    "su-exec": ["gosu"],
-    "shadow": ["passwd"],
-    "xz": ["xz-utils"],
-    "yaml": ["libyaml-0-2"],
-    "mailcap": ["mime-support"],
-    "bind-tools": ["bind9-dnsutils"],
-    "iproute2": ["iproute2"],
-    "procps-ng": ["procps"],
-    "gnupg": ["gnupg"],
-    "vips-dev": ["libvips-dev"],
-}
-"""Alpine's name to the OS's packages; an empty list is there already. What is not here has the same name in both."""
-
-DONE_WITHOUT = (
-    "adduser",
-    "base-files",
-    "base-passwd",
-    "bash",
-    "bsdutils",
-    "coreutils",
-    "dash",
-    "debconf",
-    "debconf-2.0",
-    "debianutils",
-    "diffutils",
-    "dpkg",
-    "findutils",
-    "gcc-12-base",
-    "grep",
-    "gzip",
-    "hostname",
-    "init-system-helpers",
-    "install-info",
-    "libpam-modules",
-    "libpam-runtime",
-    "libpam0g",
-    "login",
-    "lsb-base",
-    "mawk",
-    "media-types",
-    "mount",
-    "ncurses-base",
-    "ncurses-bin",
-    "netbase",
-    "passwd",
-    "perl",
-    "perl-base",
-    "sed",
-    "sensible-utils",
-    "sysvinit-utils",
-    "systemd",
-    "tar",
-    "ucf",
-    "util-linux",
-    "cpp",
-    "dictionaries-common",
-    "man-db",
-    "git-man",
-    "liberror-perl",
-    "readline-common",
-    "less",
-    "xauth",
-    "libc-bin",
-    "ca-certificates",
-    "default-mysql-client",
-    "tzdata-legacy",
-)
-"""Packages of the OS that busybox, or nothing, stands for."""
 
 
 def alpine(shop: Workshop, _: str) -> Made:
@@ -202,4 +100,4 @@ def _settings(shop: Workshop) -> dict[str, object]:
         for uri in stanza["uris"].split():
             suite, components = stanza["suites"].split(), stanza["components"].split()
             sources.append({"uri": uri, "suites": suite, "components": components, "keyring": f"{PLACE}/keyring.gpg"})
-    return {"arch": shop.machine.deb, "sources": sources, "names": NAMES, "there": list(DONE_WITHOUT)}
+    return {"arch": shop.machine.deb, "sources": sources, "names": dict(NAMES), "there": list(DONE_WITHOUT)}

@@ -16,7 +16,7 @@ EDITIONS: Mapping[str, int] = {
     "static": 2,
     "java17": 3,
     "java21": 2,
-    "apk": 2,
+    "apk": 3,
     "python": 2,
     "python3": 2,
     "uvpython": 2,
