@@ -114,7 +114,7 @@ NAMES: Mapping[str, Sequence[str]] = {
     "mysql": ["mariadb-server"],
     "mysql-client": ["mariadb-client"],
     "mysql-dev": ["libmariadb-dev"],
-    "ncurses": [],
+    "ncurses": ["ncurses-bin"],
     "ncurses-dev": ["libncurses-dev"],
     "ncurses-libs": ["libncursesw6"],
     "net-snmp-tools": ["snmp"],
