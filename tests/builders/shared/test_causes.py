@@ -27,6 +27,16 @@ MAVEN_PKIX = (
     " artifact a:b:pom:1 from/to private (https://127.0.0.1:1/): PKIX path building failed:"
     " sun.security.provider.certpath.SunCertPathBuilderException: unable to find valid certification path to requested target"
 )
+MAVEN_BAD = (
+    "[ERROR] Could not transfer artifact a:b:pom:1 from/to team (https://127.0.0.1:1/maven): (certificate_unknown) No subject"
+    " alternative names matching IP address 127.0.0.1 found"
+)
+MAVEN_REFUSED = (
+    "[ERROR] Could not transfer artifact a:b:pom:1 from/to team (https://127.0.0.1:1/maven): status code: 403, reason phrase:"
+    " Forbidden (403)"
+)
+CURL_NO_BUNDLE = "curl: (77) error setting certificate file: /etc/ssl/certs/ca-certificates.crt"
+WGET_X509 = "ERROR: cannot verify 127.0.0.1's certificate, issued by 'CN=x':\n  Unable to locally verify the issuer's authority."
 MAVEN_NO_NAME = (
     "[ERROR] Could not transfer artifact a:b:pom:1 from/to central (https://repo.example.com/): repo.example.com:"
     " Temporary failure in name resolution"
@@ -80,6 +90,18 @@ class TestRun:
         message = failure(project, SAYS, MAVEN_PKIX)
         assert told(message).startswith("Java does not trust a server's certificate")
         assert "id=java_trust_store" in hint(message)
+
+    @pytest.mark.parametrize(
+        ("said", "cause"),
+        [
+            (MAVEN_BAD, "Java refuses a server's certificate: No subject alternative names matching IP address"),
+            (MAVEN_REFUSED, "a Maven repository answers with status 403"),
+            (CURL_NO_BUNDLE, "the image has no CA certificates at this step"),
+            (WGET_X509, "a server's certificate is signed by a CA that this build step does not know"),
+        ],
+    )
+    def test_an_answer_that_nobody_can_take_is_no_lack_of_network(self, project, said, cause):
+        assert told(failure(project, SAYS, said)).startswith(cause)
 
     def test_maven_without_a_network(self, project):
         assert told(failure(project, SAYS, MAVEN_NO_NAME)).startswith("a build step does not reach the network")

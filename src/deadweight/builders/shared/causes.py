@@ -58,9 +58,16 @@ _SCRIPT = r"^(?:[\w/.-]*\bsh: )?(?:\d+: |line \d+: )*"
 _UNTRUSTED = (
     r"signed by unknown authority|self[- ]signed certificate|unable to get (?:local )?issuer certificate"
     r"|CERTIFICATE_VERIFY_FAILED|SSL certificate problem|[Cc]ertificate verif(?:y|ication) failed"
+    r"|Unable to locally verify the issuer's authority"
     r"|tlsv1 alert unknown ca|invalid peer certificate: UnknownIssuer|server certificate verification failed"
 )
 _PKIX = r"PKIX path building failed|unable to find valid certification path"
+_NO_JAVA_CERTIFICATE = r"\(((?:bad_)?certificate(?:_\w+)?|unsupported_certificate)\) (.+)"
+_NO_BUNDLE = (
+    r"error setting certificate (?:verify locations|file|path)|suitable TLS CA certificate bundle"
+    r"|unable to load CA certificates"
+)
+_ANSWERED = r"[Cc]ould not transfer artifact .*status(?: code)?: (\d{3})"
 _WRONG_CERTIFICATE = r"(x509: certificate (?:has expired|is valid for|is not valid|relies on)[^\"]*)"
 _NO_NAME = (
     r"[Nn]ame resolution|Could not resolve host|bad address '|no such host|Name or service not known|UnknownHostException"
@@ -198,9 +205,19 @@ RUN = (
         reach=True,
     ),
     Cause(
+        _NO_JAVA_CERTIFICATE,
+        "Java refuses a server's certificate: {1}",
+        "look at it with openssl s_client -connect HOST:PORT: its dates, its names, who signed it",
+    ),
+    Cause(
         _WRONG_CERTIFICATE,
         "a server's certificate is not valid: {0}",
         "check the clock of the engine's machine, and the name asked for",
+    ),
+    Cause(
+        _NO_BUNDLE,
+        "the image has no CA certificates at this step, so that no server can be trusted",
+        "install them in an instruction before: apt-get install ca-certificates, apk add ca-certificates",
     ),
     Cause(
         _UNTRUSTED, "a server's certificate is signed by a CA that this build step does not know", _MOUNT_CA, reach=True
@@ -236,6 +253,11 @@ RUN = (
         r"(?:unable to select packages|ERROR: unable to select)|^\s+(\S+) \(no such package\)",
         "apk has no such package",
         "is that its name in this release of Alpine? pkgs.alpinelinux.org tells",
+    ),
+    Cause(
+        _ANSWERED,
+        "a Maven repository answers with status {0}",
+        "401 and 403 want credentials: <servers> in the settings that maven_settings mounts (docs/how-to/sources.md)",
     ),
     Cause(
         rf"{_NO_NAME}|[Cc]ould not transfer artifact", "a build step does not reach the network", _NETWORK, reach=True
@@ -330,6 +352,11 @@ JAVA = (
         _PKIX,
         "Java does not trust a server's certificate",
         "name your private CA: invoke setup --ca-bundle FILE (docs/how-to/sources.md)",
+    ),
+    Cause(
+        _NO_JAVA_CERTIFICATE,
+        "Java refuses a server's certificate: {1}",
+        "look at it with openssl s_client -connect HOST:PORT: its dates, its names, who signed it",
     ),
     Cause(rf"(?:artifact|dependency:?|plugin) {_ARTIFACT}", "", _OFFLINE_HINT),
     Cause(r"Could not (?:resolve|transfer|find)|resolution (?:is not|will not be) reattempted", "", _OFFLINE_HINT),
