@@ -6,6 +6,7 @@ filepath.Match plus ``**``, anchored at the folder, and a pattern that matches a
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -117,7 +118,9 @@ def literal(path: str) -> str:
     return re.sub(r"([*?\[\]\\])", r"\\\1", path)
 
 
+@functools.lru_cache(maxsize=4096)
 def _rule(pattern: str) -> _Rule:
+    """Kept: thousands of variants have the same dozen patterns."""
     keep = pattern.startswith("!")
     text = pattern[1:].strip() if keep else pattern
     parts = tuple(part for part in text.split("/") if part not in ("", "."))
@@ -132,6 +135,7 @@ def _part(part: str, *, last: bool) -> str:
     return translated if last else translated + "/"
 
 
+@functools.lru_cache(maxsize=4096)
 def _glob(part: str) -> str:
     result, index = "", 0
     while index < len(part):

@@ -3,6 +3,9 @@
 Half of a small build is the start of a JVM and of Maven in it. So builds of a project go through one Maven that stays for some
 minutes, as Gradle's daemon does. It is taken where nothing can tell the difference: the same project, JVM, Maven, properties and
 environment, and no file that only Maven's own start script reads. Everywhere else the call stays what it is.
+
+Home-made, because Maven's own daemon (mvnd) is distributed by a web site and not on Maven Central, from where everything else of
+Maven comes here: behind a mirror it could not be had.
 """
 
 from __future__ import annotations

@@ -80,8 +80,10 @@ def never(source: Path, site: Site) -> tuple[str, ...]:
 def _ours(source: Path, site: Site) -> Iterator[str]:
     """The suite file, and the task files beside it where they are ours (a service may have a ``tasks.py`` of its own)."""
     home, root = source.resolve(), site.root.resolve()
+    if not root.is_relative_to(home):
+        return
     for path in (root / site.suite.file.name, *(root / name for name in _OUR_TASKS)):
-        if path.is_relative_to(home) and (path.name == site.suite.file.name or _mentions_us(path)):
+        if path.name == site.suite.file.name or _mentions_us(path):
             yield path.relative_to(home).as_posix()
 
 

@@ -3,6 +3,10 @@ write one with no names.
 
 The format is that of bbolt's ``page.go`` and ``db.go``: two meta pages, of which the one with the higher transaction that has a
 right checksum counts; branch and leaf pages of sorted keys. Only root pages are read, however large the file is.
+
+Writing one is home-made: without a database of its kind Trivy does not look for vulnerabilities at all, and asked for licenses
+alone, which needs none, it lists no jars (0.76: 8 packages of an image that has 11). The other way would be a program in Go that
+links bbolt, compiled first on every machine, for four pages of nothing.
 """
 
 from __future__ import annotations

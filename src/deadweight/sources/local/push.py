@@ -1,6 +1,8 @@
 """Put an image into a registry on loopback, over plain HTTP (OCI distribution spec, "Pushing blobs" and "Pushing manifests").
 
-Only our own local registry is spoken to this way; every other registry is reached through the real tools.
+Only our own local registry is spoken to this way; every other registry is reached through the real tools. Not by crane here: it
+pushes archives and folders, so each stand-in's layers would have to be laid out anew for it; whether all blobs are there, which is
+asked before every build, it tells only by downloading them; and each question would start a program.
 """
 
 from __future__ import annotations
