@@ -106,6 +106,16 @@ def bench(session: nox.Session) -> None:
     session.run(sys.executable, "-m", "bench", *session.posargs, external=True)
 
 
+@nox.session(python=False)
+def bases(session: nox.Session) -> None:
+    """Build and check unchanged Dockerfiles on the local source's stand-ins (``nox -s bases -- --variant java8`` for some)."""
+    session.chdir("bench/bases")
+    session.env["DEADWEIGHT_SOURCE"] = "local"
+    _invoke(session, "setup", "--yes")
+    for task in ("build", "verify"):
+        _invoke(session, task, *session.posargs)
+
+
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Look for images that take longer than what is read of them explains (``nox -s fuzz -- 50``: fifty of each kind)."""

@@ -1,0 +1,1 @@
+Deno.serve({ port: 8080 }, () => new Response("ok"))
