@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -96,6 +97,18 @@ def test_other_mirrors_are_not(tmp_path, of):
     settings.write_text(SETTINGS.format(of=of))
     assert maven.mirror_of_central(settings) is None
     assert maven.mirror_of_central(tmp_path / "none.xml") is None
+
+
+def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypatch):
+    (tmp_path / "maven/bin").mkdir(parents=True)
+    (tmp_path / "maven/lib").mkdir()
+    (tmp_path / "maven/bin/mvn").write_text("#!/bin/sh\n")
+    (tmp_path / "maven/bin/mvn").chmod(0o755)
+    (tmp_path / "mvn").symlink_to("maven/bin/mvn")
+    with zipfile.ZipFile(tmp_path / "maven/lib/maven-model-builder-3.9.12.jar", "w") as jar:
+        jar.writestr(maven.SUPER_POM, "<project><url>https://repo.example.com/maven2</url></project>")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert maven._programs_own(SimpleNamespace()) == "https://repo.example.com/maven2"
 
 
 def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import tempfile
 import urllib.request
 import zipfile
@@ -57,16 +58,23 @@ def mirror_of_central(settings: Path) -> str | None:
 
 
 def _programs_own(shop: Workshop) -> str:
-    """What Maven itself asks: its program is one package of the OS, of which nothing is run."""
+    """What Maven itself asks: this machine's, or the OS's package of it, of which nothing is run."""
+    program = shutil.which("mvn")
+    here = sorted((Path(program).resolve().parent.parent / "lib").glob("maven-model-builder-*.jar")) if program else []
+    if here:
+        return _told_by(here[0])
     candidates = next(iter(shop.packages.latest([PROGRAM]).values()), [])
     if not candidates:
         raise MissingError(f"apt knows no {PROGRAM}, which names Maven's central repository")
     shop.packages.download([PROGRAM])
     with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
         shop.packages.extract(shop.packages.folder / candidates[0].file, Path(work))
-        jar = next(path for path in sorted(Path(work).rglob("maven3-model-builder*.jar")) if path.is_file())
-        with zipfile.ZipFile(jar) as model:
-            found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
+        return _told_by(next(path for path in sorted(Path(work).rglob("maven3-model-builder*.jar")) if path.is_file()))
+
+
+def _told_by(jar: Path) -> str:
+    with zipfile.ZipFile(jar) as model:
+        found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
     if found is None:
         raise MissingError("Maven's own model names no central repository")
     return found[1]
