@@ -22,6 +22,11 @@ from tests.support.attack_grounds import castle
 from tests.support.invoking import invoke
 
 pytestmark = pytest.mark.system
+FEW = (
+    "checks: {attacks: {packs: [http]}, api: "
+    "[{name: adds, request: {method: POST, path: /api/v1/awk, json: {script: 'BEGIN { print 1 }'}}}]}"
+)
+"""A suite's checks with the fewest attacks: what is tested here is how the task tells of them."""
 
 
 def cells(**outcomes) -> dict:
@@ -73,7 +78,7 @@ def test_of_one_variant_the_walls_are_named(capsys):
 @pytest.mark.usefixtures("playground_image")
 def test_what_is_not_built_keeps_nobody_from_attacking_the_others(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
-    castle(tmp_path, engine, playground_archive, "checks: {attacks: {}}\n  keep:\n    builder: ko")
+    castle(tmp_path, engine, playground_archive, f"{FEW}\n  keep:\n    builder: ko", awk=False)
     done = invoke_attack(tmp_path, engine, "--json")
     assert done.returncode == 3, done.stderr
     assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
@@ -87,15 +92,15 @@ def test_what_is_not_built_keeps_nobody_from_attacking_the_others(tmp_path, engi
 @pytest.mark.usefixtures("playground_image")
 def test_the_notes_reach_whoever_reads_the_matrix(tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
-    subject = castle(tmp_path, engine, playground_archive)
+    subject = castle(tmp_path, engine, playground_archive, FEW, awk=False)
     done = invoke_attack(tmp_path, engine)
     assert done.returncode in (0, 3), done.stderr
     report = collect(subject.suite, subject.state)
     notes = report.variants["castle"].attack_notes
     assert list(notes[: len(walls.absent(engine.info))]) == list(walls.absent(engine.info).values())
     page, text, document = render_html(report), render_markdown(report), to_json(report).decode()
-    cells = report.variants["castle"].attacks["privileged"].values()
-    if all(cell.outcome in ("not_measured", "not_applicable") for cell in cells):
+    outcomes = {cell.outcome for cell in report.variants["castle"].attacks["privileged"].values()}
+    if "not_measured" in outcomes <= {"not_measured", "not_applicable"}:
         assert any(note.startswith("privileged: nothing could be measured: engine: ") for note in notes)
     for note in notes:
         assert f"note: castle: {note}" in done.stderr

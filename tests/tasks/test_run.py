@@ -234,27 +234,29 @@ def tags(repository: str) -> list[str]:
     return sorted(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
-@pytest.mark.parametrize(("base", "stand_in"), [(True, True), (False, False)])
-def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image, base, stand_in):
-    """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan."""
-    suite = write_suite(project, SUITE)
+FEW_ATTACKS = """\
+defaults:
+  checks: {api: [{name: json, request: {path: /json}}], attacks: {packs: [http]}}
+"""
+
+
+def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misbehaving_image):
+    """One line at the end of the text, a field in the JSON, for verify, attack, layers and scan; nothing where none does."""
+    suite = write_suite(project, SUITE + FEW_ATTACKS)
     for name in suite.names():
         built = put_built(suite, name, misbehaving_archive, misbehaving_image)
-        standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", stand_in=base)
+        standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", name == "good")
         save(replace(built, base=standing), State(project).image(name) / BUILT_FILE)
-    variant = ("--variant", "good")
-    calls = [
-        ("verify", *variant),
-        ("layers", *variant),
-        ("scan", *variant),
-        ("attack", *variant, "--posture", "hardened"),
-    ]
-    for words in calls:
-        done = invoke(project, *words)
-        assert ("Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr) is stand_in, words
+    for words in (("verify",), ("scan",), ("attack", "--posture", "hardened")):
+        done = invoke(project, *words, "--variant", "good")
+        assert "Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr, words
         document = json.loads(invoke(project, *words, "--json").stdout)
-        rows = document.get("evidence") or document.get("scans") or [document]
-        assert {row["stand_in"] for row in rows} == {stand_in}, words
+        rows = document.get("evidence") or document["scans"]
+        assert {(row["variant"], row["stand_in"]) for row in rows} == {("good", True), ("other", False)}, words
+    for name, stand_in in (("good", True), ("other", False)):
+        done = invoke(project, "layers", "--variant", name)
+        assert ("Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr) is stand_in
+        assert json.loads(invoke(project, "layers", "--variant", name, "--json").stdout)["stand_in"] is stand_in
     document = json.loads(invoke(project, "layers", "--archive", str(misbehaving_archive), "--json").stdout)
     assert document["stand_in"] is None
 
