@@ -54,7 +54,20 @@ LONGEST = (
     "checks/attacks/test_run.py",
     "checks/attacks/test_table.py",
     "tasks/test_run.py",
+    "project/init/test_proved.py",
+    "checks/attacks/test_breach.py",
+    "checks/attacks/test_containment.py",
+    "checks/test_as_root.py",
+    "sources/local/test_source.py",
+    "builders/jib/test_builder.py",
+    "builders/jib/test_projects.py",
+    "builders/jib/test_resident.py",
+    "builders/apko/test_builder.py",
+    "faults/test_disk.py",
+    "faults/test_terminal.py",
+    "image/look/test_cost.py",
     "sources/test_public.py",
+    "test_pytest_plugin.py",
     "test_services.py",
 )
 """Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
@@ -72,6 +85,9 @@ NEEDED = {
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files first. Whoever asks for the engine or a tool through a fixture is marked; ``--unit`` leaves those out."""
     order = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    gone = [path.name for path in order if not path.is_file()]
+    if gone:
+        raise pytest.UsageError(f"tests/conftest.py: LONGEST names files that are not there: {', '.join(gone)}")
     items.sort(key=lambda item: order.get(item.path, len(order)))
     for item in items:
         asked = set(getattr(item, "fixturenames", ()))
