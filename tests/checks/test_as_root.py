@@ -144,7 +144,7 @@ def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engi
     finally:
         _run.reset_cancel()
     assert [type(each) for each in outcome] == [Interrupted]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and set(_ours(engine)) - before:
         time.sleep(0.2)
     assert set(_ours(engine)) <= before

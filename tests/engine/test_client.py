@@ -455,7 +455,7 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
         )
         assert done.returncode == 0, done.stderr
         assert {"app", "etc", "65534", "/app", "nobody:x:65534:65534::/:/bin/false"} <= set(done.stdout.split())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(each.labels[owner.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "shell"]

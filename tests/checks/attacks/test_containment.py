@@ -30,12 +30,13 @@ from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.request import PRELUDE
 from deadweight.engine import leftovers, netns, owner
-from deadweight.engine.client import bridge_of
+from deadweight.engine.client import Engine, bridge_of
 from deadweight.engine.options import Mount
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
+from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.usefixtures("playground_image")
 
@@ -181,7 +182,7 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
         network.unfence(bridge)
         for pattern in network.SETTINGS:
             Path("/proc/sys/net", pattern.format(bridge)).write_text("0")
-        time.sleep(2)  # an address of IPv6 is tentative at first
+        wait_for(lambda: settled(bridge))
     six = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
     links = [str(ipaddress.IPv6Address(bytes.fromhex(words[0]))) for words in six if words[5] == bridge]
     mac = Path(f"/sys/class/net/{bridge}/address").read_text().split(":")
@@ -198,6 +199,13 @@ def test_with_all_rights_over_its_network_nothing_inside_reaches_this_machine(wi
     assert bool(heard) is not cut, f"{heard} {done.errors.decode()}"
 
 
+def settled(bridge: str) -> bool:
+    """Whether it has addresses of IPv6, and none is tentative any more (IFA_F_TENTATIVE in linux/if_addr.h)."""
+    six = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    flags = [int(words[4], 16) for words in six if words[5] == bridge]
+    return bool(flags) and not any(each & 0x40 for each in flags)
+
+
 def test_inside_reaches_the_attackers_listener(laboratory):
     """The control of the test above: the same connection leads to the attacker."""
     word = Word("aaaa", "bbbb")
@@ -207,8 +215,7 @@ def test_inside_reaches_the_attackers_listener(laboratory):
             pid = yard.get().state().pid
             address = (laboratory.attacker.host, listener.port)
             netns.within(pid, lambda: socket.create_connection(address, 2.0)).close()
-        time.sleep(0.3)
-        assert listener.connected
+        wait_for(lambda: listener.connected, 20)
     finally:
         listener.close()
 
@@ -282,7 +289,10 @@ def test_what_comes_from_no_address_and_goes_to_all_stays_inside(laboratory, lis
         network.unfence(bridge_of(laboratory.network))
     with Yard(laboratory, walls.OPEN) as castle_yard:
         netns.within(castle_yard.get().state().pid, lambda: shout(udp))
-        time.sleep(0.5)
+        if fenced:
+            time.sleep(0.5)  # nothing is to come
+        else:
+            wait_for(lambda: heard, 20)
     assert bool(heard) is not fenced, heard
 
 
@@ -503,6 +513,11 @@ sys.exit(guard(work))
 """
 
 
+def kinds_of(engine: Engine, pid: int) -> set[str]:
+    """What kinds of things a process has in the engine."""
+    return {each.kind for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{pid}:")}
+
+
 @pytest.fixture
 def run(subject, engine, tmp_path, playground_archive):
     """An attack run in a process of its own, amid its attacks."""
@@ -514,9 +529,7 @@ def run(subject, engine, tmp_path, playground_archive):
         line = process.stdout.readline()
         assert line.startswith("castle: "), line
         assert "open" in line, line
-        time.sleep(1.0)
-        mine = [each for each in engine.leftovers() if each.labels[owner.OWNER].startswith(f"{process.pid}:")]
-        assert {each.kind for each in mine} == {"container", "network"}
+        wait_for(lambda: kinds_of(engine, process.pid) == {"container", "network"})
         yield process
         process.kill()
 
