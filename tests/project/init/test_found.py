@@ -13,6 +13,7 @@ from deadweight.project.init.dockerfile import missing_sources, read_words
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
+from deadweight.project.init.records import unwrapped
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
@@ -480,3 +481,32 @@ def test_modules_that_folders_stand_in_for_are_there_when_they_are_asked_for(tmp
     suite, _, _ = brought_in(tmp_path / "b", beside, service="shop")
     assert {each.source for each in suite.variants if each.builder == "dockerfile"} == {"."}
     assert "COPY . .\nWORKDIR /src/shop\n" in (tmp_path / "b/build/Dockerfile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [
+        (("/bin/sh", "-c", "/shop serve --fast"), ("/shop", "serve", "--fast")),
+        (("/sbin/tini", "--", "/shop"), ("/shop",)),
+        (("bash", "-c", "exec MODE=a gosu shop /shop"), ("/shop",)),
+        (("sh", "-c", "/migrate && /shop"), ()),
+        (("/shop", "serve"), ("/shop", "serve")),
+    ],
+)
+def test_a_program_is_told_through_the_shell_around_it(words, program):
+    assert unwrapped(words) == program
+
+
+def test_what_a_go_build_makes_with_more_than_go_is_put_on_a_minimal_base(tmp_path):
+    dockerfile = (
+        "FROM node:22 AS web\nRUN make-pages > /dist\nFROM golang:1.22 AS b\nCOPY . .\nCOPY --from=web /dist web/dist\n"
+        "RUN go build -o /out/shop ./cmd/shop\nFROM alpine\nCOPY --from=b /out/shop /bin/shop\nENTRYPOINT sh -c '/bin/shop'\n"
+    )
+    dockerfile = dockerfile.replace("ENTRYPOINT sh -c '/bin/shop'", 'ENTRYPOINT ["/bin/sh", "-c", "/bin/shop run"]')
+    internal = {"internal/cli/gen.go": "//go:build generate\n\npackage main\n"}
+    suite, _, said = brought_in(tmp_path, {**GO, **internal, "Dockerfile": dockerfile})
+    assert "trimmed" in suite.names()
+    assert said == []
+    text = (tmp_path / "build/trimmed.Dockerfile").read_text()
+    assert text.endswith('USER 65532:65532\nEXPOSE 9090\nENTRYPOINT ["/bin/shop", "run"]\n')
+    assert "COPY --from=own-image /bin/shop /bin/shop" in text

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.project.init import posture
 from deadweight.project.init.draft import Draft, health_hints, port_hints
+from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
 from deadweight.project.init.observe import NotUp, Seen, observe, wait_listening
 from deadweight.project.init.recording import record
 from deadweight.project.init.records import SEEN, Known, Rung
@@ -105,12 +106,22 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
     proof = _Proof(draft, written, tools)
     reference = _reference(proof)
     for rung in proof.draft.rungs:
-        if rung.name != reference:
+        if rung.name != reference and not _is_spare(proof, rung):
             proof.build(rung)
     _gate(proof)
     if not proof.draft.rungs:
         raise _nothing_left("nothing that was built here runs as it should", proof.draft)
     return replace(proof.draft, proven=True)
+
+
+def _is_spare(proof: _Proof, rung: Rung) -> bool:
+    """Whether this is the own build on a minimal base, where another rung has compiled the same."""
+    project = proof.draft.service.project
+    made = any(each.files and each.name in proof.built for each in proof.draft.rungs)
+    if rung.name != TRIMMED or project is None or project.language not in COMPILED or not made:
+        return False
+    proof.leave_out(rung.name, "the others hold the same program; it is for a build that does more than compile")
+    return True
 
 
 def _engine_runs() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -47,6 +49,26 @@ class ImageWords:
     def words(self) -> tuple[str, ...]:
         """What is started: program and arguments."""
         return (*self.entrypoint, *self.command)
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """The same without a shell and an init program around it; empty for what needs a shell."""
+        return unwrapped(self.words)
+
+
+_INITS = ("tini", "dumb-init", "catatonit", "su-exec", "gosu", "exec", "--")
+_SHELLS = ("sh", "bash", "ash", "dash")
+
+
+def unwrapped(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A command without the shell, init program and settings around it; empty for what only a shell can run."""
+    while words and (posixpath.basename(words[0]) in _INITS or re.fullmatch(r"\w+=\S*", words[0])):
+        words = words[2:] if posixpath.basename(words[0]) in ("su-exec", "gosu") else words[1:]
+    if not words or posixpath.basename(words[0]) not in _SHELLS:
+        return words
+    if len(words) < 3 or words[1] != "-c" or re.search(r"[;&|<>$`()]", words[2]):
+        return ()
+    return unwrapped(tuple(words[2].split()))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ _SERVES = re.compile(
     r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
 )
 _BUILD = re.compile(r"go (?:build|install)\b[^\n&|;]*?\s((?:\./)?[\w./-]+/?)(?=\s|$|\")")
-_NOT_LINUX = re.compile(r"^//go:build (?:ignore|tools|windows|darwin|.*\bignore\b)", re.MULTILINE)
+_NOT_LINUX = re.compile(
+    r"^//go:build (?:tools|windows|darwin|js|wasm|mage|docs?|gen|generate|generator|readme|.*\bignore\b)", re.MULTILINE
+)
 
 
 def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
@@ -116,7 +118,8 @@ def _chosen(
     if asked is not None:
         return posixpath.normpath(asked)
     candidates = [each for each in mains if not aside(f"{each}/x")] or list(mains)
-    started = {posixpath.basename(word) for word in (words.words if words else ())[:3]}
+    candidates.sort(key=lambda each: (each != "." and not each.startswith("cmd/"), "internal" in each.split("/")))
+    started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
     named = [each for each in candidates if posixpath.basename(each) in started]
     if named:
         return named[0]
@@ -145,10 +148,10 @@ def _chosen(
 
 def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, asked: str | None) -> list[str]:
     """The other programs, where nobody has said which one is meant: not the user, and not the own image."""
-    started = {posixpath.basename(word) for word in (words.words if words else ())[:3]}
+    started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
     if asked is not None or chosen in (None, ".") or posixpath.basename(str(chosen)) in started:
         return []
-    return [each for each in mains if each != chosen and not aside(f"{each}/x")]
+    return [each for each in mains if each != chosen and not aside(f"{each}/x") and "internal" not in each.split("/")]
 
 
 def _needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
@@ -277,5 +280,4 @@ def _sources_in(project: Project) -> list[str]:
 
 def _arguments(words: ImageWords) -> tuple[str, ...]:
     """What the own image gives its binary."""
-    said = words.words
-    return () if said[:1] == ("/bin/sh",) else said[1:]
+    return words.program[1:]

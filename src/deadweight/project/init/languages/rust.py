@@ -22,7 +22,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     if not isinstance(package, dict):
         return None
     binaries = _binaries(tree, folder, manifest, str(package.get("name") or ""))
-    started = {posixpath.basename(word) for word in (words.words if words else ())[:3]}
+    started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
     chosen = main or next((name for name in binaries if name in started), next(iter(binaries), None))
     if chosen is None:
         return None
@@ -84,7 +84,7 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
     own = service.own.words if service.own else ImageWords()
     binary, version = project.details["binary"], project.version.value
     locked = " --locked" if project.details["locked"] else ""
-    arguments = () if own.words[:1] == ("/bin/sh",) else own.words[1:]
+    arguments = own.program[1:]
     lines = [
         HEADER,
         f"ARG BUILD=rust:{version}-slim-bookworm",

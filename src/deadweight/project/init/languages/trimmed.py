@@ -11,12 +11,19 @@ from deadweight.project.init.languages.common import HEADER, env_lines, exec_for
 from deadweight.project.init.records import Project, Rung, Service
 
 OWN = "own-image"
+TRIMMED = "trimmed"
+COMPILED = ("go", "rust")
+"""Of these the other rungs hold all that this one would; it is for repositories whose own build does more than compile."""
 
 
 def rung(service: Service, project: Project, place: str, port: int, text: str) -> tuple[Rung, dict[str, str]] | None:
     """The rung and its file; None where there is no own Dockerfile, or where what it starts cannot be told."""
     own = service.own
-    if own is None or own.refused or not own.words.taken or own.words.words[:1] == ("/bin/sh",) or not own.words.words:
+    if own is None or own.refused or not own.words.taken:
+        return None
+    if not (own.words.program if project.language in COMPILED else own.words.words):
+        return None
+    if project.language not in COMPILED and own.words.words[:1] == ("/bin/sh",):
         return None
     named = _named(text)
     base = _base(project)
@@ -26,7 +33,7 @@ def rung(service: Service, project: Project, place: str, port: int, text: str) -
     keys = {"dockerfile": dockerfile, "bases": flow({"BASE": base})}
     if own.context != ".":
         keys["source"] = own.context
-    found = Rung("trimmed", "dockerfile", f"what {own.path} puts in, on a minimal base", keys, (dockerfile,))
+    found = Rung(TRIMMED, "dockerfile", f"what {own.path} puts in, on a minimal base", keys, (dockerfile,))
     return found, {dockerfile: _text(service, project, named, port, base)}
 
 
@@ -39,7 +46,9 @@ def _base(project: Project) -> str | None:
         return f"gcr.io/distroless/java{version}-debian12:nonroot"
     if project.language == "python":
         return f"python:{version}-slim"
-    return None  # what Go and Rust compile is all that the other rungs have
+    if project.language == "go":
+        return f"gcr.io/distroless/{'base' if project.details['cgo'] else 'static'}-debian12:nonroot"
+    return "gcr.io/distroless/cc-debian12:nonroot"
 
 
 def _named(text: str) -> str | None:
@@ -63,7 +72,8 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
     python, node = project.language == "python", project.language == "node"
     taken = [*words.taken, *([packages] if python else [])]
     env = {name: value for name, value in words.env.items() if name not in ("PATH", "PYTHONPATH")}
-    start = ("python3", *project.start) if python else ("node", *project.start) if node else words.words
+    compiled = words.program if project.language in COMPILED else words.words
+    start = ("python3", *project.start) if python else ("node", *project.start) if node else compiled
     lines = [
         HEADER,
         f"# From here to the last stage it is {own.path}, as it is.",
