@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
-from deadweight.project.init import posture
+from deadweight.project.init import gates, posture
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
 from deadweight.project.init.observe import NotUp, Seen, observe, wait_listening
@@ -271,8 +271,7 @@ def _gate(proof: _Proof) -> None:
         if running is not None:
             proof.leave_out(name, f"{running.check}: {running.reason}")
             continue
-        hiding = first_sentence(wrong["layers"].reason) if "layers" in wrong else ""
-        own[name] = {"checks": _checks(size, hiding=hiding, killed="runs" in wrong)}
+        own[name] = {"checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
     proof.draft = replace(proof.draft, own=own)
 
 
@@ -281,29 +280,8 @@ def _killed(found: Evidence) -> bool:
     return found.check == "runs" and "startup_seconds" in found.data and "did not end within" in found.reason
 
 
-def _checks(size: int, *, hiding: str, killed: bool) -> Known[str]:
-    """The gates of one variant, from what it is today."""
-    gates, told = [f"budget: {{size_bytes: {_budget(size)}}}"], [format_bytes(size)]
-    if killed:
-        gates.append("runs: {if_killed: warn}")
-        told.append("ignores SIGTERM, so that every deployment kills it")
-    if hiding:
-        gates.append("layers: {secrets: allow}")
-        told.append(f"{hiding.removeprefix('secrets: ')}: look at them (invoke layers), then write secrets: none")
-    return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
-
-
 def _telling(say: Say) -> Callable[[Evidence], None]:
     return lambda found: say(f"{found.variant}: {found.check}: {found.status}: {found.reason}")
-
-
-def _budget(size: int) -> str:
-    """A tenth more warns, half more fails."""
-    return f"{{soft: {_mb(size * 1.1)}, hard: {_mb(size * 1.5)}}}"
-
-
-def _mb(size: float) -> str:
-    return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
 
 
 def first_sentence(text: str) -> str:

@@ -1,0 +1,66 @@
+"""The gates of a fresh suite: from what was measured, so that it is green, and no looser than that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from deadweight.project.init.records import SEEN, Known
+from deadweight.suite.sizes import format_bytes
+
+if TYPE_CHECKING:
+    from deadweight.records.evidence import Evidence
+
+MINE = "mine"
+
+
+def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[str]:
+    """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
+    gates, told = [f"budget: {{size_bytes: {_budget(size)}}}"], [format_bytes(size)]
+    if killed:
+        gates.append("runs: {if_killed: warn}")
+        told.append("ignores SIGTERM, so that every deployment kills it")
+    if layers is not None:
+        gates.append(f"layers: {{{', '.join(_layers(layers.data))}}}")
+        told.append(f"{layers.reason}: look at them (invoke layers), then write none")
+    return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
+
+
+def _layers(data: Mapping[str, Any]) -> list[str]:
+    """What was found is accepted, apart for what is mine and what the base brought."""
+    failed = {gate["name"] for gate in data.get("gates") or () if not gate["held"]}
+    found = []
+    if "secrets" in failed:
+        hidden = (mark for file in data.get("hidden") or () for mark in _with_owner(file))
+        counted = [each for each in (*(data.get("secrets") or ()), *hidden) if not each.get("allowed")]
+        owners = {_owner(each) for each in counted if each.get("confidence") != "low"}
+        found.append(f"secrets: {_verdict(owners)}")
+    if "unread" in failed:
+        owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
+        found.append(f"unread: {{{_both(owners)}, reason: seen when the suite was written}}")
+    return found
+
+
+def _with_owner(file: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    return ({**mark, "owner": file.get("owner")} for mark in file.get("secrets") or ())
+
+
+def _owner(found: Mapping[str, Any]) -> str:
+    return MINE if found.get("owner", MINE) == MINE else "base"
+
+
+def _verdict(owners: set[str]) -> str:
+    return "allow" if MINE in owners or not owners else f"{{{_both(owners)}}}"
+
+
+def _both(owners: set[str]) -> str:
+    return ", ".join(f"{owner}: {'allow' if owner in owners else 'none'}" for owner in (MINE, "base"))
+
+
+def _budget(size: int) -> str:
+    """A tenth more warns, half more fails."""
+    return f"{{soft: {_mb(size * 1.1)}, hard: {_mb(size * 1.5)}}}"
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:.1f}MB" if size < 1e8 else f"{size / 1e6:.0f}MB"
