@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
-from deadweight.engine.docker_cli import DockerCli, too_old_for
-from deadweight.engine.docker_cli import docker_cli as _docker_cli
+from deadweight.engine.docker_cli import DockerCli, client, too_old_for
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import cannot_start, remove_data, switch
 from deadweight.engine.places import places
@@ -90,7 +89,7 @@ def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
             f"the Docker client is too old for this engine: {problem}",
             hint="invoke setup brings a buildx that is not; or install a newer docker, or name another engine with DOCKER_HOST",
         )
-    return _docker_cli(endpoint.cli_env if endpoint else {})
+    return client(endpoint.cli_env if endpoint else {})
 
 
 def client_too_old(endpoint: Endpoint) -> str:

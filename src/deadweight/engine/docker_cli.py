@@ -47,7 +47,7 @@ def too_old_for(oldest: str) -> str:
     return f"{docker.path} {docker.version} speaks the Engine API up to {newest}, and this engine begins with {oldest}"
 
 
-def docker_cli(env: Mapping[str, str]) -> DockerCli:
+def client(env: Mapping[str, str]) -> DockerCli:
     """The client to build with: ``docker`` with the buildx plugin or older than 23 (it speaks BuildKit by itself), else
     ``buildx`` on its own. ``env`` names the engine (``Endpoint.cli_env``). Raises MissingError (exit 3).
     """

@@ -10,14 +10,11 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError
-from deadweight.builders.apko import keys as _keys
-from deadweight.builders.apko import melange
-from deadweight.builders.apko import packages as _apk
+from deadweight.builders.apko import melange, packages
+from deadweight.builders.apko.keys import public_key
 from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import archive as _archive
-from deadweight.builders.shared import causes as _causes
-from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import archive, causes, common
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
 
@@ -35,17 +32,17 @@ class ApkoBuilder:
 
         if variant.config is None:
             raise WrongKey(variant, "config", "apko needs its apko.yaml", root, hint="add config: apko.yaml")
-        arch = _common.architecture().apk
-        check_apko_config(_common.need_file(variant, "config", root, variant.config), arch)
+        arch = common.architecture().apk
+        check_apko_config(common.need_file(variant, "config", root, variant.config), arch)
         for number, package in enumerate(variant.packages):
-            document = read(_common.need_file(variant, ("packages", number), root, package))
+            document = read(common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
                 raise document.error((), "is no melange file: no package: in it")
             said = document.value["package"]
             targets = said.get("target-architecture") if isinstance(said, dict) else None
             check_architectures(document, ("package", "target-architecture"), targets, arch)
         if variant.packages:
-            _common.need_source(variant, root)
+            common.need_source(variant, root)
         docker = bool(variant.packages) and variant.runner == "docker"
         sandbox = ("bwrap",) if variant.packages and not docker else ()
         melange_tools = ("melange", *sandbox) if variant.packages else ()
@@ -56,47 +53,47 @@ class ApkoBuilder:
         from deadweight.toolchain.find import find
 
         assert variant.config is not None
-        arch, config = _common.architecture().apk, site.root / variant.config
-        apk = _apk.apk(site, variant.config, arch)
-        packages = tuple(melange.step(variant, package, site) for package in variant.packages)
+        arch, config = common.architecture().apk, site.root / variant.config
+        apk = packages.apk(site, variant.config, arch)
+        before = tuple(melange.step(variant, package, site) for package in variant.packages)
         values = {"apko": find("apko").version, "architecture": arch, **apk.values()}
         image = Step(
             key=f"image:{variant.name}",
             variant=variant.name,
             title=f"apko build {variant.name}",
             inputs=Inputs((config, *included(config, site.root), *apk.indexes), (), values),
-            there=lambda: _archive.there(variant, site),
+            there=lambda: archive.there(variant, site),
             work=lambda job: self._build(variant, site, job),
-            after=tuple(step.key for step in packages),
+            after=tuple(step.key for step in before),
         )
-        return (*packages, image)
+        return (*before, image)
 
     def archive(self, variant: ApkoVariant, built: BuiltImage, site: Site) -> Path:
-        return _archive.made_by_the_build(variant, built, site)
+        return archive.made_by_the_build(variant, built, site)
 
     def _build(self, variant: ApkoVariant, site: Site, job: Job) -> BuiltImage:
         from deadweight.toolchain.find import find
 
-        name = _common.image_name(site.suite, variant)
+        name = common.image_name(site.suite, variant)
         job.took("cold")  # apko puts packages together, which it may have downloaded before
         apko = find("apko")
-        _apk.link(site, variant.config or "")
-        with _archive.scratch(variant, site) as work:
+        packages.link(site, variant.config or "")
+        with archive.scratch(variant, site) as work:
             for folder in ("sbom", "tmp"):
                 (work / folder).mkdir()
             _apko([apko.path, *_words(variant, site, name, work)], variant, site, work, job)
-            _archive.renamed(work / "apko.tar", work / "image.tar", name)
-            digest = _archive.config_digest(work / "image.tar")
-            sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
+            archive.renamed(work / "apko.tar", work / "image.tar", name)
+            digest = archive.config_digest(work / "image.tar")
+            sboms = archive.keep(variant, site, work / "image.tar", work / "sbom")
         tools = [f"apko {apko.version}", *([f"melange {find('melange').version}"] if variant.packages else [])]
-        return _archive.result(
+        return archive.result(
             variant, site, digest=digest, base=_base(variant, site), tool=", ".join(tools), sbom=sboms
         )
 
 
 def _base(variant: ApkoVariant, site: Site) -> Base:
     """An apko image stands on packages, not on an image: there is no digest, but it may be a stand-in all the same."""
-    apk = _apk.apk(site, variant.config or "", _common.architecture().apk)
+    apk = packages.apk(site, variant.config or "", common.architecture().apk)
     return Base(f"{apk.flavour} packages", ", ".join(apk.repositories), None, apk.stand_in)
 
 
@@ -104,15 +101,23 @@ def _words(variant: ApkoVariant, site: Site, name: str, work: Path) -> list[str]
     """apko takes only ``-r`` for what it writes into the image, and wants one at least: the packages built here, if any."""
     assert variant.config is not None
     root, state = site.root, site.state
-    arch = _common.architecture().apk
-    apk = _apk.apk(site, variant.config, arch)
-    words = ["build", _apk.usable(site, variant.config), name, str(work / "apko.tar"), "--arch", arch, "--vcs=false"]
+    arch = common.architecture().apk
+    apk = packages.apk(site, variant.config, arch)
+    words = [
+        "build",
+        packages.usable(site, variant.config),
+        name,
+        str(work / "apko.tar"),
+        "--arch",
+        arch,
+        "--vcs=false",
+    ]
     own = [str(melange.repository(state, variant, config).relative_to(root)) for config in variant.packages]
     for repository in own or apk.repositories:
         words += ["-r", repository]
     for repository in apk.repositories if own else ():
         words += ["-b", repository]
-    keys = [*apk.keyring, *([str(_keys.public_key(state).relative_to(root))] if own else [])]
+    keys = [*apk.keyring, *([str(public_key(state).relative_to(root))] if own else [])]
     for key in keys:
         words += ["-k", key]
     return [*words, "--cache-dir", str(state.cache / "apk"), "--sbom-path", str(work / "sbom")]
@@ -121,24 +126,24 @@ def _words(variant: ApkoVariant, site: Site, name: str, work: Path) -> list[str]
 def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, work: Path, job: Job) -> None:
     listener = Listener(job.say, _announce)
     environment = {
-        **_common.program_environment(site),
-        **_apk.apk(site, variant.config or "", _common.architecture().apk).credentials,
+        **common.program_environment(site),
+        **packages.apk(site, variant.config or "", common.architecture().apk).credentials,
         "TMPDIR": str(work / "tmp"),
-        "SOURCE_DATE_EPOCH": _common.EPOCH,
+        "SOURCE_DATE_EPOCH": common.EPOCH,
     }
     try:
         _run.run(
             argv,
             cwd=site.root,
             env=environment,
-            timeout=_common.BUILD_TIMEOUT_SECONDS,
+            timeout=common.BUILD_TIMEOUT_SECONDS,
             log=job.log,
             on_line=listener,
-            redact=_common.secret_values(environment),
+            redact=common.secret_values(environment),
         )
     except CommandError as error:
         what = f"{variant.name}: {variant.config}"
-        raise listener.explained(error, what, clean=melange.clean, causes=_causes.NATIVE) from None
+        raise listener.explained(error, what, clean=melange.clean, causes=causes.NATIVE) from None
 
 
 def _announce(line: str) -> str | None:

@@ -1,6 +1,6 @@
 """Build an APK package of the service with melange: the first half of an apko variant.
 
-* The signing key is made here, once (``_keys``). Packages land in ``.deadweight/packages/NAME/ARCH`` as a repository of one
+* The signing key is made here, once (``keys``). Packages land in ``.deadweight/packages/NAME/ARCH`` as a repository of one
   build: built beside it and moved there whole, so that no older version is left in its index for apko to prefer.
 * Everything that would depend on the machine is fixed: relative paths, architecture, SOURCE_DATE_EPOCH, git coordinates,
   and, where we are not root, the user id (``unshare -Ur``; another id than 1000 would leak into the package).
@@ -23,16 +23,10 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders.apko import keys as _keys
-from deadweight.builders.apko import memory as _memory
-from deadweight.builders.apko import packages as _apk
+from deadweight.builders.apko import keys, memory, packages
 from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import Inputs, Job, Site, Step
-from deadweight.builders.shared import causes as _causes
-from deadweight.builders.shared import common as _common
-from deadweight.builders.shared import go_cache as _gocache
-from deadweight.builders.shared import go_files as _go_files
-from deadweight.builders.shared import inputs as _inputs
+from deadweight.builders.shared import causes, common, go_cache, go_files, inputs
 from deadweight.builders.shared.listen import Listener
 from deadweight.engine import owner
 from deadweight.records import runs
@@ -63,9 +57,9 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
     """The step that makes the packages of one melange file; variants that share file, source and sandbox share the step."""
     from deadweight.toolchain.find import find
 
-    arch = _common.architecture().apk
+    arch = common.architecture().apk
     source = site.root / variant.source
-    apk = _apk.apk(site, config, arch)
+    apk = packages.apk(site, config, arch)
     rules = _rules(source, site)
     values = {
         "melange": find("melange").version,
@@ -85,13 +79,13 @@ def step(variant: ApkoVariant, config: str, site: Site) -> Step:
     )
 
 
-def _rules(source: Path, site: Site) -> _inputs.Rules:
-    return _inputs.rules(source, site, needed=_go_files.needed(source))
+def _rules(source: Path, site: Site) -> inputs.Rules:
+    return inputs.rules(source, site, needed=go_files.needed(source))
 
 
 def _there(state: State, variant: ApkoVariant, config: str, arch: str) -> bool:
     place = repository(state, variant, config) / arch
-    return _keys.there(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
+    return keys.there(state) and (place / "APKINDEX.tar.gz").is_file() and any(place.glob("*.apk"))
 
 
 def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
@@ -105,7 +99,7 @@ def _compiles_before(variant: ApkoVariant, site: Site) -> tuple[str, ...]:
     return tuple(
         f"image:{other.name}"
         for other in site.suite.variants
-        if other.builder == "ko" and other.source == variant.source and not _gocache.filled(site.state, other, go)
+        if other.builder == "ko" and other.source == variant.source and not go_cache.filled(site.state, other, go)
     )
 
 
@@ -116,7 +110,7 @@ class _Melange:
         from deadweight.toolchain.find import find
 
         self.variant, self.config, self.site, self.job = variant, config, site, job
-        self.arch = _common.architecture().apk
+        self.arch = common.architecture().apk
         self.program = find("melange").path
         self.images: list[str] = []
         self.memory: Path | None = None
@@ -124,10 +118,10 @@ class _Melange:
     def build(self) -> None:
         """Raises CommandError in the compiler's or melange's own words."""
         state = self.site.state
-        _keys.ensure(state, self.program, self.job.log)
-        _apk.link(self.site, self.config)
-        self.job.took("warm" if _gocache.is_warm(state) else "cold")
-        _gocache.environment(state)
+        keys.ensure(state, self.program, self.job.log)
+        packages.link(self.site, self.config)
+        self.job.took("warm" if go_cache.is_warm(state) else "cold")
+        go_cache.environment(state)
         state.packages.mkdir(parents=True, exist_ok=True)
         with runs.noted_while(state, owner.labels(self.site.suite.name, "build")), _work_folder(state) as work:
             try:
@@ -164,26 +158,26 @@ class _Melange:
                 [*_as_root(self.variant.runner), self.program, *self._words(work)],
                 cwd=self.site.root,
                 env=environment,
-                timeout=_common.BUILD_TIMEOUT_SECONDS,
+                timeout=common.BUILD_TIMEOUT_SECONDS,
                 log=self.job.log,
                 on_line=listener,
-                redact=_common.secret_values(environment),
+                redact=common.secret_values(environment),
             )
         except CommandError as error:
             what = f"{self.variant.name}: {self.config}"
-            raise listener.explained(error, what, clean=clean, causes=_causes.NATIVE) from None
+            raise listener.explained(error, what, clean=clean, causes=causes.NATIVE) from None
 
     def _words(self, work: Path) -> list[str]:
         root, state = self.site.root, self.site.state
-        apk = _apk.apk(self.site, self.config, self.arch)
-        words = ["build", _apk.usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
+        apk = packages.apk(self.site, self.config, self.arch)
+        words = ["build", packages.usable(self.site, self.config), "--arch", self.arch, "--runner", self.variant.runner]
         words += ["--source-dir", _from(root, work / "source"), "--out-dir", _from(root, work / "packages")]
         for repository_path in apk.repositories:
             words += ["-r", repository_path]
         for key in apk.keyring:
             words += ["-k", key]
-        words += ["--signing-key", _from(root, _keys.private_key(state))]
-        words += ["--cache-dir", _from(root, _gocache.melange_cache(state))]
+        words += ["--signing-key", _from(root, keys.private_key(state))]
+        words += ["--cache-dir", _from(root, go_cache.melange_cache(state))]
         words += ["--apk-cache-dir", _from(root, state.cache / "apk")]
         # melange asks git for these, and then the same source has another digest in another clone
         words += ["--git-repo-url", "https://git.invalid/deadweight", "--git-commit", NO_COMMIT]
@@ -195,8 +189,11 @@ class _Melange:
         return words
 
     def _environment(self, work: Path) -> dict[str, str]:
-        values = {**_common.program_environment(self.site), **_apk.apk(self.site, self.config, self.arch).credentials}
-        values.update({"TMPDIR": str(self._temporary(work)), "SOURCE_DATE_EPOCH": _common.EPOCH})
+        values = {
+            **common.program_environment(self.site),
+            **packages.apk(self.site, self.config, self.arch).credentials,
+        }
+        values.update({"TMPDIR": str(self._temporary(work)), "SOURCE_DATE_EPOCH": common.EPOCH})
         if self.variant.runner == "docker":
             values["DOCKER_HOST"] = self.site.engine().host
         return values
@@ -204,7 +201,7 @@ class _Melange:
     def _temporary(self, work: Path) -> Path:
         """Where melange unpacks its sandbox: in memory where there is plenty, else beside its output."""
         if self.variant.runner == "bubblewrap":  # an engine may see other folders than we do
-            self.memory = _memory.folder(self.site.root)
+            self.memory = memory.folder(self.site.root)
         if self.memory is None:
             (work / "tmp").mkdir()
         return self.memory or work / "tmp"
@@ -212,7 +209,7 @@ class _Melange:
     def _sandbox_variables(self) -> dict[str, str]:
         """What the sandbox is told of the source. Values with a password go by file; a proxy with one cannot be passed."""
         environment = self.site.source.environment()
-        place = _gocache.melange_cache(self.site.state)
+        place = go_cache.melange_cache(self.site.state)
         told = dict[str, str]()
         go = {name: value for name, value in environment.variables.items() if name.startswith("GO")}
         if go:
@@ -225,7 +222,7 @@ class _Melange:
         for name, value in environment.variables.items():
             if name in go:
                 continue
-            if _common.secret_values({name: value}):
+            if common.secret_values({name: value}):
                 self.job.say(f"{name} holds a password and is not passed into melange's sandbox")
             else:
                 told[name] = value
@@ -279,7 +276,7 @@ def _put(made: Path, place: Path) -> None:
 
 def remove_left_by(state: State, pid: int) -> int:
     """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
-    left = [*state.packages.glob(f".work-{pid}-*"), *_memory.left_by(state.root, pid)]
+    left = [*state.packages.glob(f".work-{pid}-*"), *memory.left_by(state.root, pid)]
     for each in left:
         _remove(each)
     return len(left)

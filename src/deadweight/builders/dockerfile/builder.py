@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import buildkit as _docker
-from deadweight.builders.dockerfile import secrets as _secrets
+from deadweight.builders.dockerfile import buildkit, secrets
 from deadweight.builders.dockerfile.copy import IGNORE_FILE, PREDEFINED, copied, given, ignore_rules, pinned, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import refuse_what_it_cannot
@@ -31,8 +30,8 @@ from deadweight.builders.dockerfile.reach import CA, JAVA, MAVEN, Reach
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import archive as _archive
-from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import common
+from deadweight.builders.shared.archive import archive_path, image_in, scratch
 from deadweight.records.built import Base
 from deadweight.suite.explain import did_you_mean
 
@@ -49,7 +48,7 @@ class DockerfileBuilder:
     def needs(self, variant: DockerfileVariant, root: Path) -> Needs:
         """Raises ConfigError: files missing, no Dockerfile in it, a base's ARG or the target that it does not have."""
         dockerfile = _read(variant, root)
-        _common.need_source(variant, root)
+        common.need_source(variant, root)
         try:
             dockerfile.check_target(variant.target)
         except ConfigError as error:
@@ -64,10 +63,10 @@ class DockerfileBuilder:
                     dockerfile.file,
                     hint=f"ARGs there: {known}",
                 )
-        for key, path in _secrets.missing(variant, root):
+        for key, path in secrets.missing(variant, root):
             raise WrongKey(variant, key, "no such file", path)
         named = _references(dockerfile, variant)
-        podman = _docker.running_podman()
+        podman = buildkit.running_podman()
         if podman is not None:
             refuse_what_it_cannot(dockerfile.file, podman)
         client = "docker-cli" if podman is None else "podman"
@@ -79,13 +78,13 @@ class DockerfileBuilder:
         dockerfile = text.file
         ignore = ignore_rules(dockerfile, variant, site)
         values = {
-            "engine": _docker.version(site),
+            "engine": buildkit.version(site),
             "target": variant.target or "",
             "ignore": "\n".join(ignore.written),
             **{f"argument {name}": value for name, value in variant.args.items()},
-            **_common.base_values(bases),
+            **common.base_values(bases),
         }
-        files = (dockerfile, site.root / variant.source, *_secrets.inputs(variant, site.root))
+        files = (dockerfile, site.root / variant.source, *secrets.inputs(variant, site.root))
         return (
             Step(
                 key=f"image:{variant.name}",
@@ -100,17 +99,17 @@ class DockerfileBuilder:
 
     def archive(self, variant: DockerfileVariant, built: BuiltImage, site: Site) -> Path:
         """``docker image save``, once per build. Raises MissingError where the engine has another image or none."""
-        path = _archive.archive_path(variant, site)
+        path = archive_path(variant, site)
         note = _note_file(path)
         if path.is_file() and note.is_file() and note.read_text() == _note(path, built.config_digest):
             return path
-        if not _docker.has(site, built):
+        if not buildkit.has(site, built):
             raise MissingError(
                 f"the engine no longer has {built.reference} as it was built",
                 hint=f"invoke build --variant {variant.name}",
             )
         _save(built.reference, site, path)
-        held = _archive.image_in(path)
+        held = image_in(path)
         if held.config_digest != built.config_digest:
             path.unlink()
             raise ArchiveError(
@@ -123,12 +122,12 @@ class DockerfileBuilder:
 
     def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
         dockerfile = _read(variant, site.root)
-        name = _common.image_name(site.suite, variant)
+        name = common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
-        _secrets.generate(variant, site.root)
-        used = _secrets.Used(variant, site)
+        secrets.generate(variant, site.root)
+        used = secrets.Used(variant, site)
         listener = DockerListener(job.say, variant.dockerfile or "Dockerfile", dockerfile.lines())
-        with _archive.scratch(variant, site) as work:
+        with scratch(variant, site) as work:
             reach = reach_of(dockerfile, variant, site, environment)
             copy = copied(dockerfile, variant, bases, site, work, reach)
             listener.added = copy.added
@@ -143,9 +142,9 @@ class DockerfileBuilder:
                 *reach.secrets(work),
                 site.root / variant.source,
             ]
-            redact = _common.secret_values(environment)
+            redact = common.secret_values(environment)
             try:
-                _docker.build(
+                buildkit.build(
                     site,
                     words,
                     env={**environment, **reach.environment()},
@@ -160,7 +159,7 @@ class DockerfileBuilder:
                     error,
                     variant.name,
                     stand_in=resting,
-                    full_disk=lambda: _docker.full_disk(site),
+                    full_disk=lambda: buildkit.full_disk(site),
                     advice=reach.advice,
                 ) from None
             told = _image_id(work / "id", variant)
@@ -172,7 +171,7 @@ class DockerfileBuilder:
         return BuiltImage(
             variant=variant.name,
             builder=self.name,
-            reference=_docker.keep(site, variant, name, found.engine_id, found.config),
+            reference=buildkit.keep(site, variant, name, found.engine_id, found.config),
             config_digest=found.config,
             manifest_digest=found.manifest,
             index_digest=found.index,
@@ -182,19 +181,19 @@ class DockerfileBuilder:
             seconds=0.0,
             cached=False,
             fingerprint="",
-            tool=_docker.tool(),
-            built_at=_common.now(),
+            tool=buildkit.tool(),
+            built_at=common.now(),
             other_stand_ins=tuple(name for name, base in bases.items() if base.stand_in and base != last),
         )
 
     def _identity(self, site: Site, variant: DockerfileVariant, name: str, told: str) -> Identity:
         """All that the new image goes by. Where the engine does not tell its config, its archive does, made now, not later."""
-        found = _docker.identity(site, variant, name, told)
+        found = buildkit.identity(site, variant, name, told)
         if found.config is not None:
             return found
-        path = _archive.archive_path(variant, site)
+        path = archive_path(variant, site)
         _save(found.engine_id, site, path)
-        held = _archive.image_in(path)
+        held = image_in(path)
         _note_file(path).write_text(_note(path, held.config_digest))
         return replace(found, config=held.config_digest, manifest=found.manifest or held.manifest_digest)
 
@@ -211,7 +210,7 @@ def _note_file(archive: Path) -> Path:
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:
     if not variant.dockerfile:
         raise WrongKey(variant, "dockerfile", "no Dockerfile is named", root, hint="add dockerfile: PATH")
-    return read_dockerfile(_common.need_file(variant, "dockerfile", root, variant.dockerfile))
+    return read_dockerfile(common.need_file(variant, "dockerfile", root, variant.dockerfile))
 
 
 def _note(archive: Path, config_digest: str) -> str:
@@ -224,7 +223,7 @@ def _there(variant: DockerfileVariant, site: Site) -> bool:
     from deadweight.records.store import load
 
     built = load(BuiltImage, site.state.image(variant.name) / BUILT_FILE)
-    return built is not None and _docker.has(site, built)
+    return built is not None and buildkit.has(site, built)
 
 
 def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
@@ -266,13 +265,13 @@ def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: 
 
 
 def _mounts(variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> list[str]:
-    words = [f"id={name},src={path}" for name, path in _secrets.paths(variant, site.root).items()]
+    words = [f"id={name},src={path}" for name, path in secrets.paths(variant, site.root).items()]
     words += [f"id={name},env={name}" for name in environment if name not in PREDEFINED and name not in variant.secrets]
     bundle = site.source.environment().ca_bundle
     if bundle is not None and CA not in variant.secrets:
         words.append(f"id={CA},src={bundle}")
     mounts = [part for word in words for part in ("--secret", word)]
-    for name, path in _secrets.ssh_paths(variant, site.root).items():
+    for name, path in secrets.ssh_paths(variant, site.root).items():
         mounts += ["--ssh", f"{name}={path}"]
     return mounts
 

@@ -13,7 +13,7 @@ from deadweight._errors import DeadweightError
 from deadweight.builders.dockerfile import podman
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
-from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import common
 from deadweight.records.built import BUILT_FILE, BuiltImage, kept_name
 from deadweight.records.store import load
 from deadweight.records.superseded import retire
@@ -54,7 +54,7 @@ def build(
         client.build(*plain, *(str(word) for word in words)),
         cwd=site.root,
         env={**env, **client.env},
-        timeout=_common.BUILD_TIMEOUT_SECONDS,
+        timeout=common.BUILD_TIMEOUT_SECONDS,
         log=log,
         on_line=on_line,
         redact=redact,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from deadweight import _said
 from deadweight._errors import CommandError
-from deadweight.builders.shared import causes as _causes
+from deadweight.builders.shared import causes
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Cache
 
@@ -100,7 +100,7 @@ class DockerListener(Listener):
         """
         step = self._steps.get(self._failed[0]) if self._failed else None
         words = self._words(step, error)
-        cause = _causes.found(_table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
+        cause = causes.found(_table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
             return error.told(f"{variant}: the service does not compile", self.compiler, "the log has all of it")
         reason = f"{variant}: {cause.told if cause and cause.told else self._told(step, error)}"
@@ -150,14 +150,14 @@ class DockerListener(Listener):
         return f" ({place}: {step.what[:117]}{'…' if len(step.what) > 117 else ''})"
 
 
-def _table(step: _Instruction | None) -> Sequence[_causes.Cause]:
+def _table(step: _Instruction | None) -> Sequence[causes.Cause]:
     if step is None:
-        return (*_causes.CLIENT, *_causes.PULL)
+        return (*causes.CLIENT, *causes.PULL)
     if step.word == "RUN":
-        return _causes.RUN
+        return causes.RUN
     if step.word in ("COPY", "ADD"):
-        return _causes.COPY_FROM if "--from" in step.what else (*_causes.COPY, *_causes.RUN)
-    return _causes.PULL
+        return causes.COPY_FROM if "--from" in step.what else (*causes.COPY, *causes.RUN)
+    return causes.PULL
 
 
 def cleaned(line: str) -> str:

@@ -14,16 +14,12 @@ from urllib.parse import urlsplit
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
-from deadweight.builders.jib import files as _jib_files
-from deadweight.builders.jib import gradle as _gradle
-from deadweight.builders.jib import maven as _maven
-from deadweight.builders.jib import resident
+from deadweight.builders.jib import files, gradle, maven, resident
 from deadweight.builders.jib.pom import read_poms
 from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import archive as _archive
-from deadweight.builders.shared import common as _common
-from deadweight.builders.shared import inputs as _inputs
+from deadweight.builders.shared import common, inputs
+from deadweight.builders.shared.archive import keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.java_errors import JavaListener, clean
 from deadweight.records.built import Base
 
@@ -52,18 +48,18 @@ class JibBuilder:
     def needs(self, variant: JibVariant, root: Path) -> Needs:
         """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
         argument that would make the record of the build a lie."""
-        source = _common.need_source(variant, root)
-        gradle = _is_gradle(variant, source)
-        (_gradle if gradle else _maven).check(variant, root)
+        source = common.need_source(variant, root)
+        with_gradle = _is_gradle(variant, source)
+        (gradle if with_gradle else maven).check(variant, root)
         for name in variant.args:
             if name.startswith(_OURS):
                 raise WrongKey(variant, ("args", name), "is for Deadweight to say", root, hint=_SAID_BY.get(name))
         if not variant.base:
             hint = "for example base: eclipse-temurin:17-jre"
             raise WrongKey(variant, "base", "jib needs a base", root, hint=hint)
-        _jib_files.check(variant, root)
-        donors = {image: f"files.{target}" for target, (image, _) in _jib_files.donors(variant).items()}
-        tools = ("java", *(() if gradle else ("mvn",)), *(("crane",) if donors else ()))
+        files.check(variant, root)
+        donors = {image: f"files.{target}" for target, (image, _) in files.donors(variant).items()}
+        tools = ("java", *(() if with_gradle else ("mvn",)), *(("crane",) if donors else ()))
         return Needs(tools=tools, bases=(variant.base, *donors), named={**donors, variant.base: "base"})
 
     def steps(self, variant: JibVariant, site: Site) -> tuple[Step, ...]:
@@ -72,13 +68,13 @@ class JibBuilder:
         assert variant.base is not None
         source = site.root / variant.source
         base = site.source.base(variant.base)
-        donors = {target: site.source.base(image) for target, (image, _) in _jib_files.donors(variant).items()}
-        local = tuple(site.root / name for name in _jib_files.local_files(variant).values())
-        beside = (_gradle if _is_gradle(variant, source) else _maven).beside(variant, site.root)
-        linked = _common.behind_links(*_maven.source_folders(source, _written(variant, site.root)), *local)
+        donors = {target: site.source.base(image) for target, (image, _) in files.donors(variant).items()}
+        local = tuple(site.root / name for name in files.local_files(variant).values())
+        beside = (gradle if _is_gradle(variant, source) else maven).beside(variant, site.root)
+        linked = common.behind_links(*maven.source_folders(source, _written(variant, site.root)), *local)
         values = {
-            "jib": _maven.JIB_VERSION,
-            "tool": str(_gradle.program(source)) if _is_gradle(variant, source) else find("mvn").version,
+            "jib": maven.JIB_VERSION,
+            "tool": str(gradle.program(source)) if _is_gradle(variant, source) else find("mvn").version,
             "java": find("java").version,
             "main": variant.main or "",
             "port": str(variant.port),
@@ -88,7 +84,7 @@ class JibBuilder:
             **{f"file {target}": name for target, name in variant.files.items()},
             **{f"env {name}": value for name, value in variant.env.items()},
             **{f"argument {name}": value for name, value in variant.args.items()},
-            **_common.base_values({"base": base, **donors}),
+            **common.base_values({"base": base, **donors}),
         }
         same = [each for each in site.suite.variants if each.builder == self.name and each.source == variant.source]
         before = same[: [each.name for each in same].index(variant.name)]
@@ -98,61 +94,61 @@ class JibBuilder:
                 variant=variant.name,
                 title=f"jib build {variant.name}",
                 inputs=Inputs((source, *beside, *local, *linked), _ignore(variant, site), values),
-                there=lambda: _archive.there(variant, site),
+                there=lambda: there(variant, site),
                 work=lambda job: self._build(variant, site, base, donors, job),
                 behind=tuple(f"image:{each.name}" for each in before),
             ),
         )
 
     def archive(self, variant: JibVariant, built: BuiltImage, site: Site) -> Path:
-        return _archive.made_by_the_build(variant, built, site)
+        return made_by_the_build(variant, built, site)
 
     def _build(self, variant: JibVariant, site: Site, base: Base, donors: dict[str, Base], job: Job) -> BuiltImage:
         source = site.root / variant.source
-        name = _common.image_name(site.suite, variant)
-        gradle = _is_gradle(variant, source)
+        name = common.image_name(site.suite, variant)
+        with_gradle = _is_gradle(variant, source)
         job.took("warm" if any((source / folder).exists() for folder in _written(variant, site.root)) else "cold")
-        with _archive.scratch(variant, site) as work:
-            executable = _jib_files.lay_out(variant, site, donors, work / "extra")
+        with scratch(variant, site) as work:
+            executable = files.lay_out(variant, site, donors, work / "extra")
             properties = _properties(variant, site, base, work, name) | _extra(variant, work, executable)
             sources = (
                 None
-                if gradle
-                else _maven.Sources(variant, site, _written(variant, site.root), _made_with(variant, site))
+                if with_gradle
+                else maven.Sources(variant, site, _written(variant, site.root), _made_with(variant, site))
             )
             if sources:
                 sources.tidy()
-            call = (_gradle if gradle else _maven).call(variant, site, work)
+            call = (gradle if with_gradle else maven).call(variant, site, work)
             words = [*call, *(f"-D{key}={value}" for key, value in properties.items())]
-            said = _run_tool(words, variant, site, job, gradle=gradle)
+            said = _run_tool(words, variant, site, job, with_gradle=with_gradle)
             if not (work / "image.tar").is_file():
                 raise DeadweightError(
                     f"{variant.name}: Jib made no image{said}\n  log: {job.log}",
                     hint="take that out of the build file or of args, or name the module that becomes the image",
                 )
             digest, version = _checked(work / "image.tar", variant, base)
-            _archive.keep(variant, site, work / "image.tar", None)
+            keep(variant, site, work / "image.tar", None)
             if sources:
                 sources.remember()
-        return _archive.result(variant, site, digest=digest, base=base, tool=_tool(version, gradle=gradle))
+        return result(variant, site, digest=digest, base=base, tool=_tool(version, with_gradle=with_gradle))
 
 
-def _tool(version: str, *, gradle: bool) -> str:
+def _tool(version: str, *, with_gradle: bool) -> str:
     from deadweight.toolchain.find import find
 
-    tool = "Gradle" if gradle else f"Maven {find('mvn').version}"
+    tool = "Gradle" if with_gradle else f"Maven {find('mvn').version}"
     return f"jib {version} ({tool}, Java {find('java').version})"
 
 
 def _is_gradle(variant: JibVariant, source: Path) -> bool:
-    return not variant.pom and not (source / "pom.xml").exists() and _gradle.is_build(source)
+    return not variant.pom and not (source / "pom.xml").exists() and gradle.is_build(source)
 
 
 def _made_with(variant: JibVariant, site: Site) -> dict[str, str]:
     """What decides how Maven compiles, beside the files of the project itself."""
     from deadweight.toolchain.find import find
 
-    facts = {file: file.stat() for file in _maven.beside(variant, site.root) if file.is_file()}
+    facts = {file: file.stat() for file in maven.beside(variant, site.root) if file.is_file()}
     return {
         **{name: value for name, value in variant.args.items() if not name.startswith("jib.")},
         **{str(file): f"{fact.st_mtime_ns} {fact.st_size}" for file, fact in facts.items()},
@@ -166,7 +162,7 @@ def _ignore(variant: JibVariant, site: Site) -> tuple[str, ...]:
 
     The user's ignore files are written for what is copied. Maven reads the folder where it lies, and a plug-in any file of it.
     """
-    never = _inputs.never(site.root / variant.source, site)
+    never = inputs.never(site.root / variant.source, site)
     return (*never, *_written(variant, site.root), *(() if variant.tests else ("src/test",)))
 
 
@@ -174,16 +170,16 @@ def _written(variant: JibVariant, root: Path) -> tuple[str, ...]:
     """The folders that builds write, relative to the source."""
     source = root / variant.source
     if not _is_gradle(variant, source):
-        return _maven.outputs(variant, root)
-    return tuple(name for folder in (source, *_gradle.beside(variant, root)) for name in _gradle.outputs(folder))
+        return maven.outputs(variant, root)
+    return tuple(name for folder in (source, *gradle.beside(variant, root)) for name in gradle.outputs(folder))
 
 
 def _properties(variant: JibVariant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
     """What Jib is told. A property goes before what a build file configures, so what the suite leaves open stays open here."""
     cache = site.state.cache / "jib"
     found = {
-        "jib.from.image": _common.pinned(base),
-        "jib.from.platforms": f"linux/{_common.architecture().oci}",
+        "jib.from.image": common.pinned(base),
+        "jib.from.platforms": f"linux/{common.architecture().oci}",
         "jib.to.image": name,
         "jib.outputPaths.tar": str(work / "image.tar"),
         "jib.outputPaths.digest": str(work / "digest"),
@@ -218,7 +214,7 @@ def _on_loopback(reference: str) -> bool:
 def _names_jib(variant: JibVariant, root: Path) -> bool:
     source = root / variant.source
     if _is_gradle(variant, source):
-        return _gradle.names_jib(source)
+        return gradle.names_jib(source)
     return read_poms(variant, root).name_jib
 
 
@@ -251,7 +247,7 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
     """
     from deadweight.image.archive.archive import open_archive
 
-    wanted = _common.architecture().oci
+    wanted = common.architecture().oci
     with open_archive(archive) as opened:
         got = opened.image.config.architecture
         if got != wanted:
@@ -264,9 +260,9 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
         made_by = (
             history[-1].instruction if history else ""
         )  # jib-maven-plugin:3.5.2; a build file may name its own version
-    from deadweight.builders.jib import main_class as _main_class  # reads archives: only a build does
+    from deadweight.builders.jib import main_class  # reads archives: only a build does
 
-    absent = _main_class.missing_main_class(archive)
+    absent = main_class.missing_main_class(archive)
     if absent is not None:
         raise DeadweightError(
             f"{variant.name}: the main class {absent} is neither among the service's classes nor in its dependencies",
@@ -275,30 +271,30 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
     return digest, made_by.rpartition(":")[2] or "of unknown version"
 
 
-def _run_tool(call: list[str | Path], variant: JibVariant, site: Site, job: Job, *, gradle: bool) -> str:
+def _run_tool(call: list[str | Path], variant: JibVariant, site: Site, job: Job, *, with_gradle: bool) -> str:
     """Gives what Jib said where it chose to make no image, as the end of a sentence.
 
     Where Maven only repeats that a download failed some time ago, which it does for a day, it is made to ask again.
     """
     source = site.root / variant.source
-    listener = JavaListener(job.say, _announce, source, gradle=gradle)
-    environment = _maven.environment(site)
+    listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
+    environment = maven.environment(site)
     try:
         _run.run(
-            call if gradle else resident.through(call, source, environment, variant.pom),
+            call if with_gradle else resident.through(call, source, environment, variant.pom),
             told=call,
             cwd=source,
             env=environment,
-            timeout=_common.BUILD_TIMEOUT_SECONDS,
+            timeout=common.BUILD_TIMEOUT_SECONDS,
             log=job.log,
             on_line=listener,
-            redact=_common.secret_values(environment),
+            redact=common.secret_values(environment),
         )
     except CommandError as error:
         if not listener.repeats or _AGAIN in call:
             raise listener.failure(error, variant.name) from None
         job.say("Maven kept an earlier failure to download: asking again")
-        return _run_tool([call[0], _AGAIN, *call[1:]], variant, site, job, gradle=gradle)
+        return _run_tool([call[0], _AGAIN, *call[1:]], variant, site, job, with_gradle=with_gradle)
     return f": {listener.skipped}" if listener.skipped else ""
 
 

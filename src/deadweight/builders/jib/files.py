@@ -10,7 +10,7 @@ from pathlib import Path
 from deadweight._errors import ArchiveError
 from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
-from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import common
 from deadweight.records.built import Base
 from deadweight.records.paths import STATE_DIR
 
@@ -81,8 +81,8 @@ def _from_image(base: Base, site: Site, given: str, variant: JibVariant, target:
     from deadweight.toolchain.crane import pulled
 
     image, _, path = given.partition("#")
-    platform = f"linux/{_common.architecture().oci}"
-    with pulled(_common.pinned(base), platform=platform, env=_common.program_environment(site)) as layout:
+    platform = f"linux/{common.architecture().oci}"
+    with pulled(common.pinned(base), platform=platform, env=common.program_environment(site)) as layout:
         try:
             return read_file(layout, path, platform=platform)
         except ArchiveError as error:

@@ -17,7 +17,7 @@ from deadweight.builders.jib.pom import CONTAINERIZE, Poms, modules_outside, out
 from deadweight.builders.jib.resident import multi_module
 from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import Site, WrongKey
-from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import common
 from deadweight.builders.shared.common import OFFLINE_VARIABLE
 from deadweight.records import store
 from deadweight.records.paths import STATE_DIR
@@ -69,7 +69,7 @@ def check(variant: JibVariant, root: Path) -> None:
     source = root / variant.source
     if not variant.pom and not (source / "pom.xml").exists():
         raise WrongKey(variant, "source", "neither a pom.xml nor a Gradle build", source)
-    file = _common.need_file(variant, "pom", source, variant.pom or "pom.xml", wide=True)
+    file = common.need_file(variant, "pom", source, variant.pom or "pom.xml", wide=True)
     poms = read_poms(variant, root)
     modules = poms.called[0].modules
     if modules and CONTAINERIZE not in variant.args:
@@ -179,7 +179,7 @@ class Sources:
 
     def _states(self) -> dict[str, str]:
         found = {}
-        linked = _common.behind_links(*source_folders(self.source, [str(path) for path in self.outputs]))
+        linked = common.behind_links(*source_folders(self.source, [str(path) for path in self.outputs]))
         for folder, names, files in (step for place in (*self.places, *linked) for step in os.walk(place)):
             here = Path(folder)
             names[:] = [name for name in names if here / name not in self.skip and not _hidden(name)]

@@ -11,15 +11,12 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
-from deadweight.builders.ko import inputs as _go_inputs
+from deadweight.builders.ko import inputs
 from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
-from deadweight.builders.shared import archive as _archive
-from deadweight.builders.shared import causes as _causes
-from deadweight.builders.shared import common as _common
-from deadweight.builders.shared import go_cache as _gocache
-from deadweight.builders.shared import go_files as _go_files
-from deadweight.builders.shared import inputs as _inputs
+from deadweight.builders.shared import causes, common, go_cache, go_files
+from deadweight.builders.shared.archive import config_digest, keep, made_by_the_build, result, scratch, there
+from deadweight.builders.shared.inputs import rules
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
 from deadweight.records.ignore import literal
@@ -37,7 +34,7 @@ class KoBuilder:
 
     def needs(self, variant: KoVariant, root: Path) -> Needs:
         """Raises ConfigError for a missing base, source folder or go.mod, and for a wrong ko.yaml."""
-        source = _common.need_source(variant, root)
+        source = common.need_source(variant, root)
         if not (source / "go.mod").is_file():
             raise WrongKey(variant, "source", "no go.mod here: ko builds Go modules", source)
         if not variant.base:
@@ -45,7 +42,7 @@ class KoBuilder:
         if variant.config is not None:
             from deadweight.builders.ko.config import check_ko_config
 
-            check_ko_config(_common.need_file(variant, "config", root, variant.config))
+            check_ko_config(common.need_file(variant, "config", root, variant.config))
         return Needs(tools=("ko", "go"), bases=(variant.base,), named={variant.base: "base"})
 
     def steps(self, variant: KoVariant, site: Site) -> tuple[Step, ...]:
@@ -54,21 +51,21 @@ class KoBuilder:
         assert variant.base is not None
         base = site.source.base(variant.base)
         source = site.root / variant.source
-        environment = {**os.environ, **_common.program_environment(site)}
+        environment = {**os.environ, **common.program_environment(site)}
         files = [source, *([site.root / variant.config] if variant.config else [])]
-        beside = _go_inputs.outside(source, environment, variant.main or ".")
+        beside = inputs.outside(source, environment, variant.main or ".")
         files += beside
         main = literal((Path(variant.main or ".") / "kodata").as_posix())
         # ko reads the folder where it lies: what its fingerprint left out would be built from all the same
-        needed = (*_go_files.needed(source, beside), f"!{main}", NO_TESTS)
-        ignore = _inputs.rules(source, site, needed=needed).all
+        needed = (*go_files.needed(source, beside), f"!{main}", NO_TESTS)
+        ignore = rules(source, site, needed=needed).all
         values = {
             "ko": find("ko").version,
             "go": find("go").version,
-            "architecture": _common.architecture().oci,
+            "architecture": common.architecture().oci,
             "main": variant.main or ".",
-            **_go_inputs.flags(environment),
-            **_common.base_values({"base": base}),
+            **inputs.flags(environment),
+            **common.base_values({"base": base}),
         }
         return (
             Step(
@@ -76,34 +73,34 @@ class KoBuilder:
                 variant=variant.name,
                 title=f"ko build {variant.name}",
                 inputs=Inputs(tuple(files), ignore, values),
-                there=lambda: _archive.there(variant, site),
+                there=lambda: there(variant, site),
                 work=lambda job: self._build(variant, site, base, job),
             ),
         )
 
     def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
-        return _archive.made_by_the_build(variant, built, site)
+        return made_by_the_build(variant, built, site)
 
     def _build(self, variant: KoVariant, site: Site, base: Base, job: Job) -> BuiltImage:
         from deadweight.toolchain.find import find
 
         ko, go = find("ko"), find("go")
-        name = _common.image_name(site.suite, variant)
+        name = common.image_name(site.suite, variant)
         repository, tag, _ = split(name)
-        job.took("warm" if _gocache.is_warm(site.state) else "cold")
-        with _archive.scratch(variant, site) as work:
+        job.took("warm" if go_cache.is_warm(site.state) else "cold")
+        with scratch(variant, site) as work:
             environment = _environment(variant, site, base, repository, work)
             # ko runs `go` from PATH
-            environment["PATH"] = _common.path_with(go.path, ko.path)
+            environment["PATH"] = common.path_with(go.path, ko.path)
             argv: list[str | Path] = [
                 ko.path, "build", "--push=false", "--bare", "--tags", tag, "--tarball", work / "image.tar",
-                "--platform", f"linux/{_common.architecture().oci}", "--sbom", "spdx", "--sbom-dir", work / "sbom",
+                "--platform", f"linux/{common.architecture().oci}", "--sbom", "spdx", "--sbom-dir", work / "sbom",
                 variant.main or ".",
             ]  # fmt: skip
             _ko(argv, site.root / variant.source, environment, variant, job)
             digest = _whole(work / "image.tar", variant, job)
-            sboms = _archive.keep(variant, site, work / "image.tar", work / "sbom")
-        return _archive.result(
+            sboms = keep(variant, site, work / "image.tar", work / "sbom")
+        return result(
             variant, site, digest=digest, base=base, tool=f"ko {ko.version}", sbom=sboms, go_version=go.version
         )
 
@@ -111,12 +108,12 @@ class KoBuilder:
 def _environment(variant: KoVariant, site: Site, base: Base, repository: str, work: Path) -> dict[str, str]:
     (work / "tmp").mkdir()
     values = {
-        **_common.program_environment(site),
-        **_gocache.environment(site.state),
+        **common.program_environment(site),
+        **go_cache.environment(site.state),
         "KO_DOCKER_REPO": repository,
-        "KO_DEFAULTBASEIMAGE": _common.pinned(base),
-        "SOURCE_DATE_EPOCH": _common.EPOCH,
-        "KO_DATA_DATE_EPOCH": _common.EPOCH,
+        "KO_DEFAULTBASEIMAGE": common.pinned(base),
+        "SOURCE_DATE_EPOCH": common.EPOCH,
+        "KO_DATA_DATE_EPOCH": common.EPOCH,
         "TMPDIR": str(work / "tmp"),
     }
     if variant.config is not None:
@@ -135,13 +132,13 @@ def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], varia
             argv,
             cwd=source,
             env=environment,
-            timeout=_common.BUILD_TIMEOUT_SECONDS,
+            timeout=common.BUILD_TIMEOUT_SECONDS,
             log=job.log,
             on_line=listener,
-            redact=_common.secret_values(environment),
+            redact=common.secret_values(environment),
         )
     except CommandError as error:
-        raise listener.explained(error, variant.name, clean=_telling, causes=_causes.NATIVE) from None
+        raise listener.explained(error, variant.name, clean=_telling, causes=causes.NATIVE) from None
 
 
 def _whole(archive: Path, variant: KoVariant, job: Job) -> str:
@@ -149,7 +146,7 @@ def _whole(archive: Path, variant: KoVariant, job: Job) -> str:
     says, and where the disk is full: what it said of that is in its log only.
     """
     try:
-        return _archive.config_digest(archive)
+        return config_digest(archive)
     except ArchiveError as error:
         lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
         said = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, DeadweightError, MissingError
 from deadweight.builders.protocol import BuiltImage, Site
-from deadweight.builders.shared import common as _common
+from deadweight.builders.shared import common
 from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, Base
 from deadweight.suite.model import Variant
 
@@ -107,7 +107,7 @@ def result(
     return BuiltImage(
         variant=variant.name,
         builder=variant.builder,
-        reference=_common.image_name(site.suite, variant),
+        reference=common.image_name(site.suite, variant),
         config_digest=digest,
         in_engine=False,
         base=base,
@@ -115,7 +115,7 @@ def result(
         cached=False,
         fingerprint="",
         tool=tool,
-        built_at=_common.now(),
+        built_at=common.now(),
         go_version=go_version,
         sbom=sbom,
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from deadweight.builders.shared import inputs as _inputs
+from deadweight.builders.shared import inputs
 from deadweight.records.ignore import Ignore, literal, walk
 
 _SUFFIXES = (
@@ -24,7 +24,7 @@ def needed(source: Path, beside: Iterable[Path] = ()) -> tuple[str, ...]:
     """``!`` rules for the sources (without tests) and for what they embed; none where ``source`` has no user's rules, which
     leave nothing out. ``beside`` are other modules' folders that the same rules are used for.
     """
-    if not any((source / name).is_file() for name in _inputs.IGNORE_FILES):
+    if not any((source / name).is_file() for name in inputs.IGNORE_FILES):
         return ()
     embedded = (pattern for folder in (source, *beside) if folder.is_dir() for pattern in _embedded(folder))
     return tuple(f"!{pattern}" for pattern in dict.fromkeys((*_sources(), *embedded)))
