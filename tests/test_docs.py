@@ -12,7 +12,7 @@ import yaml
 
 from deadweight.builders import reference, table
 from deadweight.project.suite_file import load_suite
-from deadweight.suite import model, requests
+from deadweight.suite import checks, model, requests
 from deadweight.tasks import namespace
 from tests.support import ROOT
 from tests.support.invoking import invoke
@@ -164,12 +164,12 @@ def test_the_reference_of_tasks_is_their_own_help():
         *(table.record(name) for name in table.names()),
         model.RunSettings,
         model.Need,
-        model.Checks,
-        model.BudgetCheck,
-        model.LayersCheck,
-        model.AttacksCheck,
-        model.AttackGate,
-        model.VulnerabilitiesCheck,
+        checks.Checks,
+        checks.BudgetCheck,
+        checks.LayersCheck,
+        checks.AttacksCheck,
+        checks.AttackGate,
+        checks.VulnerabilitiesCheck,
         requests.HttpRequest,
         requests.HttpExpect,
         model.Reference,

@@ -19,8 +19,9 @@ from deadweight.report.markdown import render_markdown
 from deadweight.report.model import RuntimeRecord, to_json
 from deadweight.report.table import checks_cell
 from deadweight.report.verdict import verdict
+from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit
 from deadweight.suite.criteria import asked_of
-from deadweight.suite.model import BudgetCheck, Checks, Reference, SizeLimit, Suite, Variant
+from deadweight.suite.model import Reference, Suite, Variant
 from tests.support import report_samples as samples
 from tests.support.small_images import docker_archive
 

@@ -24,7 +24,8 @@ from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import owner
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
-from deadweight.suite.model import Checks, RunsCheck, RunSettings, Variant
+from deadweight.suite.checks import Checks, RunsCheck
+from deadweight.suite.model import RunSettings, Variant
 from deadweight.trials.harden import folders, kept, search, trial
 from deadweight.trials.harden.folders import Written
 from deadweight.trials.harden.search import Found, _least, tightest

@@ -19,7 +19,8 @@ from deadweight.image.archive.model import Summary
 from deadweight.image.look.summary import summary
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
-from deadweight.suite.model import BudgetCheck, Limit, Variant
+from deadweight.suite.checks import BudgetCheck, Limit
+from deadweight.suite.model import Variant
 from deadweight.suite.sizes import format_bytes
 
 _WORST_FIRST: tuple[Status, ...] = ("fail", "not_measured", "warn", "pass")

@@ -21,7 +21,8 @@ from deadweight.image.look.judge import BaseImage, with_base
 from deadweight.image.secrets.allow import AllowEntry
 from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically
-from deadweight.suite.model import LayersCheck, SecretsGate, UnreadGate, Variant
+from deadweight.suite.checks import LayersCheck, SecretsGate, UnreadGate
+from deadweight.suite.model import Variant
 from deadweight.suite.sizes import format_bytes, parse_bytes
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Re
 from deadweight.checks.scan.reach import observed, reach, reachable
 from deadweight.checks.scan.trivy import scanner
 from deadweight.records.evidence import Evidence, Provenance, Status
-from deadweight.suite.model import Variant, VulnerabilitiesCheck
+from deadweight.suite.checks import VulnerabilitiesCheck
+from deadweight.suite.model import Variant
 
 NOT_COVERED_HINT = "where no database knows the image, checks: {vulnerabilities: null} takes the check off the variant"
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deadweight._errors import ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.suite.model import AttacksCheck, Suite, Variant
+from deadweight.suite.checks import AttacksCheck
+from deadweight.suite.model import Suite, Variant
 from deadweight.suite.problems import Problems
 from deadweight.suite.values import Record
 from deadweight.suite.yaml_nodes import Document, Key, dotted

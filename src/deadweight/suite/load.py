@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import ConfigError
+from deadweight.suite.checks import Checks
 from deadweight.suite.explain import did_you_mean, mapping, validated
-from deadweight.suite.model import Checks, Suite, Variant
+from deadweight.suite.model import Suite, Variant
 from deadweight.suite.problems import Problems
 from deadweight.suite.sections import place_in, sections
 from deadweight.suite.variants import Records, VariantReader

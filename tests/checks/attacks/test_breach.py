@@ -30,7 +30,7 @@ from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
-from deadweight.suite.model import AwkRequest
+from deadweight.suite.checks import AwkRequest
 from deadweight.tasks._attacks import by_delivery
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left

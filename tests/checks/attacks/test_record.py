@@ -13,7 +13,8 @@ from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.outcomes import Cell, Matrix
 from deadweight.checks.attacks.record import TOGETHER, completed, data
 from deadweight.engine.info import parse_info
-from deadweight.suite.model import AttacksCheck, Variant
+from deadweight.suite.checks import AttacksCheck
+from deadweight.suite.model import Variant
 
 FIRST, SECOND = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
 

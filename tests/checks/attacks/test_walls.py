@@ -14,7 +14,8 @@ from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix
 from deadweight.checks.attacks.run import plan_for
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, hardened
-from deadweight.suite.model import AttackGate, RunSettings
+from deadweight.suite.checks import AttackGate
+from deadweight.suite.model import RunSettings
 
 INFO = dataclasses.replace(parse_info({}, {}), seccomp=True, apparmor=True, cpus=2, memory_bytes=8 * 2**30)
 GROUND = w.Ground(

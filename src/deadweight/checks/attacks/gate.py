@@ -12,7 +12,8 @@ from deadweight.checks.attacks.model import ALL
 
 if TYPE_CHECKING:
     from deadweight.checks.attacks.outcomes import Cell, Matrix
-    from deadweight.suite.model import AttackGate, Suite, Variant
+    from deadweight.suite.checks import AttackGate
+    from deadweight.suite.model import Suite, Variant
 
 
 def check_gates(suite: Suite, variant: Variant, gates: Sequence[AttackGate], catalogue: Catalogue) -> None:

@@ -30,7 +30,7 @@ from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
 from deadweight.engine.client import bridge_of
 from deadweight.engine.faults import translated
 from deadweight.engine.options import Mount, RunOptions, hardened_for
-from deadweight.suite.model import AttacksCheck
+from deadweight.suite.checks import AttacksCheck
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -9,8 +9,8 @@ from pathlib import Path
 from deadweight._errors import ConfigError
 from deadweight.checks.attacks.model import Payload, PayloadFile, check_places, places_in
 from deadweight.checks.attacks.request import EXAMPLE, examples, holds
+from deadweight.suite.checks import AttacksCheck
 from deadweight.suite.explain import validated
-from deadweight.suite.model import AttacksCheck
 from deadweight.suite.yaml_nodes import Document, read
 
 PACKS: dict[str, Path] = {name: Path(__file__).with_name(f"{name}.yaml") for name in ("awk", "http", "breach")}

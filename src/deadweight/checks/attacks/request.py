@@ -13,7 +13,7 @@ from deadweight.checks.attacks.model import PLACES, Payload
 from deadweight.checks.attacks.routes import Aim
 from deadweight.checks.attacks.session import Order
 from deadweight.checks.http_request import Prepared, prepare
-from deadweight.suite.model import AwkRequest
+from deadweight.suite.checks import AwkRequest
 from deadweight.suite.requests import HttpRequest
 
 ANY_AWK = AwkRequest(path="/", args="args", input="input")

@@ -29,7 +29,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
 from deadweight.records.evidence import Evidence
-from deadweight.suite.model import AttacksCheck
+from deadweight.suite.checks import AttacksCheck
 
 Told = Callable[[str], None]
 

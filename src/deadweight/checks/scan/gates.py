@@ -11,7 +11,8 @@ from typing import Any
 from deadweight._errors import ConfigError
 from deadweight.checks.scan.exceptions import Acceptance
 from deadweight.checks.scan.model import SEVERITIES, Found
-from deadweight.suite.model import Suite, Variant, VulnerabilitiesCheck
+from deadweight.suite.checks import VulnerabilitiesCheck
+from deadweight.suite.model import Suite, Variant
 
 MAX_REPORT_BYTES = 64 * 2**20
 

@@ -1,0 +1,233 @@
+"""The records of the ``checks:`` section of a suite file: what is asked of each check, and where its gates are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+
+from deadweight.suite.requests import ApiCheck
+from deadweight.suite.values import (
+    STRICT,
+    Count,
+    Day,
+    Flag,
+    HeaderName,
+    HeaderValue,
+    Record,
+    RelativePath,
+    Seconds,
+    Size,
+    UrlPath,
+)
+
+
+class RunsCheck(Record):
+    """``runs``: starts, gets healthy, stops on SIGTERM. ``if_killed``: what it is where it does not, and has to be killed."""
+
+    stops_within_seconds: Seconds = 10.0
+    if_killed: Literal["fail", "warn"] = "fail"
+
+
+class Limit(Record):
+    """A soft limit warns, a hard limit fails."""
+
+    soft: float | None = None
+    hard: float | None = None
+
+    @field_validator("hard")
+    @classmethod
+    def _not_below_soft(cls, hard: float | None, info: ValidationInfo) -> float | None:
+        soft = info.data.get("soft")
+        if hard is not None and soft is not None and hard < soft:
+            raise ValueError(f"a hard limit that is not below the soft one ({soft:,.10g})")
+        return hard
+
+
+class SizeLimit(Limit):
+    """Bytes accept ``15MB`` (10^6) and ``15MiB`` (2^20)."""
+
+    soft: Size | None = None
+    hard: Size | None = None
+
+
+class CountLimit(Limit):
+    """A whole number."""
+
+    soft: Count | None = None
+    hard: Count | None = None
+
+
+class SecondsLimit(Limit):
+    """Seconds."""
+
+    soft: Annotated[float, Field(ge=0, le=3600), STRICT] | None = None
+    hard: Annotated[float, Field(ge=0, le=3600), STRICT] | None = None
+
+
+class BudgetCheck(Record):
+    """``budget``: how heavy the image may be."""
+
+    size_bytes: SizeLimit | None = None
+    compressed_bytes: SizeLimit | None = None
+    layers: CountLimit | None = None
+    startup_seconds: SecondsLimit | None = None
+    smaller_than: str | None = None
+
+
+class AllowedSecret(Record):
+    """An allow-list entry for one secret finding; expires."""
+
+    fingerprint: str
+    reason: Annotated[str, StringConstraints(min_length=3)]
+    expires: Day
+
+
+Verdict = Literal["none", "allow"]
+
+
+class SecretsGate(Record):
+    """``secrets``, apart for what is ``mine`` and what the ``base``'s layers and packages' own files brought along."""
+
+    mine: Verdict = "none"
+    base: Verdict = "none"
+
+
+class UnreadGate(Record):
+    """``unread``: what a secret could lie in unseen (encrypted, too big, damaged) and is accepted, with the reason for it."""
+
+    mine: Verdict = "none"
+    base: Verdict = "none"
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _with_a_reason(self) -> UnreadGate:
+        if "allow" in (self.mine, self.base) and len(self.reason) < 3:
+            raise ValueError("a reason beside allow: {base: allow, reason: test archives of the compiler}")
+        return self
+
+
+def _of_both(value: object) -> object:
+    """One word is said of what is mine and of what is the base's."""
+    return {"mine": value, "base": value} if isinstance(value, str) else value
+
+
+class LayersCheck(Record):
+    """``layers``: what may be hidden in, or stand about in, the image."""
+
+    secrets: Annotated[SecretsGate, BeforeValidator(_of_both, json_schema_input_type=Verdict | SecretsGate)] = (
+        SecretsGate()
+    )
+    unread: Annotated[UnreadGate, BeforeValidator(_of_both, json_schema_input_type=Literal["none"] | UnreadGate)] = (
+        UnreadGate()
+    )
+    max_hidden_bytes: Size | None = None
+    setuid: Flag = True
+    shell: Flag = True
+    package_manager: Flag = True
+    users: tuple[str, ...] = ()
+    allow: tuple[AllowedSecret, ...] = ()
+
+
+class AttackGate(Record):
+    """``attacks``: payload ids (or ``all``) that must be blocked in a posture."""
+
+    posture: str = "hardened"
+    blocked: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class AwkRequest(Record):
+    """How an AWK script reaches the service, for attacks through an AWK of its own: the request, and where the script stands in it.
+
+    ``encoding``: the body is JSON or a form with the script at ``field``, or the script alone (``raw``); ``query`` puts ``field``
+    into the path. ``args`` and ``input`` are the fields of AWK's words and its input; null where the service takes none.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH"] = "POST"
+    path: UrlPath
+    encoding: Literal["json", "form", "query", "raw"] = "json"
+    field: Annotated[str, StringConstraints(min_length=1)] = "script"
+    args: str | None = None
+    input: str | None = None
+    headers: dict[HeaderName, HeaderValue] = {}
+
+    @field_validator("args", "input")
+    @classmethod
+    def _beside_the_script(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and info.data.get("encoding") == "raw":
+            raise ValueError("no args or input with encoding raw: the body is the script alone")
+        return name
+
+
+Pack = Literal["breach", "awk", "http"]
+
+
+class AttacksCheck(Record):
+    """``attacks``: real attacks, and the walls that must stop them.
+
+    ``packs``: which of our attacks are tried; without it ``breach`` (whatever the service is), and ``awk`` where ``awk`` tells how
+    a script reaches the service. ``http`` looks for holes on the requests under ``api``.
+    """
+
+    packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None
+    awk: AwkRequest | None = None
+    payload_files: tuple[RelativePath, ...] = ()
+    gates: tuple[AttackGate, ...] = ()
+
+    @model_validator(mode="after")
+    def _reachable(self) -> AttacksCheck:
+        if self.awk is None and "awk" in (self.packs or ()):
+            raise ValueError("the key awk (with a path) beside the pack awk: how a script reaches the service")
+        return self
+
+    @property
+    def chosen_packs(self) -> tuple[Pack, ...]:
+        """The packs that are tried, in their order."""
+        return self.packs or (("awk", "breach") if self.awk is not None else ("breach",))
+
+
+Severity = Literal["critical", "high", "medium", "low", "unknown"]
+
+
+class VulnerabilityException(Record):
+    """An accepted finding: id, optionally a package, with a reason and an expiry date (YYYY-MM-DD)."""
+
+    id: str
+    package: str | None = None
+    reason: Annotated[str, StringConstraints(min_length=3)]
+    expires: Day
+
+
+class VulnerabilitiesCheck(Record):
+    """``vulnerabilities``: what a scanner finds, and how much of it is accepted.
+
+    ``fixable_only`` counts only findings that a newer package fixes, ``new_only`` only those that the report ``baseline``
+    (a ``report.json``) does not have. Kernel headers and excepted findings never count.
+    """
+
+    max: dict[Severity, Count] = {}
+    fixable_only: Flag = False
+    baseline: RelativePath | None = None
+    new_only: Flag = False
+    max_database_age_days: Annotated[int, Field(ge=1), STRICT] = 7
+    vex: tuple[RelativePath, ...] = ()
+    ignore: tuple[VulnerabilityException, ...] = ()
+
+    @field_validator("new_only")
+    @classmethod
+    def _against_something(cls, new_only: bool, info: ValidationInfo) -> bool:
+        if new_only and info.data.get("baseline") is None:
+            raise ValueError("a baseline beside it (baseline: published/report.json)")
+        return new_only
+
+
+class Checks(Record):
+    """The ``checks:`` section. A section that is absent is not checked, except ``runs``, which always is."""
+
+    runs: RunsCheck = RunsCheck()
+    api: tuple[ApiCheck, ...] = ()
+    budget: BudgetCheck | None = None
+    layers: LayersCheck | None = None
+    attacks: AttacksCheck | None = None
+    vulnerabilities: VulnerabilitiesCheck | None = None
+    other: dict[str, dict[str, Any]] = {}
