@@ -1,3 +1,6 @@
 import { Hono } from 'hono'
-const app = new Hono(); app.get('/healthz', c => c.text('ok'))
+
+const app = new Hono()
+app.get('/healthz', context => context.text('ok'))
+process.on('SIGTERM', () => process.exit(0))
 export default { port: 8080, fetch: app.fetch }

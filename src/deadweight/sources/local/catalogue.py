@@ -20,10 +20,15 @@ EDITIONS: Mapping[str, int] = {
     "python": 2,
     "python3": 2,
     "uvpython": 2,
-    "jre": 2,
-    "maven": 2,
+    "jre": 3,
+    "jdk": 2,
+    "maven": 3,
     "node": 2,
     "nginx": 2,
+    "ruby": 2,
+    "ubuntu": 2,
+    "bun": 2,
+    "deno": 3,
 }
 """Recipes that changed alone, on top."""
 

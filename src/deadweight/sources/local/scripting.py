@@ -70,6 +70,7 @@ def deno(shop: Workshop, parameter: str) -> Made:
     def fill(root: Path) -> None:
         _program(package, version, "deno", root, "usr/bin/deno")
         put(root, "usr/local/bin/docker-entrypoint.sh", _ENTRY.format(name="deno"), executable=True)
+        put(root, "tini", shop.unpacked("tini") / "usr/bin/tini", executable=True)
         account(root, "deno", "/home/deno", "/bin/sh")
         (root / "deno-dir").mkdir()
 
@@ -81,7 +82,9 @@ def deno(shop: Workshop, parameter: str) -> Made:
         "DENO_INSTALL_ROOT=/usr/local",
         *_trusting(shop, "DENO_TLS_CA_STORE=system,mozilla"),
     )
-    settings = Settings(env=env, entrypoint=("docker-entrypoint.sh",), cmd=("eval", "console.log('Welcome to Deno!')"))
+    settings = Settings(
+        env=env, entrypoint=("/tini", "--", "docker-entrypoint.sh"), cmd=("eval", "console.log('Welcome to Deno!')")
+    )
     return Made(layers, _told(settings, in_place_of("Deno", version, wanted)))
 
 
