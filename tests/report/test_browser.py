@@ -422,3 +422,121 @@ def test_a_published_folder_opens_the_same(chromium, tmp_path) -> None:
     assert seen.said == []
     assert seen.page.title() == "sample-suite: container images compared"
     seen.context.close()
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory) -> Path:
+    """The heavy report beside the one of a week before."""
+    from deadweight.report.compare import compare
+    from tests.support import report_demo
+
+    new = report_demo.failing()
+    return write_report(new, tmp_path_factory.mktemp("changed"), compare(report_demo.before(), new)).html
+
+
+def test_what_changed_since_an_earlier_report_is_marked_where_it_stands(chromium, changed) -> None:
+    seen = Visit(chromium, changed.as_uri(), viewport={"width": 1440, "height": 900})
+    page = seen.page
+    assert "Since the report of 2031-01-27 04:05 UTC: 8 regressions among" in page.locator(".since").inner_text()
+    cell = page.locator(".comparison tr[data-variant='multi-stage-alpine'] td[data-key='size']")
+    assert cell.locator(".mark-regression").get_attribute("href") == "#changes"
+    cell.locator("button").click()
+    assert page.locator("#panel p strong").first.inner_text() == "12.9 MB"
+    assert page.locator("#panel").get_by_text("regression: size 9.9 MB → 12.9 MB (+3 MB, +30.3 %)").is_visible()
+    assert page.locator("#changes tbody tr").first.inner_text().split("\t")[-1] == "regression"
+    assert page.locator("#changes").get_by_text("jib: check api: pass → not measured").is_visible()
+    page.locator("#changed").check()
+    rows = page.locator("table.comparison tbody tr:visible")
+    assert [rows.nth(n).get_attribute("data-variant") for n in range(rows.count())] == [
+        "multi-stage-ubuntu",
+        "multi-stage-alpine",
+        "ko",
+        "apko-alpine",
+    ]
+    seen.context.close()
+
+
+def test_marks_and_history_leave_the_page_light(chromium, changed) -> None:
+    assert changed.stat().st_size < 500_000
+    seen = Visit(chromium, changed.as_uri(), viewport={"width": 1440, "height": 900})
+    assert seen.page.locator("#history tbody tr").count() == 15
+    assert seen.page.evaluate("document.querySelectorAll('*').length") < 4000
+    hidden = "all => all.map(e => e.parentElement.scrollWidth - e.parentElement.clientWidth)"
+    assert seen.page.eval_on_selector_all("table.comparison", hidden) == [0, 0, 0], "every column is visible"
+    for width in (360, 768, 1440):
+        seen.page.set_viewport_size({"width": width, "height": 800})
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert seen.said == []
+    seen.context.close()
+
+
+@pytest.mark.parametrize(
+    ("cell", "title", "words", "command"),
+    [
+        ("section#layers tr[data-variant='apko'] td:nth-child(4)", "apko: Hidden", "Got by sample", "layers --variant apko"),
+        ("section#vulnerabilities tr[data-variant='apko'] td[data-key='reach']", "apko: Reached",
+         "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
+        ("section#vulnerabilities tr[data-variant='jib'] td[data-key='reach']", "jib: Reached", "Got by sample",
+         "verify --variant jib --check vulnerabilities"),
+        ("section#vulnerabilities tr[data-variant='apko'] td.reference", "apko: Reference", "From A talk", ""),
+        ("#castle tr.sums:last-child td:nth-child(2)", "all-in-one: stopped, hardened", "Got by sample",
+         "attack --variant all-in-one --posture hardened"),
+        ("#history tr[data-variant='ko'] td:nth-child(2)", "ko: 2031-01-03 00000000+", "Told by the report of",
+         "report --history"),
+        (".comparison tr[data-variant='apko'] td[data-key='reach']", "apko: Reached / dead weight",
+         "Not measured: the service was not watched", "verify --variant apko --check vulnerabilities"),
+    ],
+)  # fmt: skip
+def test_every_figure_of_every_table_tells_how_it_was_got(heavy_page, cell, title, words, command) -> None:
+    page, panel = heavy_page, heavy_page.locator("#panel")
+    page.keyboard.press("Escape")  # it may be open, and lies over the right columns
+    page.locator(cell).first.locator("button").first.click()
+    assert page.locator("#panel-title").inner_text() == title
+    assert words in panel.inner_text()
+    assert panel.locator("code").all_inner_texts() == ([f"invoke {command}"] if command else [])
+
+
+@pytest.fixture(scope="module")
+def heavy_page(chromium, heavy) -> Iterator[Any]:
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 1440, "height": 900})
+    yield seen.page
+    assert seen.said == []
+    seen.context.close()
+
+
+def test_no_figure_of_a_table_is_without_its_answer(heavy_page) -> None:
+    """Whatever cell a reader asks."""
+    silent = heavy_page.eval_on_selector_all(
+        ":is(.comparison, .figures, #castle .sums) td",
+        "all => all.filter(e => e.textContent.trim() && !e.querySelector('button')).map(e => e.outerHTML.slice(0, 90))",
+    )
+    assert silent == []
+
+
+def test_copies_are_marked_in_the_tree_and_on_the_map(chromium, heavy) -> None:
+    seen = Visit(chromium, f"{heavy.as_uri()}#layers-all-in-one")
+    box = seen.page.locator("#layers-all-in-one")
+    for name in ("layer 1", "usr", "lib"):
+        box.locator("svg [role='button']", has_text=name).first.click()
+    assert box.locator(".tree .copy").first.inner_text().strip() == "stored 2 times: also /usr/share/copy0.so (layer 2)"
+    assert box.locator("rect.copy").count() == 3
+    assert "are copies" in box.locator(".note").first.inner_text()
+    seen.context.close()
+
+
+def test_forced_colours_lose_nothing(chromium, changed) -> None:
+    """Where the system chooses all colours, what only a colour told is told by a border or a word."""
+    seen = Visit(chromium, changed.as_uri(), forced_colors="active", viewport={"width": 1440, "height": 900})
+    page = seen.page
+    border = "element => getComputedStyle(element).borderTopWidth"
+    assert page.locator("#castle td.succeeded").first.evaluate(border) == "2px"
+    assert page.locator("#castle td.s0").first.evaluate(border) == "0px"
+    for words in (".ship", ".badge", ".mark-regression"):
+        assert page.locator(words).first.evaluate(border) == "1px", words
+    failed = page.locator(".comparison tr.wrong > th").first
+    assert failed.evaluate("element => getComputedStyle(element).borderLeftWidth") == "4px"
+    pairs = page.eval_on_selector_all(
+        TEXTS, f"all => all.map(e => [getComputedStyle(e).color, ({BACKDROP})(e), e.className])"
+    )
+    assert {each for each in map(tuple, pairs) if contrast(each[0], each[1]) < 4.5} == set()
+    seen.context.close()

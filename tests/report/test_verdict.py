@@ -55,8 +55,8 @@ def test_the_winner_is_named_with_what_it_costs() -> None:
     (found,) = verdict(samples.report(ladder())).findings
     assert found.winner == "apko"
     assert found.text == (
-        "apko is 48 times smaller than all-in-one, carries 14 findings instead of 1,729 and stops 25 of 31 attacks in posture "
-        "default; ko is smaller (9 MB), but keeps a shell."
+        "apko is 48 times smaller than all-in-one, carries 14 findings instead of 1,729 and stops 25 of 31 attacks in a plain "
+        "docker run; ko is smaller (9 MB), but keeps a shell."
     )
 
 
@@ -68,6 +68,15 @@ def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
     assert "instead of" not in found.text
     for text in everywhere(samples.report(records)):
         assert "language not covered" in text
+
+
+def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
+    java = {f"{name}-java": replace(record, ladder="java") for name, record in ladder().items()}
+    broken = {name: replace(record, failed="its last build failed") for name, record in java.items()}
+    assert [each.head for each in verdict(samples.report(ladder())).findings] == ["Ship"]
+    assert [each.head for each in verdict(samples.report(ladder() | java)).findings] == ["Ship (Go)", "Ship (Java)"]
+    none = verdict(samples.report(ladder() | broken)).findings[1]
+    assert (none.head, none.winner) == ("Nothing to ship (Java)", None)
 
 
 def test_every_form_says_the_same() -> None:
@@ -98,7 +107,7 @@ def test_what_failed_may_not_be_shipped() -> None:
     everything = {name: replace(record, checks={"hardening": broken}) for name, record in variants.items()}
     (none,) = verdict(samples.report(everything)).findings
     assert none.winner is None
-    assert "none to ship" in none.text
+    assert (none.head, none.text) == ("Nothing to ship", "no variant is built, measured and free of failures.")
 
 
 def test_what_is_not_measured_never_wins() -> None:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deadweight.image.findings import FolderFigure, HiddenFile, LayersReport, PathFigure, SecretFinding, SecretMark
+from deadweight.image.findings import (
+    DuplicateFile,
+    FolderFigure,
+    HiddenFile,
+    LayersReport,
+    PathFigure,
+    SecretFinding,
+    SecretMark,
+)
 from deadweight.records.evidence import Provenance
+from deadweight.report.history import entry_of
 from deadweight.report.model import (
     AttackRecord,
     BaseRecord,
@@ -14,6 +23,7 @@ from deadweight.report.model import (
     Coverage,
     Database,
     Finding,
+    HistoryEntry,
     KernelHeaders,
     PayloadRecord,
     Reachability,
@@ -95,7 +105,27 @@ def passing() -> Report:
         )
         for name in PAYLOADS
     }
-    return Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
+    whole = Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
+    return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
+
+
+def _earlier(whole: Report, day: int) -> HistoryEntry:
+    entry = entry_of(whole, f"{day:040x}", dirty=day == 3)
+    return replace(entry, at=f"2031-01-0{day}T04:05:06+00:00")
+
+
+def before() -> Report:
+    """The report of a week before ``failing``: another size here, fewer findings there, an attack that was stopped then."""
+    whole = passing()
+    variants = dict(whole.variants)
+    alpine, ubuntu = variants["multi-stage-alpine"], variants["multi-stage-ubuntu"]
+    variants["multi-stage-alpine"] = replace(alpine, image=samples.image(9_900_000, 4_000_000, layers=3, seed="2"))
+    scan = ubuntu.vulnerabilities
+    variants["multi-stage-ubuntu"] = replace(
+        ubuntu, vulnerabilities=replace(scan, findings=scan.findings[7:], total=124)
+    )
+    del variants["apko-alpine"]
+    return replace(whole, generated_at="2031-01-27T04:05:06+00:00", variants=variants)
 
 
 def failing() -> Report:
@@ -281,6 +311,11 @@ def _layers(size: int, shell: bool, name: str, leaky: bool) -> LayersReport:
         heaviest=(
             PathFigure("/etc/big.db", size // 40),
             *(PathFigure(f"/usr/lib/lib{n}.so", size // 200) for n in range(25)),
+        ),
+        duplicates=tuple(
+            DuplicateFile(path, layer, size // 100, group, 2)
+            for group in range(3)
+            for layer, path in ((0, f"/usr/lib/lib{group}.so"), (1, f"/usr/share/copy{group}.so"))
         ),
         folders=tuple(
             FolderFigure(n % 4, part, share) for n, (part, share) in enumerate(zip(parts, shares, strict=True))

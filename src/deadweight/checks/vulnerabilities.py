@@ -21,7 +21,7 @@ from deadweight.checks.evidence import evidence, now
 from deadweight.checks.protocol import Subject
 from deadweight.checks.scan import coverage as knows
 from deadweight.checks.scan import kept
-from deadweight.checks.scan.database import Database, current
+from deadweight.checks.scan.database import LOCAL, Database, current
 from deadweight.checks.scan.exceptions import Acceptance, acceptances, applied
 from deadweight.checks.scan.gates import Gate, baseline_keys, exception_gates, severity_gates
 from deadweight.checks.scan.model import SEVERITIES, Counts, Coverage, Found, Reach, ScannedImage, count
@@ -119,7 +119,8 @@ def _gates(
     gates = [*severity_gates(asked, findings, baseline), *exception_gates(accepted, used, date.today())]  # noqa: DTZ011
     age = database.age_days()
     if age > asked.max_database_age_days:
-        said = f"the database is {age:.0f} days old, {asked.max_database_age_days} allowed; invoke scan --database download"
+        anew = "invoke scan --database " + (f"{LOCAL} makes it anew" if database.made_here else "download")
+        said = f"the database is {age:.0f} days old, {asked.max_database_age_days} allowed; {anew}"
         gates.append(Gate("database_age", False, said, warning=not strict))
     if strict and "not_covered" in (seen.os, seen.language):
         gates.append(Gate("coverage", False, f"the database does not know {', '.join(seen.gaps)}"))

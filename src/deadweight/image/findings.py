@@ -114,6 +114,17 @@ class PathFigure:
 
 
 @dataclass(frozen=True, slots=True)
+class DuplicateFile:
+    """One of ``copies`` files of the same content; those share a ``group``. ``index`` is its layer's position from 0."""
+
+    path: str
+    index: int
+    size_bytes: int
+    group: int
+    copies: int
+
+
+@dataclass(frozen=True, slots=True)
 class FolderFigure:
     """Bytes that one layer (position from 0) holds below one folder, hidden ones included."""
 
@@ -167,6 +178,7 @@ class LayersReport:
 
     ``hidden_bytes``: content that no path of the final view leads to. ``overwritten_bytes``: the part of it that a later
     version replaced. ``duplicated_bytes``: the same content (of 16 KiB or more) stored more than once.
+    ``duplicates`` are the copies, those of the heaviest content first, not all of them.
     ``scanned``: ``deep`` (decoded content too), ``plain``, ``hidden`` (hidden files only) or ``no``. ``notes`` are sentences
     about the image as a whole.
     """
@@ -194,6 +206,7 @@ class LayersReport:
     folders: tuple[FolderFigure, ...]
     skipped: tuple[SkippedItem, ...]
     notes: tuple[str, ...] = ()
+    duplicates: tuple[DuplicateFile, ...] = ()
     schema: int = SCHEMA
 
     @property
@@ -242,6 +255,7 @@ _ITEMS: dict[str, type[Any]] = {
     "heaviest": PathFigure,
     "folders": FolderFigure,
     "skipped": SkippedItem,
+    "duplicates": DuplicateFile,
 }
 
 

@@ -21,10 +21,10 @@ FAILURES_SHOWN, STORIES_SHOWN = 20, 4
 STAND_IN_MARK = "*"
 FOLDED = {"checks": 20, "vulnerabilities": 9}
 """Columns that may take several lines, and the width in letters that they are folded to where there is no room for more."""
-_BROKEN = {"vulnerabilities": "Vulnera-\nbilities"}
+_BROKEN = {"vulnerabilities": "Vulnera-\nbilities", "reach": "Reached /\ndead weight"}
 MOST_TELLING = (
-    "variant", "size", "checks", "attacks", "vulnerabilities", "ratio", "startup", "build", "reference_size", "base", "user",
-    "compressed", "layers", "reference_vulnerabilities", "runtime", "builder",
+    "variant", "size", "checks", "attacks", "vulnerabilities", "reach", "ratio", "startup", "build", "reference_size", "base",
+    "user", "compressed", "layers", "reference_vulnerabilities", "runtime", "builder",
 )  # fmt: skip
 """All columns, in the order in which they get the room that a terminal has."""
 
@@ -64,7 +64,7 @@ def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
     for gap in found.gaps:
         yield f"{gap.count:,} {gap.word}: {gap.text}", "yellow"
     for finding in found.findings:
-        yield f"Ship: {finding.text}", ""
+        yield f"{finding.head}: {finding.text}", ""
     for story in found.stories[:STORIES_SHOWN]:
         yield story, ""
 

@@ -36,6 +36,11 @@ def seconds(value: float | None) -> str:
     return f"{_three_digits(value) if value < 100 else f'{value:.0f}'} s"
 
 
+def when(at: str) -> str:
+    """A time of ISO 8601 in UTC as people write it: ``2031-02-03 04:05 UTC``; anything else as it is."""
+    return f"{at[:16].replace('T', ' ')} UTC" if at[10:11] == "T" and at.endswith(("+00:00", "Z")) else at
+
+
 def ratio(largest: int | None, own: int | None) -> str:
     """How many times smaller than the largest, as ``69 : 1``."""
     if not largest or not own:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deadweight.report import figures
 from deadweight.report.attacks import held, told_posture
@@ -15,11 +15,13 @@ RIVALS_TOLD = 2
 
 @dataclass(frozen=True)
 class Finding:
-    """``winner`` is None where nothing can be compared; ``text`` says why then."""
+    """``winner`` is None where nothing can be shipped; ``text`` says why then. ``head`` stands before it: ``Ship``, with the ladder
+    where there is more than one."""
 
     ladder: str
     winner: str | None
     text: str
+    head: str = "Ship"
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,18 @@ class _Figure:
 
 def findings(report: Report) -> tuple[Finding, ...]:
     """One for each ladder in which variants can be compared: ladders of samples that are meant to fail are a story of their own."""
-    return tuple(
+    titles = {ladder.name: ladder.title for ladder in ladders(report)}
+    found = [
         finding
         for ladder in ladders(report)
         if not any(expected_failure(row.record) for row in ladder.rows)
         if (finding := _finding(ladder)) is not None
-    )
+    ]
+    return tuple(replace(each, head=_head(each, titles[each.ladder] if len(found) > 1 else "")) for each in found)
+
+
+def _head(finding: Finding, ladder: str) -> str:
+    return ("Ship" if finding.winner else "Nothing to ship") + (f" ({ladder})" if ladder else "")
 
 
 def expected_failure(record: VariantRecord) -> bool:
@@ -57,7 +65,7 @@ def _finding(ladder: Ladder) -> Finding | None:
     records = {row.variant: row.record for row in ladder.rows}
     able = {name: record for name, record in records.items() if fit(record) and size_of(record)}
     if not able:
-        none = f"{ladder.title}: none to ship; no variant is built, measured and free of failures."
+        none = "no variant is built, measured and free of failures."
         return Finding(ladder.name, None, none) if any(record.build for record in records.values()) else None
     sizes = {figures.size(size) for record in records.values() if (size := size_of(record))}
     if len(sizes) < 2:
@@ -67,6 +75,11 @@ def _finding(ladder: Ladder) -> Finding | None:
     winner = min(able, key=lambda name: (sum(_rank(able, name, each) for each in measures), size_of(able[name]) or 0))
     text = f"{winner} {_against(winner, records, posture)}{_rivals(winner, able, measures)}{_unknown(able[winner])}."
     return Finding(ladder.name, winner, text)
+
+
+def _run(posture: str) -> str:
+    """In which posture, in words for who knows none of them."""
+    return "in a plain docker run" if posture == "default" else f"in posture {posture}"
 
 
 def _unknown(record: VariantRecord) -> str:
@@ -100,7 +113,7 @@ def _against(winner: str, records: dict[str, VariantRecord], posture: str | None
         partly = f" ({lacks})" if lacks else ""
         parts.append(f"carries {figures.plural(few.total, 'finding')}{partly}{apart}")
     if posture and (sum_of := held(own, posture)) is not None:
-        parts.append(f"stops {sum_of.stopped} of {figures.plural(sum_of.tried, 'attack')} in posture {posture}")
+        parts.append(f"stops {sum_of.stopped} of {figures.plural(sum_of.tried, 'attack')} {_run(posture)}")
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 

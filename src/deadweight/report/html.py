@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from deadweight.report import attacks, charts, figures
+from deadweight.report.compare import Comparison
+from deadweight.report.got import command, provenance_words
+from deadweight.report.marks import since
 from deadweight.report.model import SEVERITIES, Report, VariantRecord
-from deadweight.report.page_data import command, grouped, page_data, provenance_words
+from deadweight.report.page_data import grouped, page_data
 from deadweight.report.table import title_of
 from deadweight.report.view import View, secret_words, view
 
@@ -31,13 +34,14 @@ class Charts:
     builds: str | None
 
 
-def render_html(report: Report, pictures: Charts | None = None) -> str:
-    """``index.html`` of a report; ``pictures`` where they are drawn already."""
+def render_html(report: Report, pictures: Charts | None = None, changed: Comparison | None = None) -> str:
+    """``index.html`` of a report; ``pictures`` where they are drawn already; ``changed``: since an earlier report, to be marked."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     seen = view(report)
     pictures = pictures or draw(report, seen)
+    before = since(changed) if changed is not None else None
     environment = Environment(
         loader=PackageLoader("deadweight.report", "templates"),
         autoescape=True,
@@ -50,6 +54,7 @@ def render_html(report: Report, pictures: Charts | None = None) -> str:
     html = environment.get_template("index.html.j2").render(
         report=report,
         view=seen,
+        since=before,
         severities=SEVERITIES,
         tones=TONES,
         groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
@@ -60,7 +65,7 @@ def render_html(report: Report, pictures: Charts | None = None) -> str:
         title_of=title_of,
         css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
-        data=Markup(page_data(report, seen)),  # noqa: S704 - JSON in which "<" is escaped
+        data=Markup(page_data(report, seen, before.cells if before else {})),  # noqa: S704 - JSON in which "<" is escaped
         policy=policy(css, script),
         ladder_charts={name: Markup(svg) for name, svg in pictures.ladders.items()},  # noqa: S704 - our own, texts escaped
         build_chart=pictures.builds and Markup(pictures.builds),  # noqa: S704
@@ -98,6 +103,7 @@ def _filters() -> dict[str, Any]:
         "things": figures.plural,
         "secrets": secret_words,
         "got": provenance_words,
+        "when": figures.when,
         "short": lambda text: text if len(text) <= REASON_LETTERS else text[:REASON_LETTERS] + "\u2026",
         "commands": _commands,
     }

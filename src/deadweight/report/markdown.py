@@ -94,7 +94,7 @@ def _verdict(found: Verdict) -> list[str]:
     lines = [*lines[:FAILURES_SHOWN], f"- and {more} more failures"] if more > 0 else lines
     lines += [f"- {each.count:,} {each.word}: {_cut(each.text, 2 * REASON_LETTERS)}" for each in found.gaps]
     parts += ["\n".join(lines)] if lines else []
-    parts += [f"**Ship:** {escape(each.text)}" for each in found.findings]
+    parts += [f"**{escape(each.head)}:** {escape(each.text)}" for each in found.findings]
     parts += (
         ["\n".join(f"- {_cut(story, 2 * REASON_LETTERS)}" for story in found.stories[:STORIES_SHOWN])]
         if found.stories

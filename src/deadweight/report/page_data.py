@@ -6,30 +6,20 @@ Each kind has a budget in characters; what had to be left out is counted, and al
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from deadweight.image.findings import LayersReport, PathFigure
-from deadweight.records.evidence import Provenance
 from deadweight.report import attacks
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
+from deadweight.report.got import got
+from deadweight.report.marks import Mark
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 
 EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET = 80_000, 100_000, 80_000, 40_000
 EVIDENCE_LETTERS, REASON_LETTERS, TITLE_LETTERS = 400, 240, 110
 OUTCOMES = ("blocked", "succeeded", "not_applicable", "crashed", "not_measured")
-COMMANDS = {
-    "size": "layers", "reference_size": "report", "ratio": "layers", "compressed": "layers", "layers": "layers",
-    "base": "build --force",
-    "builder": "build --force", "runtime": "layers", "user": "layers", "build": "build --force", "startup": "verify --check runs",
-    "vulnerabilities": "scan", "reference_vulnerabilities": "report", "attacks": "attack", "checks": "verify",
-}  # fmt: skip
-"""The task that gets a column's figure anew, for one variant. ``report`` stands for what is no measurement of ours."""
-PROVENANCE = {"build": "build", "base": "build", "builder": "build", "startup": "startup_seconds", "attacks": "attacks",
-              "vulnerabilities": "vulnerabilities"}  # fmt: skip
-"""Whose provenance a column has; all others the image's."""
 
 
 class Texts:
@@ -51,12 +41,13 @@ class Texts:
         return self._known[text]
 
 
-def page_data(report: Report, seen: View) -> str:
-    """JSON that may stand in a ``<script>`` element: ``<`` is escaped."""
+def page_data(report: Report, seen: View, changes: Mapping[str, Mapping[str, Mark]]) -> str:
+    """JSON that may stand in a ``<script>`` element: ``<`` is escaped. ``changes``: since an earlier one, by variant and column."""
     document = {
         "variants": list(report.variants),
         "severities": list(SEVERITIES),
-        "got": {name: _got(name, record) for name, record in report.variants.items()},
+        "got": {name: got(name, record) for name, record in report.variants.items()},
+        "changes": {name: {key: mark.told for key, mark in marks.items()} for name, marks in changes.items()},
         "attacks": _attacks(report, seen),
         "checks": _checks(report),
         "layers": _layers(seen),
@@ -64,45 +55,6 @@ def page_data(report: Report, seen: View) -> str:
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def command(task: str, variant: str) -> str:
-    """``invoke verify --variant apko``."""
-    name, _, options = task.partition(" ")
-    return " ".join(part for part in ("invoke", name, "--variant", shlex.quote(variant), options) if part)
-
-
-def _got(name: str, record: VariantRecord) -> dict[str, Any]:
-    """By column: the words on how its figure was got, and the command that gets it anew."""
-    found: dict[str, Any] = {}
-    for column, task in COMMANDS.items():
-        if column.startswith("reference"):
-            reference = record.reference
-            words = (
-                f"{reference.source}{': ' + reference.note if reference.note else ''}; not measured here"
-                if reference
-                else ""
-            )
-            found[column] = [words, ""]
-            continue
-        got = record.provenance.get(PROVENANCE.get(column, "image"))
-        if column == "checks":
-            got = next((check.provenance for check in record.checks.values() if check.provenance), None)
-        found[column] = [provenance_words(got) if got else _why_not(column, record), command(task, name)]
-    return found
-
-
-def _why_not(column: str, record: VariantRecord) -> str:
-    if column == "vulnerabilities":
-        return record.vulnerabilities.reason or "not scanned"
-    return "not measured yet"
-
-
-def provenance_words(got: Provenance) -> str:
-    """By what, when, of which image, with which database."""
-    database = f"; database of {got.database_updated_at}" if got.database_updated_at else ""
-    image = f"; image {got.image_digest}" if got.image_digest else ""
-    return f"{got.tool} {got.tool_version}, {got.at}{database}{image}"
 
 
 def _attacks(report: Report, seen: View) -> dict[str, Any]:
@@ -193,13 +145,15 @@ def _layers(seen: View) -> dict[str, Any]:
             ]
             for each in hidden
         ]
-        document["hidden"] = fitting(files, room * 2 // 3)
+        document["hidden"] = fitting(files, room // 2)
+        copies = [[each.path, each.size_bytes, each.index, each.group, each.copies] for each in layers.duplicates]
+        document["copies"] = fitting(copies, room // 4)
         heavy = [
             [each.path, each.size_bytes, place.get(each.layer or "", layer_of(each, layers))]
             for each in layers.heaviest
             if each.kind == "file"
         ]
-        document["heavy"] = fitting(heavy, room // 3)
+        document["heavy"] = fitting(heavy, room // 4)
         packages = sorted(layers.packages, key=lambda each: -each.size_bytes)
         document["packages"] = [[each.name, each.version, each.kind, each.size_bytes] for each in packages[:12]]
         document["packages_total"] = len(layers.packages)

@@ -218,6 +218,17 @@ def vulnerabilities_cell(scan: VulnerabilitiesRecord) -> Cell:
     return Cell(f"{scan.total:,}", whole, badge=scan.coverage.lacks())
 
 
+def _reach(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    """Findings in packages that the running service was seen to touch, and in those that it carries for nothing."""
+    scan = record.vulnerabilities
+    if scan.status != "scanned":
+        return Cell(figures.NOTHING, None, "muted")
+    found = scan.reachability
+    if found.status != "measured" or found.dead_weight is None:
+        return _unmeasured()
+    return Cell(f"{figures.count(found.reachable)} / {found.dead_weight:,}", found.dead_weight)
+
+
 def _attacks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     """Stopped of tried, in the posture of a plain ``docker run`` unless the badge says another."""
     posture = told_posture([record])
@@ -245,6 +256,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("ratio", "Largest : this", _ratio, numeric=True),
     Column("compressed", "Compressed", _compressed, numeric=True),
     Column("vulnerabilities", "Vulnerabilities", _vulnerabilities, numeric=True),
+    Column("reach", "Reached / dead weight", _reach, numeric=True),
     Column("reference_vulnerabilities", "Reference vuln.", _reference_vulnerabilities, numeric=True, reference=True),
     Column("attacks", "Attacks stopped", _attacks, numeric=True),
     Column("startup", "Start-up", _startup, numeric=True),

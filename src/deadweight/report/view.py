@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
 from deadweight.report import attacks
-from deadweight.report.model import CheckRecord, Report, VariantRecord
+from deadweight.report.model import CheckRecord, HistoryEntry, Report, VariantRecord
 from deadweight.report.table import Ladder, ladders, reference_sources
 from deadweight.report.verdict import Verdict, stand_ins_said, verdict
+
+HISTORY_COLUMNS = 6
+"""Of so many reports the page shows figures side by side; one alone is no history."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class View:
     payloads: tuple[str, ...]
     attack_notes: tuple[str, ...]
     scans: tuple[tuple[str, VariantRecord], ...]
+    history: tuple[HistoryEntry, ...]
     sections: tuple[tuple[str, str], ...]
 
 
@@ -39,7 +43,9 @@ def view(report: Report) -> View:
     layers = tuple((name, record, record.layers) for name, record in variants.items() if record.layers is not None)
     attacked = tuple((name, record) for name, record in variants.items() if record.attacks)
     scanned = any(record.vulnerabilities.status != "not_scanned" for record in variants.values())
+    history = report.history[-HISTORY_COLUMNS:] if len(report.history) > 1 else ()
     sections = [("comparison", "Comparison")]
+    sections += [("history", "History")] if history else []
     sections += [("attacks", "Attacks")] if attacked else []
     sections += [("layers", "Layers")] if layers else []
     sections += [("vulnerabilities", "Vulnerabilities")] if scanned else []
@@ -57,6 +63,7 @@ def view(report: Report) -> View:
         payloads=attacks.payloads(report),
         attack_notes=shared_notes({name: record.attack_notes for name, record in variants.items()}),
         scans=tuple(variants.items()) if scanned else (),
+        history=history,
         sections=tuple(sections),
     )
 

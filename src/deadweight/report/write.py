@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight.records.store import write_atomically
+from deadweight.report.compare import Comparison
 from deadweight.report.html import draw, render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import REPORT_FILE, Report, to_json
@@ -25,15 +26,18 @@ class Written:
     charts: tuple[Path, ...]
 
 
-def write_report(report: Report, folder: Path) -> Written:
-    """Write all forms of a report, each whole or not at all. Raises DeadweightError where the disk refuses."""
+def write_report(report: Report, folder: Path, changed: Comparison | None = None) -> Written:
+    """Write all forms of a report, each whole or not at all; ``changed``, since an earlier report, is marked on the page.
+
+    Raises DeadweightError where the disk refuses.
+    """
     content = to_json(report)
     pictures = draw(report, view(report))
     names = {ladder: f"ladder-{index}.svg" for index, ladder in enumerate(pictures.ladders)}
     for ladder, name in names.items():
         write_atomically(folder / name, pictures.ladders[ladder])
     write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
-    write_atomically(folder / PAGE_FILE, render_html(report, pictures))
+    write_atomically(folder / PAGE_FILE, render_html(report, pictures, changed))
     write_atomically(folder / REPORT_FILE, content)
     charts = tuple(folder / name for name in names.values())
     for stale in set(folder.glob("ladder-*.svg")).difference(charts):

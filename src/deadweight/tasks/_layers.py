@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,7 @@ def print_layers(report: LayersReport, title: str) -> None:
         "heaviest",
         ((format_bytes(each.size_bytes), each.path) for each in report.heaviest[:10] if each.kind == "file"),
     )
+    _table(out, "duplicates", _copies(report))
     packages = sorted(report.packages, key=lambda each: -each.size_bytes)
     _table(out, "packages", ((format_bytes(p.size_bytes), f"{p.kind} {p.name} {p.version}") for p in packages[:10]))
     for item in report.skipped[:MOST]:
@@ -122,6 +124,15 @@ def _place(secret: SecretFinding, numbers: dict[str, int]) -> str:
 def _table(out: Console, title: str, rows: Iterator[tuple[str, str]]) -> None:
     for number, (figure, text) in enumerate(rows):
         _say(out, f"{title if number == 0 else '':<10}{figure:>10}  {text}")
+
+
+def _copies(report: LayersReport) -> Iterator[tuple[str, str]]:
+    """The contents that waste most by being stored more than once: what a copy weighs, and where the first few are."""
+    for _, group in itertools.islice(itertools.groupby(report.duplicates, key=lambda each: each.group), 5):
+        first, *others = group
+        places = [f"{each.path} (layer {each.index + 1})" for each in (first, *others[:2])]
+        more = first.copies - len(places)
+        yield format_bytes(first.size_bytes), ", ".join(places) + (f" and {more} more" if more else "")
 
 
 def _paths(things: tuple[PathFigure, ...]) -> str:

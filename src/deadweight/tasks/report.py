@@ -15,7 +15,7 @@ from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
-    from deadweight.report.compare import Thresholds
+    from deadweight.report.compare import Comparison, Thresholds
     from deadweight.report.model import Report
     from deadweight.report.write import Written
     from deadweight.suite.model import Suite, Variant
@@ -44,21 +44,25 @@ def report(
         _print_history(json, alone=against is None and not open)
         return
     from deadweight.records.lock import locked
+    from deadweight.report.compare import compare
+    from deadweight.report.write import write_report
 
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         # read first: it may be the one that is replaced now
         before = None if against is None else earlier(against, workspace.suite.root)
         with pulse("report"):
-            made, written = write(workspace)
+            made = collected(workspace)
+            changed = None if before is None else compare(before, made, thresholds(workspace.suite))
+            written = write_report(made, workspace.state.report, changed)
         if json:
             print(written.json.read_text(encoding="utf-8"), end="")
         elif before is None:
             from deadweight.report.console import print_comparison
 
             print_comparison(made, console())
-        if before is not None:
-            _compare(workspace, before, made, tell=say if json else print)
         say(f"report: {written.html}")
+        if changed is not None:  # last, for it may fail
+            _conclude(workspace, changed, tell=say if json else print)
     if open:
         import webbrowser
 
@@ -194,7 +198,15 @@ def _print_history(json: bool, *, alone: bool) -> None:
 
 
 def write(workspace: Workspace) -> tuple[Report, Written]:
-    """Collect what is on disk, add it to the history, and write it in all forms.
+    """Collect what is on disk, add it to the history, and write it in all forms."""
+    from deadweight.report.write import write_report
+
+    made = collected(workspace)
+    return made, write_report(made, workspace.state.report)
+
+
+def collected(workspace: Workspace) -> Report:
+    """What is on disk as a report, and added to the history.
 
     An archive that cannot be had any more is a note, for the others' sake.
     """
@@ -205,7 +217,6 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
     from deadweight.project.commit import commit_of
     from deadweight.report.collect import collect
     from deadweight.report.history import IN_REPORT, appended, entry_of
-    from deadweight.report.write import write_report
 
     archives: dict[str, Path] = {}
     lost: dict[str, str] = {}
@@ -220,8 +231,7 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
     made = collect(workspace.suite, workspace.state, archives, lost, asked)
     commit = commit_of(workspace.suite.root)
     entries = appended(workspace.state.history, entry_of(made, commit.name, dirty=commit.dirty))
-    made = replace(made, history=entries[-IN_REPORT:])
-    return made, write_report(made, workspace.state.report)
+    return replace(made, history=entries[-IN_REPORT:])
 
 
 def thresholds(suite: Suite) -> Thresholds:
@@ -231,18 +241,17 @@ def thresholds(suite: Suite) -> Thresholds:
     return Thresholds(**suite.report.thresholds.model_dump())
 
 
-def _compare(workspace: Workspace, before: Report, made: Report, tell: Callable[[str], None]) -> None:
+def _conclude(workspace: Workspace, found: Comparison, tell: Callable[[str], None]) -> None:
+    """Tell what changed, and keep it as ``comparison.md``. Raises CheckFailed for a regression, MissingError for what is gone."""
     from deadweight._errors import CheckFailed, MissingError
     from deadweight.records.store import write_atomically
     from deadweight.report import figures
-    from deadweight.report.compare import compare
     from deadweight.report.compare_markdown import comparison_markdown
 
-    found = compare(before, made, thresholds(workspace.suite))
     text = comparison_markdown(found)
     write_atomically(workspace.state.report / "comparison.md", text)
     tell(text)
-    since, lost = f"since the report of {before.generated_at}", len(found.unmeasured)
+    since, lost = f"since the report of {found.old_generated_at}", len(found.unmeasured)
     if found.regressions:
         told = "; ".join(map(str, found.regressions)) + (f"; {lost} not measured any more" if lost else "")
         raise CheckFailed(f"{figures.plural(len(found.regressions), 'regression')} {since}: {told}")

@@ -182,8 +182,18 @@ def test_an_old_database_warns_and_fails_where_strict(world, archives):
     database.use(str(write_database(world / "db", age_days=30)))
     subject = subjects(world, archives, "{max_database_age_days: 14}")["debian"]
     found = CHECK.run(subject)
-    assert (found.status, "30 days old, 14 allowed" in found.reason) == ("warn", True)
+    assert found.status == "warn"
+    assert "the database is 30 days old, 14 allowed; invoke scan --database download;" in found.reason
     assert scanned(subject, may_run=False, strict=True).status == "fail"
+
+
+def test_an_old_database_that_was_made_here_is_made_here_again(world, archives):
+    """No download is named to who has none."""
+    database.use(str(write_database(world / "db", age_days=30)))
+    chosen = json.loads((database.home() / "current.json").read_text())
+    (database.home() / "current.json").write_text(json.dumps({**chosen, "origin": database.LOCAL}))
+    found = CHECK.run(subjects(world, archives, "{max_database_age_days: 14}")["debian"])
+    assert "14 allowed; invoke scan --database local makes it anew;" in found.reason
 
 
 IGNORE = (

@@ -247,6 +247,23 @@ def test_duplicated_and_overwritten_bytes(tmp_path):
         report = analyse(path, scan="no")
         assert (report.overwritten_bytes, report.duplicated_bytes, report.hidden_bytes) == (20_000, 40_000, 20_000)
         assert [item.hidden_bytes for item in report.layers] == [20_000, 0]
+        assert [(each.path, each.index, each.group, each.copies) for each in report.duplicates] == [
+            ("/a", 0, 0, 3),
+            ("/a", 1, 0, 3),
+            ("/b", 1, 0, 3),
+        ]
+
+
+def test_the_copies_that_waste_most_are_told_first_and_not_without_end(tmp_path):
+    heavy, light = random.Random(3).randbytes(60_000), random.Random(4).randbytes(17_000)
+    files = {f"light{number:03}": light for number in range(3)} | {"heavy1": heavy, "heavy2": heavy}
+    report = analyse(image(tmp_path, layer(files)), scan="no")
+    assert report.duplicated_bytes == 60_000 + 2 * 17_000
+    assert [each.path for each in report.duplicates] == ["/heavy1", "/heavy2", "/light000", "/light001", "/light002"]
+    many = analyse(image(tmp_path, layer({f"f{number:03}": light for number in range(250)}), name="many"), scan="no")
+    assert many.duplicated_bytes == 249 * 17_000
+    assert len(many.duplicates) == 200
+    assert {each.copies for each in many.duplicates} == {250}
 
 
 def test_removing_one_of_two_hard_links_hides_no_bytes(tmp_path):

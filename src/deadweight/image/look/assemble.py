@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.model import Image, shown
-from deadweight.image.contents.duplicates import duplicated_bytes
+from deadweight.image.contents.duplicates import duplicates
 from deadweight.image.contents.exposure import Survey, Tally, content_bytes, folders
 from deadweight.image.contents.facts import RPM_DATABASES
 from deadweight.image.contents.owners import owners
@@ -71,7 +71,8 @@ class Assembly:
         survey = Survey(self.merged, self.indices)
         notes = self._add_shown(survey)
         heaviest, by_folder = survey.heaviest(), folders(self.indices)
-        installed, duplicated = packages(self.merged, self.indices), duplicated_bytes(self.indices, self._content)
+        installed = packages(self.merged, self.indices)
+        duplicated, copies = duplicates(self.indices, self._content)
         settle()
         self._owners = [
             owners(index, {item.member for item in index.found} | {item.member for item in index.skipped})
@@ -108,6 +109,7 @@ class Assembly:
             folders=by_folder,
             skipped=(*self._skipped(), *self._extra),
             notes=notes,
+            duplicates=copies,
         )
         if scanner is None:
             return report

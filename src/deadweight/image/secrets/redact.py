@@ -27,6 +27,7 @@ _NAMES = {
     "heaviest": ("path", "target"),
     "folders": ("folder",),
     "skipped": ("path", "inner", "reason"),
+    "duplicates": ("path",),
 }
 
 

@@ -26,6 +26,12 @@ if (castle) {
     const facts = [gives && `gives ${gives}`, technique && `ATT&CK ${technique}`, reference].filter(Boolean).join(" · ");
     showPanel(`${variant}: ${title(row)}`, facts && make("p", { class: "note" }, facts), ...parts, make("p", { class: "note" }, `All evidence: report.json, variants.${variant}.attacks`));
   };
+  for (const row of castle.querySelectorAll("tr.sums")) {
+    [...row.cells].slice(1).forEach((cell, index) => {
+      const [words, line] = data.got[variants[index]].attacks;
+      opens(cell, `${variants[index]}: ${row.cells[0].textContent}`, () => [words, `${line} --posture ${row.dataset.posture}`], variants[index]);
+    });
+  }
   castle.setAttribute("role", "grid");
   for (const cell of castle.querySelectorAll("tbody td")) cell.tabIndex = -1;
   if (at(0, 0)) at(0, 0).tabIndex = 0;

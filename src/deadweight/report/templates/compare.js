@@ -1,4 +1,22 @@
 // The comparison: sort, filter, and how each figure was got. Without scripts the tables stay as they are, in the suite's own order.
+const opens = (cell, title, told, variant) => {
+  const button = make("button", { type: "button", class: "cell" }, cell.firstChild);
+  cell.prepend(button);
+  button.addEventListener("click", () => {
+    const [words, command, changes] = told();
+    const figure = [...cell.childNodes].filter((node) => node.tagName !== "A").map((node) => node.textContent.trim()).filter(Boolean).join(", ");
+    showPanel(
+      title,
+      make("p", {}, make("strong", {}, figure)),
+      make("p", {}, words),
+      command && make("p", {}, words.startsWith("Not measured") ? "This measures it:" : "Again:"),
+      command && commandLine(command),
+      changes && make("h3", {}, "Since the earlier report"),
+      changes && make("ul", {}, ...changes.map((text) => make("li", {}, text))),
+      make("p", {}, make("a", { href: `#variant-${variant}` }, `All of ${variant}`)),
+    );
+  });
+};
 for (const table of document.querySelectorAll("table.comparison")) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
@@ -22,29 +40,33 @@ for (const table of document.querySelectorAll("table.comparison")) {
     });
   });
   for (const row of body.rows) {
+    const variant = row.dataset.variant;
     for (const cell of [...row.cells].slice(1)) {
-      const first = cell.firstChild;
-      const button = make("button", { type: "button", class: "cell" }, first);
-      cell.prepend(button);
-      button.addEventListener("click", () => {
-        const variant = row.dataset.variant;
-        const [words, command] = data.got[variant][cell.dataset.key];
-        const figure = [...cell.childNodes].map((node) => node.textContent.trim()).filter(Boolean).join(", ");
-        showPanel(
-          `${variant}: ${cell.dataset.label}`,
-          make("p", {}, make("strong", {}, figure)),
-          make("p", {}, `Got by ${words}`),
-          command && make("p", {}, "Again:"),
-          command && commandLine(command),
-          make("p", {}, make("a", { href: `#variant-${variant}` }, `All of ${variant}`)),
-        );
-      });
+      const { key, label } = cell.dataset;
+      opens(cell, `${variant}: ${label}`, () => [...data.got[variant][key], data.changes[variant]?.[key]], variant);
+    }
+  }
+}
+// The other tables: a figure of theirs opens to the same; in the history, to the report that it stood in.
+for (const table of document.querySelectorAll("table.figures")) {
+  const heads = [...table.tHead.rows[0].cells];
+  for (const row of table.tBodies[0].rows) {
+    const variant = row.dataset.variant;
+    let column = 0;
+    for (const cell of row.cells) {
+      const head = heads[column].textContent;
+      column += cell.colSpan;
+      if (cell.tagName === "TH" || !cell.textContent.trim()) continue;
+      const key = cell.dataset.key ?? table.dataset.key;
+      const told = key === "history" ? [`Told by the report of ${head}.`, "invoke report --history"] : data.got[variant][key];
+      opens(cell, `${variant}: ${head}`, () => told, variant);
     }
   }
 }
 const find = document.getElementById("find");
 const ladder = document.getElementById("ladder");
 const onlyFailed = document.getElementById("failed");
+const onlyChanged = document.getElementById("changed");
 const unsure = (row) => row.classList.contains("wrong") || row.querySelector('[data-key="checks"] :is(.bad, .warn, .muted)');
 const filter = () => {
   const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -54,7 +76,7 @@ const filter = () => {
     let any = false;
     for (const row of box.querySelectorAll("tbody tr")) {
       const text = row.textContent.toLowerCase();
-      const fits = (!ladder.value || box.dataset.ladder === ladder.value) && (!onlyFailed.checked || unsure(row)) && words.every((word) => text.includes(word));
+      const fits = (!ladder.value || box.dataset.ladder === ladder.value) && (!onlyFailed.checked || unsure(row)) && (!onlyChanged?.checked || row.dataset.changed !== undefined) && words.every((word) => text.includes(word));
       row.hidden = !fits;
       all += 1;
       any ||= fits;
@@ -65,6 +87,6 @@ const filter = () => {
   for (const other of document.querySelectorAll("details[data-variant], .plain tr[data-variant]")) other.hidden = !shown.has(other.dataset.variant);
   document.getElementById("shown").textContent = shown.size === all ? "" : `${shown.size} of ${plural(all, "variant")} shown`;
 };
-for (const control of [find, ladder, onlyFailed]) control.addEventListener("input", filter);
+for (const control of [find, ladder, onlyFailed, onlyChanged]) control?.addEventListener("input", filter);
 document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
 document.getElementById("tools").hidden = false;

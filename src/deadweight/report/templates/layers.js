@@ -1,5 +1,16 @@
 // One image's bytes: a map that zooms (layer, folder, file) beside the same as a tree, hidden files marked.
 const colours = ["#1f6f8b", "#8a5a1e", "#4c7030", "#94486a", "#4f5d95", "#27766b", "#77593a", "#6b6420"];
+const rooted = (path) => (path.startsWith("/") ? path : `/${path}`);
+// By layer and path: how often that file's content is stored, and where else.
+const copiesOf = (copies) => {
+  const found = new Map();
+  for (const [path, , layer, group, count] of copies) {
+    const others = copies.filter((each) => each[3] === group && (each[0] !== path || each[2] !== layer)).slice(0, 3);
+    const places = others.map(([other, , where]) => `${rooted(other)} (layer ${where + 1})`).join(", ");
+    found.set(`${layer} ${rooted(path)}`, `stored ${count} times: also ${places}${count - 1 > others.length ? " and more" : ""}`);
+  }
+  return found;
+};
 const layerTree = (found) => {
   const top = { name: "all layers", size: 0, children: [] };
   found.layers.forEach(([size, instruction], index) => top.children.push({ name: `layer ${index + 1}`, note: instruction, size, children: [] }));
@@ -26,8 +37,15 @@ const layerTree = (found) => {
     }
     node?.children.push({ name: [...parts, name].join("/"), size, leaf: true, children: [], ...extra });
   };
-  for (const [path, size, layer, by, how, secret] of found.hidden) file(path, size, layer, { hidden: `${how} in layer ${by + 1}`, secret });
-  for (const [path, size, layer] of found.heavy) if (layer !== null) file(path, size, layer, {});
+  const [copies, known] = [copiesOf(found.copies), new Set()];
+  const placed = (path, size, layer, extra = {}) => {
+    const key = `${layer} ${rooted(path)}`;
+    if (!known.has(key)) file(path, size, layer, { ...extra, copies: copies.get(key) });
+    known.add(key);
+  };
+  for (const [path, size, layer, by, how, secret] of found.hidden) placed(path, size, layer, { hidden: `${how} in layer ${by + 1}`, secret });
+  for (const [path, size, layer] of found.heavy) if (layer !== null) placed(path, size, layer);
+  for (const [path, size, layer] of found.copies) placed(path, size, layer);
   const complete = (node) => {
     node.children.forEach(complete);
     const known = node.children.reduce((sum, each) => sum + each.size, 0);
@@ -59,7 +77,8 @@ const svgNode = (tag, attributes, ...children) => {
 };
 const branch = (node, depth = 0) => {
   const mark = node.hidden ? make("span", { class: "hiddenfile" }, ` hidden: ${node.hidden}${node.secret ? `; secret: ${node.secret}` : ""}`) : "";
-  const line = [make("b", {}, bytes(node.size)), ` ${node.name}`, node.note ? make("code", {}, ` ${node.note}`) : "", mark];
+  const copies = node.copies ? make("span", { class: "copy" }, ` ${node.copies}`) : "";
+  const line = [make("b", {}, bytes(node.size)), ` ${node.name}`, node.note ? make("code", {}, ` ${node.note}`) : "", mark, copies];
   if (!node.children.length) return make("li", {}, ...line);
   const box = make("details", {}, make("summary", {}, ...line));
   // Branches grow when they are opened.
@@ -82,13 +101,13 @@ drawers.layers = (place, variant) => {
     const items = node.children.filter((each) => each.size > 0);
     const svg = svgNode("svg", { viewBox: "0 0 600 300", role: "group", "aria-label": `${variant}: ${node.name}, bytes as areas` });
     shares(items, 0, 0, 600, 300).forEach(([item, x, y, width, height], index) => {
-      const words = `${item.name}, ${bytes(item.size)}${item.hidden ? `, hidden: ${item.hidden}` : ""}`;
+      const words = `${item.name}, ${bytes(item.size)}${item.hidden ? `, hidden: ${item.hidden}` : ""}${item.copies ? `, ${item.copies}` : ""}`;
       const fits = width > 8 * Math.min(item.name.length, 12) && height > 14;
       const letters = Math.max(1, Math.floor(width / 7) - 1);
       const deeper = item.children.length > 0;
       const group = svgNode("g", deeper ? { tabindex: "0", role: "button", "aria-label": `open ${words}` } : { role: "img", "aria-label": words },
         svgNode("title", {}, words),
-        svgNode("rect", { x, y, width, height, fill: item.hidden ? "#a3271c" : colours[index % colours.length], "stroke-dasharray": item.hidden ? "4 2" : "" }));
+        svgNode("rect", { x, y, width, height, fill: item.hidden ? "#a3271c" : colours[index % colours.length], class: item.hidden ? "hidden" : item.copies ? "copy" : "" }));
       if (fits) group.append(svgNode("text", { x: x + 4, y: y + 13 }, item.name.length > letters ? `${item.name.slice(0, letters)}…` : item.name));
       if (deeper) {
         group.addEventListener("click", () => zoom([...path, item]));
@@ -111,7 +130,7 @@ drawers.layers = (place, variant) => {
   place.append(
     crumbs,
     make("div", { class: "map" }, picture, tree),
-    make("p", { class: "note" }, `Red: hidden, still in the image.${more > 0 ? ` ${plural(more, "more hidden file")} in report.json.` : ""} ${bytes(found.duplicated)} are stored more than once.`),
+    make("p", { class: "note" }, `Red: hidden, still in the image. Dashed: the same content is stored more than once.${more > 0 ? ` ${plural(more, "more hidden file")} in report.json.` : ""} ${bytes(found.duplicated)} are copies.`),
     secrets.length ? make("p", {}, make("strong", {}, "Secrets that are not hidden")) : "",
     secrets.length ? make("ul", {}, ...secrets) : "",
     found.packages_total ? make("p", { class: "note" }, `${plural(found.packages_total, "package")}, the heaviest: ${packages}`) : "",
