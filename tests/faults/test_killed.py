@@ -125,7 +125,8 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     (row,) = json.loads(shown.output)["variants"]
     assert (row["state"], row["log"]) == ("failed", ".deadweight/logs/v.log")
     assert row["config_digest"] is not None
-    told = f"v: its last build failed ({row['failed_at']}, log {row['log']})"
+    assert "v: its last build failed: sh failed with exit code 7 (" in project.invoke("variants").errors
+    told = f" ({row['failed_at']}, log {row['log']})"
     assert told in project.invoke("variants").errors
     assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
     assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors

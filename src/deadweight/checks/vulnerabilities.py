@@ -119,7 +119,7 @@ def _gates(
     gates = [*severity_gates(asked, findings, baseline), *exception_gates(accepted, used, date.today())]  # noqa: DTZ011
     age = database.age_days()
     if age > asked.max_database_age_days:
-        anew = "invoke scan --database " + (f"{LOCAL} makes it anew" if database.made_here else "download")
+        anew = f"invoke scan --database {LOCAL if database.made_here else 'download'}"
         said = f"the database is {age:.0f} days old, {asked.max_database_age_days} allowed; {anew}"
         gates.append(Gate("database_age", False, said, warning=not strict))
     if strict and "not_covered" in (seen.os, seen.language):

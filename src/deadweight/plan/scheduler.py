@@ -27,6 +27,8 @@ from deadweight.records.store import save
 
 Result = Literal["built", "cached", "failed", "skipped"]
 
+WHY_LETTERS = 200
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -153,14 +155,23 @@ class _Run:
         return Outcome(task, "built", seconds, log, image=image)
 
     def failed(self, task: Task, error: DeadweightError, seconds: float) -> Outcome:
-        self.note(task, "was interrupted" if isinstance(error, Interrupted) else "failed")
+        interrupted = isinstance(error, Interrupted)
+        self.note(
+            task, "was interrupted" if interrupted else "failed", "" if interrupted else self.first_line(task, error)
+        )
         return Outcome(task, "failed", seconds, self.site.state.log(task.step.variant), error=error)
 
-    def note(self, task: Task, how: str) -> None:
+    def first_line(self, task: Task, error: DeadweightError) -> str:
+        """What went wrong, as a report can tell it: a line, without paths of this machine."""
+        line = next(iter(error.message.strip().splitlines()), "").removeprefix(f"{task.step.title}: ")
+        line = line.replace(f"{self.site.state.root}/", "")
+        return line if len(line) <= WHY_LETTERS else line[: WHY_LETTERS - 1].rstrip() + "\u2026"
+
+    def note(self, task: Task, how: str, why: str = "") -> None:
         """Note it for all variants that need the step: an image of theirs that is there is not the one that was asked for."""
         state = self.site.state
         log = str(state.log(task.step.variant).relative_to(state.root))
-        note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), log, held_since(state) or 0.0)
+        note = FailedBuild(how, datetime.now(UTC).isoformat(timespec="seconds"), log, held_since(state) or 0.0, why)
         for variant in task.variants:
             with contextlib.suppress(DeadweightError):  # a disk that is full may be why it failed
                 save(note, state.image(variant) / FAILED_FILE)

@@ -37,16 +37,17 @@ class FailedBuild:
 
     ``how`` is ``failed``, ``was interrupted``, or ``did not end``: that is noted when a build begins, and stays where it is killed.
     ``at`` is an ISO 8601 time in UTC, ``log`` relative to the project. ``under`` tells whose turn it was: when whoever held the
-    project's lock had taken it (seconds since 1970), 0 where nobody had.
+    project's lock had taken it (seconds since 1970), 0 where nobody had. ``why`` is its error's first line, "" where there is none.
     """
 
     how: str
     at: str
     log: str
     under: float = 0.0
+    why: str = ""
 
     def __str__(self) -> str:
-        return f"its last build {self.how} ({self.at}, log {self.log})"
+        return f"its last build {self.how}{f': {self.why}' if self.why else ''} ({self.at}, log {self.log})"
 
 
 def kept_name(reference: str, config_digest: str) -> str:

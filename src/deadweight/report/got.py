@@ -50,9 +50,9 @@ def _why_not(column: str, record: VariantRecord) -> str:
     if column == "reach" and (scan.status != "scanned" or scan.reachability.status != "measured"):
         unwatched = "the service was not watched while it ran"
         return (scan.reachability.reason or unwatched) if scan.status == "scanned" else (scan.reason or "not scanned")
-    runs = record.checks.get("runs")
-    if column == "startup" and record.startup_seconds is None and runs is not None and runs.status != "pass":
-        return runs.reason
+    if column == "startup" and record.startup_seconds is None:
+        runs = record.checks.get("runs")
+        return runs.reason if runs else "the suite does not ask whether it runs" if record.checks else ""
     return ""
 
 

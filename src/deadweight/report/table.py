@@ -171,6 +171,8 @@ def _build(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 
 
 def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    if record.startup_seconds is None and record.checks and "runs" not in record.checks:
+        return Cell(figures.NOTHING, None, "muted")  # nobody asks whether it runs: it is no service
     return _number(record.startup_seconds, figures.seconds(record.startup_seconds))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.image.archive.model import printable
 from deadweight.image.findings import MINE, placed
+from deadweight.report.figures import plural
 from deadweight.suite.sizes import format_bytes
 from deadweight.tasks._show import console
 
@@ -27,8 +28,8 @@ def print_layers(report: LayersReport, title: str) -> None:
     overwritten = format_bytes(report.overwritten_bytes)
     _say(
         out,
-        f"{format_bytes(report.size_bytes)} in {len(report.layers)} layers, {report.files} files and links; hidden "
-        f"{format_bytes(report.hidden_bytes)} in {report.hidden_files} files (overwritten {overwritten}); "
+        f"{format_bytes(report.size_bytes)} in {plural(len(report.layers), 'layer')}, {report.files:,} files and links; hidden "
+        f"{format_bytes(report.hidden_bytes)} in {plural(report.hidden_files, 'file')} (overwritten {overwritten}); "
         f"stored twice {format_bytes(report.duplicated_bytes)}; user {report.user or 'root'}",
     )
     for note in report.notes:

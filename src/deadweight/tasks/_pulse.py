@@ -5,48 +5,61 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from deadweight.tasks._task import colour
 
 QUIET_SECONDS = 1.0
-LINES_APART_SECONDS = 30.0
-"""Where lines stay (a pipe, a CI log), the first comes as soon, and the next only after this."""
+LINES_APART_SECONDS = 10.0
+"""Where lines stay (a pipe, a CI log), a step's first comes as soon, and another only after so much silence."""
 CLEAR = "\r\x1b[K"
 _shown = threading.Event()
+_steps: list[object] = []
+"""The steps under way, outermost first: only the innermost is told."""
+_last_line = 0.0
 
 
 def cleared() -> str:
-    """What a line has to begin with that comes while the sign of life stands on the terminal."""
+    """What a line has to begin with that comes while the sign of life stands on the terminal; the silence is over with it."""
+    global _last_line
+    _last_line = time.monotonic()
     return CLEAR if _shown.is_set() else ""
 
 
 @contextmanager
-def pulse(step: str) -> Iterator[None]:
-    """Tell on stderr, for as long as this lasts, that ``step`` goes on, and for how many seconds."""
-    done = threading.Event()
-    beating = threading.Thread(target=_beat, args=(step, done), name="pulse", daemon=True)
+def pulse(step: str | Callable[[], str]) -> Iterator[None]:
+    """Tell on stderr, for as long as this lasts and nothing else is said, that ``step`` goes on, and for how many seconds.
+
+    Whatever is printed meanwhile goes through ``say``; what goes to stdout is printed when this is over.
+    """
+    done, mine = threading.Event(), object()
+    beating = threading.Thread(target=_beat, args=(step, done, mine), name="pulse", daemon=True)
+    _steps.append(mine)
     beating.start()
     try:
         yield
     finally:
         done.set()
         beating.join()
+        _steps.remove(mine)
 
 
-def _beat(step: str, done: threading.Event) -> None:
+def _beat(step: str | Callable[[], str], done: threading.Event, mine: object) -> None:
     began = time.monotonic()
-    live, next_line = colour(), QUIET_SECONDS
+    live, told = colour(), False
     while not done.wait(QUIET_SECONDS):
-        passed = time.monotonic() - began
+        if _steps[-1:] != [mine]:
+            continue
+        now = time.monotonic()
+        words = f"{step if isinstance(step, str) else step()}, {now - began:.0f} s"
         if live:
             _shown.set()
-            sys.stderr.write(f"{CLEAR}{step}, {passed:.0f} s")
+            sys.stderr.write(f"{CLEAR}{words}")
             sys.stderr.flush()
-        elif passed >= next_line:
-            next_line = passed + LINES_APART_SECONDS
-            sys.stderr.write(f"{step}, {passed:.0f} s so far\n")
+        elif now - max(_last_line, began) >= (LINES_APART_SECONDS if told else 0.0):
+            told = True
+            sys.stderr.write(f"{cleared()}{words} so far\n")
             sys.stderr.flush()
     if _shown.is_set():
         _shown.clear()

@@ -9,7 +9,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from deadweight.tasks._pulse import cleared
+from deadweight.tasks._pulse import cleared, pulse
 from deadweight.tasks._task import colour
 
 if TYPE_CHECKING:
@@ -53,21 +53,35 @@ def watcher() -> LiveWatcher | LineWatcher:
 
 
 class LineWatcher:
-    """One plain line for each start and end."""
+    """One plain line for each start and end, and while there is none, now and then one that names what runs."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, float] = {}
+        self._pulse = pulse(self._told)
 
     def __enter__(self) -> LineWatcher:
+        self._pulse.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        return None
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pulse.__exit__(None, None, None)
+
+    def _told(self) -> str:
+        now = time.monotonic()
+        running = [f"{title} ({now - began:.0f} s)" for title, began in list(self._running.items())]
+        return f"building {', '.join(running)}" if running else "build"
 
     def began(self, task: Task) -> None:
+        self._running[task.step.title] = time.monotonic()
         say(f"{task.step.title}: building ({task.reason})")
 
     def said(self, task: Task, line: str) -> None:
         del task, line  # it is in the log
 
     def ended(self, outcome: Outcome) -> None:
+        self._running.pop(outcome.task.step.title, None)
         say(f"{outcome.task.step.title}: {sentence(outcome)}")
 
 

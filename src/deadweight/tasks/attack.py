@@ -109,7 +109,7 @@ def harden(
         raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")
     with Workspace.open(say) as workspace:
         chosen = select_one(workspace.suite, one(variant, "--variant"))
-        with locked(workspace.state, say):
+        with locked(workspace.state, say), pulse("harden"):
             found = kept_or_found(workspace.subject(chosen), say, again=force)
     if json:
         print_json(found.document())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 
 from deadweight.tasks._options import parse_days
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import say
 from deadweight.tasks._task import task
 
@@ -28,7 +29,7 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
     from deadweight.suite.sizes import format_bytes
 
     days = parse_days(older_than)
-    with Workspace.open(say) as workspace, locked(workspace.state, say):
+    with Workspace.open(say) as workspace, locked(workspace.state, say), pulse("clean"):
         done = clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = format_bytes(done.size_bytes)
     say(f"removed {done.containers} containers and networks, {done.images} images, {done.files} files ({freed})")

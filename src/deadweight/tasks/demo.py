@@ -7,6 +7,7 @@ import time
 from invoke.context import Context
 
 from deadweight.tasks._options import parse_jobs
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, say
 from deadweight.tasks._task import task
 
@@ -49,7 +50,8 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         outcomes = build_variants(workspace, variants, jobs=count)
         at = lap("build", at)
         if providing is not None:
-            providing.result()
+            with pulse("vulnerability database"):
+                providing.result()
             at = lap("vulnerability database, beyond the build", at)
         built = {each.variant for each in outcomes if each.result in ("built", "cached")}
         found = verify_variants(workspace, [each for each in variants if each.name in built])

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from invoke.context import Context
 
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import print_utf8, say
 from deadweight.tasks._task import task
 
@@ -74,7 +75,8 @@ def layers(
         if platform == EVERY:
             _of_every_platform(subject, scan, json=json, allow_unread=allow_unread)
             return
-        report = subject.analyse(scan, platform, name)
+        with pulse("layers"):
+            report = subject.analyse(scan, platform, name)
         if extract is not None:
             _extract(subject, report, Path(extract), platform, name)
     _write_findings(report, subject.title, sarif, junit)
@@ -122,10 +124,9 @@ def _of_every_platform(subject: _Subject, scan: str, *, json: bool, allow_unread
     documents: dict[str, Any] = {}
     failures: list[CheckFailed] = []
     for name in subject.platforms():
-        report, title = (
-            subject.analyse(scan, name or None, None),
-            f"{subject.title} ({name})" if name else subject.title,
-        )
+        title = f"{subject.title} ({name})" if name else subject.title
+        with pulse(f"layers of {title}"):
+            report = subject.analyse(scan, name or None, None)
         if json:
             documents[name] = loads(document(report))
         else:

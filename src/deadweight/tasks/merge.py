@@ -8,6 +8,7 @@ from pathlib import Path
 from invoke.context import Context
 
 from deadweight.tasks._options import names
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import print_json, say
 from deadweight.tasks._task import task
 
@@ -47,7 +48,8 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
         name: [file for folder in folders for file in sorted(folder.glob(glob))] for name, (glob, _) in kinds.items()
     }
     texts = {name: kinds[name][1](found) for name, found in files.items() if found}
-    written = write_report(made, target)
+    with pulse("merge"):
+        written = write_report(made, target)
     for name, text in texts.items():
         write_atomically(target / name, text)
     if json:

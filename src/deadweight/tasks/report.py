@@ -87,7 +87,8 @@ def publish(c: Context, to: str | None = None, json: bool = False) -> None:
     target = one(to, "--to")
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         write(workspace)
-        done = publish_to(workspace.state.report, target, history=workspace.state.history)
+        with pulse("publish"):
+            done = publish_to(workspace.state.report, target, history=workspace.state.history)
     if json:
         print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
     elif done.output:
@@ -142,7 +143,7 @@ def push(
         if several and digest_file:
             raise UsageError("--digest-file belongs to one variant", hint="name it with --variant")
         places = {each.name: destination(target, each.name, several=several) for each in chosen}
-        with locked(workspace.state, say):
+        with locked(workspace.state, say), pulse("push"):
             archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
             done = {}
             for name, archive in archives.items():
@@ -201,8 +202,9 @@ def write(workspace: Workspace) -> tuple[Report, Written]:
     """Collect what is on disk, add it to the history, and write it in all forms."""
     from deadweight.report.write import write_report
 
-    made = collected(workspace)
-    return made, write_report(made, workspace.state.report)
+    with pulse("report"):
+        made = collected(workspace)
+        return made, write_report(made, workspace.state.report)
 
 
 def collected(workspace: Workspace) -> Report:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks._options import names
+from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import print_json, say
 from deadweight.tasks._task import dry, task
 
@@ -100,8 +101,9 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace:
-        found = examine(tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root)
-        unmade = to_make(workspace, workspace.suite.variants)
+        with pulse("doctor"):
+            found = examine(tools_of(workspace, workspace.suite.variants, tests=tests), root=workspace.suite.root)
+            unmade = to_make(workspace, workspace.suite.variants)
         lacking = known(workspace, workspace.suite.variants).error
         if json:
             making = [asdict(each) for each in unmade]
@@ -147,18 +149,20 @@ def prepare(
     from deadweight.project.needs import to_make
     from deadweight.project.survey import survey
 
-    found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
-    unmade = to_make(workspace, chosen)
+    with pulse("set-up: looking for what is there"):
+        found, missing, chosen = _survey(workspace, chosen, tests=tests, bench=bench)
+        unmade = to_make(workspace, chosen)
     if missing or unmade:
         _show(missing, unmade)
     if plan:
         return found, known(workspace, chosen).error
     if missing or unmade:
         _ask(yes)
-    if missing:
-        install(missing, say, log_folder=workspace.state.folder / "logs" / "setup")
-        found = survey([each.name for each in found])
-    return found, prepared(workspace, chosen).error
+    with pulse("set-up"):
+        if missing:
+            install(missing, say, log_folder=workspace.state.folder / "logs" / "setup")
+            found = survey([each.name for each in found])
+        return found, prepared(workspace, chosen).error
 
 
 def _survey(

@@ -74,11 +74,18 @@ def verify_variants(
     """Check these variants, several side by side, telling each outcome on stderr."""
     from deadweight.checks.runner import verify as verify_stage
     from deadweight.records.lock import locked
+    from deadweight.report import figures
 
     with locked(workspace.state, say):
-        subjects = [workspace.subject(each) for each in chosen]
-        with pulse("verify"):
-            return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=lambda found: say(_line(found))))
+        told: list[str] = []
+
+        def tell(found: Evidence) -> None:
+            told.append(found.check)
+            say(_line(found))
+
+        with pulse(lambda: f"verify, {figures.plural(len(told), 'check')} done"):
+            subjects = [workspace.subject(each) for each in chosen]
+            return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=tell))
 
 
 def conclude(found: Sequence[Evidence], left: str = "", then: str = "invoke report") -> None:

@@ -55,7 +55,8 @@ class Database:
 
     def told(self) -> list[str]:
         """Which one it is, how new, and what it covers: a line each."""
-        lines = [f"database of {self.updated_at[:10]} ({self.age_days():.1f} days old) from {self.origin}"]
+        age = f"{'made here ' if self.made_here else ''}{self.age_days():.1f} days {'ago' if self.made_here else 'old'}"
+        lines = [f"database of {self.updated_at[:10]} ({age}) from {self.origin}"]
         if self.contents is None:
             return lines
         for part in self.contents.parts:
@@ -64,8 +65,9 @@ class Database:
         return [*lines, f"  severities: {self.contents.severities}", "  nothing of any other distribution or language"]
 
     def age_days(self, now: datetime | None = None) -> float:
-        """Days since it was made."""
-        made = datetime.fromisoformat(self.updated_at)
+        """Days since it was made. One that was made here is as new as the asking: there was no newer data of its sources then."""
+        asked = self.contents.made_at if self.made_here and self.contents else self.updated_at
+        made = datetime.fromisoformat(asked)
         return ((now or datetime.now(UTC)) - made).total_seconds() / 86400
 
     def buckets(self) -> frozenset[str]:
