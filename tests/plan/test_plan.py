@@ -21,7 +21,7 @@ from deadweight.builders.protocol import Inputs, Needs, Site, Step
 from deadweight.plan import graph
 from deadweight.plan.fingerprint import Fingerprint
 from deadweight.plan.graph import Plan, Task, load_built, load_failed, make_plan
-from deadweight.plan.scheduler import run_plan
+from deadweight.plan.scheduler import first_line, run_plan
 from deadweight.project.build import VariantOutcome, _of_variant, raise_if_failed
 from deadweight.records.built import BuiltImage
 from deadweight.records.paths import State
@@ -420,3 +420,20 @@ def test_secrets_are_never_written(tmp_path):
     assert secret not in log.read_text()
     assert secret not in str(caught.value)
     assert "[redacted]" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            "docker build v: no way out (build/v.Dockerfile:11: RUN mvn package)\nlog: x",
+            "no way out (build/v.Dockerfile:11)",
+        ),
+        ("docker v: no way out (/root/p/Dockerfile:2: RUN a (b))", "no way out (Dockerfile:2)"),
+        ("ko failed with exit code 1", "ko failed with exit code 1"),
+        ("", ""),
+        ("x" * 300, "x" * 199 + "\u2026"),
+    ],
+)
+def test_a_report_tells_a_failed_build_in_a_line(message, told) -> None:
+    assert first_line(message, "v", Path("/root/p")) == told

@@ -25,6 +25,19 @@ def test_the_first_sign_comes_within_two_seconds() -> None:
     assert _pulse.QUIET_SECONDS <= 1.0, "and then it may be a second late"
 
 
+@pytest.fixture(autouse=True)
+def _beating(monkeypatch) -> None:
+    monkeypatch.delenv(_pulse.VARIABLE)  # which the tests set
+
+
+@pytest.mark.parametrize("terminal", [False], indirect=True)
+def test_it_can_be_switched_off(monkeypatch, capsys, terminal) -> None:
+    monkeypatch.setenv(_pulse.VARIABLE, "0")
+    with _pulse.pulse("scan"):
+        time.sleep(0.3)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
 def terminal(request, monkeypatch) -> bool:
     monkeypatch.setattr(_pulse, "colour", lambda: request.param)

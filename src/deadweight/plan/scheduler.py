@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -155,17 +156,11 @@ class _Run:
         return Outcome(task, "built", seconds, log, image=image)
 
     def failed(self, task: Task, error: DeadweightError, seconds: float) -> Outcome:
-        interrupted = isinstance(error, Interrupted)
-        self.note(
-            task, "was interrupted" if interrupted else "failed", "" if interrupted else self.first_line(task, error)
-        )
+        if isinstance(error, Interrupted):
+            self.note(task, "was interrupted")
+        else:
+            self.note(task, "failed", first_line(error.message, task.step.variant, self.site.state.root))
         return Outcome(task, "failed", seconds, self.site.state.log(task.step.variant), error=error)
-
-    def first_line(self, task: Task, error: DeadweightError) -> str:
-        """What went wrong, as a report can tell it: a line, without paths of this machine."""
-        line = next(iter(error.message.strip().splitlines()), "").removeprefix(f"{task.step.title}: ")
-        line = line.replace(f"{self.site.state.root}/", "")
-        return line if len(line) <= WHY_LETTERS else line[: WHY_LETTERS - 1].rstrip() + "\u2026"
 
     def note(self, task: Task, how: str, why: str = "") -> None:
         """Note it for all variants that need the step: an image of theirs that is there is not the one that was asked for."""
@@ -226,3 +221,11 @@ class _Run:
 
 
 __all__ = ["Interrupted", "Outcome", "Result", "Watcher", "run_plan"]
+
+
+def first_line(message: str, variant: str, root: Path) -> str:
+    """What went wrong, as a report of ``variant`` can tell it: a line, without paths of this machine and long instructions."""
+    line = next(iter(message.strip().splitlines()), "").replace(f"{root}/", "")
+    line = re.sub(rf"^[\w ]*{re.escape(variant)}: ", "", line)  # everybody says which variant it is
+    line = re.sub(r"(\(\S+:\d+): .*", r"\1)", line)  # the place, without the instruction there
+    return line if len(line) <= WHY_LETTERS else line[: WHY_LETTERS - 1].rstrip() + "\u2026"

@@ -18,6 +18,9 @@ This page is made from the tasks' own help (`invoke --help TASK`) by `python -m 
 Where a task has `--json`, it prints one JSON document on stdout and everything else on stderr. `invoke --dry TASK` changes nothing.
 A flag marked *repeatable* may be given several times, or once with commas. What a task's exit code means:
 [exit codes](exit-codes.md).
+
+A task that works without a word says on stderr, within two seconds, what goes on: on a terminal in one line that is rewritten,
+elsewhere in a line after each ten seconds of silence. `DEADWEIGHT_PULSE=0` in the environment switches that off.
 """
 
 
