@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,9 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,7 @@ from deadweight.engine import daemon, places
 from deadweight.engine.client import Engine
 from deadweight.engine.own import bridge, choice, processes
 from deadweight.engine.own import engine as own
+from deadweight.engine.own.layout import layout
 from deadweight.project.doctor import examine
 from deadweight.project.install import install
 from deadweight.project.survey import survey
@@ -186,14 +190,14 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     assert time.monotonic() - started < 20
     assert "ended right after its start" in str(caught.value)
     assert "no such luck" in str(caught.value)
-    assert str(own.layout().log) in str(caught.value)
+    assert str(layout().log) in str(caught.value)
 
 
 @needs_root
 @pytest.mark.engine
 def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     """Start, use, kill -9, start over what that left, stop: the other engine never notices."""
-    where = own.layout()
+    where = layout()
     where.run.mkdir(parents=True)
     where.pid_file.write_text(str(os.getpid()))  # a stale number that now belongs to somebody else
     said: list[str] = []
@@ -244,11 +248,12 @@ def wait_for(condition) -> None:
 @needs_root
 @pytest.mark.engine
 def test_two_starts_at_once_give_one_engine(cache):
-    code = "from deadweight.engine.own import engine as own; print(own.start(lambda line: None), own._our_pid(own.layout()))"
+    code = "from deadweight.engine.own import engine as own, layout as l; "
+    code += "print(own.start(lambda line: None), own._our_pid(l.layout()))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = {process.communicate(timeout=120)[0] for process in both}
     assert len(outputs) == 1
-    assert outputs.pop().startswith(own.layout().host)
+    assert outputs.pop().startswith(layout().host)
 
 
 @pytest.mark.engine
@@ -295,6 +300,29 @@ def test_a_free_network_overlaps_no_route():
     assert not any(network.overlaps(route) for route in bridge._routes())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes network bridges")
+def test_engines_that_start_at_once_take_different_networks(monkeypatch):
+    free, both = bridge.free_network, threading.Barrier(2)
+
+    def slowly():
+        found = free()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # as long as another would need to find the same one
+        return found
+
+    monkeypatch.setattr(bridge, "free_network", slowly)
+    names = [f"dwt{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(bridge.create_on_free_network, names))
+        routes = Path("/proc/net/route").read_text().splitlines()
+        taken = [line.split()[1] for name in names for line in routes if line.startswith(f"{name}\t")]
+        assert len(set(taken)) == 2
+    finally:
+        for name in names:
+            bridge.delete(name)
+
+
 @pytest.fixture
 def sudoer(monkeypatch, tmp_path) -> Path:
     """As if we were not root but had its rights through sudo, with a group of our own; what sudo was asked is in the file."""
@@ -321,7 +349,7 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     said: list[str] = []
     install([before], said.append)
     assert "starting a container engine of our own through sudo; invoke clean --all ends it" in said
-    where = own.layout()
+    where = layout()
     (after,) = survey(["engine"])
     assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
     facts = where.socket.stat()
@@ -347,7 +375,7 @@ def test_an_engine_that_sudo_cannot_bring_up_shows_its_own_words(alone, cache, s
     broken.chmod(0o755)
     with pytest.raises(CommandError, match="no such luck"):
         daemon.find_or_start(print)
-    assert not own.layout().run.exists()
+    assert not layout().run.exists()
 
 
 def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, monkeypatch, tmp_path):

@@ -17,7 +17,7 @@ from deadweight.checks import runner
 from deadweight.engine import daemon, lost
 from deadweight.engine.client import Engine
 from deadweight.engine.own import bridge, choice
-from deadweight.engine.own import engine as own
+from deadweight.engine.own.layout import layout
 from deadweight.project.install import install
 from deadweight.project.survey import ENGINE, survey
 from deadweight.records.built import kept_name
@@ -109,7 +109,7 @@ def test_an_engine_that_lost_its_bridge_is_missing_everywhere_and_set_up_gets_it
 def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path):
     """It takes an image, says that it has it, and has none."""
     for folder in ("overlay2", "image"):
-        shutil.rmtree(own.layout().data / folder, ignore_errors=True)
+        shutil.rmtree(layout().data / folder, ignore_errors=True)
     (finding,) = survey([ENGINE])
     assert (finding.status, finding.how) == ("unusable", daemon.START_ANEW)
     assert "answers, but cannot run a container: " in finding.reason
@@ -118,7 +118,7 @@ def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path
 
 
 def lose_bridge() -> None:
-    where = own.layout()
+    where = layout()
     run(["ip", "link", "delete", where.bridge if bridge.exists(where.bridge) else "docker0"])
 
 

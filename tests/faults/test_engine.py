@@ -18,6 +18,7 @@ from deadweight.engine import daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.own import choice
 from deadweight.engine.own import engine as own
+from deadweight.engine.own.layout import layout
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
 from deadweight.records.built import Base
@@ -90,7 +91,7 @@ def test_kill_9_of_the_engine_while_it_builds(alone, tmp_path):
     thread.start()
     wait_for(lambda: any("RUN sleep" in line for line in project.said) or errors, 60)
     assert not errors, errors
-    pid = own._our_pid(own.layout())
+    pid = own._our_pid(layout())
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     thread.join(30)

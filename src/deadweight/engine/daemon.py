@@ -10,6 +10,7 @@ from deadweight.engine import api as wire
 from deadweight.engine.docker_cli import DockerCli, client, too_old_for
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import cannot_start, remove_data, switch
+from deadweight.engine.own.layout import layout
 from deadweight.engine.places import places
 
 Say = Callable[[str], None]
@@ -71,7 +72,7 @@ def start_anew(say: Say) -> Endpoint:
     endpoint = _ours(own.start(say))
     lost = lost_at(endpoint)
     if lost is not None:
-        raise MissingError(lost.message, hint=f"its log: {own.layout().log}")
+        raise MissingError(lost.message, hint=f"its log: {layout().log}")
     return endpoint
 
 

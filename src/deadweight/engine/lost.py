@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
-from deadweight.engine.own import engine as own
+from deadweight.engine.own.layout import layout
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine, HasHost
@@ -103,7 +103,7 @@ def remedy(engine: Engine, problem: str) -> str:
     if "no space left" in problem.lower():
         return "free space on the disk where the engine keeps its images"
     info, host = engine.info, engine.host
-    if host == own.layout().host:
+    if host == layout().host:
         return "invoke setup starts it anew; its images stay"
     if not host.startswith("unix://"):
         return f"restart the engine at {host}"

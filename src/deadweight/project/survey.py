@@ -143,9 +143,9 @@ def _running(endpoint: Endpoint, program: Finding) -> Finding:
     """An engine that answers is there only if it can run a container. Ours is started anew by setup; any other is its owner's."""
     from deadweight.engine import daemon
     from deadweight.engine.lost import lost_at
-    from deadweight.engine.own import engine as own
+    from deadweight.engine.own.layout import layout
 
-    version, ours = daemon.server_version(endpoint), endpoint.host == own.layout().host  # DOCKER_HOST may name it too
+    version, ours = daemon.server_version(endpoint), endpoint.host == layout().host  # DOCKER_HOST may name it too
     origin: Origin = "ours" if ours else "system"
     lost = lost_at(endpoint)
     if lost is None:

@@ -14,7 +14,7 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.engine import daemon
 from deadweight.engine.own import choice
-from deadweight.engine.own import engine as own
+from deadweight.engine.own.layout import layout
 from deadweight.engine.places import Place
 from deadweight.project.needs import tools_of
 from deadweight.project.survey import survey
@@ -45,12 +45,12 @@ def put_in_place():
 
 def test_the_operating_systems_is_started_unless_another_was_chosen():
     assert choice.chosen() == "os"
-    assert own.layout().data.name == "engine"
+    assert layout().data.name == "engine"
     daemon.switch("current", print)
-    assert own.layout().kind == "current"
-    assert own.layout().data.name == "engine-current", "no engine reads the images of another"
+    assert layout().kind == "current"
+    assert layout().data.name == "engine-current", "no engine reads the images of another"
     daemon.switch("os", print)
-    assert own.layout().data.name == "engine"
+    assert layout().data.name == "engine"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="who is not root is told of sudo first")

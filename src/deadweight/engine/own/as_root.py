@@ -11,19 +11,20 @@ from collections.abc import Callable, Sequence
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.own import engine as own
+from deadweight.engine.own.layout import Layout, layout
 
 
 def main(words: Sequence[str]) -> int:
     """The side that is root: an action, the user's cache, user and group number."""
     action, cache, uid, gid = words
     os.environ["DEADWEIGHT_CACHE_DIR"] = cache
-    actions: dict[str, Callable[[own.Say, own.Layout], object]] = {
+    actions: dict[str, Callable[[own.Say, Layout], object]] = {
         "start": own.start,
         "stop": own.stop,
         "remove_data": own.remove_data,
     }
     try:
-        actions[action](_tell, own.layout(int(uid), int(gid)))
+        actions[action](_tell, layout(int(uid), int(gid)))
     except DeadweightError as error:
         sys.stderr.write(f"{error.message}\n")
         return error.exit_code

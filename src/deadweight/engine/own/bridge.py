@@ -15,6 +15,8 @@ from pathlib import Path
 _ADD_BRIDGE, _DELETE_BRIDGE = 0x89A0, 0x89A1
 _GET_FLAGS, _SET_FLAGS, _SET_ADDRESS, _SET_NETMASK = 0x8913, 0x8914, 0x8916, 0x891C
 _UP = 0x1
+LOCK = "/run/deadweight-bridge.lock"
+"""Of this machine: engines of other users and caches choose networks too."""
 
 
 def exists(name: str) -> bool:
@@ -30,6 +32,14 @@ def create(name: str, network: ipaddress.IPv4Network) -> None:
         fcntl.ioctl(control, _SET_ADDRESS, _address(name, next(network.hosts())))
         fcntl.ioctl(control, _SET_NETMASK, _address(name, network.netmask))
         _set_up(control, name, up=True)
+
+
+def create_on_free_network(name: str) -> None:
+    """Make a bridge on a network that no other takes, though another engine starts at the same moment. Raises OSError."""
+    from filelock import FileLock
+
+    with FileLock(LOCK):
+        create(name, free_network())
 
 
 def delete(name: str) -> None:

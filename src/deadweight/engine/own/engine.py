@@ -7,14 +7,12 @@ root starts and ends it through sudo (``as_root``), and speaks to it through a s
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _sudo as sudo
@@ -23,6 +21,7 @@ from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
 from deadweight.engine.own import bridge, cgroups, choice, mounts, processes
 from deadweight.engine.own.choice import Kind
+from deadweight.engine.own.layout import Layout, layout
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
@@ -35,54 +34,6 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy"
 _LOG_LIMIT_BYTES = 10_000_000
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where one engine of ours keeps its things. ``run`` is short, since a socket's path may have 107 bytes at most.
-
-    ``group`` is the number of the group that may speak to it, beside root. ``kind`` is which engine it is: one of them runs at a
-    time, with images of its own (``data``).
-    """
-
-    run: Path
-    data: Path
-    log: Path
-    group: int = 0
-    kind: Kind = "os"
-
-    @property
-    def socket(self) -> Path:
-        return self.run / "docker.sock"
-
-    @property
-    def pid_file(self) -> Path:
-        """Written by the shell that becomes dockerd, so that it is there from the first moment on."""
-        return self.run / "engine.pid"
-
-    @property
-    def temporary(self) -> Path:
-        """Where the engine's own temporary files are reached: it makes sockets below (an ssh mount's), so this too is short."""
-        return self.run / "tmp"
-
-    @property
-    def host(self) -> str:
-        return f"unix://{self.socket}"
-
-    @property
-    def bridge(self) -> str:
-        return f"dwt{self.run.name[-8:]}"
-
-
-def layout(uid: int | None = None, gid: int = 0, kind: Kind | None = None) -> Layout:
-    """One engine per user cache and user (default: who we are); ``kind``: as it was chosen in set-up."""
-    cache, kind = user_cache(), kind or choice.chosen()
-    if uid is None:
-        uid = os.geteuid() if hasattr(os, "geteuid") else 0
-    key = hashlib.sha256(str(cache).encode()).hexdigest()[:8]
-    return Layout(
-        Path(f"/run/deadweight-{uid}-{key}"), cache / choice.folder(kind), cache / "logs" / "engine.log", gid, kind
-    )
 
 
 def running_host() -> str | None:
@@ -258,7 +209,7 @@ def _arguments(where: Layout, say: Say) -> list[str]:
 def _network_arguments(where: Layout, say: Say) -> list[str]:
     """Beside another engine: a bridge of our own and no firewall rules, which dockerd would rewrite under the other's feet."""
     if _other_dockerd(where):
-        bridge.create(where.bridge, bridge.free_network())
+        bridge.create_on_free_network(where.bridge)
         say(
             "another dockerd runs on this machine: ours takes a bridge of its own and sets no firewall rules, so that what it "
             "runs reaches no network"
