@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -34,11 +33,17 @@ def hint_of(error: OSError, place: object = None) -> str | None:
     return hint(str(error.filename or place or "")) if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
 
 
+def no_temporary(error: OSError) -> bool:
+    """Whether it is Python's word that no temporary folder can be written to, as where the one disk of a machine is full."""
+    return error.errno == errno.ENOENT and "No usable temporary directory" in str(error)
+
+
 def hint(said: str, env: Mapping[str, str] | None = None) -> str:
     """What to do about the disk that a program found full: the fullest of those that it named or was to use."""
     named = _PATH.findall(said)
     given = {**os.environ, **(env or {})}
-    used = [tempfile.gettempdir(), os.getcwd(), *(given[name] for name in _NAMING if given.get(name))]  # noqa: PTH109
+    # not tempfile.gettempdir(), which fails where all disks are full
+    used = [given.get("TMPDIR") or "/tmp", os.getcwd(), *(given[name] for name in _NAMING if given.get(name))]  # noqa: PTH109, S108
     place = _fullest(named) or _fullest(used)
     disk = f"the disk that holds {place} is full" if place else "a disk is full"
     room = "invoke clean removes logs and spare archives of this project, invoke clean --all all that was built of it"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from deadweight import _disk
+from deadweight.tasks._task import guard
 from tests.support.fault_project import FaultProject, wait_for
 
 pytestmark = pytest.mark.system
@@ -69,6 +72,15 @@ def test_a_full_disk(project, tmp_path):
 
 
 @needs_mounts
+def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
+    """Python then finds no temporary folder: neither an error's hint nor a task may end in a traceback for that."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    assert "make room there" in _disk.hint("")
+    assert guard(lambda: print(tempfile.mkdtemp())) == 1
+    assert capsys.readouterr().err.startswith("error: no temporary folder can be written to\n  hint: ")
+
+
 def test_a_disk_that_fills_up_while_a_build_writes(project, tmp_path):
     with small_disk(project, tmp_path):
         project.suite(v="head -c 3000000 /dev/zero > $OUT")

@@ -106,10 +106,13 @@ def guard(work: Callable[[], None]) -> int:
             show_error(str(error))
             return error.exit_code
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
             from deadweight import _disk
 
+            if _disk.no_temporary(error):
+                show_error(f"no temporary folder can be written to\n  hint: {_disk.hint('')}")
+                return 1
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
             advice = f"\n  hint: {_disk.hint_of(error)}" if error.filename else ""
             show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}{advice}")
             _drop_output()
