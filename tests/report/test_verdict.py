@@ -70,6 +70,13 @@ def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
         assert "language not covered" in text
 
 
+def test_a_build_that_failed_is_told_in_the_variants_row_too() -> None:
+    """Whatever columns there is room for."""
+    for text in everywhere(demo.failing()):
+        plain = " ".join(text.split())
+        assert "FAILED: build; 5/5 ok" in plain
+
+
 def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
     java = {f"{name}-java": replace(record, ladder="java") for name, record in ladder().items()}
     broken = {name: replace(record, failed="its last build failed") for name, record in java.items()}

@@ -177,7 +177,10 @@ def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 
 
 def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
-    return checks_cell(record.checks)
+    found = checks_cell(record.checks)
+    if record.failed is None and (record.build is None or record.build.failed_at is None):
+        return found
+    return Cell(f"FAILED: build; {found.text}", found.sort, "bad")  # whatever was checked is of the image before
 
 
 def checks_cell(checks: dict[str, CheckRecord]) -> Cell:
