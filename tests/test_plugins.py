@@ -216,6 +216,7 @@ def one_error(shown: str) -> str:
     return shown
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -237,6 +238,7 @@ def test_a_check_that_cannot_be_loaded_is_one_error_at_its_line(broken, code, wo
     assert shown == f"error: {place}{words}\n  hint: this is an error in the plug-in: report it to its authors\n"
 
 
+@pytest.mark.system
 def test_a_check_that_two_packages_register_is_one_error(broken):
     broken("class Check: run = print")
     folder, site = broken("class Check: run = print", "others")

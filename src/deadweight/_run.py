@@ -271,6 +271,9 @@ def _start(
             raise CommandError(words, exit_code_of_command=None, reason=f"could not be started: {error}") from error
     with _guard:
         _live[process.pid] = process
+        late = _cancelled
+    if late:  # all were ended while this one was being started, and nobody saw it
+        end(process)
     return process
 
 

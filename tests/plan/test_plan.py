@@ -379,6 +379,7 @@ def test_ctrl_c_ends_every_child(site, mark):
         deadline = time.monotonic() + 60
         while sum(words.startswith("sleep ") for words in seen) < 3 and time.monotonic() < deadline:
             seen[:] = alive(mark)
+            time.sleep(0.05)
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -391,6 +392,36 @@ def test_ctrl_c_ends_every_child(site, mark):
     assert time.monotonic() - sent[0] < 40, "who was not ended ends after a minute"
     assert sorted(words for words in seen if words.startswith("sleep ")) == ["sleep 1 ", "sleep 60 ", "sleep 60 "]
     wait_for(lambda: alive(mark) == [], 10)
+
+
+def test_ctrl_c_ends_a_program_that_is_just_being_started(monkeypatch, mark):
+    starting, started, outcome = threading.Event(), threading.Event(), []
+
+    class Slow(subprocess.Popen):
+        def __init__(self, words, **given):
+            if "63" in words:
+                starting.set()
+                started.wait(60)
+            super().__init__(words, **given)
+
+    def work() -> None:
+        try:
+            _run.run(["sleep", "63"])
+        except DeadweightError as error:
+            outcome.append(type(error))
+
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert starting.wait(60)
+        _run.cancel_all()
+        started.set()
+        thread.join(40)
+    finally:
+        started.set()
+        _run.reset_cancel()
+    assert (thread.is_alive(), outcome, alive(mark)) == (False, [Interrupted], [])
 
 
 def test_kill_9_takes_the_children_along(mark):
