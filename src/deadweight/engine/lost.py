@@ -85,7 +85,7 @@ def trouble(engine: Engine) -> str:
                 engine.images.remove(name, force=True)
     except MissingError:
         engine.ask()  # told as what it is where it does not answer at all
-        return "it takes images and does not keep them"
+        return UNKEPT
     except DeadweightError as error:
         return _OWN_NAMES.sub("", error.message.removeprefix("engine: "))
 
@@ -98,13 +98,17 @@ def _ran(engine: Engine, name: str) -> str:
     return "" if state.exit_code == 0 else f"a program that ends with 0 {state.told()}"
 
 
+UNKEPT = "it takes images and does not keep them"
+
+
 def remedy(engine: Engine, problem: str) -> str:
     """The command that gets this engine back."""
     if "no space left" in problem.lower():
         return "free space on the disk where the engine keeps its images"
     info, host = engine.info, engine.host
     if host == layout().host:
-        return "invoke setup starts it anew; its images stay"
+        kept = "its images are lost, and invoke build makes them again" if problem == UNKEPT else "its images stay"
+        return f"invoke setup starts it anew; {kept}"
     if not host.startswith("unix://"):
         return f"restart the engine at {host}"
     if info.desktop:
