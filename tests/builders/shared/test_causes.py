@@ -78,6 +78,22 @@ SAYS = "COPY said /said\nRUN cat /said >&2; exit 1\n"
 
 
 @pytest.mark.tools
+def test_an_engine_that_lost_layers_is_told_as_that():
+    """Its build cache names folders that are gone: every build failed, and the log had all of it."""
+    said = "stat /root/.cache/deadweight/engine/overlay2/gt31ikukqw260npkixm54twkd: no such file or directory"
+    for table in (_causes.PULL, _causes.RUN, _causes.COPY, _causes.COPY_FROM):
+        found = _causes.found(table, [said])
+        assert found is not None
+        assert found.told.startswith(
+            "a part of the engine's data is gone (/root/.cache/deadweight/engine/overlay2/gt31"
+        )
+        assert "docker builder prune --all" in found.step
+    missing = "lstat /var/lib/docker/overlay2/x1/merged/nosuch: no such file or directory"
+    found = _causes.found(_causes.COPY_FROM, [missing])
+    assert found is not None
+    assert found.told == "/nosuch is not in what it copies --from"
+
+
 class TestRun:
     @pytest.mark.parametrize("said", [GO_X509, GO_X509_IMPORT])
     def test_a_private_ca_is_no_compile_error(self, project, said):

@@ -123,8 +123,15 @@ _ENGINE_FULL = Cause(
     "the engine's disk is full",
     "docker system df shows what fills it; docker builder prune frees its build cache, docker image prune images without a name",
 )
+_ENGINE_DAMAGED = Cause(
+    r"stat (/\S+/overlay2/\w+): no such file or directory",
+    "a part of the engine's data is gone ({0})",
+    "docker builder prune --all forgets what its build cache still names there (docker -H HOST where invoke doctor names a host);"
+    " then build again",
+)
+_ENGINE = (_ENGINE_FULL, _ENGINE_DAMAGED)
 PULL = (
-    _ENGINE_FULL,
+    *_ENGINE,
     Cause(
         rf"{_UNTRUSTED}|x509: ",
         "the engine does not trust the registry's certificate",
@@ -147,7 +154,7 @@ PULL = (
 """Where a base or another image is fetched."""
 
 COPY = (
-    _ENGINE_FULL,
+    *_ENGINE,
     Cause(
         r'(?:"([^"]+)": |"([^"]+)" |lstat (?:/\S+?/(?:merged|fs|diff))?(/?\S+): )(?:not found|no such file or directory)',
         "{0}{1}{2} is not in the build context",
@@ -160,7 +167,7 @@ COPY = (
     ),
 )
 COPY_FROM = (
-    _ENGINE_FULL,
+    *_ENGINE,
     Cause(
         r'(?:"([^"]+)": |"([^"]+)" |lstat (?:/\S+?/(?:merged|fs|diff))?(/?\S+): )(?:not found|no such file or directory)',
         "{0}{1}{2} is not in what it copies --from",
@@ -196,7 +203,7 @@ GO = (
 
 RUN = (
     *GO,
-    _ENGINE_FULL,
+    *_ENGINE,
     Cause(
         _PKIX,
         "Java does not trust a server's certificate",
