@@ -27,7 +27,7 @@ EDITIONS: Mapping[str, int] = {
     "nginx": 2,
     "ruby": 2,
     "ubuntu": 2,
-    "bun": 2,
+    "bun": 3,
     "deno": 3,
 }
 """Recipes that changed alone, on top."""

@@ -12,6 +12,7 @@ from deadweight.sources.local.layer import Layer
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import (
     BUILD_PACKAGES,
+    CERTIFICATES,
     PATHS,
     SLIM_PACKAGES,
     Made,
@@ -49,9 +50,9 @@ def bun(shop: Workshop, parameter: str) -> Made:
 
     layers = (_os(shop, flavour), shop.tree_layer(f"bun-{version}", fill))
     env = (
-        f"PATH={PATHS}:/usr/local/bun-node-fallback-bin",
-        "BUN_RUNTIME_TRANSPILER_CACHE_PATH=0",
-        "BUN_INSTALL_BIN=/usr/local/bin",
+        f"PATH={PATHS}",
+        *("BUN_RUNTIME_TRANSPILER_CACHE_PATH=0", "BUN_INSTALL_BIN=/usr/local/bin"),
+        *_trusting(shop, f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"),
     )
     entry = ("/usr/local/bin/docker-entrypoint.sh",)
     settings = Settings(env=env, entrypoint=entry, cmd=("/usr/local/bin/bun",), workdir="/home/bun/app")
@@ -108,8 +109,8 @@ def ruby(shop: Workshop, parameter: str) -> Made:
 
 
 def ruby_release(wanted: str) -> str:
-    """The Ruby that stands in for ``wanted``: the next later one that there is, else the newest."""
-    return next((each for each in RUBIES if wanted and number(each) >= number(wanted)[:2]), list(RUBIES)[-1])
+    """The Ruby that stands in for ``wanted`` (``3.2``): the next later one that there is; else, and for ``3``, the newest."""
+    return next((each for each in RUBIES if "." in wanted and number(each) >= number(wanted)[:2]), list(RUBIES)[-1])
 
 
 def _os(shop: Workshop, flavour: str) -> Layer:
