@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import buildkit, secrets
+from deadweight.builders.dockerfile import buildkit, saved, secrets
 from deadweight.builders.dockerfile.copy import IGNORE_FILE, PREDEFINED, copied, given, ignore_rules, pinned, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import refuse_what_it_cannot
@@ -100,15 +100,14 @@ class DockerfileBuilder:
     def archive(self, variant: DockerfileVariant, built: BuiltImage, site: Site) -> Path:
         """``docker image save``, once per build. Raises MissingError where the engine has another image or none."""
         path = archive_path(variant, site)
-        note = _note_file(path)
-        if path.is_file() and note.is_file() and note.read_text() == _note(path, built.config_digest):
+        if saved.is_of(path, built.config_digest):
             return path
         if not buildkit.has(site, built):
             raise MissingError(
                 f"the engine no longer has {built.reference} as it was built",
                 hint=f"invoke build --variant {variant.name}",
             )
-        _save(built.reference, site, path)
+        saved.save(built.reference, site, path)
         held = image_in(path)
         if held.config_digest != built.config_digest:
             path.unlink()
@@ -117,7 +116,7 @@ class DockerfileBuilder:
                 f"{built.config_digest}",
                 hint=f"invoke build --force --variant {variant.name}",
             )
-        note.write_text(_note(path, built.config_digest))
+        saved.note(path, built.config_digest)
         return path
 
     def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
@@ -142,7 +141,6 @@ class DockerfileBuilder:
                 *reach.secrets(work),
                 site.root / variant.source,
             ]
-            redact = common.secret_values(environment)
             try:
                 buildkit.build(
                     site,
@@ -150,24 +148,28 @@ class DockerfileBuilder:
                     env={**environment, **reach.environment()},
                     log=job.log,
                     on_line=listener,
-                    redact=redact,
+                    redact=common.secret_values(environment),
                     ignore=work / IGNORE_FILE,
                 )
             except CommandError as error:
-                resting = any(base.stand_in for base in bases.values())
                 raise listener.failure(
                     error,
                     variant.name,
-                    stand_in=resting,
+                    stand_in=any(base.stand_in for base in bases.values()),
                     full_disk=lambda: buildkit.full_disk(site),
                     advice=reach.advice,
                 ) from None
             told = _image_id(work / "id", variant)
         job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
         found = self._identity(site, variant, name, told)
-        assert found.config is not None
         used.remember()
-        last = _base(dockerfile, variant, bases)
+        return self._built(site, variant, found, _base(dockerfile, variant, bases), bases)
+
+    def _built(
+        self, site: Site, variant: DockerfileVariant, found: Identity, last: Base | None, bases: dict[str, Base]
+    ) -> BuiltImage:
+        assert found.config is not None
+        name = common.image_name(site.suite, variant)
         return BuiltImage(
             variant=variant.name,
             builder=self.name,
@@ -183,7 +185,7 @@ class DockerfileBuilder:
             fingerprint="",
             tool=buildkit.tool(),
             built_at=common.now(),
-            other_stand_ins=tuple(name for name, base in bases.items() if base.stand_in and base != last),
+            other_stand_ins=tuple(each for each, base in bases.items() if base.stand_in and base != last),
         )
 
     def _identity(self, site: Site, variant: DockerfileVariant, name: str, told: str) -> Identity:
@@ -192,30 +194,16 @@ class DockerfileBuilder:
         if found.config is not None:
             return found
         path = archive_path(variant, site)
-        _save(found.engine_id, site, path)
+        saved.save(found.engine_id, site, path)
         held = image_in(path)
-        _note_file(path).write_text(_note(path, held.config_digest))
+        saved.note(path, held.config_digest)
         return replace(found, config=held.config_digest, manifest=found.manifest or held.manifest_digest)
-
-
-def _save(reference: str, site: Site, path: Path) -> None:
-    _note_file(path).unlink(missing_ok=True)
-    site.engine().images.save(reference, path)
-
-
-def _note_file(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.of")
 
 
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:
     if not variant.dockerfile:
         raise WrongKey(variant, "dockerfile", "no Dockerfile is named", root, hint="add dockerfile: PATH")
     return read_dockerfile(common.need_file(variant, "dockerfile", root, variant.dockerfile))
-
-
-def _note(archive: Path, config_digest: str) -> str:
-    """Tells a saved archive of this very image from an older one, and from one that was cut short since."""
-    return f"{config_digest} {archive.stat().st_size}"
 
 
 def _there(variant: DockerfileVariant, site: Site) -> bool:
