@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -99,6 +101,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marked = [item for item in items if any(map(item.get_closest_marker, NOT_UNIT))]
         config.hook.pytest_deselected(items=marked)
         items[:] = [item for item in items if item not in set(marked)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """With ``--durations N``: what the N longest files took, on whichever workers."""
+    most = config.getoption("durations") or 0
+    seconds: dict[str, float] = collections.defaultdict(float)
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    if most and seconds:
+        terminalreporter.section(f"longest {most} files, of {sum(seconds.values()):.0f} s")
+        for name, took in sorted(seconds.items(), key=lambda each: -each[1])[:most]:
+            terminalreporter.line(f"{took:8.1f} s {name}")
 
 
 @pytest.fixture(scope="session")
