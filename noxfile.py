@@ -146,3 +146,12 @@ def fmt(session: nox.Session) -> None:
     _install(session, "lint")
     session.run("ruff", "check", "--select", "I", "--fix")
     session.run("ruff", "format")
+
+
+@nox.session
+def services(session: nox.Session) -> None:
+    """Bring in ten services that the tests write, with every rung that each can have (``nox -s services -- -k chi`` for one)."""
+    _invoke(session, "setup", "--yes", "--tests")
+    _install(session, "tests")
+    session.env["DEADWEIGHT_TEN_SERVICES"] = "1"
+    session.run("pytest", "-n0", "tests/project/init/test_services.py", *session.posargs)

@@ -1,0 +1,74 @@
+"""Ten services as people write them: brought in without one edit, two rungs or more built and verified.
+
+Two of them are in the suite, with two rungs each; ``nox -s services`` takes all, with all their rungs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from deadweight._errors import DeadweightError
+from deadweight.project.init.command import Wanted, init
+from deadweight.project.init.prove import Tools
+from deadweight.project.suite_file import load_suite
+from tests.support.ten_services import TEN, Kind
+
+ALL = bool(os.environ.get("DEADWEIGHT_TEN_SERVICES"))
+IN_THE_SUITE = ("chi", "replaced")
+ENOUGH = "enough for the suite; nox -s services tries the others"
+
+
+@pytest.fixture
+def folder(engine, tmp_path, request):
+    """An empty folder of a name of its own; the images that were built of it go at the end."""
+    root = tmp_path / f"ten-{request.node.callspec.id}"
+    root.mkdir()
+    yield root
+    for image in engine.api.images(filters={"reference": f"deadweight/{root.name}/*"}):
+        for tag in image["RepoTags"] or ():
+            engine.images.remove(tag, force=True)
+
+
+def tools(said: list[str]) -> Tools:
+    """As the task has them; in the suite only two rungs are built."""
+    from deadweight.tasks.init import _build
+
+    built: set[str] = set()
+
+    def build(workspace, variant) -> None:
+        if not ALL and len(built - {variant.name}) >= 2:
+            raise DeadweightError(ENOUGH)
+        _build(workspace, variant, yes=True)
+        built.add(variant.name)
+
+    return Tools(said.append, build)
+
+
+@pytest.mark.parametrize("kind", [pytest.param(TEN[name], id=name) for name in (TEN if ALL else IN_THE_SUITE)])
+def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind, monkeypatch):
+    for words in kind.locked:
+        if shutil.which(words[0]) is None:
+            pytest.skip(f"{words[0]} is not on PATH")
+    kind.write(folder)
+    monkeypatch.chdir(folder)
+    said: list[str] = []
+    outcome = init(folder, Wanted(), lambda *_: None, said.append, tools(said))
+    (draft,) = outcome.drafts
+    told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])
+    assert draft.not_runnable == "", told
+    assert len(draft.rungs) >= 2, told
+    suite = load_suite(folder / "deadweight.yaml")
+    variant = suite.variants[0]
+    assert variant.port == kind.port, told
+    assert kind.health in (variant.health.path, variant.health.kind), told
+    assert tuple(variant.run.needs) == kind.needs, told
+    for task in ("build", "verify"):
+        done = subprocess.run(
+            [sys.executable, "-m", "deadweight", task], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr + told
