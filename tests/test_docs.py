@@ -1,5 +1,6 @@
 """The documentation holds: links lead somewhere, commands and flags exist, examples load and compile."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -139,6 +140,20 @@ def test_no_page_takes_the_package_from_pypi(page):
 
 def test_no_page_knows_one_machine(page):
     assert MACHINE_PATH.findall(page.read_text()) == []
+
+
+def test_contributing_names_files_and_names_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    section = text[text.index("## How to add") : text.index("## Style")]
+    package = ROOT / "src" / "deadweight"
+    paths = re.findall(r"`([\w./-]+\.(?:py|yaml|txt|md|json))`|([\w./-]+/[\w./-]+\.(?:md|json))", section)
+    named = {first or second for first, second in paths} - {"variant.py", "builder.py", "plugins.py"}
+    assert len(named) > 12
+    assert [path for path in named if not (package / path).exists() and not (ROOT / path).exists()] == []
+    for name, file in re.findall(r"`(\w+)`(?: and `\w+`)? (?:in|of) `([\w./]+\.py)`", section.replace("\n  ", " ")):
+        assert re.search(rf"\b{name}\b", (package / file).read_text()), f"{name} is not in {file}"
+    for module in re.findall(r"python -m ([\w.]+)", section):
+        assert importlib.util.find_spec(module), module
 
 
 @pytest.mark.system

@@ -31,6 +31,7 @@ Invoke = Callable[..., subprocess.CompletedProcess[str]]
 # --- the public API ---
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("arguments", "file"),
     [

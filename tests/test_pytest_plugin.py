@@ -147,7 +147,7 @@ def test_checks_run_as_tests(built_project, engine):
     assert "GET /json: $.count: expected 4, got 3" in said
     assert "absent is not built" in said
     assert "invoke build --variant absent" in said
-    assert "was to fail, but did not: healthy after" in said
+    assert "expected to fail, but did not: healthy after" in said
     assert "Traceback" not in said
     cases = {case.get("name"): case for case in ElementTree.parse(built_project / "junit.xml").iter("testcase")}
     assert cases["wrong"].find("failure") is not None

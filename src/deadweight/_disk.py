@@ -46,8 +46,8 @@ def hint(said: str, env: Mapping[str, str] | None = None) -> str:
     used = [given.get("TMPDIR") or "/tmp", os.getcwd(), *(given[name] for name in _NAMING if given.get(name))]  # noqa: PTH109, S108
     place = _fullest(named) or _fullest(used)
     disk = f"the disk that holds {place} is full" if place else "a disk is full"
-    room = "invoke clean removes logs and spare archives of this project, invoke clean --all all that was built of it"
-    return f"{disk} (df -h, df -i): make room there; {room}; TMPDIR and DEADWEIGHT_CACHE_DIR name other places"
+    room = "invoke clean removes logs and spare archives of this project, invoke clean --all everything that was built"
+    return f"{disk} (df -h, df -i): free space there ({room}), or set TMPDIR and DEADWEIGHT_CACHE_DIR to another disk"
 
 
 def _fullest(places: Iterable[str]) -> str | None:

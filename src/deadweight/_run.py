@@ -250,7 +250,9 @@ def _start(
     merged: bool,
 ) -> subprocess.Popen[bytes]:
     if shutil.which(words[0], path=(env or {}).get("PATH")) is None:
-        raise MissingError(f"{words[0]}: not found", hint="invoke doctor shows what is missing, invoke setup gets it")
+        raise MissingError(
+            f"{words[0]}: not found", hint="install it with invoke setup; invoke doctor shows what is missing"
+        )
     with contextlib.ExitStack() as stack:
         source: int | IO[bytes] = subprocess.DEVNULL
         if isinstance(stdin, bytes):

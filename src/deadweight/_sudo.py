@@ -25,12 +25,12 @@ def trouble() -> str:
     if is_root():
         return ""
     if shutil.which("sudo") is None:
-        return "not root, and sudo is not there"
+        return "root is required, and sudo is not installed"
     asked = _ask()
     if asked.exit_code == 0 or _on_terminal():
         return ""
     said = asked.errors.strip().splitlines()
-    return f"not root, and there is no terminal for sudo to ask on{f': {said[-1]}' if said else ''}"
+    return f"root is required, and sudo cannot ask for a password without a terminal{f': {said[-1]}' if said else ''}"
 
 
 def silent() -> bool:
@@ -58,7 +58,7 @@ def run(
         return run_program(argv, log=log, on_line=on_line, timeout=timeout)
     problem = trouble()
     if problem:
-        raise MissingError(problem, hint="run it as root, or on a terminal")
+        raise MissingError(problem, hint="run it as root, or in a terminal")
     given = [f"--preserve-env={','.join(keep)}"] if keep else []
     if _without_password():
         return run_program(["sudo", "-n", *given, *argv], log=log, on_line=on_line, timeout=timeout)
@@ -91,7 +91,7 @@ def _ask() -> Completed:
 
 @functools.cache
 def _password() -> str:
-    return getpass.getpass(f"[sudo] password for {getpass.getuser()} (for what set-up showed): ")
+    return getpass.getpass(f"[sudo] password for {getpass.getuser()} (for the steps shown above): ")
 
 
 def _on_terminal() -> bool:

@@ -230,7 +230,7 @@ def conclude(found: Evidence) -> None:
     if found.status == "fail" and found.ok:
         pytest.xfail(found.reason)
     if not found.ok:
-        raise CheckFailure(found.reason if found.status == "fail" else f"was to fail, but did not: {found.reason}")
+        raise CheckFailure(found.reason if found.status == "fail" else f"expected to fail, but did not: {found.reason}")
 
 
 class ApiNode(pytest.Collector):

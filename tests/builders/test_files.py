@@ -46,7 +46,7 @@ APKO_FIELDS = ["builder: apko", "source: app"]
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ([*DOCKERFILE], "no Dockerfile is named"),
+        ([*DOCKERFILE], "the builder dockerfile needs a Dockerfile"),
         ([*DOCKERFILE, "dockerfile: build/None"], "build/None: no such file"),
         ([*DOCKERFILE, "dockerfile: app"], "app: is a folder"),
         ([*DOCKERFILE, "dockerfile: empty"], "empty: is empty"),
@@ -58,13 +58,13 @@ APKO_FIELDS = ["builder: apko", "source: app"]
         ([*DOCKERFILE, "dockerfile: Dockerfile", "target: lst"], "no stage 'lst'"),
         ([*DOCKERFILE, "dockerfile: Dockerfile", "secrets: {t: nope.txt}"], "nope.txt: no such file"),
         ([*DOCKERFILE, "dockerfile: Dockerfile", "ssh: {default: nope}"], "nope: no such file"),
-        (["builder: ko", "source: app"], "ko needs a base"),
-        (["builder: ko", "source: .", "base: x"], "no go.mod here"),
+        (["builder: ko", "source: app"], "the builder ko needs a base image"),
+        (["builder: ko", "source: .", "base: x"], "has no go.mod"),
         (["builder: ko", "source: app", "base: x", "config: nope.yaml"], "nope.yaml: no such file"),
-        ([*APKO_FIELDS], "apko needs its apko.yaml"),
+        ([*APKO_FIELDS], "the builder apko needs an apko.yaml"),
         ([*APKO_FIELDS, "config: nope.yaml"], "nope.yaml: no such file"),
         ([*APKO_FIELDS, "config: apko.yaml", "packages: [nope.yaml]"], "nope.yaml: no such file"),
-        ([*APKO_FIELDS, "config: apko.yaml", "packages: [apko.yaml]"], "apko.yaml:1: is no melange file"),
+        ([*APKO_FIELDS, "config: apko.yaml", "packages: [apko.yaml]"], "apko.yaml:1: is not a melange file"),
         (["builder: apko", "source: absent", "config: apko.yaml", "packages: [melange.yaml]"], "no such source folder"),
     ],
 )

@@ -212,4 +212,4 @@ def test_who_has_no_sudo_is_told_what_attacks_need(subject, tmp_path, monkeypatc
     monkeypatch.setenv("PATH", str(tmp_path))
     found = entrance.attack(subject, brief=True)
     assert found.status == "not_measured"
-    assert "attacks need root, or sudo that asks for nothing" in found.reason
+    assert "attacks need root or passwordless sudo" in found.reason

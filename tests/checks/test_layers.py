@@ -159,7 +159,7 @@ def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
 def test_an_entry_that_matches_nothing_is_a_warning(tmp_path):
     found = CHECK.run(allowed(tmp_path, made(tmp_path, "clean"), "2099-01-31", "sha256:" + "0" * 64))
     assert found.status == "warn"
-    assert found.reason == "allow: allow-list entry sha256:00000 matches nothing"
+    assert found.reason == "allow: allow-list entry sha256:00000 matches no finding"
 
 
 def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
@@ -249,7 +249,7 @@ def test_what_could_not_be_looked_at_passes_where_the_suite_gives_a_reason(tmp_p
 
 @pytest.mark.parametrize("asked", ["{unread: allow}", "{unread: {base: allow}}", "{unread: {mine: allow, reason: x}}"])
 def test_unread_needs_a_reason(tmp_path, asked):
-    with pytest.raises(ConfigError, match=r"expected a reason beside allow: \{base: allow, reason: "):
+    with pytest.raises(ConfigError, match=r"expected a reason with allow: \{base: allow, reason: "):
         subject(tmp_path, encrypted_zip(tmp_path), asked)
 
 

@@ -77,7 +77,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
         (
             "never-healthy",
             2,
-            "not healthy within 2 s (GET /healthz answers 503); health.path names another route, health.status other answers",
+            "not healthy within 2 s (GET /healthz answers 503); set health.path to another route, or health.status to the answers",
         ),
         ("dies-at-once", 5, "it ended with exit code 4 before it was healthy; its last lines: "),
         (

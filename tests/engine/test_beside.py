@@ -109,7 +109,7 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
         ("{db: {image: redis, variant: w, port: 1}}", "one of image"),
         ("{db: {image: redis}}", "the port that it listens on"),
         ("{db: {variant: x, port: 1}}", "no variant 'x'"),
-        ("{db: {variant: v, port: 1}}", "another variant than v itself"),
+        ("{db: {variant: v, port: 1}}", "a variant other than v itself"),
         ("{db: {image: redis, port: 1, imge: x}}", "unknown key"),
     ],
 )

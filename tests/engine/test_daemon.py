@@ -156,9 +156,9 @@ def test_who_is_not_root_and_has_no_sudo_is_told_what_to_do(alone, cache, monkey
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
-    assert "needs root or sudo (not root, and sudo is not there)" in caught.value.message
+    assert "needs root or sudo (root is required, and sudo is not installed)" in caught.value.message
     assert "invoke setup" not in str(caught.value), "it could not get one either"
-    assert "DOCKER_HOST names an engine elsewhere" in str(caught.value.hint)
+    assert "set DOCKER_HOST to a running engine" in str(caught.value.hint)
 
 
 def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
@@ -173,7 +173,7 @@ def test_without_dockerd_there_is_none_to_be_had(alone, cache, monkeypatch):
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
     assert caught.value.hint == (
-        "install Docker or Podman by this system's own means; or let one be built: invoke setup --engine current"
+        "install Docker or Podman with this system's package manager; or build one with invoke setup --engine current"
     )
 
 
@@ -188,7 +188,7 @@ def test_an_engine_that_does_not_come_up_shows_its_own_words(alone, cache, monke
     with pytest.raises(CommandError) as caught:
         daemon.find_or_start(print)
     assert time.monotonic() - started < 20
-    assert "ended right after its start" in str(caught.value)
+    assert "ended right after it started" in str(caught.value)
     assert "no such luck" in str(caught.value)
     assert str(layout().log) in str(caught.value)
 
@@ -203,7 +203,7 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     said: list[str] = []
     mine = daemon.find_or_start(said.append)
     assert (mine.ours, mine.host) == (True, where.host)
-    assert any("starting a container engine of our own" in line for line in said)
+    assert any("starting Deadweight's container engine" in line for line in said)
     assert daemon.find_or_start(said.append) == mine
     with Engine.connect(mine, project="deadweight-tests") as engine:
         app = go_program(ROOT / "tests" / "services" / "misbehave", tmp_path / "app")
@@ -345,10 +345,10 @@ def test_who_has_sudo_gets_an_engine_whose_socket_is_open_to_its_group(alone, ca
     monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
     (before,) = survey(["engine"])
     assert (before.status, before.how, before.gettable) == ("missing", "start an engine with sudo", True)
-    assert "one of our own is started with sudo when it is needed" in examine([]).engine_problem
+    assert "Deadweight starts one with sudo when needed" in examine([]).engine_problem
     said: list[str] = []
     install([before], said.append)
-    assert "starting a container engine of our own through sudo; invoke clean --all ends it" in said
+    assert "starting Deadweight's container engine with sudo; stop it with invoke clean --all" in said
     where = layout()
     (after,) = survey(["engine"])
     assert (after.status, after.path, after.origin) == ("present", where.host, "ours")
@@ -389,8 +389,8 @@ def test_a_socket_that_is_closed_to_us_is_told_with_what_opens_it(cache, unset, 
     with pytest.raises(MissingError) as caught:
         daemon.find_or_start(print)
     assert (
-        "no engine at unix:///var/run/docker.sock: permission denied (sudo usermod -aG docker $USER, then log in again"
-        in str(caught.value)
+        "no engine at unix:///var/run/docker.sock: permission denied (add yourself to the group: "
+        "sudo usermod -aG docker $USER, then log in again" in str(caught.value)
     )
 
 

@@ -79,7 +79,7 @@ def test_a_program_in_the_container_tells_its_health(engine, tools_image):
 def test_the_port_that_it_really_listens_on_is_told(engine, misbehaving_image):
     with engine.start(misbehaving_image, service(port=9000)) as container:
         assert container.wait_healthy(Health(within_seconds=1)).reason.endswith(
-            "; it listens on 8080, port: says 9000: set port: 8080"
+            "; it listens on 8080, but port: is 9000: set port: 8080"
         )
         assert [each.port for each in container.listeners()] == [8080]
 
@@ -92,7 +92,7 @@ def test_an_entrypoint_of_the_suite_replaces_the_images_own(engine, tools_image)
 
 
 def test_health_by_a_program_names_one():
-    with pytest.raises(ValueError, match="a program to run beside kind: exec"):
+    with pytest.raises(ValueError, match="a command with kind: exec"):
         Health(kind="exec")
 
 
@@ -103,19 +103,19 @@ def test_an_address_that_only_the_container_reaches_is_told(engine, misbehaving_
         found = container.wait_healthy(Health(kind="exec", command=("/nothing",), within_seconds=1))
         assert not found.healthy
         assert told(container.listeners(), 8080) == (
-            "it listens on 127.0.0.1:8080 only, which nobody outside of the container reaches: bind it to 0.0.0.0"
+            "it listens on 127.0.0.1:8080 only, which cannot be reached from outside the container: bind it to 0.0.0.0"
         )
         assert told(container.listeners(), 80, (80,)).endswith(
-            "it listens on 8080, port: says 80: set port: 8080, and bind it to 0.0.0.0 instead of 127.0.0.1"
+            "it listens on 8080, but port: is 80: set port: 8080, and bind it to 0.0.0.0 instead of 127.0.0.1"
         )
 
 
 @pytest.mark.parametrize(
     ("port", "exposed", "said"),
     [
-        (8080, (80,), "it listens on 80, 9090, port: says 8080, EXPOSE says 80: set port: 80"),
-        (8080, (9090,), "it listens on 80, 9090, port: says 8080, EXPOSE says 9090: set port: 9090"),
-        (8080, (), "it listens on 80, 9090, port: says 8080: set port: 80"),
+        (8080, (80,), "it listens on 80, 9090, but port: is 8080, EXPOSE declares 80: set port: 80"),
+        (8080, (9090,), "it listens on 80, 9090, but port: is 8080, EXPOSE declares 9090: set port: 9090"),
+        (8080, (), "it listens on 80, 9090, but port: is 8080: set port: 80"),
         (9090, (80,), ""),
     ],
 )
@@ -124,15 +124,15 @@ def test_of_several_ports_the_exposed_one_is_proposed(port, exposed, said):
 
 
 def test_what_expose_says_is_told_where_listeners_cannot_be_seen():
-    assert told(None, 8080, (80,)) == "EXPOSE says 80, port: says 8080"
+    assert told(None, 8080, (80,)) == "EXPOSE declares 80, but port: is 8080"
     assert told(None, 8080, (8080,)) == ""
 
 
 @pytest.mark.parametrize(
     ("mode", "path", "said"),
     [
-        ("good", "/no/such/route", "GET /no/such/route answers 404); health.path names another route"),
-        ("speechless", "/healthz", "; if it speaks no HTTP: health: {kind: tcp}"),
+        ("good", "/no/such/route", "GET /no/such/route answers 404); set health.path to another route"),
+        ("speechless", "/healthz", "; if the service does not speak HTTP, use health: {kind: tcp}"),
     ],
 )
 def test_an_open_port_with_a_wrong_answer_has_a_next_step(engine, misbehaving_image, mode, path, said):

@@ -133,7 +133,7 @@ def nothing_is_blamed(found: list[Evidence]) -> None:
         assert each.data["missing"]
         assert "answers, but cannot run a container: " in each.reason
         assert "bridge" in each.reason
-        assert each.data["hint"].startswith("invoke setup starts it anew")
+        assert each.data["hint"].startswith("restart it with invoke setup")
     with pytest.raises(MissingError, match="2 of 3 checks were not measured: v/runs, v/api"):
         raise_if_bad(found)
 

@@ -129,7 +129,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     told = f" ({row['failed_at']}, log {row['log']})"
     assert told in project.invoke("variants").errors
     assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
-    assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors
+    assert f"{told}: using its image of {row['built_at']}" in project.invoke("verify").errors
     project.suite(v=SLOW)
     project.builds()
     assert '"state": "built"' in project.invoke("variants", "--json").output
@@ -158,7 +158,7 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
     told = f"v: its last build did not end ({row['failed_at']}, log {row['log']})"
     assert told in project.invoke("variants").errors
     assert "run   v  (its last build did not end)" in project.invoke("build", "--plan").output
-    assert f"{told}: its image is that of {row['built_at']}" in project.invoke("verify").errors
+    assert f"{told}: using its image of {row['built_at']}" in project.invoke("verify").errors
     project.builds()
     assert '"state": "built"' in project.invoke("variants", "--json").output
 

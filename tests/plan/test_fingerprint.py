@@ -111,7 +111,7 @@ def test_who_reads_much_says_how_far_it_is_and_how_to_read_less(tmp_path, monkey
     (tmp_path / "other").mkdir()
     Digests(said.append).of(Inputs((tmp_path / "other" / ".." / "src",)), tmp_path)
     assert said[0] == f"reading the inputs in {tmp_path / 'src'}: 1 file, 1 MB so far"
-    assert "a .dockerignore there, or a smaller source:" in said[1]
+    assert "add a .dockerignore there, or set source: to a smaller folder" in said[1]
     assert said[2:] == [f"reading the inputs in {tmp_path / 'src'}: 2 files, 4 MB so far"]
 
 

@@ -357,7 +357,7 @@ def test_steps_that_wait_for_each_other_are_an_error(site):
             two = Step("two", variant.name, "two", Inputs(), lambda: True, lambda job: None, behind=("one",))
             return one, two
 
-    with pytest.raises(DeadweightError, match="wait for each other"):
+    with pytest.raises(DeadweightError, match="depend on each other"):
         make_plan(make_site(site.root, x="true").suite.variants, site, lambda _: Circle())
 
 

@@ -57,7 +57,7 @@ def told(text: str) -> None:
 def test_the_others_are_built(project):
     done = project.fails(3, "1 of 2 variants were not built", "build", "--variant", "v,three")
     assert project.out() == "a\n"
-    assert "three: not built, since a base of it cannot be had" in done.errors
+    assert "three: not built: a base image is not available" in done.errors
     assert (
         "three: build: base: the local source has no stand-in for mcr.microsoft.com/dotnet/sdk:8.0; none is near"
         in done.errors
@@ -70,7 +70,7 @@ def test_a_plan_shows_the_others_and_names_all_that_are_missing(project):
     done = project.invoke("build", "--plan")
     assert done.code == 3
     assert done.output == "run   v  (not built yet)\n" + "".join(
-        f"skip  {name}  (a base of it cannot be had)\n" for name in ("one", "two", "three")
+        f"skip  {name}  (a base image is not available)\n" for name in ("one", "two", "three")
     )
     told(done.errors)
     assert "two: two.Dockerfile:2; three: base: the local source" in done.errors

@@ -71,7 +71,7 @@ def test_what_needs_no_engine_is_built_and_the_rest_named(project, how: Callable
     reason = how(project)
     done = project.fails(3, "1 of 2 variants were not built\nneeds-engine: build: ", "build")
     assert reason in done.errors.partition("error: ")[2]
-    assert "needs-engine: not built, since it needs an engine" in done.errors.partition("error: ")[0]
+    assert "needs-engine: not built: it needs an engine" in done.errors.partition("error: ")[0]
     assert project.out() == "a\n"
     again = project.invoke("build", "--json")
     assert again.code == 3
@@ -88,7 +88,7 @@ def test_who_wants_to_fail_fast_builds_nothing(project):
 def test_setup_prepares_what_needs_none(project):
     alone = project.invoke("setup", "--yes", "--variant", "v", "--json")
     assert alone.code == 0, alone.errors
-    assert f"no engine can be had here (engine: the engine that DOCKER_HOST names ({NOWHERE})" in alone.errors
+    assert f"no container engine available (engine: the engine at {NOWHERE} (from DOCKER_HOST)" in alone.errors
     tools = {each["name"]: each["status"] for each in json.loads(alone.output)["tools"]}
     assert tools["engine"] == "unusable"
     assert "docker-cli" not in tools
@@ -112,7 +112,7 @@ def test_clean_removes_the_files_where_the_engine_does_not_answer(project, words
     project.invoke("build")
     (log,) = project.state.glob("logs/v.log")
     done = project.fails(
-        3, f"what is in the engine stays: the engine that DOCKER_HOST names ({NOWHERE})", "clean", *words
+        3, f"the engine was not cleaned: the engine that DOCKER_HOST names ({NOWHERE})", "clean", *words
     )
     assert done.errors.endswith(START_IT)
     assert "removed 0 containers and networks, 0 images, " in done.errors
@@ -158,7 +158,7 @@ def test_what_is_not_built_does_not_keep_the_rest_from_being_checked(project):
     suite.write_text(f"{suite.read_text()}    checks: {{layers: {{}}}}\n")
     done = project.invoke("verify", "--check", "layers")
     assert done.code == 3, done.errors
-    assert "not checked, since not built: needs-engine" in done.errors
+    assert "not checked because not built: needs-engine" in done.errors
 
 
 def test_verify_ends_with_the_total_and_the_next_command(project):
@@ -182,7 +182,7 @@ def test_verify_ends_with_the_total_and_the_next_command(project):
     assert said[-2].endswith(". 1 passed, though expected to fail, 1 failed")
     assert done.errors.count("over the hard limit") == 1
     suite.write_text(f"{whole.partition('    checks: {layers')[0]}")
-    done = project.fails(3, "nothing was measured: the suite asks for no check", "verify", "--variant", "needs-engine")
+    done = project.fails(3, "nothing was measured: the suite has no checks", "verify", "--variant", "needs-engine")
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="mounting needs root")

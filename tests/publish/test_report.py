@@ -84,14 +84,14 @@ def test_a_folder_with_anything_foreign_is_left_alone(written, tmp_path, name) -
 
 def test_an_index_html_that_no_report_stands_beside_is_foreign(written, tmp_path) -> None:
     (tmp_path / "index.html").write_text("my page")
-    with pytest.raises(UsageError, match="no part of a report"):
+    with pytest.raises(UsageError, match="does not belong to a report"):
         publish(written, str(tmp_path))
     assert (tmp_path / "index.html").read_text() == "my page"
 
 
 @pytest.mark.parametrize("to", ["", "https://example.invalid/x", "s3://bucket"])
 def test_other_places_are_refused(written, to) -> None:
-    with pytest.raises(UsageError, match="no such place"):
+    with pytest.raises(UsageError, match="unknown destination"):
         publish(written, to)
 
 
@@ -99,7 +99,7 @@ def test_a_file_or_a_link_is_no_folder(written, tmp_path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("file", "link"):
-        with pytest.raises(UsageError, match="no folder"):
+        with pytest.raises(UsageError, match="not a folder"):
             publish(written, str(tmp_path / name))
     assert not (tmp_path / "elsewhere").exists()
 
@@ -160,12 +160,12 @@ def test_a_report_goes_to_a_registry_and_comes_back(local_registry, written, tmp
 
 @pytest.mark.tools
 def test_a_registry_that_refuses_is_one_clear_error(local_registry, written, tmp_path) -> None:
-    with pytest.raises(CommandError, match=r"crane[\s\S]*hint: see whether the reference is right"):
+    with pytest.raises(CommandError, match=r"crane[\s\S]*hint: check the reference"):
         earlier(f"oci://{local_registry}/team/nothing:here", tmp_path)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-        with pytest.raises(CommandError, match=r"refused[\s\S]*hint: see whether the registry runs"):
+        with pytest.raises(CommandError, match=r"refused[\s\S]*hint: check that the registry is running"):
             publish(written, f"oci://127.0.0.1:{port}/x/y:1")
 
 
@@ -247,11 +247,11 @@ def test_where_a_variant_goes(repository, several, result) -> None:
     ("repository", "text"),
     [
         ("ghcr.io/me/app:1.0", "cannot share one tag"),
-        (f"ghcr.io/me/app@sha256:{'a' * 64}", "what a push returns"),
+        (f"ghcr.io/me/app@sha256:{'a' * 64}", "a push returns a digest"),
         ("user:hunter2@ghcr.io/app", "must not carry credentials"),
-        ("GHCR.io/Me/App", "no registry reference"),
-        ("app", "no registry reference"),
-        ("-x/app", "no registry reference"),
+        ("GHCR.io/Me/App", "not a registry reference"),
+        ("app", "not a registry reference"),
+        ("-x/app", "not a registry reference"),
     ],
 )
 def test_where_a_variant_cannot_go(repository, text) -> None:

@@ -32,7 +32,7 @@ def test_references_are_read_as_the_engine_reads_them(text, full):
     "text", ["", "Ubuntu", "a b", "ubuntu:", "x@sha256:12", "ubuntu@", "a//b", "-a", "a:b:c/d", "a/../b"]
 )
 def test_what_is_no_reference_is_refused(text):
-    with pytest.raises(UsageError, match="is no image reference"):
+    with pytest.raises(UsageError, match="is not an image reference"):
         parse(text)
 
 
@@ -75,7 +75,7 @@ def test_a_registry_s_client_wants_the_registry(reference, name, tag):
 
 @pytest.mark.parametrize("reference", ["", "a", "a:1", "h/", "h/A", "h/a:", "h/a@", "h/a@sha256:1", "h/a b", "h/a:1:2"])
 def test_what_names_no_registry_or_is_no_reference(reference):
-    with pytest.raises(UsageError, match="is no registry reference"):
+    with pytest.raises(UsageError, match="is not a registry reference"):
         in_registry(reference)
 
 

@@ -278,7 +278,7 @@ def test_evidence_findings_and_files_beyond_measure_are_cut_and_counted(chromium
     seen.page.locator("#findings > summary").click()
     seen.page.locator("#findings .note", has_text="the least grave, in report.json").wait_for(timeout=10_000)
     seen.page.locator("#castle td").nth(-1).click()
-    assert "told in report.json" in seen.page.locator("#panel").inner_text()
+    assert "see report.json" in seen.page.locator("#panel").inner_text()
     assert seen.page.locator("img").count() == 0
     assert seen.said == []
     seen.context.close()

@@ -180,7 +180,7 @@ def test_a_check_that_the_suite_no_longer_asks_for_is_no_result(suite, state, bu
     put(state, built, "runs", {})
     record = collect(suite, state, asked={"small": ["runs"]}).variants["small"]
     assert record.checks.keys() == {"runs"}
-    assert record.notes == ("budget: the suite does not ask for this check any more; its last result is left out",)
+    assert record.notes == ("budget: the suite no longer has this check; its last result is not shown",)
     assert (record.startup_seconds, record.vulnerabilities.total) == (0.3, 3)
 
 
@@ -197,9 +197,7 @@ def test_a_result_by_other_limits_is_no_result(suite, state, built) -> None:
     assert record().checks.keys() == {"runs", "budget"}
     limited = record(checks=Checks(budget=BudgetCheck(size_bytes=SizeLimit(hard=1))))
     assert {name: check.why_not for name, check in limited.checks.items()} == {"runs": None, "budget": "stale"}
-    assert limited.notes == (
-        "budget: the suite asks for something else now; `invoke verify --variant small` checks that",
-    )
+    assert limited.notes == ("budget: the suite has changed since; `invoke verify --variant small` checks it again",)
     elsewhere = record(port=9090)
     assert {name: check.why_not for name, check in elsewhere.checks.items()} == {"runs": "stale", "budget": None}
     assert elsewhere.startup_seconds == 0.3
@@ -215,12 +213,12 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     assert record.failed == f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log)"
     (note,) = record.notes
     assert note.startswith(f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log); image and figures")
-    assert note.endswith(f"are those of the build before, of {built.built_at}")
+    assert note.endswith(f"are from the build before ({built.built_at})")
     found = verdict(report)
     assert (found.status, found.title) == ("fail", "1 build failed")
     assert found.counts.endswith("0 of 1 variant built.")
     assert str(found.failures[0]).startswith("small/build: its last build failed")
-    assert "figures are of the image before" in found.failures[0].reason
+    assert "figures are from the previous image" in found.failures[0].reason
     to_json(report)
 
 
@@ -229,7 +227,7 @@ def test_an_archive_of_another_image_is_not_measured(suite, state, built) -> Non
     record = collect(suite, state).variants["small"]
     assert record.image is not None
     assert record.image.size_bytes is None
-    assert any("another image" in note for note in record.notes)
+    assert any("a different image" in note for note in record.notes)
 
 
 def test_without_an_archive_the_budget_check_knows_the_sizes(suite, state, built) -> None:

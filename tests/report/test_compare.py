@@ -154,7 +154,7 @@ def test_variants_that_came_and_went() -> None:
     found = compare(samples.report({"a": sized(1)}), samples.report({"b": sized(2)}))
     assert [(change.variant, change.text) for change in found.changes] == [
         ("b", "new variant, 2 B"),
-        ("a", "variant is gone"),
+        ("a", "the variant was removed"),
     ]
     assert [change.variant for change in found.regressions] == ["a"]
     other = samples.report({"b": sized(2)}, suite="another")
@@ -194,7 +194,7 @@ def test_a_check_that_could_not_be_measured_any_more_is_told_as_that(why_not, wo
     assert found.changes == ()
     assert found.unmeasured == (f"it: check runs: pass → {word}: no engine",)
     text = comparison_markdown(found)
-    assert "**1 not measured any more.** No change in the rest." in text
+    assert "**1 no longer measured.** No other change." in text
     assert "Nothing changed" not in text
     never = samples.variant(checks={"runs": gone})
     assert between(never, never).unmeasured == ()
@@ -203,7 +203,7 @@ def test_a_check_that_could_not_be_measured_any_more_is_told_as_that(why_not, wo
 
 def test_a_check_that_the_suite_dropped_is_a_regression_unless_it_failed() -> None:
     (change,) = between(samples.variant(), samples.variant(checks={})).regressions
-    assert change.text == "check runs: pass → the suite does not ask for it any more"
+    assert change.text == "check runs: pass → no longer in the suite"
     failed = replace(samples.variant().checks["runs"], status="fail", expected=False)
     assert between(samples.variant(checks={"runs": failed}), samples.variant(checks={})).regressions == ()
 
@@ -218,7 +218,7 @@ def test_a_build_that_failed_since_is_a_regression_whatever_lies_there(built: bo
     (change,) = found.changes
     assert (change.kind, change.regression) == ("build", True)
     assert change.text.startswith("its last build failed (then, log x)")
-    assert ("build before" in change.text) is built
+    assert ("previous image" in change.text) is built
     assert found.unmeasured == ()
     assert "**1 regression** among 1 change." in comparison_markdown(found)
     assert between(new, new).regressions
@@ -237,7 +237,7 @@ def test_an_image_that_was_pruned_is_told_where_a_check_kept_its_size() -> None:
     assert old.image is not None
     new = replace(old, image=replace(old.image, layers=()), notes=("the engine no longer has it",))
     found = between(old, new)
-    assert found.unmeasured == ("it: its image cannot be read any more: the engine no longer has it",)
+    assert found.unmeasured == ("it: its image can no longer be read: the engine no longer has it",)
     assert found.changes == ()
 
 
@@ -260,7 +260,7 @@ def test_attacks(posture, before, after, regression) -> None:
         unmeasured = between(old, samples.variant(attacks=silent))
         assert unmeasured.changes == ()
         assert unmeasured.notes == (f"it: 1 attack in {posture} measured in the earlier report only: system",)
-        assert "in what both reports measured" in comparison_markdown(unmeasured)
+        assert "in what was measured in both reports" in comparison_markdown(unmeasured)
 
 
 def scan(*findings: Finding, date: str = "2031-01-01") -> VariantRecord:
@@ -356,12 +356,12 @@ def test_an_earlier_report_from_a_file_a_folder_and_git(tmp_path, monkeypatch) -
     ("against", "error", "text"),
     [
         ("nowhere", UsageError, "no such file or folder"),
-        ("", UsageError, "--against names no report"),
+        ("", UsageError, "--against: no report is given"),
         (".", ConfigError, r"report\.json"),
         ("main:none.json", UsageError, "git has no such file"),
         ("--output=x:y", UsageError, "no such file or folder"),
         ("oci://user:secret@registry/x", UsageError, "must not carry credentials"),
-        ("oci://not a reference", UsageError, "no registry reference"),
+        ("oci://not a reference", UsageError, "not a registry reference"),
     ],
 )
 def test_what_names_no_report_is_one_clear_error(tmp_path, against, error, text) -> None:

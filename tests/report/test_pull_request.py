@@ -67,8 +67,8 @@ def test_what_a_base_did_stops_nobody():
     found = of(old, moved, touched={})
     assert found.level == "look"
     assert {each.cause for each in found.items} == {"base"}
-    assert first_line(found).startswith("Look at this: no regression by this change")
-    assert "What base images did meanwhile" in markdown(found)
+    assert first_line(found).startswith("Please review: no regression by this change")
+    assert "Changes of base images since then" in markdown(found)
 
 
 def test_a_base_that_moved_under_a_touched_variant_is_told_apart():
@@ -94,7 +94,7 @@ def test_what_the_database_learnt_is_the_databases():
     )
     assert [each.cause for each in found.items] == ["database"]
     assert found.level == "fine"
-    assert "database learnt meanwhile (1)" in markdown(found)
+    assert "New entries of the vulnerability database since then (1)" in markdown(found)
 
 
 def test_a_vulnerable_package_of_this_change_stops():
@@ -117,7 +117,7 @@ def test_what_was_measured_and_is_not_any_more_is_looked_at():
     plain = samples.variant()
     found = of(plain, replace(plain, checks={"runs": CheckRecord("not_measured", True, "no engine")}))
     assert (found.level, found.silent) == ("look", False)
-    assert "1 not measured any more" in first_line(found)
+    assert "1 no longer measured" in first_line(found)
 
 
 def test_a_better_image_is_fine_and_told():

@@ -98,7 +98,7 @@ def test_every_form_says_the_same() -> None:
             assert f"{point.variant}/{point.check}" in told
         for each in found.findings:
             assert each.text in told
-        assert "is meant to: /etc/secret.txt was removed in layer 3" in told
+        assert "as intended: /etc/secret.txt was removed in layer 3" in told
         assert told.count("rest on local stand-ins") == 1, "said once"
         assert told.index(found.title) < told.index("Attacks stopped"), "the verdict stands first"
 
@@ -118,7 +118,7 @@ def test_what_failed_may_not_be_shipped() -> None:
 
 
 def test_what_is_not_measured_never_wins() -> None:
-    """An image whose OS the database does not know has no fewest findings, and what was not attacked held against nothing."""
+    """An image whose OS the database does not cover has no fewest findings, and what was not attacked held against nothing."""
     variants = ladder()
     assert finding.counted(replace(variants["apko"], vulnerabilities=scanned(0, "not_covered"))) is None
     unknown = replace(variants["ko"], vulnerabilities=VulnerabilitiesRecord(), attacks={}, layers=None)
@@ -149,11 +149,11 @@ def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
     found = verdict(demo.passing())
     assert found.status == "pass"
     hidden, visible = found.stories
-    beside = "Beside it, insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
+    beside = "Meanwhile, insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
     leak = "/etc/secret.txt was removed in layer 3, and its secret can still be read in layer 2."
-    assert hidden == f"insecure-layer-sample fails layers, as it is meant to: {leak} {beside}"
+    assert hidden == f"insecure-layer-sample fails layers, as intended: {leak} {beside}"
     leak = "2 secrets in its environment and the instructions in its history."
-    assert visible == f"insecure-layer-sample-history fails layers, as it is meant to: {leak} {beside}"
+    assert visible == f"insecure-layer-sample-history fails layers, as intended: {leak} {beside}"
     assert {each.ladder for each in found.findings} == {"go", "java"}, "samples have no winner"
 
 
@@ -206,7 +206,7 @@ def test_markdown_that_is_too_long_names_what_it_leaves_out() -> None:
     many = {f"{name}-{n}": record for name, record in whole.variants.items() for n in range(20)}
     text = render_markdown(replace(whole, variants=many))
     assert len(text.encode()) <= LIMIT_BYTES
-    left = re.search(r"Left out to fit a comment: (.*); all of it is in `index.html`", text)
+    left = re.search(r"Not shown, to fit a comment: (.*); see `index.html` for everything", text)
     assert left is not None
     assert "Attacks" in left[1]
     assert "<b>Attacks</b>" not in text
@@ -220,5 +220,5 @@ def test_the_terminal_names_the_columns_that_have_no_room() -> None:
     assert max(map(len, lines)) <= 80
     told = " ".join(out.getvalue().split())
     assert "FAILED:" in told
-    assert "No room for " in told
-    assert "Builder" in told[told.index("No room for ") :]
+    assert "Not enough room for " in told
+    assert "Builder" in told[told.index("Not enough room for ") :]

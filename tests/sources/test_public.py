@@ -154,7 +154,7 @@ def test_credentials_come_from_dockers_config_and_helpers(ask, world, tmp_path, 
     got = ask("registry", f"{LOCKED}/chainguard/busybox:latest", PATH=f"{crane}:{path}")
 
     if how in ("none", "wrong"):
-        assert f"the registry wants credentials, or these are not enough ({LOCKED})" in got["error"]
+        assert f"the registry requires credentials, or rejected them ({LOCKED})" in got["error"]
         assert f"docker login {LOCKED}" in got["error"]
     else:
         assert world.digest == got["bases"][f"{LOCKED}/chainguard/busybox:latest"][1]

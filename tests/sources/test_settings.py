@@ -106,7 +106,7 @@ def test_wrong_settings_name_file_line_and_key(project, sources, key):
         ("[" * 3000, "sources.yaml:1: is not YAML: "),
         ("mirror: m.example.com\n\tx: 1\n", "sources.yaml:2: is not YAML: "),
         ("environment:\n  A: 1\n", "sources.yaml:1: sources.environment: expected a mapping of text to text"),
-        ("x: 2020-99-99\n", "sources.yaml:1: sources.x: unknown key; known are mirror, "),
+        ("x: 2020-99-99\n", "sources.yaml:1: sources.x: unknown key; known keys: mirror, "),
         ("mirror: a.example.com\nmirror: b.example.com\n", "sources.yaml:2: mirror: duplicate of line 1"),
         ("- mirror\n", "sources.yaml:1: sources: expected a mapping"),
         (None, "sources.yaml: cannot be read: Is a directory"),
@@ -157,7 +157,7 @@ def test_what_is_no_mirror_is_refused(text):
         settings.mirror_at(text)
 
 
-@pytest.mark.parametrize(("content", "problem"), [(None, "cannot be read"), ("hello", "holds no PEM certificate")])
+@pytest.mark.parametrize(("content", "problem"), [(None, "cannot be read"), ("hello", "contains no PEM certificate")])
 def test_a_wrong_ca_bundle_is_refused(project, tmp_path, content, problem):
     suite, state = project("sources: {ca_bundle: ca.pem}\n")
     if content is not None:

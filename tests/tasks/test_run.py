@@ -136,7 +136,7 @@ def test_a_shell_beside_an_image_without_one_knows_where_it_is(project, playgrou
                 seen += chunk
         assert process.wait(60) == 0, seen.decode()
     os.close(ours)
-    assert b"has no shell: this one runs beside it" in seen
+    assert b"has no shell: this shell runs beside it" in seen
     assert b"/proc/1/root/etc" in seen.split(b"exit", 1)[1]
     assert b"getcwd" not in seen
 
@@ -185,13 +185,13 @@ def test_logs_of_builds_need_no_engine(project):
     log.write_text("compiled\n")
     assert "compiled\n" in task(project, "logs", DOCKER_HOST="unix:///nowhere.sock").stdout
     log.unlink()
-    assert "there is no log" in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
+    assert "there are no logs" in task(project, "logs", code=3, DOCKER_HOST="unix:///nowhere.sock").stderr
 
 
 def test_push_refuses_a_wrong_place_before_it_makes_an_archive(project, misbehaving_archive):
     digest = f"127.0.0.1:1/team/app@sha256:{'a' * 64}"
     done = task(project, "push", "--variant", "good", "--to", digest, "--insecure", code=2)
-    assert "a digest is what a push returns" in done.stderr
+    assert "a push returns a digest" in done.stderr
     assert "is not built" not in done.stderr
     several = task(project, "push", "--to", "127.0.0.1:1/team/app:1.0", code=2)
     assert "several variants cannot share one tag" in several.stderr
@@ -270,7 +270,7 @@ def test_a_report_goes_on_where_an_image_was_lost(project, misbehaving_archive):
     done = task(project, "report", "--json")
     found = json.loads(done.stdout)["variants"]
     assert found["good"]["image"]["size_bytes"] is None
-    told = ".deadweight/images/good/image.tar: the archive is gone; `invoke build --variant good` makes it anew"
+    told = ".deadweight/images/good/image.tar: the archive is gone; `invoke build --variant good` builds it again"
     assert found["good"]["notes"][0] == told
     assert found["other"]["image"]["size_bytes"] > 1_000_000
 
@@ -316,15 +316,15 @@ def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project
     same = task(project, "report", "--against", "before")
     assert "Nothing changed beyond noise." in same.stdout
     (state.image("good") / "image.tar").unlink()
-    against(3, "not measured any more", "good: its image cannot be read any more: ", "the archive is gone")
+    against(3, "no longer measured", "good: its image can no longer be read: ", "the archive is gone")
     save(
         FailedBuild("failed", "2026-01-02T00:00:00+00:00", ".deadweight/logs/good.log"),
         state.image("good") / FAILED_FILE,
     )
-    against(1, "**1 regression**", "its last build failed", "the image and figures of the build before")
+    against(1, "**1 regression**", "its last build failed", "the previous image and figures")
     (state.image("good") / BUILT_FILE).unlink()
     against(1, "**1 regression** among 1 change", "its last build failed")
     (state.image("good") / FAILED_FILE).unlink()
     against(3, "good: not built; ")
     (project / "deadweight.yaml").write_text((project / "deadweight.yaml").read_text().replace("good:", "better:"))
-    against(1, "variant is gone")
+    against(1, "the variant was removed")

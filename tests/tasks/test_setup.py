@@ -129,10 +129,10 @@ def bare(tmp_path, monkeypatch) -> FaultProject:
     [
         (("--source", "public"), "unknown source 'public'"),
         (("--source", ""), "unknown source ''"),
-        (("--mirror", "ftp://x"), "'ftp://x' is no mirror"),
+        (("--mirror", "ftp://x"), "'ftp://x' is not a mirror"),
         (("--source", "mirror"), "no mirror is configured"),
         (("--ca-bundle", "nowhere.pem"), "the CA bundle cannot be read: No such file or directory"),
-        (("--ca-bundle", "deadweight.yaml"), "the CA bundle holds no PEM certificate"),
+        (("--ca-bundle", "deadweight.yaml"), "the CA bundle contains no PEM certificate"),
     ],
 )
 def test_a_wrong_source_is_told_whether_it_is_kept_or_only_looked_at(bare, look, words, told):

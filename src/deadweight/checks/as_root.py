@@ -130,7 +130,7 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
             raise kind(fault.message, hint=fault.hint) from None
         found = store.load(work.reply, folder / FOUND)
     if found is None:
-        raise DeadweightError(f"{subject.variant.name}: what was run through sudo left no result")
+        raise DeadweightError(f"{subject.variant.name}: the privileged helper returned no result")
     return found
 
 

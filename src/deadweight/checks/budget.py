@@ -62,7 +62,7 @@ class Budget:
             "compressed_bytes": weighed.compressed_bytes,
             "layers": len(weighed.layers),
         }
-        why_not = {"compressed_bytes": "its layers are stored uncompressed and were not weighed"}
+        why_not = {"compressed_bytes": "its layers are stored uncompressed, so their compressed size was not measured"}
         if budget.startup_seconds is not None:
             figures["startup_seconds"], why_not["startup_seconds"] = _startup(subject)
         found = {

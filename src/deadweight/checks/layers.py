@@ -83,7 +83,7 @@ def base_image(subject: Subject) -> BaseImage:
             write_atomically(kept, json.dumps(document))
         except DeadweightError as error:
             subject.say(
-                f"{subject.variant.name}: the base's layers are not known, so all findings count: {error.message}"
+                f"{subject.variant.name}: the layers of the base image are unknown, so all findings count: {error.message}"
             )
             return BaseImage()
     layers, steps = document.get("rootfs", {}).get("diff_ids", []), document.get("history") or []
@@ -145,7 +145,7 @@ def _allow_notes(report: LayersReport, allow: tuple[AllowEntry, ...]) -> Iterato
         if entry.fingerprint.lower() not in present:
             if report.more_secrets:
                 continue
-            yield Gate("allow", False, f"allow-list entry {entry.fingerprint[:12]} matches nothing", warning=True)
+            yield Gate("allow", False, f"allow-list entry {entry.fingerprint[:12]} matches no finding", warning=True)
         elif entry.expires is not None and entry.expires < today:
             yield Gate(
                 "allow", False, f"allow-list entry {entry.fingerprint[:12]} expired on {entry.expires}", warning=True

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _no_need(name: str) -> str:
-    raise MissingError(f"the image of {name}, which the service needs, is not known here")
+    raise MissingError(f"the image of {name}, which the service needs, is unknown")
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class Runs:
         state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
         if not state.running:
             course.data["log_tail"], course.data["exit_code"] = last_lines(container, 20), state.exit_code
-            raise _Failed(with_last_lines(f"it was healthy, then {state.told()}", container))
+            raise _Failed(with_last_lines(f"it became healthy, then {state.told()}", container))
 
     def _stop(self, subject: Subject, container: Container, course: _Course) -> tuple[Status, str]:
         limit = subject.variant.checks.runs.stops_within_seconds

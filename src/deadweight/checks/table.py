@@ -45,7 +45,7 @@ def check(name: str) -> Check:
     except LookupError:
         known = ", ".join(_OURS)
         raise MissingError(
-            f"no check {name!r}", hint=f"checks: {known}; others come as plug-ins (entry point group {GROUP})"
+            f"no check {name!r}", hint=f"checks: {known}; plug-ins add others (entry point group {GROUP})"
         ) from None
     from deadweight.checks.plugin import Guarded
 
@@ -77,5 +77,5 @@ def refuse_unasked(wanted: Sequence[str], variants: Sequence[Variant]) -> None:
         if not any(asked(variant, (name,)) for variant in variants):
             asked_for = dict.fromkeys(check.name for variant in variants for check in asked(variant))
             whom = "any variant" if len(variants) > 1 else variants[0].name
-            hint = f"asked for: {', '.join(asked_for) or 'none'}"
-            raise UsageError(f"the suite does not ask for the check {name!r} of {whom}", hint=hint)
+            hint = f"checks in the suite: {', '.join(asked_for) or 'none'}"
+            raise UsageError(f"the suite has no check {name!r} for {whom}", hint=hint)

@@ -31,7 +31,9 @@ from deadweight.records.evidence import Evidence, Provenance, Status
 from deadweight.suite.checks import VulnerabilitiesCheck
 from deadweight.suite.model import Variant
 
-NOT_COVERED_HINT = "where no database knows the image, checks: {vulnerabilities: null} takes the check off the variant"
+NOT_COVERED_HINT = (
+    "if no database covers this image, turn the check off for the variant with checks: {vulnerabilities: null}"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def scanned(subject: Subject, *, may_run: bool, strict: bool = False) -> Evidenc
         return _not_scanned(subject, missing, started)
     image = kept.scan(subject, database, buckets).image
     seen = knows.coverage(image, buckets, has_os=subject.built.base is not None, lacks=database.lacks)
-    observation = observed(subject, may_run=may_run) if seen.anything else "nothing of the image is known"
+    observation = observed(subject, may_run=may_run) if seen.anything else "the scanner recognized nothing in the image"
     flags: tuple[bool | None, ...] = (None,) * len(image.findings)
     if not isinstance(observation, str):
         flags = reachable(image.findings, image.owners, observation)
@@ -123,7 +125,7 @@ def _gates(
         said = f"the database is {age:.0f} days old, {asked.max_database_age_days} allowed; {anew}"
         gates.append(Gate("database_age", False, said, warning=not strict))
     if strict and "not_covered" in (seen.os, seen.language):
-        gates.append(Gate("coverage", False, f"the database does not know {', '.join(seen.gaps)}"))
+        gates.append(Gate("coverage", False, f"the database does not cover {', '.join(seen.gaps)}"))
     return gates
 
 
@@ -160,7 +162,7 @@ def _reason(judged: _Judged) -> str:
     made = datetime.fromisoformat(judged.database.updated_at).astimezone(UTC).date()
     parts = [f"{gate.name}: {gate.reason}" for gate in judged.gates if not gate.held and not gate.warning]
     if not judged.coverage.anything:
-        parts.append(f"not covered: the database does not know {', '.join(judged.coverage.gaps)}")
+        parts.append(f"not covered: the database does not cover {', '.join(judged.coverage.gaps)}")
     else:
         counts = _counts(judged.counted)
         by = ", ".join(f"{counts.by_severity[name]} {name}" for name in SEVERITIES if counts.by_severity[name])
@@ -199,7 +201,7 @@ def _data(judged: _Judged) -> dict[str, Any]:
         "gates": [asdict(gate) for gate in judged.gates],
         "used_exceptions": sorted(judged.used),
         "unused_exceptions": [gate.reason for gate in judged.gates if gate.name == "exceptions" and gate.warning],
-        "reason": f"the database does not know {', '.join(seen.gaps)}" if seen.gaps else None,
+        "reason": f"the database does not cover {', '.join(seen.gaps)}" if seen.gaps else None,
     }
     if not seen.anything:
         return data

@@ -36,7 +36,7 @@ def trouble(host: str, certificates: str | None = None, *, timeout: float = PING
     try:
         status, _ = _get(host, "/_ping", certificates, timeout)
     except PermissionError:
-        return "permission denied (sudo usermod -aG docker $USER, then log in again, opens it to this user)"
+        return "permission denied (add yourself to the group: sudo usermod -aG docker $USER, then log in again)"
     except FileNotFoundError:
         return "no such socket"
     except TimeoutError:
@@ -87,7 +87,7 @@ def _connect(host: str, certificates: str | None, timeout: float) -> http.client
     if parts.scheme == "unix":
         return _UnixConnection(parts.path, timeout)
     if parts.scheme not in ("tcp", "http", "https"):
-        raise ValueError(f"{parts.scheme or host}: connections of this kind are not supported; use unix:// or tcp://")
+        raise ValueError(f"{parts.scheme or host}: unsupported kind of address; use unix:// or tcp://")
     name, port = parts.hostname or "localhost", parts.port
     if certificates is None and parts.scheme != "https":
         return http.client.HTTPConnection(name, port or 2375, timeout=timeout)

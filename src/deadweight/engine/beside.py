@@ -81,7 +81,7 @@ def _wait(container: Container, name: str, need: Need) -> None:
     said = f"; its last lines: {' | '.join(last)}" if last else "; it printed nothing"
     raise MissingError(
         f"{name} ({need.image or need.variant}), which the service needs, did not come up: {found.reason}{said}",
-        hint=f"run.needs.{name} in deadweight.yaml says how it is started (env, args, port, health)",
+        hint=f"run.needs.{name} in deadweight.yaml sets how it is started (env, args, port, health)",
     )
 
 
@@ -99,7 +99,7 @@ def _address(container: Container, name: str, network: str) -> str:
     found = address or next((each.get("IPAddress") for each in networks.values() if each.get("IPAddress")), "")
     if not found:
         raise MissingError(
-            f"{name}, which the service needs, has no address in this engine that other containers reach",
-            hint="a rootless engine may give its containers none: use one that root runs",
+            f"{name}, which the service needs, has no address that other containers can reach",
+            hint="a rootless engine may not give containers an address: use an engine that runs as root",
         )
     return str(found)

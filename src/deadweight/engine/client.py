@@ -201,7 +201,7 @@ class Engine:
                 said = explained(error)
                 if _is_port_trouble(said):
                     port = container.options.host_port
-                    hint = "stop what uses it, or choose another" if port else None
+                    hint = "stop the program that uses it, or choose another port" if port else None
                     raise PortInUse(f"port {port or '(any)'} on 127.0.0.1 is in use: {said}", hint=hint) from error
                 raise CannotStart(f"engine: a container of {container.image} cannot be started: {said}") from error
 
@@ -233,10 +233,10 @@ class Engine:
         """
         inside = port or container.options.publish
         if inside is None:
-            raise DeadweightError("this container publishes no port; name the port to ask")
+            raise DeadweightError("this container publishes no port: name the port")
         document = container.inspect()
         if not document["State"].get("Running"):
-            raise Ended(f"container {container.name} does not run")
+            raise Ended(f"container {container.name} is not running")
         settings = document["NetworkSettings"]
         local = self.host.startswith(("unix://", "npipe://", "http+unix://"))
         bindings = (settings.get("Ports") or {}).get(f"{inside}/tcp") or ()
@@ -252,7 +252,7 @@ class Engine:
         if address and local and sys.platform == "linux" and not (self.info.desktop or self.info.rootless):
             return http.direct("address", address, inside)
         raise MissingError(
-            f"no way leads to port {inside} of container {container.name}: it is not published, and its network cannot be "
+            f"port {inside} of container {container.name} cannot be reached: it is not published, and its network cannot be "
             "entered from here",
             hint="run this as root on the Linux machine where the engine runs",
         )

@@ -14,7 +14,7 @@ from deadweight.engine.own.layout import layout
 from deadweight.engine.places import places
 
 Say = Callable[[str], None]
-START_ANEW = "start the engine of ours anew"
+START_ANEW = "restart Deadweight's engine"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def find_or_start(say: Say) -> Endpoint:
         seen = "".join(f"\n  {line}" for line in passed_over)
         raise MissingError(f"no container engine: {problem}{seen}", hint=own.advice())
     for line in passed_over:
-        say(f"{line}; it is left alone")
+        say(f"{line}; it is not used")
     return _ours(own.start(say))
 
 
@@ -88,7 +88,7 @@ def docker_cli(endpoint: Endpoint | None = None) -> DockerCli:
     if problem:
         raise MissingError(
             f"the Docker client is too old for this engine: {problem}",
-            hint="invoke setup brings a buildx that is not; or install a newer docker, or name another engine with DOCKER_HOST",
+            hint="run invoke setup to get a newer buildx, install a newer docker, or set DOCKER_HOST to another engine",
         )
     return client(endpoint.cli_env if endpoint else {})
 
@@ -110,7 +110,7 @@ def search() -> tuple[Endpoint | None, list[str]]:
             ), passed_over
         if place.asked:
             raise MissingError(
-                f"the engine that {place.why} names ({place.host}) does not answer: {problem}",
+                f"the engine at {place.host} (from {place.why}) does not answer: {problem}",
                 hint=f"start it, or unset {place.why.replace('Docker context', 'DOCKER_CONTEXT, now')}",
             )
         passed_over.append(f"no engine at {place.host}: {problem}")

@@ -29,7 +29,7 @@ class DockerCli:
     def command(self, *arguments: str) -> list[str]:
         """Any other command of the Docker client. Raises MissingError where there is only buildx."""
         if self.docker is None:
-            raise MissingError("no docker client, only buildx", hint="invoke setup")
+            raise MissingError("the docker client is missing, only buildx is installed", hint="invoke setup")
         return [self.docker, *arguments]
 
 
@@ -44,7 +44,7 @@ def too_old_for(oldest: str) -> str:
     newest = ask(docker.path, ("version", "--format", "{{.Client.DefaultAPIVersion}}"), NUMBER).version
     if newest is None or number(newest) >= number(oldest):
         return ""
-    return f"{docker.path} {docker.version} speaks the Engine API up to {newest}, and this engine begins with {oldest}"
+    return f"{docker.path} {docker.version} supports the Engine API up to {newest}, but this engine requires {oldest}"
 
 
 def client(env: Mapping[str, str]) -> DockerCli:
@@ -62,6 +62,6 @@ def client(env: Mapping[str, str]) -> DockerCli:
             str(docker.path), (str(docker.path), "build"), {"DOCKER_BUILDKIT": "1", **env}, version=docker.version
         )
     raise MissingError(
-        f"no Docker client that can build with BuildKit: {look('docker-cli').reason or 'docker is not there'}",
-        hint="invoke setup gets one",
+        f"no Docker client here can build with BuildKit: {look('docker-cli').reason or 'docker is not there'}",
+        hint="install one with invoke setup",
     )

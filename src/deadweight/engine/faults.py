@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from deadweight._errors import DeadweightError, MissingError
 
-NO_ENGINE_HINT = "invoke setup starts one; DOCKER_HOST names another"
+NO_ENGINE_HINT = "start one with invoke setup, or set DOCKER_HOST to a running engine"
 
 
 class PortInUse(DeadweightError):
@@ -45,7 +45,7 @@ def _translate(what: str, error: Exception) -> Exception:
     if isinstance(error, errors.APIError):
         return DeadweightError(f"engine: {what}: {explained(error)}")
     if isinstance(error, requests.exceptions.Timeout):
-        return MissingError(f"engine: {what}: no answer in time", hint="invoke doctor tells whether the engine is well")
+        return MissingError(f"engine: {what}: no answer in time", hint="run invoke doctor to check the engine")
     if isinstance(error, (errors.DockerException, requests.exceptions.RequestException)):
         return MissingError(
             f"engine: {what}: the container engine does not answer ({_innermost(error)})",

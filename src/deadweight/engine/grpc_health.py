@@ -46,11 +46,11 @@ def check(route: Route, service: str, limit: float) -> str:
                 wire.settimeout(max(0.01, deadline - time.monotonic()))
                 data = wire.recv(65536)
                 if not data:
-                    return "gRPC: it ended the connection"
+                    return "gRPC: the service closed the connection"
                 _take(connection, connection.receive_data(data), answer)
                 wire.sendall(connection.data_to_send())
     except ProtocolError:
-        return "gRPC: what it speaks is no HTTP/2"
+        return "gRPC: the service does not speak HTTP/2"
     return _judged(answer)
 
 
@@ -91,7 +91,7 @@ def _take(connection: H2Connection, said: list[events.Event], answer: _Answer) -
 def _judged(answer: _Answer) -> str:
     status = answer.headers.get("grpc-status")
     if status is None:
-        return f"gRPC: it answers HTTP {answer.headers.get(':status', '?')}, without a grpc-status"
+        return f"gRPC: the service answered HTTP {answer.headers.get(':status', '?')}, without a grpc-status"
     if status != "0":
         return f"gRPC: {_STATUSES.get(status) or answer.headers.get('grpc-message') or f'status {status}'}"
     message = bytes(answer.body[5:])  # after one byte of flags and four of length

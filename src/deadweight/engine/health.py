@@ -70,11 +70,11 @@ def advice(health: Health, last: str) -> str:
     if health.kind != "http":
         return ""
     if " answers " in last:
-        return "health.path names another route, health.status other answers that are healthy"
+        return "set health.path to another route, or health.status to the answers that mean healthy"
     if any(
         word in last for word in ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
     ):
-        return "if it speaks no HTTP: health: {kind: tcp} asks whether the port is open, {kind: exec} runs a program"
+        return "if the service does not speak HTTP, use health: {kind: tcp} to test the port, or {kind: exec} to run a program"
     return ""
 
 
@@ -93,7 +93,7 @@ def _tcp(route: Route, limit: float) -> str:
             return ""
         connection.settimeout(min(PEEK_SECONDS, limit))
         try:
-            return "" if connection.recv(1, socket.MSG_PEEK) else "TCP: nobody listens behind the published port"
+            return "" if connection.recv(1, socket.MSG_PEEK) else "TCP: nothing listens on the published port"
         except TimeoutError:
             return ""
 

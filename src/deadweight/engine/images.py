@@ -122,7 +122,7 @@ class Images:
         if image is None:
             raise MissingError(
                 f"image {reference} is not in the engine",
-                hint="docker image ls lists what is; invoke build makes a variant's",
+                hint="build it with invoke build; docker image ls lists all images",
             )
         return image
 
@@ -149,7 +149,7 @@ class Images:
         Raises DeadweightError where the engine does not take it, MissingError where there is no such file.
         """
         if not archive.is_file():
-            raise MissingError(f"{archive}: no image archive there", hint="invoke build makes it")
+            raise MissingError(f"{archive}: no such image archive", hint="invoke build makes it")
         loaded: list[str] = []
         with translated(f"load {archive}"), archive.open("rb") as file:
             # The generator is given, not the file: the client would otherwise read the file with no chance to stop.
@@ -158,7 +158,9 @@ class Images:
                     raise DeadweightError(f"engine: load {archive}: {message['error']}")
                 loaded += re.findall(r"Loaded image(?: ID)?: (\S+)", str(message.get("stream", "")))
         if not loaded:
-            raise DeadweightError(f"engine: load {archive}: no image came of it", hint="is it a docker-save archive?")
+            raise DeadweightError(
+                f"engine: load {archive}: the engine loaded no image", hint="check that it is a docker-save archive"
+            )
         image = self.need(loaded[-1])
         if tag is not None and tag not in image.tags:
             self.tag(image.id, tag)

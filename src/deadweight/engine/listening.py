@@ -36,22 +36,24 @@ def told(found: Sequence[Listener] | None, port: int | None, exposed: Sequence[i
 
     ``exposed`` are the ports that the image's EXPOSE names.
     """
-    says = f"EXPOSE says {', '.join(map(str, exposed))}" if exposed and port not in exposed else ""
+    says = f"EXPOSE declares {', '.join(map(str, exposed))}" if exposed and port not in exposed else ""
     if found is None:
-        return f"{says}, port: says {port}" if says else ""
+        return f"{says}, but port: is {port}" if says else ""
     if not found:
-        return "it listens on no TCP port" + (f"; {says}, port: says {port}" if says else "")
+        return "it listens on no TCP port" + (f"; {says}, but port: is {port}" if says else "")
     right = [each for each in found if each.port == port]
     if right and all(each.loopback for each in right):
         where = right[0].address
-        return f"it listens on {where}:{port} only, which nobody outside of the container reaches: bind it to 0.0.0.0"
+        return (
+            f"it listens on {where}:{port} only, which cannot be reached from outside the container: bind it to 0.0.0.0"
+        )
     if right:
         return ""
     reached = [each for each in found if not each.loopback] or found
     likely = next((each for each in reached if each.port in exposed), reached[0])
     ports = ", ".join(dict.fromkeys(str(each.port) for each in found))
     local = "" if not likely.loopback else f", and bind it to 0.0.0.0 instead of {likely.address}"
-    return f"it listens on {ports}, port: says {port}{f', {says}' if says else ''}: set port: {likely.port}{local}"
+    return f"it listens on {ports}, but port: is {port}{f', {says}' if says else ''}: set port: {likely.port}{local}"
 
 
 def parse(text: str) -> Iterator[Listener]:

@@ -155,7 +155,7 @@ class Package:
 class SkippedItem:
     """Something that was not looked at, or only in part, and why.
 
-    ``unread`` says that a secret could lie there unseen; else it is about sizes or names. ``owner`` as in ``SecretFinding``.
+    ``unread`` says that these could contain a secret unseen; else it is about sizes or names. ``owner`` as in ``SecretFinding``.
     """
 
     path: str | None

@@ -62,7 +62,9 @@ class Progress:
         self._say(f"reading the inputs in {os.path.normpath(self._folder)}: {amount} so far")
         if not self._advised:
             self._advised = True
-            self._say("  a .dockerignore there, or a smaller source:, leaves out what no build needs")
+            self._say(
+                "  add a .dockerignore there, or set source: to a smaller folder, to skip what the build does not need"
+            )
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Fingerprint:
             key=lambda name: (name.startswith("("), name),  # a file says more than what follows from it
         )
         if not names:
-            return "the rules of fingerprints changed"
+            return "the fingerprint rules changed"
         # a rule that was added takes files away: those are still there, and it is the rule that says why they do not count
         first = "(ignore)" if "(ignore)" in names else names[0]
         verb = "is new" if first not in earlier.parts else "is gone" if first not in self.parts else "changed"

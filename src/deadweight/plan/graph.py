@@ -174,4 +174,4 @@ def _in_order(waits: dict[str, frozenset[str]]) -> tuple[str, ...]:
     try:
         return tuple(TopologicalSorter(waits).static_order())
     except CycleError as error:
-        raise DeadweightError(f"steps wait for each other: {' -> '.join(error.args[1])}") from None
+        raise DeadweightError(f"steps depend on each other: {' -> '.join(error.args[1])}") from None

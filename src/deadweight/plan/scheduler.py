@@ -62,7 +62,7 @@ def run_plan(plan: Plan, site: Site, watcher: Watcher, *, jobs: int, fail_fast: 
         except KeyboardInterrupt:
             _run.cancel_all()
             pool.shutdown(wait=True, cancel_futures=True)
-            raise Interrupted("interrupted; every running step was ended") from None
+            raise Interrupted("interrupted; all running steps were stopped") from None
     return tuple(run.outcomes[task.step.key] for task in plan.tasks if task.step.key in run.outcomes)
 
 
@@ -217,7 +217,7 @@ class _Run:
         if now.parts == planned:
             save_success(self.site.state, task, seconds)
         else:
-            self.watcher.said(task, "an input changed during the build: it will be built again next time")
+            self.watcher.said(task, "an input changed during the build, so the next build repeats it")
 
 
 __all__ = ["Interrupted", "Outcome", "Result", "Watcher", "run_plan"]

@@ -34,7 +34,7 @@ class VariantOutcome:
     def why(self) -> str:
         """What went wrong, without the program and the variant that builders put first: the step's title names them."""
         if self.error is None:
-            return "not tried, since another step failed"
+            return "not tried, because another step failed"
         if isinstance(self.error, NoBase):
             return self.error.message  # what can be done is the same for all: it is told once
         text = str(self.error)
@@ -67,8 +67,8 @@ def build(
         raise next(iter(left.values()))
     chosen = [variant for variant in variants if variant.name not in left]
     for name, why in left.items():
-        lack = "a base of it cannot be had" if isinstance(why, NoBase) else "it needs an engine"
-        workspace.say(f"{name}: not built, since {lack}")
+        lack = "a base image is not available" if isinstance(why, NoBase) else "it needs an engine"
+        workspace.say(f"{name}: not built: {lack}")
     outcomes = run_plan(plan(workspace, chosen, force=force), workspace.site, watcher, jobs=jobs, fail_fast=fail_fast)
     made = tuple(
         _of_variant(variant.name, outcomes)

@@ -68,13 +68,13 @@ def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Varia
         if record is None:
             found[variant.name] = "not in the earlier report"
         elif built is None or built.fingerprint is None:
-            found[variant.name] = "the earlier report does not tell its inputs"
+            found[variant.name] = "the earlier report does not record its inputs"
         elif record.failed is not None:
             found[variant.name] = "its build failed in the earlier report"
         elif variant.name in split.lacking:
-            found[variant.name] = "a base of it cannot be had"
+            found[variant.name] = "a base image is not available"
         elif digests[f"image:{variant.name}"] != built.fingerprint:
-            found[variant.name] = "its inputs are not those of the earlier report"
+            found[variant.name] = "its inputs differ from the earlier report"
     return found
 
 
@@ -137,7 +137,7 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
     if then is None:
         return dict.fromkeys((each.name for each in variants), f"{name} is new or could not be read at that commit")
     if then.sources != suite.sources or then.scan != suite.scan or then.name != suite.name:
-        return dict.fromkeys((each.name for each in variants), f"{name}: what holds for all variants changed")
+        return dict.fromkeys((each.name for each in variants), f"{name}: settings of all variants changed")
     before = {each.name: each for each in then.variants}
     return {each.name: f"{name} changed" for each in variants if before.get(each.name) != each}
 
@@ -166,7 +166,7 @@ def _places(
         try:
             steps = workspace.builder(variant).steps(variant, site)
         except DeadweightError as error:
-            unknown[variant.name] = f"its inputs cannot be told: {error.message}"
+            unknown[variant.name] = f"its inputs cannot be determined: {error.message}"
             continue
         for step in steps:
             ignore = step.inputs.ignore

@@ -145,7 +145,7 @@ def _stop_ours(workspace: Workspace) -> None:
     end_all()
     stop_local(workspace.say)
     if stop_own(workspace.say):
-        workspace.say("other projects of yours share that engine: their next task that needs one starts it again")
+        workspace.say("your other projects share that engine: their next task that needs it starts it again")
 
 
 def _remove_empty_folders(folder: Path) -> None:

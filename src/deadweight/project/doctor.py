@@ -120,7 +120,7 @@ def _examine_engine() -> tuple[EngineReport | None, str]:
         none = "; ".join(passed_over) or "none runs"
         return (
             None,
-            f"{none}, and {problem}" if problem else f"{none}; one of our own is started{how} when it is needed",
+            f"{none}, and {problem}" if problem else f"{none}; Deadweight starts one{how} when needed",
         )
     info = parse_info(_document(endpoint, "/version"), _document(endpoint, "/info"))
     problem = ""
@@ -191,18 +191,18 @@ def _warnings(engine: EngineReport | None, disks: Iterable[Disk]) -> Iterator[st
         return
     if _unsafe_buildkit(engine):
         yield (
-            f"the engine's BuildKit is older than {SAFE_BUILDKIT}: a hostile Dockerfile or build context can reach out of a build "
+            f"the engine's BuildKit is older than {SAFE_BUILDKIT}: a hostile Dockerfile or build context can escape the build "
             "(CVE-2024-23651, CVE-2026-33747, CVE-2026-33748); build only what you trust"
         )
     info = engine.info
     if not info.seccomp and not info.podman:
         yield "the engine runs containers without a seccomp filter"
     if not info.apparmor and not info.selinux:
-        yield "no AppArmor or SELinux confines containers here"
+        yield "containers are not confined by AppArmor or SELinux"
     if info.cgroup == "1":
-        yield "cgroup version 1: limits work, but new engines and kernels are dropping it"
+        yield "cgroup version 1: limits work, but new engines and kernels no longer support it"
     if info.storage_driver == "vfs":
-        yield "the storage driver vfs copies every layer: slow, and it takes much disk"
+        yield "the storage driver vfs copies every layer, which is slow and uses much disk space"
 
 
 def _engine_lines(engine: EngineReport) -> Iterator[str]:

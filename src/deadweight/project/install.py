@@ -57,13 +57,11 @@ def install(
         except KeyboardInterrupt:
             cancel_all()
             wait(running)
-            raise Interrupted("interrupted: nothing half-made was left behind") from None
+            raise Interrupted("interrupted: unfinished files were removed") from None
     for future in running:
         future.result()
     if work.failures:
-        raise MissingError(
-            "could not get: " + "\n".join(work.failures), hint="mend that, then run the same command again"
-        )
+        raise MissingError("could not get: " + "\n".join(work.failures), hint="fix this and try again")
     return tuple(work.done)
 
 
@@ -83,8 +81,8 @@ def _refuse_hopeless(wanted: Sequence[Finding]) -> None:
     if hopeless:
         lines = [f"{each.name}: {each.reason or each.status} (get it with: {each.how})" for each in hopeless]
         why = system.can_install()
-        head = "these have to be got by hand here" + (f" ({why})" if why else "")
-        raise MissingError(f"{head}:\n  " + "\n  ".join(lines), hint="then invoke setup")
+        head = "install these by hand" + (f" ({why})" if why else "")
+        raise MissingError(f"{head}:\n  " + "\n  ".join(lines), hint="then run invoke setup")
 
 
 def _lanes(

@@ -49,7 +49,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
     try:
         engine = _engine(state, run, run.host)
     except DeadweightError as error:
-        say(f"{run.told()}, was killed; what it left cannot be looked for: {error.message}")
+        say(f"{run.told()}, was killed; what it left behind could not be searched for: {error.message}")
         return False
     with engine:
         try:
@@ -59,7 +59,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
             gone = [_one_removed(engine, each, run, say) for each in left]
             return all(gone)
         except DeadweightError as error:
-            say(f"{run.told()}, was killed; what it left cannot be removed: {error.message}")
+            say(f"{run.told()}, was killed; what it left behind could not be removed: {error.message}")
             return False
 
 
@@ -75,9 +75,9 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     doing = "was still running" if left.running else "was left"
     whose = f" ({run.told()})" if run.labels.get(owner.OWNER) == left.labels.get(owner.OWNER) else ""
     gone = engine.remove_leftover(left)
-    end = "removed it" if gone else f"it cannot be removed; docker rm --force {left.name}"
+    end = "removed it" if gone else f"it could not be removed: docker rm --force {left.name}"
     if left.kind == "network":
-        end = "removed it" if gone else f"it cannot be removed; docker network rm {left.name}"
+        end = "removed it" if gone else f"it could not be removed: docker network rm {left.name}"
     say(f"{variant}: a {left.kind} of a killed run {doing}{whose}: {end}")
     return gone
 
@@ -87,7 +87,7 @@ def _unpacked(state: State, run: Run, say: Say) -> None:
     from deadweight.builders.apko.melange import remove_left_by
 
     if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
-        say(f"a killed build left {folders} folder{'s' * (folders > 1)} that it worked in ({run.told()}): removed")
+        say(f"a killed build left {folders} folder{'s' * (folders > 1)} ({run.told()}): removed")
 
 
 def _outside_the_engine(say: Say) -> None:

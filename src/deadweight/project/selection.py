@@ -54,7 +54,7 @@ def choose(
     told: list[str] = []
     part = shard_of(shard, environment)
     if part is not None and named and shard is None:
-        told.append(f"{part.origin} is ignored, since variants are named; --shard {part} divides them too")
+        told.append(f"{part.origin} is ignored because variants are named; use --shard {part} to divide them")
         part = None
     whys: list[str] = []
     if since is not None:

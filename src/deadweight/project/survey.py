@@ -123,7 +123,7 @@ def _engine() -> Finding:
     seen = "; ".join(passed_over)
     problem = daemon.cannot_start()
     if daemon_program.present and problem:
-        there = replace(daemon_program, how="start Docker or Podman, or work as root or with sudo")
+        there = replace(daemon_program, how="start Docker or Podman, or use root or sudo")
         return _engine_finding(there, "unusable", None, None, problem, gettable=False)
     if daemon_program.present and not sudo.is_root():
         reason = seen or "none answers"

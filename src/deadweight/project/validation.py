@@ -78,7 +78,7 @@ def no_builder(suite: Suite, variant: Variant) -> ConfigError:
     from deadweight.suite.explain import did_you_mean
 
     what = f"no builder {variant.builder!r}{did_you_mean(variant.builder, names())}"
-    return suite.error(variant, "builder", what, hint=f"builders: {', '.join(names())}; others come as plug-ins")
+    return suite.error(variant, "builder", what, hint=f"builders: {', '.join(names())}; plug-ins add others")
 
 
 def _images(suite: Suite, variant: Variant) -> None:

@@ -264,5 +264,5 @@ class Workspace:
         if variant.name not in self._told:
             self._told.add(variant.name)
             if (failed := self.failed(variant.name)) is not None:
-                self.say(f"{variant.name}: {failed}: its image is that of {built.built_at}")
+                self.say(f"{variant.name}: {failed}: using its image of {built.built_at}")
         return built

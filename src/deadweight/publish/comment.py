@@ -33,7 +33,7 @@ def keep_up(forge: Forge, start: str, body: str, *, run: int = 0, create: bool =
             last = error
         except Unsure as error:
             last = error
-    raise Busy(f"the comment could not be kept in {ROUNDS} tries: {last}")
+    raise Busy(f"the comment could not be updated in {ROUNDS} attempts: {last}")
 
 
 def _once(forge: Forge, start: str, body: str, run: int, *, create: bool) -> Done:
@@ -100,7 +100,8 @@ def _github(environment: Mapping[str, str], **api: Any) -> Place:
     run = _number(environment.get("GITHUB_RUN_ID"))
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or not isinstance(pull, dict) or "number" not in pull:
         raise MissingError(
-            "not a GitHub job of a pull request", hint="on: pull_request; GITHUB_EVENT_PATH tells its number"
+            "not a GitHub job of a pull request",
+            hint="run it on: pull_request; the number is read from GITHUB_EVENT_PATH",
         )
     head = ((pull.get("head") or {}).get("repo") or {}).get("full_name")
     if head != repository:
@@ -137,7 +138,7 @@ def _token(environment: Mapping[str, str], name: str, hint: str) -> str:
     if not token:
         raise NoRights(f"{name} is not set", hint=hint)
     if not token.isascii() or not token.isprintable():
-        raise NoRights(f"{name} contains characters that no token has", hint=hint)
+        raise NoRights(f"{name} contains characters that are not allowed in a token", hint=hint)
     return token
 
 

@@ -15,7 +15,7 @@ from deadweight._run import run
 from deadweight.report.model import REPORT_FILE, Report, load_report, parse_report
 
 OCI_PREFIX = "oci://"
-HINT = "name a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"
+HINT = "use a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"
 
 
 def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--against") -> Report:
@@ -26,7 +26,7 @@ def earlier(against: str, root: Path, *, insecure: bool = False, flag: str = "--
     if against.startswith(OCI_PREFIX):
         return _from_registry(against.removeprefix(OCI_PREFIX), insecure=insecure)
     if not against.strip():
-        raise UsageError(f"{flag} names no report", hint=HINT)
+        raise UsageError(f"{flag}: no report is given", hint=HINT)
     for path in (Path.cwd() / against, root / against):
         if path.exists():
             return load_report(path)

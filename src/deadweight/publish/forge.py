@@ -123,9 +123,7 @@ class Api:
 def checked(url: str, variable: str) -> str:
     """An API's address. Raises MissingError for none, and for what is none."""
     if not url.startswith(("https://", "http://")):
-        raise MissingError(
-            f"{variable} is not the address of an API: {url!r}", hint="run it in a job of that CI system"
-        )
+        raise MissingError(f"{variable} is not an API address: {url!r}", hint="run it in a job of that CI system")
     return url.rstrip("/")
 
 

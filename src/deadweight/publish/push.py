@@ -27,11 +27,11 @@ def destination(repository: str, variant: str, *, several: bool) -> str:
     """
     given = in_registry(repository)
     if given.digest:
-        raise UsageError(f"{repository}: a digest is what a push returns, not where it goes")
+        raise UsageError(f"{repository}: a push returns a digest and cannot go to one; remove it")
     if several and given.tag:
         raise UsageError(
             f"{repository}: several variants cannot share one tag",
-            hint="leave the tag off: each gets its own name as tag",
+            hint="remove the tag: each variant's name becomes its tag",
         )
     return f"{given.name}:{given.tag or (variant if several else 'latest')}"
 

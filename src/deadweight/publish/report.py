@@ -62,7 +62,9 @@ def publish(
     if to == "ci":
         return _to_ci(report, changes, os.environ if environment is None else environment)
     if not to or "://" in to:
-        raise UsageError(f"--to {to!r}: no such place", hint="a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]")
+        raise UsageError(
+            f"--to {to!r}: unknown destination", hint="use a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]"
+        )
     return _to_folder(report, Path(to).absolute(), history)
 
 
@@ -78,8 +80,8 @@ def _to_folder(report: Report, target: Path, history: Path | None) -> Published:
     foreign = _foreign(target)
     if foreign:
         raise UsageError(
-            f"{target}: holds {foreign}, which is no part of a report; nothing was written",
-            hint="name an empty or new folder, or one that holds nothing but a published report",
+            f"{target}: contains {foreign}, which does not belong to a report; nothing was written",
+            hint="use a new or empty folder, or one that contains only a published report",
         )
     report, kept = _with_history(report, history, read(target / HISTORY_FILE, report.suite))
     try:
@@ -103,7 +105,7 @@ def _to_folder(report: Report, target: Path, history: Path | None) -> Published:
 
 def _foreign(target: Path) -> str | None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        return "something that is no folder"
+        return "something that is not a folder"
     entries = sorted(entry.name for entry in target.iterdir()) if target.is_dir() else []
     strange = [
         name for name in entries if name not in OURS and not (name.startswith("ladder-") and name.endswith(".svg"))
@@ -119,7 +121,7 @@ def _to_ci(report: Report, changes: str, environment: Mapping[str, str]) -> Publ
     summary = environment.get("GITHUB_STEP_SUMMARY")
     text = "\n".join(part for part in (changes, render_markdown(report)) if part)
     if not summary:
-        return Published("stdout", note="no step summary here: GITHUB_STEP_SUMMARY is not set", output=text)
+        return Published("stdout", note="there is no step summary: GITHUB_STEP_SUMMARY is not set", output=text)
     file = Path(summary)
     try:
         room = SUMMARY_LIMIT_BYTES - (file.stat().st_size if file.exists() else 0)

@@ -76,10 +76,12 @@ def _take(lock: FileLock, state: State, say: Callable[[str], None], timeout: flo
             if _key(state) in _held():
                 return False
             if not told:
-                say(f"waiting for {holder(state)}, which works in {state.folder}")
+                say(f"waiting for {holder(state)}, which is using {state.folder}")
                 told = True
             if timeout is not None and time.monotonic() - started > timeout:
-                raise DeadweightError(f"{holder(state)} holds {state.lock}", hint="wait for it, or end it") from None
+                raise DeadweightError(
+                    f"{state.lock} is held by {holder(state)}", hint="wait until it has finished, or stop it"
+                ) from None
 
 
 def held_since(state: State) -> float | None:

@@ -64,7 +64,7 @@ def parse(text: str) -> ImageReference:
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or ("@" in text and not _DIGEST.fullmatch(digest)) or rest.partition("@")[0].endswith(":"):
         raise UsageError(
-            f"{text!r} is no image reference", hint="write it as HOST/REPOSITORY:TAG, for example ubuntu:23.10"
+            f"{text!r} is not an image reference", hint="write it as HOST/REPOSITORY:TAG, for example ubuntu:23.10"
         )
     return ImageReference(host, name, tag or (None if digest else "latest"), digest or None)
 
@@ -101,7 +101,7 @@ def in_registry(text: str) -> ImageReference:
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or (digest and not _DIGEST.fullmatch(digest)) or str(found) != text:
         raise UsageError(
-            f"{text!r} is no registry reference",
+            f"{text!r} is not a registry reference",
             hint="write REGISTRY/REPOSITORY[:TAG], for example ghcr.io/me/app:1",
         )
     return found

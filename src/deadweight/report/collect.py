@@ -154,7 +154,7 @@ def _absent(
             reason = f"stale: measured on an earlier image; {verify} measures this one"
             yield name, CheckRecord("not_measured", True, reason, why_not="stale")
         elif name in changed:
-            reason = f"stale: the suite asks for something else now; {verify} checks that"
+            reason = f"stale: the suite has changed since; {verify} checks it again"
             yield name, CheckRecord("not_measured", True, reason, why_not="stale")
 
 
@@ -171,9 +171,9 @@ def _check_notes(
             yield f"{name}: measured on an earlier image; `invoke verify --variant {variant}` measures this one"
     for name in fresh:
         if name not in wanted and name not in OWN_SECTIONS:
-            yield f"{name}: the suite does not ask for this check any more; its last result is left out"
+            yield f"{name}: the suite no longer has this check; its last result is not shown"
         if name in wanted and name in changed:
-            yield f"{name}: the suite asks for something else now; `invoke verify --variant {variant}` checks that"
+            yield f"{name}: the suite has changed since; `invoke verify --variant {variant}` checks it again"
 
 
 def _build_notes(
@@ -181,7 +181,7 @@ def _build_notes(
 ) -> Iterator[str]:
     """Why there is no image, or not the one that was asked for, or no figures of it."""
     if failed is not None:
-        earlier = f"; image and figures are those of the build before, of {built.built_at}" if built else ""
+        earlier = f"; image and figures are from the build before ({built.built_at})" if built else ""
         yield f"{failed}{earlier}"
     if built is None:
         yield f"not built; `invoke build --variant {variant}` builds it"

@@ -87,7 +87,7 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
             changes += compare_scans.changes(name, before, record, limits.grave, notes)
     gone = [name for name in old.variants if name not in new.variants]
     same = old.suite == new.suite  # another suite need not have the same variants
-    changes += [Change(name, "variant", "variant is gone", "worse", regression=same) for name in gone]
+    changes += [Change(name, "variant", "the variant was removed", "worse", regression=same) for name in gone]
     resting = tuple(name for name, record in new.variants.items() if record.stand_in)
     told = stand_in_note(resting, len(new.variants))
     return Comparison(old.generated_at, new.generated_at, tuple(changes), tuple(notes), told, tuple(lost))
@@ -96,7 +96,7 @@ def compare(old: Report, new: Report, thresholds: Thresholds | None = None) -> C
 def _build(name: str, old: VariantRecord, new: VariantRecord, lost: list[str]) -> Iterator[Change]:
     """A build that came to nothing is no image to be compared, whatever lies there of an earlier one."""
     if new.failed is not None:
-        shown = "; the image and figures of the build before are compared" if new.build else ""
+        shown = "; the previous image and figures are compared" if new.build else ""
         yield Change(name, "build", f"{new.failed}{shown}", "worse", regression=True)
     elif new.build is None and old.build is not None:
         lost.append(f"{name}: not built; `invoke build --variant {name}` builds it")
@@ -150,7 +150,7 @@ def _layers(name: str, old: VariantRecord, new: VariantRecord, limits: Threshold
     before, after = layer_count(old), layer_count(new)
     if before is not None and after is None:
         why = new.notes[-1] if new.notes else "no image archive"
-        lost.append(f"{name}: its image cannot be read any more: {why}")
+        lost.append(f"{name}: its image can no longer be read: {why}")
     if before is None or after is None:
         return
     if before != after:
@@ -263,7 +263,7 @@ def _checks(name: str, old: VariantRecord, new: VariantRecord, lost: list[str]) 
                     name, "checks", f"check {check}: now {after.status} ({after.reason})", regression=not after.expected
                 )
         elif after is None:
-            text = f"check {check}: {before.status} → the suite does not ask for it any more"
+            text = f"check {check}: {before.status} → no longer in the suite"
             yield Change(name, "checks", text, "worse", regression=before.expected)
         elif after.status == "not_measured":
             word = not_measured_word(after)

@@ -19,7 +19,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         rows = [_row(change) for change in ordered]
         parts.append(table(["Variant", "What", "Change", ""], rows, right=[False] * 4))
     if comparison.unmeasured:
-        parts.append("Not measured any more:\n" + "\n".join(f"- {escape(each)}" for each in comparison.unmeasured))
+        parts.append("No longer measured:\n" + "\n".join(f"- {escape(each)}" for each in comparison.unmeasured))
     if comparison.notes:
         parts.append("Not compared:\n" + "\n".join(f"- {escape(note)}" for note in comparison.notes))
     if comparison.changes and comparison.stand_in_note:
@@ -29,7 +29,7 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 
 def _verdict(comparison: Comparison) -> str:
-    lost = f"**{len(comparison.unmeasured)} not measured any more.**" if comparison.unmeasured else ""
+    lost = f"**{len(comparison.unmeasured)} no longer measured.**" if comparison.unmeasured else ""
     return " ".join(filter(None, (lost, _changed(comparison))))
 
 
@@ -40,8 +40,8 @@ def _changed(comparison: Comparison) -> str:
     if comparison.changes:
         return f"{count}, no regression."
     if comparison.unmeasured:
-        return "No change in the rest."
-    return "Nothing changed beyond noise" + (" in what both reports measured." if comparison.notes else ".")
+        return "No other change."
+    return "Nothing changed beyond noise" + (" in what was measured in both reports." if comparison.notes else ".")
 
 
 def _row(change: Change) -> list[str]:

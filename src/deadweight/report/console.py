@@ -60,7 +60,7 @@ def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
     for each in found.failures[:FAILURES_SHOWN]:
         yield f"FAILED {each}", "red"
     if len(found.failures) > FAILURES_SHOWN:
-        yield f"and {len(found.failures) - FAILURES_SHOWN} more failures; the page has them all", "red"
+        yield f"and {len(found.failures) - FAILURES_SHOWN} more failures; see the page for all of them", "red"
     for gap in found.gaps:
         yield f"{gap.count:,} {gap.word}: {gap.text}", "yellow"
     for finding in found.findings:
@@ -93,7 +93,7 @@ def _table(ladder: Ladder, console: Console) -> None:
     console.print(grid)
     dropped = [column.title for index, column in enumerate(columns) if index not in shown]
     if dropped:
-        told = f"No room for {', '.join(dropped)}: a wider terminal or the page shows them."
+        told = f"Not enough room for {', '.join(dropped)}: use a wider terminal or see the page."
         console.print(told, markup=False, highlight=False, style="dim")
     console.print()
 

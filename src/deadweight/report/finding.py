@@ -156,7 +156,7 @@ def _measures(posture: str | None) -> list[_Figure]:
             lambda r: f"is smaller ({figures.size(size_of(r))})",
             lambda r: f"weighs {figures.size(size_of(r))}",
         ),
-        _Figure("tools", tools, lambda _: "keeps fewer tools for an intruder", lambda r: f"keeps {tools_said(r)}"),
+        _Figure("tools", tools, lambda _: "leaves fewer tools for an intruder", lambda r: f"keeps {tools_said(r)}"),
         _Figure("attacks", through, holds, lambda r: f"stops only {held(r, posture or '')} attacks"),
         _Figure(
             "vulnerabilities",
@@ -169,7 +169,7 @@ def _measures(posture: str | None) -> list[_Figure]:
 
 
 def counted(record: VariantRecord) -> int | None:
-    """Findings that can be compared. None where nothing was scanned, or where the database does not know the OS, or the packages
+    """Findings that can be compared. None where nothing was scanned, or where the database does not cover the OS, or the packages
     of the service's language: those are in no count then."""
     scan = record.vulnerabilities
     return scan.total if scan.status == "scanned" and not scan.coverage.lacks(partly=False) else None

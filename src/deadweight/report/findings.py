@@ -72,7 +72,7 @@ def _findings(report: LayersReport) -> Iterator[SarifFinding]:
 
 
 def _unsure(confidence: str) -> str | None:
-    return "low confidence: as likely an example" if confidence == "low" else None
+    return "low confidence: may be an example" if confidence == "low" else None
 
 
 def _id(secret: str, *place: str) -> str:

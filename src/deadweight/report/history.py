@@ -69,7 +69,7 @@ def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise DeadweightError(
-                f"{file}: larger than {MAX_BYTES // 2**20} MiB, so it is no history", hint="remove it"
+                f"{file}: larger than {MAX_BYTES // 2**20} MiB, which is too large for a history", hint="remove it"
             )
         text = file.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

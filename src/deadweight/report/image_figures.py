@@ -70,7 +70,7 @@ def _from_archive(built: BuiltImage, path: Path, state: State, layers: Evidence 
 
     seen = summary(path, cache_dir=state.cache / "image")
     if built.config_digest != seen.config_digest:
-        note = "the archive holds another image than the last build made, so its size is not measured"
+        note = "the archive contains a different image than the last build, so its size is not measured"
         return ImageFigures(ImageRecord(built.config_digest), None, note)
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
     version = importlib.metadata.version("deadweight")

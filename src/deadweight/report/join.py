@@ -39,7 +39,7 @@ def _suites(file: Path) -> list[Element]:
     except (ElementTree.ParseError, ValueError) as error:
         raise ConfigError(f"not a JUnit file: {error}", file=file) from error
     if root.tag not in ("testsuite", "testsuites"):
-        raise ConfigError(f"not a JUnit file: its root is {root.tag}", file=file)
+        raise ConfigError(f"not a JUnit file: its root element is {root.tag}", file=file)
     return found
 
 

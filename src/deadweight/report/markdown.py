@@ -19,9 +19,9 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 _HIDDEN_ROWS = 10
 _MARKS = {"pass": "\u2705", "gaps": "\u26a0\ufe0f", "fail": "\u274c"}
 CASTLE_WORDS = (
-    "A cell names the laxest posture that stops the attack (*open* drops every wall, *default* is a plain `docker run`, *hardened* "
-    f"has every wall); **never**: it gets through in all of them; *n/a*: it does not apply; *{figures.NOTHING}*: not measured; "
-    "*crash*: the service died under it."
+    "A cell names the weakest posture that stops the attack (*open* has no wall, *default* is a plain `docker run`, *hardened* "
+    f"has every wall); **never**: no posture stops it; *n/a*: it does not apply; *{figures.NOTHING}*: not measured; "
+    "*crash*: the attack crashed the service."
 )
 
 
@@ -56,7 +56,9 @@ def _within(parts: list[Part], end: str, limit: int) -> str:
     kept, out = list(parts), list[str]()
     while True:
         left = (
-            f"Left out to fit a comment: {', '.join(reversed(out))}; all of it is in `index.html`.\n\n" if out else ""
+            f"Not shown, to fit a comment: {', '.join(reversed(out))}; see `index.html` for everything.\n\n"
+            if out
+            else ""
         )
         text = "\n\n".join(part.text for part in kept) + f"\n\n{left}{end}\n"
         droppable = [part for part in kept if part.title]

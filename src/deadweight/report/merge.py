@@ -40,12 +40,12 @@ def merged(given: Mapping[str, Report]) -> Report:
 def _scope(name: str, report: Report) -> Scope:
     if report.scope is None:
         raise UsageError(
-            f"{name}: is not the report of a shard: it does not say which variants are its own",
+            f"{name}: is not the report of a shard: it does not list its variants",
             hint="build and verify with --shard I/N, then invoke report",
         )
     missing = [each for each in report.scope.mine if each not in report.variants]
     if missing:
-        raise UsageError(f"{name}: lacks variants of its own shard: {', '.join(missing)}")
+        raise UsageError(f"{name}: variants of its shard are missing: {', '.join(missing)}")
     return report.scope
 
 
@@ -62,7 +62,7 @@ def _agree(what: str, values: Mapping[str, str]) -> None:
     if len(set(values.values())) < 2:
         return
     shown = "\n".join(f"  {name}: {value}" for name, value in values.items())
-    raise UsageError(f"these reports are {what}; they are not the shards of one run\n{shown}")
+    raise UsageError(f"these reports are {what}, so they are not shards of one run\n{shown}")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -76,18 +76,18 @@ def _complete(scopes: Mapping[str, Scope]) -> None:
     double = [index for index, count in there.items() if count > 1]
     if double:
         names = [name for name, each in scopes.items() if each.index in double]
-        raise UsageError(f"shard {double[0]}/{total} is there {there[double[0]]} times: {', '.join(names)}")
+        raise UsageError(f"shard {double[0]}/{total} appears {there[double[0]]} times: {', '.join(names)}")
     missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in there]
     if missing:
         raise UsageError(
             f"{'shards are' if len(missing) > 1 else 'a shard is'} missing: {', '.join(missing)}",
-            hint="look at the jobs of these: their reports were not kept",
+            hint="check the jobs of these shards: their reports were not saved",
         )
     taken = Counter(variant for each in scopes.values() for variant in each.mine)
     chosen = next(iter(scopes.values())).chosen
     wrong = [name for name in chosen if taken[name] != 1]
     if wrong:
         raise UsageError(
-            f"the shards were not divided alike: {', '.join(wrong)} is with {taken[wrong[0]]} shards",
-            hint="give all shards the same --times",
+            f"the shards were divided differently: {', '.join(wrong)} is with {taken[wrong[0]]} shards",
+            hint="use the same --times for all shards",
         )

@@ -351,7 +351,7 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     from pydantic import TypeAdapter, ValidationError
 
     if len(content) > MAX_REPORT_BYTES:
-        raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, so no report of ours", file=origin)
+        raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, which is too large for a report", file=origin)
     try:
         return TypeAdapter(Report).validate_json(content, strict=True)
     except ValidationError as error:
@@ -365,7 +365,7 @@ def load_report(path: Path) -> Report:
     file = path / REPORT_FILE if path.is_dir() else path
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, so no report of ours", file=file)
+            raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, which is too large for a report", file=file)
         return parse_report(file.read_bytes(), origin=file)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from error

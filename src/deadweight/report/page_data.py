@@ -27,7 +27,7 @@ class Texts:
     room left."""
 
     def __init__(self, room: int) -> None:
-        self.all = ["", "told in report.json"]
+        self.all = ["", "see report.json"]
         self._known = {"": 0}
         self._room = room
 

@@ -57,7 +57,7 @@ class Verdict:
 
     @property
     def level(self) -> Level:
-        """``stop``: this change made something worse beyond the ratchet. ``look``: something is worse, or not measured any more."""
+        """``stop``: this change made something worse beyond the ratchet. ``look``: something is worse, or no longer measured."""
         mine = self.of("change")
         if any(each.change.regression for each in mine):
             return "stop"
@@ -131,8 +131,8 @@ def first_line(found: Verdict) -> str:
     names = len({each.change.variant for each in mine})
     where = f"in {names} of {figures.plural(found.variants, 'variant')}"
     others = Counter(each.cause for each in found.items if each.cause in ("base", "database"))
-    aside = "".join(f"; {figures.plural(count, 'change')} by the {cause}" for cause, count in sorted(others.items()))
-    lost = f"; {len(found.unmeasured)} not measured any more" if found.unmeasured else ""
+    aside = "".join(f"; {figures.plural(count, 'change')} from the {cause}" for cause, count in sorted(others.items()))
+    lost = f"; {len(found.unmeasured)} no longer measured" if found.unmeasured else ""
     if found.level == "stop":
         return f"Stop: this change makes {figures.plural(bad, 'regression')} {where}{lost}{aside}."
     if found.level == "look":
@@ -142,9 +142,9 @@ def first_line(found: Verdict) -> str:
             if worse
             else "no regression by this change"
         )
-        return f"Look at this: {told}{lost}{aside}."
+        return f"Please review: {told}{lost}{aside}."
     if mine:
-        return f"Fine: {figures.plural(len(mine), 'change')} {where}, none for the worse{aside}."
+        return f"Fine: {figures.plural(len(mine), 'change')} {where}, none of them worse{aside}."
     return f"Fine: this change changes no image beyond noise{aside}."
 
 
@@ -159,19 +159,19 @@ def _markdown(found: Verdict, run: int, shown: int) -> str:
     if mine := found.of("change"):
         parts.append("What this change did:\n\n" + _cut([_line(each) for each in mine], shown))
     sections: tuple[tuple[str, Cause], ...] = (
-        ("What base images did meanwhile", "base"),
-        ("What the vulnerability database learnt meanwhile", "database"),
-        ("What was measured otherwise, with the same inputs", "measuring"),
+        ("Changes of base images since then", "base"),
+        ("New entries of the vulnerability database since then", "database"),
+        ("Different measurements with the same inputs", "measuring"),
     )
     for title, cause in sections:
         if items := found.of(cause):
             parts.append(_folded(f"{title} ({len(items)})", _cut([_line(each) for each in items], shown)))
-    for title, texts in (("Not measured any more", found.unmeasured), ("Not compared", found.notes)):
+    for title, texts in (("No longer measured", found.unmeasured), ("Not compared", found.notes)):
         if texts:
             parts.append(_folded(f"{title} ({len(texts)})", _cut([f"- {_safe(each)}" for each in texts], shown)))
     if found.again:
         commands = "\n".join(found.again)
-        parts.append(_folded("Repeat it by hand", f"```sh\n{commands}\n```"))
+        parts.append(_folded("To reproduce this", f"```sh\n{commands}\n```"))
     return "\n\n".join(parts) + "\n"
 
 

@@ -54,7 +54,7 @@ def _finding(row: Mapping[str, Any], variant: str) -> SarifFinding:
     kind = str(row.get("purl") or "").removeprefix("pkg:").partition("/")[0]
     path = row.get("path") or PACKAGE_DATABASES.get(kind, "packages")
     key = " ".join(str(row.get(name)) for name in ("id", "kind", "package", "path"))
-    used = {True: "; the running service touches it", False: "; nothing the running service did touches it", None: ""}
+    used = {True: "; the running service touches it", False: "; the running service did not touch it", None: ""}
     return SarifFinding(
         rule=row["id"],
         message=f"{row['package']} {row['version']} ({row['severity']}){fixed}{used[row.get('reachable')]}",

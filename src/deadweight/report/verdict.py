@@ -72,7 +72,7 @@ def verdict(report: Report) -> Verdict:
 def _failures(report: Report) -> Iterator[Point]:
     for name, record in report.variants.items():
         if record.failed is not None or (record.build is not None and record.build.failed_at is not None):
-            older = "; its figures are of the image before" if record.build is not None else ""
+            older = "; its figures are from the previous image" if record.build is not None else ""
             yield Point(name, "build", f"{record.failed or 'its last build failed'}{older}")
         for check, found in record.checks.items():
             if not found.expected and found.status != "not_measured":
@@ -150,8 +150,8 @@ def _stories(report: Report) -> Iterator[str]:
                     for other, each in report.variants.items()
                     if other != name and each.ladder == record.ladder and passes(each.checks.get(check))
                 ]
-                fixed = f" Beside it, {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}." if beside else ""
-                yield f"{name} fails {check}, as it is meant to: {_leak(record) or found.reason.rstrip('.')}.{fixed}"
+                fixed = f" Meanwhile, {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}." if beside else ""
+                yield f"{name} fails {check}, as intended: {_leak(record) or found.reason.rstrip('.')}.{fixed}"
 
 
 def passes(check: CheckRecord | None) -> bool:
@@ -198,6 +198,6 @@ def stand_ins_said(resting: Sequence[str], total: int) -> str:
         return ""
     if total == 1:
         one = f"{resting[0]} rests on a local stand-in of its public base"
-        return f"{one}: real figures of another image ({STAND_IN_PAGE})."
+        return f"{one}; its figures are for the stand-in ({STAND_IN_PAGE})."
     of_all = f"{len(resting)} of {total} variants"
-    return f"{of_all} rest on local stand-ins of public bases: real figures of other images ({STAND_IN_PAGE})."
+    return f"{of_all} rest on local stand-ins of public bases; the figures are for these ({STAND_IN_PAGE})."

@@ -70,8 +70,8 @@ def view(report: Report) -> View:
 
 CACHE_WORDS = {
     "cold": "made from nothing",
-    "warm": "with something of an earlier build, or with a cache mount, which may hold some",
-    "cached": "all of it from earlier builds",
+    "warm": "with parts of an earlier build, or with a cache mount, which may hold some",
+    "cached": "entirely from earlier builds",
 }
 
 

@@ -65,7 +65,7 @@ def stop_local(say: Say) -> None:
     from deadweight.sources.local.source import stop_local_registry
 
     if stop_local_registry():
-        say("ended the local registry")
+        say("stopped the local registry")
 
 
 def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source:
@@ -103,7 +103,7 @@ def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
     host, answer = next(iter(silent.items()))
     why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"
     if _local_is_possible():
-        say(f"source: local, stand-ins from OS packages ({why}); invoke setup --source auto asks again")
+        say(f"source: local, stand-ins from OS packages ({why}); invoke setup --source auto checks again")
         return "local"
     say(f"source: registry, though {why}")
     return "registry"

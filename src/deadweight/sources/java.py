@@ -33,7 +33,7 @@ def trust_store(state: State, bundle: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=bundle) from error
     except binascii.Error as error:
-        raise ConfigError(f"the CA bundle holds a damaged certificate: {error}", file=bundle) from error
+        raise ConfigError(f"the CA bundle contains a damaged certificate: {error}", file=bundle) from error
     target = state.cache / "trust-store.jks"
     if not target.is_file() or target.read_bytes() != data:
         store.write_atomically(target, data)

@@ -67,7 +67,7 @@ def certificates(private: Path) -> bytes:
     except OSError as error:
         raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=private) from error
     if b"-----BEGIN CERTIFICATE-----" not in own:
-        raise ConfigError("the CA bundle holds no PEM certificate", file=private)
+        raise ConfigError("the CA bundle contains no PEM certificate", file=private)
     return own
 
 

@@ -126,7 +126,7 @@ class RemoteSource:
                 f"the mirror has no APK repository with {flavour}'s packages",
                 file="sources",
                 key=f"mirror.apk.{flavour}",
-                hint="name it under sources: in deadweight.yaml or in your own sources.yaml",
+                hint="set it under sources: in deadweight.yaml or in your own sources.yaml",
             )
         keys = self.names.keys.get(flavour, ())
         return ApkRepositories(repositories, keys, stand_in=False, credentials=network.http_auth(repositories))
@@ -170,7 +170,7 @@ class RemoteSource:
             raise told from error
         digest = done.output.strip()
         if not digest.startswith("sha256:"):
-            raise DeadweightError(f"{name}: the registry gave no digest but {digest[:80]!r}")
+            raise DeadweightError(f"{name}: the registry returned no digest but {digest[:80]!r}")
         return self._as_base(reference, name, digest)
 
     def _near_tags(self, name: str) -> tuple[str, ...]:
@@ -219,13 +219,13 @@ _NO_IMAGE = "there is no such image"
 _REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("UNAUTHORIZED", "401 Unauthorized", "DENIED", "403 Forbidden", "no basic auth credentials"),
-        "the registry wants credentials, or these are not enough",
-        "docker login {host} (Docker's own configuration and credential helpers are used)",
+        "the registry requires credentials, or rejected them",
+        "docker login {host} (uses Docker's configuration and credential helpers)",
     ),
     (
         ("x509:", "tls: failed to verify", "certificate signed by unknown authority", "tls: "),
         "the registry's TLS certificate is not trusted",
-        "name your private CA: sources: {{ca_bundle: FILE}} in deadweight.yaml, or DEADWEIGHT_CA_BUNDLE=FILE",
+        "set your private CA: sources: {{ca_bundle: FILE}} in deadweight.yaml, or DEADWEIGHT_CA_BUNDLE=FILE",
     ),
     (
         ("MANIFEST_UNKNOWN", "NAME_UNKNOWN", "404 Not Found", "NOT_FOUND", "manifest unknown"),
@@ -266,11 +266,11 @@ def explained(error: CommandError, reference: str, name: str) -> NoBase:
 def _apk_problem(url: str, answer: network.Answer) -> NoBase:
     if answer.untrusted:
         return NoBase(
-            (APK, f"{url}: its certificate is not trusted ({answer.problem})"), hint="name your private CA: ca_bundle"
+            (APK, f"{url}: its certificate is not trusted ({answer.problem})"), hint="set your private CA: ca_bundle"
         )
     if answer.status in (401, 403):
         return NoBase(
-            (APK, f"{url}: the APK repository wants credentials"), hint="put them in your netrc, or in HTTP_AUTH"
+            (APK, f"{url}: the APK repository requires credentials"), hint="put them in your netrc, or in HTTP_AUTH"
         )
     return NoBase((APK, f"{url}: {answer.problem or f'HTTP status {answer.status}'}"))
 

@@ -134,7 +134,7 @@ def mirror_at(prefix: str) -> Mirror:
     place = rest.strip("/")
     if not _is_place(place) or (mark and scheme not in ("http", "https")):
         raise UsageError(
-            f"{prefix!r} is no mirror", hint="write HOST or HOST/PREFIX, for example mirror.example.com/proxy"
+            f"{prefix!r} is not a mirror", hint="write HOST or HOST/PREFIX, for example mirror.example.com/proxy"
         )
     return Mirror(registries={"*": place}, insecure=scheme == "http")
 
@@ -215,7 +215,7 @@ def _keys(given: Any, known: tuple[str, ...], file: Path, key: str) -> None:
         raise ConfigError("expected a mapping", file=file, key=key)
     for name in given:
         if name not in known:
-            raise ConfigError(f"unknown key; known are {', '.join(known)}", file=file, key=f"{key}.{name}")
+            raise ConfigError(f"unknown key; known keys: {', '.join(known)}", file=file, key=f"{key}.{name}")
 
 
 def _texts(given: Any, file: Path, key: str, check_name: Callable[[str], str] = check_text) -> dict[str, str]:

@@ -93,13 +93,13 @@ def _explained(
     if kind == "string_pattern_mismatch":  # only names have a pattern
         return document.error(
             place(()) if issubclass(model, Variant) and location == ("name",) else key,
-            f"{found!r} is no name",
-            hint="lower-case letters, digits, dots, dashes and underscores, at most 64",
+            f"invalid name {found!r}",
+            hint="use lower-case letters, digits, dots, dashes and underscores, at most 64",
         )
     if kind == "string_too_short":
-        return document.error(
-            key, f"expected text of {problem['ctx']['min_length']} or more letters, found {_kind(found)}"
-        )
+        least = problem["ctx"]["min_length"]
+        wanted = "text that is not empty" if least == 1 else f"text of at least {least} characters"
+        return document.error(key, f"expected {wanted}, found {_kind(found)}")
     if kind in _BOUNDS:
         return document.error(key, f"must be {_range(model, location, problem)}, not {found}")
     expected = _EXPECTED.get(kind) or problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")

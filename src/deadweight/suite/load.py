@@ -67,9 +67,9 @@ def find_suite_file(start: Path | None = None) -> Path:
     if (here / SUITE_FILE).is_dir():
         raise ConfigError("is a folder, not a file", file=here / SUITE_FILE)
     if (here / SUITE_FILE).is_symlink():
-        raise ConfigError("is a link that leads to no file", file=here / SUITE_FILE)
+        raise ConfigError("is a broken link", file=here / SUITE_FILE)
     raise ConfigError(
-        "is missing, here and in every folder above",
+        "was not found, here or in any folder above",
         file=here / SUITE_FILE,
         hint="docs/tutorial.md shows how to write one",
     )
@@ -99,7 +99,7 @@ def _check_compared(document: Document, place: Callable[[Key], Key], suite: Suit
     if budget.smaller_than not in suite.names():
         raise _no_such(document, key, "variant", budget.smaller_than, suite.names())
     if budget.smaller_than == variant.name:
-        raise document.error(key, f"expected another variant than {variant.name} itself")
+        raise document.error(key, f"expected a variant other than {variant.name} itself")
 
 
 def _check_needs(document: Document, place: Callable[[Key], Key], suite: Suite, variant: Variant) -> None:
@@ -111,7 +111,7 @@ def _check_needs(document: Document, place: Callable[[Key], Key], suite: Suite, 
         if need.variant not in suite.names():
             raise _no_such(document, key, "variant", need.variant, suite.names())
         if need.variant == variant.name:
-            raise document.error(key, f"expected another variant than {variant.name} itself")
+            raise document.error(key, f"expected a variant other than {variant.name} itself")
 
 
 def _check_checks(document: Document, place: Callable[[Key], Key], variant: Variant) -> None:
@@ -119,7 +119,7 @@ def _check_checks(document: Document, place: Callable[[Key], Key], variant: Vari
     for name in variant.checks.other:
         if name in ours:
             raise document.error(
-                place(("checks", "other", name)), f"{name} is a check of ours", hint=f"write it as checks.{name}"
+                place(("checks", "other", name)), f"{name} is a built-in check", hint=f"write it as checks.{name}"
             )
     known = [*ours, *variant.checks.other]
     for name in variant.expect:

@@ -53,7 +53,7 @@ class Health(Record):
     @classmethod
     def _what_to_run(cls, command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if info.data.get("kind") == "exec" and not command:
-            raise ValueError("a program to run beside kind: exec (command: [redis-cli, ping])")
+            raise ValueError("a command with kind: exec (command: [redis-cli, ping])")
         return command
 
 
@@ -85,7 +85,7 @@ class Need(Record):
         if (self.image is None) == (self.variant is None):
             raise ValueError("one of image (redis:7) and variant (another one of this suite)")
         if self.port is None and self.health.kind not in ("exec", "exit"):
-            raise ValueError("the port that it listens on beside it (port: 6379)")
+            raise ValueError("a port with it, on which it listens (port: 6379)")
         return self
 
 

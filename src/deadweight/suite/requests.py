@@ -34,7 +34,7 @@ class HttpRequest(Record):
             key for key in ("json_body", "form", "body") if key != info.field_name and info.data.get(key) is not None
         ]
         if value is not None and before:
-            raise ValueError(f"one body at most, beside {before[0].removesuffix('_body')} no {info.field_name}")
+            raise ValueError(f"only one body: {before[0].removesuffix('_body')} or {info.field_name}")
         return value
 
     @field_validator("repeat_body")
@@ -59,7 +59,7 @@ class HttpRequest(Record):
 
 def _something(value: Any) -> Any:
     if value is None:
-        raise ValueError("what the answer must hold: null would check nothing")
+        raise ValueError("what the answer must contain: null would check nothing")
     return value
 
 

@@ -94,7 +94,7 @@ def _variants(document: Document, place: Key, value: Any) -> dict[str, Any]:
     key: Key = (*place, "variants")
     found = mapping(document, key, value)
     if not found:
-        raise document.error(key, "has no variant", hint="name at least one way to build the service")
+        raise document.error(key, "is empty", hint="add at least one way to build the service")
     return found
 
 

@@ -12,12 +12,12 @@ def parse_bytes(value: float | str) -> int:
     """Bytes of a size such as ``12.5MB``. Raises ValueError for anything else."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value < 2**60:
-            raise ValueError(f"{value!r} is no size in bytes")
+            raise ValueError(f"{value!r} is not a size in bytes")
         return int(value)
     match = _SIZE.fullmatch(str(value).strip())
     unit = _UNITS.get(match.group(2).upper()) if match else None
     if match is None or unit is None:
-        raise ValueError(f"{value!r} is no size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
+        raise ValueError(f"{value!r} is not a size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
     return int(float(match.group(1)) * unit)
 
 

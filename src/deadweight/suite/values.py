@@ -57,7 +57,7 @@ def _size(value: Any) -> int:
 
 def _memory(value: Any) -> int:
     if (size := _size(value)) < MIN_MEMORY_BYTES:
-        raise ValueError("at least 6MiB, which engines want")
+        raise ValueError("at least 6MiB, the minimum of container engines")
     return size
 
 
@@ -117,7 +117,7 @@ def _mount_id(text: str) -> str:
 
 def _url_path(text: str) -> str:
     if not text or _URL.match(text) or _CONTROL.search(text):
-        raise ValueError("a path on the service, such as /healthz (host and port are its own)")
+        raise ValueError("a path on the service, such as /healthz (without host and port)")
     return text
 
 

@@ -94,8 +94,8 @@ class VariantReader:
                 continue  # it is nobody's: validation says so
             del merged[key]
             if key in own and builder in self._used:
-                what = f"the builder {builder} takes no {key}"
-                hint = f"its own keys: {', '.join(record.own_keys()) or 'none'}"
+                what = f"the builder {builder} has no key {key}"
+                hint = f"its keys: {', '.join(record.own_keys()) or 'none'}"
                 self._problems.found.append(self._document.error((*self._section.at(name), key), what, hint=hint))
         values = {"name": self._section.full(name), "service": self._section.service, **merged}
         return validated(self._document, record, values, self._section.in_file(self._document, name))

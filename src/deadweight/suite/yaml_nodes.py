@@ -100,7 +100,7 @@ def _text(file: Path) -> str:
             data = handle.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(
-            "is missing", file=file, hint="run it in the folder that has it, or write one: docs/tutorial.md"
+            "is missing", file=file, hint="run it in the folder that contains it, or write one: docs/tutorial.md"
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file) from None

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
 
 HELP = {
-    "shard": "only this part of the variants, I/N such as 2/5 (default: what the CI system says, if it runs several; 1/1 is all)",
-    "times": "an earlier report (as report --against takes it) whose seconds balance the shards; the same for all of them",
-    "since": "only variants whose inputs changed since this git revision and HEAD parted",
-    "changed-from": "only variants whose inputs are not those of this earlier report",
+    "shard": "only this part of the variants, I/N such as 2/5 (default: taken from the CI system if it runs several; 1/1 is all)",
+    "times": "an earlier report (as for report --against) whose times balance the shards; use the same for all shards",
+    "since": "only variants whose inputs changed since HEAD branched off from this git revision",
+    "changed-from": "only variants whose inputs differ from this earlier report",
 }
 
 
@@ -51,5 +51,5 @@ def chosen(
     for line in found.told:
         say(line)
     if found.narrowed and found.beside:
-        say(f"built too, since a budget compares with it: {', '.join(each.name for each in found.beside)}")
+        say(f"also built, because a budget compares with it: {', '.join(each.name for each in found.beside)}")
     return found

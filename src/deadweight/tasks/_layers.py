@@ -105,7 +105,7 @@ def _secrets(report: LayersReport, out: Console) -> None:
     for each in report.secrets:
         place = placed(each.path or _place(each, numbers), each.inner)
         allowed = f" (allowed: {each.allowed})" if each.allowed else ""
-        rank = "SECRET" if each.confidence != "low" else "perhaps a secret:"
+        rank = "SECRET" if each.confidence != "low" else "possible secret:"
         of = "" if each.owner == MINE else f" (of {each.owner})"
         text = f"{rank} {each.rule} in {place}: {each.redacted} fingerprint {each.fingerprint}{of}{allowed}"
         _say(out, text, "bold red" if each.confidence != "low" else "")

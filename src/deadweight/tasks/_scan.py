@@ -29,11 +29,11 @@ def print_scans(found: Sequence[Evidence], out: Console) -> None:
     out.print(table)
     dropped = [head for index, head in enumerate(heads) if index not in shown]
     if dropped:
-        out.print(f"No room for {', '.join(dropped)}: a wider terminal or invoke report shows them.", markup=False)
+        out.print(f"Not enough room for {', '.join(dropped)}: use a wider terminal or invoke report.", markup=False)
     for each in (each for each in found if each.data.get("status") != "not_scanned"):
         out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
     for text in unused(found):
-        out.print(f"exception not needed by any of these images: {text}", markup=False, style="yellow")
+        out.print(f"exception that matches no finding in these images: {text}", markup=False, style="yellow")
 
 
 def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:

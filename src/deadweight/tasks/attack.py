@@ -61,7 +61,7 @@ def attack(
                 print_json({"suite": workspace.suite.name, "evidence": []})
             return
         if not chosen:
-            raise UsageError("none of these variants is a service", hint="invoke variants shows them")
+            raise UsageError("none of these variants is a service", hint="see invoke variants")
         built = [each for each in chosen if workspace.built(each.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
             found = attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
@@ -78,14 +78,14 @@ def attack(
     left = ", ".join(each.name for each in chosen if each not in built)
     if not json:
         say(f"{total(found)}. Next: invoke report")
-    raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
+    raise_if_bad(found, f"not attacked because not built: {left}" if left else "")
 
 
 @task(
     help={
         "variant": "the variant",
         "format": "run (docker flags, the default), compose or kubernetes",
-        "force": "search again, though this image was searched with these settings in this engine before",
+        "force": "search again, even if this image was searched before with these settings in this engine",
         "json": "print one JSON document on stdout: the posture that was found, and what was tried",
     }
 )

@@ -53,7 +53,7 @@ def variants(c: Context, json: bool = False) -> None:
         "variant": VARIANT_HELP,
         "jobs": "how many steps at once (default: the number of cores)",
         "fail-fast": "stop at the first failure (default: build every independent variant)",
-        "force": "build also what is up to date",
+        "force": "also build what is up to date",
         **_choose.HELP,
         "plan": "show what would be done and why; change nothing",
         "rebase": "take the nearest base where the local source has none, from now on (setup --source local ends it)",
@@ -148,7 +148,7 @@ def _show_plan(workspace: Workspace, chosen: Sequence[Variant], *, force: bool, 
         for row in _plan_rows(work):
             print(f"{'run ' if row['run'] else 'keep'}  {row['title']}  ({row['reason'] or 'up to date'})")
         for name in found.lacking:
-            print(f"skip  {name}  (a base of it cannot be had)")
+            print(f"skip  {name}  (a base image is not available)")
     if found.error is not None:
         raise found.error
 

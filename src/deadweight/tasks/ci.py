@@ -13,7 +13,7 @@ from deadweight.tasks._task import task
     help={
         "provider": "github, gitlab or kubernetes",
         "shards": "how many machines divide the suite (default: 4)",
-        "install": "what pip installs there (default: a placeholder for where your team keeps deadweight)",
+        "install": "the requirement that pip installs there (default: a placeholder; put in where your team keeps Deadweight)",
         "image": "the image of the pods (kubernetes): the project with its .git at /project, and deadweight",
         "scan": "look up vulnerabilities too",
     },
@@ -38,4 +38,4 @@ def ci(
     asked = Pipeline(one(provider, "--provider"), parse_shards(shards), install or PLACEHOLDER, scan=scan)
     print(render(asked if image is None else replace(asked, image=image)), end="")
     if install is None and asked.provider != "kubernetes":
-        say(f"put where your team keeps it in the place of {PLACEHOLDER!r}, or give it with --install")
+        say(f"replace {PLACEHOLDER!r} with where your team keeps Deadweight, or use --install")

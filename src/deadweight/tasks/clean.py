@@ -12,9 +12,9 @@ from deadweight.tasks._task import task
 
 @task(
     help={
-        "project": "remove this project's images from the engine, and its whole state folder; touch nothing that projects share",
-        "all": "the same, and end the engine, the registry and the Maven of ours, which all your projects share",
-        "older-than": "spare what is newer, for example 7d or 36h",
+        "project": "also remove this project's images from the engine and its whole state folder, but nothing that projects share",
+        "all": "also stop the engine, the registry and the Maven that Deadweight started, which all your projects share",
+        "older-than": "keep what is newer, for example 7d or 36h",
     }
 )
 def clean(c: Context, project: bool = False, all: bool = False, older_than: str | None = None) -> None:
@@ -34,4 +34,4 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
     freed = format_bytes(done.size_bytes)
     say(f"removed {done.containers} containers and networks, {done.images} images, {done.files} files ({freed})")
     if done.left is not None:
-        raise MissingError(f"what is in the engine stays: {done.left.message}", hint=done.left.hint)
+        raise MissingError(f"the engine was not cleaned: {done.left.message}", hint=done.left.hint)

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 @task(
     help={
         "dir": "the folder to bring in (default: this one)",
-        "service": "which service, where there are several; all: each becomes a section of the suite",
-        "main": "which main package or binary, where there are several",
-        "port": "the port that it listens on, where it cannot be told",
-        "health-path": "the path that tells that it is up, where it cannot be told",
-        "prove": "build, run and verify what is written",
+        "service": "which service, if there are several; all: each becomes a section of the suite",
+        "main": "which main package or binary, if there are several",
+        "port": "the port that it listens on, if it cannot be detected",
+        "health-path": "the health path, if it cannot be detected",
+        "prove": "build, run and verify the suite that is written",
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
-        "check": "write nothing; say what has drifted since",
+        "check": "write nothing; show what has changed since",
     },
     iterable=["force"],
 )
@@ -90,9 +90,9 @@ def _check(root: Path) -> None:
     if found:
         lines = "\n".join(found)
         raise CheckFailed(
-            f"the suite and the repository have drifted apart\n{lines}", hint="edit deadweight.yaml, or init --force"
+            f"the suite no longer matches the repository\n{lines}", hint="edit deadweight.yaml, or init --force"
         )
-    say("nothing has drifted")
+    say("the suite matches the repository")
 
 
 def _show(outcome: Outcome) -> None:
@@ -104,11 +104,11 @@ def _show(outcome: Outcome) -> None:
     for draft in outcome.drafts:
         names = ", ".join(draft.full(rung.name) for rung in draft.rungs)
         if draft.not_runnable:
-            say(f"built, and never seen to run: {names}: {draft.not_runnable.removeprefix('seen: ')}")
+            say(f"built, but never seen running: {names}: {draft.not_runnable.removeprefix('seen: ')}")
         else:
             say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")
     if any(draft.not_runnable for draft in outcome.drafts):
-        say("set what it needs under run: in deadweight.yaml, take runnable: false out, then: invoke verify")
+        say("set what it needs under run: in deadweight.yaml, remove runnable: false, then run invoke verify")
     else:
         say(f"next: invoke {'report' if outcome.drafts[0].proven else 'setup, then invoke build'}")
 

@@ -34,10 +34,11 @@ SCANS = ("deep", "plain", "hidden", "no")
         "variant": "a built variant of the suite",
         "archive": "any image instead: an archive or layout folder, - (an archive on standard input), docker:REFERENCE in the "
         "engine, REGISTRY/REPOSITORY:TAG or oci://REFERENCE in a registry",
-        "scan": "look for secrets in: deep (every file, packed and encoded content too), plain, hidden (hidden files only), no",
+        "scan": "where to look for secrets: deep (all files, also packed and encoded content), plain, hidden (hidden "
+        "files only), no",
         "platform": "which image of a multi-platform one, for example linux/arm64; all of an image in a registry",
-        "name": "which image of an archive that holds several, as docker image save was given it",
-        "extract": "write the hidden files below this new folder, to prove that they are there",
+        "name": "which image, if the archive contains several: its name as passed to docker image save",
+        "extract": "write the hidden files to this new folder",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "junit": "write findings as JUnit XML to this file",
         "allow_unread": "do not fail because something could not be looked at (encrypted, damaged, too big)",
@@ -104,8 +105,8 @@ def _judge(report: LayersReport, title: str, *, allow_unread: bool) -> None:
     if (count := sum(report.unread.values())) and not allow_unread:
         places = "1 place was" if count == 1 else f"{count} places were"
         raise CheckFailed(
-            f"{places} not looked at in {title}: a secret could lie there",
-            hint="the lines 'not looked at' above say where and why; --allow-unread accepts it",
+            f"{places} not looked at in {title}: these could contain a secret",
+            hint="see the lines 'not looked at' above; --allow-unread accepts them",
         )
 
 
@@ -154,11 +155,11 @@ def _refuse_wrong_calls(variant: str | None, archive: str | None, scan: str, ext
     from deadweight._errors import UsageError
 
     if (variant is None) == (archive is None):
-        raise UsageError("name either --variant or --archive", hint="invoke layers --variant apko")
+        raise UsageError("use either --variant or --archive", hint="invoke layers --variant apko")
     if scan not in SCANS:
         raise UsageError(f"--scan: expected one of {', '.join(SCANS)}, found {scan!r}")
     if archive == STDIN and extract is not None:
-        raise UsageError("--extract reads the image twice: it needs a file", hint="--archive image.tar")
+        raise UsageError("--extract reads the image twice and cannot use standard input", hint="--archive image.tar")
 
 
 def _refuse_targets(archive: str | None, *targets: str | None) -> None:
@@ -170,11 +171,11 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
     for target in (target for target in targets if target is not None):
         place = Path(os.path.realpath(target))
         if target == "-" or place.is_dir():
-            raise UsageError(f"{target}: is no file to write findings to", hint="/dev/stdout takes them too")
+            raise UsageError(f"{target}: findings cannot be written there", hint="use a file, or /dev/stdout")
         if image is not None and (place == image or image in place.parents):
-            raise UsageError(f"{target}: is the image itself, or a part of it", hint="write findings to another file")
+            raise UsageError(f"{target}: is the image itself or part of it", hint="write findings to another file")
         if place in taken and not place.is_char_device():
-            raise UsageError(f"{target}: is written to twice", hint="--sarif and --junit want a file each")
+            raise UsageError(f"{target}: is named twice", hint="use a different file for --sarif and --junit")
         taken.append(place)
 
 
@@ -236,7 +237,10 @@ class _Subject:
         from deadweight._errors import UsageError
 
         if self._list is None:
-            raise UsageError("--platform all is for images in a registry", hint="--platform linux/arm64 names one")
+            raise UsageError(
+                "--platform all works only for images in a registry",
+                hint="choose one, for example --platform linux/arm64",
+            )
         return self._list() or ("",)
 
     def _in_store(
@@ -273,7 +277,9 @@ def _subject(variant: str | None, archive: str | None, platform: str | None) -> 
     from deadweight.records.paths import user_cache
 
     if archive is not None and archive.strip() in ("", ENGINE, REGISTRY):
-        raise UsageError(f"--archive: {archive!r} names no image", hint="docker:REFERENCE, oci://REFERENCE, or a file")
+        raise UsageError(
+            f"--archive {archive!r}: no image is given", hint="use docker:REFERENCE, oci://REFERENCE, or a file"
+        )
     cache = user_cache() / "layers"
     if variant is not None:
         from deadweight.checks.layers import allow_list

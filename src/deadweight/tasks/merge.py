@@ -15,7 +15,7 @@ from deadweight.tasks._task import task
 
 @task(
     help={
-        "report": "a shard's report.json, its folder, or a folder of such folders; repeat it until all shards are named",
+        "report": "a shard's report.json, its folder, or a folder of such folders; repeat it for each shard",
         "to": "the folder for the joined report (default: .deadweight/merged)",
         "json": "print one JSON document on stdout",
     },
@@ -38,7 +38,7 @@ def merge(c: Context, report: Sequence[str] | None = None, to: str | None = None
     from deadweight.suite.load import find_suite_file
 
     if not report:
-        raise UsageError("no report is named", hint="invoke merge --report FOLDER")
+        raise UsageError("no report is given", hint="invoke merge --report FOLDER")
     places = [place for each in names(report) for place in _reports(Path(each))]
     made = merged({str(place): load_report(place) for place in places})
     target = Path(to) if to else find_suite_file().parent / ".deadweight" / "merged"

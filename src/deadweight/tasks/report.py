@@ -141,7 +141,7 @@ def push(
         chosen = select(workspace.suite, names(variant))
         several = len(chosen) > 1
         if several and digest_file:
-            raise UsageError("--digest-file belongs to one variant", hint="name it with --variant")
+            raise UsageError("--digest-file works only for one variant", hint="choose one with --variant")
         places = {each.name: destination(target, each.name, several=several) for each in chosen}
         with locked(workspace.state, say), pulse("push"):
             archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
@@ -183,7 +183,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
     from deadweight.report.history import read
 
     if not alone:
-        raise UsageError("--history goes with --json only", hint="invoke report --history")
+        raise UsageError("--history can only be combined with --json", hint="invoke report --history")
     with Workspace.open(say) as workspace:
         entries = read(workspace.state.history, workspace.suite.name)
     if json:
@@ -191,7 +191,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
 
         print_json({"suite": workspace.suite.name, "history": [asdict(entry) for entry in entries]})
     elif not entries:
-        raise MissingError("there is no history yet", hint="each invoke report adds to it")
+        raise MissingError("there is no history yet", hint="run invoke report: each run adds to it")
     else:
         from deadweight.tasks._history import print_history
 
@@ -228,7 +228,7 @@ def collected(workspace: Workspace) -> Report:
                 archives[each.name] = workspace.archive(each)
             except MissingError as error:
                 why = error.message.replace(f"{workspace.suite.root}/", "")  # a report may be published
-                lost[each.name] = f"{why}; `invoke build --variant {each.name}` makes it anew"
+                lost[each.name] = f"{why}; `invoke build --variant {each.name}` builds it again"
     asked = {each.name: [check.name for check in table.asked(each)] for each in workspace.suite.variants}
     made = collect(workspace.suite, workspace.state, archives, lost, asked)
     commit = commit_of(workspace.suite.root)
@@ -255,8 +255,8 @@ def _conclude(workspace: Workspace, found: Comparison, tell: Callable[[str], Non
     tell(text)
     since, lost = f"since the report of {found.old_generated_at}", len(found.unmeasured)
     if found.regressions:
-        told = "; ".join(map(str, found.regressions)) + (f"; {lost} not measured any more" if lost else "")
+        told = "; ".join(map(str, found.regressions)) + (f"; {lost} no longer measured" if lost else "")
         raise CheckFailed(f"{figures.plural(len(found.regressions), 'regression')} {since}: {told}")
     if lost:
         hint = "invoke build, invoke verify, then this again"
-        raise MissingError(f"{lost} not measured any more {since}; they are named above", hint=hint)
+        raise MissingError(f"{lost} no longer measured {since}; see above", hint=hint)

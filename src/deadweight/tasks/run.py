@@ -72,18 +72,18 @@ def shell(c: Context, variant: str | None = None) -> None:
         if inside is not None:
             words = words_inside(container, inside)
         else:
-            say(f"{variant} has no shell: this one runs beside it, in its processes, network and files")
+            say(f"{variant} has no shell: this shell runs beside it and shares its processes, network and files")
             words = words_beside(workspace.engine(), container, _tools(workspace))
         cli = docker_cli(workspace.endpoint)
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
-        raise DeadweightError("the shell could not be started; docker said why")
+        raise DeadweightError("could not start a shell; see docker's message above")
 
 
 @task(
     help={
         "variant": "the variant; repeat it for more (default: all that run, else all that have a log)",
-        "follow": "go on until the container ends; one must be running",
+        "follow": "follow until the container ends; one must be running",
     },
     iterable=["variant"],
 )
@@ -106,7 +106,7 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             return
         found = [(each, workspace.state.log(each.name)) for each in chosen if workspace.state.log(each.name).exists()]
         if not found:
-            raise MissingError("nothing runs, and there is no log", hint="invoke build writes them")
+            raise MissingError("no container is running, and there are no logs", hint="run invoke build to write logs")
         for each, file in found:
             print(f"==> {each.name}: {file} <==")
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
@@ -143,7 +143,7 @@ def _joined_or_started(workspace: Workspace, name: str, stack: contextlib.ExitSt
     chosen = select_one(workspace.suite, name)
     there = started_by_run(workspace.engine(), chosen.name)
     if there is not None:
-        say(f"{chosen.name}: in the container {there.name}, which runs already")
+        say(f"{chosen.name}: using the container {there.name}, which is already running")
         return there
     _, image, options = _prepared(workspace, chosen.name, 0)
     options = options.but(hosts=stack.enter_context(workspace.beside(chosen)))

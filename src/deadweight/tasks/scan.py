@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 @task(
     help={
         "variant": "the variant; repeat it for more (default: all that are built)",
-        "database": "use this database from now on: download, oci://REFERENCE, a file, a folder, or local (made here)",
-        "strict": "fail on an old database, on images that it knows nothing of, and where there is none",
+        "database": "the database to use from now on: download, oci://REFERENCE, a file, a folder, or local (made here)",
+        "strict": "fail if the database is missing, old, or does not cover an image",
         "sbom": "write SBOMs too, and compare them with the images: spdx, cyclonedx or both",
         "sarif": "write findings as SARIF 2.1.0 to this file",
         "jobs": "how many images at once (default: one per core)",
@@ -105,7 +105,7 @@ def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[
     built = tuple(each for each in chosen if workspace.built(each.name) is not None)
     for each in chosen:
         if each not in built:
-            say(f"{each.name}: not built, so not scanned")
+            say(f"{each.name}: not scanned because not built")
     if not built:
         raise MissingError("no variant is built", hint="invoke build")
     return built

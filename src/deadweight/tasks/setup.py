@@ -29,11 +29,11 @@ if TYPE_CHECKING:
         "source": "where bases and packages come from: registry, mirror, local or auto (kept for later)",
         "mirror": "your mirror's HOST or HOST/PREFIX, for --source mirror (kept for later)",
         "ca-bundle": "a PEM file with your private CAs (kept for later)",
-        "engine": "which engine of ours to start: os, current (Docker 29, built here) or current-overlay2 (kept for later)",
+        "engine": "which engine Deadweight starts: os, current (Docker 29, built here) or current-overlay2 (kept for later)",
         "variant": "only what this variant needs; repeat it for more (default: all)",
         "yes": "install without asking",
-        "tests": "also what Deadweight's own tests use",
-        "bench": "also what the rivals in bench/ use",
+        "tests": "also install what Deadweight's own tests use",
+        "bench": "also install what the other tools in bench/ use",
         "json": "print one JSON document on stdout",
         "plan": "show what is missing; install nothing",
     },
@@ -73,7 +73,7 @@ def setup(
         found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         unmade = to_make(workspace, chosen) if only_shown else ()
         if all(each.present for each in found) and not unmade and lacking is None:
-            say(f"ready: {len(found)} programs are there, bases come from {workspace.source.name}")
+            say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
         if json:
             tools, making = [asdict(each) for each in found], [asdict(each) for each in unmade]
             print_json(
@@ -86,7 +86,7 @@ def setup(
 
 
 @task(
-    help={"json": "print one JSON document on stdout", "tests": "also what Deadweight's own tests use"},
+    help={"json": "print one JSON document on stdout", "tests": "also install what Deadweight's own tests use"},
     reads_only=True,
 )
 def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
@@ -122,7 +122,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     how = (["invoke setup"] if missing and len(missing) > len(yours) else []) + [each.how for each in yours]
     if found.unwritable:
         missing += [f"a folder that can be written to ({each})" for each in found.unwritable]
-        how.append("make it writable; DEADWEIGHT_CACHE_DIR names another place for tools, stand-ins and our engine")
+        how.append("make it writable, or set DEADWEIGHT_CACHE_DIR to another place for tools, stand-ins and the engine")
     lines = [f"missing or not usable: {', '.join(missing)}"] if missing else []
     if lacking is not None:
         lines.append(lacking.message)
@@ -175,7 +175,7 @@ def _survey(
     found = survey(tools_of(workspace, chosen, tests=tests, bench=bench))
     engineless = no_engine(found)
     if engineless:
-        say(f"no engine can be had here ({engineless}): what needs one is left out")
+        say(f"no container engine available ({engineless}); skipping the variants that need one")
         chosen = without_engine(workspace, chosen)
         others = set(tools_of(workspace, chosen, tests=tests, bench=bench)) - set(ENGINE_TOOLS)
         found = (*(each for each in found if each.name in ENGINE_TOOLS), *survey(sorted(others)))
@@ -213,7 +213,7 @@ def _take_engine(engine: str | None, *, keep: bool) -> None:
     daemon.switch(kind, say)
     running = daemon.find_running()
     if running is not None and not running.ours:
-        say(f"an engine answers at {running.host}, and is used before one of ours: DOCKER_HOST names another")
+        say(f"an engine is running at {running.host} and is used instead; set DOCKER_HOST to use another")
 
 
 def _take(workspace: Workspace, source: str | None, mirror: str | None, ca_bundle: str | None, *, keep: bool) -> None:
@@ -238,7 +238,7 @@ def _show(missing: Sequence[Finding], unmade: Sequence[ToMake]) -> None:
         size = f", {each.size_bytes / 1e6:.0f} MB" if each.size_bytes else ""
         say(f"  {each.name:<{width}}  {each.how} (about {each.seconds} s{size})")
     if unmade:
-        say("to make from OS packages, all at the same time:")
+        say("to be made from OS packages, all at the same time:")
     for made in unmade:
         say(f"  {made.name} (about {made.seconds} s)")
 
@@ -254,7 +254,7 @@ def _ask(yes: bool) -> None:
     if not answer:  # Ctrl-D, which leaves the cursor behind the question
         say("")
     if answer.strip().lower() not in ("y", "yes") and answer != "\n":
-        raise MissingError("nothing was installed", hint="invoke setup --yes installs without asking")
+        raise MissingError("nothing was installed", hint="use invoke setup --yes to install without asking")
 
 
 def _problems(lacking: NoBase | None) -> list[str]:

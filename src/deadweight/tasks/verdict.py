@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 @task(
     help={
         "against": "the report of the base branch: a file, a folder, oci://REFERENCE, or GIT-REVISION:path",
-        "report": "the report to judge, such as what merge wrote (default: made from what is on disk)",
-        "since": "the git revision that the change started from (default: the commit of the earlier report, where it tells)",
-        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job writes its step summary",
+        "report": "the report to judge, for example one that merge wrote (default: made from the results on disk)",
+        "since": "the git revision that the change started from (default: the commit in the earlier report)",
+        "post": "keep one comment on the pull request up to date: github or gitlab; a fork's job uses the step summary instead",
         "json": "print one JSON document on stdout",
     }
 )
@@ -107,7 +107,7 @@ def _touched(workspace: Workspace, before: Report, since: str | None) -> dict[st
     except UsageError:
         if since is not None:
             raise
-        say(f"what this change touched is not known: git here has no commit {revision}; --since tells where it started")
+        say(f"cannot determine what this change touched: git has no commit {revision} here; name it with --since")
         return None
 
 
@@ -132,7 +132,7 @@ def _post(where: Place, found: Verdict, text: str) -> DeadweightError | None:
 
     if where.forge is None:
         _summary(text)
-        say("a fork's job may not write comments: the verdict is in the step summary and the log")
+        say("a fork's job cannot write comments; see the verdict in the step summary and the log")
         return None
     try:
         done = post(where, f"{MARKER}{found.suite} run ", text, silent=found.silent)
@@ -141,7 +141,7 @@ def _post(where: Place, found: Verdict, text: str) -> DeadweightError | None:
         return error
     words = {
         "nothing": "nothing changed, so nothing was posted",
-        "newer": "a newer run has written its verdict already",
+        "newer": "a newer run has already posted its verdict",
     }
     say(words.get(done, f"comment {done}"))
     return None

@@ -26,7 +26,7 @@ OUTCOMES = ("passed", "warned", "failed as expected", "passed, though expected t
 @task(
     help={
         "variant": "the variant; repeat it for more (default: all)",
-        "check": "the check; repeat it for more (default: all that the suite asks for)",
+        "check": "the check; repeat it for more (default: all checks in the suite)",
         **_choose.HELP,
         "json": "print one JSON document on stdout",
     },
@@ -65,7 +65,7 @@ def verify(
     elif (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
     left = ", ".join(each.name for each in chosen if each not in built)
-    conclude(found, f"not checked, since not built: {left}" if left else "")
+    conclude(found, f"not checked because not built: {left}" if left else "")
 
 
 def verify_variants(
@@ -97,7 +97,7 @@ def conclude(found: Sequence[Evidence], left: str = "", then: str = "invoke repo
 
     if not found and not left:
         raise MissingError(
-            "nothing was measured: the suite asks for no check of these variants",
+            "nothing was measured: the suite has no checks for these variants",
             hint="add checks: to deadweight.yaml, or port: to a variant that is a service",
         )
     raise_if_bad(found, left)
@@ -135,7 +135,7 @@ def raise_if_bad(found: Sequence[Evidence], left: str = "") -> None:
         named = ", ".join(f"{each.variant}/{each.check}" for each in bad)
         raise CheckFailed(
             f"{len(bad)} of {figures.plural(len(found), 'check')} did not come out as expected: {named}. {tally(found)}{also}",
-            hint="invoke report shows them beside the others",
+            hint="invoke report shows all results",
         )
     if unmeasured:
         named = ", ".join(f"{each.variant}/{each.check}" for each in unmeasured)
@@ -143,7 +143,7 @@ def raise_if_bad(found: Sequence[Evidence], left: str = "") -> None:
         raise MissingError(
             f"{len(unmeasured)} of {figures.plural(len(found), 'check')} {'was' if len(unmeasured) == 1 else 'were'} not measured: "
             f"{named}. {tally(found)}{also}",
-            hint="; ".join([*hints, *(["invoke build"] if left else [])]) or "the reasons are above",
+            hint="; ".join([*hints, *(["invoke build"] if left else [])]) or "see the reasons above",
         )
     if left:
         raise MissingError(f"{left}. {tally(found)}", hint="invoke build")

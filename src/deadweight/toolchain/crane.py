@@ -23,11 +23,11 @@ _PUSHED = re.compile(r"@(sha256:[0-9a-f]{64})\s*$")
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 HINTS = {
-    r"x509: ": "its certificate is not trusted here: name a bundle with its CA in SSL_CERT_FILE",
-    r"gave HTTP response to HTTPS client": "without TLS it must be on loopback or named in mirror settings; push has --insecure",
+    r"x509: ": "its certificate is not trusted: set SSL_CERT_FILE to a bundle with its CA",
+    r"gave HTTP response to HTTPS client": "it has no TLS: push with --insecure, or set insecure: true in the mirror's settings",
     r"UNAUTHORIZED|DENIED|status code 40[13]": "log in with `docker login` or `crane auth login`",
-    r"_UNKNOWN|status code 404": "see whether the reference is right; some registries say so too where you must log in",
-    r"refused|no such host|no route|timeout": "see whether the registry runs, and its name, its port and the proxies are right",
+    r"_UNKNOWN|status code 404": "check the reference; some registries also answer this if you are not logged in",
+    r"refused|no such host|no route|timeout": "check that the registry is running, and its name, its port and the proxies",
 }
 """By what crane says last: what can be done about it. The first that is found counts."""
 
@@ -43,7 +43,7 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
         done = _told(insecure, "push", *many, str(ready), reference)
     match = _PUSHED.search(done.output)
     if match is None:
-        raise DeadweightError(f"crane pushed {reference} and named no digest: {done.output.strip()[-200:]!r}")
+        raise DeadweightError(f"crane pushed {reference} but printed no digest: {done.output.strip()[-200:]!r}")
     return match.group(1)
 
 
@@ -58,7 +58,7 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
     except json.JSONDecodeError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is no manifest")
+        raise DeadweightError(f"{reference}: the registry's answer is not a manifest")
     return parsed
 
 
@@ -70,7 +70,7 @@ def config(reference: str, platform: str, *, insecure: bool = False) -> dict[str
     except json.JSONDecodeError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is no config")
+        raise DeadweightError(f"{reference}: the registry's answer is not a config")
     return parsed
 
 
@@ -102,7 +102,7 @@ def _manifest_type(content: bytes, reference: str) -> str:
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is no manifest")
+        raise DeadweightError(f"{reference}: the registry's answer is not a manifest")
     return str(parsed.get("mediaType") or "application/vnd.oci.image.manifest.v1+json")
 
 

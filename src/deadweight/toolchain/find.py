@@ -53,7 +53,7 @@ def find(name: str) -> Tool:
     entry = catalogue.program(name)
     wanted = f" {entry.pinned}" if entry.pinned else (f" {entry.least} or later" if entry.least else "")
     what = f"{name}{wanted} is missing" if not seen.reason else f"{name}{wanted} is missing: {seen.reason}"
-    raise MissingError(what, hint="invoke setup gets it; invoke doctor shows all tools")
+    raise MissingError(what, hint="install it with invoke setup; invoke doctor shows all tools")
 
 
 def look(name: str) -> Look:
@@ -104,9 +104,9 @@ def _environment(entry: Program) -> dict[str, str]:
 def _refusal(entry: Program, version: str) -> str:
     """Why this version will not do; empty if it will."""
     if entry.exact and pins.gettable(entry) and version != entry.pinned:
-        return f"is {version}, wanted is {entry.pinned}"
+        return f"is {version}, required is {entry.pinned}"
     if entry.least is not None and number(version) < number(entry.least):
-        return f"is {version}, needed is {entry.least} or later"
+        return f"is {version}, required is {entry.least} or later"
     return ""
 
 

@@ -16,7 +16,7 @@ from deadweight.toolchain.pins import Program, go_needed
 from deadweight.toolchain.probe import number
 
 BUILD_SECONDS = 1800.0
-OFFLINE_HINT = "modules come from GOPROXY (see go env GOPROXY): is it in reach?"
+OFFLINE_HINT = "modules come from GOPROXY (see go env GOPROXY): check that it can be reached"
 
 
 def go_environment(go: Tool | None = None) -> dict[str, str]:

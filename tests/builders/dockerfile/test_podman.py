@@ -38,7 +38,7 @@ def refused(tmp_path, monkeypatch, text: str, buildah: str = "1.28.2") -> str:
     ],
 )
 def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp_path, monkeypatch, text, what):
-    assert refused(tmp_path, monkeypatch, text).startswith(f"2: {what}: this Podman (Buildah 1.28.2)")
+    assert refused(tmp_path, monkeypatch, text).startswith(f"2: this Podman (Buildah 1.28.2) does not support {what}")
     assert refused(tmp_path, monkeypatch, text, buildah="1.39.0") == ""
 
 
@@ -81,6 +81,6 @@ def test_secrets_are_not_given_to_a_podman_that_keeps_its_images_elsewhere(tmp_p
     monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store((), "1.28.2", here=False))
     monkeypatch.setattr(podman, "find", lambda name: type("Tool", (), {"path": Path(shutil.which("true") or "true")}))
     asked = {"ignore": tmp_path, "cwd": tmp_path, "env": {}, "log": tmp_path / "log", "on_line": print, "redact": ()}
-    with pytest.raises(DeadweightError, match="would put its secrets into the context"):
+    with pytest.raises(DeadweightError, match="would send its secrets with the context"):
         podman.build(ENDPOINT, ["--secret", "id=a,src=b", "."], **asked)
     podman.build(ENDPOINT, ["."], **asked)

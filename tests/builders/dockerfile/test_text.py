@@ -61,7 +61,7 @@ def test_a_stage_that_names_itself_ends(tmp_path):
     ("text", "words"),
     [
         ("ARG X\n", ":1: has no FROM"),
-        ("# only a comment\n\nRUN x\n", ":3: RUN stands before the first FROM"),
+        ("# only a comment\n\nRUN x\n", ":3: RUN is before the first FROM"),
         ("FROM a\nFORM b\n", ":2: unknown instruction 'FORM'"),
         ("FROM\n", ":1: FROM needs an image"),
         (

@@ -329,7 +329,7 @@ def test_two_main_classes(project):
     project.write({"app/src/main/java/a/Other.java": main_class("Other")})
     message = fails(project)
     assert "Multiple valid main classes were found: a.Main, a.Other" in message
-    assert message.endswith("name one of them in the variant, main: a.Main, a.Other")
+    assert message.endswith("choose one in the variant: main: a.Main, a.Other")
     project.suite(SUITE + "    main: a.Other\n")
     assert project.build("v").variant == "v"
 
@@ -473,7 +473,7 @@ def test_a_jdk_that_is_too_old_for_the_service(project):
     project.write({"app/pom.xml": pom().replace(">17<", ">99<")})
     message = fails(project)
     assert "release version 99 not supported" in message
-    assert "the service wants a newer JDK" in message
+    assert "the service requires a newer JDK" in message
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ def test_a_jdk_that_is_too_old_for_the_service(project):
             r"pom\.xml:2: declares entities",
         ),
         ({}, SUITE + "    pom: other.xml\n", r"other\.xml: no such file \(variants\.v\.pom\)"),
-        ({}, SUITE.replace(f"    base: {STATIC}\n", ""), r"jib needs a base"),
+        ({}, SUITE.replace(f"    base: {STATIC}\n", ""), r"the builder jib needs a base image"),
         ({}, SUITE + "    files: {/etc/x: nowhere}\n", r"nowhere: no such file \(variants\.v\.files\./etc/x\)"),
         ({}, SUITE + "    files: {etc/x: conf}\n", r"expected the absolute path"),
         ({}, SUITE + "    files: {/etc/../x: conf}\n", r"expected the absolute path"),
@@ -503,7 +503,7 @@ def test_a_jdk_that_is_too_old_for_the_service(project):
         ),
         ({}, SUITE + f'    files: {{/x: "{DONOR}#/a", /x/y: app}}\n', r"lies below /x, which is a file"),
         ({}, SUITE + f'    files: {{/x: "{DONOR}#awk"}}\n', r"expected IMAGE#/PATH"),
-        ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:7: variants\.v\.env: A: Jib cannot carry"),
+        ({}, SUITE + '    env: {A: "x\\\\"}\n', r"deadweight\.yaml:7: variants\.v\.env: A: Jib cannot pass"),
     ],
 )
 def test_wrong_files_are_refused_before_the_build(project, files, suite, words):
@@ -529,7 +529,7 @@ def test_a_dependency_that_nobody_has_is_named_once(project, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
     message = fails(project)
     assert message.count("example.nowhere:gone") == 1
-    assert "build once with the network, without DEADWEIGHT_MAVEN_OFFLINE" in message
+    assert "build once with network access, without DEADWEIGHT_MAVEN_OFFLINE" in message
 
 
 def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project):
@@ -549,7 +549,7 @@ def test_without_a_network_the_dependency_and_the_way_out_are_named_once(project
 def test_offline_builds_from_what_is_there(project, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
     message = fails(project)
-    assert "the base is not in Jib's cache: build once with the network" in message
+    assert "the base is not in Jib's cache: build once with network access" in message
     monkeypatch.delenv("DEADWEIGHT_MAVEN_OFFLINE")
     project.build("v")
     monkeypatch.setenv("DEADWEIGHT_MAVEN_OFFLINE", "1")
@@ -590,7 +590,7 @@ def test_a_base_of_another_architecture(project, bases, registry_program, tmp_pa
         project.source.bases = {STATIC: Base(STATIC, f"{host}/other:1", None, stand_in=False)}
         message = fails(project, DeadweightError)
     assert "s390x" in message
-    assert "name a base that has this architecture" in message
+    assert "choose a base image for this architecture" in message
 
 
 def test_a_base_of_many_platforms_without_ours(project, bases, registry_program, tmp_path):
@@ -608,7 +608,7 @@ def test_a_base_of_many_platforms_without_ours(project, bases, registry_program,
         message = fails(project)
     assert f"{host}/many:1 is a manifest list, but the list does not contain an image for architecture=" in message
     assert "If your intention" not in message
-    assert message.endswith("\n  hint: name a base that has this architecture")
+    assert message.endswith("\n  hint: choose a base image for this architecture")
 
 
 def test_proxies_reach_maven_with_their_password_and_without_a_trace(project, tmp_path):
@@ -643,7 +643,7 @@ def test_a_private_ca_is_trusted_where_it_is_named(project, tmp_path):
         try:
             message = fails(project)
             assert "v: Java does not trust a server's certificate" in message
-            assert "name your private CA" in message
+            assert "set your private CA" in message
             shutil.rmtree(local, ignore_errors=True)
             project.source.build_environment = BuildEnvironment({}, tmp_path / "ca.pem")
             built = project.build("v")
@@ -739,7 +739,7 @@ exec "$3" -m invoke build --variant v
 
 @pytest.mark.parametrize(
     ("java", "words"),
-    [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, needed is 17 or later")],
+    [(None, "java 17 or later is missing; mvn"), ("11.0.2", "is 11.0.2, required is 17 or later")],
 )
 def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, tmp_path, java, words):
     project.suite(f"{SUITE}  w:\n    builder: ko\n    source: go\n    base: {STATIC}\n")

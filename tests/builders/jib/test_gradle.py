@@ -147,7 +147,7 @@ def test_a_wrapper_that_is_not_executable(project):
 def test_no_gradle_at_all(project):
     project.write({"app/build.gradle": "\n"})
     (project.root / "app/gradlew").unlink()
-    assert "there is none on PATH, and no gradlew in the project" in fails(project, MissingError, 3)
+    assert "it is not on PATH and the project has no gradlew" in fails(project, MissingError, 3)
 
 
 def test_a_warning_of_the_compiler_is_no_error(project):

@@ -97,7 +97,7 @@ def test_a_maven_repository_that_wants_credentials(maven_project, status):
         maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
         message = fails(maven_project)
     assert f"example.refused:thing{status}" in message
-    assert message.endswith("hint: the Maven repository wants credentials: <servers> in ~/.m2/settings.xml")
+    assert message.endswith("hint: the Maven repository requires credentials: set <servers> in ~/.m2/settings.xml")
 
 
 def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, tmp_path):
@@ -127,7 +127,7 @@ def test_a_proxy_that_wants_a_password(maven_project):
         maven_project.write({"app/pom.xml": pom(dependencies=thing, repositories=at)})
         maven_project.source.build_environment = BuildEnvironment({"HTTP_PROXY": f"http://127.0.0.1:{port}"})
         message = fails(maven_project)
-    assert "hint: the proxy wants a user and a password" in message
+    assert "hint: the proxy requires a user and a password" in message
 
 
 def test_gradles_reason_is_told_without_its_advice():
@@ -149,7 +149,9 @@ def test_gradles_reason_is_told_without_its_advice():
     needs = ["> Could not resolve a:b:1.", "   > No cached version of a:b:1 available for offline mode."]
     failure = heard([*head, "* What went wrong:", *needs, *advice], gradle=True)
     assert failure.tail == ("Could not resolve a:b:1.", "No cached version of a:b:1 available for offline mode.")
-    assert failure.hint == "it is not in Gradle's cache: build once with the network, without DEADWEIGHT_MAVEN_OFFLINE"
+    assert (
+        failure.hint == "it is not in Gradle's cache: build once with network access, without DEADWEIGHT_MAVEN_OFFLINE"
+    )
 
 
 def test_tests_that_fail_in_gradle():

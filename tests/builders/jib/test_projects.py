@@ -279,7 +279,7 @@ def test_letters_survive_a_locale_without_any(static_base, tmp_path, monkeypatch
 @pytest.mark.parametrize("value", ['"x\\ny"', '"\\u2028"'])
 def test_a_variable_of_several_lines_is_refused_by_name(maven_project, value):
     maven_project.suite(f"{SUITE}    env: {{A: {value}}}\n")
-    assert "variants.v.env: A: Jib cannot carry this name or value" in fails(maven_project, ConfigError, 2)
+    assert "variants.v.env: A: Jib cannot pass this name or value" in fails(maven_project, ConfigError, 2)
 
 
 def test_names_that_jibs_lists_would_part(static_base, tmp_path):
@@ -313,8 +313,8 @@ def test_a_pom_in_any_encoding(maven_project, encoding):
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [
-        ("nonsense", r"pom\.xml:1: declares an encoding that is not known: nonsense"),
-        ("base64", r"pom\.xml:1: declares an encoding that is not known: base64"),
+        ("nonsense", r"pom\.xml:1: declares an unknown encoding: nonsense"),
+        ("base64", r"pom\.xml:1: declares an unknown encoding: base64"),
         ("GBK", r"pom\.xml:4: is not text in GBK"),
     ],
 )
@@ -336,7 +336,7 @@ def test_jib_that_skips_makes_no_image(maven_project):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("jib.from.image", "base: names the base image"),
+        ("jib.from.image", "set base: to the base image"),
         ("jib.to.image", "invoke push --to"),
         ("jib.outputPaths.tar", ""),
         ("jib.baseImageCache", ""),
@@ -344,7 +344,7 @@ def test_jib_that_skips_makes_no_image(maven_project):
 )
 def test_an_argument_that_would_make_the_record_a_lie(maven_project, name, hint):
     maven_project.suite(f"{SUITE}    args: {{{name}: x}}\n")
-    with pytest.raises(ConfigError, match=r"is for Deadweight to say \(variants\.v\.args\.") as caught:
+    with pytest.raises(ConfigError, match=r"is set by Deadweight; remove it \(variants\.v\.args\.") as caught:
         check(maven_project)
     assert hint in str(caught.value)
 

@@ -112,7 +112,7 @@ def test_a_package_that_is_no_program(project):
         project.build("v")
     first, *rest = str(caught.value).splitlines()
     assert first == "ko v: the package is not a program (its package is not main)"
-    assert rest[-1].startswith("  hint: name the folder with package main in the variant: main: ./cmd/NAME")
+    assert rest[-1].startswith("  hint: set main: in the variant to the folder with package main, such as ./cmd/NAME")
     assert "{{.Name}}" in rest[-1]
     assert "failed to save" not in str(caught.value)
 

@@ -98,7 +98,7 @@ class TestRun:
     @pytest.mark.parametrize("said", [GO_X509, GO_X509_IMPORT])
     def test_a_private_ca_is_no_compile_error(self, project, said):
         message = failure(project, SAYS, said)
-        assert told(message).startswith("a server's certificate is signed by a CA that this build step does not know")
+        assert told(message).startswith("a server's certificate is signed by a CA that this build step does not trust")
         assert "id=ca_bundle" in hint(message)
         assert f"| {said}" in message
 
@@ -113,14 +113,14 @@ class TestRun:
             (MAVEN_BAD, "Java refuses a server's certificate: No subject alternative names matching IP address"),
             (MAVEN_REFUSED, "a Maven repository answers with status 403"),
             (CURL_NO_BUNDLE, "the image has no CA certificates at this step"),
-            (WGET_X509, "a server's certificate is signed by a CA that this build step does not know"),
+            (WGET_X509, "a server's certificate is signed by a CA that this build step does not trust"),
         ],
     )
     def test_an_answer_that_nobody_can_take_is_no_lack_of_network(self, project, said, cause):
         assert told(failure(project, SAYS, said)).startswith(cause)
 
     def test_maven_without_a_network(self, project):
-        assert told(failure(project, SAYS, MAVEN_NO_NAME)).startswith("a build step does not reach the network")
+        assert told(failure(project, SAYS, MAVEN_NO_NAME)).startswith("a build step cannot reach the network")
 
     def test_a_program_that_the_base_has_not(self, project):
         message = failure(project, "RUN apk add --no-cache curl\n")
@@ -159,7 +159,7 @@ class TestRun:
         message = failure(project, "RUN echo one; echo two; \\\n    exit 3\n")
         assert told(message) == "RUN failed with exit code 3 (Dockerfile:3: RUN echo one; echo two;     exit 3)"
         assert [line for line in message.splitlines() if "|" in line] == ["  | one", "  | two"]
-        assert hint(message) == "the log has all of it"
+        assert hint(message) == "see the log for the whole output"
 
 
 @pytest.mark.tools
@@ -171,7 +171,7 @@ class TestCopy:
 
     def test_a_file_that_no_stage_wrote(self, project):
         message = failure(project, "FROM ${BASE} AS last\nCOPY --from=0 /s/server /server\n")
-        assert told(message).startswith("/s/server is not in what it copies --from (Dockerfile:4:")
+        assert told(message).startswith("/s/server is not in the stage or image that COPY --from names (Dockerfile:4:")
         assert "go build -o" in hint(message)
 
 
@@ -272,7 +272,7 @@ def native(*said: str) -> CommandError:
 
 def test_a_private_ca_beside_the_engine():
     error = native(GO_X509_IMPORT)
-    assert error.reason == "v: a server's certificate is signed by a CA that this machine does not know"
+    assert error.reason == "v: a server's certificate is signed by a CA that this machine does not trust"
     assert "--ca-bundle" in str(error.hint)
 
 

@@ -151,7 +151,7 @@ def test_a_wall_of_the_services_own_is_seen(laboratory):
     with Yard(laboratory, HARDENED) as yard:
         found = session.difference(yard.get().state().pid, os.getpid())
     assert {"Uid", "CapBnd", "NoNewPrivs", "namespace net", "namespace mnt"} <= found.keys()
-    assert session.told(found).startswith("what is started beside the service would not have its walls: ")
+    assert session.told(found).startswith("a program started beside the service would not have the same walls: ")
 
 
 def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeypatch):
@@ -160,7 +160,7 @@ def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeyp
     found = Runner(laboratory, load_payloads(packs=["breach"])).run(Plan((OPEN, HARDENED), alone=False))
     assert {cell.outcome for cells in found.cells.values() for cell in cells.values()} == {"not_measured"}
     (line,) = found.nothing_in()
-    assert line.endswith("what is started beside the service would not have its walls: Seccomp 2 → 0")
+    assert line.endswith("a program started beside the service would not have the same walls: Seccomp 2 → 0")
 
 
 def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):
@@ -239,7 +239,7 @@ def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
     found = attacking.attack(castle(tmp_path, engine, archive, reference=image, awk=False), brief=True)
     assert found.status == "not_measured"
     assert found.reason.startswith("nothing was measured in open, default, hardened: ")
-    assert "what comes after a breach was not tried: go is not installed" in found.reason
+    assert "attacks after a breach were not tried: go is not installed" in found.reason
 
 
 def few(*names: str):
@@ -250,7 +250,7 @@ def few(*names: str):
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("packs: [awk]", r"expected the key awk \(with a path\) beside the pack awk"),
+        ("packs: [awk]", r"expected the key awk \(with a path\) with the pack awk"),
         ("packs: []", r"attacks\.packs"),
         ("packs: [sql]", r"attacks\.packs\[0\]: expected one of breach, awk"),
         ("awk: {}", r"attacks\.awk: key 'path' is missing"),
@@ -268,7 +268,9 @@ def test_what_is_wrong_with_packs_is_told_with_its_place(tmp_path, engine, archi
 def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, archive):
     own = 'payloads:\n  - {id: x, title: ours, attack: T1059, script: \'BEGIN { print "@a@" "@b@" }\', evidence: {kind: output}}\n'
     subject = castle(tmp_path, engine, archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
-    with pytest.raises(ConfigError, match=r"own\.yaml:2: payloads\[0\]: nothing says how a script reaches the service"):
+    with pytest.raises(
+        ConfigError, match=r"own\.yaml:2: payloads\[0\]: the suite does not say how a script reaches the service"
+    ):
         attacking.check_request(subject, ())
 
 

@@ -315,7 +315,7 @@ def test_a_rule_whose_bridge_is_gone_is_swept(tmp_path):
 def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with lab.Lab(subject) as built:
-        assert built.notes["network"].startswith("no rule of the firewall keeps the attack network apart: ")
+        assert built.notes["network"].startswith("the firewall could not isolate the attack network: ")
         assert "iptables" in built.notes["network"]
 
 

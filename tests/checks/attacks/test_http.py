@@ -59,7 +59,7 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, imag
         assert cells["http-command"]["evidence"]["at"].startswith("GET /ping query x: ")
     else:
         assert cells["http-ssrf"]["reason"].startswith(
-            "the service has no such hole where it was looked for: GET /file query x"
+            "the service is not vulnerable where it was tried: GET /file query x"
         )
 
 
@@ -70,7 +70,7 @@ def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(tmp_path, engine, 
     cells = attacking.attack(subject, postures=("open",)).data["postures"]["open"]
     assert cells["http-environment"]["outcome"] == "succeeded"
     assert cells["http-ssrf"]["outcome"] == "not_measured"
-    assert "no request under checks.api takes a value to aim at" in cells["http-ssrf"]["reason"]
+    assert "no request under checks.api has a value to attack" in cells["http-ssrf"]["reason"]
 
 
 def test_each_place_of_a_request_is_aimed_at_once():

@@ -66,7 +66,7 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
         ("T1059.004", "T59", 4, "payloads[0].attack", "expected an ATT&CK technique such as T1059"),
         ("attack: T1059.004", "gtfobins: shelll", 4, "payloads[0].gtfobins", "expected a GTFOBins function (shell,"),
         ("    attack: T1059.004\n", "", 2, "payloads[0]", "expected a reference: gtfobins or attack"),
-        ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "@a@ and @b@ apart"),
+        ('"@a@" "@b@"', '"@a@@b@"', 2, "payloads[0]", "@a@ and @b@ separately"),
         ("@b@", "@c@", 2, "payloads[0]", "not @c@"),
         ("kind: output", "kind: listener", 6, "payloads[0].evidence", "does with kind listener"),
         ("kind: output", "kind: output, path: /x", 6, "payloads[0].evidence", "path with kind image-file"),
@@ -83,7 +83,7 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
         ("id: mine", "id: all", 2, "payloads[0].id", "an id other than all"),
         ("    script:", "    seconds: 3000\n    script:", 5, "payloads[0].seconds", "240"),
         ("    script:", "    parallel: true\n    script:", 5, "payloads[0].parallel", "expected a whole number"),
-        ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "only with kind resource"),
+        ("    script:", "    parallel: 2\n    script:", 5, "payloads[0].parallel", "allowed only with kind: resource"),
         (
             "kind: output",
             "kind: image-file, path: etc/passwd",
@@ -106,7 +106,7 @@ OURS = '    script: BEGIN { print "@a@" "@b@" }\n'
 @pytest.mark.parametrize(("key", "value"), [("args", "[-v]"), ("input", "text")])
 def test_what_would_never_be_sent_is_refused(load, key, value):
     own = GOOD.replace(OURS, f'    {key}: {value}\n    request: {{path: "/?@a@=@b@"}}\n')
-    with pytest.raises(ConfigError, match="not beside request") as caught:
+    with pytest.raises(ConfigError, match="remove it: with request or breach") as caught:
         load(own)
     assert (caught.value.line, caught.value.key) == (5, f"payloads[0].{key}")
 
@@ -124,7 +124,7 @@ def test_what_would_never_be_sent_is_refused(load, key, value):
 )
 def test_what_is_sent_never_holds_the_whole_word(load, sent):
     """Whatever puts the halves together before the service has it: an echo would look like success."""
-    with pytest.raises(ConfigError, match="@a@ and @b@ come together in what is sent") as caught:
+    with pytest.raises(ConfigError, match="the payload contains @a@ next to @b@") as caught:
         load(GOOD.replace(OURS, f"    {sent}\n"))
     assert (caught.value.line, caught.value.key) == (2, "payloads[0]")
 

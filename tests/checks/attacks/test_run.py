@@ -223,7 +223,7 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     monkeypatch.setattr(lab, "static_shell", none)
     found, postures = attacked(make(), "open")
     assert postures["open"]["system"]["outcome"] == "not_measured"
-    assert found.data["notes"]["image"] == "what having no shell is worth was not measured: no registry in reach"
+    assert found.data["notes"]["image"] == "the effect of having no shell was not measured: no registry in reach"
 
 
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
@@ -367,7 +367,7 @@ payloads:
 
 @pytest.mark.parametrize(
     ("busy_for", "told"),
-    [("print", "this awk does not run here: busy"), ("attack", "nothing shows that it arrived, sent twice")],
+    [("print", "this awk does not run: busy"), ("attack", "it was sent twice without a sign that it arrived")],
     ids=["every script", "the attack"],
 )
 def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbehaving_archive, busy_for, told):
@@ -383,16 +383,16 @@ def test_what_did_not_arrive_is_not_blocked(make, few, misbehaving_image, misbeh
         assert postures[posture]["join"]["outcome"] == "not_measured"
         assert postures[posture]["join"]["reason"].startswith(told)
         assert postures[posture]["request"]["outcome"] == "not_measured"
-        assert postures[posture]["request"]["reason"].startswith("nothing shows that it arrived, sent twice")
+        assert postures[posture]["request"]["reason"].startswith("it was sent twice without a sign that it arrived")
     assert (found.status, found.data["breaches"]) == ("not_measured", [])
     assert found.reason.startswith(
-        ("nothing was measured in ", "nothing of the gate on hardened was measured (join, request): ")
+        ("nothing was measured in ", "no attack of the gate on hardened was measured (join, request): ")
     )
 
 
 def test_a_question_that_is_not_answered_is_no_dialect(make, few, misbehaving_image, misbehaving_archive):
     few()
-    for never, told in (("PROCINFO", "did not say whether it has gawk: busy"), ("^$", "does not have: gawk")):
+    for never, told in (("PROCINFO", "did not report whether it supports gawk: busy"), ("^$", "does not support gawk")):
         yaml = f'run: {{env: {{AWK_NEVER: "{never}"}}}}\n    checks: {{attacks: {{payload_files: [own.yaml]}}}}'
         own = ARRIVES + NO_GAWK if never == "^$" else ARRIVES
         subject = make(yaml, reference=misbehaving_image, archive=misbehaving_archive, own=own)
@@ -501,9 +501,7 @@ def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
     found = attacking.attack(subject, postures=("open", "hardened"))
     if told:
         assert (found.status, found.data) == ("not_measured", {})
-        assert (
-            "the attacker's container, started as the suite runs it, has ended: the service ended with" in found.reason
-        )
+        assert "the container that the attack runs in has ended: the service ended with" in found.reason
         assert told in found.reason
         assert "cannot open /etc/absent.conf" in found.reason
     else:
@@ -563,7 +561,7 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(laboratory, m
         shot = fire_one(laboratory, yard, bomb)
     assert (shot.seen, shot.said) == (
         "not_measured",
-        "the engine does not tell what a container uses: its counters are empty",
+        "the engine does not report what a container uses: its counters are empty",
     )
 
 
@@ -596,7 +594,7 @@ def test_an_attacker_that_has_ended_takes_no_attack_for_blocked(laboratory, name
     with Yard(laboratory, walls.OPEN) as yard:
         shot = fire_one(laboratory, yard, payload)
     assert shot.seen == "not_measured"
-    assert shot.said.startswith("the attacker's container, started as the suite runs it, has ended")
+    assert shot.said.startswith("the container that the attack runs in has ended")
 
 
 def test_a_request_that_brings_the_files_content_itself_is_refused(make):
@@ -610,7 +608,7 @@ def test_a_request_that_brings_the_files_content_itself_is_refused(make):
         """
     subject = make("checks: {attacks: {payload_files: [own.yaml]}}", own=textwrap.dedent(own))
     with pytest.raises(
-        ConfigError, match=r"own.yaml:2: payloads\[0\]: what is sent holds what is to come back from /etc/passwd"
+        ConfigError, match=r"own.yaml:2: payloads\[0\]: the payload already contains the content that would prove it"
     ):
         attacking.attack(subject, postures=("open",))
 

@@ -79,7 +79,7 @@ def test_a_process_of_this_machine_is_not_taken_for_one_of_an_engine_elsewhere(s
         return document
 
     monkeypatch.setattr(Container, "inspect", elsewhere)
-    assert "no processes of this machine" in str(observed(subject, may_run=True))
+    assert "do not run on this machine" in str(observed(subject, may_run=True))
 
 
 def test_without_permission_it_is_not_measured(subject, monkeypatch):

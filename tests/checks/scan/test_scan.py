@@ -174,7 +174,7 @@ def test_only_new_findings_count_against_an_earlier_report(world, archives):
     bad = [gate["name"] for gate in found.data["gates"] if not gate["held"]]
     assert (found.status, bad) == ("fail", ["max.critical"])
     (world / "earlier" / "report.json").write_text("[]")
-    with pytest.raises(ConfigError, match="is no report"):
+    with pytest.raises(ConfigError, match="is not a report"):
         CHECK.run(subjects(world, archives, checks)["debian"])
 
 
@@ -220,10 +220,10 @@ def test_an_exception_that_matches_nothing_is_told(world, archives):
     debian, odd = CHECK.run(made["debian"]), CHECK.run(made["odd"])
     assert (debian.data["unused_exceptions"], odd.data["unused_exceptions"]) == (
         [],
-        ["ignore list: CVE-2030-0001 matches nothing"],
+        ["ignore list: CVE-2030-0001 matches no finding"],
     )
     assert odd.status == "pass"
-    assert (unused([debian, odd]), unused([odd])) == ([], ["ignore list: CVE-2030-0001 matches nothing"])
+    assert (unused([debian, odd]), unused([odd])) == ([], ["ignore list: CVE-2030-0001 matches no finding"])
 
 
 def vex(folder: Path, **statement) -> str:
@@ -287,7 +287,7 @@ def test_what_is_no_openvex_is_refused(world, archives, content):
         ("{ignore: [{id: CVE-1, expires: '2999-01-01'}]}", "reason"),
         ("{ignore: [{id: CVE-1, reason: '', expires: '2999-01-01'}]}", "reason"),
         ("{ignore: [{id: CVE-1, reason: because, expires: soon}]}", "expected a date"),
-        ("{new_only: true}", "a baseline beside it"),
+        ("{new_only: true}", "a baseline with it"),
     ],
 )
 def test_a_wrong_suite_is_refused_with_its_line(world, checks, words):
@@ -322,7 +322,7 @@ def damaged(folder: Path, how: str) -> Path:
     [
         ("empty", "it is empty"),
         ("cut", "cut off"),
-        ("noise", "no bbolt file"),
+        ("noise", "not a bbolt file"),
         ("missing", "has no trivy.db"),
         ("metadata", "metadata.json is damaged"),
         ("undated", "does not say when"),
@@ -481,7 +481,7 @@ def test_a_scanner_that_runs_out_of_time_is_ended(world, archives, monkeypatch):
 def test_an_archive_that_disappears(world, archives):
     database.use(str(write_database(world / "db")))
     subject = replace(subjects(world, archives)["debian"], archive=lambda: world / "gone.tar")
-    with pytest.raises(ArchiveError, match="not there any more") as error:
+    with pytest.raises(ArchiveError, match="no longer exists") as error:
         CHECK.run(subject)
     assert error.value.exit_code == 1
 

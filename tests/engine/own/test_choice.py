@@ -56,7 +56,7 @@ def test_the_operating_systems_is_started_unless_another_was_chosen():
 @pytest.mark.skipif(os.geteuid() != 0, reason="who is not root is told of sudo first")
 def test_one_that_was_chosen_and_is_not_built_is_missing_and_set_up_builds_it():
     daemon.switch("current", print)
-    with pytest.raises(MissingError, match=r"the engine that was chosen \(current\) is not built"):
+    with pytest.raises(MissingError, match=r"the chosen engine \(current\) is not built"):
         daemon.find_or_start(print)
     (found,) = survey(["engine"])
     assert (found.status, found.how, found.gettable) == ("missing", "started when it is built", True)
@@ -134,10 +134,10 @@ def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_bot
     server, endpoint = demanding
     client(tmp_path / "bin", monkeypatch, "1.41")
     with pytest.raises(
-        MissingError, match=r"too old for this engine: .* up to 1\.41, and this engine begins with 1\.44"
+        MissingError, match=r"too old for this engine: .* up to 1\.41, but this engine requires 1\.44"
     ) as told:
         daemon.docker_cli(endpoint)
-    assert "invoke setup brings a buildx" in str(told.value.hint)
+    assert "run invoke setup to get a newer buildx" in str(told.value.hint)
     assert "DOCKER_HOST" in str(told.value.hint)
     server.oldest = "1.40"
     assert daemon.docker_cli(endpoint).docker == str(tmp_path / "bin" / "docker")

@@ -122,34 +122,34 @@ HOSTILE = {
     "a file larger than the layer": (samples.header(b"x", 10_000) + bytes(512), "truncated"),
     "a file of an absurd size": (samples.header(b"x", b"\x80" + (1 << 60).to_bytes(11, "big")), "declares|truncated"),
     "a negative size": (samples.header(b"x", b"\xff" * 12), "negative"),
-    "a size that is no number": (samples.header(b"x", b"12x45678901\0"), "is no size"),
+    "a size that is no number": (samples.header(b"x", b"12x45678901\0"), "is not a size"),
     "a wrong checksum": (samples.header(b"x", fix=False), "checksum"),
-    "no header at all": (b"\x01" * 1024, "no tar header"),
+    "no header at all": (b"\x01" * 1024, "not a tar header"),
     "pax and header sizes that disagree": (
         samples.pax(size="1024") + samples.file(b"x", b"a" * 512) + samples.file(b"hidden", b"b" * 512),
         "readers disagree",
     ),
     "pax size 0 over a real one": (samples.pax(size="0") + samples.file(b"x", b"a" * 512), "readers disagree"),
-    "a pax size beyond all bounds": (samples.pax(size="9" * 30) + samples.file(b"x"), "no pax size"),
+    "a pax size beyond all bounds": (samples.pax(size="9" * 30) + samples.file(b"x"), "not a pax size"),
     "two pax headers": (samples.pax(path="a") + samples.pax(path="b") + samples.file(b"x"), "two extension headers"),
     "two names": (
         samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.pax(path="b") + samples.file(b"x"),
-        "two names",
+        "two different names",
     ),
     "two names, the pax header's first": (
         samples.pax(path="b") + samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.file(b"x"),
-        "two names",
+        "two different names",
     ),
     "two targets, the pax header's first": (
         samples.pax(linkpath="b")
         + samples.header(b"l", 2, b"K")
         + samples.padded(b"a\0")
         + samples.header(b"x", kind=b"2", link=b"c"),
-        "two targets",
+        "two different targets",
     ),
     "the name of a sparse file without a map": (
         samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
-        "no known kind",
+        "an unknown kind",
     ),
     "a sparse file of two kinds": (
         samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"})
@@ -172,9 +172,9 @@ HOSTILE = {
     "a pax record without end": (samples.pax_raw(b"11 path=abcd") + samples.file(b"x"), "damaged pax"),
     "a pax name with a zero byte": (
         samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + samples.file(b"x"),
-        "two things",
+        "contradicts itself",
     ),
-    "a sparse map without end": (endless_sparse(), "without end"),
+    "an endless sparse map": (endless_sparse(), "endless sparse map"),
     "a sparse size beyond all bounds": (
         samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 18})
         + samples.file(b"x"),
@@ -185,8 +185,8 @@ HOSTILE = {
         "readers disagree",
     ),
     "a lone empty block": (samples.file(b"x") + bytes(512) + samples.file(b"hidden", b"b"), "single empty block"),
-    "a name that leaves the image": (samples.file(b"../../etc/passwd", b"x"), "leaves the image"),
-    "a hidden way out": (samples.file(b"a/../../x", b"x"), "leaves the image"),
+    "a name that points outside the image": (samples.file(b"../../etc/passwd", b"x"), "points outside the image"),
+    "a hidden way out": (samples.file(b"a/../../x", b"x"), "points outside the image"),
     "an owner beyond 32 bits": (samples.pax(uid="99999999999") + samples.file(b"x"), "owner id"),
     "an extension header at the end": (samples.pax(path="x"), "ends after an extension"),
 }

@@ -125,7 +125,7 @@ def test_links_in_circles_end():
     assert view.resolve(b"a/x") is None
     assert view.resolve(b"c") is None
     assert view.content(view.view[b"h1"]) is None
-    with pytest.raises(ArchiveError, match="without end"):
+    with pytest.raises(ArchiveError, match="endless"):
         merged(L({"a": "b", "b": "a", "a/x": b"1"}))
 
 
@@ -146,7 +146,7 @@ def test_a_whiteout_of_nothing_is_refused(name):
 def test_the_root_of_the_image_stays_a_folder(name, kind):
     """CVE-2021-29136: with a link in its place every later member lands where that leads."""
     root = samples.header(name, kind=kind, link=b"/etc")
-    with pytest.raises(ArchiveError, match="layer 2: has something that is no folder in the image's root's place"):
+    with pytest.raises(ArchiveError, match="layer 2: replaces the image's root with something that is not a folder"):
         merged(L({"a": b"1"}), samples.layer(root, samples.file(b"b")))
     assert seen(merged(L({"a": b"1"}), samples.layer(samples.header(name, kind=b"5")))) == {"a": 0}
 

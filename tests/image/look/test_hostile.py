@@ -151,7 +151,7 @@ def test_a_zstd_bomb_is_refused(tmp_path):
     packed, diff_id = bomb("zstd", 1200 << 20)
     (tmp_path / "layer").write_bytes(packed)
     answer = looked(save_files(tmp_path / "x.tar", [tmp_path / "layer"], [diff_id]), "no")
-    assert "this is a bomb" in answer["error"]
+    assert "decompression bomb" in answer["error"]
 
 
 def test_a_bomb_in_the_archives_own_compression(tmp_path):
@@ -301,4 +301,4 @@ def test_a_stack_of_folders_replaced_again_and_again_ends(tmp_path):
         samples.header(b"d/", kind=b"5") + samples.file(b"d/x") + samples.file(b"d") for _number in range(20_000)
     ]
     answer = looked(samples.docker_save(tmp_path / "x.tar", samples.build(samples.layer(*members))), "no", seconds=60)
-    assert answer.get("files") == 1 or "without end" in answer["error"]
+    assert answer.get("files") == 1 or "endless" in answer["error"]

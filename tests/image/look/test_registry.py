@@ -182,4 +182,6 @@ def test_what_names_no_registry_is_a_file(project, name):
 def test_every_platform_is_for_registries(project):
     archive = samples.docker_save(project / "x.tar", samples.build(UPPER))
     done = layers(project, "--archive", str(archive), "--platform", "all")
-    assert (done.returncode, "--platform all is for images in a registry" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "--platform all works only for images in a registry" in done.stderr) == (2, True), (
+        done.stderr
+    )

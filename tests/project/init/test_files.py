@@ -33,7 +33,7 @@ def test_broken_off_work_leaves_everything_as_it_was(tmp_path):
 
 def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
     written(tmp_path, {**GO, "deadweight.yaml": "mine"})
-    with pytest.raises(UsageError, match=r"deadweight\.yaml is there already") as caught:
+    with pytest.raises(UsageError, match=r"deadweight\.yaml is already there") as caught:
         brought_in(tmp_path, {})
     assert caught.value.hint.startswith("deadweight init --force deadweight.yaml")
     assert set(contents(tmp_path)) == {*GO, "deadweight.yaml"}
@@ -45,7 +45,7 @@ def test_nothing_is_overwritten_unless_it_is_named(tmp_path):
 def test_tasks_of_the_users_own_stay(tmp_path):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": "import celery\n"})
     assert (tmp_path / "tasks.py").read_text() == "import celery\n"
-    assert any("tasks.py is there and stays" in line for line in outcome.told)
+    assert any("tasks.py exists and is not changed" in line for line in outcome.told)
 
 
 def test_the_folder_of_the_files_is_a_free_one(tmp_path):
@@ -79,7 +79,7 @@ def test_drift_is_told(tmp_path):
     assert "today-slim: Dockerfile.slim, as it is is new, and in no variant" in told
     assert any(line.startswith("debian: bases: the suite says BUILD golang:1.22") for line in told)
     (tmp_path / "Dockerfile").unlink()
-    assert "today: Dockerfile is gone" in drifted(tmp_path)
+    assert "today: Dockerfile no longer exists" in drifted(tmp_path)
 
 
 def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):

@@ -159,10 +159,10 @@ def test_a_package_without_a_server_is_no_service(tmp_path):
 
 
 def test_a_repository_that_only_packs_what_was_built_elsewhere_is_told_why(tmp_path):
-    with pytest.raises(UsageError, match="nothing here can be built from a fresh checkout") as caught:
+    with pytest.raises(UsageError, match="no service here can be built from a fresh checkout") as caught:
         brought_in(tmp_path, {"Dockerfile": "FROM scratch\nCOPY dist/app /\n", "go.mod": "module example.com/lib\n"})
     assert "today: it copies dist/app, which is not in the repository" in caught.value.message
-    assert "go (.): no main package of it can be told" in caught.value.message
+    assert "go (.): cannot determine its main package" in caught.value.message
     assert not (tmp_path / "deadweight.yaml").exists()
 
 
@@ -208,7 +208,7 @@ def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path
     files = {f"{name}/{path}": text for name in ("cart", "mail") for path, text in app.items()}
     suite, _, said = brought_in(tmp_path / "one", files)
     assert {each.source for each in suite.variants} == {"cart"}
-    assert said == ["cart: brought in; also here: mail (deadweight init --service NAME, or --service all)"]
+    assert said == ["cart: selected; also found: mail (deadweight init --service NAME, or --service all)"]
     suite, _, _ = brought_in(tmp_path / "two", files, service="mail")
     assert {each.source for each in suite.variants} == {"mail"}
     with pytest.raises(UsageError, match=r"no service 'maul' \(did you mean 'mail'\?\)"):
@@ -237,7 +237,7 @@ def test_ko_is_left_out_where_the_service_reads_files_beside_its_binary(tmp_path
     dockerfile = 'FROM golang:1.22 AS b\nCOPY . .\nFROM alpine\nWORKDIR /srv\nCOPY --from=b /shop .\nCOPY ui ui\nCMD ["./shop"]\n'
     suite, _, _ = brought_in(tmp_path, {**GO, "Dockerfile": dockerfile, "ui/index.html": ""})
     assert "ko" not in suite.names()
-    assert "# ko (ko) is left out: ko puts the binary alone" in (tmp_path / "deadweight.yaml").read_text()
+    assert "# ko (ko) is left out: ko puts only the binary" in (tmp_path / "deadweight.yaml").read_text()
     assert "COPY ui /srv/ui\n" in (tmp_path / "build/Dockerfile").read_text()
     assert 'cp -r ui "${{targets.destdir}}/srv/ui"' in (tmp_path / "build/melange.yaml").read_text()
     assert "work-dir: /srv" in (tmp_path / "build/apko.yaml").read_text()

@@ -87,7 +87,7 @@ def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, ca
     assert not variant.runnable
     line = next(each for each in (project / "deadweight.yaml").read_text().splitlines() if "runnable" in each)
     assert "# seen: it ended with exit code 3: error: DATABASE_URL is not set" in line
-    assert "built, and never seen to run: today" in said
+    assert "built, but never seen running: today" in said
 
 
 def seen(**changes) -> Seen:
@@ -127,7 +127,7 @@ def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
     ("env", "said"),
     [
         ({"LISTEN": "127.0.0.1:8080"}, r"it listens on 127\.0\.0\.1:8080 only, .* bind it to 0\.0\.0\.0"),
-        ({"MODE": "deaf"}, r"it listens on no port after 2 s: misbehave: mode deaf"),
+        ({"MODE": "deaf"}, r"it does not listen on any port after 2 s: misbehave: mode deaf"),
     ],
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
@@ -160,7 +160,7 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     assert found.told["read_only"].value == "false"
     assert not found.problem
     found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "wants-root"}, "v")
-    assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it comes up as root only")
+    assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it starts only as root")
 
 
 def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_image):

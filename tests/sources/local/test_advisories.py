@@ -106,7 +106,7 @@ def test_every_go_module_is_in_it_and_not_only_the_standard_library(made, subjec
 
 
 def test_doctor_says_which_one_is_used_and_what_it_covers(made, subject):
-    assert "there is no vulnerability database" in _database()[0]
+    assert "no vulnerability database is installed" in _database()[0]
     database.use(str(made))
     lines = _database()
     assert lines[0].startswith("database of 2030-01-02 (")

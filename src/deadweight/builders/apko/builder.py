@@ -31,13 +31,13 @@ class ApkoBuilder:
         from deadweight.suite.yaml_nodes import read
 
         if variant.config is None:
-            raise WrongKey(variant, "config", "apko needs its apko.yaml", root, hint="add config: apko.yaml")
+            raise WrongKey(variant, "config", "the builder apko needs an apko.yaml", root, hint="add config: apko.yaml")
         arch = common.architecture().apk
         check_apko_config(common.need_file(variant, "config", root, variant.config), arch)
         for number, package in enumerate(variant.packages):
             document = read(common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
-                raise document.error((), "is no melange file: no package: in it")
+                raise document.error((), "is not a melange file: it has no package: section")
             said = document.value["package"]
             targets = said.get("target-architecture") if isinstance(said, dict) else None
             check_architectures(document, ("package", "target-architecture"), targets, arch)

@@ -47,8 +47,8 @@ def check_architectures(document: Document, key: Key, given: Any, arch: str) -> 
     if not {"all", "host", arch} & {_APK_NAMES.get(name.lower(), name.lower()) for name in named}:
         raise document.error(
             key,
-            f"names {', '.join(named)}, and this machine is {arch}",
-            hint=f"images are built for the machine that builds them: add {arch}, or leave the key out",
+            f"names {', '.join(named)}, but this machine is {arch}",
+            hint=f"images are built for the machine that builds them: add {arch}, or remove the key",
         )
 
 

@@ -141,7 +141,7 @@ class _Melange:
         keys and other steps' output too, and fails where one of those goes away meanwhile. As melange does, links are left out.
         """
         source = self.site.root / self.variant.source
-        self.job.say(f"copying what is input of {source}")
+        self.job.say(f"copying the inputs from {source}")
         folder.mkdir()
         for path in walk(source, _rules(source, self.site).compiled()):
             place = folder / path.relative_to(source)
@@ -223,7 +223,7 @@ class _Melange:
             if name in go:
                 continue
             if common.secret_values({name: value}):
-                self.job.say(f"{name} holds a password and is not passed into melange's sandbox")
+                self.job.say(f"{name} contains a password and is not passed to melange's sandbox")
             else:
                 told[name] = value
         return told

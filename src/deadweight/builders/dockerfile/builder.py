@@ -61,7 +61,7 @@ class DockerfileBuilder:
                     ("bases", name),
                     f"no ARG {name} before the first FROM",
                     dockerfile.file,
-                    hint=f"ARGs there: {known}",
+                    hint=f"ARGs before the first FROM: {known}",
                 )
         for key, path in secrets.missing(variant, root):
             raise WrongKey(variant, key, "no such file", path)
@@ -202,7 +202,9 @@ class DockerfileBuilder:
 
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:
     if not variant.dockerfile:
-        raise WrongKey(variant, "dockerfile", "no Dockerfile is named", root, hint="add dockerfile: PATH")
+        raise WrongKey(
+            variant, "dockerfile", "the builder dockerfile needs a Dockerfile", root, hint="add dockerfile: PATH"
+        )
     return read_dockerfile(common.need_file(variant, "dockerfile", root, variant.dockerfile))
 
 

@@ -102,10 +102,12 @@ class DockerListener(Listener):
         words = self._words(step, error)
         cause = causes.found(_table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
-            return error.told(f"{variant}: the service does not compile", self.compiler, "the log has all of it")
+            return error.told(
+                f"{variant}: the service does not compile", self.compiler, "see the log for the whole output"
+            )
         reason = f"{variant}: {cause.told if cause and cause.told else self._told(step, error)}"
         where = self._where(step)
-        hint = cause.step if cause else "the log has all of it"
+        hint = cause.step if cause else "see the log for the whole output"
         if cause and cause.reach:
             hint = advice(self._line(step)) or hint
         if cause and "disk is full" in cause.told:

@@ -81,10 +81,10 @@ def refuse_what_it_cannot(dockerfile: Path, endpoint: Endpoint) -> None:
         lacking = _lacking(instruction.text)
         if lacking:
             raise ConfigError(
-                f"{lacking}: this Podman (Buildah {buildah}) cannot do that",
+                f"this Podman (Buildah {buildah}) does not support {lacking}",
                 file=dockerfile,
                 line=instruction.line,
-                hint="build with Docker (DOCKER_HOST names it) or a newer Podman, or write it without",
+                hint="use Docker (set DOCKER_HOST) or a newer Podman, or remove it from the Dockerfile",
             )
 
 
@@ -110,7 +110,7 @@ def build(
     store, program = store_of(endpoint), find("podman").path
     if not store.here and "--secret" in words:
         raise DeadweightError(
-            f"Podman at {endpoint.host} keeps its images elsewhere: a build there would put its secrets into the context",
+            f"Podman at {endpoint.host} runs on another machine, and a build there would send its secrets with the context",
             hint="build on that machine, or with Docker",
         )
     where = store.words if store.here else ("--remote", f"--url={endpoint.host}")

@@ -115,7 +115,7 @@ def _check(each: Instruction, file: Path, *, first: bool) -> None:
     if each.word not in _INSTRUCTIONS:
         raise ConfigError(f"unknown instruction {each.word[:30]!r}", file=file, line=each.line)
     if first and each.word not in ("ARG", "FROM"):
-        raise ConfigError(f"{each.word} stands before the first FROM; only ARG may", file=file, line=each.line)
+        raise ConfigError(f"{each.word} is before the first FROM, where only ARG is allowed", file=file, line=each.line)
     if each.unended is not None:
         raise ConfigError(f"the heredoc {each.unended!r} has no end", file=file, line=each.line)
 

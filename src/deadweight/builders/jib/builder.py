@@ -32,7 +32,7 @@ _AGAIN = "--update-snapshots"
 """Maven's name for asking repositories again for anything that was not there, releases too."""
 
 _SAID_BY = {
-    "jib.from.image": "base: names the base image",
+    "jib.from.image": "set base: to the base image",
     "jib.to.image": "the image has its variant's name; invoke push --to gives it another",
 }
 
@@ -53,10 +53,12 @@ class JibBuilder:
         (gradle if with_gradle else maven).check(variant, root)
         for name in variant.args:
             if name.startswith(_OURS):
-                raise WrongKey(variant, ("args", name), "is for Deadweight to say", root, hint=_SAID_BY.get(name))
+                raise WrongKey(
+                    variant, ("args", name), "is set by Deadweight; remove it", root, hint=_SAID_BY.get(name)
+                )
         if not variant.base:
             hint = "for example base: eclipse-temurin:17-jre"
-            raise WrongKey(variant, "base", "jib needs a base", root, hint=hint)
+            raise WrongKey(variant, "base", "the builder jib needs a base image", root, hint=hint)
         files.check(variant, root)
         donors = {image: f"files.{target}" for target, (image, _) in files.donors(variant).items()}
         tools = ("java", *(() if with_gradle else ("mvn",)), *(("crane",) if donors else ()))
@@ -124,7 +126,7 @@ class JibBuilder:
             if not (work / "image.tar").is_file():
                 raise DeadweightError(
                     f"{variant.name}: Jib made no image{said}\n  log: {job.log}",
-                    hint="take that out of the build file or of args, or name the module that becomes the image",
+                    hint="remove that from the build file or from args, or name the module that becomes the image",
                 )
             digest, version = _checked(work / "image.tar", variant, base)
             keep(variant, site, work / "image.tar", None)
@@ -236,7 +238,7 @@ def _environment(variant: JibVariant, site: Site) -> str:
     """Raises ConfigError for what cannot be said in Jib's way."""
     for name, value in variant.env.items():
         if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
-            raise site.suite.error(variant, "env", f"{name}: Jib cannot carry this name or value")
+            raise site.suite.error(variant, "env", f"{name}: Jib cannot pass this name or value")
     return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 
 
@@ -253,7 +255,7 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
         if got != wanted:
             raise DeadweightError(
                 f"{variant.name}: the base {base.reference} is for {got or 'no architecture'}, this machine is {wanted}",
-                hint="name a base that has this architecture",
+                hint="choose a base image for this architecture",
             )
         digest = opened.image.config_digest
         history = opened.image.config.history
@@ -266,7 +268,7 @@ def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:
     if absent is not None:
         raise DeadweightError(
             f"{variant.name}: the main class {absent} is neither among the service's classes nor in its dependencies",
-            hint="main: names a class with its package, for example com.example.Main; so does mainClass in a build file",
+            hint="set main: (or mainClass in the build file) to a class with its package, for example com.example.Main",
         )
     return digest, made_by.rpartition(":")[2] or "of unknown version"
 
@@ -293,7 +295,7 @@ def _run_tool(call: list[str | Path], variant: JibVariant, site: Site, job: Job,
     except CommandError as error:
         if not listener.repeats or _AGAIN in call:
             raise listener.failure(error, variant.name) from None
-        job.say("Maven kept an earlier failure to download: asking again")
+        job.say("Maven remembers an earlier failed download: trying again")
         return _run_tool([call[0], _AGAIN, *call[1:]], variant, site, job, with_gradle=with_gradle)
     return f": {listener.skipped}" if listener.skipped else ""
 

@@ -102,7 +102,7 @@ def program(source: Path) -> Path:
     found = shutil.which("gradle")
     if found is None:
         raise MissingError(
-            f"{source}: a Gradle project needs Gradle: there is none on PATH, and no gradlew in the project",
+            f"{source}: Gradle is required, but it is not on PATH and the project has no gradlew",
             hint="install Gradle (https://gradle.org/install), or add the wrapper to the project",
         )
     return Path(found)

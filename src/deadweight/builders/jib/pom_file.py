@@ -84,7 +84,7 @@ def _text(file: Path) -> str:
     try:
         return data.decode(name)
     except LookupError:
-        raise ConfigError(f"declares an encoding that is not known: {name}", file=file, line=1) from None
+        raise ConfigError(f"declares an unknown encoding: {name}", file=file, line=1) from None
     except UnicodeError as error:
         line = data.count(b"\n", 0, error.start) + 1 if isinstance(error, UnicodeDecodeError) else 1
         raise ConfigError(f"is not text in {name}", file=file, line=line) from None
@@ -107,7 +107,9 @@ class _Reader:
 
     def _start(self, name: str, _: dict[str, str]) -> None:
         if not self.path and name != "project":
-            raise ConfigError(f"is no pom.xml: its root is <{name}>, not <project>", file=self.file, line=self._line)
+            raise ConfigError(
+                f"is not a pom.xml: its root element is <{name}>, not <project>", file=self.file, line=self._line
+            )
         self.path.append(name)
         self.text = ""
         if self._where in _PLUGINS:

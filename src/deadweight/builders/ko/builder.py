@@ -36,9 +36,15 @@ class KoBuilder:
         """Raises ConfigError for a missing base, source folder or go.mod, and for a wrong ko.yaml."""
         source = common.need_source(variant, root)
         if not (source / "go.mod").is_file():
-            raise WrongKey(variant, "source", "no go.mod here: ko builds Go modules", source)
+            raise WrongKey(variant, "source", "has no go.mod: ko builds Go modules", source)
         if not variant.base:
-            raise WrongKey(variant, "base", "ko needs a base", root, hint="for example base: cgr.dev/chainguard/static")
+            raise WrongKey(
+                variant,
+                "base",
+                "the builder ko needs a base image",
+                root,
+                hint="for example base: cgr.dev/chainguard/static",
+            )
         if variant.config is not None:
             from deadweight.builders.ko.config import check_ko_config
 
@@ -152,7 +158,7 @@ def _whole(archive: Path, variant: KoVariant, job: Job) -> str:
         said = [line.rpartition('": ')[2] for line in lines[-20:] if "failed to save" in line]
         raise DeadweightError(
             f"{variant.name}: ko could not write the whole image: {said[-1] if said else error.message}\n  log: {job.log}",
-            hint="a full disk, or a registry that sent other bytes of the base than its digest promises; build again",
+            hint="the disk may be full, or the registry sent a layer that does not match its digest; build again",
         ) from error
 
 

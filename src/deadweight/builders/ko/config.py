@@ -32,7 +32,7 @@ def check_ko_config(file: Path) -> None:
         raise document.error(
             ("baseImageOverrides",),
             "bases come from the suite, so that they are resolved, pinned and reported",
-            hint="name the base as base: of the variant",
+            hint="set base: in the variant instead",
         )
     builds = top.get("builds") or []
     if not isinstance(builds, list):

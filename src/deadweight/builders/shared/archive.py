@@ -124,7 +124,7 @@ def result(
 def renamed(archive: Path, out: Path, reference: str) -> None:
     """Copy a docker-save archive with another name for its image; every other byte of content stays.
 
-    apko names its image ``NAME-amd64`` whatever it is told. Raises ArchiveError where that is no docker-save archive.
+    apko names its image ``NAME-amd64`` whatever it is told. Raises ArchiveError where that is not a docker-save archive.
     """
     try:
         with tarfile.open(archive, "r:") as source, tarfile.open(out, "w:", format=tarfile.USTAR_FORMAT) as target:
@@ -138,4 +138,4 @@ def renamed(archive: Path, out: Path, reference: str) -> None:
                     content = io.BufferedReader(io.BytesIO(data))
                 target.addfile(member, content)
     except (tarfile.TarError, ValueError, LookupError, TypeError) as error:
-        raise ArchiveError(f"{archive}: is no docker-save archive: {error}") from error
+        raise ArchiveError(f"{archive}: is not a docker-save archive: {error}") from error

@@ -77,9 +77,11 @@ _NO_ANSWER = (
     r"[Cc]onnection refused|i/o timeout|[Cc]onnection timed out|TLS handshake timeout|Network is unreachable"
     r"|Failed to connect to |ECONNREFUSED|ETIMEDOUT"
 )
-_NETWORK = "invoke doctor shows proxies and what is in reach; docs/how-to/engine.md tells of engines without a way out"
+_NETWORK = (
+    "invoke doctor shows proxies and what is in reach; docs/how-to/engine.md explains engines without network access"
+)
 _MOUNT_CA = (
-    "name your CA (invoke setup --ca-bundle FILE) and mount it where it is needed: RUN --mount=type=secret,id=ca_bundle"
+    "set your CA (invoke setup --ca-bundle FILE) and mount it where it is needed: RUN --mount=type=secret,id=ca_bundle"
     " SSL_CERT_FILE=/run/secrets/ca_bundle … (docs/how-to/sources.md)"
 )
 
@@ -113,7 +115,7 @@ CLIENT = (
     Cause(
         r"dockerfile parse error|failed to create LLB definition|unknown flag|requires the BuildKit",
         "",
-        "the engine's BuildKit does not understand this Dockerfile: is it misspelt, or does it want a newer engine?",
+        "the engine's BuildKit does not understand this Dockerfile: check its spelling, or use a newer engine",
     ),
 )
 """What stands in the way before anything is built."""
@@ -135,21 +137,21 @@ PULL = (
     Cause(
         rf"{_UNTRUSTED}|x509: ",
         "the engine does not trust the registry's certificate",
-        "the engine pulls by itself and must trust a private CA too: put it to /etc/docker/certs.d/REGISTRY/ca.crt on the"
+        "the engine pulls by itself and must trust a private CA too: copy it to /etc/docker/certs.d/REGISTRY/ca.crt on the"
         " engine's machine (docs/how-to/sources.md)",
     ),
     Cause(
         r"toomanyrequests|429 Too Many",
-        "the registry limits how much is pulled",
+        "the registry's pull limit is reached",
         "docker login raises the limit; or use a mirror",
     ),
     Cause(
         r"pull access denied|manifest unknown|manifest for \S+ not found|failed to resolve source metadata|: not found"
         r"|unauthorized|insufficient_scope|no match for platform",
         "",
-        "the base image does not exist, or may not be pulled: see bases: of the variant",
+        "the base image does not exist, or you may not pull it: check bases: in the variant",
     ),
-    Cause(rf"{_NO_NAME}|{_NO_ANSWER}", "", "a registry cannot be reached: invoke doctor"),
+    Cause(rf"{_NO_NAME}|{_NO_ANSWER}", "", "the registry cannot be reached: see invoke doctor"),
 )
 """Where a base or another image is fetched."""
 
@@ -158,7 +160,8 @@ COPY = (
     Cause(
         r'(?:"([^"]+)": |"([^"]+)" |lstat (?:/\S+?/(?:merged|fs|diff))?(/?\S+): )(?:not found|no such file or directory)',
         "{0}{1}{2} is not in the build context",
-        "paths in a Dockerfile are relative to the variant's source: folder; is it there, and not left out by .dockerignore?",
+        "paths in a Dockerfile are relative to the variant's source: folder; check that the file exists and "
+        "that .dockerignore does not exclude it",
     ),
     Cause(
         r"no source files were specified|not a directory",
@@ -170,7 +173,7 @@ COPY_FROM = (
     *_ENGINE,
     Cause(
         r'(?:"([^"]+)": |"([^"]+)" |lstat (?:/\S+?/(?:merged|fs|diff))?(/?\S+): )(?:not found|no such file or directory)',
-        "{0}{1}{2} is not in what it copies --from",
+        "{0}{1}{2} is not in the stage or image that COPY --from names",
         "an earlier instruction has to write it there: compare this path with that of the instruction (go build -o PATH, WORKDIR)",
         stand_in="an earlier instruction has to write it there (go build -o PATH, WORKDIR); or the public image has it, and its"
         " local stand-in lacks it: invoke setup --source registry builds from the public one",
@@ -219,7 +222,7 @@ RUN = (
     Cause(
         _WRONG_CERTIFICATE,
         "a server's certificate is not valid: {0}",
-        "check the clock of the engine's machine, and the name asked for",
+        "check the clock of the engine's machine, and the host name",
     ),
     Cause(
         _NO_BUNDLE,
@@ -227,7 +230,10 @@ RUN = (
         "install them in an instruction before: apt-get install ca-certificates, apk add ca-certificates",
     ),
     Cause(
-        _UNTRUSTED, "a server's certificate is signed by a CA that this build step does not know", _MOUNT_CA, reach=True
+        _UNTRUSTED,
+        "a server's certificate is signed by a CA that this build step does not trust",
+        _MOUNT_CA,
+        reach=True,
     ),
     Cause(
         _SCRIPT + r"(apk|apt-get|apt|dnf|yum|microdnf|zypper|pacman): (?:command )?not found",
@@ -246,7 +252,7 @@ RUN = (
     Cause(
         r'exec: "(/bin/(?:ba)?sh)": stat \S+ no such file|exec (/bin/(?:ba)?sh): no such file',
         "the base image has no shell, and RUN needs one",
-        "RUN in a stage that has a shell, and take the result from there (COPY --from)",
+        "move RUN to a stage that has a shell, and copy its result (COPY --from)",
     ),
     Cause(
         r"E: Unable to locate package (\S+)|E: Package '([^']+)' has no installation candidate",
@@ -259,20 +265,18 @@ RUN = (
     Cause(
         r"(?:unable to select packages|ERROR: unable to select)|^\s+(\S+) \(no such package\)",
         "apk has no such package",
-        "is that its name in this release of Alpine? pkgs.alpinelinux.org tells",
+        "check its name in this release of Alpine: pkgs.alpinelinux.org",
     ),
     Cause(
         _ANSWERED,
         "a Maven repository answers with status {0}",
         "401 and 403 want credentials: <servers> in the settings that maven_settings mounts (docs/how-to/sources.md)",
     ),
-    Cause(
-        rf"{_NO_NAME}|[Cc]ould not transfer artifact", "a build step does not reach the network", _NETWORK, reach=True
-    ),
+    Cause(rf"{_NO_NAME}|[Cc]ould not transfer artifact", "a build step cannot reach the network", _NETWORK, reach=True),
     Cause(_NO_ANSWER, "a build step gets no answer from the network", _NETWORK, reach=True),
     Cause(
         r"exit code: 137\b|signal: killed|SIGKILL",
-        "a build step was killed, most likely for want of memory",
+        "a build step was killed, most likely because it ran out of memory",
         "give the engine more memory, or compile with fewer jobs (GOFLAGS=-p=1, MAVEN_OPTS=-Xmx512m)",
     ),
 )
@@ -283,29 +287,29 @@ NATIVE = (
     Cause(
         r"importpath is not `package main`",
         "the package is not a program (its package is not main)",
-        "name the folder with package main in the variant: main: ./cmd/NAME"
+        "set main: in the variant to the folder with package main, such as ./cmd/NAME"
         " (go list -f '{{{{.Name}}}} {{{{.Dir}}}}' ./... shows them)",
     ),
     Cause(
         r"(?:no required module provides|cannot find package|is not in std|no Go files in|directory not found).*",
         "",
-        "does main: of the variant name a folder of this module? go list ./... shows its packages",
+        "check that main: in the variant is a folder of this module; go list ./... shows its packages",
     ),
     Cause(
         _WRONG_CERTIFICATE,
         "a server's certificate is not valid: {0}",
-        "check this machine's clock, and the name asked for",
+        "check this machine's clock, and the host name",
     ),
     Cause(
         _UNTRUSTED,
-        "a server's certificate is signed by a CA that this machine does not know",
-        "name your CA: invoke setup --ca-bundle FILE (docs/how-to/sources.md)",
+        "a server's certificate is signed by a CA that this machine does not trust",
+        "set your CA: invoke setup --ca-bundle FILE (docs/how-to/sources.md)",
     ),
     Cause(rf"{_NO_NAME}|{_NO_ANSWER}", "a module proxy, registry or repository does not answer", _NETWORK),
     Cause(
         r"(?:could not find package|nothing provides|unable to find|no such package)[^\"]*\"?([\w.+-]+)",
         "",
-        "is that its name in the source's APK repositories? invoke doctor names them",
+        "check its name in the source's APK repositories (invoke doctor lists them)",
     ),
 )
 """ko, melange and apko: they run on this machine and speak Go's network library."""
@@ -319,15 +323,17 @@ JAVA = (
     Cause(
         r"Cannot run Jib in offline mode",
         "",
-        f"the base is not in Jib's cache: build once with the network, without {OFFLINE_VARIABLE}",
+        f"the base is not in Jib's cache: build once with network access, without {OFFLINE_VARIABLE}",
     ),
     Cause(
         r"in offline mode",
         "",
-        f"it is not in Maven's local repository: build once with the network, without {OFFLINE_VARIABLE}",
+        f"it is not in Maven's local repository: build once with network access, without {OFFLINE_VARIABLE}",
     ),
     Cause(
-        r"for offline mode", "", f"it is not in Gradle's cache: build once with the network, without {OFFLINE_VARIABLE}"
+        r"for offline mode",
+        "",
+        f"it is not in Gradle's cache: build once with network access, without {OFFLINE_VARIABLE}",
     ),
     Cause(
         r"make sure you have packaged your project",
@@ -337,28 +343,28 @@ JAVA = (
     Cause(
         r"Could not transfer artifact .* status(?: code)?: 40[13]",
         "",
-        "the Maven repository wants credentials: <servers> in ~/.m2/settings.xml",
+        "the Maven repository requires credentials: set <servers> in ~/.m2/settings.xml",
     ),
     Cause(
         r"407 Proxy|status(?: code)?: 407|[Pp]roxy [Aa]uthentication",
         "",
-        "the proxy wants a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+        "the proxy requires a user and a password: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
     ),
     Cause(
         r"[Cc]redentials for .* not sent because the connection was over HTTP",
         "",
-        "the registry wants credentials, which Jib sends over TLS only",
+        "the registry requires credentials, which Jib sends over TLS only",
     ),
     Cause(
         r"(?:401 Unauthorized|Unauthorized for|credentials for '?([\w.:/-]+)'? are set up)",
         "",
-        "the registry wants credentials: log in with `docker login`",
+        "the registry requires credentials: log in with `docker login`",
     ),
-    Cause(r"does not contain an image for architecture=", "", "name a base that has this architecture"),
+    Cause(r"does not contain an image for architecture=", "", "choose a base image for this architecture"),
     Cause(
         _PKIX,
         "Java does not trust a server's certificate",
-        "name your private CA: invoke setup --ca-bundle FILE (docs/how-to/sources.md)",
+        "set your private CA: invoke setup --ca-bundle FILE (docs/how-to/sources.md)",
     ),
     Cause(
         _NO_JAVA_CERTIFICATE,
@@ -370,21 +376,19 @@ JAVA = (
     Cause(
         r"Main class was not found|main class.*not (?:found|a valid)",
         "",
-        "name the main class in the variant, main: com.example.Main",
+        "set the main class in the variant: main: com.example.Main",
     ),
-    Cause(
-        r"Multiple valid main classes were found: ([\w.$, ]*[\w$])", "", "name one of them in the variant, main: {0}"
-    ),
+    Cause(r"Multiple valid main classes were found: ([\w.$, ]*[\w$])", "", "choose one in the variant: main: {0}"),
     Cause(
         r"release version (\d+) not supported|invalid target release: (\d+)",
         "",
-        "the service wants a newer JDK: see invoke doctor",
+        "the service requires a newer JDK; invoke doctor shows the one in use",
     ),
     Cause(
         r"jib-\w+-plugin:\S+ failed: Unsupported class file major version",
         "",
-        "the build file names a version of Jib that is too old for this JDK: name a later one, or none",
+        "the build file names a version of Jib that is too old for this JDK: use a later version, or remove it",
     ),
-    Cause(r"No such file or directory|NoSuchFileException", "", "the log has all of it"),
+    Cause(r"No such file or directory|NoSuchFileException", "", "see the log for the whole output"),
 )
 """Maven, Gradle and Jib."""

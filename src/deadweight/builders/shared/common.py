@@ -43,7 +43,7 @@ def architecture() -> Architecture:
     """Raises DeadweightError on a machine whose architecture no builder here was tried on."""
     machine = platform.machine().lower()
     if machine not in _ARCHITECTURES:
-        raise DeadweightError(f"no builder knows this machine's architecture: {machine}")
+        raise DeadweightError(f"unsupported architecture: {machine}")
     return Architecture(*_ARCHITECTURES[machine])
 
 

@@ -107,7 +107,7 @@ class JavaListener(Listener):
             lines = _compact(self._errors) or [clean(line) for line in error.tail if clean(line)]
             cause = found(JAVA, lines)
             reason = cause.told if cause and cause.told else error.reason
-        hint = error.hint or (cause.step if cause else "the log has all of it")
+        hint = error.hint or (cause.step if cause else "see the log for the whole output")
         return error.told(f"{variant}: {reason}", lines[:SHOWN_LINES], hint)
 
 

@@ -51,12 +51,14 @@ class Listener:
         hint = error.hint or (cause.step if cause else None)
         error = _without_prefix(error)
         if self.compiler and cause is None:
-            return error.told(f"{what}: the service does not compile", self.compiler, hint or "the log has all of it")
+            return error.told(
+                f"{what}: the service does not compile", self.compiler, hint or "see the log for the whole output"
+            )
         shown = _said.cut(words, SHOWN_LINES)
         if cause and cause.line[: _said.MAX_LINE] not in shown:
             shown = [cause.line[: _said.MAX_LINE], *shown]
         reason = cause.told if cause and cause.told else error.reason
-        return error.told(f"{what}: {reason}", shown, hint or "the log has all of it")
+        return error.told(f"{what}: {reason}", shown, hint or "see the log for the whole output")
 
 
 def _without_prefix(error: CommandError) -> CommandError:

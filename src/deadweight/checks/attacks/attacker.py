@@ -40,7 +40,7 @@ class Attacker:
             self.close()
             self.check(NOTICE_SECONDS)
             raise DeadweightError(
-                "attacks need root, or sudo that asks for nothing, on the machine where the engine runs: to enter their network"
+                "attacks need root or passwordless sudo on the machine where the engine runs, to enter the attack network"
             )
 
     def check(self, wait: float = 0.0) -> None:
@@ -48,7 +48,7 @@ class Attacker:
         state = self.container.wait_ended(wait)
         if not state.running:
             told = with_last_lines(f"the service {state.told()}", self.container)
-            raise DeadweightError(f"the attacker's container, started as the suite runs it, has ended: {told}")
+            raise DeadweightError(f"the container that the attack runs in has ended: {told}")
 
     def within(self, work: Callable[[], T]) -> T:
         """Do something in its network. Raises OSError, also that of ``work``."""

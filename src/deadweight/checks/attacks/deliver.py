@@ -61,7 +61,7 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
     places = aims(lab.variant.checks.api) if payload.probe is not None else ()
     if payload.probe is not None and not places:
-        return Shot("not_measured", "no request under checks.api takes a value to aim at")
+        return Shot("not_measured", "no request under checks.api has a value to attack")
     if not payload.each and not places:
         return _once(lab, yard, payload, "")
     said, worst = [], 0
@@ -85,7 +85,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
     yard.get()
     path = payload.evidence.path
     if path is not None and _telling_line(lab.image_file(path)) is None:
-        return Shot("not_measured", f"the image has no {path}, or nothing in it")
+        return Shot("not_measured", f"the image has no {path}, or it is empty")
     with _listener(lab, payload) as made:
         filled, listener = made
         filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})
@@ -212,7 +212,9 @@ def check_requests(lab: Lab, catalogue: Catalogue) -> None:
         line = _telling_line(lab.image_file(path)) if path is not None else None
         proofs = [lab.secret, lab.host_secret, *([line] if line else [])]
         if any(holds(request, proofs) for request in examples(payload, lab.subject.suite.root)):
-            raise catalogue.error(payload, f"what is sent holds what is to come back from {path or 'the service'}")
+            raise catalogue.error(
+                payload, f"the payload already contains the content that would prove it ({path or 'the service'})"
+            )
 
 
 def status_of(answer: Answer | Exception) -> int:

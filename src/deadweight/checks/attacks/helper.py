@@ -33,7 +33,7 @@ def own_helper(subject: Subject) -> tuple[Mount, ...]:
     """The bind mount that brings it, read-only. Raises DeadweightError (MissingError without Go) where it cannot be made."""
     machine = subject.engine().info.architecture
     if machine not in ARCHITECTURES:
-        raise DeadweightError(f"the attacker's own program is not written for {machine} (it is for amd64 and arm64)")
+        raise DeadweightError(f"the attack program does not support {machine} (only amd64 and arm64)")
     return bound(built(ARCHITECTURES[machine]))
 
 

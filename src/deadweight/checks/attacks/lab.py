@@ -117,7 +117,7 @@ class Lab:
         try:
             cut_off(bridge)
         except DeadweightError as error:
-            raise NoService(f"attacks need a network that is cut off from this machine: {error.message}") from error
+            raise NoService(f"attacks need an isolated network, which could not be created: {error.message}") from error
         return bridge
 
     def _bound(self, bridge: str) -> None:
@@ -125,7 +125,9 @@ class Lab:
         try:
             self.host = HostFolder(self.host_secret)
         except OSError as error:
-            raise NoService(f"attacks need a small file system in memory for what is handed in: {error}") from error
+            raise NoService(
+                f"attacks need a small file system in memory, which could not be mounted: {error}"
+            ) from error
         self._stack.callback(self.host.close)
         self._disks = disks_of(self.engine.host, self.engine.info)
         if not self._disks:
@@ -144,7 +146,7 @@ class Lab:
         try:
             fence(bridge)  # after the guard's start: it takes the rules away
         except DeadweightError as error:
-            self.notes["network"] = f"no rule of the firewall keeps the attack network apart: {error.message}"
+            self.notes["network"] = f"the firewall could not isolate the attack network: {error.message}"
 
     def _lay_out(self, hard: RunOptions) -> None:
         """What postures are made of on this machine."""
@@ -222,7 +224,7 @@ class Lab:
         try:
             return self._static_shell(self.subject)
         except DeadweightError as error:
-            self.notes["image"] = f"what having no shell is worth was not measured: {error.message}"
+            self.notes["image"] = f"the effect of having no shell was not measured: {error.message}"
             return ()
 
     def _helper(self) -> tuple[Mount, ...]:
@@ -231,13 +233,15 @@ class Lab:
         except Interrupted:
             raise
         except DeadweightError as error:
-            self.notes[BREACH] = f"what comes after a breach was not tried: {error.message}"
+            self.notes[BREACH] = f"attacks after a breach were not tried: {error.message}"
             return ()
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
         refused, devices = can_start(lambda tried: self.start(tried, {LAB: self._mark}), self.engine.host, hard.args)
         if refused:
-            self.notes["open"] = f"this machine cannot start a container with {', '.join(refused)}; open goes without"
+            self.notes["open"] = (
+                f"this machine cannot start a container with {', '.join(refused)}; the posture open runs without it"
+            )
         return refused, devices
 
 

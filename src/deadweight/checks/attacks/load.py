@@ -53,8 +53,12 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
         for number, payload in enumerate(found.payloads):
             _check(document, number, payload, features)
             if payload.way == "script" and not awk:
-                hint = "checks.attacks.awk: {path: …} in the suite file says it; request and breach need no AWK"
-                raise document.error(("payloads", number), "nothing says how a script reaches the service", hint=hint)
+                hint = (
+                    "set checks.attacks.awk: {path: …} in the suite file; payloads with request or breach need no AWK"
+                )
+                raise document.error(
+                    ("payloads", number), "the suite does not say how a script reaches the service", hint=hint
+                )
             payloads[payload.id], origins[payload.id] = payload, (document, number)
             pack_of[payload.id] = ours.get(file, "")
     return Catalogue(tuple(payloads.values()), features, origins, pack_of)
@@ -79,7 +83,7 @@ def _check_features(document: Document, found: PayloadFile) -> None:
         if places_in(script) != {"a", "b"} or "@a@@b@" in script or "@b@@a@" in script:
             raise document.error(
                 ("features", name),
-                "expected @a@ and @b@ in it, apart: it joins them where this AWK has the feature, else @b@ and @a@",
+                "expected @a@ and @b@ in it, separately: it prints @a@@b@ where this AWK has the feature, else @b@@a@",
             )
 
 
@@ -96,13 +100,13 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
     """What no record tells by itself."""
     place = ("payloads", number)
     for key in payload.idle():
-        message = "not beside request or breach: it would never be sent"
+        message = "remove it: with request or breach it would never be sent"
         if key == "parallel":
-            message = "only with kind resource, and not with breach"
+            message = "allowed only with kind: resource, and not with breach"
         raise document.error((*place, key), message)
     if payload.lacks():
         lacking = " and ".join(payload.lacks())
-        message = f"kind {payload.evidence.kind} can never come: what is sent has no {lacking}"
+        message = f"kind {payload.evidence.kind} is impossible: the payload does not contain {lacking}"
         hint = "@a@ and @b@ are the halves of the word that proves it; the heads of our awk.yaml and breach.yaml tell of the others"
         raise document.error((*place, "evidence"), message, hint=hint)
     for index, name in enumerate(payload.needs):
@@ -110,7 +114,9 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
             hint = f"features: {', '.join(features)}"
             raise document.error((*place, "needs", index), f"no feature {name!r}", hint=hint)
     if _echoes(payload):
-        message = "@a@ and @b@ come together in what is sent: an echo of the request would look like success"
+        message = (
+            "the payload contains @a@ next to @b@, so an echo of the request would look like success; separate them"
+        )
         raise document.error(place, message)
 
 

@@ -25,12 +25,11 @@ from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
 
 WRITABLE = (
-    "The variant says run.read_only: false; this posture has a read-only root all the same, for that is one of its walls: name in "
-    "run.tmpfs the folders that it writes, or gate the posture without-read-only"
+    "The variant sets run.read_only: false, but this posture always has a read-only root: list the folders that it writes in "
+    "run.tmpfs, or gate the posture without-read-only"
 )
 AS_ROOT = (
-    "The variant says run.user: root; this posture runs as another user all the same, for that is one of its walls: gate the "
-    "posture without-non-root"
+    "The variant sets run.user: root, but this posture always runs as another user: gate the posture without-non-root"
 )
 CONFIRMATIONS = 2
 DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
@@ -136,17 +135,17 @@ class Runner:
             return Cell(shot.seen, shot.said if shot.seen != "succeeded" else "", shot.detail)
         if payload.id in self.control.fatal:
             return Cell(
-                "not_measured", f"it ended the service in open, so nobody saw it work: {shot.said}", shot.detail
+                "not_measured",
+                f"it ended the service in the posture open, so its success could not be seen: {shot.said}",
+                shot.detail,
             )
         if self.control.astray(payload, shot):
-            told = (
-                f"nothing shows that it arrived, sent twice; with all walls down it was answered otherwise: {shot.said}"
-            )
+            told = f"it was sent twice without a sign that it arrived; with all walls down the answer was different: {shot.said}"
             return Cell("not_measured", told, shot.detail)
         shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
             return Cell(
-                "not_measured", f"nothing limits it here, and the machine gave no more: {shot.said}", shot.detail
+                "not_measured", f"no limit applies here, and the machine had no more to give: {shot.said}", shot.detail
             )
         return Cell("blocked", shot.said, shot.detail)
 

@@ -39,7 +39,7 @@ def _technique(text: str) -> str:
 
 def _own_id(text: str) -> str:
     if text == ALL:
-        raise ValueError(f"an id other than {ALL}, which stands for every attack")
+        raise ValueError(f"an id other than {ALL}, which means every attack")
     return text
 
 
@@ -128,10 +128,10 @@ class Payload(Record):
             raise ValueError("a reference: gtfobins or attack")
         text = self.text()
         if "@a@@b@" in text:
-            raise ValueError("@a@ and @b@ apart: an echo of the request would else look like success")
+            raise ValueError("@a@ and @b@ separately: otherwise an echo of the request would look like success")
         check_places(text)
         if bool(self.each) != ("each" in places_in(text)):
-            raise ValueError("each with @each@ in what is sent, and only there")
+            raise ValueError("each together with @each@ in the payload, and no @each@ without it")
         if self.each and self.evidence.kind == "resource":
             raise ValueError("no each with kind resource")
         return self

@@ -57,7 +57,7 @@ def _asked(lab: Lab, yard: Yard, script: str) -> Told:
 def undelivered(lab: Lab, yard: Yard) -> str:
     """Why scripts cannot be delivered in this posture; empty where they can."""
     answer = ask(lab, yard, DELIVERY)
-    return "" if answer.has else f"this awk does not run here: {answer.said}"
+    return "" if answer.has else f"this awk does not run: {answer.said}"
 
 
 def unreached(lab: Lab, yard: Yard) -> str:

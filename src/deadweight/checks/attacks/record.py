@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deadweight.engine.info import EngineInfo
 
 WALL_KEYS = ("alone", "without", "single_points")
-TOGETHER = "only by walls together, by none alone: "
+TOGETHER = "only by several walls together, by no single wall: "
 
 
 def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo) -> dict[str, Any]:

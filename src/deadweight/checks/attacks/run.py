@@ -73,7 +73,7 @@ def attack(
         return _evidence(subject, "not_measured", f"{'; '.join(unmeasured)}. {reason}", started, data)
     untold = gate.untold(wanted.gates, found)
     if untold:
-        reason += f"; gates could not be told for {', '.join(dict.fromkeys(untold))}"
+        reason += f"; gates could not be judged for {', '.join(dict.fromkeys(untold))}"
     return _evidence(subject, "pass", reason, started, data)
 
 

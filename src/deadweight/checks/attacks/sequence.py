@@ -15,7 +15,7 @@ from deadweight.checks.attacks.resource import alone, fire_resource
 from deadweight.engine.faults import CannotStart
 
 LATER = f"{DIED} a moment later"
-ONCE = f"{LATER}, and lived when the attack was sent again"
+ONCE = f"{LATER}, but survived when the attack was sent again"
 SUSPECTS = 5
 """So many attacks are sent again to find the one of which a service died."""
 
@@ -67,7 +67,7 @@ def blame(lab: Lab, yard: Yard, met: Sequence[Payload], shots: dict[str, Shot]) 
 def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send one attack, ask the service whether it still answers, and throw its container away where it must not be used again."""
     if payload.evidence.takes == "disk" and not lab.room_on_disk():
-        return Shot("not_measured", "this machine has too little free disk space to try it")
+        return Shot("not_measured", "this machine has too little free disk space for this attack")
     try:
         if payload.evidence.kind == "resource":
             return fire_resource(lab, yard, payload)

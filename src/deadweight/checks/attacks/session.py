@@ -129,4 +129,4 @@ def _facts(pid: int) -> dict[str, str]:
 def told(differences: dict[str, str]) -> str:
     """One line; empty where there are none."""
     parts = ", ".join(f"{name} {change}" for name, change in differences.items())
-    return f"what is started beside the service would not have its walls: {parts}" if parts else ""
+    return f"a program started beside the service would not have the same walls: {parts}" if parts else ""

@@ -68,7 +68,7 @@ def read_file(engine: Engine, container: str, path: str, most: int) -> bytes:
         member = archive.next()
         file = archive.extractfile(member) if member is not None and member.isreg() else None
         if file is None:
-            raise MissingError(f"{path}: no regular file")
+            raise MissingError(f"{path}: not a regular file")
         return file.read(most)
 
 

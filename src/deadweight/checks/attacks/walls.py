@@ -164,7 +164,7 @@ class Ground:
         if self.memory_bytes * MARGIN < self.most_memory_bytes:
             return ""
         granted, most = format_bytes(self.memory_bytes), format_bytes(self.most_memory_bytes)
-        return f"the suite grants {granted} of memory, and here no container gets more than {most}, a share of the machine's"
+        return f"the suite grants {granted} of memory, but here a container gets at most {most}, a share of the machine's memory"
 
     @property
     def disk_bytes(self) -> int:

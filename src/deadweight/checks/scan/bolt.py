@@ -60,7 +60,7 @@ def _newest_meta(stream: BinaryIO, size: int) -> tuple[int, int, int]:
         if meta is not None:
             found.append(meta)
     if not found:
-        raise NotBolt("it is no bbolt file")
+        raise NotBolt("it is not a bbolt file")
     page_size, root, pages, _ = max(found, key=lambda meta: meta[3])
     return root, page_size, pages
 
@@ -91,7 +91,7 @@ def _names(stream: BinaryIO, root: int, page_size: int, size: int) -> Iterator[b
     while waiting:
         seen += 1
         if seen > MAX_PAGES:
-            raise NotBolt("its root has no end")
+            raise NotBolt("its root is endless")
         data = _page(stream, waiting.pop(), page_size, size)
         flags, count = struct.unpack_from("<HH", data, 8)
         for index in range(count):

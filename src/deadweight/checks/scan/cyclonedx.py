@@ -38,7 +38,7 @@ def _of_document(document: dict[str, Any]) -> Iterator[str]:
     if document.get("specVersion") not in _VERSIONS:
         yield f"specVersion is {document.get('specVersion')!r}"
     if not _SERIAL.fullmatch(str(document.get("serialNumber"))):
-        yield f"serialNumber is no UUID: {document.get('serialNumber')!r}"
+        yield f"serialNumber is not a UUID: {document.get('serialNumber')!r}"
     version = document.get("version")
     if not isinstance(version, int) or version < 1:
         yield f"version is {version!r}"
@@ -51,13 +51,13 @@ def _of_components(document: dict[str, Any]) -> Iterator[str]:
         if not name:
             yield f"a component without a name: {component.get('bom-ref')}"
         if component.get("type") not in _TYPES:
-            yield f"a component of no type: {name}"
+            yield f"a component without a type: {name}"
         reference, purl = component.get("bom-ref"), component.get("purl")
         if reference is not None and reference in seen:
             yield f"two components are {reference}"
         seen.add(str(reference))
         if purl is not None and part(str(purl)) is None and not str(purl).startswith("pkg:oci/"):
-            yield f"no package URL: {purl}"
+            yield f"not a package URL: {purl}"
 
 
 def _of_dependencies(document: dict[str, Any]) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _of_dependencies(document: dict[str, Any]) -> Iterator[str]:
     for dependency in document.get("dependencies") or []:
         for reference in (dependency.get("ref"), *(dependency.get("dependsOn") or [])):
             if str(reference) not in known:
-                yield f"a dependency on something that is not in it: {reference}"
+                yield f"a dependency on a component that is not in the document: {reference}"
 
 
 def _all_components(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

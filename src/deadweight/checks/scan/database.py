@@ -26,7 +26,7 @@ from deadweight.sources.protocol import Say
 FILES = ("trivy.db", "metadata.json")
 LOCAL = "local"
 HINT = (
-    "invoke scan --database download gets the newest; --database FILE, FOLDER or oci://REFERENCE takes yours; "
+    "invoke scan --database download downloads the newest; --database FILE, FOLDER or oci://REFERENCE uses yours; "
     "--database local makes a smaller one from package registries"
 )
 PUBLIC = ("mirror.gcr.io/aquasec/trivy-db:2", "ghcr.io/aquasecurity/trivy-db:2")
@@ -62,7 +62,7 @@ class Database:
         for part in self.contents.parts:
             lacking = f"; {part.lacks}" if part.lacks else ""
             lines.append(f"  {part.bucket}: {part.what} ({part.date}, {part.licence}; {part.source}){lacking}")
-        return [*lines, f"  severities: {self.contents.severities}", "  nothing of any other distribution or language"]
+        return [*lines, f"  severities: {self.contents.severities}", "  no other distribution or language"]
 
     def age_days(self, now: datetime | None = None) -> float:
         """Days since it was made. One that was made here is as new as the asking: there was no newer data of its sources then."""
@@ -93,7 +93,7 @@ def current() -> Database:
     """The database in use. Raises MissingError (with the command that gets one) where there is none or it is damaged."""
     chosen = load(_Chosen, home() / "current.json")
     if chosen is None:
-        raise MissingError("there is no vulnerability database", hint=HINT)
+        raise MissingError("no vulnerability database is installed", hint=HINT)
     folder = home() / chosen.identity
     try:
         database = _opened(folder, chosen.origin, chosen.identity)
@@ -153,11 +153,11 @@ def use(asked: str, repository: str | None = None, say: Say = lambda _line: None
 def _opened(folder: Path, origin: str, identity: str) -> Database:
     for name in FILES:
         if not (folder / name).is_file():
-            raise UsageError(f"{origin}: has no {name}, so it is no vulnerability database")
+            raise UsageError(f"{origin}: is not a vulnerability database: it has no {name}")
     metadata = _metadata(folder / FILES[1], origin)
     if metadata.get("Version") != SCHEMA:
         raise UsageError(
-            f"{origin}: is of schema version {metadata.get('Version')!r}, the scanner reads {SCHEMA}", hint=HINT
+            f"{origin}: is of schema version {metadata.get('Version')!r}, but the scanner reads {SCHEMA}", hint=HINT
         )
     updated = _time(metadata.get("UpdatedAt"))
     if updated is None:
@@ -229,5 +229,5 @@ def _unpacked(archive: Path, folder: Path) -> Path:
                     with (folder / name).open("wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UsageError(f"{archive}: is no vulnerability database: {error}") from error
+        raise UsageError(f"{archive}: is not a vulnerability database: {error}") from error
     return folder

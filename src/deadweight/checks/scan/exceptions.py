@@ -57,10 +57,10 @@ def _vex(file: Path, image_names: set[str]) -> Iterator[Acceptance]:
     document, lines = _read(file)
     statements = document.get("statements")
     if "openvex" not in str(document.get("@context", "")) or not isinstance(statements, list):
-        raise ConfigError("is no OpenVEX document", file=file, hint="https://openvex.dev describes the format")
+        raise ConfigError("is not an OpenVEX document", file=file, hint="https://openvex.dev describes the format")
     for index, statement in enumerate(statements):
         if not isinstance(statement, dict):
-            raise _wrong(file, lines, index, "a statement is a mapping")
+            raise _wrong(file, lines, index, "a statement must be a mapping")
         status = statement.get("status")
         if status not in STATUSES:
             raise _wrong(file, lines, index, f"expected a status of {', '.join(STATUSES)}, found {status!r}")
@@ -83,7 +83,7 @@ def _accepted(
     name = vulnerability.get("name") or vulnerability.get("@id") if isinstance(vulnerability, dict) else vulnerability
     products = statement.get("products")
     if not name or not isinstance(products, list) or not products:
-        raise _wrong(file, lines, index, "a statement names a vulnerability and at least one product")
+        raise _wrong(file, lines, index, "a statement must name a vulnerability and at least one product")
     for product in products:
         identity = str(product.get("@id") or "") if isinstance(product, dict) else str(product)
         parts = product.get("subcomponents") or [] if isinstance(product, dict) else []
@@ -117,7 +117,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
     except ValueError as error:
         raise ConfigError(f"is not JSON: {error}", file=file, line=1) from None
     if not isinstance(document, dict):
-        raise ConfigError("is no OpenVEX document", file=file, line=1)
+        raise ConfigError("is not an OpenVEX document", file=file, line=1)
     return document, _lines(data.decode("utf-8", "replace"), file)
 
 

@@ -53,7 +53,7 @@ def exception_gates(accepted: Sequence[Acceptance], used: set[Acceptance], today
         if entry.expired(today):
             yield Gate("exceptions", False, f"{entry.origin} expired on {entry.expires}")
         elif entry not in used:
-            yield Gate("exceptions", False, f"{entry.origin} matches nothing", warning=True)
+            yield Gate("exceptions", False, f"{entry.origin} matches no finding", warning=True)
 
 
 def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, str]] | None:
@@ -67,12 +67,12 @@ def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, s
     file = suite.root / asked.baseline
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError("is larger than any report of ours", file=file)
+            raise ConfigError("is too large for a report", file=file)
         record = json.loads(file.read_bytes())["variants"].get(variant.name)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConfigError("is no report", file=file, hint="invoke report writes one") from None
+        raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None
     return _keys(record, file)
 
 
@@ -87,4 +87,4 @@ def _keys(record: Any, file: Any) -> frozenset[tuple[str, str, str]]:
             )
         return frozenset((str(row["id"]), str(row["kind"]), str(row["package"])) for row in scan["findings"])
     except (KeyError, TypeError, AttributeError):
-        raise ConfigError("is no report", file=file, hint="invoke report writes one") from None
+        raise ConfigError("is not a report", file=file, hint="invoke report writes one") from None

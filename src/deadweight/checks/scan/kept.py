@@ -66,7 +66,7 @@ def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outco
         packages.unlink(missing_ok=True)
         raise ArchiveError(
             f"{subject.variant.name}: its archive holds image {image.image_digest or 'unknown'}, built was {digest}",
-            hint="invoke build makes it anew",
+            hint="build it again: invoke build",
         )
     for old in (*place.glob("scan-*.json"), *(each for each in place.glob("packages-*.json") if each != packages)):
         old.unlink(missing_ok=True)

@@ -38,14 +38,16 @@ class Observation:
 def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     """What the service touches; kept for the same image and requests. A string says why it was not measured."""
     if not subject.variant.runnable or not subject.variant.checks.api:
-        return "the suite has no api checks of it, which would make it work"
+        return "the suite has no api checks for it, which would exercise the service"
     file = folder(subject.state, subject.variant.name) / "observation.json"
     key = _key(subject)
     found = store.load(Observation, file)
     if found is not None and found.key == key:
         return found
     if not may_run:
-        return f"invoke verify --variant {subject.variant.name} --check vulnerabilities runs it and measures"
+        return (
+            f"invoke verify --variant {subject.variant.name} --check vulnerabilities runs the service and measures it"
+        )
     try:
         found = _observe(subject, key)
     except CannotWatch as reason:
@@ -53,7 +55,7 @@ def observed(subject: Subject, *, may_run: bool) -> Observation | str:
     except (Interrupted, UsageError):
         raise
     except DeadweightError as error:
-        return f"it could not be run: {' '.join(error.message.split())}"
+        return f"the service could not be run: {' '.join(error.message.split())}"
     store.save(found, file)
     return found
 
@@ -79,15 +81,13 @@ def _observe(subject: Subject, key: str) -> Observation:
         if not readiness.healthy:
             raise DeadweightError(readiness.reason)
         if not ours:
-            raise CannotWatch(
-                "the engine's containers are no processes of this machine: their files cannot be watched here"
-            )
+            raise CannotWatch("the engine's containers do not run on this machine, so their files cannot be watched")
         for item in subject.variant.checks.api:
             _ask(subject, container, item.request)
         opened, executed = watch.files()
     if not executed:
         raise CannotWatch(
-            "nothing was seen: the engine does not run on this machine, or its containers' files are out of sight"
+            "no file access was seen: the engine does not run on this machine, or its containers' files cannot be watched"
         )
     return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
 
@@ -144,9 +144,9 @@ def reach(flags: Sequence[bool | None], findings: Sequence[Found], observation: 
         return Reach("not_measured", reason=observation)
     counted = [flag for flag, finding in zip(flags, findings, strict=True) if finding.kind != "kernel_headers"]
     undecided = counted.count(None)
-    reason = f"{len(observation.opened)} files touched while all api checks were asked"
+    reason = f"{len(observation.opened)} files touched while all api checks ran"
     if undecided:
-        reason += f"; {undecided} findings in packages whose files cannot tell"
+        reason += f"; {undecided} findings in packages whose use could not be determined"
     return Reach(
         "measured",
         reachable=counted.count(True),

@@ -99,8 +99,8 @@ def _write(subject: Subject, form: str, claimed: dict[str, Any] | None, present:
     wrong = (spdx if form == "spdx" else cyclonedx).problems(document)
     if wrong:
         raise DeadweightError(
-            f"{subject.variant.name}: no {form} SBOM was written, it would not be valid: {'; '.join(wrong[:3])}",
-            hint="invoke scan without --sbom scans all the same",
+            f"{subject.variant.name}: the {form} SBOM was not written because it would be invalid: {'; '.join(wrong[:3])}",
+            hint="invoke scan without --sbom still scans",
         )
     write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return SbomFile(form, str(target), by, documents.packages(document), added, note)
@@ -111,7 +111,7 @@ def _usable(claimed: dict[str, Any], tool: str) -> tuple[dict[str, Any] | None, 
     document, count = spdx.repaired(claimed)
     wrong = spdx.problems(document)
     if wrong:
-        return None, f"{tool} wrote an SBOM that is not valid ({'; '.join(wrong[:3])}); this one is the scanner's"
+        return None, f"{tool} wrote an SBOM that is not valid ({'; '.join(wrong[:3])}); the scanner's SBOM is used"
     identifiers = f"{count} identifier{'' if count == 1 else 's'}"
     return document, f"{tool} wrote {identifiers} that SPDX does not allow; replaced" if count else ""
 

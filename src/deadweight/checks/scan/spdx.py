@@ -82,11 +82,11 @@ def _of_document(document: dict[str, Any]) -> Iterator[str]:
         yield "the document has no name"
     namespace = str(document.get("documentNamespace", ""))
     if not urlsplit(namespace).scheme or "#" in namespace:
-        yield f"documentNamespace is no URI without a fragment: {namespace!r}"
+        yield f"documentNamespace is not a URI without a fragment: {namespace!r}"
     creation = document.get("creationInfo")
     creation = creation if isinstance(creation, dict) else {}
     if not _CREATED.fullmatch(str(creation.get("created"))):
-        yield f"creationInfo.created is no time in UTC: {creation.get('created')!r}"
+        yield f"creationInfo.created is not a time in UTC: {creation.get('created')!r}"
     creators = creation.get("creators") or []
     if not creators or not all(_CREATOR.match(str(each)) for each in creators):
         yield "creationInfo.creators names no tool, person or organization"
@@ -109,9 +109,9 @@ def _of_elements(document: dict[str, Any]) -> Iterator[str]:
         for reference in _listed(package, "externalRefs"):
             category, locator = reference.get("referenceCategory"), str(reference.get("referenceLocator", ""))
             if category not in _CATEGORIES or not locator or not reference.get("referenceType"):
-                yield f"an external reference in part: {package.get('name')}"
+                yield f"an incomplete external reference: {package.get('name')}"
             elif reference["referenceType"] == "purl" and part(locator) is None and not locator.startswith("pkg:oci/"):
-                yield f"no package URL: {locator}"
+                yield f"not a package URL: {locator}"
 
 
 def _of_relationships(document: dict[str, Any]) -> Iterator[str]:
@@ -119,7 +119,7 @@ def _of_relationships(document: dict[str, Any]) -> Iterator[str]:
     for relation in _listed(document, "relationships"):
         for end in (str(relation.get("spdxElementId")), str(relation.get("relatedSpdxElement"))):
             if end not in known and not _ELSEWHERE.fullmatch(end):
-                yield f"a relationship with something that is not in it: {end}"
+                yield f"a relationship with an element that is not in the document: {end}"
         if not relation.get("relationshipType"):
             yield f"a relationship without a type: {relation.get('spdxElementId')}"
 

@@ -56,7 +56,7 @@ def scan(
     Raises ArchiveError (no archive there), CommandError (it fails or takes longer than ``timeout`` seconds), ScannerError.
     """
     if not archive.exists():
-        raise ArchiveError(f"{archive}: the image archive is not there any more", hint="invoke build makes it anew")
+        raise ArchiveError(f"{archive}: the image archive no longer exists", hint="build it again: invoke build")
     _prepare(cache, database)
     with tempfile.TemporaryDirectory(prefix="deadweight-scan-") as empty:
         output = Path(empty) / "result.json"
@@ -87,11 +87,11 @@ def _json(file: Path) -> dict[str, Any]:
             raise ScannerError(f"trivy wrote more than {MAX_JSON_BYTES // 2**20} MiB")
         parsed = json.loads(file.read_bytes())
     except OSError:
-        raise ScannerError("trivy ended without an error and wrote no result") from None
+        raise ScannerError("trivy succeeded but wrote no result") from None
     except ValueError as error:
-        raise ScannerError(f"trivy wrote something that is no JSON: {error}") from error
+        raise ScannerError(f"trivy's output is not JSON: {error}") from error
     if not isinstance(parsed, dict) or not isinstance(parsed.get("Results") or [], list) or "Metadata" not in parsed:
-        raise ScannerError("trivy wrote JSON that is no scan of an image")
+        raise ScannerError("trivy's output is not the scan of an image")
     return parsed
 
 
@@ -137,7 +137,7 @@ def parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str
     try:
         return _parsed(document, tool_version, covers)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ScannerError(f"trivy wrote a result of an unknown shape: {error!r}") from error
+        raise ScannerError(f"trivy's result has an unknown format: {error!r}") from error
 
 
 def _parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:
@@ -263,5 +263,5 @@ def download_database(references: tuple[str, ...], cache: Path, *, insecure: boo
     words += [word for reference in references for word in ("--db-repository", reference)]
     if insecure or all(reference.startswith(("127.0.0.1:", "localhost:")) for reference in references):
         words.append("--insecure")
-    hint = "is that repository in reach? scan.database_repository in deadweight.yaml names a mirror"
+    hint = "check that the repository can be reached, or set scan.database_repository in deadweight.yaml to a mirror"
     run(words, cwd=cache, env=ALONE, timeout=DOWNLOAD_SECONDS, hint=hint)

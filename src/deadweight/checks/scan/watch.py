@@ -139,7 +139,7 @@ class Watch:
             (group,) = self._groups.values()
             group.drain()
             if group.lost or len(group.files) >= MAX_FILES:
-                raise CannotWatch("more files were opened than could be followed")
+                raise CannotWatch("more files were opened than could be recorded")
             return frozenset(group.files | self._extra), frozenset(group.executed)
 
     def _work(self) -> None:

@@ -56,7 +56,7 @@ def free_network() -> ipaddress.IPv4Network:
         candidate = ipaddress.IPv4Network(f"10.231.{third}.0/24")
         if not any(candidate.overlaps(route) for route in taken):
             return candidate
-    raise OSError("no private network is free for a bridge")
+    raise OSError("no free private network for a bridge")
 
 
 def _routes() -> list[ipaddress.IPv4Network]:

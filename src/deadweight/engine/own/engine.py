@@ -49,15 +49,13 @@ def _answers(where: Layout) -> bool:
 def cannot_start() -> str:
     """Why no engine of ours can be started here; empty where one can."""
     if sys.platform != "linux":
-        return "an engine can only be started here on Linux; start Docker Desktop or Podman"
+        return "Deadweight can start an engine only on Linux; start Docker Desktop or Podman"
     problem = sudo.trouble()
     if problem:
-        return (
-            f"an engine of our own needs root or sudo ({problem}); start Docker, or get this user into the docker group"
-        )
+        return f"starting an engine needs root or sudo ({problem}); start Docker, or add yourself to the docker group"
     kind = choice.chosen()
     if choice.dockerd(kind) is None:
-        return "dockerd is not installed" if kind == "os" else f"the engine that was chosen ({kind}) is not built"
+        return "dockerd is not installed" if kind == "os" else f"the chosen engine ({kind}) is not built"
     return ""
 
 
@@ -66,15 +64,16 @@ def advice() -> str:
     from deadweight.toolchain import catalogue, system
 
     if sys.platform != "linux":
-        return "start Docker Desktop or Podman; DOCKER_HOST names an engine elsewhere"
+        return "start Docker Desktop or Podman, or set DOCKER_HOST to a running engine"
     if sudo.trouble():
-        return "start Docker or Podman, or run this as root; DOCKER_HOST names an engine elsewhere"
+        return "start Docker or Podman, run this as root, or set DOCKER_HOST to a running engine"
     if choice.chosen() != "os" or not system.can_install():
-        return "invoke setup gets one"
+        return "install one with invoke setup"
     command = (
-        system.command_for([catalogue.program("dockerd")]) or "install Docker or Podman by this system's own means"
+        system.command_for([catalogue.program("dockerd")])
+        or "install Docker or Podman with this system's package manager"
     )
-    return f"{command}; or let one be built: invoke setup --engine current"
+    return f"{command}; or build one with invoke setup --engine current"
 
 
 def start(say: Say, where: Layout | None = None) -> str:
@@ -91,7 +90,7 @@ def start(say: Say, where: Layout | None = None) -> str:
     try:
         where.log.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
         if not sudo.is_root():
-            say("starting a container engine of our own through sudo; invoke clean --all ends it")
+            say("starting Deadweight's container engine with sudo; stop it with invoke clean --all")
             _as_root("start", say)
             return where.host
         for folder in (where.run, where.data):
@@ -166,15 +165,15 @@ def _forget_networks(where: Layout) -> None:
 def _start(where: Layout, say: Say) -> str:
     leftover = _our_pid(where)
     if leftover is not None:  # alive, but it does not answer
-        say("the engine that deadweight started earlier does not answer: starting it anew")
+        say("the engine that Deadweight started earlier does not answer: restarting it")
         processes.end(leftover, 5.0)
     _sweep(where)
     if where.log.exists() and where.log.stat().st_size > _LOG_LIMIT_BYTES:
         where.log.unlink()
     if not cgroups.mounted():
-        say("mounting control groups, which no one has mounted on this machine")
+        say("mounting control groups, which are not mounted on this machine")
         cgroups.mount()
-    say(f"starting a container engine of our own (log: {where.log})")
+    say(f"starting Deadweight's container engine (log: {where.log})")
     first_line = _line_count(where.log)
     argv = _arguments(where, say)
     held = where.data / "tmp"
@@ -211,8 +210,8 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
     if _other_dockerd(where):
         bridge.create_on_free_network(where.bridge)
         say(
-            "another dockerd runs on this machine: ours takes a bridge of its own and sets no firewall rules, so that what it "
-            "runs reaches no network"
+            "another dockerd runs on this machine: Deadweight's engine uses its own bridge without firewall rules, so its "
+            "containers cannot reach the network"
         )
         return ["--bridge", where.bridge, "--iptables=false"]
     if _lists("iptables", "-t", "nat", "-L", "-n"):
@@ -234,7 +233,7 @@ def _await(where: Layout, argv: list[str], first_line: int) -> None:
         if where.socket.exists() and not wire.trouble(where.host, timeout=1.0):
             return
         if where.pid_file.exists() and _our_pid(where) is None:
-            reason = "ended right after its start"
+            reason = "ended right after it started"
             break
         time.sleep(0.1)
     pid = _our_pid(where)

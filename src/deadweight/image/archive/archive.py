@@ -84,7 +84,7 @@ def read_image(
             return _fitting(found, platform, what)
     if oci is None:
         raise ArchiveError(
-            f"{what}: is no image archive: neither manifest.json nor index.json is in it",
+            f"{what}: is not an image archive: it has neither manifest.json nor index.json",
             hint="docker image save, ko, apko, jib and buildx --output type=oci write such archives",
         )
     descriptor = _chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
@@ -207,7 +207,7 @@ def _layer(
         )
     if other := refused(first):
         raise ArchiveError(
-            f"{what}: the layer {member[:200]!r} is compressed with {other}, which image layers never are"
+            f"{what}: the layer {member[:200]!r} is compressed with {other}, which image layers do not use"
         )
     compression = recognized(first)
     digest = descriptor.digest if descriptor else None
@@ -224,7 +224,7 @@ def _chosen_item(items: tuple[SavedImage, ...], what: str, name: str | None) -> 
     known = ", ".join(sorted(tag for item in items for tag in item.names)[:20]) or "(without names)"
     if not fitting:
         raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
-    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"--name says which one: {known}")
+    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"choose one with --name: {known}")
 
 
 def _chosen_descriptor(
@@ -247,7 +247,7 @@ def _chosen_descriptor(
         return there[0]
     known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in leaves.values()})[:20]) or "nothing"
     problem = f"no image for {wanted}" if not there else f"{len(there)} images for {wanted}"
-    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; --platform and --name say which one")
+    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; choose one with --platform and --name")
 
 
 def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]:
@@ -266,7 +266,7 @@ def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]
 def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:
     """The manifests of an index, nested indexes included. Unknown kinds (artifacts) are passed over."""
     if depth > _DEPTH or len(descriptors) > 1000:
-        raise ArchiveError(f"{what}: indexes within indexes without end")
+        raise ArchiveError(f"{what}: endlessly nested indexes")
     found: list[Descriptor] = []
     for descriptor in descriptors:
         if descriptor.media_type in documents.MANIFEST_TYPES:
@@ -280,7 +280,7 @@ def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: i
             for leaf in _leaves(blob, what, inner, depth + 1):
                 found.append(leaf if leaf.name or not descriptor.name else _named(leaf, descriptor.name))
         if len(found) > 10_000:
-            raise ArchiveError(f"{what}: more manifests than any index has")
+            raise ArchiveError(f"{what}: too many manifests")
     return found
 
 
@@ -307,7 +307,7 @@ def _one_name(platform: str) -> str:
 
 def _verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:
     if len(data) != descriptor.size:
-        raise ArchiveError(f"{what}: {descriptor.digest} has {len(data)} bytes and should have {descriptor.size}")
+        raise ArchiveError(f"{what}: {descriptor.digest} has {len(data)} bytes, expected {descriptor.size}")
     digests.check(data, descriptor.digest, what)
 
 

@@ -68,7 +68,9 @@ class _Meter:
     def add(self, output: int) -> None:
         self.given += output
         if self.given > MAX_OUTPUT or (self.given > RATIO_FREE and self.given > MAX_RATIO * max(self.taken, 1)):
-            raise ArchiveError(f"{self.what}: {self.taken} bytes expand to more than {self.given}; this is a bomb")
+            raise ArchiveError(
+                f"{self.what}: {self.taken} bytes expand to more than {self.given}: refusing to decompress (decompression bomb)"
+            )
 
 
 def _gunzip(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
@@ -113,7 +115,7 @@ def _unzstd(blob: Iterator[bytes | memoryview], what: str) -> Iterator[bytes]:
         window = zstandard.get_frame_parameters(first[:_ZSTD_HEAD]).window_size if len(first) >= _ZSTD_HEAD else 0
         if window > _ZSTD_WINDOW:
             raise ArchiveError(
-                f"{what}: needs {window >> 20} MiB of memory to be unpacked, more than {_ZSTD_WINDOW >> 20}"
+                f"{what}: needs {window >> 20} MiB of memory to decompress, at most {_ZSTD_WINDOW >> 20} are allowed"
             )
         reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
             cast(IO[bytes], _Pull(blob, meter, frames)), read_size=_INPUT, read_across_frames=True, closefd=False

@@ -19,7 +19,7 @@ _FORM = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 def valid(text: object, what: str) -> str:
     """The digest itself if it is a SHA-256 in its exact form. Raises ArchiveError (SHA-512 is registered too; nobody uses it)."""
     if not isinstance(text, str) or _FORM.fullmatch(text) is None:
-        raise ArchiveError(f"{what}: {str(text)[:100]!r} is no valid SHA-256 digest")
+        raise ArchiveError(f"{what}: {str(text)[:100]!r} is not a valid SHA-256 digest")
     return text
 
 

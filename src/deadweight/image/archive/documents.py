@@ -74,18 +74,18 @@ class SavedImage:
 def parsed(data: bytes | memoryview, what: str) -> Any:
     """JSON of bounded size and depth, with no text in it that UTF-8 could not hold. Raises ArchiveError."""
     if len(data) > MAX_DOCUMENT:
-        raise ArchiveError(f"{what}: {len(data)} bytes; no such document is larger than {MAX_DOCUMENT}")
+        raise ArchiveError(f"{what}: {len(data)} bytes, at most {MAX_DOCUMENT} are allowed")
     try:
         return _encodable(json.loads(bytes(data), object_pairs_hook=_no_twins))
     except (ValueError, RecursionError) as error:
-        raise ArchiveError(f"{what}: is no valid JSON ({str(error)[:200]})") from error
+        raise ArchiveError(f"{what}: is not valid JSON ({str(error)[:200]})") from error
 
 
 def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
     """The items of manifest.json."""
     items = parsed(data, what)
     if not isinstance(items, list) or not items:
-        raise ArchiveError(f"{what}: is no list of images")
+        raise ArchiveError(f"{what}: is not a list of images")
     found = []
     for item in items:
         fields = _object(item, what, _SAVED)
@@ -97,7 +97,7 @@ def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
             )
         )
         if len(found[-1].layers) > MAX_LAYERS:
-            raise ArchiveError(f"{what}: an image of more than {MAX_LAYERS} layers")
+            raise ArchiveError(f"{what}: an image with more than {MAX_LAYERS} layers")
     return tuple(found)
 
 
@@ -108,7 +108,7 @@ def index(data: bytes | memoryview, what: str) -> tuple[Descriptor, ...]:
         raise ArchiveError(f"{what}: has the fields of an index and of a manifest")
     media_type = fields.get("mediaType")
     if media_type is not None and media_type not in INDEX_TYPES:
-        raise ArchiveError(f"{what}: is an index that says it is {str(media_type)[:100]!r}")
+        raise ArchiveError(f"{what}: is an index but declares the type {str(media_type)[:100]!r}")
     return tuple(_descriptor(item, what) for item in _list(fields.get("manifests"), what, "manifests"))
 
 
@@ -116,10 +116,10 @@ def manifest(data: bytes | memoryview, what: str, expected_type: str) -> Manifes
     """An image manifest. ``expected_type`` is the media type by which it was found."""
     fields = _object(parsed(data, what), what, _DOCUMENT)
     if fields.keys() & {"manifests", "fsLayers"}:
-        raise ArchiveError(f"{what}: has the fields of a manifest and of something else")
+        raise ArchiveError(f"{what}: has the fields of a manifest and of another document")
     media_type = fields.get("mediaType")
     if media_type is not None and media_type != expected_type:
-        raise ArchiveError(f"{what}: was announced as {expected_type[:100]!r} and says it is {str(media_type)[:100]!r}")
+        raise ArchiveError(f"{what}: is referenced as {expected_type[:100]!r} but declares {str(media_type)[:100]!r}")
     layers = tuple(_descriptor(item, what) for item in _list(fields.get("layers"), what, "layers"))
     if len(layers) > MAX_LAYERS:
         raise ArchiveError(f"{what}: has more than {MAX_LAYERS} layers")
@@ -210,7 +210,7 @@ def _is_artifact(kind: Any) -> bool:
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key is written twice")
+        raise ValueError("a key appears twice")
     return found
 
 
@@ -228,12 +228,12 @@ def _encodable(value: Any) -> Any:
 def _object(value: Any, what: str, fields: tuple[str, ...] = ()) -> dict[str, Any]:
     """An object, none of whose keys is one of ``fields`` in another case."""
     if not isinstance(value, dict):
-        raise ArchiveError(f"{what}: is no object")
+        raise ArchiveError(f"{what}: is not an object")
     written = {field.casefold(): field for field in fields}
     for key in value:
         field = written.get(key.casefold(), key)
         if field != key:
-            raise ArchiveError(f"{what}: has {key!r} for {field!r}; readers disagree on what it means")
+            raise ArchiveError(f"{what}: has {key!r} instead of {field!r}; readers disagree on what it means")
     return value
 
 
@@ -241,18 +241,18 @@ def _list(value: Any, what: str, key: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise ArchiveError(f"{what}: {key} is no list")
+        raise ArchiveError(f"{what}: {key} is not a list")
     return value
 
 
 def _text(value: Any, what: str, key: str) -> str:
     if not isinstance(value, str):
-        raise ArchiveError(f"{what}: {key} is no text")
+        raise ArchiveError(f"{what}: {key} is not a string")
     return value
 
 
 def _texts(value: Any, what: str, key: str) -> tuple[str, ...]:
     items = [value] if isinstance(value, str) else _list(value, what, key)
     if not all(isinstance(item, str) for item in items):
-        raise ArchiveError(f"{what}: {key} is no list of texts")
+        raise ArchiveError(f"{what}: {key} is not a list of strings")
     return tuple(items)

@@ -61,7 +61,7 @@ class Entries:
     ) -> None:
         """Take one member as the walker read it; ``fail`` makes the error of a problem, which names the tar.
 
-        Raises ArchiveError for a name that leaves the image, or for too many.
+        Raises ArchiveError for a name that points outside the image, or for too many.
         """
         index = len(self.paths)
         code = _KINDS.get(kind, OTHER)
@@ -71,7 +71,7 @@ class Entries:
             code = DIRECTORY
         path = clean(name)
         if path is None:
-            raise fail(f"the member name {name[:200]!r} leaves the image", offset)
+            raise fail(f"the member name {name[:200]!r} points outside the image", offset)
         self._name_bytes += len(path) + (len(target) if target else 0)
         if index >= MAX_ENTRIES or self._name_bytes > MAX_NAME_BYTES:
             raise fail(f"holds more than {MAX_ENTRIES} members or {MAX_NAME_BYTES} bytes of names")

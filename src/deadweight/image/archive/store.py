@@ -22,7 +22,7 @@ class Store(Protocol):
     """Blobs by their name in the archive."""
 
     def blob(self, name: str) -> memoryview | None:
-        """The content under a name, or None where there is none. Raises ArchiveError where it is no regular file."""
+        """The content under a name, or None where there is none. Raises ArchiveError where it is not a regular file."""
         ...
 
     def sizes(self) -> dict[str, int]:
@@ -41,7 +41,7 @@ def mapped(path: Path) -> memoryview:
         try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
-                raise ArchiveError(f"{path}: is no regular file")
+                raise ArchiveError(f"{path}: is not a regular file")
             if status.st_size == 0:
                 return memoryview(b"")
             return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
@@ -70,16 +70,14 @@ class TarStore:
         self._view = mapped(path)
         packed = refused(self._view[:6]) or recognized(self._view[:4])
         if packed != "none":
-            raise ArchiveError(f"{path}: is compressed with {packed} as a whole", hint="unpack it first")
+            raise ArchiveError(f"{path}: the whole archive is compressed with {packed}", hint="decompress it first")
         if len(self._view) < 1024:
-            raise ArchiveError(f"{path}: is no tar archive")
+            raise ArchiveError(f"{path}: is not a tar archive")
         self.entries = Entries()
         walker = TarWalker(self.entries, str(path))
         end = walker.walk(self._view, 0, final=True)
         if len(self.entries) > MAX_MEMBERS:
-            raise ArchiveError(
-                f"{path}: holds {len(self.entries)} members; no image archive has more than {MAX_MEMBERS}"
-            )
+            raise ArchiveError(f"{path}: holds {len(self.entries)} members, at most {MAX_MEMBERS} are allowed")
         if not walker.ended and end != len(self._view):
             raise ArchiveError(f"{path}: is truncated")
         self._index: dict[bytes, int] = {}
@@ -113,7 +111,7 @@ def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: s
     wanted = clean(name.encode("utf-8", "surrogateescape"))
     for _hop in range(_HOPS):
         if wanted is None:
-            raise ArchiveError(f"{path}: {name[:200]!r} leaves the archive")
+            raise ArchiveError(f"{path}: {name[:200]!r} points outside the archive")
         found = index.get(wanted)
         if found is None:
             return None
@@ -123,12 +121,12 @@ def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: s
         if kind == columns.FILE and found not in entries.sparse:
             return found
         if kind not in (columns.SYMLINK, columns.HARDLINK):
-            raise ArchiveError(f"{path}: {name[:200]!r} is no regular file")
+            raise ArchiveError(f"{path}: {name[:200]!r} is not a regular file")
         target = entries.targets[found]
         if kind == columns.SYMLINK and not target.startswith(b"/"):
             target = wanted.rpartition(b"/")[0] + b"/" + target
         wanted = clean(target)
-    raise ArchiveError(f"{path}: {name[:200]!r} is a link without end")
+    raise ArchiveError(f"{path}: {name[:200]!r} is an endless link")
 
 
 class FolderStore:
@@ -154,7 +152,9 @@ class FolderStore:
         for part in Path(name).parts:
             path = path / part
             if part in ("..", "/") or path.is_symlink():
-                raise ArchiveError(f"{path}: is a link or leaves the layout; an OCI layout has no such thing")
+                raise ArchiveError(
+                    f"{path}: is a link or points outside the layout, which an OCI layout must not contain"
+                )
         return path if path.is_file() else None
 
     def sizes(self) -> dict[str, int]:

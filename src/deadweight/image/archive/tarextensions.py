@@ -37,9 +37,9 @@ class Pending:
 
     def take(self, kind: int, data: bytes, fail: Fail) -> None:
         if kind != 0x67 and kind in self.taken:
-            raise fail("two extension headers of one kind for one member")
+            raise fail("two extension headers of the same kind for one member")
         if kind == 0x67 and set(self.taken) - {0x67}:
-            raise fail("a global pax header between a member and what names it; readers disagree on its name")
+            raise fail("a global pax header between a member and its name; readers disagree on its name")
         self.taken.append(kind)
         if len(self.taken) > 16:
             raise fail("too many extension headers for one member")
@@ -57,7 +57,7 @@ class Pending:
 
     def _pax(self, records: dict[bytes, bytes], fail: Fail) -> None:
         if records.keys() & _SPARSE and not _is_sparse(records):
-            raise fail("the records of a sparse file of no known kind; readers disagree on whether they count")
+            raise fail("the records of an unknown kind of sparse file; readers disagree on whether they count")
         self.sparse = bool(records.keys() & _SPARSE)
         name = records.get(b"GNU.sparse.name", records.get(b"path"))
         if name is not None:
@@ -81,12 +81,12 @@ class Pending:
 
     def _named(self, name: bytes, fail: Fail) -> None:
         if self.name is not None and self.name != name:
-            raise fail("a GNU and a pax header give one member two names")
+            raise fail("a GNU and a pax header give a member two different names")
         self.name = name
 
     def _linked(self, link: bytes, fail: Fail) -> None:
         if self.link is not None and self.link != link:
-            raise fail("a GNU and a pax header give one link two targets")
+            raise fail("a GNU and a pax header give a link two different targets")
         self.link = link
 
     def size(self, header_size: int, fail: Fail) -> int:
@@ -110,7 +110,7 @@ def _pax_records(data: bytes, fail: Fail) -> list[tuple[bytes, bytes]]:
             raise fail("a damaged pax header")
         key, equals, value = record[:-1].partition(b"=")
         if not equals or (key in _PAX_TAKEN and (b"\0" in value or found.get(key, value) != value)):
-            raise fail("a pax header that says two things")
+            raise fail("a pax header that contradicts itself")
         found[key] = value
         position += length
     return list(found.items())
@@ -125,5 +125,5 @@ def _is_sparse(records: dict[bytes, bytes]) -> bool:
 
 def _decimal(text: bytes, fail: Fail, what: str) -> int:
     if not text.isdigit() or len(text) > 19:
-        raise fail(f"{text[:40]!r} is no {what}")
+        raise fail(f"{text[:40]!r} is not a {what}")
     return int(text)

@@ -74,7 +74,7 @@ class TarWalker:
         follower = bytes(view[position + BLOCK : position + 2 * BLOCK])
         if follower.strip(b"\0"):
             raise self.fail(
-                "a single empty block stands between members; readers disagree on what follows", base + position
+                "a single empty block lies between members; readers disagree on what follows", base + position
             )
         self.ended = True
         return base + min(position + 2 * BLOCK, len(view))
@@ -157,7 +157,7 @@ class TarWalker:
         while extended:
             blocks += 1
             if blocks > MAX_SPARSE_BLOCKS:
-                raise self.fail("a sparse map without end", base + position)
+                raise self.fail("an endless sparse map", base + position)
             if position + BLOCK > len(view):
                 if final:
                     raise self.fail("is truncated within a sparse map", base + position)
@@ -182,7 +182,7 @@ def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
     try:
         expected = int(declared, 8)
     except ValueError:
-        raise walker.fail("is no tar header", offset) from None
+        raise walker.fail("is not a tar header", offset) from None
     # adler32's low half is 1 + the sum of the bytes, modulo 65521: ten times as fast as sum().
     if ((adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256 - expected) % 65521:
         total = sum(header) - sum(header[148:156]) + 256
@@ -208,7 +208,7 @@ def _number(field: bytes, walker: TarWalker, what: str) -> int:
     else:
         text = field.partition(b"\0")[0].strip(b" ")
         if text.strip(b"01234567"):
-            raise walker.fail(f"{text!r} is no {what}")
+            raise walker.fail(f"{text!r} is not a {what}")
         value = int(text or b"0", 8)
     if value >= 1 << 62:
         raise walker.fail(f"a {what} of {value}")

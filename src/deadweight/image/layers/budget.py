@@ -17,4 +17,4 @@ class Budget:
         """Raises ArchiveError where nothing is left."""
         self._left -= steps
         if self._left < 0:
-            raise ArchiveError(f"{self._what}: folders and links without end")
+            raise ArchiveError(f"{self._what}: endless folders and links")

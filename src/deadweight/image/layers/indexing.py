@@ -259,7 +259,7 @@ class _StreamReading:
         self._cut = number
         self._indexer.submit(self._index, segment, self._base)
         self._handled = number + 1
-        reason = "too large to be held whole: looked at in pieces"
+        reason = "too large to be held whole: scanned in pieces"
         if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
             self._index.skipped.append(Skip(number, "", reason, self._entries.sizes[number], unread=False))
         self._base = end - len(self._buffer)

@@ -3,7 +3,7 @@
 Source: OCI image-spec v1.1, layer.md ("Whiteouts", "Opaque Whiteout", "Hardlinks"): a whiteout hides what lower layers hold,
 never what its own layer holds; an opaque whiteout hides all of a folder's lower content; a member of another type replaces
 what was there. Where the specification is silent this does as an overlay filesystem does (the engine's ``export`` is the
-test): a member below something that is no folder in a lower layer makes a folder of it, and does not follow a link there.
+test): a member below something that is not a folder in a lower layer makes a folder of it, and does not follow a link there.
 
 On one thing the two differ: overlayfs never reads the opaque mark of a layer's topmost folder, so an engine shows what the
 specification hides (``Merged.marks_root``). Such an image is merged in both ways, and what either would show counts as seen.
@@ -164,7 +164,7 @@ class _Application:
             if not path or (WHITEOUT in path and path.rpartition(b"/")[2].startswith(WHITEOUT)):
                 if not path and kinds[member] != columns.DIRECTORY:
                     raise ArchiveError(
-                        f"layer {self._number + 1}: has something that is no folder in the image's root's place"
+                        f"layer {self._number + 1}: replaces the image's root with something that is not a folder"
                     )
                 continue
             old = view.get(path)
@@ -262,7 +262,7 @@ class _Application:
     def _linked(self, path: bytes, value: int, hops: int) -> bytes:
         """A link to a folder within the same layer: the engine follows it there, never out of the layer."""
         if hops > _HOPS:
-            raise ArchiveError(f"layer {self._number + 1}: {shown(path)} is a link without end")
+            raise ArchiveError(f"layer {self._number + 1}: {shown(path)} is an endless link")
         target = self._entries.targets[value & MASK]
         self._budget.spend(_LINK + target.count(b"/"))
         parts = [] if target.startswith(b"/") else [part for part in path.rpartition(b"/")[0].split(b"/") if part]

@@ -176,11 +176,11 @@ class _Folder:
         try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-                raise ValueError(f"{name!r} is not the file of {size} bytes that it should be")
+                raise ValueError(f"{name!r} is not a file of {size} bytes as expected")
             while size:
                 piece = os.read(handle, min(size, _PIECE))
                 if not piece:
-                    raise ValueError(f"{name!r} ended early")
+                    raise ValueError(f"{name!r} is truncated")
                 size -= len(piece)
                 yield piece
         finally:
@@ -196,7 +196,7 @@ class _Folder:
             if part in (b"", b"."):
                 continue
             if part == b"..":
-                raise ValueError(f"{parent!r} leaves the layer")
+                raise ValueError(f"{parent!r} points outside the layer")
             after = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
             if handle != self._top:
                 os.close(handle)

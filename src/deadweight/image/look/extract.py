@@ -115,7 +115,7 @@ class _Extraction:
         if member in entries.sparse:
             return None, "is a sparse file"
         if entries.sizes[member] > min(MAX_FILE, self.left):
-            return None, "is larger than what is written out"
+            return None, "is larger than the limit for extraction"
         return member, None
 
 
@@ -169,12 +169,12 @@ def safe_name(path: str) -> Path:
 
 def prepare(folder: Path) -> None:
     """Make the folder. Raises UsageError where it is something else or holds something, DeadweightError where it cannot be made."""
-    hint = "give a new or an empty folder"
+    hint = "use a new or empty folder"
     try:
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-            raise UsageError(f"{folder}: is no folder but a link or a file", hint=hint)
+            raise UsageError(f"{folder}: is a link or a file, not a folder", hint=hint)
         if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"{folder}: is not empty", hint=hint)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise DeadweightError(f"{folder}: cannot be made: {error.strerror}") from error
+        raise DeadweightError(f"{folder}: cannot be created: {error.strerror}") from error

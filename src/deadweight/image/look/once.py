@@ -62,7 +62,7 @@ class Look:
             self._keep(archive, reading.indices, reading.known)
             count, size = archive.unnamed()
         if count:
-            reason = f"{count} blob{'' if count == 1 else 's'} of the archive that no manifest names: part of no image"
+            reason = f"{count} blob{'' if count == 1 else 's'} in the archive that no manifest references"
             report = replace(report, skipped=(*report.skipped, SkippedItem(None, None, "", reason, size)))
         return report
 
@@ -170,7 +170,7 @@ def verify(layer: Layer, index: LayerIndex, hashed: str | None, what: str) -> No
     if index.diff_id != layer.diff_id:
         raise ArchiveError(f"{what}: the content does not match its diff-id {layer.diff_id} (it is {index.diff_id})")
     if hashed is not None and hashed != index.digest:
-        raise ArchiveError(f"{what}: the content is not what it was: {hashed} instead of {index.digest}")
+        raise ArchiveError(f"{what}: the content changed since it was read: {hashed} instead of {index.digest}")
     if layer.digest is not None and layer.digest.startswith("sha256:") and index.digest != layer.digest:
         raise ArchiveError(f"{what}: the content does not match its digest {layer.digest} (it is {index.digest})")
 

@@ -111,7 +111,7 @@ def _pieces(stream: IO[bytes], size: int, what: str) -> Iterator[bytes]:
     while piece := stream.read(min(_PIECE, left + 1)):
         left -= len(piece)
         if left < 0:
-            raise ArchiveError(f"{what}: is larger than the {size} bytes that the manifest says")
+            raise ArchiveError(f"{what}: is larger than the {size} bytes in the manifest")
         yield piece
     if left:
         raise ArchiveError(f"{what}: ended after {size - left} of {size} bytes")
@@ -139,7 +139,7 @@ class _Documents:
     def _type(self, raw: bytes) -> str:
         document = documents.parsed(raw, f"{self._what}: the registry's answer")
         if not isinstance(document, dict):
-            raise ArchiveError(f"{self._what}: the registry's answer is no manifest")
+            raise ArchiveError(f"{self._what}: the registry's answer is not a manifest")
         told = document.get("mediaType")
         return str(told) if told else INDEX_TYPES[0] if "manifests" in document else MANIFEST_TYPES[0]
 

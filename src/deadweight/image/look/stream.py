@@ -73,7 +73,7 @@ def looked_through(
     for layer, place in zip(image.layers, members, strict=True):
         index = passed.layer(place)
         if index is None:
-            raise ArchiveError(f"{what}: {place[:200]!r} is no layer: neither a tar nor a compressed one")
+            raise ArchiveError(f"{what}: {place[:200]!r} is not a layer: neither a tar nor a compressed tar")
         verify(layer, index, None, f"{what}: layer {layer.index + 1}")
         indices.append(index)
     return assembled(image, indices, probe, scan, cache_dir)
@@ -136,7 +136,7 @@ class _Passed:
                 break
             buffer += more
             if len(buffer) > MAX_PAX * 4:
-                raise ArchiveError(f"{self._what}: a header without end")
+                raise ArchiveError(f"{self._what}: an endless header")
             known = len(self.entries)
             with memoryview(buffer) as view:
                 position = walker.walk(view, base, final=len(more) < BLOCK)
@@ -148,7 +148,9 @@ class _Passed:
 
     def _content(self, number: int) -> None:
         if number >= MAX_MEMBERS:
-            raise ArchiveError(f"{self._what}: more than {MAX_MEMBERS} members; no image archive has so many")
+            raise ArchiveError(
+                f"{self._what}: more than {MAX_MEMBERS} members, which are too many for an image archive"
+            )
         path, size = self.entries.paths[number], self.entries.stored(number)
         if path in self._index:
             self._twice.add(path)
@@ -187,7 +189,7 @@ class _Feed:
         first = next(pieces, b"")
         self._what = what
         if other := refused(first[:6]):
-            raise ArchiveError(f"{what}: is compressed with {other}; plain, gzip and zstd archives are read")
+            raise ArchiveError(f"{what}: is compressed with {other}; supported are plain, gzip and zstd")
         self._pieces = plain_pieces(_chain(first, pieces), recognized(first[:4]), what)
         self._rest = memoryview(b"")
 

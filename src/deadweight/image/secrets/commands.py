@@ -64,7 +64,7 @@ def _within(text: str) -> Iterator[tuple[str, str, str, int]]:
                     start + len(user) + 1,
                 )
     for match in _GIVEN.finditer(text) if " -p" in text else ():
-        yield "config-argument", "Secret given to a command as -p", *_bare(match[1], match.start(1))
+        yield "config-argument", "Secret passed to a command with -p", *_bare(match[1], match.start(1))
 
 
 def _values(match: re.Match[str]) -> Iterator[tuple[str, int]]:

@@ -136,10 +136,10 @@ class Opener:
     def _too_long(self, label: str, start: int, *, cut: bool) -> Iterator[Refused]:
         """What even a piece that begins with it does not hold whole is not opened as a whole, and that is told."""
         if cut and self._torn and len(self._view) - start > OVERLAP:
-            yield Refused(label, "goes on behind what is held of a file of this size", len(self._view) - start)
+            yield Refused(label, "continues beyond the part of the file that is scanned", len(self._view) - start)
         if cut and self._more and start == 0:
             self._noise = len(self._view)
-            yield Refused(label, f"longer than the {len(self._view) >> 20} MiB that are held of it", len(self._view))
+            yield Refused(label, f"longer than the {len(self._view) >> 20} MiB that are scanned", len(self._view))
 
     def _compressed(self, kind: str, start: int) -> Iterator[Piece | Refused]:
         if kind == "zlib":
@@ -195,13 +195,13 @@ class Opener:
         """Why a stream was not read to its end."""
         if stream.too_long:
             yield Refused(
-                label, f"longer than the {stream.given >> 20} MiB that are decoded of it", len(self._view) - stream.end
+                label, f"longer than the {stream.given >> 20} MiB that are decoded", len(self._view) - stream.end
             )
         elif stream.too_big:
             reason, size = f"needs more than {MEMORY >> 20} MiB of memory to be decoded", len(self._view) - stream.end
             yield Refused(label, reason, size)
         elif stream.damaged and stream.given > 4096:
-            yield Refused(label, "damaged after its beginning", stream.given)
+            yield Refused(label, "damaged after the start", stream.given)
 
     def _zip_member(self, start: int) -> Iterator[Piece | Refused]:
         if start + _ZIP_HEADER.size > len(self._view):

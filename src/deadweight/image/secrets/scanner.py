@@ -208,7 +208,7 @@ class _Work:
         if value and not self._matches and _is_value(value[1]):
             self._record(
                 "named-secret-file",
-                "A file named like a secret that holds one line",
+                "A file with one line and the name of a secret",
                 value[1],
                 "",
                 value.start(1),

@@ -160,8 +160,8 @@ def _refuse_nothing(draft: Draft) -> None:
         reasons.append(f"{project.language} ({project.folder}): {project.problem}")
     told = "\n".join(reasons)
     raise UsageError(
-        f"{draft.service.name}: nothing here can be built from a fresh checkout\n{told}",
-        hint="run what builds it first, name what is missing (--main), or write deadweight.yaml by hand: docs/tutorial.md",
+        f"{draft.service.name}: no service here can be built from a fresh checkout\n{told}",
+        hint="build what is missing first, name it with --main, or write deadweight.yaml by hand: docs/tutorial.md",
     )
 
 
@@ -206,7 +206,9 @@ def _helpers(root: Path, written: Written, told: list[str]) -> None:
         if not path.exists():
             written.write({name: text})
         elif "deadweight" not in path.read_text(encoding="utf-8", errors="replace"):
-            told.append(f"{name} is there and stays as it is; add `{line}`, or use `deadweight` instead of `invoke`")
+            told.append(
+                f"{name} exists and is not changed; add `{line}` to it, or use `deadweight` instead of `invoke`"
+            )
     if (root / ".git").exists() or (root / ".gitignore").exists():
         written.append(".gitignore", IGNORED, "Deadweight's state: images, logs, evidence, report")
 
@@ -221,7 +223,7 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
         )
         if not (root / relative).is_file():
             raise UsageError(
-                f"--force {name}: no such file in {root}", hint="--force names the files that may be replaced"
+                f"--force {name}: no such file in {root}", hint="use --force FILE for each file that may be replaced"
             )
         found.append(relative)
     return found

@@ -122,7 +122,7 @@ def own_rungs(service: Service) -> Iterator[Rung]:
         while name in taken:
             name += "-2"
         taken.add(name)
-        refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are brought in")
+        refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are used")
         keys = {"dockerfile": each.path, **({} if each.context == "." else {"source": each.context})}
         yield Rung(name, "dockerfile", f"{each.path}, as it is", keys, (), refused)
 

@@ -47,7 +47,7 @@ def _by_service(suite: Suite) -> Iterator[tuple[str, Suite]]:
 def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: str) -> Iterator[str]:
     service = service_of(suite, services)
     if service is None:
-        yield "no service is found here any more"
+        yield "no service is found here now"
         return
     place = _place(suite)
     draft = first_draft(service, place)
@@ -78,7 +78,7 @@ def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str
     for variant in suite.variants:
         dockerfile = _dockerfile(variant)
         if dockerfile and not (root / dockerfile).is_file():
-            yield f"{variant.name}: {dockerfile} is gone"
+            yield f"{variant.name}: {dockerfile} no longer exists"
     for rung in draft.ladder.rungs:
         if rung.name in by_name:
             yield from _changed(by_name[rung.name], rung)

@@ -43,7 +43,7 @@ class Written:
         ]
         if there:
             raise UsageError(
-                f"{self.root}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already, and nothing is overwritten",
+                f"{self.root}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} already there; nothing was overwritten",
                 hint=f"deadweight init {' '.join(f'--force {name}' for name in there)}, or --check to see what has drifted",
             )
         for name, text in files.items():
@@ -84,7 +84,8 @@ class Written:
                 raise
         except OSError as error:
             raise DeadweightError(
-                f"{path}: cannot be written: {error.strerror}", hint="init writes into the folder that it brings in"
+                f"{path}: cannot be written: {error.strerror}",
+                hint="make the folder writable: init writes its files there",
             ) from error
 
     def _restore(self, name: str, before: str | None) -> None:

@@ -137,9 +137,9 @@ def wait_listening(container: Container, ports: Sequence[int], seconds: float = 
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
                 raise NotUp(
-                    f"it listens on {where} only, which nobody outside of the container reaches: bind it to 0.0.0.0"
+                    f"it listens on {where} only, which cannot be reached from outside the container: bind it to 0.0.0.0"
                 )
-            raise NotUp(with_cause(f"it listens on no port after {seconds:g} s", container))
+            raise NotUp(with_cause(f"it does not listen on any port after {seconds:g} s", container))
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later
     state = container.state()

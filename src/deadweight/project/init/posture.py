@@ -57,7 +57,7 @@ def tightest(
             with engine.start(image, options, purpose="init", variant=variant) as container:
                 found = container.wait_healthy(_patient(seen), seen.health.port)
                 if found.healthy and seen.health.kind != "exit" and not container.wait_ended(1.0).running:
-                    last = with_cause("it came up, and ended", container)
+                    last = with_cause("it started, and then ended", container)
                 elif found.healthy:
                     return Posture(settings, told)
                 else:
@@ -82,8 +82,8 @@ def _postures(seen: Seen, env: Mapping[str, str]) -> Iterator[tuple[model.RunSet
         tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
         told["tmpfs"] = Known(f"[{', '.join(tight.tmpfs)}]", "seen: it writes there")
     loose = base.model_copy(update={"read_only": False})
-    writable = {**limits, "read_only": Known("false", "seen: with a read-only file system it does not come up")}
-    as_root = {"user": Known('"0:0"', "seen: it comes up as root only")}
+    writable = {**limits, "read_only": Known("false", "seen: it does not start with a read-only file system")}
+    as_root = {"user": Known('"0:0"', "seen: it starts only as root")}
     yield tight, told
     if folders:  # a tmpfs hides what the image has there
         yield loose, writable

@@ -110,7 +110,7 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
             proof.build(rung)
     _gate(proof)
     if not proof.draft.rungs:
-        raise _nothing_left("nothing that was built here runs as it should", proof.draft)
+        raise _nothing_left("no image that was built here runs as it should", proof.draft)
     return replace(proof.draft, proven=True)
 
 
@@ -137,7 +137,7 @@ def _nothing_left(what: str, draft: Draft) -> DeadweightError:
     reasons = "\n".join(f"{name}: {why}" for name, why in draft.left_out.items())
     return DeadweightError(
         f"{what}\n{reasons}",
-        hint="deadweight init --no-prove writes the suite all the same; invoke build and invoke verify then show more",
+        hint="write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more",
     )
 
 
@@ -182,7 +182,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
             proof.say(f"{rung.name}: {_told(seen)}")
             found = posture.tightest(engine, image, seen, env, rung.name, hosts)
             if found.problem:
-                raise NotUp(f"it comes up in a plain container, and not in a hardened one: {found.problem}")
+                raise NotUp(f"it starts in a plain container, but not in a hardened one: {found.problem}")
             proof.draft = _with(draft, seen, found.told)
             from deadweight.engine.options import hardened
 
@@ -220,7 +220,7 @@ def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options
 
 
 _KINDS = {
-    "tcp": "takes connections, and speaks no HTTP",
+    "tcp": "accepts connections, but does not speak HTTP",
     "grpc": "grpc.health.v1 says SERVING",
     "exit": "ends with 0 by itself",
 }
@@ -228,7 +228,7 @@ _KINDS = {
 
 def _told(seen: Seen) -> str:
     if seen.health.kind == "exit":
-        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, no server"
+        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, not a server"
     asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else _KINDS[seen.health.kind]
     ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
     ports = ", ".join(map(str, seen.ports))

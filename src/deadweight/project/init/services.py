@@ -50,7 +50,7 @@ def _own(tree: Tree, path: str, told: Sequence[str]) -> OwnDockerfile | None:
     context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], None)
     refused = ""
     if absent:
-        refused = f"it copies {absent[0]}, which is not in the repository: something has to build that before"
+        refused = f"it copies {absent[0]}, which is not in the repository and must be built first"
     return OwnDockerfile(path, context, read_words(text, path), None, text, refused)
 
 

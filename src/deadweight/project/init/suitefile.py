@@ -24,14 +24,14 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
     ``left_out`` are services that are in none, with the reasons.
     """
     how = (
-        "Values marked 'seen' were seen in a run of it."
+        "Values marked 'seen' were observed while it ran."
         if any(draft.proven for draft in drafts)
-        else "Nothing was run: deadweight init proves it."
+        else "Nothing was run; deadweight init without --no-prove tries it."
     )
     name = drafts[0].suite or drafts[0].service.name
     lines = [
-        f"# Written by `deadweight init`, and yours from now on. {how}",
-        "# Keys: docs/reference/suite.md. `deadweight init --check` says what has drifted since.",
+        f"# Written by `deadweight init`; edit it as you like. {how}",
+        "# Keys: docs/reference/suite.md. `deadweight init --check` shows what has changed since.",
         f"name: {json.dumps(name) if name[0].isdigit() else name}",
         "",
     ]
@@ -84,7 +84,7 @@ def _left_out(rung: Rung) -> Iterator[str]:
 def _api(recorded: tuple[Recorded, ...]) -> Iterator[str]:
     if not recorded:
         return
-    yield "    # Recorded from the first variant's real answers: that the others answer alike, not that it is right."
+    yield "    # Recorded from the first variant: they show that the others answer the same, not that the answer is right."
     yield "    api:"
     for each in recorded:
         expect = [f"status: {each.status}"] if each.status != 200 else []

@@ -96,7 +96,7 @@ class _Search:
 
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
-    """Find it. Raises CheckFailed where the checks do not even pass in a plain container, UsageError for what is no service,
+    """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
     MissingError for who is not root: a network without a way out has no way in either. KeyboardInterrupt once all has ended."""
     # In a thread: an interrupt in the midst of a call to the engine would leave what that call makes.
     with ThreadPoolExecutor(1) as worker:
@@ -148,9 +148,9 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
         folders = ", ".join(each.path for each in named)
         if not named or not search.passes(f"no wall but the limits, in memory: {folders}", in_memory):
             raise CheckFailed(
-                f"{search.subject.variant.name}: the checks do not even pass in a plain container: {search.last.problem}",
-                hint=f"it runs with run: of the suite (user, memory, tmpfs, env); invoke run --variant "
-                f"{search.subject.variant.name} starts it to look at",
+                f"{search.subject.variant.name}: the checks fail even in a plain container: {search.last.problem}",
+                hint="check run: in the suite (user, memory, tmpfs, env); start it with "
+                f"invoke run --variant {search.subject.variant.name}",
             )
         plain = in_memory
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
@@ -160,7 +160,7 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
     found = _read_only(search, _capabilities(search, found), named)
     walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
     if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
-        walls["no capabilities after all"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
+        walls["no capabilities in the end"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
     return _first(search, found, {**walls, "no way out": {"network": tight.network}}, every=True)
 
 
@@ -219,7 +219,7 @@ def _writable(folders: tuple[Tmpfs, ...]) -> str:
 
 
 def _limited(search: _Search, found: RunOptions) -> tuple[RunOptions, int]:
-    """Find the least memory, then the least processes, by halving; grant twice that, at most what the suite grants.
+    """Find the least memory, then the least processes, by halving; grant twice that, up to what the suite allows.
     The factor as well.
 
     What a service needs varies a little from run to run. A least that is found more finely would differ between two searches.
@@ -236,7 +236,7 @@ def _limited(search: _Search, found: RunOptions) -> tuple[RunOptions, int]:
         if search.passes(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
             return final, factor
     raise CheckFailed(
-        f"{search.subject.variant.name}: what passed one by one does not pass together: {search.last.problem}",
+        f"{search.subject.variant.name}: the settings that passed one by one fail together: {search.last.problem}",
         hint="the checks may depend on time; run it again on a quiet machine",
     )
 

@@ -85,8 +85,7 @@ def _refuse_unreachable(container: Container) -> None:
     state = container.state()
     if state.running and not can_enter_namespace(state.pid, container.id) and container.state().running:
         raise MissingError(
-            "harden needs root, or sudo that asks for nothing, on the Linux machine where the engine runs: to enter a network "
-            "without a way out",
+            "harden needs root or passwordless sudo on the Linux machine where the engine runs, to enter an isolated network",
             hint='sudo -E "$(command -v invoke)" harden …',
         )
 
@@ -102,7 +101,7 @@ def _slow(subject: Subject, seconds: float) -> str:
 
 def _watched(container: Container, healthy_at: float) -> str:
     state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
-    return "" if state.running else with_last_lines(f"it was healthy, then {state.told()}", container)
+    return "" if state.running else with_last_lines(f"it became healthy, then {state.told()}", container)
 
 
 def ask(subject: Subject, container: Container) -> str:

@@ -37,14 +37,14 @@ def written(found: Found, format: str) -> str:  # noqa: A002 - the flag's name
 def _heading(found: Found) -> str:
     variant, count = found.variant, len(found.variant.checks.api)
     requests = f"{count} request{'' if count == 1 else 's'}"
-    asked = f"its start, its end and {requests}" if count else "its start and its end, no request"
+    asked = f"its start, its end and {requests}" if count else "its start and its stop, no requests"
     lines = [
         f"{variant.name}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.",
-        f"Memory and processes: {found.headroom} times the least that worked, found by halving, at most what the suite grants.",
+        f"Memory and processes: {found.headroom} times the least that worked, found by halving, up to what the suite allows.",
     ]
     if variant.run.needs:
         needs = ", ".join(f"{name} ({each.image or each.variant})" for name, each in variant.run.needs.items())
-        lines.append(f"It needs beside it, reachable by these names: {needs}.")
+        lines.append(f"It needs these services, reachable by these names: {needs}.")
     if variant.checks.other:
         lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
     return "".join(f"# {line}\n" for line in lines)
@@ -154,8 +154,8 @@ def _compose_text(found: Found) -> str:
 def _around(found: Found, publish: str, network: str) -> list[str]:
     """What the internal network means, in comments."""
     return [
-        f"# Others on its network reach port {found.variant.port}, and nobody else does; nothing leads out.",
-        f"# To publish the port here instead of {network}, which lets it out as well: {publish}",
+        f"# Others on its network reach port {found.variant.port}, and nothing else can; outgoing connections are blocked.",
+        f"# To publish the port here instead of {network}, which also allows outgoing connections: {publish}",
     ]
 
 
@@ -281,8 +281,8 @@ def _kubernetes_text(found: Found) -> str:
     lost += ["noexec on an emptyDir"] if options.tmpfs else []
     untried = "probes and emptyDirs" if options.tmpfs else "probes"
     note = (
-        f"# Tried in a container engine, not in a cluster; its {untried} were not. Push the image and name it here.\n"
-        f"# A Deployment has no word for {', '.join(lost)}.\n"
+        f"# Tried in a container engine, not in a cluster; its {untried} were not tried. Push the image and set its name here.\n"
+        f"# A Deployment cannot express {', '.join(lost)}.\n"
     )
     return note + "---\n".join(_yaml(document) for document in kubernetes(found))
 

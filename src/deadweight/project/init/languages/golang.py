@@ -62,7 +62,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "reads": " ".join(read_at_run_time(tree, folder, ".go")),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
-        problem="" if chosen else "no main package of it can be told; name it with --main",
+        problem="" if chosen else "cannot determine its main package; name it with --main",
     )
 
 
@@ -189,9 +189,9 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
 def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) -> Rung:
     refused = ""
     if project.details["cgo"]:
-        refused = "the module needs cgo, and ko's bases have no C library"
+        refused = "the module needs cgo, but ko's base images have no C library"
     elif copied:
-        refused = f"ko puts the binary alone into the image, and this service reads {copied[0][0]} beside it"
+        refused = f"ko puts only the binary into the image, but this service also reads {copied[0][0]}"
     main = project.details["main"]
     keys = {"source": project.folder, "base": "cgr.dev/chainguard/static:latest"}
     if main != ".":

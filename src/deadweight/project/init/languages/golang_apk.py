@@ -14,9 +14,7 @@ def rung(
     project: Project, words: ImageWords, arguments: Sequence[str], copied: Sequence[tuple[str, str]], place: str
 ) -> tuple[Rung, dict[str, str]]:
     """The rung and its two files. ``copied`` are files beside the binary: (source, absolute path in the image)."""
-    refused = (
-        "the module needs cgo, and the packages to compile it with are not known" if project.details["cgo"] else ""
-    )
+    refused = "the module needs cgo, but the packages to compile it with are unknown" if project.details["cgo"] else ""
     files = {
         f"{place}/melange.yaml": _melange(project, copied),
         f"{place}/apko.yaml": _apko(project, words, arguments, bool(copied)),

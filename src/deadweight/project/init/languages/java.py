@@ -46,7 +46,7 @@ def find(tree: Tree, folder: str) -> Project | None:
         ports=ports or ((Known(8080),) if spring or quarkus else more_ports),
         health=health,
         details={"quarkus": "1" if quarkus else "", "wrapper": _wrapper(tree, folder, kind)},
-        problem="" if server else "nothing in it says that it is a server",
+        problem="" if server else "it does not look like a server",
     )
 
 

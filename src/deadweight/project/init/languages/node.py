@@ -60,7 +60,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         ports=ports or (Known(3000),),
         health=health,
         details=_details(tree, folder, scripts, package, start),
-        problem="" if start else "how it is started cannot be told: no CMD, no start script, no main",
+        problem="" if start else "cannot determine how it is started: no CMD, no start script, no main",
     )
 
 
@@ -90,7 +90,7 @@ def _manager(tree: Tree, folder: str) -> str:
 def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     base = re.match(r"(?:.*/)?node:(\d+)", words.base if words else "")
     if base and int(base[1]) >= 18:
-        return Known(base[1], "from the own Dockerfile's base")
+        return Known(base[1], "from your Dockerfile's base")
     for name in (".nvmrc", ".node-version"):
         text = tree.text(joined(folder, name))
         found = re.search(r"v?(\d{2})\b", text)

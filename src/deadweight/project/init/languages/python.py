@@ -58,7 +58,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "includes": "\n".join(_includes(tree, folder, kind)),
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
-        problem="" if start else "how it is started cannot be told: no CMD, Procfile, main.py or app",
+        problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
     )
 
 
@@ -84,7 +84,7 @@ def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of the own image's base, .python-version, requires-python; one that is out of support is raised."""
     base = re.match(r"(?:.*/)?python:(\d+\.\d+)", words.base if words else "")
     if base:
-        return Known(base[1], "from the own Dockerfile's base")
+        return Known(base[1], "from your Dockerfile's base")
     for name, pattern in (
         (".python-version", r"(3\.\d+)"),
         ("runtime.txt", r"python-(3\.\d+)"),
