@@ -105,7 +105,7 @@ CLIENT = (
     Cause(
         r"BuildKit is enabled but the buildx component is missing",
         "this Docker client builds with buildx only, which is missing",
-        "invoke setup gets it",
+        "install it with invoke setup",
     ),
     Cause(
         r"Cannot connect to the Docker daemon|error during connect",
