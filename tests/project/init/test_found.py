@@ -438,7 +438,7 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     serves = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":90%s", nil) }\n'
     files = {"go.mod": "module x.org/shop\n", "cmd/one/main.go": serves % "01", "cmd/two/main.go": serves % "02"}
     suite, _, said = brought_in(tmp_path / "a", files)
-    assert said == ["a: the program is ./cmd/one; also here: cmd/two (deadweight init --main NAME)"]
+    assert said == ["a: the program is ./cmd/one; also found: cmd/two (deadweight init --main NAME)"]
     assert suite.variants[0].port == 9001
     asked: list[str] = []
     root = written(tmp_path / "b", files)

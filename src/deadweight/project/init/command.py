@@ -107,7 +107,7 @@ def _with_program(
         main = each.project.details["main"]
         answer = ask(f"which program of {each.name}", (main, *others))
         if answer is None:
-            say(f"{each.name}: the program is ./{main}; also here: {', '.join(others)} (deadweight init --main NAME)")
+            say(f"{each.name}: the program is ./{main}; also found: {', '.join(others)} (deadweight init --main NAME)")
         elif answer != main:
             again = [one for one in find_services(tree, answer) if one.folder == each.folder]
             each = again[0] if again else each
@@ -185,8 +185,8 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
     chosen = labels.get(answer or "", services[0])
     others = [name for name, each in labels.items() if each is not chosen]
     if wanted.service is None:
-        also = f"also here: {', '.join(others)} (deadweight init --service NAME, or --service {ALL})"
-        say(f"{_label(chosen, services)}: brought in; {also}")
+        also = f"also found: {', '.join(others)} (deadweight init --service NAME, or --service {ALL})"
+        say(f"{_label(chosen, services)}: selected; {also}")
     return (chosen,)
 
 
