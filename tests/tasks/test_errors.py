@@ -85,7 +85,7 @@ def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
         ),
         (
             ("{BASE: ", "{BSAE: "),
-            "BSAE: Dockerfile: no ARG BSAE before the first FROM\n  hint: ARGs before the first FROM: ",
+            "…/deadweight.yaml:7: variants.today.bases.BSAE: Dockerfile: no ARG BSAE before the first FROM\n  hint: ARGs before ",
         ),
         (
             ("    source: src", "\tsource: src"),

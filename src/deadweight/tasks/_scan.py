@@ -68,7 +68,7 @@ def unused(found: Sequence[Evidence]) -> list[str]:
     scanned = [each for each in found if each.data.get("status") == "scanned"]
     told = {text for each in scanned for text in each.data["unused_exceptions"]}
     used = {origin for each in scanned for origin in each.data["used_exceptions"]}
-    return sorted(text for text in told if text.removesuffix(" matches nothing") not in used)
+    return sorted(text for text in told if text.removesuffix(" matches no finding") not in used)
 
 
 def _cells(data: Mapping[str, Any]) -> list[str]:

@@ -326,7 +326,7 @@ def damaged(folder: Path, how: str) -> Path:
         ("missing", "has no trivy.db"),
         ("metadata", "metadata.json is damaged"),
         ("undated", "does not say when"),
-        ("schema", "schema version 1, the scanner reads 2"),
+        ("schema", "schema version 1, but the scanner reads 2"),
     ],
 )
 def test_a_database_that_is_none_is_refused(world, how, words):
@@ -447,12 +447,12 @@ def fake_scanner(folder: Path, script: str) -> str:
         ("echo boom >&2; exit 7", CommandError, "boom"),
         ("kill -SEGV $$", CommandError, "SIGSEGV"),
         ("exit 0", trivy.ScannerError, "wrote no result"),
-        ('while [ "$1" != --output ]; do shift; done; echo oops > "$2"', trivy.ScannerError, "no JSON"),
-        ('while [ "$1" != --output ]; do shift; done; echo "[]" > "$2"', trivy.ScannerError, "no scan"),
+        ('while [ "$1" != --output ]; do shift; done; echo oops > "$2"', trivy.ScannerError, "is not JSON"),
+        ('while [ "$1" != --output ]; do shift; done; echo "[]" > "$2"', trivy.ScannerError, "is not the scan"),
         (
             'while [ "$1" != --output ]; do shift; done; echo \'{"Metadata":{},"Results":[{"Class":"os-pkgs"}, 1]}\' > "$2"',
             trivy.ScannerError,
-            "unknown shape",
+            "unknown format",
         ),
         (
             'while [ "$1" != --output ]; do shift; done; echo \'{"Metadata":{"ImageID":"sha256:0"}}\' > "$2"',
@@ -615,7 +615,7 @@ def test_the_task_ends_as_it_should(world, archives):
     code, output, _ = run_task(world, "scan", "--variant", "odd")
     assert (code, "not covered" in output) == (0, True)
     code, _, errors = run_task(world, "scan", "--strict")
-    assert (code, "coverage: the database does not know" in errors) == (1, True)
+    assert (code, "coverage: the database does not cover" in errors) == (1, True)
     subjects(world, archives, "{max: {critical: 0}}")
     code, _, errors = run_task(world, "scan")
     assert (code, "1 critical, 0 allowed" in errors) == (1, True)
