@@ -70,7 +70,7 @@ def _headline(found: Comparison) -> str:
         said = f"{figures.plural(len(found.regressions), 'regression')} among {count}"
     else:
         said = f"{count}, no regression" if found.changes else "nothing changed beyond noise"
-    return said + (f"; {len(found.unmeasured)} not measured any more" if found.unmeasured else "")
+    return said + (f"; {len(found.unmeasured)} no longer measured" if found.unmeasured else "")
 
 
 def _cells(changes: Sequence[Change]) -> dict[str, dict[str, Mark]]:

@@ -40,7 +40,7 @@ class Limit(Record):
     def _not_below_soft(cls, hard: float | None, info: ValidationInfo) -> float | None:
         soft = info.data.get("soft")
         if hard is not None and soft is not None and hard < soft:
-            raise ValueError(f"a hard limit that is not below the soft one ({soft:,.10g})")
+            raise ValueError(f"a hard limit of at least the soft one ({soft:,.10g})")
         return hard
 
 
@@ -103,7 +103,7 @@ class UnreadGate(Record):
     @model_validator(mode="after")
     def _with_a_reason(self) -> UnreadGate:
         if "allow" in (self.mine, self.base) and len(self.reason) < 3:
-            raise ValueError("a reason beside allow: {base: allow, reason: test archives of the compiler}")
+            raise ValueError("a reason with allow: {base: allow, reason: test archives of the compiler}")
         return self
 
 
@@ -177,7 +177,7 @@ class AttacksCheck(Record):
     @model_validator(mode="after")
     def _reachable(self) -> AttacksCheck:
         if self.awk is None and "awk" in (self.packs or ()):
-            raise ValueError("the key awk (with a path) beside the pack awk: how a script reaches the service")
+            raise ValueError("the key awk (with a path) with the pack awk: how a script reaches the service")
         return self
 
     @property
@@ -217,7 +217,7 @@ class VulnerabilitiesCheck(Record):
     @classmethod
     def _against_something(cls, new_only: bool, info: ValidationInfo) -> bool:
         if new_only and info.data.get("baseline") is None:
-            raise ValueError("a baseline beside it (baseline: published/report.json)")
+            raise ValueError("a baseline with it (baseline: published/report.json)")
         return new_only
 
 

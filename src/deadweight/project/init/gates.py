@@ -19,7 +19,7 @@ def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[str]:
     gates, told = [f"budget: {{size_bytes: {_budget(size)}}}"], [format_bytes(size)]
     if killed:
         gates.append("runs: {if_killed: warn}")
-        told.append("ignores SIGTERM, so that every deployment kills it")
+        told.append("ignores SIGTERM, so every deployment has to kill it")
     if layers is not None:
         gates.append(f"layers: {{{', '.join(_layers(layers.data))}}}")
         told.append(f"{layers.reason}: look at them (invoke layers), then write none")
