@@ -76,7 +76,7 @@ def test_the_only_disk_of_a_machine_is_full(tmp_path, monkeypatch, capsys):
     """Python then finds no temporary folder: neither an error's hint nor a task may end in a traceback for that."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
-    assert "make room there" in _disk.hint("")
+    assert "free space there" in _disk.hint("")
     assert guard(lambda: print(tempfile.mkdtemp())) == 1
     assert capsys.readouterr().err.startswith("error: no temporary folder can be written to\n  hint: ")
 
