@@ -98,7 +98,7 @@ def _ran(engine: Engine, name: str) -> str:
     return "" if state.exit_code == 0 else f"a program that ends with 0 {state.told()}"
 
 
-UNKEPT = "it takes images and does not keep them"
+UNKEPT = "it accepts images but does not keep them"
 
 
 def remedy(engine: Engine, problem: str) -> str:

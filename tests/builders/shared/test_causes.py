@@ -91,7 +91,7 @@ def test_an_engine_that_lost_layers_is_told_as_that():
     missing = "lstat /var/lib/docker/overlay2/x1/merged/nosuch: no such file or directory"
     found = _causes.found(_causes.COPY_FROM, [missing])
     assert found is not None
-    assert found.told == "/nosuch is not in what it copies --from"
+    assert found.told == "/nosuch is not in the stage or image that COPY --from names"
 
 
 class TestRun:
