@@ -1,2 +1,0 @@
-FROM postgres:16-alpine
-ENV POSTGRES_PASSWORD=for-a-trial
