@@ -196,6 +196,18 @@ def test_stand_ins_take_one_sentence() -> None:
     assert len(stand_ins_said(tuple(demo.SHAPES), 15)) < 130
 
 
+def test_an_attack_that_tells_no_variant_from_another_has_no_row_in_the_markdown() -> None:
+    report = demo.passing()
+    first = next(iter(report.variants.values()))
+    same = {name: replace(record, attacks=first.attacks and {**record.attacks, **{
+        posture: {**cells, "mount": first.attacks[posture]["mount"]} for posture, cells in record.attacks.items()
+    }}) for name, record in report.variants.items()}  # fmt: skip
+    text = render_markdown(replace(report, variants=same))
+    assert "\n| mount, as told in the catalogue |" in render_markdown(report)
+    assert "\n| mount, as told in the catalogue |" not in text
+    assert re.search(r"- the same in all variants, \*\*\w+\*\*: .*mount, as told in the catalogue", text)
+
+
 def test_the_markdown_of_fifteen_variants_fits_a_comment() -> None:
     for report in (demo.passing(), demo.failing(), demo.stale()):
         assert len(render_markdown(report).encode()) < 20_000

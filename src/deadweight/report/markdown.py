@@ -207,14 +207,23 @@ def _attacks(report: Report, seen: View) -> list[Part]:
         sums = [attacks.held(record, posture) for _, record in seen.attacked]
         told = [f"**{found}**" if found else "not measured" for found in sums]
         rows.append([f"**stopped in posture {escape(posture)}**", *told])
+    alike: dict[str, list[str]] = {}
     for index, payload in enumerate(seen.payloads):
         if words := attacks.heading(report, seen.payloads, index):
             rows.append([f"*{escape(words)}*", *[""] * len(seen.attacked)])
         known = report.payloads.get(payload)
-        found = (attacks.castle(record, payload, seen.postures) for _, record in seen.attacked)
+        found = [attacks.castle(record, payload, seen.postures) for _, record in seen.attacked]
+        if len(found) > 1 and len({cell.since for cell in found}) == 1:  # a row that tells no variant from another
+            alike.setdefault(found[0].since, []).append(_cut(known.title if known else payload))
+            continue
         cells = [f"**{cell.since}**" if cell.since == attacks.NEVER else escape(cell.since) for cell in found]
         rows.append([_cut(known.title if known else payload), *cells])
     body.append(table(heads, rows, right=[False] * len(heads)))
+    body += (
+        ["\n".join(f"- the same in all variants, **{since}**: {'; '.join(who)}" for since, who in alike.items())]
+        if alike
+        else []
+    )
     return [_folded("Attacks", "and the posture that stops each", *body)]
 
 
