@@ -155,3 +155,18 @@ def services(session: nox.Session) -> None:
     _install(session, "tests")
     session.env["DEADWEIGHT_TEN_SERVICES"] = "1"
     session.run("pytest", "-n0", "tests/project/init/test_services.py", *session.posargs)
+
+
+@nox.session
+def validators(session: nox.Session) -> None:
+    """Ask checkov, kube-score and dclint what they say of harden's output (they take 600 MB, so no other session installs them)."""
+    _install(session, "tests")
+    tools = Path(session.create_tmp()).resolve()
+    session.run(sys.executable, "-m", "venv", str(tools / "checkov"), external=True, silent=True)
+    session.run(str(tools / "checkov/bin/pip"), "install", "-q", "checkov==3.3.30", external=True)
+    session.run("npm", "install", "--silent", "--no-save", "--prefix", str(tools), "dclint@3.1.0", external=True)
+    go = {"GOBIN": str(tools / "bin")}
+    session.run("go", "install", "github.com/zegl/kube-score/cmd/kube-score@v1.20.0", external=True, env=go)
+    folders = [tools / "bin", tools / "checkov/bin", tools / "node_modules/.bin"]
+    path = os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+    session.run("pytest", "-n0", "tests/trials/validators.py", *session.posargs, env={"PATH": path})

@@ -28,9 +28,13 @@ from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
 from deadweight.trials.harden import folders, kept, search, trial
 from deadweight.trials.harden.folders import Written
-from deadweight.trials.harden.search import Found, _least, tightest
+from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.search import _least, tightest
 from deadweight.trials.harden.trial import PURPOSE, Trial, ask, attempt
-from deadweight.trials.harden.write import compose, kubernetes, run_words, written
+from deadweight.trials.harden.write import written
+from deadweight.trials.harden.write.compose import compose
+from deadweight.trials.harden.write.kubernetes import kubernetes
+from deadweight.trials.harden.write.run import run_words
 from tests.support.invoking import TASKS, start
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -212,7 +216,7 @@ def test_who_is_not_root_is_told_so(make, monkeypatch):
     [
         (
             "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}",
-            "it was healthy, then ended with exit code 3; its last lines: ",
+            "it became healthy, then ended with exit code 3; its last lines: ",
         ),
         ("run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
         ("checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
@@ -304,7 +308,7 @@ def test_a_low_port_needs_no_root_in_kubernetes():
     documents = kubernetes(found(port=80))
     for document in documents:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
-    context = documents[0]["spec"]["template"]["spec"]["securityContext"]
+    context = documents[1]["spec"]["template"]["spec"]["securityContext"]
     assert context["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
     assert context["runAsNonRoot"] is True
 
@@ -463,10 +467,10 @@ def test_the_deployment_is_valid_and_restricted(network):
     text = written(found(network=network, cap_add=("NET_BIND_SERVICE",), tmpfs=tmpfs), "kubernetes")
     assert "&id" not in text
     documents = list(yaml.safe_load_all(text))
-    assert [document["kind"] for document in documents] == ["Deployment", "Service", "NetworkPolicy"]
+    assert [document["kind"] for document in documents] == ["Namespace", "Deployment", "Service", "NetworkPolicy"]
     for document in documents:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
-    pod = documents[0]["spec"]["template"]["spec"]
+    pod = documents[1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == 65532
@@ -476,10 +480,10 @@ def test_the_deployment_is_valid_and_restricted(network):
     assert [volume["emptyDir"] for volume in pod["volumes"]] == [{"medium": "Memory", "sizeLimit": "1Mi"}]
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert "hostPort" not in container["ports"][0]
-    assert documents[1]["spec"]["selector"] == documents[0]["spec"]["selector"]["matchLabels"]
-    assert documents[1]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
+    assert documents[2]["spec"]["selector"] == documents[1]["spec"]["selector"]["matchLabels"]
+    assert documents[2]["spec"]["ports"] == [{"port": 8080, "targetPort": 8080}]
     assert "sysctls" not in pod["securityContext"]
-    assert ("Egress" in documents[2]["spec"]["policyTypes"]) is (network != "bridge")
+    assert ("Egress" in documents[3]["spec"]["policyTypes"]) is (network != "bridge")
     assert "cannot express 64 processes (the kubelet's podPidsLimit), nofile=1024:1024" in text
 
 
@@ -490,7 +494,7 @@ def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
     documents = list(yaml.safe_load_all(text))
     for document in documents:
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
-    (container,) = documents[0]["spec"]["template"]["spec"]["containers"]
+    (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
     assert [expanded(each) for each in container["args"]] == ARGS
     assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
     assert 'value: "1e3"' in text
@@ -507,11 +511,11 @@ def test_every_suite_has_a_name_in_kubernetes(name):
     for document in kubernetes(found(name)):
         label = document["metadata"]["name"]
         assert re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", label)
-        assert document["metadata"]["labels"] == {"app.kubernetes.io/name": label}
+        assert document["metadata"]["labels"]["app.kubernetes.io/name"] == label
 
 
 def test_the_validation_would_notice():
-    broken = kubernetes(found())[0]
+    broken = kubernetes(found())[1]
     broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(broken, KUBERNETES, strict=True)

@@ -146,6 +146,12 @@ def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
     return out.getvalue()
 
 
+def elf(architecture: str) -> bytes:
+    """That program itself, for an architecture by an engine's name or by Go's."""
+    machine, _, code = _MACHINES[_NAMES.get(architecture, architecture)]
+    return _elf(machine, code)
+
+
 def _elf(machine: int, code: bytes) -> bytes:
     """The smallest static program: an ELF header, one segment that is read and run, and the code (System V gABI, chapter 4)."""
     start = 64 + 56

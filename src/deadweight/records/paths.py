@@ -30,6 +30,14 @@ class State:
     def evidence(self, variant: str, check: str) -> Path:
         return self.folder / "evidence" / variant / f"{check}.json"
 
+    def seccomp(self, variant: str) -> Path:
+        """The seccomp profile that ``invoke harden`` found for a variant."""
+        return self.folder / "harden" / f"{variant}.seccomp.json"
+
+    def seccomp_to_attack(self, variant: str) -> Path:
+        """The same with what the attacker's own program needs to run at all, and of which image it is."""
+        return self.folder / "harden" / f"{variant}.attacked.json"
+
     @property
     def cache(self) -> Path:
         """Caches of this project: compile caches, apk caches, scan results."""

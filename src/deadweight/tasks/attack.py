@@ -1,4 +1,4 @@
-"""``attack`` and ``harden``."""
+"""``attack``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from invoke.context import Context
 
 from deadweight.tasks import _choose
 from deadweight.tasks._attacks import print_attacks, total
-from deadweight.tasks._options import names, one
+from deadweight.tasks._options import names
 from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
 
-FORMATS = ("run", "compose", "kubernetes")
-
 
 @task(
     help={
         "variant": "the variant; repeat it for more (default: all that are services)",
-        "posture": "open, default, hardened, privileged, only-WALL, without-WALL or all; repeat it for more "
+        "posture": "open, default, hardened, tight-seccomp, privileged, only-WALL, without-WALL or all; repeat it for more "
         "(default: the first three, and each wall alone)",
         **_choose.HELP,
         "json": "print one JSON document on stdout",
@@ -78,40 +76,4 @@ def attack(
     left = ", ".join(each.name for each in chosen if each not in built)
     if not json:
         say(f"{total(found)}. Next: invoke report")
-    raise_if_bad(found, f"not attacked because not built: {left}" if left else "")
-
-
-@task(
-    help={
-        "variant": "the variant",
-        "format": "run (docker flags, the default), compose or kubernetes",
-        "force": "search again, even if this image was searched before with these settings in this engine",
-        "json": "print one JSON document on stdout: the posture that was found, and what was tried",
-    }
-)
-def harden(
-    c: Context, variant: str | None = None, format: str = "run", force: bool = False, json: bool = False
-) -> None:
-    """Find, by trying, the tightest way to run a variant under which its checks still pass, and print it.
-
-    What was found is kept: another format needs no new search.
-
-    Example: invoke harden --variant apko --format kubernetes
-    """
-    from deadweight._errors import UsageError
-    from deadweight.project.workspace import Workspace
-    from deadweight.records.lock import locked
-    from deadweight.suite.select import select_one
-    from deadweight.trials.harden.kept import kept_or_found
-    from deadweight.trials.harden.write import written
-
-    if format not in FORMATS:
-        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}, found {format!r}")
-    with Workspace.open(say) as workspace:
-        chosen = select_one(workspace.suite, one(variant, "--variant"))
-        with locked(workspace.state, say), pulse("harden"):
-            found = kept_or_found(workspace.subject(chosen), say, again=force)
-    if json:
-        print_json(found.document())
-    else:
-        print(written(found, format), end="")
+    raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")

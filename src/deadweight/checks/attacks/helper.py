@@ -42,22 +42,23 @@ def bound(file: Path) -> tuple[Mount, ...]:
     return (Mount(file, TARGET, read_only=True),)
 
 
-def built(architecture: str) -> Path:
-    """The program for one of Go's architectures; compiled where it, or what it is made from, is new here."""
-    file = user_cache() / "attacks" / f"helper-{source_digest()[:16]}-{architecture}"
+def built(architecture: str, source: Path = SOURCE) -> Path:
+    """The static program for one of Go's architectures; compiled where it, or what it is made from, is new here. ``source`` is the
+    folder of its module, and gives it its name."""
+    file = user_cache() / "attacks" / f"{source.name}-{source_digest(source)[:16]}-{architecture}"
     with _one_at_a_time:
         if not file.exists():
-            write_atomically(file, _compiled(architecture), mode=0o755)
+            write_atomically(file, _compiled(architecture, source), mode=0o755)
     return file.absolute()
 
 
-def source_digest() -> str:
+def source_digest(source: Path = SOURCE) -> str:
     """A digest of all that it is made from."""
-    parts = [f"{file.name}\n{hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in sorted(SOURCE.glob("*.*"))]
+    parts = [f"{file.name}\n{hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in sorted(source.glob("*.*"))]
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _compiled(architecture: str) -> bytes:
+def _compiled(architecture: str, source: Path) -> bytes:
     from deadweight.toolchain.find import find
     from deadweight.toolchain.golang import go_environment
 
@@ -65,7 +66,7 @@ def _compiled(architecture: str) -> bytes:
     env = go_environment(go) | {"CGO_ENABLED": "0", "GOOS": "linux", "GOARCH": architecture}
     with tempfile.TemporaryDirectory(prefix="deadweight-helper-") as name:
         module, program = Path(name) / "module", Path(name) / "helper"
-        shutil.copytree(SOURCE, module)  # nothing is ever written into the installed package
+        shutil.copytree(source, module)  # nothing is ever written into the installed package
         argv: list[str | Path] = [
             go.path,
             "build",

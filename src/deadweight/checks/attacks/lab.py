@@ -25,6 +25,7 @@ from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.network import cut_off, fence, unfence
+from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.shell import Shell, read_file, static_shell
 from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
 from deadweight.engine.client import bridge_of
@@ -172,6 +173,7 @@ class Lab:
             env={SECRET: self.secret},
             info=self.engine.info,
             devices=devices,
+            profile=self._stack.enter_context(found_profile(self.subject)),
         )
         if self.ground.too_much:
             self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"

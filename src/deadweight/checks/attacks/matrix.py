@@ -19,6 +19,7 @@ from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
+from deadweight.checks.attacks.profile import missing
 from deadweight.checks.attacks.progress import Progress
 from deadweight.checks.attacks.sequence import fire_all
 from deadweight.engine.faults import CannotStart
@@ -79,6 +80,8 @@ class Runner:
         """Why a posture is another one here, under a name that says more; empty where it is what it says."""
         if posture.name == f"{w.WITHOUT}image" and not self.lab.ground.shell:
             return self.found.notes.get("image", "the image has a shell of its own")
+        if w.TIGHT in posture.walls and self.lab.ground.profile is None:
+            return missing(self.lab.variant.name)
         return w.unbuilt(posture, self.lab.engine.info)
 
     def _measured(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:

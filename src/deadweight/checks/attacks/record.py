@@ -6,6 +6,7 @@ without which the attack gets through; ``measured_at``, or ``walls_measured_at``
 ``payloads.<attack>``: ``title``, ``gives``, ``reference``, ``technique``; ``delivery``: ``service`` (through the service's own
 hole) or ``breach`` (by somebody whose code runs there already); ``pack``: of which of our packs it is.
 ``walls_not_there``: what this engine cannot build, why.
+``seccomp_profile``: a digest of the image's own, where one was found.
 ``notes``, ``awk``, ``containers``, ``breaches``; ``measured_with``: a digest of what decided the outcomes.
 """
 
@@ -53,6 +54,8 @@ def data(found: Matrix, catalogue: Catalogue, image_user: str, info: EngineInfo)
 def completed(data: dict[str, Any], earlier: Mapping[str, Any], at: str) -> dict[str, Any]:
     """Data of a short run, completed by what an earlier, longer one found where all that decides was the same."""
     for posture, cells in earlier.get("postures", {}).items():
+        if data.get("seccomp_profile") != earlier.get("seccomp_profile") and w.TIGHT in w.posture(posture).walls:
+            continue
         now = data["postures"].setdefault(posture, {})
         for name, cell in cells.items():
             if name in data["payloads"] and (name not in now or now[name]["reason"] == NOT_TRIED):

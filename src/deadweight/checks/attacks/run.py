@@ -23,6 +23,7 @@ from deadweight.checks.attacks.load import PACKS, Catalogue, suite_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.model import ALL
 from deadweight.checks.attacks.outcomes import DELIVERED, Matrix, Plan
+from deadweight.checks.attacks.profile import digest_of
 from deadweight.checks.attacks.shell import Shell
 from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
@@ -61,6 +62,7 @@ def attack(
         raise
     except (CannotStart, NoService) as fault:
         return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
+    data["seccomp_profile"] = digest_of(subject)
     data["measured_with"] = _measured_with(subject, wanted)
     data = _completed(subject, data)
     broken = gate.breaches(wanted.gates, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
@@ -18,6 +19,10 @@ WALLS = (
     "masked-paths", "apparmor", "host-mounts",
 )  # fmt: skip
 """``image`` is what the image lacks (a shell); ``host-mounts`` that nothing of the host is handed in: folder, socket, devices."""
+
+TIGHT = "tight-seccomp"
+"""The seccomp profile that ``invoke harden`` found for this very image, in place of the engine's. No part of ``hardened``, which
+needs no search: it makes two postures of its own."""
 
 MAIN = ("open", "default", "hardened")
 ONLY, WITHOUT = "only-", "without-"
@@ -64,6 +69,7 @@ class Posture:
 OPEN = Posture("open", frozenset({"image"}))
 DEFAULT = Posture("default", frozenset({"image"}), bare=True)
 HARDENED = Posture("hardened", frozenset(WALLS))
+TIGHTENED = Posture(TIGHT, HARDENED.walls | {TIGHT})
 PRIVILEGED = Posture("privileged", frozenset({"image"}), privileged=True)
 REDUCED = "capabilities (the engine's own set)"
 """The part of the capabilities wall that a plain ``docker run`` has."""
@@ -76,23 +82,33 @@ def unbuilt(chosen: Posture, info: EngineInfo) -> str:
 
 
 def only(wall: str) -> Posture:
-    """One wall on top of ``open``."""
-    return Posture(f"{ONLY}{wall}", frozenset({"image", wall}))
+    """One wall on top of ``open``. A tight filter is put on before a container's runtime has given up its rights, and then
+    refuses it that, unless there are to be no new privileges (seccomp(2)): these two go together."""
+    beside = {"no-new-privileges"} if wall == TIGHT else set()
+    return Posture(f"{ONLY}{wall}", frozenset({"image", wall, *beside}))
 
 
 def names() -> tuple[str, ...]:
     """Every posture that can be asked for; ``all`` stands for all of them."""
     single = [wall for wall in WALLS if wall != "image"]
-    return (*MAIN, "privileged", *(ONLY + wall for wall in single), *(WITHOUT + wall for wall in WALLS))
+    return (
+        *MAIN,
+        TIGHT,
+        "privileged",
+        *(ONLY + wall for wall in (*single, TIGHT)),
+        *(WITHOUT + wall for wall in WALLS),
+    )
 
 
 def posture(name: str) -> Posture:
     """The posture of this name. Raises UsageError."""
-    known = {each.name: each for each in (OPEN, DEFAULT, HARDENED, PRIVILEGED)}
+    known = {each.name: each for each in (OPEN, DEFAULT, HARDENED, TIGHTENED, PRIVILEGED)}
     if name in known:
         return known[name]
     if name not in names():
-        hint = f"postures: {', '.join(MAIN)}, privileged, only-WALL, without-WALL, all; walls: {', '.join(WALLS)}"
+        hint = (
+            f"postures: {', '.join(MAIN)}, {TIGHT}, privileged, only-WALL, without-WALL, all; walls: {', '.join(WALLS)}"
+        )
         raise UsageError(f"no posture {name!r}", hint=hint)
     if name.startswith(ONLY):
         return only(name.removeprefix(ONLY))
@@ -128,6 +144,7 @@ class Ground:
     ``hard`` are the variant's hardened options. ``unstartable`` are capabilities that this machine cannot give. ``shell`` is what
     binds a static shell in (nothing where the image has one), ``helper`` what binds the attacker's own program in (nothing where
     there is none). ``devices``: whether device rules can be opened here.
+    ``profile`` is the image's own seccomp profile, with what the helper cannot do without.
     """
 
     hard: RunOptions
@@ -139,6 +156,7 @@ class Ground:
     info: EngineInfo
     devices: bool = True
     helper: tuple[Mount, ...] = ()
+    profile: Path | None = None
 
     @property
     def memory_bytes(self) -> int:
@@ -201,6 +219,8 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
         up["cap_add"], up["cap_drop"] = ("ALL",), ground.unstartable
     up["no_new_privileges"] = "no-new-privileges" in walls
     up["seccomp"] = "default" if "seccomp" in walls else "unconfined"
+    if TIGHT in walls and ground.profile is not None:
+        up["seccomp"] = str(ground.profile)
     up["masked_paths"] = "masked-paths" in walls
     if ground.info.apparmor:
         up["apparmor"] = "default" if "apparmor" in walls else "unconfined"

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions
 from deadweight.records import store
 from deadweight.suite.criteria import asked_of
-from deadweight.trials.harden.search import Found
+from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.tightest import tightest
+from deadweight.trials.seccomp.find import find
+from deadweight.trials.seccomp.model import Seccomp
 
-EDITION = 1
+EDITION = 2
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (
@@ -36,20 +39,46 @@ class Posture:
     cut_off: Mapping[str, str]
     headroom: int
     tried: tuple[tuple[str, str], ...]
+    seccomp: Seccomp | None = None
+    no_seccomp: str = ""
+    asks: tuple[str, ...] = ()
 
 
-def kept_or_found(subject: Subject, told: Callable[[str], None], *, again: bool = False) -> Found:
+def kept_or_found(
+    subject: Subject, told: Callable[[str], None], *, again: bool = False, seccomp: bool = False
+) -> Found:
     """The tightest posture of this image, with these settings, in this engine: as it was found before, else found now (with
-    ``again`` in any case) and kept. Raises as ``tightest`` does."""
-    file, key = place(subject), circumstances(subject)
-    known = None if again else store.load(Posture, file)
-    if known is not None and known.key == key:
+    ``again`` in any case) and kept. The same of its ``seccomp`` profile, where that is asked for.
+
+    Raises as ``tightest`` does, and CheckFailed where the checks waver under a profile."""
+    found = _posture(subject, told, again=again)
+    if seccomp and found.seccomp is None and not found.no_seccomp:
+        try:
+            found = replace(found, seccomp=find(subject, found, told))
+        except (CheckFailed, Interrupted):
+            raise
+        except DeadweightError as error:
+            found = replace(found, no_seccomp=error.message)
+            if isinstance(error, MissingError):
+                return found  # it may be there the next time
+        _keep(subject, found)
+    return found if seccomp else replace(found, seccomp=None, no_seccomp="")
+
+
+def _posture(subject: Subject, told: Callable[[str], None], *, again: bool) -> Found:
+    known = None if again else store.load(Posture, place(subject))
+    if known is not None and known.key == circumstances(subject):
         told(f"{subject.variant.name}: as found on {known.at}; invoke harden --force searches again")
         return _found(subject, known)
     found = tightest(subject, told)
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    store.save(Posture(key, at, found.options, found.cut_off, found.headroom, found.tried), file)
+    _keep(subject, found)
     return found
+
+
+def _keep(subject: Subject, found: Found) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    made = (found.options, found.cut_off, found.headroom, found.tried, found.seccomp, found.no_seccomp, found.asks)
+    store.save(Posture(circumstances(subject), at, *made), place(subject))
 
 
 def place(subject: Subject) -> Path:
@@ -71,4 +100,5 @@ def circumstances(subject: Subject) -> str:
 
 def _found(subject: Subject, known: Posture) -> Found:
     variant, suite = subject.variant, subject.suite.name
-    return Found(variant, suite, subject.engine_image(), known.options, known.cut_off, known.headroom, known.tried)
+    made = (known.options, known.cut_off, known.headroom, known.tried, known.seccomp, known.no_seccomp, known.asks)
+    return Found(variant, suite, subject.engine_image(), *made)

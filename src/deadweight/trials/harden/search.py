@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
 from deadweight._errors import CheckFailed, Interrupted, UsageError
 from deadweight.checks.runs import CLEAN_EXITS
-from deadweight.checks.service import posture
 from deadweight.engine.options import NON_ROOT, TMPFS_BYTES, RunOptions, Tmpfs, hardened_for, is_root
+from deadweight.trials.harden import asks
+from deadweight.trials.harden.apart import apart
 from deadweight.trials.harden.folders import NOTHING, Written, covering
+from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.trial import OUTGOING, PURPOSE, Trial, attempt
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.suite.model import Variant
 
 ROOT = "0:0"
 HEADROOM = 2
@@ -28,43 +28,6 @@ DEFAULT_CAPABILITIES = (
     "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 )  # fmt: skip
 """What Docker gives a container (moby, oci/caps)."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """The tightest options found: those of the last trial, with ``headroom`` times the least memory and processes that worked.
-
-    ``suite`` is the suite's name. ``options.user`` is uid:gid, and ``options.network`` is ``bridge`` where the service needs a way
-    out; else it ran on an internal network with the options ``cut_off``.
-    """
-
-    variant: Variant
-    suite: str
-    image: str
-    options: RunOptions
-    cut_off: Mapping[str, str]
-    headroom: int
-    tried: tuple[tuple[str, str], ...]
-
-    @property
-    def outgoing(self) -> bool:
-        """Whether it needs a network that leads further than to those who ask it."""
-        return self.options.network == OUTGOING
-
-    def document(self) -> dict[str, Any]:
-        """For ``--json``: the posture, and each trial with what came of it."""
-        found = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
-        found["published_on"] = found["published_on"] if self.outgoing else None
-        found["memory_headroom"] = found["pids_headroom"] = self.headroom
-        tried = [{"tried": what, "problem": problem or None} for what, problem in self.tried]
-        return {
-            "variant": self.variant.name,
-            "image": self.image,
-            "posture": found,
-            "requests": len(self.variant.checks.api),
-            "checks_not_tried": list(self.variant.checks.other),
-            "tried": tried,
-        }
 
 
 @dataclass
@@ -98,15 +61,7 @@ class _Search:
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
     MissingError for who is not root: a network without a way out has no way in either. KeyboardInterrupt once all has ended."""
-    # In a thread: an interrupt in the midst of a call to the engine would leave what that call makes.
-    with ThreadPoolExecutor(1) as worker:
-        found = worker.submit(_tightest, subject, told)
-        try:
-            return found.result()
-        except KeyboardInterrupt:
-            _run.cancel_all()  # the search looks at it wherever it waits, and removes what it made
-            subject.engine().end_all()
-            raise
+    return apart(subject, lambda: _tightest(subject, told))
 
 
 def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
@@ -135,8 +90,16 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
         found, headroom = _limited(search, found)
+        asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(
-        variant, subject.suite.name, subject.engine_image(), found, engine.cut_off(), headroom, tuple(search.tried)
+        variant,
+        subject.suite.name,
+        subject.engine_image(),
+        found,
+        engine.cut_off(),
+        headroom,
+        tuple(search.tried),
+        asks=asked,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,21 @@ if TYPE_CHECKING:
     from deadweight.engine.container import Container
 
 PURPOSE = "harden"
+NOTICE_SECONDS, PAUSE_SECONDS = 2.0, 0.05
 OUTGOING = "bridge"
 """The network of a plain container, which leads out."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """``problem`` empty: everything passed. ``user`` is the uid:gid that it really ran as, ``written`` where it wrote to."""
+    """``problem`` empty: everything passed. ``user`` is the uid:gid that it really ran as, ``written`` where it wrote to,
+    ``seconds`` how long it took to come up."""
 
     problem: str
     user: str = ""
     written: Written = NOTHING
     exit_code: int = 0
+    seconds: float = 0.0
 
 
 class _Given(Service):
@@ -52,10 +55,23 @@ class _Given(Service):
         raise ServiceDown(self.obituary() or "the service is gone")
 
 
-def attempt(subject: Subject, options: RunOptions, exits: Collection[int] | None = None) -> Trial:
+Mark = Callable[[str], None]
+START, IDLE, END = "start", "idle", "end"
+
+
+def attempt(
+    subject: Subject,
+    options: RunOptions,
+    exits: Collection[int] | None = None,
+    *,
+    watch_seconds: float | None = None,
+    mark: Mark = lambda _phase: None,
+) -> Trial:
     """Start, ask everything that the suite asks, watch and stop as ``runs`` does; ``exits`` are the exit codes to take (None: any).
 
-    What goes wrong is the trial's problem; nothing is left behind. Raises MissingError for who is not root.
+    ``watch_seconds`` is how long it has to stay up (None: as long as ``runs`` asks). ``mark`` is told of the end of each phase: the
+    start, each request by its name, the watch, the end. What goes wrong is the trial's problem; nothing is left behind. Raises
+    MissingError for who is not root.
     """
     variant = subject.variant
     try:
@@ -69,21 +85,29 @@ def attempt(subject: Subject, options: RunOptions, exits: Collection[int] | None
         if readiness.seconds is None:
             return Trial(with_last_lines(readiness.reason, container), written=_written(container))
         healthy_at, user = time.monotonic(), user_of(container)
-        problem = _slow(subject, readiness.seconds) or ask(subject, container) or _watched(container, healthy_at)
+        mark(START)
+        problem = _slow(subject, readiness.seconds) or ask(subject, container, mark)
+        watched = WATCH_SECONDS if watch_seconds is None else watch_seconds
+        problem = problem or _watched(container, watched - (time.monotonic() - healthy_at))
+        mark(IDLE)
         if problem:
             return Trial(problem, user, _written(container))
         stopped = container.stop(variant.checks.runs.stops_within_seconds)
+        mark(END)
         if not stopped.in_time:
             problem = "does not end in time on SIGTERM"
         elif exits is not None and stopped.exit_code not in exits:
             problem = f"ends on SIGTERM with exit code {stopped.exit_code}"
-        return Trial(problem, user, _written(container), stopped.exit_code)
+        return Trial(problem, user, _written(container), stopped.exit_code, readiness.seconds)
 
 
 def _refuse_unreachable(container: Container) -> None:
     """Where nothing leads into its network, it would only be said that it does not get healthy."""
-    state = container.state()
-    if state.running and not can_enter_namespace(state.pid, container.id) and container.state().running:
+    deadline = time.monotonic() + NOTICE_SECONDS
+    while (state := container.state()).running and not can_enter_namespace(state.pid, container.id):
+        if time.monotonic() < deadline:  # of one that has just died the engine says for a moment that it runs
+            time.sleep(PAUSE_SECONDS)
+            continue
         raise MissingError(
             "harden needs root or passwordless sudo on the Linux machine where the engine runs, to enter an isolated network",
             hint='sudo -E "$(command -v invoke)" harden …',
@@ -99,12 +123,12 @@ def _slow(subject: Subject, seconds: float) -> str:
     return found.text if found.status == "fail" else ""
 
 
-def _watched(container: Container, healthy_at: float) -> str:
-    state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))
+def _watched(container: Container, seconds: float) -> str:
+    state = container.wait_ended(max(0.0, seconds))
     return "" if state.running else with_last_lines(f"it became healthy, then {state.told()}", container)
 
 
-def ask(subject: Subject, container: Container) -> str:
+def ask(subject: Subject, container: Container, mark: Mark = lambda _phase: None) -> str:
     """Send everything under ``checks.api`` to this container; the first answer that is not as expected, or nothing."""
     asked = replace(subject, service=_Given(subject, container))
     for item in subject.variant.checks.api:
@@ -114,6 +138,7 @@ def ask(subject: Subject, container: Container) -> str:
             return f"{item.name}: {down.message}"
         if result.status != "pass":
             return f"{item.name}: {result.reason}"
+        mark(item.name)
     return ""
 
 

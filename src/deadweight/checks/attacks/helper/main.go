@@ -31,7 +31,7 @@ type result struct {
 }
 
 var deeds = map[string]func(words []string) error{
-	"hello": hello, "wait": wait, "run": run, "shell": shell, "interpreter": interpreter, "fetch": fetch,
+	"hello": hello, "rehearse": rehearse, "wait": wait, "run": run, "shell": shell, "interpreter": interpreter, "fetch": fetch,
 	"environ": environ, "neighbours": neighbours, "memory-of-service": memoryOfService, "read": read,
 	"write": write, "write-any": writeAny, "run-at": runAt, "run-any": runAny, "memfd": memfd, "set-uid": setUID, "became": became,
 	"raw-socket": rawSocket, "send": send, "ask-name": askName, "get": get, "reverse": reverse, "bind": bind, "unix": unixSocket,
@@ -150,6 +150,12 @@ func (l *limited) Write(data []byte) (int, error) {
 func itself(words ...string) *exec.Cmd { return exec.Command(os.Args[0], words...) }
 
 func hello(words []string) error { fmt.Println(words[0] + words[1]); return nil }
+
+// rehearse A B: what a session does for one order, without one: who records the calls of this sees what all others need as well.
+func rehearse(words []string) error {
+	fmt.Print(obey(order{Words: []string{"hello", words[0], words[1]}, Seconds: 5}).Output)
+	return nil
+}
 
 func wait(words []string) error {
 	seconds, err := strconv.Atoi(words[0])

@@ -1,0 +1,51 @@
+"""The seccomp profile that ``invoke harden`` found for an image: it left it in the state folder, with the image's digest."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight.records import store
+
+if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
+
+
+@dataclass(frozen=True)
+class ToAttack:
+    """A profile with what the attacker's own program needs to run, and of which image (by its config's digest) it is."""
+
+    config_digest: str
+    profile: Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def found_profile(subject: Subject) -> Iterator[Path | None]:
+    """A file with it, while the attacks last; None where none was found for this image."""
+    kept = store.load(ToAttack, subject.state.seccomp_to_attack(subject.variant.name))
+    if kept is None or kept.config_digest != subject.built.config_digest:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
+        file = Path(folder) / "seccomp.json"
+        file.write_text(json.dumps(kept.profile), encoding="utf-8")
+        yield file
+
+
+def digest_of(subject: Subject) -> str | None:
+    """Of the profile that the attacks were under; None where there is none of this image."""
+    kept = store.load(ToAttack, subject.state.seccomp_to_attack(subject.variant.name))
+    if kept is None or kept.config_digest != subject.built.config_digest:
+        return None
+    return hashlib.sha256(json.dumps(kept.profile, sort_keys=True).encode()).hexdigest()
+
+
+def missing(variant: str) -> str:
+    """Why attacks under it are not measured, where there is none."""
+    return f"no seccomp profile of this image was found yet: invoke harden --variant {variant} searches for one"

@@ -1,0 +1,96 @@
+"""``harden``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from deadweight.tasks._options import one
+from deadweight.tasks._pulse import pulse
+from deadweight.tasks._show import print_json, say
+from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from deadweight.trials.harden.found import Found
+
+FILES = {
+    "run": "run.sh", "compose": "compose.yaml", "kubernetes": "kubernetes.yaml", "podman": "podman.sh",
+    "quadlet": "quadlet.txt", "ecs": "task-definition.json",
+}  # fmt: skip
+
+
+@task(
+    help={
+        "variant": "the variant",
+        "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
+        "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
+        "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
+        "seccomp": "--no-seccomp searches for no seccomp profile of the service's own: the engine's stays",
+        "budget": "kubernetes: two replicas, apart, and a PodDisruptionBudget",
+        "force": "search again, though this image was searched with these settings in this engine before",
+        "json": "print one JSON document on stdout: the posture that was found, and what was tried",
+    }
+)
+def harden(
+    c: Context,
+    variant: str | None = None,
+    format: str = "run",
+    to: str | None = None,
+    image: str | None = None,
+    seccomp: bool = True,
+    budget: bool = False,
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Find, by trying, the tightest way to run a variant under which its checks still pass, and print it.
+
+    What was found is kept: another format needs no new search.
+
+    Example: invoke harden --variant apko --format kubernetes
+    Example: invoke harden --variant apko --format compose --to deploy
+    """
+    from deadweight._errors import UsageError
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.lock import locked
+    from deadweight.suite.select import select_one
+    from deadweight.trials.harden.kept import kept_or_found
+    from deadweight.trials.harden.write import beside
+    from deadweight.trials.seccomp.told import lines
+
+    if format not in FILES:
+        raise UsageError(f"--format: expected one of {', '.join(FILES)}, found {format!r}")
+    with Workspace.open(say) as workspace:
+        chosen = select_one(workspace.suite, one(variant, "--variant"))
+        with locked(workspace.state, say), pulse("harden"):
+            found = kept_or_found(workspace.subject(chosen), say, again=force, seccomp=seccomp)
+        profile = workspace.state.seccomp(chosen.name)
+    for line in lines(found.seccomp) if found.seccomp else ():
+        say(f"{chosen.name}: {line}")
+    if json:
+        print_json(found.document())
+        return
+    for line in beside(found, format):
+        say(f"{chosen.name}: {line}")
+    _give(found, format, profile, image or "", to, budget=budget)
+
+
+def _give(found: Found, format: str, profile: Path, image: str, to: str | None, *, budget: bool) -> None:
+    """Print the text, or write it and its profile to a folder."""
+    from deadweight.records.store import write_atomically
+    from deadweight.trials.harden.write import written
+    from deadweight.trials.harden.write.values import Written
+    from deadweight.trials.seccomp.profile import write
+
+    if to is None:
+        here = os.path.relpath(profile)
+        print(written(found, format, Written(image, here, budget)), end="")
+        return
+    folder, beside = Path(to), f"{found.suite}.seccomp.json"
+    write_atomically(folder / FILES[format], written(found, format, Written(image, f"./{beside}", budget)))
+    say(f"written: {folder / FILES[format]}")
+    if found.seccomp:
+        write(folder / beside, found.seccomp.profile())
+        say(f"written: {folder / beside}")

@@ -1,0 +1,57 @@
+"""What a search found: the tightest posture, and the seccomp profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deadweight.checks.service import posture
+from deadweight.engine.options import RunOptions
+from deadweight.suite.model import Variant
+from deadweight.trials.harden.trial import OUTGOING
+from deadweight.trials.seccomp.model import Seccomp
+
+
+@dataclass(frozen=True)
+class Found:
+    """The tightest options found: those of the last trial, with ``headroom`` times the least memory and processes that worked.
+
+    ``suite`` is the suite's name. ``options.user`` is uid:gid, and ``options.network`` is ``bridge`` where the service needs a way
+    out; else it ran on an internal network with the options ``cut_off``.
+    ``seccomp`` is the profile of its own, if one was searched for and found; ``no_seccomp`` why there can be none.
+    ``asks`` are a program of the image's and its words, which tell inside the container whether the service is healthy.
+    """
+
+    variant: Variant
+    suite: str
+    image: str
+    options: RunOptions
+    cut_off: Mapping[str, str]
+    headroom: int
+    tried: tuple[tuple[str, str], ...]
+    seccomp: Seccomp | None = None
+    no_seccomp: str = ""
+    asks: tuple[str, ...] = ()
+
+    @property
+    def outgoing(self) -> bool:
+        """Whether it needs a network that leads further than to those who ask it."""
+        return self.options.network == OUTGOING
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json``: the posture, and each trial with what came of it."""
+        found = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
+        found["published_on"] = found["published_on"] if self.outgoing else None
+        found["memory_headroom"] = found["pids_headroom"] = self.headroom
+        tried = [{"tried": what, "problem": problem or None} for what, problem in self.tried]
+        return {
+            "variant": self.variant.name,
+            "image": self.image,
+            "posture": found,
+            "requests": len(self.variant.checks.api),
+            "checks_not_tried": list(self.variant.checks.other),
+            "tried": tried,
+            "seccomp": self.seccomp.document() if self.seccomp else None,
+            "no_seccomp": self.no_seccomp or None,
+        }

@@ -1,0 +1,67 @@
+"""What was found, in the words of each platform: docker and podman run, Compose, Kubernetes, Quadlet, ECS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.write import compose, ecs, kubernetes, quadlet, run
+from deadweight.trials.harden.write.values import Written
+
+FORMATS: dict[str, Callable[[Found, Written], str]] = {
+    "run": run.docker_text,
+    "compose": compose.text,
+    "kubernetes": kubernetes.text,
+    "podman": run.podman_text,
+    "quadlet": quadlet.text,
+    "ecs": ecs.text,
+}
+COMMENTLESS = ("ecs",)
+"""Formats that have no comments: what is to be said of them is told beside them."""
+
+
+def written(found: Found, format: str, given: Written | None = None) -> str:  # noqa: A002 - the flag's name
+    """The posture as text, its comments included.
+
+    Raises DeadweightError where Kubernetes' ``restricted`` standard, or a platform, would refuse what the service needs.
+    """
+    text = FORMATS[format](found, given or Written())
+    return text if format in COMMENTLESS else "".join(f"# {line}\n" for line in heading(found)) + text
+
+
+def heading(found: Found) -> list[str]:
+    """What a reader must know, whatever the format."""
+    variant, count = found.variant, len(found.variant.checks.api)
+    requests = f"{count} request{'' if count == 1 else 's'}"
+    asked = f"its start, its end and {requests}" if count else "its start and its stop, no requests"
+    lines = [
+        f"{variant.name}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.",
+        f"Memory and processes: {found.headroom} times the least that worked, found by halving, up to what the suite allows.",
+    ]
+    lines += _seccomp(found)
+    if variant.run.needs:
+        needs = ", ".join(f"{name} ({each.image or each.variant})" for name, each in variant.run.needs.items())
+        lines.append(f"It needs these services, reachable by these names: {needs}.")
+    if variant.checks.other:
+        lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
+    return lines
+
+
+def beside(found: Found, format: str) -> list[str]:  # noqa: A002 - the flag's name
+    """What is to be said of a format that has no comments."""
+    if format not in COMMENTLESS:
+        return []
+    return [*heading(found), f"a task definition cannot express {', '.join(ecs.lost(found))}"]
+
+
+def _seccomp(found: Found) -> list[str]:
+    if found.seccomp is None:
+        return [f"The engine's own seccomp profile stays: {found.no_seccomp}."] if found.no_seccomp else []
+    got = found.seccomp
+    theirs = f"; the engine's own profile allows {got.engine_allows}" if got.engine_allows else ""
+    has = f" of the kernel's {got.kernel_has}" if got.kernel_has else ""
+    where = f"{got.architecture}, Linux {got.kernel}, {got.runtime}, libc: {got.libc}"
+    return [
+        f"Its seccomp profile allows {len(got.calls)}{has} system calls{theirs}.",
+        f"It was found by {got.trials} trials, the last {got.proofs} with this very one, for {where}. Search again on another.",
+    ]

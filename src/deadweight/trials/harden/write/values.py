@@ -1,0 +1,82 @@
+"""Values and names as YAML, Compose and Kubernetes take them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from deadweight.trials.harden.found import Found
+
+MAX_LABEL = 63
+"""The longest label of RFC 1123, which names a pod, and the longest value of a Kubernetes label."""
+
+ENGINE_STOP_SECONDS, KUBERNETES_STOP_SECONDS = 10, 30
+"""What the platforms give a container to end where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What only the reader of the text knows. ``image`` is the reference from which the platform pulls it, ``profile`` the path of
+    the seccomp profile as the text is to name it; ``budget``: whether a PodDisruptionBudget is asked for."""
+
+    image: str = ""
+    profile: str = ""
+    budget: bool = False
+
+
+class Quoted(str):
+    """Text that is not ours: written in quotes, because not all readers of YAML take 1e3, 0o17 or y for text."""
+
+
+def given(text: str) -> Quoted:
+    """A value of the suite's. Compose replaces ``$NAME`` in it, Kubernetes ``$(NAME)``; both take ``$$`` for one dollar sign."""
+    return Quoted(text.replace("$", "$$"))
+
+
+def label(name: str) -> str:
+    """A suite's name as a label of RFC 1123, which knows no dots and underscores."""
+    return re.sub("[^a-z0-9]", "-", name)[:MAX_LABEL].rstrip("-")
+
+
+def short(size_bytes: int | None, unit: str = "m") -> str:
+    """Bytes in ``unit`` of 2^20 where nothing is lost."""
+    mebibytes, rest = divmod(size_bytes or 0, 2**20)
+    return str(size_bytes) if rest else f"{mebibytes}{unit}"
+
+
+def stop_seconds(found: Found, usual: int) -> int | None:
+    """How long it may take to end, where that is longer than the platform's usual time."""
+    seconds = math.ceil(found.variant.checks.runs.stops_within_seconds)
+    return seconds if seconds > usual else None
+
+
+def key(name: str, value: Any) -> dict[str, Any]:
+    """The key, where there is something to say."""
+    return {name: value} if value else {}
+
+
+def published(found: Found) -> str:
+    return f"127.0.0.1:{found.variant.port}:{found.variant.port}"
+
+
+def container_name(found: Found) -> str:
+    """An engine wants two characters at least (moby, ``RestrictedNamePattern``)."""
+    return found.suite if len(found.suite) > 1 else f"{found.suite}-service"
+
+
+def yaml_text(document: dict[str, Any]) -> str:
+    import yaml
+
+    class Plain(yaml.SafeDumper):
+        """Says everything where it stands: an alias for labels that are the same twice is right, and unreadable."""
+
+        def ignore_aliases(self, _data: Any) -> bool:
+            return True
+
+    Plain.add_representer(
+        Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+    )
+    text: str = yaml.dump(document, Dumper=Plain, sort_keys=False, width=120)
+    return text

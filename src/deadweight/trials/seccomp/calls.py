@@ -1,0 +1,48 @@
+"""The system calls of Linux by name and number, and which of them this machine's kernel has."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+TABLE = Path(__file__).with_name("calls.tsv")
+COLUMNS = {"amd64": 1, "arm64": 2}
+SYMBOLS = Path("/proc/kallsyms")
+_ENTRY = re.compile(r" T __(?:x64|arm64)_sys_(\w+)$", re.MULTILINE)
+
+FAMILIES = {
+    1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET", 29: "AF_CAN", 31: "AF_BLUETOOTH",
+    38: "AF_ALG", 40: "AF_VSOCK", 44: "AF_XDP",
+}  # fmt: skip
+"""The families of sockets that are met (linux/socket.h)."""
+
+
+@functools.cache
+def numbers(architecture: str) -> dict[str, int]:
+    """By name, for one of Go's architectures (``amd64``, ``arm64``)."""
+    column = COLUMNS[architecture]
+    rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return {row[0]: int(row[column]) for row in rows if row[column] != "-"}
+
+
+def of_kernel(architecture: str) -> tuple[str, ...] | None:
+    """Those that the running kernel has, of those that we know by name. None where it does not tell (``kptr_restrict``, no
+    kallsyms)."""
+    try:
+        there = set(_ENTRY.findall(SYMBOLS.read_text(encoding="ascii")))
+    except OSError:
+        return None
+    known = tuple(name for name in numbers(architecture) if _SYMBOLS.get(name, name) in there)
+    return known if there else None
+
+
+_SYMBOLS = {
+    "stat": "newstat", "fstat": "newfstat", "lstat": "newlstat", "uname": "newuname", "umount2": "umount", "_sysctl": "sysctl",
+    "sendfile": "sendfile64",
+}  # fmt: skip
+"""Where the kernel's function has another name than the call (the same table)."""
+
+
+def family(number: int) -> str:
+    return FAMILIES.get(number, f"family {number}")

@@ -1,0 +1,158 @@
+"""The system calls that a container's runtime itself makes once it has put the filter on: found by starting containers.
+
+Not through an engine: a runtime that is refused a call may hang for ever, and with it whoever waits for it. The runtime's own
+program (runc, crun) is run on a bundle of one program that does nothing but end, and ended with it where it does not answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import shutil
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deadweight._errors import CommandError, DeadweightError
+from deadweight._run import run
+from deadweight.engine.lost import elf
+from deadweight.records import store
+from deadweight.records.paths import user_cache
+from deadweight.trials.seccomp import profile
+from deadweight.trials.seccomp.calls import numbers
+from deadweight.trials.seccomp.fewest import fewest
+from deadweight.trials.seccomp.kinds import BY_TIMING, STARTERS
+from deadweight.trials.seccomp.runtime import Runtime
+
+START_SECONDS, PATIENT_SECONDS = 3.0, 12.0
+PROOFS = 5
+GROUP = 12
+EDITION = 1
+
+
+@dataclass(frozen=True)
+class Floor:
+    """``needed``: without any of these a container does not start. ``held``: those that Go's run-time may want at any time.
+
+    ``runtime`` is its name and version, ``kernel`` the release it was tried on, ``starts`` how many containers that took.
+    """
+
+    runtime: str
+    architecture: str
+    kernel: str
+    needed: tuple[str, ...]
+    held: tuple[str, ...]
+    starts: int
+    edition: int = EDITION
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        return tuple(sorted({*self.needed, *self.held}))
+
+
+def kept_floor(runtime: Runtime) -> Floor | None:
+    """Of this runtime, on this kernel, as found before on this machine."""
+    known = store.load(Floor, _file(runtime))
+    return known if known is not None and known.edition == EDITION else None
+
+
+def keep_floor(runtime: Runtime, found: Floor) -> None:
+    store.save(found, _file(runtime))
+
+
+def _file(runtime: Runtime) -> Path:
+    name = f"floor-{runtime.name}-{runtime.version}-{runtime.architecture}-{platform.release()}.json"
+    return user_cache() / "seccomp" / name.replace("/", "_")
+
+
+def find(runtime: Runtime) -> Floor:
+    """By starting containers. Raises DeadweightError where none starts with everything allowed, or what was found does not last."""
+    starts = fewest_yet = 0
+    with tempfile.TemporaryDirectory(prefix="deadweight-floor-") as name:
+        bundle = Path(name)
+
+        def works(allowed: Sequence[str]) -> bool:
+            nonlocal starts, fewest_yet
+            starts += 1
+            problem = starting(runtime, bundle, allowed)
+            if problem and len(allowed) == fewest_yet - 1:  # one call, and perhaps but a busy machine
+                starts += 1
+                problem = starting(runtime, bundle, allowed, PATIENT_SECONDS)
+            fewest_yet = fewest_yet if problem else len(allowed)
+            return not problem
+
+        everything = tuple(numbers(runtime.architecture))
+        if problem := starting(runtime, bundle, everything):
+            raise DeadweightError(f"{runtime.told} starts no container of its own here: {problem}")
+        likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
+        needed = fewest(likely if works(likely) else everything, works, GROUP)
+        held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
+        found = Floor(runtime.told, runtime.architecture, platform.release(), tuple(sorted(needed)), held, starts)
+        for _ in range(PROOFS):
+            if problem := starting(runtime, bundle, found.calls):
+                raise DeadweightError(
+                    f"{runtime.told} wavers: it started a container with these calls, and then not: {problem}"
+                )
+    return found
+
+
+def starting(runtime: Runtime, bundle: Path, allowed: Sequence[str], seconds: float = START_SECONDS) -> str:
+    """Why a container does not start with these calls alone; empty where it does, and its program ends well."""
+    root = bundle / "rootfs"
+    if not root.exists():
+        for folder in ("proc", "dev"):
+            (root / folder).mkdir(parents=True)
+        (root / "end").write_bytes(elf(runtime.architecture))
+        (root / "end").chmod(0o755)
+    (bundle / "config.json").write_text(json.dumps(_spec(allowed, runtime.architecture)), encoding="utf-8")
+    identity = f"deadweight-floor-{uuid.uuid4().hex[:12]}"
+    state = bundle / "state"
+    # crun refuses a machine with both kinds of cgroups, and asks for none with this; runc makes those that it is asked for: none.
+    command: list[str | Path] = [
+        runtime.path,
+        "--root",
+        state,
+        *(["--cgroup-manager", "disabled"] if runtime.name == "crun" else []),
+    ]
+    try:
+        done = run([*command, "run", "--bundle", bundle, identity], stdin=b"", timeout=seconds, check=False)
+    except CommandError as error:
+        with contextlib.suppress(DeadweightError):
+            run([*command, "delete", "--force", identity], timeout=START_SECONDS * 3, check=False)
+        return error.message
+    if done.exit_code != 0:
+        shutil.rmtree(state / identity, ignore_errors=True)
+        said = (done.errors or done.output).strip().splitlines()
+        return (said[-1] if said else f"exit code {done.exit_code}")[:300]
+    return ""
+
+
+def _spec(allowed: Sequence[str], architecture: str) -> dict[str, Any]:
+    """What the OCI runtime specification asks of a bundle: one program, no right, no new privileges."""
+    seccomp = profile.document(allowed, range(64), architecture)
+    namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount", "network")]
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "user": {"uid": 65532, "gid": 65532},
+            "args": ["/end"],
+            "cwd": "/",
+            "noNewPrivileges": True,
+            "capabilities": {each: [] for each in ("bounding", "effective", "permitted", "ambient")},
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {
+                "destination": "/dev",
+                "type": "tmpfs",
+                "source": "tmpfs",
+                "options": ["nosuid", "mode=755", "size=65536k"],
+            },
+        ],
+        "linux": {"namespaces": namespaces, "seccomp": seccomp},
+    }

@@ -1,0 +1,3 @@
+module deadweight.invalid/recorder
+
+go 1.22

@@ -1,0 +1,6 @@
+package main
+
+const (
+	auditArchitecture = 0xc000003e // AUDIT_ARCH_X86_64
+	sysSeccomp        = 317
+)

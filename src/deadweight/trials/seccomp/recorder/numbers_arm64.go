@@ -1,0 +1,6 @@
+package main
+
+const (
+	auditArchitecture = 0xc00000b7 // AUDIT_ARCH_AARCH64
+	sysSeccomp        = 277
+)

@@ -1,0 +1,76 @@
+"""The program that an engine starts containers with, and its version."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight._run import run
+from deadweight.engine.faults import translated
+
+if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
+
+KNOWN = ("runc", "crun")
+ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """``path`` is its program on this machine; ``version`` is as it says itself, ``architecture`` by Go's name."""
+
+    name: str
+    version: str
+    path: str
+    architecture: str
+
+    @property
+    def told(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+def runtime_of(engine: Engine) -> Runtime:
+    """The default runtime of an engine on this machine. Raises DeadweightError for one that we do not know, or cannot run here."""
+    with translated("ask which runtime starts containers"):
+        version, info = engine.api.version(), engine.api.info()
+    architecture = ARCHITECTURES.get(engine.info.architecture)
+    if architecture is None:
+        raise DeadweightError(f"system calls are not known here for {engine.info.architecture} (amd64 and arm64 are)")
+    if not engine.host.startswith("unix://") or engine.info.desktop:
+        raise MissingError(
+            f"the engine at {engine.host} starts its containers on another machine: its runtime cannot be tried"
+        )
+    name = _name(version, info)
+    if name not in KNOWN:
+        raise DeadweightError(
+            f"containers are started by {name or 'a runtime without a name'}; known are {', '.join(KNOWN)}"
+        )
+    path = _path(name, info)
+    if path is None:
+        raise MissingError(f"{name}, which starts this engine's containers, is not found on this machine")
+    return Runtime(name, version_of(path), path, architecture)
+
+
+def version_of(path: str) -> str:
+    """``runc version 1.1.5+ds1`` and ``crun version 1.8.1`` stand on the first line."""
+    first = run([path, "--version"], timeout=20).output.splitlines()[:1]
+    return first[0].rpartition(" ")[2] if first else "of no known version"
+
+
+def _name(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    for part in version.get("Components") or ():  # Podman's: "OCI Runtime (crun)"
+        if str(part.get("Name", "")).startswith("OCI Runtime ("):
+            return str(part["Name"])[len("OCI Runtime (") : -1]
+    return str(info.get("DefaultRuntime") or "")
+
+
+def _path(name: str, info: Mapping[str, Any]) -> str | None:
+    said = ((info.get("Runtimes") or {}).get(name) or {}).get("path") or name
+    for each in (said, Path("/usr/libexec/podman") / name, Path("/usr/lib/podman") / name):
+        if found := shutil.which(str(each)):
+            return found
+    return None
