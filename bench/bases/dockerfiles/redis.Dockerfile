@@ -1,1 +1,0 @@
-FROM redis:7-alpine
