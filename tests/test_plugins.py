@@ -206,6 +206,7 @@ def broken(tmp_path) -> Iterator[Callable[..., tuple[Path, Path]]]:
         return folder, site
 
     table.check.cache_clear()
+    sys.modules.pop("theirs", None)  # another test file's
     yield make
     table.check.cache_clear()
     sys.modules.pop("theirs", None)
