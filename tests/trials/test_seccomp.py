@@ -246,7 +246,7 @@ def test_the_fewest_calls_that_a_container_starts_with_are_found(runtime, monkey
     needed = (floor.kept_floor(runtime) or floor.find(runtime)).needed
     monkeypatch.setattr(floor, "STARTERS", (*needed, *BY_TIMING, "sethostname", "swapon"))
     got = floor.find(runtime)
-    assert {"execve", "exit"} <= set(got.needed) <= set(needed)
+    assert {"execve", "exit"} <= set(got.needed) <= {*needed, *BY_TIMING}, "what timing wants may be wanted now"
     assert not {"sethostname", "swapon"} & set(got.calls)
 
 
