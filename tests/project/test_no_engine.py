@@ -88,7 +88,7 @@ def test_who_wants_to_fail_fast_builds_nothing(project):
 def test_setup_prepares_what_needs_none(project):
     alone = project.invoke("setup", "--yes", "--variant", "v", "--json")
     assert alone.code == 0, alone.errors
-    assert f"no container engine available (engine: the engine at {NOWHERE} (from DOCKER_HOST)" in alone.errors
+    assert f"no container engine available (engine: the engine that DOCKER_HOST names ({NOWHERE})" in alone.errors
     tools = {each["name"]: each["status"] for each in json.loads(alone.output)["tools"]}
     assert tools["engine"] == "unusable"
     assert "docker-cli" not in tools
