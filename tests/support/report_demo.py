@@ -1,4 +1,4 @@
-"""A report of the demo's shape and weight: fifteen variants, thirty-seven attacks in four postures, 1,729 findings. Made up."""
+"""A report of the demo's shape and weight: fifteen variants, seventy-nine attacks in three postures, 1,729 findings. Made up."""
 
 from __future__ import annotations
 
@@ -74,6 +74,8 @@ PAYLOADS = (
     "endless-loop",
     "fill-disk",
 )
+BREACHES = tuple(f"breach-{number:02}" for number in range(1, 43))
+ATTACKS = (*PAYLOADS, *BREACHES)
 WALLS = ("image", "non-root", "capabilities", "seccomp", "no-network", "read-only", "noexec-tmpfs", "limits")
 SHAPES: dict[str, tuple[str, str, str | None, int, int, int, float, bool]] = {
     # ladder, builder, base, size, findings, attacks that get through by default, seconds of the build, shell
@@ -101,9 +103,13 @@ def passing() -> Report:
     variants = {name: _variant(name, index) for index, name in enumerate(SHAPES)}
     payloads = {
         name: PayloadRecord(
-            f"{name.replace('-', ' ')}, as told in the catalogue", "a foothold", "https://example.com", "T1"
+            f"{name.replace('-', ' ')}, as told in the catalogue",
+            "a foothold",
+            "https://example.com",
+            "T1",
+            "breach" if name in BREACHES else "service",
         )
-        for name in PAYLOADS
+        for name in ATTACKS
     }
     whole = Report(1, "playground", samples.WHEN, "0.0", variants, payloads)
     return replace(whole, history=tuple(_earlier(whole, day) for day in range(1, 9)))
@@ -218,7 +224,7 @@ def _reason(check: str) -> str:
 def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
     found: dict[str, dict[str, AttackRecord]] = {}
     for rank, posture in enumerate(("open", "default", "hardened")):
-        for place, payload in enumerate(PAYLOADS):
+        for place, payload in enumerate(ATTACKS):
             strength = (place * 7 + index) % len(PAYLOADS)
             limit = (through + 6, through, max(0, through - 14))[rank]
             if (place + index) % 11 == 10 and index % 2:

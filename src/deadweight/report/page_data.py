@@ -17,7 +17,7 @@ from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 
-EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET = 80_000, 100_000, 80_000, 40_000
+EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET = 55_000, 65_000, 60_000, 30_000
 EVIDENCE_LETTERS, REASON_LETTERS, TITLE_LETTERS = 400, 240, 110
 OUTCOMES = ("blocked", "succeeded", "not_applicable", "crashed", "not_measured")
 

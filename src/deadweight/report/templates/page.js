@@ -46,19 +46,27 @@ const hidePanel = () => {
 };
 document.getElementById("panel-close").addEventListener("click", hidePanel);
 document.addEventListener("keydown", (event) => event.key === "Escape" && hidePanel());
-for (const code of document.querySelectorAll("code.copy")) code.replaceWith(commandLine(code.textContent));
+const copyable = (codes) => {
+  for (const code of codes) code.replaceWith(commandLine(code.textContent));
+};
+copyable([...document.querySelectorAll("code.copy")].filter((code) => !code.closest("details")));
 const drawers = {};
+const FIGURES = { Size: "size", Build: "build", "Start-up": "startup", Layers: "found", Attacks: "attacks", Vulnerabilities: "vulnerabilities" };
 drawers.checks = (place, variant) => {
-  for (const [check, words] of data.checks[variant]) {
+  const facts = make("dl", { class: "facts" });
+  for (const [name, column] of Object.entries(FIGURES)) facts.append(make("dt", {}, name), make("dd", {}, data.got[variant][column][0]));
+  place.append(facts);
+  for (const [check, words] of data.checks[variant] ?? []) {
     place.append(make("details", {}, make("summary", {}, `Evidence of ${check}`), make("pre", { tabindex: "0" }, words)));
   }
 };
 // A closed box is filled when it is opened for the first time.
 const drawWhenOpened = (box) => {
   const place = box.querySelector("[data-draw]");
-  if (!place) return;
   const draw = () => {
-    if (box.open && !place.firstChild) drawers[place.dataset.draw](place, box.dataset.variant);
+    if (!box.open) return;
+    copyable(box.querySelectorAll("code.copy"));
+    if (place && !place.firstChild) drawers[place.dataset.draw](place, box.dataset.variant);
   };
   box.addEventListener("toggle", draw);
   draw(); // it may be open already
