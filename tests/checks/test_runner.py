@@ -88,7 +88,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
         (
             "dies",
             5,
-            "it was healthy, then ended with exit code 3; its last lines: misbehave: mode dies | misbehave: giving up",
+            "it became healthy, then ended with exit code 3; its last lines: misbehave: mode dies | misbehave: giving up",
         ),
     ],
 )

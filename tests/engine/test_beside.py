@@ -9,6 +9,7 @@ import pytest
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks import runner
+from deadweight.checks.service import Service
 from deadweight.engine import owner
 from deadweight.engine.beside import beside
 from deadweight.engine.options import RunOptions
@@ -86,7 +87,8 @@ def subject(engine, tmp_path, misbehaving_archive):
     suite = write_suite(tmp_path, SUITE)
     built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
     found = subject_of(suite, "v", built, misbehaving_archive, engine)
-    return replace(found, need_image=lambda _name: MISBEHAVING)
+    service = Service(found.variant, found.engine, found.engine_image, lambda _name: MISBEHAVING, suite.root)
+    return replace(found, need_image=lambda _name: MISBEHAVING, service=service)
 
 
 def test_checks_start_it_once_for_all_of_them(subject, engine):
@@ -107,7 +109,7 @@ def test_a_trial_of_harden_has_it_on_its_network(subject, engine):
     [
         ("{db: {port: 1}}", "one of image"),
         ("{db: {image: redis, variant: w, port: 1}}", "one of image"),
-        ("{db: {image: redis}}", "the port that it listens on"),
+        ("{db: {image: redis}}", "a port with it, on which it listens"),
         ("{db: {variant: x, port: 1}}", "no variant 'x'"),
         ("{db: {variant: v, port: 1}}", "a variant other than v itself"),
         ("{db: {image: redis, port: 1, imge: x}}", "unknown key"),

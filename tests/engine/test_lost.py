@@ -115,7 +115,7 @@ def test_an_engine_that_lost_its_disk_is_missing_and_starts_over(alone, tmp_path
     assert "answers, but cannot run a container: " in finding.reason
     with Engine.connect(daemon.find_running()) as engine:
         assert "its images are lost" in lost.remedy(engine, lost.UNKEPT)
-        assert "its images stay" in lost.remedy(engine, "no bridge")
+        assert "its images are kept" in lost.remedy(engine, "no bridge")
     install([finding], print, log_folder=tmp_path / "logs")
     assert survey([ENGINE])[0].present
 

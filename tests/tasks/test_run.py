@@ -115,7 +115,7 @@ def test_what_runs_in_another_checkout_of_the_suite_is_not_ours(with_shell, engi
     with elsewhere.start(built.reference, RunOptions(), purpose=foreground.RUN, variant="good") as theirs:
         wait_for(lambda: foreground.running(elsewhere), 20)
         done = task(with_shell, "logs", code=3)
-        assert "nothing runs" in done.stderr
+        assert "no container is running" in done.stderr
         shell = task(with_shell, "shell", "--variant", "good", stdin="cat /etc/hostname\n")
         assert theirs.name not in shell.stderr
         assert theirs.id[:12] not in shell.stdout

@@ -107,8 +107,8 @@ def remedy(engine: Engine, problem: str) -> str:
         return "free space on the disk where the engine keeps its images"
     info, host = engine.info, engine.host
     if host == layout().host:
-        kept = "its images are lost, and invoke build makes them again" if problem == UNKEPT else "its images stay"
-        return f"invoke setup starts it anew; {kept}"
+        kept = "its images are lost, and invoke build makes them again" if problem == UNKEPT else "its images are kept"
+        return f"restart it with invoke setup; {kept}"
     if not host.startswith("unix://"):
         return f"restart the engine at {host}"
     if info.desktop:
