@@ -126,6 +126,13 @@ class CheckFailed(DeadweightError):
 class ArchiveError(DeadweightError):
     """An image archive that is damaged, hostile, or no image archive at all."""
 
+    HINT: ClassVar[str] = (
+        "the archive is damaged, or a faulty or hostile tool wrote it: save, build or download it again"
+    )
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint or self.HINT)
+
 
 class Interrupted(DeadweightError):
     """The user pressed Ctrl-C, or something else ended us (``_signals``)."""

@@ -126,4 +126,4 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
     assert [list(each["variants"]) for each in told["history"]] == [["v"]]
     assert told["history"][0]["variants"]["v"]["image"] == "sha256:0"
     wrong = project.invoke("report", "--history", "--open")
-    assert (wrong.code, "--history can only be combined with --json" in wrong.errors) == (2, True)
+    assert (wrong.code, "--history takes no other option than --json" in wrong.errors) == (2, True)

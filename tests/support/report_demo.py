@@ -227,7 +227,9 @@ def _attacks(through: int, index: int) -> dict[str, dict[str, AttackRecord]]:
         for place, payload in enumerate(ATTACKS):
             strength = (place * 7 + index) % len(PAYLOADS)
             limit = (through + 6, through, max(0, through - 14))[rank]
-            if (place + index) % 11 == 10 and index % 2:
+            if payload in BREACHES:  # most of them come to the same in all variants, as in real life
+                strength, limit = 7 * place % 40 + index % 2 * (place % 5 == 0), (40, 20, 0)[rank]
+            if payload not in BREACHES and (place + index) % 11 == 10 and index % 2:
                 record = AttackRecord("not_applicable", reason="mawk has no such feature")
             elif strength < limit:
                 record = AttackRecord(

@@ -135,7 +135,7 @@ def test_a_misspelt_builder_is_told_by_whatever_opens_the_project(root, words):
         (
             "Dockerfile",
             b"ARG BASE\nFROM ${BASE}\nFROM \\\n  Alpine\n",
-            "…/Dockerfile:3: 'Alpine' is not an image reference\n  hint: write it as HOST/",
+            "…/Dockerfile:3: 'Alpine' is not an image reference: names are in lower case\n  hint: write it as REPOSITORY:TAG",
         ),
     ],
 )

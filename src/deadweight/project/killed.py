@@ -49,7 +49,9 @@ def _removed(state: State, run: Run, say: Say) -> bool:
     try:
         engine = _engine(state, run, run.host)
     except DeadweightError as error:
-        say(f"{run.told()}, was killed; what it left behind could not be searched for: {error.message}")
+        say(
+            f"{run.told()}, was killed; what it left behind could not be searched for: {error.message}; the next one looks again"
+        )
         return False
     with engine:
         try:

@@ -45,6 +45,9 @@ class ImageReference:
         return self.at(self.host)
 
 
+NO_MANIFEST = "check the reference, and that a registry answers there: it may be a proxy or a login page"
+
+
 def split(text: str) -> tuple[str, str, str]:
     """Name, tag and digest as they stand, empty where there is none: ``h:5000/a:1@sha256:…``. Judges nothing."""
     rest, _, digest = text.partition("@")
@@ -64,7 +67,8 @@ def parse(text: str) -> ImageReference:
     good = _HOST.fullmatch(host) and _PATH.fullmatch(name) and (not tag or _TAG.fullmatch(tag))
     if not good or ("@" in text and not _DIGEST.fullmatch(digest)) or rest.partition("@")[0].endswith(":"):
         raise UsageError(
-            f"{text!r} is not an image reference", hint="write it as HOST/REPOSITORY:TAG, for example ubuntu:23.10"
+            f"{text!r} is not an image reference" + (": names are in lower case" if name != name.lower() else ""),
+            hint="write it as REPOSITORY:TAG or HOST/REPOSITORY:TAG, for example ubuntu:23.10",
         )
     return ImageReference(host, name, tag or (None if digest else "latest"), digest or None)
 

@@ -102,7 +102,9 @@ def _against(winner: str, records: dict[str, VariantRecord], posture: str | None
     other = records[largest]
     parts = []
     if largest != winner:
-        parts.append(f"is {times(size_of(other) or 0, size_of(own) or 1)} times smaller than {largest}")
+        parts.append(
+            f"({figures.size(size_of(own))}) is {smaller(size_of(other) or 0, size_of(own) or 1)} than {largest}"
+        )
     else:
         parts.append(f"has the best figures at {figures.size(size_of(own))}, though it is the largest")
     few, many = own.vulnerabilities, other.vulnerabilities
@@ -134,6 +136,8 @@ def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]
         if best not in told:
             but = f", but {worse.but(able[best])}" if worse else ""
             told[best] = f"{best} {measure.better(able[best])}{but}"
+    if not told and len(able) > 1:
+        return "; no other variant is better in any of this"
     return "".join(f"; {clause}" for clause in list(told.values())[:RIVALS_TOLD])
 
 
@@ -147,7 +151,8 @@ def _measures(posture: str | None) -> list[_Figure]:
         return None if found is None else found.through
 
     def holds(record: VariantRecord) -> str:
-        return f"stops {held(record, posture or '')} attacks"
+        found = held(record, posture or "")
+        return f"stops {found.stopped} of {found.tried} attacks" if found else "stops more attacks"
 
     return [
         _Figure(
@@ -157,7 +162,7 @@ def _measures(posture: str | None) -> list[_Figure]:
             lambda r: f"weighs {figures.size(size_of(r))}",
         ),
         _Figure("tools", tools, lambda _: "leaves fewer tools for an intruder", lambda r: f"keeps {tools_said(r)}"),
-        _Figure("attacks", through, holds, lambda r: f"stops only {held(r, posture or '')} attacks"),
+        _Figure("attacks", through, holds, lambda r: holds(r).replace("stops", "stops only", 1)),
         _Figure(
             "vulnerabilities",
             counted,
@@ -198,6 +203,13 @@ def _root(record: VariantRecord) -> int | None:
     if record.image is None or record.image.user is None:
         return None
     return int(record.image.user.partition(":")[0] in {"", "0", "root"})
+
+
+def smaller(large: int, small: int) -> str:
+    """``48 times smaller``; below twice ``15 % smaller``."""
+    return (
+        f"{times(large, small)} times smaller" if large >= 2 * small else f"{100 - 100 * small / large:.0f} % smaller"
+    )
 
 
 def times(large: int, small: int) -> str:

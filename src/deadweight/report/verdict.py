@@ -13,6 +13,8 @@ from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import NOT_MEASURED_WORDS, not_measured_word
 
 NAMES_TOLD = 4
+STALE = "stale"
+OLD = "; measured before the image or its suite changed"
 REASON_LETTERS = 140
 STAND_IN_PAGE = "docs/how-to/sources.md"
 
@@ -93,7 +95,11 @@ def _gaps(report: Report) -> Iterator[Gap]:
         if word in found:
             tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
             about = "; ".join(_gap(check, who, why=tried) for check, who in found[word].items())
-            yield Gap(word, sum(map(len, found[word].values())), about + ("" if tried else "; next: invoke verify"))
+            yield Gap(
+                word,
+                sum(map(len, found[word].values())),
+                about + ("" if tried else f"{OLD if word == STALE else ''}; next: invoke verify"),
+            )
 
 
 def _gap(check: str, who: Sequence[tuple[str, str]], *, why: bool) -> str:
@@ -150,7 +156,7 @@ def _stories(report: Report) -> Iterator[str]:
                     for other, each in report.variants.items()
                     if other != name and each.ladder == record.ladder and passes(each.checks.get(check))
                 ]
-                fixed = f" Meanwhile, {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}." if beside else ""
+                fixed = f" {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}." if beside else ""
                 yield f"{name} fails {check}, as intended: {_leak(record) or found.reason.rstrip('.')}.{fixed}"
 
 

@@ -170,7 +170,7 @@ class RemoteSource:
             raise told from error
         digest = done.output.strip()
         if not digest.startswith("sha256:"):
-            raise DeadweightError(f"{name}: the registry returned no digest but {digest[:80]!r}")
+            raise DeadweightError(f"{name}: the registry returned {digest[:80]!r} where a digest was expected")
         return self._as_base(reference, name, digest)
 
     def _near_tags(self, name: str) -> tuple[str, ...]:

@@ -171,7 +171,8 @@ def _refuse_targets(archive: str | None, *targets: str | None) -> None:
     for target in (target for target in targets if target is not None):
         place = Path(os.path.realpath(target))
         if target == "-" or place.is_dir():
-            raise UsageError(f"{target}: findings cannot be written there", hint="use a file, or /dev/stdout")
+            what = "is a folder" if place.is_dir() else "is no file name"
+            raise UsageError(f"{target}: {what}; findings are written to a file", hint="use a file, or /dev/stdout")
         if image is not None and (place == image or image in place.parents):
             raise UsageError(f"{target}: is the image itself or part of it", hint="write findings to another file")
         if place in taken and not place.is_char_device():

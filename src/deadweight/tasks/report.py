@@ -183,7 +183,7 @@ def _print_history(json: bool, *, alone: bool) -> None:
     from deadweight.report.history import read
 
     if not alone:
-        raise UsageError("--history can only be combined with --json", hint="invoke report --history")
+        raise UsageError("--history takes no other option than --json", hint="invoke report --history --json")
     with Workspace.open(say) as workspace:
         entries = read(workspace.state.history, workspace.suite.name)
     if json:

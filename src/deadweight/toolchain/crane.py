@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight._run import Completed, piped, run
-from deadweight.records.reference import in_registry
+from deadweight.records.reference import NO_MANIFEST, in_registry
 
 _PUSHED = re.compile(r"@(sha256:[0-9a-f]{64})\s*$")
 _BLOB = re.compile(r"blobs/sha256/[0-9a-f]{64}")
@@ -43,7 +43,10 @@ def push(path: Path, reference: str, *, insecure: bool = False) -> str:
         done = _told(insecure, "push", *many, str(ready), reference)
     match = _PUSHED.search(done.output)
     if match is None:
-        raise DeadweightError(f"crane pushed {reference} but printed no digest: {done.output.strip()[-200:]!r}")
+        raise DeadweightError(
+            f"crane pushed {reference} but printed no digest: {done.output.strip()[-200:]!r}",
+            hint="push again: what is there already is not sent twice",
+        )
     return match.group(1)
 
 
@@ -58,7 +61,7 @@ def manifest(reference: str, *, insecure: bool = False, env: Mapping[str, str] |
     except json.JSONDecodeError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is not a manifest")
+        raise DeadweightError(f"{reference}: the registry's answer is not a manifest", hint=NO_MANIFEST)
     return parsed
 
 
@@ -102,7 +105,7 @@ def _manifest_type(content: bytes, reference: str) -> str:
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is not a manifest")
+        raise DeadweightError(f"{reference}: the registry's answer is not a manifest", hint=NO_MANIFEST)
     return str(parsed.get("mediaType") or "application/vnd.oci.image.manifest.v1+json")
 
 

@@ -133,7 +133,10 @@ class _Melange:
                     _remove(self.memory)
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
-                raise DeadweightError(f"{self.config}: melange made no package for {self.arch}")
+                raise DeadweightError(
+                    f"{self.config}: melange made no package for {self.arch}",
+                    hint="name that architecture under package.target-architecture",
+                )
             _put(made, repository(state, self.variant, self.config))
 
     def _lay_out(self, folder: Path) -> None:

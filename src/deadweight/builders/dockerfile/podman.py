@@ -56,7 +56,10 @@ def store_of(endpoint: Endpoint) -> Store:
     told = api.document(endpoint.host, INFO, endpoint.certificates)
     host, store = told.get("host"), told.get("store")
     if not isinstance(host, dict) or not isinstance(store, dict):
-        raise DeadweightError(f"Podman at {endpoint.host} does not say where it keeps its images")
+        raise DeadweightError(
+            f"Podman at {endpoint.host} does not say where it keeps its images",
+            hint="update Podman, or name another engine in DOCKER_HOST",
+        )
     root = Path(str(store.get("graphRoot") or "/nowhere"))
     here = endpoint.host.startswith("unix://") and root.is_dir() and os.access(root, os.W_OK)
     return Store(tuple(_global_words(host, store)), str(host.get("buildahVersion") or ""), here)

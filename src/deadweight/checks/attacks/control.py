@@ -79,7 +79,7 @@ class Control:
         awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
         lacking = [name for name in payload.needs if features[name].has is False]
         if lacking:
-            return Cell("not_applicable", f"{awk} does not support {', '.join(lacking)}")
+            return Cell("not_applicable", f"the image's {awk} cannot do it: it has no {', '.join(lacking)}")
         for name in payload.needs:
             if features[name].has is None:
                 return Cell("not_measured", f"{awk} did not report whether it supports {name}: {features[name].said}")
@@ -144,7 +144,9 @@ class Control:
 def _unproven(payload: Payload, shot: Shot, ground: str) -> Cell:
     """A hole that a service need not have is none where all that looks for it is answered."""
     if payload.search and shot.seen == "failed" and shot.status not in (*TIMED_OUT, *UNTRIED):
-        return Cell("not_applicable", f"the service is not vulnerable where it was tried: {shot.said}", shot.detail)
+        return Cell(
+            "not_applicable", f"the service does not let it through even with every wall down: {shot.said}", shot.detail
+        )
     told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
     return Cell("not_measured", told, shot.detail)
 

@@ -84,7 +84,7 @@ def _hint(archive: Path) -> str:
 def _json(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_JSON_BYTES:
-            raise ScannerError(f"trivy wrote more than {MAX_JSON_BYTES // 2**20} MiB")
+            raise ScannerError(f"trivy's report is larger than {MAX_JSON_BYTES // 2**20} MiB, more than is read")
         parsed = json.loads(file.read_bytes())
     except OSError:
         raise ScannerError("trivy succeeded but wrote no result") from None

@@ -108,7 +108,7 @@ class Watch:
     def __enter__(self) -> Watch:
         """Raises CannotWatch."""
         if sys.platform != "linux":
-            raise CannotWatch("files are watched on Linux only")
+            raise CannotWatch("which files are read can only be watched on Linux")
         os.close(_new_group())  # permission is found out before a container is started
         self._thread.start()
         return self

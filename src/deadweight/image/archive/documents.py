@@ -116,7 +116,7 @@ def manifest(data: bytes | memoryview, what: str, expected_type: str) -> Manifes
     """An image manifest. ``expected_type`` is the media type by which it was found."""
     fields = _object(parsed(data, what), what, _DOCUMENT)
     if fields.keys() & {"manifests", "fsLayers"}:
-        raise ArchiveError(f"{what}: has the fields of a manifest and of another document")
+        raise ArchiveError(f"{what}: claims to be a manifest and another kind of document at once")
     media_type = fields.get("mediaType")
     if media_type is not None and media_type != expected_type:
         raise ArchiveError(f"{what}: is referenced as {expected_type[:100]!r} but declares {str(media_type)[:100]!r}")

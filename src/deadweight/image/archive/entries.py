@@ -74,7 +74,9 @@ class Entries:
             raise fail(f"the member name {name[:200]!r} points outside the image", offset)
         self._name_bytes += len(path) + (len(target) if target else 0)
         if index >= MAX_ENTRIES or self._name_bytes > MAX_NAME_BYTES:
-            raise fail(f"holds more than {MAX_ENTRIES} members or {MAX_NAME_BYTES} bytes of names")
+            raise fail(
+                f"holds more than {MAX_ENTRIES} members or {MAX_NAME_BYTES} bytes of names, more than is read of any image"
+            )
         self.paths.append(path)
         self.kinds.append(code)
         self.sizes.append(size)

@@ -26,6 +26,7 @@ from deadweight.image.look.cache import Cache
 from deadweight.image.look.judge import judged, probe_for
 from deadweight.image.look.once import verify
 from deadweight.image.look.stream import assembled
+from deadweight.records.reference import NO_MANIFEST
 
 if TYPE_CHECKING:
     from deadweight.image.secrets.allow import AllowEntry
@@ -139,7 +140,7 @@ class _Documents:
     def _type(self, raw: bytes) -> str:
         document = documents.parsed(raw, f"{self._what}: the registry's answer")
         if not isinstance(document, dict):
-            raise ArchiveError(f"{self._what}: the registry's answer is not a manifest")
+            raise ArchiveError(f"{self._what}: the registry's answer is not a manifest", hint=NO_MANIFEST)
         told = document.get("mediaType")
         return str(told) if told else INDEX_TYPES[0] if "manifests" in document else MANIFEST_TYPES[0]
 
