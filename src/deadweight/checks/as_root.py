@@ -130,7 +130,9 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
             raise kind(fault.message, hint=fault.hint) from None
         found = store.load(work.reply, folder / FOUND)
     if found is None:
-        raise DeadweightError(f"{subject.variant.name}: the privileged helper returned no result")
+        raise DeadweightError(
+            f"{subject.variant.name}: the part that runs as root ended without a result; run it all as root"
+        )
     return found
 
 

@@ -157,5 +157,7 @@ def _number(text: str | None) -> int:
 def post(where: Place, start: str, body: str, *, silent: bool) -> Done:
     """Keep the comment up to date. Where there is nothing to tell (``silent``), an earlier comment says so and none is made."""
     if where.forge is None:
-        raise DeadweightError("a fork's job posts no comment")
+        raise DeadweightError(
+            "the job of a fork's pull request has no right to comment: its verdict goes to the job's summary"
+        )
     return keep_up(where.forge, start, body, run=where.run, create=not silent)

@@ -82,7 +82,7 @@ def _source(name: str, suite: Suite, state: State, settings: Settings) -> Source
 def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
     """A mirror where one is configured; the public registries where all that the suite needs answer; else the local one."""
     if settings.mirror is not None:
-        say("source: mirror (one is configured)")
+        say("source for base images: the configured mirror")
         return "mirror"
     from deadweight.records.reference import parse
     from deadweight.sources import network, public

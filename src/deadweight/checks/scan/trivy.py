@@ -253,7 +253,7 @@ def convert(document: Path, form: str, folder: Path, *, name: str) -> dict[str, 
     except (OSError, ValueError) as error:
         raise ScannerError(f"trivy convert wrote no SBOM: {error}") from error
     if not isinstance(made, dict):
-        raise ScannerError("trivy convert wrote no SBOM")
+        raise ScannerError("trivy convert ended well but wrote no SBOM: try another version of Trivy")
     return made
 
 

@@ -58,7 +58,7 @@ class _Group:
         if ctypes.CDLL(None, use_errno=True).fanotify_mark(self._fd, how, what, AT_FDCWD, where) < 0:
             reason = os.strerror(ctypes.get_errno())
             os.close(self._fd)
-            raise CannotWatch(f"the container's files cannot be marked: {reason}")
+            raise CannotWatch(f"which files the service reads cannot be watched: {reason}")
 
     def drain(self) -> None:
         """Take all events that wait. What is opened before the first program is run is the runtime's own preparation."""

@@ -32,7 +32,10 @@ def fetch(shop: Workshop, path: str, sha256: str) -> Path:
         return target
     raw = _get(f"{central(shop)}/{path}")
     if hashlib.sha256(raw).hexdigest() != sha256:
-        raise MissingError(f"{target.name} has another digest than the one that is known")
+        raise MissingError(
+            f"{target.name} was changed on the way: its digest is not its publisher's",
+            hint="run the command again; if it stays, look at the mirror or proxy on the way",
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     store.write_atomically(target, raw)
     return target
@@ -82,7 +85,7 @@ def _told_by(jar: Path) -> str:
 
 def _get(url: str) -> bytes:
     if not url.startswith(("https://", "http://")):
-        raise MissingError(f"{url}: not an address of a repository")
+        raise MissingError(f"Maven's mirror {url}: not an address of a repository; correct it in settings.xml")
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http and https only
             raw: bytes = answer.read(MAX_BYTES + 1)

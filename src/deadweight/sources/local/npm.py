@@ -100,7 +100,10 @@ def unpack(package: str, version: str, target: Path) -> None:
     raw = _get(told["tarball"])
     kind, _, digest = told["integrity"].partition("-")
     if kind != "sha512" or base64.b64encode(hashlib.sha512(raw).digest()).decode() != digest:
-        raise MissingError(f"{package} {version} has another digest than npm's registry says")
+        raise MissingError(
+            f"{package} {version} was changed on the way: its digest is not the registry's",
+            hint="run the command again; if it stays, look at the mirror or proxy on the way",
+        )
     with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as files:
         for member in files:
             name = PurePosixPath(member.name)
