@@ -84,7 +84,7 @@ def test_what_is_not_built_keeps_nobody_from_attacking_the_others(tmp_path, engi
     assert [each["variant"] for each in json.loads(done.stdout)["evidence"]] == ["castle"]
     error, hint = done.stderr.splitlines()[-2:]  # privileged cannot be started everywhere; then that is told as well
     assert error.startswith("error: ")
-    assert "not attacked because not built: keep" in error
+    assert "not attacked, since not built: keep" in error
     assert hint.endswith("invoke build")
 
 

@@ -210,6 +210,7 @@ def _attacks(report: Report, seen: View) -> list[Part]:
     alike: dict[str, list[str]] = {}
     for index, payload in enumerate(seen.payloads):
         if words := attacks.heading(report, seen.payloads, index):
+            rows += _alike(alike, len(seen.attacked))
             rows.append([f"*{escape(words)}*", *[""] * len(seen.attacked)])
         known = report.payloads.get(payload)
         found = [attacks.castle(record, payload, seen.postures) for _, record in seen.attacked]
@@ -218,13 +219,16 @@ def _attacks(report: Report, seen: View) -> list[Part]:
             continue
         cells = [f"**{cell.since}**" if cell.since == attacks.NEVER else escape(cell.since) for cell in found]
         rows.append([_cut(known.title if known else payload), *cells])
+    rows += _alike(alike, len(seen.attacked))
     body.append(table(heads, rows, right=[False] * len(heads)))
-    body += (
-        ["\n".join(f"- the same in all variants, **{since}**: {'; '.join(who)}" for since, who in alike.items())]
-        if alike
-        else []
-    )
     return [_folded("Attacks", "and the posture that stops each", *body)]
+
+
+def _alike(found: dict[str, list[str]], variants: int) -> list[list[str]]:
+    """One row for all attacks that come to the same in every variant, for each outcome; empties ``found``."""
+    rows = [[f"{len(who)} alike: {'; '.join(who)}", *[f"**{since}**"] * variants] for since, who in found.items()]
+    found.clear()
+    return rows
 
 
 def _vulnerabilities(seen: View) -> list[Part]:

@@ -484,7 +484,7 @@ def test_a_jdk_that_is_too_old_for_the_service(project):
             SUITE,
             r"pom\.xml:3: is not well-formed XML: mismatched tag",
         ),
-        ({"app/pom.xml": "<html/>"}, SUITE, r"pom\.xml:1: is no pom\.xml"),
+        ({"app/pom.xml": "<html/>"}, SUITE, r"pom\.xml:1: is not a pom\.xml"),
         (
             {"app/pom.xml": '<!DOCTYPE p [\n<!ENTITY a "b">\n]>\n<project>&a;</project>'},
             SUITE,
@@ -719,6 +719,8 @@ def test_proxy_variables_in_mavens_words():
     assert "<username>u@x</username><password>p&lt;</password>" in settings
     assert "<host>proxy.example.com</host><port>3128</port>" in settings
     assert "<nonProxyHosts>localhost|127.*|corp|*.corp</nonProxyHosts>" in settings
+    assert "<aether.connector.basic.threads>1<" in settings
+    assert "aether" not in (maven_settings({"https_proxy": "http://proxy.example.com:3128"}) or "")
 
 
 def test_variants_of_one_project_go_one_after_another(project):

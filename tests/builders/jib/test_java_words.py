@@ -117,7 +117,7 @@ def test_a_download_that_failed_is_tried_again_by_the_next_build(maven_project, 
             maven_project.build("v")
         finally:
             shutil.rmtree(kept, ignore_errors=True)
-    assert "asking again" in "\n".join(maven_project.said)
+    assert "trying again" in "\n".join(maven_project.said)
 
 
 def test_a_proxy_that_wants_a_password(maven_project):

@@ -299,10 +299,10 @@ def test_a_script_is_sent_as_the_suite_says(awk, path, body):
 def test_the_helper_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
     made = []
-    monkeypatch.setattr(helper, "_compiled", lambda architecture: made.append(architecture) or b"program")
+    monkeypatch.setattr(helper, "_compiled", lambda architecture, _source: made.append(architecture) or b"program")
     first = helper.built("amd64")
     assert helper.built("amd64") == first
-    monkeypatch.setattr(helper, "source_digest", lambda: "f" * 64)
+    monkeypatch.setattr(helper, "source_digest", lambda *_: "f" * 64)
     assert helper.built("amd64") != first
     assert made == ["amd64", "amd64"]
 

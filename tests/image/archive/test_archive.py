@@ -199,7 +199,7 @@ HARMS = {
     "changed config": (lambda m, made: m.update({place(made.config): made.config.replace(b"amd64", b"amd65")}), "match its digest"),
     "changed layer": (lambda m, made: m.update({place(TWO): TWO.replace(b"more", b"less")}), "does not match its"),
     "longer layer": (lambda m, made: m.update({place(TWO): TWO + bytes(512)}), "the manifest says"),
-    "index and manifest in one": (lambda m, made: m.update(manifest_with(made, manifests=[])), "manifest and another kind of document"),
+    "index and manifest in one": (lambda m, made: m.update(manifest_with(made, manifests=[])), "another kind of document"),
     "manifest that says it is an index": (
         lambda m, made: m.update(manifest_with(made, mediaType=samples.OCI_INDEX)),
         "is referenced as",

@@ -161,7 +161,7 @@ def test_a_bomb_in_the_archives_own_compression(tmp_path):
         for _part in range(128):
             out.write(bytes(1 << 20))
         out.write(samples.END)
-    assert "no image archive" in looked(path, "deep", "stream")["error"]
+    assert "not an image archive" in looked(path, "deep", "stream")["error"]
 
 
 def test_archives_in_archives_that_fill_every_step_between(tmp_path):

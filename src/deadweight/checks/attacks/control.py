@@ -79,7 +79,7 @@ class Control:
         awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
         lacking = [name for name in payload.needs if features[name].has is False]
         if lacking:
-            return Cell("not_applicable", f"the image's {awk} cannot do it: it has no {', '.join(lacking)}")
+            return Cell("not_applicable", f"{awk} does not support {', '.join(lacking)}, so this attack cannot work")
         for name in payload.needs:
             if features[name].has is None:
                 return Cell("not_measured", f"{awk} did not report whether it supports {name}: {features[name].said}")

@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Comparator;
 import java.util.Set;
 import java.util.UUID;
 import java.util.stream.Collectors;
@@ -48,7 +49,8 @@ final class ProcessTree {
     Set<ProcessHandle> found = first;
     long end = System.nanoTime() + PATIENCE.toNanos();
     while (!found.isEmpty()) {
-      found.forEach(ProcessHandle::destroyForcibly);
+      // The older ones first: a shell that outlives its child would say "Killed" in the script's name.
+      found.stream().sorted(Comparator.comparingLong(ProcessHandle::pid)).forEach(ProcessHandle::destroyForcibly);
       if (System.nanoTime() > end) {
         return false;
       }
