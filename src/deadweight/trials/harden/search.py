@@ -57,6 +57,10 @@ class _Search:
             self.user, self.written = self.last.user, self.last.written
         return not self.last.problem
 
+    def spares(self, what: str, options: RunOptions) -> bool:
+        """Whether it works without something. One failure may be the machine's: tried a second time, two searches agree."""
+        return self.passes(what, options) or self.passes(f"{what}, again", options)
+
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
@@ -150,7 +154,7 @@ def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
         return found
     for name in DEFAULT_CAPABILITIES:
         fewer = [each for each in kept if each != name]
-        if search.passes(f"without {name}", none.but(cap_add=tuple(fewer))):
+        if search.spares(f"without {name}", none.but(cap_add=tuple(fewer))):
             kept = fewer
     return none.but(cap_add=tuple(kept))
 
@@ -166,7 +170,7 @@ def _read_only(search: _Search, found: RunOptions, named: tuple[Tmpfs, ...]) -> 
     found = _first(search, found, {_writable(each): {"read_only": True, "tmpfs": each} for each in choices})
     for folder in found.tmpfs if found.read_only and len(found.tmpfs) > 1 else ():
         fewer = tuple(each for each in found.tmpfs if each != folder)
-        if fewer and search.passes(f"{_writable(fewer)}, without {folder.path}", found.but(tmpfs=fewer)):
+        if fewer and search.spares(f"{_writable(fewer)}, without {folder.path}", found.but(tmpfs=fewer)):
             found = found.but(tmpfs=fewer)
     return found
 
