@@ -27,7 +27,7 @@ from deadweight.trials.seccomp.model import Call, Seccomp, Stopped
 from deadweight.trials.seccomp.recorder import Phase, Recording
 from deadweight.trials.seccomp.runtime import Runtime, runtime_of, version_of
 from tests.support.small_images import PASSWD, docker_archive
-from tests.support.small_project import put_built, subject_of, write_suite
+from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 SERVICE = """\
 name: p
@@ -266,9 +266,7 @@ def posture(subject, engine) -> Iterator[Found]:
 
     options = hardened_for(subject.variant).but(network="some", tmpfs=(Tmpfs("/state", 2**20),))
     yield Found(subject.variant, "p", subject.engine_image(), options, engine.cut_off(), 2, ())
-    assert [
-        each.name for each in engine.leftovers() if PURPOSE in each.name and "deadweight-tests" in str(each.labels)
-    ] == []
+    assert [each.name for each in own_leftovers(engine) if PURPOSE in each.name] == []
 
 
 @pytest.fixture(scope="module")
