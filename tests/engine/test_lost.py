@@ -53,8 +53,9 @@ IMAGE = "deadweight-tests/lonely:1"
 
 
 @pytest.fixture
-def alone(monkeypatch, tmp_path) -> Iterator[str]:
-    """An engine of our own, as if there were no other; it and its data are removed at the end."""
+def alone(endpoint, monkeypatch, tmp_path) -> Iterator[str]:
+    """An engine of our own, as if there were no other; it and its data are removed at the end. The one of all tests is started
+    before it, so that each has a bridge of its own."""
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / "cache"))
