@@ -113,7 +113,7 @@ def test_this_machine_s_maven_tells_which_repository_it_asks(tmp_path, monkeypat
 
 def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(maven, "central", lambda _shop: "https://maven.example.com")
-    monkeypatch.setattr(maven, "_get", lambda url: url.encode())
+    monkeypatch.setattr(maven, "download", lambda url, _whose: url.encode())
     shop = SimpleNamespace(folder=tmp_path)
     with pytest.raises(MissingError, match="was changed on the way"):
         maven.fetch(shop, "a/b/b-1.jar", "0" * 64)

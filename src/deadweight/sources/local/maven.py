@@ -9,20 +9,17 @@ import hashlib
 import re
 import shutil
 import tempfile
-import urllib.request
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 from deadweight._errors import MissingError
 from deadweight.records import store
+from deadweight.sources.local.download import download
 from deadweight.sources.local.workshop import Workshop
 
 PROGRAM, SUPER_POM = "libmaven3-core-java", "org/apache/maven/model/pom-4.0.0.xml"
 """The OS's package of Maven, and the model in it that every project inherits: it names the central repository."""
-
-MAX_BYTES = 200 * 2**20
-SECONDS = 120
 
 
 def fetch(shop: Workshop, path: str, sha256: str) -> Path:
@@ -30,7 +27,7 @@ def fetch(shop: Workshop, path: str, sha256: str) -> Path:
     target = shop.folder / "jars" / path.rpartition("/")[2]
     if target.is_file():
         return target
-    raw = _get(f"{central(shop)}/{path}")
+    raw = download(f"{central(shop)}/{path}", "Maven's repository")
     if hashlib.sha256(raw).hexdigest() != sha256:
         raise MissingError(
             f"{target.name} was changed on the way: its digest is not its publisher's",
@@ -81,18 +78,3 @@ def _told_by(jar: Path) -> str:
     if found is None:
         raise MissingError("Maven's own model names no central repository")
     return found[1]
-
-
-def _get(url: str) -> bytes:
-    if not url.startswith(("https://", "http://")):
-        raise MissingError(f"Maven's mirror {url}: not an address of a repository; correct it in settings.xml")
-    try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http and https only
-            raw: bytes = answer.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise MissingError(
-            f"Maven's repository cannot be reached: {error}", hint="check network and proxies: invoke doctor"
-        ) from error
-    if len(raw) > MAX_BYTES:
-        raise MissingError(f"{url}: larger than {MAX_BYTES} bytes")
-    return raw

