@@ -11,7 +11,8 @@ from deadweight.project.init.drift import drift
 from deadweight.project.init.files import Written
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
-from tests.project.init.test_found import GO, brought_in, written
+from tests.project.init.test_found import GO, brought_in
+from tests.support.trees import written
 
 
 def contents(root):

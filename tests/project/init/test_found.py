@@ -19,6 +19,7 @@ from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.project.suite_file import load_suite
 from deadweight.records.ignore import Ignore
+from tests.support.trees import written
 
 GO = {
     "go.mod": "module example.com/shop/v2\n\ngo 1.22.1\n",
@@ -26,14 +27,6 @@ GO = {
     "cmd/shopctl/main.go": "package main\n\nfunc main() {}\n",
     "http.go": 'package shop\n\nfunc routes() { mux.HandleFunc("/readyz", ready) }\n',
 }
-
-
-def written(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
 
 
 def found(root: Path, files: dict[str, str]):

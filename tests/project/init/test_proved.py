@@ -11,9 +11,10 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.project.init import posture
-from deadweight.project.init.observe import Health, NotUp, Seen, observe
+from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
+from deadweight.project.init.records import Known
 from deadweight.project.suite_file import load_suite
-from tests.project.init.test_found import written
+from tests.support.trees import written
 
 SERVER = """\
 FROM alpine:3.18
@@ -137,6 +138,28 @@ def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image,
     options = module.PLAIN.but(env=env)
     with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
         module.wait_listening(container, (8080,), seconds=2)
+
+
+def test_what_a_service_lacks_is_taken_from_what_the_repository_shows():
+    spare = [Known({"COLOUR": "red", "MODE": "b"}, "from .env.example"), Known({"HOST": "0.0.0.0"}, "from a.js:3")]
+    tried = []
+
+    def watch(env):
+        tried.append(env)
+        if not wanted <= env.items():
+            raise NotUp(f"it lacks {wanted}")
+        return seen()
+
+    wanted = {"MODE": "a"}.items()
+    assert watch_with(spare, {"MODE": "a"}, watch)[1].value == {}
+    assert tried == [{"MODE": "a"}]
+    wanted = {"MODE": "a", "HOST": "0.0.0.0"}.items()
+    more = watch_with(spare, {"MODE": "a"}, watch)[1]
+    assert more.value == {"COLOUR": "red", "HOST": "0.0.0.0"}
+    assert more.origin == "seen: it does not come up without COLOUR, HOST (from a.js:3)"
+    wanted = {"MODE": "c"}.items()
+    with pytest.raises(NotUp, match="'c'"):
+        watch_with(spare, {"MODE": "a"}, watch)
 
 
 def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):

@@ -16,7 +16,7 @@ import yaml
 from deadweight.project.init.dockerfile import urls
 from deadweight.project.init.needed import needed
 from deadweight.project.init.records import Known, Surroundings
-from deadweight.project.init.tree import Tree, folder_of, joined, line_of
+from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 from deadweight.project.init.values import ENDINGS, dotenv, environment, examples
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
@@ -89,10 +89,8 @@ def _actions(text: str) -> Iterator[tuple[str, str]]:
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""
     found: list[ComposeService] = []
-    for path in tree.named(COMPOSE):
-        document = _load(tree.text(path))
-        services = document.get("services", document) if isinstance(document, dict) else {}
-        for name, service in (services if isinstance(services, dict) else {}).items():
+    for path, services in _files(tree):
+        for name, service in services.items():
             build = service.get("build") if isinstance(service, dict) else None
             if build is None or "build" not in service:
                 continue
@@ -115,6 +113,32 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
     return tuple(found)
 
 
+def _files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
+    paths = sorted(tree.named(COMPOSE), key=lambda path: (aside(path), path.count("/"), path.count("."), path))
+    services = {path: _services(tree.text(path)) for path in paths}
+    for path in paths:
+        if ".override." in posixpath.basename(path):
+            plain = re.sub(r"\.override(?=\.[^.]+$)", "", path)
+            base = next((each for each in paths if each.rpartition(".")[0] == plain.rpartition(".")[0]), None)
+            if base is not None:
+                services[base] = _merged(services[base], services.pop(path))
+    yield from services.items()
+
+
+def _services(text: str) -> dict[str, Any]:
+    document = _load(text)
+    found = document.get("services", document) if isinstance(document, dict) else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _merged(base: Any, more: Any) -> Any:
+    """As Compose puts two files together: mappings key by key, lists one after the other, of all else the second."""
+    if isinstance(base, dict) and isinstance(more, dict):
+        return {**base, **{key: _merged(base[key], value) if key in base else value for key, value in more.items()}}
+    return [*base, *more] if isinstance(base, list) and isinstance(more, list) else more
+
+
 def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, service: Mapping[str, Any]) -> Surroundings:
     text = tree.text(path)
     start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
@@ -132,8 +156,11 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, servi
     given = {**_env_files(tree, folder_of(path), service.get("env_file")), **given}
     env = {key: Known(value, origin(key)) for key, value in given.items()}
     folder = folder_of(path)
-    found = (needed(tree, folder, each, services.get(each)) for each in _depends(services, service, env))
-    needs = (Known(each, f"from {path}:{_line_of_service(text, each.name)}") for each in found if each is not None)
+    needs = []
+    for each, called in _depends(services, service, env).items():
+        need = needed(tree, folder, called, services.get(each))
+        if need is not None:
+            needs.append(Known(need, f"from {path}:{_line_of_service(text, each)}"))
     return Surroundings(tuple(ports), health, env, tuple(needs))
 
 
@@ -142,11 +169,22 @@ def _line_of_service(text: str, name: str) -> int:
     return line_of(text, start.start()) if start else 1
 
 
-def _depends(services: Mapping[str, Any], service: Mapping[str, Any], env: Mapping[str, Known[str]]) -> list[str]:
-    """The services that it names: depends_on, links, and hosts in the values of its environment."""
+def _depends(services: Mapping[str, Any], service: Mapping[str, Any], env: Mapping[str, Known[str]]) -> dict[str, str]:
+    """The services that it names, and by which name: depends_on, links, hosts in its environment."""
     named = [str(each).partition(":")[0] for each in (service.get("depends_on") or service.get("links") or ())]
     hosts = {word for known in env.values() for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)", known.value)}
-    return list(dict.fromkeys([*named, *(name for name in services if name in hosts)]))
+    called = {name: next((each for each in _names(name, of) if each in hosts), "") for name, of in services.items()}
+    return {
+        name: called.get(name) or name for name in dict.fromkeys([*named, *(name for name in called if called[name])])
+    }
+
+
+def _names(name: str, service: Any) -> Iterator[str]:
+    """By which others reach it."""
+    yield name
+    for key in ("container_name", "hostname"):
+        if isinstance(service, dict) and service.get(key):
+            yield str(service[key])
 
 
 def _inner_port(given: Any) -> tuple[int | None, str]:

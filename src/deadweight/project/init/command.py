@@ -27,6 +27,8 @@ Ask = Callable[[str, Sequence[str]], str | None]
 ALL = "all"
 """The word for all services of a repository: they become sections of one suite."""
 
+MOST_NAMES = 12
+
 PLACES = ("build", "containers", "deadweight")
 """Folders for the generated files: the first that is free and that git does not ignore."""
 
@@ -179,15 +181,22 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
     answer = wanted.service or ask("which service", (*labels, ALL))
     if answer == ALL:
         return services
-    if wanted.service is not None and wanted.service not in labels:
+    by_folder = {each.folder: each for each in services}
+    if wanted.service is not None and wanted.service not in {*labels, *by_folder}:
         near = did_you_mean(wanted.service, tuple(labels))
         raise UsageError(f"no service {wanted.service!r}{near}", hint=f"services: {', '.join(labels)}; or {ALL}")
-    chosen = labels.get(answer or "", services[0])
+    chosen = labels.get(answer or "") or by_folder.get(answer or "", services[0])
     others = [name for name, each in labels.items() if each is not chosen]
     if wanted.service is None:
-        also = f"also found: {', '.join(others)} (deadweight init --service NAME, or --service {ALL})"
+        also = f"also found: {_shortened(others)} (deadweight init --service NAME, or --service {ALL})"
         say(f"{_label(chosen, services)}: selected; {also}")
     return (chosen,)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _label(service: Service, services: Sequence[Service]) -> str:

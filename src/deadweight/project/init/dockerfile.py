@@ -44,6 +44,8 @@ def missing_sources(tree: Tree, text: str, context: str, ignore: Ignore, target:
     """What its COPY and ADD take from the context and is not there: made by a build that ran before."""
     given, stages = _stages(text)
     present = [path[len(context) + 1 :] if context != "." else path for path in tree.below(context, "")]
+    if (tree.root / context / ".git").exists():  # a checkout has it, though no list of files
+        present.append(".git/HEAD")
     present = [path for path in present if not ignore.matches(path)]
     folders = {"/".join(path.split("/")[:depth]) for path in present for depth in range(1, path.count("/") + 1)}
     absent = []
@@ -205,7 +207,8 @@ def _stages(text: str) -> tuple[dict[str, str], list[_Stage]]:
     for each in instructions(text):
         found = FROM.match(each.text) if each.word == "FROM" else None
         if found:
-            stages.append(_Stage(found[2].strip("\"'"), (found[3] or "").lower()))
+            base = _filled(found[2].strip("\"'"), {**PLATFORM, **given})
+            stages.append(_Stage(base, (found[3] or "").lower()))
         elif stages:
             stages[-1].said.append(each)
         else:

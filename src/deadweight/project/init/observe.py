@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import posixpath
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ from deadweight.engine.faults import translated
 from deadweight.engine.grpc_health import check
 from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
+from deadweight.project.init.records import SEEN, Known
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -113,6 +114,29 @@ def observe(
         health, up, user, used.get("memory", 0), used.get("pids", 0), writes, seconds,
         stopped.seconds if stopped.in_time else None, stopped.exit_code,
     )  # fmt: skip
+
+
+def watch_with(
+    spare: Sequence[Known[Mapping[str, str]]], env: Mapping[str, str], watch: Callable[[Mapping[str, str]], Seen]
+) -> tuple[Seen, Known[Mapping[str, str]]]:
+    """Watch a service; where it does not come up, once more with each of the spare variables that the environment lacks.
+
+    Gives what was seen, and what had to be added. Raises the first NotUp where all of that is in vain.
+    """
+    more: Known[Mapping[str, str]] = Known({}, SEEN)
+    try:
+        return watch(env), more
+    except NotUp as error:
+        first = error
+    for each in spare:
+        new = {name: value for name, value in each.value.items() if name not in env and name not in more.value}
+        if not new:
+            continue
+        names = ", ".join((*more.value, *new))
+        more = Known({**more.value, **new}, f"{SEEN}: it does not come up without {names} ({each.origin})")
+        with contextlib.suppress(NotUp):
+            return watch({**env, **more.value}), more
+    raise first
 
 
 def _job(container: Container, ports: Sequence[int]) -> Seen:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.project.init import gates, posture
 from deadweight.project.init.draft import Draft, health_hints, port_hints
+from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
-from deadweight.project.init.observe import NotUp, Seen, observe, wait_listening
+from deadweight.project.init.observe import NotUp, Seen, observe, wait_listening, watch_with
 from deadweight.project.init.recording import record
 from deadweight.project.init.records import SEEN, Known, Rung
 from deadweight.project.init.suitefile import suite_text
@@ -178,12 +179,16 @@ def _learn(proof: _Proof, rung: Rung) -> None:
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**env, **variant.run.env}
         with _beside(workspace, variant) as hosts:
-            seen = observe(engine, image, ports, paths, env, rung.name, hosts)
+            seen, more = watch_with(
+                draft.service.spare, env, lambda given: observe(engine, image, ports, paths, given, rung.name, hosts)
+            )
+            env = {**env, **more.value}
             proof.say(f"{rung.name}: {_told(seen)}")
             found = posture.tightest(engine, image, seen, env, rung.name, hosts)
             if found.problem:
                 raise NotUp(f"it starts in a plain container, but not in a hardened one: {found.problem}")
-            proof.draft = _with(draft, seen, found.told)
+            told = {"env": Known(flow(env), more.origin)} if more.value else {}
+            proof.draft = _with(draft, seen, {**told, **found.told})
             from deadweight.engine.options import hardened
 
             options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
@@ -262,7 +267,9 @@ def _gate(proof: _Proof) -> None:
     with proof.workspace() as workspace:
         names = [rung.name for rung in proof.draft.rungs if rung.name in proof.built]
         subjects = [workspace.subject(proof.variant(workspace, name)) for name in names]
-        found = verify(subjects, on_evidence=_telling(proof.say))
+        found = verify(
+            subjects, on_evidence=lambda each: proof.say(f"{each.variant}: {each.check}: {each.status}: {each.reason}")
+        )
         sizes = [weigh(each).size_bytes for each in subjects]
     for name, size in zip(names, sizes, strict=True):
         full = proof.draft.full(name)
@@ -278,10 +285,6 @@ def _gate(proof: _Proof) -> None:
 def _killed(found: Evidence) -> bool:
     """Whether all that is wrong is that it does not end on SIGTERM: true of many services, and no reason to leave one out."""
     return found.check == "runs" and "startup_seconds" in found.data and "did not end within" in found.reason
-
-
-def _telling(say: Say) -> Callable[[Evidence], None]:
-    return lambda found: say(f"{found.variant}: {found.check}: {found.status}: {found.reason}")
 
 
 def first_sentence(text: str) -> str:

@@ -136,6 +136,8 @@ class Service:
     around: Surroundings = Surroundings()
     port_variable: Known[str] | None = None
     """The variable of the environment that tells it where to listen."""
+    spare: tuple[Known[Mapping[str, str]], ...] = ()
+    """More of an environment, to be tried one after another where it does not come up without."""
 
     @property
     def own(self) -> OwnDockerfile | None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import around
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust
 from deadweight.project.init.languages.common import HEADER
-from deadweight.project.init.languages.sources import reads_port
-from deadweight.project.init.records import ImageWords, OwnDockerfile, Project, Service, Surroundings
+from deadweight.project.init.languages.python import EVERYWHERE
+from deadweight.project.init.languages.sources import reads_host, reads_port
+from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of
+from deadweight.project.init.values import dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$", re.IGNORECASE)
@@ -34,13 +36,29 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
             own = _own(tree, path, told.get(path, ()))
             if own is not None:
                 homes.setdefault(_home(tree, own), []).append(own)
-    for path in tree.named(MANIFESTS):
-        folder = folder_of(path)
-        if not any(_covers(home, folder) for home in homes):
-            homes.setdefault(folder, [])
-    services = [_service(tree, folder, own, main) for folder, own in homes.items()]
-    found = [each for each in services if each.dockerfiles or (each.project and not each.project.problem)]
-    return tuple(sorted(_with_surroundings(tree, found), key=_rank))
+    found = [_service(tree, folder, own, main) for folder, own in homes.items()]
+    for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+        if not any(_covers(home, folder) for each in found for home in _homes(each)):
+            service = _service(tree, folder, (), main)
+            # a root that only holds packages together (a workspace) is none, and hides none of them
+            if service.project and not service.project.problem:
+                found.append(service)
+    return tuple(sorted(_with_surroundings(tree, _named(tree, found)), key=_rank))
+
+
+def _homes(service: Service) -> Iterator[str]:
+    """The folders that are its own: also that of its program, where its Dockerfile lies further down."""
+    yield service.folder
+    if service.project is not None:
+        yield service.project.folder
+
+
+def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
+    """The only one of a repository is named as that is: ``src`` and ``server`` tell nobody anything."""
+    main = [each for each in services if not aside(f"{each.folder}/x")]
+    if len(main) != 1:
+        return services
+    return [replace(each, name=plain_name(tree.root.name)) if each is main[0] else each for each in services]
 
 
 def _own(tree: Tree, path: str, told: Sequence[str]) -> OwnDockerfile | None:
@@ -79,8 +97,20 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     if project is None and ordered:
         project = _project_below(tree, folder, ordered[0])
     name = posixpath.basename(folder) if folder != "." else tree.root.name
-    variable = reads_port(tree, project.folder if project else folder, project.start if project else ())
-    return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable)
+    home = project.folder if project else folder
+    variable = reads_port(tree, home, project.start if project else ())
+    spare = tuple(_spare(tree, folder, home))
+    return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable, spare=spare)
+
+
+def _spare(tree: Tree, folder: str, home: str) -> Iterator[Known[Mapping[str, str]]]:
+    """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
+    for each in dict.fromkeys((folder, home, ".")):
+        if file := example_file(tree, each):
+            yield Known({name: value for name, value in dotenv(tree.text(file)).items() if value}, f"from {file}")
+            break
+    if host := reads_host(tree, home):
+        yield Known({host.value: EVERYWHERE}, host.origin)
 
 
 def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | None:
@@ -142,10 +172,11 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
     return found
 
 
-def _rank(service: Service) -> tuple[bool, ...]:
+def _rank(service: Service) -> tuple[bool | int | str, ...]:
     usable = any(not each.refused for each in service.dockerfiles)
     ladder = service.project is not None and not service.project.problem
-    return (aside(f"{service.folder}/x"), not ladder, not usable, bool(service.around.needs), service.folder != ".")
+    depth = 0 if service.folder == "." else service.folder.count("/") + 1
+    return (aside(f"{service.folder}/x"), not ladder, not usable, bool(service.around.needs), depth, service.folder)
 
 
 def plain_name(name: str) -> str:

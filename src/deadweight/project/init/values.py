@@ -28,8 +28,13 @@ _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 
 def examples(tree: Tree, folder: str) -> dict[str, str]:
     """The variables of a folder's example file; nothing where it has none."""
-    file = next((joined(folder, name) for name in EXAMPLES if tree.has(joined(folder, name))), None)
+    file = example_file(tree, folder)
     return {} if file is None else dotenv(tree.text(file))
+
+
+def example_file(tree: Tree, folder: str) -> str | None:
+    """The file of a folder that shows which variables a service takes."""
+    return next((joined(folder, name) for name in EXAMPLES if tree.has(joined(folder, name))), None)
 
 
 def dotenv(text: str) -> dict[str, str]:

@@ -130,11 +130,10 @@ def _chosen(
         for each in candidates
         if any(_SERVES.search(tree.text(path)) for path in tree.below(joined(folder, each), ".go"))
     ]
+    daemons = (f"{module}d", "server", f"{module}-server", f"{module}server")
+    clearly = [each for name in daemons for each in candidates if posixpath.basename(each) == name]
     usual = (
         module,
-        f"{module}d",
-        "server",
-        f"{module}-server",
         "api",
         f"{module}-api",
         "app",
@@ -143,7 +142,7 @@ def _chosen(
         "http",
     )
     alike = [each for name in usual for each in serving or candidates if posixpath.basename(each) == name]
-    return next(iter([*alike, *serving, *candidates]), None)
+    return next(iter([*clearly, *alike, *serving, *candidates]), None)
 
 
 def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, asked: str | None) -> list[str]:

@@ -20,11 +20,17 @@ _SERVERS = (
     "@hapi/hapi",
     "@nestjs/core",
     "next",
-    "hono",
     "restify",
     "polka",
     "socket.io",
     "ws",
+    "@tinyhttp/app",
+    "@apollo/server",
+    "@trpc/server",
+    "connect",
+    "h3",
+    "hono",
+    "nuxt",
 )
 _SOURCES = (".js", ".ts", ".mjs", ".cjs", "package.json")
 _ENTRIES = (

@@ -53,6 +53,13 @@ _READS_PORT = re.compile(
     r"(?i:getenv|lookupenv|env::var)\(\s*[\"']PORT[\"']|environ(?:\.get\(|\[)\s*[\"']PORT[\"']|process\.env(?:\.PORT\b|\[[\"']PORT[\"'])"
     r"|\$\{?PORT\b"
 )
+_READS_HOST = re.compile(
+    r"(?i:getenv|lookupenv|env::var|environ(?:\.get\(|\[)|process\.env[.\[])\(?\s*[\"']?"
+    r"((?:[A-Z]+_)?(?:HOST|HOSTNAME|ADDR|ADDRESS|BIND|LISTEN_IP))\b"
+)
+_FOREIGN = re.compile(
+    r"DB|DATABASE|POSTGRES|PG|MYSQL|MARIA|MONGO|REDIS|SMTP|MAIL|KAFKA|RABBIT|AMQP|ELASTIC|PROXY|REMOTE|CACHE"
+)
 _CODE = (
     ".go",
     ".py",
@@ -76,8 +83,22 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str]) -> Known[str] | No
     """
     if "gunicorn" in start and not any(word.startswith(("-b", "--bind")) for word in start):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
-    for path in sorted(tree.below(folder, *_CODE), key=lambda path: (path.count("/"), path)):
-        found = None if _TESTS.search(path) or aside(path) else _READS_PORT.search(tree.text(path))
-        if found:
+    for path in _code(tree, folder):
+        if found := _READS_PORT.search(tree.text(path)):
             return Known("PORT", f"from {path}:{line_of(tree.text(path), found.start())}")
     return None
+
+
+def reads_host(tree: Tree, folder: str) -> Known[str] | None:
+    """The variable by which a service is told on which address to listen; the name of another's host is none."""
+    for path in _code(tree, folder):
+        for found in _READS_HOST.finditer(tree.text(path)):
+            if not _FOREIGN.search(found[1]):
+                return Known(found[1], f"from {path}:{line_of(tree.text(path), found.start())}")
+    return None
+
+
+def _code(tree: Tree, folder: str) -> list[str]:
+    """Its own code, without tests, the upper folders first."""
+    found = (path for path in tree.below(folder, *_CODE) if not _TESTS.search(path) and not aside(path))
+    return sorted(found, key=lambda path: (path.count("/"), path))
