@@ -131,7 +131,10 @@ def rescoped(name: str, **changes: object) -> dict[str, Report]:
         (lambda: broken("shard-1", scope=None), r"shard-1: is not the report of a shard"),
         (lambda: rescoped("shard-2", total=4), r"different numbers of shards"),
         (lambda: rescoped("shard-2", mine=("jib",)), r"were divided differently"),
-        (lambda: rescoped("shard-2", mine=("nobody",)), r"variants of its shard are missing: nobody"),
+        (
+            lambda: rescoped("shard-2", mine=("nobody",)),
+            r"these variants belong to its shard but are not in it: nobody",
+        ),
     ],
 )
 def test_a_mixture_is_refused_by_name(given, said):

@@ -247,7 +247,7 @@ def test_where_a_variant_goes(repository, several, result) -> None:
     ("repository", "text"),
     [
         ("ghcr.io/me/app:1.0", "cannot share one tag"),
-        (f"ghcr.io/me/app@sha256:{'a' * 64}", "a push returns a digest"),
+        (f"ghcr.io/me/app@sha256:{'a' * 64}", "cannot be pushed to a digest"),
         ("user:hunter2@ghcr.io/app", "must not carry credentials"),
         ("GHCR.io/Me/App", "not a registry reference"),
         ("app", "not a registry reference"),

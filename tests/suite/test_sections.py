@@ -65,7 +65,7 @@ def test_a_word_that_means_nothing_is_refused_with_what_there_is(tmp_path, word)
 def test_what_works_on_one_variant_refuses_several(tmp_path):
     suite = write_suite(tmp_path, TWO)
     assert select_one(suite, "cart.small").name == "cart.small"
-    with pytest.raises(UsageError, match="'cart' means 2 variants"):
+    with pytest.raises(UsageError, match="'cart' selects 2 variants"):
         select_one(suite, "cart")
 
 
@@ -79,7 +79,7 @@ def test_what_works_on_one_variant_refuses_several(tmp_path):
             11,
             "did you mean 'variants'",
         ),
-        (("  mail:", "  ma.il:"), 10, "'ma.il' is no name of a service"),
+        (("  mail:", "  ma.il:"), 10, "invalid service name 'ma.il'"),
         (("cart.small}", "cart.smal}"), 12, "no variant 'cart.smal' (did you mean 'cart.small'?)"),
         (("port: 3000", "service: x"), 9, "unknown key; a variant is named by its key"),
     ],

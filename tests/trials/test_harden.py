@@ -320,7 +320,7 @@ def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
 
 
 def test_what_is_no_service_is_refused(make):
-    with pytest.raises(UsageError, match="is no service that keeps running"):
+    with pytest.raises(UsageError, match="has runnable: false, and harden"):
         tightest(make("    runnable: false"))
 
 

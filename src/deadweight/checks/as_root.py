@@ -131,7 +131,8 @@ def call(work: Work[Order, Reply], order: Order, subject: Subject, told: Told) -
         found = store.load(work.reply, folder / FOUND)
     if found is None:
         raise DeadweightError(
-            f"{subject.variant.name}: the part that runs as root ended without a result; run it all as root"
+            f"{subject.variant.name}: the helper process that runs as root ended without a result",
+            hint="run the same command as root: sudo -E",
         )
     return found
 
@@ -229,7 +230,9 @@ def _subject(place: Place, engine: Engine) -> Subject:
 
 
 def _no_archive() -> Path:
-    raise DeadweightError("the image was removed from the engine")
+    raise DeadweightError(
+        "the image was removed from the engine during the check", hint="invoke build, then run this again"
+    )
 
 
 def _tell(line: str) -> None:

@@ -121,7 +121,7 @@ def with_last_lines(reason: str, container: Container) -> str:
     last = _said.last_lines(lines, SHOWN_LINES)
     above = [line for line in _said.exceptions(lines) if not any(line in each for each in last)]
     first = f"; its first exception: {' | '.join(above)}" if above else ""
-    return f"{reason}{first}; its last lines: {' | '.join(last)}" if last else f"{reason}; it printed nothing"
+    return f"{reason}{first}; its last lines: {' | '.join(last)}" if last else f"{reason}; the service printed nothing"
 
 
 def last_lines(container: Container, count: int) -> list[str]:

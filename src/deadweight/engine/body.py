@@ -100,7 +100,10 @@ def _profile(path: Path) -> str:
     try:
         return json.dumps(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not a seccomp profile: {error}") from error
+        raise UsageError(
+            f"{path}: is not a seccomp profile: {error}",
+            hint="it must be a JSON file in the format of Docker's profiles",
+        ) from error
 
 
 def _ulimits(options: RunOptions, info: EngineInfo, most: Mapping[str, int]) -> tuple[Ulimit, ...]:

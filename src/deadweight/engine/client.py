@@ -201,8 +201,10 @@ class Engine:
                 said = explained(error)
                 if _is_port_trouble(said):
                     port = container.options.host_port
-                    hint = "stop the program that uses it, or choose another port" if port else None
-                    raise PortInUse(f"port {port or '(any)'} on 127.0.0.1 is in use: {said}", hint=hint) from error
+                    hint = "stop the program that uses it, or choose another port" if port else "run it again"
+                    raise PortInUse(
+                        f"port {port or 'chosen by the engine'} on 127.0.0.1 is in use: {said}", hint=hint
+                    ) from error
                 raise CannotStart(f"engine: a container of {container.image} cannot be started: {said}") from error
 
     def remove_container(self, container_id: str) -> None:
@@ -233,7 +235,7 @@ class Engine:
         """
         inside = port or container.options.publish
         if inside is None:
-            raise DeadweightError("this container publishes no port: name the port")
+            raise DeadweightError("this container publishes no port: pass the port that the service listens on")
         document = container.inspect()
         if not document["State"].get("Running"):
             raise Ended(f"container {container.name} is not running")

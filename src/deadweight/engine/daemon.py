@@ -72,7 +72,7 @@ def start_anew(say: Say) -> Endpoint:
     endpoint = _ours(own.start(say))
     lost = lost_at(endpoint)
     if lost is not None:
-        raise MissingError(lost.message, hint=f"its log: {layout().log}")
+        raise MissingError(lost.message, hint=f"see the engine's log: {layout().log}")
     return endpoint
 
 
@@ -110,7 +110,7 @@ def search() -> tuple[Endpoint | None, list[str]]:
             ), passed_over
         if place.asked:
             raise MissingError(
-                f"the engine that {place.why} names ({place.host}) does not answer: {problem}",
+                f"the engine that {place.why} selects ({place.host}) does not answer: {problem}",
                 hint=f"start it, or unset {place.why.replace('Docker context', 'DOCKER_CONTEXT, now')}",
             )
         passed_over.append(f"no engine at {place.host}: {problem}")

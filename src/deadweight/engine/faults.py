@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from deadweight._errors import DeadweightError, MissingError
 
+DOCTOR_HINT = "run it again; if this repeats, check the engine with invoke doctor"
 NO_ENGINE_HINT = "start one with invoke setup, or set DOCKER_HOST to a running engine"
 
 
@@ -41,11 +42,11 @@ def _translate(what: str, error: Exception) -> Exception:
     from docker import errors
 
     if isinstance(error, errors.NotFound):
-        return MissingError(f"engine: {what}: {explained(error)}")
+        return MissingError(f"engine: {what}: {explained(error)}", hint=DOCTOR_HINT)
     if isinstance(error, errors.APIError):
-        return DeadweightError(f"engine: {what}: {explained(error)}")
+        return DeadweightError(f"engine: {what}: {explained(error)}", hint=DOCTOR_HINT)
     if isinstance(error, requests.exceptions.Timeout):
-        return MissingError(f"engine: {what}: no answer in time", hint="run invoke doctor to check the engine")
+        return MissingError(f"engine: {what}: no answer in time", hint=DOCTOR_HINT)
     if isinstance(error, (errors.DockerException, requests.exceptions.RequestException)):
         return MissingError(
             f"engine: {what}: the container engine does not answer ({_innermost(error)})",

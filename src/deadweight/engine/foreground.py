@@ -79,7 +79,9 @@ def log_lines(
         raise DeadweightError(f"no container of {which} is running", hint="invoke run --variant V starts one")
     if follow and len(found) > 1:
         names = ", ".join(sorted({name for _, name in found}))
-        raise DeadweightError(f"several containers are running ({names}); name one to follow it")
+        raise DeadweightError(
+            f"several containers are running ({names}), and only one can be followed", hint="choose one: --variant V"
+        )
     for container_id, name in found:
         container = Container(engine, container_id, "", RunOptions())
         lead = f"{name}: " if len(found) > 1 else ""

@@ -155,7 +155,10 @@ class Images:
             # The generator is given, not the file: the client would otherwise read the file with no chance to stop.
             for message in self._api.load_image(_chunks(file, progress)):
                 if "error" in message:
-                    raise DeadweightError(f"engine: load {archive}: {message['error']}")
+                    raise DeadweightError(
+                        f"engine: load {archive}: {message['error']}",
+                        hint="if the archive is damaged, build it again; else see the engine's log",
+                    )
                 loaded += re.findall(r"Loaded image(?: ID)?: (\S+)", str(message.get("stream", "")))
         if not loaded:
             raise DeadweightError(
@@ -193,7 +196,9 @@ class Images:
             Path(temporary).chmod(0o644)
             Path(temporary).replace(out)
         except OSError as error:
-            raise DeadweightError(f"{out}: cannot be written: {error.strerror or error}") from error
+            raise DeadweightError(
+                f"{out}: cannot be written: {error.strerror or error}", hint="make its folder writable"
+            ) from error
         finally:
             Path(temporary).unlink(missing_ok=True)
         return out

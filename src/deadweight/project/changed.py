@@ -89,7 +89,7 @@ def head(root: Path) -> str | None:
 def _parted(root: Path, revision: str) -> tuple[Path, str]:
     """The top of the work tree, and the commit where ``revision`` and HEAD parted."""
     if not revision.strip() or revision.startswith("-"):
-        raise UsageError(f"--since {revision!r}: expected a git revision, such as origin/main")
+        raise UsageError(f"--since: expected a git revision such as origin/main, found {revision!r}")
     try:
         top = run(["git", "rev-parse", "--show-toplevel"], cwd=root, timeout=GIT_SECONDS).output.strip()
     except CommandError as error:

@@ -50,7 +50,7 @@ def _removed(state: State, run: Run, say: Say) -> bool:
         engine = _engine(state, run, run.host)
     except DeadweightError as error:
         say(
-            f"{run.told()}, was killed; what it left behind could not be searched for: {error.message}; the next one looks again"
+            f"{run.told()}, was killed; what it left behind could not be searched for: {error.message}; the next run looks again"
         )
         return False
     with engine:

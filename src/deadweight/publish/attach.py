@@ -35,7 +35,10 @@ def attach(image: str, files: Sequence[SbomFile], *, insecure: bool = False) -> 
     described = crane.described(image, insecure=insecure)
     repository, _, digest = split(image)
     if described["digest"] != digest:
-        raise DeadweightError(f"{image}: the registry's manifest has the digest {described['digest']}")
+        raise DeadweightError(
+            f"{image}: the registry answered with another image, whose digest is {described['digest']}",
+            hint="push again; if this repeats, a proxy on the way or the registry alters manifests",
+        )
     subject = Subject(described["digest"], described["size"], described["mediaType"])
     plain = digest.replace(":", "-")
     return tuple(_attach(repository, plain, subject, each, insecure) for each in files)

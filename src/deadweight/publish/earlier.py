@@ -55,5 +55,7 @@ def _from_git(revision: str, inside: str, root: Path, flag: str) -> Report:
         text = run(["git", "cat-file", "blob", "--end-of-options", name], cwd=root, timeout=60).output
     except CommandError as error:
         reason = error.tail[-1] if error.tail else error.reason
-        raise UsageError(f"{flag} {name}: git has no such file: {reason}") from error
+        raise UsageError(
+            f"{flag} {name}: git has no such file: {reason}", hint="check both with git show REVISION:PATH"
+        ) from error
     return parse_report(text.encode(), origin=name)

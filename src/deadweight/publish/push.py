@@ -27,7 +27,7 @@ def destination(repository: str, variant: str, *, several: bool) -> str:
     """
     given = in_registry(repository)
     if given.digest:
-        raise UsageError(f"{repository}: a push returns a digest and cannot go to one; remove it")
+        raise UsageError(f"{repository}: an image cannot be pushed to a digest", hint="remove @sha256:…, or name a tag")
     if several and given.tag:
         raise UsageError(
             f"{repository}: several variants cannot share one tag",

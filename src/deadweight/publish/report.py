@@ -128,7 +128,10 @@ def _to_ci(report: Report, changes: str, environment: Mapping[str, str]) -> Publ
         with file.open("a", encoding="utf-8") as stream:
             stream.write(fitted(text, room))
     except OSError as error:
-        raise DeadweightError(f"{file}: the step summary cannot be written: {error.strerror}") from error
+        raise DeadweightError(
+            f"{file}: the step summary cannot be written: {error.strerror}",
+            hint="GITHUB_STEP_SUMMARY must name a file that this job can write",
+        ) from error
     return Published(str(file))
 
 

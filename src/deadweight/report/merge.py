@@ -45,7 +45,10 @@ def _scope(name: str, report: Report) -> Scope:
         )
     missing = [each for each in report.scope.mine if each not in report.variants]
     if missing:
-        raise UsageError(f"{name}: variants of its shard are missing: {', '.join(missing)}")
+        raise UsageError(
+            f"{name}: these variants belong to its shard but are not in it: {', '.join(missing)}",
+            hint="run invoke report in that shard's job after its build and verify",
+        )
     return report.scope
 
 
@@ -62,7 +65,10 @@ def _agree(what: str, values: Mapping[str, str]) -> None:
     if len(set(values.values())) < 2:
         return
     shown = "\n".join(f"  {name}: {value}" for name, value in values.items())
-    raise UsageError(f"these reports are {what}, so they are not shards of one run\n{shown}")
+    raise UsageError(
+        f"these reports are {what}, so they are not shards of one run\n{shown}",
+        hint="pass only the reports of one CI run",
+    )
 
 
 def _some(names: Sequence[str]) -> str:
@@ -76,7 +82,10 @@ def _complete(scopes: Mapping[str, Scope]) -> None:
     double = [index for index, count in there.items() if count > 1]
     if double:
         names = [name for name, each in scopes.items() if each.index in double]
-        raise UsageError(f"shard {double[0]}/{total} appears {there[double[0]]} times: {', '.join(names)}")
+        raise UsageError(
+            f"shard {double[0]}/{total} appears {there[double[0]]} times: {', '.join(names)}",
+            hint="pass each shard's report once",
+        )
     missing = [f"{index}/{total}" for index in range(1, total + 1) if index not in there]
     if missing:
         raise UsageError(

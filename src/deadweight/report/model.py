@@ -351,13 +351,18 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     from pydantic import TypeAdapter, ValidationError
 
     if len(content) > MAX_REPORT_BYTES:
-        raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, which is too large for a report", file=origin)
+        raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=origin)
     try:
         return TypeAdapter(Report).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or None
-        raise ConfigError(f"not a report of schema {SCHEMA}: {first['msg']}", file=origin, key=key) from error
+        raise ConfigError(
+            f"is not a report of schema {SCHEMA}: {first['msg']}",
+            file=origin,
+            key=key,
+            hint="use a report.json that this version's invoke report wrote",
+        ) from error
 
 
 def load_report(path: Path) -> Report:
@@ -365,7 +370,7 @@ def load_report(path: Path) -> Report:
     file = path / REPORT_FILE if path.is_dir() else path
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(f"larger than {MAX_REPORT_BYTES} bytes, which is too large for a report", file=file)
+            raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=file)
         return parse_report(file.read_bytes(), origin=file)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from error

@@ -23,7 +23,11 @@ def access(reference: str, settings: Settings) -> Access:
     private = settings.private_ca
     if private is not None:
         if not private.is_file():
-            raise ConfigError("the CA bundle cannot be read", file=private)
+            raise ConfigError(
+                "the CA bundle cannot be read",
+                file=private,
+                hint="invoke setup --ca-bundle FILE sets it",
+            )
         values["SSL_CERT_FILE"] = str(private)  # Go programs read the system's certificate folders beside it
     mirror = settings.mirror
     hosts = {place.partition("/")[0] for place in mirror.registries.values()} if mirror else set()

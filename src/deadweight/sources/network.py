@@ -67,7 +67,11 @@ def certificates(private: Path) -> bytes:
     except OSError as error:
         raise ConfigError(f"the CA bundle cannot be read: {error.strerror}", file=private) from error
     if b"-----BEGIN CERTIFICATE-----" not in own:
-        raise ConfigError("the CA bundle contains no PEM certificate", file=private)
+        raise ConfigError(
+            "the CA bundle contains no PEM certificate",
+            file=private,
+            hint="convert it: openssl x509 -inform der -in FILE",
+        )
     return own
 
 

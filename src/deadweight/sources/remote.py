@@ -170,7 +170,10 @@ class RemoteSource:
             raise told from error
         digest = done.output.strip()
         if not digest.startswith("sha256:"):
-            raise DeadweightError(f"{name}: the registry returned {digest[:80]!r} where a digest was expected")
+            raise DeadweightError(
+                f"{name}: the registry answered {digest[:80]!r}, expected a digest",
+                hint="check that a registry answers there: it may be a proxy or a login page",
+            )
         return self._as_base(reference, name, digest)
 
     def _near_tags(self, name: str) -> tuple[str, ...]:
@@ -236,7 +239,7 @@ _REASONS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
         ("server gave HTTP response to HTTPS client",),
         "the registry speaks plain HTTP",
-        "sources: {{mirror: {{insecure: true}}}} allows that",
+        "if you trust the network, allow it: sources: {{mirror: {{insecure: true}}}} in deadweight.yaml",
     ),
     (
         (
@@ -260,17 +263,22 @@ def explained(error: CommandError, reference: str, name: str) -> NoBase:
     for marks, problem, hint in _REASONS:
         if any(mark in said for mark in marks):
             return NoBase((reference, f"{where}: {problem} ({host})"), hint=hint.format(host=host))
-    return NoBase((reference, f"{where}: {error.tail[-1] if error.tail else error.reason}"))
+        said = error.tail[-1] if error.tail else error.reason
+    return NoBase(
+        (reference, f"{where}: {said}"), hint="check the reference, the network and the proxies (invoke doctor)"
+    )
 
 
 def _apk_problem(url: str, answer: network.Answer) -> NoBase:
     if answer.untrusted:
         return NoBase(
-            (APK, f"{url}: its certificate is not trusted ({answer.problem})"), hint="set your private CA: ca_bundle"
+            (APK, f"{url}: its certificate is not trusted ({answer.problem})"),
+            hint="set your private CA: invoke setup --ca-bundle FILE",
         )
     if answer.status in (401, 403):
         return NoBase(
-            (APK, f"{url}: the APK repository requires credentials"), hint="put them in your netrc, or in HTTP_AUTH"
+            (APK, f"{url}: the APK repository requires credentials"),
+            hint="put them in ~/.netrc, or in the variable HTTP_AUTH",
         )
     return NoBase((APK, f"{url}: {answer.problem or f'HTTP status {answer.status}'}"))
 

@@ -59,7 +59,7 @@ class HttpRequest(Record):
 
 def _something(value: Any) -> Any:
     if value is None:
-        raise ValueError("what the answer must contain: null would check nothing")
+        raise ValueError("what the answer must contain (null would check nothing)")
     return value
 
 

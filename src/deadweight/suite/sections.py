@@ -67,7 +67,7 @@ def sections(document: Document, given: Mapping[str, Any], problems: Problems) -
     with problems.kept():
         services = mapping(document, ("services",), given.get("services", {}))
         if "services" in given and not services:
-            raise document.error(("services",), "has no service", hint="services: {NAME: {variants: …}}")
+            raise document.error(("services",), "has no service", hint="add one: services: {NAME: {variants: …}}")
     for name in services:
         with problems.kept():
             found.append(_of_service(document, str(name), services[name], common))
@@ -77,8 +77,8 @@ def sections(document: Document, given: Mapping[str, Any], problems: Problems) -
 def _of_service(document: Document, name: str, value: Any, common: Mapping[str, Any]) -> Section:
     place: Key = ("services", name)
     if not NAME.fullmatch(name):
-        hint = "lower-case letters, digits, dashes and underscores, at most 32"
-        raise document.error(place, f"{name!r} is no name of a service", hint=hint)
+        hint = "use lower-case letters, digits, dashes and underscores, at most 32"
+        raise document.error(place, f"invalid service name {name!r}", hint=hint)
     fields = mapping(document, place, value)
     for key in fields:
         if key not in ("defaults", "variants"):

@@ -32,7 +32,9 @@ def select_one(suite: Suite, name: str) -> Variant:
     found = select(suite, (name,))
     if len(found) > 1:
         told = ", ".join(each.name for each in found)
-        raise UsageError(f"{name!r} means {len(found)} variants, and this works on one", hint=f"name one of {told}")
+        raise UsageError(
+            f"{name!r} selects {len(found)} variants, but this works on only one", hint=f"choose one: {told}"
+        )
     return found[0]
 
 

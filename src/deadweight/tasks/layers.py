@@ -101,7 +101,10 @@ def _judge(report: LayersReport, title: str, *, allow_unread: bool) -> None:
     from deadweight._errors import CheckFailed
 
     if count := report.counted_secrets:
-        raise CheckFailed(f"{count} secret{'' if count == 1 else 's'} found in {title}")
+        raise CheckFailed(
+            f"{count} secret{'' if count == 1 else 's'} found in {title}",
+            hint="see the secrets listed above: build without them, and revoke those that were ever published",
+        )
     if (count := sum(report.unread.values())) and not allow_unread:
         places = "1 place was" if count == 1 else f"{count} places were"
         raise CheckFailed(

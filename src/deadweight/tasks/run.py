@@ -77,7 +77,10 @@ def shell(c: Context, variant: str | None = None) -> None:
         cli = docker_cli(workspace.endpoint)
         code = subprocess.run(cli.command(*words), env=os.environ | dict(cli.env), check=False).returncode
     if code == DOCKER_FAILED:
-        raise DeadweightError("could not start a shell; see docker's message above")
+        raise DeadweightError(
+            "could not start a shell; see docker's message above",
+            hint="if the engine is at fault, invoke doctor shows its state",
+        )
 
 
 @task(

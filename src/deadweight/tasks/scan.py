@@ -128,10 +128,13 @@ def _raise_if_bad(found: Sequence[Evidence], failed: dict[str, str], *, strict: 
     bad = [f"{name}: {reason}" for name, reason in failed.items()]
     bad += [f"{each.variant}: {each.reason}" for each in found if not each.ok]
     if bad:
-        raise CheckFailed(f"{len(bad)} of {len(found) + len(failed)} images\n" + "\n".join(bad))
+        raise CheckFailed(f"{len(bad)} of {len(found) + len(failed)} images failed\n" + "\n".join(bad))
     missing = [each for each in found if each.data.get("status") == "not_scanned"]
     if missing:
         raise MissingError(str(missing[0].data["reason"]), hint=missing[0].data.get("hint"))
     unknown = [each.variant for each in found if each.data.get("status") == "not_covered"]
     if strict and unknown:
-        raise CheckFailed(f"not covered by the database: {', '.join(unknown)}")
+        raise CheckFailed(
+            f"the vulnerability database does not cover {', '.join(unknown)}, so nothing is known about these images",
+            hint="use another database (invoke scan --database …), or leave out --strict",
+        )

@@ -97,7 +97,10 @@ def _locked(final: Path) -> Iterator[None]:
         with FileLock(lock, timeout=LOCK_SECONDS):
             yield
     except Timeout:
-        raise DeadweightError(f"{lock}: another process has been installing this tool for {LOCK_SECONDS:g} s") from None
+        raise DeadweightError(
+            f"{lock}: another process has been installing this tool for {LOCK_SECONDS:g} s",
+            hint="wait until it has finished, or stop it",
+        ) from None
     except OSError as error:
         raise DeadweightError(
             f"{lock}: cannot be written: {error.strerror}", hint="free or remount that disk"

@@ -73,7 +73,7 @@ def config(reference: str, platform: str, *, insecure: bool = False) -> dict[str
     except json.JSONDecodeError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise DeadweightError(f"{reference}: the registry's answer is not a config")
+        raise DeadweightError(f"{reference}: the registry's answer is not an image config", hint=NO_MANIFEST)
     return parsed
 
 
@@ -114,7 +114,10 @@ def text_blob(reference: str, digest: str, *, insecure: bool = False) -> str:
     address = _at(reference, digest)
     text = _told(insecure, "blob", address, timeout=300).output
     if hashlib.sha256(text.encode()).hexdigest() != digest.removeprefix("sha256:"):
-        raise DeadweightError(f"{address}: the registry's answer has another digest")
+        raise DeadweightError(
+            f"{address}: the registry's answer does not have this digest",
+            hint="run it again; if this repeats, a proxy on the way or the registry alters content",
+        )
     return text
 
 

@@ -60,15 +60,15 @@ def test_a_stage_that_names_itself_ends(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("ARG X\n", ":1: has no FROM"),
+        ("ARG X\n", ":1: has no FROM instruction"),
         ("# only a comment\n\nRUN x\n", ":3: RUN is before the first FROM"),
         ("FROM a\nFORM b\n", ":2: unknown instruction 'FORM'"),
-        ("FROM\n", ":1: FROM needs an image"),
+        ("FROM\n", ":1: this FROM is not complete\n  hint: write FROM IMAGE"),
         (
             "ARG X\nFROM alpine:3 # x\n",
-            ":2: FROM needs an image, and AS a name\n  hint: a comment needs a line of its own",
+            ":2: this FROM is not complete\n  hint: move the comment to a line of its own",
         ),
-        ("FROM a\nRUN <<EOF\nFROM b\n", ":2: the heredoc 'EOF' has no end"),
+        ("FROM a\nRUN <<EOF\nFROM b\n", ":2: the heredoc 'EOF' is never closed"),
         ("{not: a dockerfile}\n", ":1: unknown instruction"),
     ],
 )

@@ -102,7 +102,7 @@ def test_with_several_projects_one_of_them_becomes_the_image(project):
 
 
 def test_a_folder_without_any_build_is_told_so(project):
-    with pytest.raises(ConfigError, match=r"app: neither a pom\.xml nor a Gradle build \(variants\.v\.source\)"):
+    with pytest.raises(ConfigError, match=r"app: has neither a pom\.xml nor a Gradle build \(variants\.v\.source\)"):
         project.build("v")
 
 

@@ -279,7 +279,7 @@ def test_letters_survive_a_locale_without_any(static_base, tmp_path, monkeypatch
 @pytest.mark.parametrize("value", ['"x\\ny"', '"\\u2028"'])
 def test_a_variable_of_several_lines_is_refused_by_name(maven_project, value):
     maven_project.suite(f"{SUITE}    env: {{A: {value}}}\n")
-    assert "variants.v.env: A: Jib cannot pass this name or value" in fails(maven_project, ConfigError, 2)
+    assert "variants.v.env: A: Jib cannot pass a name with a comma" in fails(maven_project, ConfigError, 2)
 
 
 def test_names_that_jibs_lists_would_part(static_base, tmp_path):

@@ -84,9 +84,7 @@ def test_an_engine_that_lost_layers_is_told_as_that():
     for table in (_causes.PULL, _causes.RUN, _causes.COPY, _causes.COPY_FROM):
         found = _causes.found(table, [said])
         assert found is not None
-        assert found.told.startswith(
-            "a part of the engine's data is gone (/root/.cache/deadweight/engine/overlay2/gt31"
-        )
+        assert found.told.startswith("the engine's data is incomplete: /root/.cache/deadweight/engine/overlay2/gt31")
         assert "docker builder prune --all" in found.step
     missing = "lstat /var/lib/docker/overlay2/x1/merged/nosuch: no such file or directory"
     found = _causes.found(_causes.COPY_FROM, [missing])
@@ -291,15 +289,15 @@ def test_compile_errors_that_only_sound_like_a_cause():
         ),
         (
             "go: example.com/shop/secret@v1.0.0: reading https://proxy.example.org/shop/secret/v1.0.0.mod: 404 Not Found",
-            "the module example.com/shop/secret cannot be fetched: it is private, or it is not there",
+            "the module example.com/shop/secret cannot be fetched: it is private, or it does not exist",
         ),
         (
             "go: module example.com/shop/secret: git ls-remote -q origin in /go/pkg/mod/cache/vcs/4c5: exit status 128:",
-            "the module example.com/shop/secret cannot be fetched: it is private, or it is not there",
+            "the module example.com/shop/secret cannot be fetched: it is private, or it does not exist",
         ),
         (
             "fatal: could not read Username for 'https://git.example.com': terminal prompts disabled",
-            "https://git.example.com wants credentials, and the build has none",
+            "https://git.example.com asks for credentials, and the build has none",
         ),
     ],
 )

@@ -269,7 +269,7 @@ def test_a_script_of_ones_own_needs_a_way_to_the_services_awk(tmp_path, engine, 
     own = 'payloads:\n  - {id: x, title: ours, attack: T1059, script: \'BEGIN { print "@a@" "@b@" }\', evidence: {kind: output}}\n'
     subject = castle(tmp_path, engine, archive, SUITE % "payload_files: [own.yaml]", awk=False, own=own)
     with pytest.raises(
-        ConfigError, match=r"own\.yaml:2: payloads\[0\]: the suite does not say how a script reaches the service"
+        ConfigError, match=r"own\.yaml:2: payloads\[0\]: the suite does not say how an AWK script reaches the service"
     ):
         attacking.check_request(subject, ())
 

@@ -403,7 +403,7 @@ def test_a_container_has_its_time_and_no_more(laboratory, monkeypatch):
     with Yard(laboratory, walls.OPEN) as castle_yard:
         assert ended_within(guard.LISTING_SECONDS + 8, castle_yard)
         monkeypatch.setattr(yard, "CONTAINER_SECONDS", 1)
-        with pytest.raises(Exception, match="its container was ended after 1 s"):
+        with pytest.raises(Exception, match="the container of the attacked service reached its limit of 1 s"):
             castle_yard.alive()
         assert castle_yard.get().state().running  # the next attack has a new one
     assert laboratory.attacker.container.state().running
@@ -420,7 +420,10 @@ def test_an_old_container_is_replaced_between_attacks(laboratory, monkeypatch):
 def test_without_its_guard_nothing_is_attacked(laboratory):
     laboratory._guard._process.kill()
     laboratory._guard._process.wait()
-    with Yard(laboratory, walls.OPEN) as castle_yard, pytest.raises(lab.NoService, match="its guard"):
+    with (
+        Yard(laboratory, walls.OPEN) as castle_yard,
+        pytest.raises(lab.NoService, match="the process that limits disk space"),
+    ):
         castle_yard.get()
 
 

@@ -59,7 +59,7 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, imag
         assert cells["http-command"]["evidence"]["at"].startswith("GET /ping query x: ")
     else:
         assert cells["http-ssrf"]["reason"].startswith(
-            "the service does not let it through even with every wall down: GET /file query x"
+            "the service resists it even in a container without any protection: GET /file query x"
         )
 
 
@@ -70,7 +70,10 @@ def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(tmp_path, engine, 
     cells = attacking.attack(subject, postures=("open",)).data["postures"]["open"]
     assert cells["http-environment"]["outcome"] == "succeeded"
     assert cells["http-ssrf"]["outcome"] == "not_measured"
-    assert "no request under checks.api has a value to attack" in cells["http-ssrf"]["reason"]
+    assert (
+        "no request under checks.api has a value (query, JSON or form) that an attack could replace"
+        in cells["http-ssrf"]["reason"]
+    )
 
 
 def test_each_place_of_a_request_is_aimed_at_once():

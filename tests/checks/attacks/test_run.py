@@ -100,7 +100,7 @@ def test_the_walls_of_an_image_without_a_shell(make, few):
     assert postures["hardened"]["core-pattern"]["walls"] == ["non-root", "masked-paths"]
     assert outcome["open"]["memory-bomb"] == outcome["default"]["memory-bomb"] == "succeeded"
     assert postures["hardened"]["memory-bomb"]["walls"] == ["limits"]
-    assert postures["hardened"]["read-shadow"]["reason"] == "the image has no /etc/shadow, or it is empty"
+    assert postures["hardened"]["read-shadow"]["reason"] == "the image has no /etc/shadow, or that file is empty"
     missing = found.data["walls_not_there"]
     assert all(text in found.reason for text in missing.values())
     assert found.status == "pass"
@@ -223,7 +223,9 @@ def test_a_machine_without_a_shell_at_hand_says_so(make, few, monkeypatch):
     monkeypatch.setattr(lab, "static_shell", none)
     found, postures = attacked(make(), "open")
     assert postures["open"]["system"]["outcome"] == "not_measured"
-    assert found.data["notes"]["image"] == "the effect of having no shell was not measured: no registry in reach"
+    assert (
+        found.data["notes"]["image"] == "the effect of an image without a shell was not measured: no registry in reach"
+    )
 
 
 @pytest.mark.parametrize("gates", ["", GATES % "write-root"])
@@ -561,7 +563,7 @@ def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(laboratory, m
         shot = fire_one(laboratory, yard, bomb)
     assert (shot.seen, shot.said) == (
         "not_measured",
-        "the engine does not report what a container uses: its counters are empty",
+        "the engine does not report what a container uses: its statistics are empty",
     )
 
 

@@ -457,7 +457,7 @@ def fake_scanner(folder: Path, script: str) -> str:
         (
             'while [ "$1" != --output ]; do shift; done; echo \'{"Metadata":{"ImageID":"sha256:0"}}\' > "$2"',
             ArchiveError,
-            "its archive holds image",
+            "the archive contains image",
         ),
     ],
 )

@@ -245,7 +245,7 @@ TWINS = {
 @pytest.mark.parametrize("twin", TWINS)
 def test_a_config_that_go_would_read_as_another_is_refused(tmp_path, twin):
     made = samples.build(ONE, **{"config": {}, **TWINS[twin]})
-    with pytest.raises(ArchiveError, match="readers disagree on what it means"):
+    with pytest.raises(ArchiveError, match="tools disagree on what it means"):
         summary(samples.docker_save(tmp_path / "x.tar", made))
 
 
@@ -254,7 +254,7 @@ def test_a_manifest_json_that_go_would_read_as_another_is_refused(tmp_path):
     item = {"Config": "c", "RepoTags": None, "Layers": ["l"], "config": "d", "layers": ["m"]}
     members = {"c": made.config, "d": other.config, "l": ONE, "m": TWO, "manifest.json": json.dumps([item]).encode()}
     (tmp_path / "x.tar").write_bytes(samples.tar_of(members))
-    with pytest.raises(ArchiveError, match="has 'config' instead of 'Config'; readers disagree"):
+    with pytest.raises(ArchiveError, match="has 'config' instead of 'Config'; tools disagree"):
         summary(tmp_path / "x.tar")
 
 

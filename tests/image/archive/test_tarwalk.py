@@ -122,15 +122,15 @@ HOSTILE = {
     "a file larger than the layer": (samples.header(b"x", 10_000) + bytes(512), "truncated"),
     "a file of an absurd size": (samples.header(b"x", b"\x80" + (1 << 60).to_bytes(11, "big")), "declares|truncated"),
     "a negative size": (samples.header(b"x", b"\xff" * 12), "negative"),
-    "a size that is no number": (samples.header(b"x", b"12x45678901\0"), "is not a size"),
+    "a size that is no number": (samples.header(b"x", b"12x45678901\0"), "where a size was expected"),
     "a wrong checksum": (samples.header(b"x", fix=False), "checksum"),
-    "no header at all": (b"\x01" * 1024, "not a tar header"),
+    "no header at all": (b"\x01" * 1024, "expected a tar header"),
     "pax and header sizes that disagree": (
         samples.pax(size="1024") + samples.file(b"x", b"a" * 512) + samples.file(b"hidden", b"b" * 512),
-        "readers disagree",
+        "tools disagree",
     ),
-    "pax size 0 over a real one": (samples.pax(size="0") + samples.file(b"x", b"a" * 512), "readers disagree"),
-    "a pax size beyond all bounds": (samples.pax(size="9" * 30) + samples.file(b"x"), "not a pax size"),
+    "pax size 0 over a real one": (samples.pax(size="0") + samples.file(b"x", b"a" * 512), "tools disagree"),
+    "a pax size beyond all bounds": (samples.pax(size="9" * 30) + samples.file(b"x"), "where a pax size was expected"),
     "two pax headers": (samples.pax(path="a") + samples.pax(path="b") + samples.file(b"x"), "two extension headers"),
     "two names": (
         samples.header(b"l", 2, b"L") + samples.padded(b"a\0") + samples.pax(path="b") + samples.file(b"x"),
@@ -158,7 +158,7 @@ HOSTILE = {
     ),
     "a global pax header between a name and its member": (
         samples.pax(path="a") + samples.pax_raw(samples.pax_record(b"comment", b"c"), b"g") + samples.file(b"x"),
-        "readers disagree on its name",
+        "tools disagree on its name",
     ),
     "a global pax header with a path": (
         samples.pax_raw(samples.pax_record(b"path", b"a"), b"g") + samples.file(b"x"),
@@ -174,7 +174,7 @@ HOSTILE = {
         samples.pax_raw(samples.pax_record(b"path", b"a\0b")) + samples.file(b"x"),
         "contradicts itself",
     ),
-    "an endless sparse map": (endless_sparse(), "endless sparse map"),
+    "a sparse map that never ends": (endless_sparse(), "a sparse map that never ends"),
     "a sparse size beyond all bounds": (
         samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 18})
         + samples.file(b"x"),
@@ -182,7 +182,7 @@ HOSTILE = {
     ),
     "an old folder with content, which others read as members": (
         samples.header(b"d/", 1536, b"\0") + samples.file(b"etc/hidden", b"b" * 512) + bytes(512),
-        "readers disagree",
+        "tools disagree",
     ),
     "a lone empty block": (samples.file(b"x") + bytes(512) + samples.file(b"hidden", b"b"), "single empty block"),
     "a name that points outside the image": (samples.file(b"../../etc/passwd", b"x"), "points outside the image"),

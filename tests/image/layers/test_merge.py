@@ -125,7 +125,7 @@ def test_links_in_circles_end():
     assert view.resolve(b"a/x") is None
     assert view.resolve(b"c") is None
     assert view.content(view.view[b"h1"]) is None
-    with pytest.raises(ArchiveError, match="endless"):
+    with pytest.raises(ArchiveError, match="leads back to itself"):
         merged(L({"a": "b", "b": "a", "a/x": b"1"}))
 
 
@@ -137,7 +137,7 @@ def test_hard_links_lead_to_their_content():
 
 @pytest.mark.parametrize("name", [b".wh.", b".wh..", b".wh...", b"a/.wh.."])
 def test_a_whiteout_of_nothing_is_refused(name):
-    with pytest.raises(ArchiveError, match="names no file"):
+    with pytest.raises(ArchiveError, match="does not name the file that it hides"):
         merged(samples.layer(samples.file(name)))
 
 

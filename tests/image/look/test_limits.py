@@ -39,7 +39,7 @@ def doubling(count: int) -> list[bytes]:
 
 def test_links_that_double_the_work_are_refused():
     started = time.process_time()
-    with pytest.raises(ArchiveError, match="layer 1: endless folders and links"):
+    with pytest.raises(ArchiveError, match="layer 1: its folders and links take too many steps to follow"):
         Merged([entries(*doubling(35), samples.file(b"l35/x", b"1"))])
     assert time.process_time() - started < 30
 
@@ -55,14 +55,14 @@ def test_asking_for_long_links_again_and_again_ends():
     target = b"/".join([b"a/.."] * 2000) + b"/nowhere"
     link = samples.header(b"L", len(target), b"K") + samples.padded(target) + samples.header(b"l", kind=b"2")
     view = Merged([entries(samples.header(b"a/", kind=b"5"), link)])
-    with pytest.raises(ArchiveError, match="endless"):
+    with pytest.raises(ArchiveError, match="too many steps"):
         list(map(view.resolve, [b"l"] * 100_000))
 
 
 def test_a_name_of_thousands_of_parts_makes_no_folder_of_each():
     name = b"a/" * 30_000 + b"x"
     long_name = samples.header(b"l", len(name), b"L") + samples.padded(name) + samples.file(b"x")
-    with pytest.raises(ArchiveError, match="endless"):
+    with pytest.raises(ArchiveError, match="too many steps"):
         Merged([entries(long_name)])
 
 
@@ -74,7 +74,7 @@ def test_numbers_that_only_python_reads_are_refused(text, field, width, name):
     block[field : field + width] = text.ljust(width, b"\0")
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
-    with pytest.raises(ArchiveError, match=r"is not a (size|mode|owner|group)"):
+    with pytest.raises(ArchiveError, match=r"a header has .* where a (size|mode|owner|group) was expected"):
         entries(bytes(block))
 
 

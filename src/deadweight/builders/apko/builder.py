@@ -37,7 +37,11 @@ class ApkoBuilder:
         for number, package in enumerate(variant.packages):
             document = read(common.need_file(variant, ("packages", number), root, package))
             if not isinstance(document.value, dict) or "package" not in document.value:
-                raise document.error((), "is not a melange file: it has no package: section")
+                raise document.error(
+                    (),
+                    "is not a melange file: it has no package: section",
+                    hint="list only melange.yaml files under melange:",
+                )
             said = document.value["package"]
             targets = said.get("target-architecture") if isinstance(said, dict) else None
             check_architectures(document, ("package", "target-architecture"), targets, arch)

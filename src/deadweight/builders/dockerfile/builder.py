@@ -292,5 +292,8 @@ def _image_id(file: Path, variant: DockerfileVariant) -> str:
     try:
         digest = file.read_text().strip()
     except OSError as error:
-        raise DeadweightError(f"{variant.name}: the build wrote no image id") from error
+        raise DeadweightError(
+            f"{variant.name}: the build ended without an error but wrote no image id",
+            hint="build again; if this repeats, see the build's log and invoke doctor",
+        ) from error
     return digest if digest.startswith("sha256:") else f"sha256:{digest}"

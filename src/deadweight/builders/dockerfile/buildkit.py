@@ -110,8 +110,9 @@ def identity(site: Site, variant: DockerfileVariant, name: str, told: str) -> Id
         found = images.identity(told) or found
     if found is None or (found.config is not None and not found.goes_by(told)):
         raise DeadweightError(
-            f"{variant.name}: another build took the name {name} before this one could keep its image ({told})",
-            hint="build it again",
+            f"{variant.name}: another build on this engine moved the tag {name} to its own image while this one was built "
+            f"({told} is gone)",
+            hint="wait until the other build has ended, then build again",
         )
     return found
 

@@ -112,8 +112,8 @@ class Reach:
         mounts = " ".join(f"--mount=type=secret,id={name}" for name in names)
         exports = "; ".join(_export(name) for name in names)
         return (
-            f"this engine gives secrets as files alone, so {' and '.join(names)} did not reach this instruction of the image"
-            f" itself; write: RUN {mounts} \\\n        {exports}; …"
+            f"this engine passes secrets to RUN only as files, so {' and '.join(names)} did not reach this instruction; write: "
+            f"RUN {mounts} \\\n        {exports}; …"
         )
 
 

@@ -92,7 +92,7 @@ def read_dockerfile(file: Path) -> Dockerfile:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError("is not UTF-8 text", file=file) from None
+        raise ConfigError("is not UTF-8 text", file=file, hint="save it as UTF-8") from None
     args: dict[str, str | None] = {}
     stages: list[Stage] = []
     for each in instructions(text):
@@ -102,7 +102,7 @@ def read_dockerfile(file: Path) -> Dockerfile:
         elif not stages:
             args.update(arguments(each.text))
     if not stages:
-        raise ConfigError("has no FROM", file=file, line=1)
+        raise ConfigError("has no FROM instruction", file=file, line=1, hint="a Dockerfile starts with FROM IMAGE")
     return Dockerfile(file, args, tuple(stages))
 
 
@@ -117,12 +117,19 @@ def _check(each: Instruction, file: Path, *, first: bool) -> None:
     if first and each.word not in ("ARG", "FROM"):
         raise ConfigError(f"{each.word} is before the first FROM, where only ARG is allowed", file=file, line=each.line)
     if each.unended is not None:
-        raise ConfigError(f"the heredoc {each.unended!r} has no end", file=file, line=each.line)
+        raise ConfigError(
+            f"the heredoc {each.unended!r} is never closed",
+            file=file,
+            line=each.line,
+            hint=f"end it with a line that holds only {each.unended}",
+        )
 
 
 def _stage(each: Instruction, file: Path) -> Stage:
     found = FROM.match(each.text)
     if found is None:
-        hint = "a comment needs a line of its own" if " #" in each.text else None
-        raise ConfigError("FROM needs an image, and AS a name", file=file, line=each.line, hint=hint)
+        hint = (
+            "move the comment to a line of its own" if " #" in each.text else "write FROM IMAGE, or FROM IMAGE AS NAME"
+        )
+        raise ConfigError("this FROM is not complete", file=file, line=each.line, hint=hint)
     return Stage(found[2].strip("\"'"), found[3], each.line)

@@ -33,7 +33,7 @@ _AGAIN = "--update-snapshots"
 
 _SAID_BY = {
     "jib.from.image": "set base: to the base image",
-    "jib.to.image": "the image has its variant's name; invoke push --to gives it another",
+    "jib.to.image": "the image is named after its variant; to publish it under another name, use invoke push --to",
 }
 
 
@@ -126,7 +126,7 @@ class JibBuilder:
             if not (work / "image.tar").is_file():
                 raise DeadweightError(
                     f"{variant.name}: Jib made no image{said}\n  log: {job.log}",
-                    hint="remove that from the build file or from args, or name the module that becomes the image",
+                    hint="remove what skips Jib from the build file or from args, or name the module that becomes the image",
                 )
             digest, version = _checked(work / "image.tar", variant, base)
             keep(variant, site, work / "image.tar", None)
@@ -238,7 +238,12 @@ def _environment(variant: JibVariant, site: Site) -> str:
     """Raises ConfigError for what cannot be said in Jib's way."""
     for name, value in variant.env.items():
         if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
-            raise site.suite.error(variant, "env", f"{name}: Jib cannot pass this name or value")
+            raise site.suite.error(
+                variant,
+                "env",
+                f"{name}: Jib cannot pass a name with a comma or =, or a value with a line break or a backslash at its end",
+                hint="set it at run time instead: run.env",
+            )
     return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 
 

@@ -68,7 +68,7 @@ def check(variant: JibVariant, root: Path) -> None:
     """Raises ConfigError: no pom, one that does not parse, a module that is not named, a build that would push by itself."""
     source = root / variant.source
     if not variant.pom and not (source / "pom.xml").exists():
-        raise WrongKey(variant, "source", "neither a pom.xml nor a Gradle build", source)
+        raise WrongKey(variant, "source", "has neither a pom.xml nor a Gradle build", source)
     file = common.need_file(variant, "pom", source, variant.pom or "pom.xml", wide=True)
     poms = read_poms(variant, root)
     modules = poms.called[0].modules

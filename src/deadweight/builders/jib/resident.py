@@ -150,14 +150,19 @@ def _folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
-        raise DeadweightError(f"{folder}: must be accessible only by you")
+        raise DeadweightError(
+            f"{folder}: must be a folder that only you can access", hint=f"remove it, or: chmod 700 {folder}"
+        )
     return folder
 
 
 def _place(key: str) -> Path:
     place = _folder() / f"{key}.sock"
     if len(os.fsencode(place)) > 107:
-        raise DeadweightError(f"{place}: the path is too long for a socket")
+        raise DeadweightError(
+            f"{place}: the path is too long for a socket (107 bytes)",
+            hint="set XDG_RUNTIME_DIR or TMPDIR to a folder with a shorter path",
+        )
     return place
 
 

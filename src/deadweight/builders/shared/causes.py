@@ -100,7 +100,7 @@ CLIENT = (
     Cause(
         r"buildkit not supported by daemon",
         "this Docker client and this engine cannot build with BuildKit together",
-        "an engine of version 18.09 or later has it; unset DOCKER_API_VERSION, if it is set",
+        "BuildKit needs Docker Engine 18.09 or later: update the engine; if DOCKER_API_VERSION is set, unset it",
     ),
     Cause(
         r"BuildKit is enabled but the buildx component is missing",
@@ -110,7 +110,7 @@ CLIENT = (
     Cause(
         r"Cannot connect to the Docker daemon|error during connect",
         "the container engine does not answer",
-        "invoke doctor shows which engine is meant; invoke setup starts one",
+        "invoke doctor shows which engine is used; invoke setup starts one",
     ),
     Cause(
         r"dockerfile parse error|failed to create LLB definition|unknown flag|requires the BuildKit",
@@ -127,9 +127,9 @@ _ENGINE_FULL = Cause(
 )
 _ENGINE_DAMAGED = Cause(
     r"stat (/\S+/overlay2/\w+): no such file or directory",
-    "a part of the engine's data is gone ({0})",
-    "docker builder prune --all forgets what its build cache still names there (docker -H HOST where invoke doctor names a host);"
-    " then build again",
+    "the engine's data is incomplete: {0} is missing",
+    "docker builder prune --all clears the build cache that refers to it (add -H HOST if invoke doctor shows a host); "
+    "then build again",
 )
 _ENGINE = (_ENGINE_FULL, _ENGINE_DAMAGED)
 PULL = (
@@ -189,16 +189,16 @@ GO = (
     Cause(
         r"go\.mod requires go >= ([\d.]+) \(running go ([\d.]+)",
         "the module asks for Go {0}, and this is Go {1}",
-        "name a base with that Go (golang:{0}); ko and melange take the one of this machine (invoke doctor)",
+        "use a base with that Go (golang:{0}); ko and melange use this machine's Go (invoke doctor shows it)",
     ),
     Cause(
         _PRIVATE,
-        "the module {0} cannot be fetched: it is private, or it is not there",
-        "GOPRIVATE with its host, and credentials for it, reach every build: docs/how-to/sources.md",
+        "the module {0} cannot be fetched: it is private, or it does not exist",
+        "if it is private, set GOPRIVATE to its host and give the build credentials: docs/how-to/sources.md",
     ),
     Cause(
         r"could not read (?:Username|Password) for '([^']+)'",
-        "{0} wants credentials, and the build has none",
+        "{0} asks for credentials, and the build has none",
         "give them to the build (.netrc, a token, an SSH agent): docs/how-to/sources.md",
     ),
 )
@@ -217,7 +217,7 @@ RUN = (
     Cause(
         _NO_JAVA_CERTIFICATE,
         "Java refuses a server's certificate: {1}",
-        "look at it with openssl s_client -connect HOST:PORT: its dates, its names, who signed it",
+        "check its dates, host names and issuer with openssl s_client -connect HOST:PORT",
     ),
     Cause(
         _WRONG_CERTIFICATE,
@@ -226,8 +226,8 @@ RUN = (
     ),
     Cause(
         _NO_BUNDLE,
-        "the image has no CA certificates at this step, so that no server can be trusted",
-        "install them in an instruction before: apt-get install ca-certificates, apk add ca-certificates",
+        "the image has no CA certificates at this step, so no server can be trusted",
+        "install them in an earlier instruction: apt-get install ca-certificates, apk add ca-certificates",
     ),
     Cause(
         _UNTRUSTED,
@@ -238,15 +238,15 @@ RUN = (
     Cause(
         _SCRIPT + r"(apk|apt-get|apt|dnf|yum|microdnf|zypper|pacman): (?:command )?not found",
         "the base image has no {0}",
-        "name a base of the distribution that has {0}, or take the files out of a stage that has them (COPY --from)",
+        "use a base of the distribution that has {0}, or copy the files from a stage that has them (COPY --from)",
         stand_in="the base is a local stand-in without {0}: invoke setup --source registry (or mirror) builds from the public"
-        " image; or take the files out of a stage that has them (COPY --from)",
+        " image; or copy the files from a stage that has them (COPY --from)",
     ),
     Cause(
         _SCRIPT + r"([\w.+/-]+): (?:command )?not found$",
         "{0} is not in the image at this step",
-        "install {0} in an instruction before, or name a base that has it",
-        stand_in="install {0} in an instruction before, or name a base that has it; the base is a local stand-in, which has less"
+        "install {0} in an earlier instruction, or use a base that has it",
+        stand_in="install {0} in an earlier instruction, or use a base that has it; the base is a local stand-in, which has less"
         " than the public image (invoke setup --source registry)",
     ),
     Cause(
@@ -270,7 +270,8 @@ RUN = (
     Cause(
         _ANSWERED,
         "a Maven repository answers with status {0}",
-        "401 and 403 want credentials: <servers> in the settings that maven_settings mounts (docs/how-to/sources.md)",
+        "for 401 and 403, add credentials under <servers> in the settings.xml that the secret maven_settings mounts "
+        "(docs/how-to/sources.md)",
     ),
     Cause(rf"{_NO_NAME}|[Cc]ould not transfer artifact", "a build step cannot reach the network", _NETWORK, reach=True),
     Cause(_NO_ANSWER, "a build step gets no answer from the network", _NETWORK, reach=True),
@@ -338,7 +339,7 @@ JAVA = (
     Cause(
         r"make sure you have packaged your project",
         "",
-        "the project wants to be packaged first: args: {{jib.containerizingMode: packaged}} says so",
+        "the project must be packaged first: set args: {{jib.containerizingMode: packaged}}",
     ),
     Cause(
         r"Could not transfer artifact .* status(?: code)?: 40[13]",
@@ -369,7 +370,7 @@ JAVA = (
     Cause(
         _NO_JAVA_CERTIFICATE,
         "Java refuses a server's certificate: {1}",
-        "look at it with openssl s_client -connect HOST:PORT: its dates, its names, who signed it",
+        "check its dates, host names and issuer with openssl s_client -connect HOST:PORT",
     ),
     Cause(rf"(?:artifact|dependency:?|plugin) {_ARTIFACT}", "", _OFFLINE_HINT),
     Cause(r"Could not (?:resolve|transfer|find)|resolution (?:is not|will not be) reattempted", "", _OFFLINE_HINT),

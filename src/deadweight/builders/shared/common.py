@@ -43,7 +43,7 @@ def architecture() -> Architecture:
     """Raises DeadweightError on a machine whose architecture no builder here was tried on."""
     machine = platform.machine().lower()
     if machine not in _ARCHITECTURES:
-        raise DeadweightError(f"unsupported architecture: {machine}")
+        raise DeadweightError(f"this machine's architecture is not supported: {machine} (amd64 and arm64 are)")
     return Architecture(*_ARCHITECTURES[machine])
 
 
@@ -101,7 +101,9 @@ def need_source(variant: Variant, root: Path) -> Path:
         problem = "is a file, not a folder" if path.exists() else "no such source folder"
         raise WrongKey(variant, "source", problem, path, hint=f"paths are relative to {root}")
     if next(path.iterdir(), None) is None:
-        raise WrongKey(variant, "source", "the source folder is empty", path)
+        raise WrongKey(
+            variant, "source", "the source folder is empty", path, hint="set source: to the service's folder"
+        )
     return path
 
 

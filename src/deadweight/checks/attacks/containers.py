@@ -93,7 +93,9 @@ class Yard:
         """Raise where it was the guard that ended it: that is no outcome of an attack."""
         self.lab.held()
         if time.monotonic() - container.started > CONTAINER_SECONDS:
-            raise DeadweightError(f"its container was ended after {CONTAINER_SECONDS} s")
+            raise DeadweightError(
+                f"the container of the attacked service reached its limit of {CONTAINER_SECONDS} s and was ended"
+            )
 
     @property
     def kept(self) -> bool:

@@ -92,7 +92,7 @@ class Control:
             self.fatal.add(payload.id)
         if shot.seen == "succeeded" or shot.seen == "crashed":
             return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
-        return _unproven(payload, shot, "all walls down")
+        return _unproven(payload, shot, "no protection at all")
 
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
         self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
@@ -109,7 +109,7 @@ class Control:
         for payload in again:
             shot, cell = shelled[payload.id], cells[payload.id]
             if payload not in working:
-                cells[payload.id] = _unproven(payload, shot, "all walls down and a shell at hand")
+                cells[payload.id] = _unproven(payload, shot, "no protection at all and a shell in the image")
             elif plain[payload.id].seen != "failed":
                 cells[payload.id] = self._in_open(payload, plain[payload.id])
             else:
@@ -145,7 +145,9 @@ def _unproven(payload: Payload, shot: Shot, ground: str) -> Cell:
     """A hole that a service need not have is none where all that looks for it is answered."""
     if payload.search and shot.seen == "failed" and shot.status not in (*TIMED_OUT, *UNTRIED):
         return Cell(
-            "not_applicable", f"the service does not let it through even with every wall down: {shot.said}", shot.detail
+            "not_applicable",
+            f"the service resists it even in a container without any protection: {shot.said}",
+            shot.detail,
         )
     told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
     return Cell("not_measured", told, shot.detail)

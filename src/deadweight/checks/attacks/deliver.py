@@ -61,7 +61,10 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
     places = aims(lab.variant.checks.api) if payload.probe is not None else ()
     if payload.probe is not None and not places:
-        return Shot("not_measured", "no request under checks.api has a value to attack")
+        return Shot(
+            "not_measured",
+            "no request under checks.api has a value (query, JSON or form) that an attack could replace",
+        )
     if not payload.each and not places:
         return _once(lab, yard, payload, "")
     said, worst = [], 0
@@ -85,7 +88,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
     yard.get()
     path = payload.evidence.path
     if path is not None and _telling_line(lab.image_file(path)) is None:
-        return Shot("not_measured", f"the image has no {path}, or it is empty")
+        return Shot("not_measured", f"the image has no {path}, or that file is empty")
     with _listener(lab, payload) as made:
         filled, listener = made
         filled = replace(filled, places={**filled.places, "each": put(each, filled.places)})

@@ -76,7 +76,7 @@ class Guard:
         with contextlib.suppress(OSError):
             return self._told.read_text(encoding="utf-8")
         gone = self._process is None or self._process.poll() is not None
-        return "its guard (a process that watches disk and time) has ended" if gone else ""
+        return "the process that limits disk space and time of the attacks ended unexpectedly" if gone else ""
 
     def labels(self) -> dict[str, str]:
         """What a container that starts now must carry."""
@@ -110,7 +110,9 @@ def watch(host: str, lab: str, network: str, told: Path, floor: int, disks: Sequ
             sweep_host_folders()
             return
         if free is not None and free < floor:
-            told.write_text(f"free disk space fell below {floor} bytes, so its containers were ended", encoding="utf-8")
+            told.write_text(
+                f"free disk space fell below {floor} bytes, so the attacked containers were ended", encoding="utf-8"
+            )
             end(host, _containers(host, lab))
         elif time.monotonic() - listed > LISTING_SECONDS:
             listed = time.monotonic()

@@ -98,7 +98,7 @@ class Lab:
         hard = hard.but(hosts=self._stack.enter_context(self.subject.service.beside(self.network)))
         if hard.hosts:
             needed = ", ".join(hard.hosts)
-            self.notes["no-network"] = f"it needs {needed} beside it, so that its network leads there in every posture"
+            self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
         self._bound(self._place(hard))
         self._lay_out(hard)
 
@@ -226,7 +226,7 @@ class Lab:
         try:
             return self._static_shell(self.subject)
         except DeadweightError as error:
-            self.notes["image"] = f"the effect of having no shell was not measured: {error.message}"
+            self.notes["image"] = f"the effect of an image without a shell was not measured: {error.message}"
             return ()
 
     def _helper(self) -> tuple[Mount, ...]:

@@ -54,10 +54,10 @@ def load_payloads(files: Sequence[Path] = (), packs: Sequence[str] = tuple(PACKS
             _check(document, number, payload, features)
             if payload.way == "script" and not awk:
                 hint = (
-                    "set checks.attacks.awk: {path: …} in the suite file; payloads with request or breach need no AWK"
+                    "set checks.attacks.awk: {path: …} in deadweight.yaml; payloads with request or breach need no AWK"
                 )
                 raise document.error(
-                    ("payloads", number), "the suite does not say how a script reaches the service", hint=hint
+                    ("payloads", number), "the suite does not say how an AWK script reaches the service", hint=hint
                 )
             payloads[payload.id], origins[payload.id] = payload, (document, number)
             pack_of[payload.id] = ours.get(file, "")
@@ -107,7 +107,7 @@ def _check(document: Document, number: int, payload: Payload, features: Mapping[
     if payload.lacks():
         lacking = " and ".join(payload.lacks())
         message = f"kind {payload.evidence.kind} is impossible: the payload does not contain {lacking}"
-        hint = "@a@ and @b@ are the halves of the word that proves it; the heads of our awk.yaml and breach.yaml tell of the others"
+        hint = "@a@ and @b@ are the halves of the word that proves the attack; docs/how-to/attacks.md lists the other places"
         raise document.error((*place, "evidence"), message, hint=hint)
     for index, name in enumerate(payload.needs):
         if name not in features:

@@ -73,7 +73,9 @@ class Runner:
         cells |= here
         if all(cell.outcome == "not_measured" for cell in here.values()):
             reasons = [cell.reason for cell in here.values()]
-            self.found.unmeasured[posture.name] = (reasons or ["no attack works with all walls down"])[0]
+            self.found.unmeasured[posture.name] = (
+                reasons or ["no attack works even in a container without any protection"]
+            )[0]
         self.found.cells[posture.name] = cells
 
     def _unbuilt(self, posture: w.Posture) -> str:
@@ -143,12 +145,14 @@ class Runner:
                 shot.detail,
             )
         if self.control.astray(payload, shot):
-            told = f"it was sent twice without a sign that it arrived; with all walls down the answer was different: {shot.said}"
+            told = f"it was sent twice without a sign that it arrived; without any protection the answer was different: {shot.said}"
             return Cell("not_measured", told, shot.detail)
         shell = "image" in posture.walls and self.found.control[payload.id] is not w.OPEN
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
             return Cell(
-                "not_measured", f"no limit applies here, and the machine had no more to give: {shot.said}", shot.detail
+                "not_measured",
+                f"this posture sets no limit, and the machine itself had no more to give: {shot.said}",
+                shot.detail,
             )
         return Cell("blocked", shot.said, shot.detail)
 

@@ -48,4 +48,6 @@ def digest_of(subject: Subject) -> str | None:
 
 def missing(variant: str) -> str:
     """Why attacks under it are not measured, where there is none."""
-    return f"no seccomp profile of this image was found yet: invoke harden --variant {variant} searches for one"
+    return (
+        f"no seccomp profile has been found for this image yet: run invoke harden --variant {variant} to search for one"
+    )

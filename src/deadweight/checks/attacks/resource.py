@@ -116,7 +116,10 @@ def alone() -> Iterator[None]:
         except Timeout:
             continue
         except OSError as error:
-            raise DeadweightError(f"{ALONE}: attacks on resources must run one at a time: {error.strerror}") from error
+            raise DeadweightError(
+                f"{ALONE}: cannot be locked, and attacks on resources must run one at a time: {error.strerror}",
+                hint=f"remove {ALONE} if another user owns it",
+            ) from error
     try:
         yield
     finally:
@@ -128,7 +131,7 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
     beside = yard.beside
     before, peak, wanted, slowest, last = use(container, beside), 0.0, 0.0, 0.0, ""
     if not before.pids and yard.alive():
-        raise DeadweightError("the engine does not report what a container uses: its counters are empty")
+        raise DeadweightError("the engine does not report what a container uses: its statistics are empty")
     limit = answer_seconds(lab.variant.health)
     deadline = time.monotonic() + (WATCH_SECONDS if "limits" in yard.posture.walls else PATIENCE_SECONDS)
     while time.monotonic() < deadline and not last:

@@ -91,30 +91,30 @@ def _names(stream: BinaryIO, root: int, page_size: int, size: int) -> Iterator[b
     while waiting:
         seen += 1
         if seen > MAX_PAGES:
-            raise NotBolt("its root is endless")
+            raise NotBolt("its pages refer to each other in a loop")
         data = _page(stream, waiting.pop(), page_size, size)
         flags, count = struct.unpack_from("<HH", data, 8)
         for index in range(count):
             place = 16 + index * 16
             if place + 16 > len(data):
-                raise NotBolt("a page of it is damaged")
+                raise NotBolt("one of its pages is damaged")
             if flags & BRANCH:
                 waiting.append(struct.unpack_from("<Q", data, place + 8)[0])
             else:
                 kind, offset, length, _ = struct.unpack_from("<IIII", data, place)
                 name = data[place + offset : place + offset + length]
                 if len(name) != length or not flags & LEAF:
-                    raise NotBolt("a page of it is damaged")
+                    raise NotBolt("one of its pages is damaged")
                 if kind & BUCKET:
                     yield name
 
 
 def _page(stream: BinaryIO, number: int, page_size: int, size: int) -> bytes:
     if number * page_size + 16 > size:
-        raise NotBolt("it points outside of itself")
+        raise NotBolt("it refers to a page beyond its end")
     stream.seek(number * page_size)
     head = stream.read(16)
     (overflow,) = struct.unpack_from("<I", head, 12)
     if (number + 1 + overflow) * page_size > size:
-        raise NotBolt("it points outside of itself")
+        raise NotBolt("it refers to a page beyond its end")
     return head + stream.read((1 + overflow) * page_size - 16)

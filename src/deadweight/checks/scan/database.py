@@ -153,7 +153,7 @@ def use(asked: str, repository: str | None = None, say: Say = lambda _line: None
 def _opened(folder: Path, origin: str, identity: str) -> Database:
     for name in FILES:
         if not (folder / name).is_file():
-            raise UsageError(f"{origin}: is not a vulnerability database: it has no {name}")
+            raise UsageError(f"{origin}: is not a vulnerability database: it has no {name}", hint=HINT)
     metadata = _metadata(folder / FILES[1], origin)
     if metadata.get("Version") != SCHEMA:
         raise UsageError(
@@ -161,7 +161,7 @@ def _opened(folder: Path, origin: str, identity: str) -> Database:
         )
     updated = _time(metadata.get("UpdatedAt"))
     if updated is None:
-        raise UsageError(f"{origin}: {FILES[1]} does not say when it was made")
+        raise UsageError(f"{origin}: {FILES[1]} does not say when the database was made (UpdatedAt)", hint=HINT)
     return Database(folder, identity, updated, origin, contents_of(folder))
 
 
@@ -171,7 +171,7 @@ def _metadata(file: Path, origin: str) -> dict[str, Any]:
     except (OSError, ValueError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise UsageError(f"{origin}: {FILES[1]} is damaged")
+        raise UsageError(f"{origin}: {FILES[1]} is damaged", hint=HINT)
     return parsed
 
 
@@ -189,7 +189,7 @@ def _keep(folder: Path, origin: str) -> Database:
     try:
         bolt.buckets(folder / FILES[0])
     except bolt.NotBolt as error:
-        raise UsageError(f"{origin}: {FILES[0]} is damaged: {error}") from error
+        raise UsageError(f"{origin}: {FILES[0]} is damaged: {error}", hint=HINT) from error
     with (folder / FILES[0]).open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
     digest.update(checked.updated_at.encode())
@@ -229,5 +229,5 @@ def _unpacked(archive: Path, folder: Path) -> Path:
                     with (folder / name).open("wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise UsageError(f"{archive}: is not a vulnerability database: {error}") from error
+        raise UsageError(f"{archive}: is not a vulnerability database: {error}", hint=HINT) from error
     return folder

@@ -109,7 +109,12 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file) from None
     if len(data) > MAX_VEX_BYTES:
-        raise ConfigError(f"is larger than {MAX_VEX_BYTES // 2**20} MiB", file=file, line=1)
+        raise ConfigError(
+            f"is larger than {MAX_VEX_BYTES // 2**20} MiB, the most that is read of an OpenVEX document",
+            file=file,
+            line=1,
+            hint="keep only the statements about this suite's images",
+        )
     try:
         document = json.loads(data)
     except json.JSONDecodeError as error:
@@ -117,7 +122,9 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[Any, int]]:
     except ValueError as error:
         raise ConfigError(f"is not JSON: {error}", file=file, line=1) from None
     if not isinstance(document, dict):
-        raise ConfigError("is not an OpenVEX document", file=file, line=1)
+        raise ConfigError(
+            "is not an OpenVEX document", file=file, line=1, hint="https://openvex.dev describes the format"
+        )
     return document, _lines(data.decode("utf-8", "replace"), file)
 
 

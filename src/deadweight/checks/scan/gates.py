@@ -67,7 +67,11 @@ def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, s
     file = suite.root / asked.baseline
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError("is too large for a report", file=file)
+            raise ConfigError(
+                f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report",
+                file=file,
+                hint="invoke report writes one",
+            )
         record = json.loads(file.read_bytes())["variants"].get(variant.name)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from None
@@ -83,7 +87,9 @@ def _keys(record: Any, file: Any) -> frozenset[tuple[str, str, str]]:
         scan = record["vulnerabilities"]
         if scan["status"] != "scanned":
             raise ConfigError(
-                f"its images were {scan['status'].replace('_', ' ')}: no baseline for new findings", file=file
+                f"the images in this report were {scan['status'].replace('_', ' ')}, so new findings cannot be told from old ones",
+                file=file,
+                hint="make the baseline with invoke scan and invoke report",
             )
         return frozenset((str(row["id"]), str(row["kind"]), str(row["package"])) for row in scan["findings"])
     except (KeyError, TypeError, AttributeError):

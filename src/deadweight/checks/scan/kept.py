@@ -65,8 +65,8 @@ def scan(subject: Subject, database: Database, buckets: frozenset[str]) -> Outco
     if image.image_digest != digest:
         packages.unlink(missing_ok=True)
         raise ArchiveError(
-            f"{subject.variant.name}: its archive holds image {image.image_digest or 'unknown'}, built was {digest}",
-            hint="build it again: invoke build",
+            f"{subject.variant.name}: the archive contains image {image.image_digest or 'unknown'}, expected {digest}",
+            hint=f"invoke build --force --variant {subject.variant.name}",
         )
     for old in (*place.glob("scan-*.json"), *(each for each in place.glob("packages-*.json") if each != packages)):
         old.unlink(missing_ok=True)

@@ -266,7 +266,7 @@ def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]
 def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:
     """The manifests of an index, nested indexes included. Unknown kinds (artifacts) are passed over."""
     if depth > _DEPTH or len(descriptors) > 1000:
-        raise ArchiveError(f"{what}: endlessly nested indexes")
+        raise ArchiveError(f"{what}: its indexes are nested too deep, or have too many entries")
     found: list[Descriptor] = []
     for descriptor in descriptors:
         if descriptor.media_type in documents.MANIFEST_TYPES:
@@ -280,7 +280,7 @@ def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: i
             for leaf in _leaves(blob, what, inner, depth + 1):
                 found.append(leaf if leaf.name or not descriptor.name else _named(leaf, descriptor.name))
         if len(found) > 10_000:
-            raise ArchiveError(f"{what}: too many manifests")
+            raise ArchiveError(f"{what}: has more than 10,000 manifests")
     return found
 
 

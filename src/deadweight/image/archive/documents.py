@@ -97,7 +97,7 @@ def saved_images(data: bytes | memoryview, what: str) -> tuple[SavedImage, ...]:
             )
         )
         if len(found[-1].layers) > MAX_LAYERS:
-            raise ArchiveError(f"{what}: an image with more than {MAX_LAYERS} layers")
+            raise ArchiveError(f"{what}: an image has more than {MAX_LAYERS} layers")
     return tuple(found)
 
 
@@ -233,7 +233,7 @@ def _object(value: Any, what: str, fields: tuple[str, ...] = ()) -> dict[str, An
     for key in value:
         field = written.get(key.casefold(), key)
         if field != key:
-            raise ArchiveError(f"{what}: has {key!r} instead of {field!r}; readers disagree on what it means")
+            raise ArchiveError(f"{what}: has {key!r} instead of {field!r}; tools disagree on what it means")
     return value
 
 

@@ -67,7 +67,7 @@ class Entries:
         code = _KINDS.get(kind, OTHER)
         if kind == 0 and name.endswith(b"/"):  # how archives older than folders in tar write one
             if stored:
-                raise fail("a folder with content; readers disagree on what follows", offset)
+                raise fail("a folder that has content; tools disagree on what follows", offset)
             code = DIRECTORY
         path = clean(name)
         if path is None:
@@ -84,7 +84,7 @@ class Entries:
         try:
             mode = int(header[100:108].strip(b" \0") or b"0", 8) & 0o7777
         except ValueError:
-            raise fail("a damaged mode", offset) from None
+            raise fail("the mode of a member is damaged", offset) from None
         self.modes.append(mode)
         self.uids.append(_owner(header[108:116], owner[0], fail, offset))
         self.gids.append(_owner(header[116:124], owner[1], fail, offset))
@@ -182,9 +182,9 @@ def _owner(field: bytes, given: int | None, fail: Callable[..., ArchiveError], o
         try:
             value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int(field.strip(b" \0") or b"0", 8)
         except ValueError:
-            raise fail("a damaged owner", offset) from None
+            raise fail("the owner of a member is damaged", offset) from None
     if value >= 1 << 32:
-        raise fail(f"an owner id of {value}", offset)
+        raise fail(f"a member has the owner id {value}, which is too large", offset)
     return value
 
 

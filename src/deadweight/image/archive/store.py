@@ -116,7 +116,7 @@ def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: s
         if found is None:
             return None
         if wanted in twice and entries.kinds[found] != columns.DIRECTORY:
-            raise ArchiveError(f"{path}: holds {name[:200]!r} twice; readers disagree on which one counts")
+            raise ArchiveError(f"{path}: holds {name[:200]!r} twice; tools disagree on which one counts")
         kind = entries.kinds[found]
         if kind == columns.FILE and found not in entries.sparse:
             return found
@@ -126,7 +126,7 @@ def member(entries: Entries, index: dict[bytes, int], twice: set[bytes], name: s
         if kind == columns.SYMLINK and not target.startswith(b"/"):
             target = wanted.rpartition(b"/")[0] + b"/" + target
         wanted = clean(target)
-    raise ArchiveError(f"{path}: {name[:200]!r} is an endless link")
+    raise ArchiveError(f"{path}: the link {name[:200]!r} leads back to itself")
 
 
 class FolderStore:

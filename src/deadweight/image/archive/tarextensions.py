@@ -39,7 +39,7 @@ class Pending:
         if kind != 0x67 and kind in self.taken:
             raise fail("two extension headers of the same kind for one member")
         if kind == 0x67 and set(self.taken) - {0x67}:
-            raise fail("a global pax header between a member and its name; readers disagree on its name")
+            raise fail("a global pax header between a member and its name; tools disagree on its name")
         self.taken.append(kind)
         if len(self.taken) > 16:
             raise fail("too many extension headers for one member")
@@ -51,13 +51,13 @@ class Pending:
             records = dict(_pax_records(data, fail))
             if kind == 0x67:
                 if records.keys() & _PAX_TAKEN:
-                    raise fail("a global pax header sets names or sizes; readers disagree on what it means")
+                    raise fail("a global pax header sets names or sizes; tools disagree on what it means")
                 return
             self._pax(records, fail)
 
     def _pax(self, records: dict[bytes, bytes], fail: Fail) -> None:
         if records.keys() & _SPARSE and not _is_sparse(records):
-            raise fail("the records of an unknown kind of sparse file; readers disagree on whether they count")
+            raise fail("the records of an unknown kind of sparse file; tools disagree on whether they count")
         self.sparse = bool(records.keys() & _SPARSE)
         name = records.get(b"GNU.sparse.name", records.get(b"path"))
         if name is not None:
@@ -70,7 +70,7 @@ class Pending:
         if real is not None:
             self.real = _decimal(real, fail, "real size of a sparse file")
             if self.real > MAX_FILE:
-                raise fail(f"a member declares {self.real} bytes")
+                raise fail(f"a member declares {self.real} bytes, more than is allowed")
         owners = [records.get(b"uid"), records.get(b"gid")]
         self.owner = (
             None if owners[0] is None else _decimal(owners[0], fail, "uid"),
@@ -95,7 +95,7 @@ class Pending:
             return header_size
         if self._size > 0o77777777777 and header_size in (0, 0o77777777777):
             return self._size
-        raise fail(f"pax says {self._size} bytes and the header {header_size}; readers disagree on what follows")
+        raise fail(f"pax says {self._size} bytes and the header {header_size}; tools disagree on what follows")
 
 
 def _pax_records(data: bytes, fail: Fail) -> list[tuple[bytes, bytes]]:
@@ -125,5 +125,5 @@ def _is_sparse(records: dict[bytes, bytes]) -> bool:
 
 def _decimal(text: bytes, fail: Fail, what: str) -> int:
     if not text.isdigit() or len(text) > 19:
-        raise fail(f"{text[:40]!r} is not a {what}")
+        raise fail(f"a pax header has {text[:40]!r} where a {what} was expected")
     return int(text)

@@ -74,7 +74,7 @@ class TarWalker:
         follower = bytes(view[position + BLOCK : position + 2 * BLOCK])
         if follower.strip(b"\0"):
             raise self.fail(
-                "a single empty block lies between members; readers disagree on what follows", base + position
+                "a single empty block lies between members; tools disagree on what follows", base + position
             )
         self.ended = True
         return base + min(position + 2 * BLOCK, len(view))
@@ -96,7 +96,7 @@ class TarWalker:
             if kind in b"LKxg":
                 size = _number(header[124:136], self, "size")
                 if size > (MAX_PAX if kind in b"xg" else MAX_NAME):
-                    raise self.fail(f"an extension header declares {size} bytes", base + position)
+                    raise self.fail(f"an extension header declares {size} bytes, more than is allowed", base + position)
                 after = position + ((size + 511) & ~511)
                 if after + BLOCK > len(view):
                     if final:
@@ -108,7 +108,9 @@ class TarWalker:
                 if header == _ZERO:
                     if kind == 0x67:
                         return position
-                    raise self.fail("ends after an extension header", base + position)
+                    raise self.fail(
+                        "ends after an extension header, without the member that it describes", base + position
+                    )
                 continue
             return self._member(view, position, header, kind, pending, base, final)
 
@@ -123,14 +125,14 @@ class TarWalker:
         if kind == 0x53:
             if pending.sparse:
                 raise self.fail(
-                    "a sparse file of two kinds at once; readers disagree on its name and size", base + position
+                    "a sparse file of two kinds at once; tools disagree on its name and size", base + position
                 )
             found = self._old_sparse(view, position, header, base, final)
             if found is None:
                 return None
             position, real = found
         if stored > MAX_FILE or real > MAX_FILE:
-            raise self.fail(f"a member declares {max(stored, real)} bytes", base + position)
+            raise self.fail(f"a member declares {max(stored, real)} bytes, more than is allowed", base + position)
         for start, what, told in (
             (100, "mode", None),
             (108, "owner", pending.owner[0]),
@@ -157,7 +159,7 @@ class TarWalker:
         while extended:
             blocks += 1
             if blocks > MAX_SPARSE_BLOCKS:
-                raise self.fail("an endless sparse map", base + position)
+                raise self.fail("a sparse map that never ends", base + position)
             if position + BLOCK > len(view):
                 if final:
                     raise self.fail("is truncated within a sparse map", base + position)
@@ -182,7 +184,7 @@ def _verified(header: bytes, walker: TarWalker, offset: int) -> int:
     try:
         expected = int(declared, 8)
     except ValueError:
-        raise walker.fail("is not a tar header", offset) from None
+        raise walker.fail("expected a tar header, found something else", offset) from None
     # adler32's low half is 1 + the sum of the bytes, modulo 65521: ten times as fast as sum().
     if ((adler32(header) & 0xFFFF) - 1 - sum(header[148:156]) + 256 - expected) % 65521:
         total = sum(header) - sum(header[148:156]) + 256
@@ -204,14 +206,14 @@ def _number(field: bytes, walker: TarWalker, what: str) -> int:
     if field[0] == 0x80:
         value = int.from_bytes(field[1:], "big")
     elif field[0] > 0x80:
-        raise walker.fail(f"a negative {what}")
+        raise walker.fail(f"a header has a negative {what}")
     else:
         text = field.partition(b"\0")[0].strip(b" ")
         if text.strip(b"01234567"):
-            raise walker.fail(f"{text!r} is not a {what}")
+            raise walker.fail(f"a header has {text!r} where a {what} was expected")
         value = int(text or b"0", 8)
     if value >= 1 << 62:
-        raise walker.fail(f"a {what} of {value}")
+        raise walker.fail(f"a header has the {what} {value}, which is too large")
     return value
 
 

@@ -17,4 +17,4 @@ class Budget:
         """Raises ArchiveError where nothing is left."""
         self._left -= steps
         if self._left < 0:
-            raise ArchiveError(f"{self._what}: endless folders and links")
+            raise ArchiveError(f"{self._what}: its folders and links take too many steps to follow")

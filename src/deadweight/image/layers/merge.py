@@ -203,7 +203,9 @@ class _Application:
         if target.startswith(WHITEOUT):
             return  # other .wh..wh. names are an old union filesystem's own records and hide nothing
         if target in (b"", b".", b".."):
-            raise ArchiveError(f"layer {self._number + 1}: the whiteout {shown(path)} names no file")
+            raise ArchiveError(
+                f"layer {self._number + 1}: the whiteout {shown(path)} does not name the file that it hides"
+            )
         whole = parent + b"/" + target if parent else target
         old = self._view.pop(whole, None)
         if old is not None:
@@ -262,7 +264,7 @@ class _Application:
     def _linked(self, path: bytes, value: int, hops: int) -> bytes:
         """A link to a folder within the same layer: the engine follows it there, never out of the layer."""
         if hops > _HOPS:
-            raise ArchiveError(f"layer {self._number + 1}: {shown(path)} is an endless link")
+            raise ArchiveError(f"layer {self._number + 1}: the link {shown(path)} leads back to itself")
         target = self._entries.targets[value & MASK]
         self._budget.spend(_LINK + target.count(b"/"))
         parts = [] if target.startswith(b"/") else [part for part in path.rpartition(b"/")[0].split(b"/") if part]

@@ -177,4 +177,4 @@ def prepare(folder: Path) -> None:
             raise UsageError(f"{folder}: is not empty", hint=hint)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise DeadweightError(f"{folder}: cannot be created: {error.strerror}") from error
+        raise DeadweightError(f"{folder}: cannot be created: {error.strerror}", hint="choose another folder") from error

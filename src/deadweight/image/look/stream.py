@@ -136,7 +136,7 @@ class _Passed:
                 break
             buffer += more
             if len(buffer) > MAX_PAX * 4:
-                raise ArchiveError(f"{self._what}: an endless header")
+                raise ArchiveError(f"{self._what}: a header that never ends")
             known = len(self.entries)
             with memoryview(buffer) as view:
                 position = walker.walk(view, base, final=len(more) < BLOCK)

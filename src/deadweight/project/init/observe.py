@@ -209,7 +209,7 @@ def with_cause(reason: str, container: Container) -> str:
     cause = next((line for line in lines if any(word in line.lower() for word in words)), "")
     shown = [line for line in last_lines(container, 3) if line.strip() != cause]
     said = " | ".join([*([cause[:300]] if cause else []), *shown])
-    return f"{reason}: {said}" if said else f"{reason}; it printed nothing"
+    return f"{reason}: {said}" if said else f"{reason}; the service printed nothing"
 
 
 def _all_lines(container: Container) -> list[str]:

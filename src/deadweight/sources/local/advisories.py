@@ -85,7 +85,7 @@ def _go_records(log: Path) -> _GoRecords:
         return _GoRecords(Path(found["Dir"]), str(found["Version"]), str(info["Time"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DeadweightError(
-            f"go mod download told nothing that is known of {MODULE}: {error!r} (log: {log})"
+            f"go mod download gave an answer about {MODULE} that was not understood: {error!r} (log: {log})"
         ) from error
 
 

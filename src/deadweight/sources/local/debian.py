@@ -217,7 +217,10 @@ class Packages:
             self._apt("--download-only", "install", *names)
         absent = [path.name for path in found.values() if not path.is_file()]
         if absent:
-            raise DeadweightError(f"apt did not leave {absent[0]} in {self.folder}")
+            raise DeadweightError(
+                f"apt ended without an error but did not download {absent[0]} to {self.folder}",
+                hint="apt-get update, then run the command again",
+            )
         return found
 
     def _repository(self, packages: object, target: Path) -> Path:

@@ -22,5 +22,8 @@ def download(url: str, whose: str) -> bytes:
             f"{whose} cannot be reached: {error}", hint="check network and proxies: invoke doctor"
         ) from error
     if len(raw) > MAX_BYTES:
-        raise MissingError(f"{url}: larger than {MAX_BYTES} bytes")
+        raise MissingError(
+            f"{url}: is larger than {MAX_BYTES} bytes, more than is downloaded of any file",
+            hint="check that this address is the right one",
+        )
     return raw

@@ -65,7 +65,7 @@ def _programs_own(shop: Workshop) -> str:
         return _told_by(here[0])
     candidates = next(iter(shop.packages.latest([PROGRAM]).values()), [])
     if not candidates:
-        raise MissingError(f"apt knows no {PROGRAM}, which names Maven's central repository")
+        raise MissingError(f"apt has no package {PROGRAM}, whose files name Maven's central repository")
     shop.packages.download([PROGRAM])
     with tempfile.TemporaryDirectory(prefix="deadweight-maven-", dir=shop.folder) as work:
         shop.packages.extract(shop.packages.folder / candidates[0].file, Path(work))
@@ -76,5 +76,5 @@ def _told_by(jar: Path) -> str:
     with zipfile.ZipFile(jar) as model:
         found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
     if found is None:
-        raise MissingError("Maven's own model names no central repository")
+        raise MissingError("the OS's Maven package names no central repository")
     return found[1]

@@ -61,7 +61,9 @@ def _npms_own() -> str:
             text = wheel.read(name).decode("utf-8")
     told = re.search(r"new Definition\('registry', \{\s*default: '(https://[^']+)'", text)
     if told is None:
-        raise MissingError("which registry npm asks is not known", hint="say it: npm_config_registry=https://…")
+        raise MissingError(
+            "cannot find out which registry npm uses", hint="set it in the environment: npm_config_registry=https://…"
+        )
     return told[1]
 
 

@@ -99,7 +99,8 @@ class LocalRegistry:
             if _free(port):
                 return Place(port, name)
         raise DeadweightError(
-            f"no free port for the local registry between {FIRST_PORT} and {FIRST_PORT + 49} on 127.0.0.1"
+            f"the local registry found no free port from {FIRST_PORT} to {FIRST_PORT + 49} on 127.0.0.1",
+            hint="free one of them",
         )
 
     def _write_config(self, place: Place) -> None:

@@ -106,7 +106,7 @@ class LocalSource:
             return
         for reference in wanted:
             if self._told(reference) != reference:
-                say(f"{self._told(reference)}: another image, whose figures are not the original's")
+                say(f"{self._told(reference)}: figures are for the image that stands in, not for the original")
         decided(self.state, self.settings, "local")
         from filelock import FileLock, Timeout
 
@@ -125,7 +125,8 @@ class LocalSource:
                     self._prepare(wanted, apk, say)
             except Timeout as error:
                 raise DeadweightError(
-                    f"another run still holds {self.folder / 'lock'} after {LOCK_SECONDS:g} s"
+                    f"another run has been making stand-ins for {LOCK_SECONDS:g} s and still holds {self.folder / 'lock'}",
+                    hint="wait until it has finished, or stop it",
                 ) from error
 
     def base(self, reference: str) -> Base:

@@ -71,7 +71,7 @@ def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None)
 def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     variant = subject.variant
     if not variant.runnable:
-        raise UsageError(f"{variant.name} is no service that keeps running, and harden tries settings on a running one")
+        raise UsageError(f"{variant.name} has runnable: false, and harden tries settings on a running service")
     engine = subject.engine()
     image_user = engine.images.need(subject.engine_image()).user
     search = _Search(subject, told)

@@ -87,7 +87,7 @@ def find(runtime: Runtime) -> Floor:
 
         everything = tuple(numbers(runtime.architecture))
         if problem := starting(runtime, bundle, everything):
-            raise DeadweightError(f"{runtime.told} starts no container of its own here: {problem}")
+            raise DeadweightError(f"{runtime.told} cannot start a minimal container here: {problem}")
         likely = tuple(each for each in STARTERS if each in numbers(runtime.architecture))
         needed = fewest(likely if works(likely) else everything, works, GROUP)
         held = tuple(sorted(set(BY_TIMING) & set(numbers(runtime.architecture)))) if runtime.name == "runc" else ()
@@ -95,7 +95,7 @@ def find(runtime: Runtime) -> Floor:
         for _ in range(PROOFS):
             if problem := starting(runtime, bundle, found.calls):
                 raise DeadweightError(
-                    f"{runtime.told} wavers: it started a container with these calls, and then not: {problem}"
+                    f"{runtime.told} is inconsistent: with the same system calls it started a container, then failed: {problem}"
                 )
     return found
 

@@ -108,7 +108,10 @@ def counting(
         file.write_bytes(bytes(SIZE))
         with piped([program, "supervise", socket, file]) as said:
             if said.readline() != b"ready\n":
-                raise DeadweightError("the process that counts system calls does not start")
+                raise DeadweightError(
+                    "the helper program that records system calls did not start",
+                    hint="run it again; --no-seccomp leaves this search out",
+                )
             yield (
                 options.but(
                     mounts=(*options.mounts, Mount(program, TARGET), Mount(socket, SOCKET, read_only=False)),
@@ -170,5 +173,5 @@ def ran(subject: Subject, options: RunOptions) -> list[str]:
         state = container.wait_ended(ENDS_SECONDS)
         lines = container.logs(None)
     if state.running or state.exit_code != 0:
-        raise DeadweightError(f"{what} {state.told()}: {' '.join(lines)[-300:]}")
+        raise DeadweightError(f"the helper program {what} in the container {state.told()}: {' '.join(lines)[-300:]}")
     return lines

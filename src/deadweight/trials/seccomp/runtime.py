@@ -39,19 +39,19 @@ def runtime_of(engine: Engine) -> Runtime:
         version, info = engine.api.version(), engine.api.info()
     architecture = ARCHITECTURES.get(engine.info.architecture)
     if architecture is None:
-        raise DeadweightError(f"system calls are not known here for {engine.info.architecture} (amd64 and arm64 are)")
+        raise DeadweightError(
+            f"the engine's architecture {engine.info.architecture} is not supported here (amd64 and arm64 are)"
+        )
     if not engine.host.startswith("unix://") or engine.info.desktop:
         raise MissingError(
-            f"the engine at {engine.host} starts its containers on another machine: its runtime cannot be tried"
+            f"the engine at {engine.host} runs on another machine, so its runtime cannot be tried from here"
         )
     name = _name(version, info)
     if name not in KNOWN:
-        raise DeadweightError(
-            f"containers are started by {name or 'a runtime without a name'}; known are {', '.join(KNOWN)}"
-        )
+        raise DeadweightError(f"the engine's runtime is {name or 'unknown'}; only {', '.join(KNOWN)} can be tried")
     path = _path(name, info)
     if path is None:
-        raise MissingError(f"{name}, which starts this engine's containers, is not found on this machine")
+        raise MissingError(f"the engine's runtime {name} was not found on this machine")
     return Runtime(name, version_of(path), path, architecture)
 
 

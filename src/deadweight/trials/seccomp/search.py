@@ -44,10 +44,10 @@ def search(
     proven by trying; Interrupted."""
     if not found.options.no_new_privileges:
         raise DeadweightError(
-            "the service needs new privileges (a set-uid program), and who records its calls forbids them"
+            "the service needs a set-uid program, and system calls can only be recorded where those are forbidden"
         )
     if not subject.engine().info.seccomp:
-        raise DeadweightError("this engine has no seccomp")
+        raise DeadweightError("this engine does not support seccomp")
     return _Search(subject, found, told).run(floor)
 
 
@@ -76,7 +76,7 @@ class _Search:
             first = attempt(self.subject, self.options)
             if first.problem:
                 raise CheckFailed(
-                    f"{self._name}: the checks do not pass in the posture that was found: {first.problem}"
+                    f"{self._name}: the checks fail with the settings that passed before: {first.problem}"
                 )
             self.exits, self.hurried = (first.exit_code,), _within(self.subject, first.seconds)
             recordings = self._recordings(architecture)
@@ -134,8 +134,8 @@ class _Search:
                 break
         if problems or len(passed) < RUNS:
             raise CheckFailed(
-                f"{self._name}: the checks waver while its system calls are recorded: {len(passed)} of {number} runs passed; "
-                f"the others: {(problems or ['too slow'])[0]}. Nothing can be proven by trying",
+                f"{self._name}: the checks pass only sometimes while system calls are recorded ({len(passed)} of {number} "
+                f"runs), so no trial would prove anything; the first failure: {(problems or ['too slow'])[0]}",
                 hint="run it again on a quiet machine, or give the checks more time",
             )
         return passed
@@ -156,7 +156,7 @@ class _Search:
         tried = sorted(seen - held)
         lenient = [each for each in tried if each in LENIENT]
         others = [each for each in tried if each not in LENIENT]
-        self._say(f"leaving out what no check misses, of {len(tried)} system calls")
+        self._say(f"leaving out those of {len(tried)} system calls that no check needs")
         kept: tuple[str, ...] = fewest(
             lenient, lambda some: works((*some, *others, *unseen)), LENIENT_GROUP, self._needed
         )
@@ -164,12 +164,12 @@ class _Search:
         final = held | frozenset((*kept, *unseen))
         if not self._proven(file, final, families, floor.architecture):
             self._say(
-                f"what passed call by call does not last ({self.last.problem[:160]}): every call that was seen stays"
+                f"the smallest profile failed when tried again ({self.last.problem[:160]}): all recorded system calls stay allowed"
             )
             final = held | seen | frozenset(unseen)
             if not self._proven(file, final, families, floor.architecture):
                 raise CheckFailed(
-                    f"{self._name}: the checks waver with every call that was seen allowed: {self.last.problem}"
+                    f"{self._name}: the checks pass only sometimes with all recorded system calls allowed: {self.last.problem}"
                 )
         return self._result(final, recordings, floor, unseen, families if "socket" in final else ())
 
@@ -181,10 +181,10 @@ class _Search:
         if not works(seen | others):
             raise DeadweightError(
                 f"{self._name} does not work even with every system call that the engine allows by name: {self.last.problem}",
-                hint="what the engine's own profile asks of the words of a call is not in ours",
+                hint="the engine's own profile also checks arguments of system calls, which this one cannot; use --no-seccomp",
             )
         needed = fewest(sorted(others), lambda some: works((*seen, *some)), 0, self._needed)
-        self._say(f"not recorded, and needed: {', '.join(needed)} (without: {problem[:120]})")
+        self._say(f"needed but not recorded: {', '.join(needed)} (without them: {problem[:120]})")
         return needed
 
     def _needed(self, name: str) -> None:
