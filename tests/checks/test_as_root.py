@@ -96,8 +96,8 @@ def test_the_posture_is_that_of_root(subject, asked, engine):
     assert found.options.cap_drop == ("ALL",)
     assert found.options.network.startswith("deadweight-harden-")
     assert found.cut_off == engine.cut_off()
-    assert found.tried[0] == ("everything at its tightest", "")
-    assert lines[0] == "castle: everything at its tightest: works"
+    assert found.tried[0] == ("the strictest settings at once", "")
+    assert lines[0] == "castle: the strictest settings at once: works"
     assert "docker run" in written(found, "run")
 
 

@@ -98,7 +98,7 @@ def test_setup_prepares_what_needs_none(project):
 
 def test_doctor_says_what_you_can_do_for_an_engine_that_setup_cannot_get(project):
     """Not a package to install, nor setup, which would send you back here."""
-    done = project.fails(3, "missing or not usable: engine", "doctor")
+    done = project.fails(3, "missing or unusable: engine", "doctor")
     assert done.errors.endswith(START_IT)
     (line,) = [line for line in done.output.splitlines() if line.startswith("engine  ")]
     assert line.split(None, 2)[2].startswith("start it, or unset DOCKER_HOST  [the engine that DOCKER_HOST names ")

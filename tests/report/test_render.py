@@ -303,7 +303,7 @@ def test_a_cell_of_the_castle_names_the_laxest_posture_that_stops_the_attack(cel
         (AttackRecord("succeeded"), "got through"),
         (AttackRecord("blocked", ("seccomp",), 1), "stopped by seccomp"),
         (AttackRecord("blocked", ("seccomp", "non-root"), 2), "stopped by seccomp, non-root, each alone"),
-        (AttackRecord("blocked", (), 1), "stopped by walls together"),
+        (AttackRecord("blocked", (), 1), "stopped only by several walls together"),
         (AttackRecord("blocked"), "stopped"),
         (AttackRecord("crashed"), "killed the service"),
     ],

@@ -130,7 +130,7 @@ def test_a_service_that_needs_nothing_gets_nothing(playground):
     assert (got.outgoing, options.user) == (False, "65534:65534")
     assert options.memory_bytes < 256 * 2**20
     assert options.pids < 64
-    assert got.tried[0] == ("everything at its tightest", "")
+    assert got.tried[0] == ("the strictest settings at once", "")
     assert got.tried[-1][1] == ""
     assert any(problem for _, problem in got.tried), "no trial was tight enough to fail: then this is not the tightest"
     told = got.document()["posture"]

@@ -376,10 +376,10 @@ def test_what_more_is_stopped_is_named():
     stopped = Stopped(3, {walls.TIGHT: ("a", "b"), walls.HARDENED.name: ("a",), walls.only(walls.TIGHT).name: ("b",),
                           walls.only("seccomp").name: ()})  # fmt: skip
     assert told.stopped(stopped) == [
-        "as the only wall it stops 1 of 3 attacks, the engine's 0, and beyond the engine's: b",
-        "with all other walls it stops 2 of 3 attacks, the engine's 1, and beyond the engine's: b",
+        "as the only protection, it stops 1 of 3 attacks, the engine's profile 0; only this one stops b",
+        "with all other protections, it stops 2 of 3 attacks, the engine's profile 1; only this one stops b",
     ]
-    assert told.stopped(Stopped(unmeasured="no engine")) == ["attacks under it were not measured: no engine"]
+    assert told.stopped(Stopped(unmeasured="no engine")) == ["attacks with this profile were not measured: no engine"]
 
 
 def test_a_call_without_a_check_of_its_own_is_no_checks_alone():

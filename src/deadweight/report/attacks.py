@@ -115,4 +115,4 @@ def said(cell: AttackRecord) -> str:
         return {"crashed": "killed the service", "not_applicable": "n/a", "not_measured": "not measured"}[cell.outcome]
     if cell.walls:
         return f"stopped by {', '.join(cell.walls)}" + (", each alone" if len(cell.walls) > 1 else "")
-    return "stopped" if cell.depth is None else "stopped by walls together"
+    return "stopped" if cell.depth is None else "stopped only by several walls together"

@@ -106,8 +106,8 @@ def print_sboms(sboms: Sequence[Mapping[str, Any]], out: Console) -> None:
             if file["note"]:
                 out.print(f"{each['variant']}: {file['note']}", markup=False, style="yellow")
         for word, rows in (
-            ("claimed, not in the image", each["absent"]),
-            ("in the image, not claimed", each["unclaimed"]),
+            ("in the builder's SBOM, not in the image", each["absent"]),
+            ("in the image, not in the builder's SBOM", each["unclaimed"]),
         ):
             if rows:
                 shown = ", ".join(rows[:8]) + (f" and {len(rows) - 8} more" if len(rows) > 8 else "")

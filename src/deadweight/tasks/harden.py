@@ -28,9 +28,9 @@ FILES = {
         "format": "run (docker flags, the default), compose, kubernetes, podman, quadlet (systemd) or ecs",
         "to": "a folder to write it to, with the seccomp profile beside it (default: print it)",
         "image": "the reference that the platform pulls, with its digest (default: the image in this engine)",
-        "seccomp": "--no-seccomp searches for no seccomp profile of the service's own: the engine's stays",
+        "seccomp": "--no-seccomp does not search for a seccomp profile; the engine's own is used",
         "budget": "kubernetes: two replicas, apart, and a PodDisruptionBudget",
-        "force": "search again, though this image was searched with these settings in this engine before",
+        "force": "search again, even if this image was already searched in this engine with the same settings",
         "json": "print one JSON document on stdout: the posture that was found, and what was tried",
     }
 )

@@ -123,7 +123,7 @@ def doctor(c: Context, json: bool = False, tests: bool = False) -> None:
     if found.unwritable:
         missing += [f"a folder that can be written to ({each})" for each in found.unwritable]
         how.append("make it writable, or set DEADWEIGHT_CACHE_DIR to another place for tools, stand-ins and the engine")
-    lines = [f"missing or not usable: {', '.join(missing)}"] if missing else []
+    lines = [f"missing or unusable: {', '.join(missing)}"] if missing else []
     if lacking is not None:
         lines.append(lacking.message)
         how += [lacking.hint] if lacking.hint else []

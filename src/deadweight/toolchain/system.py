@@ -66,7 +66,10 @@ def install(programs: Sequence[Program], log: Path) -> None:
         packages = _existing(wanted)
     if packages is None:
         missing = ", ".join(sorted({_plain(package) for package in wanted}))
-        raise MissingError(f"apt has no package for some of: {missing}", hint="see apt-cache policy for each")
+        raise MissingError(
+            f"apt has no package for some of these: {missing}",
+            hint="see apt-cache policy NAME",
+        )
     arguments = ["install", "--no-install-recommends", *packages]
     try:
         _apt(arguments, log)

@@ -51,9 +51,11 @@ def exception_gates(accepted: Sequence[Acceptance], used: set[Acceptance], today
     """An entry that has expired fails; one that nothing needs is told."""
     for entry in accepted:
         if entry.expired(today):
-            yield Gate("exceptions", False, f"{entry.origin} expired on {entry.expires}")
+            yield Gate(
+                "exceptions", False, f"{entry.origin} expired on {entry.expires}; fix the finding, or renew the entry"
+            )
         elif entry not in used:
-            yield Gate("exceptions", False, f"{entry.origin} matches no finding", warning=True)
+            yield Gate("exceptions", False, f"{entry.origin} matches no finding; remove it", warning=True)
 
 
 def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, str]] | None:

@@ -186,7 +186,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
             proof.say(f"{rung.name}: {_told(seen)}")
             found = posture.tightest(engine, image, seen, env, rung.name, hosts)
             if found.problem:
-                raise NotUp(f"it starts in a plain container, but not in a hardened one: {found.problem}")
+                raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
             told = {"env": Known(flow(env), more.origin)} if more.value else {}
             proof.draft = _with(draft, seen, {**told, **found.told})
             from deadweight.engine.options import hardened

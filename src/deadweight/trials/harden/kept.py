@@ -68,7 +68,9 @@ def kept_or_found(
 def _posture(subject: Subject, told: Callable[[str], None], *, again: bool) -> Found:
     known = None if again else store.load(Posture, place(subject))
     if known is not None and known.key == circumstances(subject):
-        told(f"{subject.variant.name}: as found on {known.at}; invoke harden --force searches again")
+        told(
+            f"{subject.variant.name}: using the settings that were found on {known.at}; invoke harden --force searches again"
+        )
         return _found(subject, known)
     found = tightest(subject, told)
     _keep(subject, found)

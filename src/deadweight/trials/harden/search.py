@@ -89,7 +89,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
             memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
             network=OUTGOING,
         )  # fmt: skip
-        easy = search.passes("everything at its tightest", tight)
+        easy = search.passes("the strictest settings at once", tight)
         found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
@@ -111,9 +111,9 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
     """Put up one wall after another, each on top of those that held. ``named`` are the folders that the suite says it writes."""
     search.exits = None
     in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
-    if not search.passes("no wall but the limits", plain):
+    if not search.passes("only memory, processor and process limits", plain):
         folders = ", ".join(each.path for each in named)
-        if not named or not search.passes(f"no wall but the limits, in memory: {folders}", in_memory):
+        if not named or not search.passes(f"only the limits, with folders in memory: {folders}", in_memory):
             raise CheckFailed(
                 f"{search.subject.variant.name}: the checks fail even in a plain container: {search.last.problem}",
                 hint="check run: in the suite (user, memory, tmpfs, env); start it with "
@@ -127,8 +127,8 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
     found = _read_only(search, _capabilities(search, found), named)
     walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
     if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
-        walls["no capabilities in the end"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
-    return _first(search, found, {**walls, "no way out": {"network": tight.network}}, every=True)
+        walls["no capabilities for a service that is not root"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
+    return _first(search, found, {**walls, "no outgoing network": {"network": tight.network}}, every=True)
 
 
 def _first(
@@ -150,7 +150,7 @@ def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
     if search.passes("no capabilities", none):
         return none
     kept = list(DEFAULT_CAPABILITIES)
-    if not search.passes("the usual capabilities, named", none.but(cap_add=tuple(kept))):
+    if not search.passes("only Docker's default capabilities", none.but(cap_add=tuple(kept))):
         return found
     for name in DEFAULT_CAPABILITIES:
         fewer = [each for each in kept if each != name]

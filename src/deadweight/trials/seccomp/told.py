@@ -21,7 +21,7 @@ def lines(found: Seccomp) -> list[str]:
         f"seccomp: {sure} (of {found.runs} recordings)",
     ]
     if found.left_out:
-        said.append(f"seccomp: recorded, and no check misses them: {_named(found.left_out)}")
+        said.append(f"seccomp: recorded, but no check needs them: {_named(found.left_out)}")
     said += [f"seccomp: only {check!r} needs {_named(names)}" for check, names in found.alone().items()]
     return said + [f"seccomp: {line}" for line in stopped(found.stopped)]
 
@@ -29,16 +29,16 @@ def lines(found: Seccomp) -> list[str]:
 def stopped(found: Stopped) -> list[str]:
     """Of attacks that were really made, under either profile."""
     if not found.tried:
-        return [f"attacks under it were not measured: {found.unmeasured}"] if found.unmeasured else []
+        return [f"attacks with this profile were not measured: {found.unmeasured}"] if found.unmeasured else []
     told = []
     for tight, engines, where in (
-        (walls.only(walls.TIGHT).name, walls.only("seccomp").name, "as the only wall"),
-        (walls.TIGHT, walls.HARDENED.name, "with all other walls"),
+        (walls.only(walls.TIGHT).name, walls.only("seccomp").name, "as the only protection"),
+        (walls.TIGHT, walls.HARDENED.name, "with all other protections"),
     ):
         ours, theirs = (len(found.by_posture.get(each, ())) for each in (tight, engines))
         more = found.more(tight, engines)
-        beyond = f", and beyond the engine's: {', '.join(more)}" if more else ""
-        told.append(f"{where} it stops {ours} of {found.tried} attacks, the engine's {theirs}{beyond}")
+        beyond = f"; only this one stops {', '.join(more)}" if more else ""
+        told.append(f"{where}, it stops {ours} of {found.tried} attacks, the engine's profile {theirs}{beyond}")
     return told
 
 

@@ -56,12 +56,13 @@ def beside(found: Found, format: str) -> list[str]:  # noqa: A002 - the flag's n
 
 def _seccomp(found: Found) -> list[str]:
     if found.seccomp is None:
-        return [f"The engine's own seccomp profile stays: {found.no_seccomp}."] if found.no_seccomp else []
+        return [f"The engine's own seccomp profile is used: {found.no_seccomp}."] if found.no_seccomp else []
     got = found.seccomp
     theirs = f"; the engine's own profile allows {got.engine_allows}" if got.engine_allows else ""
     has = f" of the kernel's {got.kernel_has}" if got.kernel_has else ""
     where = f"{got.architecture}, Linux {got.kernel}, {got.runtime}, libc: {got.libc}"
     return [
         f"Its seccomp profile allows {len(got.calls)}{has} system calls{theirs}.",
-        f"It was found by {got.trials} trials, the last {got.proofs} with this very one, for {where}. Search again on another.",
+        f"It was found by {got.trials} trials, the last {got.proofs} with exactly this profile, for {where}.",
+        "Search again on another kernel, runtime or libc.",
     ]
