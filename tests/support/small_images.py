@@ -28,8 +28,10 @@ def reference(name: str) -> str:
 
 
 def docker_archive(out: Path, reference: str, layers: list[dict[str, Content]], config: dict[str, Any]) -> Path:
-    """Write an image; ``layers`` map absolute paths in the image to contents (``/tmp/`` to none: a folder
-    that everybody may write to). Files get mode 0755 where they are copied."""
+    """Write an image; ``layers`` map absolute paths in the image to contents. Files get mode 0755 where they are copied.
+
+    ``/tmp/`` with no content is a folder that everybody may write to; with a user's number, one that only that user may.
+    """
     blobs = [_layer(files) for files in layers]
     names = [hashlib.sha256(blob).hexdigest() for blob in blobs]
     document = {
@@ -80,7 +82,8 @@ def _layer(files: dict[str, Content]) -> bytes:
         for path, content in sorted(files.items()):
             if path.endswith("/"):
                 folder = tarfile.TarInfo(path.strip("/"))
-                folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+                folder.type, folder.mode = tarfile.DIRTYPE, 0o755 if content else 0o1777
+                folder.uid = int(content) if isinstance(content, str) else 0
                 tar.addfile(folder)
             elif isinstance(content, str):
                 link = tarfile.TarInfo(path.lstrip("/"))

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine import api as wire
-from deadweight.engine import http, leftovers, owner
+from deadweight.engine import http, in_memory, leftovers, owner
 from deadweight.engine.body import create_body
 from deadweight.engine.container import Container
 from deadweight.engine.faults import NO_ENGINE_HINT, CannotStart, Ended, PortInUse, explained, translated
+from deadweight.engine.files import read_file
 from deadweight.engine.images import Images
 from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.engine.leftovers import Leftover
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from docker.tls import TLSConfig
 
 API_TIMEOUT_SECONDS = 120
+PASSWD_BYTES = 2**20
 START_ATTEMPTS = 5
 BRIDGE_NAME = "com.docker.network.bridge.name"
 """Left to itself, Docker calls a network's bridge by the network's id, and Podman by a number."""
@@ -64,6 +66,7 @@ class Engine:
         self._mine: dict[str, Container] = {}
         self._networks: set[str] = set()
         self._asked_for: set[str] = set()
+        self._numbers: dict[tuple[str, str], int | None] = {}
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
@@ -173,6 +176,7 @@ class Engine:
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create a container that does not run yet."""
         self._before_the_first()
+        options = self.owned(image, options)
         marks = {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root, **options.labels}
         body = create_body(image, options.but(labels=marks), self.info, self._ceilings)
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
@@ -188,6 +192,26 @@ class Engine:
             self._mine[made] = container
         self._asked_for.discard(name)
         return container
+
+    def owned(self, image: str, options: RunOptions) -> RunOptions:
+        """The same options with the owner of each folder in memory (``in_memory``). Podman's runtimes keep the mode that is asked
+        for, and Podman knows no owner."""
+        if not options.tmpfs or self.info.podman:
+            return options
+        known = self.images.get(image)
+        if known is None:
+            return options
+        return in_memory.owned(options, known.user, lambda name: self._number_of(name, known.id))
+
+    def _number_of(self, name: str, image_id: str) -> int | None:
+        if (image_id, name) not in self._numbers:
+            with self.create(image_id, RunOptions(entrypoint=("none",), network="none")) as container:
+                try:
+                    passwd = read_file(self.api, container.id, "/etc/passwd", PASSWD_BYTES)
+                except DeadweightError:  # it has none
+                    passwd = b""
+            self._numbers[image_id, name] = in_memory.number_of(name, passwd)
+        return self._numbers[image_id, name]
 
     def begin(self, container: Container) -> None:
         """Start a created container; its start-up time counts from here. Raises PortInUse, CannotStart."""

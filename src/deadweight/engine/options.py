@@ -21,15 +21,17 @@ LOG_BYTES = 10 * 2**20
 
 @dataclass(frozen=True)
 class Tmpfs:
-    """A file system in memory. Its content counts against the container's memory limit."""
+    """A file system in memory. Its content counts against the container's memory limit. ``uid`` None: root's."""
 
     path: str
     size_bytes: int = TMPFS_BYTES
     noexec: bool = True
     mode: int = 0o1777
+    uid: int | None = None
 
     def options(self) -> str:
-        return f"rw,{'noexec' if self.noexec else 'exec'},nosuid,nodev,size={self.size_bytes},mode={self.mode:o}"
+        owner = "" if self.uid is None else f",uid={self.uid}"
+        return f"rw,{'noexec' if self.noexec else 'exec'},nosuid,nodev,size={self.size_bytes},mode={self.mode:o}{owner}"
 
 
 @dataclass(frozen=True)

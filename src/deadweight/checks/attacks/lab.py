@@ -26,10 +26,11 @@ from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.profile import found_profile
-from deadweight.checks.attacks.shell import Shell, read_file, static_shell
+from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
 from deadweight.engine.client import bridge_of
 from deadweight.engine.faults import translated
+from deadweight.engine.files import read_file
 from deadweight.engine.options import Mount, RunOptions, hardened_for
 from deadweight.suite.checks import AttacksCheck
 
@@ -209,7 +210,7 @@ class Lab:
         """A file as the image has it; None where it has none."""
         if path not in self._image_files:
             try:
-                content: bytes | None = read_file(self.engine, self.attacker.container.id, path, IMAGE_FILE_BYTES)
+                content: bytes | None = read_file(self.engine.api, self.attacker.container.id, path, IMAGE_FILE_BYTES)
             except DeadweightError:
                 content = None
             self._image_files[path] = content

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, MissingError
 from deadweight.checks.attacks.host import PURPOSE
 from deadweight.engine.faults import translated
+from deadweight.engine.files import read_file
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.records.store import write_atomically
 
@@ -56,28 +54,4 @@ def _extracted(engine: Engine, reference: str) -> bytes:
             engine.api.pull(reference)
     options = RunOptions(entrypoint=("none",), network="none")
     with engine.create(reference, options, purpose=PURPOSE) as container:
-        return read_file(engine, container.id, INSIDE, MOST_BYTES)
-
-
-def read_file(engine: Engine, container: str, path: str, most: int) -> bytes:
-    """A regular file of a container, as the engine sees it. Raises MissingError, or DeadweightError for one that is too large."""
-    with translated(f"read {path}"):
-        stream, _ = engine.api.get_archive(container, path)
-        content = b"".join(_bounded(stream, most + 65536, path))
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        member = archive.next()
-        file = archive.extractfile(member) if member is not None and member.isreg() else None
-        if file is None:
-            raise MissingError(f"{path}: not a regular file")
-        return file.read(most)
-
-
-def _bounded(stream: object, most: int, path: str) -> list[bytes]:
-    chunks: list[bytes] = []
-    size = 0
-    for chunk in stream:  # type: ignore[attr-defined]
-        size += len(chunk)
-        if size > most:
-            raise DeadweightError(f"{path}: larger than {most} bytes")
-        chunks.append(chunk)
-    return chunks
+        return read_file(engine.api, container.id, INSIDE, MOST_BYTES)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
-from deadweight.engine.options import NON_ROOT, Mount, RunOptions, Tmpfs, Ulimit, is_root
+from deadweight.engine.options import NON_ROOT, Mount, RunOptions, Ulimit, is_root
 from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def _files(walls: frozenset[str], hard: RunOptions) -> dict[str, object]:
     if "noexec-tmpfs" in walls:
         made["tmpfs"] = hard.tmpfs
     elif "read-only" in walls:
-        made["tmpfs"] = tuple(Tmpfs(each.path, each.size_bytes, noexec=False, mode=each.mode) for each in hard.tmpfs)
+        made["tmpfs"] = tuple(replace(each, noexec=False) for each in hard.tmpfs)
     return made
 
 

@@ -19,7 +19,7 @@ from deadweight.trials.harden.tightest import tightest
 from deadweight.trials.seccomp.find import find
 from deadweight.trials.seccomp.model import Seccomp
 
-EDITION = 2
+EDITION = 3
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
 
 _OF_THE_ENGINE = (

@@ -93,6 +93,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
+        found = engine.owned(subject.engine_image(), found)
         found, headroom = _limited(search, found)
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(

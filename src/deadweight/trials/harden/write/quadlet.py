@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deadweight.engine.in_memory import anybodys
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.run import network_name
 from deadweight.trials.harden.write.values import (
@@ -28,7 +29,7 @@ def text(found: Found, given: Written) -> str:
     user, _, group = str(options.user).partition(":")
     lines += [f"User={user}"] + ([f"Group={group}"] if group else [])
     lines += ["ReadOnly=true", "VolatileTmp=false"] if options.read_only else []
-    lines += [f"Tmpfs={each.path}:{each.options()}" for each in options.tmpfs]
+    lines += [f"Tmpfs={each.path}:{each.options()}" for each in anybodys(options).tmpfs]
     lines += [f"DropCapability={each.lower()}" for each in options.cap_drop]
     lines += [f"AddCapability=CAP_{each}" for each in options.cap_add]
     lines += ["NoNewPrivileges=true"] if options.no_new_privileges else []

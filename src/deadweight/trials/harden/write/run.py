@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
+from deadweight.engine.in_memory import anybodys
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
@@ -21,7 +23,7 @@ def docker_text(found: Found, given: Written) -> str:
 
 def podman_text(found: Found, given: Written) -> str:
     """Podman mounts folders in memory where the root is read-only, unless it is told not to."""
-    words = run_words(found, given)
+    words = run_words(replace(found, options=anybodys(found.options)), given)
     at = words.index("--read-only") + 1 if "--read-only" in words else None
     words = words if at is None else [*words[:at], "--read-only-tmpfs=false", *words[at:]]
     return _text(found, ["podman", *words[1:]], "podman")
