@@ -20,9 +20,11 @@ from deadweight.publish.artifact import Artifact, ArtifactFile, Subject, lay_out
 from deadweight.publish.earlier import earlier
 from deadweight.publish.push import destination, push
 from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, fitted, publish
+from deadweight.report.compare import compare
 from deadweight.report.model import load_report
 from deadweight.report.write import write_report
 from deadweight.toolchain import crane
+from tests.support import report_demo
 from tests.support import report_samples as samples
 from tests.support.small_images import docker_archive
 
@@ -72,6 +74,19 @@ def test_publishing_again_replaces_the_whole_report(written, tmp_path) -> None:
     assert not (target / "ladder-1.svg").exists()
 
 
+def test_marks_since_an_earlier_report_are_published_too(tmp_path) -> None:
+    """On the page, and in the file that the page names; both go with the next report that was compared with nothing."""
+    new = report_demo.failing()
+    write_report(new, tmp_path / "report")
+    for _ in range(2):  # the second time into the folder that holds the first
+        publish(tmp_path / "report", str(tmp_path / "site"), changed=compare(report_demo.before(), new))
+    assert 'class="mark-regression" href="#changes"' in (tmp_path / "site/index.html").read_text()
+    assert "8 regressions" in (tmp_path / "site/comparison.md").read_text()
+    publish(tmp_path / "report", str(tmp_path / "site"))
+    assert 'class="mark-regression"' not in (tmp_path / "site/index.html").read_text()
+    assert not (tmp_path / "site/comparison.md").exists()
+
+
 @pytest.mark.parametrize("name", [".git", "CNAME", "index.php", "ladder-.txt"])
 def test_a_folder_with_anything_foreign_is_left_alone(written, tmp_path, name) -> None:
     target = tmp_path / "site"
@@ -112,9 +127,10 @@ def test_there_must_be_a_report(tmp_path) -> None:
 def test_the_step_summary_is_appended_to(written, tmp_path) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
-    published = publish(written, "ci", changes="## What changed\n", environment={"GITHUB_STEP_SUMMARY": str(summary)})
+    changed = compare(samples.report(), load_report(written))
+    published = publish(written, "ci", changed=changed, environment={"GITHUB_STEP_SUMMARY": str(summary)})
     text = summary.read_text()
-    assert text.startswith("before\n## What changed\n")
+    assert text.startswith("before\n## Container images: what changed\n")
     assert "| multi-stage-ubuntu |" in text
     assert "![" not in text, "the pictures are not there"
     assert published.output == ""

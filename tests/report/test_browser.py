@@ -292,6 +292,74 @@ def test_a_failed_check_shows_its_evidence_in_words(chromium, heavy) -> None:
     seen.context.close()
 
 
+BROKEN_WORDS = """all => all.flatMap(element => {
+  const found = [], range = document.createRange();
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  const letters = [];
+  while (walker.nextNode()) for (let at = 0; at < walker.currentNode.length; at++) {
+    range.setStart(walker.currentNode, at);
+    range.setEnd(walker.currentNode, at + 1);
+    const box = range.getBoundingClientRect();
+    if (box.width) letters.push([walker.currentNode.data[at], box.bottom]);
+  }
+  letters.forEach(([letter, bottom], at) => {
+    if (at && bottom > letters[at - 1][1] + 5 && !"/:@- ".includes(letters[at - 1][0])) found.push(element.textContent.trim());
+  });
+  return found;
+})"""
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_no_name_is_broken_within_a_word(chromium, heavy, width) -> None:
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": width, "height": 900})
+    names = ".comparison th[scope='row'] a, .comparison td[data-key='base'], .comparison td[data-key='builder']"
+    assert seen.page.eval_on_selector_all(names, BROKEN_WORDS) == []
+    seen.context.close()
+
+
+def test_the_winner_is_labelled_and_the_table_begins_on_the_first_screen(chromium, heavy) -> None:
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 1440, "height": 900})
+    rows = seen.page.locator(".comparison tr:has(th .ship)")
+    assert [row.get_attribute("data-variant") for row in rows.all()] == ["multi-stage-distroless", "jib-distroless"]
+    assert rows.first.get_attribute("class") == "winner"
+    assert rows.first.bounding_box()["y"] < 850, "the first ladder's winner is on the first screen"
+    seen.context.close()
+
+
+def test_cards_are_sorted_from_a_list(chromium, heavy) -> None:
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 360, "height": 800})
+    choice = seen.page.get_by_label("Sort by")
+    choice.select_option(label="Attacks stopped")
+    assert seen.column(1)[0] == "apko"
+    choice.select_option(label="Size")
+    assert seen.column(3)[0] == "9.7 MB"
+    choice.select_option(label="as written")
+    assert seen.column(1)[0] == "all-in-one*"
+    seen.page.set_viewport_size({"width": 1440, "height": 900})
+    assert not choice.is_visible(), "there the headings sort"
+    seen.context.close()
+
+
+def test_the_history_shows_one_figure_at_a_time_with_its_line(chromium, heavy) -> None:
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 1440, "height": 900})
+    cells = seen.page.locator("#history tr[data-variant='apko'] > *")
+    assert cells.all_inner_texts()[1::5] == ["25.9 MB", "23.5 MB"]
+    assert cells.last.locator("svg").get_attribute("aria-label") == "from 26.8 MB to 23.5 MB in 8 reports"
+    for title, shown in {
+        "Findings": "14",
+        "Attacks stopped": "52/79",
+        "Start-up": "0.32 s",
+        "Build time": "83 s",
+    }.items():
+        seen.page.get_by_label("Show").select_option(label=title)
+        assert cells.all_inner_texts()[6] == shown
+    assert seen.page.locator("#history tr[data-variant='insecure-layer-sample'] td").first.inner_text() == "3.1 s"
+    seen.page.get_by_label("Show").select_option(label="Start-up")
+    assert seen.page.locator("#history tr[data-variant='insecure-layer-sample'] td").first.inner_text() == "\u2013"
+    assert seen.said == []
+    seen.context.close()
+
+
 def test_on_a_phone_each_variant_is_a_card(chromium, heavy) -> None:
     seen = Visit(chromium, heavy.as_uri(), viewport={"width": 360, "height": 800})
     card = seen.page.locator(".comparison tr[data-variant='apko']").bounding_box()

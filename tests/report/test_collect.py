@@ -114,7 +114,7 @@ def test_a_stand_in_in_another_stage_is_told_wherever_figures_are(suite, state, 
     assert report.variants["small"].stand_in
     to_json(report)
     assert "| none, made with golang:1, busybox:1 (stand-in) |" in render_markdown(report)
-    assert 'small</a> <span class="badge">stand-in</span>' in render_html(report)
+    assert 'small</a><abbr class="star" title="stand-in">*</abbr>' in render_html(report)
     save(replace(built, base=None), state.image("small") / "built.json")
     assert "stand-in" not in render_markdown(collect(suite, state))
 

@@ -16,14 +16,17 @@ from rich.console import Console
 from deadweight.image.findings import FolderFigure, PathFigure
 from deadweight.report import attacks, charts, page_data, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
+from deadweight.report.got import got
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
 from deadweight.report.model import (
     AttackRecord,
     BuildRecord,
+    CheckRecord,
     Coverage,
     Outcome,
     RuntimeRecord,
+    VariantRecord,
     VulnerabilitiesRecord,
     load_report,
 )
@@ -45,7 +48,7 @@ def plain_page() -> str:
 class Outline(HTMLParser):
     """Counts tags, and checks that they nest and that ids are unique."""
 
-    VOID = frozenset({"meta", "link", "br", "img", "hr", "input"})
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "input", "wbr"})
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -171,6 +174,25 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
 )
 def test_three_kinds_of_no_findings_are_three_things(scan, text) -> None:
     assert text == table.vulnerabilities_cell(scan).text
+
+
+def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:
+    """Its column goes where nobody asks; where others have one, the figure says what would get it."""
+    asked = samples.variant(checks={"vulnerabilities": CheckRecord("not_measured", True, "no database")})
+    other = samples.variant(checks={"layers": CheckRecord("pass", True, "nothing hidden")})
+    other = replace(other, vulnerabilities=VulnerabilitiesRecord())
+    asked = replace(asked, vulnerabilities=VulnerabilitiesRecord())
+
+    def told(**records: VariantRecord) -> list[str]:
+        (ladder,) = table.ladders(samples.report(records))
+        place = [column.key for column in ladder.columns].index("vulnerabilities")
+        return [row.cells[place].text for row in ladder.rows]
+
+    assert told(one=asked, two=other) == ["not scanned", "\u2013"]
+    with pytest.raises(ValueError, match="not in list"):
+        told(two=other)
+    words, command = got("two", other)["vulnerabilities"]
+    assert (words, command) == ("Not measured: the suite does not ask for it", "invoke scan --variant two")
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,17 @@ def test_every_form_says_the_same() -> None:
             assert f"{point.variant}/{point.check}" in told
         for each in found.findings:
             assert each.text in told
-        assert "as intended: /etc/secret.txt was removed in layer 3" in told
+        assert "Meant to fail layers: insecure-layer-sample (/etc/secret.txt, removed in layer 3," in told
         assert told.count("rest on local stand-ins") == 1, "said once"
         assert told.index(found.title) < told.index("Attacks stopped"), "the verdict stands first"
+
+
+def test_the_winner_is_labelled_in_every_table() -> None:
+    console, page, markdown = everywhere(demo.passing())
+    assert "multi-stage-distroless (ship)" in console
+    assert console.count("(ship)") == 2, "one for each ladder that has a winner"
+    assert "| **multi-stage-distroless** (ship) |" in markdown
+    assert "multi-stage-distroless* ship" in page
 
 
 def test_what_failed_may_not_be_shipped() -> None:
@@ -148,12 +156,10 @@ def test_a_pass_that_was_to_fail_is_a_failure() -> None:
 def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
     found = verdict(demo.passing())
     assert found.status == "pass"
-    hidden, visible = found.stories
+    hidden = "insecure-layer-sample (/etc/secret.txt, removed in layer 3, can still be read in layer 2)"
+    visible = "insecure-layer-sample-history (2 secrets in its environment and the instructions in its history)"
     beside = "insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
-    leak = "/etc/secret.txt was removed in layer 3, and its secret can still be read in layer 2."
-    assert hidden == f"insecure-layer-sample fails layers, as intended: {leak} {beside}"
-    leak = "2 secrets in its environment and the instructions in its history."
-    assert visible == f"insecure-layer-sample-history fails layers, as intended: {leak} {beside}"
+    assert found.stories == (f"Meant to fail layers: {hidden} and {visible}; {beside}",)
     assert {each.ladder for each in found.findings} == {"go", "java"}, "samples have no winner"
 
 

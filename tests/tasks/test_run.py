@@ -297,6 +297,30 @@ def test_a_report_against_the_last_one_keeps_stdout_for_the_json(project, misbeh
     assert again.stdout == (State(project).report / "comparison.md").read_text() + "\n"
 
 
+def test_publish_keeps_the_marks_of_the_last_comparison(project, misbehaving_archive, playground_archive):
+    """And the history beside them, also where a machine begins with an empty state folder; until a report compares with nothing."""
+    suite = write_suite(project, SUITE)
+    put_built(suite, "good", misbehaving_archive, "x")
+    task(project, "publish", "--to", "site")
+    put_built(suite, "good", playground_archive, "x")
+    earlier = project / "earlier.json"
+    earlier.write_bytes((project / "site" / "report.json").read_bytes())
+    invoke(project, "report", "--against", "earlier.json")
+    page = project / "site" / "index.html"
+    for words in ((), ("--against", "earlier.json")):
+        State(project).history.unlink()
+        task(project, "publish", "--to", "site", *words)
+        assert 'href="#changes"' in page.read_text()
+        assert len((project / "site" / "history.jsonl").read_text().splitlines()) >= 2
+        assert 'id="history"' in page.read_text()
+        if not words:
+            task(project, "report")
+            assert not (State(project).report / "comparison.md").exists()
+    task(project, "report")
+    task(project, "publish", "--to", "site")
+    assert 'href="#changes"' not in page.read_text()
+
+
 def test_a_report_against_an_earlier_one_tells_what_failed_and_what_went(project, misbehaving_archive):
     """Nothing of it is "nothing changed", and nothing a traceback: by exit code 1 what failed, by 3 what nobody could look at."""
     suite = write_suite(project, SUITE)

@@ -12,10 +12,12 @@ from deadweight._errors import CommandError, DeadweightError, UsageError
 from deadweight.publish.earlier import OCI_PREFIX
 from deadweight.records.reference import in_registry
 from deadweight.report.badges import badges
+from deadweight.report.compare import Comparison
+from deadweight.report.compare_markdown import comparison_markdown
 from deadweight.report.history import HISTORY_FILE, IN_REPORT, merged, parse, read, text
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import REPORT_FILE, HistoryEntry, Report, load_report
-from deadweight.report.write import MARKDOWN_FILE, PAGE_FILE, write_report
+from deadweight.report.write import COMPARISON_FILE, MARKDOWN_FILE, PAGE_FILE, write_report
 
 ARTIFACT_TYPE = "application/vnd.deadweight.report.v1"
 MEDIA_TYPES = {
@@ -29,7 +31,7 @@ MEDIA_TYPES = {
 SUMMARY_LIMIT_BYTES = 1024 * 1024
 """GitHub takes 1 MiB of summary per step and drops what is larger."""
 
-OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, HISTORY_FILE, ".nojekyll", "badges"}
+OURS = {REPORT_FILE, MARKDOWN_FILE, PAGE_FILE, COMPARISON_FILE, HISTORY_FILE, ".nojekyll", "badges"}
 
 
 @dataclass(frozen=True)
@@ -46,26 +48,26 @@ def publish(
     report_folder: Path,
     to: str,
     *,
-    changes: str = "",
+    changed: Comparison | None = None,
     environment: Mapping[str, str] | None = None,
     history: Path | None = None,
 ) -> Published:
     """Publish the report that lies in ``report_folder``, with its history, which is merged with one that lies at the target.
 
-    ``to``: a folder, ``ci``, or ``oci://REGISTRY/REPOSITORY[:TAG]``. ``changes`` is the Markdown of a comparison, which a CI
-    summary shows first. Raises ConfigError where there is no report, UsageError for a folder that holds anything else,
+    ``to``: a folder, ``ci``, or ``oci://REGISTRY/REPOSITORY[:TAG]``. ``changed``, since an earlier report, is marked on the page
+    and stands first in a CI summary. Raises ConfigError where there is no report, UsageError for a folder that holds anything else,
     CommandError where a registry refuses.
     """
     report = load_report(report_folder)
     if to.startswith(OCI_PREFIX):
-        return _to_registry(report, to.removeprefix(OCI_PREFIX), history)
+        return _to_registry(report, to.removeprefix(OCI_PREFIX), changed, history)
     if to == "ci":
-        return _to_ci(report, changes, os.environ if environment is None else environment)
+        return _to_ci(report, changed, os.environ if environment is None else environment)
     if not to or "://" in to:
         raise UsageError(
             f"--to {to!r}: unknown destination", hint="use a folder, ci, or oci://REGISTRY/REPOSITORY[:TAG]"
         )
-    return _to_folder(report, Path(to).absolute(), history)
+    return _to_folder(report, Path(to).absolute(), changed, history)
 
 
 def _with_history(report: Report, ours: Path | None, theirs: tuple[HistoryEntry, ...]) -> tuple[Report, str]:
@@ -75,7 +77,7 @@ def _with_history(report: Report, ours: Path | None, theirs: tuple[HistoryEntry,
     return replace(report, history=entries[-IN_REPORT:]), text(entries)
 
 
-def _to_folder(report: Report, target: Path, history: Path | None) -> Published:
+def _to_folder(report: Report, target: Path, changed: Comparison | None, history: Path | None) -> Published:
     """Make the new folder beside the old one, then change places: a reader sees the old report or the new, never half."""
     foreign = _foreign(target)
     if foreign:
@@ -89,7 +91,7 @@ def _to_folder(report: Report, target: Path, history: Path | None) -> Published:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
             fresh = Path(beside) / "new"
             fresh.mkdir()
-            write_report(report, fresh)
+            write_report(report, fresh, changed)
             (fresh / HISTORY_FILE).write_text(kept, encoding="utf-8")
             (fresh / ".nojekyll").touch()
             (fresh / "badges").mkdir()
@@ -117,9 +119,10 @@ def _foreign(target: Path) -> str | None:
     return None
 
 
-def _to_ci(report: Report, changes: str, environment: Mapping[str, str]) -> Published:
+def _to_ci(report: Report, changed: Comparison | None, environment: Mapping[str, str]) -> Published:
     summary = environment.get("GITHUB_STEP_SUMMARY")
-    text = "\n".join(part for part in (changes, render_markdown(report)) if part)
+    first = "" if changed is None else comparison_markdown(changed) + "\n"
+    text = first + render_markdown(report)
     if not summary:
         return Published("stdout", note="there is no step summary: GITHUB_STEP_SUMMARY is not set", output=text)
     file = Path(summary)
@@ -150,7 +153,7 @@ def fitted(text: str, room: int) -> str:
     return "\n".join(kept) + last if kept else ""
 
 
-def _to_registry(report: Report, reference: str, history: Path | None) -> Published:
+def _to_registry(report: Report, reference: str, changed: Comparison | None, history: Path | None) -> Published:
     from deadweight.publish.artifact import Artifact, ArtifactFile, lay_out
     from deadweight.toolchain import crane
 
@@ -158,10 +161,11 @@ def _to_registry(report: Report, reference: str, history: Path | None) -> Publis
     report, kept = _with_history(report, history, _pushed_history(report, reference))
     with tempfile.TemporaryDirectory(prefix="deadweight-publish-") as temporary:
         folder = Path(temporary) / "report"
-        write_report(report, folder)
+        write_report(report, folder, changed)
         (folder / HISTORY_FILE).write_text(kept, encoding="utf-8")
         pictures = sorted(path.name for path in folder.glob("ladder-*.svg"))
         types = MEDIA_TYPES | dict.fromkeys(pictures, "image/svg+xml")
+        types |= {COMPARISON_FILE: "text/markdown"} if changed is not None else {}
         files = tuple(ArtifactFile(name, kind, (folder / name).read_bytes()) for name, kind in types.items())
         annotations = {
             "org.opencontainers.image.created": report.generated_at,

@@ -63,6 +63,11 @@ class State:
         return self.folder / "history.jsonl"
 
     @property
+    def compared(self) -> Path:
+        """The earlier report that the last one was compared with, if it was."""
+        return self.folder / "compared.json"
+
+    @property
     def lock(self) -> Path:
         return self.folder / "lock"
 

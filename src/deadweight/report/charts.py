@@ -12,7 +12,7 @@ from deadweight.report.model import BuildRecord, Report, VariantRecord
 from deadweight.report.table import Ladder, size_of
 
 BAR, STAND_IN_BAR, REFERENCE = "#1f6f8b", "#7fb0bf", "#9c4718"
-PLOT_WIDTH, ROW, TOP, BOTTOM, GAP = 420, 24, 8, 34, 10
+PLOT_WIDTH, ROW, TOP, BOTTOM, GAP = 320, 24, 8, 34, 10
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class _Row:
 def ladder_chart(ladder: Ladder) -> str | None:
     """Uncompressed size of each variant, reference sizes as hollow diamonds with their value named.
 
-    None where nothing was measured: bare axes would say nothing.
+    None where nothing was measured, or all have one size: such a picture would say nothing.
     """
-    if not ladder.largest_bytes:
+    shown = {figures.size(size) for row in ladder.rows if (size := size_of(row.record))}
+    if not shown or (len(shown) == 1 and len(ladder.rows) > 1):
         return None
     rows = [_size_row(row.variant, row.record) for row in ladder.rows]
     title = f"{ladder.title} ladder: image sizes on a logarithmic axis; the table below holds the figures"

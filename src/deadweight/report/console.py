@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from deadweight.image.archive.model import printable
@@ -39,11 +39,12 @@ def print_comparison(report: Report, console: Console) -> None:
     for text, style in verdict_lines(seen.verdict):
         console.print(printable(text), markup=False, highlight=False, style=style, soft_wrap=not console.is_terminal)
     console.print()
+    winners = {each.winner for each in seen.verdict.findings}
     for ladder in seen.ladders:
         if console.is_terminal:
-            _table(ladder, console)
+            _table(ladder, console, winners)
         else:
-            _plain(ladder, console)
+            _plain(ladder, console, winners)
     notes = [f"Reference: {' / '.join(seen.sources)}; not measured here."] if seen.sources else []
     notes += [seen.build_note] if seen.build_note else []
     label = f"{STAND_IN_MARK} " if console.is_terminal else ""
@@ -69,7 +70,7 @@ def verdict_lines(found: Verdict) -> Iterator[tuple[str, str]]:
         yield story, ""
 
 
-def _table(ladder: Ladder, console: Console) -> None:
+def _table(ladder: Ladder, console: Console, winners: Container[str | None]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -89,7 +90,8 @@ def _table(ladder: Ladder, console: Console) -> None:
             no_wrap=column.key not in FOLDED,
         )
     for row, texts in zip(ladder.rows, rows, strict=True):
-        grid.add_row(*(Text(texts[index], STYLES[row.cells[index].tone]) for index in shown))
+        cells = (Text(texts[index], STYLES[row.cells[index].tone]) for index in shown)
+        grid.add_row(*cells, style="bold" if row.variant in winners else None)
     console.print(grid)
     dropped = [column.title for index, column in enumerate(columns) if index not in shown]
     if dropped:
@@ -120,8 +122,10 @@ def _fitting(columns: Sequence[Column], heads: Sequence[str], rows: Sequence[Seq
     return sorted(chosen)
 
 
-def _plain(ladder: Ladder, console: Console) -> None:
+def _plain(ladder: Ladder, console: Console, winners: Container[str | None]) -> None:
     rows = [[column.title for column in ladder.columns], *([_text(cell) for cell in row.cells] for row in ladder.rows)]
+    for texts, row in zip(rows[1:], ladder.rows, strict=True):
+        texts[0] += " (ship)" if row.variant in winners else ""
     widths = [max(len(row[index]) for row in rows) for index in range(len(ladder.columns))]
     lines = [f"{ladder.title} ladder", *(_line(row, widths, ladder.columns) for row in rows)]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

@@ -45,6 +45,9 @@ def _one(name: str, column: str, record: VariantRecord) -> tuple[str, str]:
 def _why_not(column: str, record: VariantRecord) -> str:
     """Why there is no figure although there may be evidence; empty where nothing of that kind is known."""
     scan = record.vulnerabilities
+    asked = "vulnerabilities" in record.checks or not record.checks
+    if column in ("vulnerabilities", "reach") and scan.status == "not_scanned" and not asked:
+        return "the suite does not ask for it"
     if column == "vulnerabilities" and scan.status != "scanned":
         return scan.reason or scan.status.replace("_", " ")
     if column == "reach" and (scan.status != "scanned" or scan.reachability.status != "measured"):

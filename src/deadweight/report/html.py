@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deadweight.report import attacks, charts, figures
 from deadweight.report.compare import Comparison
-from deadweight.report.got import command, provenance_words
+from deadweight.report.got import provenance_words
 from deadweight.report.marks import since
-from deadweight.report.model import SEVERITIES, Report, VariantRecord
-from deadweight.report.page_data import grouped, page_data
+from deadweight.report.model import SEVERITIES, Report
+from deadweight.report.page_data import commands, grouped, page_data
 from deadweight.report.table import title_of
 from deadweight.report.view import View, secret_words, view
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 TONES = {"pass": "good", "warn": "warn", "fail": "bad", "not_measured": "muted"}
-SCRIPTS = ("page.js", "compare.js", "castle.js", "layers.js", "findings.js")
+SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "findings.js")
 GROUPS_WITHOUT_SCRIPT = 40
 REASON_LETTERS = 300
 
@@ -95,6 +99,13 @@ def _asset(environment: Any, name: str) -> str:
     return "\n".join(line.rstrip() for line in source.splitlines() if line.strip())
 
 
+def breakable(text: str) -> Markup:
+    """An image reference that may be broken after its parts, and not within a word."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"([/:@])(?=.)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped one step before
+
+
 def _filters() -> dict[str, Any]:
     return {
         "size": figures.size,
@@ -104,13 +115,10 @@ def _filters() -> dict[str, Any]:
         "secrets": secret_words,
         "got": provenance_words,
         "when": figures.when,
+        "breakable": breakable,
+        "glued": lambda text: re.sub(
+            r"(?<=\d) (?=%|[kMG]?B\b)", "\u00a0", text
+        ),  # a figure and its unit stay on one line
         "short": lambda text: text if len(text) <= REASON_LETTERS else text[:REASON_LETTERS] + "\u2026",
-        "commands": _commands,
+        "commands": commands,
     }
-
-
-def _commands(name: str, record: VariantRecord) -> list[str]:
-    """What a reader may want to run for one variant."""
-    tasks = ["build", "verify", "layers", "scan"]
-    tasks += ["attack", "harden"] if record.attacks else []
-    return [command(task, name) for task in tasks]

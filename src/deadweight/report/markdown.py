@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from deadweight.report import attacks, figures
@@ -98,7 +98,7 @@ def _verdict(found: Verdict) -> list[str]:
     parts += ["\n".join(lines)] if lines else []
     parts += [f"**{escape(each.head)}:** {escape(each.text)}" for each in found.findings]
     parts += (
-        ["\n".join(f"- {_cut(story, 2 * REASON_LETTERS)}" for story in found.stories[:STORIES_SHOWN])]
+        ["\n".join(f"- {_cut(story, 3 * REASON_LETTERS)}" for story in found.stories[:STORIES_SHOWN])]
         if found.stories
         else []
     )
@@ -110,14 +110,17 @@ def _comparison(seen: View, pictures: Mapping[str, str]) -> list[Part]:
     notes = [escape(seen.build_note)] if seen.build_note else []
     if seen.sources:
         notes.append(f"*Reference* columns: {escape(' / '.join(seen.sources))}; not measured here.")
-    parts = [Part("## Comparison"), *(_ladder(ladder, pictures) for ladder in seen.ladders)]
+    winners = {each.winner for each in seen.verdict.findings}
+    parts = [Part("## Comparison"), *(_ladder(ladder, pictures, winners) for ladder in seen.ladders)]
     return [*parts, Part("\n\n".join(notes))] if notes else parts
 
 
-def _ladder(ladder: Ladder, pictures: Mapping[str, str]) -> Part:
+def _ladder(ladder: Ladder, pictures: Mapping[str, str], winners: Container[str | None]) -> Part:
     heads = [f"*{column.title}*" if column.reference else column.title for column in ladder.columns]
     right = [column.numeric for column in ladder.columns]
     rows = [[_cell(cell) for cell in row.cells] for row in ladder.rows]
+    for texts, row in zip(rows, ladder.rows, strict=True):
+        texts[0] = f"**{texts[0]}** (ship)" if row.variant in winners else texts[0]
     text = [f"### {escape(ladder.title)} ladder", table(heads, rows[:ROWS_SHOWN], right=right)]
     if len(rows) > ROWS_SHOWN:
         text.append(f"{len(rows) - ROWS_SHOWN} more variants are in `index.html`.")

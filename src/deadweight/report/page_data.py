@@ -11,13 +11,13 @@ from typing import Any
 
 from deadweight.image.findings import LayersReport, PathFigure
 from deadweight.report import attacks
-from deadweight.report.got import got
+from deadweight.report.got import command, got
 from deadweight.report.marks import Mark
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 
-EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET = 55_000, 65_000, 60_000, 30_000
+EVIDENCE_BUDGET, FINDINGS_BUDGET, FILES_BUDGET, CHECKS_BUDGET, GOT_BUDGET = 55_000, 65_000, 60_000, 30_000, 60_000
 EVIDENCE_LETTERS, REASON_LETTERS, TITLE_LETTERS = 400, 240, 110
 OUTCOMES = ("blocked", "succeeded", "not_applicable", "crashed", "not_measured")
 
@@ -46,15 +46,27 @@ def page_data(report: Report, seen: View, changes: Mapping[str, Mapping[str, Mar
     document = {
         "variants": list(report.variants),
         "severities": list(SEVERITIES),
-        "got": {name: got(name, record) for name, record in report.variants.items()},
+        **_got(report),
         "changes": {name: {key: mark.told for key, mark in marks.items()} for name, marks in changes.items()},
         "attacks": _attacks(report, seen),
         "checks": _checks(report),
         "layers": _layers(seen),
         "findings": _findings(report),
+        "history": _history(report) if seen.history else {},
+        "commands": {name: commands(name, record) for name, record in report.variants.items()},
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _got(report: Report) -> dict[str, Any]:
+    """``got``: by variant and column, the sentence and the command as numbers of ``words``, where each stands once."""
+    words = Texts(GOT_BUDGET)
+    found = {
+        name: {column: [words.add(text) for text in told] for column, told in got(name, record).items()}
+        for name, record in report.variants.items()
+    }
+    return {"got": found, "words": words.all}
 
 
 def _attacks(report: Report, seen: View) -> dict[str, Any]:
@@ -207,6 +219,39 @@ def _findings(report: Report) -> dict[str, Any]:
     ]
     kept = fitting(rows, FINDINGS_BUDGET)
     return {"rows": kept, "left_out": len(rows) - len(kept)}
+
+
+def _history(report: Report) -> dict[str, dict[str, list[Any]]]:
+    """By figure and variant, a value for each report of the history, from old to new; None where it was not measured."""
+
+    def line(name: str, of: Callable[[HistoryPoint], Any]) -> list[Any]:
+        points = (entry.variants.get(name) for entry in report.history)
+        return [of(point) if point is not None and point.image is not None else None for point in points]
+
+    return {key: {name: line(name, of) for name in report.variants} for key, of in OVER_TIME.items()}
+
+
+def _held(point: HistoryPoint) -> list[int] | None:
+    """Attacks stopped and tried in a plain ``docker run``, else in the first posture that was tried."""
+    found = next((point.attacks[name] for name in (*attacks.TOLD_FIRST, *point.attacks) if name in point.attacks), None)
+    return [found.held, found.tried] if found else None
+
+
+OVER_TIME: dict[str, Callable[[HistoryPoint], Any]] = {
+    "size": lambda point: point.size_bytes,
+    "findings": lambda point: point.findings,
+    "attacks": _held,
+    "startup": lambda point: point.startup_seconds,
+    "build": lambda point: point.build_seconds,
+}
+"""What the page's history can show, one at a time."""
+
+
+def commands(name: str, record: VariantRecord) -> list[str]:
+    """What a reader may want to run for one variant."""
+    tasks = ["build", "verify", "layers", "scan"]
+    tasks += ["attack", "harden"] if record.attacks else []
+    return [command(task, name) for task in tasks]
 
 
 def fitting(rows: Iterable[Any], room: int) -> list[Any]:

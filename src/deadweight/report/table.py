@@ -209,6 +209,8 @@ def not_measured_word(check: CheckRecord) -> str:
 
 
 def _vulnerabilities(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
+    if record.vulnerabilities.status == "not_scanned" and record.checks and "vulnerabilities" not in record.checks:
+        return Cell(figures.NOTHING, None, "muted")  # nobody asks for them
     return vulnerabilities_cell(record.vulnerabilities)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deadweight.report import figures
-from deadweight.report.finding import Finding, expected_failure, findings
+from deadweight.report.finding import Finding, findings
 from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import NOT_MEASURED_WORDS, not_measured_word
 
@@ -145,19 +145,25 @@ def counts(report: Report) -> str:
 
 
 def _stories(report: Report) -> Iterator[str]:
-    """Each failure that the suite expects, with what was found, beside those of its ladder that pass the same check."""
+    """The failures that the suite expects, a sentence for each ladder and check: what was found, and who passes beside them."""
+    meant: dict[tuple[str, str], list[str]] = {}
     for name, record in report.variants.items():
-        if not expected_failure(record):
-            continue
         for check, found in record.checks.items():
             if found.status == "fail" and found.expected:
-                beside = [
-                    other
-                    for other, each in report.variants.items()
-                    if other != name and each.ladder == record.ladder and passes(each.checks.get(check))
-                ]
-                fixed = f" {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}." if beside else ""
-                yield f"{name} fails {check}, as intended: {_leak(record) or found.reason.rstrip('.')}.{fixed}"
+                meant.setdefault((record.ladder, check), []).append(name)
+    for (ladder, check), names in meant.items():
+        beside = [
+            other
+            for other, each in report.variants.items()
+            if each.ladder == ladder and other not in names and passes(each.checks.get(check))
+        ]
+        told = [f"{name} ({_story(report.variants[name], check)})" for name in names]
+        fixed = f"; {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
+        yield f"Meant to fail {check}: {listed(told)}{fixed}."
+
+
+def _story(record: VariantRecord, check: str) -> str:
+    return _leak(record) or record.checks[check].reason.rstrip(".")
 
 
 def passes(check: CheckRecord | None) -> bool:
@@ -172,8 +178,8 @@ def _leak(record: VariantRecord) -> str:
     for file in layers.hidden:
         if any(mark.allowed is None for mark in file.secrets):
             return (
-                f"/{file.path.lstrip('/')} was {file.how} in layer {file.hidden_index + 1}, "
-                f"and its secret can still be read in layer {file.index + 1}"
+                f"/{file.path.lstrip('/')}, {file.how} in layer {file.hidden_index + 1}, "
+                f"can still be read in layer {file.index + 1}"
             )
     visible = [secret for secret in layers.secrets if secret.allowed is None]
     if not visible:

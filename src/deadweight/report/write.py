@@ -7,12 +7,14 @@ from pathlib import Path
 
 from deadweight.records.store import write_atomically
 from deadweight.report.compare import Comparison
+from deadweight.report.compare_markdown import comparison_markdown
 from deadweight.report.html import draw, render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import REPORT_FILE, Report, to_json
 from deadweight.report.view import view
 
 MARKDOWN_FILE = "report.md"
+COMPARISON_FILE = "comparison.md"
 PAGE_FILE = "index.html"
 
 
@@ -27,7 +29,8 @@ class Written:
 
 
 def write_report(report: Report, folder: Path, changed: Comparison | None = None) -> Written:
-    """Write all forms of a report, each whole or not at all; ``changed``, since an earlier report, is marked on the page.
+    """Write all forms of a report, each whole or not at all; ``changed``, since an earlier report, is marked on the page and told
+    in ``comparison.md``.
 
     Raises DeadweightError where the disk refuses.
     """
@@ -39,6 +42,10 @@ def write_report(report: Report, folder: Path, changed: Comparison | None = None
     write_atomically(folder / MARKDOWN_FILE, render_markdown(report, names))
     write_atomically(folder / PAGE_FILE, render_html(report, pictures, changed))
     write_atomically(folder / REPORT_FILE, content)
+    if changed is not None:
+        write_atomically(folder / COMPARISON_FILE, comparison_markdown(changed))
+    else:
+        (folder / COMPARISON_FILE).unlink(missing_ok=True)  # it is of an earlier report
     charts = tuple(folder / name for name in names.values())
     for stale in set(folder.glob("ladder-*.svg")).difference(charts):
         stale.unlink()

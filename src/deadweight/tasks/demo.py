@@ -56,7 +56,7 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
         built = {each.variant for each in outcomes if each.result in ("built", "cached")}
         found = verify_variants(workspace, [each for each in variants if each.name in built])
         at = lap("verify", at)
-        made, written = write(workspace)
+        made, written, _ = write(workspace)
         lap("report", at)
         print_comparison(made, console())
         say("time: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times))

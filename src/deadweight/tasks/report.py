@@ -44,16 +44,11 @@ def report(
         _print_history(json, alone=against is None and not open)
         return
     from deadweight.records.lock import locked
-    from deadweight.report.compare import compare
-    from deadweight.report.write import write_report
 
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         # read first: it may be the one that is replaced now
         before = None if against is None else earlier(against, workspace.suite.root)
-        with pulse("report"):
-            made = collected(workspace)
-            changed = None if before is None else compare(before, made, thresholds(workspace.suite))
-            written = write_report(made, workspace.state.report, changed)
+        made, written, changed = write(workspace, before)
         if json:
             print(written.json.read_text(encoding="utf-8"), end="")
         elif before is None:
@@ -62,7 +57,7 @@ def report(
             print_comparison(made, console())
         say(f"report: {written.html}")
         if changed is not None:  # last, for it may fail
-            _conclude(workspace, changed, tell=say if json else print)
+            _conclude(changed, tell=say if json else print)
     if open:
         import webbrowser
 
@@ -72,23 +67,30 @@ def report(
 @task(
     help={
         "to": "a folder, ci (the step summary of a CI job), or oci://REFERENCE",
+        "against": "mark what changed since this earlier report (default: the one that report --against was given last)",
         "json": "print one JSON document on stdout",
     }
 )
-def publish(c: Context, to: str | None = None, json: bool = False) -> None:
-    """Publish the report: to a folder for static hosting, to CI's step summary, or to a registry.
+def publish(c: Context, to: str | None = None, against: str | None = None, json: bool = False) -> None:
+    """Publish the report, with its history and marks: to a folder for static hosting, to CI's step summary, or to a registry.
 
+    Example: invoke publish --to site/ --against site/report.json
     Example: invoke publish --to oci://registry.example.com/team/report:latest
     """
     from deadweight.project.workspace import Workspace
+    from deadweight.publish.earlier import earlier
     from deadweight.publish.report import publish as publish_to
     from deadweight.records.lock import locked
 
     target = one(to, "--to")
     with Workspace.open(say) as workspace, locked(workspace.state, say):
-        write(workspace)
+        kept = workspace.state.compared
+        if against is None and kept.exists():
+            against = str(kept)
+        before = None if against is None else earlier(against, workspace.suite.root)
+        _, _, changed = write(workspace, before)
         with pulse("publish"):
-            done = publish_to(workspace.state.report, target, history=workspace.state.history)
+            done = publish_to(workspace.state.report, target, changed=changed, history=workspace.state.history)
     if json:
         print_json({"where": done.where, "digest": done.digest, "note": done.note, "output": done.output})
     elif done.output:
@@ -198,13 +200,21 @@ def _print_history(json: bool, *, alone: bool) -> None:
         print_history(entries, console())
 
 
-def write(workspace: Workspace) -> tuple[Report, Written]:
-    """Collect what is on disk, add it to the history, and write it in all forms."""
+def write(workspace: Workspace, before: Report | None = None) -> tuple[Report, Written, Comparison | None]:
+    """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``."""
+    from deadweight.records.store import write_atomically
+    from deadweight.report.compare import compare
+    from deadweight.report.model import to_json
     from deadweight.report.write import write_report
 
     with pulse("report"):
         made = collected(workspace)
-        return made, write_report(made, workspace.state.report)
+        changed = None if before is None else compare(before, made, thresholds(workspace.suite))
+        if before is None:
+            workspace.state.compared.unlink(missing_ok=True)
+        else:
+            write_atomically(workspace.state.compared, to_json(before))
+        return made, write_report(made, workspace.state.report, changed), changed
 
 
 def collected(workspace: Workspace) -> Report:
@@ -243,16 +253,13 @@ def thresholds(suite: Suite) -> Thresholds:
     return Thresholds(**suite.report.thresholds.model_dump())
 
 
-def _conclude(workspace: Workspace, found: Comparison, tell: Callable[[str], None]) -> None:
-    """Tell what changed, and keep it as ``comparison.md``. Raises CheckFailed for a regression, MissingError for what is gone."""
+def _conclude(found: Comparison, tell: Callable[[str], None]) -> None:
+    """Tell what changed. Raises CheckFailed for a regression, MissingError for what is gone."""
     from deadweight._errors import CheckFailed, MissingError
-    from deadweight.records.store import write_atomically
     from deadweight.report import figures
     from deadweight.report.compare_markdown import comparison_markdown
 
-    text = comparison_markdown(found)
-    write_atomically(workspace.state.report / "comparison.md", text)
-    tell(text)
+    tell(comparison_markdown(found))
     since, lost = f"since the report of {found.old_generated_at}", len(found.unmeasured)
     if found.regressions:
         told = "; ".join(map(str, found.regressions)) + (f"; {lost} no longer measured" if lost else "")

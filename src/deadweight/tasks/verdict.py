@@ -80,7 +80,7 @@ def _judged(workspace: Workspace, before: Report, report: str | None, since: str
         made = earlier(report, workspace.suite.root, flag="--report")
     else:
         with locked(workspace.state, say):
-            made, _ = write(workspace)
+            made, _, _ = write(workspace, before)
     names = ",".join(made.scope.chosen) if made.scope and len(made.scope.chosen) < len(workspace.suite.variants) else ""
     chosen = f" --variant {names}" if names else ""
     again = (f"invoke build{chosen}", f"invoke verify{chosen}", f"invoke verdict --against {named}")

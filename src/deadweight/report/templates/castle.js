@@ -28,7 +28,7 @@ if (castle) {
   };
   for (const row of castle.querySelectorAll("tr.sums")) {
     [...row.cells].slice(1).forEach((cell, index) => {
-      const [words, line] = data.got[variants[index]].attacks;
+      const [words, line] = got(variants[index], "attacks");
       opens(cell, `${variants[index]}: ${row.cells[0].textContent}`, () => [words, `${line} --posture ${row.dataset.posture}`], variants[index]);
     });
   }

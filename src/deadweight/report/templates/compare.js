@@ -17,33 +17,36 @@ const opens = (cell, title, told, variant) => {
     );
   });
 };
-for (const table of document.querySelectorAll("table.comparison")) {
+// What was not measured stays last, whichever way the rest is sorted.
+const sortRows = (table, index, down) => {
+  const numeric = table.tHead.rows[0].cells[index].classList.contains("number");
+  const compare = (a, b) => (numeric ? Number(a) - Number(b) : a.localeCompare(b));
+  const rows = [...table.tBodies[0].rows].sort((a, b) => {
+    const [left, right] = [a, b].map((row) => row.cells[index].dataset.sort);
+    if (left === undefined || right === undefined) return (left === undefined) - (right === undefined);
+    return (down ? -1 : 1) * compare(left, right);
+  });
+  table.tBodies[0].append(...rows);
+};
+const comparisons = [...document.querySelectorAll("table.comparison")];
+for (const table of comparisons) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
-  const value = (row, index) => row.cells[index].dataset.sort;
-  const compare = (a, b, numeric) => (numeric ? Number(a) - Number(b) : a.localeCompare(b));
   heads.forEach((head, index) => {
-    const numeric = head.classList.contains("number");
     const button = make("button", { type: "button", class: "sort" }, ...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const rows = [...body.rows].sort((a, b) => {
-        const [left, right] = [value(a, index), value(b, index)];
-        // What was not measured stays last, whichever way the rest is sorted.
-        if (left === undefined || right === undefined) return (left === undefined) - (right === undefined);
-        return (down ? -1 : 1) * compare(left, right, numeric);
-      });
-      body.append(...rows);
+      sortRows(table, index, down);
     });
   });
   for (const row of body.rows) {
     const variant = row.dataset.variant;
     for (const cell of [...row.cells].slice(1)) {
       const { key, label } = cell.dataset;
-      opens(cell, `${variant}: ${label}`, () => [...data.got[variant][key], data.changes[variant]?.[key]], variant);
+      opens(cell, `${variant}: ${label}`, () => [...got(variant, key), data.changes[variant]?.[key]], variant);
     }
   }
 }
@@ -58,11 +61,24 @@ for (const table of document.querySelectorAll("table.figures")) {
       column += cell.colSpan;
       if (cell.tagName === "TH" || !cell.textContent.trim()) continue;
       const key = cell.dataset.key ?? table.dataset.key;
-      const told = key === "history" ? [`Told by the report of ${head}.`, "invoke report --history"] : data.got[variant][key];
+      const told = key === "history" ? [`Told by the report of ${head}.`, "invoke report --history"] : got(variant, key);
       opens(cell, `${variant}: ${head}`, () => told, variant);
     }
   }
 }
+// Cards have no headings: there the same is chosen from a list, the better end first.
+const sorting = document.getElementById("sort");
+const BETTER_IS_MORE = ["ratio", "attacks", "checks"];
+const titles = new Map(comparisons.flatMap((table) => [...table.tBodies[0].rows[0].cells].slice(1)).map((cell) => [cell.dataset.key, cell.dataset.label]));
+sorting.append(make("option", { value: "" }, "as written"), ...[...titles].map(([key, title]) => make("option", { value: key }, title)));
+const asWritten = comparisons.map((table) => [...table.tBodies[0].rows]);
+sorting.addEventListener("input", () => {
+  comparisons.forEach((table, number) => {
+    const index = asWritten[number][0].querySelector(`[data-key="${sorting.value}"]`)?.cellIndex;
+    if (sorting.value === "") table.tBodies[0].append(...asWritten[number]);
+    else if (index !== undefined) sortRows(table, index, BETTER_IS_MORE.includes(sorting.value));
+  });
+});
 const find = document.getElementById("find");
 const ladder = document.getElementById("ladder");
 const onlyFailed = document.getElementById("failed");

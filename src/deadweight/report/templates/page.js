@@ -2,6 +2,8 @@
 // What is drawn comes from the JSON in the page, as text: nothing of it is ever parsed as markup.
 document.documentElement.classList.add("js");
 const data = JSON.parse(document.getElementById("data").textContent);
+// How a figure was got, and the command that gets it anew.
+const got = (variant, column) => data.got[variant][column].map((index) => data.words[index]);
 const make = (tag, attributes = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) if (value !== undefined) node.setAttribute(name, value);
@@ -46,15 +48,12 @@ const hidePanel = () => {
 };
 document.getElementById("panel-close").addEventListener("click", hidePanel);
 document.addEventListener("keydown", (event) => event.key === "Escape" && hidePanel());
-const copyable = (codes) => {
-  for (const code of codes) code.replaceWith(commandLine(code.textContent));
-};
-copyable([...document.querySelectorAll("code.copy")].filter((code) => !code.closest("details")));
 const drawers = {};
 const FIGURES = { Size: "size", Build: "build", "Start-up": "startup", Layers: "found", Attacks: "attacks", Vulnerabilities: "vulnerabilities" };
 drawers.checks = (place, variant) => {
   const facts = make("dl", { class: "facts" });
-  for (const [name, column] of Object.entries(FIGURES)) facts.append(make("dt", {}, name), make("dd", {}, data.got[variant][column][0]));
+  for (const [name, column] of Object.entries(FIGURES)) facts.append(make("dt", {}, name), make("dd", {}, got(variant, column)[0]));
+  facts.append(make("dt", {}, "Again"), make("dd", { class: "commands" }, ...data.commands[variant].map(commandLine)));
   place.append(facts);
   for (const [check, words] of data.checks[variant] ?? []) {
     place.append(make("details", {}, make("summary", {}, `Evidence of ${check}`), make("pre", { tabindex: "0" }, words)));
@@ -65,7 +64,6 @@ const drawWhenOpened = (box) => {
   const place = box.querySelector("[data-draw]");
   const draw = () => {
     if (!box.open) return;
-    copyable(box.querySelectorAll("code.copy"));
     if (place && !place.firstChild) drawers[place.dataset.draw](place, box.dataset.variant);
   };
   box.addEventListener("toggle", draw);
@@ -75,7 +73,7 @@ const drawWhenOpened = (box) => {
 const openTarget = () => {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   for (let box = target; box; box = box.parentElement) if (box.tagName === "DETAILS") box.open = true;
-  target?.scrollIntoView();
+  target?.scrollIntoView({ behavior: "instant" });
 };
 addEventListener("hashchange", openTarget);
 const root = document.documentElement;
