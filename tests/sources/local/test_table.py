@@ -105,6 +105,9 @@ DIGEST = "sha256:" + "a" * 64
         ("nginxinc/nginx-unprivileged:stable", StandIn("nginx", "unprivileged")),
         ("redis:7-alpine", StandIn("redis")),
         ("postgres:16", StandIn("postgres")),
+        ("mysql:8.0", StandIn("mariadb")),
+        ("mariadb:11-noble", StandIn("mariadb")),
+        ("memcached:1.6-alpine", StandIn("memcached")),
     ],
 )
 def test_stand_ins(reference, expected):

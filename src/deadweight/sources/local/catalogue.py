@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from deadweight.sources.local import alpine, busybox, cross, java, languages, pythons, recipes, scripting, servers
+from deadweight.sources.local import (
+    alpine,
+    busybox,
+    cross,
+    databases,
+    java,
+    languages,
+    pythons,
+    recipes,
+    scripting,
+    servers,
+)
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import Recipe
 from deadweight.sources.local.table import StandIn
@@ -63,6 +74,8 @@ RECIPES: Mapping[str, Recipe] = {
     "caddy": servers.caddy,
     "redis": servers.redis,
     "postgres": servers.postgres,
+    "mariadb": databases.mariadb,
+    "memcached": databases.memcached,
 }
 
 BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")

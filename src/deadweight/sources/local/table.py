@@ -48,7 +48,7 @@ class StandIn:
 
 WITH_APT = (
     *("ubuntu", "golang", "python", "uvpython", "node", "rust", "jre", "jdk", "maven", "bun", "deno", "ruby"),
-    *("nginx", "redis", "postgres", "caddy"),
+    *("nginx", "redis", "postgres", "caddy", "mariadb", "memcached"),
 )
 
 
@@ -223,6 +223,8 @@ TABLE = (
     ),
     Row(r"docker\.io/library/nginx", r".*?(alpine.*)?", "nginx", "nginx:*", lambda g: "-alpine" if g[0] else ""),
     Row(r"docker\.io/library/(?:redis|valkey)", r".*", "redis", "redis:*"),
+    Row(r"docker\.io/library/(?:mysql|mariadb)|docker\.io/mysql/mysql-server", r".*", "mariadb", "mysql:*, mariadb:*"),
+    Row(r"docker\.io/library/memcached", r".*", "memcached", "memcached:*"),
     Row(r"docker\.io/library/postgres", r".*", "postgres", "postgres:*"),
     Row(r"docker\.io/deadweight/tools", r".*", "tools", TOOLS_REFERENCE),
 )

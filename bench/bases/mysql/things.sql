@@ -1,0 +1,1 @@
+CREATE TABLE things (number INT); INSERT INTO things VALUES (42);

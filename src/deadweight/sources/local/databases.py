@@ -1,0 +1,101 @@
+"""Stand-ins for MySQL, MariaDB and memcached, from the OS's packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deadweight.sources.local.languages import account
+from deadweight.sources.local.push import Settings
+from deadweight.sources.local.recipes import PATHS, Made
+from deadweight.sources.local.workshop import Workshop, put
+
+_MARIADB_ENTRY = r"""#!/bin/sh
+# As the originals': a database is made when there is none, by the variables of MySQL's image or of MariaDB's.
+set -e
+for name in ROOT_PASSWORD DATABASE USER PASSWORD ALLOW_EMPTY_PASSWORD RANDOM_ROOT_PASSWORD; do
+  eval "value=\${MYSQL_$name:-\$MARIADB_$name}; file=\${MYSQL_${name}_FILE:-\$MARIADB_${name}_FILE}"
+  if [ -z "$value" ] && [ -f "$file" ]; then value="$(cat "$file")"; fi
+  eval "$name=\$value"
+done
+if [ "${1#-}" != "$1" ]; then set -- mysqld "$@"; fi
+case "$1" in mysqld | mariadbd) ;; *) exec "$@" ;; esac
+if [ "$(id -u)" = 0 ]; then
+  mkdir -p "$DATADIR" && chown -R mysql:mysql "$DATADIR"
+  exec setpriv --reuid=mysql --regid=mysql --init-groups "$0" "$@"
+fi
+shift
+# options of MySQL that MariaDB does not know are warnings, no failures
+first=$#
+for word in "$@"; do
+  case "$word" in --loose-*) ;; --*=*) word="--loose-${word#--}" ;; esac
+  set -- "$@" "$word"
+done
+shift "$first"
+if [ ! -d "$DATADIR/mysql" ]; then
+  if [ -z "$ROOT_PASSWORD$ALLOW_EMPTY_PASSWORD$RANDOM_ROOT_PASSWORD" ]; then
+    echo "Database is uninitialized and password option is not specified: MYSQL_ROOT_PASSWORD," \
+      "MYSQL_ALLOW_EMPTY_PASSWORD or MYSQL_RANDOM_ROOT_PASSWORD" >&2
+    exit 1
+  fi
+  mariadb-install-db --datadir="$DATADIR" --auth-root-authentication-method=normal --skip-test-db > /dev/null
+  mariadbd --datadir="$DATADIR" --skip-networking --socket=/tmp/first.sock --pid-file=/tmp/first.pid &
+  ask() { mariadb --socket=/tmp/first.sock -uroot "$@"; }
+  until ask -e 'SELECT 1' > /dev/null 2>&1; do
+    kill -0 $! || exit 1
+    sleep 0.2
+  done
+  text() { printf %s "$1" | sed "s/\\\\/\\\\\\\\/g; s/'/''/g"; }
+  [ -z "$DATABASE" ] || ask -e "CREATE DATABASE IF NOT EXISTS \`$DATABASE\`"
+  if [ -n "$USER" ] && [ "$USER" != root ]; then
+    ask -e "CREATE USER '$(text "$USER")'@'%' IDENTIFIED BY '$(text "$PASSWORD")'"
+    [ -z "$DATABASE" ] || ask -e "GRANT ALL ON \`$DATABASE\`.* TO '$(text "$USER")'@'%'"
+  fi
+  for file in /docker-entrypoint-initdb.d/*; do
+    case "$file" in
+      *.sh) . "$file" ;;
+      *.sql) ask ${DATABASE:+"$DATABASE"} < "$file" ;;
+      *.sql.gz) gunzip -c "$file" | ask ${DATABASE:+"$DATABASE"} ;;
+    esac
+  done
+  ask -e "CREATE USER IF NOT EXISTS 'root'@'%' IDENTIFIED BY '$(text "$ROOT_PASSWORD")';
+    GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION; ALTER USER 'root'@'localhost' IDENTIFIED BY '$(text "$ROOT_PASSWORD")'"
+  kill $! && wait $! || true
+fi
+exec mariadbd --datadir="$DATADIR" --socket=/run/mysqld/mysqld.sock --bind-address=0.0.0.0 --skip-name-resolve "$@"
+"""
+_MARIADB_PORT, _MEMCACHED_PORT = 3306, 11211
+_MYSQL_USER = 999
+
+
+def mariadb(shop: Workshop, _: str) -> Made:
+    """The OS's MariaDB, which stands in for MySQL too; made ready at its first start by the originals' variables."""
+
+    def fill(root: Path) -> None:
+        account(root, "mysql", "/var/lib/mysql", "/sbin/nologin", _MYSQL_USER)
+        put(root, "usr/local/bin/docker-entrypoint.sh", _MARIADB_ENTRY, executable=True)
+        put(root, "usr/local/bin/mysqld", '#!/bin/sh\nexec docker-entrypoint.sh mysqld "$@"\n', executable=True)
+        for name in ("docker-entrypoint-initdb.d", "run/mysqld"):
+            (root / name).mkdir(parents=True)
+        (root / "run/mysqld").chmod(0o1777)
+
+    packages = ("mariadb-server-core", "mariadb-client-core")
+    layers = (shop.rootfs_layer(packages, fast=True), shop.tree_layer("mariadb", fill))
+    env = (f"PATH={PATHS}", "DATADIR=/var/lib/mysql")
+    settings = Settings(env=env, entrypoint=("docker-entrypoint.sh",), cmd=("mysqld",), ports=(f"{_MARIADB_PORT}/tcp",))
+    return Made(layers, settings)
+
+
+def memcached(shop: Workshop, _: str) -> Made:
+    """The OS's memcached, as its own user."""
+
+    def fill(root: Path) -> None:
+        account(root, "memcache", "/nonexistent", "/sbin/nologin", 11211)
+        put(root, "usr/local/bin/docker-entrypoint.sh", '#!/bin/sh\n[ "${1#-}" = "$1" ] || set -- memcached "$@"\nexec "$@"\n',
+            executable=True)  # fmt: skip
+
+    layers = (shop.rootfs_layer(("memcached",), fast=True), shop.tree_layer("memcached", fill))
+    settings = Settings(
+        env=(f"PATH={PATHS}",), entrypoint=("docker-entrypoint.sh",), cmd=("memcached",), user="memcache",
+        ports=(f"{_MEMCACHED_PORT}/tcp",),
+    )  # fmt: skip
+    return Made(layers, settings)
