@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
@@ -13,6 +14,10 @@ from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
 from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
+
+if TYPE_CHECKING:
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.evidence import Evidence
 
 
 @task(
@@ -45,8 +50,6 @@ def attack(
     from deadweight.checks.attacks.run import plan_for
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
-    from deadweight.report.sections import attack_notes
-    from deadweight.report.view import shared_notes
     from deadweight.tasks.verify import raise_if_bad
 
     postures = names(posture)
@@ -63,7 +66,16 @@ def attack(
         built = [each for each in chosen if workspace.built(each.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
             found = attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
-    if json:
+    _show(workspace, found, as_json=json)
+    left = ", ".join(each.name for each in chosen if each not in built)
+    raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
+
+
+def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> None:
+    from deadweight.report.sections import attack_notes
+    from deadweight.report.view import shared_notes
+
+    if as_json:
         print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
     else:
         print_attacks(found, console())
@@ -71,9 +83,8 @@ def attack(
         say(f"note: {told}")
     for each in found:
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {each.reason}")
-    if not json and (resting := note(workspace, (each.variant for each in found))) is not None:
+    if as_json:
+        return
+    if (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
-    left = ", ".join(each.name for each in chosen if each not in built)
-    if not json:
-        say(f"{total(found)}. Next: invoke report")
-    raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")
+    say(f"{total(found)}. Next: invoke report")

@@ -94,17 +94,20 @@ def build(
     if only_plan:
         _show_plan(workspace, chosen, force=force, as_json=json)
         return
-    outcomes = (
-        ()
-        if selection.narrowed and not chosen
-        else build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
-    )
-    if json:
+    outcomes: tuple[VariantOutcome, ...] = ()
+    if chosen or not selection.narrowed:
+        outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
+    _conclude(workspace, outcomes, as_json=json)
+
+
+def _conclude(workspace: Workspace, outcomes: Sequence[VariantOutcome], *, as_json: bool) -> None:
+    """Show what became of each variant. Raises BuildFailed, or MissingError, where one was not built."""
+    from deadweight.project.build import raise_if_failed
+
+    if as_json:
         print_json({"suite": workspace.suite.name, "variants": {each.variant: _outcome_row(each) for each in outcomes}})
     elif (resting := note(workspace, (each.variant for each in outcomes if each.result == "built"))) is not None:
         say(resting)
-    from deadweight.project.build import raise_if_failed
-
     raise_if_failed(outcomes)
 
 

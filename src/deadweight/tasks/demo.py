@@ -34,32 +34,41 @@ def demo(c: Context, jobs: str | None = None, yes: bool = False) -> None:
     from deadweight.tasks.verify import conclude, verify_variants
 
     count = parse_jobs(jobs)
-    times: list[tuple[str, float]] = []
-
-    def lap(name: str, started: float) -> float:
-        now = time.monotonic()
-        times.append((name, now - started))
-        return now
-
+    laps = _Laps()
     with Workspace.open(say) as workspace, locked(workspace.state, say):
         variants = workspace.suite.variants
-        at = time.monotonic()
         prepare(workspace, variants, yes=yes)
-        at = lap("set-up", at)
+        laps.end("set-up")
         providing = database.begin(workspace) if database.wanted(workspace) else None
         outcomes = build_variants(workspace, variants, jobs=count)
-        at = lap("build", at)
+        laps.end("build")
         if providing is not None:
             with pulse("vulnerability database"):
                 providing.result()
-            at = lap("vulnerability database, beyond the build", at)
+            laps.end("vulnerability database, beyond the build")
         built = {each.variant for each in outcomes if each.result in ("built", "cached")}
         found = verify_variants(workspace, [each for each in variants if each.name in built])
-        at = lap("verify", at)
+        laps.end("verify")
         made, written, _ = write(workspace)
-        lap("report", at)
+        laps.end("report")
         print_comparison(made, console())
-        say("time: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in times))
+        say(f"time: {laps}")
         say(f"report: {written.html}")
     raise_if_failed(outcomes)
     conclude(found, then="")
+
+
+class _Laps:
+    """The seconds of each stage, one after another."""
+
+    def __init__(self) -> None:
+        self._times: list[tuple[str, float]] = []
+        self._at = time.monotonic()
+
+    def end(self, name: str) -> None:
+        now = time.monotonic()
+        self._times.append((name, now - self._at))
+        self._at = now
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self._times)

@@ -57,7 +57,6 @@ def harden(
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
     from deadweight.trials.harden.kept import kept_or_found
-    from deadweight.trials.harden.write import beside
     from deadweight.trials.seccomp.told import lines
 
     if format not in FILES:
@@ -72,25 +71,25 @@ def harden(
     if json:
         print_json(found.document())
         return
-    for line in beside(found, format):
-        say(f"{chosen.name}: {line}")
     _give(found, format, profile, image or "", to, budget=budget)
 
 
 def _give(found: Found, format: str, profile: Path, image: str, to: str | None, *, budget: bool) -> None:
     """Print the text, or write it and its profile to a folder."""
     from deadweight.records.store import write_atomically
-    from deadweight.trials.harden.write import written
+    from deadweight.trials.harden.write import beside, written
     from deadweight.trials.harden.write.values import Written
     from deadweight.trials.seccomp.profile import write
 
+    for line in beside(found, format):
+        say(f"{found.variant.name}: {line}")
     if to is None:
         here = os.path.relpath(profile)
         print(written(found, format, Written(image, here, budget)), end="")
         return
-    folder, beside = Path(to), f"{found.suite}.seccomp.json"
-    write_atomically(folder / FILES[format], written(found, format, Written(image, f"./{beside}", budget)))
+    folder, profile_name = Path(to), f"{found.suite}.seccomp.json"
+    write_atomically(folder / FILES[format], written(found, format, Written(image, f"./{profile_name}", budget)))
     say(f"written: {folder / FILES[format]}")
     if found.seccomp:
-        write(folder / beside, found.seccomp.profile())
-        say(f"written: {folder / beside}")
+        write(folder / profile_name, found.seccomp.profile())
+        say(f"written: {folder / profile_name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
+    from deadweight.publish.push import Pushed
     from deadweight.report.compare import Comparison, Thresholds
     from deadweight.report.model import Report
     from deadweight.report.write import Written
@@ -130,7 +131,6 @@ def push(
     from deadweight._errors import UsageError
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import destination
-    from deadweight.publish.push import push as push_archive
     from deadweight.records.lock import locked
     from deadweight.suite.select import select
 
@@ -141,17 +141,11 @@ def push(
         forms(sbom)  # a wrong name is told before anything is pushed
     with Workspace.open(say) as workspace:
         chosen = select(workspace.suite, names(variant))
-        several = len(chosen) > 1
-        if several and digest_file:
+        if (several := len(chosen) > 1) and digest_file:
             raise UsageError("--digest-file works only for one variant", hint="choose one with --variant")
         places = {each.name: destination(target, each.name, several=several) for each in chosen}
         with locked(workspace.state, say), pulse("push"):
-            archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
-            done = {}
-            for name, archive in archives.items():
-                file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
-                done[name] = push_archive(archive, places[name], digest_file=file, insecure=insecure)
-                say(f"{name}: {done[name].reference} (written to {file})")
+            done = _pushed(workspace, chosen, places, digest_file, insecure=insecure)
             wanted = chosen if sbom else ()
             sboms = {each.name: _attach(workspace, each, done[each.name].reference, sbom, insecure) for each in wanted}
     if json:
@@ -161,6 +155,26 @@ def push(
                 for name, pushed in done.items()
             }
         )
+
+
+def _pushed(
+    workspace: Workspace,
+    chosen: Sequence[Variant],
+    places: Mapping[str, str],
+    digest_file: str | None,
+    *,
+    insecure: bool,
+) -> dict[str, Pushed]:
+    """Push each variant to its place, and write its reference by digest to a file."""
+    from deadweight.publish.push import push as push_archive
+
+    archives = {each.name: workspace.archive(each) for each in chosen}  # all of them, or nothing is pushed
+    done = {}
+    for name, archive in archives.items():
+        file = Path(digest_file) if digest_file else workspace.state.image(name) / "digest"
+        done[name] = push_archive(archive, places[name], digest_file=file, insecure=insecure)
+        say(f"{name}: {done[name].reference} (written to {file})")
+    return done
 
 
 def _attach(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,35 +64,59 @@ def scan(
     with Workspace.open(say) as workspace:
         selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
         if selection.narrowed and not selection.variants:
-            if json:
-                print_json({"scans": [], "failed": {}, "sboms": []})
+            _tell_nothing(as_json=json)
             return
         chosen = _built(workspace, selection, named=bool(variant))
         if database is not None:
-            from deadweight.checks.scan import database as databases
-
-            for line in databases.use(database, workspace.suite.scan.database_repository, say).told():
-                say(line)
+            _use(database, workspace)
         with pulse("scan"):
             found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
         sboms = _sboms(workspace, chosen, sbom)
     if sarif is not None:
-        from deadweight.records.store import write_where_told
-        from deadweight.report.scan_sarif import scan_sarif
-
-        write_where_told(Path(sarif), scan_sarif(found))
-        say(f"wrote {sarif}")
-    if json:
-        print_json({"scans": rows(workspace, found), "failed": failed, "sboms": sboms})
-    else:
-        from deadweight.tasks._scan import print_sboms, print_scans, total
-
-        print_scans(found, console())
-        print_sboms(sboms, console())
-        if (resting := note(workspace, (each.variant for each in found))) is not None:
-            print(resting)
-        say(f"{total(found)}. Next: invoke report")
+        _write_sarif(Path(sarif), found)
+    _tell(workspace, found, failed, sboms, as_json=json)
     _raise_if_bad(found, failed, strict=strict)
+
+
+def _write_sarif(file: Path, found: Sequence[Evidence]) -> None:
+    from deadweight.records.store import write_where_told
+    from deadweight.report.scan_sarif import scan_sarif
+
+    write_where_told(file, scan_sarif(found))
+    say(f"wrote {file}")
+
+
+def _use(named: str, workspace: Workspace) -> None:
+    """Take another vulnerability database from now on, and say what it covers."""
+    from deadweight.checks.scan import database
+
+    for line in database.use(named, workspace.suite.scan.database_repository, say).told():
+        say(line)
+
+
+def _tell_nothing(*, as_json: bool) -> None:
+    if as_json:
+        print_json({"scans": [], "failed": {}, "sboms": []})
+
+
+def _tell(
+    workspace: Workspace,
+    found: Sequence[Evidence],
+    failed: Mapping[str, str],
+    sboms: Sequence[Mapping[str, Any]],
+    *,
+    as_json: bool,
+) -> None:
+    if as_json:
+        print_json({"scans": rows(workspace, found), "failed": failed, "sboms": sboms})
+        return
+    from deadweight.tasks._scan import print_sboms, print_scans, total
+
+    print_scans(found, console())
+    print_sboms(sboms, console())
+    if (resting := note(workspace, (each.variant for each in found))) is not None:
+        print(resting)
+    say(f"{total(found)}. Next: invoke report")
 
 
 def _built(workspace: Workspace, selection: Selection, *, named: bool) -> tuple[Variant, ...]:

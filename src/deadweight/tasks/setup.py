@@ -72,17 +72,21 @@ def setup(
         _take(workspace, source, mirror, ca_bundle, keep=not only_shown)
         found, lacking = prepare(workspace, chosen, yes=yes, tests=tests, bench=bench, plan=only_shown)
         unmade = to_make(workspace, chosen) if only_shown else ()
-        if all(each.present for each in found) and not unmade and lacking is None:
-            say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
-        if json:
-            tools, making = [asdict(each) for each in found], [asdict(each) for each in unmade]
-            print_json(
-                {"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)}
-            )
+        _tell(workspace, found, unmade, lacking, as_json=json)
         if not only_shown:
             _raise_if_not_buildable(workspace, chosen, found)
         if lacking is not None:
             raise lacking
+
+
+def _tell(
+    workspace: Workspace, found: Sequence[Finding], unmade: Sequence[ToMake], lacking: NoBase | None, *, as_json: bool
+) -> None:
+    if all(each.present for each in found) and not unmade and lacking is None:
+        say(f"ready: {len(found)} programs found; base images come from {workspace.source.name}")
+    if as_json:
+        tools, making = [asdict(each) for each in found], [asdict(each) for each in unmade]
+        print_json({"source": workspace.source.name, "tools": tools, "to_make": making, "lacking": _problems(lacking)})
 
 
 @task(
