@@ -112,7 +112,8 @@ def raise_if_failed(outcomes: Sequence[VariantOutcome]) -> None:
     told: dict[str, list[str]] = {}
     for outcome in failed:
         told.setdefault(f"{outcome.step or 'build'}: {outcome.why}", []).append(outcome.variant)
-    lines = [f"{len(failed)} of {len(outcomes)} variants were not built"]
+    each, were = ("variant", "was") if len(outcomes) == 1 else ("variants", "were")
+    lines = [f"{len(failed)} of {len(outcomes)} {each} {were} not built"]
     lines += [f"{', '.join(names)}: {what}" for what, names in told.items()]
     kind = MissingError if missing and missing == errors else BuildFailed
     hints = dict.fromkeys(error.hint for error in errors if isinstance(error, NoBase) and error.hint)

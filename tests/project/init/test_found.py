@@ -239,7 +239,7 @@ def test_ko_is_left_out_where_the_service_reads_files_beside_its_binary(tmp_path
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1 of 1 variants were not built\ntoday: docker build today: no such command\n  log: /x\n  | sh: foo: not found\n",
+        ("1 of 1 variant was not built\ntoday: docker build today: no such command\n  log: /x\n  | sh: foo: not found\n",
          "no such command (sh: foo: not found)"),
         ("no stand-in for x:1; it can stand in for a; b\n  hint: use another", "no stand-in for x:1"),
         ("runs: not healthy within 20 s", "runs: not healthy within 20 s"),

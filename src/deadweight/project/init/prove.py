@@ -290,7 +290,7 @@ def _killed(found: Evidence) -> bool:
 def first_sentence(text: str) -> str:
     """The part of an error that tells what is wrong, for a comment."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    kept = [line for line in lines if not re.match(r"(log|hint):|\d+ of \d+ variants were not built", line)] or [
+    kept = [line for line in lines if not re.match(r"(log|hint):|\d+ of \d+ variants? w(?:as|ere) not built", line)] or [
         text.strip()
     ]
     # "NAME: docker build NAME: what went wrong": the rung's name stands before it already
