@@ -56,6 +56,14 @@ def leftovers(cache: Path) -> list[str]:
     return [entry.name for entry in (cache / "tools").iterdir() if entry.name.endswith(".partial")]
 
 
+def test_every_go_program_has_its_turn_also_one_that_a_plug_in_brings():
+    names = [name for name, entry in catalogue.PROGRAMS.items() if entry.kind == "go"]
+    assert {"crane", "actionlint"} <= set(names)
+    ordered = sorted([*names, "a-plug-ins-tool"], key=install.turn)
+    assert ordered[0] == "crane"
+    assert ordered.index("a-plug-ins-tool") > ordered.index("runc")
+
+
 @pytest.mark.tools
 def test_a_go_tool_is_built_from_its_pinned_module(cache):
     (finding,) = (each for each in survey(["crane"]) if each.name == "crane")

@@ -93,8 +93,7 @@ def _lanes(
     debs = [pair for pair in programs if pair[0].kind == "deb"]
     sdk = [pair for pair in programs if pair[0].name == "go"]
     carried = [pair for pair in programs if pair[0].kind == "wheel" and pair not in sdk]
-    built = [pair for pair in programs if pair[0].kind == "go"]
-    built.sort(key=lambda pair: _BUILD_ORDER.index(pair[0].name))
+    built = sorted((pair for pair in programs if pair[0].kind == "go"), key=lambda pair: turn(pair[0].name))
 
     def apt() -> None:
         names = ", ".join(dict.fromkeys(entry.name for entry in packages))
@@ -117,6 +116,11 @@ def _lanes(
 
     lanes = ((go, sdk or built), (apt, packages or debs or starts is not None), (pip, carried))
     return [lane for lane, needed in lanes if needed]
+
+
+def turn(name: str) -> int:
+    """When a Go program is built: tools that share packages one after another, all others (a plug-in's, say) after them."""
+    return _BUILD_ORDER.index(name) if name in _BUILD_ORDER else len(_BUILD_ORDER)
 
 
 def _build_all(work: _Work, built: Sequence[tuple[Program, Finding]]) -> None:

@@ -290,9 +290,9 @@ def _killed(found: Evidence) -> bool:
 def first_sentence(text: str) -> str:
     """The part of an error that tells what is wrong, for a comment."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    kept = [line for line in lines if not re.match(r"(log|hint):|\d+ of \d+ variants? w(?:as|ere) not built", line)] or [
-        text.strip()
-    ]
+    kept = [
+        line for line in lines if not re.match(r"(log|hint):|\d+ of \d+ variants? w(?:as|ere) not built", line)
+    ] or [text.strip()]
     # "NAME: docker build NAME: what went wrong": the rung's name stands before it already
     said = re.sub(r"^([\w.-]+): (?:\w+ build [\w./-]+: )?", "", kept[0]) if len(lines) > 1 else kept[0]
     said = re.sub(r"; it can stand in for .*", "", said)
