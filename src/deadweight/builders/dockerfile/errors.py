@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from deadweight import _said
 from deadweight._errors import CommandError
-from deadweight.builders.shared import causes
+from deadweight.builders.dockerfile import causes
+from deadweight.builders.shared import causes as shared_causes
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Cache
 
@@ -100,7 +101,9 @@ class DockerListener(Listener):
         """
         step = self._steps.get(self._failed[0]) if self._failed else None
         words = self._words(step, error)
-        cause = causes.found(_table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in)
+        cause = shared_causes.found(
+            _table(step), [*words, *([self._failed[1]] if self._failed else [])], stand_in=stand_in
+        )
         if self.compiler and not (cause and cause.outweighs(self.compiler)):
             return error.told(
                 f"{variant}: the service does not compile", self.compiler, "see the log for the whole output"
@@ -152,7 +155,7 @@ class DockerListener(Listener):
         return f" ({place}: {step.what[:117]}{'…' if len(step.what) > 117 else ''})"
 
 
-def _table(step: _Instruction | None) -> Sequence[causes.Cause]:
+def _table(step: _Instruction | None) -> Sequence[shared_causes.Cause]:
     if step is None:
         return (*causes.CLIENT, *causes.PULL)
     if step.word == "RUN":

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from deadweight import _run
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks.containers import DIED, NOTICE_SECONDS, Yard
-from deadweight.checks.attacks.lab import Filled, Lab, fill
+from deadweight.checks.attacks.filled import Filled, fill
+from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.listeners import Listener, call
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload

@@ -7,23 +7,20 @@ by the next one.
 from __future__ import annotations
 
 import contextlib
-import re
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.attacks.app_folder import app_folder
 from deadweight.checks.attacks.attacker import Attacker
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.helper import Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
-from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.shell import Shell, static_shell
@@ -69,7 +66,7 @@ class Lab:
         self.awk = (subject.variant.checks.attacks or AttacksCheck()).awk
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
-        self.secret, self.host_secret, self._mark = _random(), _random(), uuid.uuid4().hex
+        self.secret, self.host_secret, self._mark = random_name(), random_name(), uuid.uuid4().hex
         self.notes: dict[str, str] = {}
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
@@ -141,7 +138,7 @@ class Lab:
             )
         self.unenforced = unenforced(self.engine)
         if self.unenforced:
-            self.notes["limits"] = f"{_not_held(self.unenforced)}: attacks on resources were not tried"
+            self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on resources were not tried"
         self._guard = self._stack.enter_context(
             Guard(self.engine.host, self._mark, self.network, bridge, self.host, self._disks)
         )
@@ -248,15 +245,6 @@ class Lab:
         return refused, devices
 
 
-@dataclass(frozen=True)
-class Filled:
-    """An attack, ready to be sent: its word, and what stands for the places in its text."""
-
-    payload: Payload
-    word: Word
-    places: dict[str, str]
-
-
 def unenforced(engine: Engine) -> tuple[str, ...]:
     """The limits that this engine takes and discards (its kernel lacks the cgroup controller)."""
     with translated("ask which limits hold"):
@@ -264,54 +252,10 @@ def unenforced(engine: Engine) -> tuple[str, ...]:
     return tuple(limit for key, limit in LIMITS.items() if not document.get(key))
 
 
-def _not_held(limits: Sequence[str]) -> str:
+def not_held(limits: Sequence[str]) -> str:
     return f"this engine does not enforce limits on {' and '.join(limits)}"
 
 
-def fill(lab: Lab, payload: Payload, port: int) -> Filled:
-    """Choose a word and a file name for one attack.
-
-    Raises DeadweightError for an attack on resources where the engine would not hold it within bounds, or where the bound hides
-    what it takes: it is never sent.
-    """
-    if payload.resource and lab.unenforced:
-        raise DeadweightError(_not_held(lab.unenforced))
-    if payload.evidence.of == "memory" and lab.ground.too_much:
-        raise DeadweightError(lab.ground.too_much)
-    word = Word(_random(), _random())
-    places = {
-        "a": word.a,
-        "b": word.b,
-        "host": lab.attacker.host,
-        "port": str(port),
-        "file": f"dw{_random()}",
-        "app": lab.app_folder,
-        "hostfile": lab.host.file,
-        "disk": str(lab.ground.disk_bytes),
-        "memory": str(lab.ground.memory_bytes * 13 // 10 // 2**20),
-    }
-    return Filled(payload, word, places)
-
-
-def _random() -> str:
+def random_name() -> str:
     """Eight letters: no shell, AWK or JSON reads them as anything else."""
     return "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(8))
-
-
-def app_folder(words: Sequence[str], working: str = "") -> str:
-    """The folder of the image's own application, by the words that start it.
-
-    That of the program; where that is an interpreter, or is found through PATH: the folder of the first path among its arguments
-    (``-jar /app/x.jar``, ``-cp @/app/list`` or ``-cp /app/classes:…``), else the working directory. A base brings a working
-    directory of its own (distroless: ``/home/nonroot``), so it comes last.
-    """
-    if words and words[0].startswith("/") and not _RUNS_OTHERS.fullmatch(PurePosixPath(words[0]).name):
-        return str(PurePosixPath(words[0]).parent)
-    for word in words[1:]:
-        path = PurePosixPath(word.removeprefix("@").partition(":")[0])
-        if path.is_absolute():
-            return str(path if path.parent == PurePosixPath("/") and not path.suffix else path.parent)
-    return str(PurePosixPath(working)) if working.startswith("/") else "/"
-
-
-_RUNS_OTHERS = re.compile(r"(|ba|da|a|z)sh|env|tini|dumb-init|java|python[0-9.]*|node|ruby|perl|php|dotnet")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import BIND_PORT, send, told
-from deadweight.checks.attacks.lab import BREACH, Lab, NoService, fill
+from deadweight.checks.attacks.filled import fill
+from deadweight.checks.attacks.lab import BREACH, Lab, NoService
 from deadweight.checks.attacks.model import Payload, Proof
 from deadweight.checks.attacks.request import ordered
 from deadweight.checks.attacks.session import told as walls_told

@@ -17,7 +17,8 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, send, status_of, told
-from deadweight.checks.attacks.lab import Lab, fill
+from deadweight.checks.attacks.filled import fill
+from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import ordered
 from deadweight.checks.attacks.session import Order
