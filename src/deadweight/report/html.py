@@ -13,21 +13,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deadweight.report import attacks, charts, figures
+from deadweight.report.boxes import box, short
 from deadweight.report.compare import Comparison
 from deadweight.report.got import provenance_words
 from deadweight.report.marks import since
 from deadweight.report.model import SEVERITIES, Report
-from deadweight.report.page_data import commands, grouped, page_data
+from deadweight.report.page_data import grouped, page_data
 from deadweight.report.table import title_of
 from deadweight.report.view import View, secret_words, view
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-TONES = {"pass": "good", "warn": "warn", "fail": "bad", "not_measured": "muted"}
 SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "findings.js")
 GROUPS_WITHOUT_SCRIPT = 40
-REASON_LETTERS = 300
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,6 @@ def render_html(report: Report, pictures: Charts | None = None, changed: Compari
         view=seen,
         since=before,
         severities=SEVERITIES,
-        tones=TONES,
         groups=grouped(report)[:GROUPS_WITHOUT_SCRIPT],
         names=list(report.variants),
         castle=attacks.castle,
@@ -119,6 +117,6 @@ def _filters() -> dict[str, Any]:
         "glued": lambda text: re.sub(
             r"(?<=\d) (?=%|[kMG]?B\b)", "\u00a0", text
         ),  # a figure and its unit stay on one line
-        "short": lambda text: text if len(text) <= REASON_LETTERS else text[:REASON_LETTERS] + "\u2026",
-        "commands": commands,
+        "short": short,
+        "box": box,
     }

@@ -11,7 +11,7 @@ from deadweight.report.compare import Comparison
 
 TEXT_LETTERS = 300
 TOLD_PER_CELL = 6
-LISTED = 60
+LISTED = 40
 COLUMNS = {
     "variant": "variant", "build": "build", "size": "size", "compressed": "compressed", "layers": "layers", "packages": "layers",
     "base": "base", "startup": "startup", "checks": "checks", "attacks": "attacks", "vulnerabilities": "vulnerabilities",

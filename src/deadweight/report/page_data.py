@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import astuple
 from typing import Any
 
 from deadweight.image.findings import LayersReport, PathFigure
 from deadweight.report import attacks
-from deadweight.report.got import command, got
+from deadweight.report.boxes import box
+from deadweight.report.got import got
 from deadweight.report.marks import Mark
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report, VariantRecord
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 
@@ -53,7 +55,7 @@ def page_data(report: Report, seen: View, changes: Mapping[str, Mapping[str, Mar
         "layers": _layers(seen),
         "findings": _findings(report),
         "history": _history(report) if seen.history else {},
-        "commands": {name: commands(name, record) for name, record in report.variants.items()},
+        "boxes": {name: astuple(box(name, record)) for name, record in report.variants.items()},
     }
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -245,13 +247,6 @@ OVER_TIME: dict[str, Callable[[HistoryPoint], Any]] = {
     "build": lambda point: point.build_seconds,
 }
 """What the page's history can show, one at a time."""
-
-
-def commands(name: str, record: VariantRecord) -> list[str]:
-    """What a reader may want to run for one variant."""
-    tasks = ["build", "verify", "layers", "scan"]
-    tasks += ["attack", "harden"] if record.attacks else []
-    return [command(task, name) for task in tasks]
 
 
 def fitting(rows: Iterable[Any], room: int) -> list[Any]:

@@ -11,13 +11,10 @@ drawers.findings = (place) => {
     const box = make("details", {}, make("summary", {}, make("strong", {}, name), ` ${plural(found.length, "finding")}, worst ${worst}, ${reach(reached)}`));
     box.addEventListener("toggle", () => {
       if (!box.open || box.children.length > 1) return;
-      const heads = ["Id", "Severity", "Installed", "Fixed in", "Reached", "In", "What"].map((head) => make("th", { scope: "col" }, head));
-      const lines = found.map(([, id, severity, version, fixed, reached, title, who]) => make("tr", {},
-        make("th", { scope: "row" }, make("code", {}, id)),
+      box.append(tableOf(`Findings in ${name}`, ["Id", "Severity", "Installed", "Fixed in", "Reached", "In", "What"], found.map(([, id, severity, version, fixed, reached, title, who]) => [
+        make("code", {}, id),
         ...[data.severities[severity], version, fixed || "no fix", reach(reached), who.map((index) => data.variants[index]).join(", "), title].map((text) => make("td", { class: "wrap" }, text)),
-      ));
-      box.append(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Findings in ${name}` },
-        make("table", {}, make("caption", {}, `Findings in ${name}`), make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...lines))));
+      ])));
     });
     return box;
   };

@@ -48,13 +48,24 @@ const hidePanel = () => {
 };
 document.getElementById("panel-close").addEventListener("click", hidePanel);
 document.addEventListener("keydown", (event) => event.key === "Escape" && hidePanel());
+// A table that scrolls by itself; each row begins with its heading, and the rest of it are cells.
+const tableOf = (caption, heads, rows) => make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+  make("table", { class: "plain" }, make("caption", {}, caption),
+    make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
+    make("tbody", {}, ...rows.map(([head, ...cells]) => make("tr", {}, make("th", { scope: "row" }, head), ...cells)))));
 const drawers = {};
 const FIGURES = { Size: "size", Build: "build", "Start-up": "startup", Layers: "found", Attacks: "attacks", Vulnerabilities: "vulnerabilities" };
 drawers.checks = (place, variant) => {
-  const facts = make("dl", { class: "facts" });
-  for (const [name, column] of Object.entries(FIGURES)) facts.append(make("dt", {}, name), make("dd", {}, got(variant, column)[0]));
-  facts.append(make("dt", {}, "Again"), make("dd", { class: "commands" }, ...data.commands[variant].map(commandLine)));
-  place.append(facts);
+  const [checks, facts, commands] = data.boxes[variant];
+  const list = make("dl", { class: "facts" });
+  const tell = (title, ...told) => list.append(make("dt", {}, title), make("dd", {}, ...told));
+  facts.forEach(([title, text]) => tell(title, text));
+  for (const [name, column] of Object.entries(FIGURES)) tell(name, got(variant, column)[0]);
+  tell("Again", make("div", { class: "commands" }, ...commands.map(commandLine)));
+  if (checks.length) place.append(tableOf(`Checks of ${variant}`, ["Check", "Outcome", "Finding"], checks.map(([name, tone, outcome, reason]) => [
+    name, make("td", { class: tone }, outcome), make("td", { class: "wrap" }, reason),
+  ])));
+  place.append(list);
   for (const [check, words] of data.checks[variant] ?? []) {
     place.append(make("details", {}, make("summary", {}, `Evidence of ${check}`), make("pre", { tabindex: "0" }, words)));
   }
