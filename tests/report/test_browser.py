@@ -313,7 +313,9 @@ BROKEN_WORDS = """all => all.flatMap(element => {
 })"""
 
 
-NAMES = ".comparison th[scope='row'] a, .comparison td[data-key='base'], .comparison td[data-key='builder'], .heat thead th"
+NAMES = (
+    ".comparison th[scope='row'] a, .comparison td[data-key='base'], .comparison td[data-key='builder'], .heat thead th"
+)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1440])
@@ -535,7 +537,9 @@ def test_marks_and_history_leave_the_page_light(chromium, changed) -> None:
     assert changed.stat().st_size < 500_000
     seen = Visit(chromium, changed.as_uri(), viewport={"width": 1440, "height": 900})
     assert seen.page.locator("#history tbody tr").count() == 15
-    assert seen.page.evaluate("document.querySelectorAll('*').length") < 3600, "room for forty changes, and more attacks"
+    assert seen.page.evaluate("document.querySelectorAll('*').length") < 3600, (
+        "room for forty changes, and more attacks"
+    )
     hidden = "all => all.map(e => e.parentElement.scrollWidth - e.parentElement.clientWidth)"
     assert seen.page.eval_on_selector_all("table.comparison", hidden) == [0, 0, 0], "every column is visible"
     for width in (360, 768, 1440):

@@ -94,7 +94,10 @@ def _gaps(report: Report) -> Iterator[Gap]:
     for word in NOT_MEASURED_WORDS:
         if word in found:
             tried = word == figures.NOT_MEASURED  # then to run it again helps only when its cause is gone
-            about = "; ".join(_gap(check, who, why=tried) for check, who in found[word].items())
+            alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
+            for check, who in found[word].items():
+                alike.setdefault((tuple(name for name, _ in who), _most_said(who) if tried else ""), []).append(check)
+            about = "; ".join(_gap(checks, names, why) for (names, why), checks in alike.items())
             yield Gap(
                 word,
                 sum(map(len, found[word].values())),
@@ -102,12 +105,14 @@ def _gaps(report: Report) -> Iterator[Gap]:
             )
 
 
-def _gap(check: str, who: Sequence[tuple[str, str]], *, why: bool) -> str:
-    """``api of ko and jib``, with ``why`` the reason that most of them have."""
-    told = f"{check} of {listed([name for name, _ in who])}"
+def _most_said(who: Sequence[tuple[str, str]]) -> str:
     reason = Counter(reason for _, reason in who).most_common(1)[0][0]
-    short = reason if len(reason) <= REASON_LETTERS else reason[: REASON_LETTERS - 1].rstrip() + "\u2026"
-    return f"{told} ({short})" if why else told
+    return reason if len(reason) <= REASON_LETTERS else reason[: REASON_LETTERS - 1].rstrip() + "\u2026"
+
+
+def _gap(checks: Sequence[str], names: Sequence[str], why: str) -> str:
+    """``api and runs of ko and jib``, with the reason where there is one."""
+    return f"{listed(checks)} of {listed(names)}" + (f" ({why})" if why else "")
 
 
 def listed(names: Sequence[str]) -> str:
