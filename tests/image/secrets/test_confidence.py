@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import string
+import uuid
 from pathlib import Path
 
 import pytest
 
 from deadweight.checks.layers import CHECK
 from deadweight.image.look.analyse import analyse
+from deadweight.image.secrets.context import SERVICES
+from deadweight.image.secrets.rules import load_rules
 from deadweight.image.secrets.scanner import Scanner
 from deadweight.report.findings import layers_junit, layers_sarif
 from tests.support import image_samples as samples
@@ -114,3 +117,59 @@ def test_an_azure_signature(scanner):
         f"https://a.blob.core.windows.net/c?sv=2023-11-03&ss=b&srt=co&sp=r&se=2027-01-01&sig={made('a', ALNUM, 43)}%3D"
     )
     assert [match.rule for match in scanner.scan(text.encode(), path="a").matches] == ["azure-sas-token"]
+
+
+KEY = made("k", ALNUM, 40)
+UUID = uuid.UUID(int=random.Random("u").getrandbits(128))
+
+
+@pytest.mark.parametrize(
+    ("line", "confidence"),
+    [
+        (f"DEEPGRAM_API_KEY={KEY}", "low"),  # theirs have 40 hexadecimal digits
+        (f"const netlifyToken = '{KEY}{KEY[:10]}'", "low"),
+        (f"app.token: bkua_{KEY}x", "low"),  # begins as Buildkite's, and is none
+        (f"CHECKOUT_SECRET_KEY=sk_{KEY}", "low"),
+        (f"fake_api_key = {KEY}", "low"),
+        (f"CHECKOUT_TOKEN={KEY}", "medium"),  # a shop's own
+        (f"DEEPGRAM_PASSWORD={KEY}", "medium"),
+        (f"SLACK_SIGNING_SECRET={KEY}", "medium"),
+        (f"GITLAB_TOKEN={KEY}", "medium"),
+        (f"ORDERS_API_KEY={KEY}", "medium"),
+    ],
+)
+def test_what_is_named_for_a_service_and_has_not_its_shape_is_unsure(scanner, line, confidence):
+    assert [match.confidence for match in scanner.scan(line.encode(), path="srv/app.conf").matches] == [confidence]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"csrf_token = {KEY}",
+        f"publicKey: {KEY}",
+        "API_KEY=" + "abcdef1234567890" * 2,
+        f"token = {UUID}",
+        "curl -u $USER:${API_KEY} https://example.net",
+        "h: 'Authorization: Basic " + "QWxhZGRpbjpvcGVuc2VzYW1l"[:10] + "QWxhZGRpbg" + "'",
+        "ICANVAS_Rought" + "gho_ICANVASRENDERINGVIACONTEXT2D3D5D7D8D",
+    ],
+)
+def test_what_is_public_or_made_up_is_no_finding(scanner, line):
+    assert scanner.scan(line.encode(), path="srv/app.conf").matches == ()
+
+
+def test_a_service_may_give_weak_looking_keys(scanner):
+    """Under a name that says whose key it is; "key" alone is an example."""
+    for line in (
+        "ORDERS_API_KEY=" + "abcdef1234567890" * 2,
+        f"orders_token = {UUID}",
+    ):
+        assert [match.confidence for match in scanner.scan(line.encode(), path="srv/app.conf").matches] == ["medium"], (
+            line
+        )
+
+
+def test_every_service_that_is_held_to_its_shape_has_a_rule():
+    rules = load_rules().rules
+    known = " ".join(f"{rule.id.replace('-', '')} {' '.join(rule.keywords)}" for rule in rules)
+    assert [name for name in SERVICES if name.split("[")[0] not in known] == []

@@ -7,26 +7,31 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from deadweight.image.secrets.context import meant_to_be_seen, misshapen
+from deadweight.image.secrets.formats import CHECKS
 from deadweight.image.secrets.matcher import CLOSE
 from deadweight.image.secrets.model import Hit
-from deadweight.image.secrets.rules import AllowList, Rule, RuleSet
-from deadweight.image.secrets.verify import CHECKS, Candidate, entropy
+from deadweight.image.secrets.rules import BROAD, AllowList, Rule, RuleSet
+from deadweight.image.secrets.verify import Candidate, entropy
 
 _MARGIN = 64  # bytes in front of a candidate: context for look-behind, and what the prefilter left off
 _CROWD = 8 << 20  # bytes; candidates of one rule in one buffer that need more than this are not all looked at
 _MOST = 1000  # different secrets that one rule may find in one buffer
 _LONGEST = 1 << 20  # bytes; a match that is longer is taken as it is
 _LINE_REACH = 500
+_NAME_REACH = 60
 
 
 @dataclass(frozen=True)
 class Found:
-    """One confirmed secret. ``start`` and ``stop`` are offsets of the raw secret, ``secret`` is its normal form."""
+    """One confirmed secret. ``start`` and ``stop`` are offsets of the raw secret, ``secret`` is its normal form; ``unsure`` as
+    ``context.misshapen`` says."""
 
     rule: Rule
     start: int
     stop: int
     secret: bytes
+    unsure: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,15 +138,21 @@ def _judged(
         return None
     start, stop = base + match.start(group), base + match.end(group)
     whole = _lead(rule, view, base + match.start()) + match[0]
+    front = bytes(view[max(0, start - _NAME_REACH) : start])
+    candidate = Candidate(secret, whole, front[-1:], view[start:], front[front.rfind(b"\n") + 1 :])
     if rule.check:
-        verified = CHECKS[rule.check](Candidate(secret, whole, bytes(view[max(0, start - 1) : start]), view[start:]))
+        verified = CHECKS[rule.check](candidate)
         if verified is None:
             return None
         secret = verified
     line = _line(view, start, stop)
     if any(entry.covers(match[group], whole, line, secret) for entry in (*allow, *rule.allow)):
         return None
-    return Found(rule, start, stop, secret)
+    if rule.id not in BROAD:
+        return Found(rule, start, stop, secret)
+    if meant_to_be_seen(candidate.name):
+        return None
+    return Found(rule, start, stop, secret, misshapen(candidate.line, candidate.name, match[group]))
 
 
 def _secret_group(rule: Rule, match: re.Match[bytes]) -> int:

@@ -83,12 +83,12 @@ class Rule:
     @property
     def rank(self) -> int:
         """Which rule names a secret that several find: the more specific one."""
-        if self.id in _BROAD:
-            return _BROAD[self.id]
+        if self.id in BROAD:
+            return BROAD[self.id]
         return 4 if self.origin == "house" else 3
 
 
-_BROAD = {"generic-api-key": 0, "quoted-secret": 0, "configured-secret": 1, "environment-secret": 2}
+BROAD = {"generic-api-key": 0, "quoted-secret": 0, "configured-secret": 1, "environment-secret": 2}
 
 
 @dataclass(frozen=True)

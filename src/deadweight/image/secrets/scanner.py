@@ -160,7 +160,7 @@ class _Work:
         for one in found:
             member = members.name(one.start) if members else None
             place = _joined(inner, f"tar:{member}") if member else inner
-            confidence = judged_confidence(one.rule, self._path)
+            confidence = "low" if one.unsure else judged_confidence(one.rule, self._path)
             at, line = base + one.start, lines.line(one.start)
             self._record(one.rule.id, one.rule.description, one.secret, place, at, line, confidence)
         if not self._decode:

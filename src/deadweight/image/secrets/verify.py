@@ -1,30 +1,37 @@
-"""Checks that a pattern cannot make. Each takes a candidate and returns the secret in its normal form, or None to refuse it.
+"""Checks of values that a pattern cannot make. Each takes a candidate and returns the secret's normal form, or None to refuse it.
 
 The normal form is what the fingerprint is made of: a PEM body without line ends is the same key in every file.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
+import string
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
+
+from deadweight.image.secrets.context import says_whose
 
 
 @dataclass(frozen=True)
 class Candidate:
     """What a rule matched: the secret, the whole match with the name in front, and what stands around the secret.
 
-    ``front`` is the byte before the secret (empty at the start), ``tail`` the buffer from the secret on.
+    ``front`` is the byte before the secret (empty at the start), ``tail`` the buffer from the secret on, ``line`` what
+    stands before it on its line (some of it).
     """
 
     secret: bytes
     match: bytes
     front: bytes
     tail: memoryview
+    line: bytes = b""
+
+    @property
+    def name(self) -> bytes:
+        """What the match has in front of the secret."""
+        return self.match.split(self.secret)[0]
 
 
 def entropy(data: bytes) -> float:
@@ -44,20 +51,23 @@ _PLACEHOLDER = re.compile(
     | (.)\1*
     | [x*.\-_#?]{3,}
     | .*(?:example|placeholder|changeme|xxxx|\*\*\*\*|redacted|\.\.\.).*
-    | (?:0?123(?:4(?:5(?:6(?:7(?:8(?:90?)?)?)?)?)?)?|abc(?:def(?:gh[a-z]*)?)?)+
     | (?:\\{1,2}u(?!00[0-7])[0-9a-f]{4}[^\\\w]*)+
     | @[a-z_]+@ | %.* | .*%[sdvq(].* | .*\$[{(a-z_].* | .*\{.*\}.* | <.*> | \[.*\]
     )$"""
 )
+_COUNTING = re.compile(rb"(?i)(?:0?123(?:4(?:5(?:6(?:7(?:8(?:90?)?)?)?)?)?)?|abc(?:def(?:gh[a-z]*)?)?)+")
+_ALPHABET = string.ascii_lowercase.encode()
 _IDENTIFIER = re.compile(rb"^(?:[A-Za-z_][A-Za-z_]*|[A-Za-z_][A-Za-z0-9_]*(?:(?:\.|::|->|/)[A-Za-z_][A-Za-z0-9_]*)+)$")
 _PATHLIKE = re.compile(rb"^(?:[./~]|[a-z]{1,6}://|[A-Za-z]:\\)")
 _DIGEST_NAME = re.compile(
     rb"(?i)(?:sha\d*|md5|digest|checksum|hash|integrity|fingerprint|commit|revision|uuid|guid|etag)"
 )
 _UUID = re.compile(rb"(?i)^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
-_PEM_HEADER = re.compile(rb"(?m)^[A-Za-z-]{3,40}: [^\r\n]*(?:\r?\n[ \t][^\r\n]*)*\r?\n")
-_ESCAPES = re.compile(rb"\\[rnt]|\\?[\s\"',+;]|\\")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+
+
+def is_placeholder(value: bytes) -> bool:
+    """Whether documentation uses such a value."""
+    return _PLACEHOLDER.match(value) is not None
 
 
 def not_placeholder(candidate: Candidate) -> bytes | None:
@@ -66,7 +76,30 @@ def not_placeholder(candidate: Candidate) -> bytes | None:
     Nor a word in another script, as translated messages have it in their escapes (``PASSWORD=\\u5bc6\\u7801``).
     """
     secret = candidate.secret
-    return None if _PLACEHOLDER.match(secret) or secret.startswith((b"$", b"<", b"{", b"%")) else secret
+    if _PLACEHOLDER.match(secret) or secret.startswith((b"$", b"<", b"{", b"%")):
+        return None
+    if _COUNTING.fullmatch(secret) and len(secret) < 32:
+        return None
+    if _counts_up(secret) and not says_whose(candidate.line or candidate.name):
+        return None  # a service's key may be as weak as that; under "key" alone it is an example
+    return secret
+
+
+def _counts_up(secret: bytes) -> bool:
+    """Whether characters count up: ``abcdef1234567890`` somewhere, or letters that run through the alphabet, digits left out."""
+    run = _COUNTING.search(secret)
+    while run is not None and len(run[0]) < 16:
+        run = _COUNTING.search(secret, run.end())
+    letters = re.sub(rb"[^a-z]", b"", secret.lower())
+    return run is not None or (len(letters) >= 10 and letters[:10] in _ALPHABET)
+
+
+def _is_id(candidate: Candidate) -> bool:
+    """A UUID, unless its name says whose key or token it is: many services give such ones."""
+    if not _UUID.match(candidate.secret):
+        return False
+    ends_so = re.search(rb"(?i)(?:id|name|type)[\s\"'=:>]*\Z", candidate.name) is not None
+    return ends_so or not says_whose(candidate.line or candidate.name)
 
 
 _EXAMPLE_HOST = re.compile(
@@ -91,7 +124,7 @@ def letters_and_digits(candidate: Candidate) -> bytes | None:
 def environment_value(candidate: Candidate) -> bytes | None:
     """The value of a variable in capitals: anything that is no placeholder, path, number or mere name."""
     secret = candidate.secret
-    if not_placeholder(candidate) is None or _PATHLIKE.match(secret) or secret.isdigit() or _UUID.match(secret):
+    if not_placeholder(candidate) is None or _PATHLIKE.match(secret) or secret.isdigit() or _is_id(candidate):
         return None
     if _is_key_id(candidate) or _names_itself(candidate):
         return None
@@ -102,14 +135,14 @@ def environment_value(candidate: Candidate) -> bytes | None:
         return None
     spaced = re.search(rb"[ \t][=:]|[=:][ \t]", candidate.match) is not None
     quoted = re.search(rb"[=:][ \t]*[\"']", candidate.match) is not None
-    if (spaced and not quoted) or b":" in candidate.match.split(secret)[0]:
+    if (spaced and not quoted) or b":" in candidate.name:
         return configured_value(candidate)
     return secret if entropy(secret) >= 2.0 else None
 
 
 def _names_itself(candidate: Candidate) -> bool:
     """``USE_CREDENTIALS = "use-credentials"``: a constant that is called as its value."""
-    name = re.sub(rb"[^a-z0-9]", b"", candidate.match.split(candidate.secret)[0].lower())
+    name = re.sub(rb"[^a-z0-9]", b"", candidate.name.lower())
     value = re.sub(rb"[^a-z0-9]", b"", candidate.secret.lower())
     return bool(value) and name.endswith(value)
 
@@ -119,7 +152,7 @@ _KEY_ID_NAME = re.compile(rb"(?i)(?:gpg|pgp|public|signing)[_-]?keys?[_-]?(?:id|
 
 def _is_key_id(candidate: Candidate) -> bool:
     """The id of a public key (``GPG_KEY`` in many base images): 40 hex digits, and the name says so."""
-    front = candidate.match.split(candidate.secret)[0]
+    front = candidate.name
     return re.fullmatch(rb"[0-9A-Fa-f]{40}", candidate.secret) is not None and _KEY_ID_NAME.search(front) is not None
 
 
@@ -130,10 +163,10 @@ def configured_value(candidate: Candidate) -> bytes | None:
         letters_and_digits(candidate) is None
         or _IDENTIFIER.match(secret)
         or _PATHLIKE.match(secret)
-        or _UUID.match(secret)
+        or _is_id(candidate)
     ):
         return None
-    if _DIGEST_NAME.search(candidate.match.split(secret)[0]) or _is_reference(candidate) or _names_itself(candidate):
+    if _DIGEST_NAME.search(candidate.name) or _is_reference(candidate) or _names_itself(candidate):
         return None
     mixed = sum(bool(re.search(kind, secret)) for kind in (rb"[a-z]", rb"[A-Z]", rb"\d", rb"[^A-Za-z0-9]"))
     if mixed < 3 and len(secret) < 16:
@@ -169,92 +202,12 @@ def _is_reference(candidate: Candidate) -> bool:
 def assigned_value(candidate: Candidate) -> bytes | None:
     """Upstream's widest rule, held to values that look random and stand on the line of their name."""
     secret = candidate.secret
-    if letters_and_digits(candidate) is None or _IDENTIFIER.match(secret) or _UUID.match(secret):
+    if letters_and_digits(candidate) is None or _IDENTIFIER.match(secret) or _is_id(candidate):
         return None
-    front = candidate.match.split(secret)[0]
+    front = candidate.name
     if _DIGEST_NAME.search(front) or front.endswith(b"h1:") or b"\n" in front or _is_key_id(candidate):
         return None  # h1: is Go's module hash
     if re.search(rb"\s>\s", front) or re.fullmatch(rb"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+", secret):
         return None  # a shell redirection; the name of a constant
     words = re.findall(rb"[A-Za-z][a-z]{3,}", secret)
     return None if 2 * sum(map(len, words)) >= len(secret) else secret
-
-
-def free_standing(candidate: Candidate) -> bytes | None:
-    """A token whose short prefix also occurs by chance in encoded data: not where it runs on as base64."""
-    size = len(candidate.secret)
-    behind = bytes(candidate.tail[size : size + 1])
-    return None if candidate.front in (b"+", b"/") or behind in (b"+", b"/", b"=") else candidate.secret
-
-
-def pem_body(candidate: Candidate) -> bytes | None:
-    """The base64 of a PEM block without line ends; None where the block holds none (a program that parses such blocks)."""
-    text = candidate.secret.replace(b"\\r", b"").replace(b"\\n", b"\n").lstrip(b"\r\n\"' ")
-    text = _PEM_HEADER.sub(b"", text)
-    body = _ESCAPES.sub(b"", text)
-    run = _BASE64.match(body)
-    if run is None or len(run[0]) < 64 or entropy(run[0]) < 3.5:
-        return None
-    return run[0]
-
-
-def der_key(candidate: Candidate) -> bytes | None:
-    """A DER key: the sizes that it declares must fit into each other, and its bytes must be random."""
-    return candidate.secret if entropy(candidate.secret) > 3.5 else None
-
-
-_KEY_BAG = bytes.fromhex("2a864886f70d010c0a01")  # PKCS#12 keyBag .01 and shroudedKeyBag .02 (RFC 7292, appendix D)
-
-
-def pkcs12_key(candidate: Candidate) -> bytes | None:
-    """A bundle that has a key bag; one with certificates alone (a trust store) has not."""
-    size = int.from_bytes(candidate.secret[2:4], "big") + 4
-    return candidate.secret if _KEY_BAG in bytes(candidate.tail[:size]) else None
-
-
-def docker_auth(candidate: Candidate) -> bytes | None:
-    """A docker config's ``auth`` decodes to ``user:password`` with a password; other tokens must look random."""
-    secret = candidate.secret
-    if not candidate.match.lstrip(b'"').startswith(b"auth"):
-        return letters_and_digits(candidate)
-    try:
-        user, colon, password = base64.b64decode(secret, validate=True).partition(b":")
-    except (binascii.Error, ValueError):
-        return None
-    fine = (
-        bool(colon)
-        and user.isascii()
-        and user.decode("ascii", "replace").isprintable()
-        and len(password.strip(b"\0")) >= 3
-    )
-    return secret if fine and not _PLACEHOLDER.match(password) else None
-
-
-def kubernetes_token(candidate: Candidate) -> bytes | None:
-    """A JWT whose claims are those of a service account."""
-    claims = candidate.secret.split(b".")[1]
-    try:
-        decoded = base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4))
-    except (binascii.Error, ValueError):
-        return None
-    return candidate.secret if b"kubernetes.io" in decoded or b"system:serviceaccount" in decoded else None
-
-
-CHECKS: dict[str, Callable[[Candidate], bytes | None]] = {
-    check.__name__: check
-    for check in (
-        not_placeholder,
-        url_password,
-        letters_and_digits,
-        environment_value,
-        configured_value,
-        quoted_value,
-        assigned_value,
-        free_standing,
-        pem_body,
-        der_key,
-        pkcs12_key,
-        docker_auth,
-        kubernetes_token,
-    )
-}
