@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+import pytest
+
+from deadweight.project.init.alongside import without
 from deadweight.project.init.dockerfile import missing_sources
+from deadweight.project.init.draft import first_draft
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from deadweight.records.ignore import Ignore
@@ -98,3 +103,88 @@ def test_what_a_service_may_lack_is_known_from_examples_and_from_its_code(tmp_pa
         ({"SECRET": "x"}, "from .env.example"),
         ({"BIND_HOST": "0.0.0.0"}, "from a.js:2"),
     ]
+
+
+DATABASE = "services:\n  db:\n    image: postgres:16\n    ports: ['127.0.0.1:6543:5432']\n  web: {image: x/y, ports: ['80:80']}\n"
+
+
+def test_settings_that_name_this_machines_ports_name_the_containers_behind_them(tmp_path):
+    example = (
+        "URL=postgres://me@localhost:6543/x\nHOME_PAGE=http://localhost:81\nDB_HOST=127.0.0.1\nDB_PORT=6543\nKEY=a\n"
+    )
+    (service,) = found(tmp_path / "a", {**NODE, "compose.yaml": DATABASE, ".env.example": example})
+    env = {name: each.value for name, each in service.around.env.items()}
+    assert env == {
+        "URL": "postgres://me@db:5432/x", "HOME_PAGE": "http://localhost:81", "DB_HOST": "db", "DB_PORT": "5432", "KEY": "a",
+    }  # fmt: skip
+    assert [(each.value.name, each.origin) for each in service.around.needs] == [("db", "from compose.yaml:2")]
+    (service,) = found(
+        tmp_path / "b", {**NODE, "compose.yaml": DATABASE, ".env.example": "URL=http://localhost:3000\n"}
+    )
+    assert (dict(service.around.env), service.around.needs) == ({}, ())
+
+
+def test_an_env_file_is_read_where_git_has_it(tmp_path):
+    compose = "services:\n  web:\n    build: .\n    env_file: .env\n    environment: {B: '${A}'}\n"
+    root = written(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", ".env": "A=one\n"})
+    subprocess.run(["git", "init", "-q", root], check=True)
+    assert dict(find_services(look(root))[0].around.env) == {}
+    subprocess.run(["git", "-C", root, "add", ".env"], check=True)
+    env = find_services(look(root))[0].around.env
+    assert {name: each.value for name, each in env.items()} == {"A": "one", "B": "one"}
+
+
+def test_what_cannot_be_had_beside_a_service_is_left_out_with_its_reason(tmp_path):
+    compose = "services:\n  web:\n    build: .\n    depends_on: [db, trace]\n  db: {image: postgres}\n  trace: {image: x/jaeger}\n"
+    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
+    draft = without(first_draft(service, "build"), {"trace": "no stand-in for x/jaeger"})
+    assert draft.run["needs"].value == "\n      db: {image: postgres, port: 5432}"
+    assert draft.run["needs"].origin == "from compose.yaml:5; trace is left out: no stand-in for x/jaeger"
+    assert "needs" not in without(draft, {"db": "gone"}).run
+
+
+def test_the_compose_service_that_builds_the_first_dockerfile_speaks_for_it(tmp_path):
+    tests = "services:\n  tests:\n    build: {context: ., dockerfile: tests.Dockerfile}\n    environment: {A: tests}\n"
+    web = "services:\n  web:\n    build: .\n    environment: {A: web}\n"
+    docker = {"Dockerfile": "FROM alpine\n", "tests.Dockerfile": "FROM alpine\n"}
+    (service,) = found(tmp_path, {**docker, "compose.a.yaml": tests, "compose.b.yaml": web})
+    assert service.around.env["A"].value == "web"
+
+
+@pytest.mark.parametrize(
+    ("line", "start", "variable"),
+    [
+        ("CMD exec gunicorn --bind :$PORT -w 8 app:app", ("-m", "gunicorn", "--bind", ":8080", "-w", "8", "app:app"), "PORT"),
+        ("EXPOSE 5000\nCMD uvicorn app:app --port ${PORT:-9000}", ("-m", "uvicorn", "app:app", "--port", "5000"), "PORT"),
+        ('CMD ["shop", "serve"]', ("-m", "shop", "serve"), None),
+        ('CMD ["shop-web", "serve"]', ("-m", "shop", "serve"), None),
+        ("CMD flask init && flask run", ("-m", "gunicorn", "--bind", "0.0.0.0:5000", "wsgi:application"), None),
+    ],
+)  # fmt: skip
+def test_what_the_own_command_starts_is_told(tmp_path, line, start, variable):
+    files = {
+        "setup.py": "entry_points={'console_scripts': ['shop-web = shop.cli:main']}",
+        "shop/__main__.py": "",
+        "shop/cli.py": "",
+    }
+    files |= {"requirements.txt": "flask\n", "wsgi.py": "application = create_app_wsgi()\n"}
+    (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\nCOPY . .\n{line}\n"})
+    assert service.project.start == start
+    assert (service.port_variable.value if service.port_variable else None) == variable
+
+
+@pytest.mark.parametrize(
+    ("said", "cgo"), [("RUN CGO_ENABLED=0 go build", ""), ("ENV CGO_ENABLED 0", ""), ("RUN go build", "1")]
+)
+def test_a_module_needs_cgo_unless_its_own_build_does_without(tmp_path, said, cgo):
+    files = {"go.mod": "module x.org/y\n\nrequire github.com/mattn/go-sqlite3 v1\n", "main.go": MAIN}
+    (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM golang\nCOPY go.mod main.go ./\n{said}\n"})
+    assert service.project.details["cgo"] == cgo
+
+
+def test_what_is_compiled_in_the_image_itself_is_not_copied_beside_the_binary(tmp_path):
+    files = {"go.mod": "module x.org/y\n", "main.go": MAIN, "pages/a.html": ""}
+    (service,) = found(
+        tmp_path, {**files, "Dockerfile": "FROM golang\nWORKDIR /src\nCOPY go.mod ./\nCOPY . .\nCOPY pages pages\n"}
+    )
+    assert "COPY pages" not in first_draft(service, "build").ladder.files["build/Dockerfile"]

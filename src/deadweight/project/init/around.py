@@ -17,7 +17,7 @@ from deadweight.project.init.dockerfile import urls
 from deadweight.project.init.needed import needed
 from deadweight.project.init.records import Known, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
-from deadweight.project.init.values import ENDINGS, dotenv, environment, examples
+from deadweight.project.init.values import env_files, environment, examples
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
 _BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
@@ -89,7 +89,7 @@ def _actions(text: str) -> Iterator[tuple[str, str]]:
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""
     found: list[ComposeService] = []
-    for path, services in _files(tree):
+    for path, services in compose_files(tree):
         for name, service in services.items():
             build = service.get("build") if isinstance(service, dict) else None
             if build is None or "build" not in service:
@@ -113,9 +113,11 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
     return tuple(found)
 
 
-def _files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
+def compose_files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
-    paths = sorted(tree.named(COMPOSE), key=lambda path: (aside(path), path.count("/"), path.count("."), path))
+    paths = sorted(
+        tree.named(COMPOSE), key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path)
+    )
     services = {path: _services(tree.text(path)) for path in paths}
     for path in paths:
         if ".override." in posixpath.basename(path):
@@ -153,7 +155,7 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, servi
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
     given = environment(service.get("environment"), examples(tree, folder_of(path)))
-    given = {**_env_files(tree, folder_of(path), service.get("env_file")), **given}
+    given = {**env_files(tree, folder_of(path), service.get("env_file")), **given}
     env = {key: Known(value, origin(key)) for key, value in given.items()}
     folder = folder_of(path)
     needs = []
@@ -195,19 +197,6 @@ def _inner_port(given: Any) -> tuple[int | None, str]:
     shown = str(given)
     inner = re.sub(r"\$\{\w+:?-(\d+)\}", r"\1", shown).rpartition(":")[2].partition("/")[0]
     return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
-
-
-def _env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
-    """Of the files that ``env_file:`` names, or of the examples beside those that are not in the repository."""
-    found: dict[str, str] = {}
-    for each in given if isinstance(given, list) else [given] if given else []:
-        path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
-        if tree.has(path) and posixpath.basename(path) != ".env":
-            found |= dotenv(tree.text(path))
-            continue
-        shown = next((f"{path}{ending}" for ending in ENDINGS if tree.has(f"{path}{ending}")), None)
-        found |= dotenv(tree.text(shown)) if shown else examples(tree, folder_of(path))
-    return found
 
 
 def kubernetes(tree: Tree, folder: str) -> Surroundings:

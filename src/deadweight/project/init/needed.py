@@ -11,7 +11,7 @@ from typing import Any
 from deadweight.project.init.languages.common import flow, scalar
 from deadweight.project.init.records import Beside, Known
 from deadweight.project.init.tree import Tree, joined
-from deadweight.project.init.values import environment, examples, filled_in
+from deadweight.project.init.values import env_files, environment, examples, filled_in
 from deadweight.records.reference import split
 
 PORTS = {
@@ -60,7 +60,7 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     plain = re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name)
     if reference is None or port is None or plain is None:
         return None
-    env = environment(service.get("environment"), values)
+    env = {**env_files(tree, folder, service.get("env_file")), **environment(service.get("environment"), values)}
     return Beside(name, reference, port, env, _words(service.get("command"), values), _files(tree, folder, service))
 
 

@@ -5,14 +5,14 @@ Each rung is prepared, built and verified by itself: what one of them lacks does
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.project.init import gates, posture
+from deadweight.project.init.alongside import started_beside, with_what_can_be_had
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
@@ -168,7 +168,10 @@ def _reference(proof: _Proof) -> str:
 
 def _learn(proof: _Proof, rung: Rung) -> None:
     """Watch one rung in a plain container, find its posture, record its answers. Raises NotUp."""
-    draft = proof.draft
+    with proof.workspace() as workspace:
+        proof.draft = draft = with_what_can_be_had(
+            proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
+        )
     ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
     if draft.port.origin == "given":
         ports = (draft.port.value, *ports)
@@ -178,7 +181,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
         variant = proof.variant(workspace, rung.name)
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**env, **variant.run.env}
-        with _beside(workspace, variant) as hosts:
+        with started_beside(workspace, variant) as hosts:
             seen, more = watch_with(
                 draft.service.spare, env, lambda given: observe(engine, image, ports, paths, given, rung.name, hosts)
             )
@@ -193,19 +196,6 @@ def _learn(proof: _Proof, rung: Rung) -> None:
 
             options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
             _record(proof, workspace, image, seen, options.but(hosts=hosts), rung.name)
-
-
-@contextlib.contextmanager
-def _beside(workspace: Workspace, variant: Variant) -> Iterator[Mapping[str, str]]:
-    """What the service needs, started. Raises NotUp where it cannot be had or does not come up."""
-    with contextlib.ExitStack() as stack:
-        try:
-            hosts = stack.enter_context(workspace.beside(variant))
-        except Interrupted:
-            raise
-        except DeadweightError as error:
-            raise NotUp(error.message) from error
-        yield hosts
 
 
 def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options: RunOptions, name: str) -> None:

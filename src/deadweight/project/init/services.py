@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import around
+from deadweight.project.init.addresses import outside
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.languages.python import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
-from deadweight.project.init.tree import Tree, aside, folder_of
+from deadweight.project.init.tree import Tree, aside, folder_of, joined
 from deadweight.project.init.values import dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
@@ -98,9 +99,15 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         project = _project_below(tree, folder, ordered[0])
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
-    variable = reads_port(tree, home, project.start if project else ())
+    variable = _told_port(ordered) or reads_port(tree, home, project.start if project else ())
     spare = tuple(_spare(tree, folder, home))
     return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable, spare=spare)
+
+
+def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
+    """Whether the own image's command takes its port from the variable PORT, as platforms give it."""
+    taken = next((each for each in own if re.search(r"\$\{?PORT\b", " ".join(each.words.words))), None)
+    return None if taken is None else Known("PORT", f"from {taken.path}: its command reads it")
 
 
 def _spare(tree: Tree, folder: str, home: str) -> Iterator[Known[Mapping[str, str]]]:
@@ -161,12 +168,13 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
         mine = [
             each
             for each in composed
-            if posixpath.normpath(posixpath.join(each.context, each.dockerfile or "Dockerfile")) in paths
-            or each.context == service.folder
+            if joined(each.context, each.dockerfile or "Dockerfile") in paths or each.context == service.folder
         ]
         inner = around.kubernetes(tree, "." if len(services) == 1 else service.folder)
         near = [each for each in mine if folder_of(each.file) in (".", service.folder)]
-        outer = near[0].around if near else Surroundings()
+        first = service.dockerfiles[0].path if service.dockerfiles else ""
+        near.sort(key=lambda each: joined(each.context, each.dockerfile or "Dockerfile") != first)
+        outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         found.append(replace(service, around=both))
     return found

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from deadweight.project.init.tree import Tree, joined
+from deadweight import _run
+from deadweight._errors import DeadweightError
+from deadweight.project.init.tree import Tree, folder_of, joined
 
 EXAMPLES = (
     ".env.example",
@@ -18,7 +22,7 @@ EXAMPLES = (
     "env.example",
     ".example.env",
 )
-"""Files that show which variables a service takes. ``.env`` itself is never read: it holds what is secret."""
+"""Files that show which variables a service takes. ``.env`` itself holds what is secret: it is read only where git has it."""
 
 ENDINGS = (".example", ".sample", ".template", ".dist")
 
@@ -27,14 +31,39 @@ _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 
 
 def examples(tree: Tree, folder: str) -> dict[str, str]:
-    """The variables of a folder's example file; nothing where it has none."""
-    file = example_file(tree, folder)
+    """The variables that a folder shows: those of its ``.env`` where git has it, else of its example file; nothing without."""
+    env = joined(folder, ".env")
+    file = env if is_committed(tree, env) else example_file(tree, folder)
     return {} if file is None else dotenv(tree.text(file))
 
 
 def example_file(tree: Tree, folder: str) -> str | None:
     """The file of a folder that shows which variables a service takes."""
     return next((joined(folder, name) for name in EXAMPLES if tree.has(joined(folder, name))), None)
+
+
+def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:
+    """Of the files that ``env_file:`` names, or of the examples beside those that are not in the repository."""
+    found: dict[str, str] = {}
+    for each in given if isinstance(given, list) else [given] if given else []:
+        path = joined(folder, str(each.get("path") if isinstance(each, dict) else each))
+        if tree.has(path) and (posixpath.basename(path) != ".env" or is_committed(tree, path)):
+            found |= dotenv(tree.text(path))
+            continue
+        shown = next((f"{path}{ending}" for ending in ENDINGS if tree.has(f"{path}{ending}")), None)
+        found |= dotenv(tree.text(shown)) if shown else examples(tree, folder_of(path))
+    return found
+
+
+def is_committed(tree: Tree, path: str) -> bool:
+    """Whether git has this file, so that everybody can read it already."""
+    if not tree.has(path) or not (tree.root / ".git").exists():
+        return False
+    words: list[str | Path] = ["git", "-C", tree.root, "ls-files", "--error-unmatch", "--", path]
+    try:
+        return _run.run(words, check=False, timeout=10).exit_code == 0
+    except DeadweightError:
+        return False
 
 
 def dotenv(text: str) -> dict[str, str]:

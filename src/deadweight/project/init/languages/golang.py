@@ -20,6 +20,7 @@ _CGO_MODULES = ("github.com/mattn/go-sqlite3", "github.com/confluentinc/confluen
 _SERVES = re.compile(
     r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
 )
+_BUILDS = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|Makefile|\.goreleaser\.ya?ml"
 _BUILD = re.compile(r"go (?:build|install)\b[^\n&|;]*?\s((?:\./)?[\w./-]+/?)(?=\s|$|\")")
 _NOT_LINUX = re.compile(
     r"^//go:build (?:tools|windows|darwin|js|wasm|mage|docs?|gen|generate|generator|readme|.*\bignore\b)", re.MULTILINE
@@ -154,6 +155,10 @@ def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, a
 
 
 def _needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
+    builds = [tree.text(path) for path in tree.named(_BUILDS) if folder_of(path) in (".", folder)]
+    said = {found for text in builds for found in re.findall(r"CGO_ENABLED\s*[:?]?[=:\s]\s*[\"']?([01])", text)}
+    if len(said) == 1:
+        return said == {"1"}
     if any(f"{name} v" in gomod for name in _CGO_MODULES):
         return True
     return any(_CGO.search(tree.text(path)) for path in list(tree.below(folder, ".go"))[:2000])
@@ -205,7 +210,9 @@ def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) 
 
 def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]]:
     """Files of the context beside the binary that the own image has: (source, path below its working folder)."""
-    found = []
+    found: list[tuple[str, str]] = []
+    if re.match(r"(?:.*/)?golang\b", words.base):  # it is compiled there, so they are what that needs
+        return found
     for source, target in words.copied:
         plain = posixpath.normpath(source.rstrip("/"))
         if plain in (".", "..") or "*" in plain or plain.upper().startswith(("LICENSE", "README")):

@@ -11,7 +11,8 @@ from deadweight.project.init.records import ImageWords, Known, Ladder, Project, 
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 
 _APP = re.compile(
-    r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:[\w.]+\.)?(FastAPI|Flask|Starlette|Quart|Sanic|Litestar|APIFlask|Dash|create_app|get_application)\(",
+    r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:[\w.]+\.)?"
+    r"(FastAPI|Flask|Starlette|Quart|Sanic|Litestar|APIFlask|Dash|create_app\w*|make_app|build_app|get_application)\(",
     re.MULTILINE,
 )
 _ASGI = ("FastAPI", "Starlette", "Quart", "Litestar", "get_application")
@@ -105,27 +106,37 @@ def _sources(tree: Tree, folder: str) -> list[str]:
 
 def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[str, ...], str]:
     """What is started, as arguments of ``python3``, and the kind of framework. The own image's command goes first."""
-    said = _as_python(_plain(words.words)) if words else ()
+    said = _as_python(_plain(words.words, _port_of(words)), tree, folder) if words else ()
     found, framework = _framework(tree, folder)
     if said:
         return said, framework
     procfile = re.search(r"^web:\s*(.+)$", tree.text(joined(folder, "Procfile")), re.MULTILINE)
-    if procfile and "$" not in procfile[1]:
-        return _as_python(tuple(procfile[1].split())), framework
-    return found, framework
+    started = _as_python(_plain(("sh", "-c", procfile[1])), tree, folder) if procfile else ()
+    return started or found, framework
 
 
-def _plain(words: tuple[str, ...]) -> tuple[str, ...]:
-    """A shell form of one simple command as its words; nothing for what needs the shell. Init programs are taken off."""
+def _port_of(words: ImageWords) -> str:
+    """The port that the own image says."""
+    return words.env.get("PORT") or next((str(each.value) for each in words.ports), "")
+
+
+_PORT_VARIABLE = re.compile(r"\$(?:PORT\b|\{PORT(?::?-(\d+))?\})")
+
+
+def _plain(words: tuple[str, ...], port: str = "") -> tuple[str, ...]:
+    """A shell form of one simple command as its words; nothing for what needs the shell. Init programs are taken off.
+
+    The variable PORT is the port that is told, the command's own default, or 8080.
+    """
     if words[:2] in (("/bin/sh", "-c"), ("sh", "-c"), ("/bin/bash", "-c"), ("bash", "-c")) and len(words) == 3:
-        text = words[2].strip().removeprefix("exec ")
+        text = _PORT_VARIABLE.sub(lambda found: port or found[1] or "8080", words[2].strip().removeprefix("exec "))
         return () if re.search(r"[;&|<>$`()]", text) else tuple(text.split())
     while words[:1] and posixpath.basename(words[0]) in ("tini", "dumb-init", "--"):
         words = words[1:]
     return tuple(word for number, word in enumerate(words) if number or word != "--")
 
 
-def _as_python(words: tuple[str, ...]) -> tuple[str, ...]:
+def _as_python(words: tuple[str, ...], tree: Tree, folder: str) -> tuple[str, ...]:
     """A command as arguments of the interpreter: ``gunicorn …`` is ``python3 -m gunicorn …``; nothing for other programs."""
     for wrapper in (("poetry", "run"), ("uv", "run"), ("pipenv", "run")):
         if words[:2] == wrapper:
@@ -135,7 +146,22 @@ def _as_python(words: tuple[str, ...]) -> tuple[str, ...]:
     program = posixpath.basename(words[0])
     if re.fullmatch(r"python[\d.]*", program):
         return words[1:]
-    return ("-m", program, *words[1:]) if program in _MODULES else ()
+    if program in _MODULES:
+        return ("-m", program, *words[1:])
+    packages = {program, _script(tree, folder, program).partition(":")[0].partition(".")[0]}
+    own = (each for each in sorted(packages) if each and tree.has(joined(folder, f"{each}/__main__.py")))
+    return next((("-m", each, *words[1:]) for each in own), ())
+
+
+def _script(tree: Tree, folder: str, program: str) -> str:
+    """What a program that the project itself installs is made of: ``package.module:function``."""
+    for name in ("pyproject.toml", "setup.py", "setup.cfg"):
+        found = re.search(
+            rf"[\"']?{re.escape(program)}[\"']?\s*=\s*[\"']?([\w.]+:\w+)", tree.text(joined(folder, name))
+        )
+        if found:
+            return found[1]
+    return ""
 
 
 def _framework(tree: Tree, folder: str) -> tuple[tuple[str, ...], str]:
@@ -152,7 +178,7 @@ def _framework(tree: Tree, folder: str) -> tuple[tuple[str, ...], str]:
         if found is None:
             continue
         module = posixpath.relpath(path, folder).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        if found[2] in _ASGI:
+        if found[2] in _ASGI or re.search(r"^(?:from|import) fastapi\b", tree.text(path), re.MULTILINE):
             return ("-m", "uvicorn", f"{module}:{found[1]}", "--host", EVERYWHERE, "--port", "8000"), "asgi"
         return ("-m", "gunicorn", "--bind", "0.0.0.0:5000", f"{module}:{found[1]}"), "flask"
     for name in ("main.py", "app.py", "server.py", "run.py", "__main__.py", "src/main.py"):

@@ -1,0 +1,57 @@
+"""What a service needs beside it, while it is watched: what can be had of it, started."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.project.init.draft import Draft
+from deadweight.project.init.needed import as_yaml
+from deadweight.project.init.observe import NotUp
+from deadweight.sources.no_base import NoBase
+
+if TYPE_CHECKING:
+    from deadweight.project.workspace import Workspace
+    from deadweight.suite.model import Variant
+
+
+def with_what_can_be_had(draft: Draft, workspace: Workspace, variant: Variant, say: Callable[[str], None]) -> Draft:
+    """The draft without the containers whose images the source does not have: many come up so."""
+    missing: dict[str, str] = {}
+    for name in variant.run.needs:
+        try:
+            workspace.need_image(variant, name)
+        except NoBase as error:
+            missing[name] = error.message.splitlines()[0].partition("; it can stand in for")[0]
+            say(f"{name}: not started beside the service: {missing[name]}")
+    return draft if not missing else without(draft, missing)
+
+
+def without(draft: Draft, missing: Mapping[str, str]) -> Draft:
+    """The draft without some of its needs; a comment says why."""
+    around = draft.service.around
+    kept = tuple(each for each in around.needs if each.value.name not in missing)
+    run = {key: value for key, value in draft.run.items() if key != "needs"}
+    why = "; ".join(f"{name} is left out: {reason}" for name, reason in missing.items())
+    needs = as_yaml(kept, 6)
+    if needs is not None:
+        run["needs"] = replace(needs, origin=f"{needs.origin}; {why}")
+    elif "env" in run:
+        run["env"] = replace(run["env"], origin=f"{run['env'].origin}; {why}")
+    return replace(draft, service=replace(draft.service, around=replace(around, needs=kept)), run=run)
+
+
+@contextlib.contextmanager
+def started_beside(workspace: Workspace, variant: Variant) -> Iterator[Mapping[str, str]]:
+    """What the service needs, started. Raises NotUp where it cannot be had or does not come up."""
+    with contextlib.ExitStack() as stack:
+        try:
+            hosts = stack.enter_context(workspace.beside(variant))
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            raise NotUp(error.message) from error
+        yield hosts
