@@ -9,13 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shlex
 import shutil
 import signal
 import subprocess
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +21,8 @@ from typing import IO
 
 from deadweight import _disk
 from deadweight._errors import CommandError, Interrupted, MissingError
+from deadweight._output import Sink
 
-TAIL_LINES = 15
 GRACE_SECONDS = 5.0
 
 _live: dict[int, subprocess.Popen[bytes]] = {}
@@ -66,13 +64,12 @@ def run(
     Raises CommandError if the program fails (with ``check``), hangs or cannot be started; MissingError if it is not there;
     Interrupted after ``cancel_all``.
     """
-    words = tuple(str(word) for word in argv)
     if _cancelled:
         raise Interrupted("interrupted")
     started = time.monotonic()
-    process = _start(words, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
+    process = _start(argv, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
     words = tuple(str(word) for word in told or argv)
-    sink = _Sink(words, log, on_line, redact)
+    sink = Sink(words, log, on_line, redact)
     with _watched(process, sink, timeout):
         output, errors = _drain(process, stdin, sink)
     done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))
@@ -81,10 +78,7 @@ def run(
     if sink.expired:
         raise _failure(done, sink, f"did not end within {timeout:g} s", None, hint)
     if check and done.exit_code != 0:
-        said = f"{done.output}\n{done.errors}"
-        if _disk.met(said, env):
-            hint = _disk.hint(said, env)
-        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, hint)
+        raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, _full_disk(done, env) or hint)
     return done
 
 
@@ -100,8 +94,8 @@ def piped(
     if _cancelled:
         raise Interrupted("interrupted")
     started = time.monotonic()
-    process = _start(words, cwd=None, env=env, stdin=None, merged=False)
-    sink = _Sink(words, None, None, ())
+    process = _start(argv, cwd=None, env=env, stdin=None, merged=False)
+    sink = Sink(words, None, None, ())
     assert process.stdout is not None
     with _watched(process, sink, timeout):
         errors = threading.Thread(target=_listen, args=(process.stderr, sink), daemon=True)
@@ -121,14 +115,14 @@ def piped(
         raise _failure(done, sink, _exit_reason(done.exit_code), done.exit_code, None)
 
 
-def _listen(lines: IO[bytes] | None, sink: _Sink) -> None:
+def _listen(lines: IO[bytes] | None, sink: Sink) -> None:
     with contextlib.suppress(ValueError):  # closed meanwhile
         for raw in lines or ():
             sink.line(raw.decode(errors="replace").rstrip("\r\n"))
 
 
 @contextlib.contextmanager
-def _watched(process: subprocess.Popen[bytes], sink: _Sink, timeout: float | None) -> Iterator[None]:
+def _watched(process: subprocess.Popen[bytes], sink: Sink, timeout: float | None) -> Iterator[None]:
     """While its output is read: end the process when its time is over, or when reading fails; afterwards leave nothing open."""
     timer = threading.Timer(timeout, _expire, (process, sink)) if timeout else None
     try:
@@ -200,55 +194,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def shown(argv: Sequence[str]) -> str:
-    """An argument list as one line that a shell would accept."""
-    return shlex.join(argv)
-
-
-class _Sink:
-    """Takes merged output line by line: the log, the caller's callback, and the last lines for an error."""
-
-    def __init__(
-        self, argv: Sequence[str], log: Path | None, on_line: Callable[[str], None] | None, redact: Sequence[str]
-    ) -> None:
-        self.log, self.on_line, self.expired = log, on_line, False
-        self._secrets = [secret for secret in redact if secret]
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._file: IO[str] | None = None
-        if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            self._file = log.open("a", encoding="utf-8", errors="replace")
-            self._file.write(f"$ {self.clean(shown(argv))}\n")
-            self._file.flush()
-
-    def clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        return text
-
-    def line(self, text: str) -> None:
-        text = self.clean(text)
-        if text.strip():
-            self.tail.append(text)
-        if self._file is not None:
-            self._file.write(text + "\n")
-            self._file.flush()
-        if self.on_line is not None:
-            self.on_line(text)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
 def _start(
-    words: tuple[str, ...],
+    argv: Sequence[str | Path],
     *,
     cwd: Path | None,
     env: Mapping[str, str] | None,
     stdin: bytes | Path | None,
     merged: bool,
 ) -> subprocess.Popen[bytes]:
+    words = tuple(str(word) for word in argv)
     if shutil.which(words[0], path=(env or {}).get("PATH")) is None:
         raise MissingError(
             f"{words[0]}: not found", hint="install it with invoke setup; invoke doctor shows what is missing"
@@ -289,7 +243,7 @@ def _death_pact() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM") if probe.returncode == 0 else ()
 
 
-def _drain(process: subprocess.Popen[bytes], stdin: bytes | Path | None, sink: _Sink) -> tuple[str, str]:
+def _drain(process: subprocess.Popen[bytes], stdin: bytes | Path | None, sink: Sink) -> tuple[str, str]:
     given = stdin if isinstance(stdin, bytes) else None
     if sink.log is None and sink.on_line is None:
         output, errors = process.communicate(given)
@@ -308,7 +262,7 @@ def _drain(process: subprocess.Popen[bytes], stdin: bytes | Path | None, sink: _
     return "\n".join(lines), ""
 
 
-def _expire(process: subprocess.Popen[bytes], sink: _Sink) -> None:
+def _expire(process: subprocess.Popen[bytes], sink: Sink) -> None:
     sink.expired = True
     end(process)
 
@@ -324,13 +278,11 @@ def _exit_reason(code: int) -> str:
     return f"failed with exit code {code}"
 
 
-def _failure(done: Completed, sink: _Sink, reason: str, code: int | None, hint: str | None) -> CommandError:
-    tail = list(sink.tail) or [line for line in (done.errors or done.output).splitlines() if line.strip()][-TAIL_LINES:]
-    return CommandError(
-        [sink.clean(word) for word in done.argv],
-        exit_code_of_command=code,
-        reason=reason,
-        tail=tail,
-        log=sink.log,
-        hint=hint,
-    )
+def _full_disk(done: Completed, env: Mapping[str, str] | None) -> str | None:
+    """What to do about a full disk, where that is why a program failed."""
+    said = f"{done.output}\n{done.errors}"
+    return _disk.hint(said, env) if _disk.met(said, env) else None
+
+
+def _failure(done: Completed, sink: Sink, reason: str, code: int | None, hint: str | None) -> CommandError:
+    return sink.failure(done.argv, done.errors or done.output, reason, code, hint)

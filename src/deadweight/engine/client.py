@@ -8,51 +8,35 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import api as wire
 from deadweight.engine import http, in_memory, leftovers, owner
 from deadweight.engine.body import create_body
+from deadweight.engine.connect import HasHost, connected
 from deadweight.engine.container import Container
-from deadweight.engine.faults import NO_ENGINE_HINT, CannotStart, Ended, PortInUse, explained, translated
+from deadweight.engine.faults import PortInUse, explained, refused_start, translated
 from deadweight.engine.files import read_file
 from deadweight.engine.images import Images
 from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.engine.leftovers import Leftover
+from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off
 from deadweight.engine.options import RunOptions
+from deadweight.engine.route import route_to
 from deadweight.records import runs
 from deadweight.records.paths import State
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
-    from docker.tls import TLSConfig
 
-API_TIMEOUT_SECONDS = 120
 PASSWD_BYTES = 2**20
 START_ATTEMPTS = 5
-BRIDGE_NAME = "com.docker.network.bridge.name"
-"""Left to itself, Docker calls a network's bridge by the network's id, and Podman by a number."""
-
-
-class HasHost(Protocol):
-    """Where an engine listens: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
-
-    ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None.
-    """
-
-    @property
-    def host(self) -> str: ...
-
-    @property
-    def certificates(self) -> str | None: ...
 
 
 class Engine:
@@ -75,20 +59,7 @@ class Engine:
     def connect(cls, endpoint: HasHost | str, project: str = "-", root: str = "") -> Engine:
         """Connect and ask for the version. Raises MissingError where nothing answers."""
         host, certificates = (endpoint, None) if isinstance(endpoint, str) else (endpoint.host, endpoint.certificates)
-        problem = wire.trouble(host, certificates) if host.startswith("unix://") else ""
-        if problem:  # asked first, because the SDK tells it in a dozen nested errors and leaves its socket open
-            raise MissingError(f"the container engine at {host} does not answer: {problem}", hint=NO_ENGINE_HINT)
-        with translated(f"connect to {host}"):
-            from docker.api.client import APIClient
-
-            api = APIClient(
-                base_url=host,
-                version="auto",
-                timeout=API_TIMEOUT_SECONDS,
-                tls=_tls(Path(certificates)) if certificates else False,
-                use_ssh_client=host.startswith("ssh://"),
-            )
-        return cls(api, host, project, root, certificates)
+        return cls(connected(host, certificates), host, project, root, certificates)
 
     def __enter__(self) -> Engine:
         return self
@@ -222,14 +193,7 @@ class Engine:
             try:
                 self.api.start(container.id)
             except APIError as error:
-                said = explained(error)
-                if _is_port_trouble(said):
-                    port = container.options.host_port
-                    hint = "stop the program that uses it, or choose another port" if port else "run it again"
-                    raise PortInUse(
-                        f"port {port or 'chosen by the engine'} on 127.0.0.1 is in use: {said}", hint=hint
-                    ) from error
-                raise CannotStart(f"engine: a container of {container.image} cannot be started: {said}") from error
+                raise refused_start(container.image, container.options.host_port, explained(error)) from error
 
     def remove_container(self, container_id: str) -> None:
         """End and remove a container, ours or not; nothing happens where it is gone already."""
@@ -260,28 +224,7 @@ class Engine:
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError("this container publishes no port: pass the port that the service listens on")
-        document = container.inspect()
-        if not document["State"].get("Running"):
-            raise Ended(f"container {container.name} is not running")
-        settings = document["NetworkSettings"]
-        local = self.host.startswith(("unix://", "npipe://", "http+unix://"))
-        bindings = (settings.get("Ports") or {}).get(f"{inside}/tcp") or ()
-        if bindings and local:
-            return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
-        pid = int(document["State"].get("Pid") or 0)
-        if local and http.can_enter_namespace(pid, container.id):
-            return http.through_namespace(pid, inside)
-        address = settings.get("IPAddress") or next(
-            (net.get("IPAddress") for net in (settings.get("Networks") or {}).values() if net.get("IPAddress")), ""
-        )
-        # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
-        if address and local and sys.platform == "linux" and not (self.info.desktop or self.info.rootless):
-            return http.direct("address", address, inside)
-        raise MissingError(
-            f"port {inside} of container {container.name} cannot be reached: it is not published, and its network cannot be "
-            "entered from here",
-            hint="run this as root on the Linux machine where the engine runs",
-        )
+        return route_to(container, inside, self.host, self.info)
 
     # networks
 
@@ -310,8 +253,8 @@ class Engine:
             self.remove_network(name)
 
     def cut_off(self) -> dict[str, str]:
-        """The options of a network whose bridge has no address of this machine; Podman knows none."""
-        return {} if self.info.podman else {"com.docker.network.bridge.inhibit_ipv4": "true"}
+        """The options of a network whose bridge has no address of this machine."""
+        return cut_off(self.info)
 
     def remove_network(self, name: str) -> None:
         """Remove a network, and before it the containers of ours on it; where it cannot go yet, ``close`` tries again."""
@@ -347,23 +290,3 @@ class Engine:
             for each in self.leftovers():
                 if each.stale and each.ours_to_remove(self.root):
                     self.remove_leftover(each)
-
-
-def bridge_of(network: str) -> str:
-    """The name of the bridge of a network of ours on the engine's machine; 15 characters, as many as Linux allows."""
-    return f"dw-{network.rpartition('-')[2]}"
-
-
-def _tls(folder: Path) -> TLSConfig:
-    """The same files as Docker's own client reads (DOCKER_CERT_PATH)."""
-    from docker.tls import TLSConfig
-
-    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
-    return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
-
-
-def _is_port_trouble(said: str) -> bool:
-    """Docker says "port is already allocated" for its own, "address already in use" for others' (moby, libnetwork)."""
-    return any(
-        words in said for words in ("port is already allocated", "address already in use", "ports are not available")
-    )

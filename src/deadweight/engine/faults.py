@@ -67,3 +67,18 @@ def _innermost(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return str(error) or type(error).__name__
+
+
+def refused_start(image: str, port: int | None, said: str) -> DeadweightError:
+    """Why a container was not started: its port is taken (None: the engine chose it), or the engine refuses it."""
+    if _is_port_trouble(said):
+        hint = "stop the program that uses it, or choose another port" if port else "run it again"
+        return PortInUse(f"port {port or 'chosen by the engine'} on 127.0.0.1 is in use: {said}", hint=hint)
+    return CannotStart(f"engine: a container of {image} cannot be started: {said}")
+
+
+def _is_port_trouble(said: str) -> bool:
+    """Docker says "port is already allocated" for its own, "address already in use" for others' (moby, libnetwork)."""
+    return any(
+        words in said for words in ("port is already allocated", "address already in use", "ports are not available")
+    )

@@ -23,7 +23,8 @@ from deadweight.engine.options import RunOptions
 from deadweight.engine.own.layout import layout
 
 if TYPE_CHECKING:
-    from deadweight.engine.client import Engine, HasHost
+    from deadweight.engine.client import Engine
+    from deadweight.engine.connect import HasHost
 
 PROBE_SECONDS = 20.0
 PURPOSE = "probe"

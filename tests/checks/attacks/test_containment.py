@@ -30,7 +30,8 @@ from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.request import PRELUDE
 from deadweight.engine import leftovers, netns, owner
-from deadweight.engine.client import Engine, bridge_of
+from deadweight.engine.client import Engine
+from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace

@@ -25,9 +25,9 @@ from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
-from deadweight.engine.client import bridge_of
 from deadweight.engine.faults import translated
 from deadweight.engine.files import read_file
+from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
 from deadweight.suite.checks import AttacksCheck
 

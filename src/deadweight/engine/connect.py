@@ -1,0 +1,55 @@
+"""Connecting the Docker SDK to an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from deadweight._errors import MissingError
+from deadweight.engine import api as wire
+from deadweight.engine.faults import NO_ENGINE_HINT, translated
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+    from docker.tls import TLSConfig
+
+
+API_TIMEOUT_SECONDS = 120
+
+
+class HasHost(Protocol):
+    """Where an engine listens: ``unix:///run/docker.sock``, ``tcp://…``, ``npipe://…``, ``ssh://…``.
+
+    ``certificates`` is the folder with ca.pem, cert.pem and key.pem of a TLS engine, or None.
+    """
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def certificates(self) -> str | None: ...
+
+
+def connected(host: str, certificates: str | None) -> APIClient:
+    """The SDK's client of the engine at this address. Raises MissingError where nothing answers."""
+    problem = wire.trouble(host, certificates) if host.startswith("unix://") else ""
+    if problem:  # asked first, because the SDK tells it in a dozen nested errors and leaves its socket open
+        raise MissingError(f"the container engine at {host} does not answer: {problem}", hint=NO_ENGINE_HINT)
+    with translated(f"connect to {host}"):
+        from docker.api.client import APIClient
+
+        return APIClient(
+            base_url=host,
+            version="auto",
+            timeout=API_TIMEOUT_SECONDS,
+            tls=_tls(Path(certificates)) if certificates else False,
+            use_ssh_client=host.startswith("ssh://"),
+        )
+
+
+def _tls(folder: Path) -> TLSConfig:
+    """The same files as Docker's own client reads (DOCKER_CERT_PATH)."""
+    from docker.tls import TLSConfig
+
+    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    return TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)

@@ -1,0 +1,40 @@
+"""The way to a container's port, whatever engine it runs in."""
+
+from __future__ import annotations
+
+import sys
+
+from deadweight._errors import MissingError
+from deadweight.engine import http
+from deadweight.engine.container import Container
+from deadweight.engine.faults import Ended
+from deadweight.engine.info import EngineInfo
+
+
+def route_to(container: Container, inside: int, host: str, info: EngineInfo) -> http.Route:
+    """In this order: published, network namespace (for root), address. ``host`` is the engine's.
+
+    Raises Ended where the container does not run any more, MissingError where no way leads there.
+    """
+    document = container.inspect()
+    if not document["State"].get("Running"):
+        raise Ended(f"container {container.name} is not running")
+    settings = document["NetworkSettings"]
+    local = host.startswith(("unix://", "npipe://", "http+unix://"))
+    bindings = (settings.get("Ports") or {}).get(f"{inside}/tcp") or ()
+    if bindings and local:
+        return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
+    pid = int(document["State"].get("Pid") or 0)
+    if local and http.can_enter_namespace(pid, container.id):
+        return http.through_namespace(pid, inside)
+    address = settings.get("IPAddress") or next(
+        (net.get("IPAddress") for net in (settings.get("Networks") or {}).values() if net.get("IPAddress")), ""
+    )
+    # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
+    if address and local and sys.platform == "linux" and not (info.desktop or info.rootless):
+        return http.direct("address", address, inside)
+    raise MissingError(
+        f"port {inside} of container {container.name} cannot be reached: it is not published, and its network cannot be "
+        "entered from here",
+        hint="run this as root on the Linux machine where the engine runs",
+    )
