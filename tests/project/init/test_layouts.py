@@ -188,3 +188,39 @@ def test_what_is_compiled_in_the_image_itself_is_not_copied_beside_the_binary(tm
         tmp_path, {**files, "Dockerfile": "FROM golang\nWORKDIR /src\nCOPY go.mod ./\nCOPY . .\nCOPY pages pages\n"}
     )
     assert "COPY pages" not in first_draft(service, "build").ladder.files["build/Dockerfile"]
+
+
+def test_a_need_has_the_files_that_are_its_secrets(tmp_path):
+    compose = (
+        "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: postgres, secrets: [pw, other]}\n"
+        "secrets:\n  pw: {file: db/pw.txt}\n  other: {environment: X}\n"
+    )
+    (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n", "db/pw.txt": "x"})
+    assert [dict(each.value.files) for each in service.around.needs] == [{"/run/secrets/pw": "db/pw.txt"}]
+
+
+@pytest.mark.parametrize(
+    ("code", "needed"),
+    [
+        ("createClient({ host: 'store', port: 6379 })", ["store"]),
+        ('url = "redis://store:6379/0"', ["store"]),
+        ('dial("store:6379")', ["store"]),
+        ("restore = 'store'", []),
+    ],
+)
+def test_a_host_that_the_code_names_is_needed(tmp_path, code, needed):
+    compose = "services:\n  web: {build: .}\n  store: {image: redis}\n  other: {image: redis}\n"
+    (service,) = found(tmp_path, {**NODE, "compose.yaml": compose, "Dockerfile": "FROM node\nCOPY . .\n", "a.js": code})
+    assert [each.value.name for each in service.around.needs] == needed
+
+
+def test_what_answers_goes_before_what_shows_it(tmp_path):
+    services = found(tmp_path, in_folders("frontend", "server"))
+    assert [each.folder for each in services] == ["server", "frontend"]
+
+
+def test_a_java_program_whose_image_has_a_port_is_a_server(tmp_path):
+    pom = {"pom.xml": "<project><artifactId>shop</artifactId></project>", "src/main/java/A.java": ""}
+    assert found(tmp_path / "a", pom) == ()
+    (service,) = found(tmp_path / "b", {**pom, "Dockerfile": "FROM maven:3\nCOPY . .\nEXPOSE 4567\n"})
+    assert service.project.problem == ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,25 @@ _PROBE_PATH = re.compile(r"httpGet:\s*\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:\s*[\
 
 _OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
 """Ports of databases and queues, which manifests of a service often bring along."""
+
+
+_SETTINGS = (
+    ".go",
+    ".py",
+    ".js",
+    ".mjs",
+    ".ts",
+    ".java",
+    ".kt",
+    ".rs",
+    ".properties",
+    ".toml",
+    ".ini",
+    ".conf",
+    "application.yml",
+)
+_MOST_CODE = 500
+"""Files in which a service may name the hosts that it needs; so many are looked into."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +118,7 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
             if context.startswith("..") or "$" in context or ":" in context:
                 continue
             dockerfile, target = fields.get("dockerfile"), fields.get("target")
-            around = _around(tree, path, services, str(name), service)
+            around = _around(tree, path, services, str(name), service, context)
             found.append(
                 ComposeService(
                     path,
@@ -131,7 +150,21 @@ def compose_files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
 def _services(text: str) -> dict[str, Any]:
     document = _load(text)
     found = document.get("services", document) if isinstance(document, dict) else {}
-    return found if isinstance(found, dict) else {}
+    secrets = document.get("secrets") if isinstance(document, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    return {name: _with_secrets(each, secrets) if isinstance(secrets, dict) else each for name, each in found.items()}
+
+
+def _with_secrets(service: Any, secrets: Mapping[str, Any]) -> Any:
+    """A service with the secrets that are files as what they are: files at ``/run/secrets``."""
+    mounted = []
+    for each in _list(service.get("secrets") if isinstance(service, dict) else None):
+        name = str(each.get("source") if isinstance(each, dict) else each)
+        file = secrets[name].get("file") if isinstance(secrets.get(name), dict) else None
+        if file:
+            mounted.append(f"./{file}:/run/secrets/{name}")
+    return {**service, "volumes": [*_list(service.get("volumes")), *mounted]} if mounted else service
 
 
 def _merged(base: Any, more: Any) -> Any:
@@ -141,7 +174,9 @@ def _merged(base: Any, more: Any) -> Any:
     return [*base, *more] if isinstance(base, list) and isinstance(more, list) else more
 
 
-def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, service: Mapping[str, Any]) -> Surroundings:
+def _around(
+    tree: Tree, path: str, services: Mapping[str, Any], name: str, service: Mapping[str, Any], context: str
+) -> Surroundings:
     text = tree.text(path)
     start = re.search(rf"^\s+[\"']?{re.escape(name)}[\"']?:\s*$", text, re.MULTILINE)
     begin = start.start() if start else 0
@@ -159,7 +194,8 @@ def _around(tree: Tree, path: str, services: Mapping[str, Any], name: str, servi
     env = {key: Known(value, origin(key)) for key, value in given.items()}
     folder = folder_of(path)
     needs = []
-    for each, called in _depends(services, service, env).items():
+    code = [tree.text(each) for each in tree.below(context, *_SETTINGS) if not aside(each)][:_MOST_CODE]
+    for each, called in _depends(services, service, env, code).items():
         need = needed(tree, folder, called, services.get(each))
         if need is not None:
             needs.append(Known(need, f"from {path}:{_line_of_service(text, each)}"))
@@ -171,14 +207,26 @@ def _line_of_service(text: str, name: str) -> int:
     return line_of(text, start.start()) if start else 1
 
 
-def _depends(services: Mapping[str, Any], service: Mapping[str, Any], env: Mapping[str, Known[str]]) -> dict[str, str]:
-    """The services that it names, and by which name: depends_on, links, hosts in its environment."""
+def _depends(
+    services: Mapping[str, Any], service: Mapping[str, Any], env: Mapping[str, Known[str]], code: Iterable[str] = ()
+) -> dict[str, str]:
+    """The services that it names, and by which name: depends_on, links, hosts in its environment and in its code."""
     named = [str(each).partition(":")[0] for each in (service.get("depends_on") or service.get("links") or ())]
     hosts = {word for known in env.values() for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)", known.value)}
     called = {name: next((each for each in _names(name, of) if each in hosts), "") for name, of in services.items()}
-    return {
-        name: called.get(name) or name for name in dict.fromkeys([*named, *(name for name in called if called[name])])
-    }
+    for name, each in services.items():
+        if not called[name] and isinstance(each, dict) and each.get("image") and not each.get("build"):
+            called[name] = name if _is_host(name, code) else ""
+    used = dict.fromkeys([*named, *(name for name in called if called[name])])
+    return {name: called.get(name) or name for name in used}
+
+
+def _is_host(name: str, code: Iterable[str]) -> bool:
+    """Whether code names this host: in an address, with a port, or as a host's value."""
+    quoted = re.escape(name)
+    address = rf"(?:://|@){quoted}[:/\"']|[\"'`]{quoted}:\d{{2,5}}\b"
+    host = re.compile(rf"{address}|host\w*[\"']?\s*[=:,(]\s*[\"']{quoted}[\"']", re.IGNORECASE)
+    return any(host.search(text) for text in code)
 
 
 def _names(name: str, service: Any) -> Iterator[str]:

@@ -22,6 +22,9 @@ DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfi
 _NO_DOCKERFILE = re.compile(r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$", re.IGNORECASE)
 _LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
 MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile|setup\.py|Cargo\.toml"
+_IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))
+"""Folders of what shows or passes on what another service answers."""
+
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
     "Pipfile, setup.py, Cargo.toml"
@@ -141,7 +144,7 @@ def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None
     found = [
         golang.find(tree, folder, words, main),
         rust.find(tree, folder, words, main),
-        java.find(tree, folder),
+        java.find(tree, folder, words),
         python.find(tree, folder, words),
         node.find(tree, folder, words),
     ]
@@ -184,7 +187,9 @@ def _rank(service: Service) -> tuple[bool | int | str, ...]:
     usable = any(not each.refused for each in service.dockerfiles)
     ladder = service.project is not None and not service.project.problem
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
-    return (aside(f"{service.folder}/x"), not ladder, not usable, bool(service.around.needs), depth, service.folder)
+    in_front = posixpath.basename(service.folder).lower() in _IN_FRONT
+    needs = bool(service.around.needs)
+    return (aside(f"{service.folder}/x"), not ladder, not usable, in_front, needs, depth, service.folder)
 
 
 def plain_name(name: str) -> str:

@@ -32,6 +32,7 @@ EDITIONS: Mapping[str, int] = {
     "python3": 2,
     "uvpython": 2,
     "jre": 3,
+    "postgres": 2,
     "jdk": 2,
     "maven": 3,
     "node": 2,

@@ -40,7 +40,12 @@ _TEMPORARY = "".join(
 _POSTGRES_ENTRY = """#!/bin/sh
 # As the original's: a cluster is made when there is none, for POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB.
 set -e
+if [ "${1#-}" != "$1" ]; then set -- postgres "$@"; fi
 if [ "$1" = postgres ]; then
+  for name in POSTGRES_PASSWORD POSTGRES_USER POSTGRES_DB; do
+    eval "file=\\$${name}_FILE"
+    if [ -f "$file" ]; then export "$name=$(cat "$file")"; fi
+  done
   export PGDATA="${PGDATA:-/var/lib/postgresql/data}" POSTGRES_USER="${POSTGRES_USER:-postgres}"
   export POSTGRES_DB="${POSTGRES_DB:-$POSTGRES_USER}"
   if [ "$(id -u)" = 0 ]; then

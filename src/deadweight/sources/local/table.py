@@ -222,7 +222,12 @@ TABLE = (
         lambda g: "unprivileged-alpine" if g[0] else "unprivileged",
     ),
     Row(r"docker\.io/library/nginx", r".*?(alpine.*)?", "nginx", "nginx:*", lambda g: "-alpine" if g[0] else ""),
-    Row(r"docker\.io/library/(?:redis|valkey)", r".*", "redis", "redis:*"),
+    Row(
+        r"docker\.io/(?:library/(?:redis|valkey)|valkey/valkey|redis/redis-stack(?:-server)?|redislabs/redismod)",
+        r".*",
+        "redis",
+        "redis:*",
+    ),
     Row(r"docker\.io/library/(?:mysql|mariadb)|docker\.io/mysql/mysql-server", r".*", "mariadb", "mysql:*, mariadb:*"),
     Row(r"docker\.io/library/memcached", r".*", "memcached", "memcached:*"),
     Row(r"docker\.io/library/postgres", r".*", "postgres", "postgres:*"),

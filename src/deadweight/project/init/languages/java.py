@@ -17,7 +17,7 @@ _SUPPORTED = (17, 21, 25)
 _CONFIG = ("application.properties", "application.yml", "application.yaml")
 
 
-def find(tree: Tree, folder: str) -> Project | None:
+def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The project of a folder. Maven goes first where both build files are there."""
     kinds = {"pom.xml": "maven", "build.gradle": "gradle", "build.gradle.kts": "gradle"}
     file = next((joined(folder, name) for name in kinds if tree.has(joined(folder, name))), None)
@@ -36,7 +36,7 @@ def find(tree: Tree, folder: str) -> Project | None:
         health = (Known("/actuator/health", f"guessed from {file}"), *health)
     if quarkus:
         health = (Known("/q/health", f"guessed from {file}"), *health)
-    server = spring or quarkus or bool(more_ports)
+    server = spring or quarkus or bool(more_ports) or bool(words and words.ports)
     return Project(
         language="java",
         kind=kind,
