@@ -183,7 +183,7 @@ def _counts(rows: Sequence[Found]) -> Counts:
 
 
 def _data(judged: _Judged) -> dict[str, Any]:
-    image, database, seen = judged.image, judged.database, judged.coverage
+    image, seen = judged.image, judged.coverage
     data: dict[str, Any] = {
         "status": "scanned" if seen.anything else "not_covered",
         "coverage": {"os": seen.os, "language": seen.language},
@@ -191,13 +191,7 @@ def _data(judged: _Judged) -> dict[str, Any]:
         **({} if seen.anything else {"hint": NOT_COVERED_HINT}),
         "os": {"family": image.os_family or None, "version": image.os_version or None, "packages": image.os_packages},
         "languages": dict(image.languages),
-        "database": {
-            "updated_at": database.updated_at,
-            "age_days": round(database.age_days(), 1),
-            "identity": database.identity,
-            "origin": database.origin,
-            "contents": asdict(database.contents) if database.contents else None,
-        },
+        "database": _database_data(judged.database),
         "gates": [asdict(gate) for gate in judged.gates],
         "used_exceptions": sorted(judged.used),
         "unused_exceptions": [gate.reason for gate in judged.gates if gate.name == "exceptions" and gate.warning],
@@ -224,6 +218,16 @@ def _data(judged: _Judged) -> dict[str, Any]:
         ],
     }
     return data
+
+
+def _database_data(database: Database) -> dict[str, Any]:
+    return {
+        "updated_at": database.updated_at,
+        "age_days": round(database.age_days(), 1),
+        "identity": database.identity,
+        "origin": database.origin,
+        "contents": asdict(database.contents) if database.contents else None,
+    }
 
 
 def _reach_data(found: Reach) -> dict[str, Any]:

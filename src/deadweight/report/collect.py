@@ -99,21 +99,11 @@ def _variant(
     evidence = {name: item for name, item in all_evidence.items() if built and _fresh(item, built)}
     changed = {name for name, item in evidence.items() if item.asked not in ("", asked_of(variant, name))}
     check_notes = _check_notes(variant.name, all_evidence if built else {}, evidence, wanted, changed)
-    measured = {
-        name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
-        for name, item in evidence.items()
-        if name in wanted and name not in changed
-    }
+    measured = _measured(variant, evidence, set(wanted) - changed)
     absent = dict(_absent(variant.name, all_evidence, evidence, wanted, changed)) if built else {}
     figures = image_figures(built, state, evidence, archive, lost) if built else None
     startup, startup_provenance = _startup(evidence)
     runtime = figures.runtime if figures else None
-    known: dict[str, Provenance | None] = {
-        "build": _build_provenance(built) if built else None,
-        "image": figures.provenance if figures else None,
-        "startup_seconds": startup_provenance,
-    }
-    known |= {name: evidence[name].provenance for name in sorted(OWN_SECTIONS & evidence.keys())}
     return VariantRecord(
         builder=variant.builder,
         ladder=variant.ladder,
@@ -130,11 +120,35 @@ def _variant(
         go_version=f"go{runtime.version}" if runtime and runtime.name == "Go" and runtime.version else None,
         runtime=runtime,
         reference=_reference(variant.reference),
-        provenance={name: item for name, item in known.items() if item is not None},
+        provenance=_provenance(built, figures, startup_provenance, evidence),
         notes=(*check_notes, *_build_notes(variant.name, built, failed, figures)),
         other_stand_ins=built.other_stand_ins if built else (),
         failed=None if failed is None else str(failed),
     )
+
+
+def _measured(variant: Variant, evidence: Mapping[str, Evidence], wanted: Collection[str]) -> dict[str, CheckRecord]:
+    return {
+        name: _check(judged(item, expects_failure=variant.expect.get(name) == "fail"))
+        for name, item in evidence.items()
+        if name in wanted
+    }
+
+
+def _provenance(
+    built: BuiltImage | None,
+    figures: ImageFigures | None,
+    startup: Provenance | None,
+    evidence: Mapping[str, Evidence],
+) -> dict[str, Provenance]:
+    """How each figure was got, as far as there is one."""
+    known: dict[str, Provenance | None] = {
+        "build": _build_provenance(built) if built else None,
+        "image": figures.provenance if figures else None,
+        "startup_seconds": startup,
+    }
+    known |= {name: evidence[name].provenance for name in sorted(OWN_SECTIONS & evidence.keys())}
+    return {name: item for name, item in known.items() if item is not None}
 
 
 def _absent(

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from deadweight.image.findings import LayersReport, PathFigure
+from deadweight.image.findings import HiddenFile, LayersReport, PathFigure
 from deadweight.report import attacks
 from deadweight.report.boxes import box
 from deadweight.report.got import got
 from deadweight.report.marks import Mark
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report, VariantRecord
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 
@@ -129,50 +129,46 @@ def _checks(report: Report) -> dict[str, list[tuple[str, str]]]:
 
 
 def _layers(seen: View) -> dict[str, Any]:
-    found: dict[str, Any] = {}
     share = FILES_BUDGET // max(1, len(seen.layers))
-    for name, record, layers in seen.layers:
-        place = {layer.diff_id: index for index, layer in enumerate(layers.layers)}
-        hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
-        document = {
-            "total": size_of(record),
-            "duplicated": layers.duplicated_bytes,
-            "layers": [
-                [each.size_bytes, each.instruction or "", each.diff_id, each.hidden_bytes] for each in layers.layers
-            ],
-            "folders": [[each.layer, each.folder, each.size_bytes] for each in layers.folders],
-            "hidden_files": layers.hidden_files,
-            "secrets": [
-                [secret_words([each]), f"/{each.path.lstrip('/')}" if each.path else each.where, each.fingerprint[:12]]
-                for each in layers.secrets[:50]
-            ],
-        }
-        room = share - len(json.dumps(document))
-        files = [
-            [
-                each.path,
-                each.size_bytes,
-                each.index,
-                each.hidden_index,
-                each.how,
-                secret_words(each.secrets) if each.secrets else "",
-            ]
-            for each in hidden
-        ]
-        document["hidden"] = fitting(files, room // 2)
-        copies = [[each.path, each.size_bytes, each.index, each.group, each.copies] for each in layers.duplicates]
-        document["copies"] = fitting(copies, room // 4)
-        heavy = [
-            [each.path, each.size_bytes, place.get(each.layer or "", layer_of(each, layers))]
-            for each in layers.heaviest
-            if each.kind == "file"
-        ]
-        document["heavy"] = fitting(heavy, room // 4)
-        packages = sorted(layers.packages, key=lambda each: -each.size_bytes)
-        document["packages"] = [[each.name, each.version, each.kind, each.size_bytes] for each in packages[:12]]
-        document["packages_total"] = len(layers.packages)
-        found[name] = document
-    return found
+    return {name: _layers_of(record, layers, share) for name, record, layers in seen.layers}
+
+
+def _layers_of(record: VariantRecord, layers: LayersReport, share: int) -> dict[str, Any]:
+    """One variant's. ``share`` is how many letters it may take."""
+    place = {layer.diff_id: index for index, layer in enumerate(layers.layers)}
+    hidden = sorted(layers.hidden, key=lambda file: (not file.secrets, -file.size_bytes, file.path))
+    document = {
+        "total": size_of(record),
+        "duplicated": layers.duplicated_bytes,
+        "layers": [
+            [each.size_bytes, each.instruction or "", each.diff_id, each.hidden_bytes] for each in layers.layers
+        ],
+        "folders": [[each.layer, each.folder, each.size_bytes] for each in layers.folders],
+        "hidden_files": layers.hidden_files,
+        "secrets": [
+            [secret_words([each]), f"/{each.path.lstrip('/')}" if each.path else each.where, each.fingerprint[:12]]
+            for each in layers.secrets[:50]
+        ],
+    }
+    room = share - len(json.dumps(document))
+    document["hidden"] = fitting([_hidden_row(each) for each in hidden], room // 2)
+    copies = [[each.path, each.size_bytes, each.index, each.group, each.copies] for each in layers.duplicates]
+    document["copies"] = fitting(copies, room // 4)
+    heavy = [
+        [each.path, each.size_bytes, place.get(each.layer or "", layer_of(each, layers))]
+        for each in layers.heaviest
+        if each.kind == "file"
+    ]
+    document["heavy"] = fitting(heavy, room // 4)
+    packages = sorted(layers.packages, key=lambda each: -each.size_bytes)
+    document["packages"] = [[each.name, each.version, each.kind, each.size_bytes] for each in packages[:12]]
+    document["packages_total"] = len(layers.packages)
+    return document
+
+
+def _hidden_row(each: HiddenFile) -> list[Any]:
+    words = secret_words(each.secrets) if each.secrets else ""
+    return [each.path, each.size_bytes, each.index, each.hidden_index, each.how, words]
 
 
 def layer_of(file: PathFigure, layers: LayersReport) -> int | None:

@@ -67,29 +67,31 @@ def scan(
             _tell_nothing(as_json=json)
             return
         chosen = _built(workspace, selection, named=bool(variant))
-        if database is not None:
-            _use(database, workspace)
+        _use(database, workspace)
         with pulse("scan"):
             found, failed = scan_variants(workspace, chosen, strict=strict, jobs=count)
         sboms = _sboms(workspace, chosen, sbom)
-    if sarif is not None:
-        _write_sarif(Path(sarif), found)
+    _write_sarif(sarif, found)
     _tell(workspace, found, failed, sboms, as_json=json)
     _raise_if_bad(found, failed, strict=strict)
 
 
-def _write_sarif(file: Path, found: Sequence[Evidence]) -> None:
+def _write_sarif(file: str | None, found: Sequence[Evidence]) -> None:
     from deadweight.records.store import write_where_told
     from deadweight.report.scan_sarif import scan_sarif
 
-    write_where_told(file, scan_sarif(found))
+    if file is None:
+        return
+    write_where_told(Path(file), scan_sarif(found))
     say(f"wrote {file}")
 
 
-def _use(named: str, workspace: Workspace) -> None:
-    """Take another vulnerability database from now on, and say what it covers."""
+def _use(named: str | None, workspace: Workspace) -> None:
+    """Take another vulnerability database from now on, where one is named, and say what it covers."""
     from deadweight.checks.scan import database
 
+    if named is None:
+        return
     for line in database.use(named, workspace.suite.scan.database_repository, say).told():
         say(line)
 

@@ -133,24 +133,17 @@ class DockerfileBuilder:
             words: list[str | Path] = [
                 *("--file", copy.file),
                 *("--tag", name, "--iidfile", work / "id"),
-                *(["--target", variant.target] if variant.target else []),
                 *(["--no-cache"] if used.changed() else []),
-                *_arguments(variant, bases, environment),
-                *_mounts(variant, site, environment),
+                *_words(variant, bases, site, environment),
                 *_java_mounts(dockerfile, variant, site, work, reach),
                 *reach.secrets(work),
                 site.root / variant.source,
             ]
             try:
                 buildkit.build(
-                    site,
-                    words,
-                    env={**environment, **reach.environment()},
-                    log=job.log,
-                    on_line=listener,
-                    redact=common.secret_values(environment),
-                    ignore=work / IGNORE_FILE,
-                )
+                    site, words, env={**environment, **reach.environment()}, log=job.log, on_line=listener,
+                    redact=common.secret_values(environment), ignore=work / IGNORE_FILE,
+                )  # fmt: skip
             except CommandError as error:
                 raise listener.failure(
                     error,
@@ -244,6 +237,12 @@ def _or_a_stage(reference: str, dockerfile: Dockerfile) -> str:
     stages = [stage.name for stage in dockerfile.stages if stage.name]
     meant = did_you_mean(reference, stages)
     return f", where no stage is called {reference!r}{meant}" if meant else ""
+
+
+def _words(variant: DockerfileVariant, bases: dict[str, Base], site: Site, environment: dict[str, str]) -> list[str]:
+    """The flags that the suite and the source give."""
+    target = ["--target", variant.target] if variant.target else []
+    return [*target, *_arguments(variant, bases, environment), *_mounts(variant, site, environment)]
 
 
 def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:

@@ -29,7 +29,7 @@ from deadweight.checks.evidence import by_engine, evidence, own_version
 from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
-from deadweight.records.evidence import Evidence
+from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import AttacksCheck
 
 Told = Callable[[str], None]
@@ -64,19 +64,21 @@ def attack(
         return _evidence(subject, "not_measured", f"nothing was measured: {fault.message}", started, {})
     data["seccomp_profile"] = digest_of(subject)
     data["measured_with"] = _measured_with(subject, wanted)
-    data = _completed(subject, data)
-    broken = gate.breaches(wanted.gates, found)
-    data["breaches"] = broken
-    reason = _summary(found, subject)
+    data = {**_completed(subject, data), "breaches": gate.breaches(wanted.gates, found)}
+    status, reason = _judged(wanted, found, data["breaches"], _summary(found, subject))
+    return _evidence(subject, status, reason, started, data)
+
+
+def _judged(wanted: AttacksCheck, found: Matrix, broken: Sequence[str], summary: str) -> tuple[Status, str]:
+    """What the gates say: broken, not measured, or held."""
     if broken:
-        return _evidence(subject, "fail", f"{'; '.join(broken)}. {reason}", started, data)
+        return "fail", f"{'; '.join(broken)}. {summary}"
     unmeasured = [*found.nothing_in(), *gate.unmeasured(wanted.gates, found)]
     if unmeasured:
-        return _evidence(subject, "not_measured", f"{'; '.join(unmeasured)}. {reason}", started, data)
+        return "not_measured", f"{'; '.join(unmeasured)}. {summary}"
     untold = gate.untold(wanted.gates, found)
-    if untold:
-        reason += f"; gates could not be judged for {', '.join(dict.fromkeys(untold))}"
-    return _evidence(subject, "pass", reason, started, data)
+    also = f"; gates could not be judged for {', '.join(dict.fromkeys(untold))}" if untold else ""
+    return "pass", summary + also
 
 
 def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue, Plan]:

@@ -49,11 +49,7 @@ def analyse(
     report = cache.report(stamp, key)
     if report is None:
         if packed:
-            from deadweight.image.look.stream import looked_through
-
-            probe = probe_for("deep" if scan == "hidden" else scan, scanner)
-            with path.open("rb") as file:
-                report = looked_through(file, str(path), probe, scan, platform, name, cache_dir)
+            report = _streamed(path, scan, scanner, platform, name, cache_dir)
         else:
             from deadweight.image.archive.archive import Archive, open_archive
             from deadweight.image.look.once import Look
@@ -66,6 +62,16 @@ def analyse(
         if identity(path) == stamp:
             cache.keep_report(report, stamp, key)
     return judged(report, allow, today)
+
+
+def _streamed(
+    path: Path, scan: Scanned, scanner: Scanner | None, platform: str | None, name: str | None, cache_dir: Path | None
+) -> LayersReport:
+    from deadweight.image.look.stream import looked_through
+
+    probe = probe_for("deep" if scan == "hidden" else scan, scanner)
+    with path.open("rb") as file:
+        return looked_through(file, str(path), probe, scan, platform, name, cache_dir)
 
 
 def _is_packed(path: Path) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 
-from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
+from deadweight.project.init.languages.common import dockerignore, rungs_on
+from deadweight.project.init.languages.python_dockerfile import dockerfile
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
@@ -233,74 +234,7 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
         "distroless": ("python:3.11-slim", "gcr.io/distroless/python3-debian12:nonroot"),
     }
     files = {
-        f"{place}/Dockerfile": _dockerfile(service, project, port, health),
+        f"{place}/Dockerfile": dockerfile(service, project, port, health),
         f"{place}/Dockerfile.dockerignore": dockerignore("python", place),
     }
     return Ladder(tuple(rungs_on(bases, "the service and its packages", f"{place}/Dockerfile", project.folder)), files)
-
-
-_TO_FOLDER = "pip install --no-compile --target=/packages"
-_EXPORTED = f" \\\n    && {_TO_FOLDER} -r /tmp/requirements.txt"
-_UV = "pip install uv && uv export --frozen --no-dev --no-emit-project -o /tmp/requirements.txt"
-_POETRY = "pip install poetry poetry-plugin-export && poetry export -f requirements.txt -o /tmp/requirements.txt"
-_PIPENV = "pip install pipenv && pipenv requirements > /tmp/requirements.txt"
-_INSTALL = {
-    "pip": ("requirements.txt", f"{_TO_FOLDER} -r requirements.txt"),
-    "uv": ("pyproject.toml uv.lock", _UV + _EXPORTED),
-    "poetry": ("pyproject.toml poetry.lock", _POETRY + _EXPORTED),
-    "pipenv": ("Pipfile Pipfile.lock", _PIPENV + _EXPORTED),
-    "project": (".", f"{_TO_FOLDER} ."),
-}
-
-
-def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
-    manifest, install = _INSTALL[project.kind]
-    manifests = [f"COPY {manifest} ./", *project.details["includes"].splitlines()]
-    own = service.own.words if service.own else ImageWords()
-    dropped = (
-        "PYTHONPATH",
-        "PATH",
-        "PYTHONUNBUFFERED",
-        "PYTHONDONTWRITEBYTECODE",
-        "PIP_NO_CACHE_DIR",
-        "DEBIAN_FRONTEND",
-    )
-    env = {name: value for name, value in own.env.items() if name not in dropped and "$" not in value}
-    extra = f" {project.details['extra']}" if project.details["extra"] else ""
-    version = project.version.value
-    lines = [
-        HEADER,
-        f"ARG BUILD=python:{version}-slim",
-        f"ARG BASE=python:{version}-slim",
-        "",
-        "FROM ${BUILD} AS build",
-        "# Some bases for building start as another user; only this stage is root's.",
-        "USER root",
-        "WORKDIR /src",
-        "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base.",
-        *manifests,
-        "RUN --mount=type=cache,target=/root/.cache/pip \\",
-        f"    {install}",
-        *([f"RUN pip install --no-compile --target=/packages{extra}"] if extra else []),
-        "",
-        "FROM ${BASE}",
-        "WORKDIR /app",
-        "ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
-        *env_lines(env),
-        "COPY --from=build /packages /packages",
-        "COPY . .",
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
-        *_healthcheck(port, health),
-        "# Exec form: the interpreter is process 1 and gets SIGTERM.",
-        f"ENTRYPOINT {exec_form(('python3', *project.start))}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _healthcheck(port: int, health: str | None) -> list[str]:
-    if health is None:
-        return []
-    code = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{health}', timeout=3)"
-    return [f"HEALTHCHECK --interval=30s --timeout=5s CMD {exec_form(('python3', '-c', code))}"]

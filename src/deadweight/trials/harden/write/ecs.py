@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from deadweight._errors import DeadweightError
+from deadweight.engine.options import RunOptions
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.values import Written, container_name, key, stop_seconds
 
@@ -28,9 +29,28 @@ def task(found: Found, given: Written | None = None) -> dict[str, Any]:
             f"{found.variant.name} needs the capabilities {needs}: Fargate adds none but SYS_PTRACE",
             hint="invoke harden --format run shows what it needs",
         )
-    memory = math.ceil((options.memory_bytes or 0) / 2**20)
+    memory = _memory(options)
     sizes = [size for size in FARGATE if size[1] >= memory and size[0] >= (options.cpus or 0.25) * 1024]
     units, task_memory = (sizes or FARGATE[-1:])[0]
+    return {
+        "family": found.suite,
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "cpu": str(units),
+        "memory": str(task_memory),
+        "runtimePlatform": {"operatingSystemFamily": "LINUX"} | key("cpuArchitecture", _architecture(found)),
+        "volumes": [{"name": f"writable-{number}"} for number, _ in enumerate(options.tmpfs)],
+        "containerDefinitions": [_container(found, given)],
+    }
+
+
+def _memory(options: RunOptions) -> int:
+    """In whole mebibytes, as ECS counts."""
+    return math.ceil((options.memory_bytes or 0) / 2**20)
+
+
+def _container(found: Found, given: Written) -> dict[str, Any]:
+    options = found.options
     container: dict[str, Any] = {
         "name": container_name(found),
         "image": given.image or found.image,
@@ -38,7 +58,7 @@ def task(found: Found, given: Written | None = None) -> dict[str, Any]:
         "user": str(options.user),
         "readonlyRootFilesystem": options.read_only,
         "privileged": False,
-        "memory": memory,
+        "memory": _memory(options),
         "portMappings": [{"containerPort": found.variant.port, "protocol": "tcp"}],
         "linuxParameters": {"capabilities": {"drop": list(options.cap_drop)}, "initProcessEnabled": False},
         "ulimits": [{"name": each.name, "softLimit": each.soft, "hardLimit": each.hard} for each in options.ulimits],
@@ -62,16 +82,7 @@ def task(found: Found, given: Written | None = None) -> dict[str, Any]:
     stop = stop_seconds(found, ECS_STOP_SECONDS)
     if stop:
         container["stopTimeout"] = min(stop, MOST_STOP_SECONDS)
-    return {
-        "family": found.suite,
-        "networkMode": "awsvpc",
-        "requiresCompatibilities": ["FARGATE"],
-        "cpu": str(units),
-        "memory": str(task_memory),
-        "runtimePlatform": {"operatingSystemFamily": "LINUX"} | key("cpuArchitecture", _architecture(found)),
-        "volumes": [{"name": f"writable-{number}"} for number, _ in enumerate(options.tmpfs)],
-        "containerDefinitions": [container],
-    }
+    return container
 
 
 def _architecture(found: Found) -> str:
