@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,8 +242,9 @@ def engine(kind: str, folder: Path, env: dict[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
-    """Podman's service on a store of its own; runc, for crun refuses control groups of both versions side by side."""
+def podman(folder: Path, env: dict[str, str], named: Sequence[str] = ()) -> Iterator[str]:
+    """Podman's service on a store of its own; ``named`` are more words for it. It uses runc: crun refuses control groups of both
+    versions side by side."""
     socket = Path(f"/run/dw-tour-{os.getpid()}.sock")
     words: list[str | Path] = [
         "podman",
@@ -251,8 +252,7 @@ def podman(folder: Path, env: dict[str, str]) -> Iterator[str]:
         folder / "podman",
         "--runroot",
         f"/run/dw-tour-{os.getpid()}",
-        "--storage-driver",
-        "overlay",
+        *named,
     ]
     words += ["--cgroup-manager", "cgroupfs", "--runtime", shutil.which("runc") or "/usr/sbin/runc"]
     with (folder / "podman.log").open("wb") as log:

@@ -10,13 +10,15 @@ import pytest
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.dockerfile import podman
 from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
+from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
+from tests.support.engine_tour import podman as podman_service
 
 ENDPOINT = Endpoint("unix:///nowhere.sock", ours=False)
 
 
 def refused(tmp_path, monkeypatch, text: str, buildah: str = "1.28.2") -> str:
-    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store((), buildah, here=True))
+    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store("", (), buildah, here=True))
     file = tmp_path / "Dockerfile"
     file.write_text(f"FROM scratch\n{text}\n")
     try:
@@ -78,9 +80,27 @@ def test_its_lines_are_told_as_buildkit_tells_them():
 
 
 def test_secrets_are_not_given_to_a_podman_that_keeps_its_images_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store((), "1.28.2", here=False))
+    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store("", (), "1.28.2", here=False))
     monkeypatch.setattr(podman, "find", lambda name: type("Tool", (), {"path": Path(shutil.which("true") or "true")}))
     asked = {"ignore": tmp_path, "cwd": tmp_path, "env": {}, "log": tmp_path / "log", "on_line": print, "redact": ()}
     with pytest.raises(DeadweightError, match="would send its secrets with the context"):
         podman.build(ENDPOINT, ["--secret", "id=a,src=b", "."], **asked)
     podman.build(ENDPOINT, ["."], **asked)
+
+
+@pytest.mark.parametrize("named", [(), ("--storage-driver", "overlay")])
+def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or_not(tmp_path, named):
+    """The store remembers it, and refuses whoever says otherwise."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    ignore = tmp_path / "ignore"
+    ignore.write_text("")
+    with podman_service(tmp_path, {}, named) as host:
+        endpoint = Endpoint(host, ours=False)
+        lines: list[str] = []
+        podman.build(
+            endpoint, ["--file", tmp_path / "Dockerfile", "--tag", "deadweight-tests/podman:1", tmp_path],
+            ignore=ignore, cwd=tmp_path, env={}, log=tmp_path / "log", on_line=lines.append, redact=(),
+        )  # fmt: skip
+        with Engine.connect(endpoint) as engine:
+            assert engine.has("deadweight-tests/podman:1")
+    assert "#1 [1/2] FROM scratch" in lines

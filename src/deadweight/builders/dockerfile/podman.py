@@ -9,6 +9,7 @@ What Podman says is told on as BuildKit would say it, so that one listener under
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from deadweight.engine.daemon import Endpoint
 
 INFO = "/v4.0.0/libpod/info"
+DRIVER = "--storage-driver="
+ASK_SECONDS = 60.0
 LEARNED = "1.33"
 """The Buildah in Podman that knows more instructions. What those before lack was tried with 1.28 (Podman 4.3.1)."""
 _LACKING = (
@@ -44,6 +47,7 @@ _FAILED = re.compile(r"^(?:Error|error): (.*)$")
 class Store:
     """Where an engine keeps its images, and how it runs things, from its ``/libpod/info``. ``here``: on this machine, and ours."""
 
+    root: str
     words: tuple[str, ...]
     buildah: str
     here: bool
@@ -62,13 +66,13 @@ def store_of(endpoint: Endpoint) -> Store:
         )
     root = Path(str(store.get("graphRoot") or "/nowhere"))
     here = endpoint.host.startswith("unix://") and root.is_dir() and os.access(root, os.W_OK)
-    return Store(tuple(_global_words(host, store)), str(host.get("buildahVersion") or ""), here)
+    return Store(str(root), tuple(_global_words(host, store)), str(host.get("buildahVersion") or ""), here)
 
 
 def _global_words(host: Mapping[str, Any], store: Mapping[str, Any]) -> Iterator[str]:
     yield f"--root={store.get('graphRoot')}"
     yield f"--runroot={store.get('runRoot')}"
-    yield f"--storage-driver={store.get('graphDriverName')}"
+    yield f"{DRIVER}{store.get('graphDriverName')}"
     yield f"--cgroup-manager={host.get('cgroupManager')}"
     runtime = (host.get("ociRuntime") or {}).get("path")
     if runtime:
@@ -110,13 +114,13 @@ def build(
     redact: Sequence[str],
 ) -> None:
     """Run ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
-    store, program = store_of(endpoint), find("podman").path
+    store, program = store_of(endpoint), str(find("podman").path)
     if not store.here and "--secret" in words:
         raise DeadweightError(
             f"Podman at {endpoint.host} runs on another machine, and a build there would send its secrets with the context",
             hint="build on that machine, or with Docker",
         )
-    where = store.words if store.here else ("--remote", f"--url={endpoint.host}")
+    where = words_for(store, program) if store.here else ("--remote", f"--url={endpoint.host}")
     how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
     _run.run(
         [program, *where, "build", *how, *_named(words)],
@@ -126,6 +130,26 @@ def build(
         log=log,
         on_line=Translated(on_line),
         redact=redact,
+    )
+
+
+@functools.cache
+def words_for(store: Store, program: str) -> tuple[str, ...]:
+    """The words with which ``podman`` works in a store that its service uses.
+
+    A store remembers whether its driver was named when it was made, and refuses whoever does otherwise ("database configuration
+    mismatch"): the service that most machines have names none. Raises CommandError, with Podman's words, where none will do.
+    """
+    driver = tuple(word for word in store.words if not word.startswith(DRIVER))
+    ask = ("info", "--format", "{{.Store.GraphRoot}}")
+    for words in (driver, store.words, ()):
+        asked = _run.run([program, *words, *ask], timeout=ASK_SECONDS, check=False)
+        if asked.exit_code == 0 and asked.output.strip() == store.root:
+            return words
+    _run.run([program, *store.words, *ask], timeout=ASK_SECONDS)
+    raise DeadweightError(
+        f"podman does not find the images of its service, which are in {store.root}",
+        hint="restart the service with the settings that podman has, or use another engine (set DOCKER_HOST)",
     )
 
 
