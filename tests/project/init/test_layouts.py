@@ -224,3 +224,18 @@ def test_a_java_program_whose_image_has_a_port_is_a_server(tmp_path):
     assert found(tmp_path / "a", pom) == ()
     (service,) = found(tmp_path / "b", {**pom, "Dockerfile": "FROM maven:3\nCOPY . .\nEXPOSE 4567\n"})
     assert service.project.problem == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "args"), [("", ("gunicorn", "--bind", ":9000", "app:app")), ('CMD ["python", "app.py"]', ())]
+)
+def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, own, args):
+    compose = "services:\n  web: {build: ., command: 'gunicorn --reload --bind :9000 app:app'}\n"
+    files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n", "compose.yaml": compose}
+    (service,) = found(tmp_path, {**files, "Dockerfile": f"FROM python:3.12\nCOPY . .\n{own}\n"})
+    today = first_draft(service, "build").rungs[0]
+    assert service.dockerfiles[0].args == args
+    assert today.keys.get("run") == (
+        '{args: [gunicorn, "--bind", ":9000", "app:app"]}  # from your Compose file' if args else None
+    )
+    assert service.project.start == (("-m", *args) if args else ("app.py",))

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from deadweight.project.init.dockerfile import urls
-from deadweight.project.init.needed import needed
+from deadweight.project.init.needed import command_words, needed
 from deadweight.project.init.records import Known, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 from deadweight.project.init.values import env_files, environment, examples
@@ -61,6 +61,12 @@ class ComposeService:
     dockerfile: str | None
     target: str | None
     around: Surroundings
+    command: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Its Dockerfile, seen from the root."""
+        return joined(self.context, self.dockerfile or "Dockerfile")
 
 
 def contexts(tree: Tree) -> dict[str, tuple[str, ...]]:
@@ -78,8 +84,7 @@ def contexts(tree: Tree) -> dict[str, tuple[str, ...]]:
             context = joined(folder_of(path), context)
             found.setdefault(joined(context, dockerfile), []).append(context)
     for service in compose(tree):
-        dockerfile = joined(service.context, service.dockerfile or "Dockerfile")
-        found.setdefault(dockerfile, []).append(service.context)
+        found.setdefault(service.path, []).append(service.context)
     return {name: tuple(dict.fromkeys(each)) for name, each in found.items()}
 
 
@@ -127,6 +132,7 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
                     str(dockerfile) if dockerfile else None,
                     str(target) if target else None,
                     around,
+                    command_words(service.get("command"), examples(tree, folder_of(path))),
                 )
             )
     return tuple(found)

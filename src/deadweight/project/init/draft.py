@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from deadweight.project.init.languages import golang, java, node, python, rust, trimmed
-from deadweight.project.init.languages.common import flow
+from deadweight.project.init.languages.common import flow, scalar
 from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
 
@@ -124,6 +124,8 @@ def own_rungs(service: Service) -> Iterator[Rung]:
         taken.add(name)
         refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are used")
         keys = {"dockerfile": each.path, **({} if each.context == "." else {"source": each.context})}
+        if each.args:
+            keys["run"] = f"{{args: [{', '.join(map(scalar, each.args))}]}}  # from your Compose file"
         yield Rung(name, "dockerfile", f"{each.path}, as it is", keys, (), refused)
 
 

@@ -61,7 +61,9 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     if reference is None or port is None or plain is None:
         return None
     env = {**env_files(tree, folder, service.get("env_file")), **environment(service.get("environment"), values)}
-    return Beside(name, reference, port, env, _words(service.get("command"), values), _files(tree, folder, service))
+    return Beside(
+        name, reference, port, env, command_words(service.get("command"), values), _files(tree, folder, service)
+    )
 
 
 def _port(image: str, service: Mapping[str, Any]) -> int | None:
@@ -71,7 +73,8 @@ def _port(image: str, service: Mapping[str, Any]) -> int | None:
     return known or next((int(each) for each in inner if each.isdigit() and 0 < int(each) < 65536), None)
 
 
-def _words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
+def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
+    """``command:`` as words; nothing where a variable of it is not known."""
     if isinstance(command, list):
         words = [str(each) for each in command]
     else:

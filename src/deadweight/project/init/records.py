@@ -73,7 +73,10 @@ def unwrapped(words: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class OwnDockerfile:
-    """A Dockerfile of the repository. Paths are relative to its root; ``refused`` says why it is left out."""
+    """A Dockerfile of the repository. Paths are relative to its root; ``refused`` says why it is left out.
+
+    ``args`` is the command that a Compose file gives an image that has none of its own; ``words`` has it too.
+    """
 
     path: str
     context: str
@@ -81,6 +84,7 @@ class OwnDockerfile:
     target: str | None = None
     text: str = field(default="", repr=False)
     refused: str = ""
+    args: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

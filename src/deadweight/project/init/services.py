@@ -15,7 +15,7 @@ from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.languages.python import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
-from deadweight.project.init.tree import Tree, aside, folder_of, joined
+from deadweight.project.init.tree import Tree, aside, folder_of
 from deadweight.project.init.values import dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
@@ -34,10 +34,11 @@ LOOKED_FOR = (
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
     told = around.contexts(tree)
+    commands = {each.path: each.command for each in reversed(around.compose(tree))}
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in tree.named(DOCKERFILE):
         if not _NO_DOCKERFILE.search(path):
-            own = _own(tree, path, told.get(path, ()))
+            own = _own(tree, path, told.get(path, ()), commands.get(path, ()))
             if own is not None:
                 homes.setdefault(_home(tree, own), []).append(own)
     found = [_service(tree, folder, own, main) for folder, own in homes.items()]
@@ -65,7 +66,7 @@ def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
     return [replace(each, name=plain_name(tree.root.name)) if each is main[0] else each for each in services]
 
 
-def _own(tree: Tree, path: str, told: Sequence[str]) -> OwnDockerfile | None:
+def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str]) -> OwnDockerfile | None:
     text = tree.text(path)
     if text.startswith(HEADER) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
@@ -73,7 +74,9 @@ def _own(tree: Tree, path: str, told: Sequence[str]) -> OwnDockerfile | None:
     refused = ""
     if absent:
         refused = f"it copies {absent[0]}, which is not in the repository and must be built first"
-    return OwnDockerfile(path, context, read_words(text, path), None, text, refused)
+    words = read_words(text, path)
+    args = tuple(word for word in command if word != "--reload") if not words.command else ()
+    return OwnDockerfile(path, context, replace(words, command=words.command or args), None, text, refused, args)
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:
@@ -168,15 +171,11 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
     found = []
     for service in services:
         paths = {each.path for each in service.dockerfiles}
-        mine = [
-            each
-            for each in composed
-            if joined(each.context, each.dockerfile or "Dockerfile") in paths or each.context == service.folder
-        ]
+        mine = [each for each in composed if each.path in paths or each.context == service.folder]
         inner = around.kubernetes(tree, "." if len(services) == 1 else service.folder)
         near = [each for each in mine if folder_of(each.file) in (".", service.folder)]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: joined(each.context, each.dockerfile or "Dockerfile") != first)
+        near.sort(key=lambda each: each.path != first)
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         found.append(replace(service, around=both))
