@@ -11,6 +11,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.project.init import posture
+from deadweight.project.init.alongside import refuse_server_that_ends
 from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
 from deadweight.project.init.records import Known
 from deadweight.project.suite_file import load_suite
@@ -117,6 +118,15 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     assert (found.health.kind, found.ports) == ("exit", ())
     assert posture.health_of(found).kind == "exit"
     assert posture.tightest(engine, tools_image, found, {}, "v").told == {}
+
+
+def test_what_says_that_it_listens_and_ends_with_0_lacks_something():
+    refuse_server_that_ends("exit", Known(8080, "guessed"))
+    refuse_server_that_ends("tcp", Known(80, "from Dockerfile:3"))
+    with pytest.raises(
+        NotUp, match=r"but listens on 80 by Dockerfile:3: its command may lack an argument \(run\.args\)"
+    ):
+        refuse_server_that_ends("exit", Known(80, "from Dockerfile:3"))
 
 
 def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):

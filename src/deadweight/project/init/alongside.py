@@ -11,6 +11,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.observe import NotUp
+from deadweight.project.init.records import Known
 from deadweight.sources.no_base import NoBase
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ def without(draft: Draft, missing: Mapping[str, str]) -> Draft:
     elif "env" in run:
         run["env"] = replace(run["env"], origin=f"{run['env'].origin}; {why}")
     return replace(draft, service=replace(draft.service, around=replace(around, needs=kept)), run=run)
+
+
+def refuse_server_that_ends(kind: str, port: Known[int]) -> None:
+    """Raises NotUp for what ends with 0 although the repository says that it listens: that is no job."""
+    if kind == "exit" and port.origin.startswith("from "):
+        said = port.origin.removeprefix("from ")
+        raise NotUp(
+            f"it ended with exit code 0, but listens on {port.value} by {said}: its command may lack an argument (run.args)"
+        )
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.project.init import gates, posture
-from deadweight.project.init.alongside import started_beside, with_what_can_be_had
+from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
@@ -186,6 +186,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
                 draft.service.spare, env, lambda given: observe(engine, image, ports, paths, given, rung.name, hosts)
             )
             env = {**env, **more.value}
+            refuse_server_that_ends(seen.health.kind, draft.port)
             proof.say(f"{rung.name}: {_told(seen)}")
             found = posture.tightest(engine, image, seen, env, rung.name, hosts)
             if found.problem:
