@@ -259,14 +259,14 @@ def test_a_plan_changes_nothing(project):
 
 
 def test_what_a_killed_melange_left_goes_with_the_next(tmp_path):
-    from deadweight.builders.apko.melange import _work_folder
+    from deadweight.builders.apko.work_folder import work_folder
     from deadweight.records.paths import State
 
     state = State(tmp_path)
     left = state.packages / ".work-1-abcdef" / "sandbox"
     left.mkdir(parents=True)
     left.chmod(0)
-    with _work_folder(state) as first, _work_folder(state) as second:
+    with work_folder(state) as first, work_folder(state) as second:
         assert sorted(state.packages.iterdir()) == sorted((first, second))
     assert list(state.packages.iterdir()) == []
 

@@ -21,7 +21,7 @@ from deadweight.publish.earlier import earlier
 from deadweight.publish.push import destination, push
 from deadweight.publish.report import ARTIFACT_TYPE, SUMMARY_LIMIT_BYTES, fitted, publish
 from deadweight.report.compare import compare
-from deadweight.report.model import load_report
+from deadweight.report.document import load_report
 from deadweight.report.write import write_report
 from deadweight.toolchain import crane
 from tests.support import report_demo

@@ -14,9 +14,10 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.report.collect import collect
+from deadweight.report.document import to_json
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
-from deadweight.report.model import RuntimeRecord, to_json
+from deadweight.report.model import RuntimeRecord
 from deadweight.report.table import checks_cell
 from deadweight.report.verdict import verdict
 from deadweight.suite.checks import BudgetCheck, Checks, SizeLimit

@@ -14,6 +14,7 @@ from deadweight.publish.earlier import earlier
 from deadweight.report.changes import Change
 from deadweight.report.compare import Thresholds, compare
 from deadweight.report.compare_markdown import comparison_markdown
+from deadweight.report.document import to_json
 from deadweight.report.model import (
     AttackRecord,
     BaseRecord,
@@ -23,7 +24,6 @@ from deadweight.report.model import (
     Report,
     VariantRecord,
     VulnerabilitiesRecord,
-    to_json,
 )
 from tests.support import report_samples as samples
 

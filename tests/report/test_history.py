@@ -12,7 +12,9 @@ from deadweight._errors import DeadweightError
 from deadweight.project.commit import Commit, commit_of
 from deadweight.publish.report import publish
 from deadweight.report import history
-from deadweight.report.model import AttackRecord, HeldRecord, load_report
+from deadweight.report.document import load_report
+from deadweight.report.history_record import HeldRecord
+from deadweight.report.model import AttackRecord
 from deadweight.report.write import write_report
 from tests.support import report_samples as samples
 from tests.support.fault_project import FaultProject

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deadweight._errors import ConfigError
-from deadweight.report import model
+from deadweight.report import document as written
 from deadweight.report.schema import generated, report_schema
 from tests.support import report_samples as samples
 
@@ -26,14 +26,14 @@ def test_the_schema_in_the_package_is_the_one_of_the_records() -> None:
 
 @pytest.mark.parametrize("report", [samples.report(), samples.full_report()], ids=["plain", "full"])
 def test_what_is_written_validates_and_reads_back_equal(report) -> None:
-    content = model.to_json(report)
+    content = written.to_json(report)
     VALIDATOR.validate(json.loads(content))
-    assert report == model.parse_report(content, origin="x")
+    assert report == written.parse_report(content, origin="x")
 
 
 def test_every_field_of_the_contract_is_there() -> None:
     """Others read these names; they may be joined by more, never renamed."""
-    document = json.loads(model.to_json(samples.full_report()))
+    document = json.loads(written.to_json(samples.full_report()))
     record = document["variants"]["all-in-one"]
     assert document["schema"] == 1
     assert {"reference", "digest", "stand_in"} <= record["base"].keys()
@@ -55,7 +55,7 @@ def test_every_field_of_the_contract_is_there() -> None:
 
 
 def test_not_measured_is_null_and_the_schema_refuses_a_zero_for_it() -> None:
-    document = json.loads(model.to_json(samples.full_report()))
+    document = json.loads(written.to_json(samples.full_report()))
     never = document["variants"]["never-built"]
     assert (never["image"], never["startup_seconds"], never["vulnerabilities"]["total"]) == (None, None, None)
     never["vulnerabilities"]["total"] = 0
@@ -72,10 +72,10 @@ REQUIRED = ("schema", "suite", "generated_at", "tool_version", "variants")
 
 @pytest.mark.parametrize("key", REQUIRED)
 def test_a_missing_key_is_named(key: str) -> None:
-    document = json.loads(model.to_json(samples.report()))
+    document = json.loads(written.to_json(samples.report()))
     del document[key]
     with pytest.raises(ConfigError, match=key):
-        model.parse_report(json.dumps(document).encode(), origin="old.json")
+        written.parse_report(json.dumps(document).encode(), origin="old.json")
     assert not VALIDATOR.is_valid(document)
 
 
@@ -88,17 +88,17 @@ def test_what_is_no_report_is_one_clear_error(content: bytes, tmp_path) -> None:
     file = tmp_path / "report.json"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"report\.json: .*not a report of schema 1"):
-        model.load_report(file)
+        written.load_report(file)
 
 
 def test_a_missing_or_huge_file_is_one_clear_error(tmp_path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        model.load_report(tmp_path / "none.json")
+        written.load_report(tmp_path / "none.json")
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
-        file.truncate(model.MAX_REPORT_BYTES + 1)
+        file.truncate(written.MAX_REPORT_BYTES + 1)
     with pytest.raises(ConfigError, match="larger than"):
-        model.load_report(huge)
+        written.load_report(huge)
 
 
 JSON = st.recursive(
@@ -116,7 +116,7 @@ def paths(node, prefix=()):
         yield from paths(value, (*prefix, key))
 
 
-FULL = model.to_json(replace(samples.full_report(), variants={"one": samples.full_report().variants["all-in-one"]}))
+FULL = written.to_json(replace(samples.full_report(), variants={"one": samples.full_report().variants["all-in-one"]}))
 PLACES = list(paths(json.loads(FULL)))
 
 
@@ -132,7 +132,7 @@ def test_reader_and_schema_agree_on_damaged_reports(place, value) -> None:
     # The counts of a scan that did not happen are the schema's own rule; the collector drops them before a report is made.
     errors = [error for error in VALIDATOR.iter_errors(document) if "then" not in error.schema_path]
     try:
-        model.parse_report(json.dumps(document).encode(), origin="x")
+        written.parse_report(json.dumps(document).encode(), origin="x")
     except ConfigError:
         assert errors
     else:

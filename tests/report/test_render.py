@@ -16,6 +16,7 @@ from rich.console import Console
 from deadweight.image.findings import FolderFigure, PathFigure
 from deadweight.report import attacks, charts, page_data, sections, table
 from deadweight.report.console import MOST_TELLING, print_comparison
+from deadweight.report.document import load_report
 from deadweight.report.got import got
 from deadweight.report.html import policy, render_html
 from deadweight.report.markdown import escape, render_markdown
@@ -28,7 +29,6 @@ from deadweight.report.model import (
     RuntimeRecord,
     VariantRecord,
     VulnerabilitiesRecord,
-    load_report,
 )
 from deadweight.report.view import view
 from deadweight.report.write import write_report

@@ -15,6 +15,7 @@ from deadweight.image.findings import (
 )
 from deadweight.records.evidence import Provenance
 from deadweight.report.history import entry_of
+from deadweight.report.history_record import HistoryEntry
 from deadweight.report.model import (
     AttackRecord,
     BaseRecord,
@@ -23,7 +24,6 @@ from deadweight.report.model import (
     Coverage,
     Database,
     Finding,
-    HistoryEntry,
     KernelHeaders,
     PayloadRecord,
     Reachability,

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from deadweight._errors import CommandError, UsageError
 from deadweight._run import run
-from deadweight.report.model import REPORT_FILE, Report, load_report, parse_report
+from deadweight.report.document import load_report, parse_report
+from deadweight.report.model import REPORT_FILE, Report
 
 OCI_PREFIX = "oci://"
 HINT = "use a report.json, its folder, oci://REGISTRY/REPOSITORY:TAG, or REVISION:PATH of a report in git"

@@ -8,24 +8,20 @@ the build or the archive in ``VariantRecord.provenance`` (keys ``image``, ``buil
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from deadweight._errors import ConfigError
 from deadweight.image.findings import LayersReport
 from deadweight.records.built import Cache
 from deadweight.records.evidence import Provenance, Status
 from deadweight.records.scope import Scope
+from deadweight.report.history_record import HistoryEntry
+from deadweight.report.quantities import Bytes, Count, Seconds
 
 SCHEMA: Literal[1] = 1
 REPORT_FILE = "report.json"
-MAX_REPORT_BYTES = 64 * 1024 * 1024
 
-Bytes = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
 Severity = Literal["critical", "high", "medium", "low", "unknown"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
 Outcome = Literal["blocked", "succeeded", "not_applicable", "crashed", "not_measured"]
@@ -287,41 +283,6 @@ class VariantRecord:
 
 
 @dataclass(frozen=True)
-class HeldRecord:
-    """How many of the attacks that were tried in a posture were blocked."""
-
-    held: Count
-    tried: Count
-
-
-@dataclass(frozen=True)
-class HistoryPoint:
-    """One variant's figures in an earlier report: ``image`` is the config's digest, ``findings`` the vulnerabilities that count,
-    ``attacks`` by posture. None is "not measured"; no image: not built."""
-
-    image: str | None = None
-    size_bytes: Bytes | None = None
-    findings: Count | None = None
-    dead_weight: Count | None = None
-    attacks: dict[str, HeldRecord] = field(default_factory=dict)
-    startup_seconds: Seconds | None = None
-    build_seconds: Seconds | None = None
-    stand_in: bool = False
-
-
-@dataclass(frozen=True)
-class HistoryEntry:
-    """One report in the history. ``at`` is ISO 8601 in UTC; ``dirty``: files that git knows differed from the commit."""
-
-    at: str
-    commit: str | None
-    dirty: bool
-    suite: str
-    tool_version: str
-    variants: dict[str, HistoryPoint]
-
-
-@dataclass(frozen=True)
 class Report:
     """The whole comparison. ``variants`` keeps the suite's order. ``scope`` tells what the run was for where that was not all.
     ``history`` runs from old to new; it ends with the last report that said anything new."""
@@ -334,43 +295,3 @@ class Report:
     payloads: dict[str, PayloadRecord] = field(default_factory=dict)
     scope: Scope | None = None
     history: tuple[HistoryEntry, ...] = ()
-
-
-def to_json(report: Report) -> bytes:
-    """The report as indented JSON. Raises ConfigError if a record breaks its own schema (validated before it is written)."""
-    from pydantic import TypeAdapter
-
-    adapter = TypeAdapter(Report)
-    content = adapter.dump_json(report, indent=2, warnings="none") + b"\n"
-    parse_report(content, origin=REPORT_FILE)
-    return content
-
-
-def parse_report(content: bytes, *, origin: str | Path) -> Report:
-    """Read a report. ``origin`` is named in the error. Raises ConfigError for anything that is not a schema-1 report."""
-    from pydantic import TypeAdapter, ValidationError
-
-    if len(content) > MAX_REPORT_BYTES:
-        raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=origin)
-    try:
-        return TypeAdapter(Report).validate_json(content, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or None
-        raise ConfigError(
-            f"is not a report of schema {SCHEMA}: {first['msg']}",
-            file=origin,
-            key=key,
-            hint="use a report.json that this version's invoke report wrote",
-        ) from error
-
-
-def load_report(path: Path) -> Report:
-    """Read ``report.json``, given the file or the folder that holds it. Raises ConfigError."""
-    file = path / REPORT_FILE if path.is_dir() else path
-    try:
-        if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=file)
-        return parse_report(file.read_bytes(), origin=file)
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from error

@@ -14,8 +14,9 @@ from deadweight.image.findings import HiddenFile, LayersReport, PathFigure
 from deadweight.report import attacks
 from deadweight.report.boxes import box
 from deadweight.report.got import got
+from deadweight.report.history_record import HistoryPoint
 from deadweight.report.marks import Mark
-from deadweight.report.model import SEVERITIES, AttackRecord, Finding, HistoryPoint, Report, VariantRecord
+from deadweight.report.model import SEVERITIES, AttackRecord, Finding, Report, VariantRecord
 from deadweight.report.table import size_of
 from deadweight.report.view import View, secret_words
 

@@ -9,11 +9,7 @@ from typing import Any, TypeVar
 
 from deadweight.image.findings import LayersReport
 from deadweight.records.evidence import Evidence
-from deadweight.report.model import (
-    AttackRecord,
-    PayloadRecord,
-    VulnerabilitiesRecord,
-)
+from deadweight.report.model import AttackRecord, PayloadRecord, VulnerabilitiesRecord
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from deadweight.image.findings import LayersReport, SecretFinding, SecretMark
 from deadweight.report import attacks
-from deadweight.report.model import CheckRecord, HistoryEntry, Report, VariantRecord
+from deadweight.report.history_record import HistoryEntry
+from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import Ladder, ladders, reference_sources
 from deadweight.report.verdict import Verdict, stand_ins_said, verdict
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from deadweight.records.store import write_atomically
 from deadweight.report.compare import Comparison
 from deadweight.report.compare_markdown import comparison_markdown
+from deadweight.report.document import to_json
 from deadweight.report.html import draw, render_html
 from deadweight.report.markdown import render_markdown
-from deadweight.report.model import REPORT_FILE, Report, to_json
+from deadweight.report.model import REPORT_FILE, Report
 from deadweight.report.view import view
 
 MARKDOWN_FILE = "report.md"

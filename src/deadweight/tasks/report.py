@@ -218,7 +218,7 @@ def write(workspace: Workspace, before: Report | None = None) -> tuple[Report, W
     """Collect what is on disk, add it to the history, and write it in all forms, marked with what changed since ``before``."""
     from deadweight.records.store import write_atomically
     from deadweight.report.compare import compare
-    from deadweight.report.model import to_json
+    from deadweight.report.document import to_json
     from deadweight.report.write import write_report
 
     with pulse("report"):

@@ -10,9 +10,9 @@ import pytest
 
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.jib import maven as _maven
-from deadweight.builders.jib.builder import _on_loopback
 from deadweight.builders.jib.pom import read_poms
 from deadweight.builders.jib.pom_file import read_pom
+from deadweight.builders.jib.properties import _on_loopback
 from deadweight.builders.table import builder
 from deadweight.image.archive.archive import open_archive
 from deadweight.image.look.read_file import read_file

@@ -15,9 +15,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
-import threading
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.apko import keys, memory, packages
 from deadweight.builders.apko.variant import ApkoVariant
+from deadweight.builders.apko.work_folder import put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import causes, common, go_cache, go_files, inputs
 from deadweight.builders.shared.listen import Listener
@@ -39,7 +37,6 @@ NO_COMMIT = "0" * 40
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (?:INFO|WARN|ERROR?|DEBU?G?) +")
 _GREETING = re.compile(r"melange (?:version )?\S* ?with runner ")
 _DOCKER_IMAGE = re.compile(r"tagging local image (\S+) as (\S+)")
-_swap = threading.Lock()
 
 
 def package_name(variant: ApkoVariant, config: str) -> str:
@@ -123,21 +120,21 @@ class _Melange:
         self.job.took("warm" if go_cache.is_warm(state) else "cold")
         go_cache.environment(state)
         state.packages.mkdir(parents=True, exist_ok=True)
-        with runs.noted_while(state, owner.labels(self.site.suite.name, "build")), _work_folder(state) as work:
+        with runs.noted_while(state, owner.labels(self.site.suite.name, "build")), work_folder(state) as work:
             try:
                 self._lay_out(work / "source")
                 self._run(work)
             finally:
                 self._remove_images()
                 if self.memory is not None:
-                    _remove(self.memory)
+                    remove(self.memory)
             made = work / "packages"
             if not any((made / self.arch).glob("*.apk")):
                 raise DeadweightError(
                     f"{self.config}: melange made no package for {self.arch}",
                     hint="name that architecture under package.target-architecture",
                 )
-            _put(made, repository(state, self.variant, self.config))
+            put(made, repository(state, self.variant, self.config))
 
     def _lay_out(self, folder: Path) -> None:
         """Copy what is input, and nothing else. melange itself would take all that lies in the source folder into its workspace,
@@ -264,55 +261,3 @@ def _as_root(runner: str) -> list[str]:
 
 def _from(root: Path, path: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def _put(made: Path, place: Path) -> None:
-    """Replace a folder by another. Between the two renames there is none: the step's record says that it is not built."""
-    with _swap:
-        old = place.with_name(f".{place.name}.old")
-        _remove(old)
-        if place.exists():
-            place.replace(old)
-        made.replace(place)
-        _remove(old)
-
-
-def remove_left_by(state: State, pid: int) -> int:
-    """Remove the folders of a process that was killed during a build, on disk and in memory; how many there were."""
-    left = [*state.packages.glob(f".work-{pid}-*"), *memory.left_by(state.root, pid)]
-    for each in left:
-        _remove(each)
-    return len(left)
-
-
-class _work_folder:
-    """A folder for one run, beside the packages; what a killed run left goes first."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-
-    def __enter__(self) -> Path:
-        own = f".work-{os.getpid()}-"
-        for old in self.state.packages.glob(".work-*"):  # the state folder's lock keeps other living runs out
-            if not old.name.startswith(own):
-                _remove(old)
-        self.path = Path(tempfile.mkdtemp(dir=self.state.packages, prefix=own))
-        return self.path
-
-    def __exit__(self, *_: object) -> None:
-        _remove(self.path)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a tree, also where a sandbox left folders without permissions."""
-
-    def open_up(again: Callable[[str], object], name: str, _error: object) -> None:
-        path = Path(name)
-        with suppress(OSError):
-            path.parent.chmod(0o700)
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(0o700)
-            again(name)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=open_up)

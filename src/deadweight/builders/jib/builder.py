@@ -7,15 +7,12 @@ after another. Jib's own defaults fix all times, so that the same inputs give th
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.jib import files, gradle, maven, resident
-from deadweight.builders.jib.pom import read_poms
+from deadweight.builders.jib.properties import OURS, SAID_BY, extra_files, is_gradle, properties_of
 from deadweight.builders.jib.variant import JibVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common, inputs
@@ -23,18 +20,8 @@ from deadweight.builders.shared.archive import keep, made_by_the_build, result, 
 from deadweight.builders.shared.java_errors import JavaListener, clean
 from deadweight.records.built import Base
 
-_OURS = (
-    *("jib.from.image", "jib.from.platforms", "jib.to.image", "jib.outputPaths."),
-    *("jib.baseImageCache", "jib.applicationCache"),
-)
-_LINE_END = re.compile("[\n\r\x85\u2028\u2029]")  # of Java's patterns
 _AGAIN = "--update-snapshots"
 """Maven's name for asking repositories again for anything that was not there, releases too."""
-
-_SAID_BY = {
-    "jib.from.image": "set base: to the base image",
-    "jib.to.image": "the image is named after its variant; to publish it under another name, use invoke push --to",
-}
 
 
 class JibBuilder:
@@ -49,13 +36,11 @@ class JibBuilder:
         """Raises ConfigError for a missing base, source folder or file, for a pom.xml that does not parse, and for an
         argument that would make the record of the build a lie."""
         source = common.need_source(variant, root)
-        with_gradle = _is_gradle(variant, source)
+        with_gradle = is_gradle(variant, source)
         (gradle if with_gradle else maven).check(variant, root)
         for name in variant.args:
-            if name.startswith(_OURS):
-                raise WrongKey(
-                    variant, ("args", name), "is set by Deadweight; remove it", root, hint=_SAID_BY.get(name)
-                )
+            if name.startswith(OURS):
+                raise WrongKey(variant, ("args", name), "is set by Deadweight; remove it", root, hint=SAID_BY.get(name))
         if not variant.base:
             hint = "for example base: eclipse-temurin:17-jre"
             raise WrongKey(variant, "base", "the builder jib needs a base image", root, hint=hint)
@@ -72,11 +57,11 @@ class JibBuilder:
         base = site.source.base(variant.base)
         donors = {target: site.source.base(image) for target, (image, _) in files.donors(variant).items()}
         local = tuple(site.root / name for name in files.local_files(variant).values())
-        beside = (gradle if _is_gradle(variant, source) else maven).beside(variant, site.root)
+        beside = (gradle if is_gradle(variant, source) else maven).beside(variant, site.root)
         linked = common.behind_links(*maven.source_folders(source, _written(variant, site.root)), *local)
         values = {
             "jib": maven.JIB_VERSION,
-            "tool": str(gradle.program(source)) if _is_gradle(variant, source) else find("mvn").version,
+            "tool": str(gradle.program(source)) if is_gradle(variant, source) else find("mvn").version,
             "java": find("java").version,
             "main": variant.main or "",
             "port": str(variant.port),
@@ -108,11 +93,11 @@ class JibBuilder:
     def _build(self, variant: JibVariant, site: Site, base: Base, donors: dict[str, Base], job: Job) -> BuiltImage:
         source = site.root / variant.source
         name = common.image_name(site.suite, variant)
-        with_gradle = _is_gradle(variant, source)
+        with_gradle = is_gradle(variant, source)
         job.took("warm" if any((source / folder).exists() for folder in _written(variant, site.root)) else "cold")
         with scratch(variant, site) as work:
             executable = files.lay_out(variant, site, donors, work / "extra")
-            properties = _properties(variant, site, base, work, name) | _extra(variant, work, executable)
+            properties = properties_of(variant, site, base, work, name) | extra_files(variant, work, executable)
             sources = (
                 None
                 if with_gradle
@@ -142,10 +127,6 @@ def _tool(version: str, *, with_gradle: bool) -> str:
     return f"jib {version} ({tool}, Java {find('java').version})"
 
 
-def _is_gradle(variant: JibVariant, source: Path) -> bool:
-    return not variant.pom and not (source / "pom.xml").exists() and gradle.is_build(source)
-
-
 def _made_with(variant: JibVariant, site: Site) -> dict[str, str]:
     """What decides how Maven compiles, beside the files of the project itself."""
     from deadweight.toolchain.find import find
@@ -171,80 +152,9 @@ def _ignore(variant: JibVariant, site: Site) -> tuple[str, ...]:
 def _written(variant: JibVariant, root: Path) -> tuple[str, ...]:
     """The folders that builds write, relative to the source."""
     source = root / variant.source
-    if not _is_gradle(variant, source):
+    if not is_gradle(variant, source):
         return maven.outputs(variant, root)
     return tuple(name for folder in (source, *gradle.beside(variant, root)) for name in gradle.outputs(folder))
-
-
-def _properties(variant: JibVariant, site: Site, base: Base, work: Path, name: str) -> dict[str, str]:
-    """What Jib is told. A property goes before what a build file configures, so what the suite leaves open stays open here."""
-    cache = site.state.cache / "jib"
-    found = {
-        "jib.from.image": common.pinned(base),
-        "jib.from.platforms": f"linux/{common.architecture().oci}",
-        "jib.to.image": name,
-        "jib.outputPaths.tar": str(work / "image.tar"),
-        "jib.outputPaths.digest": str(work / "digest"),
-        "jib.outputPaths.imageId": str(work / "image-id"),
-        "jib.outputPaths.imageJson": str(work / "image.json"),
-        "jib.baseImageCache": str(cache / "bases"),
-        "jib.applicationCache": str(cache / "layers"),
-        "jib.console": "plain",
-        "jib.disableUpdateChecks": "true",
-    }
-    if not _names_jib(variant, site.root):
-        found |= {"jib.container.ports": str(variant.port), "jib.container.user": "65532:65532"}
-    if variant.run.user:
-        found["jib.container.user"] = variant.run.user
-    if _on_loopback(base.resolved):
-        found["jib.allowInsecureRegistries"] = "true"  # only there may Jib do without TLS
-    if variant.main:
-        found["jib.container.mainClass"] = variant.main
-    if variant.env:
-        found["jib.container.environment"] = _environment(variant, site)
-    return {**found, **variant.args}
-
-
-def _on_loopback(reference: str) -> bool:
-    try:
-        host = urlsplit(f"//{reference}").hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _names_jib(variant: JibVariant, root: Path) -> bool:
-    source = root / variant.source
-    if _is_gradle(variant, source):
-        return gradle.names_jib(source)
-    return read_poms(variant, root).name_jib
-
-
-def _extra(variant: JibVariant, work: Path, executable: dict[str, str]) -> dict[str, str]:
-    found = {"jib.extraDirectories.paths": _item(str(work / "extra"))} if variant.files else {}
-    if executable:
-        # a path is a pattern too, and cannot have the sign that ends it
-        modes = (f"{_item(path.replace('=', '?'))}={mode}" for path, mode in executable.items())
-        found["jib.extraDirectories.permissions"] = ",".join(modes)
-    return found
-
-
-def _item(text: str) -> str:
-    r"""A part of one of Jib's lists: they are parted at commas, but not at ``\,``."""
-    return text.replace(",", "\\,")
-
-
-def _environment(variant: JibVariant, site: Site) -> str:
-    """Raises ConfigError for what cannot be said in Jib's way."""
-    for name, value in variant.env.items():
-        if value.endswith("\\") or "," in name or "=" in name or _LINE_END.search(value):
-            raise site.suite.error(
-                variant,
-                "env",
-                f"{name}: Jib cannot pass a name with a comma or =, or a value with a line break or a backslash at its end",
-                hint="set it at run time instead: run.env",
-            )
-    return ",".join(_item(f"{name}={value}") for name, value in sorted(variant.env.items()))
 
 
 def _checked(archive: Path, variant: JibVariant, base: Base) -> tuple[str, str]:

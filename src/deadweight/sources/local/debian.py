@@ -6,7 +6,6 @@ packages asked for, so that nothing is fetched twice and no address of a mirror 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import mounts
 from deadweight.records import store
 from deadweight.sources.local import suites
+from deadweight.sources.local.flat_repository import repository_of
 from deadweight.sources.local.machine import Machine, scratch
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
@@ -156,7 +156,7 @@ class Packages:
         # what a killed sudo left there is root's, and not ours to remove
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
         with made as work:
-            repository = self._repository(self.get(wanted).values(), Path(work) / "repository")
+            repository = repository_of(self.get(wanted).values(), self.machine, Path(work) / "repository")
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
             trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
@@ -223,26 +223,6 @@ class Packages:
             )
         return found
 
-    def _repository(self, packages: object, target: Path) -> Path:
-        """A flat apt repository of links to the packages, with a Release file, which mmdebstrap needs to tell essentials."""
-        target.mkdir(parents=True)
-        target.parent.chmod(0o755)
-        stanzas = []
-        for package in sorted(packages):  # type: ignore[call-overload]
-            link = target / package.name.replace("%3a", "_")
-            shutil.copy(package, link) if not _linked(package, link) else None
-            control = _run.run(["dpkg-deb", "--field", package]).output.rstrip("\n")
-            with package.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            stanzas.append(f"{control}\nFilename: ./{link.name}\nSize: {package.stat().st_size}\nSHA256: {digest}\n")
-        index = "\n".join(stanzas).encode()
-        (target / "Packages").write_bytes(index)
-        (target / "Release").write_text(
-            f"Suite: stable\nCodename: {self.machine.codename}\nArchitectures: {self.machine.deb}\n"
-            f"Date: Thu, 01 Jan 1970 00:00:00 UTC\nSHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} Packages\n"
-        )
-        return target
-
     def _folders(self) -> None:
         for folder in (self.folder / "partial", self._state / "lists/partial"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -280,14 +260,6 @@ class Packages:
 
 def _plan(simulation: str) -> list[tuple[str, str, str]]:
     return [(name.partition(":")[0], version, arch) for name, version, arch in _INSTALLS.findall(simulation)]
-
-
-def _linked(package: Path, link: Path) -> bool:
-    try:
-        os.link(package, link)
-    except OSError:
-        return False
-    return True
 
 
 def _as_source_entries(target: Path, given: Path | None = None) -> None:
