@@ -110,7 +110,7 @@ def search() -> tuple[Endpoint | None, list[str]]:
             ), passed_over
         if place.asked:
             raise MissingError(
-                f"the engine that {place.why} selects ({place.host}) does not answer: {problem}",
+                f"the engine that {place.why} names ({place.host}) does not answer: {problem}",
                 hint=f"start it, or unset {place.why.replace('Docker context', 'DOCKER_CONTEXT, now')}",
             )
         passed_over.append(f"no engine at {place.host}: {problem}")

@@ -1,0 +1,231 @@
+"""A suite's checks as collectors and items of pytest: the suite file, its variants, their checks, the requests of ``api``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from deadweight._errors import DeadweightError, MissingError
+    from deadweight.checks.api import ItemResult
+    from deadweight.checks.protocol import Subject
+    from deadweight.checks.service import ServiceDown
+    from deadweight.project.workspace import Workspace
+    from deadweight.records.evidence import Evidence
+    from deadweight.suite.model import Variant
+    from deadweight.suite.requests import ApiCheck
+
+
+class CheckFailure(Exception):
+    """A check whose outcome is not the expected one; shown as its reason, without a traceback."""
+
+
+class SuiteFile(pytest.File):
+    """A suite file."""
+
+    workspace: Workspace
+
+    def collect(self) -> Iterable[pytest.Collector]:
+        from deadweight._errors import DeadweightError
+        from deadweight.project.workspace import Workspace
+        from deadweight.suite.select import select
+
+        try:
+            self.workspace = Workspace.open(lambda _line: None, self.path)
+            chosen = select(self.workspace.suite, list(self.config.getoption("--variant")))
+        except DeadweightError as error:
+            raise self.CollectError(str(error)) from error
+        for variant in chosen:
+            yield VariantNode.from_parent(self, name=variant.name, variant=variant)
+
+    def teardown(self) -> None:
+        """Let go of the engine, and remove what was started in it."""
+        self.workspace.close()
+
+
+class VariantNode(pytest.Collector):
+    """One variant; its items share one container."""
+
+    def __init__(self, *, variant: Variant, **named: Any) -> None:
+        super().__init__(**named)
+        self.variant = variant
+        self._subject: Subject | None = None
+        if self.config.pluginmanager.hasplugin("xdist"):
+            self.add_marker(pytest.mark.xdist_group(variant.name))
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        from deadweight._errors import DeadweightError
+        from deadweight.checks import table
+
+        try:
+            names = [check.name for check in table.asked(self.variant)]
+        except DeadweightError as error:
+            raise self.CollectError(str(error)) from error
+        for name in names:
+            # A check that is to fail is one item: it does not say which of its requests fails.
+            if name == "api" and self.variant.expect.get("api") != "fail":
+                yield ApiNode.from_parent(self, name=name)
+            else:
+                yield CheckItem.from_parent(self, name=name)
+
+    @property
+    def built(self) -> bool:
+        suite_file = self.getparent(SuiteFile)
+        assert suite_file is not None
+        return suite_file.workspace.built(self.variant.name) is not None
+
+    def subject(self) -> Subject:
+        """What is checked; raises MissingError where the variant is not built."""
+        if self._subject is None:
+            suite_file = self.getparent(SuiteFile)
+            assert suite_file is not None
+            self._subject = suite_file.workspace.subject(self.variant)
+        return self._subject
+
+    def teardown(self) -> None:
+        """Remove the shared container."""
+        if self._subject is not None:
+            self._subject.service.close()
+            self._subject = None
+
+
+class _Item(pytest.Item):
+    def variant_node(self) -> VariantNode:
+        node = self.getparent(VariantNode)
+        assert node is not None
+        return node
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.nodeid.split("::", 1)[1]
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Our own errors as their message; everything else as pytest shows it."""
+        from deadweight._errors import DeadweightError
+
+        if isinstance(excinfo.value, (CheckFailure, DeadweightError)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+
+class CheckItem(_Item):
+    """One check of one variant."""
+
+    def runtest(self) -> None:
+        from deadweight.checks import table
+        from deadweight.checks.runner import run_check
+
+        found = run_check(table.check(self.name), self.variant_node().subject())
+        for figure in ("startup_seconds", "stop_seconds"):
+            if figure in found.data:
+                self.user_properties.append((figure, found.data[figure]))
+        self.user_properties.append(("image_digest", found.provenance.image_digest))
+        self.user_properties.append(("stand_in", str(self.variant_node().subject().built.stand_in).lower()))
+        conclude(found)
+
+
+def conclude(found: Evidence) -> None:
+    """Evidence as a test's outcome: pass (also with a warning), xfail where failure was expected, failure for all else.
+
+    What was not measured is a failure too: nobody knows whether it holds.
+    """
+    if found.status == "not_measured":
+        hint = f" ({found.data['hint']})" if found.data.get("hint") else ""
+        before = "" if found.ok else "was to fail, but was "
+        raise CheckFailure(f"{before}not measured: {found.reason}{hint}")
+    if found.status == "fail" and found.ok:
+        pytest.xfail(found.reason)
+    if not found.ok:
+        raise CheckFailure(found.reason if found.status == "fail" else f"expected to fail, but did not: {found.reason}")
+
+
+class ApiNode(pytest.Collector):
+    """The ``api`` check: each request is an item. Evidence is kept once all have run, or the service does not come up."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(**named)
+        self.results: list[ItemResult] = []
+        self.down: ServiceDown | None = None
+        self.missing: MissingError | None = None
+        self.began = 0.0
+
+    def collect(self) -> Iterable[pytest.Item]:
+        variant_node = self.parent
+        assert isinstance(variant_node, VariantNode)
+        for item in variant_node.variant.checks.api:
+            yield ApiItem.from_parent(self, name=item.name, check=item)
+
+    def setup(self) -> None:
+        self.results, self.down, self.missing, self.began = [], None, None, time.monotonic()
+
+    def teardown(self) -> None:
+        """Save the evidence; some items alone (``-k``) are no evidence of the whole check."""
+        variant_node = self.parent
+        assert isinstance(variant_node, VariantNode)
+        whole = len(self.results) == len(variant_node.variant.checks.api)
+        if not variant_node.built or not (whole or self.down or self.missing):
+            return
+        from deadweight.checks.api import came_down, summed_up
+        from deadweight.checks.runner import keep, unmeasured
+
+        subject, seconds = variant_node.subject(), time.monotonic() - self.began
+        missing = self.missing and unmeasured(subject, self.name, self.missing)
+        down = self.down and came_down(subject, self.down, seconds)
+        keep(subject, missing or down or summed_up(subject, self.results, seconds))
+
+
+class ApiItem(_Item):
+    """One request of the ``api`` check."""
+
+    def __init__(self, *, check: ApiCheck, **named: Any) -> None:
+        super().__init__(**named)
+        self.check = check
+
+    def runtest(self) -> None:
+        from deadweight._errors import DeadweightError, MissingError, UsageError
+        from deadweight.checks.api import run_item
+        from deadweight.checks.service import ServiceDown
+
+        node = self.parent
+        assert isinstance(node, ApiNode)
+        earlier = node.missing or node.down
+        if earlier is not None:
+            raise _told(earlier)  # it would be waited for again, to the same end
+        subject = self.variant_node().subject()
+        try:
+            result = run_item(subject, self.check)
+        except UsageError:
+            raise
+        except MissingError as error:
+            node.missing = error
+            raise _told(error) from error
+        except DeadweightError as error:
+            self._blame(node, subject)
+            node.down = error if isinstance(error, ServiceDown) else None
+            raise
+        if result.status == "fail":
+            self._blame(node, subject)
+        node.results.append(result)
+        self.user_properties.append(("http_status", result.http_status))
+        if result.status == "fail":
+            raise CheckFailure(f"{result.request}: {result.reason}")
+
+    def _blame(self, node: ApiNode, subject: Subject) -> None:
+        """Raises CheckFailure where it is the engine that is lost: then nothing was measured, and the service is not to blame."""
+        from deadweight.checks.runner import lost_engine
+
+        node.missing = lost_engine(subject)
+        if node.missing is not None:
+            raise _told(node.missing)
+
+
+def _told(error: DeadweightError) -> Exception:
+    """What is missing is told as "not measured", as in ``conclude``; all else as it is."""
+    from deadweight._errors import MissingError
+
+    if isinstance(error, MissingError):
+        return CheckFailure(f"not measured: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    return error
