@@ -16,13 +16,14 @@ pytestmark = pytest.mark.system
 
 SUITE = "name: x\nvariants:\n" + "".join(
     f"  {name}: {{builder: dockerfile, dockerfile: Dockerfile}}\n" for name in ("small", "smaller", "today")
-)
+).replace("today: {", "today: {tags: [nightly], ")
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     (tmp_path / "deadweight.yaml").write_text(SUITE)
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "sites").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -30,7 +31,7 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("invoke verify --variant ", ["small", "smaller", "today"]),
+        ("invoke verify --variant ", ["small", "smaller", "today", "tag:nightly"]),
         ("invoke verify --variant sm", ["small", "smaller"]),
         ("invoke verify --variant today,sm", ["today,small", "today,smaller"]),
         ("invoke verify --variant=to", ["today"]),
@@ -41,6 +42,9 @@ def project(tmp_path, monkeypatch):
         ("invoke", []),
         ("invoke completion --shell ", ["bash", "zsh", "fish"]),
         ("invoke verify --variant nothing", []),
+        ("invoke build --variant tag:", ["tag:nightly"]),
+        ("invoke harden --format ", ["run", "compose", "kubernetes", "podman", "quadlet", "ecs"]),
+        ("invoke ci --provider git", ["github", "gitlab"]),
     ],
 )
 def test_what_may_follow(project, line, words) -> None:
@@ -64,7 +68,11 @@ def test_the_script_completes_in_the_real_shell(project, shell) -> None:
         "zsh": "words=(deadweight {}); CURRENT=$#words; _deadweight",
         "fish": "echo (complete -C 'deadweight {}')",
     }
-    before = "compdef() { :; }; compadd() { print -- $found }\n" if shell == "zsh" else ""
+    before = (
+        "compdef() { :; }; compset() { :; }; _files() { print files; }; compadd() { print -- $found }\n"
+        if shell == "zsh"
+        else ""
+    )
 
     def answer(line: str) -> list[str]:
         ask = before + SCRIPTS[shell] + asks[shell].format(line, last=line.split()[-1])
@@ -74,5 +82,9 @@ def test_the_script_completes_in_the_real_shell(project, shell) -> None:
         return done.stdout.split()
 
     assert answer("verify --variant sm") == ["small", "smaller"]
+    flag = "--variant=" if shell == "fish" else ""  # it completes whole words, the others what stands after the sign
+    assert answer("verify --variant=sm") == [f"{flag}small", f"{flag}smaller"]
+    files = {"bash": [], "zsh": ["files"], "fish": ["sites/"]}  # bash falls back to files by itself
+    assert answer("publish --to sit") == files[shell], "where no value of ours is due, files are"
     assert "harden" in answer("har")
     assert "--extract" in answer("layers --ext")

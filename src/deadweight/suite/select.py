@@ -22,7 +22,7 @@ def select(suite: Suite, names: Sequence[str]) -> tuple[Variant, ...]:
     for name in names:
         found = _meant(suite, name)
         if not found:
-            raise UsageError(f"no variant {name!r}{did_you_mean(name, _words(suite))}", hint=_hint(suite))
+            raise UsageError(f"no variant {name!r}{did_you_mean(name, words(suite))}", hint=_hint(suite))
         meant |= found
     return tuple(variant for variant in suite.variants if not names or variant.name in meant)
 
@@ -49,7 +49,8 @@ def _meant(suite: Suite, word: str) -> set[str]:
     return {each.name for each in variants if word and each.service == word}
 
 
-def _words(suite: Suite) -> list[str]:
+def words(suite: Suite) -> list[str]:
+    """Every word that means a variant or some, patterns apart."""
     tags = [f"{TAG}{tag}" for each in suite.variants for tag in each.tags]
     return list(dict.fromkeys([*suite.names(), *(each.service for each in suite.variants if each.service), *tags]))
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
 from deadweight.tasks._options import one
 from deadweight.tasks._task import task
 
+if TYPE_CHECKING:
+    from deadweight.suite.model import Suite
+
 SCRIPTS = {
     "bash": """_deadweight() {
-    local IFS=$'\\n' found
-    found="$("$1" completion --words "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)"
+    local IFS=$'\\n' found typed="${COMP_LINE:0:COMP_POINT}"
+    found="$("$1" completion --words "$typed" 2>/dev/null)"
+    typed="${typed##*[ =]}"  # bash cuts words at colons: only what follows the last one is to be given
+    case "$typed" in *:*) found="${found//"${typed%:*}:"/}" ;; esac
     [ -n "$found" ] || found="$(compgen -W "$("$1" --complete -- "${COMP_WORDS[@]}" 2>/dev/null)" -- "$2")"
     COMPREPLY=( $found )
 }
@@ -22,15 +28,22 @@ complete -o default -F _deadweight invoke inv deadweight
     "zsh": """_deadweight() {
     local -a found
     found=(${(f)"$("$words[1]" completion --words "${(j: :)words[1,CURRENT]}" 2>/dev/null)"})
-    (( $#found )) || found=(${(f)"$("$words[1]" --complete -- $words 2>/dev/null)"})
+    (( $#found )) || found=(${(M)${(f)"$("$words[1]" --complete -- $words 2>/dev/null)"}:#${words[CURRENT]}*})
+    compset -P '--*='
     if (( $#found )); then compadd -a found; else _files; fi
 }
 compdef _deadweight invoke inv deadweight
 """,
     "fish": """function __deadweight
-    set -l line (commandline -cp | string collect)
-    set -l found ($argv[1] completion --words $line 2>/dev/null)
-    test -n "$found"; or set found ($argv[1] --complete -- (commandline -opc; commandline -ct) 2>/dev/null)
+    set -l token (commandline -ct)
+    set -l found ($argv[1] completion --words (commandline -cp | string collect) 2>/dev/null)
+    if test -n "$found"
+        string match -q -- '--*=*' $token; and set found (string replace -r '=.*' '=' -- $token)$found
+    else
+        set -l starts '^'(string escape --style=regex -- $token)
+        set found ($argv[1] --complete -- (commandline -opc; commandline -ct) 2>/dev/null | string match -r -e -- $starts)
+    end
+    test -n "$found"; or set found (__fish_complete_path $token)
     printf '%s\\n' $found
 end
 for each in invoke inv deadweight
@@ -86,16 +99,26 @@ def following(line: str) -> list[str]:
 
 
 def _variants() -> list[str]:
+    """Names, services and tags: whatever ``--variant`` takes, patterns apart."""
+    from deadweight.suite.select import words
+
+    return words(_suite())
+
+
+def _suite() -> Suite:
     from deadweight.project.suite_file import load_suite
     from deadweight.suite.load import find_suite_file
 
-    return [each.name for each in load_suite(find_suite_file()).variants]
+    return load_suite(find_suite_file())
 
 
 def _checks() -> list[str]:
     from deadweight.checks.table import names
 
-    return list(names())
+    found = list(names())
+    with contextlib.suppress(Exception):  # our own are known without a suite
+        found += dict.fromkeys(name for each in _suite().variants for name in each.checks.other)
+    return found
 
 
 def _postures() -> list[str]:
@@ -104,13 +127,29 @@ def _postures() -> list[str]:
     return [*names(), "all"]
 
 
+def _formats() -> list[str]:
+    from deadweight.trials.harden.write import FORMATS
+
+    return list(FORMATS)
+
+
+def _providers() -> list[str]:
+    from deadweight.project.pipelines.render import PROVIDERS
+
+    return list(PROVIDERS)
+
+
 VALUES: dict[str, Callable[[], list[str]]] = {
     "--variant": _variants,
     "--check": _checks,
     "--posture": _postures,
+    "--format": _formats,
+    "--provider": _providers,
     "--shell": lambda: list(SCRIPTS),
-    "--format": lambda: ["run", "compose", "kubernetes"],
     "--sbom": lambda: ["spdx", "cyclonedx", "both"],
     "--source": lambda: ["auto", "registry", "mirror", "local"],
+    "--scan": lambda: ["deep", "plain", "hidden", "no"],
+    "--engine": lambda: ["os", "current", "current-overlay2"],
+    "--post": lambda: ["github", "gitlab"],
 }
 """What a flag's value may be, by the flag."""
