@@ -46,6 +46,12 @@ def parse_tmpfs(entry: str) -> tuple[str, int | None]:
     return path, size_bytes
 
 
+def _absolute(text: str) -> str:
+    if not re.fullmatch(r"/[^\x00-\x1f]+", text) or ".." in text.split("/") or text.rstrip("/") == "":
+        raise ValueError("an absolute path in the image, such as /app/templates (without ..)")
+    return text.rstrip("/")
+
+
 def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(A_SIZE)
@@ -153,6 +159,7 @@ STRICT = Field(strict=True)
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")]
 Text = Annotated[str, AfterValidator(check_text)]
 RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_path)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Seconds = Annotated[float, Field(gt=0, le=3600), STRICT]
 Count = Annotated[int, Field(ge=0), STRICT]
 Flag = Annotated[bool, STRICT]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 
 import pytest
 
 from deadweight._errors import CommandError, MissingError
-from deadweight.builders.protocol import BuiltImage
+from deadweight.builders.protocol import BuiltImage, WrongKey
 from deadweight.image.archive.archive import open_archive
 from deadweight.plan.fingerprint import Digests
 from deadweight.records.built import Base
@@ -190,3 +191,38 @@ def test_what_go_reads_elsewhere_is_an_input(project, monkeypatch):
     project.write({"more/more.go": "package more // again\n"})
     changed()
     assert not changed({"more/more.go": "package more // and again\n"})
+
+
+def last_layer(archive) -> dict[str, bytes]:
+    """The files of an image's last layer, by name."""
+    with tarfile.open(archive) as outer:
+        (manifest,) = json.load(outer.extractfile("manifest.json"))
+        with tarfile.open(fileobj=outer.extractfile(manifest["Layers"][-1])) as layer:
+            return {each.name: layer.extractfile(each).read() for each in layer if each.isfile()}
+
+
+def test_files_beside_the_program_are_one_more_layer(built, project):
+    files = {
+        "app/pages/a.html": "<p>a</p>",
+        "app/pages/.git/x": "",
+        "app/.dockerignore": "pages\n",
+        "shop.yml": "a: 1\n",
+    }
+    more = "    files: {/srv/pages: app/pages, /srv/shop.yml: shop.yml}\n    workdir: /srv\n"
+    image = project.write(files).suite(f"{SUITE}{more}").build("v")
+    archive = project.archive("v", image)
+    with open_archive(archive) as opened, open_archive(built[0].archive("v", built[1])) as plain:
+        assert opened.image.config_digest == image.config_digest
+        assert opened.image.config.working_dir == "/srv"
+        assert len(opened.image.layers) == len(plain.image.layers) + 1
+    assert last_layer(archive) == {"srv/pages/a.html": b"<p>a</p>", "srv/shop.yml": b"a: 1\n"}
+    assert project.build("v").config_digest == image.config_digest
+    before = Digests().of(project.steps("v")[0].inputs, project.root).digest
+    project.write({"app/pages/a.html": "<p>b</p>"})
+    assert Digests().of(project.steps("v")[0].inputs, project.root).digest != before
+
+
+def test_files_that_are_not_there_are_told(project):
+    project.suite(f"{SUITE}    files: {{/srv/pages: app/none}}\n")
+    with pytest.raises(WrongKey, match=r"no such file or folder"):
+        project.build("v")

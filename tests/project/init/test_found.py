@@ -226,11 +226,11 @@ def test_all_services_of_a_repository_become_sections_of_one_suite(tmp_path):
     assert outcome.drafts[0].full("debian") == "mail-out.debian"
 
 
-def test_ko_is_left_out_where_the_service_reads_files_beside_its_binary(tmp_path):
+def test_what_the_own_image_has_beside_the_binary_is_on_every_rung(tmp_path):
     dockerfile = 'FROM golang:1.22 AS b\nCOPY . .\nFROM alpine\nWORKDIR /srv\nCOPY --from=b /shop .\nCOPY ui ui\nCMD ["./shop"]\n'
     suite, _, _ = brought_in(tmp_path, {**GO, "Dockerfile": dockerfile, "ui/index.html": ""})
-    assert "ko" not in suite.names()
-    assert "# ko (ko) is left out: ko puts only the binary" in (tmp_path / "deadweight.yaml").read_text()
+    ko = next(each for each in suite.variants if each.name == "ko")
+    assert (ko.files, ko.workdir) == ({"/srv/ui": "ui"}, "/srv")
     assert "COPY ui /srv/ui\n" in (tmp_path / "build/Dockerfile").read_text()
     assert 'cp -r ui "${{targets.destdir}}/srv/ui"' in (tmp_path / "build/melange.yaml").read_text()
     assert "work-dir: /srv" in (tmp_path / "build/apko.yaml").read_text()
@@ -357,7 +357,8 @@ def test_what_a_go_service_reads_beside_its_binary_is_put_beside_it(tmp_path):
     lines = [line for line in text.splitlines() if line.startswith(("COPY s", "COPY t", "WORKDIR /app"))]
     wanted = ["shop.yml", "static", "templates"]
     assert lines == ["WORKDIR /app", *(f"COPY {each} /app/{each}" for each in wanted)]
-    assert "ko" not in suite.names()
+    ko = next(each for each in suite.variants if each.name == "ko")
+    assert (ko.files, ko.workdir) == ({f"/app/{each}": each for each in wanted}, "/app")
     assert "cp -r templates" in (tmp_path / "build/melange.yaml").read_text()
     assert "work-dir: /app" in (tmp_path / "build/apko.yaml").read_text()
 

@@ -6,7 +6,9 @@ and ``KO_DATA_DATE_EPOCH`` fix all times, so that the same inputs give the same 
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from deadweight import _run
@@ -15,11 +17,12 @@ from deadweight.builders.ko import inputs
 from deadweight.builders.ko.variant import KoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import causes, common, go_cache, go_files
+from deadweight.builders.shared.added import staged, with_layer
 from deadweight.builders.shared.archive import config_digest, keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.inputs import rules
 from deadweight.builders.shared.listen import Listener
 from deadweight.records.built import Base
-from deadweight.records.ignore import literal
+from deadweight.records.ignore import Ignore, literal
 from deadweight.records.reference import split
 
 NO_TESTS = "**/*_test.go"
@@ -49,6 +52,10 @@ class KoBuilder:
             from deadweight.builders.ko.config import check_ko_config
 
             check_ko_config(common.need_file(variant, "config", root, variant.config))
+        for target, path in variant.files.items():
+            if not (root / path).exists():
+                hint = f"paths are relative to {root}"
+                raise WrongKey(variant, ("files", target), "no such file or folder", root / path, hint=hint)
         return Needs(tools=("ko", "go"), bases=(variant.base,), named={variant.base: "base"})
 
     def steps(self, variant: KoVariant, site: Site) -> tuple[Step, ...]:
@@ -61,15 +68,22 @@ class KoBuilder:
         files = [source, *([site.root / variant.config] if variant.config else [])]
         beside = inputs.outside(source, environment, variant.main or ".")
         files += beside
-        main = literal((Path(variant.main or ".") / "kodata").as_posix())
+        added = [site.root / path for path in variant.files.values()]
+        files += [path for path in added if not path.is_relative_to(source)]
+        named = [
+            path.relative_to(source).as_posix() for path in added if path.is_relative_to(source) and path != source
+        ]
+        main = (Path(variant.main or ".") / "kodata").as_posix()
         # ko reads the folder where it lies: what its fingerprint left out would be built from all the same
-        needed = (*go_files.needed(source, beside), f"!{main}", NO_TESTS)
+        needed = (*go_files.needed(source, beside), NO_TESTS, *(f"!{literal(name)}" for name in (main, *named)))
         ignore = rules(source, site, needed=needed).all
         values = {
             "ko": find("ko").version,
             "go": find("go").version,
             "architecture": common.architecture().oci,
             "main": variant.main or ".",
+            **({"files": json.dumps(variant.files)} if variant.files else {}),
+            **({"workdir": variant.workdir} if variant.workdir else {}),
             **inputs.flags(environment),
             **common.base_values({"base": base}),
         }
@@ -80,14 +94,14 @@ class KoBuilder:
                 title=f"ko build {variant.name}",
                 inputs=Inputs(tuple(files), ignore, values),
                 there=lambda: there(variant, site),
-                work=lambda job: self._build(variant, site, base, job),
+                work=lambda job: self._build(variant, site, base, ignore, job),
             ),
         )
 
     def archive(self, variant: KoVariant, built: BuiltImage, site: Site) -> Path:
         return made_by_the_build(variant, built, site)
 
-    def _build(self, variant: KoVariant, site: Site, base: Base, job: Job) -> BuiltImage:
+    def _build(self, variant: KoVariant, site: Site, base: Base, ignore: Sequence[str], job: Job) -> BuiltImage:
         from deadweight.toolchain.find import find
 
         ko, go = find("ko"), find("go")
@@ -105,10 +119,27 @@ class KoBuilder:
             ]  # fmt: skip
             _ko(argv, site.root / variant.source, environment, variant, job)
             digest = _whole(work / "image.tar", variant, job)
+            if variant.files or variant.workdir:
+                digest = _with_files(variant, site, work, ignore)
             sboms = keep(variant, site, work / "image.tar", work / "sbom")
         return result(
             variant, site, digest=digest, base=base, tool=f"ko {ko.version}", sbom=sboms, go_version=go.version
         )
+
+
+def _with_files(variant: KoVariant, site: Site, work: Path, ignore: Sequence[str]) -> str:
+    """Put the variant's files into what ko made, and give the digest of its config."""
+    source, rules_of = site.root / variant.source, Ignore(ignore)
+
+    def left_out(path: Path) -> bool:
+        inside = path.is_relative_to(source)
+        return rules_of.matches(path.relative_to(source if inside else site.root).as_posix())
+
+    (work / "files").mkdir()
+    tree = staged({target: site.root / path for target, path in variant.files.items()}, left_out, work / "files")
+    with_layer(work / "image.tar", work / "more.tar", tree, workdir=variant.workdir)
+    (work / "more.tar").replace(work / "image.tar")
+    return config_digest(work / "image.tar")
 
 
 def _environment(variant: KoVariant, site: Site, base: Base, repository: str, work: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from deadweight.suite.model import Variant
-from deadweight.suite.values import RelativePath, Text
+from deadweight.suite.values import AbsolutePath, RelativePath, Text
 from deadweight.suite.yaml_nodes import Key
 
 
@@ -24,6 +24,14 @@ class KoVariant(Variant):
         ),
     ] = None
     main: Annotated[Text | None, Field(description="the package with `main`, where it is not `.`")] = None
+
+    files: Annotated[
+        dict[AbsolutePath, RelativePath],
+        Field(description="path in the image → file or folder of the project that lies there, as one more layer"),
+    ] = {}
+    workdir: Annotated[
+        AbsolutePath | None, Field(description="the folder in which it is started; the base's by default")
+    ] = None
 
     def images(self) -> Iterator[tuple[Key, str]]:
         if self.base:

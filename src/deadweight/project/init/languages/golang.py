@@ -194,12 +194,14 @@ def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) 
     refused = ""
     if project.details["cgo"]:
         refused = "the module needs cgo, but ko's base images have no C library"
-    elif copied:
-        refused = f"ko puts only the binary into the image, but this service also reads {copied[0][0]}"
     main = project.details["main"]
     keys = {"source": project.folder, "base": "cgr.dev/chainguard/static:latest"}
     if main != ".":
         keys["main"] = f"./{main}"
+    if copied:
+        keys["files"] = flow({target: joined(project.folder, source) for source, target in copied})
+    if copied and words.workdir != "/":
+        keys["workdir"] = words.workdir
     run = {"env": flow(dict(words.env))} if words.env else {}
     if arguments := _arguments(words):
         run["args"] = exec_form(arguments)
