@@ -68,7 +68,7 @@ def base_image(subject: Subject) -> BaseImage:
     Nothing where there is no base or it cannot be asked: all findings are then the image's own, and a gate fails rather than
     lets one pass.
     """
-    from deadweight.image.archive.archive import machine_platform
+    from deadweight.image.archive.platforms import machine_platform
     from deadweight.toolchain.crane import config
 
     base = subject.built.base

@@ -234,7 +234,7 @@ def _access(reference: str) -> Access:
 def _one_platform(reference: str, platform: str | None, way: Access) -> str | None:
     """Which platform of an image in a registry to fetch: a multi-platform one is many times as big as what is looked at."""
     from deadweight._errors import UsageError
-    from deadweight.image.archive.archive import fits, machine_platform
+    from deadweight.image.archive.platforms import fits, machine_platform
     from deadweight.toolchain.crane import platforms
 
     there = platforms(reference, insecure=way.insecure, env=way.environment)

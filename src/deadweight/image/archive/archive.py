@@ -5,23 +5,21 @@ Documents are verified against the digests that name them. Layers are verified w
 
 from __future__ import annotations
 
-import platform as machine
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from deadweight._errors import ArchiveError, UsageError
 from deadweight.image.archive import digests, documents
+from deadweight.image.archive.choose import Blob, chosen_descriptor, chosen_item, leaves, place, verify
 from deadweight.image.archive.compression import recognized, refused
 from deadweight.image.archive.documents import Descriptor, Manifest, SavedImage
 from deadweight.image.archive.model import Image, Layer
+from deadweight.image.archive.platforms import fits
 from deadweight.image.archive.store import Store, open_store
 from deadweight.image.archive.unnamed import unnamed
 
-Blob = Callable[[str], memoryview | bytes | None]
 Head = Callable[[str], tuple[int, bytes] | None]
-_DEPTH = 4
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 class Archive:
@@ -78,7 +76,7 @@ def read_image(
     """
     saved, oci = blob("manifest.json"), blob("index.json")
     if saved is not None:
-        item = _chosen_item(documents.saved_images(saved, f"{what}: manifest.json"), what, name)
+        item = chosen_item(documents.saved_images(saved, f"{what}: manifest.json"), what, name)
         found = _saved_image(blob, head, what, item, oci)
         if oci is None or _is_for(found[0], platform):
             return _fitting(found, platform, what)
@@ -87,7 +85,7 @@ def read_image(
             f"{what}: is not an image archive: it has neither manifest.json nor index.json",
             hint="docker image save, ko, apko, jib and buildx --output type=oci write such archives",
         )
-    descriptor = _chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
+    descriptor = chosen_descriptor(blob, what, documents.index(oci, f"{what}: index.json"), platform, name)
     return _fitting(_oci_image(blob, head, what, descriptor), None if descriptor.platform else platform, what)
 
 
@@ -132,13 +130,11 @@ def _manifest_of(
     listed = documents.index(oci, f"{what}: index.json")
     if not listed:  # Docker 25 and later save an image without a name so: ``"manifests": null``
         return None, None
-    for descriptor in _leaves(blob, what, listed, 0):
-        data = blob(_place(descriptor.digest)) or blob(
-            descriptor.digest
-        )  # apko: the digest itself is the member's name
+    for descriptor in leaves(blob, what, listed, 0):
+        data = blob(place(descriptor.digest)) or blob(descriptor.digest)  # apko: the digest itself is the member's name
         if data is None or descriptor.attestation:
             continue
-        _verify(data, descriptor, what)
+        verify(data, descriptor, what)
         manifest = documents.manifest(data, f"{what}: manifest {descriptor.digest}", descriptor.media_type)
         if manifest.config.digest == config_digest:
             return descriptor.digest, manifest
@@ -146,16 +142,16 @@ def _manifest_of(
 
 
 def _oci_image(blob: Blob, head: Head, what: str, descriptor: Descriptor) -> tuple[Image, tuple[str, ...]]:
-    data = blob(_place(descriptor.digest))
+    data = blob(place(descriptor.digest))
     if data is None:
         raise ArchiveError(f"{what}: the manifest {descriptor.digest} is missing")
-    _verify(data, descriptor, what)
+    verify(data, descriptor, what)
     manifest = documents.manifest(data, f"{what}: manifest {descriptor.digest}", descriptor.media_type)
-    raw = blob(_place(manifest.config.digest))
+    raw = blob(place(manifest.config.digest))
     if raw is None:
         raise ArchiveError(f"{what}: the config {manifest.config.digest} is missing")
-    _verify(raw, manifest.config, what)
-    members = tuple(_place(layer.digest) for layer in manifest.layers)
+    verify(raw, manifest.config, what)
+    members = tuple(place(layer.digest) for layer in manifest.layers)
     names = (descriptor.name,) if descriptor.name else ()
     return _image(head, what, raw, members, manifest.layers, descriptor.digest, names, layout="oci")
 
@@ -216,109 +212,9 @@ def _layer(
     return Layer(index, digest, diff_id, descriptor.media_type if descriptor else None, size, compression, instruction)
 
 
-def _chosen_item(items: tuple[SavedImage, ...], what: str, name: str | None) -> SavedImage:
-    fitting = [item for item in items if name is None or name in item.names]
-    distinct = {(item.config, item.layers): item for item in fitting}
-    if len(distinct) == 1:
-        return fitting[0]
-    known = ", ".join(sorted(tag for item in items for tag in item.names)[:20]) or "(without names)"
-    if not fitting:
-        raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
-    raise UsageError(f"{what}: holds {len(distinct)} images", hint=f"choose one with --name: {known}")
-
-
-def _chosen_descriptor(
-    blob: Blob, what: str, top: tuple[Descriptor, ...], platform: str | None, name: str | None
-) -> Descriptor:
-    if name is not None:
-        known = ", ".join(sorted({each.name for each in top if each.name})[:20]) or "(without names)"
-        top = tuple(descriptor for descriptor in top if descriptor.name == name)
-        if not top:
-            raise UsageError(f"{what}: holds no image {name!r}", hint=f"it holds {known}")
-    leaves = {leaf.digest: leaf for leaf in _leaves(blob, what, top, 0) if not (leaf.attestation or leaf.artifact)}
-    wanted = platform or machine_platform()
-    fitting = [leaf for leaf in leaves.values() if leaf.platform is None or fits(leaf.platform, wanted)]
-    if platform is None and not fitting and len(leaves) == 1:
-        fitting = list(leaves.values())
-    there = [leaf for leaf in fitting if blob(_place(leaf.digest)) is not None] or fitting
-    there = [leaf for leaf in there if leaf.platform == wanted] or there  # linux/amd64 beside linux/amd64/v3
-    there = _images(blob, what, there) if len(there) > 1 else there
-    if len(there) == 1:
-        return there[0]
-    known = ", ".join(sorted({leaf.platform or leaf.name or leaf.digest for leaf in leaves.values()})[:20]) or "nothing"
-    problem = f"no image for {wanted}" if not there else f"{len(there)} images for {wanted}"
-    raise UsageError(f"{what}: holds {problem}", hint=f"it holds {known}; choose one with --platform and --name")
-
-
-def _images(blob: Blob, what: str, leaves: list[Descriptor]) -> list[Descriptor]:
-    """Those of some manifests that are images, none that only refers to one (an SBOM or signature that lies beside it)."""
-    images = []
-    for leaf in leaves:
-        data = blob(_place(leaf.digest))
-        if data is not None:
-            _verify(data, leaf, what)
-            images.append((leaf, documents.manifest(data, f"{what}: manifest {leaf.digest}", leaf.media_type)))
-    runnable = [(leaf, manifest) for leaf, manifest in images if not manifest.artifact]
-    own = [leaf for leaf, manifest in runnable if not manifest.refers] or [leaf for leaf, _manifest in runnable]
-    return own or leaves
-
-
-def _leaves(blob: Blob, what: str, descriptors: tuple[Descriptor, ...], depth: int) -> list[Descriptor]:
-    """The manifests of an index, nested indexes included. Unknown kinds (artifacts) are passed over."""
-    if depth > _DEPTH or len(descriptors) > 1000:
-        raise ArchiveError(f"{what}: its indexes are nested too deep, or have too many entries")
-    found: list[Descriptor] = []
-    for descriptor in descriptors:
-        if descriptor.media_type in documents.MANIFEST_TYPES:
-            found.append(descriptor)
-        elif descriptor.media_type in documents.INDEX_TYPES:
-            data = blob(_place(descriptor.digest))
-            if data is None:
-                continue
-            _verify(data, descriptor, what)
-            inner = documents.index(data, f"{what}: index {descriptor.digest}")
-            for leaf in _leaves(blob, what, inner, depth + 1):
-                found.append(leaf if leaf.name or not descriptor.name else _named(leaf, descriptor.name))
-        if len(found) > 10_000:
-            raise ArchiveError(f"{what}: has more than 10,000 manifests")
-    return found
-
-
-def machine_platform() -> str:
-    """The platform of images that this machine runs: which one of several is meant where nobody says so."""
-    return f"linux/{_ARCHITECTURES.get(machine.machine(), machine.machine())}"
-
-
-def _named(leaf: Descriptor, name: str) -> Descriptor:
-    from dataclasses import replace
-
-    return replace(leaf, name=name)
-
-
-def fits(platform: str, wanted: str) -> bool:
-    """Whether a platform is the wanted one, or a variant of it. ``linux/arm64`` and ``linux/arm64/v8`` are one platform."""
-    platform, wanted = _one_name(platform), _one_name(wanted)
-    return platform == wanted or platform.startswith(wanted + "/")
-
-
-def _one_name(platform: str) -> str:
-    return platform.removesuffix("/v8") if platform.endswith("/arm64/v8") else platform
-
-
-def _verify(data: memoryview | bytes, descriptor: Descriptor, what: str) -> None:
-    if len(data) != descriptor.size:
-        raise ArchiveError(f"{what}: {descriptor.digest} has {len(data)} bytes, expected {descriptor.size}")
-    digests.check(data, descriptor.digest, what)
-
-
 def _heads(store: Store) -> Head:
     def head(name: str) -> tuple[int, bytes] | None:
         view = store.blob(name)
         return None if view is None else (len(view), bytes(view[:6]))
 
     return head
-
-
-def _place(digest: str) -> str:
-    algorithm, _, encoded = digest.partition(":")
-    return f"blobs/{algorithm}/{encoded}"

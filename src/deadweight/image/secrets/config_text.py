@@ -19,7 +19,7 @@ from deadweight.image.secrets.model import Match, Scan, Skipped, fingerprint, re
 from deadweight.image.secrets.verify import Candidate, not_placeholder
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.decode import Budget
+    from deadweight.image.secrets.pieces import Budget
     from deadweight.image.secrets.scanner import Scanner
 
 _WORDS = "PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SIGNING|ENCRYPTION|AUTH)_?KEY"

@@ -9,11 +9,12 @@ import binascii
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.model import Limits
+from deadweight.image.secrets.pieces import Budget, Piece, Refused
+from deadweight.image.secrets.places import shown_name
 from deadweight.image.secrets.streams import MEMORY, OPENED, RAW, ZLIB, Stream, bzipped, deflated, following, pack_body
 
 OVERLAP = 1 << 16  # bytes that two pieces of one stream share, so that a secret at the seam is whole in one of them
@@ -33,46 +34,6 @@ _FRONT = {
 }
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _ZIP_HEADER = struct.Struct("<4s5H3I2H")
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Decoded bytes. ``base`` is their offset in the decoded whole; ``label`` names the step for ``Match.inner``. ``more`` says
-    that they end where that is cut into pieces."""
-
-    label: str
-    data: bytes
-    base: int = 0
-    more: bool = False
-
-
-@dataclass(frozen=True)
-class Refused:
-    """An encoded object that was not, or not wholly, opened."""
-
-    label: str
-    reason: str
-    size_bytes: int
-
-
-@dataclass
-class Budget:
-    """What may still be decoded: bytes and encoded objects, of one file or of many together."""
-
-    left: int
-    objects: int
-
-    @classmethod
-    def of(cls, limits: Limits, within: Budget | None = None) -> Budget:
-        """One file's, which may not be more than what is left of that of many."""
-        if within is None:
-            return cls(limits.total, limits.objects)
-        return cls(min(limits.total, within.left), min(limits.objects, within.objects))
-
-    def spend(self, whole: Budget, rest: Budget) -> None:
-        """Take off what lies between a file's budget as it was given out and what is left of it."""
-        self.left -= whole.left - rest.left
-        self.objects -= whole.objects - rest.objects
 
 
 class Opener:
@@ -335,9 +296,3 @@ def base64_end(data: bytes, start: int) -> int:
     run = _RUN.match(data, start)
     stop = start if run is None else run.end()
     return stop + len(data[stop : stop + 2]) - len(data[stop : stop + 2].lstrip(b"="))
-
-
-def shown_name(raw: bytes) -> str:
-    """A member's name as it may be printed: control characters escaped, at most 200 characters."""
-    text = raw.decode("utf-8", "backslashreplace")[:200]
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 
-from deadweight.image.secrets.decode import shown_name
 from deadweight.image.secrets.rules import Confidence, Rule
 
 _MADE_UP = re.compile(
@@ -74,3 +73,9 @@ class TarIndex:
         """The member that holds an offset."""
         number = bisect_right(self._starts, offset) - 1
         return self._names[number] if number >= 0 else None
+
+
+def shown_name(raw: bytes) -> str:
+    """A member's name as it may be printed: control characters escaped, at most 200 characters."""
+    text = raw.decode("utf-8", "backslashreplace")[:200]
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)

@@ -16,8 +16,8 @@ from deadweight.image.secrets.known import known
 from deadweight.image.secrets.model import Scan
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.decode import Budget
     from deadweight.image.secrets.model import Hit
+    from deadweight.image.secrets.pieces import Budget
     from deadweight.image.secrets.scanner import Scanner
 
 _SMALL = 4096
@@ -150,7 +150,7 @@ class Probe:
 
 def _budget() -> Budget:
     """For all files of a part together: some hundred bytes can decode to all that one file may."""
-    from deadweight.image.secrets.decode import Budget
+    from deadweight.image.secrets.pieces import Budget
 
     return Budget(DECODED, OBJECTS)
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 from functools import cache
 
 from deadweight.image.secrets.confirm import Crowd, Found, confirmed
-from deadweight.image.secrets.decode import Budget, Opener, Piece
+from deadweight.image.secrets.decode import Opener
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.matcher import HyperscanMatcher, Matcher, PlainMatcher
 from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
+from deadweight.image.secrets.pieces import Budget, Piece
 from deadweight.image.secrets.places import LineCounter, TarIndex, judged_confidence, named_like_a_secret
 from deadweight.image.secrets.rules import RuleSet, load_rules
 
