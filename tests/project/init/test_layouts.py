@@ -239,3 +239,44 @@ def test_the_command_of_a_compose_file_starts_an_image_that_has_none(tmp_path, o
         '{args: [gunicorn, "--bind", ":9000", "app:app"]}  # from your Compose file' if args else None
     )
     assert service.project.start == (("-m", *args) if args else ("app.py",))
+
+
+def test_what_the_repository_says_to_ko_is_taken(tmp_path):
+    config = "defaultBaseImage: cgr.dev/chainguard/busybox\nbuilds:\n- {id: shop, main: ./cmd/second, ldflags: [-s]}\n"
+    files = {"go.mod": "module x.org/shop\n", "cmd/first/main.go": MAIN, "cmd/second/main.go": MAIN, ".ko.yaml": config}
+    (service,) = found(tmp_path, files)
+    ko = next(each for each in first_draft(service, "build").rungs if each.name == "ko")
+    assert ko.keys == {
+        "source": ".", "base": "cgr.dev/chainguard/busybox", "config": ".ko.yaml", "main": "./cmd/second",
+    }  # fmt: skip
+    assert service.project.details["others"] == ""
+    (tmp_path / ".ko.yaml").write_text(f"{config}baseImageOverrides: {{x: y}}\n")
+    (service,) = find_services(look(tmp_path))
+    assert "config" not in next(each for each in first_draft(service, "build").rungs if each.name == "ko").keys
+
+
+def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
+    apko = "contents: {packages: [shop=1.0-r0, busybox]}\n"
+    melange = {
+        "melange.yaml": "package: {name: shop, version: '1.0'}\n",
+        "other.melange.yaml": "package: {name: other}\n",
+    }
+    files = {"go.mod": "module x.org/shop\n", "main.go": MAIN, "apko.yaml": apko, "examples/apko.yaml": apko, **melange}
+    (service,) = found(tmp_path, files)
+    draft = first_draft(service, "build")
+    rung = draft.rungs[0]
+    assert (rung.name, rung.builder, rung.keys) == (
+        "today-apko",
+        "apko",
+        {"config": "apko.yaml", "packages": "[melange.yaml]"},
+    )
+    written(tmp_path, dict(draft.ladder.files))
+    assert [each.name for each in find_services(look(tmp_path))[0].more] == ["today-apko"]
+
+
+def test_the_base_that_a_pom_gives_jib_is_taken(tmp_path):
+    image = "<from><image>x/jre:17</image></from>"
+    plugin = f"<plugin><artifactId>jib-maven-plugin</artifactId><configuration>{image}</configuration></plugin>"
+    (service,) = found(tmp_path, {"pom.xml": f"<project><artifactId>a</artifactId>spring-boot{plugin}</project>"})
+    bases = {each.name: each.keys["base"] for each in first_draft(service, "build").rungs if each.builder == "jib"}
+    assert bases == {"jib": "x/jre:17", "jib-distroless": "gcr.io/distroless/java17-debian12:nonroot"}

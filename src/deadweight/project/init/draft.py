@@ -115,7 +115,7 @@ def _each_once(found: Iterable[Known[T]]) -> tuple[Known[T], ...]:
 
 
 def own_rungs(service: Service) -> Iterator[Rung]:
-    """The Dockerfiles that are there, as they are."""
+    """The Dockerfiles and apko files that are there, as they are."""
     taken: set[str] = set()
     for number, each in enumerate(service.dockerfiles):
         name = "today" if number == 0 else _name(each)
@@ -127,6 +127,7 @@ def own_rungs(service: Service) -> Iterator[Rung]:
         if each.args:
             keys["run"] = f"{{args: [{', '.join(map(scalar, each.args))}]}}  # from your Compose file"
         yield Rung(name, "dockerfile", f"{each.path}, as it is", keys, (), refused)
+    yield from service.more
 
 
 def _name(own: OwnDockerfile) -> str:

@@ -130,27 +130,6 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Service:
-    """All that is known of one service before it is run. ``folder`` is relative to the root."""
-
-    name: str
-    folder: str
-    dockerfiles: tuple[OwnDockerfile, ...] = ()
-    project: Project | None = None
-    around: Surroundings = Surroundings()
-    port_variable: Known[str] | None = None
-    """The variable of the environment that tells it where to listen."""
-    spare: tuple[Known[Mapping[str, str]], ...] = ()
-    """More of an environment, to be tried one after another where it does not come up without."""
-
-    @property
-    def own(self) -> OwnDockerfile | None:
-        """Its first Dockerfile that can be built, else the first one, for what it tells."""
-        usable = (each for each in self.dockerfiles if not each.refused)
-        return next(usable, next(iter(self.dockerfiles), None))
-
-
-@dataclass(frozen=True)
 class Rung:
     """One variant to come. ``keys`` are its keys in the suite as YAML text, in order; ``refused`` says why it is left out.
 
@@ -163,6 +142,29 @@ class Rung:
     keys: Mapping[str, str]
     files: tuple[str, ...] = ()
     refused: str = ""
+
+
+@dataclass(frozen=True)
+class Service:
+    """All that is known of one service before it is run. ``folder`` is relative to the root."""
+
+    name: str
+    folder: str
+    dockerfiles: tuple[OwnDockerfile, ...] = ()
+    project: Project | None = None
+    around: Surroundings = Surroundings()
+    port_variable: Known[str] | None = None
+    """The variable of the environment that tells it where to listen."""
+    more: tuple[Rung, ...] = ()
+    """Ways to build it that are no Dockerfiles and that the repository has already."""
+    spare: tuple[Known[Mapping[str, str]], ...] = ()
+    """More of an environment, to be tried one after another where it does not come up without."""
+
+    @property
+    def own(self) -> OwnDockerfile | None:
+        """Its first Dockerfile that can be built, else the first one, for what it tells."""
+        usable = (each for each in self.dockerfiles if not each.refused)
+        return next(usable, next(iter(self.dockerfiles), None))
 
 
 @dataclass(frozen=True)

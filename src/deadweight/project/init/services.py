@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from deadweight.project.init import around
+from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust
@@ -107,7 +107,8 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     home = project.folder if project else folder
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else ())
     spare = tuple(_spare(tree, folder, home))
-    return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable, spare=spare)
+    more = tuple(declared.apko(tree, home)) if project else ()
+    return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable, more=more, spare=spare)
 
 
 def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from deadweight.project.init import declared
 from deadweight.project.init.languages import golang_apk
 from deadweight.project.init.languages.beside import read_at_run_time
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
@@ -39,7 +40,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     name = (re.search(r"^module\s+(\S+)", text, re.MULTILINE) or ["", "service"])[1]
     name = re.sub(r"/v\d+$", "", name)
     mains = list(_mains(tree, folder))
-    chosen = _chosen(tree, mains, words, main, posixpath.basename(name), folder)
+    said = declared.ko(tree, folder)
+    chosen = _chosen(tree, mains, words, main or _declared_main(said, mains, words), posixpath.basename(name), folder)
     below = chosen if chosen and chosen != "." else ""
     ports, health = scan(tree, _sources(tree, folder, below))
     number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
@@ -55,7 +57,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         health=health,
         details={
             "main": chosen or "",
-            "others": " ".join(_alike(mains, chosen, words, main)),
+            "others": " ".join(_alike(mains, chosen, words, main or _declared_main(said, mains, words))),
+            **{f"ko_{name}": value for name, value in said.items()},
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
@@ -65,6 +68,12 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         },
         problem="" if chosen else "cannot determine its main package; name it with --main",
     )
+
+
+def _declared_main(said: Mapping[str, str], mains: Sequence[str], words: ImageWords | None) -> str | None:
+    """The one program of the repository's own ko.yaml; what the own image starts goes before it."""
+    name = said.get("main")
+    return name if name in mains and not (words and words.program) else None
 
 
 def _replaced(gomod: str) -> list[str]:
@@ -195,7 +204,10 @@ def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) 
     if project.details["cgo"]:
         refused = "the module needs cgo, but ko's base images have no C library"
     main = project.details["main"]
-    keys = {"source": project.folder, "base": "cgr.dev/chainguard/static:latest"}
+    details = project.details
+    keys = {"source": project.folder, "base": details.get("ko_base", "cgr.dev/chainguard/static:latest")}
+    if "ko_config" in details:
+        keys["config"] = details["ko_config"]
     if main != ".":
         keys["main"] = f"./{main}"
     if copied:

@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from deadweight.project.init.languages.common import scalar
 from deadweight.project.init.records import ImageWords, Project, Rung
 
+MELANGE_HEADER = "# melange: the service as an APK package. Repositories and keyrings are given when it is built."
+APKO_HEADER = (
+    "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built."
+)
+"""First lines of the files that init writes, by which it knows them again."""
+
 
 def rung(
     project: Project, words: ImageWords, arguments: Sequence[str], copied: Sequence[tuple[str, str]], place: str
@@ -33,7 +39,7 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
     details = project.details
     main = "." if details["main"] == "." else f"./{details['main']}"
     lines = [
-        "# melange: the service as an APK package. Repositories and keyrings are given when it is built.",
+        MELANGE_HEADER,
         "package:",
         f"  name: {scalar(_package(project))}",
         "  version: 0.0.1",
@@ -64,7 +70,7 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
 
 def _apko(project: Project, words: ImageWords, arguments: Sequence[str], has_files: bool) -> str:
     lines = [
-        "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built.",
+        APKO_HEADER,
         "contents:",
         f"  packages: [wolfi-baselayout, ca-certificates-bundle, {_package(project)}]",
         "",

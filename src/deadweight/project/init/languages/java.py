@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from deadweight.project.init import declared
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -45,7 +46,11 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         version=Known(str(version), f"from {file}:{line_of(text, found.start())}" if found else "guessed"),
         ports=ports or ((Known(8080),) if spring or quarkus else more_ports),
         health=health,
-        details={"quarkus": "1" if quarkus else "", "wrapper": _wrapper(tree, folder, kind)},
+        details={
+            "quarkus": "1" if quarkus else "",
+            "wrapper": _wrapper(tree, folder, kind),
+            "jib_base": declared.jib_base(text),
+        },
         problem="" if server else "it does not look like a server",
     )
 
@@ -78,7 +83,10 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     }
     rungs = list(rungs_on(bases, "the executable jar", f"{place}/Dockerfile", project.folder))
     own = service.own.words.env if service.own else {}
-    for name, base in (("jib", f"eclipse-temurin:{version}-jre"), ("jib-distroless", distroless)):
+    for name, base in (
+        ("jib", project.details["jib_base"] or f"eclipse-temurin:{version}-jre"),
+        ("jib-distroless", distroless),
+    ):
         keys = {"source": project.folder, "base": base}
         if env := {key: value for key, value in own.items() if key != "PATH"}:
             keys["env"] = flow(env)
