@@ -89,6 +89,7 @@ def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
         "nproc": (32768, 32768),  # Podman would ask for more
     }
     assert "LogConfig" not in host
+    assert host["Tmpfs"]["/tmp"].endswith(",notmpcopyup")  # Docker hides what the image has there
     assert PODMAN.podman
     assert PODMAN.rootless
     assert not PODMAN.seccomp

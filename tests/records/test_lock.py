@@ -44,6 +44,17 @@ def test_the_second_waits_and_names_the_holder(tmp_path):
             pass
 
 
+def test_git_takes_nothing_of_a_state_folder(tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    state = State(tmp_path)
+    with locked(state, print):
+        state.keys.mkdir()
+        (state.keys / "signing").write_text("a key")
+    subprocess.run(["git", "add", "--all"], cwd=tmp_path, check=True)
+    listed = subprocess.run(["git", "ls-files"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert listed.stdout == ""
+
+
 def test_what_the_holder_calls_and_starts_is_let_in(tmp_path):
     nested = HOLD + "with locked(State(Path(sys.argv[1])), print, timeout=0): print('in')"
     command = [sys.executable, "-c", nested, str(tmp_path)]

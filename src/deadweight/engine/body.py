@@ -39,7 +39,8 @@ def create_body(
 def _host_config(options: RunOptions, info: EngineInfo, most: Mapping[str, int]) -> dict[str, Any]:
     config: dict[str, Any] = {
         "ReadonlyRootfs": options.read_only,
-        "Tmpfs": {tmpfs.path: tmpfs.options() for tmpfs in options.tmpfs},
+        # Podman copies what the image has there, Docker does not: what holds with one is to hold with the other
+        "Tmpfs": {each.path: each.options() + (",notmpcopyup" if info.podman else "") for each in options.tmpfs},
         "CapDrop": list(options.cap_drop),
         "CapAdd": list(options.cap_add),
         "SecurityOpt": _security(options),

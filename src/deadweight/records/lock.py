@@ -37,6 +37,7 @@ def locked(state: State, say: Callable[[str], None], *, timeout: float | None = 
 
     try:
         state.folder.mkdir(parents=True, exist_ok=True)
+        _hide_from_git(state)
         lock = FileLock(state.lock)
         taken = _take(lock, state, say, timeout)
     except OSError as error:
@@ -116,6 +117,13 @@ def _since(state: State) -> float | None:
         return float(json.loads(_holder_file(state).read_text())["since"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _hide_from_git(state: State) -> None:
+    """Keys lie in it: no `git add` takes them, also where nobody has written a rule for them yet."""
+    rules = state.folder / ".gitignore"
+    if not rules.exists():
+        rules.write_text("*\n", encoding="utf-8")
 
 
 def _holder_file(state: State) -> Path:

@@ -108,9 +108,12 @@ def _show(outcome: Outcome) -> None:
         else:
             say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")
     if any(draft.not_runnable for draft in outcome.drafts):
-        say("set what it needs under run: in deadweight.yaml, remove runnable: false, then run invoke verify")
+        say(
+            f"set what it needs under run: in deadweight.yaml, remove runnable: false, then run {outcome.program} verify"
+        )
     else:
-        say(f"next: invoke {'report' if outcome.drafts[0].proven else 'setup, then invoke build'}")
+        then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
+        say(f"next: {outcome.program} {then}")
 
 
 def _folder(given: str) -> Path:

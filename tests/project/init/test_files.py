@@ -47,6 +47,9 @@ def test_tasks_of_the_users_own_stay(tmp_path):
     _, outcome, _ = brought_in(tmp_path, {**GO, "tasks.py": "import celery\n"})
     assert (tmp_path / "tasks.py").read_text() == "import celery\n"
     assert any("tasks.py exists and is not changed" in line for line in outcome.told)
+    assert outcome.program == "deadweight"
+    other = tmp_path / "other"
+    assert brought_in(other, GO)[1].program == "invoke"
 
 
 def test_the_folder_of_the_files_is_a_free_one(tmp_path):

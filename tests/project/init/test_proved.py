@@ -192,6 +192,11 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "writer"}, "v")
     assert found.told["read_only"].value == "false"
     assert not found.problem
+    found = posture.tightest(engine, misbehaving_image, seen(writes=("/state",)), {}, "v")
+    assert found.told["tmpfs"].value == "[/tmp, /state]"
+    # in memory it would hide something that is needed, here the whole service, which does without what it wrote there
+    found = posture.tightest(engine, misbehaving_image, seen(writes=("/app",)), {}, "v")
+    assert (found.told, found.settings.read_only, found.problem) == ({}, True, "")
     found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "wants-root"}, "v")
     assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it starts only as root")
 

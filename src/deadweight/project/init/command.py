@@ -51,6 +51,8 @@ class Outcome:
     drafts: tuple[Draft, ...]
     written: tuple[str, ...]
     told: tuple[str, ...] = ()
+    program: str = "invoke"
+    """What runs the tasks in this repository: ``deadweight`` where its tasks.py is another's."""
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -74,7 +76,7 @@ def init(root: Path, wanted: Wanted, ask: Ask, say: Callable[[str], None], tools
         written.remove(name for name in files if name not in kept)
         files = {name: text for draft in drafts for name, text in draft.ladder.files.items() if name in kept}
         written.write({SUITE_FILE: suite_text(*drafts, left_out=left_out), **files})
-        return Outcome(drafts, written.names, tuple(told), left_out)
+        return Outcome(drafts, written.names, tuple(told), _program(root), left_out)
 
 
 def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Draft, ...]:
@@ -220,6 +222,12 @@ def _helpers(root: Path, written: Written, told: list[str]) -> None:
             )
     if (root / ".git").exists() or (root / ".gitignore").exists():
         written.append(".gitignore", IGNORED, "Deadweight's state: images, logs, evidence, report")
+
+
+def _program(root: Path) -> str:
+    return (
+        "invoke" if "deadweight" in (root / "tasks.py").read_text(encoding="utf-8", errors="replace") else "deadweight"
+    )
 
 
 def _forced(root: Path, names: Iterable[str]) -> list[str]:

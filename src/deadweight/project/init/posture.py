@@ -73,7 +73,7 @@ def _patient(seen: Seen) -> model.Health:
 
 
 def _postures(seen: Seen, env: Mapping[str, str]) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
-    """From tight to loose: as it should be, with what it wrote in memory, as root, with a writable file system."""
+    """From tight to loose: with what it wrote in memory, without (it may do without), a writable file system, as root."""
     memory, limits = _limits(seen)
     base = model.RunSettings(env=dict(env), memory=memory, pids=_pids(seen))
     folders = _tops(seen.writes)
@@ -85,7 +85,10 @@ def _postures(seen: Seen, env: Mapping[str, str]) -> Iterator[tuple[model.RunSet
     writable = {**limits, "read_only": Known("false", "seen: it does not start with a read-only file system")}
     as_root = {"user": Known('"0:0"', "seen: it starts only as root")}
     yield tight, told
-    if folders:  # a tmpfs hides what the image has there
+    if (
+        folders
+    ):  # a tmpfs hides what the image has there, and not everything that is written is needed (a control socket)
+        yield base, dict(limits)
         yield loose, writable
     yield tight.model_copy(update={"user": "0:0"}), {**told, **as_root}
     if not folders:
