@@ -12,7 +12,7 @@ import pytest
 
 from deadweight._errors import MissingError, UsageError
 from deadweight.toolchain import catalogue, copies, pins
-from deadweight.toolchain.find import find, look
+from deadweight.toolchain.find import find, look, looked_once
 from deadweight.toolchain.probe import number
 from tests.support.tools_path import put_ours_on_path
 
@@ -264,3 +264,11 @@ def test_versions_compare_by_number():
     assert number("1.26.10") > number("1.26.9")
     assert number("20.10.24+dfsg1") == (20, 10, 24)
     assert number("unknown") == ()
+
+
+def test_a_plan_looks_for_each_tool_once(path):
+    with looked_once():
+        assert look("crane").status == "missing"
+        script(path / "crane", f"echo v{CRANE}")
+        assert look("crane").status == "missing"
+    assert look("crane").status == "present"

@@ -19,6 +19,7 @@ from deadweight.records.built import BUILT_FILE, FAILED_FILE, BuiltImage, Failed
 from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from deadweight.suite.model import Variant
+from deadweight.toolchain.find import looked_once
 
 UNKNOWN_SECONDS = 1.0
 """What a step counts for that was never built: any figure will do, as long as more steps count for more."""
@@ -89,7 +90,7 @@ def make_plan(
     digests = digests or Digests(say)
     steps: dict[str, Step] = {}
     wanted: dict[str, set[str]] = {}
-    with _told_if_slow(site, say) as now_at:
+    with looked_once(), _told_if_slow(site, say) as now_at:
         for variant in variants:
             now_at(variant)
             for step in builder_of(variant).steps(variant, site):

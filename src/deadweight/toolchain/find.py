@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +23,9 @@ PLUGIN_FOLDERS = (
     "/usr/lib/docker/cli-plugins",
     "/usr/libexec/docker/cli-plugins",
 )
+
+
+_seen: ContextVar[dict[str, Look] | None] = ContextVar("seen", default=None)
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,27 @@ def find(name: str) -> Tool:
     raise MissingError(what, hint="install it with invoke setup; invoke doctor shows all tools")
 
 
+@contextlib.contextmanager
+def looked_once() -> Iterator[None]:
+    """Within it this thread looks for each tool once: a plan for a thousand variants asks for the same ones, and installs none."""
+    before = _seen.set({})
+    try:
+        yield
+    finally:
+        _seen.reset(before)
+
+
 def look(name: str) -> Look:
     """What there is of a tool. Raises UsageError only for a name that the catalogue lacks."""
+    seen = _seen.get()
+    if seen is None:
+        return _looked(name)
+    if name not in seen:
+        seen[name] = _looked(name)
+    return seen[name]
+
+
+def _looked(name: str) -> Look:
     entry = catalogue.program(name)
     promise = _unkept_promise(entry)
     passed_over: list[Look] = []
