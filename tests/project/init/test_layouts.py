@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from deadweight.project.init.alongside import without
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
+from deadweight.project.init.older import with_older_language
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from deadweight.records.ignore import Ignore
@@ -280,3 +282,35 @@ def test_the_base_that_a_pom_gives_jib_is_taken(tmp_path):
     (service,) = found(tmp_path, {"pom.xml": f"<project><artifactId>a</artifactId>spring-boot{plugin}</project>"})
     bases = {each.name: each.keys["base"] for each in first_draft(service, "build").rungs if each.builder == "jib"}
     assert bases == {"jib": "x/jre:17", "jib-distroless": "gcr.io/distroless/java17-debian12:nonroot"}
+
+
+def test_packages_that_the_newest_language_cannot_install_are_tried_with_an_older_one(tmp_path):
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"})
+    draft = first_draft(service, "build")
+    assert with_older_language(replace(draft, left_out={"debian": "no space left on device"}), "debian") is None
+    tried = []
+    for _ in range(2):
+        failed = replace(draft, left_out={"debian": "RUN failed (pip install -r x)", "a": "b"})
+        older = with_older_language(failed, "debian")
+        assert older is not None
+        assert older.left_out == {"a": "b"}
+        draft = older
+        tried.append(draft.rungs[0].keys["bases"])
+    assert tried == [f'{{BUILD: "python:{each}-slim", BASE: "python:{each}-slim"}}' for each in ("3.10", "3.9")]
+    assert with_older_language(replace(draft, left_out={"debian": "RUN failed (pip install -r x)"}), "debian") is None
+    (service,) = found(tmp_path, {".python-version": "3.12\n"})
+    assert (
+        with_older_language(replace(first_draft(service, "build"), left_out={"debian": "pip install"}), "debian")
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "binary"), [("psycopg2==2.9", True), ("psycopg2", True), ("psycopg2-binary", False), ("psycopg", False)]
+)
+def test_what_would_be_compiled_for_a_library_is_taken_ready_made(tmp_path, line, binary):
+    (service,) = found(tmp_path, {"requirements.txt": f"flask\n{line}\n", "app.py": "app = Flask(__name__)\n"})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert (
+        "    sed -i -E 's/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/' requirements.txt \\\n    && pip install" in text
+    ) == binary

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from deadweight.project.init.languages.golang_apk import APKO_HEADER, MELANGE_HEADER
-from deadweight.project.init.records import Rung
+from deadweight.project.init.records import ImageWords, Rung
 from deadweight.project.init.tree import Tree, aside, folder_of, joined
 
 _KO = (".ko.yaml", "ko.yaml")
@@ -37,6 +37,12 @@ def ko(tree: Tree, folder: str) -> dict[str, str]:
         "main": posixpath.normpath(mains[0]) if len(mains) == 1 else "",
     }
     return {name: value for name, value in said.items() if value}
+
+
+def main(said: Mapping[str, str], mains: Sequence[str], words: ImageWords | None) -> str | None:
+    """The one program of the repository's own ko.yaml; what the own image starts goes before it."""
+    name = said.get("main")
+    return name if name in mains and not (words and words.program) else None
 
 
 def apko(tree: Tree, folder: str) -> Iterator[Rung]:

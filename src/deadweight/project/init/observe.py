@@ -18,6 +18,7 @@ from deadweight.engine.grpc_health import check
 from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
 from deadweight.project.init.records import SEEN, Known
+from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -80,6 +81,24 @@ class Seen:
     started_seconds: float
     stop_seconds: float | None
     exit_code: int
+
+
+KINDS = {
+    "tcp": "accepts connections, but does not speak HTTP",
+    "grpc": "grpc.health.v1 says SERVING",
+    "exit": "ends with 0 by itself",
+}
+"""What speaks no HTTP, in words."""
+
+
+def told_of(seen: Seen) -> str:
+    """One line of what was seen."""
+    if seen.health.kind == "exit":
+        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, not a server"
+    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else KINDS[seen.health.kind]
+    ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
+    ports = ", ".join(map(str, seen.ports))
+    return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
 
 
 class NotUp(DeadweightError):

@@ -16,14 +16,14 @@ from deadweight.project.init.alongside import refuse_server_that_ends, started_b
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
-from deadweight.project.init.observe import NotUp, Seen, observe, wait_listening, watch_with
+from deadweight.project.init.observe import KINDS, NotUp, Seen, observe, told_of, wait_listening, watch_with
+from deadweight.project.init.older import with_older_language
 from deadweight.project.init.recording import record
 from deadweight.project.init.records import SEEN, Known, Rung
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
-from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
     from deadweight.engine.options import RunOptions
@@ -146,7 +146,7 @@ def _reference(proof: _Proof) -> str:
     """Build rungs until one comes up, and learn from it. Where one builds and none comes up, nothing is run in the suite."""
     problem, first_built = "", ""
     for rung in proof.draft.rungs:
-        if not proof.build(rung):
+        if not _built_somehow(proof, rung):
             continue
         first_built = first_built or rung.name
         try:
@@ -164,6 +164,18 @@ def _reference(proof: _Proof) -> str:
         raise _nothing_left("no way to build this service works here", proof.draft)
     proof.draft = replace(proof.draft, not_runnable=f"seen: {first_sentence(problem)}")
     return first_built
+
+
+def _built_somehow(proof: _Proof, rung: Rung) -> bool:
+    """Build a rung, with an older language where the newest is what its packages do not know."""
+    while not proof.build(rung):
+        older = with_older_language(proof.draft, rung.name)
+        if older is None:
+            return False
+        assert older.service.project is not None
+        proof.say(f"{rung.name}: trying it with {older.service.project.language} {older.service.project.version.value}")
+        proof.draft = older
+    return True
 
 
 def _learn(proof: _Proof, rung: Rung) -> None:
@@ -187,7 +199,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
             )
             env = {**env, **more.value}
             refuse_server_that_ends(seen.health.kind, draft.port)
-            proof.say(f"{rung.name}: {_told(seen)}")
+            proof.say(f"{rung.name}: {told_of(seen)}")
             found = posture.tightest(engine, image, seen, env, rung.name, hosts)
             if found.problem:
                 raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
@@ -215,28 +227,12 @@ def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options
     proof.draft = replace(proof.draft, api=api)
 
 
-_KINDS = {
-    "tcp": "accepts connections, but does not speak HTTP",
-    "grpc": "grpc.health.v1 says SERVING",
-    "exit": "ends with 0 by itself",
-}
-
-
-def _told(seen: Seen) -> str:
-    if seen.health.kind == "exit":
-        return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, not a server"
-    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else _KINDS[seen.health.kind]
-    ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
-    ports = ", ".join(map(str, seen.ports))
-    return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
-
-
 def _with(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
     """The draft with what was seen."""
     health = posture.health_of(seen)
     within = "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
     if health.kind != "http":
-        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {_KINDS[seen.health.kind]}")
+        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {KINDS[seen.health.kind]}")
     elif health.status == ("2xx",):
         text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: answers {seen.health.status}")
     else:

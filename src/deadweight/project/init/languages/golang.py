@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
@@ -41,7 +41,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     name = re.sub(r"/v\d+$", "", name)
     mains = list(_mains(tree, folder))
     said = declared.ko(tree, folder)
-    chosen = _chosen(tree, mains, words, main or _declared_main(said, mains, words), posixpath.basename(name), folder)
+    chosen = _chosen(tree, mains, words, main or declared.main(said, mains, words), posixpath.basename(name), folder)
     below = chosen if chosen and chosen != "." else ""
     ports, health = scan(tree, _sources(tree, folder, below))
     number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
@@ -57,7 +57,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         health=health,
         details={
             "main": chosen or "",
-            "others": " ".join(_alike(mains, chosen, words, main or _declared_main(said, mains, words))),
+            "others": " ".join(_alike(mains, chosen, words, main or declared.main(said, mains, words))),
             **{f"ko_{name}": value for name, value in said.items()},
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
@@ -68,12 +68,6 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         },
         problem="" if chosen else "cannot determine its main package; name it with --main",
     )
-
-
-def _declared_main(said: Mapping[str, str], mains: Sequence[str], words: ImageWords | None) -> str | None:
-    """The one program of the repository's own ko.yaml; what the own image starts goes before it."""
-    name = said.get("main")
-    return name if name in mains and not (words and words.program) else None
 
 
 def _replaced(gomod: str) -> list[str]:

@@ -19,6 +19,7 @@ _APP = re.compile(
 _ASGI = ("FastAPI", "Starlette", "Quart", "Litestar", "get_application")
 _DEFAULT_VERSION = "3.12"
 _OLDEST = (3, 9)
+_PSYCOPG = re.compile(r"^psycopg2(?=\s*(?:[=<>~!;#]|$))", re.MULTILINE)
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container
 _MODULES = (
     "gunicorn",
@@ -58,6 +59,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         details={
             "extra": " ".join(_extra(tree, folder, start)),
             "includes": "\n".join(_includes(tree, folder, kind)),
+            "psycopg2": "1" if kind == "pip" and _PSYCOPG.search(tree.text(joined(folder, "requirements.txt"))) else "",
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
         problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
