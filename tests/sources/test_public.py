@@ -197,7 +197,7 @@ def test_auto_takes_the_registry_where_it_answers_and_remembers_it(ask, tmp_path
     got = ask("auto", BASES[1])
 
     assert got["name"] == "registry"
-    assert got["said"][0] == "source: registry (cgr.dev answer)"
+    assert got["said"][0] == "source for base images: the public registries (cgr.dev answered)"
 
 
 @pytest.mark.parametrize("host", [DEAF, ABSENT, "no-such-name.example.com"])
@@ -205,7 +205,7 @@ def test_auto_falls_back_to_local_within_three_seconds_and_says_why(ask, host):
     got = ask("auto", suite=SUITE.replace("cgr.dev", host))
 
     assert got["name"] == "local"
-    assert got["said"][0].startswith(f"source: local, stand-ins from OS packages ({host}: ")
+    assert got["said"][0].startswith(f"source for base images: local stand-ins, made from OS packages ({host}: ")
     assert got["chosen_seconds"] < 10, (
         "three seconds, and what a busy machine adds; a request of its own gives up after thirty"
     )

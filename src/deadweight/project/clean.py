@@ -145,7 +145,7 @@ def _stop_ours(workspace: Workspace) -> None:
     end_all()
     stop_local(workspace.say)
     if stop_own(workspace.say):
-        workspace.say("your other projects share that engine: their next task that needs it starts it again")
+        workspace.say("your other projects used the same engine; it starts again when one of them needs it")
 
 
 def _remove_empty_folders(folder: Path) -> None:

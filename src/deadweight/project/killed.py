@@ -89,7 +89,7 @@ def _unpacked(state: State, run: Run, say: Say) -> None:
     from deadweight.builders.apko.work_folder import remove_left_by
 
     if not Path("/proc", str(run.pid)).exists() and (folders := remove_left_by(state, run.pid)):
-        say(f"a killed build left {folders} folder{'s' * (folders > 1)} ({run.told()}): removed")
+        say(f"removed {folders} folder{'s' * (folders > 1)} that a killed build left ({run.told()})")
 
 
 def _outside_the_engine(say: Say) -> None:
@@ -97,6 +97,6 @@ def _outside_the_engine(say: Say) -> None:
     from deadweight.checks.attacks.network import unfence
 
     if folders := sweep_host_folders():
-        say(f"a killed attack run left {folders} host folder{'s' * (folders > 1)} in memory: removed")
+        say(f"removed {folders} host folder{'s' * (folders > 1)} in memory that a killed attack run left")
     if rules := unfence():
-        say(f"a killed attack run left {rules} firewall rule{'s' * (rules > 1)}: removed")
+        say(f"removed {rules} firewall rule{'s' * (rules > 1)} that a killed attack run left")

@@ -98,14 +98,17 @@ def _decide(suite: Suite, settings: Settings, say: Say) -> recorded.SourceName:
     silent = {urls[url]: answer for url, answer in answers.items() if not answer.ok}
     if not silent:
         if urls:
-            say(f"source: registry ({', '.join(urls.values())} answer)")
+            say(f"source for base images: the public registries ({', '.join(urls.values())} answered)")
         return "registry"
     host, answer = next(iter(silent.items()))
     why = f"{host}: {answer.problem or f'HTTP status {answer.status}'}"
     if _local_is_possible():
-        say(f"source: local, stand-ins from OS packages ({why}); invoke setup --source auto checks again")
+        say(
+            f"source for base images: local stand-ins, made from OS packages ({why}); "
+            "invoke setup --source auto tries the registries again"
+        )
         return "local"
-    say(f"source: registry, though {why}")
+    say(f"source for base images: the public registries, although not all answer ({why})")
     return "registry"
 
 

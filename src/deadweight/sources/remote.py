@@ -90,7 +90,7 @@ class RemoteSource:
         problems: list[DeadweightError] = []
         if wanted:
             find("crane")
-            say(f"looking up {len(wanted)} base{'s' if len(wanted) > 1 else ''} through {self.name}")
+            say(f"looking up {len(wanted)} base image{'s' if len(wanted) > 1 else ''} ({self.name})")
         with ThreadPoolExecutor(max_workers=16) as pool:
             looked_up = {reference: pool.submit(self._look_up, reference) for reference in wanted}
             checks = pool.submit(self._check_apk) if apk else None

@@ -176,7 +176,9 @@ def _read(given: Any, file: Path, root: Path) -> Settings:
         raise ConfigError("expected a file's path", file=file, key="sources.ca_bundle")
     source = given.get("source", "auto")
     if source not in get_args(SourceName):
-        raise ConfigError(f"expected one of {', '.join(get_args(SourceName))}", file=file, key="sources.source")
+        raise ConfigError(
+            f"expected one of {', '.join(get_args(SourceName))}, found {source!r}", file=file, key="sources.source"
+        )
     return Settings(
         source=source,
         mirror=_mirror(mirror, file, root) if mirror is not None else None,

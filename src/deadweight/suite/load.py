@@ -71,7 +71,7 @@ def find_suite_file(start: Path | None = None) -> Path:
     raise ConfigError(
         "was not found, here or in any folder above",
         file=here / SUITE_FILE,
-        hint="docs/tutorial.md shows how to write one",
+        hint="deadweight init writes one for this repository; docs/tutorial.md explains it",
     )
 
 

@@ -129,7 +129,7 @@ class _Reader:
         if self.nodes > MAX_NODES:
             raise self.fail(node, key, f"more than {MAX_NODES} values (aliases count each time)")
         if len(key) > MAX_DEPTH:
-            raise self.fail(node, key[:3], f"nested deeper than {MAX_DEPTH} levels")
+            raise self.fail(node, key[:3], f"nested deeper than {MAX_DEPTH} levels, which no suite needs")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, key)
         if isinstance(node, yaml.SequenceNode):

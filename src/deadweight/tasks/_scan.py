@@ -33,7 +33,9 @@ def print_scans(found: Sequence[Evidence], out: Console) -> None:
     for each in (each for each in found if each.data.get("status") != "not_scanned"):
         out.print(f"{each.variant}: {each.reason}", markup=False, style="bold red" if not each.ok else "")
     for text in unused(found):
-        out.print(f"exception that matches no finding in these images: {text}", markup=False, style="yellow")
+        out.print(
+            f"an exception matches no finding in these images and can be removed: {text}", markup=False, style="yellow"
+        )
 
 
 def fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:

@@ -80,7 +80,7 @@ def test_drift_is_told(tmp_path):
     written(tmp_path, {"Dockerfile.slim": "FROM alpine\n"})
     told = drifted(tmp_path)
     assert "port: the suite says 9090, Dockerfile:3 says 7070" in told
-    assert "today-slim: Dockerfile.slim, as it is is new, and in no variant" in told
+    assert "today-slim: a new way to build this service (Dockerfile.slim, as it is), which no variant uses yet" in told
     assert any(line.startswith("debian: bases: the suite says BUILD golang:1.22") for line in told)
     (tmp_path / "Dockerfile").unlink()
     assert "today: Dockerfile no longer exists" in drifted(tmp_path)

@@ -223,7 +223,9 @@ class _Melange:
             if name in go:
                 continue
             if common.secret_values({name: value}):
-                self.job.say(f"{name} contains a password and is not passed to melange's sandbox")
+                self.job.say(
+                    f"{name} contains a password, so it is not passed to melange's sandbox: the package would contain it"
+                )
             else:
                 told[name] = value
         return told

@@ -211,7 +211,10 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
-            raise DeadweightError(f"{log}: the resident Maven did not start")
+            raise DeadweightError(
+                f"the Maven that stays running between builds did not start; see {log}",
+                hint=f"{VARIABLE}=0 starts a new Maven for each build",
+            )
         time.sleep(0.02)
     process.returncode = 0  # nobody will wait for it, of which Python would warn
 

@@ -92,7 +92,7 @@ def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) ->
     usable = tuple(draft for draft in drafts if draft.rungs)
     for draft in drafts:
         if draft not in usable:
-            say(f"{draft.service.name}: passed over: nothing of it can be built from a fresh checkout")
+            say(f"{draft.service.name}: skipped: nothing of it can be built from a fresh checkout")
     if not usable:
         _refuse_nothing(drafts[0])
     return usable

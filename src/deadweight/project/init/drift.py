@@ -83,7 +83,7 @@ def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str
         if rung.name in by_name:
             yield from _changed(by_name[rung.name], rung)
         elif not rung.refused and f"# {rung.name} (" not in text:
-            yield f"{rung.name}: {rung.description} is new, and in no variant"
+            yield f"{rung.name}: a new way to build this service ({rung.description}), which no variant uses yet"
 
 
 def _changed(variant: Variant, rung: Rung) -> Iterator[str]:

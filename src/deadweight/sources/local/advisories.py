@@ -115,7 +115,7 @@ def _fixes(say: Say, log: Path) -> tuple[str, Fixes] | None:
         packages = Packages(user_cache() / "local" / "changelogs", this_machine(), log)
         return bucket, changelogs.read(_newest(packages, names, there))
     except DeadweightError as error:
-        say(f"no fixes of {bucket} in the vulnerability database: {error.message}")
+        say(f"the vulnerability database will lack the fixes of {bucket}: {error.message}")
         return None
 
 
