@@ -230,6 +230,27 @@ def test_output_that_nobody_reads_is_no_error(project):
     assert (done.stdout, done.stderr) == ("141\n", "")
 
 
+@pytest.mark.parametrize("words", ["invoke --list", "invoke --help build", "deadweight --list"])
+def test_what_invoke_prints_itself_ends_quietly_too(project, words):
+    """A pipe whose reader is gone from the start."""
+    project.suite(v="true")
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [sys.executable, "-m", *words.split()]
+    with os.fdopen(writing, "wb") as nobody:
+        done = subprocess.run(
+            argv,
+            cwd=project.root,
+            env=project.environment,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.stderr == ""
+    assert done.returncode == 141
+
+
 @pytest.mark.parametrize("words", ["variants", "doctor", "build --plan", "layers --archive /nowhere.tar", "--dry run"])
 def test_what_kill_9_left_is_told_and_removed_by_the_next_command(castle, words):
     pid = castle.killed()

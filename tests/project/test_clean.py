@@ -79,6 +79,7 @@ def test_the_task_says_what_it_removed(tmp_path):
     project = FaultProject.make(tmp_path, v='cp src/a.txt "$OUT"')
     project.more["DEADWEIGHT_CACHE_DIR"] = str(tmp_path / "cache")
     assert project.invoke("build").code == 0
+    assert "0 images, 1 file (" in project.invoke("clean").errors, "the log"
     done = project.invoke("clean", "--project")
     assert done.code == 0, done.errors
     assert not (project.state / "images").exists()

@@ -91,7 +91,7 @@ def test_a_deleted_secret_is_shown_with_both_instructions_and_exit_code_1(projec
 def test_a_clean_image_is_exit_code_0(project, clean):
     done = layers(project, "--archive", clean)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "in 1 layer, 1 files and links; hidden 0 B in 0 files" in done.stdout
+    assert "in 1 layer, 1 file or link; hidden 0 B in 0 files" in done.stdout
     assert "user 65532" in done.stdout
     assert "SECRET" not in done.stdout
     assert "hidden: " not in done.stdout

@@ -26,9 +26,10 @@ def print_layers(report: LayersReport, title: str) -> None:
     out = console()
     _say(out, f"{title}: {report.config_digest}")
     overwritten = format_bytes(report.overwritten_bytes)
+    files = "1 file or link" if report.files == 1 else f"{report.files:,} files and links"
     _say(
         out,
-        f"{format_bytes(report.size_bytes)} in {plural(len(report.layers), 'layer')}, {report.files:,} files and links; hidden "
+        f"{format_bytes(report.size_bytes)} in {plural(len(report.layers), 'layer')}, {files}; hidden "
         f"{format_bytes(report.hidden_bytes)} in {plural(report.hidden_files, 'file')} (overwritten {overwritten}); "
         f"stored twice {format_bytes(report.duplicated_bytes)}; user {report.user or 'root'}",
     )

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from deadweight.tasks._task import colour
 
 QUIET_SECONDS = 1.0
+"""A step's first sign comes after this. Python and invoke take up to a second before it, on a busy machine: two in all."""
 LINES_APART_SECONDS = 10.0
-"""Where lines stay (a pipe, a CI log), a step's first comes as soon, and another only after so much silence."""
+"""Where lines stay (a pipe, a CI log), another comes only after so much silence: a line every two seconds would bury the rest."""
 VARIABLE = "DEADWEIGHT_PULSE"
 """``0`` in the environment: none of this, for who compares what a task says."""
 CLEAR = "\r\x1b[K"

@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, cast
 
 from invoke.context import Context
@@ -131,6 +132,27 @@ def _drop_output() -> None:
     """What could not be written must not fail again, with a traceback, when the interpreter ends."""
     with contextlib.suppress(OSError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def end_quietly_without_reader() -> None:
+    """From now on, what invoke itself prints (``--list``, ``--help``) to a reader that is gone (``| head``) ends this process with
+    141, as our tasks end, and not with a traceback."""
+    hook = sys.excepthook
+
+    def quiet(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, BrokenPipeError) and _nobody_reads(1):
+            os._exit(141)
+        hook(kind, error, trace)
+
+    sys.excepthook = quiet
+
+
+def _nobody_reads(number: int) -> bool:
+    import select
+
+    asked = select.poll()
+    asked.register(number, 0)
+    return any(event & select.POLLERR for _, event in asked.poll(0))
 
 
 def show_error(message: str) -> None:

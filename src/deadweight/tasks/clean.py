@@ -26,12 +26,14 @@ def clean(c: Context, project: bool = False, all: bool = False, older_than: str 
     from deadweight.project.clean import clean as clean_up
     from deadweight.project.workspace import Workspace
     from deadweight.records.lock import locked
+    from deadweight.report.figures import plural
     from deadweight.suite.sizes import format_bytes
 
     days = parse_days(older_than)
     with Workspace.open(say) as workspace, locked(workspace.state, say), pulse("clean"):
         done = clean_up(workspace, project=project or all, end_shared=all, older_than_days=days)
     freed = format_bytes(done.size_bytes)
-    say(f"removed {done.containers} containers and networks, {done.images} images, {done.files} files ({freed})")
+    first = "1 container or network" if done.containers == 1 else f"{done.containers} containers and networks"
+    say(f"removed {first}, {plural(done.images, 'image')}, {plural(done.files, 'file')} ({freed})")
     if done.left is not None:
         raise MissingError(f"the engine was not cleaned: {done.left.message}", hint=done.left.hint)

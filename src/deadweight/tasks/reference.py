@@ -19,8 +19,9 @@ Where a task has `--json`, it prints one JSON document on stdout and everything 
 A flag marked *repeatable* may be given several times, or once with commas. What a task's exit code means:
 [exit codes](exit-codes.md).
 
-A task that works without a word says on stderr, within two seconds, what goes on: on a terminal in one line that is rewritten,
-elsewhere in a line after each ten seconds of silence. `DEADWEIGHT_PULSE=0` in the environment switches that off.
+A task that works without a word says on stderr, within two seconds, what goes on. On a terminal one line is rewritten every second.
+Where lines stay (a pipe, a CI log), a step's first line comes as soon, and another after each ten seconds of silence, so that no
+log is buried in signs of life. `DEADWEIGHT_PULSE=0` in the environment switches that off.
 """
 
 
