@@ -298,6 +298,9 @@ def test_packages_that_the_newest_language_cannot_install_are_tried_with_an_olde
         tried.append(draft.rungs[0].keys["bases"])
     assert tried == [f'{{BUILD: "python:{each}-slim", BASE: "python:{each}-slim"}}' for each in ("3.10", "3.9")]
     assert with_older_language(replace(draft, left_out={"debian": "RUN failed (pip install -r x)"}), "debian") is None
+    died = "it ended with exit code 1: ImportError: cannot import name 'Markup' from 'jinja2'"
+    assert with_older_language(first_draft(service, "build"), "debian", died) is not None
+    assert with_older_language(first_draft(service, "build"), "debian", "it ended: DATABASE_URL is not set") is None
     (service,) = found(tmp_path, {".python-version": "3.12\n"})
     assert (
         with_older_language(replace(first_draft(service, "build"), left_out={"debian": "pip install"}), "debian")

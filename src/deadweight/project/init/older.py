@@ -13,20 +13,28 @@ OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b")
 
 
-def with_older_language(draft: Draft, rung: str) -> Draft | None:
+_DIES = re.compile(
+    r"\b(?:ImportError|AttributeError|SyntaxError|TypeError|No module named '(?:distutils|imp|asyncore|pkg_resources|collections)"
+    r"|primordials is not defined|ERR_OSSL_EVP_UNSUPPORTED|SlowBuffer)"
+)
+
+
+def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None:
     """The draft with the next older version, where the packages of a rung could not be installed with one that was guessed.
 
-    None where the repository names a version, where the reason is another one, and at the end of the line.
+    ``died`` is why it did not come up, where it could be built. None where the repository names a version, where the reason is
+    another one, and at the end of the line.
     """
     project = draft.service.project
     why = draft.left_out.get(rung, "")
-    if project is None or not _INSTALLS.search(why) or not project.version.origin.startswith((GUESSED, SEEN)):
+    of_age = _DIES.search(died) or (not died and _INSTALLS.search(why))
+    if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
     line: Sequence[str] = OLDER.get(project.language, ())
     at = line.index(project.version.value) + 1 if project.version.value in line else len(line)
     if at == len(line):
         return None
-    known = Known(line[at], f"{SEEN}: its packages cannot be installed with {line[at - 1]}")
+    known = Known(line[at], f"{SEEN}: its packages do not work with {line[at - 1]}")
     service = replace(draft.service, project=replace(project, version=known))
     rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
     return replace(draft, service=service, left_out=rest)

@@ -149,11 +149,8 @@ def _reference(proof: _Proof) -> str:
         if not _built_somehow(proof, rung):
             continue
         first_built = first_built or rung.name
-        try:
-            _learn(proof, rung)
-        except NotUp as error:
-            problem = problem or error.message
-            proof.say(f"{rung.name}: {error.message}")
+        if why := _why_not_up(proof, rung):
+            problem = problem or why
             if rung.name != first_built:
                 break
             continue
@@ -172,10 +169,24 @@ def _built_somehow(proof: _Proof, rung: Rung) -> bool:
         older = with_older_language(proof.draft, rung.name)
         if older is None:
             return False
-        assert older.service.project is not None
-        proof.say(f"{rung.name}: trying it with {older.service.project.language} {older.service.project.version.value}")
         proof.draft = older
     return True
+
+
+def _why_not_up(proof: _Proof, rung: Rung) -> str:
+    """Learn from a rung that is built, with an older language where it dies of the newest. Empty where it comes up."""
+    before, why = proof.draft, ""
+    while True:
+        try:
+            _learn(proof, rung)
+            return ""
+        except NotUp as error:
+            proof.say(f"{rung.name}: {error.message}")
+            why = why or error.message
+            older = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
+            proof.draft = older or before
+            if older is None or not _built_somehow(proof, rung):
+                return why
 
 
 def _learn(proof: _Proof, rung: Rung) -> None:
