@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from deadweight.report import finding
+from deadweight.report import figures, finding
 from deadweight.report.console import print_comparison
 from deadweight.report.html import render_html
 from deadweight.report.markdown import LIMIT_BYTES, render_markdown
 from deadweight.report.model import AttackRecord, CheckRecord, Coverage, Report, VariantRecord, VulnerabilitiesRecord
-from deadweight.report.verdict import listed, stand_ins_said, verdict
+from deadweight.report.verdict import stand_ins_said, verdict
 from tests.support import report_demo as demo
 from tests.support import report_samples as samples
 
@@ -58,6 +58,15 @@ def test_the_winner_is_named_with_what_it_costs() -> None:
         "apko (10 MB) is 48 times smaller than all-in-one, carries 14 findings instead of 1,729 and stops 25 of 31 attacks in a "
         "plain docker run; ko is smaller (9 MB), but keeps a shell."
     )
+
+
+def test_a_smaller_count_of_what_was_looked_at_less_is_told_as_not_comparable() -> None:
+    """Whoever reads the table sees the zero, and asks why another one is to be shipped."""
+    alpine = replace(variant(11_000_000, 0, 20, shell=True), vulnerabilities=scanned(0, "not_covered"))
+    records = {**ladder(), "alpine": alpine}
+    (found,) = verdict(samples.report(records)).findings
+    assert found.winner == "apko"
+    assert found.text.endswith("; alpine shows fewer findings, but not comparable ones (OS not covered).")
 
 
 def test_a_language_that_the_database_lacks_is_told_with_the_count() -> None:
@@ -196,7 +205,7 @@ def test_what_is_not_built_is_a_gap() -> None:
     ],
 )
 def test_lists_are_short(names, text) -> None:
-    assert text == listed(names)
+    assert text == figures.listed(names)
 
 
 def test_stand_ins_take_one_sentence() -> None:

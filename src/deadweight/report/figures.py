@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 NOT_MEASURED = "not measured"
 STAND_IN = "stand-in"
 NOTHING = "\u2013"
 """Shown where there is nothing to show (no reference figure): an en dash, never a zero."""
+
+NAMES_TOLD = 4
 
 
 def size(count: int | None) -> str:
@@ -76,6 +80,14 @@ def digest(value: str | None) -> str:
 def plural(number: int, word: str) -> str:
     """``1 layer``, ``2 layers``."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a and b``, ``a, b, c, d and 3 more``."""
+    more = len(names) - NAMES_TOLD
+    if more > 1:
+        return f"{', '.join(names[:NAMES_TOLD])} and {more} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def _three_digits(value: float) -> str:

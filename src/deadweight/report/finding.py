@@ -73,7 +73,8 @@ def _finding(ladder: Ladder) -> Finding | None:
     posture = told_posture(records.values())
     measures = [each for each in _measures(posture) if any(each.of(record) is not None for record in able.values())]
     winner = min(able, key=lambda name: (sum(_rank(able, name, each) for each in measures), size_of(able[name]) or 0))
-    text = f"{winner} {_against(winner, records, posture)}{_rivals(winner, able, measures)}{_unknown(able[winner])}."
+    text = _against(winner, records, posture) + _rivals(winner, able, measures) + _fewer(winner, able)
+    text = f"{winner} {text}{_unknown(able[winner])}."
     return Finding(ladder.name, winner, text)
 
 
@@ -139,6 +140,26 @@ def _rivals(winner: str, able: dict[str, VariantRecord], measures: list[_Figure]
     if not told and len(able) > 1:
         return "; no other variant is better in any of this"
     return "".join(f"; {clause}" for clause in list(told.values())[:RIVALS_TOLD])
+
+
+def _fewer(winner: str, able: dict[str, VariantRecord]) -> str:
+    """Who seems to carry fewer findings, but was looked at for less: a reader sees the smaller number and wonders."""
+    own = able[winner].vulnerabilities
+    if counted(able[winner]) is None or not own.total:
+        return ""
+    seeming = {
+        name: lacks
+        for name, record in able.items()
+        if counted(record) is None
+        and (scan := record.vulnerabilities).total is not None
+        and scan.total < own.total
+        and (lacks := scan.coverage.lacks(partly=False))
+    }
+    if not seeming:
+        return ""
+    why = ", ".join(dict.fromkeys(seeming.values()))
+    names, show = figures.listed(list(seeming)), "show" if len(seeming) > 1 else "shows"
+    return f"; {names} {show} fewer findings, but not comparable ones ({why})"
 
 
 def _less(one: float | None, other: float | None) -> bool:

@@ -12,7 +12,6 @@ from deadweight.report.finding import Finding, findings
 from deadweight.report.model import CheckRecord, Report, VariantRecord
 from deadweight.report.table import NOT_MEASURED_WORDS, not_measured_word
 
-NAMES_TOLD = 4
 STALE = "stale"
 OLD = "; measured before the image or its suite changed"
 REASON_LETTERS = 140
@@ -85,7 +84,7 @@ def _failures(report: Report) -> Iterator[Point]:
 def _gaps(report: Report) -> Iterator[Gap]:
     unbuilt = [name for name, record in report.variants.items() if record.build is None and record.failed is None]
     if unbuilt:
-        yield Gap("not built", len(unbuilt), f"{listed(unbuilt)}; next: invoke build")
+        yield Gap("not built", len(unbuilt), f"{figures.listed(unbuilt)}; next: invoke build")
     found: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for name, record in report.variants.items():
         for check, result in record.checks.items():
@@ -112,15 +111,7 @@ def _most_said(who: Sequence[tuple[str, str]]) -> str:
 
 def _gap(checks: Sequence[str], names: Sequence[str], why: str) -> str:
     """``api and runs of ko and jib``, with the reason where there is one."""
-    return f"{listed(checks)} of {listed(names)}" + (f" ({why})" if why else "")
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a and b``, ``a, b, c, d and 3 more``."""
-    more = len(names) - NAMES_TOLD
-    if more > 1:
-        return f"{', '.join(names[:NAMES_TOLD])} and {more} more"
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
+    return f"{figures.listed(checks)} of {figures.listed(names)}" + (f" ({why})" if why else "")
 
 
 def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -> str:
@@ -163,8 +154,8 @@ def _stories(report: Report) -> Iterator[str]:
             if each.ladder == ladder and other not in names and passes(each.checks.get(check))
         ]
         told = [f"{name} ({_story(report.variants[name], check)})" for name in names]
-        fixed = f"; {listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
-        yield f"Meant to fail {check}: {listed(told)}{fixed}."
+        fixed = f"; {figures.listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
+        yield f"Meant to fail {check}: {figures.listed(told)}{fixed}."
 
 
 def _story(record: VariantRecord, check: str) -> str:
@@ -190,7 +181,7 @@ def _leak(record: VariantRecord) -> str:
     if not visible:
         return ""
     places = dict.fromkeys(f"/{each.path.lstrip('/')}" if each.path else placed(each.where) for each in visible)
-    return f"{figures.plural(len(visible), 'secret')} in {listed(list(places))}"
+    return f"{figures.plural(len(visible), 'secret')} in {figures.listed(list(places))}"
 
 
 def placed(where: str) -> str:
