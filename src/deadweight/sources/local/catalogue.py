@@ -25,8 +25,8 @@ EDITION = f"2; busybox {busybox.EDITION}"
 
 EDITIONS: Mapping[str, int] = {
     "static": 2,
-    "java17": 3,
-    "java21": 2,
+    "java17": 4,
+    "java21": 3,
     "apk": 3,
     "python": 2,
     "python3": 2,

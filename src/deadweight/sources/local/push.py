@@ -129,7 +129,8 @@ class Client:
 
 def _config(layers: Sequence[Layer], settings: Settings, architecture: str) -> dict[str, object]:
     runtime: dict[str, object] = {
-        "Env": list(settings.env),
+        # each variable once, as every engine writes it: of two, runc takes the first and a shell the last
+        "Env": list({each.partition("=")[0]: each for each in settings.env}.values()),
         "WorkingDir": settings.workdir,
         "Labels": dict(settings.labels),
     }
