@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -317,3 +318,23 @@ def test_what_would_be_compiled_for_a_library_is_taken_ready_made(tmp_path, line
     assert (
         "    sed -i -E 's/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/' requirements.txt \\\n    && pip install" in text
     ) == binary
+
+
+@pytest.mark.parametrize(
+    ("start", "files", "run", "build"),
+    [
+        ("npm run css && node a.js", {}, '["node", "a.js"]', "RUN npm run css && npm prune"),
+        ("cross-env A=b nodemon --watch x ./a.js", {}, '["node", "a.js"]', ""),
+        ("pm2 start ecosystem.config.json --no-daemon", {"ecosystem.config.json": '{"apps": [{"script": "./a.js"}]}'},
+         '["node", "a.js"]', ""),
+        ("node a.js & node b.js", {}, '["node", "main.js"]', ""),
+    ],
+)  # fmt: skip
+def test_a_start_script_is_followed_to_the_program(tmp_path, start, files, run, build):
+    package = {"scripts": {"start": start, "css": "sass"}, "dependencies": {"express": "*", "pm2": "*"}}
+    there = {"package.json": json.dumps(package), "package-lock.json": "{}", "a.js": "", "main.js": "", **files}
+    (service,) = found(tmp_path, there)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert text.endswith(f"ENTRYPOINT {run}\n")
+    assert build in text
+    assert bool(build) == ("RUN npm run" in text)

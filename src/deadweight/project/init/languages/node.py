@@ -7,6 +7,7 @@ import posixpath
 import re
 from typing import Any
 
+from deadweight.project.init.languages import node_scripts
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
@@ -111,7 +112,7 @@ def _start(
     """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names."""
     needs = _part(package, "dependencies")
     for said in (words.words if words else (), *(("npm", "run", name) for name in ("start:prod", "start"))):
-        started = _of_script(said, scripts, needs)
+        started = node_scripts.started(tree, folder, said, scripts, needs)
         if started:
             return started
     main = package.get("main")
@@ -120,56 +121,18 @@ def _start(
     return next(((name,) for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), ())
 
 
-def _of_script(
-    words: tuple[str, ...], scripts: dict[str, Any], needs: dict[str, Any], depth: int = 3
-) -> tuple[str, ...]:
-    """What a command starts in the end: ``npm start`` is its script, ``next start`` a program of a package."""
-    direct = _of_node(words)
-    if direct or not words or not depth:
-        return direct
-    runs = (words[1:2] == ("run",) and words[2:3]) or words[1:2]
-    if words[0] in ("npm", "yarn", "pnpm") and runs and runs[0] in scripts:
-        text = str(scripts[runs[0]])
-        inner = () if re.search(r"[;|<>$`()]|&&", text) else tuple(text.split())
-        return _of_script(_bare(inner), scripts, needs, depth - 1)
-    if words[0] in needs or _PROGRAMS.get(words[0]) in needs:
-        return (f"node_modules/.bin/{words[0]}", *words[1:])
-    return ()
-
-
-_PROGRAMS = {
-    "fastify": "fastify-cli",
-    "nest": "@nestjs/cli",
-    "remix-serve": "@remix-run/serve",
-    "strapi": "@strapi/strapi",
-}
-"""Programs that are not named as their package is."""
-
-
-def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Without settings before the program."""
-    while words and ("=" in words[0] or words[0] in ("cross-env", "exec", "npx")):
-        words = words[1:]
-    return words
-
-
-def _of_node(words: tuple[str, ...]) -> tuple[str, ...]:
-    """``node x``, with settings before it and an init program around it; nothing for another command."""
-    if words[:2] == ("/bin/sh", "-c") and len(words) == 3 and not re.search(r"[;&|<>$`]", words[2]):
-        words = tuple(words[2].split())
-    while words and (
-        posixpath.basename(words[0]) in ("tini", "dumb-init", "cross-env", "exec", "--") or "=" in words[0]
-    ):
-        words = words[1:]
-    simple = not any(word in ("&&", "||", ";", "|") for word in words)
-    return words[1:] if simple and words[:1] and posixpath.basename(words[0]) in ("node", "nodejs") else ()
-
-
 def _must_build(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> bool:
     """Whether the build script makes what is started."""
     entry = next((word for word in start if not word.startswith("-")), "")
     there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
     return ("build" in scripts or "prestart:prod" in scripts) and not there
+
+
+def _builds(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> str:
+    """The script that makes what is started; else what the start script does before, where that is one."""
+    if _must_build(scripts, start, tree, folder):
+        return "build" if "build" in scripts else "prestart:prod"
+    return " && npm run ".join(node_scripts.done_before(scripts))
 
 
 _EARLY = ("preinstall", "install", "postinstall")
@@ -183,9 +146,7 @@ def _details(
     said = tree.text(entry) if tree.has(entry) else ""
     compiles = re.search(r"ts-node|tsx|@babel/register|babel-register|esbuild-register", f"{said} {' '.join(start)}")
     return {
-        "build": ("build" if "build" in scripts else "prestart:prod")
-        if _must_build(scripts, start, tree, folder)
-        else "",
+        "build": _builds(scripts, start, tree, folder),
         "all": "1" if compiles else "",
         "early": "1" if "workspaces" in package or any(name in scripts for name in _EARLY) else "",
         "prepare": "1" if "prepare" in scripts else "",
