@@ -153,13 +153,13 @@ def test_an_allowed_secret_counts_again_after_its_day(tmp_path, name):
     ended = CHECK.run(allowed(tmp_path, archive, str(gone)))
     assert ended.status == "fail"
     assert ended.reason.startswith("secrets: 1 secret; allow: allow-list entry ")
-    assert ended.reason.endswith(f" expired on {gone}")
+    assert ended.reason.endswith(f" expired on {gone}, so its finding counts again")
 
 
 def test_an_entry_that_matches_nothing_is_a_warning(tmp_path):
     found = CHECK.run(allowed(tmp_path, made(tmp_path, "clean"), "2099-01-31", "sha256:" + "0" * 64))
     assert found.status == "warn"
-    assert found.reason == "allow: allow-list entry sha256:00000 matches no finding"
+    assert found.reason == "allow: allow-list entry sha256:00000 matches no finding; remove it"
 
 
 def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
@@ -168,7 +168,7 @@ def test_an_expired_entry_warns_where_secrets_may_be_there(tmp_path):
     entry = f"{{fingerprint: {mark}, reason: a sample, expires: 2020-01-31}}"
     found = CHECK.run(subject(tmp_path, archive, f"{{secrets: allow, allow: [{entry}]}}"))
     assert found.status == "warn"
-    assert found.reason.endswith("expired on 2020-01-31")
+    assert found.reason.endswith("expired on 2020-01-31, so its finding counts again")
 
 
 def test_a_date_that_is_none_is_refused_with_its_line(tmp_path):

@@ -50,7 +50,9 @@ def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:
         try:
             return None, file.read_bytes() * request.repeat_body
         except OSError as error:
-            raise UsageError(f"body_file {file}: {error.strerror}") from error
+            raise UsageError(
+                f"body_file {file}: cannot be read: {error.strerror}", hint="paths are relative to deadweight.yaml"
+            ) from error
     return None, None
 
 

@@ -145,10 +145,15 @@ def _allow_notes(report: LayersReport, allow: tuple[AllowEntry, ...]) -> Iterato
         if entry.fingerprint.lower() not in present:
             if report.more_secrets:
                 continue
-            yield Gate("allow", False, f"allow-list entry {entry.fingerprint[:12]} matches no finding", warning=True)
+            yield Gate(
+                "allow", False, f"allow-list entry {entry.fingerprint[:12]} matches no finding; remove it", warning=True
+            )
         elif entry.expires is not None and entry.expires < today:
             yield Gate(
-                "allow", False, f"allow-list entry {entry.fingerprint[:12]} expired on {entry.expires}", warning=True
+                "allow",
+                False,
+                f"allow-list entry {entry.fingerprint[:12]} expired on {entry.expires}, so its finding counts again",
+                warning=True,
             )
 
 

@@ -146,7 +146,10 @@ class Digests:
             else:
                 yield path, self._digest(path.resolve())  # who is told of a link reads what it leads to
         except OSError as error:
-            raise DeadweightError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
+            raise DeadweightError(
+                f"{error.filename or path}: cannot be read: {error.strerror}",
+                hint="make it readable, or exclude it from the build in .dockerignore",
+            ) from error
 
     def _digest(self, path: Path) -> str:
         facts = os.lstat(path)

@@ -103,7 +103,10 @@ def _to_folder(report: Report, target: Path, changed: Comparison | None, history
                 target.rename(Path(beside) / "old")
             fresh.rename(target)
     except OSError as error:
-        raise DeadweightError(f"{target}: cannot be published to: {error.strerror}") from error
+        raise DeadweightError(
+            f"{target}: the report cannot be written there: {error.strerror}",
+            hint="publish to a folder that you can write to",
+        ) from error
     return Published(str(target / PAGE_FILE))
 
 

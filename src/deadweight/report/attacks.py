@@ -14,7 +14,7 @@ TOLD_FIRST = ("default", "open", "hardened", "privileged")
 """Which posture stands for all where there is room for one: what a plain ``docker run`` gives, if it was tried."""
 NEVER = "never"
 DELIVERIES = {
-    "service": "through the service's own hole",
+    "service": "through a hole in the service",
     "breach": "after a breach: the attacker's code runs as the service already",
 }
 

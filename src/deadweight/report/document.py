@@ -8,6 +8,7 @@ from deadweight._errors import ConfigError
 from deadweight.report.model import REPORT_FILE, SCHEMA, Report
 
 MAX_REPORT_BYTES = 64 * 1024 * 1024
+HINT = "use a report.json that invoke report of this version wrote"
 
 
 def to_json(report: Report) -> bytes:
@@ -25,7 +26,7 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
     from pydantic import TypeAdapter, ValidationError
 
     if len(content) > MAX_REPORT_BYTES:
-        raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=origin)
+        raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=origin, hint=HINT)
     try:
         return TypeAdapter(Report).validate_json(content, strict=True)
     except ValidationError as error:
@@ -35,7 +36,7 @@ def parse_report(content: bytes, *, origin: str | Path) -> Report:
             f"is not a report of schema {SCHEMA}: {first['msg']}",
             file=origin,
             key=key,
-            hint="use a report.json that this version's invoke report wrote",
+            hint=HINT,
         ) from error
 
 
@@ -44,7 +45,7 @@ def load_report(path: Path) -> Report:
     file = path / REPORT_FILE if path.is_dir() else path
     try:
         if file.stat().st_size > MAX_REPORT_BYTES:
-            raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=file)
+            raise ConfigError(f"is larger than {MAX_REPORT_BYTES} bytes, so it is not a report", file=file, hint=HINT)
         return parse_report(file.read_bytes(), origin=file)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="invoke report writes one") from error

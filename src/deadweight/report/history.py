@@ -76,7 +76,9 @@ def read(file: Path, suite: str) -> tuple[HistoryEntry, ...]:
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise DeadweightError(f"{file}: cannot be read: {error.strerror}") from error
+        raise DeadweightError(
+            f"{file}: cannot be read: {error.strerror}", hint="make it readable, or remove it"
+        ) from error
     return parse(text, suite)
 
 

@@ -63,4 +63,4 @@ def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", file=file) from error
+        raise ConfigError(f"cannot be read: {error.strerror}", file=file, hint="make it readable") from error

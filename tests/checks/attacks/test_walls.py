@@ -150,7 +150,9 @@ def test_what_a_gate_names_is_tried_whatever_is_asked_for():
 def test_a_gate_of_which_nothing_was_measured_is_neither_broken_nor_held():
     gate = AttackGate(posture="without-read-only", blocked=("system",))
     assert breaches([gate], Matrix()) == []
-    assert unmeasured([gate], Matrix()) == ["a gate could not be judged: the posture without-read-only was not tried"]
+    assert unmeasured([gate], Matrix()) == [
+        "a gate could not be judged, because the posture without-read-only was not tried"
+    ]
     other = Cell("blocked")
     silent = Matrix(cells={"without-read-only": {"system": Cell("not_measured", "no answer"), "environ": other}})
     assert unmeasured([gate], silent) == ["no attack of the gate on without-read-only was measured (system): no answer"]

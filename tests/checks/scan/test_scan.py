@@ -259,7 +259,7 @@ def test_openvex_statements(world, archives, statement, status):
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ({"justification": ""}, "not_affected without a justification"),
+        ({"justification": ""}, "the status not_affected needs a justification"),
         ({"status": "fine"}, "expected a status of"),
         ({"products": []}, "at least one product"),
     ],

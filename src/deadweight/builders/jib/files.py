@@ -63,7 +63,9 @@ def lay_out(variant: JibVariant, site: Site, bases: Mapping[str, Base], folder: 
             else:
                 shutil.copy2(source, place)
         except (shutil.Error, OSError) as error:
-            raise WrongKey(variant, ("files", target), f"cannot be copied: {error}", source) from error
+            raise WrongKey(
+                variant, ("files", target), f"cannot be copied: {error}", source, hint="make it readable"
+            ) from error
         executable += [
             f"/{found.relative_to(folder).as_posix()}" for found in _files(place) if os.access(found, os.X_OK)
         ]

@@ -50,7 +50,7 @@ class Pom:
 def read_pom(file: Path) -> Pom:
     """Parse a pom.xml. Raises ConfigError with the line where it is not well-formed, or no pom."""
     if file.stat().st_size > MAX_POM_BYTES:
-        raise ConfigError("is larger than 4 MiB", file=file)
+        raise ConfigError("is larger than 4 MiB, more than is read of a pom.xml", file=file)
     reader = _Reader(file)
     try:
         reader.parser.Parse(_text(file), True)

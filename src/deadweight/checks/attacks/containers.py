@@ -114,7 +114,7 @@ class Yard:
         except NO_ANSWER as error:
             if not self.alive(NOTICE_SECONDS):
                 return DIED
-            return f"the service does not answer {unanswered(variant.health, error)} (given {limit:g} s)"
+            return f"the service does not answer within {limit:g} s: {unanswered(variant.health, error)}"
 
     @property
     def route(self) -> Route:

@@ -63,7 +63,7 @@ def unmeasured(gates: Sequence[AttackGate], found: Matrix) -> list[str]:
     for gate in gates:
         cells = _named(gate, found)
         if not cells:
-            told.append(f"a gate could not be judged: the posture {gate.posture} was not tried")
+            told.append(f"a gate could not be judged, because the posture {gate.posture} was not tried")
         elif gate.posture not in found.nothing and all(cell.outcome == "not_measured" for _, cell in cells):
             named = ", ".join(name for name, _ in cells)
             told.append(f"no attack of the gate on {gate.posture} was measured ({named}): {cells[0][1].reason}")

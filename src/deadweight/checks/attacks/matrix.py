@@ -132,7 +132,7 @@ class Runner:
             and is_root(self.lab.variant.run.user or NON_ROOT)
         ):
             return f"{error.message}. {AS_ROOT}"
-        return f"{error.message}; the nearest that starts is open" if posture.privileged else error.message
+        return f"{error.message}; the closest posture that starts here is open" if posture.privileged else error.message
 
     def _cell(self, payload: Payload, posture: w.Posture, shot: Shot) -> Cell:
         """``blocked`` needs that the attack works elsewhere, and here a wall that could have stopped it."""

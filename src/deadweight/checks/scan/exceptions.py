@@ -77,7 +77,7 @@ def _accepted(
     )
     if not reason:
         if statement["status"] == "not_affected":
-            raise _wrong(file, lines, index, "not_affected without a justification or an impact_statement")
+            raise _wrong(file, lines, index, "the status not_affected needs a justification or an impact_statement")
         reason = "fixed"
     vulnerability = statement.get("vulnerability")
     name = vulnerability.get("name") or vulnerability.get("@id") if isinstance(vulnerability, dict) else vulnerability

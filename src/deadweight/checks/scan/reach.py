@@ -87,7 +87,7 @@ def _observe(subject: Subject, key: str) -> Observation:
         opened, executed = watch.files()
     if not executed:
         raise CannotWatch(
-            "no file access was seen: the engine does not run on this machine, or its containers' files cannot be watched"
+            "it could not be recorded which files the service opens: the engine runs on another machine, or hides its files"
         )
     return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
 

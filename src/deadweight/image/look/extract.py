@@ -61,7 +61,9 @@ def extract(
             try:
                 done.extend(found.write(view, files))
             except OSError as error:
-                raise DeadweightError(f"{folder}: cannot be written: {error.strerror or error}") from error
+                raise DeadweightError(
+                    f"{folder}: cannot be written: {error.strerror or error}", hint="use another folder"
+                ) from error
             left = found.left
     return tuple(done)
 

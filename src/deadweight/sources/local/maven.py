@@ -76,5 +76,8 @@ def _told_by(jar: Path) -> str:
     with zipfile.ZipFile(jar) as model:
         found = re.search(r"<url>(https://[^<]+)</url>", model.read(SUPER_POM).decode("utf-8"))
     if found is None:
-        raise MissingError("the OS's Maven package names no central repository")
+        raise MissingError(
+            "the OS's Maven package names no central repository",
+            hint="name the repository in ~/.m2/settings.xml, or use another source: invoke setup --source registry",
+        )
     return found[1]

@@ -21,6 +21,7 @@ from deadweight.sources.local.layer import FAST, LEVEL, Layer, from_tar, from_tr
 from deadweight.sources.local.machine import Machine, scratch
 
 T = TypeVar("T")
+GO_HINT = "check that GOPROXY can be reached (go env GOPROXY), or use a tag of another version"
 
 
 class Workshop:
@@ -142,7 +143,7 @@ class Workshop:
             later = [one for one in known if _go_number(one) >= _go_number(wanted)] or known
             fitting = [one for one in later if _go_number(one)[:2] == _go_number(later[0])[:2]]
         if not fitting:
-            raise MissingError(f"no Go {wanted} can be fetched as a toolchain module", hint="check GOPROXY")
+            raise MissingError(f"no Go {wanted} can be downloaded from the Go module proxy", hint=GO_HINT)
         return fitting[-1]
 
     def go_toolchain(self, version: str) -> Path:
@@ -156,7 +157,7 @@ class Workshop:
         except CommandError as error:
             said = error.tail[-1] if error.tail else error.reason
             raise MissingError(
-                f"Go {version} cannot be fetched as a toolchain module: {said}", hint="check GOPROXY"
+                f"Go {version} cannot be downloaded from the Go module proxy: {said}", hint=GO_HINT
             ) from error
         return Path(root)
 
