@@ -129,6 +129,17 @@ def test_very_many_problems_are_cut_short(tmp_path):
     assert told.endswith(f"… and 10 more in {tmp_path / 'deadweight.yaml'}")
 
 
+def test_an_unknown_builder_is_told_beside_other_errors_and_alone_by_who_needs_it(tmp_path: Path) -> None:
+    """It may be a plug-in's that is not installed here: the rest of such a suite can be read."""
+    odd = "name: x\nvariants:\n  one: {builder: koo}\n  two: {builder: ko, port: 0}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_suite(write(tmp_path, odd))
+    told = str(caught.value)
+    assert "deadweight.yaml:3: variants.one.builder: no builder 'koo' (did you mean 'ko'?)" in told
+    assert "deadweight.yaml:4: variants.two.port: must be 1 to 65535, not 0" in told
+    assert load_suite(write(tmp_path, odd.replace("port: 0", "port: 1"))).names() == ("one", "two")
+
+
 def test_what_only_the_floors_above_know_is_told_at_once_too(tmp_path):
     from deadweight.project.validation import check_suite
 

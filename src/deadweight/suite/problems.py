@@ -13,6 +13,8 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[ConfigError] = []
+        self.also: list[ConfigError] = []
+        """What is an error only to who needs it (a plug-in that is not here): told beside others, and alone by nobody."""
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -24,7 +26,8 @@ class Problems:
 
     def tell(self) -> None:
         """Raises one ConfigError that holds all that were found, by line and each once; nothing happens where there is none."""
-        once = {str(error.alone()): error.alone() for error in self.found}
+        also = self.also if self.found else []
+        once = {str(error.alone()): error.alone() for error in (*self.found, *also)}
         errors = sorted(once.values(), key=lambda error: error.line or 0)
         if errors:
             raise errors[0].beside(errors[1:])

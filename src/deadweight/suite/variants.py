@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from deadweight._errors import DeadweightError
-from deadweight.suite.explain import mapping, validated
+from deadweight.suite.explain import did_you_mean, mapping, validated
 from deadweight.suite.model import Variant
 from deadweight.suite.problems import Problems
 from deadweight.suite.sections import Section, merge, place_in
@@ -75,10 +75,15 @@ class VariantReader:
         builder = self._builder(own)
         if builder in self._used or builder in self._unknown or not builder or self._records is None:
             return
+        key = self._section.in_file(self._document, name)(("builder",))
+        record = None
         try:
             record = self._records.record(builder)
+            if record is None:
+                ours = self._records.names()
+                what, hint = f"no builder {builder!r}{did_you_mean(builder, ours)}", f"builders: {', '.join(ours)}"
+                self._problems.also.append(self._document.error(key, what, hint=f"{hint}; plug-ins add others"))
         except DeadweightError as error:
-            record, key = None, self._section.in_file(self._document, name)(("builder",))
             self._problems.found.append(self._document.error(key, error.message, hint=error.hint))
         if record is None:
             self._unknown.add(builder)
