@@ -107,6 +107,7 @@ DIGEST = "sha256:" + "a" * 64
         ("postgres:16", StandIn("postgres")),
         ("mysql:8.0", StandIn("mariadb")),
         ("mariadb:11-noble", StandIn("mariadb")),
+        ("mongo:4.2.1-bionic", StandIn("mongo")),
         ("memcached:1.6-alpine", StandIn("memcached")),
     ],
 )

@@ -77,6 +77,7 @@ RECIPES: Mapping[str, Recipe] = {
     "postgres": servers.postgres,
     "mariadb": databases.mariadb,
     "memcached": databases.memcached,
+    "mongo": databases.mongo,
 }
 
 BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")
@@ -86,6 +87,7 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "alpine": BUSYBOX_TOOLS,
     "wolfi": BUSYBOX_TOOLS,
     "apk": ("go",),
+    "mongo": ("mmdebstrap", "go"),
     "busybox": BUSYBOX_TOOLS,
     "tools": BUSYBOX_TOOLS,
     "static": (),
@@ -120,6 +122,7 @@ SECONDS: Mapping[str, int] = {
     "uvpython": 45,
     "rust": 60,
     "apk": 30,
+    "mongo": 120,
 }
 USUAL_SECONDS = 40
 APK_SECONDS = 90

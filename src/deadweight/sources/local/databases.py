@@ -1,9 +1,14 @@
-"""Stand-ins for MySQL, MariaDB and memcached, from the OS's packages."""
+"""Stand-ins for MySQL, MariaDB and memcached, from the OS's packages, and for MongoDB: FerretDB, compiled from its Go module."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 from pathlib import Path
 
+from deadweight import _run
+from deadweight._errors import DeadweightError
 from deadweight.sources.local.languages import account
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import PATHS, Made
@@ -63,6 +68,27 @@ if [ ! -d "$DATADIR/mysql" ]; then
 fi
 exec mariadbd --datadir="$DATADIR" --socket=/run/mysqld/mysqld.sock --bind-address=0.0.0.0 --skip-name-resolve "$@"
 """
+_FERRETDB, _FERRETDB_VERSION = "github.com/FerretDB/FerretDB", "v1.24.2"
+_FERRETDB_SUM = "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw="
+"""The last release that keeps its data in SQLite, and so needs no other server; its own go.sum pins what it is made of."""
+
+_MONGO_ENTRY = r"""#!/bin/sh
+# As the original's: a user where the variables name one. Options of mongod mean nothing here.
+set -e
+case "${1:-mongod}" in mongod | -*) ;; *) exec "$@" ;; esac
+for name in MONGO_INITDB_ROOT_USERNAME MONGO_INITDB_ROOT_PASSWORD; do
+  eval "file=\${${name}_FILE:-}"
+  if [ -f "$file" ]; then export "$name=$(cat "$file")"; fi
+done
+mkdir -p /data/db
+set -- --handler=sqlite --sqlite-url=file:/data/db/ --state-dir=/data/db --listen-addr=:27017 --telemetry=disable --debug-addr=- \
+  --log-level=warn
+if [ -n "$MONGO_INITDB_ROOT_USERNAME" ]; then
+  set -- "$@" --test-enable-new-auth "--setup-username=$MONGO_INITDB_ROOT_USERNAME" \
+    "--setup-password=$MONGO_INITDB_ROOT_PASSWORD" --setup-database=admin
+fi
+exec ferretdb "$@"
+"""
 _MARIADB_PORT, _MEMCACHED_PORT = 3306, 11211
 _MYSQL_USER = 999
 
@@ -99,3 +125,48 @@ def memcached(shop: Workshop, _: str) -> Made:
         ports=(f"{_MEMCACHED_PORT}/tcp",),
     )  # fmt: skip
     return Made(layers, settings)
+
+
+def mongo(shop: Workshop, _: str) -> Made:
+    """FerretDB, which speaks MongoDB's protocol; it has most of its commands, and no replica sets."""
+
+    def fill(root: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="deadweight-ferretdb-", dir=shop.folder) as work:
+            put(root, "usr/local/bin/ferretdb", _ferretdb(shop, Path(work)), executable=True)
+        put(root, "usr/local/bin/docker-entrypoint.sh", _MONGO_ENTRY, executable=True)
+        (root / "data/db").mkdir(parents=True)
+
+    layers = (shop.rootfs_layer(("ca-certificates",), fast=True), shop.tree_layer("mongo", fill))
+    settings = Settings(
+        env=(f"PATH={PATHS}",), entrypoint=("docker-entrypoint.sh",), cmd=("mongod",), ports=("27017/tcp",),
+        labels={"org.opencontainers.image.description": f"FerretDB {_FERRETDB_VERSION} in place of MongoDB"},
+    )  # fmt: skip
+    return Made(layers, settings)
+
+
+def _ferretdb(shop: Workshop, work: Path) -> Path:
+    """The program, compiled in a folder. Raises DeadweightError where the module is not the one that is meant."""
+    from deadweight.toolchain.find import find
+
+    go = find("go").path
+    environment = {
+        **shop.environment,
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-modcacherw",
+        "GOARCH": shop.machine.oci,
+        "GOWORK": "off",
+    }
+    words: list[str | Path] = [go, "mod", "download", "-json", f"{_FERRETDB}@{_FERRETDB_VERSION}"]
+    found = json.loads(_run.run(words, env=environment, cwd=work, timeout=300).output)
+    if found.get("Sum") != _FERRETDB_SUM:
+        raise DeadweightError(
+            f"{_FERRETDB} {_FERRETDB_VERSION} has the checksum {found.get('Sum')}, not {_FERRETDB_SUM}",
+            hint="check GOPROXY: it serves another module under this name",
+        )
+    source = shutil.copytree(found["Dir"], work / "source")
+    for folder in (source, source / "build/version"):
+        folder.chmod(0o755)
+    (source / "build/version/version.txt").write_text(f"{_FERRETDB_VERSION}\n")
+    build: list[str | Path] = [go, "build", "-trimpath", "-ldflags=-s -w", "-o", work / "ferretdb", "./cmd/ferretdb"]
+    _run.run(build, env=environment, cwd=source, log=shop.log, timeout=1200)
+    return work / "ferretdb"

@@ -48,7 +48,7 @@ class StandIn:
 
 WITH_APT = (
     *("ubuntu", "golang", "python", "uvpython", "node", "rust", "jre", "jdk", "maven", "bun", "deno", "ruby"),
-    *("nginx", "redis", "postgres", "caddy", "mariadb", "memcached"),
+    *("nginx", "redis", "postgres", "caddy", "mariadb", "memcached", "mongo"),
 )
 
 
@@ -229,6 +229,7 @@ TABLE = (
         "redis:*",
     ),
     Row(r"docker\.io/library/(?:mysql|mariadb)|docker\.io/mysql/mysql-server", r".*", "mariadb", "mysql:*, mariadb:*"),
+    Row(r"docker\.io/(?:library/mongo|mongodb/mongodb-community-server)", r".*", "mongo", "mongo:*"),
     Row(r"docker\.io/library/memcached", r".*", "memcached", "memcached:*"),
     Row(r"docker\.io/library/postgres", r".*", "postgres", "postgres:*"),
     Row(r"docker\.io/deadweight/tools", r".*", "tools", TOOLS_REFERENCE),
