@@ -13,6 +13,7 @@ from deadweight._errors import ArchiveError
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.tarwalk import TarWalker
+from deadweight.image.layers.indexing import Indexer
 from deadweight.image.layers.merge import IMPLIED, Merged
 from tests.support import image_samples as samples
 
@@ -347,3 +348,21 @@ def test_a_chain_of_hard_links_is_followed_once():
     started = time.process_time()
     assert {view.content(view.view[f"l{number}".encode()]) for number in range(count)} == {view.view[b"l0"]}
     assert time.process_time() - started < 2
+
+
+def test_layers_share_what_memory_has_room_for(monkeypatch):
+    """Each of a hundred layers may hold a million names: what counts is all of them, and the view that they make."""
+    monkeypatch.setattr(columns, "ROOM", 200_000)
+    many = memoryview(samples.layer(*(samples.file(b"a%04d" % number) for number in range(900))))
+    with Indexer(verify=False) as indexer:
+        indexer.blob(many, "none", "layer 1")
+        indexer.blob(many, "none", "layer 2")
+        with pytest.raises(ArchiveError, match=r"layer 3: .*more members and names than fit into"):
+            indexer.blob(many, "none", "layer 3")
+
+
+def test_the_view_of_distinct_names_takes_room_too(monkeypatch):
+    monkeypatch.setattr(columns, "ROOM", 2_500_000)
+    merged(samples.layer(*(samples.file(b"a") for _number in range(18_000))))
+    with pytest.raises(ArchiveError, match=r"layer 1: .*more members and names than fit into"):
+        merged(samples.layer(*(samples.file(b"a%05d" % number) for number in range(18_000))))

@@ -107,7 +107,7 @@ def save_files(path: Path, layers: list[Path], diff_ids: list[str] | None = None
 @pytest.fixture(scope="module")
 def million(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("million")
-    empty_files(folder / "layer.tar", 1_000_000)
+    empty_files(folder / "layer.tar", 1_400_000)
     gone = folder / "gone.tar"
     gone.write_bytes(samples.layer(samples.file(b".wh.f")))
     path = save_files(folder / "x.tar", [folder / "layer.tar", gone])
@@ -115,10 +115,10 @@ def million(tmp_path_factory) -> Path:
     return path
 
 
-def test_a_million_empty_files_that_are_removed(million):
+def test_more_than_a_million_empty_files_that_are_removed(million):
     answer = looked(million, "plain")
-    assert (answer["files"], answer["hidden"], answer["listed"]) == (0, 1_000_000, 5000)
-    assert "995000 more hidden files are not listed" in answer["skipped"]
+    assert (answer["files"], answer["hidden"], answer["listed"]) == (0, 1_400_000, 5000)
+    assert "1395000 more hidden files are not listed" in answer["skipped"]
 
 
 def bomb(compression: str, size: int) -> tuple[bytes, str]:

@@ -14,6 +14,9 @@ from deadweight.image.archive.model import Entry, EntryKind
 MAX_ENTRIES = 1_500_000
 MAX_NAME_BYTES = 96 * 1024 * 1024
 MIN_DUPLICATE = 16 * 1024
+ROOM = 258_000_000
+"""Bytes of memory that the members of all layers of an image may take, with the view that a container has of them."""
+MEMBER_BYTES, VIEW_BYTES = 76, 92  # what a member takes beside its name, and what its path takes in the view; measured
 
 FILE, HARDLINK, SYMLINK, CHAR, BLOCK, DIRECTORY, FIFO, OTHER = range(8)
 _NAMES: tuple[EntryKind, ...] = (
@@ -22,14 +25,34 @@ _NAMES: tuple[EntryKind, ...] = (
 _KINDS = {0: FILE, 0x37: FILE, 0x53: FILE, **{0x30 + code: code for code in range(7)}}
 
 
+class Room:
+    """What is left of ``ROOM``, for all layers of one image together: each of a hundred layers may hold a million names."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = ROOM
+
+    def hold(self, entries: Entries, what: str) -> None:
+        """Make room for members that were read before. Raises ArchiveError."""
+        self.left -= entries.weight()
+        if self.left < 0:
+            raise ArchiveError(f"{what}: {TOO_MANY}")
+
+
+TOO_MANY = f"holds, with the layers below it, more members and names than fit into {ROOM // 1_000_000} MB of memory"
+
+
 class Entries:
     """Columns of equal length; an index names one member. Paths are clean: no leading slash, no ``.``, ``..`` or ``//``."""
 
     __slots__ = (
-        "_name_bytes", "capabilities", "gids", "kinds", "modes", "offsets", "opaque", "paths", "sizes", "sparse", "targets", "uids"
+        "_name_bytes", "_room", "capabilities", "gids", "kinds", "modes", "offsets", "opaque", "paths", "sizes", "sparse",
+        "targets", "uids",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
+        self._room = room
         self.paths: list[bytes] = []
         self.kinds = bytearray()
         self.sizes = array("Q")
@@ -72,11 +95,7 @@ class Entries:
         path = clean(name)
         if path is None:
             raise fail(f"the member name {name[:200]!r} points outside the image", offset)
-        self._name_bytes += len(path) + (len(target) if target else 0)
-        if index >= MAX_ENTRIES or self._name_bytes > MAX_NAME_BYTES:
-            raise fail(
-                f"holds more than {MAX_ENTRIES} members or {MAX_NAME_BYTES} bytes of names, more than is read of any image"
-            )
+        self._hold(path, target, fail)
         self.paths.append(path)
         self.kinds.append(code)
         self.sizes.append(size)
@@ -94,6 +113,23 @@ class Entries:
             self.sparse[index] = stored
         if capability:
             self.capabilities.add(index)
+
+    def _hold(self, path: bytes, target: bytes | None, fail: Callable[..., ArchiveError]) -> None:
+        """Make room for one member more. Raises ArchiveError."""
+        size = len(path) + (len(target) if target else 0)
+        self._name_bytes += size
+        if len(self.paths) >= MAX_ENTRIES or self._name_bytes > MAX_NAME_BYTES:
+            raise fail(
+                f"holds more than {MAX_ENTRIES} members or {MAX_NAME_BYTES} bytes of names, more than is read of any image"
+            )
+        if self._room is not None:
+            self._room.left -= MEMBER_BYTES + size
+            if self._room.left < 0:
+                raise fail(TOO_MANY)
+
+    def weight(self) -> int:
+        """Bytes of memory that the members take, about."""
+        return MEMBER_BYTES * len(self.paths) + self._name_bytes
 
     def stored(self, index: int) -> int:
         """Bytes that the layer holds of a member."""
@@ -152,6 +188,7 @@ class Entries:
         if len(lengths) != 1:
             raise ValueError("columns of unequal length")
         found.targets = {int(index): _bytes(target) for index, target in data["targets"]}
+        found._name_bytes = len(data["paths"]) + sum(map(len, found.targets.values()))
         found.sparse = {int(index): int(size) for index, size in data["sparse"]}
         found.capabilities = set(data["capabilities"])
         found.opaque = set(data["opaque"])

@@ -19,7 +19,7 @@ from deadweight._errors import ArchiveError
 from deadweight.image.archive import digests
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.compression import cut, plain_pieces
-from deadweight.image.archive.entries import Entries
+from deadweight.image.archive.entries import Entries, Room
 from deadweight.image.archive.model import Compression
 from deadweight.image.archive.tarwalk import TarWalker
 from deadweight.image.contents.facts import Gatherer
@@ -38,7 +38,7 @@ class Indexer:
     """
 
     def __init__(self, probe: Probe | None = None, *, verify: bool = True, threads: int | None = None) -> None:
-        self.probe, self.verify = probe, verify
+        self.probe, self.verify, self.room = probe, verify, Room()
         self._pool = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), thread_name_prefix="layer")
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
         self._scans: deque[tuple[LayerIndex, Future[Region]]] = deque()
@@ -128,7 +128,7 @@ class PlainReading:
         self._indexer, self._pool, self._view = indexer, pool, view
         self._digest = digest or (indexer.hashed(view) if indexer.verify else None)
         self._scans: list[Future[Region]] = []
-        entries = Entries()
+        entries = Entries(indexer.room)
         walker = TarWalker(entries, what)
         end = walker.walk(view, 0, final=True)
         self.index = LayerIndex(entries, tar_bytes=len(view), stored_bytes=len(view))
@@ -163,7 +163,7 @@ class _StreamReading:
 
     def __init__(self, indexer: Indexer, what: str) -> None:
         self._indexer, self._what = indexer, what
-        self._entries = Entries()
+        self._entries = Entries(indexer.room)
         self._index = LayerIndex(self._entries)
         self._walker = TarWalker(self._entries, what)
         self._gatherer = Gatherer(self._index)

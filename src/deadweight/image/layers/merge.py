@@ -27,7 +27,6 @@ from deadweight.image.layers.members import BITS, MASK, packed, split
 IMPLIED = -1
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
-MAX_ENTRIES = 3_000_000
 _HOPS = 40
 _LINK = 20  # what following one link counts for: it is that much slower than a step
 How = Literal["removed", "replaced", "unreachable"]
@@ -49,10 +48,10 @@ class Merged:
     """The final view. Keys are clean paths; values say which member of which layer is seen (``members.split``), or IMPLIED.
 
     Without ``root_marks`` an opaque mark in the image's root hides nothing, as on overlayfs. ``marks_root`` lists the layers
-    that have such a mark over others.
+    that have such a mark over others. ``beside`` is how many paths another view of the same layers holds.
     """
 
-    def __init__(self, layers: Sequence[Entries], *, root_marks: bool = True) -> None:
+    def __init__(self, layers: Sequence[Entries], *, root_marks: bool = True, beside: int = 0) -> None:
         self.layers, self.root_marks = layers, root_marks
         self.marks_root: list[int] = []
         self.view: dict[bytes, int] = {}
@@ -62,8 +61,8 @@ class Merged:
         self._folders: dict[bytes, bytes | None] = {}
         self._contents: dict[int, array[int]] = {}
         self._budget = Budget("the image's files")
-        if sum(len(layer) for layer in layers) > MAX_ENTRIES:
-            raise ArchiveError(f"the image holds more than {MAX_ENTRIES} members")
+        held = sum(layer.weight() for layer in {id(layer): layer for layer in layers}.values())
+        self.most = (columns.ROOM - held) // columns.VIEW_BYTES - beside  # paths that memory has room for
         for number in range(len(layers)):
             _Application(self, number).apply()
 
@@ -157,6 +156,8 @@ class _Application:
         paths, kinds, view = self._entries.paths, self._entries.kinds, self._view
         folders, mark = self._folders, self._mark
         for member, path in enumerate(paths):
+            if not member & 0x3FFF and len(view) > self._merged.most:
+                raise ArchiveError(f"layer {self._number + 1}: {columns.TOO_MANY}")
             parent = path[: max(0, path.rfind(b"/"))]
             if parent not in folders:
                 parent = self._ensured(parent, 0)

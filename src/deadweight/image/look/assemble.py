@@ -49,7 +49,8 @@ class Assembly:
         self._weights = [content_bytes(index.entries) for index in indices]
         layers = [index.entries for index in indices]
         self.merged = Merged(layers)
-        self._on_overlayfs = Merged(layers, root_marks=False) if self.merged.marks_root else None
+        held = len(self.merged.view)
+        self._on_overlayfs = Merged(layers, root_marks=False, beside=held) if self.merged.marks_root else None
         self._extra: list[SkippedItem] = []
         self._owners: list[dict[int, str]] = []
 

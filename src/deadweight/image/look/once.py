@@ -120,6 +120,8 @@ class _Reading:
         self._readings: dict[str, PlainReading] = {}
         self._found = {diff_id: index for diff_id, layer in self._layers.items() if (index := look.known(layer))}
         self.known = frozenset(self._found)
+        for diff_id, index in self._found.items():
+            indexer.room.hold(index.entries, look.what(self._layers[diff_id]))
         unknown = [
             each for each in self._layers.values() if each.diff_id not in self._found and each.compression == "none"
         ]

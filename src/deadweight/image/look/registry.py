@@ -67,7 +67,10 @@ def analyse_registry(
         for layer in image.layers:
             name = f"{what}: layer {layer.index + 1}"
             if layer.diff_id not in found:
-                found[layer.diff_id] = _known(cache, layer, key) or _fetched(remote, layer, indexer, name)
+                known = _known(cache, layer, key)
+                if known is not None:
+                    indexer.room.hold(known.entries, name)
+                found[layer.diff_id] = known or _fetched(remote, layer, indexer, name)
             elif found[layer.diff_id].digest != layer.digest:  # the same content, packed in another way
                 with Indexer() as other:
                     verify(layer, _fetched(remote, layer, other, name), None, name)

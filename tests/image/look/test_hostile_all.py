@@ -1,0 +1,161 @@
+"""All hostile documents and headers of these tests as whole archives, and content made to hurt, looked into in one process.
+
+Each is one clear error or a report, in bounded time; none leaves the process with more than 300 MB of anonymous memory at any time.
+"""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import json
+import lzma
+import random
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.image.archive.test_archive import HARMS, TWINS, broken
+from tests.image.archive.test_tarwalk import HOSTILE
+from tests.image.look.test_hostile import DOCUMENTS, LIMIT_MB
+from tests.support import image_samples as samples
+
+pytestmark = pytest.mark.system
+
+SECONDS = 5.0
+"""Of the processor, for any of them: the largest decodes to 96 MB."""
+LOOK = """
+import json, sys, threading, time
+from pathlib import Path
+from deadweight._errors import DeadweightError
+from deadweight.image.look.analyse import analyse
+from deadweight.image.look.stream import analyse_stream
+peak, done = 0, False
+
+def watch():
+    global peak
+    while not done:
+        for line in open("/proc/self/status"):
+            if line.startswith("RssAnon:"):
+                peak = max(peak, int(line.split()[1]) // 1024)
+        time.sleep(0.005)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+found = {}
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    for how in ("file", "stream")[: 1 if path.is_dir() or path.stat().st_size > 40_000 else 2]:
+        started = time.process_time()
+        try:
+            if how == "stream":
+                with path.open("rb") as file:
+                    report = analyse_stream(file, scan="deep")
+            else:
+                report = analyse(path, scan="deep")
+            told = {"files": report.files, "skipped": [item.reason for item in report.skipped]}
+        except DeadweightError as error:
+            told = {"error": error.message}
+        except BaseException as error:
+            told = {"crash": repr(error)}
+        found[f"{path.name} {how}"] = {**told, "seconds": time.process_time() - started, "mb": peak}
+done = True
+watcher.join()
+print(json.dumps(found))
+"""
+
+
+def _quine() -> bytes:
+    """Gzip members that each hold the next one and noise: none ends what it begins."""
+    data = random.Random(1).randbytes(5000)
+    for _ in range(30):
+        data = gzip.compress(data)[:-9] + data[:100]
+    return data
+
+
+def _contents() -> Iterator[tuple[str, bytes]]:
+    zeros, rng = bytes(24 << 20), random.Random(2)
+    yield "gzip bomb in a file", gzip.compress(zeros, 9) * 4
+    yield "bzip2 bomb in a file", bz2.compress(zeros, 9) * 2
+    yield "xz bomb in a file", lzma.compress(zeros)
+    yield "zlib bomb in a file", b"\0" + zlib.compress(zeros, 9)
+    yield "bomb in base64", b"x " + base64.b64encode(gzip.compress(zeros, 9))
+    yield "beginnings of gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\3" * 20_000
+    yield "beginnings of zip", b"PK\3\4\x14\0\0\0\x08\0" * 20_000
+    yield "beginnings of zlib", b"\0\x78\x9c" * 60_000
+    yield "beginnings of base64", b" QUtJQUFLSUFBS0lBQUtJQUFL" * 8_000
+    yield "beginnings of keys", b"-----BEGIN PRIVATE KEY-----\n" * 30_000
+    yield "beginnings of tokens", b"eyJhbGciOiJIUzI1NiJ9." * 50_000
+    yield "names without values", b"password=" * 40_000
+    yield "a name and quotes", b"secret = '" + b"'" * 1_000_000
+    yield "digits as hexadecimal", b" " + b"41" * 300_000
+    yield "percents", b"%41" * 80_000
+    yield "an unending quine", _quine()
+    yield "noise", rng.randbytes(4 << 20)
+    yield "spaces between a name and nothing", (b"api_key" + b" " * 3000 + b"\n") * 500
+
+
+CONTENTS = dict(_contents())
+LINKS = {
+    "a ring of links": [samples.header(b"l%d" % n, kind=b"2", link=b"l%d/x" % ((n + 1) % 50)) for n in range(50)],
+    "hard links in a ring": [samples.header(b"h%d" % n, kind=b"1", link=b"h%d" % ((n + 1) % 50)) for n in range(50)],
+    "whiteouts of everything": [samples.header(b".wh.x%d" % n) for n in range(20_000)],
+    "a root that is a file": [samples.file(b"./", b"x")],
+    "one name ten thousand times": [samples.file(b"same", b"%d" % n) for n in range(10_000)],
+}
+NAMES = [*HARMS, *TWINS, *HOSTILE, *DOCUMENTS, *CONTENTS, *LINKS]
+
+
+def _write(folder: Path, work: Path) -> None:
+    """One archive or layout folder for each name, by its number."""
+    harmless = samples.layer(samples.file(b"a", b"1"))
+    for number, name in enumerate(NAMES):
+        path = folder / f"{number:03}"
+        if name in HARMS:
+            (work / str(number)).mkdir()
+            broken(work / str(number), HARMS[name][0]).rename(path)
+        elif name in DOCUMENTS:
+            path.write_bytes(samples.tar_of({"manifest.json": DOCUMENTS[name]}))
+        elif name in TWINS:
+            samples.docker_save(path, samples.build(harmless, **TWINS[name]))
+        else:
+            members = (
+                LINKS.get(name) or [samples.file(b"x", CONTENTS[name])] if name not in HOSTILE else [HOSTILE[name][0]]
+            )
+            samples.docker_save(path, samples.build(samples.layer(*members)))
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    folder, work = tmp_path_factory.mktemp("hostile"), tmp_path_factory.mktemp("work")
+    _write(folder, work)
+    run = subprocess.run(
+        [sys.executable, "-c", LOOK, str(folder)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_archive_is_one_error_or_a_report(name, looked):
+    number = NAMES.index(name)
+    told = {key: answer for key, answer in looked.items() if key.startswith(f"{number:03} ")}
+    assert told
+    for answer in told.values():
+        assert "crash" not in answer, answer
+        assert ("error" in answer) != ("files" in answer)
+        assert answer["seconds"] < SECONDS, answer
+        assert answer["mb"] <= LIMIT_MB, answer
+        if name in {**HARMS, **TWINS, **HOSTILE, **DOCUMENTS}:
+            assert answer.get("error"), answer
+
+
+def test_there_are_sixty_and_more(looked):
+    assert len(NAMES) == len(set(NAMES)) >= 80
+    slowest = max(looked, key=lambda key: looked[key]["seconds"])
+    print(
+        f"slowest: {NAMES[int(slowest[:3])]}, {looked[slowest]['seconds']:.2f} s; {max(a['mb'] for a in looked.values())} MB"
+    )
