@@ -140,6 +140,30 @@ def test_the_heat_map_goes_by_keyboard_alone(visit) -> None:
     assert page.evaluate(focused) == ["1", 2]
 
 
+def test_figures_go_by_keyboard_with_one_stop_a_row(chromium, heavy) -> None:
+    """Tab leads from row to row, arrows from figure to figure and over rows that the filter hides; the stop stays where one was."""
+    seen = Visit(chromium, heavy.as_uri(), viewport={"width": 1440, "height": 900})
+    page = seen.page
+    stops = ":is(.comparison, .figures, #castle .sums) :is(tr, tr > *) button.cell"
+    count = page.eval_on_selector_all(stops, "all => [all.filter(e => e.tabIndex === 0).length, all.length]")
+    assert count == [63, 648]
+    here = (
+        "document.activeElement.closest('tr').dataset.variant + ' ' + document.activeElement.closest('td').dataset.key"
+    )
+    page.locator(".comparison tr[data-variant='ko'] button.cell").first.focus()
+    for key, place in {"ArrowRight": "ko size", "ArrowDown": "apko size", "ArrowLeft": "apko checks"}.items():
+        page.keyboard.press(key)
+        assert page.evaluate(here) == place
+    page.locator("#find").fill("ubuntu")
+    page.locator(".comparison tr[data-variant='multi-stage-ubuntu'] td[data-key='size'] button").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(here) == "multi-stage-ubuntu size", "there is no other row"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate(here) == "multi-stage-ubuntu size"
+    seen.context.close()
+
+
 def test_each_figure_tells_how_it_was_got_and_the_command_that_repeats_it(visit) -> None:
     page = visit().page
     row = page.locator(".comparison tr[data-variant='apko']")

@@ -25,7 +25,7 @@ from deadweight.report.view import View, secret_words, view
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "findings.js")
+SCRIPTS = ("page.js", "compare.js", "history.js", "castle.js", "layers.js", "findings.js", "keys.js")
 GROUPS_WITHOUT_SCRIPT = 40
 
 
