@@ -59,7 +59,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         details={
             "extra": " ".join(_extra(tree, folder, start)),
             "includes": "\n".join(_includes(tree, folder, kind)),
-            "psycopg2": "1" if kind == "pip" and _PSYCOPG.search(tree.text(joined(folder, "requirements.txt"))) else "",
+            "psycopg2": " ".join(_compiled_against_libpq(tree, folder, kind)),
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
         problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
@@ -222,6 +222,13 @@ def _includes(tree: Tree, folder: str, kind: str) -> list[str]:
                 copied[path] = None
                 todo.append(path)
     return [f"COPY {path} ./{path}" for path in copied]
+
+
+def _compiled_against_libpq(tree: Tree, folder: str, kind: str) -> list[str]:
+    """The lists of packages that ask for psycopg2 as source."""
+    included = [line.split()[1] for line in _includes(tree, folder, kind) if not line.startswith("COPY . ")]
+    lists = ["requirements.txt", *included] if kind == "pip" else []
+    return [name for name in lists if _PSYCOPG.search(tree.text(joined(folder, name)))]
 
 
 def ladder(service: Service, project: Project, place: str, port: int, health: str | None) -> Ladder:

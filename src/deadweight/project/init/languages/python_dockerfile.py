@@ -11,7 +11,7 @@ _UV = "pip install uv && uv export --frozen --no-dev --no-emit-project -o /tmp/r
 _LOCKED = "{ [ -f poetry.lock ] || poetry lock; }"
 _POETRY = f"pip install poetry poetry-plugin-export && {_LOCKED} && poetry export -f requirements.txt -o /tmp/requirements.txt"
 _PIPENV = "pip install pipenv && pipenv requirements > /tmp/requirements.txt"
-_BINARY = "sed -i -E 's/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/' requirements.txt \\\n    && "
+_BINARY = "sed -i -E 's/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/'"
 _INSTALL = {
     "pip": ("requirements.txt", f"{_TO_FOLDER} -r requirements.txt"),
     "uv": ("pyproject.toml uv.lock", _UV + _EXPORTED),
@@ -28,11 +28,11 @@ _DROPPED = (
 def dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
     manifest, install = _INSTALL[project.kind]
     manifests = [f"COPY {manifest} ./", *project.details["includes"].splitlines()]
-    if project.details["psycopg2"]:
+    if lists := project.details["psycopg2"]:
         manifests.append(
             "# psycopg2 would be compiled and need libpq when it runs; its binary form is the same code with both."
         )
-        install = f"{_BINARY}{install}"
+        install = f"{_BINARY} {lists} \\\n    && {install}"
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in _DROPPED and "$" not in value}
     extra = f" {project.details['extra']}" if project.details["extra"] else ""
