@@ -113,6 +113,7 @@ MADE_ON = re.compile(rb"(?:/[\w.-]+)+/cppbuild/linux-\w+")
 
 RUNTIME = (
     "libbz2-1.0",
+    "libcrypt1",
     "libffi8",
     "liblzma5",
     "libncursesw6",
