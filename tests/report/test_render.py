@@ -32,6 +32,7 @@ from deadweight.report.model import (
 )
 from deadweight.report.view import view
 from deadweight.report.write import write_report
+from tests.support import report_demo
 from tests.support import report_samples as samples
 
 
@@ -174,6 +175,22 @@ def test_what_is_not_measured_is_said_and_no_figure() -> None:
 )
 def test_three_kinds_of_no_findings_are_three_things(scan, text) -> None:
     assert text == table.vulnerabilities_cell(scan).text
+
+
+def test_markdown_tells_alike_results_in_one_row_those_that_failed_first() -> None:
+    text = render_markdown(report_demo.failing())
+    checks = text[text.index("<b>Checks</b>") :].partition("</details>")[0]
+    lines = [line.strip("| ").split(" | ") for line in checks.splitlines() if line.startswith("| ")][1:]
+    assert lines[0] == [
+        "multi-stage-ubuntu (stand-in)",
+        "hardening",
+        "fail",
+        "**no**",
+        "runs as root, and holds a shell at /bin/sh",
+    ]
+    assert lines[1][:4] == ["jib (stand-in)", "api", "not measured", "\u2013"], "what is not known is not as expected"
+    assert "apko, apko-alpine" in lines[2][0], "alike ones share a row"
+    assert len(lines) == 7
 
 
 def test_a_scan_that_nobody_asks_for_leaves_no_hole() -> None:

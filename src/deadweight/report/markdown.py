@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deadweight.report import attacks, figures
 from deadweight.report.model import SEVERITIES, Report
-from deadweight.report.table import Cell, Ladder
+from deadweight.report.table import Cell, Ladder, not_measured_word
 from deadweight.report.verdict import Verdict
 from deadweight.report.view import View, secret_words, view
 
@@ -136,17 +136,21 @@ def _cell(cell: Cell) -> str:
 def _checks(seen: View) -> list[Part]:
     if not seen.checks:
         return [Part("Checks: not measured; `invoke verify` runs them.")]
-    rows = []
+    alike: dict[tuple[str, ...], list[str]] = {}
     for name, record, checks in seen.checks:
-        plain = [check for check, found in checks if found.status == "pass" and found.expected]
-        if plain:
-            rows.append([_labelled(name, record.stand_in), escape(", ".join(plain)), "pass", "yes", ""])
-        rows += [
-            [_labelled(name, record.stand_in), escape(check), found.status.replace("_", " "),
-             "yes" if found.expected else "**no**", _cut(found.reason)]
-            for check, found in checks
-            if check not in plain
-        ]  # fmt: skip
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for check, result in checks:
+            plain = result.status == "pass" and result.expected
+            told = (
+                not_measured_word(result) if result.status == "not_measured" else result.status,
+                "**no**" if not result.expected else figures.NOTHING if result.status == "not_measured" else "yes",
+                "" if plain else _cut(result.reason),
+            )
+            found.setdefault(told, []).append(check)
+        for told, names in found.items():
+            alike.setdefault((escape(", ".join(names)), *told), []).append(_labelled(name, record.stand_in))
+    rows = [[", ".join(who), *told] for told, who in alike.items()]
+    rows.sort(key=lambda row: ("**no**", figures.NOTHING, "yes").index(row[3]))
     heads = ["Variant", "Checks", "Outcome", "As expected", "Finding"]
     return [_folded("Checks", escape(seen.verdict.counts), table(heads, rows, right=[False] * 5))]
 
