@@ -29,6 +29,7 @@ from deadweight.engine.leftovers import Leftover
 from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off
 from deadweight.engine.options import RunOptions
 from deadweight.engine.route import route_to
+from deadweight.engine.through import Tunnels
 from deadweight.records import runs
 from deadweight.records.paths import State
 
@@ -51,6 +52,7 @@ class Engine:
         self._networks: set[str] = set()
         self._asked_for: set[str] = set()
         self._numbers: dict[tuple[str, str], int | None] = {}
+        self._tunnels = Tunnels(self)
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
@@ -72,6 +74,7 @@ class Engine:
     def close(self) -> None:
         """Remove every container and network that this object made, then let go of the engine."""
         self.end_all()
+        self._tunnels.close()
         for name in list(self._asked_for):
             leftovers.remove_when_there(self.api, name)
         for network in list(self._networks):
@@ -215,16 +218,21 @@ class Engine:
         """Called by a container that removes itself."""
         with self._guard:
             self._mine.pop(container.id, None)
+        self._tunnels.ended(container.id)
 
     def route(self, container: Container, port: int | None = None) -> http.Route:
-        """The way to a container's port, in this order: published, network namespace (for root), address.
+        """The way to a container's port, whichever leads there (``route_to``).
 
-        Raises Ended where it does not run any more, MissingError where no way leads there.
+        Raises Ended where it does not run any more, Unreachable where no way leads there.
         """
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError("this container publishes no port: pass the port that the service listens on")
-        return route_to(container, inside, self.host, self.info)
+        return route_to(container, inside, self.host, self.info, self._tunnels)
+
+    def listening(self, container: Container) -> str:
+        """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
+        return self._tunnels.listeners(container)
 
     # networks
 

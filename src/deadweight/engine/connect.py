@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
@@ -36,15 +37,27 @@ def connected(host: str, certificates: str | None) -> APIClient:
     if problem:  # asked first, because the SDK tells it in a dozen nested errors and leaves its socket open
         raise MissingError(f"the container engine at {host} does not answer: {problem}", hint=NO_ENGINE_HINT)
     with translated(f"connect to {host}"):
-        from docker.api.client import APIClient
-
-        return APIClient(
+        return _client()(
             base_url=host,
             version="auto",
             timeout=API_TIMEOUT_SECONDS,
             tls=_tls(Path(certificates)) if certificates else False,
             use_ssh_client=host.startswith("ssh://"),
         )
+
+
+@functools.cache
+def _client() -> type[APIClient]:
+    """The SDK's client, which trusts what it is told to. For a request without ``verify``, requests takes REQUESTS_CA_BUNDLE or
+    CURL_CA_BUNDLE before what its session has: the engine's own certificate is in neither."""
+    from docker.api.client import APIClient
+
+    class Client(APIClient):
+        def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+            trusted = self.verify if verify is None else verify
+            return super().merge_environment_settings(url, proxies, stream, trusted, cert)
+
+    return Client
 
 
 def _tls(folder: Path) -> TLSConfig:

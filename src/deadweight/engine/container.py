@@ -14,7 +14,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine import health as questions
 from deadweight.engine import http as routes
 from deadweight.engine import listening
-from deadweight.engine.faults import translated
+from deadweight.engine.faults import Unreachable, translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
 
@@ -85,6 +85,8 @@ class Keeper(Protocol):
     def host(self) -> str: ...
 
     def route(self, container: Container, port: int | None = None) -> routes.Route: ...
+
+    def listening(self, container: Container) -> str: ...
 
     def remove_container(self, container_id: str) -> None: ...
 
@@ -175,6 +177,8 @@ class Container:
                 last = ask(max(0.05, min(5.0, deadline - time.monotonic())))
                 if not last:
                     return Readiness(True, time.monotonic() - self.started, "")
+            except Unreachable:
+                raise
             except questions.ERRORS as error:
                 last = questions.unanswered(health, error)
             state = self.state()
@@ -215,12 +219,12 @@ class Container:
         return questions.question(health, lambda: self.http(port), lambda argv, limit: self.exec(argv, seconds=limit))
 
     def listeners(self) -> tuple[listening.Listener, ...] | None:
-        """What it listens on now; None where that cannot be seen (an engine elsewhere, and no ``cat`` in the image)."""
+        """What it listens on now; None where that cannot be seen (an engine elsewhere in which nothing of ours starts)."""
         try:
             text = listening.from_here(self.state().pid, self.id) if self.host.startswith("unix://") else None
             if text is None:
                 done = self.exec(["cat", "/proc/net/tcp", "/proc/net/tcp6"], seconds=10)
-                text = done.output.decode(errors="replace") if done.exit_code == 0 else None
+                text = done.output.decode(errors="replace") if done.exit_code == 0 else self._keeper.listening(self)
         except (DeadweightError, OSError):
             return None
         return None if text is None else tuple(sorted(set(listening.parse(text))))

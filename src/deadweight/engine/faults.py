@@ -19,6 +19,10 @@ class CannotStart(DeadweightError):
     """The engine refused to start a container (a posture that this machine does not allow, an entrypoint that is not there)."""
 
 
+class Unreachable(MissingError):
+    """No way leads to a container's port: nothing can be said of the service."""
+
+
 class Ended(DeadweightError):
     """A container that was to be asked has ended."""
 

@@ -7,17 +7,14 @@ no finding about the image.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
-import json
 import re
 import struct
-import tarfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine import single
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.own.layout import layout
@@ -124,27 +121,7 @@ def remedy(engine: Engine, problem: str) -> str:
 def image(architecture: str, name: str) -> bytes:
     """A docker-save archive of one program that does nothing but end."""
     machine, platform, code = _MACHINES[architecture]
-    layer = _tar({"probe": _elf(machine, code)}, mode=0o755)
-    config = {
-        "architecture": platform,
-        "os": "linux",
-        "config": {"Entrypoint": ["/probe"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-        "history": [{"created_by": "deadweight probe"}],
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
-    files = {"config.json": json.dumps(config).encode(), "layer.tar": layer}
-    return _tar({**files, "manifest.json": json.dumps(manifest).encode()})
-
-
-def _tar(files: dict[str, bytes], mode: int = 0o644) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path, content in files.items():
-            member = tarfile.TarInfo(path)
-            member.size, member.mode = len(content), mode
-            tar.addfile(member, io.BytesIO(content))
-    return out.getvalue()
+    return single.image(_elf(machine, code), "/probe", platform, name)
 
 
 def elf(architecture: str) -> bytes:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from deadweight._errors import MissingError
+from deadweight._errors import DeadweightError
 from deadweight.engine import http
 from deadweight.engine.container import Container
-from deadweight.engine.faults import Ended
+from deadweight.engine.faults import Ended, Unreachable
 from deadweight.engine.info import EngineInfo
+from deadweight.engine.through import Tunnels
 
 
-def route_to(container: Container, inside: int, host: str, info: EngineInfo) -> http.Route:
-    """In this order: published, network namespace (for root), address. ``host`` is the engine's.
+def route_to(container: Container, inside: int, host: str, info: EngineInfo, tunnels: Tunnels) -> http.Route:
+    """In this order: published, network namespace (for root), address, through the engine. ``host`` is the engine's.
 
-    Raises Ended where the container does not run any more, MissingError where no way leads there.
+    Raises Ended where the container does not run any more, Unreachable where no way leads there.
     """
     document = container.inspect()
     if not document["State"].get("Running"):
@@ -33,8 +34,14 @@ def route_to(container: Container, inside: int, host: str, info: EngineInfo) -> 
     # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
     if address and local and sys.platform == "linux" and not (info.desktop or info.rootless):
         return http.direct("address", address, inside)
-    raise MissingError(
-        f"port {inside} of container {container.name} cannot be reached: it is not published, and its network cannot be "
-        "entered from here",
-        hint="run this as root on the Linux machine where the engine runs",
-    )
+    try:
+        tunnels.beside(container)
+    except DeadweightError as error:
+        if not container.state().running:
+            raise Ended(f"container {container.name} is not running") from error
+        raise Unreachable(
+            f"port {inside} of container {container.name} cannot be reached: it is not published here, its network cannot be "
+            f"entered from here, and nothing can be started beside it: {error.message}",
+            hint=error.hint or "run this as root on the Linux machine where the engine runs",
+        ) from error
+    return tunnels.route(container, inside)

@@ -44,7 +44,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
             options,
             variant=chosen.name,
             on_line=lambda line: print(line, flush=True),  # a pipe gets it at once too
-            on_start=lambda container: _tell_where(chosen.name, container),
+            on_start=lambda container: _tell_where(chosen.name, container, stack),
         )
     if code and _signals.received() is None:
         say(f"{chosen.name}: ended with exit code {code}")
@@ -115,11 +115,17 @@ def logs(c: Context, variant: Sequence[str] | None = None, follow: bool = False)
             print(file.read_text(encoding="utf-8", errors="replace"), end="")
 
 
-def _tell_where(name: str, container: Container) -> None:
+def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) -> None:
+    """A port that is published by an engine elsewhere leads nowhere here: then one of this machine leads to it."""
     from deadweight.engine.faults import Ended
+    from deadweight.engine.forward import forwarded
 
     with contextlib.suppress(Ended):  # at once: its last words come next, and tell more
-        say(f"{name}: {container.base_url} (Ctrl-C ends it)")
+        route = container.http()
+        url = route.base_url
+        if route.way == "engine":
+            url = f"http://127.0.0.1:{stack.enter_context(forwarded(route, container.options.host_port))}"
+        say(f"{name}: {url} (Ctrl-C ends it)")
 
 
 def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str, RunOptions]:

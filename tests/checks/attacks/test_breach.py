@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, MissingError
-from deadweight.checks.attacks import helper, lab, session
+from deadweight.checks.attacks import lab, session
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.lab import Lab
@@ -294,26 +294,6 @@ def test_a_script_is_sent_as_the_suite_says(awk, path, body):
     )
     sent = prepared(payload, {}, Path(), AwkRequest.model_validate(yaml.safe_load(awk)))
     assert (sent.path, sent.body) == (path, body)
-
-
-def test_the_helper_is_built_once_and_anew_where_its_source_changed(tmp_path, monkeypatch):
-    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path))
-    made = []
-    monkeypatch.setattr(helper, "_compiled", lambda architecture, _source: made.append(architecture) or b"program")
-    first = helper.built("amd64")
-    assert helper.built("amd64") == first
-    monkeypatch.setattr(helper, "source_digest", lambda *_: "f" * 64)
-    assert helper.built("amd64") != first
-    assert made == ["amd64", "amd64"]
-
-
-def test_the_helper_compiles_for_both_architectures(tmp_path):
-    for architecture in helper.ARCHITECTURES.values():
-        env = {**os.environ, "GOARCH": architecture, "GOOS": "linux", "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
-        done = subprocess.run(
-            ["go", "vet", "."], cwd=helper.SOURCE, env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
 
 
 def test_both_ways_in_are_told_apart_on_terminal_page_and_in_markdown():

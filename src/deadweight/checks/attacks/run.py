@@ -17,7 +17,7 @@ from typing import Any
 
 from deadweight._errors import Interrupted
 from deadweight.checks.attacks import gate, record, walls
-from deadweight.checks.attacks.helper import Helper, source_digest
+from deadweight.checks.attacks.helper import SOURCE, Helper
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import PACKS, Catalogue, suite_payloads
 from deadweight.checks.attacks.matrix import Runner
@@ -31,6 +31,7 @@ from deadweight.engine.faults import CannotStart
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.checks import AttacksCheck
+from deadweight.toolchain import own_programs
 
 Told = Callable[[str], None]
 
@@ -115,7 +116,11 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     """A digest of all that decides an outcome: image, how it is run, the attacks, engine and machine, and our version."""
     variant, info = subject.variant, subject.engine().info
     files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in wanted.payload_files]
-    asked = [wanted.chosen_packs, wanted.awk.model_dump(mode="json") if wanted.awk else None, source_digest()]
+    asked = [
+        wanted.chosen_packs,
+        wanted.awk.model_dump(mode="json") if wanted.awk else None,
+        own_programs.source_digest(SOURCE),
+    ]
     ours = [hashlib.sha256(PACKS[name].read_bytes()).hexdigest() for name in wanted.chosen_packs]
     decides = [
         subject.built.config_digest, variant.run.model_dump(mode="json"), variant.port, variant.health.model_dump(mode="json"),

@@ -12,6 +12,7 @@ from deadweight.checks.attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions
 from deadweight.records import store
+from deadweight.toolchain import own_programs
 from deadweight.trials.harden.apart import apart
 from deadweight.trials.harden.found import Found
 from deadweight.trials.seccomp import profile, recorder, search
@@ -31,7 +32,7 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
     Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
     runtime = runtime_of(subject.engine())
     for source in (helper.SOURCE, recorder.SOURCE):  # built here: nothing of root's should lie in the caller's folders
-        helper.built(runtime.architecture, source)
+        own_programs.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):
         reply = as_root.call(AS_ROOT, Order(found.options, found.cut_off, known), subject, told)

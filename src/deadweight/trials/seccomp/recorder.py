@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight._run import piped
+from deadweight.checks.attacks.helper import SOURCE as ATTACKERS_SOURCE
 from deadweight.checks.attacks.helper import TARGET as ATTACKER
-from deadweight.checks.attacks.helper import built
 from deadweight.engine.options import Mount, RunOptions
+from deadweight.toolchain import own_programs
 from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
 from deadweight.trials.seccomp.calls import numbers
 
@@ -102,7 +103,7 @@ def counting(
     """The options with which ``argv`` runs under the recorder, which is not told of the ``known`` calls: a service that makes
     thousands of them would be slowed. Raises DeadweightError where nobody can listen."""
     skipped = ",".join(str(numbers(architecture)[name]) for name in sorted(known))
-    program = built(architecture, SOURCE)
+    program = own_programs.built(architecture, SOURCE)
     with tempfile.TemporaryDirectory(prefix="deadweight-calls-") as name:
         file, socket = Path(name) / "calls", Path(name) / "socket"
         file.write_bytes(bytes(SIZE))
@@ -147,7 +148,9 @@ def argv(subject: Subject, options: RunOptions) -> tuple[str, ...]:
 
 def rehearsed(subject: Subject, options: RunOptions, architecture: str) -> Recording:
     """What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``)."""
-    options = options.but(mounts=(Mount(built(architecture), ATTACKER),), publish=None, network="none")
+    options = options.but(
+        mounts=(Mount(own_programs.built(architecture, ATTACKERS_SOURCE), ATTACKER),), publish=None, network="none"
+    )
     with counting(options, (ATTACKER, "rehearse", "a", "b"), architecture) as (counted, counters):
         ran(subject, counted)
         counters.mark("rehearsal")
@@ -158,8 +161,8 @@ def allowed(subject: Subject, options: RunOptions, architecture: str) -> frozens
     """The calls that a container with these options may make: each is asked for, and none is carried out."""
     known = {str(number): name for name, number in numbers(architecture).items()}
     options = options.but(
-        entrypoint=(TARGET, "ask", *known), args=(), mounts=(Mount(built(architecture, SOURCE), TARGET),), publish=None,
-        network="none",
+        entrypoint=(TARGET, "ask", *known), args=(), publish=None, network="none",
+        mounts=(Mount(own_programs.built(architecture, SOURCE), TARGET),),
     )  # fmt: skip
     return frozenset(known[line] for line in ran(subject, options) if line in known)
 

@@ -1,0 +1,168 @@
+"""A way to a container's port through the engine itself, where it is on another machine or in another kernel.
+
+A small program of ours stands beside the container, in its network (``--network container:ID``): no port is opened anywhere. For
+each connection the engine is asked to start it once more, and what it reads and writes comes over the engine's own connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import select
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from deadweight._errors import DeadweightError
+from deadweight.engine import single
+from deadweight.engine.faults import translated
+from deadweight.engine.http import Route
+from deadweight.engine.options import RunOptions
+from deadweight.engine.stream import STDERR, STDOUT, frames, hijacked
+from deadweight.toolchain import own_programs
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+
+    from deadweight.engine.container import Container
+    from deadweight.engine.images import Images
+    from deadweight.engine.info import EngineInfo
+
+SOURCE = Path(__file__).with_name("tunnel")
+PROGRAM = "/tunnel"
+PURPOSE = "tunnel"
+MEMORY_BYTES = 64 * 2**20
+LOOK_SECONDS = 1.0
+"""How often it is looked whether who asked is still there."""
+_PROCESSES = 128
+_CHUNK = 65536
+
+
+class Host(Protocol):
+    """The engine, as far as it is used here."""
+
+    api: APIClient
+    images: Images
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
+
+
+class Tunnels:
+    """The programs that stand beside containers of one engine, one each: they end with their container."""
+
+    def __init__(self, engine: Host) -> None:
+        self._engine = engine
+        self._beside: dict[str, Container] = {}
+        self._image = ""
+        self._guard = threading.RLock()  # a start that fails tells of its end
+
+    def beside(self, container: Container) -> Container:
+        """The one beside this container, started where there is none yet. Raises DeadweightError (MissingError without Go)."""
+        with self._guard:
+            if container.id not in self._beside:
+                options = RunOptions(
+                    user="65534:65534", read_only=True, cap_drop=("ALL",), no_new_privileges=True, memory_bytes=MEMORY_BYTES,
+                    pids=_PROCESSES, network=f"container:{container.id}", args=("wait",),
+                )  # fmt: skip
+                self._beside[container.id] = self._engine.start(self._loaded(), options, purpose=PURPOSE)
+            return self._beside[container.id]
+
+    def route(self, container: Container, port: int) -> Route:
+        """To 127.0.0.1 inside the container's network. Dialling raises OSError where nothing listens, as TCP does."""
+        return Route("engine", "127.0.0.1", port, lambda seconds: self._dial(self.beside(container), port, seconds))
+
+    def listeners(self, container: Container) -> str:
+        """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
+        return self.beside(container).exec([PROGRAM, "listeners"], seconds=10).output.decode(errors="replace")
+
+    def ended(self, container_id: str) -> None:
+        """Told when a container goes: what stands beside it goes too."""
+        with self._guard:
+            beside = self._beside.pop(container_id, None)
+        if beside is not None:
+            beside.remove()
+
+    def close(self) -> None:
+        """Remove the image."""
+        if self._image:
+            with contextlib.suppress(DeadweightError):
+                self._engine.images.remove(self._image, force=True)
+            self._image = ""
+
+    def _loaded(self) -> str:
+        if not self._image:
+            architecture = own_programs.go_architecture(self._engine.info.architecture)
+            program = own_programs.built(architecture, SOURCE).read_bytes()
+            name = f"deadweight/{PURPOSE}:{hashlib.sha256(program).hexdigest()[:12]}"
+            if self._engine.images.get(name) is None:
+                with translated("load the program that reaches containers"):
+                    for _ in self._engine.api.load_image(single.image(program, PROGRAM, architecture, name)):
+                        pass
+            self._image = name
+        return self._image
+
+    def _dial(self, beside: Container, port: int, seconds: float) -> socket.socket:
+        with translated(f"reach port {port}"):
+            handle = beside.api.exec_create(beside.id, [PROGRAM, "dial", str(port)], stdin=True)["Id"]
+            stream = beside.api.exec_start(handle, socket=True)
+        raw = getattr(stream, "_sock", stream)
+        try:
+            number, said = next(frames(raw, seconds), (STDERR, b"nothing"))
+            if number != STDERR or said.strip() != b"connected":
+                raise ConnectionRefusedError(said.decode(errors="replace").strip())
+        except BaseException:
+            with hijacked(stream):
+                raise
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=_pass_on, args=(stream, theirs), name="tunnel", daemon=True).start()
+        return ours
+
+
+def _pass_on(stream: Any, theirs: socket.socket) -> None:
+    """Until either side ends. One thread for both ways: a TLS connection is not to be read and written by two at once."""
+    with theirs, hijacked(stream) as raw, contextlib.suppress(OSError, ValueError):
+        raw.settimeout(None)
+        waiting, watched = bytearray(), [raw, theirs]
+        while True:
+            held = getattr(raw, "pending", lambda: 0)()
+            ready = [raw] if held else select.select(watched, [], [], LOOK_SECONDS)[0]
+            if theirs not in watched and _gone(theirs):
+                return
+            if raw in ready:
+                data = raw.recv(_CHUNK)
+                if not data:
+                    return
+                waiting += data
+                for piece in _taken(waiting):
+                    theirs.sendall(piece)
+            if theirs in ready:
+                data = theirs.recv(_CHUNK)
+                if data:
+                    raw.sendall(data)
+                else:
+                    watched = [raw]  # nothing more is asked, and the answer may still come
+
+
+def _gone(other: socket.socket) -> bool:
+    """Whether the other end of a pair is closed, and not only for writing."""
+    poll = select.poll()
+    poll.register(other, 0)
+    return any(event & select.POLLHUP for _, event in poll.poll(0))
+
+
+def _taken(waiting: bytearray) -> list[bytes]:
+    """The content of each whole frame of stdout, which is taken away from what waits."""
+    pieces = []
+    while len(waiting) >= 8:
+        number, length = struct.unpack(">BxxxL", waiting[:8])
+        if len(waiting) < 8 + length:
+            break
+        if number == STDOUT:
+            pieces.append(bytes(waiting[8 : 8 + length]))
+        del waiting[: 8 + length]
+    return pieces

@@ -1,0 +1,3 @@
+module deadweight.invalid/tunnel
+
+go 1.22

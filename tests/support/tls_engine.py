@@ -1,0 +1,91 @@
+"""An engine as if it were on another machine: the tests' own, behind TCP with TLS and certificates for both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+DAYS = "2"
+
+
+@contextlib.contextmanager
+def elsewhere(socket: str, folder: Path) -> Iterator[str]:
+    """Gives ``tcp://127.0.0.1:PORT``; ``folder`` then holds ca.pem, cert.pem and key.pem, as Docker's client wants them."""
+    _certificates(folder)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def serve() -> asyncio.Server:
+        return await asyncio.start_server(lambda r, w: _between(socket, r, w), "127.0.0.1", 0, ssl=context)
+
+    server = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
+    try:
+        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _stop(server: asyncio.Server) -> None:
+    server.close()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in left:
+        each.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.sleep(0.1)  # connections that were broken off are let go of in the loop's next rounds
+
+
+async def _between(socket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    behind, to_behind = await asyncio.open_unix_connection(socket)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(_copy(reader, to_behind), _copy(behind, writer))
+    finally:
+        for each in (writer, to_behind):
+            each.transport.abort()
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+
+def _certificates(folder: Path) -> None:
+    """An authority, and one certificate for each side."""
+    _openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", DAYS, "-subj", "/CN=tests",
+             "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
+    for name, certificate, key in (("server", "server.pem", "server.key"), ("client", "cert.pem", "key.pem")):
+        _openssl(
+            folder,
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            f"/CN={name}",
+            "-keyout",
+            key,
+            "-out",
+            f"{name}.csr",
+        )
+        (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+        _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                 "-days", DAYS, "-extfile", "ext", "-out", certificate)  # fmt: skip
+
+
+def _openssl(folder: Path, *words: str) -> None:
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
