@@ -44,8 +44,10 @@ def root(tmp_path) -> Path:
 
 
 def files(root: Path) -> dict[Path, bytes]:
-    """All but the lock, which some tasks take before they look at files."""
-    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and path.name != "lock"}
+    """All but the lock, which some tasks take before they look at files, and the rule that hides its folder from git."""
+    taken = (Path(".deadweight/lock"), Path(".deadweight/.gitignore"))
+    found = (path for path in root.rglob("*") if path.is_file() and path.relative_to(root) not in taken)
+    return {path: path.read_bytes() for path in found}
 
 
 def refused(root: Path, *words: str, code: int = 2, **environment: str) -> str:
