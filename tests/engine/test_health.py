@@ -214,3 +214,14 @@ def test_a_job_is_well_where_it_ends_with_0(engine, tools_image, script, healthy
     with engine.start(tools_image, options) as container:
         found = container.wait_healthy(Health(kind="exit", within_seconds=20 if healthy or "exit" in script else 1))
     assert (found.healthy, found.reason) == (healthy, said)
+
+
+def test_http_over_tls_is_asked_whoever_signed_its_certificate(engine, misbehaving_image):
+    with engine.start(misbehaving_image, service("tls").but(tls=True)) as container:
+        assert container.wait_healthy(Health(path="/healthz", tls=True)).healthy
+        assert container.base_url.startswith("https://")
+        assert container.http().request("GET", "/join?a=A&b=B").text() == "AB\n"
+    with engine.start(misbehaving_image, service("tls")) as container:
+        found = container.wait_healthy(Health(path="/healthz", within_seconds=1.0))
+    assert "GET /healthz: the port speaks TLS" in found.reason
+    assert "set health.tls to true" in found.reason

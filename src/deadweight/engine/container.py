@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -158,7 +158,8 @@ class Container:
 
     def http(self, port: int | None = None) -> routes.Route:
         """The way to its port (default: the published one). Raises DeadweightError where no way leads there."""
-        return self._keeper.route(self, port)
+        route = self._keeper.route(self, port)
+        return replace(route, tls=True) if self.options.tls else route
 
     @property
     def base_url(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import re
 import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -69,12 +70,17 @@ def advice(health: Health, last: str) -> str:
     """The next step where the right port is open and its answer is not what is healthy; empty where none is known."""
     if health.kind != "http":
         return ""
+    if "speaks TLS" in last:
+        return "set health.tls to true"
     if " answers " in last:
         return "set health.path to another route, or health.status to the answers that mean healthy"
     if any(
         word in last for word in ("closed connection", "reset by peer", "BadStatusLine", "HTTP/", "\\x", "Errno 104")
     ):
-        return "if the service does not speak HTTP, use health: {kind: tcp} to test the port, or {kind: exec} to run a program"
+        return (
+            "if the service does not speak HTTP, use health: {kind: tcp} to test the port, or {kind: exec} to run a program; "
+            "if it speaks HTTP over TLS, {tls: true}"
+        )
     return ""
 
 
@@ -84,7 +90,14 @@ ERRORS = (*NO_ANSWER, DeadweightError)
 
 def _http(route: Route, health: Health, limit: float) -> str:
     answer = route.request("GET", health.path, timeout=limit)
+    if answer.status == 400 and not route.tls and speaks_tls(answer.body):
+        return f"GET {health.path}: the port speaks TLS"
     return "" if status_matches(health.status, answer.status) else f"GET {health.path} answers {answer.status}"
+
+
+def speaks_tls(body: bytes) -> bool:
+    """Whether a refusal says that it wants TLS, as Go's, nginx's and Java's servers put it."""
+    return re.search(rb"HTTPS server|plain HTTP request was sent to HTTPS|requires TLS", body) is not None
 
 
 def _tcp(route: Route, limit: float) -> str:

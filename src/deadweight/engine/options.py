@@ -62,7 +62,7 @@ class RunOptions:
     ``host``, ``container:ID`` or a network's name. ``publish`` is the container's port, published on 127.0.0.1 at
     ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``dns`` are the name servers that are
     asked instead of the engine's. ``args`` replace the image's command, ``entrypoint`` its entrypoint. ``hosts`` are names that it
-    knows beside those (its ``/etc/hosts``), with their addresses.
+    knows beside those (its ``/etc/hosts``), with their addresses. ``tls``: what it serves on its ports is HTTP over TLS.
     """
 
     user: str | None = None
@@ -93,6 +93,7 @@ class RunOptions:
     hosts: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     log_bytes: int = LOG_BYTES
+    tls: bool = False
 
     def but(self, **changes: Any) -> RunOptions:
         """The same options with some of them changed."""
@@ -125,7 +126,7 @@ def hardened(settings: RunSettings, *, port: int | None = None, image_user: str 
 
 def hardened_for(variant: Variant, image_user: str = "") -> RunOptions:
     """The default posture for one variant, its port published on loopback."""
-    return hardened(variant.run, port=variant.port, image_user=image_user)
+    return hardened(variant.run, port=variant.port, image_user=image_user).but(tls=variant.health.tls)
 
 
 def is_root(user: str) -> bool:

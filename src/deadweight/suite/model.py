@@ -39,15 +39,24 @@ class Health(Record):
 
     ``http``: GET ``path`` on the variant's port answers one of ``status`` (``204``, ``2xx``). ``tcp``: the port takes
     connections. ``exec``: ``command``, run in the container, ends with 0. ``grpc``: ``grpc.health.v1`` says SERVING of ``service``
-    (empty: of the whole server). ``exit``: it is no server, and ends with 0 by itself.
+    (empty: of the whole server). ``exit``: it is no server, and ends with 0 by itself. ``tls``: HTTP over TLS, here and in the
+    ``api`` checks; whoever signed its certificate is not asked.
     """
 
     kind: Literal["http", "tcp", "exec", "grpc", "exit"] = "http"
     path: PlainUrlPath = "/healthz"
     status: Annotated[tuple[HttpStatus, ...], Field(min_length=1)] = ("2xx",)
+    tls: Flag = False
     command: Annotated[tuple[Text, ...], Field(validate_default=True)] = ()
     service: Text = ""
     within_seconds: Seconds = 20.0
+
+    @field_validator("tls")
+    @classmethod
+    def _of_http(cls, tls: bool, info: ValidationInfo) -> bool:
+        if tls and info.data.get("kind", "http") != "http":
+            raise ValueError("tls with kind: http alone")
+        return tls
 
     @field_validator("command")
     @classmethod

@@ -113,6 +113,13 @@ def test_a_service_that_listens_long_before_it_answers_is_waited_for(engine, mis
     assert (found.health.kind, found.health.path) == ("http", "/healthz")
 
 
+def test_a_service_that_speaks_tls_is_found_healthy(engine, misbehaving_image):
+    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v")
+    assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)
+    assert posture.health_of(found).tls
+    assert not posture.tightest(engine, misbehaving_image, found, {"MODE": "tls"}, "v").problem
+
+
 def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     found = observe(engine, tools_image, (), (), {}, "v")
     assert (found.health.kind, found.ports) == ("exit", ())

@@ -12,6 +12,7 @@
 //	stubborn      ignores SIGTERM
 //	ugly          ends on SIGTERM with exit code 5
 //	hungry        healthy; GET /eat takes memory until it is stopped
+//	tls           speaks HTTP over TLS, with a certificate that nobody trusts
 //	writer        healthy only where it can write to /
 //
 // LISTEN is where it listens (:8080), ALSO where else.
@@ -33,6 +34,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -220,7 +222,15 @@ func serve(mode string) {
 			http.DefaultServeMux.ServeHTTP(w, r)
 		})
 	}
-	if err := http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), ":8080"), handler); err != nil {
+	address := cmp.Or(os.Getenv("LISTEN"), ":8080")
+	if mode == "tls" {
+		server := httptest.NewUnstartedServer(http.DefaultServeMux)
+		server.Listener.Close()
+		server.Listener, _ = net.Listen("tcp", address)
+		server.StartTLS()
+		return
+	}
+	if err := http.ListenAndServe(address, handler); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -152,7 +152,11 @@ def _generated(draft: Draft) -> Ladder:
 def _of_language(draft: Draft, project: Project) -> Ladder:
     service, place, port = draft.service, draft.place, draft.port.value
     # a health check in the image asks a path that was seen to answer, not one that was guessed
-    path = None if GUESSED in draft.health.origin else re.search(r"^\{path: ([^,}]+)(?!.*status)", draft.health.value)
+    path = (
+        None
+        if GUESSED in draft.health.origin
+        else re.search(r"^\{path: ([^,}]+)(?!.*(?:status|tls))", draft.health.value)
+    )
     health = path[1] if path else None
     if project.language == "go":
         return golang.ladder(service, project, place, port)

@@ -7,7 +7,7 @@ import http.client
 import posixpath
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight import _run
@@ -15,6 +15,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.service import last_lines
 from deadweight.engine.faults import translated
 from deadweight.engine.grpc_health import check
+from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions
 from deadweight.engine.sidecar import user_of
 from deadweight.project.init.records import SEEN, Known
@@ -66,6 +67,7 @@ class Health:
     port: int
     path: str = ""
     status: int = 0
+    tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,16 +198,10 @@ def find_health(container: Container, up: Sequence[int], ports: Sequence[int], p
     """The first port that speaks HTTP, and the path there that tells best that it is up; else the first port."""
     del ports
     for port in up:
-        root = ask(container, port, "/", FIRST_SECONDS)
-        if root is None:
-            continue
-        everything = ask(container, port, NOWHERE)
-        anywhere = everything is not None and 200 <= everything.status < 300
-        for path in (*paths, *(() if anywhere else LIKELY), "/"):
-            answer = ask(container, port, path)
-            if answer is not None and 200 <= answer.status < 300:
-                return Health("http", port, path, answer.status)
-        return Health("http", port, "/", root.status)
+        if (plain := _http_health(container, port, paths, tls=False)) or (
+            plain := _http_health(container, port, paths, tls=True)
+        ):
+            return plain
     for port in up:
         with contextlib.suppress(OSError, DeadweightError):
             if not check(container.http(port), "", ASK_SECONDS):
@@ -213,10 +209,27 @@ def find_health(container: Container, up: Sequence[int], ports: Sequence[int], p
     return Health("tcp", up[0])
 
 
-def ask(container: Container, port: int, path: str, seconds: float = ASK_SECONDS) -> Answer | None:
-    """A GET; None where nothing that is HTTP comes back."""
+def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: bool) -> Health | None:
+    """What a port that speaks HTTP, or HTTP over TLS, answers where; None where it does not speak that."""
+    root = ask(container, port, "/", ASK_SECONDS if tls else FIRST_SECONDS, tls=tls)
+    if root is None or (root.status == 400 and not tls and speaks_tls(root.body)):
+        return None
+    everything = ask(container, port, NOWHERE, tls=tls)
+    anywhere = everything is not None and 200 <= everything.status < 300
+    for path in (*paths, *(() if anywhere else LIKELY), "/"):
+        answer = ask(container, port, path, tls=tls)
+        if answer is not None and 200 <= answer.status < 300:
+            return Health("http", port, path, answer.status, tls)
+    return Health("http", port, "/", root.status, tls)
+
+
+def ask(
+    container: Container, port: int, path: str, seconds: float = ASK_SECONDS, *, tls: bool = False
+) -> Answer | None:
+    """A GET; None where nothing that is HTTP comes back. ``tls``: over TLS, whatever the container's options say."""
     try:
-        return container.http(port).request("GET", path, timeout=seconds)
+        route = container.http(port)
+        return replace(route, tls=tls or route.tls).request("GET", path, timeout=seconds)
     except (OSError, http.client.HTTPException, DeadweightError):
         return None
 

@@ -36,7 +36,10 @@ def health_of(seen: Seen) -> model.Health:
         return model.Health(kind=seen.health.kind, within_seconds=within)
     status = seen.health.status
     return model.Health(
-        path=seen.health.path, status=("2xx",) if 200 <= status < 300 else (status,), within_seconds=within
+        path=seen.health.path,
+        status=("2xx",) if 200 <= status < 300 else (status,),
+        tls=seen.health.tls,
+        within_seconds=within,
     )
 
 
@@ -52,7 +55,7 @@ def tightest(
     user = engine.images.need(image).user
     last = ""
     for settings, told in _postures(seen, env):
-        options = hardened(settings, port=seen.health.port, image_user=user).but(hosts=hosts or {})
+        options = hardened(settings, port=seen.health.port, image_user=user).but(hosts=hosts or {}, tls=seen.health.tls)
         try:
             with engine.start(image, options, purpose="init", variant=variant) as container:
                 found = container.wait_healthy(_patient(seen), seen.health.port)

@@ -219,7 +219,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
             from deadweight.engine.options import hardened
 
             options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
-            _record(proof, workspace, image, seen, options.but(hosts=hosts), rung.name)
+            _record(proof, workspace, image, seen, options.but(hosts=hosts, tls=seen.health.tls), rung.name)
 
 
 def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options: RunOptions, name: str) -> None:
@@ -241,7 +241,8 @@ def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options
 def _with(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
     """The draft with what was seen."""
     health = posture.health_of(seen)
-    within = "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
+    within = ", tls: true" if health.tls else ""
+    within += "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
     if health.kind != "http":
         text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {KINDS[seen.health.kind]}")
     elif health.status == ("2xx",):

@@ -153,7 +153,7 @@ def _probe(health: Health, port: int) -> dict[str, Any]:
     if health.kind == "grpc":
         return {"grpc": {"port": port, **({"service": health.service} if health.service else {})}}
     if health.kind == "http" and all(str(status)[0] in "23" for status in health.status):
-        return {"httpGet": {"path": health.path, "port": port}}
+        return {"httpGet": {"path": health.path, "port": port, **({"scheme": "HTTPS"} if health.tls else {})}}
     return {"tcpSocket": {"port": port}}
 
 
