@@ -19,7 +19,7 @@ Everything that a builder or a check of your own may import: `from deadweight.pl
 [Write a plug-in](../how-to/plugins.md) shows these names at work. This page is made from their docstrings by `python docs/api.py`.
 
 Names that are not on this page may change at any time; those that are change only with a note in the
-[changelog](../../CHANGELOG.md). A type that is mentioned in a signature but not described here is opaque: pass its values on.
+changelog (`CHANGELOG.md`). A type that is mentioned in a signature but not described here is opaque: pass its values on.
 """
 
 GROUPS = {
