@@ -12,7 +12,7 @@ import pytest
 from deadweight.project.init.alongside import without
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_older_language
+from deadweight.project.init.older import with_examples, with_older_language
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from deadweight.records.ignore import Ignore
@@ -338,3 +338,22 @@ def test_a_start_script_is_followed_to_the_program(tmp_path, start, files, run, 
     assert text.endswith(f"ENTRYPOINT {run}\n")
     assert build in text
     assert bool(build) == ("RUN npm run" in text)
+
+
+def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):
+    code = MAIN + 'var file = flag.String("config", "conf/../shop.yml", "")\nvar hooks = []string{"hooks.json"}\n'
+    files = {
+        "hooks.json.example": "[]",
+        "hooks.yaml.example": "",
+        "other.sample.json": "{}",
+        "shop.example.yml": "a: 1",
+    }
+    (service,) = found(tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **files})
+    draft = first_draft(service, "build")
+    assert "hooks" not in draft.ladder.files["build/Dockerfile"]
+    more = with_examples(draft)
+    assert more is not None
+    copied = [line for line in more.ladder.files["build/Dockerfile"].splitlines() if "example" in line]
+    assert copied == ["COPY hooks.json.example /app/hooks.json", "COPY shop.example.yml /app/shop.yml"]
+    assert next(each for each in more.rungs if each.name == "ko").keys["workdir"] == "/app"
+    assert with_examples(more) is None

@@ -1,4 +1,7 @@
-"""An older language for what the newest cannot build: packages that were pinned years ago have no ready-made files for it."""
+"""What is tried where a generated image does not build or come up: an older language, and the repository's example configuration.
+
+Packages that were pinned years ago have no ready-made files for the newest language.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,15 @@ _DIES = re.compile(
     r"\b(?:ImportError|AttributeError|SyntaxError|TypeError|No module named '(?:distutils|imp|asyncore|pkg_resources|collections)"
     r"|primordials is not defined|ERR_OSSL_EVP_UNSUPPORTED|SlowBuffer)"
 )
+
+
+def with_examples(draft: Draft) -> Draft | None:
+    """The draft with the repository's example files under the names that the code reads; None where there are none, or no more."""
+    project = draft.service.project
+    if project is None or not project.details.get("examples") or "with_examples" in project.details:
+        return None
+    details = {**project.details, "with_examples": "1"}
+    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
 def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None:

@@ -17,7 +17,7 @@ from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
 from deadweight.project.init.observe import KINDS, NotUp, Seen, observe, told_of, wait_listening, watch_with
-from deadweight.project.init.older import with_older_language
+from deadweight.project.init.older import with_examples, with_older_language
 from deadweight.project.init.recording import record
 from deadweight.project.init.records import SEEN, Known, Rung
 from deadweight.project.init.suitefile import suite_text
@@ -183,9 +183,10 @@ def _why_not_up(proof: _Proof, rung: Rung) -> str:
         except NotUp as error:
             proof.say(f"{rung.name}: {error.message}")
             why = why or error.message
-            older = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
-            proof.draft = older or before
-            if older is None or not _built_somehow(proof, rung):
+            again = with_older_language(proof.draft, rung.name, error.message) or with_examples(proof.draft)
+            again = again if rung.files else None
+            proof.draft = again or before
+            if again is None or not _built_somehow(proof, rung):
                 return why
 
 

@@ -45,6 +45,28 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
     return sorted(tops)[:MOST]
 
 
+_EXAMPLE = re.compile(r"(?P<stem>[\w.-]+?)(?:\.(?:example|sample|dist))(?P<ending>\.(?:ya?ml|json|toml|ini|conf|cfg))?")
+
+
+def examples(tree: Tree, folder: str, ending: str) -> list[tuple[str, str]]:
+    """Example files beside the program for files that its code names and the repository lacks: (example, name)."""
+    code = "\n".join(
+        tree.text(path) for path in tree.below(folder, ending) if not path.endswith("_test.go") and not aside(path)
+    )
+    found = []
+    for path in tree.files:
+        match = _EXAMPLE.fullmatch(posixpath.basename(path)) if folder_of(path) == folder else None
+        name = f"{match['stem']}{match['ending'] or ''}" if match else ""
+        if (
+            name
+            and _DATA.search(name)
+            and not tree.has(joined(folder, name))
+            and re.search(rf"[\"`/]{re.escape(name)}[\"`]", code)
+        ):
+            found.append((posixpath.basename(path), name))
+    return found
+
+
 def _plain(literal: str) -> str:
     """The part of a relative path before its first pattern; empty for what is no path."""
     if not re.fullmatch(r"(?:\./)?[\w.*{}-]+(?:/[\w.*{}-]+)*/?", literal):

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from deadweight.project.init import declared
 from deadweight.project.init.languages import golang_apk
-from deadweight.project.init.languages.beside import read_at_run_time
+from deadweight.project.init.languages.beside import examples, read_at_run_time
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -64,6 +64,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
             "replaced": " ".join(_replaced(text)),
             "reads": " ".join(read_at_run_time(tree, folder, ".go")),
+            "examples": " ".join("=".join(each) for each in examples(tree, folder, ".go")),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
         problem="" if chosen else "cannot determine its main package; name it with --main",
@@ -176,6 +177,10 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     if not copied and project.details["reads"]:
         words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
         copied = [(each, posixpath.join(words.workdir, each)) for each in project.details["reads"].split()]
+    if "with_examples" in details:
+        words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
+        pairs = (each.partition("=") for each in details["examples"].split())
+        copied = [*copied, *((source, posixpath.join(words.workdir, name)) for source, _, name in pairs)]
     text = _dockerfile(project, words, copied, port)
     build, plain = f"golang:{project.version.value}", f"golang:{project.version.value}-alpine"
     bases = {
