@@ -177,7 +177,8 @@ class FaultProject:
         """Temporary files and folders that a finished run must not leave in the state folder."""
         if not self.state.is_dir():
             return []
-        return [str(path) for path in self.state.rglob(".*") if path.parent != self.root]
+        kept = self.state / ".gitignore"  # it hides the folder from git
+        return [str(path) for path in self.state.rglob(".*") if path.parent != self.root and path != kept]
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
