@@ -95,7 +95,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
 def found(suite: str = "shop", port: int = 8080, **changes) -> Found:
     variant = Variant(name="tight", builder="ko", port=port)
     options = hardened(RunSettings(), port=port).but(**{"network": "internal-network", **changes})
-    return Found(variant, suite, "registry.example/tight:1", options, CUT_OFF, 2, (("all", ""),))
+    return Found(options, CUT_OFF, 2, (("all", ""),), variant=variant, suite=suite, image="registry.example/tight:1")
 
 
 def renamed(got: Found, name: str) -> Found:

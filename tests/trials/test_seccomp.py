@@ -131,7 +131,7 @@ def searching(tmp_path, monkeypatch, said):
 
         monkeypatch.setattr(search, "attempt", tell)
         options = RunOptions(no_new_privileges=True)
-        found = Found(subject.variant, "p", "image", options, {}, 2, ())
+        found = Found(options, {}, 2, (), variant=subject.variant, suite="p", image="image")
         return search._Search(subject, found, said.append)
 
     return make
@@ -217,7 +217,9 @@ def test_a_recording_that_slows_the_service_is_made_again_without_what_is_known(
 
 
 def test_a_service_that_needs_new_privileges_has_no_profile():
-    found = Found(Variant(name="v", builder="ko"), "p", "i", RunOptions(no_new_privileges=False), {}, 2, ())
+    found = Found(
+        RunOptions(no_new_privileges=False), {}, 2, (), variant=Variant(name="v", builder="ko"), suite="p", image="i"
+    )
     with pytest.raises(DeadweightError, match="needs a set-uid program"):
         search.search(None, found, print)
 
@@ -267,7 +269,7 @@ def posture(subject, engine) -> Iterator[Found]:
     from deadweight.engine.options import Tmpfs
 
     options = hardened_for(subject.variant).but(network="some", tmpfs=(Tmpfs("/state", 2**20),))
-    yield Found(subject.variant, "p", subject.engine_image(), options, engine.cut_off(), 2, ())
+    yield Found(options, engine.cut_off(), 2, (), variant=subject.variant, suite="p", image=subject.engine_image())
     assert [each.name for each in own_leftovers(engine) if PURPOSE in each.name] == []
 
 

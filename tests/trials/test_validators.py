@@ -46,7 +46,15 @@ def a_found(kind: str = "plain") -> Found:
         )
     asks = () if kind == "bare" else ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/healthz")
     return Found(
-        variant, "shop", "registry.example/tight:1", options, {}, 2, (("all", ""),), seccomp=SECCOMP, asks=asks
+        options,
+        {},
+        2,
+        (("all", ""),),
+        seccomp=SECCOMP,
+        asks=asks,
+        variant=variant,
+        suite="shop",
+        image="registry.example/tight:1",
     )
 
 

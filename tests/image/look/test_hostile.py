@@ -25,7 +25,7 @@ pytestmark = pytest.mark.system
 
 LIMIT_MB = 300
 
-LOOK = """
+WATCH = """
 import json, sys, threading, time
 from pathlib import Path
 from deadweight._errors import DeadweightError
@@ -41,6 +41,11 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
+"""
+"""The beginning of a program that looks at images: it notes the most memory in MB that it had, in ``peak``."""
+LOOK = (
+    WATCH
+    + """
 answer = {}
 try:
     if sys.argv[3] == "stream":
@@ -59,6 +64,7 @@ finally:
 watcher.join()
 print(json.dumps({**answer, "mb": peak}))
 """
+)
 
 
 def looked(path: Path, scan: str = "deep", how: str = "file", seconds: int = 100) -> dict:

@@ -21,31 +21,18 @@ import pytest
 
 from tests.image.archive.test_archive import HARMS, TWINS, broken
 from tests.image.archive.test_tarwalk import HOSTILE
-from tests.image.look.test_hostile import DOCUMENTS, LIMIT_MB
+from tests.image.look.test_hostile import DOCUMENTS, LIMIT_MB, WATCH
 from tests.support import image_samples as samples
 
 pytestmark = pytest.mark.system
 
 SECONDS = 5.0
 """Of the processor, for any of them: the largest decodes to 96 MB."""
-LOOK = """
-import json, sys, threading, time
-from pathlib import Path
-from deadweight._errors import DeadweightError
+LOOK = (
+    WATCH
+    + """
 from deadweight.image.look.analyse import analyse
 from deadweight.image.look.stream import analyse_stream
-peak, done = 0, False
-
-def watch():
-    global peak
-    while not done:
-        for line in open("/proc/self/status"):
-            if line.startswith("RssAnon:"):
-                peak = max(peak, int(line.split()[1]) // 1024)
-        time.sleep(0.005)
-
-watcher = threading.Thread(target=watch)
-watcher.start()
 found = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
     for how in ("file", "stream")[: 1 if path.is_dir() or path.stat().st_size > 40_000 else 2]:
@@ -66,6 +53,7 @@ done = True
 watcher.join()
 print(json.dumps(found))
 """
+)
 
 
 def _quine() -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from deadweight.checks.service import posture
@@ -14,18 +14,15 @@ from deadweight.trials.seccomp.model import Seccomp
 
 
 @dataclass(frozen=True)
-class Found:
+class Tightest:
     """The tightest options found: those of the last trial, with ``headroom`` times the least memory and processes that worked.
 
-    ``suite`` is the suite's name. ``options.user`` is uid:gid, and ``options.network`` is ``bridge`` where the service needs a way
-    out; else it ran on an internal network with the options ``cut_off``.
+    ``options.user`` is uid:gid, and ``options.network`` is ``bridge`` where the service needs a way out; else it ran on an internal
+    network with the options ``cut_off``.
     ``seccomp`` is the profile of its own, if one was searched for and found; ``no_seccomp`` why there can be none.
     ``asks`` are a program of the image's and its words, which tell inside the container whether the service is healthy.
     """
 
-    variant: Variant
-    suite: str
-    image: str
     options: RunOptions
     cut_off: Mapping[str, str]
     headroom: int
@@ -33,6 +30,19 @@ class Found:
     seccomp: Seccomp | None = None
     no_seccomp: str = ""
     asks: tuple[str, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """These fields alone, whatever a subclass adds."""
+        return {each.name: getattr(self, each.name) for each in fields(Tightest)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found(Tightest):
+    """What was found for a variant. ``suite`` is the suite's name, ``image`` the reference that ran."""
+
+    variant: Variant
+    suite: str
+    image: str
 
     @property
     def outgoing(self) -> bool:

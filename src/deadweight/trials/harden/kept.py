@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError
 from deadweight.checks.protocol import Subject
-from deadweight.engine.options import RunOptions
 from deadweight.records import store
 from deadweight.suite.criteria import asked_of
-from deadweight.trials.harden.found import Found
+from deadweight.trials.harden.found import Found, Tightest
 from deadweight.trials.harden.tightest import tightest
 from deadweight.trials.seccomp.find import find
-from deadweight.trials.seccomp.model import Seccomp
 
 EDITION = 3
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
@@ -29,19 +27,12 @@ _OF_THE_ENGINE = (
 """What of an engine decides how a container runs."""
 
 
-@dataclass(frozen=True)
-class Posture:
+@dataclass(frozen=True, kw_only=True)
+class Posture(Tightest):
     """What was found, and under which circumstances (``key``). ``at`` is an ISO 8601 time in UTC."""
 
     key: str
     at: str
-    options: RunOptions
-    cut_off: Mapping[str, str]
-    headroom: int
-    tried: tuple[tuple[str, str], ...]
-    seccomp: Seccomp | None = None
-    no_seccomp: str = ""
-    asks: tuple[str, ...] = ()
 
 
 def kept_or_found(
@@ -79,8 +70,7 @@ def _posture(subject: Subject, told: Callable[[str], None], *, again: bool) -> F
 
 def _keep(subject: Subject, found: Found) -> None:
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    made = (found.options, found.cut_off, found.headroom, found.tried, found.seccomp, found.no_seccomp, found.asks)
-    store.save(Posture(circumstances(subject), at, *made), place(subject))
+    store.save(Posture(**found.fields(), key=circumstances(subject), at=at), place(subject))
 
 
 def place(subject: Subject) -> Path:
@@ -101,6 +91,4 @@ def circumstances(subject: Subject) -> str:
 
 
 def _found(subject: Subject, known: Posture) -> Found:
-    variant, suite = subject.variant, subject.suite.name
-    made = (known.options, known.cut_off, known.headroom, known.tried, known.seccomp, known.no_seccomp, known.asks)
-    return Found(variant, suite, subject.engine_image(), *made)
+    return Found(**known.fields(), variant=subject.variant, suite=subject.suite.name, image=subject.engine_image())

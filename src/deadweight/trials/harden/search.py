@@ -97,14 +97,14 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found, headroom = _limited(search, found)
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(
-        variant,
-        subject.suite.name,
-        subject.engine_image(),
         found,
         engine.cut_off(),
         headroom,
         tuple(search.tried),
         asks=asked,
+        variant=variant,
+        suite=subject.suite.name,
+        image=subject.engine_image(),
     )
 
 

@@ -61,7 +61,15 @@ class Reply:
 
 
 def _obey(order: Order, subject: Subject, told: Told) -> Reply:
-    posture = Found(subject.variant, subject.suite.name, subject.engine_image(), order.options, order.cut_off, 0, ())
+    posture = Found(
+        order.options,
+        order.cut_off,
+        0,
+        (),
+        variant=subject.variant,
+        suite=subject.suite.name,
+        image=subject.engine_image(),
+    )
     return Reply(*search.search(subject, posture, told, order.floor))
 
 
