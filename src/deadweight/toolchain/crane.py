@@ -146,6 +146,13 @@ class Remote:
         """A blob of the repository, as it comes."""
         return self._read("blob", _at(self._reference, digest))
 
+    def rest(self, digest: str, offset: int) -> AbstractContextManager[IO[bytes]]:
+        """A blob from that offset on, whose transfer broke off there. Raises OSError where it cannot be had."""
+        from deadweight.toolchain.blob_rest import rest
+        from deadweight.toolchain.find import find
+
+        return rest(find("crane").path, self._reference, digest, offset, insecure=self._insecure, env=self._env)
+
     @contextmanager
     def _read(self, *words: str) -> Iterator[IO[bytes]]:
         from deadweight.toolchain.find import find

@@ -8,7 +8,10 @@ import io
 import json
 import os
 import random
+import threading
 from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -43,6 +46,10 @@ class Registry:
     def blob(self, digest):
         self.asked.append(digest)
         yield io.BytesIO(self.content[digest])
+
+    @contextlib.contextmanager
+    def rest(self, digest, offset):
+        yield io.BytesIO(self.content[digest][offset:])
 
 
 def layers_asked(registry: Registry, made: samples.Made) -> list[int]:
@@ -128,6 +135,61 @@ def test_the_platform_is_chosen_and_no_other_is_fetched():
     assert (found.config_digest, layers_asked(registry, amd)) == (samples.sha256(arm.config), [])
     with pytest.raises(UsageError, match="no image for linux/s390x"):
         analyse_registry(registry, "r/app:1", platform="linux/s390x")
+
+
+class _Breaking(BaseHTTPRequestHandler):
+    """A registry that breaks off a layer's first transfer in the middle, and gives ranges."""
+
+    blobs: ClassVar[dict[str, bytes]] = {}
+    manifest: ClassVar[bytes] = b""
+    ranges: ClassVar[list[str]] = []
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        what = self.path.rpartition("/")[2]
+        data, start = self.blobs.get(what, b"{}"), 0
+        if "/manifests/" in self.path:
+            data = self.manifest
+        if told := self.headers.get("Range"):
+            self.ranges.append(told)
+            start = int(told.removeprefix("bytes=").removesuffix("-"))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(data) - start))
+        self.send_header(
+            "Content-Type", samples.OCI_MANIFEST if "/manifests/" in self.path else "application/octet-stream"
+        )
+        self.send_header("Docker-Content-Digest", samples.sha256(data))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        self.end_headers()
+        breaks = len(data) > 1_000_000 and not start
+        self.wfile.write(data[: len(data) // 2] if breaks else data[start:])
+        self.close_connection = breaks
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_given: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.tools
+def test_a_broken_transfer_goes_on_where_it_broke_off(monkeypatch):
+    from deadweight.toolchain.crane import Remote
+
+    made = samples.build(samples.layer(samples.file(b"big", os.urandom(3 << 20)), samples.file(b"s", SECRET)))
+    members = samples.oci_members(made)
+    monkeypatch.setattr(
+        _Breaking, "blobs", {f"sha256:{name.rpartition('/')[2]}": data for name, data in members.items()}
+    )
+    digest = json.loads(members["index.json"])["manifests"][0]["digest"]
+    monkeypatch.setattr(_Breaking, "manifest", _Breaking.blobs[digest])
+    monkeypatch.setattr(_Breaking, "ranges", [])
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Breaking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = analyse_registry(Remote(f"127.0.0.1:{server.server_port}/team/app:1", insecure=True), "r/app:1")
+        server.shutdown()
+    assert [secret.rule for secret in found.secrets] == ["github-pat"]
+    assert _Breaking.ranges == [f"bytes={len(made.stored[0]) // 2}-"]
 
 
 def layers(folder, *words, **env):

@@ -6,14 +6,16 @@ What asks the registry is the caller's: this knows documents and digests only. S
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import date
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from deadweight._errors import ArchiveError
+from deadweight._errors import ArchiveError, CommandError
 from deadweight.image.archive import digests, documents
 from deadweight.image.archive.archive import read_image
 from deadweight.image.archive.compression import recognized
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.allow import AllowEntry
 
 _PIECE = 1 << 20
+_TRIES = 3  # to go on with a layer whose transfer broke off
 _GZIP, _ZSTD, _PLAIN = b"\x1f\x8b\x08\0\0\0", b"\x28\xb5\x2f\xfd\0\0", b"\0\0\0\0\0\0"
 
 
@@ -44,6 +47,10 @@ class Remote(Protocol):
 
     def blob(self, digest: str) -> AbstractContextManager[IO[bytes]]:
         """A blob of the repository, to be read once."""
+        ...
+
+    def rest(self, digest: str, offset: int) -> AbstractContextManager[IO[bytes]]:
+        """The same from an offset (bytes) on, after a broken transfer. Raises OSError where it cannot be had."""
         ...
 
 
@@ -103,22 +110,48 @@ def _known(cache: Cache, layer: Layer, key: str) -> LayerIndex | None:
 def _fetched(remote: Remote, layer: Layer, indexer: Indexer, what: str) -> LayerIndex:
     """Read a layer as it comes, recognized by its first bytes whatever its media type says."""
     assert layer.digest is not None
-    with remote.blob(layer.digest) as stream:
-        pieces = _pieces(stream, layer.stored_bytes, what)
-        first = next(pieces, b"")
-        return indexer.compressed(_chain(first, pieces), recognized(first[:4]), what, wait=False)
+    index = None
+    try:
+        with remote.blob(layer.digest) as stream:
+            pieces = _whole(stream, partial(remote.rest, layer.digest), layer.stored_bytes, what)
+            first = next(pieces, b"")
+            index = indexer.compressed(_chain(first, pieces), recognized(first[:4]), what, wait=False)
+    except CommandError:
+        if index is None:
+            raise
+    return index  # where the transfer broke off, the rest came in another one
 
 
-def _pieces(stream: IO[bytes], size: int, what: str) -> Iterator[bytes]:
-    """No more than the manifest says there is, and no less."""
+def _whole(
+    stream: IO[bytes], rest: Callable[[int], AbstractContextManager[IO[bytes]]], size: int, what: str
+) -> Iterator[bytes]:
+    """No more than the manifest says there is, and no less: a transfer that broke off goes on where it did."""
+    done = 0
+    for piece in _pieces(stream, size):
+        done += len(piece)
+        yield _within(piece, done, size, what)
+    for _again in range(_TRIES if done else 0):
+        if done >= size:
+            return
+        with suppress(OSError, HTTPException), rest(done) as more:
+            for piece in _pieces(more, size - done):
+                done += len(piece)
+                yield _within(piece, done, size, what)
+    if done < size:
+        raise ArchiveError(f"{what}: ended after {done} of {size} bytes")
+
+
+def _pieces(stream: IO[bytes], size: int) -> Iterator[bytes]:
     left = size
-    while piece := stream.read(min(_PIECE, left + 1)):
+    while left >= 0 and (piece := stream.read(min(_PIECE, left + 1))):
         left -= len(piece)
-        if left < 0:
-            raise ArchiveError(f"{what}: is larger than the {size} bytes in the manifest")
         yield piece
-    if left:
-        raise ArchiveError(f"{what}: ended after {size - left} of {size} bytes")
+
+
+def _within(piece: bytes, done: int, size: int, what: str) -> bytes:
+    if done > size:
+        raise ArchiveError(f"{what}: is larger than the {size} bytes in the manifest")
+    return piece
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
