@@ -91,8 +91,8 @@ def test_an_override_adds_to_the_compose_file_that_it_is_for(tmp_path):
 
 def test_what_is_needed_has_the_name_by_which_it_is_called(tmp_path):
     compose = (
-        "services:\n  web:\n    build: .\n    environment: {URL: 'postgres://me@shop-db:5432/x'}\n    depends_on: [db, cache]\n"
-        "  db: {image: 'postgres:16', container_name: shop-db}\n  cache: {image: 'redis:7', container_name: shop-cache}\n"
+        "services:\n  web:\n    build: .\n    environment: {U: 'postgres://me@shop-db:5432/x'}\n    depends_on: [postgres, cache]\n"
+        "  postgres: {image: 'postgres:16', container_name: shop-db}\n  cache: {image: 'redis:7', container_name: shop-cache}\n"
     )
     (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
     needs = [(each.value.name, each.origin) for each in service.around.needs]

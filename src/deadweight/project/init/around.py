@@ -218,7 +218,9 @@ def _depends(
 ) -> dict[str, str]:
     """The services that it names, and by which name: depends_on, links, hosts in its environment and in its code."""
     named = [str(each).partition(":")[0] for each in (service.get("depends_on") or service.get("links") or ())]
-    hosts = {word for known in env.values() for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)", known.value)}
+    hosts = {
+        word for known in env.values() for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)(?!://)", known.value)
+    }
     called = {name: next((each for each in _names(name, of) if each in hosts), "") for name, of in services.items()}
     for name, each in services.items():
         if not called[name] and isinstance(each, dict) and each.get("image") and not each.get("build"):
