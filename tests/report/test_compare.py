@@ -259,7 +259,9 @@ def test_attacks(posture, before, after, regression) -> None:
     for silent in ({posture: {"system": AttackRecord("not_measured")}}, {}):
         unmeasured = between(old, samples.variant(attacks=silent))
         assert unmeasured.changes == ()
-        assert unmeasured.notes == (f"it: 1 attack in {posture} measured in the earlier report only: system",)
+        assert unmeasured.notes == (
+            f"it: 1 attack was measured under posture {posture} then, and was not now (invoke attack measures it): system",
+        )
         assert "in what was measured in both reports" in comparison_markdown(unmeasured)
 
 

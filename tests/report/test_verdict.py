@@ -178,7 +178,7 @@ def test_stale_is_no_pass() -> None:
     assert found.counts.startswith("51 of 59 checks as expected, 8 stale.")
     (gap,) = found.gaps
     assert (gap.word, gap.count) == ("stale", 8)
-    assert gap.text.startswith("api and runs of multi-stage-alpine, ko, apko and jib; measured before"), (
+    assert gap.text.startswith("api and runs of each of multi-stage-alpine, ko, apko and jib; measured before"), (
         "each variant once"
     )
     assert gap.text.endswith("next: invoke verify")

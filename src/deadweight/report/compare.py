@@ -281,7 +281,11 @@ def _attacks(name: str, old: VariantRecord, new: VariantRecord, notes: list[str]
         now_of = {payload: after[payload].outcome if payload in after else "not_measured" for payload in known}
         if gone := [payload for payload, now in now_of.items() if now == "not_measured"]:
             count = figures.plural(len(gone), "attack")
-            notes.append(f"{name}: {count} in {posture} measured in the earlier report only: {_some(gone)}")
+            were = "was" if len(gone) == 1 else "were"
+            notes.append(
+                f"{name}: {count} {were} measured under posture {posture} then, and {were} not now (invoke attack measures "
+                f"{'it' if len(gone) == 1 else 'them'}): {_some(gone)}"
+            )
         for payload, was in sorted(known.items()):
             now = now_of[payload]
             if now in (was, "not_measured"):

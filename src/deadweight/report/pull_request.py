@@ -131,7 +131,8 @@ def first_line(found: Verdict) -> str:
     names = len({each.change.variant for each in mine})
     where = f"in {names} of {figures.plural(found.variants, 'variant')}"
     others = Counter(each.cause for each in found.items if each.cause in ("base", "database"))
-    aside = "".join(f"; {figures.plural(count, 'change')} from the {cause}" for cause, count in sorted(others.items()))
+    sources = {"base": "base images", "database": "vulnerability database"}
+    aside = "".join(f"; {figures.plural(n, 'change')} from the {sources[cause]}" for cause, n in sorted(others.items()))
     lost = f"; {len(found.unmeasured)} no longer measured" if found.unmeasured else ""
     if found.level == "stop":
         return f"Stop: this change makes {figures.plural(bad, 'regression')} {where}{lost}{aside}."

@@ -110,8 +110,9 @@ def _most_said(who: Sequence[tuple[str, str]]) -> str:
 
 
 def _gap(checks: Sequence[str], names: Sequence[str], why: str) -> str:
-    """``api and runs of ko and jib``, with the reason where there is one."""
-    return f"{figures.listed(checks)} of {figures.listed(names)}" + (f" ({why})" if why else "")
+    """``api and runs of each of ko and jib``, with the reason where there is one."""
+    each = "each of " if len(checks) > 1 and len(names) > 1 else ""
+    return f"{figures.listed(checks)} of {each}{figures.listed(names)}" + (f" ({why})" if why else "")
 
 
 def _title(report: Report, failures: tuple[Point, ...], gaps: tuple[Gap, ...]) -> str:

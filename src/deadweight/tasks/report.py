@@ -188,8 +188,9 @@ def _attach(
 
     files = write_sboms(workspace.subject(variant), forms(form)).files
     attached = attach(image, files, insecure=insecure)
+    where = {"referrers": "as a referrer of the image", "tag": "by that tag (the registry has no referrers API)"}
     for each in attached:
-        say(f"{variant.name}: {each.form} SBOM {each.tag} (found by {each.found_by})")
+        say(f"{variant.name}: {each.form} SBOM attached as {each.tag}; tools find it {where[each.found_by]}")
     return [asdict(each) for each in attached]
 
 

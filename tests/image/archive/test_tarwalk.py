@@ -149,7 +149,7 @@ HOSTILE = {
     ),
     "the name of a sparse file without a map": (
         samples.pax(**{"GNU.sparse.name": "hidden"}) + samples.file(b"x", b"a"),
-        "an unknown kind",
+        "in a way that no tar describes",
     ),
     "a sparse file of two kinds": (
         samples.pax(**{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "x"})

@@ -151,7 +151,7 @@ class Runner:
         if payload.evidence.kind == "resource" and "limits" not in posture.walls and not shell:
             return Cell(
                 "not_measured",
-                f"this posture sets no limit, and the machine itself had no more to give: {shot.said}",
+                f"nothing limits it in this posture, so only the machine itself could have stopped it: {shot.said}",
                 shot.detail,
             )
         return Cell("blocked", shot.said, shot.detail)

@@ -55,7 +55,7 @@ def exception_gates(accepted: Sequence[Acceptance], used: set[Acceptance], today
                 "exceptions", False, f"{entry.origin} expired on {entry.expires}; fix the finding, or renew the entry"
             )
         elif entry not in used:
-            yield Gate("exceptions", False, f"{entry.origin} matches no finding; remove it", warning=True)
+            yield Gate("exceptions", False, f"{entry.origin} matches no finding", warning=True)
 
 
 def baseline_keys(suite: Suite, variant: Variant) -> frozenset[tuple[str, str, str]] | None:

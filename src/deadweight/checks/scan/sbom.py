@@ -100,7 +100,7 @@ def _write(subject: Subject, form: str, claimed: dict[str, Any] | None, present:
     if wrong:
         raise DeadweightError(
             f"{subject.variant.name}: the {form} SBOM was not written because it would be invalid: {'; '.join(wrong[:3])}",
-            hint="invoke scan without --sbom still scans",
+            hint=f"{by} wrote it wrong; try --sbom {'cyclonedx' if form == 'spdx' else 'spdx'}, or scan without --sbom",
         )
     write_atomically(target, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return SbomFile(form, str(target), by, documents.packages(document), added, note)

@@ -210,8 +210,8 @@ def _network_arguments(where: Layout, say: Say) -> list[str]:
     if _other_dockerd(where):
         bridge.create_on_free_network(where.bridge)
         say(
-            "another dockerd runs on this machine: Deadweight's engine uses its own bridge without firewall rules, so its "
-            "containers cannot reach the network"
+            "another dockerd runs on this machine: Deadweight's engine sets no firewall rules beside it, so that its containers, "
+            "and RUN lines that download, reach no network; to use that dockerd instead, set DOCKER_HOST to it"
         )
         return ["--bridge", where.bridge, "--iptables=false"]
     if _lists("iptables", "-t", "nat", "-L", "-n"):

@@ -57,7 +57,7 @@ class Pending:
 
     def _pax(self, records: dict[bytes, bytes], fail: Fail) -> None:
         if records.keys() & _SPARSE and not _is_sparse(records):
-            raise fail("the records of an unknown kind of sparse file; tools disagree on whether they count")
+            raise fail("a file is sparse in a way that no tar describes; tools disagree on what it holds")
         self.sparse = bool(records.keys() & _SPARSE)
         name = records.get(b"GNU.sparse.name", records.get(b"path"))
         if name is not None:

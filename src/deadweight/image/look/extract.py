@@ -117,7 +117,10 @@ class _Extraction:
         if member in entries.sparse:
             return None, "is a sparse file"
         if entries.sizes[member] > min(MAX_FILE, self.left):
-            return None, "is larger than the limit for extraction"
+            return (
+                None,
+                "is larger than 1 GiB, or than what is left of the 4 GiB that are extracted in all: take it out with tar",
+            )
         return member, None
 
 

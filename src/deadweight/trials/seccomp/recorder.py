@@ -176,5 +176,9 @@ def ran(subject: Subject, options: RunOptions) -> list[str]:
         state = container.wait_ended(ENDS_SECONDS)
         lines = container.logs(None)
     if state.running or state.exit_code != 0:
-        raise DeadweightError(f"the helper program {what} in the container {state.told()}: {' '.join(lines)[-300:]}")
+        raise DeadweightError(
+            f"{what}, a program of Deadweight's that runs in the container to find its system calls, {state.told()}: "
+            f"{' '.join(lines)[-300:]}",
+            hint="invoke harden --no-seccomp searches without a seccomp profile",
+        )
     return lines
