@@ -394,13 +394,13 @@ def later_jdk(tmp_path, monkeypatch) -> Path:
 
 def test_a_runtime_of_another_java_than_the_one_meant_says_so_and_is_made_anew_with_a_later_one(later_jdk):
     source = LocalSource(State(later_jdk))
-    others = {recipe: source._fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
+    others = {recipe: source._stamps.fingerprint(StandIn(recipe)) for recipe in ("jre", "java17", "static")}
     assert java._labels(java.other_jdk()) == {"org.opencontainers.image.description": "made with another JDK: 21.0.4"}
     meant = later_jdk / "java-17-openjdk-amd64" / "bin" / "jlink"
     meant.parent.mkdir(parents=True)
     meant.touch()  # Debian lets both stand side by side: then it is cut from the one meant
     assert java.other_jdk() == ""
-    changed = {recipe for recipe, known in others.items() if source._fingerprint(StandIn(recipe)) != known}
+    changed = {recipe for recipe, known in others.items() if source._stamps.fingerprint(StandIn(recipe)) != known}
     assert changed == {"jre", "java17"}
 
 

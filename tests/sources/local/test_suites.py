@@ -14,7 +14,7 @@ import pytest
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.sources.local import npm, suites
 from deadweight.sources.local.authorities import authorities
-from deadweight.sources.local.source import _told, _unmade
+from deadweight.sources.local.making import told, unmade
 from deadweight.sources.local.table import StandIn
 from deadweight.sources.no_base import APK
 
@@ -146,7 +146,7 @@ def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_i
         "alpine": StandIn("alpine"),
         "python:3.11-x": StandIn("python", "3.11"),
     }
-    error = _unmade({StandIn("python", "3.11"): broken, None: broken}, wanted)
+    error = unmade({StandIn("python", "3.11"): broken, None: broken}, wanted)
     assert [about for about, _ in error.problems] == ["python:3.11", "python:3.11-x", APK]
     assert "python:3.11: its stand-in could not be made: apt-get" in error.message
     assert "404 Not Found" in error.message
@@ -155,7 +155,7 @@ def test_a_stand_in_that_cannot_be_made_is_told_of_the_references_that_ask_for_i
 def test_what_could_not_be_made_is_told_as_it_happens():
     """Set-up goes on without it, and the build tries again: who only saw "making …" never learned of it."""
     said: list[str] = []
-    with pytest.raises(DeadweightError), _told("the APK repository", said.append):
+    with pytest.raises(DeadweightError), told("the APK repository", said.append):
         raise DeadweightError("melange did not end within 300 s\nand more")
     assert said[0] == "making the APK repository"
     assert re.fullmatch(r"the APK repository could not be made \(\d\.\d s\): melange did not end within 300 s", said[1])

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from deadweight._errors import DeadweightError, Interrupted
-from deadweight.records import store
+from deadweight._errors import DeadweightError
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
 from deadweight.sources.local import alpine, catalogue, debian
 from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.machine import require, this_machine
+from deadweight.sources.local.making import pushed, registry_program, side_by_side, told
 from deadweight.sources.local.push import Client
 from deadweight.sources.local.registry import LocalRegistry
+from deadweight.sources.local.stamps import Stamps
 from deadweight.sources.local.table import REBASE, StandIn, nearest_to, stand_in
 from deadweight.sources.local.workshop import Workshop
-from deadweight.sources.no_base import APK as PACKAGES
 from deadweight.sources.no_base import NoBase
 from deadweight.sources.protocol import ApkFlavour, ApkRepositories, BuildEnvironment, Say, ToMake
 from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 3600.0
-AT_ONCE = 2 * (os.cpu_count() or 1)
-"""How many stand-ins are made at the same time: each takes up to half a gigabyte of memory."""
 APK = StandIn("apk")
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Saved after a stand-in was made and pushed: what it was made by, and its manifest's digest."""
-
-    fingerprint: str
-    digest: str
 
 
 class LocalSource:
@@ -135,7 +121,7 @@ class LocalSource:
         if known is not None:
             return known
         item = self._stand_in(reference)
-        stamp = self._stamp_of(item)
+        stamp = self._stamps.of(item)
         address = self._registry().address()
         digest = stamp.digest if stamp is not None and address is not None else None
         name = f"{address or 'local'}/{item.repository}"
@@ -208,6 +194,10 @@ class LocalSource:
     def _authorities(self) -> tuple[bytes, ...]:
         return authorities(self.environment().ca_bundle)
 
+    @property
+    def _stamps(self) -> Stamps:
+        return Stamps(self.folder / "stamps", lambda: self._authorities)
+
     def stop(self) -> bool:
         """End the local registry. False where it did not run."""
         return self._registry().stop()
@@ -268,63 +258,23 @@ class LocalSource:
         if not jobs:
             return {}
         require(("apt-get", "dpkg-deb"))
-        with ThreadPoolExecutor(max_workers=min(len(jobs), AT_ONCE), thread_name_prefix="stand-in") as pool:
-            futures = {item: pool.submit(job) for item, job in jobs.items()}
-        failed: dict[StandIn | None, DeadweightError] = {}
-        for made, future in futures.items():
-            try:
-                future.result()
-            except Interrupted:
-                raise
-            except DeadweightError as error:
-                failed[made] = error
-        if failed:
-            raise _unmade(failed, wanted)
-        return {item: future.result() for item, future in futures.items() if item is not None}
+        return {item: digest for item, digest in side_by_side(jobs, wanted).items() if item is not None}
 
     def _make_one(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn, say: Say) -> str:
-        with _told(f"the stand-in for {item.recipe} {item.parameter}".rstrip(), say):
-            return self._made(shop, client, registry, item)
-
-    def _made(self, shop: Workshop, client: Client, registry: LocalRegistry, item: StandIn) -> str:
-        made = catalogue.RECIPES[item.recipe](shop, item.parameter)
-        labels = {"org.opencontainers.image.title": f"stand-in for {item.recipe} (made from OS packages)"}
-        settings = catalogue.labelled(made.settings, labels)
-        digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
-        if not client.complete(item.repository, digest):
-            for layer in made.layers:
-                registry.forget(layer.digest)
-            digest = client.push(item.repository, item.tag, made.layers, settings, shop.machine.oci)
-        store.save(Stamp(self._fingerprint(item), digest), self._stamp(item))
-        return digest
+        with told(f"the stand-in for {item.recipe} {item.parameter}".rstrip(), say):
+            digest = pushed(shop, client, registry, item)
+            self._stamps.keep(item, digest)
+            return digest
 
     def _there(self, client: Client, item: StandIn) -> str | None:
         """The digest of a stand-in that an earlier run made, if it is still whole and still what this version makes."""
-        stamp = self._stamp_of(item)
+        stamp = self._stamps.of(item)
         return stamp.digest if stamp is not None and client.complete(item.repository, stamp.digest) else None
 
     def _kept(self, item: StandIn) -> bool:
         """The same without a registry to ask: whether it was made, and is on disk as far as one look tells."""
-        stamp = self._stamp_of(item)
+        stamp = self._stamps.of(item)
         return stamp is not None and self._registry().holds(stamp.digest)
-
-    def _stamp_of(self, item: StandIn) -> Stamp | None:
-        stamp = store.load(Stamp, self._stamp(item))
-        return stamp if stamp is not None and stamp.fingerprint == self._fingerprint(item) else None
-
-    def _stamp(self, item: StandIn) -> Path:
-        return self.folder / "stamps" / f"{item.recipe}-{item.tag}.json"
-
-    def _fingerprint(self, item: StandIn) -> str:
-        machine = this_machine()
-        own = catalogue.EDITIONS.get(item.recipe)
-        edition = f"{catalogue.EDITION}.{own}" if own else f"{catalogue.EDITION}"
-        text = (
-            f"{edition} {item.recipe} {item.tag} {machine.codename} {machine.oci}{catalogue.machine_part(item.recipe)}"
-        )
-        if self._authorities:
-            text += f" {hashlib.sha256(b''.join(self._authorities)).hexdigest()}"
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def _apk_ready(self) -> bool:
         from deadweight.sources.local import apk
@@ -334,46 +284,12 @@ class LocalSource:
     def _make_apk(self, shop: Workshop, say: Say) -> str:
         from deadweight.sources.local import apk
 
-        with _told("the APK repository", say):
+        with told("the APK repository", say):
             apk.make(shop, self.folder / "apk")
         return "made"
 
     def _registry(self, shop: Workshop | None = None) -> LocalRegistry:
-        def binary() -> Path:
-            from deadweight.toolchain.find import look
-
-            tool = look("docker-registry").tool
-            if tool is not None:
-                return tool.path
-            assert shop is not None
-            return shop.unpacked("docker-registry") / "usr/bin/docker-registry"
-
-        return LocalRegistry(self.folder / "registry", binary)
-
-
-@contextlib.contextmanager
-def _told(what: str, say: Say) -> Iterator[None]:
-    """How making something goes on. A failure too, as it happens: who goes on without it tells of it later, or tries again."""
-    say(f"making {what}")
-    started = time.monotonic()
-    try:
-        yield
-    except Interrupted:
-        raise
-    except DeadweightError as error:
-        say(f"{what} could not be made ({time.monotonic() - started:.1f} s): {error.message.splitlines()[0]}")
-        raise
-    say(f"made {what} ({time.monotonic() - started:.1f} s)")
-
-
-def _unmade(failed: Mapping[StandIn | None, DeadweightError], wanted: Mapping[str, StandIn]) -> NoBase:
-    """The stand-ins that could not be made, each by the references that ask for it, with its tool's last words."""
-    problems: list[tuple[str | None, str]] = []
-    for item, error in failed.items():
-        said = error.message + "".join(f"\n  | {line}" for line in getattr(error, "tail", ())[-4:])
-        names = [name for name, each in wanted.items() if each == item] if item is not None else [PACKAGES]
-        problems += [(name, f"{name}: its stand-in could not be made: {said}") for name in names]
-    return NoBase(*problems, hint=next((error.hint for error in failed.values() if error.hint), None))
+        return LocalRegistry(self.folder / "registry", lambda: registry_program(shop))
 
 
 def stop_local_registry() -> bool:
