@@ -38,7 +38,7 @@ def _through_sudo(session: nox.Session, name: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Set up what the tests use, and run all of them, a file on each core at a time (``nox -s tests -- -k NAME`` for some).
+    """Set up what the tests use, and run all of them, each file in one worker (``nox -s tests -- -k NAME`` for some).
 
     Many make networks, mounts and engines, which is root's: who has sudo runs the session through it, in root's own home.
     """
@@ -47,7 +47,9 @@ def tests(session: nox.Session) -> None:
         return
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    side_by_side = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
+    cores = os.cpu_count() or 1
+    workers = str(cores + cores // 2)  # half of the time is waiting for engines, builds and containers
+    side_by_side = ("-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
     session.run("pytest", *(session.posargs or (*side_by_side, "--durations", "15")))
 
 
