@@ -52,18 +52,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 LONGEST = (
-    "sources/test_end_to_end.py",
     "engine/test_engines.py",
+    "sources/test_end_to_end.py",
     "trials/test_harden.py",
+    "checks/attacks/test_containment.py",
+    "builders/jib/test_builder.py",
+    "project/init/test_proved.py",
     "checks/attacks/test_run.py",
     "checks/attacks/test_table.py",
     "tasks/test_run.py",
-    "project/init/test_proved.py",
     "checks/attacks/test_breach.py",
-    "checks/attacks/test_containment.py",
     "checks/test_as_root.py",
     "sources/local/test_source.py",
-    "builders/jib/test_builder.py",
     "builders/jib/test_projects.py",
     "builders/jib/test_resident.py",
     "builders/apko/test_builder.py",
