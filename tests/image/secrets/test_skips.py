@@ -115,3 +115,23 @@ def test_more_encoded_objects_in_one_file_than_are_counted_are_listed(scanner, m
     words = b" ".join(base64.b64encode(b"nothing to see in this line %04d" % number) for number in range(60))
     assert [item.reason for item in scanner.scan(words, path="x").skipped] == ["more encoded objects than are counted"]
     assert scanner.scan(words[: len(words) // 2], path="x").skipped == ()
+
+
+@pytest.mark.parametrize("beginning", [b"%41", b"\0\x78\x9c", b"\x1f\x8b\x08\0\0\0\0\0\0\3"])
+def test_beginnings_without_end_are_told_and_hide_no_plain_secret(scanner, monkeypatch, beginning):
+    """Each is a call back of a microsecond: 100 MB of them took up to 38 seconds of the processor."""
+    if scanner.engine != "hyperscan":
+        pytest.skip("the other engine leaves none out")
+    events, take = [0], matcher._Collector.take
+
+    def counted(self, *given):
+        events[0] += 1
+        return take(self, *given)
+
+    monkeypatch.setattr(matcher._Collector, "take", counted)
+    data = beginning * 700_000 + b"\n" + CONFIG
+    hits = scanner.block(data, decode=True)
+    assert events[0] < 2 * matcher.MOST_EVENTS
+    assert scanner.crowded(hits)
+    scan = scanner.confirm(data, "x", hits, decode=False)
+    assert [match.rule for match in scan.matches] == ["github-pat"]

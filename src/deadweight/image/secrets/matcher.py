@@ -29,6 +29,9 @@ from deadweight.records.store import write_atomically
 # Candidates of one rule that lie closer together than this are one: their windows overlap. In a tar, two files are further apart.
 CLOSE = 256
 MANY_HINTS = 100_000  # per kind and call; from there on they are thinned out, which one too many tells
+MOST_EVENTS = (
+    250_000  # hits of one kind in a call, each of which costs a call back: behind so many only rules are looked for
+)
 PIECE = 1 << 28  # hyperscan takes less than 4 GiB at a time
 _HEAD = 64  # bytes at the start of a buffer that are looked at once more, behind a zero byte
 OVERLAP = 1 << 13  # more than the longest reach of any prefilter (relax.UNBOUNDED)
@@ -79,11 +82,17 @@ class HyperscanMatcher:
         return [(rule.prefilter, number) for number, rule in enumerate(self._rule_set.rules)]
 
     def hits(self, view: memoryview, *, decode: bool) -> list[Hit]:
+        import hyperscan
+
         database, scratch = self._ready(decode)
         collector, head = _Collector(len(self._rule_set.rules)), _Collector(len(self._rule_set.rules))
         for collector.base, stop in _pieces(len(view), PIECE):
             part = view if (collector.base, stop) == (0, len(view)) else view[collector.base : stop]
-            database.scan(part, match_event_handler=collector.take, scratch=scratch)
+            try:
+                database.scan(part, match_event_handler=collector.take, scratch=scratch)
+            except hyperscan.ScanTerminated:  # that there is more is told: more hits of a hint than ``most_hints``
+                hints = {hit for hit in collector.found if hit.rule >= len(self._rule_set.rules)}
+                return sorted({*self.hits(view, decode=False), *hints})
         if decode:  # hints look at the byte in front of what they find
             head.base = -1
             database.scan(b"\0" + bytes(view[:_HEAD]), match_event_handler=head.take, scratch=scratch)
@@ -114,20 +123,23 @@ class _Collector:
         self._seen: dict[int, int] = {}
         self._count: dict[int, int] = {}
 
-    def take(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> None:
+    def take(self, rule: int, _start: int, end: int, _flags: int, _context: object) -> bool | None:
         at = self.base + end
         if rule >= self._rules:
             if at <= self._seen.get(rule, -1):
-                return  # another pattern of the hint, or the overlap of two pieces: ends come in order
+                return None  # another pattern of the hint, or the overlap of two pieces: ends come in order
             self._seen[rule] = at
             self._count[rule] = count = self._count.get(rule, 0) + 1
             if count <= MANY_HINTS + 1:
                 self.found.append(Hit(at, rule))
-                return
+                return None
+            if count > MOST_EVENTS:
+                return True  # ends the scan
         last = self._last.get(rule)
         if last is None or not 0 <= at - last < CLOSE:
             self._last[rule] = at
             self.found.append(Hit(at, rule))
+        return None
 
 
 def _database(name: str, patterns: Sequence[tuple[str, int]]) -> Any:
