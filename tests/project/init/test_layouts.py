@@ -14,6 +14,7 @@ from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.older import with_examples, with_older_language
 from deadweight.project.init.services import find_services
+from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.records.ignore import Ignore
 from tests.support.trees import written
@@ -357,3 +358,22 @@ def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tm
     assert copied == ["COPY hooks.json.example /app/hooks.json", "COPY shop.example.yml /app/shop.yml"]
     assert next(each for each in more.rungs if each.name == "ko").keys["workdir"] == "/app"
     assert with_examples(more) is None
+
+
+GREETER = {
+    "go.mod": "module example.com/greeter\n\ngo 1.25\n",
+    "main.go": 'package main\n\nimport "net/http"\n\nfunc main() {\n\thttp.HandleFunc("/healthz", ok)\n'
+    '\thttp.Handle("/", http.FileServer(http.Dir("pages")))\n\thttp.ListenAndServe(":8080", nil)\n}\n',
+    "pages/index.html": "<h1>Hello</h1>\n",
+    "Dockerfile": "FROM golang:1.25 AS build\nWORKDIR /src\nCOPY . .\nRUN CGO_ENABLED=0 go build -o /greeter .\n"
+    'FROM alpine:3\nWORKDIR /srv\nCOPY pages pages\nCOPY --from=build /greeter /greeter\nEXPOSE 8080\nENTRYPOINT ["/greeter"]\n',
+    "compose.yaml": "services:\n  greeter:\n    build: .\n    environment: {CACHE: redis://cache:6379}\n"
+    "  cache: {image: redis:7}\n",
+}
+
+
+def test_the_suite_that_the_guide_shows_in_full_is_what_init_writes(tmp_path):
+    (service,) = found(tmp_path / "greeter", GREETER)
+    page = (Path(__file__).parents[3] / "docs/how-to/init.md").read_text()
+    shown = page.partition("## A suite in full")[2].partition("```yaml suite\n")[2].partition("```")[0]
+    assert suite_text(first_draft(service, "build")) == shown
