@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from deadweight._errors import ConfigError, UsageError
 from deadweight.publish.earlier import earlier
 from deadweight.report.changes import Change
-from deadweight.report.compare import Thresholds, compare
+from deadweight.report.compare import compare
 from deadweight.report.compare_markdown import comparison_markdown
 from deadweight.report.document import to_json
 from deadweight.report.model import (
@@ -25,6 +25,7 @@ from deadweight.report.model import (
     VariantRecord,
     VulnerabilitiesRecord,
 )
+from deadweight.report.thresholds import Thresholds
 from tests.support import report_samples as samples
 
 

@@ -14,28 +14,11 @@ from deadweight.report import compare_scans, figures
 from deadweight.report.changes import Change, Direction, Kind
 from deadweight.report.model import LayerRecord, Report, VariantRecord
 from deadweight.report.table import layer_count, not_measured_word, size_of
+from deadweight.report.thresholds import Thresholds
 from deadweight.report.view import stand_in_note
 
 PACKAGES_NAMED = 5
 GRADES = {"pass": 2, "warn": 1, "fail": 0}
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Noise floors and ratchets. Sizes: both the bytes and the percent must be passed. Start-up: both seconds and percent.
-
-    ``ratchet_startup`` is off (None) unless a project sets it: start-up time depends on the machine that measured it.
-    """
-
-    noise_bytes: int = 64_000
-    noise_percent: float = 0.5
-    ratchet_bytes: int = 1_000_000
-    ratchet_percent: float = 2.0
-    noise_seconds: float = 0.5
-    noise_startup_percent: float = 50.0
-    ratchet_startup_percent: float | None = None
-    ratchet_layers: int = 0
-    grave: tuple[str, ...] = ("critical", "high")
 
 
 @dataclass(frozen=True)

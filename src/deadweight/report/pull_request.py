@@ -13,10 +13,11 @@ from typing import Literal
 
 from deadweight.report import figures
 from deadweight.report.changes import Change
-from deadweight.report.compare import Thresholds, compare
+from deadweight.report.compare import compare
 from deadweight.report.dockerfile_causes import culprits
 from deadweight.report.markdown import escape
 from deadweight.report.model import Report, VariantRecord
+from deadweight.report.thresholds import Thresholds
 
 Level = Literal["fine", "look", "stop"]
 Cause = Literal["change", "base", "database", "measuring"]

@@ -16,8 +16,9 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from deadweight.project.workspace import Workspace
     from deadweight.publish.push import Pushed
-    from deadweight.report.compare import Comparison, Thresholds
+    from deadweight.report.compare import Comparison
     from deadweight.report.model import Report
+    from deadweight.report.thresholds import Thresholds
     from deadweight.report.write import Written
     from deadweight.suite.model import Suite, Variant
 
@@ -263,7 +264,7 @@ def collected(workspace: Workspace) -> Report:
 
 def thresholds(suite: Suite) -> Thresholds:
     """What the suite's ``report.thresholds`` say."""
-    from deadweight.report.compare import Thresholds
+    from deadweight.report.thresholds import Thresholds
 
     return Thresholds(**suite.report.thresholds.model_dump())
 

@@ -191,10 +191,8 @@ def _start(place: Path, source: Path, top: Path, home: Path, environment: Mappin
             old.unlink(missing_ok=True)
     log = place.with_suffix(".log")
     whole = {**os.environ, **environment, "MAVEN_PROJECTBASEDIR": str(top)}
-    words = [
-        *(java, *whole.get("MAVEN_OPTS", "").split(), "-classpath", path, "ResidentMaven", place, home),
-        IDLE_SECONDS,
-    ]
+    options = whole.get("MAVEN_OPTS", "").split()
+    words = [java, *options, "-classpath", path, "ResidentMaven", place, home, IDLE_SECONDS]
     with log.open("wb") as output:
         # Not by `run`: it is meant to outlive us, so it has no place among those that Ctrl-C ends.
         process = subprocess.Popen(
