@@ -1,6 +1,7 @@
 """The documentation holds: links lead somewhere, commands and flags exist, examples load and compile."""
 
 import importlib.util
+import itertools
 import re
 import shlex
 import subprocess
@@ -71,6 +72,22 @@ def test_every_relative_link_leads_to_a_page_and_a_heading(page):
         if not file.exists() or (anchor and anchor not in slugs(file)):
             broken.append(target)
     assert broken == []
+
+
+def out_of_the_site(page: Path) -> list[str]:
+    """Links of a page that lead out of ``docs/``, and headings that skip a level: the generator of the site refuses either."""
+    site = ROOT / "docs"
+    found = [
+        target
+        for target in LINK.findall(page.read_text())
+        if "://" not in target and not (page.parent / target.partition("#")[0]).resolve().is_relative_to(site)
+    ]
+    levels = [len(each) for each in re.findall(r"^(#+) ", FENCE.sub("", page.read_text()), re.MULTILINE)]
+    return found + [f"a heading of level {two} after {one}" for one, two in itertools.pairwise(levels) if two > one + 1]
+
+
+def test_a_page_of_the_site_can_be_built(page):
+    assert (ROOT / "docs") not in page.parents or out_of_the_site(page) == []
 
 
 def commands(page: Path, program: str) -> Iterator[list[str]]:
