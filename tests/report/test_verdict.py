@@ -83,7 +83,7 @@ def test_a_build_that_failed_is_told_in_the_variants_row_too() -> None:
     """Whatever columns there is room for."""
     for text in everywhere(demo.failing()):
         plain = " ".join(text.split())
-        assert "FAILED: build; 5/5 ok" in plain
+        assert "FAILED: build; before it 5/5 ok" in plain
 
 
 def test_where_there_are_two_ladders_each_winner_says_of_which_it_is() -> None:
@@ -107,7 +107,7 @@ def test_every_form_says_the_same() -> None:
             assert f"{point.variant}/{point.check}" in told
         for each in found.findings:
             assert each.text in told
-        assert "Meant to fail layers: insecure-layer-sample (/etc/secret.txt, removed in layer 3," in told
+        assert "insecure-layer-sample (/etc/secret.txt, removed in layer 3," in told
         assert told.count("rest on local stand-ins") == 1, "said once"
         assert told.index(found.title) < told.index("Attacks stopped"), "the verdict stands first"
 
@@ -168,7 +168,7 @@ def test_samples_that_leak_tell_their_story_beside_the_fixed_ones() -> None:
     hidden = "insecure-layer-sample (/etc/secret.txt, removed in layer 3, can still be read in layer 2)"
     visible = "insecure-layer-sample-history (2 secrets in its environment and the instructions in its history)"
     beside = "insecure-layer-sample-fixed and insecure-layer-sample-ssh pass."
-    assert found.stories == (f"Meant to fail layers: {hidden} and {visible}; {beside}",)
+    assert found.stories == (f"{hidden} and {visible} fail the check layers on purpose; {beside}",)
     assert {each.ladder for each in found.findings} == {"go", "java"}, "samples have no winner"
 
 

@@ -14,6 +14,7 @@ from deadweight.image.findings import (
     SecretMark,
 )
 from deadweight.records.evidence import Provenance
+from deadweight.report.figures import when
 from deadweight.report.history import entry_of
 from deadweight.report.history_record import HistoryEntry
 from deadweight.report.model import (
@@ -146,12 +147,14 @@ def failing() -> Report:
     variants = dict(whole.variants)
     ubuntu, ko = variants["multi-stage-ubuntu"], variants["ko"]
     wrong = CheckRecord("fail", False, "runs as root, and holds a shell at /bin/sh", _got("a"))
-    variants["multi-stage-ubuntu"] = replace(ubuntu, checks={**ubuntu.checks, "hardening": wrong})
+    assert ubuntu.image is not None
+    as_root = replace(ubuntu.image, user="root")
+    variants["multi-stage-ubuntu"] = replace(ubuntu, image=as_root, checks={**ubuntu.checks, "hardening": wrong})
     assert ko.build is not None
     variants["ko"] = replace(
         ko,
         build=replace(ko.build, failed_at=samples.WHEN),
-        failed=f"its last build failed ({samples.WHEN}, log .deadweight/logs/ko.log)",
+        failed=f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/ko.log)",
     )
     absent = CheckRecord("not_measured", True, "engine: the bridge is gone", _got("a"))
     variants["jib"] = replace(variants["jib"], checks={**variants["jib"].checks, "api": absent})

@@ -47,7 +47,8 @@ class FailedBuild:
     why: str = ""
 
     def __str__(self) -> str:
-        return f"its last build {self.how}{f': {self.why}' if self.why else ''} ({self.at}, log {self.log})"
+        at = f"{self.at[:16].replace('T', ' ')} UTC" if self.at.endswith("+00:00") else self.at
+        return f"its last build {self.how}{f': {self.why}' if self.why else ''} ({at}, log {self.log})"
 
 
 def kept_name(reference: str, config_digest: str) -> str:

@@ -173,6 +173,8 @@ def _build(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
 def _startup(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     if record.startup_seconds is None and record.checks and "runs" not in record.checks:
         return Cell(figures.NOTHING, None, "muted")  # nobody asks whether it runs: it is no service
+    if record.startup_seconds is None and (runs := record.checks.get("runs")) and runs.why_not:
+        return _unmeasured(not_measured_word(runs))
     return _number(record.startup_seconds, figures.seconds(record.startup_seconds))
 
 
@@ -180,7 +182,9 @@ def _checks(_name: str, record: VariantRecord, _largest: int | None) -> Cell:
     found = checks_cell(record.checks)
     if record.failed is None and (record.build is None or record.build.failed_at is None):
         return found
-    return Cell(f"FAILED: build; {found.text}", found.sort, "bad")  # whatever was checked is of the image before
+    return Cell(
+        f"FAILED: build; before it {found.text}", found.sort, "bad"
+    )  # whatever was checked is of the image before
 
 
 def checks_cell(checks: dict[str, CheckRecord]) -> Cell:

@@ -156,7 +156,8 @@ def _stories(report: Report) -> Iterator[str]:
         ]
         told = [f"{name} ({_story(report.variants[name], check)})" for name in names]
         fixed = f"; {figures.listed(beside)} {'passes' if len(beside) == 1 else 'pass'}" if beside else ""
-        yield f"Meant to fail {check}: {figures.listed(told)}{fixed}."
+        fail = "fails" if len(told) == 1 else "fail"
+        yield f"{figures.listed(told)} {fail} the check {check} on purpose{fixed}."
 
 
 def _story(record: VariantRecord, check: str) -> str:
