@@ -377,3 +377,13 @@ def test_the_suite_that_the_guide_shows_in_full_is_what_init_writes(tmp_path):
     page = (Path(__file__).parents[3] / "docs/how-to/init.md").read_text()
     shown = page.partition("## A suite in full")[2].partition("```yaml suite\n")[2].partition("```")[0]
     assert suite_text(first_draft(service, "build")) == shown
+
+
+def test_a_file_that_adds_to_a_compose_file_may_tell_the_command(tmp_path):
+    files = {
+        "docker-compose.yml": "services:\n  web: {build: .}\n",
+        "docker-compose.dev.yml": "services:\n  web: {command: yarn dev}\n",
+        "docker-compose.prod.yml": "services:\n  web: {command: yarn start}\n  other: {command: no}\n",
+    }
+    (service,) = found(tmp_path, {**files, **NODE, "Dockerfile": "FROM node:22\nCOPY . .\n"})
+    assert service.dockerfiles[0].args == ("yarn", "start")

@@ -32,6 +32,7 @@ _OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
 """Ports of databases and queues, which manifests of a service often bring along."""
 
 
+_FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
 _SETTINGS = (
     ".go",
     ".py",
@@ -136,6 +137,24 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
                 )
             )
     return tuple(found)
+
+
+def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """For each Dockerfile (a path) the command that a Compose file starts its image with; one for developers comes last.
+
+    A file that only adds to another one (``compose.prod.yaml``) names the service without its ``build``.
+    """
+    built, found = compose(tree), dict[str, tuple[str, ...]]()
+    said = [(each.file, each.path, each.command) for each in built]
+    for file, services in compose_files(tree):
+        homes = {each.name: each.path for each in built if folder_of(each.file) == folder_of(file)}
+        for name, service in services.items():
+            if name in homes and isinstance(service, dict) and "build" not in service:
+                said.append((file, homes[name], command_words(service.get("command"), examples(tree, folder_of(file)))))
+    for _, path, command in sorted(said, key=lambda each: bool(_FOR_DEVELOPERS.search(each[0]))):
+        if command:
+            found.setdefault(path, command)
+    return found
 
 
 def compose_files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:

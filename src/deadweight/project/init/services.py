@@ -34,7 +34,7 @@ LOOKED_FOR = (
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
     told = around.contexts(tree)
-    commands = {each.path: each.command for each in reversed(around.compose(tree))}
+    commands = around.commands(tree)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in tree.named(DOCKERFILE):
         if not _NO_DOCKERFILE.search(path):
