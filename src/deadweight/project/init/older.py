@@ -39,7 +39,7 @@ def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None
     """
     project = draft.service.project
     why = draft.left_out.get(rung, "")
-    of_age = _DIES.search(died) or (not died and _INSTALLS.search(why))
+    of_age = _DIES.search(died) or (not died and _INSTALLS.search(why) and "cannot reach the network" not in why)
     if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
     line: Sequence[str] = OLDER.get(project.language, ())
