@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nox
@@ -70,19 +71,20 @@ def _walls() -> list[str]:
 def unit(session: nox.Session) -> None:
     """What needs no engine, no tool, no root and no network, in under a minute (``nox -s unit -- tests/plan`` for some)."""
     _install(session, "tests")
-    walls, home = _walls(), session.create_tmp()
+    walls = _walls()
     if not walls:
         session.warn("no namespaces can be made here: only the tests' own process is kept from network and engines")
-    places = {
-        "HOME": home,
-        "XDG_CACHE_HOME": home,
-        "DEADWEIGHT_CACHE_DIR": str(session.cache_dir.absolute() / "unit"),  # rules that were compiled once stay
-        "PYTEST_ADDOPTS": f"-p no:cacheprovider --basetemp={home}/pytest",
-    }
-    python = str(Path(session.bin) / "python")
-    side_by_side = ("-n", "auto", "--timeout", "60")
-    words = [*walls, python, "-m", "pytest", "--unit", *side_by_side, *session.posargs]
-    session.run(*words, env=places, external=True)
+    with tempfile.TemporaryDirectory(prefix="deadweight-unit-") as home:  # below no suite and no git repository
+        places = {
+            "HOME": home,
+            "XDG_CACHE_HOME": home,
+            "DEADWEIGHT_CACHE_DIR": str(session.cache_dir.absolute() / "unit"),  # rules that were compiled once stay
+            "PYTEST_ADDOPTS": f"-p no:cacheprovider --basetemp={home}/pytest",
+        }
+        python = str(Path(session.bin) / "python")
+        side_by_side = ("-n", "auto", "--timeout", "60")
+        words = [*walls, python, "-m", "pytest", "--unit", *side_by_side, *session.posargs]
+        session.run(*words, env=places, external=True)
 
 
 @nox.session

@@ -15,6 +15,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import save
 from deadweight.report.collect import collect
 from deadweight.report.document import to_json
+from deadweight.report.figures import when
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import RuntimeRecord
@@ -211,9 +212,11 @@ def test_a_build_that_failed_since_is_told_and_not_counted(suite, state, built) 
     record = report.variants["small"]
     assert record.image is not None
     assert record.build.failed_at == samples.WHEN
-    assert record.failed == f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log)"
+    assert record.failed == f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/small.log)"
     (note,) = record.notes
-    assert note.startswith(f"its last build failed ({samples.WHEN}, log .deadweight/logs/small.log); image and figures")
+    assert note.startswith(
+        f"its last build failed ({when(samples.WHEN)}, log .deadweight/logs/small.log); image and figures"
+    )
     assert note.endswith(f"are from the build before ({built.built_at})")
     found = verdict(report)
     assert (found.status, found.title) == ("fail", "1 build failed")

@@ -200,6 +200,7 @@ def test_a_new_docker_client_needs_buildx(path, monkeypatch, tmp_path):
     assert find("buildx").path == plugin
 
 
+@pytest.mark.system
 def test_looking_at_every_tool_again_starts_no_program(cache, monkeypatch):
     for name in catalogue.PROGRAMS:
         look(name)

@@ -88,6 +88,7 @@ def test_secrets_are_not_given_to_a_podman_that_keeps_its_images_elsewhere(tmp_p
     podman.build(ENDPOINT, ["."], **asked)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("named", [(), ("--storage-driver", "overlay")])
 def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or_not(tmp_path, named):
     """The store remembers it, and refuses whoever says otherwise."""
