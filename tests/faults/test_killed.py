@@ -13,6 +13,7 @@ import pytest
 
 from deadweight.records.lock import locked
 from deadweight.records.paths import State
+from deadweight.report.figures import when
 from tests.support.fault_project import FaultProject, wait_for
 
 pytestmark = pytest.mark.system
@@ -126,7 +127,7 @@ def test_a_failed_build_leaves_the_image_before_it_and_says_so(project, engine):
     assert (row["state"], row["log"]) == ("failed", ".deadweight/logs/v.log")
     assert row["config_digest"] is not None
     assert "v: its last build failed: sh failed with exit code 7 (" in project.invoke("variants").errors
-    told = f" ({row['failed_at']}, log {row['log']})"
+    told = f" ({when(row['failed_at'])}, log {row['log']})"
     assert told in project.invoke("variants").errors
     assert "run   v  (its last build failed)" in project.invoke("build", "--plan").output
     assert f"{told}: using its image of {row['built_at']}" in project.invoke("verify").errors
@@ -155,7 +156,7 @@ def test_a_build_that_was_killed_is_not_taken_for_the_one_before(project):
         (row,) = json.loads(project.invoke("variants", "--json").output)["variants"]
     assert row["state"] == "failed"
     assert row["config_digest"] is not None
-    told = f"v: its last build did not end ({row['failed_at']}, log {row['log']})"
+    told = f"v: its last build did not end ({when(row['failed_at'])}, log {row['log']})"
     assert told in project.invoke("variants").errors
     assert "run   v  (its last build did not end)" in project.invoke("build", "--plan").output
     assert f"{told}: using its image of {row['built_at']}" in project.invoke("verify").errors

@@ -167,7 +167,7 @@ def test_what_works_with_no_shell_either_tells_what_the_shell_said(make, few):
     _, postures = attacked(make("checks: {attacks: {payload_files: [own.yaml]}}", own=NEVER), "open", "hardened")
     for cells in postures.values():
         assert cells["never"]["outcome"] == "not_measured"
-        assert cells["never"]["reason"].endswith("and a shell at hand either: exit code 0: because of this")
+        assert cells["never"]["reason"].endswith("and a shell in the image either: exit code 0: because of this")
 
 
 def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(monkeypatch):

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deadweight._errors import DeadweightError
 from deadweight.checks.attacks.helper import TARGET
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Answer
@@ -35,6 +36,7 @@ FILES = ("cgroup", "attr/current")
 OBEYED = 200
 """The status of an answer: the order was obeyed, whatever came of it."""
 LATE_SECONDS = 2.0
+NOTED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,16 @@ class Session:
             made = api.exec_create(self.container.id, [TARGET, "session"], stdin=True, user=self.user)["Id"]
             self._raw = self._stack.enter_context(hijacked(api.exec_start(made, socket=True)))
             self.obey(Order(("hello", "", "")), 10.0)
-            self.pid = int(api.exec_inspect(made)["Pid"] or 0)
+            self.pid = self._pid_of(made)
+
+    def _pid_of(self, made: str) -> int:
+        """Its number on this machine. A busy engine notes it only after the program has answered."""
+        deadline = time.monotonic() + NOTED_SECONDS
+        while not (pid := int(self.container.api.exec_inspect(made)["Pid"] or 0)):
+            if time.monotonic() >= deadline:
+                raise DeadweightError("the engine does not tell the process of the attacker's program")
+            time.sleep(0.05)
+        return pid
 
     def obey(self, order: Order, seconds: float) -> Answer:
         """Have one order carried out. Raises OSError where the program has ended, or does not answer in time."""
