@@ -75,6 +75,11 @@ class Stopped:
     exit_code: int
 
 
+KILLED = 137
+"""The exit code of what SIGKILL ended: 128 and the signal's number."""
+NOTED_SECONDS = 0.3
+
+
 class Keeper(Protocol):
     """The engine as its containers see it: the API, the way to a port, and who is told when one is gone."""
 
@@ -236,6 +241,9 @@ class Container:
         while True:
             _stop_if_cancelled()
             state = self.state()
+            if not state.running and state.exit_code == KILLED and not state.oom_killed and self.options.memory_bytes:
+                time.sleep(NOTED_SECONDS)  # that the kernel ended it for its memory is noted a moment after its end
+                return self.state()
             if not state.running or time.monotonic() >= deadline:
                 return state
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
