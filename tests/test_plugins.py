@@ -86,20 +86,20 @@ def example(installed, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def invoke(example, installed) -> Invoke:
-    def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, code: int | tuple[int, ...] = 0) -> subprocess.CompletedProcess[str]:
         return task(example, installed, *words, code=code)
 
     return run
 
 
-def task(folder: Path, plugins: Path, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+def task(folder: Path, plugins: Path, *words: str, code: int | tuple[int, ...] = 0) -> subprocess.CompletedProcess[str]:
     """A task as its user runs it, with these packages installed."""
     command = [sys.executable, "-m", "invoke", *words]
     environment = {**os.environ, "PYTHONPATH": str(plugins)}
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, check=False, timeout=300, env=environment
     )
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode in (code if isinstance(code, tuple) else (code,)), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
 
@@ -161,7 +161,7 @@ def test_every_task_works_with_it(walked, invoke, example):
     assert "buildah" in invoke("variants").stdout
     assert re.search(r"^buildah +present", invoke("doctor").stdout, re.MULTILINE)
     assert "busybox" in invoke("layers", "--variant", "pages").stdout
-    assert "pages" in invoke("scan").stdout
+    assert "pages" in invoke("scan", code=(0, 3)).stdout  # 3 where no vulnerability database is installed
     invoke("report")
     report = json.loads((example / ".deadweight/report/report.json").read_text())["variants"]["pages"]
     assert (report["builder"], report["checks"]["labels"]["status"]) == ("buildah", "pass")
