@@ -251,6 +251,17 @@ def test_what_invoke_prints_itself_ends_quietly_too(project, words):
     assert done.returncode == 141
 
 
+def test_what_invoke_prints_itself_onto_a_full_disk_is_one_error(project):
+    project.suite(v="true")
+    argv = [sys.executable, "-m", "invoke", "--list"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            argv, cwd=project.root, env=project.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.stderr == "error: standard output: cannot be written: No space left on device\n"
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize("words", ["variants", "doctor", "build --plan", "layers --archive /nowhere.tar", "--dry run"])
 def test_what_kill_9_left_is_told_and_removed_by_the_next_command(castle, words):
     pid = castle.killed()

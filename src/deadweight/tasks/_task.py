@@ -5,6 +5,7 @@ Invoke's own decorator loses the signature (its return type is a bare Callable),
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import functools
@@ -94,8 +95,10 @@ def guard(work: Callable[[], None]) -> int:
     with _signals.heeded(), _signals.output_watched():
         _show_what_cannot_be_encoded()
         try:
-            work()
-            sys.stdout.flush()  # what waits in it must not fail behind our back
+            try:
+                work()
+            finally:
+                sys.stdout.flush()  # what waits in it must not fail behind our back
         except (KeyboardInterrupt, Interrupted):
             _run.cancel_all()
             print(_signals.told(), end="", file=sys.stderr)
@@ -114,6 +117,8 @@ def guard(work: Callable[[], None]) -> int:
                 return 1
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
+            if isinstance(error.__context__, DeadweightError):  # what could not be written was told of before it ended
+                show_error(str(error.__context__))
             advice = f"\n  hint: {_disk.hint_of(error)}" if error.filename else ""
             show_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}{advice}")
             _drop_output()
@@ -145,6 +150,20 @@ def end_quietly_without_reader() -> None:
         hook(kind, error, trace)
 
     sys.excepthook = quiet
+    atexit.register(_flush_at_the_end)
+
+
+def _flush_at_the_end() -> None:
+    """What invoke printed waits in a buffer until the interpreter ends, which would then fail with a text of its own and 120."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(141)
+    except OSError as error:
+        show_error(f"standard output: cannot be written: {error.strerror}")
+        os._exit(1)
+    except (AttributeError, ValueError):  # there is none, or it was closed
+        pass
 
 
 def _nobody_reads(number: int) -> bool:
