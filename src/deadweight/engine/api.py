@@ -13,9 +13,13 @@ import json
 import os
 import socket
 import ssl
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from deadweight.engine import over_ssh
 
 PING_SECONDS = 3.0
 
@@ -31,14 +35,45 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class _SshConnection(http.client.HTTPConnection):
+    def __init__(self, host: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._where, self._said = host, tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
+
+    def connect(self) -> None:
+        self.sock = over_ssh.dialled(self._where, self.timeout, self._said)
+
+    def endheaders(self, *given: Any, **named: Any) -> None:
+        with self._told():
+            super().endheaders(*given, **named)
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        with self._told():
+            return super().getresponse()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """ssh itself knows why nothing comes."""
+        try:
+            yield
+        except (ConnectionError, http.client.HTTPException) as error:
+            raise OSError(over_ssh.last_line(self._said) or "ssh ended without a word") from error
+
+    def forget(self) -> None:
+        """Not in ``close``, which comes by itself where an answer breaks off."""
+        self._said.close()
+
+
 def trouble(host: str, certificates: str | None = None, *, timeout: float = PING_SECONDS) -> str:
     """Why no engine answers at ``host``; empty where one does. ``certificates`` is a folder as in DOCKER_CERT_PATH."""
+    if host.startswith(over_ssh.SCHEME):
+        timeout = max(timeout, over_ssh.PING_SECONDS)
     try:
         status, _ = _get(host, "/_ping", certificates, timeout)
     except PermissionError:
         return "permission denied (add yourself to the group: sudo usermod -aG docker $USER, then log in again)"
     except FileNotFoundError:
-        return "no such socket"
+        return "there is no ssh on this machine" if host.startswith(over_ssh.SCHEME) else "no such socket"
     except TimeoutError:
         return f"does not answer within {timeout:g} s"
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -80,14 +115,18 @@ def _get(host: str, path: str, certificates: str | None, timeout: float, method:
         return answer.status, answer.read(1 << 22)
     finally:
         connection.close()
+        if isinstance(connection, _SshConnection):
+            connection.forget()
 
 
 def _connect(host: str, certificates: str | None, timeout: float) -> http.client.HTTPConnection:
     parts = urlsplit(host)
     if parts.scheme == "unix":
         return _UnixConnection(parts.path, timeout)
+    if parts.scheme == "ssh":
+        return _SshConnection(host, timeout)
     if parts.scheme not in ("tcp", "http", "https"):
-        raise ValueError(f"{parts.scheme or host}: unsupported kind of address; use unix:// or tcp://")
+        raise ValueError(f"{parts.scheme or host}: unsupported kind of address; use unix://, tcp:// or ssh://")
     name, port = parts.hostname or "localhost", parts.port
     if certificates is None and parts.scheme != "https":
         return http.client.HTTPConnection(name, port or 2375, timeout=timeout)

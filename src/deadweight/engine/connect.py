@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
+from deadweight.engine import over_ssh
 from deadweight.engine.faults import NO_ENGINE_HINT, translated
 
 if TYPE_CHECKING:
@@ -36,14 +37,30 @@ def connected(host: str, certificates: str | None) -> APIClient:
     problem = wire.trouble(host, certificates) if host.startswith("unix://") else ""
     if problem:  # asked first, because the SDK tells it in a dozen nested errors and leaves its socket open
         raise MissingError(f"the container engine at {host} does not answer: {problem}", hint=NO_ENGINE_HINT)
+    if host.startswith(over_ssh.SCHEME):
+        return _over_ssh(host)
     with translated(f"connect to {host}"):
         return _client()(
             base_url=host,
             version="auto",
             timeout=API_TIMEOUT_SECONDS,
             tls=_tls(Path(certificates)) if certificates else False,
-            use_ssh_client=host.startswith("ssh://"),
         )
+
+
+def _over_ssh(host: str) -> APIClient:
+    """The version is asked for first: the SDK would ask for it through an adapter of its own."""
+    problem = wire.trouble(host)
+    version = "" if problem else wire.document(host, "/version", timeout=over_ssh.PING_SECONDS).get("ApiVersion", "")
+    if not version:
+        raise MissingError(
+            f"the container engine at {host} does not answer: {problem or 'it does not tell its version'}",
+            hint=over_ssh.hint(host),
+        )
+    with translated(f"connect to {host}"):
+        client = _client()(base_url="unix:///over-ssh", version=version, timeout=API_TIMEOUT_SECONDS)
+        client.mount("http+docker://", over_ssh.adapter(host, API_TIMEOUT_SECONDS))
+    return client
 
 
 @functools.cache

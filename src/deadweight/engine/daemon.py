@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
+from deadweight.engine import over_ssh
 from deadweight.engine.docker_cli import DockerCli, client, too_old_for
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.engine import cannot_start, remove_data, switch
 from deadweight.engine.own.layout import layout
-from deadweight.engine.places import places
+from deadweight.engine.places import Place, places
 
 Say = Callable[[str], None]
 START_ANEW = "restart Deadweight's engine"
@@ -111,11 +112,20 @@ def search() -> tuple[Endpoint | None, list[str]]:
         if place.asked:
             raise MissingError(
                 f"the engine that {place.why} names ({place.host}) does not answer: {problem}",
-                hint=f"start it, or unset {place.why.replace('Docker context', 'DOCKER_CONTEXT, now')}",
+                hint=_way_back(place),
             )
         passed_over.append(f"no engine at {place.host}: {problem}")
     host = own.running_host()
     return (_ours(host) if host else None), passed_over
+
+
+def _way_back(place: Place) -> str:
+    unset = f"unset {place.why.replace('Docker context', 'DOCKER_CONTEXT, now')}"
+    return (
+        f"{over_ssh.hint(place.host)}; or {unset}"
+        if place.host.startswith(over_ssh.SCHEME)
+        else f"start it, or {unset}"
+    )
 
 
 def _ours(host: str) -> Endpoint:

@@ -1,0 +1,108 @@
+"""An engine reached over SSH, as Docker's own client reaches it: each connection is one ``ssh HOST docker system dial-stdio``.
+
+ssh's own input and output are one end of a pair of sockets, so whoever speaks HTTP has a real socket at the other end, and needs no
+thread between. Keys, jump hosts and shared connections are the user's own ssh settings; nothing is asked for.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import shlex
+import shutil
+import socket
+import subprocess
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
+
+CONNECT_SECONDS = 15
+"""How long ssh may take to reach the other machine; then the other side's client gets its turn."""
+PING_SECONDS = 2.0 * CONNECT_SECONDS
+SCHEME = "ssh://"
+HINT = "try: ssh {host} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
+
+_running: list[subprocess.Popen[bytes]] = []
+"""Held until they have ended, so that their ends are fetched."""
+
+
+@atexit.register
+def _leave_the_rest() -> None:
+    """They end with our sockets, a moment after us."""
+    for each in _running:
+        if each.poll() is None:
+            each.returncode = 0
+
+
+def hint(host: str) -> str:
+    """What to try where nobody answers."""
+    parts = urlsplit(host)
+    port = f"-p {parts.port} " if parts.port else ""
+    return HINT.format(host=port + (f"{parts.username}@" if parts.username else "") + (parts.hostname or ""))
+
+
+def command(host: str) -> list[str]:
+    """The argv for ``ssh://[USER@]HOST[:PORT][/path/of/the/engine.sock]``. Raises ValueError for another address, FileNotFoundError
+    where this machine has no ssh."""
+    parts = urlsplit(host)
+    if not parts.hostname or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError(f"{host}: expected ssh://[USER@]HOST[:PORT][/path/of/the/engine.sock]")
+    program = shutil.which("ssh")
+    if program is None:
+        raise FileNotFoundError(2, "there is no ssh on this machine")
+    argv = [program, "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    if parts.username:
+        argv += ["-l", unquote(parts.username)]
+    if parts.port:
+        argv += ["-p", str(parts.port)]
+    path = unquote(parts.path).rstrip("/")
+    docker = ["docker", *(["--host", f"unix://{path}"] if path else []), "system", "dial-stdio"]
+    return [*argv, "--", parts.hostname, shlex.join(docker)]
+
+
+def dialled(host: str, timeout: float | None, said: IO[bytes] | None = None) -> socket.socket:
+    """A socket that leads to the engine; what ssh says of it goes to ``said``. ssh ends with it, also when we are killed."""
+    argv = command(host)
+    _running[:] = [each for each in _running if each.poll() is None]
+    ours, theirs = socket.socketpair()
+    with theirs:
+        # A session of its own: Ctrl-C must not end the connection over which containers are removed.
+        errors: Any = said or subprocess.DEVNULL
+        _running.append(
+            subprocess.Popen(argv, stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=errors, start_new_session=True)
+        )
+    ours.settimeout(timeout)
+    return ours
+
+
+def last_line(said: IO[bytes]) -> str:
+    """What ssh, or the other machine's shell, said last; empty where it said nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        said.seek(0)
+        lines = [line.strip() for line in said.read(1 << 16).decode(errors="replace").splitlines()]
+        return next((line for line in reversed(lines) if line), "")
+    return ""
+
+
+def adapter(host: str, timeout: int) -> BaseAdapter:
+    """What the SDK's session is to speak through (its own one wants a second implementation of SSH)."""
+    from docker.transport import unixconn
+
+    class Connection(unixconn.UnixHTTPConnection):
+        def connect(self) -> None:
+            self.sock = dialled(host, timeout)
+
+    class Pool(unixconn.UnixHTTPConnectionPool):
+        def _new_conn(self) -> Any:
+            return Connection(self.base_url, self.socket_path, timeout)
+
+    class Adapter(unixconn.UnixHTTPAdapter):
+        def get_connection(self, url: Any, proxies: Any = None) -> Any:  # noqa: ARG002 - the SDK gives it by name
+            with self.pools.lock:
+                if (pool := self.pools.get(url)) is None:
+                    pool = self.pools[url] = Pool(url, self.socket_path, self.timeout, maxsize=self.max_pool_size)
+            return pool
+
+    return Adapter("http+unix://over-ssh", timeout)

@@ -1,0 +1,80 @@
+"""An SSH server of the operating system's, started on loopback for as long as a test needs it; nothing is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGES = ("openssh-server", "libwrap0")
+START = """
+set -e
+mount --make-rprivate /
+mount --bind "$1/passwd" /etc/passwd
+mkdir -p /run/sshd
+exec "$2" -D -e -f "$1/config"
+"""
+"""sshd wants a user of its own, and finds it in a file that only its own mount namespace has."""
+
+
+@contextlib.contextmanager
+def ssh_server(folder: Path) -> Iterator[int]:
+    """Gives the port. ``folder/bin/ssh`` then is a client that knows the server and has a key; root's commands run here."""
+    program, libraries = _unpacked(folder)
+    for name in ("host", "key", "stranger"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    users = [line for line in Path("/etc/passwd").read_text().splitlines() if not line.startswith("sshd:")]
+    (folder / "passwd").write_text("\n".join([*users, "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin", ""]))
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\nStrictModes no\n"
+        f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\nSetEnv PATH={_path()}\n"
+    )
+    host_key = " ".join((folder / "host.pub").read_text().split()[:2])
+    (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}\n")
+    (folder / "bin").mkdir()
+    client = folder / "bin" / "ssh"
+    client.write_text(
+        f'#!/bin/sh\nexec {shutil.which("ssh")} -F none -i "${{TEST_SSH_KEY:-{folder}/key}}" -o IdentitiesOnly=yes'
+        f' -o IdentityAgent=none -o UserKnownHostsFile={folder}/known "$@"\n'
+    )
+    client.chmod(0o755)
+    environment = {"LD_LIBRARY_PATH": str(libraries), "PATH": _path()}
+    argv = ["unshare", "--mount", "sh", "-c", START, "sh", str(folder), str(program)]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        _wait_for(port, server, folder / "log")
+        yield port
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _path() -> str:
+    docker = shutil.which("docker")
+    return f"{Path(docker).parent if docker else '/usr/bin'}:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _unpacked(folder: Path) -> tuple[Path, Path]:
+    for package in PACKAGES:
+        subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True, capture_output=True)
+    for archive in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", str(archive), str(folder / "root")], check=True)
+    (library,) = (folder / "root").glob("**/libwrap.so.0")
+    return folder / "root/usr/sbin/sshd", library.parent
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until and server.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
