@@ -12,7 +12,7 @@ import pytest
 from deadweight.project.init.alongside import without
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.older import with_examples, with_older_language
+from deadweight.project.init.older import with_compiler, with_examples, with_older_language
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
@@ -309,6 +309,20 @@ def test_packages_that_the_newest_language_cannot_install_are_tried_with_an_olde
         with_older_language(replace(first_draft(service, "build"), left_out={"debian": "pip install"}), "debian")
         is None
     )
+
+
+def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_base(tmp_path):
+    (service,) = found(tmp_path, NODE)
+    draft = first_draft(service, "build")
+    assert "nodedir" not in draft.ladder.files["build/Dockerfile"]
+    assert with_compiler(replace(draft, left_out={"debian": "it copies a, which is not there"}), "debian") is None
+    left_out = {"debian": "a build step cannot reach the network (RUN npm install)", "today": "no"}
+    compiled = with_compiler(replace(draft, left_out=left_out), "debian")
+    assert compiled is not None
+    assert compiled.left_out == {"today": "no"}
+    assert compiled.rungs[0].keys["bases"] == '{BUILD: "node:22", BASE: "node:22-slim"}'
+    assert "ENV npm_config_nodedir=/usr/local" in compiled.ladder.files["build/Dockerfile"]
+    assert with_compiler(replace(compiled, left_out=left_out), "debian") is None
 
 
 @pytest.mark.parametrize(

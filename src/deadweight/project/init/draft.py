@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from deadweight.project.init.languages import golang, java, node, python, rust, trimmed
+from deadweight.project.init.languages import golang, java, node, python, rust, static, trimmed
 from deadweight.project.init.languages.common import flow, scalar
 from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
@@ -166,4 +166,6 @@ def _of_language(draft: Draft, project: Project) -> Ladder:
         return node.ladder(service, project, place, port, health)
     if project.language == "java":
         return java.ladder(service, project, place, port)
+    if project.language == "static":
+        return static.ladder(service, project, place, port)
     return rust.ladder(service, project, place, port)

@@ -1,4 +1,4 @@
-"""What is tried where a generated image does not build or come up: an older language, and the repository's example configuration.
+"""What is tried where a generated image does not build or come up: a compiler, an older language, example configuration.
 
 Packages that were pinned years ago have no ready-made files for the newest language.
 """
@@ -29,6 +29,18 @@ def with_examples(draft: Draft) -> Draft | None:
         return None
     details = {**project.details, "with_examples": "1"}
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
+
+
+def with_compiler(draft: Draft, rung: str) -> Draft | None:
+    """The draft with a complete base to build on, where modules of npm's could not be installed: some compile what they cannot
+    fetch ready-made. None where that is not why, or was tried."""
+    project = draft.service.project
+    installs = _INSTALLS.search(draft.left_out.get(rung, ""))
+    if project is None or project.language != "node" or not installs or "compiler" in project.details:
+        return None
+    details = {**project.details, "compiler": "1"}
+    rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
+    return replace(draft, service=replace(draft.service, project=replace(project, details=details)), left_out=rest)
 
 
 def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None:

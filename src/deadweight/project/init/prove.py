@@ -17,7 +17,7 @@ from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
 from deadweight.project.init.observe import KINDS, NotUp, Seen, observe, told_of, wait_listening, watch_with
-from deadweight.project.init.older import with_examples, with_older_language
+from deadweight.project.init.older import with_compiler, with_examples, with_older_language
 from deadweight.project.init.recording import record
 from deadweight.project.init.records import SEEN, Known, Rung
 from deadweight.project.init.suitefile import suite_text
@@ -164,12 +164,13 @@ def _reference(proof: _Proof) -> str:
 
 
 def _built_somehow(proof: _Proof, rung: Rung) -> bool:
-    """Build a rung, with an older language where the newest is what its packages do not know."""
+    """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
     while not proof.build(rung):
-        older = with_older_language(proof.draft, rung.name)
-        if older is None:
+        other = with_compiler(proof.draft, rung.name) if rung.files else None
+        other = other or with_older_language(proof.draft, rung.name)
+        if other is None:
             return False
-        proof.draft = older
+        proof.draft = other
     return True
 
 

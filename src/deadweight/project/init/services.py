@@ -10,7 +10,7 @@ from dataclasses import replace
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
 from deadweight.project.init.dockerfile import context_of, read_words
-from deadweight.project.init.languages import golang, java, node, python, rust
+from deadweight.project.init.languages import golang, java, node, python, rust, static
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.languages.python import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
@@ -27,7 +27,7 @@ _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx"
 
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
-    "Pipfile, setup.py, Cargo.toml"
+    "Pipfile, setup.py, Cargo.toml, an index.html"
 )
 
 
@@ -48,6 +48,9 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
             # a root that only holds packages together (a workspace) is none, and hides none of them
             if service.project and not service.project.problem:
                 found.append(service)
+    if not found:
+        service = _service(tree, ".", (), main)
+        found = [service] if service.project and service.project.language == "static" else []
     return tuple(sorted(_with_surroundings(tree, _named(tree, found)), key=_rank))
 
 
@@ -145,20 +148,24 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
 
 def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
     """The project of a folder. Of several languages the one that the own image starts, else the first that can be started."""
+    site = static.find(tree, folder, words)
+    if site is not None and site.kind == "server":
+        return site
     found = [
         golang.find(tree, folder, words, main),
         rust.find(tree, folder, words, main),
         java.find(tree, folder, words),
         python.find(tree, folder, words),
-        node.find(tree, folder, words),
+        site if site is not None and site.kind == "npm" else node.find(tree, folder, words),
     ]
-    there = [each for each in found if each is not None]
+    there = [each for each in found if each is not None] or ([site] if site is not None else [])
     bases = {
         "go": "golang",
         "python": "python",
         "node": "node",
         "java": "temurin|maven|gradle|openjdk|jdk",
         "rust": "rust",
+        "static": "node",
     }
     if words is not None and words.base:
         there.sort(key=lambda each: (bool(each.problem), not re.search(bases[each.language], words.base)))

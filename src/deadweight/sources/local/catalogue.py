@@ -35,7 +35,7 @@ EDITIONS: Mapping[str, int] = {
     "postgres": 2,
     "jdk": 2,
     "maven": 3,
-    "node": 2,
+    "node": 3,
     "nginx": 2,
     "ruby": 2,
     "ubuntu": 2,

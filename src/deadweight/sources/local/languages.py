@@ -57,6 +57,8 @@ def node(shop: Workshop, parameter: str) -> Made:
         f"PATH={PATHS}",
         f"NODE_VERSION={version}",
         *([f"NODE_EXTRA_CA_CERTS=/{CERTIFICATES}"] if shop.authorities else []),
+        # node-gyp takes the headers that are here, which it would fetch from Node's own site
+        *([] if flavour else ["npm_config_nodedir=/usr/local"]),
     )
     if flavour == "alpine":
         base = alpine.layer(shop, NODE_RUNTIME)

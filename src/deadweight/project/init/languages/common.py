@@ -18,6 +18,7 @@ _IGNORED = {
     "node": ("node_modules", "coverage"),
     "java": ("target", "build", ".gradle", "src/test"),
     "rust": ("target",),
+    "static": ("tasks.py", "noxfile.py", ".github", ".gitignore", "README*"),
 }
 
 

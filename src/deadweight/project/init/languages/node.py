@@ -14,7 +14,7 @@ from deadweight.project.init.records import ImageWords, Known, Ladder, Project, 
 from deadweight.project.init.tree import Tree, joined, line_of
 
 _DEFAULT_VERSION = "22"
-_SERVERS = (
+SERVERS = (
     "express",
     "fastify",
     "koa",
@@ -49,20 +49,19 @@ _ENTRIES = (
 
 def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The package of a folder; None where nothing says that it is a server."""
-    file = joined(folder, "package.json")
-    package = _package(tree.text(file)) if tree.has(file) else {}
-    scripts, needs = _part(package, "scripts"), _part(package, "dependencies")
+    package = read_package(tree, folder)
+    scripts, needs = part(package, "scripts"), part(package, "dependencies")
     start = _start(tree, folder, package, scripts, words)
-    if not package or not (words or "start" in scripts or any(name in needs for name in _SERVERS)):
+    if not package or not (words or "start" in scripts or any(name in needs for name in SERVERS)):
         return None
     paths = sorted(tree.below(folder, *_SOURCES), key=lambda path: (path.count("/"), path))
     ports, health = scan(tree, (path for path in paths if "package-lock" not in path))
     return Project(
         language="node",
-        kind=_manager(tree, folder),
+        kind=manager(tree, folder),
         folder=folder,
         name=str(package.get("name") or tree.root.name).rpartition("/")[2],
-        version=_version(tree, folder, words),
+        version=version_of(tree, folder, words),
         start=start,
         ports=ports or (Known(3000),),
         health=health,
@@ -71,20 +70,23 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     )
 
 
-def _package(text: str) -> dict[str, Any]:
+def read_package(tree: Tree, folder: str) -> dict[str, Any]:
+    """The package.json of a folder; empty without one that can be read."""
     try:
-        found = json.loads(text)
+        found = json.loads(tree.text(joined(folder, "package.json")) or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _part(package: dict[str, Any], key: str) -> dict[str, Any]:
+def part(package: dict[str, Any], key: str) -> dict[str, Any]:
+    """A section of a package.json; empty without it."""
     found = package.get(key)
     return found if isinstance(found, dict) else {}
 
 
-def _manager(tree: Tree, folder: str) -> str:
+def manager(tree: Tree, folder: str) -> str:
+    """Which program installs its modules, by its lock file."""
     locks = {
         "package-lock.json": "npm-ci",
         "npm-shrinkwrap.json": "npm-ci",
@@ -94,7 +96,8 @@ def _manager(tree: Tree, folder: str) -> str:
     return next((kind for name, kind in locks.items() if tree.has(joined(folder, name))), "npm")
 
 
-def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+    """The major version of Node: of its own image, of a version file, or the default."""
     base = re.match(r"(?:.*/)?node:(\d+)", words.base if words else "")
     if base and int(base[1]) >= 18:
         return Known(base[1], "from your Dockerfile's base")
@@ -110,7 +113,7 @@ def _start(
     tree: Tree, folder: str, package: dict[str, Any], scripts: dict[str, Any], words: ImageWords | None
 ) -> tuple[str, ...]:
     """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names."""
-    needs = _part(package, "dependencies")
+    needs = part(package, "dependencies")
     for said in (words.words if words else (), *(("npm", "run", name) for name in ("start:prod", "start"))):
         started = node_scripts.started(tree, folder, said, scripts, needs)
         if started:
@@ -159,11 +162,12 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
     version = project.version.value
     slim, alpine = f"node:{version}-slim", f"node:{version}-alpine"
     even = version if int(version) in (18, 20, 22, 24) else "22"
+    whole = "" if "compiler" in project.details else "-slim"  # the whole image has compilers, and Node's headers
     bases = {
-        "debian": (slim, slim),
+        "debian": (f"node:{version}{whole}", slim),
         "alpine": (alpine, alpine),
         "chainguard": ("cgr.dev/chainguard/node:latest-dev", "cgr.dev/chainguard/node:latest"),
-        "distroless": (f"node:{even}-slim", f"gcr.io/distroless/nodejs{even}-debian12:nonroot"),
+        "distroless": (f"node:{even}{whole}", f"gcr.io/distroless/nodejs{even}-debian12:nonroot"),
     }
     files = {
         f"{place}/Dockerfile": _dockerfile(service, project, port, health),
@@ -187,8 +191,19 @@ _PRUNE = {
 }
 
 
+_COMPILES = (
+    "# A module is compiled where it cannot be fetched ready-made: with the headers that this image has.",
+    "ENV npm_config_nodedir=/usr/local",
+)
+
+
+def install_lines(kind: str) -> tuple[str, str]:
+    """Which files the installation of all modules reads, and the command."""
+    return _ALL[kind]
+
+
 def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
-    manifest, install = _ALL[project.kind]
+    manifest, install = install_lines(project.kind)
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
     details = project.details
@@ -206,6 +221,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "# Some bases for building start as another user; only this stage is root's.",
         "USER root",
         "WORKDIR /app",
+        *(_COMPILES if "compiler" in details else ()),
         "# Modules first: an edit of the code does not fetch them again.",
         *(["COPY . ."] if early else [f"COPY {manifest}{' .npmrc' if details['npmrc'] else ''} ./"]),
         "RUN --mount=type=cache,target=/root/.npm \\",

@@ -19,7 +19,7 @@ COMPILED = ("go", "rust")
 def rung(service: Service, project: Project, place: str, port: int, text: str) -> tuple[Rung, dict[str, str]] | None:
     """The rung and its file; None where there is no own Dockerfile, or where what it starts cannot be told."""
     own = service.own
-    if own is None or own.refused or not own.words.taken:
+    if own is None or own.refused or not own.words.taken or project.language == "static":
         return None
     if not (own.words.program if project.language in COMPILED else own.words.words):
         return None
