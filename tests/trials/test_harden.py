@@ -26,7 +26,7 @@ from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
-from deadweight.trials.harden import folders, kept, search, trial
+from deadweight.trials.harden import asks, folders, kept, search, trial
 from deadweight.trials.harden.folders import Written
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.search import _least, tightest
@@ -40,6 +40,14 @@ from tests.support.small_project import put_built, subject_of, write_suite
 
 KUBERNETES = "1.34"
 CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_watch():
+    """A trial watches a service as long as `verify` does; none of those here ends by itself, but where a test is of just that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trial, "WATCH_SECONDS", 0.1)
+        yield
 
 
 @pytest.fixture
@@ -89,6 +97,7 @@ def pretend(monkeypatch, problem) -> list[RunOptions]:
         return Trial(problem(options, exits), str(options.user), Written(("/state",), ("/state",)), exit_code=5)
 
     monkeypatch.setattr(search, "attempt", tell)
+    monkeypatch.setattr(asks, "found", lambda *_: ())
     return tried
 
 
@@ -114,7 +123,7 @@ AWK = """\
 ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
 ARGS = ["--x=$Y", "a  b", "y", ""]
 WRITER = f"""\
-    run: {{memory: 32MiB, pids: 16, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
+    run: {{memory: 15MiB, pids: 7, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
     checks:
       api:
         - {{name: keep, request: {{path: '/write?path=/state/kept'}}, expect: {{status: 200}}}}
@@ -147,7 +156,7 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
 
 def test_what_the_suite_grants_is_tried_without(make):
     """A root file system that may be written, and root, are what the service is run with, not what it needs."""
-    got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
+    got = tightest(make("    run: {memory: 15MiB, pids: 7, read_only: false, user: root}"))
     assert (got.options.read_only, got.options.user) == (True, "65532:65532")
 
 
@@ -182,7 +191,7 @@ def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(m
 
 def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
     got = tightest(
-        make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
+        make("    run: {memory: 15MiB, pids: 7}\n    checks: {api: [{name: up, request: {path: /address}}]}")
     )
     assert not got.outgoing
 
@@ -195,7 +204,7 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
     with socket.create_server((gateway, 0)) as listener:
         address = f"{gateway}:{listener.getsockname()[1]}"
         api = f"{{name: out, request: {{path: '/dial?address={address}'}}}}"
-        got = tightest(make(f"    run: {{memory: 16MiB, pids: 12}}\n    checks: {{api: [{api}]}}"))
+        got = tightest(make(f"    run: {{memory: 15MiB, pids: 7}}\n    checks: {{api: [{api}]}}"))
     assert got.outgoing
     assert got.document()["posture"]["network"] == "any"
     assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
@@ -204,6 +213,7 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
 def test_who_is_not_root_is_told_so(make, monkeypatch):
     """And not that the service does not even pass in a plain container."""
     monkeypatch.setattr(trial, "can_enter_namespace", lambda *_: False)
+    monkeypatch.setattr(trial, "NOTICE_SECONDS", 0.1)
     with pytest.raises(MissingError, match="harden needs root"):
         tightest(make(""))
 
@@ -212,18 +222,19 @@ def test_who_is_not_root_is_told_so(make, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("settings", "problem"),
+    ("watch_seconds", "settings", "problem"),
     [
         (
+            2 * WATCH_SECONDS,  # however busy the machine is
             "run: {env: {MODE: dies, DIES_AFTER: 2500ms}}",
             "it became healthy, then ended with exit code 3; its last lines: ",
         ),
-        ("run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
-        ("checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
+        (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
+        (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
     ],
 )
-def test_a_trial_judges_start_and_end_as_verify_does(make, settings, problem, monkeypatch):
-    monkeypatch.setattr(trial, "WATCH_SECONDS", 2 * WATCH_SECONDS)  # however busy the machine is
+def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):
+    monkeypatch.setattr(trial, "WATCH_SECONDS", watch_seconds)
     subject = make(f"    {settings}")
     assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
 
@@ -250,8 +261,12 @@ def test_folders_that_the_suite_names_are_there_in_the_plain_container_too(make)
 def test_a_folder_of_another_name_each_time_is_known_by_its_parent(make):
     paths = ("/scratch/RANDOM/kept", "/scratch/RANDOM/a/b/kept")
     api = ", ".join(f"{{name: w{n}, request: {{path: '/write?path={path}'}}}}" for n, path in enumerate(paths))
-    got = tightest(make(f"    run: {{memory: 15MiB, pids: 7}}\n    checks: {{api: [{api}]}}"))
-    assert (got.options.read_only, [each.path for each in got.options.tmpfs]) == (True, ["/scratch"])
+    subject = make(f"    checks: {{api: [{api}]}}")
+    plain = hardened_for(subject.variant).but(read_only=False, user="0:0", tmpfs=())
+    lasting = attempt(subject, plain).written.lasting
+    assert lasting == ("/scratch",)
+    tight = plain.but(read_only=True, user="65532:65532", tmpfs=tuple(Tmpfs(path, 2**20) for path in lasting))
+    assert attempt(subject, tight).problem == ""
 
 
 def test_where_a_service_writes_is_told_once_and_by_what_is_there_before_it():
@@ -279,7 +294,7 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     """The image, what the suite asks and grants, and the engine; a format is none of these."""
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     told: list[str] = []
-    subject = make("    run: {memory: 16MiB, pids: 12}")
+    subject = make("    run: {memory: 15MiB, pids: 7}")
     first = kept.kept_or_found(subject, told.append)
     count = len(tried)
     assert kept.kept_or_found(subject, told.append) == first
@@ -287,7 +302,7 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     assert "invoke harden --force searches again" in told[-1]
     kept.kept_or_found(subject, told.append, again=True)
     assert len(tried) == 2 * count
-    other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
+    other = make("    run: {memory: 15MiB, pids: 7}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
     kept.kept_or_found(other, told.append)
     assert len(tried) > 2 * count
     count = len(tried)
