@@ -59,7 +59,7 @@ def _refused(path: Path, error: OSError) -> DeadweightError:
 
 def save(record: object, path: Path) -> None:
     """Write any frozen record as indented JSON."""
-    write_atomically(path, _adapter(type(record)).dump_json(record, indent=2) + b"\n")
+    write_atomically(path, adapter(type(record)).dump_json(record, indent=2) + b"\n")
 
 
 def load(kind: type[T], path: Path) -> T | None:
@@ -67,13 +67,13 @@ def load(kind: type[T], path: Path) -> T | None:
     from pydantic import ValidationError
 
     try:
-        found: T = _adapter(kind).validate_json(path.read_bytes())
+        found: T = adapter(kind).validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
     return found
 
 
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+def adapter(kind: type[Any]) -> TypeAdapter[Any]:
     """Made once per kind: making one takes longer than reading a record."""
     if kind not in _adapters:
         from pydantic import TypeAdapter

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from deadweight.image.findings import LayersReport
+from deadweight.records import store
 from deadweight.records.evidence import Evidence
 from deadweight.report.model import AttackRecord, PayloadRecord, VulnerabilitiesRecord
 
@@ -66,9 +67,10 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _parse(kind: type[T], value: object) -> T | None:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
-        return TypeAdapter(kind).validate_python(value)
+        found: T = store.adapter(kind).validate_python(value)
+        return found
     except ValidationError:
         return None
