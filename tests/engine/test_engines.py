@@ -17,7 +17,7 @@ import pytest
 
 from deadweight.engine.own import choice
 from deadweight.records.paths import user_cache
-from tests.support import ROOT, TESTS
+from tests.support import ROOT, TESTS, engine_tour
 
 pytestmark = pytest.mark.system
 
@@ -43,12 +43,12 @@ def lacking(kind: str) -> str:
     return "" if there else f"{kind} is not built (invoke setup --tests)"
 
 
-def toured(kind: str, folder: Path) -> dict[str, str]:
+def toured(kind: str, folder: Path, *more: str) -> dict[str, str]:
     """What works with an engine. It has a cache, a store and a network namespace of its own, and ends with this."""
     cache = folder / "cache"
     shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=_linked)
     env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
-    argv = ["unshare", "--net", "--", sys.executable, "-m", "tests.support.engine_tour", kind, str(folder)]
+    argv = ["unshare", "--net", "--", sys.executable, "-m", "tests.support.engine_tour", kind, str(folder), *more]
     with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tour:
         try:
             out, errors = tour.communicate(timeout=SECONDS)
@@ -77,7 +77,7 @@ def test_what_the_page_says_of_an_engine_is_what_comes_of_it(kind, tmp_path):
     problem = lacking(kind)
     if problem:
         pytest.skip(problem)
-    found = toured(kind, tmp_path)
+    found = toured(kind, tmp_path, engine_tour.BRIEF)
     assert verdicts(found) == verdicts(json.loads(RESULTS.read_text())[kind]), found
 
 
