@@ -30,11 +30,11 @@ pytestmark = pytest.mark.usefixtures("misbehaving_image")
 def make(tmp_path, engine, misbehaving_archive):
     """A subject of the misbehaving service: ``make("variant's YAML")``."""
 
-    def build(yaml: str = "", mode: str = "good", memory: str = "256MiB"):
+    def build(yaml: str = "", mode: str = "good", memory: str = "256MiB", also: str = ""):
         indented = "\n".join(f"    {line}" for line in yaml.strip().splitlines())
         suite = write_suite(
             tmp_path,
-            f"name: p\nvariants:\n  v:\n    builder: ko\n    run: {{memory: {memory}, env: {{MODE: {mode}}}}}\n{indented}\n",
+            f"name: p\nvariants:\n  v:\n    builder: ko\n    run: {{memory: {memory}, env: {{MODE: {mode}}}{also}}}\n{indented}\n",
         )
         built = put_built(suite, "v", misbehaving_archive, MISBEHAVING)
         return subject_of(suite, "v", built, misbehaving_archive, engine)
@@ -100,6 +100,15 @@ def test_a_service_that_does_not_stay_up_fails_with_its_last_lines(make, mode, h
     assert "misbehave" in " ".join(runs.data["log_tail"])
     with pytest.raises(CheckFailed, match=r"1 of 1 check did not come out as expected: v/runs\. 1 failed"):
         raise_if_bad([runs])
+
+
+def test_a_service_listens_on_each_port_that_it_is_said_to(make):
+    asked = "checks: {api: [{name: there, request: {port: 9000, path: /json}, expect: {json: {name: zoë}}}]}"
+    both = make(asked, mode="good, ALSO: ':9000'", also=", ports: [9000]")
+    assert [each.status for each in runner.run_checks(both)] == ["pass", "pass"]
+    (runs,) = runner.run_checks(make("health: {within_seconds: 1}", also=", ports: [9000]"), only=("runs",))
+    assert runs.status == "fail"
+    assert runs.reason.startswith("run.ports: 9000: not healthy within 1 s (")
 
 
 def test_a_service_that_ignores_sigterm_fails(make):

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight import _run
-from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
 from deadweight.engine import foreground, http, owner
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
@@ -161,6 +161,17 @@ def test_a_hardened_container_is_hardened_for_real(engine, tools_image):
         ran = container.exec(["/bin/sh", "-c", "cat /usr/bin/id > /tmp/id && ls -l /tmp/id && /tmp/id"])
         assert ran.exit_code == 126
         assert b"/tmp/id" in ran.output
+
+
+def test_files_of_the_project_can_be_read_and_not_written(engine, tools_image, tmp_path, monkeypatch):
+    (tmp_path / "app.conf").write_text("of the project")
+    monkeypatch.setattr(engine, "root", str(tmp_path))
+    options = RunOptions(files={"/etc/app.conf": "app.conf"}, entrypoint=("/bin/sh", "-c", "sleep 60"), network="none")
+    with engine.start(tools_image, options) as container:
+        assert container.exec(["/usr/bin/cat", "/etc/app.conf"]).output == b"of the project"
+        assert container.exec(["/bin/sh", "-c", "echo x > /etc/app.conf"]).exit_code != 0
+    with pytest.raises(UsageError, match=r"run\.files: no such file or folder: gone"):
+        engine.start(tools_image, options.but(files={"/x": "gone"}))
 
 
 def test_postures_are_composed(engine, tools_image, tmp_path):

@@ -318,6 +318,28 @@ def test_what_is_written_is_named_after_the_suite(form):
     assert "tight" not in text.replace("registry.example/tight:1", "")
 
 
+def test_all_ports_and_files_are_in_what_is_written():
+    got = found(network="bridge", ports=(9000,), files={"/etc/app.conf": "conf/app.conf"})
+    run = got.variant.run.model_copy(update={"ports": (9000,), "files": got.options.files})
+    got = dataclasses.replace(got, variant=got.variant.model_copy(update={"run": run}))
+    service = compose(got)["services"]["shop"]
+    assert service["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:9000:9000"]
+    assert service["volumes"] == ["./conf/app.conf:/etc/app.conf:ro"]
+    words = run_words(got)
+    assert [words[at + 1] for at, word in enumerate(words) if word in ("--publish", "--volume")] == [
+        "./conf/app.conf:/etc/app.conf:ro",
+        "127.0.0.1:8080:8080",
+        "127.0.0.1:9000:9000",
+    ]
+    assert "Volume=./conf/app.conf:/etc/app.conf:ro" in written(got, "quadlet")
+    service = next(each for each in kubernetes(got) if each["kind"] == "Service")
+    assert [each["name"] for each in service["spec"]["ports"]] == ["port-8080", "port-9000"]
+    assert (
+        "It reads files that are not in the image, but in your repository: /etc/app.conf (conf/app.conf)."
+        in written(got, "kubernetes")
+    )
+
+
 def test_a_low_port_needs_no_root_in_kubernetes():
     """An engine lets anybody listen there, which is how it was tried; a cluster has to be told."""
     documents = kubernetes(found(port=80))

@@ -112,7 +112,7 @@ def run_item(subject: Subject, item: ApiCheck) -> ItemResult:
 
 
 def _send(container: Container, request: Prepared) -> Answer:
-    return container.http().request(
+    return container.http(request.port).request(
         request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
     )
 

@@ -22,6 +22,8 @@ class Prepared:
     path: str
     headers: Mapping[str, str]
     body: bytes | None
+    port: int | None = None
+    """None: the service's own."""
 
 
 def prepare(request: HttpRequest, root: Path) -> Prepared:
@@ -31,7 +33,7 @@ def prepare(request: HttpRequest, root: Path) -> Prepared:
     if kind is not None and "content-type" not in {name.lower() for name in headers}:
         headers["Content-Type"] = kind
     path = request.path if request.path.startswith("/") else f"/{request.path}"
-    return Prepared(request.method, urllib.parse.quote(path, safe=_UNQUOTED), headers, body)
+    return Prepared(request.method, urllib.parse.quote(path, safe=_UNQUOTED), headers, body, request.port)
 
 
 def _body(request: HttpRequest, root: Path) -> tuple[str | None, bytes | None]:

@@ -23,7 +23,7 @@ from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.sidecar import user_of
 from deadweight.records.evidence import Evidence, Status
-from deadweight.suite.model import Variant
+from deadweight.suite.model import Health, Variant
 
 STARTS = 3
 SLOW_START_SECONDS = 5.0
@@ -77,6 +77,7 @@ class Runs:
         with self._start(subject, course) as first:
             healthy_at = time.monotonic()
             course.data["user"] = user_of(first)
+            self._open(subject, first)
             self._more_starts(subject, course)
             course.data["startup_samples"] = [round(sample, 4) for sample in course.samples]
             course.data["startup_seconds"] = round(statistics.median(course.samples), 4)
@@ -109,6 +110,14 @@ class Runs:
                 subject.service.share(container)
             else:
                 container.remove()
+
+    def _open(self, subject: Subject, container: Container) -> None:
+        """It listens on the other ports too, in the time that it has to become healthy."""
+        variant = subject.variant
+        for port in variant.run.ports:
+            found = container.wait_healthy(Health(kind="tcp", within_seconds=variant.health.within_seconds), port)
+            if not found.healthy:
+                raise _Failed(with_last_lines(f"run.ports: {port}: {found.reason}", container))
 
     def _watch(self, container: Container, healthy_at: float, course: _Course) -> None:
         state = container.wait_ended(max(0.0, WATCH_SECONDS - (time.monotonic() - healthy_at)))

@@ -32,7 +32,7 @@ def create_body(
     if options.entrypoint is not None:
         body["Entrypoint"] = list(options.entrypoint)
     if options.publish is not None:
-        body["ExposedPorts"] = {f"{options.publish}/tcp": {}}
+        body["ExposedPorts"] = {f"{port}/tcp": {} for port in (options.publish, *options.ports)}
     return body
 
 
@@ -68,7 +68,8 @@ def _host_config(options: RunOptions, info: EngineInfo, most: Mapping[str, int])
         config["PidMode"] = options.pid_mode
     if options.publish is not None:
         host_port = "" if options.host_port is None else str(options.host_port)
-        config["PortBindings"] = {f"{options.publish}/tcp": [{"HostIp": "127.0.0.1", "HostPort": host_port}]}
+        more = {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}] for port in options.ports}
+        config["PortBindings"] = {**more, f"{options.publish}/tcp": [{"HostIp": "127.0.0.1", "HostPort": host_port}]}
     return config
 
 

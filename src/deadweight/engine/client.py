@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, MissingError, UsageError
 from deadweight.engine import http, in_memory, leftovers, owner
 from deadweight.engine.body import create_body
 from deadweight.engine.connect import HasHost, connected
@@ -27,7 +27,7 @@ from deadweight.engine.images import Images
 from deadweight.engine.info import EngineInfo, parse_info
 from deadweight.engine.leftovers import Leftover
 from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off
-from deadweight.engine.options import RunOptions
+from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.route import route_to
 from deadweight.engine.through import Tunnels
 from deadweight.records import runs
@@ -150,7 +150,7 @@ class Engine:
     def create(self, image: str, options: RunOptions, *, purpose: str = "check", variant: str = "") -> Container:
         """Create a container that does not run yet."""
         self._before_the_first()
-        options = self.owned(image, options)
+        options = self.owned(image, self._with_files(options))
         marks = {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root, **options.labels}
         body = create_body(image, options.but(labels=marks), self.info, self._ceilings)
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
@@ -166,6 +166,16 @@ class Engine:
             self._mine[made] = container
         self._asked_for.discard(name)
         return container
+
+    def _with_files(self, options: RunOptions) -> RunOptions:
+        """The same options with the project's files as mounts. Raises UsageError for one that is not there."""
+        if not options.files:
+            return options
+        absent = next((path for path in options.files.values() if not (Path(self.root) / path).exists()), None)
+        if absent is not None:
+            raise UsageError(f"run.files: no such file or folder: {absent}", hint=f"paths are relative to {self.root}")
+        mounts = (Mount(Path(self.root) / path, target) for target, path in options.files.items())
+        return options.but(mounts=(*options.mounts, *mounts), files={})
 
     def owned(self, image: str, options: RunOptions) -> RunOptions:
         """The same options with the owner of each folder in memory (``in_memory``). Podman's runtimes keep the mode that is asked

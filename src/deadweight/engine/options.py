@@ -62,7 +62,9 @@ class RunOptions:
     ``host``, ``container:ID`` or a network's name. ``publish`` is the container's port, published on 127.0.0.1 at
     ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``dns`` are the name servers that are
     asked instead of the engine's. ``args`` replace the image's command, ``entrypoint`` its entrypoint. ``hosts`` are names that it
-    knows beside those (its ``/etc/hosts``), with their addresses. ``tls``: what it serves on its ports is HTTP over TLS.
+    knows beside those (its ``/etc/hosts``), with their addresses. ``ports`` are published together with ``publish``, at any free
+    ports. ``files`` may be read in the container: paths in it, and paths below the folder of the engine's project. ``tls``: what it
+    serves on its ports is HTTP over TLS.
     """
 
     user: str | None = None
@@ -82,11 +84,13 @@ class RunOptions:
     ulimits: tuple[Ulimit, ...] = ()
     network: str = "bridge"
     publish: int | None = None
+    ports: tuple[int, ...] = ()
     host_port: int | None = None
     pid_mode: str | None = None
     device_rules: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     entrypoint: tuple[str, ...] | None = None
     args: tuple[str, ...] = ()
@@ -118,6 +122,8 @@ def hardened(settings: RunSettings, *, port: int | None = None, image_user: str 
         pids=settings.pids,
         ulimits=(Ulimit("nofile", OPEN_FILES, OPEN_FILES),),
         publish=port,
+        ports=settings.ports,
+        files=dict(settings.files),
         env=dict(settings.env),
         args=settings.args,
         entrypoint=settings.entrypoint,

@@ -16,6 +16,7 @@ from deadweight._errors import ConfigError
 from deadweight.suite.checks import Checks, Severity
 from deadweight.suite.values import (
     STRICT,
+    AbsolutePath,
     Count,
     EnvName,
     Flag,
@@ -23,6 +24,7 @@ from deadweight.suite.values import (
     Memory,
     Name,
     PlainUrlPath,
+    Port,
     Record,
     RelativePath,
     Seconds,
@@ -81,7 +83,7 @@ class Need(Record):
 
     image: Text | None = None
     variant: Name | None = None
-    port: Annotated[int, Field(ge=1, le=65535), STRICT] | None = None
+    port: Port | None = None
     health: Health = Health(kind="tcp", within_seconds=60.0)
     env: dict[EnvName, Text] = {}
     args: tuple[Text, ...] = ()
@@ -102,7 +104,8 @@ class RunSettings(Record):
     """How the service is run in its hardened container. Bytes accept ``64MB``/``64MiB`` forms.
 
     ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
-    ``needs`` are containers that are started before it, in this order, and removed after it.
+    ``ports`` are those on which it listens besides the variant's ``port``. ``files`` maps paths in it to files or folders of the
+    project, which it may read. ``needs`` are containers that are started before it, in this order, and removed after it.
     """
 
     memory: Memory = 256 * 2**20
@@ -114,6 +117,8 @@ class RunSettings(Record):
     env: dict[EnvName, Text] = {}
     args: tuple[Text, ...] = ()
     entrypoint: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    ports: tuple[Port, ...] = ()
+    files: dict[AbsolutePath, RelativePath] = {}
     needs: dict[Name, Need] = {}
 
 
@@ -142,7 +147,7 @@ class Variant(Record):
     ladder: str = ""
     description: str = ""
     source: RelativePath = "."
-    port: Annotated[int, Field(ge=1, le=65535), STRICT] = 8080
+    port: Port = 8080
     health: Health = Health()
     run: RunSettings = RunSettings()
     checks: Checks = Checks()

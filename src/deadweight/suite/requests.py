@@ -6,19 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
-from deadweight.suite.values import STRICT, HeaderName, HeaderValue, Pattern, Record, RelativePath, UrlPath
+from deadweight.suite.values import STRICT, HeaderName, HeaderValue, Pattern, Port, Record, RelativePath, UrlPath
 
 MAX_SENT_BYTES = 256 * 2**20
 
 
 class HttpRequest(Record):
-    """One HTTP request. At most one of json, form, body, body_file.
+    """One HTTP request, to the variant's port unless ``port`` names another. At most one of json, form, body, body_file.
 
     Large inputs stay small here: ``repeat_body`` repeats a body or body_file, ``repeat`` the text at a key of json or form.
     """
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
     path: UrlPath = "/"
+    port: Port | None = None
     headers: dict[HeaderName, HeaderValue] = {}
     json_body: Any = Field(default=None, alias="json")
     form: dict[str, str] | None = None

@@ -160,6 +160,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-
 Text = Annotated[str, AfterValidator(check_text)]
 RelativePath = Annotated[str, StringConstraints(min_length=1), AfterValidator(check_path)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Port = Annotated[int, Field(ge=1, le=65535), STRICT]
 Seconds = Annotated[float, Field(gt=0, le=3600), STRICT]
 Count = Annotated[int, Field(ge=0), STRICT]
 Flag = Annotated[bool, STRICT]

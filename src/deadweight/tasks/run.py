@@ -125,7 +125,9 @@ def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) ->
         url = route.base_url
         if route.way == "engine":
             url = f"http://127.0.0.1:{stack.enter_context(forwarded(route, container.options.host_port))}"
-        say(f"{name}: {url} (Ctrl-C ends it)")
+        others = (container.http(port) for port in container.options.ports)
+        more = "".join(f", port {each.port}: {each.base_url}" for each in others if each.way != "engine")
+        say(f"{name}: {url}{more} (Ctrl-C ends it)")
 
 
 def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str, RunOptions]:

@@ -176,6 +176,22 @@ def test_compose_tells_context_environment_and_needs(tmp_path):
     assert db.origin == "from compose.yaml:7"
 
 
+def test_compose_tells_where_data_lies_and_which_files_are_mounted(tmp_path):
+    volumes = "['data:/srv/data', './conf/app.ini:/etc/app.ini:ro', '.:/app', './src:/app/src', '/app/node_modules', 'all:/app']"
+    files = {
+        "compose.yaml": f"services:\n  api:\n    build: .\n    volumes: {volumes}\nvolumes: {{data: {{}}, all: {{}}}}\n",
+        "Dockerfile": "FROM node:22\nWORKDIR /app\nCOPY . .\nVOLUME /var/state\nCMD node a.js\n",
+        "conf/app.ini": "",
+        "src/a.js": "",
+        "package.json": "{}",
+    }
+    (service,) = found(tmp_path, files)
+    assert service.volumes == {"/var/state": "from Dockerfile:4", "/srv/data": "from compose.yaml:4"}
+    run = first_draft(service, "build").run
+    assert run["tmpfs"].value == "[/tmp, /srv/data, /var/state]"
+    assert (run["files"].value, run["files"].origin) == ("{/etc/app.ini: conf/app.ini}", "from compose.yaml:4")
+
+
 def test_a_makefile_tells_the_context(tmp_path):
     files = {
         "Makefile": "image:\n\tdocker build -t x \\\n\t  -f deploy/Dockerfile svc\n",

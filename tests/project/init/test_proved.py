@@ -15,6 +15,7 @@ from deadweight.project.init.alongside import refuse_server_that_ends
 from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
 from deadweight.project.init.records import Known
 from deadweight.project.suite_file import load_suite
+from deadweight.suite.model import RunSettings
 from tests.support.trees import written
 
 SERVER = """\
@@ -117,14 +118,14 @@ def test_a_service_that_speaks_tls_is_found_healthy(engine, misbehaving_image):
     found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v")
     assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)
     assert posture.health_of(found).tls
-    assert not posture.tightest(engine, misbehaving_image, found, {"MODE": "tls"}, "v").problem
+    assert not posture.tightest(engine, misbehaving_image, found, RunSettings(env={"MODE": "tls"}), "v").problem
 
 
 def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     found = observe(engine, tools_image, (), (), {}, "v")
     assert (found.health.kind, found.ports) == ("exit", ())
     assert posture.health_of(found).kind == "exit"
-    assert posture.tightest(engine, tools_image, found, {}, "v").told == {}
+    assert posture.tightest(engine, tools_image, found, RunSettings(), "v").told == {}
 
 
 def test_what_says_that_it_listens_and_ends_with_0_lacks_something():
@@ -195,16 +196,16 @@ def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):
 
 
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
-    assert posture.tightest(engine, misbehaving_image, seen(), {}, "v").told == {}
-    found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "writer"}, "v")
+    assert posture.tightest(engine, misbehaving_image, seen(), RunSettings(), "v").told == {}
+    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "writer"}), "v")
     assert found.told["read_only"].value == "false"
     assert not found.problem
-    found = posture.tightest(engine, misbehaving_image, seen(writes=("/state",)), {}, "v")
+    found = posture.tightest(engine, misbehaving_image, seen(writes=("/state",)), RunSettings(), "v")
     assert found.told["tmpfs"].value == "[/tmp, /state]"
     # in memory it would hide something that is needed, here the whole service, which does without what it wrote there
-    found = posture.tightest(engine, misbehaving_image, seen(writes=("/app",)), {}, "v")
+    found = posture.tightest(engine, misbehaving_image, seen(writes=("/app",)), RunSettings(), "v")
     assert (found.told, found.settings.read_only, found.problem) == ({}, True, "")
-    found = posture.tightest(engine, misbehaving_image, seen(), {"MODE": "wants-root"}, "v")
+    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-root"}), "v")
     assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it starts only as root")
 
 

@@ -60,7 +60,8 @@ class Shot:
 
 def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
-    places = aims(lab.variant.checks.api) if payload.probe is not None else ()
+    own = [item for item in lab.variant.checks.api if item.request.port is None]
+    places = aims(own) if payload.probe is not None else ()
     if payload.probe is not None and not places:
         return Shot(
             "not_measured",

@@ -99,7 +99,7 @@ def _ask(subject: Subject, container: Container, asked: object) -> None:
     assert isinstance(asked, HttpRequest)
     request = prepare(asked, subject.suite.root)
     try:
-        container.http().request(
+        container.http(request.port).request(
             request.method, request.path, headers=request.headers, body=request.body, timeout=ANSWER_SECONDS
         )
     except (OSError, http.client.HTTPException):

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from deadweight.project.init.dockerfile import urls
-from deadweight.project.init.needed import command_words, needed
+from deadweight.project.init.needed import command_words, mounted, mounted_files, needed
 from deadweight.project.init.records import Known, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 from deadweight.project.init.values import env_files, environment, examples
@@ -224,7 +224,17 @@ def _around(
         need = needed(tree, folder, called, services.get(each))
         if need is not None:
             needs.append(Known(need, f"from {path}:{_line_of_service(text, each)}"))
-    return Surroundings(tuple(ports), health, env, tuple(needs))
+    volumes = tuple(Known(each, origin(each)) for each in _volumes(service))
+    files = {target: Known(path, origin(target)) for target, path in mounted_files(tree, folder, service).items()}
+    return Surroundings(tuple(ports), health, env, tuple(needs), volumes, files)
+
+
+def _volumes(service: Mapping[str, Any]) -> Iterator[str]:
+    """Where volumes of the engine are mounted, named or not, and folders in memory."""
+    for each in (*_list(service.get("volumes")), *_list(service.get("tmpfs"))):
+        source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else mounted(str(each))
+        if target and not str(source or "").startswith((".", "/", "~", "$")):
+            yield posixpath.normpath(str(target))
 
 
 def _line_of_service(text: str, name: str) -> int:

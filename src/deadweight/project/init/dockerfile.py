@@ -129,6 +129,9 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
         return replace(words, env={**words.env, **env})
     if each.word == "EXPOSE":
         return replace(words, ports=(*words.ports, *_ports(_filled(body, values), origin)))
+    if each.word == "VOLUME":
+        named = (Known(posixpath.join("/", path), origin) for path in _words(_filled(body, values)) if "$" not in path)
+        return replace(words, volumes=(*words.volumes, *named))
     if each.word == "USER":
         return replace(words, user=Known(_filled(body.strip(), values), origin))
     if each.word == "WORKDIR":

@@ -84,9 +84,19 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
     run = {}
     if env:
         run["env"] = Known(flow({key: value.value for key, value in env.items()}), next(iter(env.values())).origin)
+    if service.volumes:
+        told = Known(f"[{', '.join(('/tmp', *sorted(service.volumes)))}]", _volume_origin(service))  # noqa: S108
+        run["tmpfs"] = told
+    if service.around.files:
+        files = {target: known.value for target, known in service.around.files.items()}
+        run["files"] = Known(flow(files), next(iter(service.around.files.values())).origin)
     if (needs := as_yaml(service.around.needs, 6)) is not None:
         run["needs"] = needs
     return Draft(service, place, chosen, told, run)
+
+
+def _volume_origin(service: Service) -> str:
+    return f"{next(iter(service.volumes.values()))}: its data, in memory"
 
 
 def port_hints(service: Service) -> tuple[Known[int], ...]:

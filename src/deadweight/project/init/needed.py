@@ -62,7 +62,7 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
         return None
     env = {**env_files(tree, folder, service.get("env_file")), **environment(service.get("environment"), values)}
     return Beside(
-        name, reference, port, env, command_words(service.get("command"), values), _files(tree, folder, service)
+        name, reference, port, env, command_words(service.get("command"), values), mounted_files(tree, folder, service)
     )
 
 
@@ -86,20 +86,21 @@ def command_words(command: Any, values: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(word for word in filled if word is not None) if None not in filled else ()
 
 
-def _files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[str, str]:
+def mounted_files(tree: Tree, folder: str, service: Mapping[str, Any]) -> dict[str, str]:
     """Files and folders of the repository that are mounted into it."""
     found = {}
     for each in service.get("volumes") or ():
-        source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else _mounted(str(each))
+        source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else mounted(str(each))
         path = joined(folder, str(source)) if source and str(source).startswith(".") else ""
         if path and target and not path.startswith("..") and (tree.has(path) or any(tree.below(path, ""))):
             found[str(target)] = path
     return found
 
 
-def _mounted(text: str) -> tuple[str, str]:
+def mounted(text: str) -> tuple[str, str]:
+    """What is mounted and where, of ``SOURCE:TARGET[:MODE]``, or of ``TARGET`` alone."""
     parts = text.split(":")
-    return (parts[0], parts[1]) if len(parts) > 1 else ("", "")
+    return (parts[0], parts[1]) if len(parts) > 1 else ("", text)
 
 
 def as_yaml(needs: Iterable[Known[Beside]], indent: int) -> Known[str] | None:

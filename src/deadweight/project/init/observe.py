@@ -115,9 +115,11 @@ def observe(
     env: Mapping[str, str],
     variant: str,
     hosts: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Seen:
-    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is. Raises NotUp, CannotStart."""
-    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
+    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``files`` are those of the project that
+    it reads. Raises NotUp, CannotStart."""
+    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {}, files=files or {})
     with engine.start(image, options, purpose="init", variant=variant) as container:
         try:
             up = wait_listening(container, ports)

@@ -47,14 +47,18 @@ def tightest(
     engine: Engine,
     image: str,
     seen: Seen,
-    env: Mapping[str, str],
+    wanted: model.RunSettings,
     variant: str,
     hosts: Mapping[str, str] | None = None,
+    volumes: tuple[str, ...] = (),
 ) -> Posture:
-    """Try the hardened posture, then with one wall less each; ``problem`` where the service comes up in none."""
+    """Try the hardened posture, then with one wall less each; ``problem`` where the service comes up in none.
+
+    ``wanted`` is its environment and its files, ``volumes`` are folders in which it is said to keep data.
+    """
     user = engine.images.need(image).user
     last = ""
-    for settings, told in _postures(seen, env):
+    for settings, told in _postures(seen, wanted, volumes):
         options = hardened(settings, port=seen.health.port, image_user=user).but(hosts=hosts or {}, tls=seen.health.tls)
         try:
             with engine.start(image, options, purpose="init", variant=variant) as container:
@@ -67,7 +71,7 @@ def tightest(
                     last = with_cause(found.reason, container)
         except CannotStart as error:
             last = error.message
-    return Posture(model.RunSettings(env=dict(env)), {}, last)
+    return Posture(wanted, {}, last)
 
 
 def _patient(seen: Seen) -> model.Health:
@@ -75,10 +79,19 @@ def _patient(seen: Seen) -> model.Health:
     return health_of(seen).model_copy(update={"within_seconds": seconds})
 
 
-def _postures(seen: Seen, env: Mapping[str, str]) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
+def _postures(
+    seen: Seen, wanted: model.RunSettings, volumes: tuple[str, ...]
+) -> Iterator[tuple[model.RunSettings, dict[str, Known[str]]]]:
     """From tight to loose: with what it wrote in memory, without (it may do without), a writable file system, as root."""
     memory, limits = _limits(seen)
-    base = model.RunSettings(env=dict(env), memory=memory, pids=_pids(seen))
+    base = wanted.model_copy(update={"memory": memory, "pids": _pids(seen)})
+    if volumes:
+        places = _tops(tuple(sorted({*seen.writes, *volumes})))
+        in_memory = base.model_copy(update={"tmpfs": (*base.tmpfs, *places)})
+        yield (
+            in_memory,
+            {**limits, "tmpfs": Known(f"[{', '.join(in_memory.tmpfs)}]", "seen: works with its data in memory")},
+        )
     folders = _tops(seen.writes)
     tight, told = base, dict(limits)
     if folders:

@@ -24,6 +24,7 @@ from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.project.workspace import Workspace
 from deadweight.suite.load import SUITE_FILE
+from deadweight.suite.model import RunSettings
 
 if TYPE_CHECKING:
     from deadweight.engine.options import RunOptions
@@ -208,16 +209,20 @@ def _learn(proof: _Proof, rung: Rung) -> None:
         env = {**env, **variant.run.env}
         with started_beside(workspace, variant) as hosts:
             seen, more = watch_with(
-                draft.service.spare, env, lambda given: observe(engine, image, ports, paths, given, rung.name, hosts)
+                draft.service.spare,
+                env,
+                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, variant.run.files),
             )
             env = {**env, **more.value}
+            base = RunSettings(env=env, files=variant.run.files)
             refuse_server_that_ends(seen.health.kind, draft.port)
             proof.say(f"{rung.name}: {told_of(seen)}")
-            found = posture.tightest(engine, image, seen, env, rung.name, hosts)
+            found = posture.tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes))
             if found.problem:
                 raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
             told = {"env": Known(flow(env), more.origin)} if more.value else {}
-            proof.draft = _with(draft, seen, {**told, **found.told})
+            plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
+            proof.draft = _with(replace(draft, run=plain), seen, {**told, **found.told})
             from deadweight.engine.options import hardened
 
             options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
@@ -252,9 +257,12 @@ def _with(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
     else:
         status = health.status[0]
         text = Known(f"{{path: {health.path}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
-    others = [str(port) for port in seen.ports if port != seen.health.port]
+    others = [port for port in seen.ports if port != seen.health.port]
     known = SEEN if seen.ports else draft.port.origin
-    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(others)}" if others else known)
+    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
+    named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
+    if more := [str(each) for each in others if each in named]:
+        told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
     return replace(draft, port=port, health=text, run={**draft.run, **told})
 
 

@@ -44,6 +44,7 @@ class ImageWords:
     copied: tuple[tuple[str, str], ...] = ()
     taken: tuple[str, ...] = ()
     """Where the last stage copies to, from wherever; absolute."""
+    volumes: tuple[Known[str], ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -101,12 +102,17 @@ class Beside:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What Compose and Kubernetes files say of a service."""
+    """What Compose and Kubernetes files say of a service.
+
+    ``volumes`` are folders in which it keeps data; ``files`` maps paths in it to files of the repository that are mounted there.
+    """
 
     ports: tuple[Known[int], ...] = ()
     health: tuple[Known[str], ...] = ()
     env: Mapping[str, Known[str]] = field(default_factory=dict)
     needs: tuple[Known[Beside], ...] = ()
+    volumes: tuple[Known[str], ...] = ()
+    files: Mapping[str, Known[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,12 @@ class Service:
     """Ways to build it that are no Dockerfiles and that the repository has already."""
     spare: tuple[Known[Mapping[str, str]], ...] = ()
     """More of an environment, to be tried one after another where it does not come up without."""
+
+    @property
+    def volumes(self) -> dict[str, str]:
+        """Folders in which it keeps data, with where that is said."""
+        told = [*self.around.volumes, *(each for own in self.dockerfiles for each in own.words.volumes)]
+        return {each.value: each.origin for each in reversed(told)}
 
     @property
     def own(self) -> OwnDockerfile | None:

@@ -14,6 +14,7 @@ from deadweight.project.init.languages import golang, java, node, python, rust, 
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.languages.python import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
+from deadweight.project.init.mounts import with_own_mounts
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of
 from deadweight.project.init.values import dotenv, example_file
@@ -186,7 +187,7 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
         near.sort(key=lambda each: each.path != first)
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
-        found.append(replace(service, around=both))
+        found.append(with_own_mounts(replace(service, around=both)))
     return found
 
 

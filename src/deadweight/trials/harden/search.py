@@ -86,6 +86,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         tight = usual.but(user=not_root, read_only=True, tmpfs=(), network=network)
         plain = RunOptions(
             user=variant.run.user or image_user or ROOT, env=usual.env, args=usual.args, publish=usual.publish,
+            ports=usual.ports, files=usual.files,
             memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
             network=OUTGOING,
         )  # fmt: skip

@@ -42,6 +42,9 @@ def heading(found: Found) -> list[str]:
     if variant.run.needs:
         needs = ", ".join(f"{name} ({each.image or each.variant})" for name, each in variant.run.needs.items())
         lines.append(f"It needs these services, reachable by these names: {needs}.")
+    if variant.run.files:
+        files = ", ".join(f"{target} ({path})" for target, path in variant.run.files.items())
+        lines.append(f"It reads files that are not in the image, but in your repository: {files}.")
     if variant.checks.other:
         lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
     return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -30,7 +31,8 @@ def compose(found: Found, wanted: Written | None = None) -> dict[str, Any]:
     others = {name: _need(need, found) for name, need in found.variant.run.needs.items() if need.image}
     service |= key("depends_on", sorted(others))
     service |= key("environment", {Quoted(name): given(value) for name, value in options.env.items()})
-    service |= key("ports", [Quoted(published(found))] if found.outgoing else [])
+    service |= key("volumes", [given(f"./{path}:{target}:ro") for target, path in options.files.items()])
+    service |= key("ports", [Quoted(each) for each in published(found)] if found.outgoing else [])
     service |= key("networks", [] if found.outgoing else ["internal"])
     service |= key("command", [given(each) for each in options.args])
     service |= key("entrypoint", [given(each) for each in options.entrypoint or ()])
@@ -78,7 +80,7 @@ def healthcheck(found: Found) -> dict[str, Any]:
 
 
 def text(found: Found, wanted: Written) -> str:
-    notes = [] if found.outgoing else around(found, f'ports: ["{published(found)}"]', "networks")
+    notes = [] if found.outgoing else around(found, f"ports: {json.dumps(published(found))}", "networks")
     notes.append(
         "# dclint notes: no name (require-project-name-field): docker-compose 1 refuses one; the folder's is taken."
     )

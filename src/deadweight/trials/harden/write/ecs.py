@@ -9,7 +9,7 @@ from typing import Any
 from deadweight._errors import DeadweightError
 from deadweight.engine.options import RunOptions
 from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.write.values import Written, container_name, key, stop_seconds
+from deadweight.trials.harden.write.values import Written, all_ports, container_name, key, stop_seconds
 
 ECS_STOP_SECONDS = 30
 MOST_STOP_SECONDS = 120
@@ -59,7 +59,7 @@ def _container(found: Found, given: Written) -> dict[str, Any]:
         "readonlyRootFilesystem": options.read_only,
         "privileged": False,
         "memory": _memory(options),
-        "portMappings": [{"containerPort": found.variant.port, "protocol": "tcp"}],
+        "portMappings": [{"containerPort": port, "protocol": "tcp"} for port in all_ports(found)],
         "linuxParameters": {"capabilities": {"drop": list(options.cap_drop)}, "initProcessEnabled": False},
         "ulimits": [{"name": each.name, "softLimit": each.soft, "hardLimit": each.hard} for each in options.ulimits],
     }
@@ -93,6 +93,7 @@ def _architecture(found: Found) -> str:
 def lost(found: Found) -> list[str]:
     """What a task has no word for."""
     lines = [f"{found.options.pids} processes", "no swap (Fargate has none)"]
+    lines += ["files of your repository"] if found.options.files else []
     lines += ["no new privileges"] if found.options.no_new_privileges else []
     lines += ["the seccomp profile (Fargate's own stays)"] if found.seccomp else []
     lines += ["a file system in memory, noexec (an empty volume stands for it)"] if found.options.tmpfs else []

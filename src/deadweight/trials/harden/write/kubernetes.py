@@ -14,6 +14,7 @@ from deadweight.trials.harden.write.values import (
     KUBERNETES_STOP_SECONDS,
     Quoted,
     Written,
+    all_ports,
     given,
     key,
     label,
@@ -101,8 +102,8 @@ def _pod_security(found: Found, wanted: Written) -> dict[str, Any]:
     those that ``restricted`` takes for safe."""
     uid, _, gid = str(found.options.user).partition(":")
     context: dict[str, Any] = {"runAsNonRoot": True, "runAsUser": int(uid)}
-    if found.variant.port < FIRST_UNPRIVILEGED:
-        context["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": str(found.variant.port)}]
+    if min(all_ports(found)) < FIRST_UNPRIVILEGED:
+        context["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": str(min(all_ports(found)))}]
     context |= {"runAsGroup": int(gid)} if gid else {}
     return context | {"seccompProfile": _seccomp(found, wanted)}
 
@@ -128,7 +129,7 @@ def _container(found: Found, options: RunOptions, wanted: Written) -> dict[str, 
         "name": label(found.suite),
         "image": wanted.image or found.image,
         "imagePullPolicy": "Always",
-        "ports": [{"containerPort": port}],
+        "ports": [{"containerPort": each} for each in all_ports(found)],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": options.read_only,
@@ -179,18 +180,22 @@ def _volumes(options: RunOptions) -> list[dict[str, Any]]:
 
 
 def _service(found: Found, labels: dict[str, str]) -> dict[str, Any]:
-    port = found.variant.port
+    ports = all_ports(found)  # a Service tells several apart by their names
+    named = [{"name": f"port-{port}"} if len(ports) > 1 else {} for port in ports]
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _metadata(labels),
-        "spec": {"selector": labels, "ports": [{"port": port, "targetPort": port}]},
+        "spec": {
+            "selector": labels,
+            "ports": [name | {"port": port, "targetPort": port} for name, port in zip(named, ports, strict=True)],
+        },
     }
 
 
 def _policy(found: Found, labels: dict[str, str]) -> dict[str, Any]:
     types = ["Ingress"] if found.outgoing else ["Ingress", "Egress"]
-    ingress = [{"ports": [{"port": found.variant.port, "protocol": "TCP"}]}]
+    ingress = [{"ports": [{"port": port, "protocol": "TCP"} for port in all_ports(found)]}]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -252,7 +257,7 @@ def _objections(found: Found, wanted: Written) -> list[str]:
         said.append(
             f"a user id below {LEAST_HOST_USER} (checkov CKV_K8S_40, kube-score, trivy KSV-0020, KSV-0021): the image's own"
         )
-    if found.variant.port < FIRST_UNPRIVILEGED:
+    if min(all_ports(found)) < FIRST_UNPRIVILEGED:
         said.append(
             "a port below 1024 (trivy KSV-0117): the service's own; the pod's sysctl opens it, and no capability"
         )

@@ -36,7 +36,9 @@ def text(found: Found, given: Written) -> str:
     lines += [f"SeccompProfile={given.profile}"] if found.seccomp and given.profile else []
     lines += [f"PodmanArgs={words}" for words in _limits(found)]
     lines += [f"Environment={_word(f'{key}={value}')}" for key, value in options.env.items()]
-    lines += [f"PublishPort={published(found)}"] if found.outgoing else [f"Network={network_name(found)}.network"]
+    lines += [f"Volume=./{path}:{target}:ro" for target, path in options.files.items()]
+    publish = [f"PublishPort={each}" for each in published(found)]
+    lines += publish if found.outgoing else [f"Network={network_name(found)}.network"]
     lines += [f"PodmanArgs=--entrypoint {_word(options.entrypoint[0])}"] if options.entrypoint else []
     command = (*(options.entrypoint or ())[1:], *options.args)
     lines += [f"Exec={' '.join(_word(each) for each in command)}"] if command else []

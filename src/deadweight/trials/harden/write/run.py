@@ -10,6 +10,7 @@ from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write.values import (
     ENGINE_STOP_SECONDS,
     Written,
+    all_ports,
     container_name,
     published,
     short,
@@ -50,7 +51,9 @@ def run_words(found: Found, given: Written | None = None) -> list[str]:
     words += [word for each in options.ulimits for word in ("--ulimit", f"{each.name}={each.soft}:{each.hard}")]
     words += [word for name, value in options.env.items() for word in ("--env", f"{name}={value}")]
     words += ["--stop-timeout", str(stop)] if (stop := stop_seconds(found, ENGINE_STOP_SECONDS)) else []
-    words += ["--publish", published(found)] if found.outgoing else ["--network", network_name(found)]
+    words += [word for target, path in options.files.items() for word in ("--volume", f"./{path}:{target}:ro")]
+    publish = [word for each in published(found) for word in ("--publish", each)]
+    words += publish if found.outgoing else ["--network", network_name(found)]
     # docker run takes one word for the entrypoint: the others go before the arguments
     words += ["--entrypoint", options.entrypoint[0]] if options.entrypoint else []
     return [*words, given.image or found.image, *(options.entrypoint or ())[1:], *options.args]
@@ -59,7 +62,7 @@ def run_words(found: Found, given: Written | None = None) -> list[str]:
 def _text(found: Found, words: list[str], tool: str) -> str:
     lines = []
     if not found.outgoing:
-        lines = around(found, f"--publish {published(found)}", "--network")
+        lines = around(found, " ".join(f"--publish {each}" for each in published(found)), "--network")
         options = "".join(f"--opt {name}={value} " for name, value in found.cut_off.items() if tool == "docker")
         lines.append(f"{tool} network create --internal {options}{network_name(found)}")
     last = len(words) - len((found.options.entrypoint or ())[1:]) - len(found.options.args) - 1
@@ -76,7 +79,8 @@ def _text(found: Found, words: list[str], tool: str) -> str:
 
 def around(found: Found, publish: str, network: str) -> list[str]:
     """What the internal network means, in comments."""
+    ports = " and ".join(map(str, all_ports(found)))
     return [
-        f"# Others on its network reach port {found.variant.port}, and nothing else can; outgoing connections are blocked.",
+        f"# Others on its network reach port {ports}, and nothing else can; outgoing connections are blocked.",
         f"# To publish the port here instead of {network}, which also allows outgoing connections: {publish}",
     ]

@@ -57,8 +57,14 @@ def key(name: str, value: Any) -> dict[str, Any]:
     return {name: value} if value else {}
 
 
-def published(found: Found) -> str:
-    return f"127.0.0.1:{found.variant.port}:{found.variant.port}"
+def published(found: Found) -> list[str]:
+    """Its ports, each published on loopback under its own number."""
+    return [f"127.0.0.1:{port}:{port}" for port in all_ports(found)]
+
+
+def all_ports(found: Found) -> tuple[int, ...]:
+    """The port that is asked whether it is up, then those on which it listens besides."""
+    return tuple(dict.fromkeys((found.variant.port, *found.variant.run.ports)))
 
 
 def container_name(found: Found) -> str:

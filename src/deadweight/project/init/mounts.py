@@ -1,0 +1,56 @@
+"""Which mounts of a Compose file are the service's own, and which are a developer's who edits its code while it runs."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import replace
+
+from deadweight.project.init.records import ImageWords, Service
+
+_MADE = frozenset(
+    ("node_modules", ".venv", "venv", "vendor", "target", ".next", ".cache", "__pycache__", ".gradle", ".m2")
+)
+"""Folders that an image or a build fills: a volume only keeps them from what is mounted around them."""
+
+
+def with_own_mounts(service: Service) -> Service:
+    """The service with what its platform gives it: data and settings, and no code that its image has already."""
+    own = [each.words for each in service.dockerfiles]
+    around = service.around
+    files = {
+        target: known
+        for target, known in around.files.items()
+        if not _in_image(target, own) and (own or known.value not in (".", service.folder))
+    }
+    around = replace(around, files=files, volumes=tuple(each for each in around.volumes if _is_data(each.value, own)))
+    images = tuple(
+        replace(
+            each,
+            words=replace(
+                each.words, volumes=tuple(known for known in each.words.volumes if _is_data(known.value, own))
+            ),
+        )
+        for each in service.dockerfiles
+    )
+    return replace(service, around=around, dockerfiles=images)
+
+
+def _in_image(target: str, own: Iterable[ImageWords]) -> bool:
+    """Whether its image has something at this place already, as far as its Dockerfile says."""
+    return any(_is_in(target, place) for words in own for place in _places(words))
+
+
+def _is_data(folder: str, own: Iterable[ImageWords]) -> bool:
+    """Whether nothing of the image is hidden where this folder is empty."""
+    if posixpath.basename(folder) in _MADE or folder in ("/", "/tmp"):  # noqa: S108 - in the container
+        return False
+    return not any(_is_in(place, folder) for words in own for place in _places(words))
+
+
+def _places(words: ImageWords) -> tuple[str, ...]:
+    return tuple(place for place in (words.workdir, *words.taken) if place != "/")
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
