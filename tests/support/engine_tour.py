@@ -82,7 +82,8 @@ class Tour:
 
     def step(self, name: str, work: Callable[[Tour], str]) -> None:
         try:
-            self.found[name] = f"ok{': ' if (said := work(self)) else ''}{said}"
+            said = work(self)
+            self.found[name] = said if said.startswith("refused: ") else f"ok{': ' if said else ''}{said}"
         except (AssertionError, subprocess.TimeoutExpired, KeyError, ValueError) as error:
             self.found[name] = f"fails: {' '.join(str(error).split())[:300]}"
 
@@ -151,6 +152,27 @@ def attacks(tour: Tour) -> str:
     through = sorted(name for name, cell in cells.items() if cell["outcome"] == "succeeded")
     assert "blocked" in outcomes, row["reason"]
     return f"hardened lets through {', '.join(through) or 'nothing'}"
+
+
+def attested(tour: Tour) -> str:
+    """Where the engine keeps no statements, the suite that asks for them is refused before anything is built."""
+    suite = tour.folder / "deadweight.yaml"
+    before = suite.read_text()
+    suite.write_text(before.replace("    port: 8080\n", "    port: 8080\n    attest: {provenance: max}\n"))
+    try:
+        done = tour.invoke("build")
+        if done.returncode == 2:
+            assert "attest" in done.stderr, done.stderr
+            return f"refused: {done.stderr.partition('attest: ')[2].splitlines()[0]}"
+        assert done.returncode == 0, done.stderr[-400:]
+        assert tour.invoke("report").returncode == 0
+        image = json.loads((tour.folder / ".deadweight/report/report.json").read_text())["variants"]["v"]["image"]
+        (statement,) = image["attestations"]
+        assert image["size_bytes"], "no size"
+        assert image["index_digest"], "no index"
+        return f"in the archive: {statement['predicate']}"
+    finally:
+        suite.write_text(before)
 
 
 def push(tour: Tour, registry: str) -> str:
@@ -315,6 +337,7 @@ def main(kind: str, folder: Path, *, brief: bool = False) -> dict[str, str]:
             ("run, logs", run_and_logs),
             ("push", lambda each: push(each, address)),
             ("report", report),
+            ("build attestations", attested),
             ("clean --all", clean),
         ):
             tour.step(name, work)

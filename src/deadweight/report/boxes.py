@@ -35,6 +35,7 @@ def box(name: str, record: VariantRecord) -> Box:
     """The box of one variant."""
     facts = {
         "Image": record.image and _image(record.image),
+        "Attestations": record.image and ", ".join(each.predicate for each in record.image.attestations),
         "Entry point": record.image and short(" ".join(record.image.entrypoint or ())),
         "Base": record.base and _base(record.base),
         "Reference": record.reference and ": ".join(filter(None, (record.reference.source, record.reference.note))),

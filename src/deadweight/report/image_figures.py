@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight.records.built import ARCHIVE_FILE, BuiltImage
 from deadweight.records.evidence import Evidence, Provenance
 from deadweight.records.paths import State
-from deadweight.report.model import ImageRecord, LayerRecord, RuntimeRecord
+from deadweight.report.model import AttestationRecord, ImageRecord, LayerRecord, RuntimeRecord
 
 if TYPE_CHECKING:
     from deadweight.image.archive.model import Summary
@@ -123,6 +123,9 @@ def _record(seen: Summary, instructions: list[str | None], entrypoint: tuple[str
         ),
         user=seen.user or "",
         entrypoint=entrypoint,
+        attestations=tuple(
+            AttestationRecord(each.predicate, each.digest, each.size_bytes) for each in seen.attestations
+        ),
     )
 
 

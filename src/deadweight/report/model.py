@@ -49,6 +49,15 @@ class LayerRecord:
 
 
 @dataclass(frozen=True)
+class AttestationRecord:
+    """A statement of the builder that lies in the archive beside the image: ``predicate`` is its type, a URL."""
+
+    predicate: str
+    digest: str
+    size_bytes: Bytes
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """The image itself. ``size_bytes`` is all layers' files, uncompressed, base included. Engines with an overlay2 store show just
     that as an image's size; with Docker's containerd store they add the packed bytes.
@@ -68,6 +77,7 @@ class ImageRecord:
     entrypoint: tuple[str, ...] = ()
     index_digest: str | None = None
     engine_id: str | None = None
+    attestations: tuple[AttestationRecord, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import buildkit, saved, secrets
+from deadweight.builders.dockerfile import attestations, buildkit, saved, secrets
 from deadweight.builders.dockerfile.copy import IGNORE_FILE, PREDEFINED, copied, given, ignore_rules, pinned, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import refuse_what_it_cannot
@@ -69,8 +69,11 @@ class DockerfileBuilder:
         podman = buildkit.running_podman()
         if podman is not None:
             refuse_what_it_cannot(dockerfile.file, podman)
-        client = "docker-cli" if podman is None else "podman"
-        return Needs(tools=(client,), engine=True, bases=tuple(named), named=named)
+        tools = ["docker-cli" if podman is None else "podman"]
+        if variant.attest is not None:
+            attestations.check(variant, root)
+            tools.append("buildx")
+        return Needs(tools=tuple(tools), engine=True, bases=tuple(named), named=named)
 
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         text = _read(variant, site.root)
@@ -80,6 +83,7 @@ class DockerfileBuilder:
         values = {
             "engine": buildkit.version(site),
             "target": variant.target or "",
+            **({"attest": variant.attest.model_dump_json()} if variant.attest else {}),
             "ignore": "\n".join(ignore.written),
             **{f"argument {name}": value for name, value in variant.args.items()},
             **common.base_values(bases),
@@ -121,6 +125,7 @@ class DockerfileBuilder:
 
     def _build(self, variant: DockerfileVariant, site: Site, bases: dict[str, Base], job: Job) -> BuiltImage:
         dockerfile = _read(variant, site.root)
+        attestations.check(variant, site.root)
         name = common.image_name(site.suite, variant)
         environment = dict(site.source.environment().variables)
         secrets.generate(variant, site.root)
@@ -135,6 +140,7 @@ class DockerfileBuilder:
                 *("--tag", name, "--iidfile", work / "id"),
                 *(["--no-cache"] if used.changed() else []),
                 *_words(variant, bases, site, environment),
+                *attestations.words(variant),
                 *_java_mounts(dockerfile, variant, site, work, reach),
                 *reach.secrets(work),
                 site.root / variant.source,

@@ -48,8 +48,9 @@ def build(
         podman.build(endpoint, words, ignore=ignore, cwd=site.root, env=env, log=log, on_line=on_line, redact=redact)
         return
     client = docker_cli(endpoint)
-    # an attestation holds the time of the build, and makes an index of what was one image
-    plain = ["--progress=plain", *(["--provenance=false"] if client.buildx else [])]
+    # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
+    attests = any(str(word).startswith("--attest=type=provenance") for word in words)
+    plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
     _run.run(
         client.build(*plain, *(str(word) for word in words)),
         cwd=site.root,
@@ -89,6 +90,21 @@ def gives_variables() -> bool:
     """Whether the engine gives a build's secret as a variable (``--mount=type=secret,env=``; Dockerfile 1.10, Engine 27.3)."""
     known = _known()
     return known is not None and not known.podman and number(known.version)[:2] >= (27, 3)
+
+
+def keeps_no_attestations() -> str:
+    """Why attestations of an image would be lost in the engine that runs; empty where they are kept, or where none runs."""
+    from deadweight.engine import api
+    from deadweight.engine.info import parse_info
+
+    known = _known()
+    if known is None:
+        return ""
+    if known.podman:
+        return "Podman makes no attestations"
+    info = api.document(known.endpoint.host, "/info", known.endpoint.certificates)
+    kept = not info or parse_info({}, info).containerd_store
+    return "" if kept else "the engine's image store keeps no attestations"
 
 
 def tool() -> str:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from deadweight.suite.model import Variant
-from deadweight.suite.values import MountId, RelativePath, Text
+from deadweight.suite.values import Flag, MountId, Record, RelativePath, Text
 from deadweight.suite.yaml_nodes import Key
+
+
+class Attest(Record):
+    """What BuildKit attests of each build, kept beside the image: where it came from (SLSA), which packages it holds (SPDX).
+
+    ``sbom`` is true, or the image of a generator that BuildKit is to run.
+    """
+
+    provenance: Literal["min", "max"] | None = None
+    sbom: Flag | Text = False
 
 
 class DockerfileVariant(Variant):
@@ -39,6 +49,13 @@ class DockerfileVariant(Variant):
         ),
     ] = {}
     target: Annotated[Text | None, Field(description="a stage")] = None
+    attest: Annotated[
+        Attest | None,
+        Field(
+            description="`{provenance: min}` or `max`, `sbom: true` or a generator's image: BuildKit's attestations, kept in the "
+            "archive and named in the report. Needs an engine with containerd's image store"
+        ),
+    ] = None
 
     def images(self) -> Iterator[tuple[Key, str]]:
         for name, reference in self.bases.items():

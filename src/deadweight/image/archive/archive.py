@@ -11,10 +11,11 @@ from types import TracebackType
 
 from deadweight._errors import ArchiveError, UsageError
 from deadweight.image.archive import digests, documents
+from deadweight.image.archive.attestations import attestations
 from deadweight.image.archive.choose import Blob, chosen_descriptor, chosen_item, leaves, place, verify
 from deadweight.image.archive.compression import recognized, refused
 from deadweight.image.archive.documents import Descriptor, Manifest, SavedImage
-from deadweight.image.archive.model import Image, Layer
+from deadweight.image.archive.model import Attestation, Image, Layer
 from deadweight.image.archive.platforms import fits
 from deadweight.image.archive.store import Store, open_store
 from deadweight.image.archive.unnamed import unnamed
@@ -39,6 +40,10 @@ class Archive:
         """How many blobs no manifest names, and their bytes."""
         sizes = self._store.sizes()
         return unnamed(self._store.blob, sizes, str(self.path)) if sizes else (0, 0)
+
+    def attestations(self) -> tuple[Attestation, ...]:
+        """What the builder states about the image, as far as it lies in the archive."""
+        return attestations(self._store.blob, str(self.path), self.image.manifest_digest)
 
     def __enter__(self) -> Archive:
         return self

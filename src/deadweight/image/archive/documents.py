@@ -36,7 +36,8 @@ _STEP = ("created_by", "empty_layer", "comment", "created")
 class Descriptor:
     """A pointer at content. ``platform`` is ``os/architecture[/variant]`` or None; ``urls`` are never followed, so not kept.
 
-    ``artifact`` says that it points at something that is no image to run (OCI 1.1, descriptor.md, "artifactType").
+    ``artifact`` says that it points at something that is no image to run (OCI 1.1, descriptor.md, "artifactType"). ``about`` is the
+    digest of the manifest that an attestation is about, ``predicate`` the type of the in-toto statement that it points at.
     """
 
     media_type: str
@@ -46,6 +47,8 @@ class Descriptor:
     name: str | None
     attestation: bool
     artifact: bool = False
+    about: str | None = None
+    predicate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,13 @@ def _descriptor(item: Any, what: str) -> Descriptor:
         name=str(name) if name else None,
         attestation=shown == "unknown/unknown" or notes.get("vnd.docker.reference.type") == "attestation-manifest",
         artifact=_is_artifact(fields.get("artifactType")),
+        about=_note(notes, "vnd.docker.reference.digest"),
+        predicate=_note(notes, "in-toto.io/predicate-type"),
     )
+
+
+def _note(notes: dict[str, Any], name: str) -> str | None:
+    return str(notes[name]) if notes.get(name) else None
 
 
 def _is_artifact(kind: Any) -> bool:

@@ -65,6 +65,15 @@ class HistoryStep:
     created: str = ""
 
 
+@dataclass(frozen=True)
+class Attestation:
+    """One statement of a builder about an image: its predicate type (a URL) as the archive names it, and the blob that holds it."""
+
+    predicate: str
+    digest: str
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One layer as manifest and config describe it; nothing here is measured on its content.
@@ -159,3 +168,4 @@ class Summary:
     exposed_ports: tuple[str, ...]
     created: str
     names: tuple[str, ...]
+    attestations: tuple[Attestation, ...] = ()

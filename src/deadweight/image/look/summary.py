@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ def summary(
     """
     with open_archive(path, platform=platform, name=name) as archive:
         sizes = tuple(_layer_size(archive, layer, cache_dir, compressed) for layer in archive.image.layers)
-        return summed(archive.image, sizes)
+        return replace(summed(archive.image, sizes), attestations=archive.attestations())
 
 
 def summed(image: Image, sizes: tuple[LayerSize, ...]) -> Summary:

@@ -1,0 +1,33 @@
+"""What BuildKit is to attest of a build, and why an engine cannot keep it: containerd's image store alone does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deadweight.builders.dockerfile import buildkit
+from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.builders.protocol import WrongKey
+
+
+def check(variant: DockerfileVariant, root: Path) -> None:
+    """Raises WrongKey (ConfigError) where the engine that runs would drop what the suite asks for. Starts no engine."""
+    problem = buildkit.keeps_no_attestations() if variant.attest is not None else ""
+    if problem:
+        raise WrongKey(
+            variant, "attest", problem, root,
+            hint="take attest: out, or use an engine with containerd's image store (the default of Docker 29): "
+            "invoke setup --engine current",
+        )  # fmt: skip
+
+
+def words(variant: DockerfileVariant) -> list[str]:
+    """The flags for a build."""
+    asked = variant.attest
+    if asked is None:
+        return []
+    flags = [f"--attest=type=provenance,mode={asked.provenance}"] if asked.provenance else []
+    if asked.sbom:
+        flags.append(
+            f"--attest=type=sbom,generator={asked.sbom}" if isinstance(asked.sbom, str) else "--attest=type=sbom"
+        )
+    return flags
