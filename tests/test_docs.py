@@ -14,7 +14,7 @@ import yaml
 
 from deadweight.builders import reference, table
 from deadweight.project.suite_file import load_suite
-from deadweight.suite import checks, model, requests
+from deadweight.suite import checks, model, pool, requests
 from deadweight.tasks import namespace
 from tests.support import ROOT
 from tests.support.invoking import invoke
@@ -206,6 +206,9 @@ def test_the_reference_of_tasks_is_their_own_help():
         requests.HttpExpect,
         model.Reference,
         model.ScanSettings,
+        pool.Pool,
+        pool.Endpoint,
+        pool.PoolCache,
     ],
 )
 def test_every_key_of_the_suite_is_in_its_reference(record):

@@ -41,6 +41,32 @@ class Completed:
     errors: str
 
 
+class Stop:
+    """Ends one call of ``run`` from another thread, whether its program has been started yet or not."""
+
+    def __init__(self) -> None:
+        self._guard, self._asked = threading.Lock(), False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def now(self, *, grace: bool = True) -> None:
+        """End it, without ``grace`` by SIGKILL; returns at once."""
+        with self._guard:
+            first, self._asked = not self._asked, True
+            process = self._process
+        if process is not None and not grace:
+            _signal_group(process, signal.SIGKILL)
+        elif first and process is not None:
+            threading.Thread(target=end, args=(process,), daemon=True).start()
+
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Take a program that was just started."""
+        with self._guard:
+            self._process = process
+            asked = self._asked
+        if asked:
+            end(process)
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -54,13 +80,14 @@ def run(
     redact: Sequence[str] = (),
     hint: str | None = None,
     told: Sequence[str | Path] | None = None,
+    stop: Stop | None = None,
 ) -> Completed:
     """Run a program to its end.
 
     With ``log`` or ``on_line`` stdout and stderr are merged, appended to the log line by line and handed to ``on_line``;
     ``output`` holds the merged text. Otherwise both are captured apart.
     ``env`` is added to ours, never replaces it. ``timeout`` is in seconds. Strings in ``redact`` are never written or shown.
-    Log and errors show ``told`` where ``argv`` is only our own way of making that call.
+    Log and errors show ``told`` where ``argv`` is only our own way of making that call. ``stop`` ends it from another thread.
     Raises CommandError if the program fails (with ``check``), hangs or cannot be started; MissingError if it is not there;
     Interrupted after ``cancel_all``.
     """
@@ -70,6 +97,8 @@ def run(
     process = _start(argv, cwd=cwd, env=env, stdin=stdin, merged=log is not None or on_line is not None)
     words = tuple(str(word) for word in told or argv)
     sink = Sink(words, log, on_line, redact)
+    if stop is not None:
+        stop.watch(process)
     with _watched(process, sink, timeout):
         output, errors = _drain(process, stdin, sink)
     done = Completed(words, process.returncode, time.monotonic() - started, sink.clean(output), sink.clean(errors))

@@ -59,6 +59,9 @@ class GivenSource:
     def environment(self) -> BuildEnvironment:
         return self.build_environment
 
+    def layout(self, reference: str) -> Path:
+        raise AssertionError(reference)
+
 
 @dataclass
 class Project:

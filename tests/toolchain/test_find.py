@@ -232,12 +232,12 @@ def test_the_wheels_are_pinned_by_hash_and_name_no_address():
 
 
 def test_our_go_builds_all_go_tools():
-    needed = [number(pins.go_needed(name)) for name, entry in catalogue.PROGRAMS.items() if entry.kind == "go"]
+    needed = [number(pins.go_needed(entry)) for entry in catalogue.PROGRAMS.values() if entry.kind == "go"]
     go = catalogue.program("go")
     assert go.pinned is not None
     assert number(go.pinned) >= max(needed)
     assert go.least is not None
-    demo = max(number(pins.go_needed(name)) for name in ("crane", "apko", "melange", "ko"))
+    demo = max(number(pins.go_needed(catalogue.program(name))) for name in ("crane", "apko", "melange", "ko"))
     assert number(go.least) >= demo
 
 

@@ -17,6 +17,7 @@ V = TypeVar("V", bound="Variant")
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
+    from deadweight.pool.pool import Pool
     from deadweight.records.paths import State
     from deadweight.sources.protocol import Source
     from deadweight.suite.model import Suite, Variant
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Site:
-    """Where builds happen: the project, its state folder, the source, and the engine if one is really asked for."""
+    """Where builds happen: the project, its state folder, the source, the engine if one is really asked for, and the pool of
+    BuildKit endpoints where there is one."""
 
     suite: Suite
     state: State
@@ -34,6 +36,7 @@ class Site:
         default_factory=lambda: functools.cache(virtual_environments), compare=False
     )
     """Virtual environments below a source folder; variants share sources, so each is searched once."""
+    pool: Pool | None = field(default=None, compare=False)
 
     @property
     def root(self) -> Path:
@@ -53,7 +56,8 @@ class Site:
 class Needs:
     """What a variant needs before its first step. ``bases`` are public references; ``apk`` asks for APK repositories.
 
-    ``named`` tells where a base is named, for messages: the variant's key (``bases.BASE``), or FILE:LINE.
+    ``named`` tells where a base is named, for messages: the variant's key (``bases.BASE``), or FILE:LINE. ``pooled`` is what it
+    needs instead where a pool builds it; None for what no pool builds.
     """
 
     tools: tuple[str, ...] = ()
@@ -61,6 +65,7 @@ class Needs:
     bases: tuple[str, ...] = ()
     apk: bool = False
     named: Mapping[str, str] = field(default_factory=dict)
+    pooled: Needs | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ class Step:
 
     ``after`` must be done before. ``behind`` only orders: those steps go first where they are planned at all (they share a
     compile cache, so that running both at once would compile twice). ``there`` tells whether the output of the last success
-    still exists. ``work`` does it, and for the last step of a variant gives the image.
+    still exists. ``work`` does it, and for the last step of a variant gives the image. ``pooled`` steps are done elsewhere: as many
+    at once as the pool has places, beside the jobs of this machine.
     """
 
     key: str
@@ -104,6 +110,7 @@ class Step:
     work: Callable[[Job], BuiltImage | None]
     after: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
+    pooled: bool = False
 
 
 class WrongKey(ConfigError):

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from deadweight.builders import table
 from deadweight.suite.model import ReportSettings, ScanSettings, Variant
+from deadweight.suite.pool import Pool
 
 Schema = dict[str, Any]
 
@@ -26,7 +27,7 @@ def packaged_schema() -> Schema:
 def make_schema() -> Schema:
     """The schema as the records are now. A variant is of one kind for each builder, told by ``builder``."""
     definitions: dict[str, Schema] = {}
-    for model in (ScanSettings, ReportSettings):
+    for model in (ScanSettings, ReportSettings, Pool):
         definitions[model.__name__] = _of(model, definitions)
     kinds = {name: _of(table.record(name) or Variant, definitions) for name in table.names()}
     for name, kind in kinds.items():
@@ -48,6 +49,7 @@ def make_schema() -> Schema:
             "sources": {"type": "object", "description": "A mirror, where you have one: docs/how-to/sources.md."},
             "scan": {"$ref": "#/$defs/ScanSettings"},
             "report": {"$ref": "#/$defs/ReportSettings"},
+            "pool": {"$ref": "#/$defs/Pool"},
             "variants": {"$ref": "#/$defs/Variants"},
             "services": {"type": "object", "minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Service"}},
         },

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +29,8 @@ from deadweight.records.store import save
 Result = Literal["built", "cached", "failed", "skipped"]
 
 WHY_LETTERS = 200
+MOST_POOLED = 128
+"""Builds that wait for a pool's places at once, each in a thread."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,16 @@ class Watcher(Protocol):
 
 
 def run_plan(plan: Plan, site: Site, watcher: Watcher, *, jobs: int, fail_fast: bool = False) -> tuple[Outcome, ...]:
-    """Run what is not up to date. Never raises for a failed step; raises Interrupted on Ctrl-C, when all children have ended."""
+    """Run what is not up to date. Never raises for a failed step; raises Interrupted on Ctrl-C, when all children have ended.
+
+    ``jobs`` is how many steps run at once on this machine. Those of a pool come on top: all that could begin wait for its places
+    at once, so that it can choose.
+    """
     run = _Run(plan, site, watcher, fail_fast)
-    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
+    pooled = min(MOST_POOLED, sum(task.step.pooled for task in plan.tasks))
+    with ThreadPoolExecutor(max_workers=jobs + pooled, thread_name_prefix="step") as pool:
         try:
-            run.loop(pool.submit, jobs)
+            run.loop(pool.submit, jobs, pooled)
         except KeyboardInterrupt:
             _run.cancel_all()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -75,16 +82,15 @@ class _Run:
         self.took: dict[str, Cache] = {}
         self.chains = plan.chains()
 
-    def loop(self, submit: Callable[..., Future[Outcome]], jobs: int) -> None:
+    def loop(self, submit: Callable[..., Future[Outcome]], jobs: int, pooled: int = 0) -> None:
         sorter = TopologicalSorter(self.plan.waits)
         sorter.prepare()
         running: dict[Future[Outcome], str] = {}
         ready: list[str] = []
         while sorter.is_active():
             ready.extend(sorter.get_ready())
-            while ready and len(running) < jobs:
+            while (key := self.next(ready, running.values(), jobs, pooled)) is not None:
                 # a step is looked at only when a place is free for it: by then another may have failed
-                key = max(ready, key=self.chains.__getitem__)
                 ready.remove(key)
                 outcome = self.without_work(self.tasks[key])
                 if outcome is None:
@@ -99,6 +105,13 @@ class _Run:
                 for future in done:
                     self.end(future.result())
                     sorter.done(running.pop(future))
+
+    def next(self, ready: Sequence[str], running: Collection[str], jobs: int, pooled: int) -> str | None:
+        """The step to begin now: of those that a place is free for the one with the longest chain."""
+        there = sum(self.tasks[key].step.pooled for key in running)
+        here = len(running) - there
+        able = [key for key in ready if (there < pooled if self.tasks[key].step.pooled else here < jobs)]
+        return max(able, key=self.chains.__getitem__) if able else None
 
     def begin_log(self, log: Path) -> None:
         """Empty a log before the first step of this run that writes to it: it tells of the last build, and of no earlier one."""

@@ -145,7 +145,7 @@ def _by_definition(suite: Suite, then: Suite | None, variants: Sequence[Variant]
 def _by_files(workspace: Workspace, paths: Sequence[Path], variants: Sequence[Variant]) -> dict[str, str]:
     if not paths:
         return {}
-    site = replace(workspace.site, source=_Nothing())
+    site = replace(workspace.site, source=_Nothing(), pool=None)
     places, found = _places(workspace, site, variants)
     for path in paths:
         reached = _reached(path, places)
@@ -232,3 +232,6 @@ class _Nothing:
     def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         del reference, command
         return ()
+
+    def layout(self, reference: str) -> Path:
+        raise AssertionError(reference)

@@ -21,7 +21,7 @@ from deadweight.toolchain.find import look
 from deadweight.toolchain.pins import Program
 
 Say = Callable[[str], None]
-_BUILD_ORDER = ("crane", "apko", "melange", "ko", "buildx", "moby", "containerd", "runc")
+_BUILD_ORDER = ("crane", "apko", "melange", "ko", "buildx", "moby", "containerd", "runc", "buildctl", "buildkitd")
 """Each leaves compiled packages that the next one shares."""
 
 

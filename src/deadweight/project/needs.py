@@ -18,13 +18,16 @@ from deadweight.toolchain.find import find
 if TYPE_CHECKING:
     from deadweight.sources.protocol import ToMake
 
-TEST_TOOLS = ("actionlint", "buildah", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip", "podman")
+TEST_TOOLS = (
+    "actionlint", "buildah", "buildctl", "buildkitd", "chromium", "docker-compose", "git", "java", "mvn", "openssl", "ip",
+    "podman",
+)  # fmt: skip
 """What our own tests use beside the suite's needs."""
 
 ENGINE_TOOLS = (ENGINE, "docker-cli")
 """Without these nothing is built with an engine."""
 
-BENCH_TOOLS = ("buildx", "git")
+BENCH_TOOLS = ("buildctl", "buildkitd", "buildx", "git")
 """What the rivals in ``bench/`` use beside the suite's needs."""
 
 
@@ -115,6 +118,10 @@ def preflight(workspace: Workspace, variants: Sequence[Variant]) -> dict[str, Mi
             missing.append(error.message)
     if missing:
         raise MissingError("; ".join(missing), hint="invoke setup")
+    if workspace.pool is not None and any("buildctl" in need.tools for need in workspace.needs(lacking.able)):
+        from deadweight.builders.dockerfile.remote import platform
+
+        workspace.pool.ready(platform())
     found = lacking.and_then(prepared(workspace, lacking.able))
     if found.error is not None and not found.able and not left:
         raise found.error

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import Endpoint
+    from deadweight.pool.pool import Pool
     from deadweight.sources.protocol import Source
 
 
@@ -141,7 +142,20 @@ class Workspace:
     @cached_property
     def site(self) -> Site:
         # a source that is not decided yet asks the network, which reading archives and evidence must not
-        return Site(self.suite, self.state, cast("Source", _Deferred(lambda: self.source)), self.engine)
+        source = cast("Source", _Deferred(lambda: self.source))
+        return Site(self.suite, self.state, source, self.engine, pool=self.pool)
+
+    @cached_property
+    def pool(self) -> Pool | None:
+        """The pool of BuildKit endpoints, where there is one. Raises ConfigError for a pool file that is wrong."""
+        from deadweight.pool import settings
+
+        chosen = settings.chosen(self.suite)
+        if chosen is None:
+            return None
+        from deadweight.pool.pool import Pool
+
+        return Pool(chosen, self.state.log("pool"), self.say)
 
     def builder(self, variant: Variant) -> Builder[Any]:
         """Raises ConfigError, with its line, for a builder that nobody registered."""
@@ -165,7 +179,8 @@ class Workspace:
     def _needs(self, variant: Variant) -> Needs:
         """Raises ConfigError: for a wrong file, at the suite's line that names it."""
         try:
-            return self.builder(variant).needs(variant, self.suite.root)
+            needs = self.builder(variant).needs(variant, self.suite.root)
+            return needs.pooled if needs.pooled is not None and self.pool is not None else needs
         except WrongKey as error:
             root = self.suite.root
             whose = error.path.relative_to(root) if error.path.is_relative_to(root) else error.path

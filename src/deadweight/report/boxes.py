@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from deadweight.report import figures
 from deadweight.report.got import command
-from deadweight.report.model import BaseRecord, CheckRecord, ImageRecord, VariantRecord
+from deadweight.report.model import BaseRecord, BuildRecord, CheckRecord, ImageRecord, VariantRecord
 
 TONES = {"pass": "good", "warn": "warn", "fail": "bad", "not_measured": "muted"}
 REASON_LETTERS = 300
+PLAIN_DECISIONS = 2
+"""Of a build that went where it was sent: that it went there, and that it was built."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def box(name: str, record: VariantRecord) -> Box:
         "Attestations": record.image and ", ".join(each.predicate for each in record.image.attestations),
         "Entry point": record.image and short(" ".join(record.image.entrypoint or ())),
         "Base": record.base and _base(record.base),
+        "Built on": record.build and record.build.built_on and _built_on(record.build),
         "Reference": record.reference and ": ".join(filter(None, (record.reference.source, record.reference.note))),
     }
     return Box(
@@ -70,6 +73,12 @@ def _base(base: BaseRecord) -> str:
     stand_in = f" ({figures.STAND_IN})" if base.stand_in else ""
     resolved = f"in fact {base.resolved}" if base.resolved and base.resolved != base.reference else ""
     return ", ".join(filter(None, (base.reference + stand_in, resolved, base.digest)))
+
+
+def _built_on(build: BuildRecord) -> str:
+    """The endpoint, with how it came to that one where another was tried before."""
+    more = build.decisions if len(build.decisions) > PLAIN_DECISIONS else ()
+    return short("; ".join([str(build.built_on), *more]))
 
 
 def _tasks(record: VariantRecord) -> list[str]:

@@ -224,6 +224,8 @@ def _build(built: BuiltImage, failed: FailedBuild | None) -> BuildRecord:
         failed.at if failed else None,
         built.cache,
         built.fingerprint,
+        built.built_on,
+        built.decisions,
     )
 
 

@@ -87,6 +87,7 @@ class BuildRecord:
     ``cache`` tells whether that build took anything from an earlier one: ``cold`` or ``warm``; None where nobody can tell.
     ``fingerprint`` is that of all its inputs (``plan.fingerprint``).
     ``failed_at`` is when a later build came to nothing: the image and all figures are then of older inputs.
+    ``built_on`` is the endpoint of a pool that built it (None for an engine or a tool here), ``decisions`` is how that came.
     """
 
     seconds: Seconds
@@ -96,6 +97,8 @@ class BuildRecord:
     failed_at: str | None = None
     cache: Cache | None = None
     fingerprint: str | None = None
+    built_on: str | None = None
+    decisions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

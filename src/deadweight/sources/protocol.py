@@ -91,6 +91,12 @@ class Source(Protocol):
         """How builds reach this source."""
         ...
 
+    def layout(self, reference: str) -> Path:
+        """A folder that holds an image of a registry on this machine as OCI layout (``reference`` is by digest), for a build on
+        another machine. Raises DeadweightError where the registry has no such image.
+        """
+        ...
+
     def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         """Flags that a Dockerfile's RUN on this base needs for ``command`` (``--mount=…``), where the base alone cannot do it.
 

@@ -135,6 +135,12 @@ class RemoteSource:
         """See the protocol: a public base has what it needs."""
         return ()
 
+    def layout(self, reference: str) -> Path:
+        """See the protocol."""
+        from deadweight.sources.layout import pulled
+
+        return pulled(reference)
+
     def environment(self) -> BuildEnvironment:
         """See the protocol."""
         return BuildEnvironment(self.settings.variables, network.bundle(self.state, self.settings.private_ca))

@@ -16,7 +16,7 @@ from deadweight.suite.variants import Records, VariantReader
 from deadweight.suite.yaml_nodes import Document, Key, read
 
 SUITE_FILE = "deadweight.yaml"
-TOP_KEYS = ("name", "defaults", "variants", "services", "sources", "scan", "report")
+TOP_KEYS = ("name", "defaults", "variants", "services", "sources", "scan", "report", "pool")
 
 
 def read_suite(file: Path, records: Records | None) -> Suite:
@@ -36,6 +36,7 @@ def read_suite(file: Path, records: Records | None) -> Suite:
     )
     values = {"file": file.absolute(), "root": file.absolute().parent, "name": top["name"], "variants": variants}
     values |= {key: given.get(key, {}) for key in ("sources", "scan", "report")}
+    values |= {"pool": given["pool"]} if "pool" in given else {}
     with problems.kept():
         suite = validated(document, Suite, values, lambda location: location)
     problems.tell()

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from deadweight._errors import ConfigError
 from deadweight.suite.checks import Checks, Severity
+from deadweight.suite.pool import Pool
 from deadweight.suite.values import (
     STRICT,
     AbsolutePath,
@@ -230,6 +231,7 @@ class Suite(Record):
     sources: dict[str, Any] = {}
     scan: ScanSettings = ScanSettings()
     report: ReportSettings = ReportSettings()
+    pool: Pool | None = None
     places: dict[tuple[str | int, ...], int] = Field(default_factory=dict, repr=False, exclude=True)
 
     def names(self) -> tuple[str, ...]:

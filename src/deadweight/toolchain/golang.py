@@ -77,7 +77,7 @@ def build(entry: Program, log: Path, *, anew: bool = False) -> Path:
 
 def _environment(go: Tool, entry: Program) -> dict[str, str]:
     env = go_environment(go) | {"CGO_ENABLED": "1" if entry.cgo else "0"}
-    if number(go.version) < number(go_needed(entry.name)):
+    if number(go.version) < number(go_needed(entry)):
         env["GOTOOLCHAIN"] = "auto"  # Go fetches the version that the module asks for, as a module
     return env
 

@@ -27,9 +27,10 @@ class Program:
     ``commands`` are its names on PATH, ``probe`` the arguments that print its version, which ``pattern`` finds in the output.
     With ``exact``, a program on PATH counts only if its version is the pinned one (where this platform can get that one);
     otherwise ``least`` is the lowest version that will do. ``source`` is the Go package, the wheel's project or the Debian
-    package; ``also`` are further Go packages of the same module, whose programs lie beside it in our copy. ``tags`` are Go's
-    build tags; a tool with ``cgo`` is linked statically by the machine's C compiler. ``packages`` are the system's packages per
-    package manager; for apt ``a|b`` is the first that exists, ``a?`` only if it does. ``seconds`` and ``size_bytes`` are roughly
+    package; ``also`` are further Go packages of the same module, whose programs lie beside it in our copy. ``folder`` has the
+    ``go.mod`` where that is shared with another tool (default: the tool's own name). ``tags`` are Go's build tags; a tool with
+    ``cgo`` is linked statically by the machine's C compiler. ``packages`` are the system's packages per package manager; for apt
+    ``a|b`` is the first that exists, ``a?`` only if it does. ``seconds`` and ``size_bytes`` are roughly
     what getting it takes on two cores with empty caches, one after another, and on disk.
     """
 
@@ -44,6 +45,7 @@ class Program:
     module: str = ""
     ldflags: str = ""
     also: tuple[str, ...] = ()
+    folder: str = ""
     tags: str = ""
     cgo: bool = False
     packages: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -54,7 +56,7 @@ class Program:
     def pinned(self) -> str | None:
         """The version that we get; None for programs that the system's package manager gives."""
         if self.kind == "go":
-            return _pins_of_module(self.name)[0].get(self.module)
+            return _pins_of_module(self.folder or self.name)[0].get(self.module)
         if self.kind == "wheel":
             return _upstream(wheel_pin(self.source).version)
         return None
@@ -69,7 +71,7 @@ class Program:
     @property
     def module_folder(self) -> Path:
         """Where the ``go.mod`` and ``go.sum`` of a Go tool lie."""
-        return HERE / "go" / self.name
+        return HERE / "go" / (self.folder or self.name)
 
     @property
     def module_files(self) -> tuple[Path, ...]:
@@ -121,14 +123,14 @@ def wheel_pin(project: str) -> WheelPin:
     raise UsageError(f"{WHEELS.name}: {project} is not pinned")
 
 
-def go_needed(name: str) -> str:
+def go_needed(entry: Program) -> str:
     """The Go version that a tool's module asks for."""
-    return _pins_of_module(name)[1]
+    return _pins_of_module(entry.module_folder.name)[1]
 
 
 @functools.cache
-def _pins_of_module(name: str) -> tuple[dict[str, str], str]:
-    text = (HERE / "go" / name / "go.mod").read_text(encoding="utf-8")
+def _pins_of_module(folder: str) -> tuple[dict[str, str], str]:
+    text = (HERE / "go" / folder / "go.mod").read_text(encoding="utf-8")
     pins = dict(re.findall(r"^\s*(?:require\s+)?(\S+)\s+v(\S+)", text, re.MULTILINE))
     wanted = re.search(r"^go (\S+)", text, re.MULTILINE)
     assert wanted is not None

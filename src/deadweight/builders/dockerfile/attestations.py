@@ -20,6 +20,15 @@ def check(variant: DockerfileVariant, root: Path) -> None:
         )  # fmt: skip
 
 
+def refuse_in_pool(variant: DockerfileVariant, root: Path) -> None:
+    """Raises WrongKey (ConfigError) where a pool is to build what asks for attestations: its archives hold none."""
+    if variant.attest is not None:
+        raise WrongKey(
+            variant, "attest", "images that a pool builds have no attestations", root,
+            hint="take attest: out, or build with the engine here: DEADWEIGHT_POOL=none",
+        )  # fmt: skip
+
+
 def words(variant: DockerfileVariant) -> list[str]:
     """The flags for a build."""
     asked = variant.attest

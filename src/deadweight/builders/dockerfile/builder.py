@@ -22,16 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import attestations, buildkit, saved, secrets
-from deadweight.builders.dockerfile.copy import IGNORE_FILE, PREDEFINED, copied, given, ignore_rules, pinned, reach_of
+from deadweight.builders.dockerfile import attestations, buildkit, remote, saved, secrets, words
+from deadweight.builders.dockerfile.copy import IGNORE_FILE, copied, given, ignore_rules, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import refuse_what_it_cannot
-from deadweight.builders.dockerfile.reach import CA, JAVA, MAVEN, Reach
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import common
-from deadweight.builders.shared.archive import archive_path, image_in, scratch
+from deadweight.builders.shared.archive import archive_path, image_in, made_by_the_build, scratch, there
 from deadweight.records.built import Base
 from deadweight.suite.explain import did_you_mean
 
@@ -73,15 +72,18 @@ class DockerfileBuilder:
         if variant.attest is not None:
             attestations.check(variant, root)
             tools.append("buildx")
-        return Needs(tools=tuple(tools), engine=True, bases=tuple(named), named=named)
+        pooled = Needs(("buildctl",), bases=tuple(named), named=named)
+        return replace(pooled, tools=tuple(tools), engine=True, pooled=pooled)
 
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
+        if site.pool is not None:
+            attestations.refuse_in_pool(variant, site.root)
         text = _read(variant, site.root)
         bases = {reference: site.source.base(reference) for reference in _references(text, variant)}
         dockerfile = text.file
         ignore = ignore_rules(dockerfile, variant, site)
         values = {
-            "engine": buildkit.version(site),
+            "engine": buildkit.version(site) if site.pool is None else remote.TOOL,
             "target": variant.target or "",
             **({"attest": variant.attest.model_dump_json()} if variant.attest else {}),
             "ignore": "\n".join(ignore.written),
@@ -95,14 +97,22 @@ class DockerfileBuilder:
                 variant=variant.name,
                 title=f"docker build {variant.name}",
                 inputs=Inputs(files, ignore.all, values),
-                there=lambda: _there(variant, site),
-                work=lambda job: self._build(variant, site, bases, job),
-                behind=_first_of_source(variant, site),
+                there=lambda: _there(variant, site) if site.pool is None else there(variant, site),
+                work=lambda job: (
+                    self._build(variant, site, bases, job)
+                    if site.pool is None
+                    else remote.build(variant, site, site.pool, bases, job, text)
+                ),
+                # an endpoint joins equal steps in flight
+                behind=_first_of_source(variant, site) if site.pool is None else (),
+                pooled=site.pool is not None,
             ),
         )
 
     def archive(self, variant: DockerfileVariant, built: BuiltImage, site: Site) -> Path:
         """``docker image save``, once per build. Raises MissingError where the engine has another image or none."""
+        if not built.in_engine:
+            return made_by_the_build(variant, built, site)
         path = archive_path(variant, site)
         if saved.is_of(path, built.config_digest):
             return path
@@ -135,19 +145,19 @@ class DockerfileBuilder:
             reach = reach_of(dockerfile, variant, site, environment)
             copy = copied(dockerfile, variant, bases, site, work, reach)
             listener.added = copy.added
-            words: list[str | Path] = [
+            flags: list[str | Path] = [
                 *("--file", copy.file),
                 *("--tag", name, "--iidfile", work / "id"),
                 *(["--no-cache"] if used.changed() else []),
-                *_words(variant, bases, site, environment),
+                *words.words(variant, bases, site, environment),
                 *attestations.words(variant),
-                *_java_mounts(dockerfile, variant, site, work, reach),
+                *words.java_mounts(dockerfile, variant, site, work, reach),
                 *reach.secrets(work),
                 site.root / variant.source,
             ]
             try:
                 buildkit.build(
-                    site, words, env={**environment, **reach.environment()}, log=job.log, on_line=listener,
+                    site, flags, env={**environment, **reach.environment()}, log=job.log, on_line=listener,
                     redact=common.secret_values(environment), ignore=work / IGNORE_FILE,
                 )  # fmt: skip
             except CommandError as error:
@@ -162,7 +172,7 @@ class DockerfileBuilder:
         job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
         found = self._identity(site, variant, name, told)
         used.remember()
-        return self._built(site, variant, found, _base(dockerfile, variant, bases), bases)
+        return self._built(site, variant, found, last_base(dockerfile, variant, bases), bases)
 
     def _built(
         self, site: Site, variant: DockerfileVariant, found: Identity, last: Base | None, bases: dict[str, Base]
@@ -243,54 +253,6 @@ def _or_a_stage(reference: str, dockerfile: Dockerfile) -> str:
     stages = [stage.name for stage in dockerfile.stages if stage.name]
     meant = did_you_mean(reference, stages)
     return f", where no stage is called {reference!r}{meant}" if meant else ""
-
-
-def _words(variant: DockerfileVariant, bases: dict[str, Base], site: Site, environment: dict[str, str]) -> list[str]:
-    """The flags that the suite and the source give."""
-    target = ["--target", variant.target] if variant.target else []
-    return [*target, *_arguments(variant, bases, environment), *_mounts(variant, site, environment)]
-
-
-def _arguments(variant: DockerfileVariant, bases: dict[str, Base], environment: dict[str, str]) -> list[str]:
-    """Values of proxies are taken from the client's environment: they may hold a password, and arguments can be seen."""
-    given = {**variant.args, **{name: pinned(bases[each]) for name, each in variant.bases.items()}}
-    words = [f"{name}={value}" for name, value in given.items()]
-    words += [name for name in environment if name in PREDEFINED and name not in given]
-    return [part for word in words for part in ("--build-arg", word)]
-
-
-def _mounts(variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> list[str]:
-    words = [f"id={name},src={path}" for name, path in secrets.paths(variant, site.root).items()]
-    words += [f"id={name},env={name}" for name in environment if name not in PREDEFINED and name not in variant.secrets]
-    bundle = site.source.environment().ca_bundle
-    if bundle is not None and CA not in variant.secrets:
-        words.append(f"id={CA},src={bundle}")
-    mounts = [part for word in words for part in ("--secret", word)]
-    for name, path in secrets.ssh_paths(variant, site.root).items():
-        mounts += ["--ssh", f"{name}={path}"]
-    return mounts
-
-
-def _java_mounts(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, work: Path, reach: Reach) -> list[str]:
-    """What Java needs to reach the network, where there is any such thing and the Dockerfile asks for it or is given it."""
-    from deadweight.sources.java import maven_settings, trust_store
-
-    text, environment = dockerfile.file.read_text(encoding="utf-8-sig"), site.source.environment()
-    text += " ".join(reach.files)
-    words = []
-    if JAVA in text and JAVA not in variant.secrets and environment.ca_bundle is not None:
-        words.append(f"id={JAVA},src={trust_store(site.state, environment.ca_bundle)}")
-    settings = maven_settings(environment.variables)
-    if MAVEN in text and MAVEN not in variant.secrets and settings is not None:
-        file = work / "maven-settings.xml"  # in a folder of mode 0700 that goes after the build
-        file.write_text(settings, encoding="utf-8")
-        words.append(f"id={MAVEN},src={file}")
-    return [part for word in words for part in ("--secret", word)]
-
-
-def _base(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base]) -> Base | None:
-    argument, written = dockerfile.base_argument(variant.target)
-    return bases.get(given(variant).get(argument or "", written))
 
 
 def _image_id(file: Path, variant: DockerfileVariant) -> str:

@@ -68,7 +68,7 @@ def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, env
         variables={name: value for name, value in environment.items() if name not in PREDEFINED and name not in own},
         files=(*(name for name in files if name not in own), *(name for name in (NETRC,) if name in own)),
         ssh="default" in variant.ssh,
-        direct=buildkit.gives_variables(),
+        direct=site.pool is not None or buildkit.gives_variables(),
         in_image=stages_of_image([(stage.base, stage.name) for stage in dockerfile.stages], variant.target),
     )
 
@@ -76,6 +76,12 @@ def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, env
 def given(variant: DockerfileVariant) -> dict[str, str]:
     """The build arguments as the suite gives them, with public references."""
     return {**variant.args, **variant.bases}
+
+
+def last_base(dockerfile: Dockerfile, variant: DockerfileVariant, bases: dict[str, Base]) -> Base | None:
+    """What the image itself stands on."""
+    argument, written = dockerfile.base_argument(variant.target)
+    return bases.get(given(variant).get(argument or "", written))
 
 
 def pinned(base: Base) -> str:

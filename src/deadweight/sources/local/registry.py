@@ -81,13 +81,14 @@ class LocalRegistry:
 
     def forget(self, digest: str) -> None:
         """Remove one blob's file, so that the next upload writes it anew (the registry keeps a damaged one otherwise)."""
-        self._blob(digest).unlink(missing_ok=True)
+        self.blob(digest).unlink(missing_ok=True)
 
     def holds(self, digest: str) -> bool:
         """Whether one blob's file is on disk, running or not."""
-        return self._blob(digest).is_file()
+        return self.blob(digest).is_file()
 
-    def _blob(self, digest: str) -> Path:
+    def blob(self, digest: str) -> Path:
+        """Where one blob's file is, whether or not it is there."""
         word = digest.removeprefix("sha256:")
         return self.data / "docker/registry/v2/blobs/sha256" / word[:2] / word / "data"
 

@@ -151,6 +151,13 @@ class LocalSource:
             )
         return ()
 
+    def layout(self, reference: str) -> Path:
+        """See the protocol."""
+        from deadweight.sources.layout import linked, pulled
+
+        registry, digest = self._registry(), reference.rpartition("@")[2]
+        return linked(digest, registry.blob) if registry.holds(digest) else pulled(reference)
+
     def _stand_in(self, reference: str) -> StandIn:
         """The stand-in for a reference; with ``rebase`` that of the nearest where it has none. Raises NoBase."""
         try:

@@ -1,0 +1,96 @@
+"""``pool:`` the BuildKit endpoints that build Dockerfile variants, and the caches that they share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from deadweight.suite.values import STRICT, Name, Record, RelativePath, Seconds, Text
+
+_ADDRESS = re.compile(
+    r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+|docker-container://[\w.-]+"
+    r"|kube-pod://[\w.-]+(?:\?[\w.=&-]+)?"
+)
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?")
+_CACHE = re.compile(r"type=(?:registry|local|s3|gha|azblob)(?:,[\w.-]+=[^,\s]+)*")
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("tcp://HOST:PORT, unix:///PATH, docker-container://NAME or kube-pod://NAME")
+    return text
+
+
+def _platform(text: str) -> str:
+    if not _PLATFORM.fullmatch(text):
+        raise ValueError("a platform such as linux/amd64 or linux/arm64")
+    return text
+
+
+def _cache(text: str) -> str:
+    if not _CACHE.fullmatch(text):
+        raise ValueError("a BuildKit cache such as type=registry,ref=registry.example.com/cache:{service}")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Platform = Annotated[str, AfterValidator(_platform)]
+Cache = Annotated[str, AfterValidator(_cache)]
+
+
+class Endpoint(Record):
+    """One place that builds: a BuildKit daemon by ``address``, or a buildx builder by name (``builder``), each of its nodes.
+
+    ``ca``, ``cert`` and ``key`` are PEM files for mutual TLS, relative to the file that names them; ``server_name`` is the name in
+    the daemon's certificate where that is not the address's. ``platforms`` are those that it may be given (default: all that it
+    says it builds), ``places`` is how many builds it runs at once.
+    """
+
+    address: Address | None = None
+    builder: Text | None = None
+    ca: RelativePath | None = None
+    cert: RelativePath | None = None
+    key: RelativePath | None = None
+    server_name: Text | None = None
+    platforms: tuple[Platform, ...] = ()
+    places: Annotated[int, Field(ge=1, le=256), STRICT] = 2
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Endpoint:
+        if (self.address is None) == (self.builder is None):
+            raise ValueError("one of address (tcp://10.0.0.2:1234) and builder (a buildx builder's name)")
+        tls = (self.ca, self.cert, self.key)
+        if any(tls) and not (self.address or "").startswith("tcp://"):
+            raise ValueError("ca, cert and key with a tcp:// address alone")
+        if any(tls) and not all(tls):
+            raise ValueError("ca, cert and key together: the daemon proves who it is, and so do you")
+        return self
+
+
+class PoolCache(Record):
+    """Layers that endpoints share: ``import`` is always read, ``export`` is written as ``when`` says.
+
+    ``auto`` writes where what was written was used in the last builds (measured). ``{service}`` and ``{variant}`` in a cache's
+    text are the variant's.
+    """
+
+    read: Annotated[tuple[Cache, ...], Field(alias="import")] = ()
+    export: Cache | None = None
+    when: Literal["auto", "always", "never"] = "auto"
+
+
+class Pool(Record):
+    """``pool:``. An endpoint that gives no answer for ``lost_after_seconds`` loses its builds to the others."""
+
+    endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
+    cache: PoolCache = PoolCache()
+    lost_after_seconds: Seconds = 20.0
+
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if value == {}:
+            raise ValueError("at least one endpoint (NAME: {address: tcp://…})")
+        return value

@@ -1,0 +1,147 @@
+"""Who builds what: pure judgement over endpoints that nobody asks."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from deadweight.pool import dispatch
+from deadweight.pool.dispatch import Dispatcher, NobodyLeft, Work
+from deadweight.pool.endpoint import Endpoint, Seen
+from deadweight.pool.hashing import ranked
+
+AMD, ARM = "linux/amd64", "linux/arm64"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def member(
+    name: str, *, places: int = 1, platforms: tuple[str, ...] = (AMD,), wanted: tuple[str, ...] = ()
+) -> tuple[Endpoint, Seen]:
+    return Endpoint(name, f"tcp://{name}:1", (), {}, wanted, places), Seen("0.34.2", platforms)
+
+
+def made(*members: tuple[Endpoint, Seen], clock: Clock | None = None) -> Dispatcher:
+    return Dispatcher({each[0].name: each for each in members}, clock=clock or Clock())
+
+
+def work(variant: str, key: str = "k", platform: str = AMD, seconds: float = 0.0) -> Work:
+    return Work(variant, key, platform, seconds)
+
+
+def key_of(home: str, *names: str) -> str:
+    """A key whose home is this one."""
+    return next(str(number) for number in range(1000) if ranked(str(number), names)[0] == home)
+
+
+def waiting(dispatcher: Dispatcher, wanted: Work, got: list[str]) -> threading.Thread:
+    """Somebody who waits for a place."""
+
+    def take() -> None:
+        got.append(dispatcher.take(wanted).endpoint.name)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_only_the_keys_of_a_lost_endpoint_move():
+    names = [f"e{number}" for number in range(7)]
+    keys = [str(number) for number in range(700)]
+    before = {key: ranked(key, names)[0] for key in keys}
+    after = {key: ranked(key, names[1:])[0] for key in keys}
+    assert {key for key in keys if before[key] != after[key]} == {key for key in keys if before[key] == "e0"}
+    assert all(50 < list(before.values()).count(name) < 150 for name in names)
+
+
+def test_what_shares_a_key_goes_home():
+    dispatcher = made(member("a", places=3), member("b", places=3))
+    home = ranked("k", ["a", "b"])[0]
+    assert {dispatcher.take(work(f"v{number}")).endpoint.name for number in range(3)} == {home}
+
+
+def test_a_platform_is_matched_strictly():
+    dispatcher = made(
+        member("amd", platforms=(AMD, "linux/amd64/v2")), member("both", platforms=(AMD, ARM), wanted=(AMD,))
+    )
+    with pytest.raises(NobodyLeft, match=r"v: no endpoint of the pool is left that builds linux/arm64"):
+        dispatcher.take(work("v", platform=ARM))
+    dispatcher.regain(*member("arm", platforms=(ARM,)))
+    assert dispatcher.take(work("v", platform=ARM)).endpoint.name == "arm"
+
+
+def test_nobody_is_idle_while_another_has_more_than_its_share():
+    clock = Clock()
+    dispatcher = made(member("a"), member("b"), clock=clock)
+    key = key_of("a", "a", "b")
+    assert dispatcher.take(work("first", key)).endpoint.name == "a"
+    got: list[str] = []
+    second = waiting(dispatcher, work("second", key), got)
+    time.sleep(0.3)
+    assert got == []  # what comes in a burst has not all come
+    clock.now = dispatch.SETTLE_SECONDS
+    second.join(10)
+    assert got == ["b"]
+
+
+def test_a_free_endpoint_takes_a_key_that_nobody_has_begun_first():
+    clock = Clock()
+    dispatcher = made(member("a"), member("b"), clock=clock)
+    begun = key_of("a", "a", "b")
+    fresh = next(str(n) for n in range(int(begun) + 1, 1000) if ranked(str(n), ["a", "b"])[0] == "a")
+    assert dispatcher.take(work("one", begun)).endpoint.name == "a"
+    assert dispatcher.take(work("other", key_of("b", "a", "b"))).endpoint.name == "b"
+    warm, cold = list[str](), list[str]()
+    threads = [waiting(dispatcher, work("warm", begun), warm), waiting(dispatcher, work("cold", fresh), cold)]
+    while len(dispatcher._waiting) < 2:
+        time.sleep(0.01)
+    clock.now = 1.0
+    dispatcher.free("b", work("other", key_of("b", "a", "b")), 1.0)
+    threads[1].join(10)
+    assert (warm, cold) == ([], ["b"])
+    dispatcher.free("a", work("one", begun), 1.0)
+    threads[0].join(10)
+    assert warm == ["a"]
+
+
+def test_who_waits_for_a_lost_endpoint_goes_elsewhere():
+    dispatcher = made(member("a"), member("b"))
+    key = key_of("a", "a", "b")
+    dispatcher.take(work("one", key))
+    assert dispatcher.lose("a", "gone") is True
+    assert dispatcher.lose("a", "gone again") is False
+    assert dispatcher.lost == {"a": "gone"}
+    assert dispatcher.take(work("two", key)).endpoint.name == "b"
+    dispatcher.free("a", work("one", key), 1.0)  # it ends late, and nothing happens
+
+
+def test_a_slow_endpoint_is_told_by_what_others_took():
+    dispatcher = made(member("a"), member("b"))
+    slow = work("slow", key_of("a", "a", "b"))
+    quick = work("quick", key_of("b", "a", "b"))
+    dispatcher.take(slow)
+    dispatcher.take(quick)
+    dispatcher.free("b", quick, 4.0)
+    assert dispatcher.second(slow, "a", 7.9) is None
+    again = dispatcher.second(slow, "a", 8.1)
+    assert again is not None
+    assert again.endpoint.name == "b"
+    assert dispatcher.second(slow, "a", 9.0) is None  # it has no place left
+
+
+def test_nobody_builds_twice_while_others_wait():
+    dispatcher = made(member("a"), member("b"), clock=Clock())
+    key = key_of("a", "a", "b")
+    dispatcher.take(work("slow", key, seconds=1.0))
+    waiting(dispatcher, work("next", key), [])
+    while not dispatcher._waiting:
+        time.sleep(0.01)
+    assert dispatcher.second(work("slow", key, seconds=1.0), "a", 100.0) is None

@@ -1,0 +1,235 @@
+"""Real endpoints, and what becomes of builds when they fail: daemons behind mTLS, each in a network of its own."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError
+from deadweight.pool import dispatch
+from tests.support import ROOT
+from tests.support.buildkit_world import Daemon, authority, daemons, disturbed, saying_version
+from tests.support.invoking import start
+from tests.support.pool_project import PoolProject, endpoint, listening
+from tests.support.small_images import go_program
+
+pytestmark = [pytest.mark.tools, pytest.mark.system]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Iterator[dict[str, Daemon]]:
+    """Daemons that are not all started. What a test ends it starts again."""
+    with daemons(tmp_path_factory.mktemp("bk"), ("a", "b", "c", "here", "full", "old", "other")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory) -> Path:
+    return go_program(ROOT / "tests/services/worker", tmp_path_factory.mktemp("worker") / "worker")
+
+
+@pytest.fixture
+def project(world, worker, tmp_path) -> Iterator[PoolProject]:
+    with listening(world["a"].home) as told:
+        yield PoolProject(tmp_path / "project", worker, told)
+
+
+def up(world: dict[str, Daemon], *names: str) -> dict[str, Daemon]:
+    """These daemons, running."""
+    found = {name: world[name] for name in names}
+    for each in found.values():
+        if not each.running:
+            each.start()
+    for each in found.values():
+        each.ready()
+    return found
+
+
+def pool_of(found: dict[str, Daemon], **more: object) -> dict[str, object]:
+    return {"endpoints": {name: endpoint(each) for name, each in found.items()}, **more}
+
+
+def built_twice(project: PoolProject) -> set[str]:
+    return {name for name, times in project.told.count("begin").items() if times > 1}
+
+
+def moved(project: PoolProject) -> set[str]:
+    """The variants that were on an endpoint when it was lost, by the pool's own log."""
+    lines = (line.split(" ", 1)[1] for line in project.log.splitlines())
+    return {line.partition(":")[0] for line in lines if " is lost on " in line}
+
+
+def said_of(name: str, log: str) -> str:
+    """What the pool's log says first of an endpoint."""
+    line = next(line for line in log.splitlines() if line.split()[1] == name)
+    return line.partition(") ")[2]
+
+
+def test_far_endpoints_give_the_digests_of_a_near_one(world, project):
+    found = up(world, "a", "b", "c")
+    variants = {f"v{number}": 0.5 for number in range(6)}
+    with disturbed(found["b"], delay_seconds=0.02, loss=0.01) as address:
+        endpoints = {name: endpoint(each) for name, each in found.items()}
+        endpoints["b"] = endpoint(found["b"], address=address)
+        project.write(variants, {"endpoints": endpoints})
+        far = project.build()
+    assert {each.result for each in far.values()} == {"built"}
+    assert {each.image.built_on.split()[0] for each in far.values()} == {"a", "b", "c"}
+    here = up(world, "here")["here"]
+    project.write(variants, {"endpoints": {"here": {"address": f"unix://{here.folder}/buildkitd.sock", "places": 3}}})
+    shutil.rmtree(project.root / ".deadweight")
+    near = project.build()
+    assert {name: each.image.manifest_digest for name, each in near.items()} == {
+        name: each.image.manifest_digest for name, each in far.items()
+    }
+    assert len({each.image.config_digest for each in near.values()}) == len(variants)
+    assert {each.result for each in project.build().values()} == {"cached"}
+
+
+def test_a_killed_endpoint_loses_nothing(world, project):
+    found = up(world, "a", "b", "c")
+    project.write({f"k{number}": 1.5 for number in range(7)}, pool_of(found))
+
+    def kill() -> None:
+        project.told.wait(lambda told: len(told.on("begin")[found["a"].host]) == 2)
+        found["a"].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    made = project.build()
+    killer.join()
+    assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
+    assert all(each.image.built_on.startswith(("b", "c")) for name, each in made.items() if name in moved(project))
+    assert built_twice(project) == moved(project) != set()
+    assert "a is lost: nothing listens there" in project.log
+
+
+def test_a_frozen_endpoint_loses_its_work(world, project, monkeypatch):
+    monkeypatch.setattr(dispatch, "SLOW_SECONDS", 1000.0)  # by its silence alone
+    found = up(world, "a", "b", "c")
+    project.write({f"f{number}": 1.5 for number in range(6)}, pool_of(found, lost_after_seconds=5.0))
+
+    def freeze() -> None:
+        project.told.wait(lambda told: found["b"].host in told.on("begin"))
+        found["b"].signal(signal.SIGSTOP)
+
+    freezer = threading.Thread(target=freeze)
+    freezer.start()
+    try:
+        made = project.build()
+    finally:
+        freezer.join()
+        found["b"].signal(signal.SIGCONT)
+    assert {name: each.result for name, each in made.items()} == dict.fromkeys(made, "built")
+    assert "b is lost: it gives no answer" in project.log
+    assert built_twice(project) <= moved(project) != set()
+
+
+def test_endpoints_that_cannot_be_used_are_named_and_the_others_do_the_work(world, project, tmp_path):
+    """A full disk, a certificate of somebody else's, another protocol, another version, and one that is too old."""
+    found = up(world, "a")
+    world["full"].disk_bytes = 32 * 2**20
+    world["old"].program = saying_version(tmp_path / "buildkitd", "0.12.5")
+    world["other"].program = saying_version(tmp_path / "buildkitd-other", "0.33.9")
+    full, old, other = up(world, "full", "old", "other").values()
+    full.fill(left_bytes=2**20)
+    authority(tmp_path, {})
+    stranger = {"cert": str(tmp_path / "client.pem"), "key": str(tmp_path / "client.key")}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        project.write(
+            {f"u{number}": 0.2 for number in range(4)},
+            {
+                "endpoints": {
+                    "good": endpoint(found["a"]),
+                    "full": endpoint(full, places=8),
+                    "stranger": endpoint(found["a"], **stranger),
+                    "trusting": endpoint(found["a"], ca=str(tmp_path / "ca.pem")),
+                    "web": endpoint(found["a"], address=f"tcp://127.0.0.1:{web.server_port}"),
+                    "plain": {"address": f"tcp://127.0.0.1:{web.server_port}"},
+                    "old": endpoint(old),
+                    "other": endpoint(other),
+                    "nowhere": {"address": "unix:///nowhere/buildkitd.sock"},
+                }
+            },
+        )
+        made = project.build()
+        web.shutdown()
+    assert {each.image.built_on.split()[0] for each in made.values()} <= {"good", "other"}
+    assert any("different versions (0.33.9, 0.34.2)" in line for line in project.said)
+    log = project.log
+    assert "full is lost: its disk is full" in log
+    assert said_of("stranger", log) == (
+        "is not used: it closed the connection during the TLS handshake: it does not accept the client certificate (cert and key)"
+    )
+    assert said_of("trusting", log) == "is not used: its certificate is not signed by the ca that the pool names"
+    assert said_of("web", log).startswith("is not used: it does not speak TLS: ")
+    assert said_of("plain", log) == "is not used: it does not speak BuildKit's protocol (HTTP/2)"
+    assert said_of("old", log) == "is not used: it is BuildKit 0.12.5, required is 0.16 or later"
+    assert said_of("nowhere", log).startswith("is not used: nothing is there")
+
+
+def test_a_build_error_is_never_tried_again(world, project):
+    found = up(world, "a", "c")
+    project.write({"bad": 0.1, "good": 0.1}, pool_of(found), failing=["bad"])
+    made = project.build()
+    assert (made["bad"].result, made["good"].result) == ("failed", "built")
+    assert project.told.count("begin") == Counter({"bad": 1, "good": 1})
+    assert "RUN failed with exit code 3 (bad/Dockerfile:3" in str(made["bad"].error)
+    assert "not tried again" in project.log
+
+
+def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monkeypatch):
+    monkeypatch.setattr(dispatch, "SLOW_SECONDS", 1.0)
+    found = up(world, "a", "c")
+    project.told.slow[found["c"].host] = 120.0
+    project.write({f"s{number}": 0.3 for number in range(6)}, pool_of(found))
+    started = time.monotonic()
+    made = project.build()
+    assert time.monotonic() - started < 100
+    assert {each.image.built_on.split()[0] for each in made.values()} == {"a"}
+    stopped = project.told.on("begin")[found["c"].host]
+    assert stopped
+    project.told.wait(lambda told: stopped <= set(told.count("gone")))  # and the slow one no longer works on it
+    assert "is stopped on c: a was quicker" in project.log
+
+
+def test_ctrl_c_ends_the_work_far_away(world, project):
+    found = up(world, "a", "c")
+    project.write({f"c{number}": 300.0 for number in range(3)}, pool_of(found))
+    (project.root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    run = start(project.root, "build", session=True)
+    try:
+        project.told.wait(lambda told: len(told.count("begin")) == 3)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(60) == 130
+        project.told.wait(lambda told: set(told.count("gone")) == {"c0", "c1", "c2"})
+    finally:
+        run.kill()
+        run.communicate()
+
+
+def test_no_endpoint_for_the_platform(world, project):
+    found = up(world, "a")
+    project.write({"one": 0.1}, {"endpoints": {"a": endpoint(found["a"], platforms=["linux/arm64"])}})
+    with pytest.raises(MissingError) as caught:
+        project.build()
+    assert "builds linux/amd64:\n  a: builds linux/amd64, " in str(caught.value)
+    assert "and may be given linux/arm64 alone" in str(caught.value)
+    assert not project.told.lines
+
+
+def test_a_pool_that_cannot_be_reached(project):
+    project.write({"one": 0.1}, {"endpoints": {"gone": {"address": "tcp://127.0.0.1:1"}}})
+    with pytest.raises(MissingError) as caught:
+        project.build()
+    assert "gone: nothing listens there (connection refused)" in str(caught.value)
+    assert caught.value.exit_code == 3

@@ -1,0 +1,168 @@
+"""Which pool is meant, and what is said of one that is written wrongly."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.pool import buildctl, settings
+from deadweight.project.suite_file import load_suite
+from deadweight.sources import settings as source_settings
+
+SUITE = """\
+name: pooled
+pool:
+  endpoints:
+    east: {address: "tcp://10.0.0.2:1234", ca: ca.pem, cert: cert.pem, key: key.pem, places: 4, platforms: [linux/arm64]}
+    near: {address: "unix:///run/buildkit/buildkitd.sock"}
+variants:
+  one: {builder: dockerfile, dockerfile: Dockerfile}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    monkeypatch.delenv(settings.VARIABLE, raising=False)
+    monkeypatch.setattr(settings, "user_file", lambda: tmp_path / "config" / "pool.yaml")
+
+    def load(text: str = SUITE):
+        (tmp_path / "deadweight.yaml").write_text(text)
+        return load_suite(tmp_path / "deadweight.yaml")
+
+    for name in ("ca", "cert", "key"):
+        (tmp_path / f"{name}.pem").write_text("x")
+    return load
+
+
+def test_endpoints_of_a_suite(suite, tmp_path):
+    found = settings.chosen(suite())
+    assert found is not None
+    east, near = settings.endpoints(found)
+    assert east.words == (
+        "--addr", "tcp://10.0.0.2:1234", "--tlscacert", str(tmp_path / "ca.pem"),
+        "--tlscert", str(tmp_path / "cert.pem"), "--tlskey", str(tmp_path / "key.pem"),
+    )  # fmt: skip
+    assert (east.wanted, east.places) == (("linux/arm64",), 4)
+    assert (near.words, near.wanted, near.places) == (("--addr", "unix:///run/buildkit/buildkitd.sock"), (), 2)
+
+
+def test_the_users_own_pool_stands_over_the_suites(suite, tmp_path, monkeypatch):
+    loaded = suite()
+    own = tmp_path / "config" / "pool.yaml"
+    own.parent.mkdir()
+    own.write_text("endpoints: {mine: {address: 'kube-pod://buildkit-0?namespace=ci'}}\n")
+    found = settings.chosen(loaded)
+    assert found is not None
+    assert [each.address for each in settings.endpoints(found)] == ["kube-pod://buildkit-0?namespace=ci"]
+    named = tmp_path / "named.yaml"
+    named.write_text("endpoints: {other: {address: 'docker-container://builder'}}\n")
+    monkeypatch.setenv(settings.VARIABLE, str(named))
+    found = settings.chosen(loaded)
+    assert found is not None
+    assert [each.name for each in settings.endpoints(found)] == ["other"]
+    monkeypatch.setenv(settings.VARIABLE, "none")
+    assert settings.chosen(loaded) is None
+    monkeypatch.setenv(settings.VARIABLE, str(tmp_path / "gone.yaml"))
+    with pytest.raises(UsageError, match=r"gone\.yaml: no such file"):
+        settings.chosen(loaded)
+
+
+def test_the_users_file_lies_beside_that_of_sources():
+    assert settings.user_file().parent == source_settings.user_file().parent
+
+
+def test_a_certificate_that_is_not_there(suite, tmp_path):
+    (tmp_path / "cert.pem").unlink()
+    found = settings.chosen(suite())
+    assert found is not None
+    with pytest.raises(ConfigError, match=r"pool\.endpoints\.east\.cert: no such file"):
+        settings.endpoints(found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            "{address: 'http://10.0.0.2'}",
+            r"deadweight\.yaml:4: pool\.endpoints\.east\.address: expected tcp://HOST:PORT, unix:///",
+        ),
+        ("{address: 'tcp://10.0.0.2:1', ca: ca.pem}", r"ca, cert and key together"),
+        ("{address: 'unix:///x', ca: a, cert: b, key: c}", r"with a tcp:// address alone"),
+        ("{places: 2}", r"one of address .* and builder"),
+        ("{address: 'tcp://h:1', places: 0}", r"pool\.endpoints\.east\.places: must be 1 to 256, not 0"),
+        ("{address: 'tcp://h:1', platforms: [amd64]}", r"expected a platform such as linux/amd64"),
+        ("{addres: 'tcp://h:1'}", r"unknown key \(did you mean 'address'\?\)"),
+    ],
+)
+def test_what_is_written_wrongly(suite, wrong, message):
+    lines = SUITE.splitlines()
+    lines[3] = f"    east: {wrong}"
+    with pytest.raises(ConfigError, match=message):
+        suite("\n".join(lines))
+
+
+def test_a_pool_without_endpoints(suite):
+    with pytest.raises(ConfigError, match="at least one endpoint"):
+        suite(SUITE.replace("endpoints:\n", "endpoints: {}\n").replace("    east", "#").replace("    near", "#"))
+
+
+def test_builders_of_buildx(suite, tmp_path, monkeypatch):
+    monkeypatch.setenv("BUILDX_CONFIG", str(tmp_path / "buildx"))
+    instances = tmp_path / "buildx" / "instances"
+    instances.mkdir(parents=True)
+    nodes = [
+        {"Name": "farm0", "Endpoint": "ssh://me@big", "Platforms": [{"os": "linux", "architecture": "arm64"}]},
+        {"Name": "farm1", "Endpoint": "default", "Platforms": None},
+    ]
+    (instances / "farm").write_text(json.dumps({"Name": "farm", "Driver": "docker-container", "Nodes": nodes}))
+    remote = {"Name": "r0", "Endpoint": "tcp://h:1", "DriverOpts": {"cacert": "/ca", "cert": "/c", "key": "/k"}}
+    (instances / "far").write_text(json.dumps({"Name": "far", "Driver": "remote", "Nodes": [remote]}))
+    (instances / "pods").write_text(json.dumps({"Name": "pods", "Driver": "kubernetes", "Nodes": [{"Name": "p0"}]}))
+    text = SUITE.replace('address: "unix:///run/buildkit/buildkitd.sock"', "builder: NAME")
+
+    def endpoints(name: str):
+        found = settings.chosen(suite(text.replace("NAME", name)))
+        assert found is not None
+        return settings.endpoints(found)[1:]
+
+    first, second = endpoints("farm")
+    assert (first.name, first.address) == ("near.farm0", "docker-container://buildx_buildkit_farm0")
+    assert (first.env, first.wanted) == ({"DOCKER_HOST": "ssh://me@big"}, ("linux/arm64",))
+    assert (second.name, second.env, second.wanted) == ("near.farm1", {"DOCKER_CONTEXT": "default"}, ())
+    (far,) = endpoints("far")
+    assert far.words == ("--addr", "tcp://h:1", "--tlscacert", "/ca", "--tlscert", "/c", "--tlskey", "/k")
+    with pytest.raises(ConfigError, match=r"pool\.endpoints\.near\.builder: buildx has no builder 'gone'"):
+        endpoints("gone")
+    with pytest.raises(ConfigError, match="the driver 'kubernetes' has no address"):
+        endpoints("pods")
+
+
+def test_words_of_docker_build_as_those_of_buildctl():
+    words = ["--file", "/w/Dockerfile", "--no-cache", "--target", "t", "--build-arg", "A=b=c", "--build-arg", "HTTP_PROXY",
+             "--secret", "id=x,src=/y", "--ssh", "default=/s", "/context"]  # fmt: skip
+    assert list(buildctl.translated(words, {"HTTP_PROXY": "http://p:3128"})) == [
+        "--local", "dockerfile=/w", "--opt", "filename=Dockerfile", "--no-cache", "--opt", "target=t", "--opt", "build-arg:A=b=c",
+        "--opt", "build-arg:HTTP_PROXY=http://p:3128", "--secret", "id=x,src=/y", "--ssh", "default=/s",
+        "--local", "context=/context",
+    ]  # fmt: skip
+
+
+def test_a_proxys_password_is_in_no_argument():
+    words = ["--build-arg", "HTTPS_PROXY", "/context"]
+    assert list(buildctl.translated(words, {"HTTPS_PROXY": "http://me:secret@p:3128"})) == [
+        "--local",
+        "context=/context",
+    ]
+
+
+def test_attestations_are_refused(suite, tmp_path):
+    from deadweight.project.build import plan
+    from deadweight.project.workspace import Workspace
+
+    text = SUITE.replace("dockerfile: Dockerfile}", "dockerfile: Dockerfile, attest: {provenance: min}}")
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    workspace = Workspace(suite(text), lambda _line: None)
+    with pytest.raises(ConfigError, match=r"images that a pool builds have no attestations \(variants\.one\.attest\)"):
+        plan(workspace, workspace.suite.variants)

@@ -1,0 +1,270 @@
+"""BuildKit endpoints as if they were other machines: daemons of our own, each behind mTLS in a network namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deadweight.toolchain import catalogue, copies
+from deadweight.toolchain.find import find
+
+PORT = 8372
+START_SECONDS = 60.0
+PREFIX = "dwbk"
+
+
+@dataclass
+class Daemon:
+    """One daemon. ``host`` is the address that the machine reaches it at, ``home`` one of the machine that all daemons reach."""
+
+    name: str
+    host: str
+    home: str
+    folder: Path
+    namespace: str
+    certificates: Path
+    extra: tuple[str, ...] = ()
+    disk_bytes: int | None = None
+    cgroup: Path | None = None
+    program: Path = field(default_factory=lambda: find_daemon())
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"tcp://{self.host}:{PORT}"
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it; its folder and log stay over a restart."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        root = self.folder / "root"
+        root.mkdir(exist_ok=True)
+        if self.disk_bytes is not None and not os.path.ismount(root):
+            _call("mount", "-t", "tmpfs", "-o", f"size={self.disk_bytes}", "tmpfs", str(root))
+        words = [
+            "nsenter", f"--net=/run/netns/{self.namespace}", str(self.program), "--root", str(root),
+            "--addr", f"tcp://0.0.0.0:{PORT}", "--addr", f"unix://{self.folder}/buildkitd.sock",
+            "--tlscacert", str(self.certificates / "ca.pem"), "--tlscert", str(self.certificates / f"{self.name}.pem"),
+            "--tlskey", str(self.certificates / f"{self.name}.key"),
+            "--oci-worker-binary", str(find("runc").path), "--oci-worker-net", "host", "--oci-worker-snapshotter", "native"
+            if self.disk_bytes is not None else "overlayfs", "--containerd-worker=false", *self.extra,
+        ]  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                preexec_fn=self._enter if self.cgroup is not None else None,
+            )  # fmt: skip
+
+    def _enter(self) -> None:
+        assert self.cgroup is not None
+        (self.cgroup / "cgroup.procs").write_text(str(os.getpid()))
+
+    def ready(self) -> None:
+        """Wait until it answers on its own socket."""
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(self.folder / "buildkitd.sock"):
+            assert self.process is not None
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError((self.folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+
+    def fill(self, left_bytes: int) -> None:
+        """Leave so little of its disk."""
+        assert self.disk_bytes is not None
+        root = os.statvfs(self.folder / "root")
+        with (self.folder / "root" / "filled").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, root.f_bavail * root.f_frsize - left_bytes)
+
+    def kill(self) -> None:
+        """As a machine that loses its power."""
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait(30)
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the daemon itself (``nsenter`` has become it)."""
+        os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """End it and what it runs, and let go of its disk."""
+        if self.running:
+            self.kill()
+        end_all_below(self.folder)
+        root = self.folder / "root"
+        for place in sorted(mounts_below(root), key=len, reverse=True):
+            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody listens on a socket; a killed daemon leaves its file behind."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def end_all_below(folder: Path) -> None:
+    """End what a killed daemon left running: containers of its builds, told by their root folders."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ProcessLookupError):
+                if (
+                    str(folder) in str((entry / "root").readlink())
+                    or os.fsencode(folder) in (entry / "cmdline").read_bytes()
+                ):
+                    os.kill(int(entry.name), signal.SIGKILL)
+
+
+def mounts_below(folder: Path) -> list[str]:
+    lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line.split()[1] for line in lines if line.split()[1].startswith(str(folder))]
+
+
+@contextlib.contextmanager
+def daemons(
+    folder: Path, names: Sequence[str] = ("a", "b", "c"), *, number: int | None = None
+) -> Iterator[dict[str, Daemon]]:
+    """Daemons that are not started yet, each in its own namespace, with certificates that ``folder``/certs has.
+
+    ``number`` (0 to 250) tells the networks of one process from those of another.
+    """
+    number = os.getpid() % 250 if number is None else number
+    found: dict[str, Daemon] = {}
+    certificates = folder / "certs"
+    certificates.mkdir(parents=True)
+    try:
+        for index, name in enumerate(names):
+            host = f"10.213.{number}.{4 * index + 2}"
+            namespace = f"{PREFIX}{number}{name}"
+            found[name] = Daemon(name, host, f"10.213.{number}.1", folder / name, namespace, certificates)
+            _network(namespace, f"{PREFIX}{number}{name}", f"10.213.{number}.{4 * index + 1}", host)
+        authority(certificates, {name: each.host for name, each in found.items()})
+        yield found
+    finally:
+        for each in found.values():
+            each.stop()
+            subprocess.run(["ip", "netns", "del", each.namespace], check=False, capture_output=True)
+            subprocess.run(["ip", "link", "del", each.namespace], check=False, capture_output=True)
+
+
+def _network(namespace: str, link: str, here: str, there: str) -> None:
+    _call("ip", "netns", "add", namespace)
+    _call("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+    _call("ip", "addr", "add", f"{here}/30", "dev", link)
+    _call("ip", "link", "set", link, "up")
+    for words in (
+        ("addr", "add", f"{there}/30", "dev", "eth0"),
+        ("link", "set", "eth0", "up"),
+        ("link", "set", "lo", "up"),
+        ("route", "add", "default", "via", here),
+    ):
+        _call("ip", "-n", namespace, *words)
+
+
+def authority(folder: Path, hosts: dict[str, str]) -> None:
+    """An authority, a certificate for each daemon (by its address) and one for the client (``client.pem``, ``client.key``)."""
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    _openssl(folder, "req", "-x509", *key, "-days", "2", "-subj", "/CN=tests", "-keyout", "ca.key", "-out", "ca.pem")
+    for name, host in {**hosts, "client": "127.0.0.1"}.items():
+        _openssl(folder, "req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        (folder / "ext").write_text(f"subjectAltName=IP:{host},IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+        _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                 "-days", "2", "-extfile", "ext", "-out", f"{name}.pem")  # fmt: skip
+
+
+def _openssl(folder: Path, *words: str) -> None:
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+def _call(*words: str) -> None:
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
+
+
+@contextlib.contextmanager
+def disturbed(daemon: Daemon, *, delay_seconds: float, loss: float) -> Iterator[str]:
+    """The address of a daemon behind a bad line: what is sent arrives later, and of the packets some are lost.
+
+    Not by tc's netem, which few kernels of virtual machines have: packets are dropped by iptables, the delay is a relay's.
+    """
+    drop = ("INPUT", "-m", "statistic", "--mode", "random", "--probability", str(loss), "-j", "DROP")
+    _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-A", *drop)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        server = asyncio.run_coroutine_threadsafe(_relay(daemon, delay_seconds), loop).result(10)
+        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+        _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-D", *drop)
+
+
+async def _relay(daemon: Daemon, delay: float) -> asyncio.Server:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, to_behind = await asyncio.open_connection(daemon.host, PORT)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(_later(reader, to_behind, delay), _later(behind, writer, delay))
+        finally:
+            for each in (writer, to_behind):
+                each.transport.abort()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+async def _later(source: asyncio.StreamReader, target: asyncio.StreamWriter, delay: float) -> None:
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError):
+        while data := await source.read(65536):
+            loop.call_later(delay, target.write, data)
+        loop.call_later(delay, target.close)
+
+
+async def _end(server: asyncio.Server) -> None:
+    server.close()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in left:
+        each.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.sleep(0.1)
+
+
+def saying_version(out: Path, version: str) -> Path:
+    """A daemon that says it is of another version: the same program with that text in it."""
+    program = find_daemon()
+    pinned = catalogue.program("buildkitd").pinned or ""
+    here, there = f"v{pinned}".encode(), f"v{version}".encode()
+    assert len(here) == len(there)
+    out.write_bytes(program.read_bytes().replace(here, there))
+    out.chmod(0o755)
+    return out
+
+
+def find_daemon() -> Path:
+    """The daemon that set-up built."""
+    return copies.program_path(catalogue.program("buildkitd"))

@@ -1,0 +1,153 @@
+"""A project whose variants are built by a pool, and a server that the instructions of its Dockerfiles report to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socketserver
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deadweight.plan.graph import Task
+from deadweight.plan.scheduler import Outcome
+from deadweight.project.build import VariantOutcome, build
+from deadweight.project.workspace import Workspace
+from deadweight.records.lock import locked
+from tests.support.buildkit_world import Daemon
+
+WAIT_SECONDS = 90.0
+
+
+@dataclass
+class Told:
+    """What instructions reported: (what, variant, the address that it came from), in order: ``begin``, ``end``, and ``gone`` when
+    the program is no more. ``slow`` has the seconds that those of an address have to wait."""
+
+    address: str = ""
+    lines: list[tuple[str, str, str]] = field(default_factory=list)
+    slow: dict[str, float] = field(default_factory=dict)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def add(self, *line: str) -> None:
+        with self.changed:
+            self.lines.append((line[0], line[1], line[2]))
+            self.changed.notify_all()
+
+    def count(self, what: str) -> Counter[str]:
+        """How often each variant said it."""
+        with self.changed:
+            return Counter(name for said, name, _ in self.lines if said == what)
+
+    def on(self, what: str) -> dict[str, set[str]]:
+        """The variants that said it, by the address of the endpoint."""
+        found: dict[str, set[str]] = defaultdict(set)
+        with self.changed:
+            for said, name, where in self.lines:
+                if said == what:
+                    found[where].add(name)
+        return found
+
+    def wait(self, enough: Any) -> None:
+        """Wait until ``enough(self)``."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not enough(self):
+            with self.changed:
+                assert self.changed.wait(max(0.0, deadline - time.monotonic())), (
+                    f"it did not come to that: {self.lines}"
+                )
+
+
+@contextmanager
+def listening(host: str) -> Iterator[Told]:
+    """A server at an address that all endpoints reach."""
+    told = Told()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            what, _, name = self.rfile.readline().decode().strip().partition(" ")
+            where = self.client_address[0]
+            told.add(what, name, where)
+            with contextlib.suppress(OSError):
+                time.sleep(told.slow.get(where, 0.0) if what == "begin" else 0.0)
+                self.wfile.write(b"ok\n")
+                self.rfile.read(1)
+            if what == "begin":
+                told.add("gone", name, where)
+
+    with socketserver.ThreadingTCPServer((host, 0), Handler) as server:
+        server.daemon_threads = True
+        told.address = f"{host}:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield told
+        server.shutdown()
+
+
+class Silent:
+    """Watches and says nothing."""
+
+    def began(self, task: Task) -> None: ...
+
+    def said(self, task: Task, line: str) -> None: ...
+
+    def ended(self, outcome: Outcome) -> None: ...
+
+
+def endpoint(daemon: Daemon, **more: Any) -> dict[str, Any]:
+    """A daemon as a suite names it."""
+    certificates = daemon.certificates
+    tls = {"ca": "ca.pem", "cert": "client.pem", "key": "client.key"}
+    return {
+        "address": daemon.address,
+        **{key: str(certificates / name) for key, name in tls.items()},
+        "places": 2,
+        **more,
+    }
+
+
+@dataclass
+class PoolProject:
+    """A suite of variants that each run one instruction for ``seconds``."""
+
+    root: Path
+    worker: Path
+    told: Told
+
+    def write(self, variants: Mapping[str, float], pool: Mapping[str, Any], failing: Iterable[str] = ()) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        suite: dict[str, Any] = {"name": "pooled", "pool": dict(pool), "variants": {}}
+        for name, seconds in variants.items():
+            folder = self.root / name
+            folder.mkdir(exist_ok=True)
+            (folder / "worker").unlink(missing_ok=True)
+            (folder / "worker").hardlink_to(self.worker)
+            words = ["/worker", self.told.address, name, str(seconds), *(["fail"] if name in failing else [])]
+            text = f'FROM scratch\nCOPY worker /worker\nRUN {json.dumps(words)}\nCMD ["/worker"]\n'
+            (folder / "Dockerfile").write_text(text)
+            (folder / "name").write_text(name)
+            suite["variants"][name] = {
+                "builder": "dockerfile", "dockerfile": f"{name}/Dockerfile", "source": name, "runnable": False,
+            }  # fmt: skip
+        (self.root / "deadweight.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
+
+    def build(self) -> dict[str, VariantOutcome]:
+        """As ``invoke build`` does it, in this process."""
+        said: list[str] = []
+        with Workspace.open(said.append, self.root / "deadweight.yaml") as workspace, locked(workspace.state, print):
+            try:
+                made = build(workspace, workspace.suite.variants, Silent(), jobs=1)
+            finally:
+                self.said = said
+        return {each.variant: each for each in made}
+
+    @property
+    def log(self) -> str:
+        """Every decision of the pool so far."""
+        return (self.root / ".deadweight/logs/pool.log").read_text()
