@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -220,3 +222,43 @@ def test_what_a_budget_compares_with_is_built_beside(root):
     parts = [choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]
     mine = next(part for part in parts if "slim" in [each.name for each in part.variants])
     assert {"slim", "one"} <= {each.name for each in mine.to_build}
+
+
+def test_links_are_followed_to_what_changed(root):
+    (root / "three").symlink_to("two")
+    (root / "files/three.Dockerfile").symlink_to("two.Dockerfile")
+    text = SUITE + "  three: {builder: dockerfile, source: three, dockerfile: files/three.Dockerfile}\n"
+    (root / "deadweight.yaml").write_text(text)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "links")
+    (root / "two/lib/a.c").write_text("b")
+    assert set(since(root)) == {"two", "slim", "three"}
+    git(root, "commit", "-qam", "next")
+    (root / "files/two.Dockerfile").write_text("FROM scratch\n")
+    assert set(since(root)) == {"two", "three"}
+
+
+def test_builders_of_variants_that_are_far_from_a_change_are_not_asked(root, monkeypatch):
+    asked = []
+    builder = Workspace.builder
+
+    def told(workspace, variant):
+        asked.append(variant.name)
+        return builder(workspace, variant)
+
+    monkeypatch.setattr(Workspace, "builder", told)
+    (root / "two/main.c").write_text("changed")
+    assert set(since(root)) == {"two", "slim"}
+    assert set(asked) == {"two", "slim"}
+
+
+def test_an_older_git_is_asked_in_its_own_way(root, tmp_path, monkeypatch):
+    """Before 2.30, ``git diff`` knows no ``--merge-base``."""
+    real = shutil.which("git")
+    shim = tmp_path / "bin" / "git"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\ncase "$*" in "diff "*--merge-base*) exit 129;; esac\nexec {real} "$@"\n')
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim.parent}:{os.environ['PATH']}")
+    (root / "one/main.c").write_text("changed")
+    assert set(since(root)) == {"one"}

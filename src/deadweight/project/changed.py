@@ -1,6 +1,7 @@
 """Which variants a change reaches, by the inputs that their fingerprints are made of.
 
-``since`` asks git which files changed and the builders which files are theirs: nothing is read, no base is looked up.
+``since`` asks git which files changed, and the builders of variants near to one which files are theirs: nothing is read, no base
+is looked up.
 ``changed_from`` compares fingerprints with those of an earlier report, so a base that moved and another tool count too.
 """
 
@@ -14,10 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import CommandError, DeadweightError, UsageError
+from deadweight._errors import CommandError, DeadweightError
 from deadweight._run import run
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
+from deadweight.project.git_changes import GIT_SECONDS, asking, parted
+from deadweight.project.near import Near
 from deadweight.project.suite_file import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.records.built import Base
@@ -28,7 +31,6 @@ from deadweight.suite.model import Suite, Variant
 if TYPE_CHECKING:
     from deadweight.report.model import Report
 
-GIT_SECONDS = 120.0
 Where = tuple[str, Ignore | None]
 """A variant, and the ignore rules under which it reads a folder (None for a file that it names)."""
 
@@ -39,14 +41,17 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     Raises UsageError where there is no git or no such revision.
     """
     root = workspace.suite.root
-    top, base = _parted(root, revision)
-    paths = [top / name for name in _changed_files(top, base)]
+    with asking(root, revision) as asked:
+        near = Near(root, variants)
+        top, names = asked.paths()
+    paths = [top / name for name in names]
     suite_file = Path(os.path.realpath(workspace.suite.file))
     found: dict[str, str] = {}
     if suite_file in paths:
-        found |= _by_definition(workspace.suite, _suite_then(top, suite_file, base), variants)
-    left = [each for each in variants if each.name not in found]
-    found |= _by_files(workspace, [path for path in paths if path != suite_file], left)
+        found |= _by_definition(workspace.suite, _suite_then(top, suite_file, parted(root, revision)), variants)
+    others = [path for path in paths if path != suite_file]
+    left = [each for each in near.of(others) if each.name not in found]
+    found |= _by_files(workspace, others, left)
     return {each.name: found[each.name] for each in variants if each.name in found}
 
 
@@ -84,38 +89,6 @@ def head(root: Path) -> str | None:
         return run(["git", "rev-parse", "--verify", "HEAD"], cwd=root, timeout=GIT_SECONDS).output.strip()
     except (CommandError, DeadweightError):
         return None
-
-
-def _parted(root: Path, revision: str) -> tuple[Path, str]:
-    """The top of the work tree, and the commit where ``revision`` and HEAD parted."""
-    if not revision.strip() or revision.startswith("-"):
-        raise UsageError(f"--since: expected a git revision such as origin/main, found {revision!r}")
-    try:
-        top = run(["git", "rev-parse", "--show-toplevel"], cwd=root, timeout=GIT_SECONDS).output.strip()
-    except CommandError as error:
-        raise UsageError(f"--since: {root} is not in a git work tree", hint=_said(error)) from error
-    try:
-        base = run(["git", "merge-base", revision, "HEAD"], cwd=root, timeout=GIT_SECONDS).output.split()
-    except CommandError as error:
-        raise UsageError(
-            f"--since {revision}: git finds no common commit with HEAD: {_said(error) or 'none in this clone'}",
-            hint="fetch it first, with its history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)",
-        ) from error
-    return Path(os.path.realpath(top)), base[0]
-
-
-def _said(error: CommandError) -> str:
-    return error.tail[-1] if error.tail else ""
-
-
-def _changed_files(top: Path, base: str) -> list[str]:
-    changed = ["git", "diff", "--name-only", "--no-renames", "-z", base, "--"]
-    fresh = ["git", "ls-files", "--others", "--exclude-standard", "-z"]
-    found: dict[str, None] = {}
-    for command in (changed, fresh):
-        output = run(command, cwd=top, timeout=GIT_SECONDS).output
-        found |= dict.fromkeys(name.strip("\n") for name in output.split("\0") if name.strip("\n"))
-    return list(found)
 
 
 def _suite_then(top: Path, file: Path, base: str) -> Suite | None:

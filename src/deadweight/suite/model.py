@@ -181,6 +181,10 @@ class Variant(Record):
         """All public images that the variant stands on, as far as its files can be read."""
         return tuple(reference for _, reference in self.images())
 
+    def reads(self) -> tuple[str, ...] | None:
+        """Files and folders, relative to the suite file, outside of which nothing is input; None where only its builder knows."""
+        return None
+
     def apk_files(self) -> tuple[str, ...]:
         """Files, relative to the suite file, that put in APK packages: they tell of which distribution."""
         return ()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError, CommandError, ConfigError, DeadweightError, MissingError, UsageError
-from deadweight.builders.dockerfile import attestations, buildkit, remote, saved, secrets, words
+from deadweight.builders.dockerfile import attestations, buildkit, saved, secrets, words
 from deadweight.builders.dockerfile.copy import IGNORE_FILE, copied, given, ignore_rules, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
 from deadweight.builders.dockerfile.podman import refuse_what_it_cannot
@@ -36,6 +36,10 @@ from deadweight.suite.explain import did_you_mean
 
 if TYPE_CHECKING:
     from deadweight.engine.images import Identity
+    from deadweight.pool.pool import Pool
+
+POOLED = "buildkit of a pool"
+"""What a fingerprint calls a pool. No version is in it: which endpoint is free must not decide what is up to date."""
 
 
 class DockerfileBuilder:
@@ -83,7 +87,7 @@ class DockerfileBuilder:
         dockerfile = text.file
         ignore = ignore_rules(dockerfile, variant, site)
         values = {
-            "engine": buildkit.version(site) if site.pool is None else remote.TOOL,
+            "engine": buildkit.version(site) if site.pool is None else POOLED,
             "target": variant.target or "",
             **({"attest": variant.attest.model_dump_json()} if variant.attest else {}),
             "ignore": "\n".join(ignore.written),
@@ -101,7 +105,7 @@ class DockerfileBuilder:
                 work=lambda job: (
                     self._build(variant, site, bases, job)
                     if site.pool is None
-                    else remote.build(variant, site, site.pool, bases, job, text)
+                    else _elsewhere(variant, site, site.pool, bases, job, text)
                 ),
                 # an endpoint joins equal steps in flight
                 behind=_first_of_source(variant, site) if site.pool is None else (),
@@ -207,6 +211,14 @@ class DockerfileBuilder:
         held = image_in(path)
         saved.note(path, held.config_digest)
         return replace(found, config=held.config_digest, manifest=found.manifest or held.manifest_digest)
+
+
+def _elsewhere(
+    variant: DockerfileVariant, site: Site, pool: Pool, bases: dict[str, Base], job: Job, dockerfile: Dockerfile
+) -> BuiltImage:
+    from deadweight.builders.dockerfile import remote
+
+    return remote.build(variant, site, pool, bases, job, dockerfile)
 
 
 def _read(variant: DockerfileVariant, root: Path) -> Dockerfile:

@@ -34,9 +34,6 @@ from deadweight.records.store import load
 if TYPE_CHECKING:
     from deadweight.image.archive.model import Image
 
-TOOL = "buildkit of a pool"
-"""What a fingerprint calls the tool. The version is not in it: which endpoint is free must not decide what is up to date."""
-
 LOCKS = (
     "go.sum", "package-lock.json", "pnpm-lock.yaml", "yarn.lock", "bun.lock", "Cargo.lock", "poetry.lock", "uv.lock",
     "Pipfile.lock", "pdm.lock", "requirements.txt", "gradle.lockfile", "pom.xml",

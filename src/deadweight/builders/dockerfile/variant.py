@@ -64,6 +64,10 @@ class DockerfileVariant(Variant):
     def references(self, root: Path) -> tuple[str, ...]:
         return (*super().references(root), *self._in_dockerfile(root))
 
+    def reads(self) -> tuple[str, ...] | None:
+        own = (self.dockerfile,) if self.dockerfile else ()
+        return (*own, self.source, *self.secrets.values())
+
     def _in_dockerfile(self, root: Path) -> tuple[str, ...]:
         """What the Dockerfile itself stands on; nothing of what cannot be read (the builder says so then)."""
         from deadweight.records.reference import is_reference

@@ -1,0 +1,75 @@
+"""What git says changed: asked by as few calls as can be, all at the same time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deadweight._errors import CommandError, UsageError
+from deadweight._run import run
+
+GIT_SECONDS = 120.0
+_DIFF = ("diff", "--name-only", "--no-renames", "-z")
+_FRESH = ("ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Answers that may not be there yet."""
+
+    root: Path
+    revision: str
+    _top: Future[str]
+    _diff: Future[str]
+    _fresh: Future[str]
+
+    def paths(self) -> tuple[Path, list[str]]:
+        """The top of the work tree, and the files below it that changed since ``revision`` and HEAD parted, or are new.
+
+        Raises UsageError where there is no git, no such revision, or no common commit.
+        """
+        try:
+            top = Path(os.path.realpath(self._top.result().strip("\n")))
+        except CommandError as error:
+            raise UsageError(f"--since: {self.root} is not in a git work tree", hint=_said(error)) from error
+        try:
+            changed = self._diff.result()
+        except CommandError:  # git before 2.30, or nothing in common: the other way tells which
+            changed = _git(self.root, *_DIFF, parted(self.root, self.revision), "--")
+        whole = changed + self._fresh.result()
+        names = dict.fromkeys(name.strip("\n") for name in whole.split("\0") if name.strip("\n"))
+        return top, list(names)
+
+
+@contextmanager
+def asking(root: Path, revision: str) -> Iterator[Asked]:
+    """Begin to ask git; what is done in the block is done meanwhile. Raises UsageError for what can be no revision."""
+    if not revision.strip() or revision.startswith("-"):
+        raise UsageError(f"--since: expected a git revision such as origin/main, found {revision!r}")
+    with ThreadPoolExecutor(max_workers=3, thread_name_prefix="git") as threads:
+        top = threads.submit(_git, root, "rev-parse", "--show-toplevel")
+        diff = threads.submit(_git, root, *_DIFF, "--merge-base", revision, "--")
+        yield Asked(root, revision, top, diff, threads.submit(_git, root, *_FRESH))
+
+
+def parted(root: Path, revision: str) -> str:
+    """The commit where ``revision`` and HEAD parted. Raises UsageError where git finds none."""
+    try:
+        return run(["git", "merge-base", revision, "HEAD"], cwd=root, timeout=GIT_SECONDS).output.split()[0]
+    except CommandError as error:
+        raise UsageError(
+            f"--since {revision}: git finds no common commit with HEAD: {_said(error) or 'none in this clone'}",
+            hint="fetch it first, with its history (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)",
+        ) from error
+
+
+def _git(root: Path, *words: str) -> str:
+    return run(["git", *words], cwd=root, timeout=GIT_SECONDS).output
+
+
+def _said(error: CommandError) -> str:
+    return error.tail[-1] if error.tail else ""
