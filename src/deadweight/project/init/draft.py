@@ -77,11 +77,16 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
         if path is None
         else Known(f"{{path: {path.value}}}", path.origin)
     )
+    return Draft(service, place, chosen, told, run_of(service, chosen))
+
+
+def run_of(service: Service, port: Known[int]) -> dict[str, Known[str]]:
+    """What its surroundings say of how it is run: the keys under ``run:``."""
     env = dict(service.around.env)
     variable = service.port_variable
     if variable is not None and not any(variable.value in each.words.env for each in service.dockerfiles):
-        env.setdefault(variable.value, Known(str(chosen.value), variable.origin))
-    run = {}
+        env.setdefault(variable.value, Known(str(port.value), variable.origin))
+    run: dict[str, Known[str]] = {}
     if env:
         run["env"] = Known(flow({key: value.value for key, value in env.items()}), next(iter(env.values())).origin)
     if service.volumes:
@@ -92,7 +97,7 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
         run["files"] = Known(flow(files), next(iter(service.around.files.values())).origin)
     if (needs := as_yaml(service.around.needs, 6)) is not None:
         run["needs"] = needs
-    return Draft(service, place, chosen, told, run)
+    return run
 
 
 def _volume_origin(service: Service) -> str:

@@ -14,6 +14,7 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.project.init import gates, posture
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
 from deadweight.project.init.draft import Draft, health_hints, port_hints
+from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
 from deadweight.project.init.observe import KINDS, NotUp, Seen, observe, told_of, wait_listening, watch_with
@@ -176,7 +177,7 @@ def _built_somehow(proof: _Proof, rung: Rung) -> bool:
 
 
 def _why_not_up(proof: _Proof, rung: Rung) -> str:
-    """Learn from a rung that is built, with an older language where it dies of the newest. Empty where it comes up."""
+    """Learn from a rung that is built, with an older language, or with what it lacks, where it dies. Empty where it comes up."""
     before, why = proof.draft, ""
     while True:
         try:
@@ -185,8 +186,9 @@ def _why_not_up(proof: _Proof, rung: Rung) -> str:
         except NotUp as error:
             proof.say(f"{rung.name}: {error.message}")
             why = why or error.message
-            again = with_older_language(proof.draft, rung.name, error.message) or with_examples(proof.draft)
-            again = again if rung.files else None
+            again = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
+            again = again or with_what_it_lacks(proof.draft, look(proof.written.root))
+            again = again or (with_examples(proof.draft) if rung.files else None)
             proof.draft = again or before
             if again is None or not _built_somehow(proof, rung):
                 return why

@@ -1,0 +1,66 @@
+"""What a service's code takes from its environment and no file of the repository gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from deadweight.project.init.draft import first_draft
+from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.services import find_services
+from deadweight.project.init.tree import look
+from tests.support.trees import written
+
+APP = "app = Flask(__name__)\n"
+
+
+def lacking(root, code: str, package: str, **more: str):
+    tree = look(written(root, {"app.py": APP + code, "requirements.txt": f"flask\n{package}\n", **more}))
+    (service,) = find_services(tree)
+    return with_what_it_lacks(first_draft(service, "build"), tree)
+
+
+@pytest.mark.parametrize(
+    ("code", "package", "env", "image"),
+    [
+        (
+            'os.environ["DATABASE_URL"]',
+            "psycopg2",
+            "postgresql://app:app@postgres:5432/app?sslmode=disable",
+            "postgres:16",
+        ),
+        (
+            "dj_database_url.config()",
+            "psycopg",
+            "postgresql://app:app@postgres:5432/app?sslmode=disable",
+            "postgres:16",
+        ),
+        ('os.getenv("MONGODB_URI")', "pymongo", "mongodb://mongo:27017/app", "mongo:7"),
+        ('config("PGHOST")', "asyncpg", "postgres", "postgres:16"),
+        ('os.environ["DB_PORT"]', "PyMySQL", "3306", "mysql:8"),
+    ],
+)
+def test_a_database_that_the_code_names_is_of_the_kind_that_it_has_a_library_for(tmp_path, code, package, env, image):
+    draft = lacking(tmp_path, code, package)
+    assert draft is not None
+    (known,) = draft.service.around.env.values()
+    assert (known.value, known.origin) == (env, "seen: it does not come up without (from app.py:2)")
+    assert f'image: "{image}"' in draft.run["needs"].value
+    assert with_what_it_lacks(draft, look(tmp_path)) is None
+
+
+def test_a_secret_gets_a_value_and_nothing_beside_it(tmp_path):
+    draft = lacking(tmp_path, 'os.environ["DJANGO_SECRET_KEY"]', "")
+    assert draft is not None
+    assert "DJANGO_SECRET_KEY: not-a-secret-for-trials-only" in draft.run["env"].value
+    assert "needs" not in draft.run
+
+
+@pytest.mark.parametrize("code", ['os.environ["DATABASE_URL"]', 'os.environ["SMTP_HOST"]', 'os.environ["API_URL"]'])
+def test_what_nothing_is_known_of_is_not_made_up(tmp_path, code):
+    assert lacking(tmp_path, code, "redis") is None
+
+
+def test_what_a_compose_file_gives_is_not_given_twice(tmp_path):
+    compose = "services:\n  web:\n    build: .\n    environment: {DATABASE_URL: x}\n    depends_on: [db]\n  db: {image: postgres}\n"
+    files = {"compose.yaml": compose, "Dockerfile": "FROM python\nCOPY . .\nCMD flask run\n"}
+    assert lacking(tmp_path, 'os.environ["DATABASE_URL"], os.environ["PGHOST"]', "psycopg2", **files) is None
