@@ -142,6 +142,11 @@ def test_a_service_that_dies_is_told_with_its_cause(engine, misbehaving_image):
         observe(engine, misbehaving_image, (8080,), (), {"MODE": "dies-at-once"}, "v")
 
 
+def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image):
+    with pytest.raises(NotUp, match=r"it listened, and then ended with exit code 3: .*misbehave: giving up"):
+        observe(engine, misbehaving_image, (8080,), (), {"MODE": "speechless", "DIES_AFTER": "3s"}, "v")
+
+
 @pytest.mark.parametrize(
     ("env", "said"),
     [

@@ -81,7 +81,7 @@ func main() {
 		go serve(mode)
 	}
 	var dies <-chan time.Time
-	if mode == "dies" {
+	if mode == "dies" || os.Getenv("DIES_AFTER") != "" {
 		after, err := time.ParseDuration(os.Getenv("DIES_AFTER"))
 		if err != nil {
 			after = time.Second

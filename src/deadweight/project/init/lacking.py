@@ -15,7 +15,10 @@ from deadweight.project.init.records import SEEN, Beside, Known, Service
 from deadweight.project.init.tree import Tree, aside, line_of
 
 _CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
-_MANIFESTS = r"requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|setup\.py|package\.json|go\.mod|pom\.xml|build\.gradle(\.kts)?|Cargo\.toml"
+_MANIFESTS = (
+    r"requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|setup\.py|package\.json|go\.mod|pom\.xml|build\.gradle(\.kts)?"
+    r"|Cargo\.toml"
+)
 _READ = re.compile(
     r"(?:environ(?:\.get\(|\[)|[Gg]etenv\(|LookupEnv\(|process\.env\[|env::var\(|\b(?:config|env(?:\.\w+)?)\()\s*"
     r"[\"']([A-Z][A-Z0-9_]+)[\"']"

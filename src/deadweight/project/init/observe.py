@@ -34,6 +34,9 @@ SETTLE_SECONDS = 1.0
 FIRST_SECONDS = 30.0
 """Some listen long before they answer: a server whose workers still load."""
 
+WORKERS_SECONDS = 5.0
+"""So long a server that speaks no HTTP may take to show that it is one, or to end."""
+
 ASK_SECONDS = 5.0
 STOP_SECONDS = 12.0
 LIKELY = (
@@ -129,6 +132,11 @@ def observe(
                 raise
             return _job(container, ports)
         health = find_health(container, up, ports, paths)
+        if health.kind == "tcp":  # a server listens while its workers load, or die
+            container.wait_ended(WORKERS_SECONDS)
+            health = find_health(container, up, ports, paths)
+        if not (state := container.state()).running:
+            raise NotUp(with_cause(f"it listened, and then {state.told()}", container))
         seconds = time.monotonic() - container.started
         used = _use(container)
         user, writes = user_of(container), written(container)
