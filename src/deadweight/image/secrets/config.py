@@ -11,8 +11,8 @@ from deadweight.image.archive.documents import parsed
 from deadweight.image.archive.model import Image
 from deadweight.image.findings import SecretFinding, SkippedItem
 from deadweight.image.secrets.config_text import MOST, scan_text
-from deadweight.image.secrets.decode import base64_end
 from deadweight.image.secrets.pieces import Budget
+from deadweight.image.secrets.written import base64_end
 
 if TYPE_CHECKING:
     from deadweight.image.secrets.model import Match

@@ -5,34 +5,18 @@ A stored (uncompressed) zip or tar member needs no opening: its bytes were part 
 
 from __future__ import annotations
 
-import binascii
-import re
 import struct
 from collections.abc import Iterator
-from urllib.parse import unquote_to_bytes
 
 from deadweight.image.secrets.hints import Hint
 from deadweight.image.secrets.model import Limits
 from deadweight.image.secrets.pieces import Budget, Piece, Refused
 from deadweight.image.secrets.places import shown_name
 from deadweight.image.secrets.streams import MEMORY, OPENED, RAW, ZLIB, Stream, bzipped, deflated, following, pack_body
+from deadweight.image.secrets.written import Base64Lines, base64_end, digits, from_base64, from_digits
 
 OVERLAP = 1 << 16  # bytes that two pieces of one stream share, so that a secret at the seam is whole in one of them
 
-_ALPHABET = rb"A-Za-z0-9+/_\-"
-_ALPHABET_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
-_RUN = re.compile(rb"(?:[" + _ALPHABET + rb"]{40,}(?:\r?\n[ \t]*|(?:\\r)?\\n))*[" + _ALPHABET + rb"]*")
-_SEPARATORS = re.compile(rb"\\r|\\n|[\r\n \t]+")
-_REACH = 4096  # bytes in front of a place that is encoded: where the run that it is in begins, or near enough
-_WRITTEN = {
-    "hex": re.compile(rb"(?:\\x[0-9A-Fa-f]{2})+|(?:[0-9A-Fa-f]{2}(?:\r?\n[ \t]*)?)+"),
-    "percent": re.compile(rb"[A-Za-z0-9%+/_.~:=&?@,;#!$'()*-]+"),
-}
-_FRONT = {
-    "hex": re.compile(rb"(?:[0-9A-Fa-f]{2}x\\)+|[0-9A-Fa-f]*"),
-    "percent": re.compile(rb"[A-Za-z0-9%+/_.~:=&?@,;#!$()*-]*"),
-}
-_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _ZIP_HEADER = struct.Struct("<4s5H3I2H")
 
 
@@ -55,7 +39,7 @@ class Opener:
         torn: bool = False,
     ) -> None:
         self._view, self._limits, self._budget, self._base, self._more = view, limits, budget, base, more
-        self._torn = torn
+        self._torn, self._lines = torn, Base64Lines(view, limits.piece)
         self._done: dict[str, int] = {}
         self._noise = 0
         self.cut: int | None = None
@@ -247,52 +231,32 @@ class Opener:
         yield from self._too_long(label, start, cut=cut)
 
     def _written(self, end: int, kind: str) -> Iterator[Piece | Refused]:
-        """Text in hexadecimal digits, perhaps each with ``\\x`` in front, or with ``%`` as in an address."""
-        low = max(0, end - _REACH)
-        front = bytes(self._view[low:end])
-        before = _FRONT[kind].search(front[::-1])
-        start = end - (len(before[0]) if before else 0)
-        run = _WRITTEN[kind].match(self._view, start, start + self._limits.piece)
+        """Text in hexadecimal digits or percent-encoding."""
+        run = digits(self._view, end, kind, self._limits.piece)
         if run is None:
             return
-        cut, label = run.end() == len(self._view), self._label(kind, start)
+        start, stop = run
+        cut, label = stop == len(self._view), self._label(kind, start)
         if self._left_for_later(start, cut=cut):
             return
-        self._done[kind] = max(run.end(), end)
-        text = run[0]
-        if kind == "percent":
-            decoded = unquote_to_bytes(text)
-        else:
-            digits = text.translate(None, b"\\x\r\n \t")
-            decoded = binascii.unhexlify(digits[: len(digits) & ~1])
+        self._done[kind] = max(stop, end)
+        decoded = from_digits(bytes(self._view[start:stop]), kind)
         self._budget.left -= len(decoded)
         yield Piece(label, decoded)
         yield from self._too_long(label, start, cut=cut)
 
     def _base64(self, end: int) -> Iterator[Piece | Refused]:
-        front = bytes(self._view[max(0, end - 4096) : end])
-        start = end - (len(front) - len(front.rstrip(_ALPHABET_BYTES)))
-        run = _RUN.match(self._view, start)
-        if run is None:
+        start = self._lines.start(end)
+        if start is None:
             return
-        cut, label = run.end() == len(self._view), self._label("base64", start)
+        behind = base64_end(self._view, start, padding=False)
+        cut, label = behind == len(self._view), self._label("base64", start)
         if self._left_for_later(start, cut=cut):
             return
-        stop = min(run.end(), start + self._limits.piece)
-        self._done["base64"] = stop
-        if stop < run.end():
-            yield Refused(label, "decodes to more than the limit", run.end() - stop)
-        encoded = _SEPARATORS.sub(b"", bytes(self._view[start:stop])).translate(_URL_SAFE)
-        spare = len(encoded) % 4
-        encoded = encoded[:-1] if spare == 1 else encoded + b"=" * (-len(encoded) % 4)
-        decoded = binascii.a2b_base64(encoded)
+        self._done["base64"] = stop = min(behind, start + self._limits.piece)
+        if stop < behind:
+            yield Refused(label, "decodes to more than the limit", behind - stop)
+        decoded = from_base64(bytes(self._view[start:stop]))
         self._budget.left -= len(decoded)
         yield Piece(label, decoded)
         yield from self._too_long(label, start, cut=cut)
-
-
-def base64_end(data: bytes, start: int) -> int:
-    """Where the run of base64 that begins at an offset ends (line breaks within it included)."""
-    run = _RUN.match(data, start)
-    stop = start if run is None else run.end()
-    return stop + len(data[stop : stop + 2]) - len(data[stop : stop + 2].lstrip(b"="))

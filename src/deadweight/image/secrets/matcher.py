@@ -13,14 +13,15 @@ import platform
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from deadweight._errors import DeadweightError
-from deadweight.image.secrets.hints import Hint, hints_for
+from deadweight.image.secrets import keywords
+from deadweight.image.secrets.hints import HINTS, WIDTHS, quick_patterns, text_patterns
 from deadweight.image.secrets.model import Hit
 from deadweight.image.secrets.rules import Rule, RuleSet
 from deadweight.records.paths import user_cache
@@ -42,12 +43,15 @@ class Matcher(Protocol):
     """Reports where a rule (or, with ``decode``, a hint) may match: ids below the rules' count are rules, others hints."""
 
     name: str
-    hints: tuple[Hint, ...]
     most_hints: int
     """A hint of which there are more than so many hits was thinned out from there on."""
 
-    def hits(self, view: memoryview, *, decode: bool) -> list[Hit]:
-        """All candidates, by end offset. Safe to call from several threads."""
+    def hits(self, view: memoryview, *, decode: bool, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:
+        """All candidates, by end offset. Safe to call from several threads.
+
+        ``text`` says from where to where the buffer holds text (None: all of it). What is encoded elsewhere may be found by the
+        rules' keywords alone.
+        """
 
 
 def _pieces(size: int, step: int) -> Iterator[tuple[int, int]]:
@@ -59,56 +63,65 @@ def _pieces(size: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 class HyperscanMatcher:
-    """One compiled database with the rules, one with rules and hints; both kept in the user's cache."""
+    """Compiled databases of the rules, of the rules with hints, and of the hints for text; all kept in the user's cache."""
 
     name = "hyperscan"
     most_hints = MANY_HINTS
 
     def __init__(self, rule_set: RuleSet) -> None:
         self._rule_set, self._local, self._lock = rule_set, threading.local(), threading.Lock()
-        self.hints = hints_for(rule_set)
+        self._databases: dict[str, Any] = {}
 
-    @cached_property
-    def _plain(self) -> Any:
-        return _database("plain", self._rule_patterns())
-
-    @cached_property
-    def _full(self) -> Any:
+    def _patterns(self, name: str) -> list[tuple[str, int]]:
         count = len(self._rule_set.rules)
-        hints = [(text, count + number) for number, hint in enumerate(self.hints) for text in hint.patterns]
-        return _database("decode", self._rule_patterns() + hints)
+        if name == "text":
+            return [(text, count + number) for text, number in text_patterns()]
+        rules = [(rule.prefilter, number) for number, rule in enumerate(self._rule_set.rules)]
+        if name == "plain":
+            return rules
+        return [*rules, *((text, count + number) for text, number in quick_patterns(self._rule_set))]
 
-    def _rule_patterns(self) -> list[tuple[str, int]]:
-        return [(rule.prefilter, number) for number, rule in enumerate(self._rule_set.rules)]
+    def hits(self, view: memoryview, *, decode: bool, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:
+        if not decode:
+            return sorted(set(self._scan("plain", view)[0]))
+        found, whole = self._scan("decode", view)
+        if not whole:  # that there is more is told: more hits of a hint than ``most_hints``
+            found = [*(hit for hit in found if hit.rule >= len(self._rule_set.rules)), *self._scan("plain", view)[0]]
+        for start, stop in ((0, len(view)),) if text is None else text:
+            before = max(0, start - 1)
+            more, _whole = self._scan("text", view[before:stop])
+            found += [Hit(hit.end + before, hit.rule) for hit in more] if before else more
+        return sorted(set(found))
 
-    def hits(self, view: memoryview, *, decode: bool) -> list[Hit]:
+    def _scan(self, name: str, view: memoryview) -> tuple[list[Hit], bool]:
+        """What one database finds, some of it twice, and whether that is all: a scan ends at too many hits of a hint."""
         import hyperscan
 
-        database, scratch = self._ready(decode)
+        database, scratch = self._ready(name)
         collector, head = _Collector(len(self._rule_set.rules)), _Collector(len(self._rule_set.rules))
+        if name != "plain":  # hints look at the byte in front of what they find
+            head.base = -1
+            database.scan(b"\0" + bytes(view[:_HEAD]), match_event_handler=head.take, scratch=scratch)
         for collector.base, stop in _pieces(len(view), PIECE):
             part = view if (collector.base, stop) == (0, len(view)) else view[collector.base : stop]
             try:
                 database.scan(part, match_event_handler=collector.take, scratch=scratch)
-            except hyperscan.ScanTerminated:  # that there is more is told: more hits of a hint than ``most_hints``
-                hints = {hit for hit in collector.found if hit.rule >= len(self._rule_set.rules)}
-                return sorted({*self.hits(view, decode=False), *hints})
-        if decode:  # hints look at the byte in front of what they find
-            head.base = -1
-            database.scan(b"\0" + bytes(view[:_HEAD]), match_event_handler=head.take, scratch=scratch)
-        return sorted({*collector.found, *head.found})
+            except hyperscan.ScanTerminated:
+                return head.found + collector.found, False
+        return head.found + collector.found, True
 
-    def _ready(self, decode: bool) -> tuple[Any, Any]:
-        """The database and this thread's own scratch space for it."""
-        key = "full" if decode else "plain"
-        scratch = getattr(self._local, key, None)
+    def _ready(self, name: str) -> tuple[Any, Any]:
+        """A database and this thread's own scratch space for it."""
+        scratch = getattr(self._local, name, None)
         with self._lock:
-            database = self._full if decode else self._plain
+            if name not in self._databases:
+                self._databases[name] = _database(name, self._rule_set, lambda: self._patterns(name))
+            database = self._databases[name]
         if scratch is None:
             import hyperscan
 
             scratch = hyperscan.Scratch(database)
-            setattr(self._local, key, scratch)
+            setattr(self._local, name, scratch)
         return database, scratch
 
 
@@ -142,15 +155,20 @@ class _Collector:
         return None
 
 
-def _database(name: str, patterns: Sequence[tuple[str, int]]) -> Any:
-    """Load a compiled database, or compile and keep it. A damaged, foreign or unwritable cache costs time, nothing else."""
+def _database(name: str, rule_set: RuleSet, patterns_of: Callable[[], Sequence[tuple[str, int]]]) -> Any:
+    """Load a compiled database, or compile and keep it. A damaged, foreign or unwritable cache costs time, nothing else.
+
+    It is known by what its patterns are made of, which takes less time than to make them.
+    """
     import hyperscan
 
-    key = hashlib.sha256(json.dumps([patterns, version("hyperscan"), platform.machine()]).encode()).hexdigest()[:24]
+    made_of = [rule_set.version, [(rule.prefilter, rule.keywords) for rule in rule_set.rules]]
+    key = hashlib.sha256(json.dumps([made_of, version("hyperscan"), platform.machine()]).encode()).hexdigest()[:24]
     file = user_cache() / "secrets" / f"{name}-{key}.hsdb"
     loaded = _load(file)
     if loaded is not None:
         return loaded
+    patterns = patterns_of()
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=[pattern.encode() for pattern, _ in patterns],
@@ -189,7 +207,7 @@ class PlainMatcher:
     most_hints = sys.maxsize
 
     def __init__(self, rule_set: RuleSet) -> None:
-        self._rules, self.hints = rule_set.rules, hints_for(rule_set)
+        self._rules, self._rule_set = rule_set.rules, rule_set
 
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[bytes], ...]:
@@ -198,11 +216,16 @@ class PlainMatcher:
     @cached_property
     def _hint_patterns(self) -> tuple[tuple[re.Pattern[bytes], ...], ...]:
         return tuple(
-            () if hint.literals else tuple(re.compile(text.encode("latin-1")) for text in hint.patterns)
-            for hint in self.hints
+            tuple(re.compile(text.encode("latin-1")) for text in (*hint.patterns, *hint.in_text)) for hint in HINTS
         )
 
-    def hits(self, view: memoryview, *, decode: bool) -> list[Hit]:
+    @cached_property
+    def _literals(self) -> tuple[list[bytes], ...]:
+        wide = (WIDTHS.get(hint.kind) for hint in HINTS)
+        return tuple(keywords.wide_literals(self._rule_set, width) if width else [] for width in wide)
+
+    def hits(self, view: memoryview, *, decode: bool, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:  # noqa: ARG002
+        """Takes everything for text: to look for each keyword in each encoding would take longer."""
         found: set[Hit] = set()
         for start, stop in _pieces(len(view), _PLAIN_PIECE):
             part = b"\0" + bytes(view[start:stop])
@@ -216,10 +239,10 @@ class PlainMatcher:
         return sorted(found)
 
     def _hint_hits(self, part: bytes, lowered: bytes) -> Iterator[Hit]:
-        for number, hint in enumerate(self.hints):
-            for pattern in self._hint_patterns[number]:
+        for number, patterns in enumerate(self._hint_patterns):
+            for pattern in patterns:
                 yield from (Hit(end, len(self._rules) + number) for end in _ends(pattern, part, 0, len(part)))
-            for literal in hint.literals:
+            for literal in self._literals[number]:
                 yield from (Hit(at + len(literal), len(self._rules) + number) for at in _places(literal, lowered))
 
 

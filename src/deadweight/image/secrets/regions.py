@@ -14,6 +14,7 @@ from deadweight.image.layers import gaps as between
 from deadweight.image.layers.index import Found, Skip
 from deadweight.image.secrets.known import known
 from deadweight.image.secrets.model import Scan
+from deadweight.image.secrets.text import text_ranges
 
 if TYPE_CHECKING:
     from deadweight.image.secrets.model import Hit
@@ -118,7 +119,8 @@ class Probe:
 
     def _hits(self, entries: Entries, view: memoryview, base: int) -> list[Hit]:
         """The matcher's candidates. Where it leaves some out, for there are so many, each file is asked for on its own."""
-        hits, rules = self.scanner.block(view, decode=self.decode), self.scanner.rule_count
+        text = text_ranges(entries, view, base) if self.decode else ()
+        hits, rules = self.scanner.block(view, decode=self.decode, text=text), self.scanner.rule_count
         if not self.scanner.crowded(hits):
             return hits
         found = [hit for hit in hits if hit.rule < rules]

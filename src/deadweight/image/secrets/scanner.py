@@ -10,7 +10,7 @@ from functools import cache
 
 from deadweight.image.secrets.confirm import Crowd, Found, confirmed
 from deadweight.image.secrets.decode import Opener
-from deadweight.image.secrets.hints import Hint
+from deadweight.image.secrets.hints import HINTS
 from deadweight.image.secrets.matcher import HyperscanMatcher, Matcher, PlainMatcher
 from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
 from deadweight.image.secrets.pieces import Budget, Piece
@@ -47,12 +47,13 @@ class Scanner:
         """``hyperscan`` or ``re``."""
         return self._matcher.name
 
-    def block(self, data: Buffer, *, decode: bool = False) -> list[Hit]:
+    def block(self, data: Buffer, *, decode: bool = False, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:
         """Candidates in a buffer of one or many files, by end offset. With ``decode`` also places where something encoded begins.
 
+        ``text`` says from where to where it holds text (None: all of it): there, what is encoded is found whatever it holds.
         The byte in front of a file's content must not be a letter, digit or underscore (in a tar it is a header's padding).
         """
-        return self._matcher.hits(memoryview(data), decode=decode)
+        return self._matcher.hits(memoryview(data), decode=decode, text=text)
 
     def wants(self, path: str, size: int) -> bool:
         """Whether a file is worth ``confirm`` even without hits: small, and named like a secret (``etc/secret.txt``)."""
@@ -97,11 +98,6 @@ class Scanner:
     @property
     def limits(self) -> Limits:
         return self._limits
-
-    @property
-    def hints(self) -> tuple[Hint, ...]:
-        """What a hit's number above ``rule_count`` means."""
-        return self._matcher.hints
 
     @property
     def rule_count(self) -> int:
@@ -177,12 +173,12 @@ class _Work:
         count = self._scanner.rule_count
         for number in self._scanner.crowded(hits):
             last = max(hit.end for hit in hits if hit.rule == number)
-            label = _joined(inner, self._scanner.hints[number - count].kind)
+            label = _joined(inner, HINTS[number - count].kind)
             self._skip(label, "more encoded objects than are counted", len(view) - last)
         for hit in hits:
             if hit.rule < count:
                 continue
-            hint = self._scanner.hints[hit.rule - count]
+            hint = HINTS[hit.rule - count]
             if depth >= self._scanner.limits.depth:
                 self._skip(_joined(inner, hint.kind), "encoded too deep", len(view))
                 return
