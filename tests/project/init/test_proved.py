@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from deadweight._errors import DeadweightError
+from deadweight.project.init import observe as observe_module
 from deadweight.project.init import posture
 from deadweight.project.init.alongside import refuse_server_that_ends
 from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
@@ -59,6 +60,7 @@ def run(*words: str) -> int:
 
 def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypatch):
     monkeypatch.chdir(project)
+    monkeypatch.setattr(observe_module, "STOP_SECONDS", 2.0)  # one of them never ends on SIGTERM
     code, said = run("init", "--yes"), capfd.readouterr().err
     assert code == 0, said
     suite, text = load_suite(project / "deadweight.yaml"), (project / "deadweight.yaml").read_text()
@@ -73,6 +75,9 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
     assert "today: runs: pass: " in said
     assert said.rstrip().endswith("next: invoke report")
+    sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
+    assert sooner != text
+    (project / "deadweight.yaml").write_text(sooner)
     assert run("build") == 0
     assert run("verify") == 0
 
@@ -155,12 +160,10 @@ def test_a_service_whose_workers_die_does_not_come_up(engine, misbehaving_image)
     ],
 )
 def test_a_service_that_cannot_be_reached_is_told_why(engine, misbehaving_image, monkeypatch, env, said):
-    from deadweight.project.init import observe as module
-
-    monkeypatch.setattr(module, "LOOPBACK_SECONDS", 1.0)
-    options = module.PLAIN.but(env=env)
+    monkeypatch.setattr(observe_module, "LOOPBACK_SECONDS", 1.0)
+    options = observe_module.PLAIN.but(env=env)
     with engine.start(misbehaving_image, options) as container, pytest.raises(NotUp, match=said):
-        module.wait_listening(container, (8080,), seconds=2)
+        observe_module.wait_listening(container, (8080,), seconds=2)
 
 
 def test_what_a_service_lacks_is_taken_from_what_the_repository_shows():
@@ -202,7 +205,7 @@ def test_an_interruption_leaves_nothing_half_written(engine, tmp_path):
 
 def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image):
     assert posture.tightest(engine, misbehaving_image, seen(), RunSettings(), "v").told == {}
-    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "writer"}), "v")
+    found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-disk"}), "v")
     assert found.told["read_only"].value == "false"
     assert not found.problem
     found = posture.tightest(engine, misbehaving_image, seen(writes=("/state",)), RunSettings(), "v")
@@ -212,6 +215,15 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
     assert (found.told, found.settings.read_only, found.problem) == ({}, True, "")
     found = posture.tightest(engine, misbehaving_image, seen(), RunSettings(env={"MODE": "wants-root"}), "v")
     assert (found.told["user"].value, found.told["user"].origin) == ('"0:0"', "seen: it starts only as root")
+
+
+def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
+    monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
+    found = posture.tightest(
+        engine, misbehaving_image, seen(started_seconds=0.1), RunSettings(env={"MODE": "never-healthy"}), "v"
+    )
+    assert found.problem.startswith("not healthy within 0.5 s")
+    assert found.told == {}
 
 
 def test_of_two_ports_the_one_that_was_told_is_the_services(engine, misbehaving_image):

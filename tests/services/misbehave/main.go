@@ -8,7 +8,8 @@
 //	panics        ends with a panic of Go
 //	speechless    listens, and ends every connection without a word
 //	wants-root    ends with code 1 unless it is root
-//	late          listens at once, and answers the first request after seven seconds
+//	wants-disk    ends with code 1 unless it can write to /
+//	late          listens at once, and answers the first request after more than five seconds
 //	stubborn      ignores SIGTERM
 //	ugly          ends on SIGTERM with exit code 5
 //	hungry        healthy; GET /eat takes memory until it is stopped
@@ -67,6 +68,10 @@ func main() {
 	}
 	if mode == "wants-root" && os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "misbehave: must be run as root")
+		os.Exit(1)
+	}
+	if mode == "wants-disk" && os.WriteFile("/state", nil, 0o600) != nil {
+		fmt.Fprintln(os.Stderr, "misbehave: nowhere to write")
 		os.Exit(1)
 	}
 	terminate := make(chan os.Signal, 1)
@@ -216,7 +221,7 @@ func serve(mode string) {
 	}
 	var handler http.Handler
 	if mode == "late" {
-		first := sync.OnceFunc(func() { time.Sleep(7 * time.Second) })
+		first := sync.OnceFunc(func() { time.Sleep(5500 * time.Millisecond) })
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			first()
 			http.DefaultServeMux.ServeHTTP(w, r)
