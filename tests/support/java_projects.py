@@ -6,6 +6,7 @@ import base64
 import contextlib
 import functools
 import http.server
+import shutil
 import socket
 import ssl
 import subprocess
@@ -93,6 +94,18 @@ def family(*, root: str = "", service: str = "") -> dict[str, str]:
         "app/service/pom.xml": child.format("service", dependency("example", "lib", "1"), service),
         "app/service/src/main/java/a/Main.java": main_class().replace('"hello"', "b.Word.X"),
     }
+
+
+def emptied(folder: Path, kept: str = "") -> Path:
+    """Remove all that is in a folder; of the folder ``kept`` in it, only its content. A Maven that stays is one folder's."""
+    for path in folder.iterdir():
+        if path.name == kept and path.is_dir() and not path.is_symlink():
+            emptied(path)
+        elif path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return folder
 
 
 def fails(project: Project, kind: type[DeadweightError] = CommandError, code: int = 1) -> str:

@@ -38,6 +38,7 @@ from tests.support.java_projects import (
     SUITE,
     certificates,
     dependency,
+    emptied,
     fails,
     family,
     https_repository,
@@ -62,8 +63,8 @@ def bases(local_source):
 
 
 @pytest.fixture
-def project(bases, tmp_path):
-    return Project(tmp_path, GivenSource(bases)).write(PROJECT).suite(SUITE)
+def project(bases, maven_root):
+    return Project(maven_root, GivenSource(bases)).write(PROJECT).suite(SUITE)
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,7 @@ def user_and_ports(project, built) -> tuple[str, tuple[str, ...]]:
 
 
 def test_one_module_of_several(project):
-    shutil.rmtree(project.root / "app")
+    emptied(project.root / "app")
     project.write(family())
     with pytest.raises(ConfigError, match=r"several modules \(lib, service\).*\n.*jib\.containerize"):
         project.build("v")
@@ -249,7 +250,7 @@ def test_one_module_of_several(project):
 @pytest.mark.parametrize("module", [":service", "example:service", "service"])
 def test_a_module_keeps_what_its_poms_say_of_jib(project, place, module):
     """Named by the module itself, or by the parent that it has as ``../pom.xml``."""
-    shutil.rmtree(project.root / "app")
+    emptied(project.root / "app")
     project.write(family(**{place: jib_plugin("1234")}))
     project.suite(SUITE + f'    args: {{jib.containerize: "{module}"}}\n')
     assert user_and_ports(project, project.build("v")) == ("1234", ("9999/tcp",))
@@ -766,7 +767,7 @@ def test_set_up_names_a_jdk_where_java_is_asked_for_and_there_is_none(project, t
         HIDDEN,
         "sh",
         program,
-        tmp_path,
+        project.root,
         sys.executable,
     ]
     environment = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}

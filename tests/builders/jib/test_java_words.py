@@ -13,14 +13,24 @@ from deadweight._errors import CommandError
 from deadweight.builders.shared.java_errors import JavaListener
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support.builder_site import Project
-from tests.support.java_projects import PROJECT, SUITE, dependency, fails, family, pom, refusing_repository, repository
+from tests.support.java_projects import (
+    PROJECT,
+    SUITE,
+    dependency,
+    emptied,
+    fails,
+    family,
+    pom,
+    refusing_repository,
+    repository,
+)
 
 pytestmark = pytest.mark.tools
 
 
 def test_the_file_of_an_error_is_the_one_that_has_it(maven_project):
     """A pom of another name, and a module: each problem once, with its own file."""
-    shutil.rmtree(maven_project.root / "app")
+    emptied(maven_project.root / "app")
     files = family()
     given = dependency("example", "x", "1").replace("<version>1</version>", "")
     files["app/lib/pom.xml"] = files["app/lib/pom.xml"].replace("<dependencies>", f"<dependencies>\n{given}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import locale
 import os
-import shutil
 
 import pytest
 
@@ -18,7 +17,7 @@ from deadweight.image.archive.archive import open_archive
 from deadweight.image.look.read_file import read_file
 from deadweight.plan.fingerprint import Digests
 from tests.support.builder_site import Project
-from tests.support.java_projects import JUNIT, PROJECT, SUITE, fails, family, main_class, plugin, pom
+from tests.support.java_projects import JUNIT, PROJECT, SUITE, emptied, fails, family, main_class, plugin, pom
 
 pytestmark = pytest.mark.tools
 
@@ -103,7 +102,7 @@ def bound(goal: str, to: str) -> str:
 @pytest.mark.parametrize("place", ["root", "service"])
 def test_a_build_pushes_nothing_by_itself(maven_project, place, goal, to, refused):
     """Which it would where a module is packaged and the pom has Jib push at that time."""
-    shutil.rmtree(maven_project.root / "app")
+    emptied(maven_project.root / "app")
     maven_project.write(family(**{place: bound(goal, to)}))
     maven_project.suite(SUITE + '    args: {jib.containerize: ":service"}\n')
     if refused is None:
@@ -124,7 +123,7 @@ def test_what_is_bound_to_a_later_phase_than_the_build_calls_stays(maven_project
 
 def test_what_modules_write_is_no_input(maven_project):
     """Wherever they lie, and wherever they write; a source package named target is one."""
-    shutil.rmtree(maven_project.root / "app")
+    emptied(maven_project.root / "app")
     moved = {name.replace("app/service", "app/src/service"): text for name, text in family().items()}
     moved["app/pom.xml"] = moved["app/pom.xml"].replace("<module>service", "<module>src/service")
     build = "<build><directory>${project.basedir}/out</directory><plugins>"
@@ -186,7 +185,7 @@ def test_mavens_configuration_above_the_source_is_input(maven_project):
 
 def test_modules_beside_the_source_are_input(maven_project):
     """The flat way: the project that has the modules lies beside them."""
-    shutil.rmtree(maven_project.root / "app")
+    emptied(maven_project.root / "app")
     files = {name.replace("app/pom", "app/all/pom"): text for name, text in family().items()}
     files["app/all/pom.xml"] = files["app/all/pom.xml"].replace("<module>", "<module>../")
     above = "<relativePath>../all/pom.xml</relativePath></parent>"
@@ -223,7 +222,7 @@ def test_a_test_that_is_gone_runs_no_more(maven_project):
 
 
 def test_a_change_of_one_source_leaves_the_other_modules_classes(maven_project):
-    shutil.rmtree(maven_project.root / "app")
+    emptied(maven_project.root / "app")
     maven_project.write(family()).suite(SUITE + '    args: {jib.containerize: ":service"}\n')
     maven_project.build("v")
     other = maven_project.root / "app/lib/target/classes/b/Word.class"
