@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,10 +63,11 @@ class Route:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         timeout: float = 30.0,
     ) -> Answer:
-        """One request on a connection of its own. ``timeout`` in seconds, for all of it. Raises OSError or HTTPException."""
+        """One request on a connection of its own. A body in pieces needs its length among the headers. ``timeout`` in seconds, for
+        all of it. Raises OSError or HTTPException."""
         connection = _Connection(self, timeout)
         started = time.monotonic()
         try:

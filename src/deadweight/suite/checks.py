@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from deadweight.suite.requests import ApiCheck
 from deadweight.suite.values import (
@@ -19,6 +27,8 @@ from deadweight.suite.values import (
     Seconds,
     Size,
     UrlPath,
+    check_path,
+    plain_url_path,
 )
 
 
@@ -162,15 +172,21 @@ class AwkRequest(Record):
 Pack = Literal["breach", "awk", "http"]
 
 
+def _document(text: str) -> str:
+    return plain_url_path(text) if text.startswith("/") else check_path(text)
+
+
 class AttacksCheck(Record):
     """``attacks``: real attacks, and the walls that must stop them.
 
     ``packs``: which of our attacks are tried; without it ``breach`` (whatever the service is), and ``awk`` where ``awk`` tells how
-    a script reaches the service. ``http`` looks for holes on the requests under ``api``.
+    a script reaches the service. ``http`` looks for holes on the requests under ``api``, and on those of ``openapi``: a document
+    that the service serves (a path on it), or a file of the suite; ``http`` is then tried too.
     """
 
     packs: Annotated[tuple[Pack, ...], Field(min_length=1)] | None = None
     awk: AwkRequest | None = None
+    openapi: Annotated[str, AfterValidator(_document)] | None = None
     payload_files: tuple[RelativePath, ...] = ()
     gates: tuple[AttackGate, ...] = ()
 
@@ -183,7 +199,11 @@ class AttacksCheck(Record):
     @property
     def chosen_packs(self) -> tuple[Pack, ...]:
         """The packs that are tried, in their order."""
-        return self.packs or (("awk", "breach") if self.awk is not None else ("breach",))
+        if self.packs:
+            return self.packs
+        awk: tuple[Pack, ...] = () if self.awk is None else ("awk",)
+        http: tuple[Pack, ...] = () if self.openapi is None else ("http",)
+        return (*awk, "breach", *http)
 
 
 Severity = Literal["critical", "high", "medium", "low", "unknown"]

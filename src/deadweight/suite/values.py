@@ -127,7 +127,7 @@ def _url_path(text: str) -> str:
     return text
 
 
-def _plain_url_path(text: str) -> str:
+def plain_url_path(text: str) -> str:
     if not re.fullmatch(r"/[!-~]*", text):
         raise ValueError("a path on the service that starts with a slash, without blanks, such as /healthz")
     return text
@@ -176,7 +176,7 @@ User = Annotated[str, AfterValidator(_user)]
 EnvName = Annotated[str, AfterValidator(check_env_name)]
 MountId = Annotated[str, AfterValidator(_mount_id)]
 UrlPath = Annotated[str, AfterValidator(_url_path)]
-PlainUrlPath = Annotated[str, AfterValidator(_plain_url_path)]
+PlainUrlPath = Annotated[str, AfterValidator(plain_url_path)]
 HttpStatus = Annotated[
     int | str,
     BeforeValidator(_http_status),

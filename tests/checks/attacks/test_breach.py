@@ -50,6 +50,7 @@ OUTCOMES = {
     "breach-read-passwd": (WORKS, WORKS),
     "breach-read-shadow": (WORKS, HELD),
     "breach-token": (WORKS, HELD),
+    "breach-metadata": (WORKS, HELD),
     "breach-write-root": (WORKS, HELD),
     "breach-write-app": (WORKS, HELD),
     "breach-write-any": (WORKS, WORKS),

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from deadweight.checks.attacks import containers, resource
 from deadweight.checks.attacks import run as attacking
-from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.lab import Lab
+from deadweight.checks.attacks.load import Catalogue, load_payloads
+from deadweight.checks.attacks.matrix import Runner
+from deadweight.checks.attacks.openapi import documented
+from deadweight.checks.attacks.outcomes import Plan
 from deadweight.checks.attacks.routes import MOST_AIMS, aims
+from deadweight.checks.attacks.walls import OPEN
 from deadweight.suite.requests import ApiCheck
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
@@ -45,18 +51,32 @@ def image(engine, archive) -> Iterator[str]:
     assert left(engine) == []
 
 
+def only(*names: str) -> Catalogue:
+    return Catalogue(tuple(each for each in load_payloads(packs=["http"]).payloads if each.id in names), {})
+
+
+BY_THE_NETWORK = {"http-ssrf", "http-metadata"}
+"""What leads nowhere without a network. All else comes in the way that users come, and no wall is in it."""
+
+
 @pytest.mark.tools
 @pytest.mark.parametrize(("safe", "outcome"), [("", "succeeded"), ("SAFE: '1'", "not_applicable")])
-def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, image, archive, safe, outcome):
-    yaml = f"run: {{env: {{{safe}}}}}\n    checks:\n      attacks: {{packs: [http]}}{API}"
+def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, image, archive, monkeypatch, safe, outcome):
+    monkeypatch.setattr(containers, "ANSWER_SECONDS", 3.0)
+    monkeypatch.setattr(resource, "PATIENCE_SECONDS", 3.0)  # its service holds few connections, and falls at once
+    packs = "{packs: [http], openapi: /openapi.json}"
+    yaml = f"run: {{memory: 64MiB, env: {{{safe}}}}}\n    checks:\n      attacks: {packs}{API}"
     subject = castle(tmp_path, engine, archive, yaml, reference=image, awk=False)
-    found = attacking.attack(subject, postures=("open",))
+    found = attacking.attack(subject, postures=("open", *(["hardened"] if not safe else [])))
     cells = found.data["postures"]["open"]
     assert {name: cell["outcome"] for name, cell in cells.items()} == dict.fromkeys(cells, outcome), cells
     assert set(cells) == {each.id for each in load_payloads(packs=["http"]).payloads}
     assert {each["delivery"] for each in found.data["payloads"].values()} == {"service"}
     if outcome == "succeeded":
+        held = {name for name, cell in found.data["postures"]["hardened"].items() if cell["outcome"] == "blocked"}
+        assert held == BY_THE_NETWORK, found.data["postures"]["hardened"]
         assert cells["http-command"]["evidence"]["at"].startswith("GET /ping query x: ")
+        assert cells["http-error-page"]["evidence"]["at"] == "POST /upload json text: {{"
     else:
         assert cells["http-ssrf"]["reason"].startswith(
             "the service resists it even in a container without any protection: GET /file query x"
@@ -64,16 +84,31 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, imag
 
 
 @pytest.mark.tools
+def test_a_document_that_the_service_does_not_serve_is_told(tmp_path, engine, image, archive):
+    yaml = f"checks:\n      attacks: {{packs: [http], openapi: /swagger.json}}{API}"
+    subject = castle(tmp_path, engine, archive, yaml, reference=image, awk=False)
+    with Lab(subject) as lab:
+        found = Runner(lab, only("http-command")).run(Plan((OPEN,), alone=False))
+    assert found.cells["open"]["http-command"].outcome == "succeeded"
+    assert found.notes["openapi"] == (
+        "/swagger.json is no OpenAPI document with paths: only the requests under checks.api were probed"
+    )
+
+
+@pytest.mark.tools
 def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(tmp_path, engine, image, archive):
     """Its routes may be full of holes: not looked at is not measured."""
     subject = castle(tmp_path, engine, archive, "checks: {attacks: {packs: [http]}}", reference=image, awk=False)
-    cells = attacking.attack(subject, postures=("open",)).data["postures"]["open"]
-    assert cells["http-environment"]["outcome"] == "succeeded"
-    assert cells["http-ssrf"]["outcome"] == "not_measured"
+    with Lab(subject) as lab:
+        found = Runner(lab, only("http-environment", "http-ssrf", "http-large-body")).run(Plan((OPEN,), alone=False))
+    cells = found.cells["open"]
+    assert cells["http-environment"].outcome == "succeeded"
+    assert cells["http-ssrf"].outcome == cells["http-large-body"].outcome == "not_measured"
     assert (
         "no request under checks.api has a value (query, JSON or form) that an attack could replace"
-        in cells["http-ssrf"]["reason"]
+        in cells["http-ssrf"].reason
     )
+    assert "that could be made large" in cells["http-large-body"].reason
 
 
 def test_each_place_of_a_request_is_aimed_at_once():
@@ -95,3 +130,47 @@ def test_each_place_of_a_request_is_aimed_at_once():
 def test_there_is_an_end_to_it():
     words = "&".join(f"p{number}=1" for number in range(99))
     assert len(aims([ApiCheck.model_validate({"name": "a", "request": {"path": f"/x?{words}"}})])) == MOST_AIMS
+
+
+def test_a_document_names_places_in_paths_queries_headers_and_bodies():
+    document = {
+        "swagger": "2.0",
+        "basePath": "/v1",
+        "paths": {
+            "/a/{b}/{c}": {
+                "parameters": [{"name": "b", "in": "path", "type": "string"}, {"$ref": "#/parameters/c"}],
+                "get": {"parameters": [{"name": "q", "in": "query", "required": True, "type": "integer"}]},
+                "delete": {},
+            },
+            "/body": {"put": {"parameters": [{"name": "x", "in": "body", "schema": {"$ref": "#/definitions/Body"}}]}},
+            "/odd\x00": {"get": {"parameters": [{"name": "q", "in": "query"}]}},
+            "/head": {
+                "get": {"parameters": [{"name": "X-Tenant", "in": "header"}, {"name": "Accept", "in": "header"}]}
+            },
+        },
+        "parameters": {"c": {"name": "c", "in": "path", "type": "string", "enum": ["left", "right"]}},
+        "definitions": {
+            "Body": {
+                "properties": {
+                    "name": {"type": "string"},
+                    "many": {"type": "array", "items": {"$ref": "#/definitions/Body"}},
+                    "id": {"type": "integer", "readOnly": True},
+                }
+            }
+        },
+    }
+    found = {str(aim): aim for aim in documented(document)}
+    assert list(found) == [
+        "GET /v1/a/{b}/left path b", "GET /v1/a/{b}/left path, not quoted b",
+        "GET /v1/a/a/{c} path c", "GET /v1/a/a/{c} path, not quoted c",
+        "GET /v1/a/a/left query q", "PUT /v1/body json name", "GET /v1/head header X-Tenant",
+    ]  # fmt: skip
+    assert found["GET /v1/a/{b}/left path b"].at("../x").path == "/v1/a/..%2Fx/left?q=1"
+    assert found["GET /v1/a/{b}/left path, not quoted b"].at("../x").path == "/v1/a/../x/left?q=1"
+    assert found["PUT /v1/body json name"].at("v").json_body == {"name": "v", "many": [{}]}
+    assert found["GET /v1/head header X-Tenant"].at("v").headers == {"X-Tenant": "v"}
+
+
+@pytest.mark.parametrize("nonsense", [None, [], "x", {"paths": 3}, {"paths": {"/": {"get": []}}}])
+def test_what_is_no_document_names_nothing(nonsense):
+    assert list(documented(nonsense)) == []

@@ -21,7 +21,7 @@ NOTICE_SECONDS = 1.5
 
 
 class Attacker:
-    """It is the variant's own service, as the suite runs it; what it serves does not matter, only that it lives.
+    """It is the variant's own image, as the suite runs it; what it serves does not matter, only that it lives.
 
     Its network is held by a file of its own, so that nobody else's is entered where its process has ended and the number went to
     another. Raises DeadweightError where it has ended, or its network cannot be entered.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.lab import Lab, NoService
+from deadweight.checks.attacks.metadata import ADDRESS as METADATA
+from deadweight.checks.attacks.metadata import lead
 from deadweight.checks.attacks.session import Session
 from deadweight.checks.attacks.walls import Posture
 from deadweight.checks.service import with_last_lines
@@ -73,8 +75,20 @@ class Yard:
                 container.remove()
                 self.lab.held()
                 raise NoService(f"{self.posture.name}: {message}")
+            self._lead(container)
             self._container = container
         return self._container
+
+    def _lead(self, container: Container) -> None:
+        """Show it the way to the stand-in for the cloud's metadata, as a cloud does, where it is on the attack network."""
+        address = self._address(container)
+        if self.lab.metadata is None or not address:
+            return
+        try:
+            lead(container.state().pid, address)
+        except OSError as error:
+            container.remove()
+            raise NoService(f"{self.posture.name}: no route to {METADATA} could be set: {error}") from error
 
     def alive(self, wait: float = 0.0) -> bool:
         """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""
@@ -133,7 +147,10 @@ class Yard:
     @property
     def address(self) -> str:
         """The container's address on the attack network; empty where it is on none."""
-        networks = self.get().inspect()["NetworkSettings"]["Networks"]
+        return self._address(self.get())
+
+    def _address(self, container: Container) -> str:
+        networks = container.inspect()["NetworkSettings"]["Networks"]
         return str((networks.get(self.lab.network) or {}).get("IPAddress") or "")
 
     @property

@@ -24,6 +24,10 @@ REFUSED = (404, 405, 429, 502, 503)
 """Not here, not now, not so often: what a service says where it did not even try (RFC 9110, RFC 6585)."""
 
 
+UNTOUCHED = (404, 405, 429)
+"""The same of a value in a request of the suite's: that a service cannot fetch what it was to fetch, it tells by 502 or 503."""
+
+
 @contextlib.contextmanager
 def opened(lab: Lab, posture: w.Posture, found: Matrix) -> Iterator[Yard]:
     """A yard whose containers are counted."""
@@ -56,6 +60,8 @@ class Control:
             if "script" in ways:
                 self.found.dialect = probe.dialect(yard)
                 features = probe.features(self.lab, yard, self.catalogue.features)
+            if ways & {"probe", "flood"}:
+                self.lab.aims = probe.aimed(self.lab, yard)
             self.unreached = probe.unreached(self.lab, yard) if "breach" in ways else ""
             unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}
             fired = [each for each in self.catalogue.payloads if unsent[each.id] is None]
@@ -64,6 +70,7 @@ class Control:
             each.id: unsent[each.id] or self._in_open(each, shots[each.id]) for each in self.catalogue.payloads
         }
         again = [each for each in fired if each.id not in self.found.control.keys() | self.fatal]
+        again = [each for each in again if not (each.search and each.evidence.kind == "resource")]
         needless = [each for each in again if each.evidence.kind == "resource" and each.shell is None]
         second = self._fired(w.OPEN, needless)  # no shell is in their way, but a busy machine may be
         self.found.cells[w.OPEN.name] |= {each.id: self._in_open(each, second[each.id]) for each in needless}
@@ -133,12 +140,13 @@ class Control:
         if shot.seen != "failed" or shot.called or payload.id not in self.statuses:
             return False
         control, kind = self.statuses[payload.id], payload.evidence.kind
-        if shot.status in TIMED_OUT:
+        status = shot.status if shot.there is None else shot.there
+        if status in TIMED_OUT:
             waits = kind == "resource" or (kind == "bound" and payload.request is None)
             return not waits and control not in TIMED_OUT
         # A script's own failure is no error of the service that runs it; of other requests only the service knows.
-        refused = shot.status >= 400 if payload.request is None else shot.status in REFUSED
-        return refused and shot.status != control
+        refused = {"request": status in REFUSED, "probe": status in UNTOUCHED, "flood": False}
+        return refused.get(payload.way, status >= 400) and status != control
 
 
 def _unproven(payload: Payload, shot: Shot, ground: str) -> Cell:

@@ -21,7 +21,7 @@ from deadweight.checks.attacks.listeners import Listener, call
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import examples, holds, ordered, put
-from deadweight.checks.attacks.routes import Aim, aims
+from deadweight.checks.attacks.routes import Aim
 from deadweight.checks.attacks.session import Order
 from deadweight.checks.http_request import Prepared
 from deadweight.engine.http import Answer
@@ -41,8 +41,9 @@ Seen = Literal["succeeded", "failed", "crashed", "not_measured"]
 class Shot:
     """What came of one attack in one posture. ``detail`` is the evidence, ``said`` what the service answered, in one line.
 
-    ``status`` is that of its answer, 0 where there was none: it proves nothing, but tells whether the attack arrived. ``called``:
-    it connected to the attacker, so that it did.
+    ``status`` is that of its answer, 0 where there was none: it proves nothing, but tells whether the attack arrived. Of an attack
+    that is sent to many places it is the worst, and ``there`` that of the place where it has worked before. ``called``: it
+    connected to the attacker, so that it did.
     """
 
     seen: Seen
@@ -50,6 +51,7 @@ class Shot:
     detail: dict[str, Any] = field(default_factory=dict)
     status: int = 0
     called: bool = False
+    there: int | None = None
 
     def ended(self, complaint: str) -> Shot:
         """The same, where the service was found dead or dumb right after it. What was proven stays proven."""
@@ -60,20 +62,26 @@ class Shot:
 
 def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send an attack and wait until it is proven or over: once, or once for each of its ``each``. Raises CannotStart, NoService."""
-    own = [item for item in lab.variant.checks.api if item.request.port is None]
-    places = aims(own) if payload.probe is not None else ()
+    places = lab.aims if payload.probe is not None else ()
     if payload.probe is not None and not places:
         return Shot(
             "not_measured",
-            "no request under checks.api has a value (query, JSON or form) that an attack could replace",
+            "no request under checks.api has a value (query, JSON or form) that an attack could replace, and no document named by "
+            "checks.attacks.openapi has one",
         )
     if not payload.each and not places:
         return _once(lab, yard, payload, "")
-    said, worst = [], 0
-    for value, aim in itertools.product(payload.each or ("",), places or (None,)):
+    said, worst, first = [], 0, None
+    tries = list(itertools.product(payload.each or ("",), places or (None,)))
+    known = lab.worked.get(payload.id)  # that first, where it has worked before
+    tries.sort(key=lambda each: each != known)
+    for value, aim in tries:
         shot = _once(lab, yard, payload, value, aim)
+        if shot.seen == "succeeded":
+            lab.worked.setdefault(payload.id, (value, aim))
         if shot.seen != "failed":
             return replace(shot, detail={**shot.detail, "at": f"{aim}: {value}"}) if aim else shot
+        first = first or shot
         where = ", ".join(part for part in (str(aim or ""), value.replace("@app@", lab.app_folder)) if part)
         said.append(f"{where}: {shot.said}")
         worst = max(worst, shot.status)
@@ -81,7 +89,8 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
             worst = 0
             break  # it may still be at work; to be asked again, the service must be a fresh one
     told = "; ".join([*said[:TOLD], *([f"and {len(said) - TOLD} more"] if len(said) > TOLD else [])])
-    return replace(shot, said=told, detail={**shot.detail, "said": told}, status=worst)
+    shot = replace(shot, said=told, detail={**shot.detail, "said": told}, status=worst)
+    return replace(shot, there=first.status) if known is not None and first is not None else shot
 
 
 def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = None) -> Shot:
@@ -189,12 +198,11 @@ def _inside(lab: Lab, filled: Filled, answer: Answer | Exception) -> str | None:
     """Proof in the service's answer."""
     if not isinstance(answer, Answer):
         return None
-    proof, text = filled.payload.evidence, answer.text()
+    proof, text = filled.payload.evidence, "\n".join([*answer.headers.values(), answer.text()])
     if (proof.kind == "output" or proof.does == "serve") and filled.word.whole in text:
         return f"{filled.word.whole} came back"
     if proof.kind == "planted":
-        secret = lab.secret if proof.where == "environment" else lab.host_secret
-        return f"the planted secret came back (from the {proof.where})" if secret in text else None
+        return f"the planted secret came back (from the {proof.where})" if lab.planted(proof.where) in text else None
     if proof.kind == "image-file" and proof.path is not None:
         line = _telling_line(lab.image_file(proof.path))
         return f"the content of {proof.path} came back" if line is not None and line in text else None
@@ -215,7 +223,7 @@ def check_requests(lab: Lab, catalogue: Catalogue) -> None:
     for payload in catalogue.payloads:
         path = payload.evidence.path
         line = _telling_line(lab.image_file(path)) if path is not None else None
-        proofs = [lab.secret, lab.host_secret, *([line] if line else [])]
+        proofs = [lab.secret, lab.host_secret, lab.metadata_secret, *([line] if line else [])]
         if any(holds(request, proofs) for request in examples(payload, lab.subject.suite.root)):
             raise catalogue.error(
                 payload, f"the payload already contains the content that would prove it ({path or 'the service'})"

@@ -29,6 +29,8 @@ def fill(lab: Lab, payload: Payload, port: int) -> Filled:
         raise DeadweightError(not_held(lab.unenforced))
     if payload.evidence.of == "memory" and lab.ground.too_much:
         raise DeadweightError(lab.ground.too_much)
+    if payload.evidence.where == "metadata" and lab.metadata is None:
+        raise DeadweightError(lab.notes["metadata"])
     word = Word(random_name(), random_name())
     places = {
         "a": word.a,

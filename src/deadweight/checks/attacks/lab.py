@@ -17,12 +17,14 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.app_folder import app_folder
 from deadweight.checks.attacks.attacker import Attacker
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
-from deadweight.checks.attacks.helper import Helper, own_helper
+from deadweight.checks.attacks.helper import TARGET, Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
+from deadweight.checks.attacks.metadata import Metadata
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.profile import found_profile
+from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
 from deadweight.engine.faults import translated
@@ -41,6 +43,7 @@ BREACH = "breach"
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
 TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
+STAYS_SECONDS = "86400"
 LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processors"}
 """The outer bound rests on these, by the engine's own names in its ``/info``."""
 RESERVE_BYTES = 2 * 2**30
@@ -66,7 +69,11 @@ class Lab:
         self.awk = (subject.variant.checks.attacks or AttacksCheck()).awk
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
-        self.secret, self.host_secret, self._mark = random_name(), random_name(), uuid.uuid4().hex
+        self.secret, self.host_secret, self.metadata_secret = random_name(), random_name(), random_name()
+        self._mark = uuid.uuid4().hex
+        self.aims = aims(subject.variant.checks.api)
+        self.metadata: Metadata | None = None
+        self.worked: dict[str, tuple[str, Aim | None]] = {}
         self.notes: dict[str, str] = {}
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
@@ -97,11 +104,17 @@ class Lab:
         if hard.hosts:
             needed = ", ".join(hard.hosts)
             self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
+        self._brought = self._helper()
         self._bound(self._place(hard))
         self._lay_out(hard)
 
     def _place(self, hard: RunOptions) -> str:
-        """The attacker on the network. The name of its bridge, which is cut off from this machine."""
+        """The attacker on the network. The name of its bridge, which is cut off from this machine.
+
+        It runs our own program where that is there: then no port of its is taken.
+        """
+        if self._brought:
+            hard = hard.but(entrypoint=(TARGET,), args=("wait", STAYS_SECONDS), mounts=self._brought)
         container = self._stack.enter_context(
             self.start(hard.but(network=self.network, dns=NOWHERE), {LAB: self._mark})
         )
@@ -117,6 +130,11 @@ class Lab:
             cut_off(bridge)
         except DeadweightError as error:
             raise NoService(f"attacks need an isolated network, which could not be created: {error.message}") from error
+        try:
+            self.metadata = Metadata(self.attacker, self.metadata_secret)
+            self._stack.callback(self.metadata.close)
+        except OSError as error:
+            self.notes["metadata"] = f"the stand-in for the cloud's metadata could not be set up: {error}"
         return bridge
 
     def _bound(self, bridge: str) -> None:
@@ -166,7 +184,7 @@ class Lab:
             network=self.network,
             mounts=mounts,
             shell=() if self.has_shell else self._shell(),
-            helper=self._helper(),
+            helper=self._brought,
             unstartable=unstartable,
             env={SECRET: self.secret},
             info=self.engine.info,
@@ -202,6 +220,10 @@ class Lab:
             return Listener.inside(self.attacker.within, word, does)
         except OSError as error:
             raise DeadweightError(f"the attack network cannot be entered: {error}") from error
+
+    def planted(self, where: str | None) -> str:
+        """The secret that lies there."""
+        return {"environment": self.secret, "host": self.host_secret, "metadata": self.metadata_secret}[where or ""]
 
     def image_file(self, path: str) -> bytes | None:
         """A file as the image has it; None where it has none."""

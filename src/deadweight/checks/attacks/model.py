@@ -65,19 +65,21 @@ class Proof(Record):
     """What proves an attack. A status code never does.
 
     ``output``: the two halves of the word come back as one. ``image-file``: the content of ``path`` comes back, as the image has
-    it. ``planted``: the secret comes back that lies in the service's environment, or in the mounted host folder.
+    it. ``planted``: the secret comes back that lies in the service's environment, in the mounted host folder, or at the stand-in
+    for the cloud's metadata.
     ``listener``: the attack connects to a listener, which collects the word, serves it, or is the far end of a reverse shell; or it
     sends the word in a ``datagram``, or is enough that it ``called``.
     ``bound``: a shell answers on a port that the attack opened. ``socket``: the word arrives at the stand-in for the engine's
     socket. ``host-file``: the word lies in the host's folder. ``resource``: the container takes more than the hardened posture
-    would grant, or the service stops answering. ``takes`` marks an attack on resources that proves itself otherwise.
+    would grant, or the service stops answering (of ``answers``: that alone counts). ``takes`` marks an attack on resources that
+    proves itself otherwise.
     """
 
     kind: Literal["output", "image-file", "planted", "listener", "bound", "socket", "host-file", "resource"]
     path: Annotated[str, AfterValidator(_absolute)] | None = None
-    where: Literal["environment", "host"] | None = None
+    where: Literal["environment", "host", "metadata"] | None = None
     does: Literal["collect", "serve", "shell", "datagram", "called"] | None = None
-    of: Literal["memory", "pids", "cpu"] | None = None
+    of: Literal["memory", "pids", "cpu", "answers"] | None = None
     takes: Literal["disk"] | None = None
 
     @model_validator(mode="after")
@@ -97,7 +99,8 @@ class Payload(Record):
     after the last of these), or ``state`` (a port, a full disk), so that the container is thrown away at once. ``seconds`` bounds
     the request. ``needs`` names features of the AWK. ``parallel`` is how often it is sent at once. ``each`` stands for ``@each@``,
     one after another: a request for each until one proves the attack. ``probe`` is a value that is put, one after another, in each
-    place of the suite's own requests that takes one. ``search``: it looks for a hole that a service may well not have.
+    place of the suite's own requests that takes one. ``flood``: one of those requests with a body that is too ``large``, or many
+    that are ``slow``. ``search``: it looks for a hole that a service may well not have.
     """
 
     id: Annotated[Name, AfterValidator(_own_id)]
@@ -115,6 +118,7 @@ class Payload(Record):
     request: HttpRequest | None = None
     breach: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     probe: str | None = None
+    flood: Literal["large", "slow"] | None = None
     search: Flag = False
     args: tuple[str, ...] = ()
     input: str | None = None
@@ -122,8 +126,11 @@ class Payload(Record):
 
     @model_validator(mode="after")
     def _sound(self) -> Payload:
-        if sum(way is not None for way in (self.script, self.shell, self.request, self.breach, self.probe)) != 1:
-            raise ValueError("exactly one of script, shell, request, breach and probe")
+        ways = (self.script, self.shell, self.request, self.breach, self.probe, self.flood)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("exactly one of script, shell, request, breach, probe and flood")
+        if self.flood is not None and self.evidence.kind != "resource":
+            raise ValueError("kind resource with flood")
         if self.gtfobins is None and self.attack is None:
             raise ValueError("a reference: gtfobins or attack")
         text = self.text()
@@ -161,13 +168,15 @@ class Payload(Record):
         return [f"@{name}@" for name in needed.get(self.evidence.kind, ()) if name not in there]
 
     @property
-    def way(self) -> Literal["script", "request", "probe", "breach"]:
-        """How it gets there: as a script of the service's AWK, as a request of its own, as a value in the suite's requests, or by a
-        program beside the service."""
+    def way(self) -> Literal["script", "request", "probe", "flood", "breach"]:
+        """How it gets there: as a script of the service's AWK, as a request of its own, as a value in the suite's requests, as too
+        much of such a request, or by a program beside the service."""
         if self.breach is not None:
             return "breach"
         if self.probe is not None:
             return "probe"
+        if self.flood is not None:
+            return "flood"
         return "request" if self.request is not None else "script"
 
     @property

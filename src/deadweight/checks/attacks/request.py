@@ -83,7 +83,7 @@ def unsendable(payload: Payload, awk: AwkRequest | None) -> str:
 
 def examples(payload: Payload, root: Path) -> list[Prepared]:
     """All that it sends to the service, with the places of EXAMPLE: one request for each of its ``each``."""
-    if payload.breach is not None:
+    if payload.breach is not None or payload.flood is not None:
         return []
     if payload.probe is not None:
         payload = payload.model_copy(update={"probe": None, "request": HttpRequest(method="POST", body=payload.probe)})

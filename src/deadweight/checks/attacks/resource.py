@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,13 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard, answer_seconds
 from deadweight.checks.attacks.deliver import BIND_PORT, Reply, Shot, send, status_of, told
 from deadweight.checks.attacks.filled import fill
+from deadweight.checks.attacks.flood import UNSENDABLE, flood, requests
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import ordered
-from deadweight.checks.attacks.session import Order
+from deadweight.checks.attacks.session import OBEYED, Order
 from deadweight.checks.attacks.walls import MARGIN, Ground
+from deadweight.checks.http_request import Prepared
 from deadweight.engine.faults import Ended, translated
 from deadweight.engine.health import NO_ANSWER
 
@@ -58,13 +60,30 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send the attack, and watch until the container took more than granted, or a moment has passed."""
     if _run.cancelled():
         raise Interrupted("interrupted")
+    if payload.flood is None:
+        return _fired(lab, yard, payload, None)
+    shot, said = Shot("not_measured", UNSENDABLE), []
+    for request in requests(lab, payload):
+        shot = _fired(lab, yard, payload, request)
+        if shot.seen != "failed":
+            return shot
+        said.append(f"{request.method} {request.path}: {shot.said}")
+    # A flood that is still under way has arrived.
+    return replace(shot, said="; ".join(said) or shot.said, status=shot.status or OBEYED)
+
+
+def _fired(lab: Lab, yard: Yard, payload: Payload, flooded: Prepared | None) -> Shot:
     with alone():
         container = _ready(yard, payload)
-        request = ordered(payload, fill(lab, payload, BIND_PORT).places, lab.subject.suite.root, lab.awk)
+        places = fill(lab, payload, BIND_PORT).places
         seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
         with ThreadPoolExecutor(payload.parallel) as pool:
             try:
-                sent = [pool.submit(send, yard, request, seconds) for _ in range(payload.parallel)]
+                if flooded is not None:
+                    sent = [pool.submit(flood, lab, yard, payload, flooded, seconds)]
+                else:
+                    request = ordered(payload, places, lab.subject.suite.root, lab.awk)
+                    sent = [pool.submit(send, yard, request, seconds) for _ in range(payload.parallel)]
                 shot = _watch(lab, yard, container, payload.evidence.of or "memory", sent)
             finally:
                 _end(yard, payload)
@@ -134,7 +153,8 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
     if not before.pids and yard.alive():
         raise DeadweightError("the engine does not report what a container uses: its statistics are empty")
     limit = answer_seconds(lab.variant.health)
-    deadline = time.monotonic() + (WATCH_SECONDS if "limits" in yard.posture.walls else PATIENCE_SECONDS)
+    brief = "limits" in yard.posture.walls and of != "answers"  # no wall limits how long an answer takes
+    deadline = time.monotonic() + (WATCH_SECONDS if brief else PATIENCE_SECONDS)
     while time.monotonic() < deadline and not last:
         if _run.cancelled():
             raise Interrupted("interrupted")
@@ -157,7 +177,8 @@ def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[F
     if of == "cpu" and wanted > granted * MARGIN and _unlimited(yard, granted):
         proof = f"wanted {_shown(of, wanted)}, where {_shown(of, granted)} are granted, and only other load held it to {peak:.2f}"
         return Shot("succeeded", "", {**_detail(of, peak, granted, slowest), "proof": proof})
-    said = f"took {_shown(of, peak)} of the {_shown(of, granted)} granted; the service answered within {slowest:.2f} s{last}"
+    took = "" if of == "answers" else f"took {_shown(of, peak)} of the {_shown(of, granted)} granted; "
+    said = f"{took}the service answered within {slowest:.2f} s{last}"
     # One that is still at work arrived, whatever became of the others.
     status = min((status_of(each.result()) for each in sent if each.done()), default=0) if last else 0
     return Shot("failed", said, {**_detail(of, peak, granted, slowest), "proof": None}, status=status)
@@ -179,7 +200,7 @@ def _detail(of: str, peak: float, granted: float, slowest: float) -> dict[str, A
 
 
 def _granted(ground: Ground, of: str) -> float:
-    return {"memory": float(ground.memory_bytes), "pids": float(ground.pids), "cpu": ground.cpus}[of]
+    return {"memory": float(ground.memory_bytes), "pids": float(ground.pids), "cpu": ground.cpus, "answers": 1.0}[of]
 
 
 def _taken(before: Use, now: Use, of: str) -> float:
@@ -188,6 +209,8 @@ def _taken(before: Use, now: Use, of: str) -> float:
         return float(now.memory_bytes)
     if of == "pids":
         return float(now.pids)
+    if of == "answers":
+        return 0.0
     elapsed = now.at - before.at
     return (now.cpu_seconds - before.cpu_seconds) / elapsed if elapsed > SLICE_SECONDS else 0.0
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from deadweight.suite.requests import ApiCheck, HttpRequest
 
 MOST_AIMS = 12
-"""More would take minutes; those of the first requests count."""
+"""More would take minutes; those of the first requests count. Of a document's so many come on top."""
+
+AS_IT_IS = "path, not quoted"
 
 
 @dataclass(frozen=True)
 class Aim:
-    """One such place: ``kind`` is ``query``, ``json`` or ``form``, ``name`` the parameter or field."""
+    """One such place: ``kind`` is ``query``, ``json``, ``form``, ``header``, ``path`` or ``AS_IT_IS``, ``name`` the parameter or
+    field. In a path ``{name}`` stands for it, and slashes in the value are quoted or not."""
 
     request: HttpRequest
     kind: str
@@ -29,14 +32,21 @@ class Aim:
             path, _, query = self.request.path.partition("?")
             words = [(key, value if key == self.name else was) for key, was in _words(query)]
             return self.request.model_copy(update={"path": f"{path}?{urllib.parse.urlencode(words)}"})
+        if self.kind in ("path", AS_IT_IS):
+            word = urllib.parse.quote(value, safe="/" if self.kind == AS_IT_IS else "")
+            return self.request.model_copy(update={"path": self.request.path.replace(f"{{{self.name}}}", word)})
+        if self.kind == "header":
+            return self.request.model_copy(update={"headers": {**self.request.headers, self.name: value}})
         field = "json_body" if self.kind == "json" else "form"
         return self.request.model_copy(update={field: {**getattr(self.request, field), self.name: value}, "repeat": {}})
 
 
-def aims(items: Sequence[ApiCheck]) -> tuple[Aim, ...]:
-    """The places of these checks' requests, each once."""
-    found = {str(aim): aim for item in items for aim in _aims(item.request)}
-    return tuple(found.values())[:MOST_AIMS]
+def aims(items: Sequence[ApiCheck], documented: Iterable[Aim] = ()) -> tuple[Aim, ...]:
+    """The places of these checks' requests to the service's own port, and those that a document names, each once."""
+    own = [item.request for item in items if item.request.port is None]
+    found = {str(aim): aim for request in own for aim in _aims(request)}
+    further = {str(aim): aim for aim in documented if str(aim) not in found}
+    return (*tuple(found.values())[:MOST_AIMS], *tuple(further.values())[:MOST_AIMS])
 
 
 def _aims(request: HttpRequest) -> Iterator[Aim]:

@@ -22,6 +22,7 @@ from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import PACKS, Catalogue, suite_payloads
 from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.model import ALL
+from deadweight.checks.attacks.openapi import read
 from deadweight.checks.attacks.outcomes import DELIVERED, Matrix, Plan
 from deadweight.checks.attacks.profile import digest_of
 from deadweight.checks.attacks.shell import Shell
@@ -30,6 +31,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.engine.faults import CannotStart
 from deadweight.records import store
 from deadweight.records.evidence import Evidence, Status
+from deadweight.suite import openapi
 from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import own_programs
 
@@ -86,8 +88,21 @@ def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue,
     """The attacks there are and what to try of them. Raises UsageError and ConfigError as ``attack`` does."""
     wanted = subject.variant.checks.attacks or AttacksCheck()
     catalogue = suite_payloads(wanted, subject.suite.root)
+    if wanted.openapi and not wanted.openapi.startswith("/"):
+        _check_document(subject, wanted.openapi)
     gate.check_gates(subject.suite, subject.variant, wanted.gates, catalogue)
     return catalogue, plan_for(postures, [each.posture for each in wanted.gates])
+
+
+def _check_document(subject: Subject, name: str) -> None:
+    if openapi.paths(read(subject.suite.root / name)):
+        return
+    raise subject.suite.error(
+        subject.variant,
+        ("checks", "attacks", "openapi"),
+        f"{name} is no OpenAPI document with paths",
+        hint="name a file beside deadweight.yaml, or the path where the service serves one, such as /openapi.json",
+    )
 
 
 def plan_for(postures: Sequence[str], gated: Sequence[str]) -> Plan:
@@ -115,11 +130,13 @@ def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
 def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     """A digest of all that decides an outcome: image, how it is run, the attacks, engine and machine, and our version."""
     variant, info = subject.variant, subject.engine().info
-    files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in wanted.payload_files]
+    read_from = [*wanted.payload_files, *([wanted.openapi] if wanted.openapi and wanted.openapi[0] != "/" else [])]
+    files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in read_from]
     asked = [
         wanted.chosen_packs,
         wanted.awk.model_dump(mode="json") if wanted.awk else None,
         own_programs.source_digest(SOURCE),
+        wanted.openapi,
     ]
     ours = [hashlib.sha256(PACKS[name].read_bytes()).hexdigest() for name in wanted.chosen_packs]
     decides = [

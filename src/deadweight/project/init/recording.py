@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from deadweight.project.init.draft import Recorded
 from deadweight.project.init.observe import ask
 from deadweight.project.init.tree import Tree
+from deadweight.suite import openapi
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
@@ -88,49 +87,24 @@ def _documented(container: Container, port: int, tree: Tree, folder: str) -> Ite
     """The GETs without parameters of the document that the service serves, else of one in the repository."""
     for path in SERVED:
         answer = ask(container, port, path)
-        paths = list(gets(_parse(answer.text()))) if answer is not None and answer.status == 200 else []
+        paths = list(gets(openapi.parsed(answer.text()))) if answer is not None and answer.status == 200 else []
         if paths:
             yield from paths
             return
     for file in tree.named(_DOCUMENT):
         if folder == "." or file.startswith(f"{folder}/"):
-            yield from gets(_parse(tree.text(file)))
+            yield from gets(openapi.parsed(tree.text(file)))
 
 
 def gets(document: Any) -> Iterator[str]:
     """Paths of an OpenAPI document (2 and 3) that a GET needs nothing for."""
-    paths = document.get("paths") if isinstance(document, dict) else None
-    if not isinstance(paths, dict):
-        return
-    prefix = _prefix(document)
-    for path, item in paths.items():
-        operation = item.get("get") if isinstance(item, dict) else None
-        if not isinstance(operation, dict) or "{" in str(path) or _DANGEROUS.search(str(path)):
+    for path, item in openapi.paths(document).items():
+        operation = item.get("get")
+        if not isinstance(operation, dict) or "{" in path or _DANGEROUS.search(path):
             continue
         given = [*(item.get("parameters") or ()), *(operation.get("parameters") or ())]
         if any(isinstance(each, dict) and (each.get("required") or "$ref" in each) for each in given):
             continue
         if operation.get("security") or (document.get("security") and operation.get("security") is None):
             continue
-        yield f"{prefix}{path}"
-
-
-def _prefix(document: dict[str, Any]) -> str:
-    """``basePath`` of version 2, the path of the first server of version 3."""
-    servers = document.get("servers")
-    url = (
-        str(servers[0].get("url", "")) if isinstance(servers, list) and servers and isinstance(servers[0], dict) else ""
-    )
-    path = str(document.get("basePath") or re.sub(r"^\w+://[^/]*", "", url)).rstrip("/")
-    return path if path.startswith("/") and "{" not in path else ""
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - the safe one
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
+        yield f"{openapi.prefix(document)}{path}"

@@ -1,0 +1,117 @@
+"""A stand-in for the address at which clouds tell a machine its credentials: on the attack network, in the attacker's hands.
+
+It answers as services of the first kind do: to every request, without a token. Who is on the network gets a route to that address
+alone; it leads to the attacker and no further, wherever this machine stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+from deadweight.engine import netns
+
+if TYPE_CHECKING:
+    from deadweight.checks.attacks.attacker import Attacker
+
+ADDRESS, PORT = "169.254.169.254", 80
+SLICE_SECONDS, PATIENCE_SECONDS = 0.1, 0.5
+ASKS_FOR = b"\r\n\r\n"
+
+SIOCADDRT, SIOCGIFADDR, SIOCSIFADDR, SIOCSIFNETMASK = 0x890B, 0x8915, 0x8916, 0x891C
+"""Requests to the kernel (netdevice(7), route(7))."""
+RTF_UP, RTF_HOST = 0x1, 0x4
+EEXIST = 17
+NONE = "0.0.0.0"  # noqa: S104 - as a gateway it means that there is none
+
+
+class Metadata:
+    """The stand-in. Raises OSError where the address or its port cannot be had in the attacker's network."""
+
+    def __init__(self, attacker: Attacker, secret: str) -> None:
+        self._answer = _answer(secret)
+        attacker.within(lambda: _take(attacker.host))
+        self._server = attacker.within(lambda: socket.create_server((ADDRESS, PORT), backlog=8))
+        self._server.settimeout(SLICE_SECONDS)
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing = True
+        self._server.close()
+        self._thread.join(2)
+
+    def _serve(self) -> None:
+        while not self._closing:
+            with contextlib.suppress(OSError):
+                connection, _ = self._server.accept()
+                with connection:
+                    connection.settimeout(PATIENCE_SECONDS)
+                    asked = b""
+                    while ASKS_FOR not in asked and (more := connection.recv(4096)):
+                        asked += more
+                    connection.sendall(self._answer)
+
+
+def _answer(secret: str) -> bytes:
+    body = json.dumps({"Code": "Success", "Type": "stand-in", "SecretAccessKey": secret}).encode()
+    return b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def lead(pid: int, address: str) -> None:
+    """Set the route in the network of a process that has this address. Raises OSError."""
+    netns.within(pid, lambda: _route(_interface(address)))
+
+
+def _take(host: str) -> None:
+    """Another address for the interface that has this one."""
+    name = f"{_interface(host)}:meta".encode()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for request, value in ((SIOCSIFADDR, ADDRESS), (SIOCSIFNETMASK, "255.255.255.255")):
+            fcntl.ioctl(asked, request, struct.pack("16s16s8x", name, _address(value)))
+
+
+def _interface(address: str) -> str:
+    """The network interface that has this address. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for _, name in socket.if_nameindex():
+            with contextlib.suppress(OSError):  # it has none
+                told = fcntl.ioctl(asked, SIOCGIFADDR, struct.pack("16s24x", name.encode()))
+                if socket.inet_ntoa(told[20:24]) == address:
+                    return name
+    raise OSError(f"no network interface has the address {address}")
+
+
+class _Route(ctypes.Structure):
+    """``struct rtentry`` (linux/route.h)."""
+
+    _fields_ = (
+        ("pad1", ctypes.c_ulong), ("dst", ctypes.c_char * 16), ("gateway", ctypes.c_char * 16), ("mask", ctypes.c_char * 16),
+        ("flags", ctypes.c_ushort), ("pad2", ctypes.c_short), ("pad3", ctypes.c_ulong), ("pad4", ctypes.c_void_p),
+        ("metric", ctypes.c_short), ("device", ctypes.c_char_p), ("mtu", ctypes.c_ulong), ("window", ctypes.c_ulong),
+        ("rtt", ctypes.c_ushort),
+    )  # fmt: skip
+
+
+def _route(device: str) -> None:
+    entry = _Route(flags=RTF_UP | RTF_HOST, device=device.encode())
+    for field, value in ((_Route.dst, ADDRESS), (_Route.mask, "255.255.255.255"), (_Route.gateway, NONE)):
+        ctypes.memmove(ctypes.addressof(entry) + field.offset, _address(value), 16)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.ioctl(asked.fileno(), ctypes.c_ulong(SIOCADDRT), ctypes.byref(entry)) != 0:
+            number = ctypes.get_errno()
+            if number != EEXIST:
+                raise OSError(number, f"route to {ADDRESS} by {device}")
+
+
+def _address(text: str) -> bytes:
+    """``struct sockaddr_in``."""
+    return struct.pack("=H2s4s8x", socket.AF_INET, b"", socket.inet_aton(text))

@@ -1,0 +1,39 @@
+"""OpenAPI documents (2 and 3), as far as a service's routes are read from them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import yaml
+
+
+def parsed(text: str) -> Any:
+    """The document, from JSON or YAML; None where it is neither."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - the safe one
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+
+
+def paths(document: Any) -> dict[str, dict[str, Any]]:
+    """Its paths with what may be asked of each; empty where it has none."""
+    found = document.get("paths") if isinstance(document, dict) else None
+    return (
+        {str(path): item for path, item in found.items() if isinstance(item, dict)} if isinstance(found, dict) else {}
+    )
+
+
+def prefix(document: dict[str, Any]) -> str:
+    """``basePath`` of version 2, the path of the first server of version 3."""
+    servers = document.get("servers")
+    url = (
+        str(servers[0].get("url", "")) if isinstance(servers, list) and servers and isinstance(servers[0], dict) else ""
+    )
+    path = str(document.get("basePath") or re.sub(r"^\w+://[^/]*", "", url)).rstrip("/")
+    return path if path.startswith("/") and "{" not in path else ""
