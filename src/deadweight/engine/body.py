@@ -64,8 +64,8 @@ def _host_config(options: RunOptions, info: EngineInfo, most: Mapping[str, int])
         config["ExtraHosts"] = [f"{name}:{address}" for name, address in options.hosts.items()]
     if options.dns:
         config["Dns"] = list(options.dns)
-    if options.pid_mode:
-        config["PidMode"] = options.pid_mode
+    modes = (("PidMode", options.pid_mode), ("IpcMode", options.ipc_mode), ("UsernsMode", options.userns_mode))
+    config |= {key: mode for key, mode in modes if mode}
     if options.publish is not None:
         host_port = "" if options.host_port is None else str(options.host_port)
         more = {f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}] for port in options.ports}

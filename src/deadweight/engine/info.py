@@ -13,6 +13,7 @@ class EngineInfo:
 
     ``containerd_store`` tells that image ids are manifest digests there (Docker's containerd image store), not config digests.
     ``root_dir`` is the engine's own folder, on its machine.
+    ``user_namespaces`` tells that it maps the users of containers to others of the machine (``userns-remap``).
     ``desktop`` tells that containers run in a virtual machine: their addresses cannot be reached from here, published ports can.
     """
 
@@ -33,6 +34,7 @@ class EngineInfo:
     cpus: int
     memory_bytes: int
     root_dir: str = ""
+    user_namespaces: bool = False
 
     @property
     def podman(self) -> bool:
@@ -62,6 +64,7 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
         cpus=int(info.get("NCPU") or 0),
         memory_bytes=int(info.get("MemTotal") or 0),
         root_dir=str(info.get("DockerRootDir") or ""),
+        user_namespaces="userns" in options,
     )
 
 

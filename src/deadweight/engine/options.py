@@ -87,6 +87,8 @@ class RunOptions:
     ports: tuple[int, ...] = ()
     host_port: int | None = None
     pid_mode: str | None = None
+    ipc_mode: str | None = None
+    userns_mode: str | None = None
     device_rules: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()

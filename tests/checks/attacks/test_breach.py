@@ -26,7 +26,7 @@ from deadweight.checks.attacks.outcomes import Matrix, Plan
 from deadweight.checks.attacks.request import prepared
 from deadweight.checks.attacks.resource import fire_resource
 from deadweight.checks.attacks.session import Order
-from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN
+from deadweight.checks.attacks.walls import DEFAULT, HARDENED, OPEN, posture
 from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
@@ -47,6 +47,8 @@ OUTCOMES = {
     "breach-environ": (WORKS, WORKS),
     "breach-neighbours": (WORKS, WORKS),
     "breach-ptrace": (WORKS, None),
+    "breach-other-processes": (WORKS, HELD),
+    "breach-shared-memory": (WORKS, HELD),
     "breach-read-passwd": (WORKS, WORKS),
     "breach-read-shadow": (WORKS, HELD),
     "breach-token": (WORKS, HELD),
@@ -137,14 +139,14 @@ def found(laboratory) -> Matrix:
 
 def test_what_is_started_beside_the_service_has_its_walls(laboratory):
     """Not believed: looked at, in the postures that differ the most."""
-    for posture in (OPEN, DEFAULT, HARDENED):
-        with Yard(laboratory, posture) as yard:
+    for chosen in (OPEN, DEFAULT, HARDENED):
+        with Yard(laboratory, chosen) as yard:
             ours = yard.session
             assert ours.difference() == {}
             status = Path(f"/proc/{ours.pid}/status").read_text()
-            seccomp = 0 if posture is OPEN or not laboratory.engine.info.seccomp else 2
+            seccomp = 0 if chosen is OPEN or not laboratory.engine.info.seccomp else 2
             assert f"Seccomp:\t{seccomp}" in status
-            assert f"NoNewPrivs:\t{int(posture is HARDENED)}" in status
+            assert f"NoNewPrivs:\t{int(chosen is HARDENED)}" in status
 
 
 def test_a_wall_of_the_services_own_is_seen(laboratory):
@@ -205,7 +207,7 @@ def test_the_table_names_every_payload():
 
 @pytest.mark.parametrize("payload", OUTCOMES)
 def test_every_payload_comes_to_what_it_must(found, payload):
-    cells = [found.cells[posture][payload] for posture in ("open", "hardened")]
+    cells = [found.cells[each][payload] for each in ("open", "hardened")]
     told = [f"{cell.outcome}: {cell.reason} {cell.evidence}" for cell in cells]
     outcomes = tuple(cell.outcome for cell in cells)
     wanted = tuple(want or outcome for want, outcome in zip(OUTCOMES[payload], outcomes, strict=True))
@@ -216,6 +218,45 @@ def test_every_payload_comes_to_what_it_must(found, payload):
         assert outcomes[0] == WORKS, told
     else:
         assert outcomes == wanted, told
+
+
+NAMED = (
+    "breach-other-processes", "breach-shared-memory", "breach-ptrace", "breach-write-root", "breach-connect", "breach-dns",
+    "breach-bind-shell", "breach-host-read", "breach-memfd",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def wall_by_wall(laboratory) -> Matrix:
+    names = ("hardened", "without-pid-namespace", "without-ipc-namespace", "only-landlock", "landlock")
+    return Runner(laboratory, few(*NAMED)).run(Plan(tuple(posture(name) for name in names), alone=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "through"),
+    [
+        ("hardened", {"breach-memfd"}),
+        ("without-pid-namespace", {"breach-memfd", "breach-other-processes"}),
+        ("without-ipc-namespace", {"breach-memfd", "breach-shared-memory"}),
+        ("only-landlock", {"breach-memfd", "breach-shared-memory", "breach-dns"}),
+        ("landlock", {"breach-memfd"}),
+    ],
+)
+def test_each_namespace_hides_its_neighbour_and_landlock_what_is_not_the_services(
+    wall_by_wall, laboratory, name, through
+):
+    """A neighbour's processes and memory; files, TCP and mounted folders, but no datagrams."""
+    if "landlock" in name and not laboratory.ground.landlocked:
+        assert {cell.outcome for cell in wall_by_wall.cells[name].values()} == {"not_measured"}
+        return
+    cells = wall_by_wall.cells[name]
+    if (
+        name == "only-landlock"
+    ):  # newer kernels let who may measure everything (CAP_PERFMON) read others' memory all the same
+        cells = {each: cell for each, cell in cells.items() if each != "breach-other-processes"}
+    assert {each for each, cell in cells.items() if cell.outcome == WORKS} == through, cells
+    untold = {each for each, cell in cells.items() if cell.outcome == "not_measured"}
+    assert untold == ({"breach-ptrace"} if "landlock" in name else set()), cells
 
 
 SUITE = "checks: {attacks: {%s}}"

@@ -75,7 +75,7 @@ def test_a_projects_own_are_added_and_replace_ours_by_id(load):
             "    shell: id\n    script:",
             2,
             "payloads[0]",
-            "exactly one of script, shell, request, breach and probe",
+            "exactly one of script, shell, request, breach, probe and flood",
         ),
         ("    script:", "    needs: [perl]\n    script:", 5, "payloads[0].needs[0]", "no feature 'perl'"),
         ("    title:", "    titel:", 3, "payloads[0].titel", "unknown key (did you mean 'title'?)"),

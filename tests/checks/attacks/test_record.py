@@ -98,7 +98,7 @@ def test_that_no_wall_stops_it_alone_is_only_said_where_all_let_it_through(limit
         cells={"hardened": {"fork-bomb": Cell("blocked", "held")}},
         alone={"fork-bomb": {"image": "succeeded", "non-root": "succeeded", "limits": limits}},
     )
-    engine = SimpleNamespace(seccomp=True, apparmor=True)
+    engine = SimpleNamespace(seccomp=True, apparmor=True, user_namespaces=True, rootless=False)
     found = data(held, load_payloads(), "", engine)["postures"]["hardened"]["fork-bomb"]
     assert (found["depth"], found["walls"]) == (depth, ["limits"] if limits == "blocked" else [])
     assert found["reason"].startswith(TOGETHER) is together

@@ -17,7 +17,9 @@ from deadweight.engine.options import Mount, hardened
 from deadweight.suite.checks import AttackGate
 from deadweight.suite.model import RunSettings
 
-INFO = dataclasses.replace(parse_info({}, {}), seccomp=True, apparmor=True, cpus=2, memory_bytes=8 * 2**30)
+INFO = dataclasses.replace(
+    parse_info({}, {}), seccomp=True, apparmor=True, user_namespaces=True, cpus=2, memory_bytes=8 * 2**30
+)
 GROUND = w.Ground(
     hard=hardened(RunSettings()),
     network="attack-net",
@@ -26,6 +28,9 @@ GROUND = w.Ground(
     unstartable=("SYS_RESOURCE",),
     env={"DEADWEIGHT_PLANTED": "x"},
     info=INFO,
+    neighbour="f00",
+    landlocked=("/helper", "landlock", "--"),
+    command=("/app", "serve"),
 )
 GIB = 2**30
 EVERY = [w.posture(name) for name in w.names()] + [w.OPEN.with_shell(), w.HARDENED.with_shell()]
@@ -54,6 +59,7 @@ def test_open_has_no_wall():
     assert not options.no_new_privileges
     assert options.mounts == GROUND.mounts
     assert options.device_rules == ("b *:* r",)
+    assert (options.pid_mode, options.ipc_mode, options.userns_mode) == ("container:f00", "container:f00", "host")
 
 
 def test_hardened_is_what_checks_run_in_and_has_no_network():
@@ -172,12 +178,28 @@ def test_postures_that_came_to_nothing_are_told_by_reason():
 def test_what_the_engine_cannot_build_is_said_and_not_counted():
     bare = dataclasses.replace(INFO, seccomp=False, apparmor=False)
     assert w.absent(bare) == {"seccomp": "this engine has no seccomp", "apparmor": "this engine has no AppArmor"}
+    assert "rootless" in w.absent(dataclasses.replace(INFO, user_namespaces=False, rootless=True))["user-namespace"]
+    assert "userns-remap" in w.absent(dataclasses.replace(INFO, user_namespaces=False))["user-namespace"]
     assert not {"seccomp", "apparmor"} & set(w.standing("hardened", "", bare))
     assert {"seccomp", "apparmor"} <= set(w.standing("hardened", "", INFO))
     for posture in EVERY:
         named = {"only-seccomp", "without-seccomp", "only-apparmor", "without-apparmor"}
         assert bool(w.unbuilt(posture, bare)) is (posture.name in named)
         assert not w.unbuilt(posture, INFO)
+
+
+def test_landlock_stands_before_the_service_and_beside_no_new_privileges():
+    options = w.options(w.posture("only-landlock"), GROUND)
+    assert (options.entrypoint, options.args) == (("/helper", "landlock", "--"), ("/app", "serve"))
+    assert options.no_new_privileges
+    hard = w.options(w.posture("landlock"), GROUND)
+    assert hard == w.options(w.HARDENED, GROUND).but(entrypoint=options.entrypoint, args=options.args)
+
+
+def test_who_has_no_neighbour_shares_nothing():
+    """Without the attacker's program nobody knows what lies in its memory."""
+    options = w.options(w.OPEN, dataclasses.replace(GROUND, neighbour=""))
+    assert (options.pid_mode, options.ipc_mode) == (None, None)
 
 
 def test_a_plain_run_has_the_walls_of_engine_and_image():

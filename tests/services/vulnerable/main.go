@@ -25,7 +25,7 @@ func main() {
 			return err
 		},
 		"/fetch": func(w io.Writer, given string) error {
-			answer, err := (&http.Client{Timeout: 6 * time.Second}).Get(given)
+			answer, err := (&http.Client{Timeout: 3 * time.Second}).Get(given)
 			if err != nil {
 				return err
 			}

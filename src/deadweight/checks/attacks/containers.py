@@ -11,7 +11,7 @@ from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.metadata import ADDRESS as METADATA
 from deadweight.checks.attacks.metadata import lead
 from deadweight.checks.attacks.session import Session
-from deadweight.checks.attacks.walls import Posture
+from deadweight.checks.attacks.walls import LANDLOCK, Posture
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.health import NO_ANSWER, unanswered
 
@@ -141,7 +141,8 @@ class Yard:
     def session(self) -> Session:
         """The attacker's program beside the service; started once for each container. Raises DeadweightError, OSError."""
         if self._session is None:
-            self._session = Session(self.get())
+            landlocked = self.lab.ground.landlocked if LANDLOCK in self.posture.walls else ()
+            self._session = Session(self.get(), landlocked)
         return self._session
 
     @property

@@ -26,7 +26,7 @@ from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
-from deadweight.checks.attacks.walls import NOWHERE, Ground, Posture, options
+from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
 from deadweight.engine.faults import translated
 from deadweight.engine.files import read_file
 from deadweight.engine.networks import bridge_of
@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 
 BREACH = "breach"
 """The note on why nothing can be started beside the service."""
-SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
+SECRET, NEIGHBOUR = "DEADWEIGHT_PLANTED", "DEADWEIGHT_NEIGHBOUR"  # variables' names
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
 TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
 STAYS_SECONDS = "86400"
+HALVES, TRY_SECONDS = ("land", "locked"), 10.0
 LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processors"}
 """The outer bound rests on these, by the engine's own names in its ``/info``."""
 RESERVE_BYTES = 2 * 2**30
@@ -70,6 +71,7 @@ class Lab:
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
         self.secret, self.host_secret, self.metadata_secret = random_name(), random_name(), random_name()
+        self.neighbour_secret = random_name()
         self._mark = uuid.uuid4().hex
         self.aims = aims(subject.variant.checks.api)
         self.metadata: Metadata | None = None
@@ -99,6 +101,8 @@ class Lab:
         self.image_user = facts.user
         self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
         hard = hardened_for(self.variant, facts.user).but(publish=None)
+        given = () if hard.entrypoint is not None and not hard.args else hard.args or facts.command
+        self._command = (*(facts.entrypoint if hard.entrypoint is None else hard.entrypoint), *given)
         self.network = self._stack.enter_context(self.engine.network(PURPOSE))
         hard = hard.but(hosts=self._stack.enter_context(self.subject.service.beside(self.network)))
         if hard.hosts:
@@ -114,7 +118,13 @@ class Lab:
         It runs our own program where that is there: then no port of its is taken.
         """
         if self._brought:
-            hard = hard.but(entrypoint=(TARGET,), args=("wait", STAYS_SECONDS), mounts=self._brought)
+            hard = hard.but(
+                entrypoint=(TARGET,),
+                args=("neighbour", STAYS_SECONDS, self.neighbour_secret),
+                mounts=self._brought,
+                env={**hard.env, NEIGHBOUR: self.neighbour_secret},
+                ipc_mode="shareable",
+            )
         container = self._stack.enter_context(
             self.start(hard.but(network=self.network, dns=NOWHERE), {LAB: self._mark})
         )
@@ -190,6 +200,9 @@ class Lab:
             info=self.engine.info,
             devices=devices,
             profile=self._stack.enter_context(found_profile(self.subject)),
+            neighbour=self.attacker.container.id if self._brought else "",
+            landlocked=self._landlocked(hard, mounts),
+            command=self._command,
         )
         if self.ground.too_much:
             self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"
@@ -223,7 +236,8 @@ class Lab:
 
     def planted(self, where: str | None) -> str:
         """The secret that lies there."""
-        return {"environment": self.secret, "host": self.host_secret, "metadata": self.metadata_secret}[where or ""]
+        secrets = {"environment": self.secret, "host": self.host_secret, "metadata": self.metadata_secret}
+        return {**secrets, "neighbour": self.neighbour_secret}[where or ""]
 
     def image_file(self, path: str) -> bytes | None:
         """A file as the image has it; None where it has none."""
@@ -241,6 +255,27 @@ class Lab:
         return free is not None and free > RESERVE_BYTES
 
     # what this machine can start
+
+    def _landlocked(self, hard: RunOptions, mounts: Sequence[Mount]) -> tuple[str, ...]:
+        """What puts Landlock on: nothing but what the suite grants may be written to, nothing of the host's read, no port taken but
+        the service's own. Nothing, with a note, where that cannot be done here."""
+        if not self._brought:
+            self.notes[LANDLOCK] = f"Landlock was not tried: {self.notes[BREACH]}"
+            return ()
+        words = [f"write={each.path}" for each in hard.tmpfs] + [f"deny={each.target}" for each in mounts]
+        words += [f"port={self.variant.port}", *(["connect"] if hard.hosts else [])]
+        start = (TARGET, "landlock", *words, "--")
+        try:
+            tried = self.attacker.container.exec([*start, TARGET, "hello", *HALVES], seconds=TRY_SECONDS)
+            said = tried.output.decode(errors="replace").strip()
+        except (DeadweightError, OSError) as error:
+            said = str(error)
+        if said == "".join(HALVES):
+            return start
+        self.notes[LANDLOCK] = (
+            f"this machine cannot put Landlock on a container's service (Linux 5.13 and later): {said}"
+        )
+        return ()
 
     def _shell(self) -> tuple[Mount, ...]:
         try:

@@ -33,6 +33,8 @@ AS_ROOT = (
     "The variant sets run.user: root, but this posture always runs as another user: gate the posture without-non-root"
 )
 CONFIRMATIONS = 2
+OF_OTHERS = ("neighbours", "memory-of-service")
+"""Deeds that go for other processes: landlock(7) allows them towards those that were restricted with the one that asks."""
 DISK_WALLS = ("non-root", "read-only", "noexec-tmpfs", "limits")
 
 
@@ -84,6 +86,8 @@ class Runner:
             return self.found.notes.get("image", "the image has a shell of its own")
         if w.TIGHT in posture.walls and self.lab.ground.profile is None:
             return missing(self.lab.variant.name)
+        if w.LANDLOCK in posture.walls and not self.lab.ground.landlocked:
+            return self.lab.notes[w.LANDLOCK]
         return w.unbuilt(posture, self.lab.engine.info)
 
     def _measured(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:
@@ -97,7 +101,7 @@ class Runner:
         try:
             with opened(self.lab, posture, self.found) as yard:
                 why = self._blocked_ways(yard, payloads)
-                sent = [each for each in payloads if not why.get(each.way)]
+                sent = [each for each in payloads if not why.get(each.way) and not _elsewhere(posture, each)]
                 fire_all(self.lab, yard, sent, shots)
                 again = [each for each in sent if self._doubtful(each, shots[each.id], surely)]
                 if again:
@@ -108,7 +112,7 @@ class Runner:
         return {
             each.id: self._cell(each, posture, shots[each.id])
             if each.id in shots
-            else Cell("not_measured", reason or why.get(each.way, ""))
+            else Cell("not_measured", reason or why.get(each.way, "") or _elsewhere(posture, each))
             for each in payloads
         }
 
@@ -174,10 +178,15 @@ class Runner:
             self._for_both(reduced, [each for each in self.catalogue.payloads if each.id in capable], w.REDUCED)
 
     def _candidates(self, plan: Plan, wall: str) -> list[Payload]:
-        """Attacks on resources take long: with walls that do not limit anything they are tried only when all is asked for."""
+        """Attacks on resources take long: with walls that do not limit anything they are tried only when all is asked for. So
+        is, with walls that stand between containers, what does not go for another one."""
 
         def tried(payload: Payload) -> bool:
-            if plan.resource_walls or not payload.resource:
+            if plan.resource_walls:
+                return True
+            if wall in w.NAMESPACES:
+                return payload.neighbour
+            if not payload.resource:
                 return True
             return wall in (DISK_WALLS if payload.evidence.takes else ("limits",))
 
@@ -212,3 +221,11 @@ class Runner:
             again = [each for each in payloads if each.resource and cells[each.id].outcome == "crashed"]
             cells |= self._measured(posture, again, surely=surely) if again else {}
         return cells
+
+
+def _elsewhere(posture: w.Posture, payload: Payload) -> str:
+    """Why an attack that is sent from beside the service would tell nothing of one from within; empty where it does."""
+    of_the_service = payload.breach is not None and payload.breach[0] in OF_OTHERS and not payload.neighbour
+    if w.LANDLOCK in posture.walls and of_the_service:
+        return "Landlock was put on the attacker's program by itself, and keeps it apart from what it could trace from within"
+    return ""

@@ -65,8 +65,8 @@ class Proof(Record):
     """What proves an attack. A status code never does.
 
     ``output``: the two halves of the word come back as one. ``image-file``: the content of ``path`` comes back, as the image has
-    it. ``planted``: the secret comes back that lies in the service's environment, in the mounted host folder, or at the stand-in
-    for the cloud's metadata.
+    it. ``planted``: the secret comes back that lies in the service's environment, in the mounted host folder, at the stand-in
+    for the cloud's metadata, or in a neighbour's memory.
     ``listener``: the attack connects to a listener, which collects the word, serves it, or is the far end of a reverse shell; or it
     sends the word in a ``datagram``, or is enough that it ``called``.
     ``bound``: a shell answers on a port that the attack opened. ``socket``: the word arrives at the stand-in for the engine's
@@ -77,7 +77,7 @@ class Proof(Record):
 
     kind: Literal["output", "image-file", "planted", "listener", "bound", "socket", "host-file", "resource"]
     path: Annotated[str, AfterValidator(_absolute)] | None = None
-    where: Literal["environment", "host", "metadata"] | None = None
+    where: Literal["environment", "host", "metadata", "neighbour"] | None = None
     does: Literal["collect", "serve", "shell", "datagram", "called"] | None = None
     of: Literal["memory", "pids", "cpu", "answers"] | None = None
     takes: Literal["disk"] | None = None
@@ -188,6 +188,11 @@ class Payload(Record):
     def resource(self) -> bool:
         """Whether it goes for memory, processes, processor or disk; such attacks run alone."""
         return self.evidence.kind == "resource" or self.evidence.takes is not None
+
+    @property
+    def neighbour(self) -> bool:
+        """Whether it goes for another container, or for what is seen of other processes."""
+        return self.evidence.where == "neighbour"
 
     @property
     def reference(self) -> str | None:

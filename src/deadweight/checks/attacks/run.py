@@ -142,7 +142,8 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     decides = [
         subject.built.config_digest, variant.run.model_dump(mode="json"), variant.port, variant.health.model_dump(mode="json"),
         asked, ours, files, own_version(), info.name, info.version, info.architecture, info.kernel, info.storage_driver,
-        info.cgroup, info.rootless, info.seccomp, info.apparmor, info.selinux, info.cpus, info.memory_bytes // 2**30,
+        info.cgroup, info.rootless, info.seccomp, info.apparmor, info.selinux, info.user_namespaces,
+        info.cpus, info.memory_bytes // 2**30,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 

@@ -13,6 +13,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,11 +50,12 @@ class Order:
 class Session:
     """One such process. ``user`` is as whom it was started (empty: as the container's own). Raises DeadweightError, OSError.
 
-    A service that has changed its user since its start gets it started as that user.
+    A service that has changed its user since its start gets it started as that user. ``before``: the program and words that put on
+    it what was put on the service by one in front of it, which an engine does not know of.
     """
 
-    def __init__(self, container: Container) -> None:
-        self.container, self.user = container, ""
+    def __init__(self, container: Container, before: Sequence[str] = ()) -> None:
+        self.container, self.user, self._before = container, "", before
         self._stack, self._lock = contextlib.ExitStack(), threading.Lock()
         try:
             self._open()
@@ -68,7 +70,9 @@ class Session:
     def _open(self) -> None:
         api = self.container.api
         with translated(f"start the attacker's program in container {self.container.name}"):
-            made = api.exec_create(self.container.id, [TARGET, "session"], stdin=True, user=self.user)["Id"]
+            made = api.exec_create(self.container.id, [*self._before, TARGET, "session"], stdin=True, user=self.user)[
+                "Id"
+            ]
             self._raw = self._stack.enter_context(hijacked(api.exec_start(made, socket=True)))
             self.obey(Order(("hello", "", "")), 10.0)
             self.pid = self._pid_of(made)

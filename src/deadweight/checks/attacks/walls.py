@@ -16,13 +16,22 @@ if TYPE_CHECKING:
 
 WALLS = (
     "image", "non-root", "capabilities", "no-new-privileges", "read-only", "noexec-tmpfs", "no-network", "limits", "seccomp",
-    "masked-paths", "apparmor", "host-mounts",
+    "masked-paths", "apparmor", "host-mounts", "pid-namespace", "ipc-namespace", "user-namespace",
 )  # fmt: skip
-"""``image`` is what the image lacks (a shell); ``host-mounts`` that nothing of the host is handed in: folder, socket, devices."""
+"""``image`` is what the image lacks (a shell); ``host-mounts`` that nothing of the host is handed in: folder, socket, devices.
+``pid-namespace`` and ``ipc-namespace``: that it shares processes and memory with no neighbour (``--pid``, ``--ipc``)."""
+
+NAMESPACES = ("pid-namespace", "ipc-namespace")
+"""They stand between containers, and in the way of nothing else."""
 
 TIGHT = "tight-seccomp"
 """The seccomp profile that ``invoke harden`` found for this very image, in place of the engine's. No part of ``hardened``, which
 needs no search: it makes two postures of its own."""
+
+LANDLOCK = "landlock"
+"""Files and ports that the service does not use, forbidden by the kernel from before its start (landlock(7)). No part of
+``hardened`` either: it takes a program in front of the service's own."""
+EXTRA = (TIGHT, LANDLOCK)
 
 MAIN = ("open", "default", "hardened")
 ONLY, WITHOUT = "only-", "without-"
@@ -70,6 +79,7 @@ OPEN = Posture("open", frozenset({"image"}))
 DEFAULT = Posture("default", frozenset({"image"}), bare=True)
 HARDENED = Posture("hardened", frozenset(WALLS))
 TIGHTENED = Posture(TIGHT, HARDENED.walls | {TIGHT})
+LANDLOCKED = Posture(LANDLOCK, HARDENED.walls | {LANDLOCK})
 PRIVILEGED = Posture("privileged", frozenset({"image"}), privileged=True)
 REDUCED = "capabilities (the engine's own set)"
 """The part of the capabilities wall that a plain ``docker run`` has."""
@@ -83,8 +93,8 @@ def unbuilt(chosen: Posture, info: EngineInfo) -> str:
 
 def only(wall: str) -> Posture:
     """One wall on top of ``open``. A tight filter is put on before a container's runtime has given up its rights, and then
-    refuses it that, unless there are to be no new privileges (seccomp(2)): these two go together."""
-    beside = {"no-new-privileges"} if wall == TIGHT else set()
+    refuses it that, unless there are to be no new privileges (seccomp(2)): these two go together. Landlock asks for the same."""
+    beside = {"no-new-privileges"} if wall in EXTRA else set()
     return Posture(f"{ONLY}{wall}", frozenset({"image", wall, *beside}))
 
 
@@ -93,22 +103,20 @@ def names() -> tuple[str, ...]:
     single = [wall for wall in WALLS if wall != "image"]
     return (
         *MAIN,
-        TIGHT,
+        *EXTRA,
         "privileged",
-        *(ONLY + wall for wall in (*single, TIGHT)),
+        *(ONLY + wall for wall in (*single, *EXTRA)),
         *(WITHOUT + wall for wall in WALLS),
     )
 
 
 def posture(name: str) -> Posture:
     """The posture of this name. Raises UsageError."""
-    known = {each.name: each for each in (OPEN, DEFAULT, HARDENED, TIGHTENED, PRIVILEGED)}
+    known = {each.name: each for each in (OPEN, DEFAULT, HARDENED, TIGHTENED, LANDLOCKED, PRIVILEGED)}
     if name in known:
         return known[name]
     if name not in names():
-        hint = (
-            f"postures: {', '.join(MAIN)}, {TIGHT}, privileged, only-WALL, without-WALL, all; walls: {', '.join(WALLS)}"
-        )
+        hint = f"postures: {', '.join((*MAIN, *EXTRA))}, privileged, only-WALL, without-WALL, all; walls: {', '.join(WALLS)}"
         raise UsageError(f"no posture {name!r}", hint=hint)
     if name.startswith(ONLY):
         return only(name.removeprefix(ONLY))
@@ -121,7 +129,7 @@ def standing(name: str, image_user: str, info: EngineInfo) -> tuple[str, ...]:
     if name == "hardened":
         return tuple(there)
     if name == "default":
-        brings = {"image", REDUCED, "seccomp", "masked-paths", "apparmor", "host-mounts"}
+        brings = {"image", REDUCED, "seccomp", "masked-paths", "apparmor", "host-mounts", *NAMESPACES, "user-namespace"}
         brings |= set() if is_root(image_user) else {"non-root"}
         return tuple(wall for wall in (*there, REDUCED) if wall in brings)
     return ("image",)
@@ -134,6 +142,12 @@ def absent(info: EngineInfo) -> dict[str, str]:
         missing["seccomp"] = "this engine has no seccomp"
     if not info.apparmor:
         missing["apparmor"] = "this engine has no AppArmor"
+    if not info.user_namespaces:
+        missing["user-namespace"] = (
+            "this engine is rootless: every container is in a user namespace, and none can be started without"
+            if info.rootless
+            else "this engine maps no users to others (userns-remap)"
+        )
     return missing
 
 
@@ -144,7 +158,9 @@ class Ground:
     ``hard`` are the variant's hardened options. ``unstartable`` are capabilities that this machine cannot give. ``shell`` is what
     binds a static shell in (nothing where the image has one), ``helper`` what binds the attacker's own program in (nothing where
     there is none). ``devices``: whether device rules can be opened here.
-    ``profile`` is the image's own seccomp profile, with what the helper cannot do without.
+    ``profile`` is the image's own seccomp profile, with what the helper cannot do without. ``neighbour`` is the container whose
+    processes and memory are shared where nothing stands between (empty: none). ``landlocked`` are the program and words that put
+    Landlock on, before those that it starts (nothing where that cannot be done); ``command`` what the image starts.
     """
 
     hard: RunOptions
@@ -157,6 +173,9 @@ class Ground:
     devices: bool = True
     helper: tuple[Mount, ...] = ()
     profile: Path | None = None
+    neighbour: str = ""
+    landlocked: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
 
     @property
     def memory_bytes(self) -> int:
@@ -222,10 +241,11 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
     if TIGHT in walls and ground.profile is not None:
         up["seccomp"] = str(ground.profile)
     up["masked_paths"] = "masked-paths" in walls
+    up |= _shared(walls, ground)
+    if LANDLOCK in walls and ground.landlocked:
+        up["entrypoint"], up["args"] = ground.landlocked, ground.command
     if ground.info.apparmor:
         up["apparmor"] = "default" if "apparmor" in walls else "unconfined"
-    if "no-network" in walls and not hard.hosts:  # without what it needs it would not come up
-        up["network"] = "none"
     if "limits" in walls:
         up |= {"memory_bytes": hard.memory_bytes, "swap_bytes": 0, "cpus": hard.cpus, "pids": hard.pids}
         up["ulimits"] = hard.ulimits
@@ -233,6 +253,18 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
         up["mounts"], up["device_rules"] = ground.mounts, ("b *:* r",) if ground.devices else ()
     up |= _files(walls, hard)
     return common.but(**up)
+
+
+def _shared(walls: frozenset[str], ground: Ground) -> dict[str, object]:
+    """What the container has in common with others."""
+    with_neighbour = f"container:{ground.neighbour}" if ground.neighbour else None
+    needs_network = bool(ground.hard.hosts)  # without what it needs it would not come up
+    return {
+        "network": "none" if "no-network" in walls and not needs_network else ground.network,
+        "pid_mode": None if "pid-namespace" in walls else with_neighbour,
+        "ipc_mode": None if "ipc-namespace" in walls else with_neighbour,
+        "userns_mode": "host" if ground.info.user_namespaces and "user-namespace" not in walls else None,
+    }
 
 
 def _files(walls: frozenset[str], hard: RunOptions) -> dict[str, object]:

@@ -31,8 +31,8 @@ type result struct {
 }
 
 var deeds = map[string]func(words []string) error{
-	"hello": hello, "rehearse": rehearse, "wait": wait, "run": run, "shell": shell, "interpreter": interpreter, "fetch": fetch,
-	"environ": environ, "neighbours": neighbours, "memory-of-service": memoryOfService, "read": read,
+	"hello": hello, "rehearse": rehearse, "neighbour": neighbour, "landlock": landlock, "wait": wait, "run": run, "shell": shell, "interpreter": interpreter, "fetch": fetch,
+	"environ": environ, "neighbours": neighbours, "memory-of-service": memoryOfService, "shared-memory": sharedMemory, "read": read,
 	"write": write, "write-any": writeAny, "run-at": runAt, "run-any": runAny, "memfd": memfd, "set-uid": setUID, "became": became,
 	"raw-socket": rawSocket, "send": send, "ask-name": askName, "get": get, "reverse": reverse, "bind": bind, "unix": unixSocket,
 	"mount": mountMemory, "user-namespace": userNamespace, "keyring": keyring, "bpf": bpf, "io-uring": ioUring,
