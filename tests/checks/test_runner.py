@@ -342,6 +342,17 @@ def test_a_job_that_does_not_end_with_0_fails(make):
     assert found.reason.startswith("it ended with exit code 4")
 
 
+@pytest.mark.parametrize(("wanted", "status"), [("^misbehave: mode good$", "pass"), ("^42$", "fail")])
+def test_what_a_job_prints_is_judged(make, wanted, status):
+    yaml = f"health: {{kind: exit, within_seconds: 10}}\nchecks: {{runs: {{prints: '{wanted}'}}}}"
+    found = by_name(runner.run_checks(make(yaml, "good, DIES_AFTER: 0s, DIES_WITH: '0'")))["runs"]
+    assert found.status == status
+    assert "misbehave: mode good" in found.data["printed"]
+    assert status == "pass" or found.reason.startswith(
+        "it did not print what matches '^42$'; its last lines: misbehave:"
+    )
+
+
 def test_a_service_that_ignores_sigterm_is_a_warning_where_the_suite_says_so(make):
     yaml = "checks: {runs: {stops_within_seconds: 0.5, if_killed: warn}}"
     found = by_name(runner.run_checks(make(yaml, "stubborn")))["runs"]

@@ -5,11 +5,12 @@ container, or one start where that took longer than five seconds. The first cont
 after it was healthy, then gets SIGTERM; the last one is left for the ``api`` check.
 
 Evidence data: ``startup_seconds``, ``startup_samples``, ``stop_seconds``, ``exit_code``, ``user`` (the uid:gid that its process
-really had), ``posture``, and where it failed ``log_tail``.
+really had), ``posture``, and where it failed ``log_tail``; of a job ``run_seconds``, and the first lines that it ``printed``.
 """
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from deadweight.suite.model import Health, Variant
 STARTS = 3
 SLOW_START_SECONDS = 5.0
 WATCH_SECONDS = 1.5
+PRINTED_LINES = 20
 CLEAN_EXITS = (0, 143)
 """0, or 128 + SIGTERM: what shells and the JVM give when they end on the signal in good order."""
 
@@ -86,8 +88,12 @@ class Runs:
 
     def _job(self, subject: Subject, course: _Course) -> tuple[Status, str]:
         """What is no server is well where it ends with 0; nothing is left to stop, and there is no start-up."""
-        self._start(subject, course).remove()
-        course.data["run_seconds"], course.data["exit_code"] = round(course.samples[0], 4), 0
+        with self._start(subject, course) as container:
+            lines, wanted = container.logs(None), subject.variant.checks.runs.prints
+            course.data["run_seconds"], course.data["exit_code"] = round(course.samples[0], 4), 0
+            course.data["printed"] = lines[:PRINTED_LINES]
+            if wanted is not None and not re.search(wanted, "\n".join(lines), re.MULTILINE):
+                raise _Failed(with_last_lines(f"it did not print what matches {wanted!r}", container))
         return "pass", f"ended with exit code 0 after {course.samples[0]:.2f} s"
 
     def _start(self, subject: Subject, course: _Course) -> Container:

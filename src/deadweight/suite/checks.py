@@ -22,6 +22,7 @@ from deadweight.suite.values import (
     Flag,
     HeaderName,
     HeaderValue,
+    Pattern,
     Record,
     RelativePath,
     Seconds,
@@ -33,10 +34,14 @@ from deadweight.suite.values import (
 
 
 class RunsCheck(Record):
-    """``runs``: starts, gets healthy, stops on SIGTERM. ``if_killed``: what it is where it does not, and has to be killed."""
+    """``runs``: starts, gets healthy, stops on SIGTERM. ``if_killed``: what it is where it does not, and has to be killed.
+
+    ``prints``: what a job must have written when it has ended, a regular expression; ``^`` and ``$`` are those of a line.
+    """
 
     stops_within_seconds: Seconds = 10.0
     if_killed: Literal["fail", "warn"] = "fail"
+    prints: Pattern | None = None
 
 
 class Limit(Record):

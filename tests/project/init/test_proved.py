@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -13,8 +14,13 @@ from deadweight._errors import DeadweightError
 from deadweight.project.init import observe as observe_module
 from deadweight.project.init import posture
 from deadweight.project.init.alongside import refuse_server_that_ends
+from deadweight.project.init.draft import first_draft
 from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
+from deadweight.project.init.older import with_help
 from deadweight.project.init.records import Known
+from deadweight.project.init.services import find_services
+from deadweight.project.init.suitefile import suite_text
+from deadweight.project.init.tree import look
 from deadweight.project.suite_file import load_suite
 from deadweight.suite.model import RunSettings
 from tests.support.trees import written
@@ -131,6 +137,23 @@ def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
     assert (found.health.kind, found.ports) == ("exit", ())
     assert posture.health_of(found).kind == "exit"
     assert posture.tightest(engine, tools_image, found, RunSettings(), "v").told == {}
+    said = observe(
+        engine, tools_image, (), (), {}, "v", run=RunSettings(entrypoint=("/bin/sh", "-c", "echo; echo 6 x 7"))
+    )
+    assert (said.health.kind, said.printed) == ("exit", "6 x 7")
+
+
+def test_a_program_that_wants_arguments_is_asked_for_its_help(tmp_path):
+    files = {"Dockerfile": 'FROM alpine\nCOPY www /www\nCMD ["/www/greet"]\n', "www/greet": ""}
+    draft = first_draft(find_services(look(written(tmp_path, files)))[0], "build")
+    assert with_help(draft, "it ended with exit code 1: cannot open /etc/absent.conf") is None
+    asked = with_help(draft, "it ended with exit code 2: usage: greet NAME")
+    assert asked is not None
+    text = suite_text(replace(asked, prints="usage: greet [NAME]"))
+    assert 'args: ["--help"]                                          # seen: without arguments it tells' in text
+    assert 'run: {args: [/www/greet, "--help"]}  # seen: without arguments it tells' in text
+    assert r'runs: {prints: "usage: greet \\[NAME\\]"}' in text
+    assert with_help(asked, "usage:") is None
 
 
 def test_what_says_that_it_listens_and_ends_with_0_lacks_something():

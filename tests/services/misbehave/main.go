@@ -96,6 +96,9 @@ func main() {
 	select {
 	case <-dies:
 		fmt.Fprintln(os.Stderr, "misbehave: giving up")
+		if code, err := strconv.Atoi(os.Getenv("DIES_WITH")); err == nil {
+			os.Exit(code)
+		}
 		os.Exit(3)
 	case <-terminate:
 		if mode == "ugly" {

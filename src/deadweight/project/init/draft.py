@@ -32,7 +32,8 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Draft:
-    """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text.
+    """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text. ``prints`` is a
+    line of a job's that it writes each time.
 
     ``suite`` is the suite's name; where it is not empty, this is one of several services of it.
     """
@@ -44,6 +45,7 @@ class Draft:
     run: Mapping[str, Known[str]] = field(default_factory=dict)
     own: Mapping[str, Mapping[str, Known[str]]] = field(default_factory=dict)
     api: tuple[Recorded, ...] = ()
+    prints: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict)
     proven: bool = False
     not_runnable: str = ""
@@ -140,7 +142,7 @@ def own_rungs(service: Service) -> Iterator[Rung]:
         refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are used")
         keys = {"dockerfile": each.path, **({} if each.context == "." else {"source": each.context})}
         if each.args:
-            keys["run"] = f"{{args: [{', '.join(map(scalar, each.args))}]}}  # from your Compose file"
+            keys["run"] = f"{{args: [{', '.join(map(scalar, each.args))}]}}  # {each.args_origin}"
         yield Rung(name, "dockerfile", f"{each.path}, as it is", keys, (), refused)
     yield from service.more
 

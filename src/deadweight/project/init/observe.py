@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
     from deadweight.engine.http import Answer
+    from deadweight.suite.model import RunSettings
 
 START_SECONDS = 90.0
 LOOPBACK_SECONDS = 10.0
@@ -86,6 +87,8 @@ class Seen:
     started_seconds: float
     stop_seconds: float | None
     exit_code: int
+    printed: str = ""
+    """Of a job: the first line that it wrote."""
 
 
 KINDS = {
@@ -118,11 +121,13 @@ def observe(
     env: Mapping[str, str],
     variant: str,
     hosts: Mapping[str, str] | None = None,
-    files: Mapping[str, str] | None = None,
+    run: RunSettings | None = None,
 ) -> Seen:
-    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``files`` are those of the project that
-    it reads. Raises NotUp, CannotStart."""
-    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {}, files=files or {})
+    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments and files.
+    Raises NotUp, CannotStart."""
+    options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
+    if run is not None:
+        options = options.but(args=run.args, entrypoint=run.entrypoint, files=run.files)
     with engine.start(image, options, purpose="init", variant=variant) as container:
         try:
             up = wait_listening(container, ports)
@@ -173,7 +178,7 @@ def watch_with(
 def _job(container: Container, ports: Sequence[int]) -> Seen:
     seconds = time.monotonic() - container.started
     health = Health("exit", ports[0] if ports else 8080)
-    return Seen(health, (), "", 0, 0, written(container), seconds, 0.0, 0)
+    return Seen(health, (), "", 0, 0, written(container), seconds, 0.0, 0, first_line(container))
 
 
 def wait_listening(container: Container, ports: Sequence[int], seconds: float = START_SECONDS) -> tuple[int, ...]:
@@ -252,6 +257,11 @@ def with_cause(reason: str, container: Container) -> str:
     shown = [line for line in last_lines(container, 3) if line.strip() != cause]
     said = " | ".join([*([cause[:300]] if cause else []), *shown])
     return f"{reason}: {said}" if said else f"{reason}; the service printed nothing"
+
+
+def first_line(container: Container) -> str:
+    """The first line that it wrote; empty where it wrote none."""
+    return next((line.strip() for line in _all_lines(container) if line.strip()), "")
 
 
 def _all_lines(container: Container) -> list[str]:

@@ -31,6 +31,26 @@ def with_examples(draft: Draft) -> Draft | None:
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
+_WANTS_ARGUMENTS = re.compile(
+    r"\busage\b|\bUSAGE\b|[Uu]sage:|required arguments? |missing argument|requires at least|--help"
+)
+
+
+def with_help(draft: Draft, died: str) -> Draft | None:
+    """The draft of a program that wants arguments: it is asked for its help. None for one that ended for another reason."""
+    if "args" in draft.run or not _WANTS_ARGUMENTS.search(died):
+        return None
+    origin = f"{SEEN}: without arguments it tells how it is used"
+    images = tuple(
+        replace(each, args=(*each.words.command, "--help"), args_origin=origin)
+        if not each.words.entrypoint and each.words.command
+        else each
+        for each in draft.service.dockerfiles
+    )
+    run = {**draft.run, "args": Known('["--help"]', origin)}
+    return replace(draft, service=replace(draft.service, dockerfiles=images), run=run)
+
+
 def with_compiler(draft: Draft, rung: str) -> Draft | None:
     """The draft with a complete base to build on, where modules of npm's could not be installed: some compile what they cannot
     fetch ready-made. None where that is not why, or was tried."""

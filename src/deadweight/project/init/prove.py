@@ -6,7 +6,7 @@ Each rung is prepared, built and verified by itself: what one of them lacks does
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,19 @@ from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
-from deadweight.project.init.observe import KINDS, NotUp, Seen, observe, told_of, wait_listening, watch_with
-from deadweight.project.init.older import with_compiler, with_examples, with_older_language
+from deadweight.project.init.learned import with_seen
+from deadweight.project.init.observe import (
+    NotUp,
+    Seen,
+    first_line,
+    observe,
+    told_of,
+    wait_listening,
+    watch_with,
+)
+from deadweight.project.init.older import with_compiler, with_examples, with_help, with_older_language
 from deadweight.project.init.recording import record
-from deadweight.project.init.records import SEEN, Known, Rung
+from deadweight.project.init.records import Known, Rung
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
 from deadweight.project.workspace import Workspace
@@ -188,7 +197,9 @@ def _why_not_up(proof: _Proof, rung: Rung) -> str:
             why = why or error.message
             again = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
             again = again or with_what_it_lacks(proof.draft, look(proof.written.root))
-            again = again or (with_examples(proof.draft) if rung.files else None)
+            again = (
+                again or (with_examples(proof.draft) if rung.files else None) or with_help(proof.draft, error.message)
+            )
             proof.draft = again or before
             if again is None or not _built_somehow(proof, rung):
                 return why
@@ -213,10 +224,10 @@ def _learn(proof: _Proof, rung: Rung) -> None:
             seen, more = watch_with(
                 draft.service.spare,
                 env,
-                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, variant.run.files),
+                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, variant.run),
             )
             env = {**env, **more.value}
-            base = RunSettings(env=env, files=variant.run.files)
+            base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             refuse_server_that_ends(seen.health.kind, draft.port)
             proof.say(f"{rung.name}: {told_of(seen)}")
             found = posture.tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes))
@@ -224,7 +235,7 @@ def _learn(proof: _Proof, rung: Rung) -> None:
                 raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
             told = {"env": Known(flow(env), more.origin)} if more.value else {}
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
-            proof.draft = _with(replace(draft, run=plain), seen, {**told, **found.told})
+            proof.draft = with_seen(replace(draft, run=plain), seen, {**told, **found.told})
             from deadweight.engine.options import hardened
 
             options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
@@ -232,9 +243,13 @@ def _learn(proof: _Proof, rung: Rung) -> None:
 
 
 def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options: RunOptions, name: str) -> None:
+    engine, port = workspace.engine(), seen.health.port
+    if seen.health.kind == "exit":
+        with engine.start(image, options, purpose="init", variant=name) as again:
+            again.wait_healthy(posture.health_of(seen), port)
+            proof.draft = replace(proof.draft, prints=seen.printed if first_line(again) == seen.printed else "")
     if seen.health.kind != "http":
         return
-    engine, port = workspace.engine(), seen.health.port
     with (
         engine.start(image, options, purpose="init", variant=name) as one,
         engine.start(image, options, purpose="init", variant=name) as other,
@@ -245,27 +260,6 @@ def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options
         paths = dict.fromkeys((seen.health.path, "/"))
         api = record(one, other, port, look(proof.written.root), proof.draft.service.folder, tuple(paths))
     proof.draft = replace(proof.draft, api=api)
-
-
-def _with(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
-    """The draft with what was seen."""
-    health = posture.health_of(seen)
-    within = ", tls: true" if health.tls else ""
-    within += "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
-    if health.kind != "http":
-        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {KINDS[seen.health.kind]}")
-    elif health.status == ("2xx",):
-        text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: answers {seen.health.status}")
-    else:
-        status = health.status[0]
-        text = Known(f"{{path: {health.path}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
-    others = [port for port in seen.ports if port != seen.health.port]
-    known = SEEN if seen.ports else draft.port.origin
-    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
-    named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
-    if more := [str(each) for each in others if each in named]:
-        told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
-    return replace(draft, port=port, health=text, run={**draft.run, **told})
 
 
 def _gate(proof: _Proof) -> None:

@@ -86,6 +86,7 @@ class OwnDockerfile:
     text: str = field(default="", repr=False)
     refused: str = ""
     args: tuple[str, ...] = ()
+    args_origin: str = "from your Compose file"
 
 
 @dataclass(frozen=True)

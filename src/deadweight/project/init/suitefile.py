@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
@@ -50,11 +51,17 @@ def _section(draft: Draft) -> Iterator[str]:
     yield _said("  port: ", Known(str(draft.port.value), draft.port.origin))
     yield _said("  health: ", draft.health)
     yield from _run(draft)
-    yield from ("  checks:", "    runs: {stops_within_seconds: 10}", "    layers: {secrets: none}")
+    job = f"{{prints: {json.dumps(literally(draft.prints), ensure_ascii=False)}}}" if draft.prints else ""
+    yield from ("  checks:", f"    runs: {job or '{stops_within_seconds: 10}'}", "    layers: {secrets: none}")
     yield from _api(draft.api)
     yield from ("", "variants:")
     for rung in draft.ladder.rungs:
         yield from _left_out(rung) if rung.refused else _variant(draft, rung)
+
+
+def literally(text: str) -> str:
+    """A regular expression that matches this text."""
+    return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
 
 
 def _run(draft: Draft) -> list[str]:

@@ -1,0 +1,32 @@
+"""A draft with what was seen of the service in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from deadweight.project.init import posture
+from deadweight.project.init.draft import Draft, port_hints
+from deadweight.project.init.observe import KINDS, Seen
+from deadweight.project.init.records import SEEN, Known
+
+
+def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
+    """The draft with what was seen."""
+    health = posture.health_of(seen)
+    within = ", tls: true" if health.tls else ""
+    within += "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
+    if health.kind != "http":
+        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {KINDS[seen.health.kind]}")
+    elif health.status == ("2xx",):
+        text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: answers {seen.health.status}")
+    else:
+        status = health.status[0]
+        text = Known(f"{{path: {health.path}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
+    others = [port for port in seen.ports if port != seen.health.port]
+    known = SEEN if seen.ports else draft.port.origin
+    port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)
+    named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
+    if more := [str(each) for each in others if each in named]:
+        told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
+    return replace(draft, port=port, health=text, run={**draft.run, **told})
