@@ -55,10 +55,23 @@ def laboratory(subject):
         yield built
 
 
+@pytest.fixture(scope="module")
+def shared(engine, playground_image, playground_archive, tmp_path_factory):
+    """One laboratory for all tests that only look at what is in it."""
+    subject = castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lab, "static_shell", lambda _subject: ())
+            built = stack.enter_context(lab.Lab(subject))
+        yield built
+    assert left(engine) == []
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left(engine):
+    before = left(engine)
     yield
-    assert left(engine) == []
+    assert [each for each in left(engine) if each not in before] == []
 
 
 def host_addresses() -> list[str]:
@@ -69,12 +82,12 @@ def host_addresses() -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["open", "default", "only-limits"])
-def test_nothing_inside_reaches_a_listener_of_the_host(laboratory, name):
+def test_nothing_inside_reaches_a_listener_of_the_host(shared, name):
     """The host listens on all its interfaces; from inside, none of its addresses answers, and there is no way out."""
     word = Word("aaaa", "bbbb")
     listener = Listener(socket.create_server(("", 0), backlog=4), word, "collect")
     try:
-        with Yard(laboratory, walls.posture(name)) as yard:
+        with Yard(shared, walls.posture(name)) as yard:
             pid = yard.get().state().pid
             for address in host_addresses():
                 if address.startswith("127."):
@@ -88,7 +101,7 @@ def test_nothing_inside_reaches_a_listener_of_the_host(laboratory, name):
         listener.close()
 
 
-def test_the_engines_name_server_asks_nobody(laboratory):
+def test_the_engines_name_server_asks_nobody(shared):
     """What is asked of it inside goes nowhere: Docker before 23.0.11, 25.0.4 and 26.0.0 would hand it on (CVE-2024-29018)."""
     question = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"
 
@@ -101,9 +114,9 @@ def test_the_engines_name_server_asks_nobody(laboratory):
                 return int.from_bytes(client.recv(512)[6:8], "big")
         return 0
 
-    assert laboratory.attacker.container.inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
+    assert shared.attacker.container.inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
     for name in ("open", "default", "only-limits"):
-        with Yard(laboratory, walls.posture(name)) as castle_yard:
+        with Yard(shared, walls.posture(name)) as castle_yard:
             assert castle_yard.get().inspect()["HostConfig"]["Dns"] == ["192.0.2.53"]
             assert netns.within(castle_yard.get().state().pid, answers) == 0
 
@@ -122,20 +135,23 @@ run ip link set eth0 up
 run ip route replace default via ${gateway} dev eth0 onlink
 for address in {addresses}; do
   run ip route replace $address/32 dev eth0
-  echo word | run nc -w 1 $address {tcp}
-  echo word | run nc -u -w 1 $address {udp}
+  echo word | run nc -w 1 $address {tcp} &
+  echo word | run nc -u -w 1 $address {udp} &
 done
+wait
 run ip route del default
 run ip route replace default dev eth0
-echo word | run nc -w 1 {elsewhere} {tcp}
-echo word | run nc -u -w 1 {elsewhere} {udp}
+echo word | run nc -w 1 {elsewhere} {tcp} &
+echo word | run nc -u -w 1 {elsewhere} {udp} &
+wait
 echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6
 echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6
 sleep 2
 for address in {six}; do
-  echo word | run nc -w 1 $address%eth0 {tcp}
-  echo word | run nc -u -w 1 $address%eth0 {udp}
+  echo word | run nc -w 1 $address%eth0 {tcp} &
+  echo word | run nc -u -w 1 $address%eth0 {udp} &
 done
+wait
 """
 
 
@@ -207,14 +223,14 @@ def settled(bridge: str) -> bool:
     return bool(flags) and not any(each & 0x40 for each in flags)
 
 
-def test_inside_reaches_the_attackers_listener(laboratory):
+def test_inside_reaches_the_attackers_listener(shared):
     """The control of the test above: the same connection leads to the attacker."""
     word = Word("aaaa", "bbbb")
-    listener = laboratory.listen(word, "collect")
+    listener = shared.listen(word, "collect")
     try:
-        with Yard(laboratory, walls.OPEN) as yard:
+        with Yard(shared, walls.OPEN) as yard:
             pid = yard.get().state().pid
-            address = (laboratory.attacker.host, listener.port)
+            address = (shared.attacker.host, listener.port)
             netns.within(pid, lambda: socket.create_connection(address, 2.0)).close()
         wait_for(lambda: listener.connected, 20)
     finally:
@@ -321,12 +337,12 @@ def test_a_firewall_that_takes_no_rule_is_told(subject, monkeypatch):
 
 
 @pytest.mark.parametrize("name", walls.names())
-def test_the_engine_holds_every_posture_within_the_bound(laboratory, name):
-    options = laboratory.options(walls.posture(name))
+def test_the_engine_holds_every_posture_within_the_bound(shared, name):
+    options = shared.options(walls.posture(name))
     if name not in ("open", "default", "hardened"):
         assert options.memory_bytes <= 512 * 2**20  # what the engine makes of it is seen below
         return
-    with Yard(laboratory, walls.posture(name)) as yard:
+    with Yard(shared, walls.posture(name)) as yard:
         config = yard.get().inspect()["HostConfig"]
     assert 0 < config["Memory"] <= 512 * 2**20
     assert config["MemorySwap"] == config["Memory"]
@@ -334,7 +350,7 @@ def test_the_engine_holds_every_posture_within_the_bound(laboratory, name):
     assert config["NanoCpus"] > 0
     assert {limit["Name"]: limit["Hard"] for limit in config["Ulimits"]}["fsize"] == walls.FILE_BYTES
     assert not config["PortBindings"]
-    assert config["NetworkMode"] in (laboratory.network, "none")
+    assert config["NetworkMode"] in (shared.network, "none")
 
 
 def in_open(subject, monkeypatch, *names: str) -> tuple[dict, dict]:
@@ -410,8 +426,8 @@ def test_a_container_has_its_time_and_no_more(laboratory, monkeypatch):
     assert laboratory.attacker.container.state().running
 
 
-def test_an_old_container_is_replaced_between_attacks(laboratory, monkeypatch):
-    with Yard(laboratory, walls.OPEN) as castle_yard:
+def test_an_old_container_is_replaced_between_attacks(shared, monkeypatch):
+    with Yard(shared, walls.OPEN) as castle_yard:
         first = castle_yard.get()
         assert castle_yard.get() is first
         monkeypatch.setattr(yard, "CONTAINER_SECONDS", 0)
@@ -457,16 +473,16 @@ def test_what_is_written_to_the_host_folder_is_bounded(laboratory):
             (inside / "rest").write_bytes(b"\0" * (host.SIZE_BYTES // 2))
 
 
-def test_a_link_or_a_pipe_in_the_host_folder_is_not_followed(laboratory, tmp_path):
+def test_a_link_or_a_pipe_in_the_host_folder_is_not_followed(shared, tmp_path):
     word = Word("aaaa", "bbbb")
     (tmp_path / "elsewhere").write_text(word.whole)
-    mounted = laboratory.host.mounted
+    mounted = shared.host.mounted
     (mounted / "link").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(mounted / "pipe")
     (mounted / "file").write_text(word.whole)
-    assert laboratory.host.holds("file", word)
-    assert not laboratory.host.holds("link", word)
-    assert not laboratory.host.holds("pipe", word)
+    assert shared.host.holds("file", word)
+    assert not shared.host.holds("link", word)
+    assert not shared.host.holds("pipe", word)
 
 
 def test_a_folder_without_an_owner_is_swept_once_it_is_old(tmp_path):
@@ -479,10 +495,10 @@ def test_a_folder_without_an_owner_is_swept_once_it_is_old(tmp_path):
 
 def test_the_container_that_the_shell_is_read_from_is_labelled(engine, playground_image, monkeypatch):
     """A kill at that moment leaves something that the next start finds."""
-    seen = []
+    before, seen = left(engine), []
 
     def look(*_):
-        seen.extend(left(engine))
+        seen.extend(each for each in left(engine) if each not in before)
         return b"shell"
 
     monkeypatch.setattr(shell, "read_file", look)
@@ -601,9 +617,9 @@ def test_after_kill_9_of_the_guard_too_clean_leaves_nothing(run, engine, subject
     assert not any(name in mounts for name in there if name.startswith("/"))
 
 
-def test_the_mounted_socket_is_no_engine(laboratory):
+def test_the_mounted_socket_is_no_engine(shared):
     """What the attacks talk to in place of the engine only listens."""
-    (socket_mount,) = [mount for mount in laboratory.ground.mounts if mount.target == lab.SOCKET_TARGET]
+    (socket_mount,) = [mount for mount in shared.ground.mounts if mount.target == lab.SOCKET_TARGET]
     assert isinstance(socket_mount, Mount)
     assert socket_mount.source != Path("/var/run/docker.sock")
     with socket.socket(socket.AF_UNIX) as client:
