@@ -142,7 +142,9 @@ def test_what_cannot_be_had_beside_a_service_is_left_out_with_its_reason(tmp_pat
     compose = "services:\n  web:\n    build: .\n    depends_on: [db, trace]\n  db: {image: postgres}\n  trace: {image: x/jaeger}\n"
     (service,) = found(tmp_path, {"compose.yaml": compose, "Dockerfile": "FROM alpine\n"})
     draft = without(first_draft(service, "build"), {"trace": "no stand-in for x/jaeger"})
-    assert draft.run["needs"].value == "\n      db: {image: postgres, port: 5432}"
+    assert (
+        draft.run["needs"].value == "\n      db: {image: postgres, port: 5432, env: {POSTGRES_HOST_AUTH_METHOD: trust}}"
+    )
     assert draft.run["needs"].origin == "from compose.yaml:5; trace is left out: no stand-in for x/jaeger"
     assert "needs" not in without(draft, {"db": "gone"}).run
 

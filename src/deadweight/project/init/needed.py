@@ -61,9 +61,26 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     if reference is None or port is None or plain is None:
         return None
     env = {**env_files(tree, folder, service.get("env_file")), **environment(service.get("environment"), values)}
+    env = {**_open_to_all(reference, env), **env}
     return Beside(
         name, reference, port, env, command_words(service.get("command"), values), mounted_files(tree, folder, service)
     )
+
+
+_OPEN = {
+    "postgres": ("POSTGRES_HOST_AUTH_METHOD", "trust"),
+    "postgis": ("POSTGRES_HOST_AUTH_METHOD", "trust"),
+    "mysql": ("MYSQL_ALLOW_EMPTY_PASSWORD", "yes"),
+    "mariadb": ("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "yes"),
+}
+"""How databases are told that nobody needs a password, by the last part of their image's name."""
+
+
+def _open_to_all(image: str, env: Mapping[str, str]) -> dict[str, str]:
+    """Where a Compose file gives a database no password: images that were made before 2020 asked for none, later ones do."""
+    name, value = _OPEN.get(posixpath.basename(split(image)[0]), ("", ""))
+    told = any("PASSWORD" in each or each == name for each in env)
+    return {} if not name or told else {name: value}
 
 
 def _port(image: str, service: Mapping[str, Any]) -> int | None:
