@@ -225,6 +225,20 @@ def test_what_answers_goes_before_what_shows_it(tmp_path):
     assert [each.folder for each in services] == ["server", "frontend"]
 
 
+def test_libraries_that_a_jar_looks_for_beside_it_lie_beside_it(tmp_path):
+    manifest = "<manifest><addClasspath>true</addClasspath><classpathPrefix>libs/</classpathPrefix></manifest>"
+    pom = f"<project><artifactId>shop</artifactId>{manifest}</project>"
+    files = {
+        "pom.xml": pom,
+        "Dockerfile": "FROM openjdk\nCOPY . .\nEXPOSE 80\nCMD java -jar a.jar\n",
+        "src/main/java/A.java": "",
+    }
+    (service,) = found(tmp_path, files)
+    lines = first_draft(service, "build").ladder.files["build/Dockerfile"].splitlines()
+    assert "COPY --from=build /libs /app/libs" in lines
+    assert next(line for line in lines if "ls -S" in line).endswith("/app.jar && cp -r target/libs /libs")
+
+
 def test_a_java_program_whose_image_has_a_port_is_a_server(tmp_path):
     pom = {"pom.xml": "<project><artifactId>shop</artifactId></project>", "src/main/java/A.java": ""}
     assert found(tmp_path / "a", pom) == ()

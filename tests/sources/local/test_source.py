@@ -185,6 +185,15 @@ def test_a_layer_has_the_same_digest_whatever_the_files_times_and_owners(tmp_pat
         assert {(member.mtime, member.uid, member.uname) for member in tar} == {(0, 0, "")}
 
 
+def test_a_users_home_is_its_own(tmp_path):
+    (tmp_path / "tree/home/node/x").mkdir(parents=True)
+    (tmp_path / "tree/home/nodes").mkdir()
+    from_tree(tmp_path / "tree", tmp_path / "layer.tgz", owners={"home/node": 1000})
+    with tarfile.open(tmp_path / "layer.tgz") as tar:
+        owned = {member.name for member in tar if member.uid == member.gid == 1000}
+    assert owned == {"home/node", "home/node/x"}
+
+
 @pytest.fixture(scope="module")
 def made(local_source) -> LocalSource:
     """The stand-ins and the APK repositories in the user's cache."""

@@ -35,12 +35,12 @@ EDITIONS: Mapping[str, int] = {
     "postgres": 2,
     "jdk": 2,
     "maven": 3,
-    "node": 3,
+    "node": 4,
     "nginx": 2,
     "ruby": 2,
     "ubuntu": 2,
-    "bun": 3,
-    "deno": 3,
+    "bun": 4,
+    "deno": 4,
 }
 """Recipes that changed alone, on top."""
 

@@ -52,7 +52,11 @@ def node(shop: Workshop, parameter: str) -> Made:
     version = shop.once(f"node {wanted}", lambda: npm.newest(npm.NODE[shop.machine.deb], wanted or NODE))
     layer = _node_layer(shop, version)
     shell = "/bin/sh" if flavour == "alpine" else "/bin/bash"
-    tuning = shop.tree_layer(f"node-account-{flavour}", lambda root: account(root, "node", "/home/node", shell))
+    tuning = shop.tree_layer(
+        f"node-account-{flavour}",
+        lambda root: account(root, "node", "/home/node", shell),
+        owners={"home/node": 1000},
+    )
     env = (
         f"PATH={PATHS}",
         f"NODE_VERSION={version}",

@@ -1,4 +1,5 @@
-"""One image layer: files in, a gzipped tar with a stable digest out. Times are zero, owners are root, order is by name."""
+"""One image layer: files in, a gzipped tar with a stable digest out. Times are zero, order is by name, owners are root unless
+others are named."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -59,15 +60,21 @@ def from_tar(source: Path, target: Path, *, level: int = LEVEL) -> Layer:
     return _written(target, level, copy)
 
 
-def from_tree(folder: Path, target: Path, *, prefix: str = "", level: int = LEVEL) -> Layer:
-    """Pack a folder. Directories become 0755, files 0755 or 0644 unless ``modes`` in the tree are special (sticky, setuid)."""
+def from_tree(
+    folder: Path, target: Path, *, prefix: str = "", level: int = LEVEL, owners: Mapping[str, int] | None = None
+) -> Layer:
+    """Pack a folder. Directories become 0755, files 0755 or 0644 unless ``modes`` in the tree are special (sticky, setuid).
+
+    ``owners`` are numbers of users, by the paths of what is theirs.
+    """
 
     def pack(sink: _Sink) -> None:
         with _tar(sink) as tar:
             for name in _parents(prefix):
                 tar.addfile(_member(name, stat.S_IFDIR | 0o755))
             for path in _walk(folder):
-                _add(tar, path, "/".join(part for part in (prefix, path.relative_to(folder).as_posix()) if part))
+                name = "/".join(part for part in (prefix, path.relative_to(folder).as_posix()) if part)
+                _add(tar, path, name, _owner(name, owners or {}))
 
     return _written(target, level, pack)
 
@@ -104,26 +111,31 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield from _walk(Path(entry.path))
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+def _owner(name: str, owners: Mapping[str, int]) -> int:
+    return next((number for place, number in owners.items() if name == place or name.startswith(f"{place}/")), 0)
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str, owner: int) -> None:
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
-        link = _member(name, stat.S_IFLNK | 0o777)
+        link = _member(name, stat.S_IFLNK | 0o777, owner)
         link.linkname = str(path.readlink())
         tar.addfile(link)
     elif stat.S_ISDIR(found.st_mode):
-        tar.addfile(_member(name, found.st_mode))
+        tar.addfile(_member(name, found.st_mode, owner))
     else:
-        member = _member(name, found.st_mode)
+        member = _member(name, found.st_mode, owner)
         member.size = found.st_size
         with path.open("rb") as file:
             tar.addfile(member, file)
 
 
-def _member(name: str, mode: int) -> tarfile.TarInfo:
+def _member(name: str, mode: int, owner: int = 0) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     special, executable = stat.S_IMODE(mode) & 0o7000, bool(mode & 0o111)
     kinds = {stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
     member.type = kinds.get(stat.S_IFMT(mode), tarfile.REGTYPE)
     member.mode = 0o777 if special & stat.S_ISVTX or stat.S_ISLNK(mode) else 0o755 if executable else 0o644
     member.mode |= special
+    member.uid = member.gid = owner
     return member

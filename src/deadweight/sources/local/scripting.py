@@ -48,7 +48,7 @@ def bun(shop: Workshop, parameter: str) -> Made:
         account(root, "bun", "/home/bun", "/bin/sh")
         (root / "home/bun/app").mkdir()
 
-    layers = (_os(shop, flavour), shop.tree_layer(f"bun-{version}", fill))
+    layers = (_os(shop, flavour), shop.tree_layer(f"bun-{version}", fill, owners={"home/bun": 1000}))
     env = (
         f"PATH={PATHS}",
         *("BUN_RUNTIME_TRANSPILER_CACHE_PATH=0", "BUN_INSTALL_BIN=/usr/local/bin"),
@@ -75,7 +75,8 @@ def deno(shop: Workshop, parameter: str) -> Made:
         account(root, "deno", "/home/deno", "/bin/sh")
         (root / "deno-dir").mkdir()
 
-    layers = (_os(shop, flavour), shop.tree_layer(f"deno-{version}", fill))
+    owners = {"home/deno": 1000, "deno-dir": 1000}
+    layers = (_os(shop, flavour), shop.tree_layer(f"deno-{version}", fill, owners=owners))
     env = (
         f"PATH={PATHS}",
         "DENO_DIR=/deno-dir/",

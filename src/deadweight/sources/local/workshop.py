@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -96,15 +96,17 @@ class Workshop:
 
         return self.once(f"rootfs {word}", make)
 
-    def tree_layer(self, name: str, fill: Callable[[Path], None], *, prefix: str = "") -> Layer:
-        """The layer of a folder that ``fill`` fills."""
+    def tree_layer(
+        self, name: str, fill: Callable[[Path], None], *, prefix: str = "", owners: Mapping[str, int] | None = None
+    ) -> Layer:
+        """The layer of a folder that ``fill`` fills; ``owners`` are numbers of users, by the paths of what is theirs."""
 
         def make() -> Layer:
             with tempfile.TemporaryDirectory(prefix="deadweight-tree-", dir=scratch()) as work:
                 root = Path(work) / "root"
                 root.mkdir()
                 fill(root)
-                return from_tree(root, self.folder / "layers" / f"{name}.tgz", prefix=prefix)
+                return from_tree(root, self.folder / "layers" / f"{name}.tgz", prefix=prefix, owners=owners)
 
         return self.once(f"tree {name}", make)
 

@@ -50,6 +50,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "quarkus": "1" if quarkus else "",
             "wrapper": _wrapper(tree, folder, kind),
             "jib_base": declared.jib_base(text),
+            "beside": _beside(text),
         },
         problem="" if server else "it does not look like a server",
     )
@@ -58,6 +59,12 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
 def _name(text: str) -> str:
     without_parent = re.sub(r"<parent>.*?</parent>", "", text, flags=re.DOTALL)
     found = re.search(r"<artifactId>\s*([\w.-]+)\s*<", without_parent)
+    return found[1] if found else ""
+
+
+def _beside(pom: str) -> str:
+    """The folder of libraries in which the jar's manifest looks for them, beside the jar; empty where they are in the jar."""
+    found = re.search(r"<addClasspath>\s*true\s*<.*?<classpathPrefix>\s*([\w.-]+)/?\s*<", pom, re.DOTALL)
     return found[1] if found else ""
 
 
@@ -105,6 +112,8 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
         f"mvn --batch-mode -DskipTests{uber} package" if maven else f"sh ./gradlew --no-daemon build -x test{uber}"
     )
     cache, output = ("/root/.m2", "target") if maven else ("/root/.gradle", "build/libs")
+    libraries = project.details["beside"]
+    beside = f" && cp -r {output}/{libraries} /{libraries}" if libraries else ""
     lines = [
         HEADER,
         f"ARG BUILD={'maven:3-eclipse-temurin-' + version if maven else f'eclipse-temurin:{version}-jdk'}",
@@ -116,13 +125,14 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
         "# What is executable is the one jar that is neither sources nor what a plug-in put aside.",
         f"RUN --mount=type=cache,target={cache} \\",
         f"    {command} \\",
-        f"    && cp \"$(ls -S {output}/*.jar | grep -vE 'sources|javadoc|plain|original' | head -n 1)\" /app.jar",
+        f"    && cp \"$(ls -S {output}/*.jar | grep -vE 'sources|javadoc|plain|original' | head -n 1)\" /app.jar{beside}",
         "",
         "FROM ${BASE}",
         "WORKDIR /app",
         "# The heap follows the container's memory limit.",
         'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
         *env_lines(env),
+        *([f"COPY --from=build /{libraries} /app/{libraries}"] if libraries else []),
         "COPY --from=build /app.jar /app/app.jar",
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
