@@ -12,6 +12,7 @@ import pytest
 from deadweight import _run
 from deadweight._errors import CheckFailed, ConfigError, MissingError, UsageError
 from deadweight.checks import runner, table
+from deadweight.checks import runs as runs_check
 from deadweight.checks.budget import judge
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
@@ -43,6 +44,19 @@ def make(tmp_path, engine, misbehaving_archive):
 
 
 @pytest.fixture(autouse=True)
+def _brief(request, monkeypatch):
+    """Each service is started twice and watched for a moment, which is enough where a test is not of just that."""
+    if "whole" not in request.fixturenames:
+        monkeypatch.setattr(runs_check, "STARTS", 2)
+        monkeypatch.setattr(runs_check, "WATCH_SECONDS", 0.1)
+
+
+@pytest.fixture
+def whole():
+    """For tests that need as many starts, and as long a watch, as `verify` has."""
+
+
+@pytest.fixture(autouse=True)
 def _nothing_left(engine):
     """Whatever a check met, its containers are gone."""
     yield
@@ -53,6 +67,7 @@ def by_name(found: list[Evidence]) -> dict[str, Evidence]:
     return {each.check: each for each in found}
 
 
+@pytest.mark.usefixtures("whole")
 def test_a_good_service_passes_and_its_evidence_is_kept(make):
     subject = make("checks: {api: [{name: json, request: {path: /json}, expect: {json: {name: zoë}}}]}")
     found = by_name(runner.run_checks(subject))
@@ -71,6 +86,7 @@ def test_a_good_service_passes_and_its_evidence_is_kept(make):
     raise_if_bad(list(found.values()))
 
 
+@pytest.mark.usefixtures("whole")
 @pytest.mark.parametrize(
     ("mode", "health", "reason"),
     [
