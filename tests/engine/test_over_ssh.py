@@ -21,17 +21,17 @@ from tests.support.ssh_server import ssh_server
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory) -> Iterator[tuple[Path, int]]:
+def served(tmp_path_factory, engine) -> Iterator[tuple[Path, int]]:
     folder = tmp_path_factory.mktemp("ssh")
-    with ssh_server(folder) as port:
+    with ssh_server(folder, engine.host) as port:
         yield folder, port
 
 
 @pytest.fixture
-def host(served, engine, monkeypatch) -> str:
+def host(served, monkeypatch) -> str:
     folder, port = served
     monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
-    return f"ssh://root@127.0.0.1:{port}{engine.host.removeprefix('unix://')}"
+    return f"ssh://root@127.0.0.1:{port}"
 
 
 def of_ssh() -> list[str]:
@@ -61,7 +61,9 @@ def test_it_is_found_and_dockers_client_is_led_there_too(host, monkeypatch):
     assert wire.document(host, "/version")["ApiVersion"]
 
 
-def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypatch):
+def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypatch, tmp_path):
+    """From a cache of its own, whose path is too long for a shared login."""
+    monkeypatch.setenv("DEADWEIGHT_CACHE_DIR", str(tmp_path / ("long" * 10)))
     monkeypatch.setenv("TEST_SSH_KEY", f"{served[0]}/stranger")
     monkeypatch.setenv("DOCKER_HOST", host)
     with pytest.raises(MissingError) as caught:
@@ -73,8 +75,8 @@ def test_a_key_that_the_other_side_does_not_know_is_told(host, served, monkeypat
 
 def test_no_engine_behind_it_is_told_in_its_own_words(host):
     with pytest.raises(MissingError) as caught:
-        Engine.connect(Endpoint(f"{host}.none", ours=False))
-    assert ".none" in caught.value.message
+        Engine.connect(Endpoint(f"{host}/run/none.sock", ours=False))
+    assert "/run/none.sock" in caught.value.message
     assert "connect" in caught.value.message.lower()
 
 

@@ -22,8 +22,9 @@ exec "$2" -D -e -f "$1/config"
 
 
 @contextlib.contextmanager
-def ssh_server(folder: Path) -> Iterator[int]:
-    """Gives the port. ``folder/bin/ssh`` then is a client that knows the server and has a key; root's commands run here."""
+def ssh_server(folder: Path, engine: str) -> Iterator[int]:
+    """Gives the port. ``folder/bin/ssh`` then is a client that knows the server and has a key; root's commands run here, and have
+    ``engine`` as their DOCKER_HOST."""
     program, libraries = _unpacked(folder)
     for name in ("host", "key", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
@@ -34,7 +35,8 @@ def ssh_server(folder: Path) -> Iterator[int]:
     (folder / "passwd").write_text("\n".join([*users, "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin", ""]))
     (folder / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\nStrictModes no\n"
-        f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\nSetEnv PATH={_path()}\n"
+        f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\n"
+        f"SetEnv PATH={_path()} DOCKER_HOST={engine}\n"
     )
     host_key = " ".join((folder / "host.pub").read_text().split()[:2])
     (folder / "known").write_text(f"[127.0.0.1]:{port} {host_key}\n")

@@ -1,13 +1,15 @@
 """An engine reached over SSH, as Docker's own client reaches it: each connection is one ``ssh HOST docker system dial-stdio``.
 
 ssh's own input and output are one end of a pair of sockets, so whoever speaks HTTP has a real socket at the other end, and needs no
-thread between. Keys, jump hosts and shared connections are the user's own ssh settings; nothing is asked for.
+thread between. One login serves all of them (ssh's ControlMaster): checks make a connection for each request. Keys and jump hosts
+are the user's own ssh settings; nothing is asked for.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import shlex
 import shutil
 import socket
@@ -15,12 +17,18 @@ import subprocess
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from deadweight.records.paths import user_cache
+
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
 
 CONNECT_SECONDS = 15
 """How long ssh may take to reach the other machine; then the other side's client gets its turn."""
 PING_SECONDS = 2.0 * CONNECT_SECONDS
+SHARED_SECONDS = 20
+"""How long the login outlives the last connection; then it ends by itself, also where we were killed."""
+LONGEST_FOLDER = 107 - len("/") - 40 - 17
+"""A socket's name has 107 bytes at most (unix(7)); ssh's is a hash of 40, and 17 more until it is complete."""
 SCHEME = "ssh://"
 HINT = "try: ssh {host} docker version; the key must be known to ssh (ssh-add), and `docker` must be on that machine's PATH"
 
@@ -53,6 +61,7 @@ def command(host: str) -> list[str]:
     if program is None:
         raise FileNotFoundError(2, "there is no ssh on this machine")
     argv = [program, "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    argv += _sharing()
     if parts.username:
         argv += ["-l", unquote(parts.username)]
     if parts.port:
@@ -60,6 +69,16 @@ def command(host: str) -> list[str]:
     path = unquote(parts.path).rstrip("/")
     docker = ["docker", *(["--host", f"unix://{path}"] if path else []), "system", "dial-stdio"]
     return [*argv, "--", parts.hostname, shlex.join(docker)]
+
+
+def _sharing() -> list[str]:
+    """The words that make connections share a login. Whoever can use its socket is logged in, so nobody else may see the folder.
+    Where that lies so deep that no socket can have its name, each connection logs in by itself."""
+    folder = user_cache() / "ssh"
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        return []
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return ["-o", "ControlMaster=auto", "-o", f"ControlPath={folder}/%C", "-o", f"ControlPersist={SHARED_SECONDS}"]
 
 
 def dialled(host: str, timeout: float | None, said: IO[bytes] | None = None) -> socket.socket:
