@@ -48,7 +48,8 @@ def suite_text(*drafts: Draft, left_out: Mapping[str, str] | None = None) -> str
 def _section(draft: Draft) -> Iterator[str]:
     """What is common to a service's variants, then these."""
     yield "defaults:"
-    yield _said("  port: ", Known(str(draft.port.value), draft.port.origin))
+    if not draft.health.value.startswith("{kind: exit"):  # a job has none
+        yield _said("  port: ", Known(str(draft.port.value), draft.port.origin))
     yield _said("  health: ", draft.health)
     yield from _run(draft)
     job = f"{{prints: {json.dumps(literally(draft.prints), ensure_ascii=False)}}}" if draft.prints else ""
