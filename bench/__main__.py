@@ -8,7 +8,7 @@ import time
 
 from bench import _bench
 
-NAMES = ("start", "plan", "builds", "layers", "attacks", "scan", "jib")
+NAMES = ("start", "plan", "builds", "layers", "attacks", "scan", "jib", "pool")
 
 
 def main(wanted: list[str]) -> int:

@@ -62,6 +62,7 @@ LONGEST = (
     "project/pipelines/test_pipelines.py",
     "checks/test_as_root.py",
     "tasks/test_run.py",
+    "pool/test_pool.py",
     "tasks/test_layers.py",
     "project/init/test_proved.py",
     "checks/attacks/test_table.py",

@@ -112,6 +112,28 @@ def test_a_free_endpoint_takes_a_key_that_nobody_has_begun_first():
     assert warm == ["a"]
 
 
+def test_a_key_stays_where_it_was_taken():
+    """Its other variants find its layers there."""
+    clock = Clock()
+    dispatcher = made(member("a"), member("b"), clock=clock)
+    begun = key_of("a", "a", "b")
+    fresh = next(str(n) for n in range(int(begun) + 1, 1000) if ranked(str(n), ["a", "b"])[0] == "a")
+    assert dispatcher.take(work("busy", begun)).endpoint.name == "a"
+    clock.now = 1.0
+    got: list[str] = []
+    thread = waiting(dispatcher, work("one", fresh), got)
+    while not dispatcher._waiting:
+        time.sleep(0.01)
+    clock.now = 2.0
+    thread.join(10)
+    assert got == ["b"]
+    dispatcher.free("b", work("one", fresh), 1.0)
+    dispatcher.free("a", work("busy", begun), 1.0)
+    assert dispatcher.take(work("two", fresh)).endpoint.name == "b"
+    dispatcher.lose("b", "gone")
+    assert dispatcher.take(work("three", fresh)).endpoint.name == "a"
+
+
 def test_who_waits_for_a_lost_endpoint_goes_elsewhere():
     dispatcher = made(member("a"), member("b"))
     key = key_of("a", "a", "b")

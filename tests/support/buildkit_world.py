@@ -67,6 +67,9 @@ class Daemon:
             "--oci-worker-binary", str(find("runc").path), "--oci-worker-net", "host", "--oci-worker-snapshotter", "native"
             if self.disk_bytes is not None else "overlayfs", "--containerd-worker=false", *self.extra,
         ]  # fmt: skip
+        config = self.folder / "buildkitd.toml"
+        config.write_text(f'[worker.oci]\ndefaultCgroupParent = "/{self.cgroup.name}"\n' if self.cgroup else "")
+        words += ["--config", str(config)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
@@ -149,7 +152,7 @@ def daemons(
 
     ``number`` (0 to 250) tells the networks of one process from those of another.
     """
-    number = os.getpid() % 250 if number is None else number
+    number = _free_number() if number is None else number
     found: dict[str, Daemon] = {}
     certificates = folder / "certs"
     certificates.mkdir(parents=True)
@@ -166,6 +169,12 @@ def daemons(
             each.stop()
             subprocess.run(["ip", "netns", "del", each.namespace], check=False, capture_output=True)
             subprocess.run(["ip", "link", "del", each.namespace], check=False, capture_output=True)
+
+
+def _free_number() -> int:
+    """One that no other process has taken, as far as its namespaces tell."""
+    numbers = ((os.getpid() + step) % 250 for step in range(250))
+    return next(number for number in numbers if not list(Path("/run/netns").glob(f"{PREFIX}{number}[a-z]*")))
 
 
 def _network(namespace: str, link: str, here: str, there: str) -> None:
@@ -268,3 +277,33 @@ def saying_version(out: Path, version: str) -> Path:
 def find_daemon() -> Path:
     """The daemon that set-up built."""
     return copies.program_path(catalogue.program("buildkitd"))
+
+
+@contextlib.contextmanager
+def half_core(name: str) -> Iterator[Path]:
+    """A control group whose processes have half a core together, of either version."""
+    old = Path("/sys/fs/cgroup/cpu").is_dir()
+    folder = Path("/sys/fs/cgroup/cpu" if old else "/sys/fs/cgroup", name)
+    folder.mkdir()
+    try:
+        if old:
+            (folder / "cpu.cfs_quota_us").write_text("50000")
+        else:
+            (folder / "cpu.max").write_text("50000 100000")
+        yield folder
+    finally:
+        for each in (folder, *Path("/sys/fs/cgroup").glob(f"*/{name}")):  # runc makes one in each hierarchy
+            _remove_group(each)
+
+
+def _remove_group(folder: Path) -> None:
+    for _ in range(50):  # the last process may be on its way
+        with contextlib.suppress(OSError):
+            for below in sorted(folder.rglob("*"), reverse=True):
+                if below.is_dir():
+                    below.rmdir()
+            folder.rmdir()
+            return
+        if not folder.exists():
+            return
+        time.sleep(0.1)

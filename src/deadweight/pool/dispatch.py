@@ -2,6 +2,7 @@
 
 A key's home is the endpoint that rendezvous hashing prefers for it. Work waits for a place there; once its home has more than its
 share of all work (``BOUND``), a free endpoint takes it, whole keys first: what shares a key shares layers, and they are made once.
+A key that nobody had begun is at home from then on where it was taken.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ class Dispatcher:
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: list[_Waiting] = []
+        self._moved: dict[str, str] = {}
         self.lost: dict[str, str] = {}
 
     @property
@@ -164,12 +166,15 @@ class Dispatcher:
         return [name for name, each in self._up.items() if each.fits(waiting.work) and name not in waiting.without]
 
     def home(self, work: Work) -> str | None:
-        """The endpoint that its key prefers, of those that are up."""
+        """The endpoint that its key prefers, of those that are up; or that took it before."""
         with self._changed:
-            return next(iter(ranked(work.key, [name for name, each in self._up.items() if each.fits(work)])), None)
+            fitting = [name for name, each in self._up.items() if each.fits(work)]
+            moved = self._moved.get(work.key)
+            return moved if moved in fitting else next(iter(ranked(work.key, fitting)), None)
 
     def _home(self, waiting: _Waiting) -> str:
-        return ranked(waiting.work.key, self._fitting(waiting))[0]
+        fitting, moved = self._fitting(waiting), self._moved.get(waiting.work.key)
+        return moved if moved in fitting else ranked(waiting.work.key, fitting)[0]
 
     def _give(self, member: Member, work: Work) -> None:
         member.running.append(work)
@@ -208,7 +213,10 @@ class Dispatcher:
         if not over:
             return None
         begun = {key for each in self._up.values() for key in each.keys}
-        return min(over, key=lambda each: self._cost(each, member, begun, queued[homes[id(each)]]))
+        taken = min(over, key=lambda each: self._cost(each, member, begun, queued[homes[id(each)]]))
+        if taken.work.key not in begun:
+            self._moved[taken.work.key] = name
+        return taken
 
     def _load(self, name: str, queued: Mapping[str, int]) -> float:
         member = self._up[name]
