@@ -16,18 +16,20 @@ from deadweight.toolchain.probe import number
 LEAST = "0.16"
 """BuildKit that rewrites times of files (0.13) and gives a build's secret as a variable (Dockerfile 1.10)."""
 
+SILENT = "it gives no answer"
+NOT_ACCEPTED = "it ends the TLS handshake: it does not accept the client certificate (cert and key)"
 _REASON = re.compile(r'(?:desc = "(?P<inner>.*)"|(?P<outer>Unavailable: .*|rpc error: .*))$', re.DOTALL)
 _WHY = (
     ("x509: certificate signed by unknown authority", "its certificate is not signed by the ca that the pool names"),
     ("x509: ", "its certificate does not match: {0}"),
     ("first record does not look like a TLS handshake", "it does not speak TLS: no BuildKit daemon, or one without certificates"),
-    ("remote error: tls", "it does not accept the client certificate (cert and key): {0}"),
+    ("remote error: tls", NOT_ACCEPTED),
     ("frame too large", "it does not speak BuildKit's protocol (HTTP/2)"),
     ("connection refused", "nothing listens there (connection refused)"),
     ("no such host", "its host name is unknown: {0}"),
-    ("authentication handshake failed: context deadline", "it gives no answer"),
+    ("authentication handshake failed: context deadline", SILENT),
     ("authentication handshake failed: EOF", "it does not speak TLS, or refuses ours"),
-    ("deadline exceeded", "it gives no answer"),
+    ("deadline exceeded", SILENT),
     ("no such file or directory", "nothing is there: {0}"),
 )  # fmt: skip
 _CLOSED = ("broken pipe", "connection reset", "EOF", "connection closed", "error reading server preface")
@@ -50,7 +52,7 @@ def ask(endpoint: Endpoint, seconds: float) -> Seen:
         ).output
     except CommandError as error:
         if error.exit_code_of_command is None:
-            raise Unreachable("it gives no answer", lasting=False) from None
+            raise Unreachable(SILENT, lasting=False) from None
         raise _unreachable(endpoint, "\n".join(error.tail)) from None
     return _seen(told)
 
@@ -80,6 +82,5 @@ def _unreachable(endpoint: Endpoint, said: str) -> Unreachable:
         if words in reason:
             return Unreachable(why.format(last[:200]), lasting="x509" in words or "tls" in words.lower())
     if endpoint.tls and any(words in reason for words in _CLOSED):
-        what = "it closed the connection during the TLS handshake: it does not accept the client certificate (cert and key)"
-        return Unreachable(what, lasting=False)
-    return Unreachable(last[:300] or "it gives no answer", lasting=False)
+        return Unreachable(NOT_ACCEPTED, lasting=False)
+    return Unreachable(last[:300] or SILENT, lasting=False)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from deadweight import _run
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.pool import settings
-from deadweight.pool.ask import Unreachable, ask
+from deadweight.pool.ask import SILENT, Unreachable, ask
 from deadweight.pool.build import FULL, Attempt, Build, Made
 from deadweight.pool.dispatch import Dispatcher, Work
 from deadweight.pool.endpoint import Endpoint, Seen
@@ -114,9 +114,11 @@ class Pool:
 
     def _check(self, endpoint: Endpoint) -> None:
         try:
-            ask(endpoint, self._lost_after)
-        except Unreachable as error:
-            self.lose(endpoint.name, error.why)
+            why = self.answers(endpoint)
+            if why is not None and why != SILENT:  # what broke off in the middle says little: the next try tells why
+                why = self.answers(endpoint)
+            if why is not None:
+                self.lose(endpoint.name, why)
         except DeadweightError:
             return  # interrupted
 
@@ -139,7 +141,7 @@ class Pool:
     def answers(self, endpoint: Endpoint) -> str | None:
         """None where an endpoint still answers, else why not."""
         try:
-            ask(endpoint, min(5.0, self._lost_after))
+            ask(endpoint, self._lost_after)
         except Unreachable as error:
             return error.why
         return None
