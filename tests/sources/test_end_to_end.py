@@ -13,12 +13,14 @@ import shutil
 import subprocess
 import tarfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from deadweight.project.suite_file import load_suite
+from deadweight.records.paths import user_cache
 from deadweight.sources.local.machine import this_machine
 from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.public import KEYS, REPOSITORIES
@@ -86,11 +88,13 @@ def engine(world) -> str:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory) -> Path:
-    """Go's compile cache, which goes from one project to the next."""
-    folder = tmp_path_factory.mktemp("compiled") / "go-build"
-    folder.mkdir()
-    return folder
+def compiled(tmp_path_factory) -> Iterator[Path]:
+    """Go's compile cache, which goes from one project to the next, and from one run of the tests to the next."""
+    folder, kept = tmp_path_factory.mktemp("compiled") / "go-build", user_cache() / "tests" / "go-build"
+    kept.mkdir(parents=True, exist_ok=True)
+    hard_linked(kept, folder)
+    yield folder
+    hard_linked(folder, kept)
 
 
 @pytest.fixture

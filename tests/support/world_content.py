@@ -57,8 +57,8 @@ def serve_maven(world: World, project: Path) -> None:
 
 
 def hard_linked(source: Path, target: Path) -> None:
-    """A copy of a registry's storage that takes no room."""
-    shutil.copytree(source, target, copy_function=_link)
+    """A copy that takes no room; what the target has already stays."""
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
 
 
 def _publish(world: World, source: Path, repository: str, key: str) -> None:
@@ -97,5 +97,7 @@ def _releases() -> dict[str, object]:
 def _link(source: str, target: str) -> None:
     try:
         Path(target).hardlink_to(source)
+    except FileExistsError:
+        pass
     except OSError:
         shutil.copy2(source, target)
