@@ -52,16 +52,16 @@ def asked(tmp_path, monkeypatch) -> Path:
     return note
 
 
+GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [write-root]}]}}"
+LITTLE = "run: {memory: 15MiB, pids: 12}"
+"""So little that a search hardly tries with less."""
+
+
 @pytest.fixture
-def subject(tmp_path, engine, playground_archive, local_source):
+def subject(request, tmp_path, engine, playground_archive, local_source):
     local_source.prepare(("busybox:1.36.1-musl",), apk=False, say=print)
     (tmp_path / "project").mkdir()
-    return castle(
-        tmp_path / "project",
-        engine,
-        playground_archive,
-        "checks: {attacks: {gates: [{posture: hardened, blocked: [write-root]}]}}",
-    )
+    return castle(tmp_path / "project", engine, playground_archive, getattr(request, "param", GATES))
 
 
 def _outcomes(found) -> dict[str, dict[str, tuple[str, tuple[str, ...]]]]:
@@ -86,6 +86,7 @@ def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     assert any(line.startswith("castle: ") for line in lines)
 
 
+@pytest.mark.parametrize("subject", [LITTLE], indirect=True, ids=["little"])
 def test_the_posture_is_that_of_root(subject, asked, engine):
     before = set(_ours(engine))
     lines: list[str] = []

@@ -42,11 +42,17 @@ KUBERNETES = "1.34"
 CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
 
+LEAST = {"LEAST_MEMORY_BYTES": search.LEAST_MEMORY_BYTES, "LEAST_PIDS": search.LEAST_PIDS}
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _short_watch():
-    """A trial watches a service as long as `verify` does; none of those here ends by itself, but where a test is of just that."""
+def _brief():
+    """A trial watches a service as long as `verify` does; none of those here ends by itself, but where a test is of just that.
+    What most suites here grant is not tried to be halved: that is for the demo service."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial, "WATCH_SECONDS", 0.1)
+        patch.setattr(search, "LEAST_MEMORY_BYTES", 16 * 2**20)
+        patch.setattr(search, "LEAST_PIDS", 12)
         yield
 
 
@@ -73,6 +79,8 @@ def playground(tmp_path_factory, engine, playground_image, playground_archive) -
         return attempt(subject, options, exits)
 
     with pytest.MonkeyPatch.context() as patch:
+        for name, least in LEAST.items():
+            patch.setattr(search, name, least)
         patch.setattr(search, "attempt", remembered)
         got = tightest(subject_of(suite, "tight", built, playground_archive, engine))
     assert [got.options] == last
@@ -123,7 +131,7 @@ AWK = """\
 ENV = {"PW": "a$HOME${X}b$$c$(PW)", "NUMBER": "1e3", "LINES": "one\n\"two\" 'three'", "EMPTY": ""}
 ARGS = ["--x=$Y", "a  b", "y", ""]
 WRITER = f"""\
-    run: {{memory: 15MiB, pids: 7, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
+    run: {{memory: 16MiB, pids: 12, env: {json.dumps(ENV)}, args: {json.dumps(ARGS)}}}
     checks:
       api:
         - {{name: keep, request: {{path: '/write?path=/state/kept'}}, expect: {{status: 200}}}}
@@ -156,7 +164,7 @@ def test_a_service_that_writes_gets_its_folder_and_no_more(writer):
 
 def test_what_the_suite_grants_is_tried_without(make):
     """A root file system that may be written, and root, are what the service is run with, not what it needs."""
-    got = tightest(make("    run: {memory: 15MiB, pids: 7, read_only: false, user: root}"))
+    got = tightest(make("    run: {memory: 16MiB, pids: 12, read_only: false, user: root}"))
     assert (got.options.read_only, got.options.user) == (True, "65532:65532")
 
 
@@ -191,7 +199,7 @@ def test_a_service_that_never_ends_in_good_order_is_held_to_how_it_ends_anyway(m
 
 def test_a_service_that_only_needs_a_network_gets_one_without_a_way_out(make):
     got = tightest(
-        make("    run: {memory: 15MiB, pids: 7}\n    checks: {api: [{name: up, request: {path: /address}}]}")
+        make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /address}}]}")
     )
     assert not got.outgoing
 
@@ -204,7 +212,7 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
     with socket.create_server((gateway, 0)) as listener:
         address = f"{gateway}:{listener.getsockname()[1]}"
         api = f"{{name: out, request: {{path: '/dial?address={address}'}}}}"
-        got = tightest(make(f"    run: {{memory: 15MiB, pids: 7}}\n    checks: {{api: [{api}]}}"))
+        got = tightest(make(f"    run: {{memory: 16MiB, pids: 12}}\n    checks: {{api: [{api}]}}"))
     assert got.outgoing
     assert got.document()["posture"]["network"] == "any"
     assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
@@ -246,7 +254,7 @@ def test_folders_with_names_like_the_engines_own_may_be_written(make):
 
 
 DATA = """\
-    run: {user: "65532:65532", memory: 15MiB, pids: 7, tmpfs: [/unused, /data]}
+    run: {user: "65532:65532", memory: 16MiB, pids: 12, tmpfs: [/unused, /data]}
     checks: {api: [{name: keep, request: {path: '/write?path=/data/kept'}, expect: {status: 200}}]}
 """
 
@@ -294,7 +302,7 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     """The image, what the suite asks and grants, and the engine; a format is none of these."""
     tried = pretend(monkeypatch, lambda _options, _exits: "")
     told: list[str] = []
-    subject = make("    run: {memory: 15MiB, pids: 7}")
+    subject = make("    run: {memory: 16MiB, pids: 12}")
     first = kept.kept_or_found(subject, told.append)
     count = len(tried)
     assert kept.kept_or_found(subject, told.append) == first
@@ -302,7 +310,7 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     assert "invoke harden --force searches again" in told[-1]
     kept.kept_or_found(subject, told.append, again=True)
     assert len(tried) == 2 * count
-    other = make("    run: {memory: 15MiB, pids: 7}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
+    other = make("    run: {memory: 16MiB, pids: 12}\n    checks: {api: [{name: up, request: {path: /healthz}}]}")
     kept.kept_or_found(other, told.append)
     assert len(tried) > 2 * count
     count = len(tried)
