@@ -147,12 +147,15 @@ def test_who_waits_for_a_lost_endpoint_goes_elsewhere():
 
 def test_a_slow_endpoint_is_told_by_what_others_took():
     dispatcher = made(member("a"), member("b"))
-    slow = work("slow", key_of("a", "a", "b"))
+    slow = work("slow", key_of("a", "a", "b"), seconds=4.0)
     quick = work("quick", key_of("b", "a", "b"))
     dispatcher.take(slow)
     dispatcher.take(quick)
-    dispatcher.free("b", quick, 4.0)
+    dispatcher.free("b", quick, 0.5)
     assert dispatcher.second(slow, "a", 7.9) is None
+    assert (
+        dispatcher.second(work("strange", key_of("a", "a", "b")), "a", 29.0) is None
+    )  # of this one nobody knows better
     again = dispatcher.second(slow, "a", 8.1)
     assert again is not None
     assert again.endpoint.name == "b"

@@ -125,7 +125,7 @@ def test_a_killed_endpoint_loses_nothing(world, project):
 
 
 def test_a_frozen_endpoint_loses_its_work(world, project, monkeypatch):
-    monkeypatch.setattr(dispatch, "SLOW_SECONDS", 1000.0)  # by its silence alone
+    monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1000.0)  # by its silence alone
     found = up(world, "a", "b", "c")
     project.write({f"f{number}": 1.5 for number in range(6)}, pool_of(found, lost_after_seconds=5.0))
 
@@ -198,7 +198,7 @@ def test_a_build_error_is_never_tried_again(world, project):
 
 
 def test_a_slow_endpoint_loses_its_last_work_to_a_quick_one(world, project, monkeypatch):
-    monkeypatch.setattr(dispatch, "SLOW_SECONDS", 1.0)
+    monkeypatch.setattr(dispatch, "STRANGE_SECONDS", 1.0)
     found = up(world, "a", "c")
     project.told.slow[found["c"].host] = 120.0
     project.write({f"s{number}": 0.3 for number in range(6)}, pool_of(found))

@@ -29,6 +29,9 @@ SLOW = 2.0
 """A build that takes so many times as long as others did elsewhere is begun on a free endpoint too."""
 
 SLOW_SECONDS = 5.0
+STRANGE_SECONDS = 30.0
+"""The same of a build that nobody has seen end: how long others took says little of it."""
+
 TICK_SECONDS = 0.1
 
 
@@ -126,8 +129,9 @@ class Dispatcher:
             if self._waiting or there is None:
                 return None
             usual = [seconds for name, each in self._up.items() if name != first for seconds in each.took]
-            typical = work.seconds or (statistics.median(usual) if usual else 0.0)
-            if not typical or elapsed < max(SLOW_SECONDS, SLOW * typical):
+            typical = work.seconds or max(usual, default=0.0)
+            least = SLOW_SECONDS if work.seconds else STRANGE_SECONDS
+            if not typical or elapsed < max(least, SLOW * typical):
                 return None
             free = [each for name, each in self._up.items() if name != first and each.free > 0 and each.fits(work)]
             if not free:
