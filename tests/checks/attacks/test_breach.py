@@ -287,6 +287,28 @@ def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
     assert "attacks after a breach were not tried: go is not installed" in found.reason
 
 
+def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(tmp_path, engine, image, archive):
+    """As the supervisors of many images do; what does not go for a neighbour is measured all the same."""
+    subject = castle(tmp_path, engine, archive, "run: {env: {MODE: first}}", reference=image, awk=False)
+    with Lab(subject) as built:
+        found = Runner(built, few("breach-write-root", "breach-other-processes")).run(Plan((OPEN,), alone=False))
+    assert found.cells["open"]["breach-write-root"].outcome == WORKS
+    assert found.cells["open"]["breach-other-processes"].outcome == "not_measured"
+    assert "did not come up" in found.notes["neighbour"]
+    assert "can only run as process 1" in found.notes["neighbour"]
+
+
+def test_a_service_that_dies_of_company_is_said_to_and_nothing_is_measured_after_a_breach(
+    tmp_path, engine, image, archive, monkeypatch
+):
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: few("breach-write-root"))
+    subject = castle(tmp_path, engine, archive, "run: {env: {MODE: lonely}}", reference=image, awk=False)
+    found = attacking.attack(subject, postures=("open",), brief=True)
+    assert found.status == "not_measured"
+    assert "the service died when the attacker's program was started beside it" in found.reason, found.reason
+    assert "not alone" in found.reason
+
+
 def few(*names: str):
     whole = load_payloads(packs=["breach"])
     return dataclasses.replace(whole, payloads=tuple(each for each in whole.payloads if each.id in names))

@@ -15,6 +15,8 @@
 //	hungry        healthy; GET /eat takes memory until it is stopped
 //	tls           speaks HTTP over TLS, with a certificate that nobody trusts
 //	writer        healthy only where it can write to /
+//	first         ends with code 1 unless it is process 1
+//	lonely        ends with code 1 as soon as it sees another process
 //
 // LISTEN is where it listens (:8080), ALSO where else.
 //
@@ -74,6 +76,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "misbehave: nowhere to write")
 		os.Exit(1)
 	}
+	if mode == "first" && os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "misbehave: can only run as process 1")
+		os.Exit(1)
+	}
+	if mode == "lonely" {
+		go mind()
+	}
 	terminate := make(chan os.Signal, 1)
 	if mode == "stubborn" {
 		signal.Ignore(syscall.SIGTERM)
@@ -113,6 +122,16 @@ func fall(deep int) {
 	}
 	var absent map[string]int
 	absent["x"] = deep
+}
+
+// mind ends the service where another process is seen.
+func mind() {
+	for ; ; time.Sleep(10 * time.Millisecond) {
+		if seen, _ := filepath.Glob("/proc/[0-9]*"); len(seen) > 1 {
+			fmt.Fprintln(os.Stderr, "misbehave: not alone")
+			os.Exit(1)
+		}
+	}
 }
 
 func hangUp() {

@@ -9,7 +9,7 @@ from deadweight.checks.attacks import probe
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import Shot
-from deadweight.checks.attacks.lab import Lab
+from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
@@ -55,6 +55,7 @@ class Control:
         shots: dict[str, Shot] = {}
         with opened(self.lab, w.OPEN, self.found) as yard:
             self.told(w.OPEN.name)
+            self._settle(yard)
             ways = {each.way for each in self.catalogue.payloads}
             features: dict[str, probe.Told] = {}
             if "script" in ways:
@@ -76,6 +77,17 @@ class Control:
         self.found.cells[w.OPEN.name] |= {each.id: self._in_open(each, second[each.id]) for each in needless}
         if self.lab.ground.shell:
             self._beside_a_shell([each for each in again if each not in needless], shots)
+
+    def _settle(self, yard: Yard) -> None:
+        """Have the service come up, with processes of its own alone where it wants that: some only run as the first."""
+        try:
+            yard.get()
+        except NoService as error:
+            if not self.lab.ground.neighbour:
+                raise
+            self.lab.unshare(error.message)
+            yard.options = self.lab.options(w.OPEN)
+            yard.get()
 
     def _unsent(self, payload: Payload, features: Mapping[str, probe.Told], plan: Plan) -> Cell | None:
         """What is said of an attack that is not sent (its AWK lacks what it needs, or does not say so); None where it is sent."""

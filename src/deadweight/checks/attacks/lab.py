@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -223,6 +224,12 @@ class Lab:
 
     def options(self, posture: Posture) -> RunOptions:
         return options(posture, self.ground)
+
+    def unshare(self, why: str) -> None:
+        """Have no posture share a neighbour's processes and memory: the service does not come up so."""
+        self.ground = replace(self.ground, neighbour="")
+        told = "processes and shared memory of its own in every posture; with a neighbour's it did not come up"
+        self.notes["neighbour"] = f"the service has {told}: {why}"
 
     # what an attack needs
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks.containers import Yard
+from deadweight.checks.attacks.containers import NOTICE_SECONDS, Yard
 from deadweight.checks.attacks.deliver import BIND_PORT, send, told
 from deadweight.checks.attacks.filled import fill
 from deadweight.checks.attacks.lab import BREACH, Lab, NoService
@@ -19,12 +19,15 @@ from deadweight.checks.attacks.request import ordered
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.session import OBEYED
 from deadweight.checks.attacks.session import told as walls_told
+from deadweight.checks.service import with_last_lines
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.http import Answer
 from deadweight.suite import openapi
 
 DELIVERY = 'BEGIN { print "@a@" "@b@" }'
 """Harmless: an attack that is not proven was stopped only where such a script runs."""
+
+DIED_OF_COMPANY = "the service died when the attacker's program was started beside it"
 
 HELLO = ("hello", "@a@", "@b@")
 
@@ -73,7 +76,7 @@ def unreached(lab: Lab, yard: Yard) -> str:
         return lab.notes[BREACH]
     payload = Payload(id="probe", title="a probe", attack="T1059", breach=HELLO, evidence=Proof(kind="output"))
     filled = fill(lab, payload, BIND_PORT)
-    yard.get()
+    container = yard.get()
     try:
         session = yard.session
         answer = send(yard, ordered(payload, filled.places, lab.subject.suite.root, None), SECONDS)
@@ -81,6 +84,10 @@ def unreached(lab: Lab, yard: Yard) -> str:
     except (Interrupted, CannotStart, NoService):
         raise
     except (DeadweightError, OSError) as error:
+        if not yard.alive(NOTICE_SECONDS):
+            told = with_last_lines(DIED_OF_COMPANY, container)
+            yard.spoil()
+            return told
         return f"the attacker's program cannot be started beside the service: {error}"
     if not isinstance(answer, Answer) or filled.word.whole not in answer.text():
         return f"the attacker's program does not run beside the service: {told(answer)}"

@@ -41,7 +41,7 @@ def fire_all(lab: Lab, yard: Yard, payloads: Iterable[Payload], shots: dict[str,
             if died:
                 blame(lab, yard, [payload], shots)
         met = [*([] if lost or not used else met), payload] if yard.kept else []
-    if not yard.alive():
+    if met and not yard.alive():
         blame(lab, yard, met, shots)
 
 

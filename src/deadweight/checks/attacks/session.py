@@ -93,7 +93,11 @@ class Session:
         with self._lock:
             self._raw.settimeout(seconds)
             self._raw.sendall(line)
-            document = json.loads(self._line(seconds + LATE_SECONDS))
+            line = self._line(seconds + LATE_SECONDS)
+            try:
+                document = json.loads(line)
+            except ValueError as error:  # the engine says here, too, that it could not start it
+                raise ConnectionError(line.decode(errors="replace").strip()) from error
         return Answer(OBEYED, {}, str(document["output"]).encode(), time.monotonic() - started)
 
     def _line(self, seconds: float) -> bytes:

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deadweight._errors import CheckFailed, DeadweightError, Interrupted, MissingError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, Interrupted, MissingError
 from deadweight.checks.protocol import Subject
 from deadweight.records import store
 from deadweight.suite.criteria import asked_of
 from deadweight.trials.harden.found import Found, Tightest
 from deadweight.trials.harden.tightest import tightest
 from deadweight.trials.seccomp.find import find
+from deadweight.trials.seccomp.recorder import Hindered
 
 EDITION = 3
 """Raised when the search looks for something else: what an earlier one found is then searched for again."""
@@ -50,8 +51,8 @@ def kept_or_found(
             raise
         except DeadweightError as error:
             found = replace(found, no_seccomp=error.message)
-            if isinstance(error, MissingError):
-                return found  # it may be there the next time
+            if isinstance(error, (MissingError, CommandError, Hindered)):
+                return found  # it may be there, or work, the next time
         _keep(subject, found)
     return found if seccomp else replace(found, seccomp=None, no_seccomp="")
 

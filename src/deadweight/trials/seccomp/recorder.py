@@ -33,7 +33,11 @@ CALLS, FAMILIES = 960, 64
 TEXT, SIZE = (CALLS + FAMILIES) * 4, (CALLS + FAMILIES) * 4 + 1024
 BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16
 """What the recorder may take before it becomes the service."""
-ENDS_SECONDS = 20.0
+ENDS_SECONDS = 60.0
+
+
+class Hindered(DeadweightError):
+    """Nothing was found out, and the next time it may be: what ends by itself did not in time, or did not start."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def counting(
         file.write_bytes(bytes(SIZE))
         with piped([program, "supervise", socket, file]) as said:
             if said.readline() != b"ready\n":
-                raise DeadweightError(
+                raise Hindered(
                     "the helper program that records system calls did not start",
                     hint="run it again; --no-seccomp leaves this search out",
                 )
@@ -176,7 +180,7 @@ def ran(subject: Subject, options: RunOptions) -> list[str]:
         state = container.wait_ended(ENDS_SECONDS)
         lines = container.logs(None)
     if state.running or state.exit_code != 0:
-        raise DeadweightError(
+        raise (Hindered if state.running else DeadweightError)(
             f"{what}, a program of Deadweight's that runs in the container to find its system calls, {state.told()}: "
             f"{' '.join(lines)[-300:]}",
             hint="invoke harden --no-seccomp searches without a seccomp profile",
