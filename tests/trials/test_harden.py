@@ -17,7 +17,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deadweight._errors import CheckFailed, DeadweightError, MissingError, UsageError
+from deadweight._errors import CheckFailed, CommandError, DeadweightError, MissingError, UsageError
 from deadweight.checks import service
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
@@ -35,6 +35,7 @@ from deadweight.trials.harden.write import written
 from deadweight.trials.harden.write.compose import compose
 from deadweight.trials.harden.write.kubernetes import kubernetes
 from deadweight.trials.harden.write.run import run_words
+from deadweight.trials.seccomp.recorder import Hindered
 from tests.support.invoking import TASKS, start
 from tests.support.small_project import put_built, subject_of, write_suite
 
@@ -317,6 +318,31 @@ def test_what_was_found_is_kept_until_something_of_it_changes(make, monkeypatch)
     newer = dataclasses.replace(other, built=dataclasses.replace(other.built, config_digest="sha256:" + "0" * 64))
     kept.kept_or_found(newer, told.append)
     assert len(tried) > count
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept_so"),
+    [
+        (DeadweightError("the service needs a set-uid program"), True),
+        (Hindered("deadweight-recorder is running"), False),
+        (CommandError(["recorder"], exit_code_of_command=97, reason="failed"), False),
+        (MissingError("go is not installed"), False),
+    ],
+)
+def test_a_hitch_is_no_reason_to_have_no_profile_for_good(make, monkeypatch, fault, kept_so):
+    """A busy machine kept every later format without one, until somebody thought of --force."""
+    pretend(monkeypatch, lambda _options, _exits: "")
+    searches: list[int] = []
+
+    def find(*_: object) -> None:
+        searches.append(1)
+        raise fault
+
+    monkeypatch.setattr(kept, "find", find)
+    subject = make("    run: {memory: 15MiB, pids: 7}")
+    for _ in range(2):
+        assert kept.kept_or_found(subject, lambda _line: None, seccomp=True).no_seccomp == fault.message
+    assert len(searches) == (1 if kept_so else 2)
 
 
 @pytest.mark.parametrize("form", ["run", "compose", "kubernetes"])
