@@ -18,6 +18,7 @@ from deadweight._errors import ConfigError, MissingError
 from deadweight.checks.attacks import lab, session
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import Yard
+from deadweight.checks.attacks.host import PURPOSE
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.matrix import Runner
@@ -164,6 +165,15 @@ def test_a_program_without_the_services_walls_proves_nothing(laboratory, monkeyp
     assert {cell.outcome for cells in found.cells.values() for cell in cells.values()} == {"not_measured"}
     (line,) = found.nothing_in()
     assert line.endswith("a program started beside the service would not have the same walls: Seccomp 2 → 0")
+
+
+def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, engine):
+    """An engine then sets its rules anew, above ours, and drops what comes from an address of no network of its own."""
+    with Yard(laboratory, OPEN) as yard:
+        yard.get()
+        with engine.network(PURPOSE):
+            said = yard.session.obey(Order(("get", "169.254.169.254", "80", "/")), 8).text()
+    assert laboratory.metadata_secret in said, said
 
 
 def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from deadweight._errors import DeadweightError, MissingError
+from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.metadata import ADDRESS as METADATA
-from deadweight.checks.attacks.metadata import lead
 from deadweight.checks.attacks.session import Session
-from deadweight.checks.attacks.walls import LANDLOCK, Posture
+from deadweight.checks.attacks.walls import LANDLOCK, OPEN, Posture
 from deadweight.checks.service import with_last_lines
 from deadweight.engine.health import NO_ANSWER, unanswered
 
@@ -85,10 +84,16 @@ class Yard:
         if self.lab.metadata is None or not address:
             return
         try:
-            lead(container.state().pid, address)
-        except OSError as error:
-            container.remove()
-            raise NoService(f"{self.posture.name}: no route to {METADATA} could be set: {error}") from error
+            self.lab.metadata.lead(container.state().pid, address)
+        except Interrupted:
+            raise
+        except (OSError, DeadweightError) as error:
+            if (
+                self.started > 1 or self.posture is not OPEN
+            ):  # elsewhere an attack would look as if a wall had stopped it
+                container.remove()
+                raise NoService(f"{self.posture.name}: no way to {METADATA} could be laid: {error}") from error
+            self.lab.without_metadata(str(error))
 
     def alive(self, wait: float = 0.0) -> bool:
         """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""

@@ -145,8 +145,13 @@ class Lab:
             self.metadata = Metadata(self.attacker, self.metadata_secret)
             self._stack.callback(self.metadata.close)
         except OSError as error:
-            self.notes["metadata"] = f"the stand-in for the cloud's metadata could not be set up: {error}"
+            self.without_metadata(str(error))
         return bridge
+
+    def without_metadata(self, why: str) -> None:
+        """Nothing that goes for it is tried."""
+        self.metadata = None
+        self.notes["metadata"] = f"the stand-in for the cloud's metadata could not be set up: {why}"
 
     def _bound(self, bridge: str) -> None:
         """The host folder, what is watched, the guard over it, and the firewall."""

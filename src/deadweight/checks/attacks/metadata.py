@@ -1,7 +1,8 @@
 """A stand-in for the address at which clouds tell a machine its credentials: on the attack network, in the attacker's hands.
 
-It answers as services of the first kind do: to every request, without a token. Who is on the network gets a route to that address
-alone; it leads to the attacker and no further, wherever this machine stands.
+It answers as services of the first kind do: to every request, without a token. In the network of each container that is attacked
+packets to that address are turned to the attacker's own, so that what passes between containers is what an engine's firewall knows,
+and nothing leads further, wherever this machine stands.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING
 
+from deadweight._run import run
 from deadweight.engine import netns
 
 if TYPE_CHECKING:
@@ -24,24 +26,40 @@ ADDRESS, PORT = "169.254.169.254", 80
 SLICE_SECONDS, PATIENCE_SECONDS = 0.1, 0.5
 ASKS_FOR = b"\r\n\r\n"
 
-SIOCADDRT, SIOCGIFADDR, SIOCSIFADDR, SIOCSIFNETMASK = 0x890B, 0x8915, 0x8916, 0x891C
+SIOCADDRT, SIOCGIFADDR = 0x890B, 0x8915
 """Requests to the kernel (netdevice(7), route(7))."""
 RTF_UP, RTF_HOST = 0x1, 0x4
 EEXIST = 17
+TURN = ("iptables", "--wait", "10", "-t", "nat", "-A", "OUTPUT", "-p", "tcp")
 NONE = "0.0.0.0"  # noqa: S104 - as a gateway it means that there is none
 
 
 class Metadata:
-    """The stand-in. Raises OSError where the address or its port cannot be had in the attacker's network."""
+    """The stand-in. Raises OSError where the attacker's network cannot be entered."""
 
     def __init__(self, attacker: Attacker, secret: str) -> None:
         self._answer = _answer(secret)
-        attacker.within(lambda: _take(attacker.host))
-        self._server = attacker.within(lambda: socket.create_server((ADDRESS, PORT), backlog=8))
+        self._server = attacker.within(lambda: socket.create_server(("", 0), backlog=8))
+        self._turned_to = f"{attacker.host}:{self._server.getsockname()[1]}"
         self._server.settimeout(SLICE_SECONDS)
         self._closing = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def lead(self, pid: int, address: str) -> None:
+        """Have packets to the address arrive here, in the network of a process that has ``address``.
+
+        Raises OSError, DeadweightError.
+        """
+
+        def turn() -> None:
+            _route(_interface(address))
+            run(
+                [*TURN, "-d", ADDRESS, "--dport", str(PORT), "-j", "DNAT", "--to-destination", self._turned_to],
+                timeout=30,
+            )
+
+        netns.within(pid, turn)
 
     def close(self) -> None:
         self._closing = True
@@ -63,19 +81,6 @@ class Metadata:
 def _answer(secret: str) -> bytes:
     body = json.dumps({"Code": "Success", "Type": "stand-in", "SecretAccessKey": secret}).encode()
     return b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-
-
-def lead(pid: int, address: str) -> None:
-    """Set the route in the network of a process that has this address. Raises OSError."""
-    netns.within(pid, lambda: _route(_interface(address)))
-
-
-def _take(host: str) -> None:
-    """Another address for the interface that has this one."""
-    name = f"{_interface(host)}:meta".encode()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        for request, value in ((SIOCSIFADDR, ADDRESS), (SIOCSIFNETMASK, "255.255.255.255")):
-            fcntl.ioctl(asked, request, struct.pack("16s16s8x", name, _address(value)))
 
 
 def _interface(address: str) -> str:

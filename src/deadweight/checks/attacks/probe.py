@@ -85,9 +85,9 @@ def unreached(lab: Lab, yard: Yard) -> str:
         raise
     except (DeadweightError, OSError) as error:
         if not yard.alive(NOTICE_SECONDS):
-            told = with_last_lines(DIED_OF_COMPANY, container)
+            died = with_last_lines(DIED_OF_COMPANY, container)
             yard.spoil()
-            return told
+            return died
         return f"the attacker's program cannot be started beside the service: {error}"
     if not isinstance(answer, Answer) or filled.word.whole not in answer.text():
         return f"the attacker's program does not run beside the service: {told(answer)}"
