@@ -65,7 +65,7 @@ def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():
 def test_the_folders_that_were_tried_are_told_by_name(monkeypatch):
     disk = next(each for each in load_payloads().payloads if each.id == "fill-disk")
     monkeypatch.setattr(deliver, "_once", lambda *_: deliver.Shot("failed", "refused", status=200))
-    shot = deliver.fire(SimpleNamespace(app_folder="/opt/app"), SimpleNamespace(), disk)
+    shot = deliver.fire(SimpleNamespace(app_folder="/opt/app", worked={}), SimpleNamespace(), disk)
     assert "; /opt/app: refused; /: refused" in shot.said
 
 
