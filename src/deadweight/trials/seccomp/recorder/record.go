@@ -52,15 +52,25 @@ func record(socket, known string, words []string) error {
 	vector := syscall.Iovec{Base: &said[0], Len: uint64(len(said))}
 	message := syscall.Msghdr{Iov: &vector, Iovlen: 1, Control: &control[0]}
 	message.SetControllen(len(control))
+	// A signal of Go's own scheduler would end in a call (rt_sigreturn) that waits for a listener whom nobody has yet, for ever.
+	all, before := ^uint64(0), uint64(0)
+	mask(&all, &before)
 	listener, err := install(filter)
 	if err != nil {
 		return err
 	}
 	*descriptor = int32(listener)
 	syscall.RawSyscall(syscall.SYS_SENDMSG, channel, uintptr(unsafe.Pointer(&message)), 0)
+	mask(&before, nil) // the program inherits it
 	_, _, errno := syscall.RawSyscall(syscall.SYS_EXECVE, uintptr(unsafe.Pointer(path)),
 		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&env[0])))
 	return fmt.Errorf("%s: %w", program, errno)
+}
+
+// mask sets which signals this thread does not get now, and tells which those were.
+func mask(blocked, before *uint64) {
+	const set = 2 // SIG_SETMASK
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, set, uintptr(unsafe.Pointer(blocked)), uintptr(unsafe.Pointer(before)), 8, 0, 0)
 }
 
 // linker tells what a program is linked by at its start: of a script, what its interpreter is.
