@@ -12,7 +12,7 @@ import zstandard
 
 from deadweight.image.layers import chunks as portions
 from deadweight.image.look.analyse import analyse
-from deadweight.image.secrets import matcher
+from deadweight.image.secrets import confirm, matcher
 from deadweight.image.secrets.scanner import Scanner
 from tests.support import image_samples as samples
 
@@ -135,3 +135,25 @@ def test_beginnings_without_end_are_told_and_hide_no_plain_secret(scanner, monke
     assert scanner.crowded(hits)
     scan = scanner.confirm(data, "x", hits, decode=False)
     assert [match.rule for match in scan.matches] == ["github-pat"]
+
+
+def test_a_crowd_of_candidates_is_told_and_hides_no_other_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(matcher, "MOST_EVENTS", 2000)
+    files = {"crowd": b"password=" * 50_000, "other": CONFIG, "crowd2": b"password=" * 50_000 + b"\n" + CONFIG}
+    report = analyse(samples.docker_save(tmp_path / "x.tar", samples.build(samples.honest_layer(files))))
+    assert "/other" in {each.path for each in report.secrets if each.rule == "github-pat"}
+    reason = "more candidates for secrets than are looked at"
+    assert {(each.path, each.unread) for each in report.skipped if each.reason == reason} == {
+        ("/crowd", True),
+        ("/crowd2", True),
+    }
+
+
+def test_a_window_looks_at_what_begins_in_it_and_no_further(scanner):
+    spaced = (b"password=" * 40 + b"x" * 1000) * 300
+    looked = []
+    rule = scanner._rule_set.by_id["configured-secret"]
+    for low in range(0, len(spaced) - 2000, 1360):
+        for match, base in confirm._matches(rule, memoryview(spaced), low, low + 500):
+            looked.append(base + match.start() < low + 500)
+    assert all(looked)

@@ -120,7 +120,9 @@ def _matches(rule: Rule, view: memoryview, low: int, high: int) -> Iterator[tupl
     text, at = bytes(view[base:high]), low - base
     while True:
         match = rule.pattern.search(text, at)
-        if match is None:
+        if (
+            match is None or base + match.start() >= high
+        ):  # what begins behind the window is another one's, or not looked at
             return
         if match.end() == len(text) and base + len(text) < len(view) and len(text) < _LONGEST:
             text = bytes(view[base : base + 4 * len(text) + 1024])

@@ -33,6 +33,12 @@ MANY_HINTS = 100_000  # per kind and call; from there on they are thinned out, w
 MOST_EVENTS = (
     250_000  # hits of one kind in a call, each of which costs a call back: behind so many only rules are looked for
 )
+UNREAD = (
+    1 << 30
+)  # in place of a rule: of the ``PART`` bytes that end here not all was looked at, there are too many candidates
+PART = 1 << 16  # bytes
+_FEW = 256  # events of all rules in a part, once there were too many before
+_SMALL = 4096  # bytes; so few are copied rather than looked at twice
 PIECE = 1 << 28  # hyperscan takes less than 4 GiB at a time
 _HEAD = 64  # bytes at the start of a buffer that are looked at once more, behind a zero byte
 OVERLAP = 1 << 13  # more than the longest reach of any prefilter (relax.UNBOUNDED)
@@ -47,7 +53,8 @@ class Matcher(Protocol):
     """A hint of which there are more than so many hits was thinned out from there on."""
 
     def hits(self, view: memoryview, *, decode: bool, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:
-        """All candidates, by end offset. Safe to call from several threads.
+        """All candidates, by end offset, and ``UNREAD`` where there are more than can be looked at in time. Safe to call from
+        several threads.
 
         ``text`` says from where to where the buffer holds text (None: all of it). What is encoded elsewhere may be found by the
         rules' keywords alone.
@@ -100,15 +107,34 @@ class HyperscanMatcher:
         database, scratch = self._ready(name)
         collector, head = _Collector(len(self._rule_set.rules)), _Collector(len(self._rule_set.rules))
         if name != "plain":  # hints look at the byte in front of what they find
-            head.base = -1
-            database.scan(b"\0" + bytes(view[:_HEAD]), match_event_handler=head.take, scratch=scratch)
+            head.base, small = -1, len(view) <= _SMALL
+            first = b"\0" + bytes(view if small else view[:_HEAD])
+            database.scan(first, match_event_handler=head.take, scratch=scratch)
+            if small:
+                return head.found, True
         for collector.base, stop in _pieces(len(view), PIECE):
             part = view if (collector.base, stop) == (0, len(view)) else view[collector.base : stop]
             try:
                 database.scan(part, match_event_handler=collector.take, scratch=scratch)
             except hyperscan.ScanTerminated:
-                return head.found + collector.found, False
+                if collector.stopped is None:
+                    return head.found + collector.found, False
+                self._in_parts(database, scratch, view, collector)
+                break
         return head.found + collector.found, True
+
+    def _in_parts(self, database: Any, scratch: Any, view: memoryview, collector: _Collector) -> None:
+        """Go on where so many candidates were that all of them would take too long: in each part, up to a few."""
+        import hyperscan
+
+        for start in range(collector.stopped or 0, len(view), PART):
+            stop = min(len(view), start + PART)
+            collector.base = max(0, start - OVERLAP)
+            collector.events = MOST_EVENTS - _FEW
+            try:
+                database.scan(view[collector.base : stop], match_event_handler=collector.take, scratch=scratch)
+            except hyperscan.ScanTerminated:
+                collector.found.append(Hit(stop, UNREAD))
 
     def _ready(self, name: str) -> tuple[Any, Any]:
         """A database and this thread's own scratch space for it."""
@@ -126,11 +152,15 @@ class HyperscanMatcher:
 
 
 class _Collector:
-    """Takes the matcher's events; keeps so few of a dense crowd that hostile content cannot fill the memory."""
+    """Takes the matcher's events; keeps so few of a dense crowd that hostile content cannot fill the memory.
+
+    ``events`` counts those of rules. At ``stopped`` there were too many of them, which ended the scan.
+    """
 
     def __init__(self, rules: int) -> None:
         self.found: list[Hit] = []
-        self.base = 0
+        self.base = self.events = 0
+        self.stopped: int | None = None
         self._rules = rules
         self._last: dict[int, int] = {}
         self._seen: dict[int, int] = {}
@@ -148,6 +178,11 @@ class _Collector:
                 return None
             if count > MOST_EVENTS:
                 return True  # ends the scan
+        else:
+            self.events += 1
+            if self.events > MOST_EVENTS:
+                self.stopped = at
+                return True
         last = self._last.get(rule)
         if last is None or not 0 <= at - last < CLOSE:
             self._last[rule] = at

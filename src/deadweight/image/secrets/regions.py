@@ -13,6 +13,7 @@ from deadweight.image.archive.model import shown
 from deadweight.image.layers import gaps as between
 from deadweight.image.layers.index import Found, Skip
 from deadweight.image.secrets.known import known
+from deadweight.image.secrets.matcher import UNREAD
 from deadweight.image.secrets.model import Scan
 from deadweight.image.secrets.text import text_ranges
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _SMALL = 4096
 MOST = 1000  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
-DECODED, OBJECTS = 1 << 30, 200_000
+DECODED, OBJECTS = 1 << 30, 25_000
 OUTSIDE = "(bytes of the layer outside any file)"
 
 
@@ -121,15 +122,18 @@ class Probe:
         """The matcher's candidates. Where it leaves some out, for there are so many, each file is asked for on its own."""
         text = text_ranges(entries, view, base) if self.decode else ()
         hits, rules = self.scanner.block(view, decode=self.decode, text=text), self.scanner.rule_count
-        if not self.scanner.crowded(hits):
+        unread = any(hit.rule == UNREAD for hit in hits)
+        if not unread and not self.scanner.crowded(hits):
             return hits
-        found = [hit for hit in hits if hit.rule < rules]
         first, last = max(0, bisect_right(entries.offsets, base) - 1), bisect_left(entries.offsets, base + len(view))
+        if last - first <= 1:
+            return hits
+        found = {hit for hit in hits if hit.rule < rules}
         for member in range(first, last):
             start = max(0, entries.offsets[member] - base)
             data = view[start : max(start, entries.offsets[member] + entries.stored(member) - base)]
-            own = self.scanner.block(data, decode=True) if len(data) else []
-            found.extend(hit._replace(end=hit.end + start) for hit in own if hit.rule >= rules)
+            own = self.scanner.block(data, decode=self.decode) if len(data) else []
+            found.update(hit._replace(end=hit.end + start) for hit in own if unread or hit.rule >= rules)
         return sorted(found)
 
     def _named(self, entries: Entries, view: memoryview, base: int, ends: list[int], notes: _Notes) -> None:

@@ -11,7 +11,7 @@ from functools import cache
 from deadweight.image.secrets.confirm import Crowd, Found, confirmed
 from deadweight.image.secrets.decode import Opener
 from deadweight.image.secrets.hints import HINTS
-from deadweight.image.secrets.matcher import HyperscanMatcher, Matcher, PlainMatcher
+from deadweight.image.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher, PlainMatcher
 from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
 from deadweight.image.secrets.pieces import Budget, Piece
 from deadweight.image.secrets.places import LineCounter, TarIndex, judged_confidence, named_like_a_secret
@@ -92,7 +92,7 @@ class Scanner:
         """The hints (as numbers of hits) that have more hits than the matcher reports."""
         if len(hits) <= self._matcher.most_hints:
             return []
-        counts = Counter(hit.rule for hit in hits if hit.rule >= self.rule_count)
+        counts = Counter(hit.rule for hit in hits if self.rule_count <= hit.rule < UNREAD)
         return [number for number, seen in counts.items() if seen > self._matcher.most_hints]
 
     @property
@@ -153,6 +153,8 @@ class _Work:
         found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count))
         for crowd in crowds:
             self._skip(inner, f"too many candidates of the rule {crowd.rule.id}", crowd.size_bytes)
+        if unread := sum(hit.rule == UNREAD for hit in hits):
+            self._skip(inner, "more candidates for secrets than are looked at", min(len(view), unread * PART))
         lines, members = LineCounter(view), TarIndex(view) if inner and found else None
         for one in found:
             member = members.name(one.start) if members else None
@@ -176,7 +178,7 @@ class _Work:
             label = _joined(inner, HINTS[number - count].kind)
             self._skip(label, "more encoded objects than are counted", len(view) - last)
         for hit in hits:
-            if hit.rule < count:
+            if hit.rule < count or hit.rule == UNREAD:
                 continue
             hint = HINTS[hit.rule - count]
             if depth >= self._scanner.limits.depth:
