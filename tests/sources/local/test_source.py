@@ -295,6 +295,13 @@ def test_both_busyboxes_can_compute(made):
 
 
 @pytest.mark.tools
+def test_a_busybox_without_openssl_ends_at_once_where_tls_is_asked_of_it(made):
+    argv = [made.folder / "busybox" / "busybox-static", "wget", "-O", "-", "https://127.0.0.1:9/"]
+    done = subprocess.run(argv, env={"PATH": "/none"}, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, "openssl" in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.tools
 def test_the_static_stand_in_has_no_shell_and_tells_its_packages(made):
     files = dict(_files(made, "gcr.io/distroless/static-debian12:nonroot"))
 

@@ -7,27 +7,27 @@ the place where the demo service works.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from deadweight import _run
-from deadweight._errors import DeadweightError
 from deadweight.sources.local.debian import Packages
 from deadweight.sources.local.machine import require, scratch
 
 HEADERS = ("linux", "asm-generic", "mtd")
 NEEDS = ("musl-gcc", "make", "bzip2", "dpkg-source")
-UNWANTED = ("BUILD_LIBBUSYBOX", "SELINUX", "PAM", "TC", "WERROR", "DPKG", "DPKG_DEB", "RPM", "RPM2CPIO")
-"""What depends on more than musl and kernel headers (``tc`` no longer compiles), and what Alpine and Wolfi leave out."""
+UNWANTED = (
+    *("BUILD_LIBBUSYBOX", "SELINUX", "PAM", "TC", "WERROR", "DPKG", "DPKG_DEB", "RPM", "RPM2CPIO"),
+    "FEATURE_WGET_HTTPS",
+)
+"""What depends on more than musl and kernel headers (``tc`` no longer compiles), and what Alpine and Wolfi leave out.
 
-WGET_SECONDS = 60
-"""How long ``wget`` waits for a word, instead of 900: its TLS speaks to few servers, and after a refused handshake it waits on. A
-``RUN ./mvnw package`` would say nothing for a quarter of an hour, and fail then."""
+``wget`` then has no TLS of its own, which few servers speak to: after a refused handshake it waits for ever, and a ``RUN ./mvnw
+package`` with it. It takes openssl's where that is, and else ends at once."""
 
-EDITION = f"3 without {' '.join(UNWANTED)}"
+EDITION = f"4 without {' '.join(UNWANTED)}"
 """Part of every fingerprint: a busybox of another edition, and what was made with it, is made anew."""
 
 
@@ -80,7 +80,6 @@ def _compile(tree: Path, out: Path, headers: Path, gnu: str, log: Path) -> None:
     (include / "asm").symlink_to(headers / gnu / "asm")
     make = ["make", "-s", f"-j{os.cpu_count() or 2}", "HOSTCC=musl-gcc", f"CC=musl-gcc -pipe -idirafter {include}"]
     stable = {"SOURCE_DATE_EPOCH": "0", "KCONFIG_NOTIMESTAMP": "1", "LC_ALL": "C"}
-    be_patient_for(WGET_SECONDS, tree / "networking" / "wget.c")
     _run.run([*make, "defconfig"], cwd=tree, env=stable, log=log)
     _configure(tree / ".config")
     _run.run([*make, "oldconfig"], cwd=tree, env=stable, stdin=b"\n" * 500, log=log)
@@ -89,14 +88,6 @@ def _compile(tree: Path, out: Path, headers: Path, gnu: str, log: Path) -> None:
     # Only the link differs for the static one; the objects serve both.
     _run.run([*make, "LDFLAGS=-static"], cwd=tree, env=stable, log=log)
     shutil.copy2(tree / "busybox", out / "busybox-static")
-
-
-def be_patient_for(seconds: int, wget: Path) -> None:
-    """Write into wget's source when it gives up by itself. Raises DeadweightError where that says it in another way."""
-    text, count = re.subn(r"\bG\.timeout_seconds = 900;", f"G.timeout_seconds = {seconds};", wget.read_text())
-    if count != 1:
-        raise DeadweightError(f"{wget}: says in another way how long wget waits", hint="a newer Deadweight may know it")
-    wget.write_text(text)
 
 
 def _configure(file: Path) -> None:
