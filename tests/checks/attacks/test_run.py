@@ -426,6 +426,7 @@ def control(monkeypatch):
         monkeypatch.setattr(control_module, "opened", lambda _lab, posture, _found: contextlib.nullcontext(posture))
         monkeypatch.setattr(control_module, "fire_all", fire)
         monkeypatch.setattr(probe, "dialect", lambda _yard: "")
+        monkeypatch.setattr(control_module.Control, "_settle", lambda *_: None)
         monkeypatch.setattr(probe, "features", lambda *_: {})
         ours = load_payloads()
         only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
@@ -504,7 +505,7 @@ def test_a_service_that_ends_by_itself_is_said_and_ends_no_run(
     found = attacking.attack(subject, postures=("open", "hardened"))
     if told:
         assert (found.status, found.data) == ("not_measured", {})
-        assert "the container that the attack runs in has ended: the service ended with" in found.reason
+        assert "nothing was measured: open: it ended with" in found.reason
         assert told in found.reason
         assert "cannot open /etc/absent.conf" in found.reason
     else:

@@ -12,6 +12,7 @@ from deadweight.checks.attacks.metadata import ADDRESS as METADATA
 from deadweight.checks.attacks.session import Session
 from deadweight.checks.attacks.walls import LANDLOCK, OPEN, Posture
 from deadweight.checks.service import with_last_lines
+from deadweight.engine.faults import CannotStart
 from deadweight.engine.health import NO_ANSWER, unanswered
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ class Yard:
             self.spoil()
         if self._container is None:
             variant = self.lab.variant
-            container = self.lab.start_guarded(self.options)
-            self.started += 1
+            container = self._started()
             readiness = container.wait_healthy(variant.health, variant.port)
             if not readiness.healthy:
                 message = with_last_lines(readiness.reason, container)
@@ -77,6 +77,16 @@ class Yard:
             self._lead(container)
             self._container = container
         return self._container
+
+    def _started(self) -> Container:
+        """Raises DeadweightError where the neighbour has ended whose processes it is to share."""
+        try:
+            container = self.lab.start_guarded(self.options)
+        except CannotStart:
+            self.lab.attacker.check()
+            raise
+        self.started += 1
+        return container
 
     def _lead(self, container: Container) -> None:
         """Show it the way to the stand-in for the cloud's metadata, as a cloud does, where it is on the attack network."""
