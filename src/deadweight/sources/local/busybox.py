@@ -20,14 +20,14 @@ HEADERS = ("linux", "asm-generic", "mtd")
 NEEDS = ("musl-gcc", "make", "bzip2", "dpkg-source")
 UNWANTED = (
     *("BUILD_LIBBUSYBOX", "SELINUX", "PAM", "TC", "WERROR", "DPKG", "DPKG_DEB", "RPM", "RPM2CPIO"),
-    "FEATURE_WGET_HTTPS",
+    "FEATURE_WGET_OPENSSL",
 )
 """What depends on more than musl and kernel headers (``tc`` no longer compiles), and what Alpine and Wolfi leave out.
 
-``wget`` then has no TLS of its own, which few servers speak to: after a refused handshake it waits for ever, and a ``RUN ./mvnw
-package`` with it. It takes openssl's where that is, and else ends at once."""
+``wget`` looks for openssl before it takes its own TLS. Where there is none, the child of its vfork calls exit(): musl's lock then
+stays taken in the parent, which at its own end waits for ever, and a ``RUN ./mvnw package`` with it."""
 
-EDITION = f"4 without {' '.join(UNWANTED)}"
+EDITION = f"5 without {' '.join(UNWANTED)}"
 """Part of every fingerprint: a busybox of another edition, and what was made with it, is made anew."""
 
 
