@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from deadweight.image.secrets import confirm, convert, matcher, model, rules, scanner
+from deadweight.image.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner
 from deadweight.image.secrets.translate import to_python
 from tests.support import ROOT
 from tests.support.secret_samples import sample
@@ -23,7 +23,7 @@ SEEDS = 60
 
 @pytest.fixture(scope="module")
 def engines():
-    return matcher.HyperscanMatcher(RULES), matcher.PlainMatcher(RULES)
+    return matcher.HyperscanMatcher(RULES), plain_matcher.PlainMatcher(RULES)
 
 
 def _path(rule):

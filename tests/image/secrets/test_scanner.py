@@ -22,7 +22,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deadweight.image.secrets import confirm, matcher
+from deadweight.image.secrets import confirm, matcher, plain_matcher
 from deadweight.image.secrets.model import Limits
 from deadweight.image.secrets.rules import load_rules
 from deadweight.image.secrets.scanner import Scanner
@@ -38,7 +38,7 @@ def scanner():
 
 @pytest.fixture(scope="module")
 def plain():
-    return Scanner(matcher.PlainMatcher(RULES))
+    return Scanner(plain_matcher.PlainMatcher(RULES))
 
 
 def _found(scan):
@@ -72,7 +72,7 @@ def test_both_engines_agree_on_any_mixture(parts, noise):
     rules = [(RULES.rules[number], seed) for number, seed in parts]
     samples = [sample(rule.id, rule.regex, random.Random(seed)) for rule, seed in rules]
     data = (b"\n" + noise + b"\n").join([b"", *samples, b""])
-    fast, slow = Scanner.default(), Scanner(matcher.PlainMatcher(RULES))
+    fast, slow = Scanner.default(), Scanner(plain_matcher.PlainMatcher(RULES))
     assert _found(fast.scan(data, path="x")) == _found(slow.scan(data, path="x"))
 
 

@@ -1,8 +1,7 @@
 """Find candidates for all rules in one pass over a buffer.
 
 Two engines with the same outcome. ``HyperscanMatcher`` is the fast one: hundreds of patterns at hundreds of MB/s, without the
-GIL. ``PlainMatcher`` needs nothing but ``re``: keywords first, then the rule's pattern around each; it is for machines without
-hyperscan.
+GIL. ``PlainMatcher`` (``plain_matcher``) is for machines without hyperscan.
 """
 
 from __future__ import annotations
@@ -10,20 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from deadweight._errors import DeadweightError
-from deadweight.image.secrets import keywords
-from deadweight.image.secrets.hints import HINTS, WIDTHS, quick_patterns, text_patterns
+from deadweight.image.secrets.hints import quick_patterns, text_patterns
 from deadweight.image.secrets.model import Hit
-from deadweight.image.secrets.rules import Rule, RuleSet
+from deadweight.image.secrets.rules import RuleSet
 from deadweight.records.paths import user_cache
 from deadweight.records.store import write_atomically
 
@@ -42,7 +37,6 @@ _SMALL = 4096  # bytes; so few are copied rather than looked at twice
 PIECE = 1 << 28  # hyperscan takes less than 4 GiB at a time
 _HEAD = 64  # bytes at the start of a buffer that are looked at once more, behind a zero byte
 OVERLAP = 1 << 13  # more than the longest reach of any prefilter (relax.UNBOUNDED)
-_PLAIN_PIECE = 1 << 24
 
 
 class Matcher(Protocol):
@@ -61,7 +55,7 @@ class Matcher(Protocol):
         """
 
 
-def _pieces(size: int, step: int) -> Iterator[tuple[int, int]]:
+def pieces(size: int, step: int) -> Iterator[tuple[int, int]]:
     """Offsets from and to, overlapping, that cover a buffer."""
     start = 0
     while start < size:
@@ -112,7 +106,7 @@ class HyperscanMatcher:
             database.scan(first, match_event_handler=head.take, scratch=scratch)
             if small:
                 return head.found, True
-        for collector.base, stop in _pieces(len(view), PIECE):
+        for collector.base, stop in pieces(len(view), PIECE):
             part = view if (collector.base, stop) == (0, len(view)) else view[collector.base : stop]
             try:
                 database.scan(part, match_event_handler=collector.take, scratch=scratch)
@@ -233,82 +227,3 @@ def _load(file: Path) -> Any | None:
         return hyperscan.loadb(stored[32:], hyperscan.HS_MODE_BLOCK)
     except hyperscan.error:
         return None
-
-
-class PlainMatcher:
-    """Candidates by ``re`` alone: each rule's prefilter, around the places that hold one of its keywords."""
-
-    name = "re"
-    most_hints = sys.maxsize
-
-    def __init__(self, rule_set: RuleSet) -> None:
-        self._rules, self._rule_set = rule_set.rules, rule_set
-
-    @cached_property
-    def _patterns(self) -> tuple[re.Pattern[bytes], ...]:
-        return tuple(re.compile(rule.prefilter.encode("latin-1")) for rule in self._rules)
-
-    @cached_property
-    def _hint_patterns(self) -> tuple[tuple[re.Pattern[bytes], ...], ...]:
-        return tuple(
-            tuple(re.compile(text.encode("latin-1")) for text in (*hint.patterns, *hint.in_text)) for hint in HINTS
-        )
-
-    @cached_property
-    def _literals(self) -> tuple[list[bytes], ...]:
-        wide = (WIDTHS.get(hint.kind) for hint in HINTS)
-        return tuple(keywords.wide_literals(self._rule_set, width) if width else [] for width in wide)
-
-    def hits(self, view: memoryview, *, decode: bool, text: Sequence[tuple[int, int]] | None = None) -> list[Hit]:  # noqa: ARG002
-        """Takes everything for text: to look for each keyword in each encoding would take longer."""
-        found: set[Hit] = set()
-        for start, stop in _pieces(len(view), _PLAIN_PIECE):
-            part = b"\0" + bytes(view[start:stop])
-            lowered = part.lower()
-            for number, rule in enumerate(self._rules):
-                for low, high in _around_keywords(rule, lowered):
-                    ends = _ends(self._patterns[number], part, low, high)
-                    found.update(Hit(start + end - 1, number) for end in ends)
-            if decode:
-                found.update(Hit(start + hit.end - 1, hit.rule) for hit in self._hint_hits(part, lowered))
-        return sorted(found)
-
-    def _hint_hits(self, part: bytes, lowered: bytes) -> Iterator[Hit]:
-        for number, patterns in enumerate(self._hint_patterns):
-            for pattern in patterns:
-                yield from (Hit(end, len(self._rules) + number) for end in _ends(pattern, part, 0, len(part)))
-            for literal in self._literals[number]:
-                yield from (Hit(at + len(literal), len(self._rules) + number) for at in _places(literal, lowered))
-
-
-def _around_keywords(rule: Rule, lowered: bytes) -> Iterator[tuple[int, int]]:
-    """Ranges, merged where they overlap, in which the rule's prefilter could match."""
-    if not rule.keywords:
-        yield 0, len(lowered)
-        return
-    reach = rule.before + rule.after
-    places = sorted(place for word in rule.keywords for place in _places(word.encode(), lowered))
-    low, high = -1, -1
-    for place in places:
-        if place - reach > high:
-            if high >= 0:
-                yield low, high
-            low = max(0, place - reach)
-        high = min(len(lowered), place + reach)
-    if high >= 0:
-        yield low, high
-
-
-def _places(word: bytes, text: bytes) -> Iterator[int]:
-    at = text.find(word)
-    while at >= 0:
-        yield at
-        at = text.find(word, at + 1)
-
-
-def _ends(pattern: re.Pattern[bytes], text: bytes, low: int, high: int) -> Iterator[int]:
-    """Where matches end, overlapping ones too: the next search begins one byte behind the last match's start."""
-    match = pattern.search(text, low, high)
-    while match:
-        yield match.end()
-        match = pattern.search(text, match.start() + 1, high)

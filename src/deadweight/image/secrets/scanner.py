@@ -11,7 +11,7 @@ from functools import cache
 from deadweight.image.secrets.confirm import Crowd, Found, confirmed
 from deadweight.image.secrets.decode import Opener
 from deadweight.image.secrets.hints import HINTS
-from deadweight.image.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher, PlainMatcher
+from deadweight.image.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher
 from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
 from deadweight.image.secrets.pieces import Budget, Piece
 from deadweight.image.secrets.places import LineCounter, TarIndex, judged_confidence, named_like_a_secret
@@ -109,6 +109,8 @@ def _matcher() -> Matcher:
     try:
         import hyperscan  # noqa: F401
     except ImportError:
+        from deadweight.image.secrets.plain_matcher import PlainMatcher
+
         return PlainMatcher(load_rules())
     return HyperscanMatcher(load_rules())
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
+from deadweight.project.init.contexts import contexts
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust, static
 from deadweight.project.init.languages.common import HEADER
@@ -34,7 +35,7 @@ LOOKED_FOR = (
 
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
-    told = around.contexts(tree)
+    told = contexts(tree)
     commands = around.commands(tree)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in tree.named(DOCKERFILE):
