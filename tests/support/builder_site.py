@@ -80,9 +80,9 @@ class Project:
             path.write_text(text)
         return self
 
-    def suite(self, variants: str) -> Project:
+    def suite(self, variants: str, name: str = "small") -> Project:
         """``variants`` is what stands under ``variants:``, indented by two."""
-        return self.write({"deadweight.yaml": f"name: small\nvariants:\n{variants}\n"})
+        return self.write({"deadweight.yaml": f"name: {name}\nvariants:\n{variants}\n"})
 
     @property
     def site(self) -> Site:

@@ -43,11 +43,11 @@ def project(tmp_path, engine, tools_image):
     for name in (*VARIANTS, "count"):
         suite += f"  {name}:\n    builder: dockerfile\n    dockerfile: {name}.Dockerfile\n    source: app\n"
         suite += "    bases: {BASE: tools}\n"
-    made.suite(suite)
+    made.suite(suite, name="once")  # its own: other files remove what is called small
     yield made
     for image in engine.api.images():
         for tag in image.get("RepoTags") or ():
-            if tag.startswith("deadweight/small/"):
+            if tag.startswith("deadweight/once/"):
                 engine.images.remove(tag, force=True)
 
 

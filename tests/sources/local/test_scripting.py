@@ -18,7 +18,7 @@ def _shop(version: str, authorities: tuple[bytes, ...] = ()) -> Any:
         machine=AMD64,
         authorities=authorities,
         once=lambda _name, _make: version,
-        tree_layer=lambda name, _fill: name,
+        tree_layer=lambda name, _fill, **_more: name,
         rootfs_layer=lambda names, **more: (names, more),
     )
 
