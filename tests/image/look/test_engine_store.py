@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -49,7 +50,8 @@ def copy_and_harm(root: Path, image_id: str, copy: Path) -> None:
     config = Path("image/overlay2/imagedb/content/sha256", image_id.partition(":")[2])
     (copy / config).parent.mkdir(parents=True)
     shutil.copy(root / config, copy / config)
-    shutil.copytree(root / "image/overlay2/layerdb", copy / "image/overlay2/layerdb")
+    with contextlib.suppress(shutil.Error):  # layers of other images may go meanwhile
+        shutil.copytree(root / "image/overlay2/layerdb", copy / "image/overlay2/layerdb")
     for file in (copy / "image/overlay2/layerdb/sha256").glob("*/cache-id"):
         if (file.parent / "diff").read_text() in [samples.sha256(data) for data in LAYERS]:
             name = file.read_text()
