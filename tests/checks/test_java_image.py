@@ -26,7 +26,7 @@ from tests.support.attack_grounds import left
 from tests.support.builder_site import Project
 from tests.support.scan_samples import write_database
 from tests.support.small_images import forget_image
-from tests.support.small_project import subject_of
+from tests.support.small_project import own_leftovers, subject_of
 
 pytestmark = pytest.mark.tools
 
@@ -113,7 +113,9 @@ def test_it_runs_answers_and_is_attacked_like_any_other(project, engine, name):
         runs, api = RUNS.run(one), API.run(one)
         attacked = attacking.attack(one, postures=("hardened",))
     finally:
+        one.service.close()
         forget_image(engine, one.built.reference)
+    assert own_leftovers(engine) == []
     assert (runs.status, api.status) == ("pass", "pass"), (runs.reason, api.reason)
     assert runs.data["user"].startswith("65532")
     opened, cells = (attacked.data["postures"][posture] for posture in ("open", "hardened"))
