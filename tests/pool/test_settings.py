@@ -104,7 +104,7 @@ def test_what_is_written_wrongly(suite, wrong, message):
 
 
 def test_a_pool_without_endpoints(suite):
-    with pytest.raises(ConfigError, match="at least one endpoint"):
+    with pytest.raises(ConfigError, match="at least one of endpoints"):
         suite(SUITE.replace("endpoints:\n", "endpoints: {}\n").replace("    east", "#").replace("    near", "#"))
 
 

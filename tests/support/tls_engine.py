@@ -7,7 +7,7 @@ import contextlib
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 
 DAYS = "2"
@@ -20,18 +20,44 @@ def elsewhere(socket: str, folder: Path) -> Iterator[str]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(folder / "server.pem", folder / "server.key")
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
 
     async def serve() -> asyncio.Server:
         return await asyncio.start_server(lambda r, w: _between(socket, r, w), "127.0.0.1", 0, ssl=context)
 
-    server = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
-    try:
+    with _serving(serve) as (server, _):
         yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def cuttable(socket: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Gives ``tcp://127.0.0.1:PORT``, without TLS, and what makes the engine be gone there, with every connection to it."""
+
+    async def serve() -> asyncio.Server:
+        return await asyncio.start_server(lambda r, w: _between(socket, r, w), "127.0.0.1", 0)
+
+    with _serving(serve) as (server, cut):
+        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}", cut
+
+
+@contextlib.contextmanager
+def _serving(
+    serve: Callable[[], Coroutine[None, None, asyncio.Server]],
+) -> Iterator[tuple[asyncio.Server, Callable[[], None]]]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
+
+    stopping = threading.Lock()  # each of two would break off the other
+
+    def cut() -> None:
+        with stopping:
+            asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
+
+    try:
+        yield server, cut
     finally:
-        asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
+        cut()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -27,7 +27,8 @@ def by_us(subject: Subject) -> Provenance:
 def by_engine(subject: Subject) -> Provenance:
     """Measured on a container of this engine."""
     info = subject.engine().info
-    return Provenance(subject.built.config_digest, f"{info.name} engine", info.version, now())
+    place = subject.place or None
+    return Provenance(subject.built.config_digest, f"{info.name} engine", info.version, now(), place=place)
 
 
 def now() -> str:

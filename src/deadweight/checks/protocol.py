@@ -29,6 +29,7 @@ class Subject:
     ``engine_image`` gives the image's reference in the engine, loading the archive first where it is not there.
     ``need_image`` gives the image of one of ``run.needs``, by its name.
     ``subject_of`` gives another variant's subject (for ``smaller_than``), or None where it is not built.
+    ``place`` is the engine's name in the pool, empty where there is one engine alone.
     ``service`` is the hardened container that the checks share; whoever runs the checks closes it (``runner.run_checks`` does).
     """
 
@@ -43,6 +44,7 @@ class Subject:
     need_image: Callable[[str], str]
     service: Service = field(repr=False, compare=False)
     say: Callable[[str], None] = lambda _line: None
+    place: str = ""
 
     @classmethod
     def of(
@@ -58,6 +60,7 @@ class Subject:
         subject_of: Callable[[str], Subject | None],
         need_image: Callable[[str], str] = _no_need,
         say: Callable[[str], None] = lambda _line: None,
+        place: str = "",
     ) -> Subject:
         """A subject with a service of its own, which is started when a check first asks for it."""
         service = Service(variant, engine, engine_image, need_image, suite.root)
@@ -73,6 +76,7 @@ class Subject:
             need_image,
             service=service,
             say=say,
+            place=place,
         )
 
 

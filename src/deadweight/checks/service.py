@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,8 @@ SHOWN_LINES = 5
 HEARD_LINES = 2000
 MOURNING_SECONDS = 1.0
 
-_stopwatch = threading.Lock()
-"""Held during a start that is timed, so that variants checked side by side do not slow each other's start-up."""
+_stopwatches: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+"""By the engine's address: held during a start that is timed, so that variants checked side by side do not slow each other's."""
 
 
 class ServiceDown(DeadweightError):
@@ -67,7 +68,7 @@ class Service:
     def start_timed(self) -> tuple[Container, Readiness]:
         """Start a fresh container and wait until it is healthy or is not going to be, with nothing else being started."""
         image, options = self._image(), self.options()
-        with _stopwatch:
+        with _stopwatches[self._engine().host]:
             container = self._engine().start(image, options, variant=self.variant.name)
             try:
                 return container, container.wait_healthy(self.variant.health, self.variant.port)

@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from deadweight import _run
-from deadweight.checks.protocol import Subject
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 @contextmanager
 def side_by_side(
-    work: Callable[[Subject], T],
-    subjects: Sequence[Subject],
+    work: Callable[[Item], T],
+    subjects: Sequence[Item],
     *,
     jobs: int | None = None,
-    stop: Callable[[Subject], None] = lambda _subject: None,
-) -> Iterator[list[tuple[Subject, Future[T]]]]:
-    """Each subject with what will come of it, ``jobs`` at a time (default: cores, four at most), in the order given.
+    stop: Callable[[Item], None] = lambda _item: None,
+) -> Iterator[list[tuple[Item, Future[T]]]]:
+    """Each item (a subject, a variant) with what will come of it, ``jobs`` at a time (default: cores, four at most), in order.
 
-    On Ctrl-C what runs is told (``_run.cancelled``), wherever it waits, and ``stop`` is called for each subject; the block ends
-    once everything has.
+    On Ctrl-C what runs is told (``_run.cancelled``), wherever it waits, and ``stop`` is called for each item; the block ends once
+    everything has.
     """
     with ThreadPoolExecutor(jobs or min(4, os.cpu_count() or 1), thread_name_prefix="variant") as pool:
         try:

@@ -12,6 +12,7 @@ from deadweight.pool import buildx
 from deadweight.pool.endpoint import Endpoint
 from deadweight.suite.explain import validated
 from deadweight.suite.model import Suite
+from deadweight.suite.pool import CheckEngine as AskedEngine
 from deadweight.suite.pool import Endpoint as Asked
 from deadweight.suite.pool import Pool
 from deadweight.suite.yaml_nodes import read
@@ -60,6 +61,36 @@ def chosen(suite: Suite) -> Chosen | None:
 def endpoints(found: Chosen) -> tuple[Endpoint, ...]:
     """All endpoints, each node of a buildx builder as one. Raises ConfigError for a file or builder that is not there."""
     return tuple(each for name, asked in found.pool.endpoints.items() for each in _resolved(found, name, asked))
+
+
+@dataclass(frozen=True)
+class CheckEngine:
+    """An engine that runs checks. ``certificates`` is a folder with ca.pem, cert.pem and key.pem, or None."""
+
+    name: str
+    host: str
+    certificates: str | None
+    places: int
+
+
+def engines(found: Chosen) -> tuple[CheckEngine, ...]:
+    """All engines that run checks. Raises ConfigError for certificates that are not there."""
+    return tuple(_engine(found, name, asked) for name, asked in found.pool.engines.items())
+
+
+def _engine(found: Chosen, name: str, asked: AskedEngine) -> CheckEngine:
+    if asked.certificates is None:
+        return CheckEngine(name, asked.host, None, asked.places)
+    folder = found.root / Path(asked.certificates).expanduser()
+    for file in ("ca.pem", "cert.pem", "key.pem"):
+        if not (folder / file).is_file():
+            raise ConfigError(
+                f"no {file} in this folder",
+                file=found.file,
+                key=f"pool.engines.{name}.certificates",
+                hint=f"it was looked for in {folder}; paths are relative to {found.root}",
+            )
+    return CheckEngine(name, asked.host, str(folder), asked.places)
 
 
 def _resolved(found: Chosen, name: str, asked: Asked) -> Iterator[Endpoint]:

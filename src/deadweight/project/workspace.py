@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +13,12 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
+from deadweight.project.on_engine import OnEngine
 from deadweight.project.suite_file import load_suite
 from deadweight.project.validation import check_suite, no_builder
-from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild, kept_name
-from deadweight.records.lock import held_since, locked
+from deadweight.records.built import UNFINISHED, BuiltImage, FailedBuild
+from deadweight.records.lock import held_since
 from deadweight.records.paths import State
-from deadweight.records.store import load, save
-from deadweight.records.superseded import retire
 from deadweight.suite.load import find_suite_file
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.problems import Problems
@@ -31,19 +28,12 @@ if TYPE_CHECKING:
     from deadweight.engine.client import Engine
     from deadweight.engine.daemon import Endpoint
     from deadweight.pool.pool import Pool
+    from deadweight.project.spread import Spread
     from deadweight.sources.protocol import Source
 
 
 ENGINE_MAY_BE_WHY = (DeadweightError, CommandError, CannotStart, Ended)
 """Errors after which the engine is looked at; the others say themselves what they are about."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """Which image was loaded, and the id that the engine gave it."""
-
-    config_digest: str
-    engine_id: str
 
 
 class _Deferred:
@@ -63,8 +53,7 @@ class Workspace:
         self.suite, self.say = suite, say
         self.state = State(suite.root)
         self._told = set[str]()
-        self._need_images: dict[str, str] = {}
-        self._needing = threading.Lock()
+        self.here = OnEngine(self, self.engine)
         self._needed: dict[str, Needs] = {}
 
     @classmethod
@@ -131,6 +120,9 @@ class Workspace:
 
     def close(self) -> None:
         """Remove what was started in the engine, and let go of it, if it was ever asked for."""
+        spread = self.__dict__.pop("spread", None)
+        if spread is not None:
+            spread.close()
         if "_engine" in self.__dict__:
             self._engine.close()
             del self.__dict__["_engine"]
@@ -151,11 +143,23 @@ class Workspace:
         from deadweight.pool import settings
 
         chosen = settings.chosen(self.suite)
-        if chosen is None:
+        if chosen is None or not chosen.pool.endpoints:
             return None
         from deadweight.pool.pool import Pool
 
         return Pool(chosen, self.state.log("pool"), self.say)
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """The pool's engines that run checks, where it has some. Raises ConfigError for a pool file that is wrong."""
+        from deadweight.pool import settings
+
+        chosen = settings.chosen(self.suite)
+        if chosen is None or not chosen.pool.engines:
+            return None
+        from deadweight.project.spread import Spread
+
+        return Spread(self, settings.engines(chosen))
 
     def builder(self, variant: Variant) -> Builder[Any]:
         """Raises ConfigError, with its line, for a builder that nobody registered."""
@@ -205,65 +209,19 @@ class Workspace:
 
     def archive(self, variant: Variant) -> Path:
         """The variant's image archive, made now if it is not there. Raises MissingError where the variant is not built."""
-        return self.builder(variant).archive(variant, self._built_or_raise(variant), self.site)
+        return self.builder(variant).archive(variant, self.built_or_raise(variant), self.site)
 
     def subject(self, variant: Variant) -> Subject:
         """What checks look at. Raises MissingError (exit 3) where the variant is not built."""
-        from deadweight.checks.protocol import Subject
-
-        built = self._built_or_raise(variant)
-        return Subject.of(
-            suite=self.suite,
-            variant=variant,
-            built=built,
-            state=self.state,
-            archive=lambda: self.archive(variant),
-            engine=self.engine,
-            engine_image=lambda: self.engine_image(variant),
-            subject_of=self.subject_of,
-            need_image=lambda name: self.need_image(variant, name),
-            say=lambda _line: None,
-        )
-
-    def subject_of(self, name: str) -> Subject | None:
-        variant = next((variant for variant in self.suite.variants if variant.name == name), None)
-        return self.subject(variant) if variant is not None and self.built(name) is not None else None
+        return self.here.subject(variant)
 
     def engine_image(self, variant: Variant) -> str:
-        """The image's reference in the engine; loads its archive where the engine does not have this very image.
-
-        An engine with Docker's containerd store calls images by their manifest: what it called this one is in the build's record,
-        or, where it loaded the archive, kept beside that.
-        """
-        built = self._built_or_raise(variant)
-        images = self.engine().images
-        name = kept_name(built.reference, built.config_digest)
-        note = self.state.image(variant.name) / "loaded.json"
-        there, last = images.get(name), load(Loaded, note)
-        if there is not None and (
-            there.id in (built.config_digest, built.engine_id) or last == Loaded(built.config_digest, there.id)
-        ):
-            return name
-        save(Loaded(built.config_digest, images.load(self.archive(variant), name)), note)
-        if last is not None and last.config_digest != built.config_digest:
-            retire(self.state, images.let_go, kept_name(built.reference, last.config_digest), current=name)
-        return name
+        """The image's reference in the engine, loaded where it is not there."""
+        return self.here.image(variant)
 
     def need_image(self, variant: Variant, name: str) -> str:
-        """The image of one of the variant's ``run.needs`` in the engine: a public one as the source has it, or another variant's.
-
-        Raises MissingError where that variant is not built, NoBase where the source has no such image.
-        """
-        need = variant.run.needs[name]
-        if need.variant is not None:
-            return self.engine_image(next(each for each in self.suite.variants if each.name == need.variant))
-        assert need.image is not None
-        with self._needing:  # variants are checked side by side, and the source makes a stand-in once
-            if need.image not in self._need_images:
-                with locked(self.state, self.say):
-                    self.source.prepare((need.image,), apk=False, say=self.say)
-                self._need_images[need.image] = self.engine().images.pull(self.source.base(need.image).resolved)
-        return self._need_images[need.image]
+        """The image of one of the variant's ``run.needs`` in the engine. Raises MissingError, NoBase."""
+        return self.here.need_image(variant, name)
 
     def beside(self, variant: Variant) -> AbstractContextManager[Mapping[str, str]]:
         """What the variant needs, started; gives the names with their addresses. Raises MissingError."""
@@ -272,7 +230,7 @@ class Workspace:
         needs, root = variant.run.needs, self.suite.root
         return beside(self.engine, needs, lambda name: self.need_image(variant, name), root=root, variant=variant.name)
 
-    def _built_or_raise(self, variant: Variant) -> BuiltImage:
+    def built_or_raise(self, variant: Variant) -> BuiltImage:
         built = self.built(variant.name)
         if built is None:
             raise MissingError(f"{variant.name} is not built", hint=f"invoke build --variant {variant.name}")

@@ -73,7 +73,8 @@ def command(task: str, variant: str) -> str:
 
 
 def provenance_words(found: Provenance) -> str:
-    """By what, when, of which image, with which database."""
+    """By what, on which engine of a pool, when, of which image, with which database."""
+    place = f" {found.place}" if found.place else ""
     database = f"; database of {found.database_updated_at}" if found.database_updated_at else ""
     image = f"; image {found.image_digest}" if found.image_digest else ""
-    return f"{found.tool} {found.tool_version}, {found.at}{database}{image}"
+    return f"{found.tool}{place} {found.tool_version}, {found.at}{database}{image}"

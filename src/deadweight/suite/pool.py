@@ -1,11 +1,11 @@
-"""``pool:`` the BuildKit endpoints that build Dockerfile variants, and the caches that they share."""
+"""``pool:`` the BuildKit endpoints that build Dockerfile variants, the caches that they share, and the engines that run checks."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from deadweight.suite.values import STRICT, Name, Record, RelativePath, Seconds, Text
 
@@ -13,6 +13,7 @@ _ADDRESS = re.compile(
     r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+|docker-container://[\w.-]+"
     r"|kube-pod://[\w.-]+(?:\?[\w.=&-]+)?"
 )
+_HOST = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+|ssh://[^\s/]+(?:/[^\s]*)?")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?")
 _CACHE = re.compile(r"type=(?:registry|local|s3|gha|azblob)(?:,[\w.-]+=[^,\s]+)*")
 
@@ -20,6 +21,12 @@ _CACHE = re.compile(r"type=(?:registry|local|s3|gha|azblob)(?:,[\w.-]+=[^,\s]+)*
 def _address(text: str) -> str:
     if not _ADDRESS.fullmatch(text):
         raise ValueError("tcp://HOST:PORT, unix:///PATH, docker-container://NAME or kube-pod://NAME")
+    return text
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError("what DOCKER_HOST takes: ssh://USER@HOST, tcp://HOST:PORT or unix:///PATH")
     return text
 
 
@@ -36,6 +43,7 @@ def _cache(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str, AfterValidator(_host)]
 Platform = Annotated[str, AfterValidator(_platform)]
 Cache = Annotated[str, AfterValidator(_cache)]
 
@@ -69,6 +77,24 @@ class Endpoint(Record):
         return self
 
 
+class CheckEngine(Record):
+    """A container engine that runs checks: ``host`` is what ``DOCKER_HOST`` would be.
+
+    ``certificates`` is a folder with ca.pem, cert.pem and key.pem for a ``tcp://`` engine with TLS, relative to the file that names
+    it. ``places`` is how many variants are checked there at once.
+    """
+
+    host: Host
+    certificates: RelativePath | None = None
+    places: Annotated[int, Field(ge=1, le=256), STRICT] = 2
+
+    @model_validator(mode="after")
+    def _tls_over_tcp(self) -> CheckEngine:
+        if self.certificates is not None and not self.host.startswith("tcp://"):
+            raise ValueError("certificates with a tcp:// host alone")
+        return self
+
+
 class PoolCache(Record):
     """Layers that endpoints share: ``import`` is always read, ``export`` is written as ``when`` says.
 
@@ -82,15 +108,16 @@ class PoolCache(Record):
 
 
 class Pool(Record):
-    """``pool:``. An endpoint that gives no answer for ``lost_after_seconds`` loses its builds to the others."""
+    """``pool:``. ``endpoints`` build, ``engines`` run checks. An endpoint that gives no answer for ``lost_after_seconds`` loses its
+    builds to the others."""
 
-    endpoints: Annotated[dict[Name, Endpoint], Field(min_length=1)]
+    endpoints: dict[Name, Endpoint] = {}
+    engines: dict[Name, CheckEngine] = {}
     cache: PoolCache = PoolCache()
     lost_after_seconds: Seconds = 20.0
 
-    @field_validator("endpoints", mode="before")
-    @classmethod
-    def _some(cls, value: Any) -> Any:
-        if value == {}:
-            raise ValueError("at least one endpoint (NAME: {address: tcp://…})")
-        return value
+    @model_validator(mode="after")
+    def _some(self) -> Pool:
+        if not self.endpoints and not self.engines:
+            raise ValueError("at least one of endpoints (NAME: {address: tcp://…}) and engines (NAME: {host: ssh://…})")
+        return self

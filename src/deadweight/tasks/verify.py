@@ -84,6 +84,8 @@ def verify_variants(
             say(_line(found))
 
         with pulse(lambda: f"verify, {figures.plural(len(told), 'check')} done"):
+            if workspace.spread is not None:
+                return tuple(workspace.spread.verify(chosen, checks, jobs, tell))
             subjects = [workspace.subject(each) for each in chosen]
             return tuple(verify_stage(subjects, checks, jobs=jobs, on_evidence=tell))
 
