@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 
-import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,20 +14,24 @@ from deadweight._errors import ConfigError
 from deadweight.report import document as written
 from deadweight.report.schema import generated, report_schema
 from tests.support import report_samples as samples
+from tests.support.json_schema import refusal, validator
 
-VALIDATOR = jsonschema.Draft202012Validator(report_schema())
+
+@functools.cache
+def _validator():
+    return validator(report_schema())
 
 
 def test_the_schema_in_the_package_is_the_one_of_the_records() -> None:
     """Printed anew by ``python -m deadweight.report.schema``."""
     assert generated() == report_schema()
-    VALIDATOR.check_schema(report_schema())
+    assert refusal(report_schema(), {})
 
 
 @pytest.mark.parametrize("report", [samples.report(), samples.full_report()], ids=["plain", "full"])
 def test_what_is_written_validates_and_reads_back_equal(report) -> None:
     content = written.to_json(report)
-    VALIDATOR.validate(json.loads(content))
+    assert refusal(report_schema(), json.loads(content)) == ""
     assert report == written.parse_report(content, origin="x")
 
 
@@ -59,12 +63,10 @@ def test_not_measured_is_null_and_the_schema_refuses_a_zero_for_it() -> None:
     never = document["variants"]["never-built"]
     assert (never["image"], never["startup_seconds"], never["vulnerabilities"]["total"]) == (None, None, None)
     never["vulnerabilities"]["total"] = 0
-    with pytest.raises(jsonschema.ValidationError):
-        VALIDATOR.validate(document)
+    assert refusal(report_schema(), document)
     never["vulnerabilities"]["total"] = None
     never["startup_seconds"] = 0
-    with pytest.raises(jsonschema.ValidationError):
-        VALIDATOR.validate(document)
+    assert refusal(report_schema(), document)
 
 
 REQUIRED = ("schema", "suite", "generated_at", "tool_version", "variants")
@@ -76,7 +78,7 @@ def test_a_missing_key_is_named(key: str) -> None:
     del document[key]
     with pytest.raises(ConfigError, match=key):
         written.parse_report(json.dumps(document).encode(), origin="old.json")
-    assert not VALIDATOR.is_valid(document)
+    assert refusal(report_schema(), document)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_reader_and_schema_agree_on_damaged_reports(place, value) -> None:
         node = node[key]
     node[place[-1]] = value
     # The counts of a scan that did not happen are the schema's own rule; the collector drops them before a report is made.
-    errors = [error for error in VALIDATOR.iter_errors(document) if "then" not in error.schema_path]
+    errors = [error for error in _validator().iter_errors(document) if "then" not in error.schema_path]
     try:
         written.parse_report(json.dumps(document).encode(), origin="x")
     except ConfigError:

@@ -6,7 +6,6 @@ import json
 import random
 from urllib.parse import unquote, urlsplit
 
-import jsonschema
 import pytest
 
 from deadweight.report.sarif import FINGERPRINT, SarifFinding, SarifRule, sarif
@@ -36,7 +35,7 @@ def test_document():
 def test_the_schema_refuses_what_is_no_part_of_the_standard():
     log = sarif(FINDINGS, tool_version="1.2.3")
     log["runs"][0]["results"][0]["fingerprint"] = "f1"
-    with pytest.raises(jsonschema.ValidationError):
+    with pytest.raises(AssertionError):
         checked(json.dumps(log))
 
 

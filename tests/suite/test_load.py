@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import jsonschema
 import pytest
 import yaml
 
@@ -16,6 +15,7 @@ from deadweight.suite.sections import merge
 from deadweight.suite.select import select
 from deadweight.suite.sizes import format_bytes, parse_bytes
 from tests.support import ROOT
+from tests.support.json_schema import refusal
 
 GOOD = """\
 name: demo
@@ -269,6 +269,5 @@ def test_the_packaged_schema_is_the_records(tmp_path):
 
 def test_our_own_suite_meets_the_schema():
     document = yaml.safe_load((ROOT / "deadweight.yaml").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(packaged_schema()).validate(document)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.Draft202012Validator(packaged_schema()).validate({**document, "misspelt": 1})
+    assert refusal(packaged_schema(), document) == ""
+    assert "misspelt" in refusal(packaged_schema(), {**document, "misspelt": 1})

@@ -13,7 +13,6 @@ import subprocess
 import time
 from ipaddress import ip_network
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -37,9 +36,9 @@ from deadweight.trials.harden.write.kubernetes import kubernetes
 from deadweight.trials.harden.write.run import run_words
 from deadweight.trials.seccomp.recorder import Hindered
 from tests.support.invoking import TASKS, start
+from tests.support.json_schema import cluster_refusal
 from tests.support.small_project import put_built, subject_of, write_suite
 
-KUBERNETES = "1.34"
 CUT_OFF = {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
 
@@ -378,7 +377,7 @@ def test_a_low_port_needs_no_root_in_kubernetes():
     """An engine lets anybody listen there, which is how it was tried; a cluster has to be told."""
     documents = kubernetes(found(port=80))
     for document in documents:
-        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        assert cluster_refusal(document) == ""
     context = documents[1]["spec"]["template"]["spec"]["securityContext"]
     assert context["sysctls"] == [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "80"}]
     assert context["runAsNonRoot"] is True
@@ -540,7 +539,7 @@ def test_the_deployment_is_valid_and_restricted(network):
     documents = list(yaml.safe_load_all(text))
     assert [document["kind"] for document in documents] == ["Namespace", "Deployment", "Service", "NetworkPolicy"]
     for document in documents:
-        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        assert cluster_refusal(document) == ""
     pod = documents[1]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -564,7 +563,7 @@ def test_values_reach_the_container_in_kubernetes_as_they_are(writer):
     text = written(got, "kubernetes")
     documents = list(yaml.safe_load_all(text))
     for document in documents:
-        kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        assert cluster_refusal(document) == ""
     (container,) = documents[1]["spec"]["template"]["spec"]["containers"]
     assert [expanded(each) for each in container["args"]] == ARGS
     assert {each["name"]: expanded(each["value"]) for each in container["env"]} == ENV
@@ -588,8 +587,7 @@ def test_every_suite_has_a_name_in_kubernetes(name):
 def test_the_validation_would_notice():
     broken = kubernetes(found())[1]
     broken["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = "yes"
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+    assert "readOnlyRootFilesystem" in cluster_refusal(broken)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import random
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,35 +64,37 @@ def _quine() -> bytes:
     return data
 
 
-def _contents() -> Iterator[tuple[str, bytes]]:
-    zeros, rng = bytes(24 << 20), random.Random(2)
-    yield "gzip bomb in a file", gzip.compress(zeros, 9) * 4
-    yield "bzip2 bomb in a file", bz2.compress(zeros, 9) * 2
-    yield "xz bomb in a file", lzma.compress(zeros)
-    yield "zlib bomb in a file", b"\0" + zlib.compress(zeros, 9)
-    yield "bomb in base64", b"x " + base64.b64encode(gzip.compress(zeros, 9))
-    yield "beginnings of gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\3" * 20_000
-    yield "beginnings of zip", b"PK\3\4\x14\0\0\0\x08\0" * 20_000
-    yield "beginnings of zlib", b"\0\x78\x9c" * 60_000
-    yield "beginnings of base64", b" QUtJQUFLSUFBS0lBQUtJQUFL" * 8_000
-    yield "beginnings of keys", b"-----BEGIN PRIVATE KEY-----\n" * 30_000
-    yield "beginnings of tokens", b"eyJhbGciOiJIUzI1NiJ9." * 50_000
-    yield "names without values", b"password=" * 40_000
-    yield "a name and quotes", b"secret = '" + b"'" * 1_000_000
-    yield "digits as hexadecimal", b" " + b"41" * 300_000
-    yield "percents", b"%41" * 80_000
-    yield "an unending quine", _quine()
-    yield "noise", rng.randbytes(4 << 20)
-    yield "spaces between a name and nothing", (b"api_key" + b" " * 3000 + b"\n") * 500
-
-
-CONTENTS = dict(_contents())
-LINKS = {
-    "a ring of links": [samples.header(b"l%d" % n, kind=b"2", link=b"l%d/x" % ((n + 1) % 50)) for n in range(50)],
-    "hard links in a ring": [samples.header(b"h%d" % n, kind=b"1", link=b"h%d" % ((n + 1) % 50)) for n in range(50)],
-    "whiteouts of everything": [samples.header(b".wh.x%d" % n) for n in range(20_000)],
-    "a root that is a file": [samples.file(b"./", b"x")],
-    "one name ten thousand times": [samples.file(b"same", b"%d" % n) for n in range(10_000)],
+ZEROS = 24 << 20
+CONTENTS: dict[str, Callable[[], bytes]] = {
+    "gzip bomb in a file": lambda: gzip.compress(bytes(ZEROS), 9) * 4,
+    "bzip2 bomb in a file": lambda: bz2.compress(bytes(ZEROS), 9) * 2,
+    "xz bomb in a file": lambda: lzma.compress(bytes(ZEROS)),
+    "zlib bomb in a file": lambda: b"\0" + zlib.compress(bytes(ZEROS), 9),
+    "bomb in base64": lambda: b"x " + base64.b64encode(gzip.compress(bytes(ZEROS), 9)),
+    "beginnings of gzip": lambda: b"\x1f\x8b\x08\0\0\0\0\0\0\3" * 20_000,
+    "beginnings of zip": lambda: b"PK\3\4\x14\0\0\0\x08\0" * 20_000,
+    "beginnings of zlib": lambda: b"\0\x78\x9c" * 60_000,
+    "beginnings of base64": lambda: b" QUtJQUFLSUFBS0lBQUtJQUFL" * 8_000,
+    "beginnings of keys": lambda: b"-----BEGIN PRIVATE KEY-----\n" * 30_000,
+    "beginnings of tokens": lambda: b"eyJhbGciOiJIUzI1NiJ9." * 50_000,
+    "names without values": lambda: b"password=" * 40_000,
+    "a name and quotes": lambda: b"secret = '" + b"'" * 1_000_000,
+    "digits as hexadecimal": lambda: b" " + b"41" * 300_000,
+    "percents": lambda: b"%41" * 80_000,
+    "an unending quine": lambda: _quine(),
+    "noise": lambda: random.Random(2).randbytes(4 << 20),
+    "spaces between a name and nothing": lambda: (b"api_key" + b" " * 3000 + b"\n") * 500,
+}
+LINKS: dict[str, Callable[[], list[bytes]]] = {
+    "a ring of links": lambda: [
+        samples.header(b"l%d" % n, kind=b"2", link=b"l%d/x" % ((n + 1) % 50)) for n in range(50)
+    ],
+    "hard links in a ring": lambda: [
+        samples.header(b"h%d" % n, kind=b"1", link=b"h%d" % ((n + 1) % 50)) for n in range(50)
+    ],
+    "whiteouts of everything": lambda: [samples.header(b".wh.x%d" % n) for n in range(20_000)],
+    "a root that is a file": lambda: [samples.file(b"./", b"x")],
+    "one name ten thousand times": lambda: [samples.file(b"same", b"%d" % n) for n in range(10_000)],
 }
 NAMES = [*HARMS, *TWINS, *HOSTILE, *DOCUMENTS, *CONTENTS, *LINKS]
 
@@ -110,9 +112,10 @@ def _write(folder: Path, work: Path) -> None:
         elif name in TWINS:
             samples.docker_save(path, samples.build(harmless, **TWINS[name]))
         else:
-            members = (
-                LINKS.get(name) or [samples.file(b"x", CONTENTS[name])] if name not in HOSTILE else [HOSTILE[name][0]]
-            )
+            if name in HOSTILE:
+                members = [HOSTILE[name][0]]
+            else:
+                members = LINKS[name]() if name in LINKS else [samples.file(b"x", CONTENTS[name]())]
             samples.docker_save(path, samples.build(samples.layer(*members)))
 
 
