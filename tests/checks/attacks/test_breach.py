@@ -173,7 +173,7 @@ def test_the_way_to_the_metadata_lasts_when_another_network_is_made(laboratory, 
         yard.get()
         with engine.network(PURPOSE):
             said = yard.session.obey(Order(("get", "169.254.169.254", "80", "/")), 8).text()
-    assert laboratory.metadata_secret in said, said
+    assert laboratory.planted.metadata in said, said
 
 
 def test_an_order_that_never_ends_is_ended_and_the_service_stays(laboratory):

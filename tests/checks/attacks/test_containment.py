@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from deadweight.checks.attacks import containers as yard
-from deadweight.checks.attacks import guard, host, lab, machine, network, shell, walls
+from deadweight.checks.attacks import guard, host, lab, limits, machine, network, shell, walls
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.listeners import Listener, Word
@@ -383,7 +383,7 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
 
 def test_this_engine_enforces_all_limits(engine):
     """Else the tests of attacks on resources would prove nothing."""
-    assert lab.unenforced(engine) == ()
+    assert limits.unenforced(engine) == ()
 
 
 # disk and time

@@ -202,7 +202,7 @@ def _inside(lab: Lab, filled: Filled, answer: Answer | Exception) -> str | None:
     if (proof.kind == "output" or proof.does == "serve") and filled.word.whole in text:
         return f"{filled.word.whole} came back"
     if proof.kind == "planted":
-        return f"the planted secret came back (from the {proof.where})" if lab.planted(proof.where) in text else None
+        return f"the planted secret came back (from the {proof.where})" if lab.planted.at(proof.where) in text else None
     if proof.kind == "image-file" and proof.path is not None:
         line = _telling_line(lab.image_file(proof.path))
         return f"the content of {proof.path} came back" if line is not None and line in text else None
@@ -223,7 +223,7 @@ def check_requests(lab: Lab, catalogue: Catalogue) -> None:
     for payload in catalogue.payloads:
         path = payload.evidence.path
         line = _telling_line(lab.image_file(path)) if path is not None else None
-        proofs = [lab.secret, lab.host_secret, lab.metadata_secret, *([line] if line else [])]
+        proofs = [lab.planted.environment, lab.planted.host, lab.planted.metadata, *([line] if line else [])]
         if any(holds(request, proofs) for request in examples(payload, lab.subject.suite.root)):
             raise catalogue.error(
                 payload, f"the payload already contains the content that would prove it ({path or 'the service'})"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deadweight._errors import DeadweightError
-from deadweight.checks.attacks.lab import Lab, not_held, random_name
+from deadweight.checks.attacks.lab import Lab
+from deadweight.checks.attacks.limits import not_held
 from deadweight.checks.attacks.listeners import Word
 from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.planted import random_name
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ by the next one.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,15 +19,17 @@ from deadweight.checks.attacks.attacker import Attacker
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
 from deadweight.checks.attacks.helper import TARGET, Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
+from deadweight.checks.attacks.landlock import putting_on
+from deadweight.checks.attacks.limits import not_held, unenforced
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.metadata import Metadata
 from deadweight.checks.attacks.network import cut_off, fence, unfence
+from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
-from deadweight.engine.faults import translated
 from deadweight.engine.files import read_file
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
@@ -45,9 +46,6 @@ SECRET, NEIGHBOUR = "DEADWEIGHT_PLANTED", "DEADWEIGHT_NEIGHBOUR"  # variables' n
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
 TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
 STAYS_SECONDS = "86400"
-HALVES, TRY_SECONDS = ("land", "locked"), 10.0
-LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processors"}
-"""The outer bound rests on these, by the engine's own names in its ``/info``."""
 RESERVE_BYTES = 2 * 2**30
 IMAGE_FILE_BYTES = 2**20
 
@@ -71,8 +69,7 @@ class Lab:
         self.awk = (subject.variant.checks.attacks or AttacksCheck()).awk
         self.engine: Engine = subject.engine()
         self.image = subject.engine_image()
-        self.secret, self.host_secret, self.metadata_secret = random_name(), random_name(), random_name()
-        self.neighbour_secret = random_name()
+        self.planted = Planted()
         self._mark = uuid.uuid4().hex
         self.aims = aims(subject.variant.checks.api)
         self.metadata: Metadata | None = None
@@ -121,9 +118,9 @@ class Lab:
         if self._brought:
             hard = hard.but(
                 entrypoint=(TARGET,),
-                args=("neighbour", STAYS_SECONDS, self.neighbour_secret),
+                args=("neighbour", STAYS_SECONDS, self.planted.neighbour),
                 mounts=self._brought,
-                env={**hard.env, NEIGHBOUR: self.neighbour_secret},
+                env={**hard.env, NEIGHBOUR: self.planted.neighbour},
                 ipc_mode="shareable",
             )
         container = self._stack.enter_context(
@@ -142,7 +139,7 @@ class Lab:
         except DeadweightError as error:
             raise NoService(f"attacks need an isolated network, which could not be created: {error.message}") from error
         try:
-            self.metadata = Metadata(self.attacker, self.metadata_secret)
+            self.metadata = Metadata(self.attacker, self.planted.metadata)
             self._stack.callback(self.metadata.close)
         except OSError as error:
             self.without_metadata(str(error))
@@ -156,7 +153,7 @@ class Lab:
     def _bound(self, bridge: str) -> None:
         """The host folder, what is watched, the guard over it, and the firewall."""
         try:
-            self.host = HostFolder(self.host_secret)
+            self.host = HostFolder(self.planted.host)
         except OSError as error:
             raise NoService(
                 f"attacks need a small file system in memory, which could not be mounted: {error}"
@@ -202,7 +199,7 @@ class Lab:
             shell=() if self.has_shell else self._shell(),
             helper=self._brought,
             unstartable=unstartable,
-            env={SECRET: self.secret},
+            env={SECRET: self.planted.environment},
             info=self.engine.info,
             devices=devices,
             profile=self._stack.enter_context(found_profile(self.subject)),
@@ -246,11 +243,6 @@ class Lab:
         except OSError as error:
             raise DeadweightError(f"the attack network cannot be entered: {error}") from error
 
-    def planted(self, where: str | None) -> str:
-        """The secret that lies there."""
-        secrets = {"environment": self.secret, "host": self.host_secret, "metadata": self.metadata_secret}
-        return {**secrets, "neighbour": self.neighbour_secret}[where or ""]
-
     def image_file(self, path: str) -> bytes | None:
         """A file as the image has it; None where it has none."""
         if path not in self._image_files:
@@ -269,25 +261,15 @@ class Lab:
     # what this machine can start
 
     def _landlocked(self, hard: RunOptions, mounts: Sequence[Mount]) -> tuple[str, ...]:
-        """What puts Landlock on: nothing but what the suite grants may be written to, nothing of the host's read, no port taken but
-        the service's own. Nothing, with a note, where that cannot be done here."""
+        """What puts Landlock on; nothing, with a note, where that cannot be done here."""
         if not self._brought:
             self.notes[LANDLOCK] = f"Landlock was not tried: {self.notes[BREACH]}"
             return ()
-        words = [f"write={each.path}" for each in hard.tmpfs] + [f"deny={each.target}" for each in mounts]
-        words += [f"port={self.variant.port}", *(["connect"] if hard.hosts else [])]
-        start = (TARGET, "landlock", *words, "--")
         try:
-            tried = self.attacker.container.exec([*start, TARGET, "hello", *HALVES], seconds=TRY_SECONDS)
-            said = tried.output.decode(errors="replace").strip()
-        except (DeadweightError, OSError) as error:
-            said = str(error)
-        if said == "".join(HALVES):
-            return start
-        self.notes[LANDLOCK] = (
-            f"this machine cannot put Landlock on a container's service (Linux 5.13 and later): {said}"
-        )
-        return ()
+            return putting_on(self.attacker.container, hard, self.variant.port, mounts)
+        except DeadweightError as error:
+            self.notes[LANDLOCK] = error.message
+            return ()
 
     def _shell(self) -> tuple[Mount, ...]:
         try:
@@ -312,19 +294,3 @@ class Lab:
                 f"this machine cannot start a container with {', '.join(refused)}; the posture open runs without it"
             )
         return refused, devices
-
-
-def unenforced(engine: Engine) -> tuple[str, ...]:
-    """The limits that this engine takes and discards (its kernel lacks the cgroup controller)."""
-    with translated("ask which limits hold"):
-        document = engine.api.info()
-    return tuple(limit for key, limit in LIMITS.items() if not document.get(key))
-
-
-def not_held(limits: Sequence[str]) -> str:
-    return f"this engine does not enforce limits on {' and '.join(limits)}"
-
-
-def random_name() -> str:
-    """Eight letters: no shell, AWK or JSON reads them as anything else."""
-    return "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(8))

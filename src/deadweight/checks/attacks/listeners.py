@@ -10,9 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deadweight.checks.attacks.serving import SLICE_SECONDS, Serving
+
 Within = Callable[[Callable[[], socket.socket]], socket.socket]
 MOST_BYTES = 1 << 16
-SLICE_SECONDS = 0.1
+PATIENCE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,11 @@ class Listener:
     """A listener for one attack (TCP, or UDP for ``datagram``), on ``port``. ``received`` is what came."""
 
     def __init__(self, server: socket.socket, word: Word, does: str) -> None:
-        self._server, self._word, self._does = server, word, does
+        self._word, self._does = word, does
         self.port: int = server.getsockname()[1]
         self.received = b""
         self.connected = False
-        self._closing = False
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        self._serving = Serving(server, self._datagram if does == "datagram" else self._talk)
 
     @classmethod
     def inside(cls, within: Within, word: Word, does: str) -> Listener:
@@ -50,24 +50,14 @@ class Listener:
         return self._word.whole.encode() in self.received
 
     def close(self) -> None:
-        self._closing = True
-        self._server.close()
-        self._thread.join(2)
+        self._serving.close()
 
-    def _serve(self) -> None:
-        self._server.settimeout(SLICE_SECONDS)
-        while not self._closing:
-            with contextlib.suppress(OSError):
-                if self._does == "datagram":
-                    self.received += self._server.recv(MOST_BYTES)
-                    self.connected = True
-                    continue
-                connection, _ = self._server.accept()
-                with connection:
-                    self.connected = True
-                    self._talk(connection)
+    def _datagram(self, server: socket.socket, _closing: threading.Event) -> None:
+        self.received += server.recv(MOST_BYTES)
+        self.connected = True
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _talk(self, connection: socket.socket, closing: threading.Event) -> None:
+        self.connected = True
         connection.settimeout(SLICE_SECONDS)
         if self._does == "serve":
             content = self._word.whole.encode() + b"\n"
@@ -76,7 +66,7 @@ class Listener:
             return
         if self._does == "shell":
             connection.sendall(order(self._word))
-        while not self._closing and not self.found and len(self.received) < MOST_BYTES:
+        while not closing.is_set() and not self.found and len(self.received) < MOST_BYTES:
             try:
                 chunk = connection.recv(4096)
             except TimeoutError:
@@ -128,28 +118,18 @@ class EngineStandIn:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._words: list[bytes] = []
-        self._server = _bound(path)
-        self._server.settimeout(SLICE_SECONDS)
-        self._closing = False
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        self._serving = Serving(_bound(path), self._talk)
 
     def heard(self, word: Word) -> bool:
         return any(word.whole.encode() in said for said in list(self._words))
 
     def close(self) -> None:
-        self._closing = True
-        self._server.close()
-        self._thread.join(2)
+        self._serving.close()
 
-    def _serve(self) -> None:
-        while not self._closing:
-            with contextlib.suppress(OSError):
-                connection, _ = self._server.accept()
-                with connection:
-                    connection.settimeout(0.5)
-                    self._words.append(connection.recv(4096))
-                    connection.sendall(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    def _talk(self, connection: socket.socket, _closing: threading.Event) -> None:
+        connection.settimeout(PATIENCE_SECONDS)
+        self._words.append(connection.recv(4096))
+        connection.sendall(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
 
 def _drain(connection: socket.socket) -> None:

@@ -17,13 +17,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from deadweight._run import run
+from deadweight.checks.attacks.serving import Serving
 from deadweight.engine import netns
 
 if TYPE_CHECKING:
     from deadweight.checks.attacks.attacker import Attacker
 
 ADDRESS, PORT = "169.254.169.254", 80
-SLICE_SECONDS, PATIENCE_SECONDS = 0.1, 0.5
+PATIENCE_SECONDS = 0.5
 ASKS_FOR = b"\r\n\r\n"
 
 SIOCADDRT, SIOCGIFADDR = 0x890B, 0x8915
@@ -39,12 +40,9 @@ class Metadata:
 
     def __init__(self, attacker: Attacker, secret: str) -> None:
         self._answer = _answer(secret)
-        self._server = attacker.within(lambda: socket.create_server(("", 0), backlog=8))
-        self._turned_to = f"{attacker.host}:{self._server.getsockname()[1]}"
-        self._server.settimeout(SLICE_SECONDS)
-        self._closing = False
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        server = attacker.within(lambda: socket.create_server(("", 0), backlog=8))
+        self._turned_to = f"{attacker.host}:{server.getsockname()[1]}"
+        self._serving = Serving(server, self._talk)
 
     def lead(self, pid: int, address: str) -> None:
         """Have packets to the address arrive here, in the network of a process that has ``address``.
@@ -62,20 +60,14 @@ class Metadata:
         netns.within(pid, turn)
 
     def close(self) -> None:
-        self._closing = True
-        self._server.close()
-        self._thread.join(2)
+        self._serving.close()
 
-    def _serve(self) -> None:
-        while not self._closing:
-            with contextlib.suppress(OSError):
-                connection, _ = self._server.accept()
-                with connection:
-                    connection.settimeout(PATIENCE_SECONDS)
-                    asked = b""
-                    while ASKS_FOR not in asked and (more := connection.recv(4096)):
-                        asked += more
-                    connection.sendall(self._answer)
+    def _talk(self, connection: socket.socket, _closing: threading.Event) -> None:
+        connection.settimeout(PATIENCE_SECONDS)
+        asked = b""
+        while ASKS_FOR not in asked and (more := connection.recv(4096)):
+            asked += more
+        connection.sendall(self._answer)
 
 
 def _answer(secret: str) -> bytes:

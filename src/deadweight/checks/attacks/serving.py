@@ -1,0 +1,40 @@
+"""A socket of the attacker's side that is served by a thread until it is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+Talk = Callable[[socket.socket, threading.Event], None]
+SLICE_SECONDS = 0.1
+
+
+class Serving:
+    """Hands each connection to ``talk`` and closes it after; of a datagram socket, the socket itself.
+
+    What goes wrong with one (OSError) ends that one. The event is set when all is to end, for a ``talk`` that waits.
+    """
+
+    def __init__(self, server: socket.socket, talk: Talk) -> None:
+        self._server, self._talk = server, talk
+        self._closing = threading.Event()
+        server.settimeout(SLICE_SECONDS)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._server.close()
+        self._thread.join(2)
+
+    def _serve(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(OSError):
+                if self._server.type == socket.SOCK_DGRAM:
+                    self._talk(self._server, self._closing)
+                    continue
+                connection, _ = self._server.accept()
+                with connection:
+                    self._talk(connection, self._closing)
