@@ -1,59 +1,130 @@
-"""Attacks on resources have the machine for themselves, and tell what they saw."""
+"""Attacks on resources take turns on the machine, and tell what they saw."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from deadweight import _run
-from deadweight._errors import Interrupted
-from deadweight.checks.attacks import deliver, resource
+from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.attacks import deliver, resource, turns
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.engine.faults import Ended
+from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.system
 
 HOLDER = """\
 import pathlib, sys
-from deadweight.checks.attacks import deliver, resource
-from deadweight.checks.attacks.load import load_payloads
-resource.ALONE = pathlib.Path(sys.argv[1])
-with resource.alone():
+from deadweight.checks.attacks import turns
+turns.MACHINE = pathlib.Path(sys.argv[1])
+with turns.turn(alone=sys.argv[2] == "alone"):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-@pytest.fixture
-def other(tmp_path, monkeypatch):
+@contextlib.contextmanager
+def another(how: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that has the machine, until its input ends: through sudo, each variant is attacked by one of its own."""
-    monkeypatch.setattr(resource, "ALONE", tmp_path / "lock")
-    argv = [sys.executable, "-c", HOLDER, resource.ALONE]
+    argv = [sys.executable, "-c", HOLDER, turns.MACHINE, how]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
         yield process
 
 
-def test_they_run_one_at_a_time_whoever_sends_them(other):
-    threading.Timer(1.5, other.stdin.close).start()
-    started = time.monotonic()
-    with resource.alone():
-        assert time.monotonic() - started > 1
+@pytest.fixture(autouse=True)
+def _machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "MACHINE", tmp_path / "machine.lock")
 
 
-def test_who_waits_for_the_machine_can_be_interrupted(other):
-    _run.cancel_all()
-    try:
-        with pytest.raises(Interrupted), resource.alone():
-            pass
-    finally:
-        _run.reset_cancel()
+@pytest.mark.parametrize(("theirs", "alone"), [("alone", True), ("alone", False), ("beside", True)])
+def test_they_take_turns_whoever_sends_them(theirs, alone):
+    with another(theirs) as other:
+        threading.Timer(1.0, other.stdin.close).start()
+        started = time.monotonic()
+        with turns.turn(alone=alone):
+            assert time.monotonic() - started > 0.7
+
+
+def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
+    with another("beside") as other, turns.turn(alone=False):
+        assert other.poll() is None
         other.stdin.close()
+
+
+def test_who_waits_to_be_alone_lets_nobody_else_begin():
+    """Else one after another could begin, and it would wait for ever."""
+    order = []
+
+    def work(name: str, *, alone: bool) -> None:
+        with turns.turn(alone=alone):
+            order.append(name)
+
+    with another("beside") as other:
+        first = threading.Thread(target=work, args=("alone",), kwargs={"alone": True})
+        first.start()
+        wait_for(lambda: waits(turns.MACHINE.with_suffix(".next")))
+        second = threading.Thread(target=work, args=("beside",), kwargs={"alone": False})
+        second.start()
+        second.join(0.3)
+        assert order == []
+        other.stdin.close()
+        first.join(20)
+        second.join(20)
+    assert order == ["alone", "beside"]
+
+
+def waits(file: Path) -> bool:
+    """Whether somebody holds the lock on it."""
+    with file.open("wb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_who_waits_for_the_machine_can_be_interrupted():
+    with another("alone") as other:
+        _run.cancel_all()
+        try:
+            with pytest.raises(Interrupted), turns.turn(alone=False):
+                pass
+        finally:
+            _run.reset_cancel()
+            other.stdin.close()
+
+
+def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path):
+    monkeypatch.setattr(turns, "MACHINE", tmp_path / "nowhere" / "machine.lock")
+    with pytest.raises(DeadweightError, match=r"nowhere/machine\.next: cannot be locked"), turns.turn(alone=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("taken", "seconds"),
+    [
+        pytest.param([61, 64, 64, 64, 64, 64], 0.5, id="at the limit"),
+        pytest.param([10, 20, 30, 40, 50, 56], None, id="still growing"),
+        pytest.param([64, 64, 64, 12, 64, 64], None, id="fell back"),
+        pytest.param([64, None, None, None, None, 64], 0.5, id="told now and then, as of processors"),
+        pytest.param([64, 64, 64, 90, 90, 90], None, id="above it"),
+    ],
+)
+def test_a_limit_holds_what_takes_all_that_is_granted_for_a_while(taken, seconds):
+    hold = resource.Hold(64.0)
+    held = [number / 10 for number, each in enumerate(taken) if hold.holds(each, number / 10)]
+    assert held[:1] == ([seconds] if seconds else [])
 
 
 def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():

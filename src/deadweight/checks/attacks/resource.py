@@ -1,16 +1,14 @@
 """Attacks on memory, processes and processor: does the container take more than the hardened posture would grant?
 
-They run one at a time on the whole machine, each in a container of its own, within the outer bound of ``walls.bounded``.
+They take turns on the whole machine (``turns``), each in a container of its own, within the outer bound of ``walls.bounded``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
@@ -23,9 +21,11 @@ from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import ordered
 from deadweight.checks.attacks.session import OBEYED, Order
+from deadweight.checks.attacks.turns import turn
+from deadweight.checks.attacks.usage import Use, use
 from deadweight.checks.attacks.walls import MARGIN, Ground
 from deadweight.checks.http_request import Prepared
-from deadweight.engine.faults import Ended, translated
+from deadweight.engine.faults import Ended
 from deadweight.engine.health import NO_ANSWER
 
 if TYPE_CHECKING:
@@ -39,21 +39,26 @@ NOTHING = Order(("hello", "", ""))
 SLICE_SECONDS = 0.5
 """Processor time is averaged over so long at least."""
 
-ALONE = Path("/run/deadweight-attack.lock")
-"""One for the machine: variants attacked side by side may each be attacked by a process of its own, and projects as well."""
+NEAR, HELD_SECONDS = 0.9, 0.5
+"""What takes nearly all that is granted, and no more, for so long is held by the limit."""
+ALONE = ("cpu", "answers")
+"""What others would falsify, or what would falsify theirs."""
 
 
-@dataclass(frozen=True)
-class Use:
-    """What a container uses at a moment. ``cpu_seconds`` is the sum since its start, ``waited_seconds`` what its processes would
-    have taken beside that, had other load not held a processor (0 where that cannot be seen from here). ``pids`` is 0 where the
-    engine tells nothing: what runs is one process at least."""
+@dataclass
+class Hold:
+    """Whether a limit holds what asks for more: nearly all that is granted is taken, and no more, for a while."""
 
-    memory_bytes: int
-    pids: int
-    cpu_seconds: float
-    waited_seconds: float
-    at: float
+    granted: float
+    since: float | None = None
+
+    def holds(self, taken: float | None, at: float) -> bool:
+        """``taken`` at a moment; None where nothing can be said of it."""
+        if taken is None:
+            return False
+        near = self.granted * NEAR <= taken <= self.granted * MARGIN
+        self.since = (at if self.since is None else self.since) if near else None
+        return self.since is not None and at - self.since >= HELD_SECONDS
 
 
 def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
@@ -73,7 +78,8 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
 
 
 def _fired(lab: Lab, yard: Yard, payload: Payload, flooded: Prepared | None) -> Shot:
-    with alone():
+    _ready(yard, payload)  # nobody need wait for a container to start
+    with turn(alone=payload.evidence.of in ALONE):
         container = _ready(yard, payload)
         places = fill(lab, payload, BIND_PORT).places
         seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
@@ -121,67 +127,84 @@ def _end(yard: Yard, payload: Payload) -> None:
         yard.spoil()
 
 
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Hold the machine during an attack on resources, so that no other one is starved by it. Raises Interrupted."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(ALONE)
-    while True:
-        if _run.cancelled():
-            raise Interrupted("interrupted")
-        try:
-            lock.acquire(timeout=1.0)
-            break
-        except Timeout:
-            continue
-        except OSError as error:
-            raise DeadweightError(
-                f"{ALONE}: cannot be locked, and attacks on resources must run one at a time: {error.strerror}",
-                hint=f"remove {ALONE} if another user owns it",
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[Future[Reply]]) -> Shot:
-    granted = _granted(lab.ground, of)
-    beside = yard.beside
-    before, peak, wanted, slowest, last = use(container, beside), 0.0, 0.0, 0.0, ""
-    if not before.pids and yard.alive():
-        raise DeadweightError("the engine does not report what a container uses: its statistics are empty")
-    limit = answer_seconds(lab.variant.health)
+    """Look again and again until something is proven, the attack has ended, a limit was seen to hold it, or the time is over."""
+    watch = _Watch(lab, yard, container, of)
     brief = "limits" in yard.posture.walls and of != "answers"  # no wall limits how long an answer takes
-    deadline = time.monotonic() + (WATCH_SECONDS if brief else PATIENCE_SECONDS)
-    while time.monotonic() < deadline and not last:
+    seconds = WATCH_SECONDS if brief else PATIENCE_SECONDS
+    while time.monotonic() - watch.begun < seconds:
         if _run.cancelled():
             raise Interrupted("interrupted")
         time.sleep(0.1)
-        if not yard.alive():
-            return _crashed(container, peak, granted)
-        if all(each.done() for each in sent):
-            last = f"; the attack ended: {told(sent[0].result())}"
-        now = use(container, beside)
-        peak, wanted = max(peak, _taken(before, now, of)), max(wanted, _wanted(before, now))
-        before = now if now.at - before.at > SLICE_SECONDS else before
-        if peak > granted * MARGIN:
-            return Shot("succeeded", "", _detail(of, peak, granted, slowest))
-        slowest = max(slowest, _answer_seconds(container, lab, limit))
-        if slowest >= limit:
-            if not yard.alive(NOTICE_SECONDS):
-                return _crashed(container, peak, granted)
-            detail = _detail(of, peak, granted, slowest)
-            return Shot("succeeded", "", {**detail, "proof": f"the service did not answer within {limit:g} s"})
-    if of == "cpu" and wanted > granted * MARGIN and _unlimited(yard, granted):
-        proof = f"wanted {_shown(of, wanted)}, where {_shown(of, granted)} are granted, and only other load held it to {peak:.2f}"
-        return Shot("succeeded", "", {**_detail(of, peak, granted, slowest), "proof": proof})
-    took = "" if of == "answers" else f"took {_shown(of, peak)} of the {_shown(of, granted)} granted; "
-    said = f"{took}the service answered within {slowest:.2f} s{last}"
-    # One that is still at work arrived, whatever became of the others.
-    status = min((status_of(each.result()) for each in sent if each.done()), default=0) if last else 0
-    return Shot("failed", said, {**_detail(of, peak, granted, slowest), "proof": None}, status=status)
+        over = all(each.done() for each in sent)
+        if (shot := watch.look()) is not None:
+            return shot
+        if over or (brief and watch.held):
+            break
+    return watch.failed(sent)
+
+
+class _Watch:
+    """What was seen of a container under attack. ``held``: a limit holds what the attack takes."""
+
+    def __init__(self, lab: Lab, yard: Yard, container: Container, of: str) -> None:
+        self._lab, self._yard, self._container, self._of = lab, yard, container, of
+        self._granted, self._limit = _granted(lab.ground, of), answer_seconds(lab.variant.health)
+        self._before, self._hold, self.held = use(container, yard.beside), Hold(self._granted), False
+        self._peak = self._wanted = self._slowest = 0.0
+        self.begun = time.monotonic()
+        if not self._before.pids and yard.alive():
+            raise DeadweightError("the engine does not report what a container uses: its statistics are empty")
+
+    def look(self) -> Shot | None:
+        """Look once; what that proves, if anything."""
+        if not self._yard.alive():
+            return _crashed(self._container, self._peak, self._granted)
+        now = use(self._container, self._yard.beside)
+        taken = _taken(self._before, now, self._of)
+        self._peak, self._wanted = max(self._peak, taken or 0.0), max(self._wanted, _wanted(self._before, now))
+        self._before = now if now.at - self._before.at > SLICE_SECONDS else self._before
+        self.held = self._hold.holds(taken, now.at)
+        if self._peak > self._granted * MARGIN:
+            return self._succeeded()
+        self._slowest = max(self._slowest, _answer_seconds(self._container, self._lab, self._limit))
+        if self._slowest >= self._limit:
+            if not self._yard.alive(NOTICE_SECONDS):
+                return _crashed(self._container, self._peak, self._granted)
+            return self._succeeded(f"the service did not answer within {self._limit:g} s")
+        return self._held_by_others(now.at)
+
+    def _held_by_others(self, at: float) -> Shot | None:
+        """It wanted more than granted, no limit stands in its way, and it has had time to get it."""
+        over = self._of == "cpu" and self._wanted > self._granted * MARGIN and at - self.begun > WATCH_SECONDS
+        if not over or not _unlimited(self._yard, self._granted):
+            return None
+        wanted, granted = _shown(self._of, self._wanted), _shown(self._of, self._granted)
+        return self._succeeded(
+            f"wanted {wanted}, where {granted} are granted, and only other load held it to {self._peak:.2f}"
+        )
+
+    def _succeeded(self, proof: str = "") -> Shot:
+        detail = self._detail()
+        return Shot("succeeded", "", {**detail, "proof": proof or detail["proof"]})
+
+    def failed(self, sent: Sequence[Future[Reply]]) -> Shot:
+        """Nothing was proven. ``sent`` is what was sent, of which some may be at work still."""
+        ended = bool(sent) and all(each.done() for each in sent)
+        took = f"took {_shown(self._of, self._peak)} of the {_shown(self._of, self._granted)} granted; "
+        last = f"; the attack ended: {told(sent[0].result())}" if ended else ""
+        said = f"{'' if self._of == 'answers' else took}the service answered within {self._slowest:.2f} s{last}"
+        # One that is still at work arrived, whatever became of the others.
+        status = min((status_of(each.result()) for each in sent), default=0) if ended else 0
+        return Shot("failed", said, {**self._detail(), "proof": None}, status=status)
+
+    def _detail(self) -> dict[str, Any]:
+        return {
+            "proof": f"took {_shown(self._of, self._peak)}, where {_shown(self._of, self._granted)} are granted",
+            "peak": round(self._peak, 2),
+            "granted": self._granted,
+            "slowest_answer_seconds": round(self._slowest, 3),
+        }
 
 
 def _crashed(container: Container, peak: float, granted: float) -> Shot:
@@ -190,29 +213,18 @@ def _crashed(container: Container, peak: float, granted: float) -> Shot:
     return Shot("crashed", f"the service {container.state().told()}", {**seen, "granted": granted})
 
 
-def _detail(of: str, peak: float, granted: float, slowest: float) -> dict[str, Any]:
-    return {
-        "proof": f"took {_shown(of, peak)}, where {_shown(of, granted)} are granted",
-        "peak": round(peak, 2),
-        "granted": granted,
-        "slowest_answer_seconds": round(slowest, 3),
-    }
-
-
 def _granted(ground: Ground, of: str) -> float:
     return {"memory": float(ground.memory_bytes), "pids": float(ground.pids), "cpu": ground.cpus, "answers": 1.0}[of]
 
 
-def _taken(before: Use, now: Use, of: str) -> float:
-    """Bytes, processes, or processors kept busy on average."""
+def _taken(before: Use, now: Use, of: str) -> float | None:
+    """Bytes, processes, or processors kept busy on average; None where it is too early to tell."""
     if of == "memory":
         return float(now.memory_bytes)
     if of == "pids":
         return float(now.pids)
-    if of == "answers":
-        return 0.0
     elapsed = now.at - before.at
-    return (now.cpu_seconds - before.cpu_seconds) / elapsed if elapsed > SLICE_SECONDS else 0.0
+    return (now.cpu_seconds - before.cpu_seconds) / elapsed if of == "cpu" and elapsed > SLICE_SECONDS else None
 
 
 def _wanted(before: Use, now: Use) -> float:
@@ -245,40 +257,3 @@ def _answer_seconds(container: Container, lab: Lab, limit: float) -> float:
     except (*NO_ANSWER, Ended):
         return limit
     return time.monotonic() - started
-
-
-def use(container: Container, beside: Sequence[int] = ()) -> Use:
-    """The engine's counters of a container, on either version of cgroups. Memory counts without what the kernel can drop.
-
-    ``beside``: processes in it that the service did not start.
-    """
-    read: Callable[..., Any] = container.api.stats
-    with translated(f"counters of container {container.name}"):
-        document = read(container.id, stream=False, one_shot=True)
-    memory = document.get("memory_stats") or {}
-    inner = memory.get("stats") or {}
-    cache = int(inner.get("total_inactive_file") or inner.get("inactive_file") or 0)
-    return Use(
-        memory_bytes=max(0, int(memory.get("usage") or 0) - cache),
-        pids=int((document.get("pids_stats") or {}).get("current") or 0),
-        cpu_seconds=int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
-        waited_seconds=sum(waited(each) for pid in (container.state().pid, *beside) for each in _tree(pid)),
-        at=time.monotonic(),
-    )
-
-
-def waited(pid: int) -> float:
-    """Seconds for which a process was ready to run and had no processor (``run_delay``, Linux, sched-stats)."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
-
-
-def _tree(pid: int) -> Iterator[int]:
-    """A process of this machine and all that it started."""
-    yield pid
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in file.read_text().split():
-                yield from _tree(int(child))

@@ -11,7 +11,8 @@ from deadweight.checks.attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight.checks.attacks.deliver import Shot, fire
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.model import Payload
-from deadweight.checks.attacks.resource import alone, fire_resource
+from deadweight.checks.attacks.resource import fire_resource
+from deadweight.checks.attacks.turns import turn
 from deadweight.engine.faults import CannotStart
 
 LATER = f"{DIED} a moment later"
@@ -71,7 +72,8 @@ def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     try:
         if payload.evidence.kind == "resource":
             return fire_resource(lab, yard, payload)
-        with alone() if payload.resource else contextlib.nullcontext():
+        yard.get()  # nobody need wait for a container to start
+        with turn(alone=False) if payload.resource else contextlib.nullcontext():
             shot = fire(lab, yard, payload)
             complaint = yard.complaint() if shot.seen in ("succeeded", "failed") else ""
     except (Interrupted, CannotStart, NoService):

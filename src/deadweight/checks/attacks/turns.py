@@ -1,0 +1,64 @@
+"""Whose turn it is to use the machine up: attacks on resources must not starve one another, whoever sends them.
+
+One for the machine, by locks on files: variants attacked side by side may each be attacked by a process of its own, and projects
+as well. Who takes processors, or wants to see a service give no answer, has the machine alone; those that take memory, processes or
+disk only stand in the way of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from deadweight import _run
+from deadweight._errors import DeadweightError, Interrupted
+
+MACHINE = Path("/run/deadweight-attack.lock")
+PAUSE_SECONDS = 0.05
+
+
+@contextlib.contextmanager
+def turn(*, alone: bool) -> Iterator[None]:
+    """Hold the machine during an attack on resources, ``alone`` or beside others that are not.
+
+    Raises Interrupted, DeadweightError where the lock cannot be made.
+    """
+    with contextlib.ExitStack() as stack:
+        with _held(MACHINE.with_suffix(".next"), fcntl.LOCK_EX):  # who waits to be alone lets nobody else begin
+            stack.enter_context(_held(MACHINE, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        yield
+
+
+@contextlib.contextmanager
+def _held(file: Path, kind: int) -> Iterator[None]:
+    number = _opened(file)
+    try:
+        while not _taken(number, kind):
+            if _run.cancelled():
+                raise Interrupted("interrupted")
+            time.sleep(PAUSE_SECONDS)
+        yield
+    finally:
+        os.close(number)  # and so lets it go (flock(2))
+
+
+def _opened(file: Path) -> int:
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise DeadweightError(
+            f"{file}: cannot be locked, and attacks on resources must take turns: {error.strerror}",
+            hint=f"remove {file} if another user owns it",
+        ) from error
+
+
+def _taken(number: int, kind: int) -> bool:
+    try:
+        fcntl.flock(number, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
