@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from deadweight._errors import ConfigError, MissingError
-from deadweight.checks.attacks import lab, session
+from deadweight.checks.attacks import helper, lab, session
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.host import PURPOSE
@@ -295,6 +295,26 @@ def test_a_machine_without_go_measures_nothing_after_a_breach_and_says_so(
     assert found.status == "not_measured"
     assert found.reason.startswith("nothing was measured in open, default, hardened: ")
     assert "attacks after a breach were not tried: go is not installed" in found.reason
+
+
+def test_an_image_that_cannot_hold_the_program_is_attacked_through_the_service_and_says_so(
+    tmp_path, engine, image, archive
+):
+    """As where no file system allows programs to run. Nothing at all was measured: the attacker itself did not start."""
+    file = tmp_path / "helper"
+    file.write_bytes(b"no program")
+    file.chmod(0o644)
+    subject = castle(tmp_path, engine, archive, reference=image, awk=False)
+    whole = load_payloads(packs=["http", "breach"])
+    some = [each for each in whole.payloads if each.id in ("http-environment", "breach-write-root")]
+    with Lab(subject, helper_from=lambda _subject: helper.bound(file)) as built:
+        found = Runner(built, dataclasses.replace(whole, payloads=tuple(some))).run(Plan((OPEN,), alone=False))
+    assert found.cells["open"]["http-environment"].outcome == "not_applicable"
+    cell = found.cells["open"]["breach-write-root"]
+    assert cell.outcome == "not_measured"
+    assert "the attacker's program cannot be started in this image: " in cell.reason
+    assert "permission denied" in cell.reason
+    assert found.nothing_in() == [f"nothing was measured in open: {cell.reason}"]
 
 
 def test_a_service_that_only_runs_as_the_first_process_keeps_to_itself(tmp_path, engine, image, archive):

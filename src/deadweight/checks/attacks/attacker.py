@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from deadweight._errors import DeadweightError
+from deadweight.checks.attacks.helper import TARGET
 from deadweight.checks.service import with_last_lines
 from deadweight.engine import netns
 from deadweight.engine.http import can_enter_namespace
+from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.sidecar import shell_in
 
 if TYPE_CHECKING:
@@ -18,6 +20,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NOTICE_SECONDS = 1.5
+NEIGHBOUR, STAYS_SECONDS = "DEADWEIGHT_NEIGHBOUR", "86400"
+"""The variable that holds its secret, and how long our program stays in it."""
+
+
+def as_neighbour(hard: RunOptions, brought: tuple[Mount, ...], secret: str) -> RunOptions:
+    """The options with which it runs our own program (``brought``) in place of the service, with a secret to be found."""
+    return hard.but(
+        entrypoint=(TARGET,),
+        args=("neighbour", STAYS_SECONDS, secret),
+        mounts=brought,
+        env={**hard.env, NEIGHBOUR: secret},
+        ipc_mode="shareable",
+    )
 
 
 class Attacker:

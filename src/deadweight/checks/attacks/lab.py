@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks.app_folder import app_folder
-from deadweight.checks.attacks.attacker import Attacker
+from deadweight.checks.attacks.attacker import Attacker, as_neighbour
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
-from deadweight.checks.attacks.helper import TARGET, Helper, own_helper
+from deadweight.checks.attacks.helper import Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.landlock import putting_on
 from deadweight.checks.attacks.limits import not_held, unenforced
@@ -30,6 +30,7 @@ from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
+from deadweight.engine.faults import CannotStart
 from deadweight.engine.files import read_file
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount, RunOptions, hardened_for
@@ -42,10 +43,10 @@ if TYPE_CHECKING:
 
 BREACH = "breach"
 """The note on why nothing can be started beside the service."""
-SECRET, NEIGHBOUR = "DEADWEIGHT_PLANTED", "DEADWEIGHT_NEIGHBOUR"  # variables' names
+UNTRIED = "attacks after a breach were not tried"
+SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
 TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
-STAYS_SECONDS = "86400"
 RESERVE_BYTES = 2 * 2**30
 IMAGE_FILE_BYTES = 2**20
 
@@ -111,21 +112,8 @@ class Lab:
         self._lay_out(hard)
 
     def _place(self, hard: RunOptions) -> str:
-        """The attacker on the network. The name of its bridge, which is cut off from this machine.
-
-        It runs our own program where that is there: then no port of its is taken.
-        """
-        if self._brought:
-            hard = hard.but(
-                entrypoint=(TARGET,),
-                args=("neighbour", STAYS_SECONDS, self.planted.neighbour),
-                mounts=self._brought,
-                env={**hard.env, NEIGHBOUR: self.planted.neighbour},
-                ipc_mode="shareable",
-            )
-        container = self._stack.enter_context(
-            self.start(hard.but(network=self.network, dns=NOWHERE), {LAB: self._mark})
-        )
+        """The attacker on the network. The name of its bridge, which is cut off from this machine."""
+        container = self._stack.enter_context(self._beside(hard.but(network=self.network, dns=NOWHERE)))
         try:
             self.attacker = Attacker(container, self.network)
         except Interrupted:
@@ -144,6 +132,19 @@ class Lab:
         except OSError as error:
             self.without_metadata(str(error))
         return bridge
+
+    def _beside(self, hard: RunOptions) -> Container:
+        """The attacker: our own program, where the image can start it, so that no port of its is taken; else the service."""
+        mine = {LAB: self._mark}
+        if self._brought:
+            try:
+                return self.start(as_neighbour(hard, self._brought, self.planted.neighbour), mine)
+            except CannotStart as error:
+                self._brought = ()
+                self.notes[BREACH] = (
+                    f"{UNTRIED}: the attacker's program cannot be started in this image: {error.message}"
+                )
+        return self.start(hard, mine)
 
     def without_metadata(self, why: str) -> None:
         """Nothing that goes for it is tried."""
@@ -284,7 +285,7 @@ class Lab:
         except Interrupted:
             raise
         except DeadweightError as error:
-            self.notes[BREACH] = f"attacks after a breach were not tried: {error.message}"
+            self.notes[BREACH] = f"{UNTRIED}: {error.message}"
             return ()
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
