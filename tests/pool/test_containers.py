@@ -1,0 +1,126 @@
+"""Endpoints reached through other programs: a daemon in a container (``docker exec``), and one in a pod (``kubectl exec``).
+
+No cluster runs here: ``kubectl`` is a small program of the tests that leads into the container, and keeps what it was asked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError
+from deadweight.toolchain.find import find
+from tests.support import ROOT
+from tests.support.buildkit_world import find_daemon
+from tests.support.pool_project import PoolProject, listening
+from tests.support.small_images import docker_archive, forget_image, go_program
+
+pytestmark = [pytest.mark.tools, pytest.mark.system]
+
+IMAGE, NAME = "deadweight-tests/buildkit:1", "deadweight-tests-buildkit"
+RIGHTS = ("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--security-opt", "seccomp=unconfined")
+"""``--privileged`` gives all capabilities, which root itself does not have on every machine."""
+FROM_HERE = ("/usr", "/bin", "/lib", "/lib64")
+"""Folders of this machine that the container reads, for what runc is linked to."""
+
+
+@pytest.fixture(scope="module")
+def daemon(engine, tmp_path_factory) -> Iterator[str]:
+    """A container that builds, on this machine's network; its name."""
+    folder = tmp_path_factory.mktemp("container")
+    tools = folder / "tools"
+    tools.mkdir()
+    for name, program in (
+        ("buildkitd", find_daemon()),
+        ("buildctl", find("buildctl").path),
+        ("runc", find("runc").path),
+    ):
+        shutil.copy(program, tools / name)
+    engine.images.load(docker_archive(folder / "image.tar", IMAGE, [{}], {}))
+    volumes = [word for place in FROM_HERE if Path(place).exists() for word in ("-v", f"{place}:{place}:ro")]
+    docker = [str(find("docker-cli").path), "--host", engine.host]
+    subprocess.run([*docker, "rm", "-f", NAME], check=False, capture_output=True)
+    start = [
+        *docker, "run", "-d", "--name", NAME, *RIGHTS, "--network", "host", *volumes, "-v", f"{tools}:/tools:ro",
+        "-v", "/sys/fs/cgroup:/sys/fs/cgroup", "-v", "/var/lib/buildkit", "--tmpfs", "/run", "--tmpfs", "/tmp",
+        "-e", "PATH=/tools:/usr/bin:/usr/sbin:/bin", IMAGE,
+        "/tools/buildkitd", "--oci-worker-net", "host", "--containerd-worker=false",
+    ]  # fmt: skip
+    subprocess.run(start, check=True, capture_output=True)
+    yield NAME
+    subprocess.run([*docker, "rm", "-f", "-v", NAME], check=True, capture_output=True)
+    forget_image(engine, IMAGE)
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory) -> Path:
+    return go_program(ROOT / "tests/services/worker", tmp_path_factory.mktemp("worker") / "worker")
+
+
+def test_a_container_and_a_pod_build(daemon, worker, engine, tmp_path, monkeypatch):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    docker = find("docker-cli").path
+    (programs / "docker").symlink_to(docker)
+    (programs / "kubectl").write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nwhile [ "$1" != -- ]; do shift; done\nshift\n'
+        f'exec {docker} exec -i {daemon} "$@"\n'
+    )
+    (programs / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    with listening("127.0.0.1") as told:
+        project = PoolProject(tmp_path / "project", worker, told)
+        endpoints = {
+            "box": {"address": f"docker-container://{daemon}", "places": 1},
+            "pod": {"address": "kube-pod://buildkit-0?namespace=ci&container=buildkitd", "places": 1},
+        }
+        project.write({f"v{number}": 0.5 for number in range(4)}, {"endpoints": endpoints})
+        made = project.build()
+    assert {each.result for each in made.values()} == {"built"}, project.log
+    assert {each.image.built_on.split()[0] for each in made.values()} == {"box", "pod"}
+    asked = (tmp_path / "asked").read_text()
+    assert "--namespace ci" in asked.replace("=", " ")
+    assert "buildkit-0" in asked
+    assert asked.count("buildctl dial-stdio") >= 2
+
+
+def test_layers_come_back_from_a_registry(daemon, worker, engine, local_registry, tmp_path, monkeypatch):
+    """The daemon forgets all it has, and builds nothing again."""
+    docker = find("docker-cli").path
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    cache = f"type=registry,ref={local_registry}/cache-{os.getpid()}:{{variant}}"
+    with listening("127.0.0.1") as told:
+        project = PoolProject(tmp_path / "project", worker, told)
+        pool = {"endpoints": {"box": {"address": f"docker-container://{daemon}"}}}
+        project.write({"one": 0.1}, {**pool, "cache": {"import": [cache], "export": f"{cache},mode=max"}})
+        first = project.build()["one"]
+        subprocess.run(
+            [str(docker), "--host", engine.host, "exec", daemon, "buildctl", "prune", "--all"],
+            check=True,
+            capture_output=True,
+        )
+        shutil.rmtree(project.root / ".deadweight")
+        second = project.build()["one"]
+        assert told.count("begin") == Counter({"one": 1}), project.log
+    assert (first.result, second.result) == ("built", "built")
+    assert first.image.manifest_digest == second.image.manifest_digest
+
+
+def test_a_container_that_is_not_there_is_named(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{find('docker-cli').path.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    with listening("127.0.0.1") as told:
+        project = PoolProject(tmp_path / "project", Path("/bin/true"), told)
+        project.write({"one": 0.1}, {"endpoints": {"box": {"address": "docker-container://nobody-made-it"}}})
+        with pytest.raises(MissingError) as caught:
+            project.build()
+    assert "box: " in str(caught.value)
+    assert "No such container: nobody-made-it" in str(caught.value)
