@@ -520,3 +520,20 @@ def test_what_a_go_build_makes_with_more_than_go_is_put_on_a_minimal_base(tmp_pa
     text = (tmp_path / "build/trimmed.Dockerfile").read_text()
     assert text.endswith('USER 65532:65532\nEXPOSE 9090\nENTRYPOINT ["/bin/shop", "run"]\n')
     assert "COPY --from=own-image /bin/shop /bin/shop" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("docs/swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
+        ("api/openapi.yaml", "paths:\n  /a: {get: {}}\n", True),
+        ("api/shop.swagger.json", '{"paths": {"/a": {"get": {}}}}', True),
+        ("tests/openapi.yaml", "paths:\n  /a: {get: {}}\n", False),
+        ("openapi.yaml", "generator: x\n", False),
+    ],
+)
+def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, name, text, found):
+    (service,) = find_services(look(written(tmp_path, {"Dockerfile": "FROM alpine\nCMD ./x\n", name: text})))
+    assert (service.described is not None) is found
+    written_suite = suite_text(first_draft(service, "build", health="/up"))
+    assert (f"attacks: {{openapi: {name}}}" in written_suite) is found

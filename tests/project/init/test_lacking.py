@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight.project.init.draft import first_draft
+from deadweight.project.init.folders import in_memory, with_folder_it_lacks
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
@@ -64,3 +65,36 @@ def test_what_a_compose_file_gives_is_not_given_twice(tmp_path):
     compose = "services:\n  web:\n    build: .\n    environment: {DATABASE_URL: x}\n    depends_on: [db]\n  db: {image: postgres}\n"
     files = {"compose.yaml": compose, "Dockerfile": "FROM python\nCOPY . .\nCMD flask run\n"}
     assert lacking(tmp_path, 'os.environ["DATABASE_URL"], os.environ["PGHOST"]', "psycopg2", **files) is None
+
+
+@pytest.mark.parametrize(
+    ("died", "folder"),
+    [
+        (
+            "it ended with exit code 1: Error: EACCES: permission denied, mkdir '/etc/todos' | at Object.mkdirSync",
+            "/etc/todos",
+        ),
+        ("Error: EACCES: permission denied, open '/data/app/log.txt'", "/data/app"),
+        ("PermissionError: [Errno 13] Permission denied: '/srv/state/app.db'", "/srv/state"),
+        ("panic: mkdir /var/lib/shop: permission denied", "/var/lib/shop"),
+        ("open /var/lib/shop/x.db: read-only file system", "/var/lib/shop"),
+        ("java.nio.file.AccessDeniedException: /var/log/app/app.log", "/var/log/app"),
+        ("java.io.FileNotFoundException: /logs/app.log (Permission denied)", "/logs"),
+        ("mkdir: cannot create directory '/cache/x': Permission denied", "/cache/x"),
+    ],
+)
+def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, folder):
+    tree = look(written(tmp_path, {"app.py": APP, "requirements.txt": "flask\n"}))
+    draft = first_draft(find_services(tree)[0], "build")
+    again = with_folder_it_lacks(draft, died)
+    assert again is not None
+    assert in_memory(again.service) == (folder,)
+    assert with_folder_it_lacks(again, died) is None
+
+
+@pytest.mark.parametrize(
+    "died", ["open /etc/passwd: permission denied", "EACCES: permission denied, open '/x'", "no luck"]
+)
+def test_no_folder_of_the_system_is_hidden(tmp_path, died):
+    tree = look(written(tmp_path, {"app.py": APP, "requirements.txt": "flask\n"}))
+    assert with_folder_it_lacks(first_draft(find_services(tree)[0], "build"), died) is None

@@ -80,3 +80,13 @@ def test_a_server_that_is_built_with_a_bundler_is_no_site(tmp_path):
     package["devDependencies"] = {"vite": "6"}
     draft = brought_in(tmp_path, {"package.json": json.dumps(package), "server.js": ""})
     assert draft.service.project.language == "node"
+
+
+@pytest.mark.parametrize(
+    ("library", "answers"), [("react-router-dom", True), ("@tanstack/react-router", True), ("react", False)]
+)
+def test_a_page_with_routes_of_its_own_answers_them(tmp_path, library, answers):
+    package = {**json.loads(BUILT), "dependencies": {library: "6"}}
+    lines = dockerfile(brought_in(tmp_path, {"package.json": json.dumps(package), **PAGE}))
+    assert any("try_files $uri $uri/ /index.html;" in line for line in lines) is answers
+    assert ("COPY --from=build /site.conf /etc/nginx/conf.d/default.conf" in lines) is answers

@@ -16,7 +16,7 @@ from deadweight.checks.service import last_lines
 from deadweight.engine.faults import translated
 from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
-from deadweight.engine.options import RunOptions
+from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
@@ -123,11 +123,12 @@ def observe(
     hosts: Mapping[str, str] | None = None,
     run: RunSettings | None = None,
 ) -> Seen:
-    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments and files.
-    Raises NotUp, CannotStart."""
+    """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments, files and
+    the folders that it must have in memory. Raises NotUp, CannotStart."""
     options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
     if run is not None:
-        options = options.but(args=run.args, entrypoint=run.entrypoint, files=run.files)
+        folders = tuple(Tmpfs(each) for each in run.tmpfs)
+        options = options.but(args=run.args, entrypoint=run.entrypoint, files=run.files, tmpfs=folders)
     with engine.start(image, options, purpose="init", variant=variant) as container:
         try:
             up = wait_listening(container, ports)
@@ -282,8 +283,13 @@ def written(container: Container) -> tuple[str, ...]:
     return tuple(sorted(each for each in folders if each not in ("/", "/tmp") and not each.startswith("/tmp/")))  # noqa: S108
 
 
+_ENGINES = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/etc/mtab")
+"""Files that the engine writes into every container."""
+
+
 def _noise(path: str) -> bool:
-    return "/__pycache__" in path or path.startswith(("/dev/", "/proc/", "/sys/", "/etc/")) or path.count("/") == 1
+    of_engine = path.startswith(("/dev/", "/proc/", "/sys/")) or path in _ENGINES
+    return of_engine or "/__pycache__" in path or path.count("/") == 1
 
 
 def _use(container: Container) -> dict[str, int]:

@@ -14,21 +14,19 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.project.init import gates, posture
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
 from deadweight.project.init.draft import Draft, health_hints, port_hints
+from deadweight.project.init.folders import in_memory, with_folder_it_lacks
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import (
     NotUp,
-    Seen,
-    first_line,
     observe,
     told_of,
-    wait_listening,
     watch_with,
 )
 from deadweight.project.init.older import with_compiler, with_examples, with_help, with_older_language
-from deadweight.project.init.recording import record
+from deadweight.project.init.recording import recorded
 from deadweight.project.init.records import Known, Rung
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
@@ -37,7 +35,6 @@ from deadweight.suite.load import SUITE_FILE
 from deadweight.suite.model import RunSettings
 
 if TYPE_CHECKING:
-    from deadweight.engine.options import RunOptions
     from deadweight.project.init.files import Written
     from deadweight.records.evidence import Evidence
     from deadweight.suite.model import Variant
@@ -196,6 +193,7 @@ def _why_not_up(proof: _Proof, rung: Rung) -> str:
             proof.say(f"{rung.name}: {error.message}")
             why = why or error.message
             again = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
+            again = again or with_folder_it_lacks(proof.draft, error.message)
             again = again or with_what_it_lacks(proof.draft, look(proof.written.root))
             again = (
                 again or (with_examples(proof.draft) if rung.files else None) or with_help(proof.draft, error.message)
@@ -220,11 +218,12 @@ def _learn(proof: _Proof, rung: Rung) -> None:
         variant = proof.variant(workspace, rung.name)
         image, engine = workspace.engine_image(variant), workspace.engine()
         env = {**env, **variant.run.env}
+        plainly = variant.run.model_copy(update={"tmpfs": in_memory(draft.service)})
         with started_beside(workspace, variant) as hosts:
             seen, more = watch_with(
                 draft.service.spare,
                 env,
-                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, variant.run),
+                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, plainly),
             )
             env = {**env, **more.value}
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
@@ -235,31 +234,12 @@ def _learn(proof: _Proof, rung: Rung) -> None:
                 raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
             told = {"env": Known(flow(env), more.origin)} if more.value else {}
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
-            proof.draft = with_seen(replace(draft, run=plain), seen, {**told, **found.told})
+            learned = with_seen(replace(draft, run=plain), seen, {**told, **found.told})
             from deadweight.engine.options import hardened
 
             options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
-            _record(proof, workspace, image, seen, options.but(hosts=hosts, tls=seen.health.tls), rung.name)
-
-
-def _record(proof: _Proof, workspace: Workspace, image: str, seen: Seen, options: RunOptions, name: str) -> None:
-    engine, port = workspace.engine(), seen.health.port
-    if seen.health.kind == "exit":
-        with engine.start(image, options, purpose="init", variant=name) as again:
-            again.wait_healthy(posture.health_of(seen), port)
-            proof.draft = replace(proof.draft, prints=seen.printed if first_line(again) == seen.printed else "")
-    if seen.health.kind != "http":
-        return
-    with (
-        engine.start(image, options, purpose="init", variant=name) as one,
-        engine.start(image, options, purpose="init", variant=name) as other,
-    ):
-        for container in (one, other):
-            wait_listening(container, (port,))
-            container.wait_healthy(posture.health_of(seen), port)
-        paths = dict.fromkeys((seen.health.path, "/"))
-        api = record(one, other, port, look(proof.written.root), proof.draft.service.folder, tuple(paths))
-    proof.draft = replace(proof.draft, api=api)
+            options = options.but(hosts=hosts, tls=seen.health.tls)
+            proof.draft = recorded(learned, look(proof.written.root), engine, image, seen, options, rung.name)
 
 
 def _gate(proof: _Proof) -> None:

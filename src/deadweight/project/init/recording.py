@@ -8,16 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deadweight.project.init.draft import Recorded
-from deadweight.project.init.observe import ask
+from deadweight.project.init import posture
+from deadweight.project.init.draft import Draft, Recorded
+from deadweight.project.init.observe import Seen, ask, first_line, wait_listening
+from deadweight.project.init.records import SEEN, Known
 from deadweight.project.init.tree import Tree
 from deadweight.suite import openapi
 
 if TYPE_CHECKING:
+    from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
     from deadweight.engine.http import Answer
+    from deadweight.engine.options import RunOptions
 
 MOST = 12
 MOST_JSON = 300
@@ -31,24 +36,40 @@ SERVED = (
     "/api/openapi.json",
     "/q/openapi",
 )
-_DOCUMENT = r"(openapi|swagger)[\w.-]*\.(json|ya?ml)"
 _DANGEROUS = re.compile(
     r"panic|exit|quit|kill|shutdown|crash|delay|sleep|stream|slow|drip|logout|delete|metrics|env\b|debug", re.IGNORECASE
 )
 
 
-def record(
-    one: Container, other: Container, port: int, tree: Tree, folder: str, paths: Sequence[str]
-) -> tuple[Recorded, ...]:
+def recorded(draft: Draft, tree: Tree, engine: Engine, image: str, seen: Seen, options: RunOptions, name: str) -> Draft:
+    """The draft with what an image answers, or prints where it is a job: only what two containers of it do alike."""
+    port = seen.health.port
+    if seen.health.kind == "exit":
+        with engine.start(image, options, purpose="init", variant=name) as again:
+            again.wait_healthy(posture.health_of(seen), port)
+            return replace(draft, prints=seen.printed if first_line(again) == seen.printed else "")
+    if seen.health.kind != "http":
+        return draft
+    with (
+        engine.start(image, options, purpose="init", variant=name) as one,
+        engine.start(image, options, purpose="init", variant=name) as other,
+    ):
+        for container in (one, other):
+            wait_listening(container, (port,))
+            container.wait_healthy(posture.health_of(seen), port)
+        described, document = _described(one, port, tree, draft.service.described)
+        paths = dict.fromkeys((seen.health.path, "/", *gets(document)))
+        api = tuple(_alike(one, other, port, list(paths)[:MOST]))
+    return replace(draft, api=api, service=replace(draft.service, described=described))
+
+
+def _alike(one: Container, other: Container, port: int, paths: Sequence[str]) -> Iterator[Recorded]:
     """Ask both containers; what both answer with the same status below 500 becomes a check."""
-    found = []
-    documented = list(_documented(one, port, tree, folder))
-    for path in list(dict.fromkeys((*paths, *documented)))[:MOST]:
+    for path in paths:
         first, second = ask(one, port, path), ask(other, port, path)
         if first is None or second is None or first.status != second.status or first.status >= 500 or first.truncated:
             continue
-        found.append(_recorded(path, first, second))
-    return tuple(found)
+        yield _recorded(path, first, second)
 
 
 def _recorded(path: str, first: Answer, second: Answer) -> Recorded:
@@ -83,17 +104,14 @@ def _text(answer: Answer) -> str | None:
     return line[:MOST_TEXT] if line and line.isprintable() else None
 
 
-def _documented(container: Container, port: int, tree: Tree, folder: str) -> Iterator[str]:
-    """The GETs without parameters of the document that the service serves, else of one in the repository."""
+def _described(container: Container, port: int, tree: Tree, known: Known[str] | None) -> tuple[Known[str] | None, Any]:
+    """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
     for path in SERVED:
         answer = ask(container, port, path)
-        paths = list(gets(openapi.parsed(answer.text()))) if answer is not None and answer.status == 200 else []
-        if paths:
-            yield from paths
-            return
-    for file in tree.named(_DOCUMENT):
-        if folder == "." or file.startswith(f"{folder}/"):
-            yield from gets(openapi.parsed(tree.text(file)))
+        document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
+        if openapi.paths(document):
+            return Known(path, f"{SEEN}: it serves its OpenAPI document"), document
+    return known, openapi.parsed(tree.text(known.value)) if known else None
 
 
 def gets(document: Any) -> Iterator[str]:

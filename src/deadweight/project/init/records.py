@@ -166,6 +166,8 @@ class Service:
     """Ways to build it that are no Dockerfiles and that the repository has already."""
     spare: tuple[Known[Mapping[str, str]], ...] = ()
     """More of an environment, to be tried one after another where it does not come up without."""
+    described: Known[str] | None = None
+    """Its OpenAPI document: a file of the repository, or a path where it serves one."""
 
     @property
     def volumes(self) -> dict[str, str]:

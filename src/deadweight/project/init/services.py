@@ -10,6 +10,7 @@ from dataclasses import replace
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
 from deadweight.project.init.contexts import contexts
+from deadweight.project.init.described import in_repository
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust, static
 from deadweight.project.init.languages.common import HEADER
@@ -113,7 +114,10 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else ())
     spare = tuple(_spare(tree, folder, home))
     more = tuple(declared.apko(tree, home)) if project else ()
-    return Service(plain_name(name), folder, tuple(ordered), project, port_variable=variable, more=more, spare=spare)
+    return Service(
+        *(plain_name(name), folder, tuple(ordered), project),
+        port_variable=variable, more=more, spare=spare, described=in_repository(tree, home),
+    )  # fmt: skip
 
 
 def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:

@@ -43,6 +43,21 @@ _MAKES = {
 }
 """Builders of sites, and the folder that each fills unless it is told another one."""
 
+_ROUTERS = re.compile(
+    r"(?:preact-|@reach/|@solidjs/|@angular/|@tanstack/[\w-]+-)router|(?:react|vue)-router(?:-dom)?|wouter|navigo"
+    r"|svelte-(?:spa-router|routing|navigator)|universal-router"
+)
+"""Libraries that give a single page routes of its own, for which no file is there."""
+
+FALLBACK = (
+    "server {",
+    f"    listen {PORT};",
+    f"    root {ROOT};",
+    "    location / { try_files $uri $uri/ /index.html; }",
+    "}",
+)
+"""nginx's settings for such a page: it answers every path for which there is no file."""
+
 _OUTPUT = re.compile(r"\boutDir\s*:\s*[\"'](?:\./)?([\w./-]+)[\"']")
 _HANDS_OUT = ("serve", "http-server", "live-server", "sirv", "nginx")
 _PLACES = (".", "public", "site", "www", "html", "htdocs", "public_html", "public-html", "dist", "src", "static")
@@ -83,6 +98,7 @@ def _of_node(tree: Tree, folder: str) -> Project | None:
     told = next((found[1] for text in settings if (found := _OUTPUT.search(text))), _MAKES[builder])
     details = {"output": told, "manager": manager(tree, folder), "version": version_of(tree, folder, None).value}
     details["npmrc"] = "1" if tree.has(joined(folder, ".npmrc")) else ""
+    details["routes"] = "1" if any(_ROUTERS.fullmatch(name) for name in needs) else ""
     return _project(tree, folder, "npm", details, (Known(PORT, "the base's own"),))
 
 
@@ -156,7 +172,7 @@ def _on_another_base(own: OwnDockerfile, project: Project, port: int) -> str:
 
 
 def _dockerfile(project: Project) -> str:
-    build = project.kind == "npm"
+    build, routes = project.kind == "npm", bool(project.details.get("routes"))
     taken = f"--from=build /app/{project.details['output']}" if build else project.details["place"]
     lines = [
         HEADER,
@@ -165,6 +181,7 @@ def _dockerfile(project: Project) -> str:
         "",
         *(_build_stage(project) if build else []),
         "FROM ${BASE}",
+        *(["COPY --from=build /site.conf /etc/nginx/conf.d/default.conf"] if routes else []),
         f"COPY {taken} {ROOT}",
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
@@ -185,5 +202,14 @@ def _build_stage(project: Project) -> list[str]:
         f"RUN --mount=type=cache,target=/root/.npm {install}",
         "COPY . .",
         "RUN npm run build",
+        *(_settings() if project.details["routes"] else []),
         "",
+    ]
+
+
+def _settings() -> list[str]:
+    lines = " ".join(f"'{line}'" for line in FALLBACK)
+    return [
+        "# Routes of the page itself are no files: the page answers them.",
+        f"RUN printf '%s\\n' {lines} > /site.conf",
     ]

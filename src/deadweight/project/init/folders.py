@@ -1,0 +1,52 @@
+"""Folders that a service without rights could not write to: it is tried once more with each of them in memory."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import replace
+
+from deadweight.project.init.draft import Draft
+from deadweight.project.init.records import SEEN, Known, Service
+
+_PATH = r"[\"'`]?(?P<path>/[\w.@+-]+(?:/[\w.@+-]+)*)/?[\"'`]?"
+_REFUSED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?:EACCES|EROFS): [\w -]+, (?P<call>\w+) {_PATH}",  # Node
+        rf"(?:PermissionError|OSError): \[Errno (?:13|30)\] [\w -]+: {_PATH}",  # Python
+        rf"\b(?P<call>mkdir|open|create|openat) {_PATH}: (?:permission denied|read-only file system)",  # Go
+        rf"AccessDeniedException: {_PATH}",  # Java
+        rf"{_PATH} \((?:Permission denied|Read-only file system)\)",  # Java
+        rf"\b(?P<call>mkdir): can(?:no|')t create directory {_PATH}: (?:Permission denied|Read-only file system)",  # shells
+        rf"can(?:no|')t create {_PATH}: (?:Permission denied|Read-only file system)",
+    )
+)
+_OF_THE_SYSTEM = frozenset(("/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/tmp"))  # noqa: S108
+
+
+def in_memory(service: Service) -> tuple[str, ...]:
+    """The folders that it cannot do without, as far as that was seen."""
+    return tuple(each.value for each in service.around.volumes if each.origin.startswith(SEEN))
+
+
+def with_folder_it_lacks(draft: Draft, died: str) -> Draft | None:
+    """The draft with the folder in memory that a service was refused; None where ``died`` names none, or the same again."""
+    folder = _refused(died)
+    service = draft.service
+    if folder is None or folder in in_memory(service):
+        return None
+    known = Known(folder, f"{SEEN}: it does not come up where it cannot write there")
+    around = replace(service.around, volumes=(*service.around.volumes, known))
+    return replace(draft, service=replace(service, around=around))
+
+
+def _refused(died: str) -> str | None:
+    for pattern in _REFUSED:
+        for found in pattern.finditer(died):
+            path = posixpath.normpath(found["path"])
+            call = found.groupdict().get("call") or ""
+            folder = path if call.startswith("mkdir") else posixpath.dirname(path)
+            if folder not in _OF_THE_SYSTEM:
+                return folder
+    return None
