@@ -31,7 +31,8 @@ def read_words(text: str, name: str, target: str | None = None) -> ImageWords:
     """What the image of ``target`` (default: the last stage) is told to be. ``name`` is the file's, for origins."""
     given, stages = _stages(text)
     chain = _chain(stages, target)
-    words = ImageWords(base=_filled(chain[0].base, given) if chain else "")
+    bases = tuple(_filled(each.base, given) for each in stages)
+    words = ImageWords(base=_filled(chain[0].base, given) if chain else "", bases=bases)
     values = dict(given)
     for stage in chain:
         words = replace(words, taken=())

@@ -30,7 +30,8 @@ def first(*found: Known[T] | None) -> Known[T] | None:
 class ImageWords:
     """What a Dockerfile says of the image that it makes, with every value's line.
 
-    ``copied`` are files of the context that the last stage takes: (source, absolute path in the image).
+    ``copied`` are files of the context that the last stage takes: (source, absolute path in the image). ``base`` is what the
+    last stage stands on, ``bases`` are those of all stages.
     """
 
     ports: tuple[Known[int], ...] = ()
@@ -41,10 +42,16 @@ class ImageWords:
     workdir: str = "/"
     env: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
+    bases: tuple[str, ...] = ()
     copied: tuple[tuple[str, str], ...] = ()
     taken: tuple[str, ...] = ()
     """Where the last stage copies to, from wherever; absolute."""
     volumes: tuple[Known[str], ...] = ()
+
+    def on(self, pattern: str) -> str:
+        """The first group of a pattern for its own base, else for one that another stage builds on; empty where none matches."""
+        found = (re.match(rf"(?:.*/)?{pattern}", each) for each in (self.base, *self.bases))
+        return next((match[1] for match in found if match), "")
 
     @property
     def words(self) -> tuple[str, ...]:

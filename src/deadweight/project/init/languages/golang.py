@@ -50,9 +50,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         kind="go",
         folder=folder,
         name=posixpath.basename(name),
-        version=Known(
-            f"{number[0]}.{number[1]}", f"from {file}:{line_of(text, known.start())}" if known else "guessed"
-        ),
+        version=_version(words, number, f"from {file}:{line_of(text, known.start())}" if known else "guessed"),
         ports=ports,
         health=health,
         details={
@@ -69,6 +67,14 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         },
         problem="" if chosen else "cannot determine its main package; name it with --main",
     )
+
+
+def _version(words: ImageWords | None, least: tuple[int, int], origin: str) -> Known[str]:
+    """The version that its own image is built with, where that is new enough for the module; else the one of the module."""
+    own = words.on(r"golang:(\d+\.\d+)") if words else ""
+    if own and _pair(own) >= least:
+        return Known(own, "from your Dockerfile's base")
+    return Known(f"{least[0]}.{least[1]}", origin)
 
 
 def _replaced(gomod: str) -> list[str]:

@@ -98,9 +98,9 @@ def manager(tree: Tree, folder: str) -> str:
 
 def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """The major version of Node: of its own image, of a version file, or the default."""
-    base = re.match(r"(?:.*/)?node:(\d+)", words.base if words else "")
-    if base and int(base[1]) >= 18:
-        return Known(base[1], "from your Dockerfile's base")
+    base = words.on(r"node:(\d+)") if words else ""
+    if base and int(base) >= 18:
+        return Known(base, "from your Dockerfile's base")
     for name in (".nvmrc", ".node-version"):
         text = tree.text(joined(folder, name))
         found = re.search(r"v?(\d{2})\b", text)

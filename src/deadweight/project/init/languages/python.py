@@ -86,9 +86,8 @@ def _kind(tree: Tree, folder: str) -> str | None:
 
 def _version(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of the own image's base, .python-version, requires-python; one that is out of support is raised."""
-    base = re.match(r"(?:.*/)?python:(\d+\.\d+)", words.base if words else "")
-    if base:
-        return Known(base[1], "from your Dockerfile's base")
+    if base := words.on(r"python:(\d+\.\d+)") if words else "":
+        return Known(base, "from your Dockerfile's base")
     for name, pattern in (
         (".python-version", r"(3\.\d+)"),
         ("runtime.txt", r"python-(3\.\d+)"),

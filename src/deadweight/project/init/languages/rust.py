@@ -33,12 +33,14 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     text = tree.text(file)
     least = re.search(r"^rust-version\s*=\s*[\"'](1\.\d+)", text, re.MULTILINE)
     origin = f"from {file}:{line_of(text, least.start())}" if least else "guessed"
+    own = words.on(r"rust:(1\.\d+)") if words else ""
+    known = Known(own, "from your Dockerfile's base") if own else Known("1", origin)
     return Project(
         language="rust",
         kind="cargo",
         folder=folder,
         name=str(package.get("name") or "service"),
-        version=Known(toolchain[1], "from rust-toolchain") if toolchain else Known("1", origin),
+        version=Known(toolchain[1], "from rust-toolchain") if toolchain else known,
         ports=ports or (Known(8080),),
         health=health,
         details={
