@@ -13,7 +13,7 @@ from deadweight.project.init.dockerfile import missing_sources, read_words
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
-from deadweight.project.init.records import unwrapped
+from deadweight.project.init.records import Known, unwrapped
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
@@ -209,6 +209,39 @@ def test_manifests_tell_port_and_probe(tmp_path):
     draft = first_draft(service, "build")
     assert (draft.port.value, draft.port.origin) == (9898, "from deploy/app.yaml:4")
     assert (draft.health.value, draft.health.origin) == ("{path: /livez}", "from deploy/app.yaml:7")
+
+
+POD = """
+apiVersion: apps/v1
+kind: Deployment
+spec:
+  template:
+    spec:
+      containers:
+        - name: shop
+          image: registry.example.com/team/shop:1
+          envFrom: [{configMapRef: {name: settings}}]
+          env:
+            - {name: LEVEL, value: "3"}
+            - {name: COLOUR, valueFrom: {configMapKeyRef: {name: settings, key: colour}}}
+            - {name: TOKEN, valueFrom: {secretKeyRef: {name: hidden, key: token}}}
+          volumeMounts: [{name: data, mountPath: /data/}, {name: tls, mountPath: /tls}]
+        - {name: db, image: "postgres:16", env: [{name: POSTGRES_USER, value: me}]}
+      volumes: [{name: data, emptyDir: {}}, {name: tls, secret: {secretName: x}}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {colour: red}
+"""
+
+
+@pytest.mark.parametrize("name", ["shop", "another"])
+def test_manifests_tell_environment_and_data(tmp_path, name):
+    (service,) = found(tmp_path / name, {"Dockerfile": 'FROM scratch\nCMD ["/x"]\n', "k8s/shop.yaml": POD})
+    (spare,) = service.spare
+    assert spare == Known({"colour": "red", "LEVEL": "3", "COLOUR": "red"}, "from k8s/shop.yaml")
+    assert service.volumes == {"/data": "from k8s/shop.yaml"}
 
 
 def test_of_several_services_one_is_brought_in_and_the_others_are_named(tmp_path):

@@ -20,14 +20,6 @@ from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 from deadweight.project.init.values import env_files, environment, examples
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
-_CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
-_PROBE_PATH = re.compile(r"httpGet:\s*\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:\s*[\"']?(/[^\s\"'{}]*)")
-
-
-_OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
-"""Ports of databases and queues, which manifests of a service often bring along."""
-
-
 _FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
 _SETTINGS = (
     ".go",
@@ -237,23 +229,6 @@ def _inner_port(given: Any) -> tuple[int | None, str]:
     shown = str(given)
     inner = re.sub(r"\$\{\w+:?-(\d+)\}", r"\1", shown).rpartition(":")[2].partition("/")[0]
     return (int(inner), shown) if inner.isdigit() and 0 < int(inner) < 65536 else (None, "")
-
-
-def kubernetes(tree: Tree, folder: str) -> Surroundings:
-    """Ports and probe paths of the manifests and charts in a folder."""
-    ports: list[Known[int]] = []
-    health: list[Known[str]] = []
-    for path in tree.below(folder, ".yaml", ".yml"):
-        text = tree.text(path)
-        if "containers:" not in text:
-            continue
-        for found in _CONTAINER_PORT.finditer(text):
-            if int(found[1]) in _OTHERS:
-                continue
-            ports.append(Known(int(found[1]), f"from {path}:{line_of(text, found.start())}"))
-        for found in _PROBE_PATH.finditer(text):
-            health.append(Known(found[1], f"from {path}:{line_of(text, found.start(1))}"))
-    return Surroundings(tuple(ports), tuple(health))
 
 
 def _load(text: str) -> Any:

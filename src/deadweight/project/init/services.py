@@ -16,6 +16,7 @@ from deadweight.project.init.languages import golang, java, node, python, rust, 
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.languages.python import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
+from deadweight.project.init.manifests import kubernetes
 from deadweight.project.init.mounts import with_own_mounts
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of
@@ -186,14 +187,24 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
     for service in services:
         paths = {each.path for each in service.dockerfiles}
         mine = [each for each in composed if each.path in paths or each.context == service.folder]
-        inner = around.kubernetes(tree, "." if len(services) == 1 else service.folder)
+        names = {service.name, plain_name(tree.root.name), *([service.project.name] if service.project else [])}
+        inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names)
         near = [each for each in mine if folder_of(each.file) in (".", service.folder)]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
         near.sort(key=lambda each: each.path != first)
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
-        found.append(with_own_mounts(replace(service, around=both)))
+        both = replace(both, volumes=both.volumes or inner.volumes)
+        spare = (*service.spare, *_as_spare(inner))
+        found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
+
+
+def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:
+    """What a cluster gives it: much of that names what is only there, so it is tried where it does not come up without."""
+    if cluster.env:
+        origin = next(iter(cluster.env.values())).origin
+        yield Known({name: known.value for name, known in cluster.env.items()}, origin)
 
 
 def _rank(service: Service) -> tuple[bool | int | str, ...]:

@@ -1,0 +1,128 @@
+"""What Kubernetes manifests and charts tell of a service: ports, probes, environment, and where it keeps data.
+
+Ports and probes are found in templates too; the rest only in files that are YAML as they are.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from deadweight.project.init.needed import PORTS
+from deadweight.project.init.records import Known, Surroundings
+from deadweight.project.init.tree import Tree, line_of
+from deadweight.records.reference import split
+
+_CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
+_PROBE_PATH = re.compile(r"httpGet:\s*\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:\s*[\"']?(/[^\s\"'{}]*)")
+_OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
+"""Ports of databases and queues, which manifests of a service often bring along."""
+
+
+@dataclass(frozen=True)
+class _Container:
+    """One container of a workload, with the file that it is in and the volumes of its pod."""
+
+    file: str
+    said: Mapping[str, Any]
+    volumes: Mapping[str, Any]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """By which it may be known: its own name, and its image's."""
+        return frozenset((str(self.said.get("name")), _image(self.said)))
+
+
+def kubernetes(tree: Tree, folder: str, names: Collection[str]) -> Surroundings:
+    """What the manifests and charts in a folder say. ``names`` are the service's: its containers are told by them."""
+    ports: list[Known[int]] = []
+    health: list[Known[str]] = []
+    files = [path for path in tree.below(folder, ".yaml", ".yml") if "containers:" in tree.text(path)]
+    for path in files:
+        text = tree.text(path)
+        for found in _CONTAINER_PORT.finditer(text):
+            if int(found[1]) not in _OTHERS:
+                ports.append(Known(int(found[1]), f"from {path}:{line_of(text, found.start())}"))
+        for found in _PROBE_PATH.finditer(text):
+            health.append(Known(found[1], f"from {path}:{line_of(text, found.start(1))}"))
+    env: dict[str, Known[str]] = {}
+    volumes: list[Known[str]] = []
+    for mine in _mine([each for path in files for each in _containers(tree, path)], names):
+        maps = _config_maps(tree, folder)
+        env = {**{name: Known(value, f"from {mine.file}") for name, value in _env(mine.said, maps)}, **env}
+        volumes += [Known(path, f"from {mine.file}") for path in _data(mine)]
+    return Surroundings(tuple(ports), tuple(health), env, volumes=tuple(volumes))
+
+
+def _image(container: Mapping[str, Any]) -> str:
+    return posixpath.basename(split(str(container.get("image") or ""))[0])
+
+
+def _mine(containers: list[_Container], names: Collection[str]) -> list[_Container]:
+    """Those that are named as the service is; else the only one that is no database."""
+    own = [each for each in containers if not each.names.isdisjoint(names)]
+    others = [each for each in containers if _image(each.said) not in PORTS]
+    return own or (others if len({_image(each.said) for each in others}) == 1 else [])
+
+
+def _containers(tree: Tree, path: str) -> Iterator[_Container]:
+    for document in _documents(tree.text(path)):
+        spec = _mapping(document.get("spec"))
+        spec = _mapping(_mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob
+        pod = _mapping(_mapping(spec.get("template")).get("spec")) or spec
+        volumes = {str(each.get("name")): each for each in _mappings(pod.get("volumes"))}
+        for container in _mappings(pod.get("containers")):
+            yield _Container(path, container, volumes)
+
+
+def _config_maps(tree: Tree, folder: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for path in tree.below(folder, ".yaml", ".yml"):
+        if "ConfigMap" in tree.text(path):
+            for document in _documents(tree.text(path)):
+                if document.get("kind") == "ConfigMap":
+                    name = str(_mapping(document.get("metadata")).get("name"))
+                    found[name] = {str(key): str(value) for key, value in _mapping(document.get("data")).items()}
+    return found
+
+
+def _env(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """Variables with the values that are written down; those of secrets and of the cluster are left out."""
+    for each in _mappings(container.get("envFrom")):
+        yield from maps.get(str(_mapping(each.get("configMapRef")).get("name")), {}).items()
+    for each in _mappings(container.get("env")):
+        reference = _mapping(_mapping(each.get("valueFrom")).get("configMapKeyRef"))
+        value = (
+            maps.get(str(reference.get("name")), {}).get(str(reference.get("key"))) if reference else each.get("value")
+        )
+        if value is not None and "$(" not in str(value):
+            yield str(each.get("name")), str(value)
+
+
+def _data(container: _Container) -> Iterator[str]:
+    """Where volumes for data are mounted: empty ones, and claims."""
+    for each in _mappings(container.said.get("volumeMounts")):
+        volume = container.volumes.get(str(each.get("name")), {})
+        if ("emptyDir" in volume or "persistentVolumeClaim" in volume) and not each.get("readOnly"):
+            yield posixpath.normpath(str(each.get("mountPath")))
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    try:
+        found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # the safe one
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    return [each for each in found if isinstance(each, dict)]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
