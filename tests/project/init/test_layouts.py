@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from deadweight.project.init.alongside import without
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
+from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
@@ -164,7 +166,8 @@ def test_the_compose_service_that_builds_the_first_dockerfile_speaks_for_it(tmp_
         ("EXPOSE 5000\nCMD uvicorn app:app --port ${PORT:-9000}", ("-m", "uvicorn", "app:app", "--port", "5000"), "PORT"),
         ('CMD ["shop", "serve"]', ("-m", "shop", "serve"), None),
         ('CMD ["shop-web", "serve"]', ("-m", "shop", "serve"), None),
-        ("CMD flask init && flask run", ("-m", "gunicorn", "--bind", "0.0.0.0:5000", "wsgi:application"), None),
+        ("CMD flask init && flask run", ("-m", "flask", "run"), None),
+        ("CMD flask init | flask run", ("-m", "gunicorn", "--bind", "0.0.0.0:5000", "wsgi:application"), None),
     ],
 )  # fmt: skip
 def test_what_the_own_command_starts_is_told(tmp_path, line, start, variable):
@@ -418,3 +421,53 @@ def test_a_file_that_adds_to_a_compose_file_may_tell_the_command(tmp_path):
     }
     (service,) = found(tmp_path, {**files, **NODE, "Dockerfile": "FROM node:22\nCOPY . .\n"})
     assert service.dockerfiles[0].args == ("yarn", "start")
+
+
+STEPS = ((("-m", "alembic", "upgrade", "head"),), ("-m", "uvicorn", "--port=8000", "app:app"))
+
+
+@pytest.mark.parametrize(
+    ("command", "script", "told"),
+    [
+        ("CMD alembic upgrade head && uvicorn --port=${PORT:-8000} app:app", "", STEPS),
+        ("CMD poetry run alembic upgrade head && \\\n    poetry run uvicorn --port=8000 app:app", "", STEPS),
+        (
+            'CMD ["./start.sh"]',
+            "#!/bin/sh\nset -e\n# first\nalembic upgrade head\nexec uvicorn --port=8000 app:app\n",
+            STEPS,
+        ),
+        ('ENTRYPOINT ["/bin/sh", "/app/start.sh"]', "alembic upgrade head\nuvicorn --port=8000 app:app\n", STEPS),
+        (
+            'ENTRYPOINT ["./start.sh"]\nCMD ["uvicorn", "--port=8000", "app:app"]',
+            'alembic upgrade head\nexec "$@"\n',
+            STEPS,
+        ),
+        ('CMD ["./start.sh"]', "until nc -z db 5432; do sleep 1; done\nuvicorn app:app\n", ((), ("app.py",))),
+    ],
+)
+def test_what_a_command_does_before_it_serves_is_done_without_a_shell(tmp_path, command, script, told):
+    files = {
+        "requirements.txt": "uvicorn\nalembic\n",
+        "app.py": "",
+        "Dockerfile": f"FROM python:3.12\nCOPY . .\n{command}\n",
+    }
+    (service,) = found(tmp_path, {**files, **({"start.sh": script} if script else {})})
+    project = service.project
+    assert project is not None
+    assert (tuple(map(tuple, json.loads(project.details["before"] or "[]"))), project.start) == told
+    lines = first_draft(service, "build").ladder.files["build/Dockerfile"].splitlines()
+    entrypoint = json.loads(lines[-1].removeprefix("ENTRYPOINT "))
+    assert ("os.execv" in " ".join(entrypoint)) is bool(told[0])
+
+
+def test_steps_are_taken_in_turn_and_the_last_one_stays(tmp_path):
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text("print('one', flush=True)\n")
+    two.write_text("import os\nprint('two', os.getpid())\n")
+    with subprocess.Popen(
+        [sys.executable, *in_turn([[str(one)]], (str(two), "x"))], stdout=subprocess.PIPE, text=True
+    ) as process:
+        said, _ = process.communicate()
+    assert said == f"one\ntwo {process.pid}\n"
+    one.write_text("raise SystemExit(3)\n")
+    assert subprocess.run([sys.executable, *in_turn([[str(one)]], (str(two),))], capture_output=True).returncode != 0

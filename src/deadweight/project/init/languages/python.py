@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 
 from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.python_dockerfile import dockerfile
+from deadweight.project.init.languages.python_steps import Words, steps
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
@@ -32,6 +34,7 @@ _MODULES = (
     "streamlit",
     "celery",
     "aiohttp",
+    "alembic",
 )
 """Programs of packages that can be started as ``python -m NAME``."""
 
@@ -41,7 +44,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     kind = _kind(tree, folder)
     if kind is None:
         return None
-    start, framework = _start(tree, folder, words)
+    before, start, framework = _start(tree, folder, words)
     ports, health = scan(tree, _sources(tree, folder))
     default = {"asgi": 8000, "flask": 5000, "django": 8000}.get(framework)
     given = _port_in(start)
@@ -60,6 +63,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "extra": " ".join(_extra(tree, folder, start)),
             "includes": "\n".join(_includes(tree, folder, kind)),
             "psycopg2": " ".join(_compiled_against_libpq(tree, folder, kind)),
+            "before": json.dumps(before) if before else "",
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
         problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
@@ -106,15 +110,21 @@ def _sources(tree: Tree, folder: str) -> list[str]:
     return sorted(tree.below(folder, ".py", ".toml", ".cfg", "Procfile"), key=lambda path: (path.count("/"), path))
 
 
-def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[str, ...], str]:
-    """What is started, as arguments of ``python3``, and the kind of framework. The own image's command goes first."""
-    said = _as_python(_plain(words.words, _port_of(words)), tree, folder) if words else ()
+def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[Words, ...], Words, str]:
+    """What is done before, what is started, both as arguments of ``python3``, and the kind of framework.
+
+    The own image's command goes first.
+    """
     found, framework = _framework(tree, folder)
-    if said:
-        return said, framework
+    if words is not None:
+        port = _port_of(words)
+        if said := _as_python(_plain(words.words, port), tree, folder):
+            return (), said, framework
+        if told := steps(words.words, tree, folder, port, lambda line: _as_python(line, tree, folder)):
+            return told[:-1], told[-1], framework
     procfile = re.search(r"^web:\s*(.+)$", tree.text(joined(folder, "Procfile")), re.MULTILINE)
     started = _as_python(_plain(("sh", "-c", procfile[1])), tree, folder) if procfile else ()
-    return started or found, framework
+    return (), started or found, framework
 
 
 def _port_of(words: ImageWords) -> str:

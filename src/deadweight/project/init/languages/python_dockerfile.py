@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from deadweight.project.init.languages.common import HEADER, env_lines, exec_form
+from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
 
 _TO_FOLDER = "pip install --no-compile --target=/packages"
@@ -62,10 +65,16 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         "USER 65532:65532",
         f"EXPOSE {port}",
         *_healthcheck(port, health),
+        *(["# What its own command does before it serves, without a shell."] if project.details["before"] else []),
         "# Exec form: the interpreter is process 1 and gets SIGTERM.",
-        f"ENTRYPOINT {exec_form(('python3', *project.start))}",
+        f"ENTRYPOINT {exec_form(('python3', *entry(project)))}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def entry(project: Project) -> tuple[str, ...]:
+    """Arguments of the interpreter: what its own image does before it starts, then what it starts."""
+    return in_turn(json.loads(project.details["before"] or "[]"), project.start)
 
 
 def _healthcheck(port: int, health: str | None) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from deadweight.project.init.languages.common import HEADER, env_lines, exec_form, flow
+from deadweight.project.init.languages.python_dockerfile import entry
 from deadweight.project.init.records import Project, Rung, Service
 
 OWN = "own-image"
@@ -73,7 +74,7 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
     taken = [*words.taken, *([packages] if python else [])]
     env = {name: value for name, value in words.env.items() if name not in ("PATH", "PYTHONPATH")}
     compiled = words.program if project.language in COMPILED else words.words
-    start = ("python3", *project.start) if python else ("node", *project.start) if node else compiled
+    start = ("python3", *entry(project)) if python else ("node", *project.start) if node else compiled
     lines = [
         HEADER,
         f"# From here to the last stage it is {own.path}, as it is.",
