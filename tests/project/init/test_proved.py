@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -37,7 +38,9 @@ FILES = {
     "Dockerfile.stubborn": STUBBORN,
     "Dockerfile.broken": "FROM alpine:3.18\nRUN exit 7\n",
     "www/index.html": "<html><title>A small shop</title></html>\n",
-    "www/openapi.json": '{"paths": {"/prices.json": {"get": {}}, "/prices.json/{id}": {"get": {}}}}',
+    "www/openapi.json": (
+        '{"paths": {"/prices.json": {"get": {"parameters": [{"name": "q", "in": "query"}]}}, "/prices.json/{id}": {"get": {}}}}'
+    ),
     "www/prices.json": '{"tea": 3, "milk": [1, 2]}',
 }
 
@@ -74,6 +77,8 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert (today.name, today.port, today.health.path) == ("today", 8099, "/")
     assert "port: 8099                                                  # seen" in text
     assert "# today-broken (dockerfile) is left out: " in text
+    assert re.search(r"attacks: \{openapi: /openapi\.json\} +# seen: it serves its OpenAPI document", text)
+    assert "today: attacks: pass: " in said
     assert today.checks.budget.size_bytes.hard > 1_000_000
     assert [item.name for item in today.checks.api] == ["GET /", "GET /prices.json"]
     assert today.checks.api[0].expect.body_contains == "<title>A small shop</title>"
@@ -85,7 +90,7 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert sooner != text
     (project / "deadweight.yaml").write_text(sooner)
     assert run("build") == 0
-    assert run("verify") == 0
+    assert run("verify", *(word for name in ("runs", "api", "budget", "layers") for word in ("--check", name))) == 0
 
 
 def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, capfd, monkeypatch):

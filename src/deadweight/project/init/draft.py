@@ -35,7 +35,8 @@ class Draft:
     """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text. ``prints`` is a
     line of a job's that it writes each time.
 
-    ``suite`` is the suite's name; where it is not empty, this is one of several services of it.
+    ``unattacked`` is why its attacks are left out. ``suite`` is the suite's name; where it is not empty, this is one of several
+    services of it.
     """
 
     service: Service
@@ -49,6 +50,7 @@ class Draft:
     left_out: Mapping[str, str] = field(default_factory=dict)
     proven: bool = False
     not_runnable: str = ""
+    unattacked: str = ""
     suite: str = ""
 
     def full(self, name: str) -> str:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
+    from deadweight.checks.protocol import Subject
     from deadweight.records.evidence import Evidence
 
 MINE = "mine"
+ATTACKS = "attacks"
+
+
+def attacked(subjects: Sequence[Subject], on_evidence: Callable[[Evidence], None]) -> str:
+    """Why the suite's attacks cannot be measured here, tried on the first of its images; empty where they can, or where it asks
+    for none."""
+    from deadweight.checks.runner import run_checks
+
+    found = [each for subject in subjects[:1] for each in run_checks(subject, (ATTACKS,), on_evidence)]
+    return next((each.reason for each in found if each.status != "pass"), "")
 
 
 def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[str]:

@@ -245,16 +245,20 @@ def _learn(proof: _Proof, rung: Rung) -> None:
 def _gate(proof: _Proof) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
+    from deadweight.checks import table
     from deadweight.checks.budget import weigh
     from deadweight.checks.runner import verify
+
+    def told(each: Evidence) -> None:
+        proof.say(f"{each.variant}: {each.check}: {each.status}: {each.reason}")
 
     own: dict[str, dict[str, Known[str]]] = {}
     with proof.workspace() as workspace:
         names = [rung.name for rung in proof.draft.rungs if rung.name in proof.built]
         subjects = [workspace.subject(proof.variant(workspace, name)) for name in names]
-        found = verify(
-            subjects, on_evidence=lambda each: proof.say(f"{each.variant}: {each.check}: {each.status}: {each.reason}")
-        )
+        asked = dict.fromkeys(check.name for each in subjects for check in table.asked(each.variant))
+        found = verify(subjects, [name for name in asked if name != gates.ATTACKS], on_evidence=told)
+        unattacked = gates.attacked(subjects, told)
         sizes = [weigh(each).size_bytes for each in subjects]
     for name, size in zip(names, sizes, strict=True):
         full = proof.draft.full(name)
@@ -264,7 +268,7 @@ def _gate(proof: _Proof) -> None:
             proof.leave_out(name, f"{running.check}: {running.reason}")
             continue
         own[name] = {"checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
-    proof.draft = replace(proof.draft, own=own)
+    proof.draft = replace(proof.draft, own=own, unattacked=first_sentence(unattacked) if unattacked else "")
 
 
 def _killed(found: Evidence) -> bool:

@@ -66,6 +66,17 @@ def _section(draft: Draft) -> Iterator[str]:
         yield from _left_out(rung) if rung.refused else _variant(draft, rung)
 
 
+def _attacks(draft: Draft) -> Iterator[str]:
+    """The places that an OpenAPI document names are where HTTP services are attacked."""
+    described = draft.service.described
+    if described is None or draft.not_runnable or not draft.health.value.startswith("{path"):
+        return
+    if draft.unattacked:
+        yield f"    # attacks on {described.value} are left out: {_line(draft.unattacked)}"
+    else:
+        yield _said("    attacks: ", Known(f"{{openapi: {scalar(described.value)}}}", described.origin))
+
+
 def literally(text: str) -> str:
     """A regular expression that matches this text."""
     return re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", text)
