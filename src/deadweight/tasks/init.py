@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         "main": "which main package or binary, if there are several",
         "port": "the port that it listens on, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
+        "minutes": "begin no further variant after so many minutes, once two are built; 0: no limit (default: 10)",
         "prove": "build, run and verify the suite that is written",
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
@@ -41,6 +43,7 @@ def init(
     main: str | None = None,
     port: str | None = None,
     health_path: str | None = None,
+    minutes: str = "10",
     prove: bool = True,
     force: Sequence[str] | None = None,
     yes: bool = False,
@@ -60,7 +63,8 @@ def init(
         _check(root)
         return
     wanted = Wanted(service, main, _port(port), health_path, names(force))
-    tools = Tools(say, lambda workspace, variant: _build(workspace, variant, yes=yes)) if prove else None
+    most = _minutes(minutes)
+    tools = Tools(say, lambda workspace, variant: _build(workspace, variant, yes=yes), most) if prove else None
     outcome = bring_in(root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools)
     _show(outcome)
 
@@ -135,6 +139,14 @@ def _port(given: str | None) -> int | None:
     if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= 65535:
         raise UsageError(f"--port: expected a number from 1 to 65535, found {given!r}")
     return int(given)
+
+
+def _minutes(given: str) -> float:
+    from deadweight._errors import UsageError
+
+    if not re.fullmatch(r"\d+(\.\d+)?", given, re.ASCII):
+        raise UsageError(f"--minutes: expected a number of minutes such as 10, or 0 for no limit, found {given!r}")
+    return float(given)
 
 
 def _ask(question: str, choices: Sequence[str]) -> str | None:

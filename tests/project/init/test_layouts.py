@@ -471,3 +471,13 @@ def test_steps_are_taken_in_turn_and_the_last_one_stays(tmp_path):
     assert said == f"one\ntwo {process.pid}\n"
     one.write_text("raise SystemExit(3)\n")
     assert subprocess.run([sys.executable, *in_turn([[str(one)]], (str(two),))], capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize("root", ["STATIC_ROOT = BASE / 'x'", "STATIC_URL = '/static/'"])
+def test_static_files_of_django_are_collected_where_it_says_where(tmp_path, root):
+    files = {"manage.py": "", "shop/settings.py": f"{root}\n", "shop/wsgi.py": "", "requirements.txt": "django\n"}
+    (service,) = found(tmp_path, files)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    collects = root.startswith("STATIC_ROOT")
+    assert ("manage.py collectstatic --noinput" in text) is collects
+    assert ("COPY --from=build /src /app" in text) is collects

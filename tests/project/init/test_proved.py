@@ -272,3 +272,21 @@ def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, ca
     with pytest.raises(DeadweightError, match="no milk today"):
         init(root, Wanted(), lambda *_: None, print, tools)
     assert sorted(path.name for path in root.iterdir()) == [".deadweight", "Dockerfile"]
+
+
+def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, monkeypatch):
+    from deadweight.project.init.command import Wanted, init
+    from deadweight.project.init.prove import Tools
+    from deadweight.tasks.init import _build
+
+    file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
+    root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
+    tools = Tools(print, lambda workspace, variant: _build(workspace, variant, yes=True), minutes=0.001)
+    (draft,) = init(root, Wanted(), lambda *_: None, print, tools).drafts
+    assert [rung.name for rung in draft.rungs] == ["today", "today-b"]
+    assert draft.left_out == {"today-c": "not tried within 0.001 minutes (deadweight init --minutes 0 tries all)"}
+
+
+def test_a_number_of_minutes_that_is_none_is_refused(tmp_path, capfd):
+    assert run("init", "--dir", str(tmp_path), "--minutes", "ten") == 2
+    assert "--minutes: expected a number of minutes such as 10" in capfd.readouterr().err

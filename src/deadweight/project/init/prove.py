@@ -6,6 +6,7 @@ Each rung is prepared, built and verified by itself: what one of them lacks does
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -41,13 +42,20 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+ENOUGH = 2
+"""So many rungs are built before a proof may end for lack of time: fewer compare nothing."""
+
 
 @dataclass(frozen=True)
 class Tools:
-    """What a proof needs of whoever calls it: ``build`` prepares and builds one variant, and raises why it cannot."""
+    """What a proof needs of whoever calls it: ``build`` prepares and builds one variant, and raises why it cannot.
+
+    After ``minutes`` no further rung is begun where two are built; 0 is no bound.
+    """
 
     say: Say
     build: Callable[[Workspace, Variant], None]
+    minutes: float = 0.0
 
 
 class _Proof:
@@ -112,10 +120,16 @@ class _Proof:
 
 def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
     """A draft that holds only what was seen. Raises DeadweightError where no rung builds, Interrupted."""
-    proof = _Proof(draft, written, tools)
+    proof, until = _Proof(draft, written, tools), time.monotonic() + tools.minutes * 60
     reference = _reference(proof)
     for rung in proof.draft.rungs:
-        if rung.name != reference and not _is_spare(proof, rung):
+        if rung.name == reference or _is_spare(proof, rung):
+            continue
+        if tools.minutes and len(proof.built) >= ENOUGH and time.monotonic() > until:
+            proof.leave_out(
+                rung.name, f"not tried within {tools.minutes:g} minutes (deadweight init --minutes 0 tries all)"
+            )
+        else:
             proof.build(rung)
     _gate(proof)
     if not proof.draft.rungs:

@@ -63,6 +63,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "extra": " ".join(_extra(tree, folder, start)),
             "includes": "\n".join(_includes(tree, folder, kind)),
             "psycopg2": " ".join(_compiled_against_libpq(tree, folder, kind)),
+            "collects": "1" if _collects(tree, folder) else "",
             "before": json.dumps(before) if before else "",
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
@@ -197,6 +198,13 @@ def _framework(tree: Tree, folder: str) -> tuple[tuple[str, ...], str]:
         if tree.has(joined(folder, name)):
             return (name,), ""
     return (), ""
+
+
+def _collects(tree: Tree, folder: str) -> bool:
+    """Whether it is a Django project that gathers its static files in a folder (STATIC_ROOT) before it serves them."""
+    settings = (path for path in tree.below(folder, ".py") if "settings" in path and not aside(path))
+    told = (re.search(r"^STATIC_ROOT\s*=", tree.text(path), re.MULTILINE) for path in settings)
+    return tree.has(joined(folder, "manage.py")) and any(told)
 
 
 def _port_in(start: tuple[str, ...]) -> int | None:
