@@ -1,4 +1,4 @@
-"""Attacks and ``harden`` for a user who is not root but has sudo: a process of root's does them, and ends when we do."""
+"""Attacks by a user who is not root but has sudo: a process of root's does them, and ends when we do; and without sudo."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from deadweight._errors import CommandError, Interrupted, MissingError
 from deadweight.checks import as_root
 from deadweight.checks.attacks import entrance, host
 from deadweight.engine import owner
-from deadweight.trials.harden import trial
-from deadweight.trials.harden.tightest import AS_ROOT, Order, tightest
-from deadweight.trials.harden.write import written
+from deadweight.toolchain import own_programs
 from tests.support.attack_grounds import castle
 
 pytestmark = [
@@ -30,11 +28,6 @@ pytestmark = [
     pytest.mark.tools,
     pytest.mark.usefixtures("playground_image"),
     pytest.mark.skipif(os.geteuid() != 0, reason="stands in for sudo, so it must be root"),
-]
-
-WORKS = [
-    pytest.param(lambda subject, told: entrance.attack(subject, brief=True, told=told), id="attack"),
-    pytest.param(tightest, id="harden"),
 ]
 
 
@@ -53,8 +46,6 @@ def asked(tmp_path, monkeypatch) -> Path:
 
 
 GATES = "checks: {attacks: {gates: [{posture: hardened, blocked: [write-root]}]}}"
-LITTLE = "run: {memory: 15MiB, pids: 12}"
-"""So little that a search hardly tries with less."""
 
 
 @pytest.fixture
@@ -86,34 +77,17 @@ def test_the_evidence_is_that_of_root(subject, asked, engine, monkeypatch):
     assert any(line.startswith("castle: ") for line in lines)
 
 
-@pytest.mark.parametrize("subject", [LITTLE], indirect=True, ids=["little"])
-def test_the_posture_is_that_of_root(subject, asked, engine):
-    before = set(_ours(engine))
-    lines: list[str] = []
-    found = tightest(subject, told=lines.append)
-    assert set(_ours(engine)) <= before
-    assert "-I -B -m deadweight.checks.as_root deadweight.trials.harden.tightest" in asked.read_text()
-    assert (found.variant, found.image) == (subject.variant, subject.engine_image())
-    assert found.options.cap_drop == ("ALL",)
-    assert found.options.network.startswith("deadweight-harden-")
-    assert found.cut_off == engine.cut_off()
-    assert found.tried[0] == ("the strictest settings at once", "")
-    assert lines[0] == "castle: the strictest settings at once: works"
-    assert "docker run" in written(found, "run")
-
-
-@pytest.mark.parametrize("work", WORKS)
-def test_what_is_wrong_is_told_as_by_root(subject, asked, work):
+def test_what_is_wrong_is_told_as_by_root(subject, asked):
     """The same error, not that a command of ours failed."""
     lost = dataclasses.replace(subject, engine_image=lambda: "no/such:image")
     with pytest.raises(MissingError, match="no/such:image"):
-        work(lost, lambda _line: None)
+        entrance.attack(lost, brief=True)
 
 
 def test_what_ends_without_a_word_is_told_with_its_last_lines(subject, asked, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(CommandError, match="sudo failed with exit code 1"):
-        tightest(subject)
+        entrance.attack(subject, brief=True)
 
 
 @pytest.fixture
@@ -125,14 +99,13 @@ def deaf():
 
 
 @pytest.mark.usefixtures("deaf")
-@pytest.mark.parametrize("work", WORKS)
-def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engine, work):
+def test_it_ends_and_leaves_nothing_when_we_are_interrupted(subject, asked, engine):
     before, begun = set(_ours(engine)), threading.Event()
     outcome: list[BaseException] = []
 
     def run() -> None:
         try:
-            work(subject, lambda _line: begun.set())
+            entrance.attack(subject, brief=True, told=lambda _line: begun.set())
         except BaseException as error:
             outcome.append(error)
 
@@ -165,7 +138,7 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
 
     monkeypatch.setattr(sudo, "run", run)
     with pytest.raises(KeyboardInterrupt):
-        as_root.call(AS_ROOT, Order(), subject, print)
+        as_root.call(entrance.AS_ROOT, entrance.Order("", "", "", "", (), True), subject, print)
     assert withdrawn == [True]
 
 
@@ -174,7 +147,7 @@ def _ours(engine) -> list[str]:
     return [
         each.name
         for each in engine.leftovers()
-        if each.labels[owner.PURPOSE] in (host.PURPOSE, trial.PURPOSE)
+        if each.labels[owner.PURPOSE] == host.PURPOSE
         and not Path("/proc", each.labels[owner.OWNER].partition(":")[0]).exists()
     ]
 
@@ -207,10 +180,16 @@ def test_the_order_is_withdrawn_when_its_time_is_over(tmp_path):
         assert not order.exists()
 
 
-def test_who_has_no_sudo_is_told_what_attacks_need(subject, tmp_path, monkeypatch):
+def test_without_sudo_and_without_go_it_is_told_what_attacks_need(subject, tmp_path, monkeypatch):
+    """Who is not root attacks through the engine, with a program that Go makes."""
+
+    def no_go(*_: object) -> None:
+        raise MissingError("go is not here", hint="invoke setup")
+
     monkeypatch.setattr(sudo, "is_root", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(own_programs, "built", no_go)
     found = entrance.attack(subject, brief=True)
     assert found.status == "not_measured"
-    assert "attacks need root or passwordless sudo" in found.reason
+    assert "go is not here" in found.reason

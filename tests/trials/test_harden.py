@@ -20,11 +20,12 @@ from deadweight._errors import CheckFailed, CommandError, DeadweightError, Missi
 from deadweight.checks import service
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
-from deadweight.engine import owner
+from deadweight.engine import http, owner
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
+from deadweight.toolchain import own_programs
 from deadweight.trials.harden import asks, folders, kept, search, trial
 from deadweight.trials.harden.folders import Written
 from deadweight.trials.harden.found import Found
@@ -218,11 +219,15 @@ def test_a_service_that_needs_a_way_out_gets_it(make, engine):
     assert (got.options.read_only, got.options.cap_drop, got.options.user) == (True, ("ALL",), "65532:65532")
 
 
-def test_who_is_not_root_is_told_so(make, monkeypatch):
+def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
     """And not that the service does not even pass in a plain container."""
-    monkeypatch.setattr(trial, "can_enter_namespace", lambda *_: False)
-    monkeypatch.setattr(trial, "NOTICE_SECONDS", 0.1)
-    with pytest.raises(MissingError, match="harden needs root"):
+
+    def no_go(*_: object) -> None:
+        raise MissingError("go is not here", hint="invoke setup")
+
+    monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
+    monkeypatch.setattr(own_programs, "built", no_go)
+    with pytest.raises(MissingError, match="go is not here"):
         tightest(make(""))
 
 

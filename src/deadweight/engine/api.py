@@ -91,19 +91,22 @@ def document(host: str, path: str, certificates: str | None = None, *, timeout: 
     return content if isinstance(content, dict) else {}
 
 
-def listing(host: str, path: str) -> list[dict[str, Any]]:
-    """A list of JSON objects of a local engine; empty where it does not come."""
+def listing(host: str, path: str, certificates: str | None = None) -> list[dict[str, Any]]:
+    """A list of JSON objects of an engine; empty where it does not come."""
     try:
-        content = json.loads(_get(host, path, None, 15.0)[1])
+        content = json.loads(_get(host, path, certificates, 15.0)[1])
     except (OSError, http.client.HTTPException, ValueError):
         return []
     return [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
 
 
-def delete(host: str, path: str) -> bool:
-    """Have a local engine delete something; whether it is gone. What it refuses stays."""
+def delete(host: str, path: str, certificates: str | None = None) -> bool:
+    """Have an engine delete something; whether it is gone. What it refuses stays."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        return _get(host, path, None, 30.0, method="DELETE")[0] in (http.client.NO_CONTENT, http.client.NOT_FOUND)
+        return _get(host, path, certificates, 30.0, method="DELETE")[0] in (
+            http.client.NO_CONTENT,
+            http.client.NOT_FOUND,
+        )
     return False
 
 

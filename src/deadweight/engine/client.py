@@ -46,13 +46,13 @@ class Engine:
     def __init__(
         self, api: APIClient, host: str, project: str, root: str = "", certificates: str | None = None
     ) -> None:
-        self.api, self.host, self.project, self.root, self._certificates = api, host, project, root, certificates
+        self.api, self.host, self.project, self.root, self.certificates = api, host, project, root, certificates
         self.images = Images(api, lambda: self.info.containerd_store)
         self._mine: dict[str, Container] = {}
-        self._networks: set[str] = set()
+        self._networks: dict[str, bool] = {}  # whether it is cut off
         self._asked_for: set[str] = set()
         self._numbers: dict[tuple[str, str], int | None] = {}
-        self._tunnels = Tunnels(self)
+        self.tunnels = Tunnels(self)
         self._guard = threading.Lock()
         self._swept = False
         self._note: Path | None = None
@@ -74,7 +74,7 @@ class Engine:
     def close(self) -> None:
         """Remove every container and network that this object made, then let go of the engine."""
         self.end_all()
-        self._tunnels.close()
+        self.tunnels.close()
         for name in list(self._asked_for):
             leftovers.remove_when_there(self.api, name)
         for network in list(self._networks):
@@ -228,7 +228,7 @@ class Engine:
         """Called by a container that removes itself."""
         with self._guard:
             self._mine.pop(container.id, None)
-        self._tunnels.ended(container.id)
+        self.tunnels.ended(container.id)
 
     def route(self, container: Container, port: int | None = None) -> http.Route:
         """The way to a container's port, whichever leads there (``route_to``).
@@ -238,11 +238,12 @@ class Engine:
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError("this container publishes no port: pass the port that the service listens on")
-        return route_to(container, inside, self.host, self.info, self._tunnels)
+        cut_off = self._networks.get(container.options.network, False)
+        return route_to(container, inside, self.host, self.info, self.tunnels, cut_off=cut_off)
 
     def listening(self, container: Container) -> str:
         """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
-        return self._tunnels.listeners(container)
+        return self.tunnels.listeners(container)
 
     # networks
 
@@ -256,7 +257,7 @@ class Engine:
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else self.cut_off())}
         self._before_the_first()
-        self._networks.add(name)
+        self._networks[name] = not host_address and bool(self.cut_off())
         try:
             with translated(f"create network {name}"):
                 self.api.create_network(
@@ -281,7 +282,7 @@ class Engine:
                 container.remove()
         with translated(f"remove network {name}"), contextlib.suppress(MissingError), translated(f"network {name}"):
             self.api.remove_network(name)
-        self._networks.discard(name)
+        self._networks.pop(name, None)
 
     # leftovers
 
@@ -303,7 +304,7 @@ class Engine:
             first, self._swept = not self._swept, True
             if first and self.root:
                 marks = owner.labels(self.project, "run")
-                self._note = runs.begin(State(Path(self.root)), marks, self.host, self._certificates)
+                self._note = runs.begin(State(Path(self.root)), marks, self.host, self.certificates)
         if first:
             for each in self.leftovers():
                 if each.stale and each.ours_to_remove(self.root):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
-from deadweight.engine import over_ssh
+from deadweight.engine import over_ssh, ssh_forward
 from deadweight.engine.faults import NO_ENGINE_HINT, translated
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _over_ssh(host: str) -> APIClient:
         )
     with translated(f"connect to {host}"):
         client = _client()(base_url="unix:///over-ssh", version=version, timeout=API_TIMEOUT_SECONDS)
-        client.mount("http+docker://", over_ssh.adapter(host, API_TIMEOUT_SECONDS))
+        client.mount("http+docker://", ssh_forward.adapter(host, API_TIMEOUT_SECONDS))
     return client
 
 

@@ -1,8 +1,8 @@
 """An engine reached over SSH, as Docker's own client reaches it: each connection is one ``ssh HOST docker system dial-stdio``.
 
 ssh's own input and output are one end of a pair of sockets, so whoever speaks HTTP has a real socket at the other end, and needs no
-thread between. One login serves all of them (ssh's ControlMaster): checks make a connection for each request. Keys and jump hosts
-are the user's own ssh settings; nothing is asked for.
+thread between. One login serves all of them (ssh's ControlMaster). Keys and jump hosts are the user's own ssh settings; nothing is
+asked for. Checks make a connection for each request, so these take a shorter way where the other side allows it (``ssh_forward``).
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ import shlex
 import shutil
 import socket
 import subprocess
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from deadweight.records.paths import user_cache
-
-if TYPE_CHECKING:
-    from requests.adapters import BaseAdapter
 
 CONNECT_SECONDS = 15
 """How long ssh may take to reach the other machine; then the other side's client gets its turn."""
@@ -52,8 +49,20 @@ def hint(host: str) -> str:
 
 
 def command(host: str) -> list[str]:
-    """The argv for ``ssh://[USER@]HOST[:PORT][/path/of/the/engine.sock]``. Raises ValueError for another address, FileNotFoundError
-    where this machine has no ssh."""
+    """The argv that leads to the engine at ``ssh://[USER@]HOST[:PORT][/path/of/the/engine.sock]``. Raises as ``login`` does."""
+    path = engine_path(host)
+    docker = ["docker", *(["--host", f"unix://{path}"] if path else []), "system", "dial-stdio"]
+    return [*login(host), shlex.join(docker)]
+
+
+def engine_path(host: str) -> str:
+    """The engine's socket on the other machine, where the address names it."""
+    return unquote(urlsplit(host).path).rstrip("/")
+
+
+def login(host: str, *more: str) -> list[str]:
+    """The argv up to the words for the other machine's shell; ``more`` are options of ssh. Raises ValueError for another address,
+    FileNotFoundError where this machine has no ssh."""
     parts = urlsplit(host)
     if not parts.hostname or parts.password is not None or parts.query or parts.fragment:
         raise ValueError(f"{host}: expected ssh://[USER@]HOST[:PORT][/path/of/the/engine.sock]")
@@ -61,14 +70,12 @@ def command(host: str) -> list[str]:
     if program is None:
         raise FileNotFoundError(2, "there is no ssh on this machine")
     argv = [program, "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
-    argv += _sharing()
+    argv += [*_sharing(), *more]
     if parts.username:
         argv += ["-l", unquote(parts.username)]
     if parts.port:
         argv += ["-p", str(parts.port)]
-    path = unquote(parts.path).rstrip("/")
-    docker = ["docker", *(["--host", f"unix://{path}"] if path else []), "system", "dial-stdio"]
-    return [*argv, "--", parts.hostname, shlex.join(docker)]
+    return [*argv, "--", parts.hostname]
 
 
 def _sharing() -> list[str]:
@@ -103,25 +110,3 @@ def last_line(said: IO[bytes]) -> str:
         lines = [line.strip() for line in said.read(1 << 16).decode(errors="replace").splitlines()]
         return next((line for line in reversed(lines) if line), "")
     return ""
-
-
-def adapter(host: str, timeout: int) -> BaseAdapter:
-    """What the SDK's session is to speak through (its own one wants a second implementation of SSH)."""
-    from docker.transport import unixconn
-
-    class Connection(unixconn.UnixHTTPConnection):
-        def connect(self) -> None:
-            self.sock = dialled(host, timeout)
-
-    class Pool(unixconn.UnixHTTPConnectionPool):
-        def _new_conn(self) -> Any:
-            return Connection(self.base_url, self.socket_path, timeout)
-
-    class Adapter(unixconn.UnixHTTPAdapter):
-        def get_connection(self, url: Any, proxies: Any = None) -> Any:  # noqa: ARG002 - the SDK gives it by name
-            with self.pools.lock:
-                if (pool := self.pools.get(url)) is None:
-                    pool = self.pools[url] = Pool(url, self.socket_path, self.timeout, maxsize=self.max_pool_size)
-            return pool
-
-    return Adapter("http+unix://over-ssh", timeout)

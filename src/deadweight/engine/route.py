@@ -12,8 +12,11 @@ from deadweight.engine.info import EngineInfo
 from deadweight.engine.through import Tunnels
 
 
-def route_to(container: Container, inside: int, host: str, info: EngineInfo, tunnels: Tunnels) -> http.Route:
-    """In this order: published, network namespace (for root), address, through the engine. ``host`` is the engine's.
+def route_to(
+    container: Container, inside: int, host: str, info: EngineInfo, tunnels: Tunnels, *, cut_off: bool
+) -> http.Route:
+    """In this order: published, network namespace (for root), address, through the engine. ``host`` is the engine's. ``cut_off``:
+    its network has no address of the engine's machine, so that none of its own is reached from there.
 
     Raises Ended where the container does not run any more, Unreachable where no way leads there.
     """
@@ -32,7 +35,7 @@ def route_to(container: Container, inside: int, host: str, info: EngineInfo, tun
         (net.get("IPAddress") for net in (settings.get("Networks") or {}).values() if net.get("IPAddress")), ""
     )
     # Desktop's containers live in another machine, those of a rootless engine in a network namespace of its own.
-    if address and local and sys.platform == "linux" and not (info.desktop or info.rootless):
+    if address and not cut_off and local and sys.platform == "linux" and not (info.desktop or info.rootless):
         return http.direct("address", address, inside)
     try:
         tunnels.beside(container)

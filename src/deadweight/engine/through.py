@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).with_name("tunnel")
 PROGRAM = "/tunnel"
+HERE = "127.0.0.1"
+END_SECONDS = 20.0
 PURPOSE = "tunnel"
 MEMORY_BYTES = 64 * 2**20
 LOOK_SECONDS = 1.0
@@ -74,7 +77,43 @@ class Tunnels:
 
     def route(self, container: Container, port: int) -> Route:
         """To 127.0.0.1 inside the container's network. Dialling raises OSError where nothing listens, as TCP does."""
-        return Route("engine", "127.0.0.1", port, lambda seconds: self._dial(self.beside(container), port, seconds))
+        return Route("engine", HERE, port, lambda seconds: self.dial(container, HERE, port, seconds))
+
+    def dial(self, container: Container, host: str, port: int, seconds: float) -> socket.socket:
+        """A connection from inside its network to any address. Raises OSError, DeadweightError."""
+        with translated(f"reach port {port}"):
+            stream = self.started(container, ["dial", str(port), host])
+        raw = getattr(stream, "_sock", stream)
+        try:
+            number, said = next(frames(raw, seconds), (STDERR, b"nothing"))
+            if number != STDERR or said.strip() != b"connected":
+                raise ConnectionRefusedError(said.decode(errors="replace").strip())
+        except BaseException:
+            with hijacked(stream):
+                raise
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=_pass_on, args=(stream, theirs), name="tunnel", daemon=True).start()
+        return ours
+
+    def started(self, container: Container, words: Sequence[str]) -> Any:
+        """The program's own words carried out in its network: the stream of what it reads and says (``hijacked``)."""
+        beside = self.beside(container)
+        handle = self._engine.api.exec_create(beside.id, [PROGRAM, *words], stdin=True)["Id"]
+        return self._engine.api.exec_start(handle, socket=True)
+
+    def on_its_machine(self, words: Sequence[str]) -> None:
+        """The same in the network of the machine where the engine is, with the right to change that network's settings. Raises
+        DeadweightError with what it said where it fails."""
+        info = self._engine.info
+        options = RunOptions(
+            user="0:0", cap_drop=("ALL",), cap_add=("NET_ADMIN",), masked_paths=False, network="host",
+            apparmor="unconfined" if info.apparmor else "default", userns_mode="host" if info.user_namespaces else None,
+            memory_bytes=MEMORY_BYTES, pids=_PROCESSES, args=tuple(words),
+        )  # fmt: skip
+        with self._guard, self._engine.start(self._loaded(), options, purpose=PURPOSE) as container:
+            state = container.wait_ended(END_SECONDS)
+            if state.running or state.exit_code:
+                raise DeadweightError(" ".join([*container.logs(3), state.told()]))
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""
@@ -105,22 +144,6 @@ class Tunnels:
                         pass
             self._image = name
         return self._image
-
-    def _dial(self, beside: Container, port: int, seconds: float) -> socket.socket:
-        with translated(f"reach port {port}"):
-            handle = beside.api.exec_create(beside.id, [PROGRAM, "dial", str(port)], stdin=True)["Id"]
-            stream = beside.api.exec_start(handle, socket=True)
-        raw = getattr(stream, "_sock", stream)
-        try:
-            number, said = next(frames(raw, seconds), (STDERR, b"nothing"))
-            if number != STDERR or said.strip() != b"connected":
-                raise ConnectionRefusedError(said.decode(errors="replace").strip())
-        except BaseException:
-            with hijacked(stream):
-                raise
-        ours, theirs = socket.socketpair()
-        threading.Thread(target=_pass_on, args=(stream, theirs), name="tunnel", daemon=True).start()
-        return ours
 
 
 def _pass_on(stream: Any, theirs: socket.socket) -> None:

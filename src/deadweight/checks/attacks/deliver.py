@@ -17,7 +17,7 @@ from deadweight._errors import Interrupted
 from deadweight.checks.attacks.containers import DIED, NOTICE_SECONDS, Yard
 from deadweight.checks.attacks.filled import Filled, fill
 from deadweight.checks.attacks.lab import Lab
-from deadweight.checks.attacks.listeners import Listener, call
+from deadweight.checks.attacks.listeners import Listener
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import examples, holds, ordered, put
@@ -185,7 +185,7 @@ def _outside(lab: Lab, yard: Yard, filled: Filled, listener: Listener | None) ->
         return f"{word.whole} came to the listener" + (" as a shell's answer" if proof.does == "shell" else "")
     if proof.kind == "bound":
         address = yard.address
-        if address and call(lab.attacker.within, address, BIND_PORT, word):
+        if address and lab.attacker.calls(address, BIND_PORT, word):
             return f"a shell on port {BIND_PORT} answered {word.whole}"
     if proof.kind == "socket" and lab.host.engine.heard(word):
         return f"{word.whole} came to the engine's stand-in socket"

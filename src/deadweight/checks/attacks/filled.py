@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deadweight._errors import DeadweightError
+from deadweight.checks.attacks import far
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.limits import not_held
 from deadweight.checks.attacks.listeners import Word
@@ -33,6 +34,8 @@ def fill(lab: Lab, payload: Payload, port: int) -> Filled:
         raise DeadweightError(lab.ground.too_much)
     if payload.evidence.where == "metadata" and lab.metadata is None:
         raise DeadweightError(lab.notes["metadata"])
+    if lab.far and (why := far.untold(payload)):
+        raise DeadweightError(why)
     word = Word(random_name(), random_name())
     places = {
         "a": word.a,

@@ -36,9 +36,18 @@ CLEARING_SECONDS = 30.0
 DONE = b"."
 
 
+@dataclass(frozen=True)
+class At:
+    """Where the engine listens."""
+
+    host: str
+    certificates: str | None = None
+
+
 @dataclass
 class Guard:
-    """The guard of one lab; use it as a context manager. ``disks`` are folders whose free space it watches."""
+    """The guard of one lab; use it as a context manager. ``disks`` are folders whose free space it watches, ``certificates`` the
+    folder of an engine that speaks TLS."""
 
     host: str
     lab: str
@@ -46,10 +55,20 @@ class Guard:
     bridge: str
     folder: HostFolder
     disks: tuple[Path, ...]
+    certificates: str | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Guard:
-        words = [self.host, self.lab, self.network, self.bridge, self._told, FLOOR_BYTES, *self.disks]
+        words = [
+            self.host,
+            self.certificates or "",
+            self.lab,
+            self.network,
+            self.bridge,
+            self._told,
+            FLOOR_BYTES,
+            *self.disks,
+        ]
         # Not by `run`: that one ends with us, and this one is there for when we are gone.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, *map(str, words)],
@@ -97,7 +116,7 @@ def free_bytes(disks: Sequence[Path]) -> int | None:
     return min((shutil.disk_usage(folder).free for folder in disks), default=None)
 
 
-def watch(host: str, lab: str, network: str, told: Path, floor: int, disks: Sequence[Path]) -> None:
+def watch(at: At, lab: str, network: str, told: Path, floor: int, disks: Sequence[Path]) -> None:
     """Until the other end of stdin says that it is done, or is gone."""
     listed = time.monotonic()
     while True:
@@ -106,20 +125,20 @@ def watch(host: str, lab: str, network: str, told: Path, floor: int, disks: Sequ
             return
         free = free_bytes(disks)
         if ready:
-            clear(host, lab, network)
+            clear(at, lab, network)
             sweep_host_folders()
             return
         if free is not None and free < floor:
             told.write_text(
                 f"free disk space fell below {floor} bytes, so the attacked containers were ended", encoding="utf-8"
             )
-            end(host, _containers(host, lab))
+            end(at, _containers(at, lab))
         elif time.monotonic() - listed > LISTING_SECONDS:
             listed = time.monotonic()
-            end(host, [each for each in _containers(host, lab) if each[1] < time.time()])
+            end(at, [each for each in _containers(at, lab) if each[1] < time.time()])
 
 
-def clear(host: str, lab: str, network: str) -> None:
+def clear(at: At, lab: str, network: str) -> None:
     """Remove the containers of a lab, and its network.
 
     What the dead one asked the engine for last may still be under way: a container that comes to be after the others were listed,
@@ -127,28 +146,28 @@ def clear(host: str, lab: str, network: str) -> None:
     """
     deadline = time.monotonic() + CLEARING_SECONDS
     while time.monotonic() < deadline:
-        containers = _containers(host, lab)
-        end(host, containers)
-        if wire.delete(host, f"/networks/{network}") and not containers:
+        containers = _containers(at, lab)
+        end(at, containers)
+        if wire.delete(at.host, f"/networks/{network}", at.certificates) and not containers:
             return
         time.sleep(PERIOD_SECONDS)
 
 
-def end(host: str, containers: Sequence[tuple[str, float]]) -> None:
+def end(at: At, containers: Sequence[tuple[str, float]]) -> None:
     for container, _ in containers:
-        wire.delete(host, f"/containers/{container}?force=1&v=1")
+        wire.delete(at.host, f"/containers/{container}?force=1&v=1", at.certificates)
 
 
-def _containers(host: str, lab: str) -> list[tuple[str, float]]:
+def _containers(at: At, lab: str) -> list[tuple[str, float]]:
     """Id and latest end of each container of a lab."""
     filters = urllib.parse.quote(json.dumps({"label": [f"{LAB}={lab}"]}))
-    found = wire.listing(host, f"/containers/json?all=1&filters={filters}")
+    found = wire.listing(at.host, f"/containers/json?all=1&filters={filters}", at.certificates)
     return [(str(each["Id"]), float(each["Labels"].get(UNTIL, "inf"))) for each in found]
 
 
 if __name__ == "__main__":
-    _, host, lab, network, bridge, told, floor, *disks = sys.argv
+    _, host, certificates, lab, network, bridge, told, floor, *disks = sys.argv
     try:
-        watch(host, lab, network, Path(told), int(floor), [Path(disk) for disk in disks])
+        watch(At(host, certificates or None), lab, network, Path(told), int(floor), [Path(disk) for disk in disks])
     finally:
         unfence(bridge)

@@ -25,13 +25,15 @@ class HostFolder:
     """A folder with a planted file and the engine's stand-in socket, on a file system of its own in memory.
 
     So what attacks write there is bounded, and an engine that does not see that file system finds no folder to hand in. It belongs
-    to us and only we may write there, as on a real host. Raises OSError where nothing can be mounted.
+    to us and only we may write there, as on a real host. ``handed`` False: no container gets it, so it needs none of that. Raises
+    OSError where nothing can be mounted.
     """
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, *, handed: bool = True) -> None:
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
-            _mount_memory(self.path)
+            if handed:
+                _mount_memory(self.path)
             (self.path / "owner.json").write_text(json.dumps(owner.labels("-", PURPOSE)), encoding="utf-8")
             self.mounted.mkdir(mode=0o755)
             self.file = "planted"

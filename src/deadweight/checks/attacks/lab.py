@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.checks.attacks import far
 from deadweight.checks.attacks.app_folder import app_folder
 from deadweight.checks.attacks.attacker import Attacker, as_neighbour
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
-from deadweight.checks.attacks.helper import Helper, own_helper
+from deadweight.checks.attacks.helper import TARGET, Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.landlock import putting_on
 from deadweight.checks.attacks.limits import not_held, unenforced
@@ -28,6 +29,7 @@ from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.routes import Aim, aims
+from deadweight.checks.attacks.shell import TARGET as SHELL_TARGET
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
 from deadweight.engine.faults import CannotStart
@@ -47,6 +49,7 @@ UNTRIED = "attacks after a breach were not tried"
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
 TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
+PROGRAMS = (TARGET, SHELL_TARGET)
 RESERVE_BYTES = 2 * 2**30
 IMAGE_FILE_BYTES = 2**20
 
@@ -78,6 +81,8 @@ class Lab:
         self.notes: dict[str, str] = {}
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
+        self._images: dict[tuple[str, ...], str] = {(): self.image}
+        self.far = False
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Lab:
@@ -94,6 +99,7 @@ class Lab:
         self._stack.close()
 
     def _build(self) -> None:
+        self.far = far.needed(self.engine)
         sweep_host_folders()
         unfence()
         facts = self.engine.images.need(self.image)
@@ -115,7 +121,7 @@ class Lab:
         """The attacker on the network. The name of its bridge, which is cut off from this machine."""
         container = self._stack.enter_context(self._beside(hard.but(network=self.network, dns=NOWHERE)))
         try:
-            self.attacker = Attacker(container, self.network)
+            self.attacker = Attacker(container, self.network, self.engine.tunnels if self.far else None)
         except Interrupted:
             raise
         except DeadweightError as error:
@@ -123,9 +129,14 @@ class Lab:
         self._stack.callback(self.attacker.close)
         bridge = bridge_of(self.network)
         try:
-            cut_off(bridge)
+            if self.far:
+                self.engine.tunnels.on_its_machine(("cut-off", bridge))
+            else:
+                cut_off(bridge)
         except DeadweightError as error:
             raise NoService(f"attacks need an isolated network, which could not be created: {error.message}") from error
+        if self.far:
+            self.notes["elsewhere"] = far.NOTE
         try:
             self.metadata = Metadata(self.attacker, self.planted.metadata)
             self._stack.callback(self.metadata.close)
@@ -154,13 +165,13 @@ class Lab:
     def _bound(self, bridge: str) -> None:
         """The host folder, what is watched, the guard over it, and the firewall."""
         try:
-            self.host = HostFolder(self.planted.host)
+            self.host = HostFolder(self.planted.host, handed=not self.far)
         except OSError as error:
             raise NoService(
                 f"attacks need a small file system in memory, which could not be mounted: {error}"
             ) from error
         self._stack.callback(self.host.close)
-        self._disks = disks_of(self.engine.host, self.engine.info)
+        self._disks = () if self.far else disks_of(self.engine.host, self.engine.info)
         if not self._disks:
             self.notes["disk"] = "the engine's disk cannot be watched from here: attacks that fill it were not tried"
         if self.engine.info.podman:
@@ -172,8 +183,10 @@ class Lab:
         if self.unenforced:
             self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on resources were not tried"
         self._guard = self._stack.enter_context(
-            Guard(self.engine.host, self._mark, self.network, bridge, self.host, self._disks)
+            Guard(self.engine.host, self._mark, self.network, bridge, self.host, self._disks, self.engine.certificates)
         )
+        if self.far:
+            return
         try:
             fence(bridge)  # after the guard's start: it takes the rules away
         except DeadweightError as error:
@@ -181,11 +194,7 @@ class Lab:
 
     def _lay_out(self, hard: RunOptions) -> None:
         """What postures are made of on this machine."""
-        mounts = (
-            Mount(self.host.mounted, HOST_TARGET, read_only=False),
-            Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
-            Mount(self.host.mounted / self.host.file, TOKEN_TARGET),
-        )
+        mounts = () if self.far else self._handed()
         unstartable, devices = self._probe(hard)
         try:
             self.has_shell = self.attacker.has_shell()
@@ -204,16 +213,37 @@ class Lab:
             info=self.engine.info,
             devices=devices,
             profile=self._stack.enter_context(found_profile(self.subject)),
-            neighbour=self.attacker.container.id if self._brought else "",
+            neighbour=self.attacker.container.id if self._brought and not self.far else "",
             landlocked=self._landlocked(hard, mounts),
             command=self._command,
         )
         if self.ground.too_much:
             self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"
 
+    def _handed(self) -> tuple[Mount, ...]:
+        """What of the host is handed in where that wall is down."""
+        return (
+            Mount(self.host.mounted, HOST_TARGET, read_only=False),
+            Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
+            Mount(self.host.mounted / self.host.file, TOKEN_TARGET),
+        )
+
     def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
         marked = options.but(labels={**options.labels, **(labels or {})})
-        return self.engine.start(self.image, marked, purpose=PURPOSE, variant=self.variant.name)
+        image, marked = self._packed(marked) if self.far else (self.image, marked)
+        return self.engine.start(image, marked, purpose=PURPOSE, variant=self.variant.name)
+
+    def _packed(self, options: RunOptions) -> tuple[str, RunOptions]:
+        """An image that holds what would be bound in, and the options without that."""
+        files = {each.target: each.source for each in options.mounts if each.target in PROGRAMS}
+        wanted = tuple(sorted(files))
+        if wanted not in self._images:
+            made = far.made_with(self.engine, self.image, {path: file.read_bytes() for path, file in files.items()})
+            self._stack.callback(self.engine.images.remove, made, force=True)
+            self._images[wanted] = made
+        return self._images[wanted], options.but(
+            mounts=tuple(each for each in options.mounts if each.target not in files)
+        )
 
     def start_guarded(self, options: RunOptions) -> Container:
         """A container to attack: ended by the guard where disk or time runs out. Raises NoService where that came already."""
@@ -240,7 +270,7 @@ class Lab:
         """Raises DeadweightError where the attacker has ended."""
         self.attacker.check()
         try:
-            return Listener.inside(self.attacker.within, word, does)
+            return self.attacker.listen(word, does)
         except OSError as error:
             raise DeadweightError(f"the attack network cannot be entered: {error}") from error
 

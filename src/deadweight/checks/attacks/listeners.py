@@ -60,8 +60,7 @@ class Listener:
         self.connected = True
         connection.settimeout(SLICE_SECONDS)
         if self._does == "serve":
-            content = self._word.whole.encode() + b"\n"
-            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
+            connection.sendall(served(self._word))
             _drain(connection)
             return
         if self._does == "shell":
@@ -91,10 +90,16 @@ def order(word: Word) -> bytes:
     return f"echo {word.a}''{word.b}\n".encode()
 
 
-def call(within: Within, host: str, port: int, word: Word) -> bool:
-    """Connect to a shell that an attack bound, from the attacker's network; whether it answers with the word."""
+def served(word: Word) -> bytes:
+    """What a listener answers that serves the word, whatever it is asked."""
+    content = word.whole.encode() + b"\n"
+    return b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
+
+
+def call(connect: Callable[[], socket.socket], word: Word) -> bool:
+    """Speak to a shell that an attack bound, from the attacker's network; whether it answers with the word."""
     try:
-        connection = within(lambda: socket.create_connection((host, port), timeout=SLICE_SECONDS * 5))
+        connection = connect()
     except OSError:
         return False
     with connection:

@@ -13,13 +13,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.attacks.helper import TARGET
+from deadweight.engine import netns
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Answer
 from deadweight.engine.sidecar import user_of
@@ -109,8 +110,21 @@ class Session:
         raise ConnectionError("the attacker's program has ended")
 
     def difference(self) -> dict[str, str]:
-        """In what it differs from the service's first process (``service's → its own``); empty where the walls are the same."""
-        return difference(self.container.state().pid, self.pid)
+        """In what it differs from the service's first process (``service's → its own``); empty where the walls are the same. Raises
+        OSError where that cannot be seen."""
+        service = self.container.state().pid
+        if netns.is_process_of(service, self.container.id):
+            return difference(service, self.pid)
+        return _compared(*self._seen_inside())
+
+    def _seen_inside(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The same facts as the program itself sees them, where the service is process 1 of a namespace of its own."""
+        said = self.obey(Order(("walls",)), 10.0).text()
+        try:
+            service, ours = json.loads(said)
+        except ValueError:
+            raise OSError(f"its walls cannot be compared with the service's: {said.strip()}") from None
+        return _facts(service), _facts(ours)
 
     def close(self) -> None:
         """It ends, and so does all that it started; an order that is being carried out gets no answer."""
@@ -123,7 +137,10 @@ class Session:
 
 def difference(service: int, ours: int) -> dict[str, str]:
     """In what two processes of this machine differ that decides what they may do. Raises OSError where that cannot be seen."""
-    first, second = _facts(service), _facts(ours)
+    return _compared(_facts(_files(service)), _facts(_files(ours)))
+
+
+def _compared(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
     return {
         name: f"{first.get(name)} → {second.get(name)}"
         for name in first | second
@@ -131,18 +148,24 @@ def difference(service: int, ours: int) -> dict[str, str]:
     }
 
 
-def _facts(pid: int) -> dict[str, str]:
+def _files(pid: int) -> dict[str, str]:
+    """What the kernel tells of a process: its status, and what else decides."""
     folder = Path(f"/proc/{pid}")
-    lines = (line.partition(":") for line in (folder / "status").read_text().splitlines())
+    found = {"status": (folder / "status").read_text()}
+    found |= {f"namespace {name}": os.readlink(folder / "ns" / name) for name in NAMESPACES}  # noqa: PTH115 - no path
+    for name in FILES:
+        with contextlib.suppress(OSError):  # a kernel without AppArmor or SELinux refuses to tell
+            found[name] = (folder / name).read_text()
+    return found
+
+
+def _facts(found: Mapping[str, str]) -> dict[str, str]:
+    lines = (line.partition(":") for line in found["status"].splitlines())
     facts = {name: " ".join(value.split()) for name, _, value in lines if name in WALLS}
     if "Groups" in facts and "Gid" in facts:  # engines differ in whether the group itself stands among the further ones
         further = set(facts["Groups"].split()) - set(facts["Gid"].split()[1:2])
         facts["Groups"] = " ".join(sorted(further, key=int))
-    facts |= {f"namespace {name}": os.readlink(folder / "ns" / name) for name in NAMESPACES}  # noqa: PTH115 - no path
-    for name in FILES:
-        with contextlib.suppress(OSError):  # a kernel without AppArmor or SELinux refuses to tell
-            facts[name] = (folder / name).read_text().strip("\0\n")
-    return facts
+    return facts | {name: text.strip("\0\n") for name, text in found.items() if name != "status"}
 
 
 def told(differences: dict[str, str]) -> str:

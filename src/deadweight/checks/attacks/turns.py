@@ -16,8 +16,10 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight.records.paths import user_cache
 
 MACHINE = Path("/run/deadweight-attack.lock")
+"""Who may not write there takes turns with themselves."""
 PAUSE_SECONDS = 0.05
 
 
@@ -28,9 +30,16 @@ def turn(*, alone: bool) -> Iterator[None]:
     Raises Interrupted, DeadweightError where the lock cannot be made.
     """
     with contextlib.ExitStack() as stack:
-        with _held(MACHINE.with_suffix(".next"), fcntl.LOCK_EX):  # who waits to be alone lets nobody else begin
-            stack.enter_context(_held(MACHINE, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        file = _own() if MACHINE.parent.is_dir() and not os.access(MACHINE.parent, os.W_OK) else MACHINE
+        with _held(file.with_suffix(".next"), fcntl.LOCK_EX):  # who waits to be alone lets nobody else begin
+            stack.enter_context(_held(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
         yield
+
+
+def _own() -> Path:
+    folder = user_cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / MACHINE.name
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deadweight.engine import netns
 from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:
@@ -43,9 +44,16 @@ def use(container: Container, beside: Sequence[int] = ()) -> Use:
         memory_bytes=max(0, int(memory.get("usage") or 0) - cache),
         pids=int((document.get("pids_stats") or {}).get("current") or 0),
         cpu_seconds=int(((document.get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0) / 1e9,
-        waited_seconds=sum(waited(each) for pid in (container.state().pid, *beside) for each in _tree(pid)),
+        waited_seconds=_waited(container, beside),
         at=time.monotonic(),
     )
+
+
+def _waited(container: Container, beside: Sequence[int]) -> float:
+    pid = container.state().pid
+    if not netns.is_process_of(pid, container.id):  # of an engine elsewhere: here the number is anybody's
+        return 0.0
+    return sum(waited(each) for first in (pid, *beside) for each in _tree(first))
 
 
 def waited(pid: int) -> float:

@@ -1,8 +1,11 @@
 // Command tunnel stands beside a service, in its network, where the engine is on another machine or in another kernel.
 //
-//	tunnel wait          does nothing until it is told to end
-//	tunnel dial PORT     connects to that port of the loopback address, and passes on what comes in and goes out
-//	tunnel listeners     prints what listens in this network, as the kernel lists it
+//	tunnel wait              does nothing until it is told to end
+//	tunnel dial PORT         connects to that port of the loopback address, and passes on what comes in and goes out
+//	tunnel dial PORT HOST    the same to another address
+//	tunnel listen KIND TEXT  takes connections (tcp, serve) or datagrams (udp), see listen.go
+//	tunnel listeners         prints what listens in this network, as the kernel lists it
+//	tunnel cut-off BRIDGE    closes what leads from that bridge to this machine, in whose network it stands
 package main
 
 import (
@@ -11,6 +14,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -18,37 +22,67 @@ import (
 const patience = 10 * time.Second
 
 func main() {
-	switch {
-	case len(os.Args) == 2 && os.Args[1] == "wait":
+	words := append(os.Args[1:], "")
+	switch name, count := words[0], len(os.Args)-1; {
+	case name == "wait" && count == 1:
 		ended := make(chan os.Signal, 1)
 		signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
 		<-ended
-	case len(os.Args) == 3 && os.Args[1] == "dial":
-		dial(os.Args[2])
-	case len(os.Args) == 2 && os.Args[1] == "listeners":
+	case name == "dial" && count == 2:
+		dial("127.0.0.1", words[1])
+	case name == "dial" && count == 3:
+		dial(words[2], words[1])
+	case name == "listen" && count == 3:
+		listen(words[1], words[2])
+	case name == "listeners" && count == 1:
 		for _, name := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 			content, err := os.ReadFile(name)
 			if err == nil {
 				os.Stdout.Write(content)
 			}
 		}
+	case name == "cut-off" && count == 2:
+		cutOff(words[1])
 	default:
-		fmt.Fprintln(os.Stderr, "usage: tunnel wait | dial PORT | listeners")
+		fmt.Fprintln(os.Stderr, "usage: tunnel wait | dial PORT [HOST] | listen tcp|serve|udp TEXT | listeners | cut-off BRIDGE")
 		os.Exit(2)
 	}
 }
 
 // dial says on stderr what came of it, in one line, before anything passes.
-func dial(port string) {
-	connection, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", port), patience)
+func dial(host, port string) {
+	connection, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), patience)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		fail(err)
 	}
 	fmt.Fprintln(os.Stderr, "connected")
+	pass(connection)
+}
+
+// pass ends when the other side does, or whoever asked is gone.
+func pass(connection net.Conn) {
 	go func() {
 		io.Copy(connection, os.Stdin)
-		connection.Close() // whoever asked is gone
+		connection.Close()
 	}()
 	io.Copy(os.Stdout, connection)
+}
+
+// cutOff: no IPv6; nothing from a source to which no route leads back through here; no answer to ARP (Linux, ip-sysctl).
+func cutOff(bridge string) {
+	settings := [][2]string{{"ipv6/conf/%s/disable_ipv6", "1"}, {"ipv4/conf/%s/rp_filter", "1"}, {"ipv4/conf/%s/arp_ignore", "8"}}
+	for number, each := range settings {
+		file := filepath.Join("/proc/sys/net", fmt.Sprintf(each[0], bridge))
+		if _, err := os.Stat(file); number == 0 && os.IsNotExist(err) {
+			continue // this kernel has no IPv6
+		}
+		if err := os.WriteFile(file, []byte(each[1]), 0); err != nil {
+			fail(err)
+		}
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
 }

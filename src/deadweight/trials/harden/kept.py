@@ -14,7 +14,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.records import store
 from deadweight.suite.criteria import asked_of
 from deadweight.trials.harden.found import Found, Tightest
-from deadweight.trials.harden.tightest import tightest
+from deadweight.trials.harden.search import tightest
 from deadweight.trials.seccomp.find import find
 from deadweight.trials.seccomp.recorder import Hindered
 

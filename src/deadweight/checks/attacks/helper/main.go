@@ -37,7 +37,7 @@ var deeds = map[string]func(words []string) error{
 	"raw-socket": rawSocket, "send": send, "ask-name": askName, "get": get, "reverse": reverse, "bind": bind, "unix": unixSocket,
 	"mount": mountMemory, "user-namespace": userNamespace, "keyring": keyring, "bpf": bpf, "io-uring": ioUring,
 	"userfaultfd": userFault, "perf": perf, "module": module, "clock": clock, "kernel-log": kernelLog, "handle": handle,
-	"rewrite": rewrite, "block-device": blockDevice,
+	"rewrite": rewrite, "block-device": blockDevice, "walls": walls,
 	"processes": processes, "memory": memory, "loops": loops, "disk": disk,
 }
 
