@@ -30,7 +30,7 @@ from deadweight.trials.harden import asks, folders, kept, search, trial
 from deadweight.trials.harden.folders import Written
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.search import _least, tightest
-from deadweight.trials.harden.trial import PURPOSE, Trial, ask, attempt
+from deadweight.trials.harden.trial import KILLED, PURPOSE, Trial, ask, attempt
 from deadweight.trials.harden.write import written
 from deadweight.trials.harden.write.compose import compose
 from deadweight.trials.harden.write.kubernetes import kubernetes
@@ -243,12 +243,18 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
             "it became healthy, then ended with exit code 3; its last lines: ",
         ),
         (0.1, "run: {env: {MODE: ugly}}", "ends on SIGTERM with exit code 5"),
+        (
+            0.1,
+            "{run: {env: {MODE: stubborn}}, checks: {runs: {stops_within_seconds: 0.3}}}",
+            "does not end in time on SIGTERM",
+        ),
+        (0.1, "{run: {env: {MODE: stubborn}}, checks: {runs: {if_killed: warn}}}", "$"),
         (0.1, "checks: {budget: {startup_seconds: {hard: 0.0001}}}", "start-up .* over the hard limit"),
     ],
 )
 def test_a_trial_judges_start_and_end_as_verify_does(make, watch_seconds, settings, problem, monkeypatch):
     monkeypatch.setattr(trial, "WATCH_SECONDS", watch_seconds)
-    subject = make(f"    {settings}")
+    subject = make("\n".join(f"    {key}: {json.dumps(value)}" for key, value in yaml.safe_load(settings).items()))
     assert re.match(problem, attempt(subject, hardened_for(subject.variant), CLEAN_EXITS).problem)
 
 
@@ -392,6 +398,13 @@ def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
     with pytest.raises(CheckFailed, match="the checks fail even in a plain container: gone: status: expected 200"):
         tightest(subject)
+
+
+def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):
+    pretend(monkeypatch, lambda _options, _exits: KILLED)
+    with pytest.raises(CheckFailed, match="does not end in time on SIGTERM") as raised:
+        tightest(make(""))
+    assert "checks: {runs: {if_killed: warn}}" in raised.value.hint
 
 
 def test_what_is_no_service_is_refused(make):

@@ -14,7 +14,7 @@ from deadweight.trials.harden import asks
 from deadweight.trials.harden.apart import apart
 from deadweight.trials.harden.folders import NOTHING, Written, covering
 from deadweight.trials.harden.found import Found
-from deadweight.trials.harden.trial import OUTGOING, PURPOSE, Trial, attempt
+from deadweight.trials.harden.trial import KILLED, OUTGOING, PURPOSE, Trial, attempt
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
@@ -116,11 +116,11 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
     if not search.passes("only memory, processor and process limits", plain):
         folders = ", ".join(each.path for each in named)
         if not named or not search.passes(f"only the limits, with folders in memory: {folders}", in_memory):
-            raise CheckFailed(
-                f"{search.subject.variant.name}: the checks fail even in a plain container: {search.last.problem}",
-                hint="check run: in the suite (user, memory, tmpfs, env); start it with "
-                f"invoke run --variant {search.subject.variant.name}",
-            )
+            name, problem = search.subject.variant.name, search.last.problem
+            hint = f"check run: in the suite (user, memory, tmpfs, env); start it with invoke run --variant {name}"
+            if problem == KILLED:
+                hint = "have it end on SIGTERM, or accept that it is killed: checks: {runs: {if_killed: warn}}"
+            raise CheckFailed(f"{name}: the checks fail even in a plain container: {problem}", hint=hint)
         plain = in_memory
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
     search.exits = (*CLEAN_EXITS, search.last.exit_code)

@@ -45,6 +45,11 @@ def heading(found: Found) -> list[str]:
     if variant.run.files:
         files = ", ".join(f"{target} ({path})" for target, path in variant.run.files.items())
         lines.append(f"It reads files that are not in the image, but in your repository: {files}.")
+    if variant.checks.runs.if_killed == "warn":
+        lines.append(
+            "The suite accepts that it has to be killed (runs.if_killed: warn). Where only the first process ignores SIGTERM, "
+            "docker run --init, or init: true in Compose, lets it end at once."
+        )
     if variant.checks.other:
         lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
     return lines
