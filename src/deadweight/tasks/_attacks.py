@@ -36,6 +36,32 @@ def total(found: Sequence[Evidence]) -> str:
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
 
 
+def unmeasured(each: Evidence) -> list[str]:
+    """Of one variant, what was not measured and why; one line for each reason, ``default: breach-x, breach-y: reason``."""
+    open_cells = each.data.get("postures", {}).get("open", {})
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for posture in tried_now([each]):
+        for name, cell in each.data["postures"][posture].items():
+            known = posture != "open" and open_cells.get(name, {}).get("outcome") == "not_measured"
+            if cell["outcome"] == "not_measured" and not known:
+                by_reason.setdefault((posture, cell["reason"]), []).append(name)
+    return [
+        f"{'' if posture == 'open' else f'{posture}: '}{', '.join(names)}: {reason}"
+        for (posture, reason), names in by_reason.items()
+    ]
+
+
+def ways_left_out(found: Sequence[Evidence]) -> str:
+    """What to write for attacks through the service itself, where none of the variants got any; empty where one did."""
+    known = [told.get("delivery") for each in found for told in each.data.get("payloads", {}).values()]
+    if not known or "service" in known:
+        return ""
+    return (
+        "nothing was tried through the service itself: write checks: {attacks: {packs: [breach, http]}} to look for the holes of "
+        "HTTP services (docs/how-to/attacks.md)"
+    )
+
+
 def tried_now(found: Sequence[Evidence]) -> list[str]:
     """Those in which something was measured now; what an earlier run found of others is for the report."""
     return list(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from deadweight.tasks import _choose
-from deadweight.tasks._attacks import print_attacks, total
+from deadweight.tasks._attacks import print_attacks, total, unmeasured, ways_left_out
 from deadweight.tasks._options import names
 from deadweight.tasks._pulse import pulse
 from deadweight.tasks._show import console, print_json, say
@@ -79,12 +79,19 @@ def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> 
         print_json({"suite": workspace.suite.name, "evidence": rows(workspace, found)})
     else:
         print_attacks(found, console())
-    for told in shared_notes({each.variant: attack_notes(each.data) for each in found}):
+    notes = {each.variant: attack_notes(each.data) for each in found}
+    for told in shared_notes(notes):
         say(f"note: {told}")
+    if len(found) == 1 and not as_json:
+        for line in unmeasured(found[0]):
+            say(f"not measured: {line}")
     for each in found:
-        say(f"{each.variant}: {each.status.replace('_', ' ')}: {each.reason}")
+        reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
+        say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")
     if as_json:
         return
+    if left_out := ways_left_out(found):
+        say(f"note: {left_out}")
     if (resting := note(workspace, (each.variant for each in found))) is not None:
         say(resting)
     say(f"{total(found)}. Next: invoke report")

@@ -32,7 +32,7 @@ from deadweight.report.html import render_html
 from deadweight.report.markdown import render_markdown
 from deadweight.report.model import AttackRecord, PayloadRecord
 from deadweight.suite.checks import AwkRequest
-from deadweight.tasks._attacks import by_delivery
+from deadweight.tasks._attacks import by_delivery, unmeasured, ways_left_out
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.report_samples import full_report
@@ -443,3 +443,24 @@ def test_a_group_that_a_process_has_anyway_makes_no_difference(groups, told):
 
 def _name_of(pid: int) -> str:
     return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def test_what_was_not_measured_of_one_variant_is_told_with_its_reason_once():
+    def cells(**outcomes: str) -> dict[str, Any]:
+        return {
+            name: {"outcome": outcome, "reason": f"no {name[-1]}", "evidence": None}
+            for name, outcome in outcomes.items()
+        }
+
+    postures = {
+        "open": cells(breach_a=WORKS, breach_b="not_measured", other_b="not_measured"),
+        "hardened": cells(breach_a="not_measured", breach_b="not_measured", other_b="not_measured", more=HELD),
+    }
+    each = SimpleNamespace(data={"postures": postures})
+    assert unmeasured(each) == ["breach_b, other_b: no b", "hardened: breach_a: no a"]
+
+
+@pytest.mark.parametrize(("ways", "told"), [(("breach",), True), (("breach", "service"), False), ((), False)])
+def test_who_got_no_attack_through_the_service_is_told_what_to_write(ways, told):
+    each = SimpleNamespace(data={"payloads": {way: {"delivery": way} for way in ways}})
+    assert ("packs: [breach, http]" in ways_left_out([each])) is told

@@ -182,9 +182,37 @@ def test_a_crash_that_comes_and_goes_is_not_put_down_to_a_wall(monkeypatch):
         assert runner._confirmed(posture, [bomb])[bomb.id].outcome == told
         assert list(coming) == []
         coming = iter(outcomes)
+        monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={}), raising=False)
         runner.found = Matrix(control={bomb.id: walls.OPEN}, alone={bomb.id: {}})
         runner._for_both(walls.only("limits"), [bomb], "limits")
         assert runner.found.alone == {bomb.id: {"limits": told}}
+
+
+def test_walls_are_tried_in_one_container_where_an_attack_needs_a_shell(monkeypatch):
+    """Half of the containers of an image without a shell were there for one attack. A project's own may look for a shell."""
+    names = ("system", "environ", "of-our-own")
+    some = [SimpleNamespace(id=name) for name in names]
+    runner, fired = Runner.__new__(Runner), []
+    monkeypatch.setattr(runner, "catalogue", SimpleNamespace(packs={"system": "awk", "environ": "awk"}), raising=False)
+
+    def confirmed(posture, payloads, *, surely):
+        fired.append((posture.name, [each.id for each in payloads]))
+        return {each.id: Cell("blocked") for each in payloads}
+
+    monkeypatch.setattr(runner, "_confirmed", confirmed, raising=False)
+    shelled = walls.OPEN.with_shell()
+    for control, postures in (
+        (
+            (shelled, walls.OPEN, walls.OPEN),
+            [("only-limits, with a shell", ["environ", "system"]), ("only-limits", ["of-our-own"])],
+        ),
+        ((walls.OPEN, walls.OPEN, walls.OPEN), [("only-limits", list(names))]),
+    ):
+        fired.clear()
+        runner.found = Matrix(control=dict(zip(names, control, strict=True)), alone={name: {} for name in names})
+        runner._for_both(walls.only("limits"), some, "limits")
+        assert fired == postures
+        assert runner.found.alone == {name: {"limits": "blocked"} for name in names}
 
 
 def test_a_broken_gate_fails_and_names_the_attack(make, few, monkeypatch):

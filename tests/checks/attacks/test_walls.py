@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from deadweight._errors import UsageError
+from deadweight.checks.attacks import machine
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.gate import breaches, unmeasured
 from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix
 from deadweight.checks.attacks.run import plan_for
 from deadweight.engine.info import parse_info
-from deadweight.engine.options import Mount, hardened
+from deadweight.engine.options import Mount, RunOptions, hardened
 from deadweight.suite.checks import AttackGate
 from deadweight.suite.model import RunSettings
 
@@ -206,3 +209,16 @@ def test_a_plain_run_has_the_walls_of_engine_and_image():
     assert "non-root" not in w.standing("default", "", INFO)
     assert "non-root" in w.standing("default", "65532", INFO)
     assert "capabilities" not in w.standing("default", "65532", INFO)
+
+
+def test_what_a_machine_can_start_is_tried_without_a_user_namespace(monkeypatch):
+    """In one of its own a container gets every capability: `open`, which has none, could then not be started (userns-remap)."""
+    tried: list[RunOptions] = []
+
+    def start(options: RunOptions) -> Any:
+        tried.append(options)
+        return SimpleNamespace(remove=lambda: None)
+
+    monkeypatch.setattr(machine, "_known", {})
+    machine.can_start(start, "unix:///x", (), "host")
+    assert [each.userns_mode for each in tried] == ["host", "host"]

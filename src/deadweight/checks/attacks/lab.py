@@ -10,6 +10,7 @@ import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -319,7 +320,9 @@ class Lab:
             return ()
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
-        refused, devices = can_start(lambda tried: self.start(tried, {LAB: self._mark}), self.engine.host, hard.args)
+        userns = "host" if self.engine.info.user_namespaces else None
+        start = partial(self.start, labels={LAB: self._mark})
+        refused, devices = can_start(start, self.engine.host, hard.args, userns)
         if refused:
             self.notes["open"] = (
                 f"this machine cannot start a container with {', '.join(refused)}; the posture open runs without it"

@@ -19,13 +19,17 @@ _probing = threading.Lock()
 _known: dict[str, tuple[tuple[str, ...], bool]] = {}
 
 
-def can_start(start: Start, host: str, args: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-    """The capabilities that the engine at ``host`` cannot give, and whether it takes device rules."""
+def can_start(start: Start, host: str, args: Sequence[str], userns: str | None = None) -> tuple[tuple[str, ...], bool]:
+    """The capabilities that the engine at ``host`` cannot give, and whether it takes device rules.
+
+    ``userns`` is the mode of a container in no user namespace of its own: in one of its own it gets every capability.
+    """
     with _probing:
         if host not in _known:
             plain = RunOptions(
-                user="0:0", network="none", seccomp="unconfined", args=tuple(args), memory_bytes=512 * 2**20, pids=64
-            )
+                user="0:0", network="none", seccomp="unconfined", args=tuple(args), memory_bytes=512 * 2**20, pids=64,
+                userns_mode=userns,
+            )  # fmt: skip
             _known[host] = _unstartable(start, plain), _starts(start, plain.but(device_rules=("b *:* r",)))
         return _known[host]
 

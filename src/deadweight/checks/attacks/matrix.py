@@ -193,12 +193,15 @@ class Runner:
         return [each for each in self.catalogue.payloads if each.id in self.found.control and tried(each)]
 
     def _for_both(self, posture: w.Posture, payloads: Sequence[Payload], wall: str) -> None:
-        for shelled in (False, True):
-            some = [each for each in payloads if (self.found.control[each.id] is not w.OPEN) == shelled]
-            chosen = posture.with_shell() if shelled else posture
-            if some:
-                for name, cell in self._confirmed(chosen, some, surely=True).items():
-                    self.found.alone[name][wall] = cell.outcome
+        """With the shell where the control needed it. What we know not to look for one is tried in the same container, and not in
+        another one without."""
+        shelled = [each for each in payloads if self.found.control[each.id] is not w.OPEN]
+        beside = [each for each in payloads if each not in shelled and shelled and self.catalogue.packs.get(each.id)]
+        alone = [each for each in payloads if each not in shelled and each not in beside]
+        for chosen, some in ((posture.with_shell(), [*beside, *shelled]), (posture, alone)):
+            cells = self._confirmed(chosen, some, surely=True) if some else {}
+            for name, cell in cells.items():
+                self.found.alone[name][wall] = cell.outcome
 
     def _without(self, plan: Plan) -> None:
         """``hardened`` minus each wall, for the attacks that ``hardened`` blocks."""

@@ -36,6 +36,7 @@ from deadweight.suite.checks import AttacksCheck
 from deadweight.toolchain import own_programs
 
 Told = Callable[[str], None]
+NO_GATE = "no gate (checks.attacks.gates) says what must be stopped, so nothing can fail"
 
 
 def attack(
@@ -81,7 +82,7 @@ def _judged(wanted: AttacksCheck, found: Matrix, broken: Sequence[str], summary:
         return "not_measured", f"{'; '.join(unmeasured)}. {summary}"
     untold = gate.untold(wanted.gates, found)
     also = f"; gates could not be judged for {', '.join(dict.fromkeys(untold))}" if untold else ""
-    return "pass", summary + also
+    return "pass", summary + (also if wanted.gates else f"; {NO_GATE}")
 
 
 def check_request(subject: Subject, postures: Sequence[str]) -> tuple[Catalogue, Plan]:
