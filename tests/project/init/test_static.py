@@ -90,3 +90,12 @@ def test_a_page_with_routes_of_its_own_answers_them(tmp_path, library, answers):
     lines = dockerfile(brought_in(tmp_path, {"package.json": json.dumps(package), **PAGE}))
     assert any("try_files $uri $uri/ /index.html;" in line for line in lines) is answers
     assert ("COPY --from=build /site.conf /etc/nginx/conf.d/default.conf" in lines) is answers
+
+
+@pytest.mark.parametrize(("more", "output"), [("", "out"), (', distDir: "./_static"', "_static")])
+def test_a_site_that_next_exports_is_handed_out_by_a_web_server(tmp_path, more, output):
+    start = "node banner.js; serve -s _static"
+    package = {"scripts": {"build": "next build", "start": start}, "dependencies": {"next": "14", "serve": "14"}}
+    config = f'module.exports = {{ output: "export"{more} }}'
+    draft = brought_in(tmp_path, {"package.json": json.dumps(package), "next.config.js": config})
+    assert f"COPY --from=build /app/{output} /usr/share/nginx/html" in dockerfile(draft)

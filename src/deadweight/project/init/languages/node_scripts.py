@@ -81,5 +81,5 @@ def of_node(words: tuple[str, ...]) -> tuple[str, ...]:
         posixpath.basename(words[0]) in ("tini", "dumb-init", "cross-env", "exec", "--") or "=" in words[0]
     ):
         words = words[1:]
-    simple = not any(word in ("&&", "||", ";", "|") for word in words)
+    simple = not any(word in ("&&", "||", "|") or word.endswith(";") for word in words)
     return words[1:] if simple and words[:1] and posixpath.basename(words[0]) in ("node", "nodejs") else ()

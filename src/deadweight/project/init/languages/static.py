@@ -89,17 +89,29 @@ def _of_server(tree: Tree, folder: str, words: ImageWords, server: str) -> Proje
 def _of_node(tree: Tree, folder: str) -> Project | None:
     package = read_package(tree, folder)
     needs = {**part(package, "devDependencies"), **part(package, "dependencies")}
-    builder = next((name for name in _MAKES if name in needs), "")
+    exported = _exported(tree, folder) if "next" in needs else ""
+    builder = "next" if exported else next((name for name in _MAKES if name in needs), "")
     scripts = part(package, "scripts")
-    serves = any(name in needs for name in SERVERS) or of_node(tuple(str(scripts.get("start", "")).split()))
+    servers = (name for name in SERVERS if name in needs and name != builder)
+    serves = any(servers) or of_node(tuple(str(scripts.get("start", "")).split()))
     if not builder or "build" not in scripts or serves:
         return None
     settings = (tree.text(path) for path in tree.below(folder, "vite.config.js", "vite.config.ts", "astro.config.mjs"))
-    told = next((found[1] for text in settings if (found := _OUTPUT.search(text))), _MAKES[builder])
+    told = exported or next((found[1] for text in settings if (found := _OUTPUT.search(text))), _MAKES[builder])
     details = {"output": told, "manager": manager(tree, folder), "version": version_of(tree, folder, None).value}
     details["npmrc"] = "1" if tree.has(joined(folder, ".npmrc")) else ""
     details["routes"] = "1" if any(_ROUTERS.fullmatch(name) for name in needs) else ""
     return _project(tree, folder, "npm", details, (Known(PORT, "the base's own"),))
+
+
+def _exported(tree: Tree, folder: str) -> str:
+    """The folder into which Next.js writes a site that needs no server; empty where it is to be served."""
+    for path in tree.below(folder, "next.config.js", "next.config.mjs", "next.config.ts"):
+        text = tree.text(path)
+        if re.search(r"\boutput\s*:\s*[\"']export[\"']", text):
+            told = re.search(r"\bdistDir\s*:\s*[\"'](?:\./)?([\w./-]+)[\"']", text)
+            return told[1] if told else "out"
+    return ""
 
 
 def _of_pages(tree: Tree, folder: str) -> Project | None:
