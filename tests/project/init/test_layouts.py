@@ -481,3 +481,35 @@ def test_static_files_of_django_are_collected_where_it_says_where(tmp_path, root
     collects = root.startswith("STATIC_ROOT")
     assert ("manage.py collectstatic --noinput" in text) is collects
     assert ("COPY --from=build /src /app" in text) is collects
+
+
+@pytest.mark.parametrize(
+    ("base", "others"),
+    [
+        ("ruby:3.3", {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
+        ("ruby:3.3-slim-bookworm", {"slim": "ruby:3.3-slim", "alpine": "ruby:3.3-alpine"}),
+        ("php:8.3-fpm", {"alpine": "php:8.3-fpm-alpine"}),
+        ("php:8-alpine", {}),
+        ("ruby", {"slim": "ruby:slim", "alpine": "ruby:alpine"}),
+        (
+            "mcr.microsoft.com/dotnet/aspnet:8.0",
+            {
+                "alpine": "mcr.microsoft.com/dotnet/aspnet:8.0-alpine",
+                "noble-chiseled": "mcr.microsoft.com/dotnet/aspnet:8.0-noble-chiseled",
+            },
+        ),
+        ("example.com/team/base:1", {}),
+    ],
+)
+def test_an_image_in_a_language_without_a_ladder_is_tried_on_other_flavours(tmp_path, base, others):
+    own = f'FROM {base} AS build\nRUN make\n\nFROM {base}\nWORKDIR /app\nCOPY --from=build /x .\nCMD ["./x"]\n'
+    (service,) = found(tmp_path, {"Dockerfile": own})
+    draft = first_draft(service, "build")
+    assert {each.name: each.keys["bases"] for each in draft.rungs[1:]} == {
+        name: f'{{BASE: "{reference}"}}' for name, reference in others.items()
+    }
+    assert [rung.name for rung in draft.rungs] == ["today", *others]
+    text = draft.ladder.files.get("build/Dockerfile", "")
+    assert (
+        not others or f"\nARG BASE={base}\n\nFROM {base} AS build\nRUN make\n\nFROM ${{BASE}}\nWORKDIR /app\n" in text
+    )

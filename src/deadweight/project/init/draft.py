@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from deadweight.project.init.languages import golang, java, node, python, rust, static, trimmed
+from deadweight.project.init.languages import flavours, golang, java, node, python, rust, static, trimmed
 from deadweight.project.init.languages.common import flow, scalar
 from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
@@ -162,7 +162,7 @@ def _generated(draft: Draft) -> Ladder:
     service, place = draft.service, draft.place
     project = service.project
     if project is None or project.problem:
-        return Ladder(())
+        return flavours.ladder(service, place)
     ladder = _of_language(draft, project)
     more = trimmed.rung(service, project, place, draft.port.value, service.own.text if service.own else "")
     return ladder if more is None else Ladder((*ladder.rungs, more[0]), {**ladder.files, **more[1]})

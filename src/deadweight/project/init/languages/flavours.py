@@ -1,0 +1,77 @@
+"""For a language that has no ladder here: the own Dockerfile as it is, on the other flavours of its last stage's base."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from deadweight.project.init.languages.common import HEADER, flow
+from deadweight.project.init.records import Ladder, OwnDockerfile, Rung, Service
+from deadweight.records.reference import split
+
+_LANGUAGES = r"(?:docker\.io/)?(?:library/)?(?P<name>python|node|ruby|rust|php|perl|elixir|erlang|julia|swift|haskell)"
+_FLAVOURED = (
+    (re.compile(rf"{_LANGUAGES}"), ("slim", "alpine")),
+    (re.compile(r"(?:docker\.io/)?(?:library/)?(?:eclipse-temurin|amazoncorretto)"), ("jre", "jre-alpine")),
+    (re.compile(r"mcr\.microsoft\.com/dotnet/(?:aspnet|runtime|runtime-deps)"), ("alpine", "noble-chiseled")),
+    (re.compile(r"(?:docker\.io/)?(?:library/)?debian"), ("slim",)),
+)
+_ONLY_ALPINE = frozenset(("php", "elixir", "erlang"))
+"""Of these there is no slim flavour: what has no name for it is small already."""
+
+_TAG = re.compile(
+    r"(?P<version>\d[\w.]*|lts|latest|current|stable|bookworm|trixie|bullseye)(?P<kind>-(?:fpm|cli|apache|zts))?(?:-[\w.]+)*"
+)
+_FROM = re.compile(
+    r"^(?P<head>[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*)(?P<base>\S+)(?P<rest>[^\n]*)$", re.MULTILINE | re.IGNORECASE
+)
+
+
+def ladder(service: Service, place: str) -> Ladder:
+    """One Dockerfile with the base as an argument, and a rung for each flavour; nothing where its base has none."""
+    own = service.own
+    if own is None or own.refused:
+        return Ladder(())
+    flavours = dict(_flavours(own.words.base))
+    text = _text(own) if flavours else None
+    if text is None:
+        return Ladder(())
+    file = f"{place}/Dockerfile"
+    return Ladder(tuple(_rungs(own, file, flavours)), {file: text})
+
+
+def _rungs(own: OwnDockerfile, file: str, flavours: dict[str, str]) -> Iterator[Rung]:
+    for name, base in flavours.items():
+        keys = {"dockerfile": file, "bases": flow({"BASE": base})}
+        if own.context != ".":
+            keys["source"] = own.context
+        yield Rung(name, "dockerfile", f"{own.path} on {base}", keys, (file,))
+
+
+def _flavours(base: str) -> Iterator[tuple[str, str]]:
+    """The names of the other flavours of an image, with their references."""
+    repository, tag = split(base)[:2]
+    told = _TAG.fullmatch(tag or "latest")
+    for pattern, kinds in _FLAVOURED:
+        found = pattern.fullmatch(repository)
+        if found is None or told is None:
+            continue
+        version = "" if told["version"] in ("latest", "stable") else told["version"]
+        stem = f"{version}{told['kind'] or ''}".strip("-")
+        for kind in kinds:
+            if kind == "slim" and found.groupdict().get("name") in _ONLY_ALPINE:
+                continue
+            other = "-".join(each for each in (stem, kind) if each)
+            if other != tag and not tag.endswith(f"-{kind}"):
+                yield kind, f"{repository}:{other}"
+
+
+def _text(own: OwnDockerfile) -> str | None:
+    """The own Dockerfile with an argument in the place of its last stage's base; None where the base is no plain word of it."""
+    lines = [each for each in _FROM.finditer(own.text) if each["base"] == own.words.base]
+    if not lines:
+        return None
+    line = lines[-1]
+    changed = f"{own.text[: line.start()]}{line['head']}${{BASE}}{line['rest']}{own.text[line.end() :]}"
+    head = f"{HEADER}\n# It is {own.path}, with another base below its last stage.\nARG BASE={own.words.base}"
+    return f"{head}\n\n{changed.strip()}\n"
