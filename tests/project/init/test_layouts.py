@@ -423,6 +423,22 @@ def test_a_file_that_adds_to_a_compose_file_may_tell_the_command(tmp_path):
     assert service.dockerfiles[0].args == ("yarn", "start")
 
 
+WAITING = """#!/bin/sh
+if [ "$DATABASE" = "postgres" ]
+then
+    echo "Waiting for postgres..."
+
+    while ! nc -z $SQL_HOST $SQL_PORT; do
+      sleep 0.1
+    done
+
+    echo "PostgreSQL started"
+fi
+
+alembic upgrade head
+
+exec "$@"
+"""
 STEPS = ((("-m", "alembic", "upgrade", "head"),), ("-m", "uvicorn", "--port=8000", "app:app"))
 
 
@@ -442,7 +458,13 @@ STEPS = ((("-m", "alembic", "upgrade", "head"),), ("-m", "uvicorn", "--port=8000
             'alembic upgrade head\nexec "$@"\n',
             STEPS,
         ),
-        ('CMD ["./start.sh"]', "until nc -z db 5432; do sleep 1; done\nuvicorn app:app\n", ((), ("app.py",))),
+        (
+            'CMD ["./start.sh"]',
+            "until nc -z db 5432; do sleep 1; done\nalembic upgrade head\nuvicorn --port=8000 app:app\n",
+            STEPS,
+        ),
+        ('ENTRYPOINT ["./start.sh"]\nCMD ["uvicorn", "--port=8000", "app:app"]', WAITING, STEPS),
+        ('CMD ["./start.sh"]', "for each in a b; do alembic upgrade head; done\nuvicorn app:app\n", ((), ("app.py",))),
     ],
 )
 def test_what_a_command_does_before_it_serves_is_done_without_a_shell(tmp_path, command, script, told):
@@ -475,7 +497,12 @@ def test_steps_are_taken_in_turn_and_the_last_one_stays(tmp_path):
 
 @pytest.mark.parametrize("root", ["STATIC_ROOT = BASE / 'x'", "STATIC_URL = '/static/'"])
 def test_static_files_of_django_are_collected_where_it_says_where(tmp_path, root):
-    files = {"manage.py": "", "shop/settings.py": f"{root}\n", "shop/wsgi.py": "", "requirements.txt": "django\n"}
+    files = {
+        "manage.py": "import django",
+        "shop/settings.py": f"{root}\n",
+        "shop/wsgi.py": "",
+        "requirements.txt": "django\n",
+    }
     (service,) = found(tmp_path, files)
     text = first_draft(service, "build").ladder.files["build/Dockerfile"]
     collects = root.startswith("STATIC_ROOT")

@@ -21,10 +21,15 @@ EXAMPLES = (
     "sample.env",
     "env.example",
     ".example.env",
+    ".env-example",
+    ".env-sample",
+    ".env_example",
+    ".env_sample",
+    "env.sample",
 )
 """Files that show which variables a service takes. ``.env`` itself holds what is secret: it is read only where git has it."""
 
-ENDINGS = (".example", ".sample", ".template", ".dist")
+ENDINGS = (".example", ".sample", ".template", ".dist", "-example", "-sample", "_example", "_sample")
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-?+])([^}]*))?\}|\$(\w+)")
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")

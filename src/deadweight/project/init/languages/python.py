@@ -179,7 +179,7 @@ def _script(tree: Tree, folder: str, program: str) -> str:
 
 def _framework(tree: Tree, folder: str) -> tuple[tuple[str, ...], str]:
     """What starts it by what its code is, and the kind: ``asgi``, ``flask``, ``django`` or nothing."""
-    if tree.has(joined(folder, "manage.py")):
+    if re.search("django", tree.text(joined(folder, "manage.py")), re.IGNORECASE):
         wsgi = next((path for path in tree.below(folder, "wsgi.py")), None)
         module = posixpath.relpath(folder_of(wsgi), folder).replace("/", ".") if wsgi else ""
         if module:
@@ -197,6 +197,8 @@ def _framework(tree: Tree, folder: str) -> tuple[tuple[str, ...], str]:
     for name in ("main.py", "app.py", "server.py", "run.py", "__main__.py", "src/main.py"):
         if tree.has(joined(folder, name)):
             return (name,), ""
+    if tree.has(joined(folder, "manage.py")):
+        return ("manage.py", "runserver", "0.0.0.0:8000"), "django"
     return (), ""
 
 
@@ -204,7 +206,7 @@ def _collects(tree: Tree, folder: str) -> bool:
     """Whether it is a Django project that gathers its static files in a folder (STATIC_ROOT) before it serves them."""
     settings = (path for path in tree.below(folder, ".py") if "settings" in path and not aside(path))
     told = (re.search(r"^STATIC_ROOT\s*=", tree.text(path), re.MULTILINE) for path in settings)
-    return tree.has(joined(folder, "manage.py")) and any(told)
+    return "django" in tree.text(joined(folder, "manage.py")).lower() and any(told)
 
 
 def _port_in(start: tuple[str, ...]) -> int | None:

@@ -16,6 +16,13 @@ _SHELLS = ("sh", "bash", "ash", "dash")
 _SAYS_NOTHING = re.compile(
     r"set [-+]\w+( \w+)?|cd (?:\.|/app|/code|/src|/usr/src/app)|echo\b.*|\"?\$@\"?|export \w+=\S*|:"
 )
+_TOOLS = r"(?:nc|pg_isready|mysqladmin|curl|wget|redis-cli)"
+_WAITS = (
+    re.compile(rf"^[ \t]*(?:while|until)\b[^\n]*?\b{_TOOLS}\b.*?\bdone\b[^\n]*$", re.MULTILINE | re.DOTALL),
+    re.compile(r"^[ \t]*if\b[^\n]*\n(?:[ \t]*(?:then|echo\b[^\n]*)?[ \t]*\n)*[ \t]*fi[ \t]*$", re.MULTILINE),
+)
+"""What only waits for a database: the suite's needs are up before the service is started."""
+
 _NEEDS_A_SHELL = re.compile(r"[;|<>`()]|&(?!&)|\$")
 _CODE = (
     "import os, subprocess, sys; "
@@ -63,6 +70,8 @@ def _lines(words: Words, tree: Tree, folder: str, port: str) -> list[str]:
         if served and re.search(r"^exec \"?\$@\"?\s*$", text, re.MULTILINE):
             text += "\n" + shlex.join(served)
     text = re.sub(r"\\\n\s*", " ", text)
+    for pattern in _WAITS:
+        text = pattern.sub("", text)
     text = re.sub(r"\$PORT\b|\$\{PORT\}", port, text) if port else text
     text = re.sub(r"\$\{(\w+):-([\w./:-]*)\}", r"\2", text)
     simple = [each.strip() for line in text.splitlines() if not line.startswith("#!") for each in re.split(r"&&", line)]
