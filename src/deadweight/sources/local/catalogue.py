@@ -24,6 +24,7 @@ from deadweight.sources.local.table import StandIn
 EDITION = f"2; busybox {busybox.EDITION}"
 
 EDITIONS: Mapping[str, int] = {
+    "feeds": 4,
     "static": 2,
     "java17": 4,
     "java21": 3,

@@ -57,12 +57,18 @@ def ubuntu(shop: Workshop, suite: str) -> Made:
 
 
 def feeds(shop: Workshop, suite: str) -> Made:
-    """What a RUN with apt-get gets as mounts: this machine's package sources for a release of the OS."""
-    from deadweight.sources.local import suites
+    """What a RUN with apt-get gets as mounts: this machine's package sources for a release of the OS.
+
+    A second file of sources adds packages that are called otherwise now.
+    """
+    from deadweight.sources.local import renamed, suites
 
     def fill(root: Path) -> None:
-        put(root, "stand-in.sources", suites.sources(shop.machine.codename, suite or shop.machine.codename))
+        own = suites.sources(shop.machine.codename, suite or shop.machine.codename)
+        put(root, "stand-in.sources", own)
         put(root, "99stand-in", suites.settings())
+        renamed.fill(root, shop.machine)
+        put(root, f"{renamed.FOLDER}/stand-in.sources", f"{own.rstrip()}\n\n{renamed.SOURCES}")
 
     return Made((shop.tree_layer(f"feeds-{suite}", fill),), Settings())
 

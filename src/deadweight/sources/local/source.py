@@ -14,7 +14,7 @@ from deadweight._errors import DeadweightError
 from deadweight.records.built import Base
 from deadweight.records.paths import State, user_cache
 from deadweight.sources import network
-from deadweight.sources.local import alpine, catalogue, debian
+from deadweight.sources.local import alpine, catalogue, debian, renamed
 from deadweight.sources.local.authorities import authorities
 from deadweight.sources.local.machine import require, this_machine
 from deadweight.sources.local.making import pushed, registry_program, side_by_side, told
@@ -146,9 +146,11 @@ class LocalSource:
             return (f"--mount=type=bind,from={self._beside(APK)},target={alpine.PLACE}",)
         if item.has_apt and re.search(r"\b(?:apt|apt-get|aptitude)\b|\.sh\b", command):
             found = self._beside(StandIn("feeds", catalogue.suite_of(item)))
-            return tuple(
-                f"--mount=type=bind,from={found},source=/{Path(place).name},target={place}" for place in debian.FEEDS
-            )
+            places = {place: f"/{Path(place).name}" for place in debian.FEEDS}
+            if renamed.asked(command):
+                folder = f"/{renamed.FOLDER}"
+                places |= {debian.FEEDS[0]: f"{folder}/{Path(debian.FEEDS[0]).name}", renamed.PLACE: folder}
+            return tuple(f"--mount=type=bind,from={found},source={of},target={place}" for place, of in places.items())
         return ()
 
     def layout(self, reference: str) -> Path:
