@@ -33,7 +33,7 @@ def is_process_of(pid: int, container: str) -> bool:
 
 
 def within(pid: int, work: Callable[[], T]) -> T:
-    """Do something in the network namespace of ``pid`` and give its result. Raises OSError, also that of ``work``."""
+    """Do something in the network namespace of ``pid`` and give its result. Raises OSError, and whatever ``work`` does."""
     with open(f"/proc/{pid}/ns/net", "rb") as namespace:  # noqa: PTH123 - its file number is what is needed
         return inside(namespace.fileno(), work)
 
@@ -44,7 +44,7 @@ def inside(namespace: int, work: Callable[[], T]) -> T:
     It runs in a thread of its own: a namespace belongs to a thread, and a socket stays in the one that it was made in.
     """
     results: list[T] = []
-    faults: list[OSError] = []
+    faults: list[Exception] = []
 
     def enter() -> None:
         try:
@@ -52,7 +52,7 @@ def inside(namespace: int, work: Callable[[], T]) -> T:
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
             results.append(work())
-        except OSError as error:
+        except Exception as error:
             faults.append(error)
 
     thread = threading.Thread(target=enter, daemon=True)
