@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deadweight.project.init.alongside import without
+from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.languages.python_steps import in_turn
@@ -540,3 +541,27 @@ def test_an_image_in_a_language_without_a_ladder_is_tried_on_other_flavours(tmp_
     assert (
         not others or f"\nARG BASE={base}\n\nFROM {base} AS build\nRUN make\n\nFROM ${{BASE}}\nWORKDIR /app\n" in text
     )
+
+
+def test_a_compose_file_in_a_folder_above_speaks_for_its_services(tmp_path):
+    service = "services:\n  backend: {build: backend, environment: {LEVEL: '%s'}, depends_on: [db]}\n"
+    compose = f"{service}  db: {{image: postgres:16}}\n"
+    files = in_folders("one/backend", "two/backend")
+    files |= {f"{name}/compose.yaml": compose % name for name in ("one", "two")}
+    services = found(tmp_path, files)
+    assert [(each.folder, each.around.env["LEVEL"].value) for each in services] == [
+        ("one/backend", "one"),
+        ("two/backend", "two"),
+    ]
+    assert [need.value.name for each in services for need in each.around.needs] == ["db", "db"]
+
+
+def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    outcome = init(
+        written(tmp_path, in_folders("one/backend", "two/backend", "mail")),
+        Wanted(service="all"),
+        lambda *_: None,
+        print,
+        None,
+    )
+    assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]

@@ -13,7 +13,7 @@ from typing import Any
 from deadweight.project.init.around import compose_files
 from deadweight.project.init.needed import needed
 from deadweight.project.init.records import Beside, Known, Service, Surroundings
-from deadweight.project.init.tree import Tree, folder_of, line_of
+from deadweight.project.init.tree import Tree, folder_of, line_of, with_above
 from deadweight.project.init.values import dotenv, example_file, filled_in
 
 _HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.])")
@@ -37,7 +37,7 @@ def _published(tree: Tree, service: Service) -> Iterator[tuple[Beside, str, int]
     """Containers of Compose files near the service with the port of this machine at which they are reached."""
     for path, services in compose_files(tree):
         folder = folder_of(path)
-        if folder not in (".", service.folder, service.project.folder if service.project else "."):
+        if folder not in (*with_above(service.folder), service.project.folder if service.project else "."):
             continue
         for name, each in services.items():
             need = needed(tree, folder, str(name), each)

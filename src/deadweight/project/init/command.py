@@ -122,8 +122,10 @@ def _with_program(
 def _apart(services: Sequence[Service]) -> list[Service]:
     """With names that differ, and that sections of a suite can have."""
     found: list[Service] = []
+    names = [each.name for each in services]
     for each in services:
-        plain = plain_name(each.name).replace(".", "-")[:32].strip("-_") or "service"
+        told = each.name if names.count(each.name) == 1 or each.folder == "." else each.folder.replace("/", "-")
+        plain = plain_name(told).replace(".", "-")[:32].strip("-_") or "service"
         taken = {other.name for other in found}
         again = next(
             name for number in range(1, 99) if (name := plain if number == 1 else f"{plain}-{number}") not in taken

@@ -101,6 +101,12 @@ def folder_of(path: str) -> str:
     return posixpath.dirname(path) or "."
 
 
+def with_above(folder: str) -> tuple[str, ...]:
+    """A folder and those that it lies in, the root last."""
+    parts = [] if folder == "." else folder.split("/")
+    return (*("/".join(parts[:depth]) for depth in range(len(parts), 0, -1)), ".")
+
+
 def joined(folder: str, path: str) -> str:
     """A path seen from the root, tidied; it may lead above the root (``../x``)."""
     return posixpath.normpath(posixpath.join(folder, path))
