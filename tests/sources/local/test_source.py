@@ -23,7 +23,8 @@ from deadweight import _run
 from deadweight import _sudo as sudo
 from deadweight.records.paths import State
 from deadweight.sources import settings
-from deadweight.sources.local import java
+from deadweight.sources.local import debian, java
+from deadweight.sources.local import source as source_module
 from deadweight.sources.local.layer import from_tree
 from deadweight.sources.local.machine import Machine, this_machine
 from deadweight.sources.local.push import Client, Settings
@@ -488,19 +489,24 @@ def test_the_first_package_that_apt_knows_is_chosen():
 
 
 @pytest.mark.tools
-def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(local_source, tmp_path):
+def test_who_lacks_nothing_does_not_wait_for_a_run_that_makes_others(local_source, tmp_path, monkeypatch):
     """Compiling Python for one project takes minutes, and held up every other project."""
     from filelock import FileLock, Timeout
 
     static = "gcr.io/distroless/static-debian12:nonroot"
+    asks = ("debian:12-slim", "apt-get update && apt-get install --yes netcat")
     local_source.prepare([static], apk=False, say=print)
+    mounts = local_source.mounts(*asks)
+    monkeypatch.setattr(source_module, "LOCK_SECONDS", 0.1)
     said: list[str] = []
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(Timeout):  # where another test makes some at this moment, it is held already
             stack.enter_context(FileLock(local_source.folder / "lock").acquire(timeout=0))
         another = LocalSource(State(tmp_path))
         another.prepare([static], apk=False, say=said.append)
+        assert another.mounts(*asks) == mounts
     assert said == []
+    assert [each.partition(",target=")[2] for each in mounts] == [*debian.FEEDS, "/media"]
     assert another.base(static).digest == local_source.base(static).digest
 
 

@@ -182,15 +182,26 @@ class LocalSource:
         return reference
 
     def _beside(self, item: StandIn) -> str:
-        """The reference of an image that is mounted beside a base, made now where it is not there yet."""
+        """The reference of an image that is mounted beside a base, made now where it is not there yet.
+
+        One that is there is not waited for: another run may be making something else, for minutes.
+        """
         known = self._beside_made.get(item)
         if known is None:
             with self._beside_guard:
                 from filelock import FileLock
 
-                with FileLock(self.folder / "lock").acquire(timeout=LOCK_SECONDS):
-                    known = self._beside_made[item] = self._made_beside(item)
+                known = self._beside_there(item)
+                if known is None:
+                    with FileLock(self.folder / "lock").acquire(timeout=LOCK_SECONDS):
+                        known = self._made_beside(item)
+                self._beside_made[item] = known
         return known
+
+    def _beside_there(self, item: StandIn) -> str | None:
+        address = self._registry().running()
+        digest = None if address is None else self._there(Client(address), item)
+        return f"{address}/{item.repository}@{digest}" if digest else None
 
     def _made_beside(self, item: StandIn) -> str:
         shop = self._workshop()
