@@ -465,9 +465,9 @@ def test_what_is_written_to_the_host_folder_is_bounded(laboratory):
     with Yard(laboratory, walls.OPEN) as castle_yard:
         pid = castle_yard.get().state().pid
         lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
-        (mount,) = [line for line in lines if line.split()[4] == lab.HOST_TARGET]
+        (mount,) = [line for line in lines if line.split()[4] == host.HOST_TARGET]
         assert " - tmpfs " in mount
-        inside = Path(f"/proc/{pid}/root{lab.HOST_TARGET}")
+        inside = Path(f"/proc/{pid}/root{host.HOST_TARGET}")
         (inside / "half").write_bytes(b"\0" * (host.SIZE_BYTES // 2))
         with pytest.raises(OSError, match="No space left"):
             (inside / "rest").write_bytes(b"\0" * (host.SIZE_BYTES // 2))
@@ -619,7 +619,7 @@ def test_after_kill_9_of_the_guard_too_clean_leaves_nothing(run, engine, subject
 
 def test_the_mounted_socket_is_no_engine(shared):
     """What the attacks talk to in place of the engine only listens."""
-    (socket_mount,) = [mount for mount in shared.ground.mounts if mount.target == lab.SOCKET_TARGET]
+    (socket_mount,) = [mount for mount in shared.ground.mounts if mount.target == host.SOCKET_TARGET]
     assert isinstance(socket_mount, Mount)
     assert socket_mount.source != Path("/var/run/docker.sock")
     with socket.socket(socket.AF_UNIX) as client:

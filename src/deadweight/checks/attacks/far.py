@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
+from deadweight.checks.attacks.helper import TARGET as HELPER
 from deadweight.checks.attacks.host import PURPOSE
 from deadweight.checks.attacks.listeners import Listener, Word, order, served
+from deadweight.checks.attacks.shell import TARGET as SHELL
 from deadweight.engine.faults import translated
 from deadweight.engine.options import RunOptions
 from deadweight.engine.stream import STDERR, frames, hijacked
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from deadweight.engine.through import Tunnels
 
 NAME = "deadweight/attacked"
+PROGRAMS = (HELPER, SHELL)
 PORT_SECONDS = 20.0
 ENTERED = "only where root of the engine's own machine enters its network"
 NOTE = (
@@ -108,6 +111,28 @@ class FarListener(Listener):
                     self.connected = True
                 else:
                     self.received += data
+
+
+class Packing:
+    """Images that hold the programs which would be bound in; ``close`` removes them."""
+
+    def __init__(self, engine: Engine, image: str) -> None:
+        self._engine, self._image = engine, image
+        self._made: dict[tuple[str, ...], str] = {}
+
+    def packed(self, options: RunOptions) -> tuple[str, RunOptions]:
+        """The image for these options, and the options without what it holds."""
+        files = {each.target: each.source for each in options.mounts if each.target in PROGRAMS}
+        wanted = tuple(sorted(files))
+        if wanted and wanted not in self._made:
+            contents = {path: file.read_bytes() for path, file in files.items()}
+            self._made[wanted] = made_with(self._engine, self._image, contents)
+        left = tuple(each for each in options.mounts if each.target not in files)
+        return self._made.get(wanted, self._image), options.but(mounts=left)
+
+    def close(self) -> None:
+        for made in self._made.values():
+            self._engine.images.remove(made, force=True)
 
 
 def made_with(engine: Engine, image: str, files: Mapping[str, bytes]) -> str:

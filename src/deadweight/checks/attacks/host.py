@@ -13,8 +13,11 @@ from pathlib import Path
 
 from deadweight.checks.attacks.listeners import MOST_BYTES, EngineStandIn, Word
 from deadweight.engine import owner
+from deadweight.engine.options import Mount
 
 PREFIX = "deadweight-host-"
+HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
+TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
 PURPOSE = "attack"
 SIZE_BYTES = 16 * 2**20
 NAMELESS_SECONDS = 600.0
@@ -47,6 +50,14 @@ class HostFolder:
     def mounted(self) -> Path:
         """What is handed in."""
         return self.path / "mounted"
+
+    def handed(self) -> tuple[Mount, ...]:
+        """What of the host is handed in where that wall is down: the folder, the engine's socket, a service account's token."""
+        return (
+            Mount(self.mounted, HOST_TARGET, read_only=False),
+            Mount(self.engine.path, SOCKET_TARGET, read_only=False),
+            Mount(self.mounted / self.file, TOKEN_TARGET),
+        )
 
     def holds(self, name: str, word: Word) -> bool:
         """Whether an attack left the word in this file. It may have left a link or a pipe: neither is followed or waited for."""

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
@@ -19,7 +18,7 @@ from deadweight.checks.attacks import far
 from deadweight.checks.attacks.app_folder import app_folder
 from deadweight.checks.attacks.attacker import Attacker, as_neighbour
 from deadweight.checks.attacks.guard import LAB, Guard, disks_of, free_bytes
-from deadweight.checks.attacks.helper import TARGET, Helper, own_helper
+from deadweight.checks.attacks.helper import Helper, own_helper
 from deadweight.checks.attacks.host import PURPOSE, HostFolder, sweep_host_folders
 from deadweight.checks.attacks.landlock import putting_on
 from deadweight.checks.attacks.limits import not_held, unenforced
@@ -30,7 +29,6 @@ from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile
 from deadweight.checks.attacks.routes import Aim, aims
-from deadweight.checks.attacks.shell import TARGET as SHELL_TARGET
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
 from deadweight.engine.faults import CannotStart
@@ -47,10 +45,8 @@ if TYPE_CHECKING:
 BREACH = "breach"
 """The note on why nothing can be started beside the service."""
 UNTRIED = "attacks after a breach were not tried"
+SHELL_LESS = "the effect of an image without a shell was not measured"
 SECRET = "DEADWEIGHT_PLANTED"  # noqa: S105 - a variable's name
-HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
-TOKEN_TARGET = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 - a path
-PROGRAMS = (TARGET, SHELL_TARGET)
 RESERVE_BYTES = 2 * 2**30
 IMAGE_FILE_BYTES = 2**20
 
@@ -82,9 +78,10 @@ class Lab:
         self.notes: dict[str, str] = {}
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
-        self._images: dict[tuple[str, ...], str] = {(): self.image}
         self.far = False
         self._stack = contextlib.ExitStack()
+        self._packing = far.Packing(self.engine, self.image)
+        self._stack.callback(self._packing.close)
 
     def __enter__(self) -> Lab:
         try:
@@ -94,9 +91,7 @@ class Lab:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def _build(self) -> None:
@@ -114,7 +109,7 @@ class Lab:
         if hard.hosts:
             needed = ", ".join(hard.hosts)
             self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
-        self._brought = self._helper()
+        self._brought = self._got(self._own_helper, BREACH, UNTRIED)
         self._bound(self._place(hard))
         self._lay_out(hard)
 
@@ -195,7 +190,7 @@ class Lab:
 
     def _lay_out(self, hard: RunOptions) -> None:
         """What postures are made of on this machine."""
-        mounts = () if self.far else self._handed()
+        mounts = () if self.far else self.host.handed()
         unstartable, devices = self._probe(hard)
         try:
             self.has_shell = self.attacker.has_shell()
@@ -207,7 +202,7 @@ class Lab:
             hard=hard,
             network=self.network,
             mounts=mounts,
-            shell=() if self.has_shell else self._shell(),
+            shell=() if self.has_shell else self._got(self._static_shell, "image", SHELL_LESS),
             helper=self._brought,
             unstartable=unstartable,
             env={SECRET: self.planted.environment},
@@ -221,30 +216,10 @@ class Lab:
         if self.ground.too_much:
             self.notes["memory"] = f"{self.ground.too_much}: attacks on memory were not tried"
 
-    def _handed(self) -> tuple[Mount, ...]:
-        """What of the host is handed in where that wall is down."""
-        return (
-            Mount(self.host.mounted, HOST_TARGET, read_only=False),
-            Mount(self.host.engine.path, SOCKET_TARGET, read_only=False),
-            Mount(self.host.mounted / self.host.file, TOKEN_TARGET),
-        )
-
     def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
         marked = options.but(labels={**options.labels, **(labels or {})})
-        image, marked = self._packed(marked) if self.far else (self.image, marked)
+        image, marked = self._packing.packed(marked) if self.far else (self.image, marked)
         return self.engine.start(image, marked, purpose=PURPOSE, variant=self.variant.name)
-
-    def _packed(self, options: RunOptions) -> tuple[str, RunOptions]:
-        """An image that holds what would be bound in, and the options without that."""
-        files = {each.target: each.source for each in options.mounts if each.target in PROGRAMS}
-        wanted = tuple(sorted(files))
-        if wanted not in self._images:
-            made = far.made_with(self.engine, self.image, {path: file.read_bytes() for path, file in files.items()})
-            self._stack.callback(self.engine.images.remove, made, force=True)
-            self._images[wanted] = made
-        return self._images[wanted], options.but(
-            mounts=tuple(each for each in options.mounts if each.target not in files)
-        )
 
     def start_guarded(self, options: RunOptions) -> Container:
         """A container to attack: ended by the guard where disk or time runs out. Raises NoService where that came already."""
@@ -303,20 +278,14 @@ class Lab:
             self.notes[LANDLOCK] = error.message
             return ()
 
-    def _shell(self) -> tuple[Mount, ...]:
+    def _got(self, made: Shell | Helper, note: str, without: str) -> tuple[Mount, ...]:
+        """What brings a program in; nothing, with a note on what is ``without`` it, where that cannot be had."""
         try:
-            return self._static_shell(self.subject)
-        except DeadweightError as error:
-            self.notes["image"] = f"the effect of an image without a shell was not measured: {error.message}"
-            return ()
-
-    def _helper(self) -> tuple[Mount, ...]:
-        try:
-            return self._own_helper(self.subject)
+            return made(self.subject)
         except Interrupted:
             raise
         except DeadweightError as error:
-            self.notes[BREACH] = f"{UNTRIED}: {error.message}"
+            self.notes[note] = f"{without}: {error.message}"
             return ()
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:

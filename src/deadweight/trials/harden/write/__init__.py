@@ -39,6 +39,10 @@ def heading(found: Found) -> list[str]:
         f"Memory and processes: {found.headroom} times the least that worked, found by halving, up to what the suite allows.",
     ]
     lines += _seccomp(found)
+    lines.append(
+        f"What the service does beyond {'these requests' if count else 'its start'} was not tried, and may be refused: "
+        "name it under checks.api."
+    )
     if variant.run.needs:
         needs = ", ".join(f"{name} ({each.image or each.variant})" for name, each in variant.run.needs.items())
         lines.append(f"It needs these services, reachable by these names: {needs}.")
