@@ -68,7 +68,11 @@ class Yard:
         if self._container is None:
             variant = self.lab.variant
             container = self._started()
-            readiness = container.wait_healthy(variant.health, variant.port)
+            try:
+                readiness = container.wait_healthy(variant.health, variant.port)
+            except MissingError:
+                self._by_guard(container)
+                raise
             if not readiness.healthy:
                 message = with_last_lines(readiness.reason, container)
                 container.remove()

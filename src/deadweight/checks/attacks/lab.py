@@ -10,7 +10,6 @@ import contextlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted
@@ -290,8 +289,8 @@ class Lab:
 
     def _probe(self, hard: RunOptions) -> tuple[tuple[str, ...], bool]:
         userns = "host" if self.engine.info.user_namespaces else None
-        start = partial(self.start, labels={LAB: self._mark})
-        refused, devices = can_start(start, self.engine.host, hard.args, userns)
+        mine = {LAB: self._mark}
+        refused, devices = can_start(lambda tried: self.start(tried, mine), self.engine.host, hard.args, userns)
         if refused:
             self.notes["open"] = (
                 f"this machine cannot start a container with {', '.join(refused)}; the posture open runs without it"
