@@ -589,15 +589,15 @@ def test_the_guard_goes_on_until_nothing_is_left(monkeypatch):
     there: list[list[Any]] = [[["first"], False], [["late"], False], [[], False], [[], True]]
     asked: list[str] = []
 
-    def listing(_host, _path):
+    def listing(_host, _path, _certificates):
         return [{"Id": each, "Labels": {}} for each in there[0][0]]
 
-    def delete(_host, path):
+    def delete(_host, path, _certificates):
         asked.append(path)
         return there.pop(0)[1] if path.startswith("/networks/") else True
 
     monkeypatch.setattr(guard, "wire", SimpleNamespace(listing=listing, delete=delete))
-    guard.clear("unix:///nowhere", "lab", "moat")
+    guard.clear(guard.At("unix:///nowhere"), "lab", "moat")
     assert there == []
     assert [path.split("/")[2].partition("?")[0] for path in asked] == ["first", "moat", "late", *["moat"] * 3]
 
