@@ -82,9 +82,8 @@ def _show(workspace: Workspace, found: Sequence[Evidence], *, as_json: bool) -> 
     notes = {each.variant: attack_notes(each.data) for each in found}
     for told in shared_notes(notes):
         say(f"note: {told}")
-    if len(found) == 1 and not as_json:
-        for line in unmeasured(found[0]):
-            say(f"not measured: {line}")
+    for line in () if as_json else shared_notes({each.variant: unmeasured(each) for each in found}):
+        say(f"not measured: {line}")
     for each in found:
         reason = "; ".join(part for part in each.reason.split("; ") if part not in notes[each.variant])
         say(f"{each.variant}: {each.status.replace('_', ' ')}: {reason}")

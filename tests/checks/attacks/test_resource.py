@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +17,15 @@ import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
-from deadweight.checks.attacks import deliver, resource, turns
+from deadweight.checks.attacks import deliver, resource, serving, turns
+from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.engine.faults import Ended
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.system
 
+SERVE = serving.Serving._serve
 HOLDER = """\
 import pathlib, sys
 from deadweight.checks.attacks import turns
@@ -149,3 +152,26 @@ def test_a_service_that_ends_while_it_is_asked_is_not_exchanged_for_another():
     container = SimpleNamespace(question=lambda *_: ended)
     lab = SimpleNamespace(variant=SimpleNamespace(health=None, port=8080))
     assert resource._answer_seconds(container, lab, 3.0) == 3.0
+
+
+@pytest.mark.parametrize("does", ["collect", "datagram"])
+def test_what_has_come_and_was_not_read_yet_is_waited_for(does, monkeypatch):
+    """On a busy machine a wall got the credit for a listener whose thread had no turn."""
+    held = threading.Event()
+    monkeypatch.setattr(serving.Serving, "_serve", lambda self: held.wait(20) and SERVE(self))
+    kinds = {"collect": socket.SOCK_STREAM, "datagram": socket.SOCK_DGRAM}
+    with socket.socket(socket.AF_INET, kinds[does]) as server:
+        server.bind(("127.0.0.1", 0))
+        if does == "collect":
+            server.listen()
+        listener = Listener(server, Word("aaaa", "bbbb"), does)
+        deadline = time.monotonic() - 1
+        assert deliver._late(deadline, listener)
+        with socket.socket(socket.AF_INET, kinds[does]) as sender:
+            sender.connect(("127.0.0.1", listener.port))
+            sender.send(b"aaaabbbb")
+            assert not deliver._late(deadline, listener)
+        held.set()
+        wait_for(lambda: listener.found)
+        listener.close()
+        assert deliver._late(deadline, listener)

@@ -30,6 +30,7 @@ BIND_PORT = 31337
 PAUSE_SECONDS = 0.02
 TOLD = 8
 """So many answers of an attack that is sent often are told."""
+UNREAD_SECONDS = 5.0
 GRACE_SECONDS = 0.3
 """What a listener may still read after the service has answered, where something connected to it."""
 
@@ -170,10 +171,16 @@ def _watch(
                     yard.spoil()
             return proof
         if sent.done():
-            if listener is None or (deadline is not None and time.monotonic() > deadline):
+            if listener is None or (deadline is not None and _late(deadline, listener)):
                 return None
             deadline = deadline or time.monotonic() + (GRACE_SECONDS if listener.connected else GRACE_SECONDS / 6)
         time.sleep(PAUSE_SECONDS)
+
+
+def _late(deadline: float, listener: Listener) -> bool:
+    """Whether nothing more is to come. What has come and is not read yet waits for this machine alone."""
+    now = time.monotonic()
+    return now > deadline and (not listener.pending or now > deadline + UNREAD_SECONDS)
 
 
 def _outside(lab: Lab, yard: Yard, filled: Filled, listener: Listener | None) -> str | None:

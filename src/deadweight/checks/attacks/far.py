@@ -97,6 +97,10 @@ class FarListener(Listener):
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    @property
+    def pending(self) -> bool:
+        return False
+
     def close(self) -> None:
         self._closing = True
         with contextlib.suppress(OSError):

@@ -49,6 +49,11 @@ class Listener:
         """Whether the word came. Where the word is served, the service's own answer tells."""
         return self._word.whole.encode() in self.received
 
+    @property
+    def pending(self) -> bool:
+        """Whether something has come that is not read yet."""
+        return self._serving.pending
+
     def close(self) -> None:
         self._serving.close()
 

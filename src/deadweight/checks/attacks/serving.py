@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -23,6 +24,14 @@ class Serving:
         server.settimeout(SLICE_SECONDS)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    @property
+    def pending(self) -> bool:
+        """Whether somebody has come that was not talked to yet: on a busy machine it is told so before its thread runs."""
+        try:
+            return bool(select.select([self._server], [], [], 0)[0])
+        except (OSError, ValueError):  # it is closed
+            return False
 
     def close(self) -> None:
         self._closing.set()
