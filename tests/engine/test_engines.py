@@ -29,7 +29,9 @@ ENGINES = {
     "current-overlay2": "Docker 29, overlay2",
     "podman": "Podman of Debian 12",
 }
-UNTRIED = "Docker Desktop, OrbStack, Colima, Rancher Desktop, Apple's container, Docker and Podman without root"
+UNTRIED = "Docker Desktop, OrbStack, Colima, Rancher Desktop, Apple's container"
+BY_HAND = TESTS / "data" / "engines_by_hand.json"
+"""Engines that no test starts: what was seen, by what it was tried with."""
 SECONDS = 500.0
 WITH_BUILDX = "current"
 """The one whose images are built with buildx; the others have Debian's client, which speaks BuildKit by itself."""
@@ -101,10 +103,10 @@ def test_what_the_page_says_of_an_engine_is_what_comes_of_it(kind, tmp_path):
 
 def test_the_page_of_engines_is_made_of_the_results():
     """Make it anew: python -m tests.engine.test_engines"""
-    assert PAGE.read_text() == page(json.loads(RESULTS.read_text()))
+    assert PAGE.read_text() == page(json.loads(RESULTS.read_text()), json.loads(BY_HAND.read_text()))
 
 
-def page(results: dict[str, dict[str, str]]) -> str:
+def page(results: dict[str, dict[str, str]], by_hand: dict[str, dict[str, str]]) -> str:
     """The page, in Markdown."""
     lines = [
         "# Engines",
@@ -126,6 +128,16 @@ def page(results: dict[str, dict[str, str]]) -> str:
             cells.append(f"{verdict} ({notes.index(more) + 1})" if more else verdict)
         lines.append(f"| {task} | {' | '.join(cells)} |")
     lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), ""]
+    lines += ["## Tried by hand", "", "No test starts these. What is not named was not tried.", ""]
+    for name, seen in by_hand.items():
+        lines += [
+            f"**{name}**",
+            "",
+            "| | |",
+            "| --- | --- |",
+            *(f"| {what} | {told} |" for what, told in seen.items()),
+            "",
+        ]
     lines += [f"Never tried: {UNTRIED}.", ""]
     return "\n".join(lines)
 
@@ -136,7 +148,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="dw-engines-") as name:
             results[kind] = toured(kind, Path(name))
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    PAGE.write_text(page(results))
+    PAGE.write_text(page(results, json.loads(BY_HAND.read_text())))
 
 
 if __name__ == "__main__":
