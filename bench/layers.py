@@ -212,6 +212,7 @@ def rows(archive: Path, work: Path, trivy: str, dive: str | None, image: str | N
         "trivy": lambda: trivys("--input", str(archive)),
         "plain": lambda: ours("plain"),
         "deep": lambda: ours("deep"),
+        "deep, nothing known": lambda: ours("deep, nothing known"),
         "known": lambda: ours("deep", known=True),
         "hidden": lambda: ours("hidden"),
     }
@@ -274,7 +275,7 @@ def run() -> list:
     ]
 
 
-OURS = ("plain", "deep", "hidden", "known", "plain, engine", "deep, engine", "saved, engine")
+OURS = ("plain", "deep", "deep, nothing known", "hidden", "known", "plain, engine", "deep, engine", "saved, engine")
 
 
 def measured(programs: dict[str, Callable[[], Run]], archive: Path, rounds: int) -> dict[str, list[Run]]:

@@ -64,7 +64,7 @@ def _node(kind: Any, value: Any, rng: random.Random, groups: Groups) -> str:
         return inner
     if kind is sre.GROUPREF:
         return groups.get(value, "")
-    if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT):
+    if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
         least, most, inner = value
         count = rng.randint(least, int(min(most, max(least + 8, 24))))
         return "".join(_nodes(inner, rng, groups) for _ in range(count))

@@ -247,7 +247,7 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
         built = put_built(suite, name, misbehaving_archive, misbehaving_image)
         standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", name == "good")
         save(replace(built, base=standing), State(project).image(name) / BUILT_FILE)
-    for words in (("verify",), ("scan",), ("attack", "--posture", "hardened")):
+    for words in (("verify", "--check", "runs"), ("scan",), ("attack", "--posture", "hardened")):
         done = invoke(project, *words, "--variant", "good")
         assert "Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr, words
         document = json.loads(invoke(project, *words, "--json").stdout)

@@ -1,22 +1,41 @@
-"""Content that was decoded once and for all: large packed files that many images carry, without a secret in them.
+"""Content that was looked into once and for all: large files that many images carry, with no secret in them.
 
-Each is known by the digest of all its bytes, so that a file in which one is changed is looked into like any other. Its plain bytes
-are looked at in any case; only what is packed in it is not unpacked again.
+Each is known by the digest of all its bytes, so that a file in which one is changed is looked into like any other. ``known.json``
+says where each comes from; ``known_update`` makes it. It holds for the rules with which those files were looked into: with others
+nothing is known.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+from functools import cache
+from importlib.resources import files
 
-# Size in bytes, SHA-256, and what it is. Look into a new one with ``invoke layers --archive`` before it is added.
-_KNOWN = {
-    # Go's src/regexp/testdata/re2-exhaustive.txt.bz2, the same in its 1.21 and 1.26: 65 MB of patterns and answers for a test
-    428262: "f1253bff45157cd2a71d7729e11a19ad8ae15efdc0af00fe0939289e6e1a4ec8",
-}
-_SMALLEST = min(_KNOWN)
+LEAST_BYTES = 256 << 10
+"""Smaller files are looked into as quickly as they are hashed and looked up."""
 
 
 def known(data: memoryview) -> bool:
     """Whether these bytes are such a file."""
-    size = len(data)
-    return size >= _SMALLEST and size in _KNOWN and hashlib.sha256(data).hexdigest() == _KNOWN[size]
+    digests = table().get(len(data))
+    return digests is not None and hashlib.sha256(data).hexdigest() in digests
+
+
+@cache
+def table() -> dict[int, frozenset[str]]:
+    """SHA-256 digests by size in bytes; empty where the rules have changed since."""
+    folder = files("deadweight.image") / "secrets"
+    document = json.loads((folder / "known.json").read_bytes())
+    if document["rules"] != rules_digest():
+        return {}
+    found: dict[int, set[str]] = {}
+    for entries in document["origins"].values():
+        for digest, (size, _) in entries.items():
+            found.setdefault(size, set()).add(digest)
+    return {size: frozenset(digests) for size, digests in found.items()}
+
+
+def rules_digest() -> str:
+    """What tells a set of rules from another one: the digest of ``rules.json``."""
+    return hashlib.sha256((files("deadweight.image") / "secrets" / "rules.json").read_bytes()).hexdigest()

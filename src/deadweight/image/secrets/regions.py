@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +12,7 @@ from deadweight.image.archive.entries import Entries
 from deadweight.image.archive.model import shown
 from deadweight.image.layers import gaps as between
 from deadweight.image.layers.index import Found, Skip
-from deadweight.image.secrets.known import known
+from deadweight.image.secrets.known import LEAST_BYTES, known
 from deadweight.image.secrets.matcher import UNREAD
 from deadweight.image.secrets.model import Scan
 from deadweight.image.secrets.text import text_ranges
@@ -68,7 +68,11 @@ class Probe:
     def _look(
         self, entries: Entries, view: memoryview, base: int, whole: memoryview | None, notes: _Notes, budget: Budget
     ) -> None:
-        hits = self._hits(entries, view, base)
+        hits = [
+            hit._replace(end=start + hit.end)
+            for start, stop in _unknown(entries, view, base, whole)
+            for hit in self._hits(entries, view[start:stop], base + start)
+        ]
         held, held_at = (view, base) if whole is None else (whole, 0)
         position = 0
         while position < len(hits) and notes.wants_more():
@@ -87,8 +91,7 @@ class Probe:
             else:
                 path = shown(entries.paths[member])
                 cut = stop < entries.offsets[member] + entries.stored(member)
-                decode = self.decode and not known(data)
-                scan = self.scanner.confirm(data, path=path, hits=own, decode=decode, within=budget, cut=cut)
+                scan = self.scanner.confirm(data, path=path, hits=own, decode=self.decode, within=budget, cut=cut)
                 notes.take(scan, member, start - entries.offsets[member])
             position = last
         self._named(entries, view, base, [base + hit.end for hit in hits], notes)
@@ -152,6 +155,30 @@ class Probe:
                     return
                 data = view[start - base : start - base + size]
                 notes.take(self.scanner.confirm(data, shown(entries.paths[member]), []), member)
+
+
+def _unknown(entries: Entries, view: memoryview, base: int, whole: memoryview | None) -> Iterator[tuple[int, int]]:
+    """The parts of a region, from and to which offset, without the large files in it that are known."""
+    first, last = max(0, bisect_right(entries.offsets, base) - 1), bisect_left(entries.offsets, base + len(view))
+    begin = 0
+    for member, size in enumerate(entries.sizes[first:last], first):
+        if size < LEAST_BYTES:
+            continue
+        start = entries.offsets[member]
+        stop = start + entries.stored(member)
+        if whole is not None:
+            content = whole[start:stop]
+        elif base <= start and stop <= base + len(view):
+            content = view[start - base : stop - base]
+        else:
+            continue
+        if not known(content):
+            continue
+        if start - base > begin:
+            yield begin, start - base
+        begin = min(len(view), stop - base)
+    if begin < len(view):
+        yield begin, len(view)
 
 
 def _budget() -> Budget:
