@@ -111,6 +111,9 @@ def _show(outcome: Outcome) -> None:
             say(f"built, but never seen running: {names}: {draft.not_runnable.removeprefix('seen: ')}")
         else:
             say(f"{'verified' if draft.proven else 'written, not tried'}: {names}")
+        for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
+            those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
+            say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
     if any(draft.not_runnable for draft in outcome.drafts):
         say(
             f"set what it needs under run: in deadweight.yaml, remove runnable: false, then run {outcome.program} verify"

@@ -85,6 +85,7 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     assert today.checks.api[1].expect.json_subset == {"tea": 3, "milk": [1, 2]}
     assert (today.checks.runs.if_killed, stubborn.checks.runs.if_killed) == ("fail", "warn")
     assert "today: runs: pass: " in said
+    assert f"accepted for now, under checks: in deadweight.yaml: {stubborn.name}: ignores SIGTERM" in said
     assert said.rstrip().endswith("next: invoke report")
     sooner = text.replace("stops_within_seconds: 10", "stops_within_seconds: 2")
     assert sooner != text

@@ -35,8 +35,8 @@ class Draft:
     """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text. ``prints`` is a
     line of a job's that it writes each time.
 
-    ``unattacked`` is why its attacks are left out. ``suite`` is the suite's name; where it is not empty, this is one of several
-    services of it.
+    ``accepted`` is what the gates of single rungs let pass that a service should not have. ``unattacked`` is why its attacks are
+    left out. ``suite`` is the suite's name; where it is not empty, this is one of several services of it.
     """
 
     service: Service
@@ -51,6 +51,7 @@ class Draft:
     proven: bool = False
     not_runnable: str = ""
     unattacked: str = ""
+    accepted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     suite: str = ""
 
     def full(self, name: str) -> str:

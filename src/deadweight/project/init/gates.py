@@ -27,14 +27,20 @@ def attacked(subjects: Sequence[Subject], on_evidence: Callable[[Evidence], None
 
 def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[str]:
     """The ``checks`` of one variant. ``size`` in bytes; ``layers`` is the evidence where that check failed."""
-    gates, told = [f"budget: {{size_bytes: {_budget(size)}}}"], [format_bytes(size)]
+    gates = [f"budget: {{size_bytes: {_budget(size)}}}"]
     if killed:
         gates.append("runs: {if_killed: warn}")
-        told.append("ignores SIGTERM, so every deployment has to kill it")
     if layers is not None:
         gates.append(f"layers: {{{', '.join(_layers(layers.data))}}}")
-        told.append(f"{layers.reason}: look at them (invoke layers), then write none")
+    told = (format_bytes(size), *accepted(layers, killed=killed))
     return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
+
+
+def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
+    """What these gates let pass that a service should not have."""
+    told = ("ignores SIGTERM, so every deployment has to kill it",) if killed else ()
+    found = "" if layers is None else f"{layers.reason}: look at them (invoke layers), then write none"
+    return (*told, found) if found else told
 
 
 def _layers(data: Mapping[str, Any]) -> list[str]:

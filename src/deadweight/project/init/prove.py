@@ -267,6 +267,7 @@ def _gate(proof: _Proof) -> None:
         proof.say(f"{each.variant}: {each.check}: {each.status}: {each.reason}")
 
     own: dict[str, dict[str, Known[str]]] = {}
+    accepted: dict[str, tuple[str, ...]] = {}
     with proof.workspace() as workspace:
         names = [rung.name for rung in proof.draft.rungs if rung.name in proof.built]
         subjects = [workspace.subject(proof.variant(workspace, name)) for name in names]
@@ -282,7 +283,9 @@ def _gate(proof: _Proof) -> None:
             proof.leave_out(name, f"{running.check}: {running.reason}")
             continue
         own[name] = {"checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
-    proof.draft = replace(proof.draft, own=own, unattacked=first_sentence(unattacked) if unattacked else "")
+        accepted[name] = gates.accepted(wrong.get("layers"), killed="runs" in wrong)
+    why = first_sentence(unattacked) if unattacked else ""
+    proof.draft = replace(proof.draft, own=own, accepted=accepted, unattacked=why)
 
 
 def _killed(found: Evidence) -> bool:
