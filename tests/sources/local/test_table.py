@@ -95,7 +95,7 @@ DIGEST = "sha256:" + "a" * 64
         ("cgr.dev/chainguard/wolfi-base", StandIn("wolfi")),
         ("cgr.dev/chainguard/go:latest", StandIn("golang")),
         ("cgr.dev/chainguard/python:latest-dev", StandIn("python", "3-slim")),
-        ("cgr.dev/chainguard/python:latest", StandIn("python3", "nonroot")),
+        ("cgr.dev/chainguard/python:latest", StandIn("python3", "newest-nonroot")),
         ("ghcr.io/astral-sh/uv:latest", StandIn("uv")),
         ("ghcr.io/astral-sh/uv:python3.12-bookworm-slim", StandIn("uvpython", "3.12-slim")),
         ("nginx:1.27-alpine", StandIn("nginx", "-alpine")),

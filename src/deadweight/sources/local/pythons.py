@@ -157,7 +157,8 @@ def python(shop: Workshop, parameter: str) -> Made:
 
 
 def python3(shop: Workshop, flavour: str) -> Made:
-    """Distroless Python: the interpreter of the OS's current release, without a shell."""
+    """Python without a shell: that of the OS's current release, as distroless has it, or with ``newest-`` in front the newest."""
+    wanted = "" if flavour.startswith("newest-") else "3.11"
     libraries = ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME)
 
     def fill(root: Path) -> None:
@@ -167,7 +168,7 @@ def python3(shop: Workshop, flavour: str) -> Made:
         link(root, "usr/bin/python", "/usr/local/bin/python3")
 
     settings = distroless_settings(flavour, entrypoint=("/usr/bin/python3",))
-    made, _ = _layer(shop, release("3.11", shop.machine.oci), "3.11")
+    made, _ = _layer(shop, release(wanted, shop.machine.oci), wanted)
     return Made((shop.tree_layer("python3", fill), made), settings)
 
 

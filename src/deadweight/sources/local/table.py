@@ -130,7 +130,7 @@ TABLE = (
         r"(?:latest|3[\d.]*)(?!.*-dev).*",
         "python3",
         "",
-        lambda _: "nonroot",
+        lambda _: "newest-nonroot",  # as its -dev below, where modules are installed for it
     ),
     Row(
         r"gcr\.io/distroless/nodejs(\d+)?(?:-debian1[0-9])?",
