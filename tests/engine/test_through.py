@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.engine import through
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import Unreachable
@@ -89,16 +88,14 @@ def test_a_container_without_a_network_is_reached_too(there, misbehaving_image):
 
 
 def test_the_program_is_gone_from_the_engine_afterwards(remote, engine, misbehaving_image):
-    def tags() -> list[str]:
-        return [tag for each in engine.api.images() for tag in each["RepoTags"] or () if f"/{through.PURPOSE}:" in tag]
-
     with (
         Engine.connect(remote, project="deadweight-tests-through") as there,
         there.start(misbehaving_image, RunOptions(publish=8080)) as container,
     ):
         assert container.wait_healthy(HEALTH).healthy
-        assert tags()
-    assert tags() == []
+        name = there.tunnels._loaded()
+        assert engine.images.get(name) is not None
+    assert engine.images.get(name) is None
 
 
 def test_where_nothing_can_stand_beside_it_nothing_is_said_of_the_service(there, misbehaving_image, monkeypatch):

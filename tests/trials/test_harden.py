@@ -23,9 +23,9 @@ from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, owner
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
+from deadweight.engine.through import Tunnels
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
-from deadweight.toolchain import own_programs
 from deadweight.trials.harden import asks, folders, kept, search, trial
 from deadweight.trials.harden.folders import Written
 from deadweight.trials.harden.found import Found
@@ -226,7 +226,7 @@ def test_who_cannot_reach_a_service_is_told_so(make, monkeypatch):
         raise MissingError("go is not here", hint="invoke setup")
 
     monkeypatch.setattr(http, "can_enter_namespace", lambda *_: False)
-    monkeypatch.setattr(own_programs, "built", no_go)
+    monkeypatch.setattr(Tunnels, "_loaded", no_go)  # an earlier test may have had it built and loaded
     with pytest.raises(MissingError, match="go is not here"):
         tightest(make(""))
 

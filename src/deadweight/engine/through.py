@@ -7,11 +7,11 @@ each connection the engine is asked to start it once more, and what it reads and
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import select
 import socket
 import struct
 import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -137,11 +137,10 @@ class Tunnels:
         if not self._image:
             architecture = own_programs.go_architecture(self._engine.info.architecture)
             program = own_programs.built(architecture, SOURCE).read_bytes()
-            name = f"deadweight/{PURPOSE}:{hashlib.sha256(program).hexdigest()[:12]}"
-            if self._engine.images.get(name) is None:
-                with translated("load the program that reaches containers"):
-                    for _ in self._engine.api.load_image(single.image(program, PROGRAM, architecture, name)):
-                        pass
+            name = f"deadweight/{PURPOSE}:{uuid.uuid4().hex[:12]}"  # of our own: who else has the program here removes its name
+            with translated("load the program that reaches containers"):
+                for _ in self._engine.api.load_image(single.image(program, PROGRAM, architecture, name)):
+                    pass
             self._image = name
         return self._image
 

@@ -25,7 +25,7 @@ _INSTALL = {
 _COLLECTED = (
     "COPY . .",
     "# Static files of all apps in one folder. Some settings cannot be loaded without secrets: then the pages have no styles.",
-    "RUN PYTHONPATH=/packages SECRET_KEY=only-for-this-build DJANGO_SECRET_KEY=only-for-this-build \\",
+    "RUN PYTHONPATH=/packages SECRET_KEY=placeholder DJANGO_SECRET_KEY=placeholder \\",
     "    python3 manage.py collectstatic --noinput || echo 'no static files were collected'",
 )
 _DROPPED = (
