@@ -76,12 +76,19 @@ class Spread:
             return [found for _, done in running for found in done.result()]
 
     def _checked(self, variant: Variant, only: Sequence[str], told: Told) -> list[Evidence]:
+        said = set[str]()
+
+        def once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
+            if found.check not in said:
+                said.add(found.check)
+                told(found)
+
         while True:
             place = self._take(variant)
             if place is None:
-                return run_checks(self._nowhere(variant), only, told)
+                return run_checks(self._nowhere(variant), only, once)
             try:
-                found = self._on(place, variant, only, told)
+                found = self._on(place, variant, only, once)
             finally:
                 self._give(place)
             if found is not None:
