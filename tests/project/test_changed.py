@@ -13,6 +13,7 @@ import pytest
 from deadweight._errors import UsageError
 from deadweight.project import changed
 from deadweight.project.build import plan
+from deadweight.project.git_changes import head
 from deadweight.project.selection import choose
 from deadweight.project.workspace import Workspace
 from deadweight.records.scope import load_scope
@@ -161,7 +162,7 @@ def test_outside_of_git_that_is_told(tmp_path):
         (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match="not in a git work tree"):
         since(tmp_path)
-    assert changed.head(tmp_path) is None
+    assert head(tmp_path) is None
 
 
 def report_of(root: Path) -> Report:
@@ -250,6 +251,31 @@ def test_builders_of_variants_that_are_far_from_a_change_are_not_asked(root, mon
     (root / "two/main.c").write_text("changed")
     assert set(since(root)) == {"two", "slim"}
     assert set(asked) == {"two", "slim"}
+
+
+def test_git_is_asked_before_the_suite_is_read(root):
+    """What git says later is not waited for: its answers are those of the moment when the workspace was opened."""
+    (root / "one/main.c").write_text("changed")
+    workspace = Workspace.open(lambda _line: None, root / "deadweight.yaml", since="HEAD")
+    assert workspace.asked is not None
+    workspace.asked.paths()
+    (root.parent / ".git").rename(root.parent / "gone")
+    assert set(changed.since(workspace, "HEAD", workspace.suite.variants)) == {"one"}
+    with pytest.raises(UsageError, match="not in a git work tree"):
+        changed.since(workspace, "HEAD~1", workspace.suite.variants)
+
+
+@pytest.mark.parametrize("place", ["./two", "two/", "two/../two", "{root}/two", "three/../two"])
+def test_a_folder_may_be_written_in_any_way(root, place):
+    (root / "three").symlink_to("one")
+    text = SUITE.replace(
+        "source: two, dockerfile: files/two", f"source: {place.format(root=root)}, dockerfile: files/two"
+    )
+    (root / "deadweight.yaml").write_text(text)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "other words")
+    (root / "two/lib/a.c").write_text("b")
+    assert set(since(root)) == {"two", "slim"}
 
 
 def test_an_older_git_is_asked_in_its_own_way(root, tmp_path, monkeypatch):

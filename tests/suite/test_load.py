@@ -50,6 +50,13 @@ def test_defaults_are_merged_into_each_variant(tmp_path):
     assert suite.root == tmp_path
 
 
+def test_thousands_of_variants_share_one_record_of_what_they_leave_out(tmp_path):
+    text = "name: a\nvariants:\n  one: {builder: ko}\n  two: {builder: ko}\n"
+    one, two = load_suite(write(tmp_path, text)).variants
+    assert one.run is two.run
+    assert one.checks is two.checks
+
+
 def test_variants_stand_in_the_ladder_of_their_suite_whatever_builds_them(tmp_path):
     variants = (
         "variants: {a: {builder: jib}, b: {builder: ko}, c: {builder: ko, ladder: java}, d: {builder: jib, ladder: x}}"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deadweight._errors import CommandError, DeadweightError
+from deadweight._errors import DeadweightError
 from deadweight._run import run
 from deadweight.builders.protocol import Site
 from deadweight.builders.shared.inputs import IGNORE_FILES
@@ -41,9 +41,9 @@ def since(workspace: Workspace, revision: str, variants: Sequence[Variant]) -> d
     Raises UsageError where there is no git or no such revision.
     """
     root = workspace.suite.root
-    with asking(root, revision) as asked:
-        near = Near(root, variants)
-        top, names = asked.paths()
+    asked = workspace.asked if workspace.asked and workspace.asked.revision == revision else asking(root, revision)
+    near = Near(root, variants)
+    top, names = asked.paths()
     paths = [top / name for name in names]
     suite_file = Path(os.path.realpath(workspace.suite.file))
     found: dict[str, str] = {}
@@ -81,14 +81,6 @@ def changed_from(workspace: Workspace, earlier: Report, variants: Sequence[Varia
         elif digests[f"image:{variant.name}"] != built.fingerprint:
             found[variant.name] = "its inputs differ from the earlier report"
     return found
-
-
-def head(root: Path) -> str | None:
-    """The commit that is checked out; None outside of git."""
-    try:
-        return run(["git", "rev-parse", "--verify", "HEAD"], cwd=root, timeout=GIT_SECONDS).output.strip()
-    except (CommandError, DeadweightError):
-        return None
 
 
 def _suite_then(top: Path, file: Path, base: str) -> Suite | None:

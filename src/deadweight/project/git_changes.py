@@ -1,20 +1,19 @@
-"""What git says changed: asked by as few calls as can be, all at the same time."""
+"""What git says changed: asked by as few calls as can be, all at the same time, while the suite is still being read."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deadweight._errors import CommandError, UsageError
+from deadweight._errors import CommandError, DeadweightError, UsageError
 from deadweight._run import run
 
 GIT_SECONDS = 120.0
 _DIFF = ("diff", "--name-only", "--no-renames", "-z")
 _FRESH = ("ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
+_HEAD = ("rev-parse", "--verify", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,7 @@ class Asked:
     _top: Future[str]
     _diff: Future[str]
     _fresh: Future[str]
+    _head: Future[str]
 
     def paths(self) -> tuple[Path, list[str]]:
         """The top of the work tree, and the files below it that changed since ``revision`` and HEAD parted, or are new.
@@ -44,16 +44,30 @@ class Asked:
         names = dict.fromkeys(name.strip("\n") for name in whole.split("\0") if name.strip("\n"))
         return top, list(names)
 
+    def head(self) -> str:
+        """The commit that is checked out. Raises CommandError where there is none."""
+        return self._head.result().strip()
 
-@contextmanager
-def asking(root: Path, revision: str) -> Iterator[Asked]:
-    """Begin to ask git; what is done in the block is done meanwhile. Raises UsageError for what can be no revision."""
+
+def asking(root: Path, revision: str) -> Asked:
+    """Begin to ask git; what is done before ``paths`` is done meanwhile. Raises UsageError for what can be no revision."""
     if not revision.strip() or revision.startswith("-"):
         raise UsageError(f"--since: expected a git revision such as origin/main, found {revision!r}")
-    with ThreadPoolExecutor(max_workers=3, thread_name_prefix="git") as threads:
-        top = threads.submit(_git, root, "rev-parse", "--show-toplevel")
-        diff = threads.submit(_git, root, *_DIFF, "--merge-base", revision, "--")
-        yield Asked(root, revision, top, diff, threads.submit(_git, root, *_FRESH))
+    threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="git")
+    top = threads.submit(_git, root, "rev-parse", "--show-toplevel")
+    diff = threads.submit(_git, root, *_DIFF, "--merge-base", revision, "--")
+    fresh = threads.submit(_git, root, *_FRESH)
+    head = threads.submit(_git, root, *_HEAD)
+    threads.shutdown(wait=False)
+    return Asked(root, revision, top, diff, fresh, head)
+
+
+def head(root: Path) -> str | None:
+    """The commit that is checked out; None outside of git."""
+    try:
+        return _git(root, *_HEAD).strip()
+    except DeadweightError:
+        return None
 
 
 def parted(root: Path, revision: str) -> str:

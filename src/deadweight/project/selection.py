@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.plan.shards import Shard, divide, shard_of
 from deadweight.project import changed
+from deadweight.project.git_changes import head
 from deadweight.project.workspace import Workspace
 from deadweight.records.scope import Scope, keep_scope
 from deadweight.suite.model import Variant
@@ -109,7 +110,7 @@ def _scope(
         total=part.total if part else 1,
         mine=tuple(each.name for each in mine),
         chosen=tuple(each.name for each in chosen),
-        commit=changed.head(workspace.suite.root),
+        commit=workspace.asked.head() if workspace.asked else head(workspace.suite.root),
         why=" and ".join(whys) or "all",
     )
 

@@ -13,6 +13,7 @@ from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight.builders.protocol import Builder, Needs, Site, WrongKey
 from deadweight.engine.faults import CannotStart, Ended
 from deadweight.plan.graph import load_built, load_failed
+from deadweight.project.git_changes import Asked, asking
 from deadweight.project.on_engine import OnEngine
 from deadweight.project.suite_file import load_suite
 from deadweight.project.validation import check_suite, no_builder
@@ -54,14 +55,22 @@ class Workspace:
         self.state = State(suite.root)
         self._told = set[str]()
         self.here = OnEngine(self, self.engine)
+        self.asked: Asked | None = None
         self._needed: dict[str, Needs] = {}
 
     @classmethod
-    def open(cls, say: Callable[[str], None], file: Path | None = None) -> Workspace:
-        """The project in this folder or above. Raises ConfigError (exit 2)."""
-        suite = load_suite(file or find_suite_file())
+    def open(cls, say: Callable[[str], None], file: Path | None = None, *, since: str | None = None) -> Workspace:
+        """The project in this folder or above. Git looks for what changed ``since`` a revision while the suite is read.
+
+        Raises ConfigError (exit 2).
+        """
+        file = file or find_suite_file()
+        asked = asking(file.absolute().parent, since) if since is not None else None
+        suite = load_suite(file)
         check_suite(suite)
-        return cls(suite, say)
+        workspace = cls(suite, say)
+        workspace.asked = asked
+        return workspace
 
     @cached_property
     def source(self) -> Source:

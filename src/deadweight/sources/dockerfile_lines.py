@@ -6,6 +6,7 @@ All that reads Dockerfiles here reads them through this: what plans a build and 
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -58,8 +59,13 @@ def directives(text: str) -> dict[int, tuple[str, str]]:
     return found
 
 
-def instructions(text: str) -> Iterator[Instruction]:
+@functools.lru_cache(maxsize=16)
+def instructions(text: str) -> tuple[Instruction, ...]:
     """What a Dockerfile says, one after another; bodies of heredocs stand apart (``body``)."""
+    return tuple(_taken_apart(text))
+
+
+def _taken_apart(text: str) -> Iterator[Instruction]:
     escape = re.escape(next((value for name, value in directives(text).values() if name == "escape"), "\\"))
     continued = re.compile(rf"(?:(?<=[^{escape}])|^){escape}[ \t]*$")
     lines = _lines(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import re
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
@@ -32,6 +32,10 @@ class Record(BaseModel):
     """Base of all records of a suite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Nobody changes a record: thousands of variants share the defaults, which pydantic would copy for each."""
+        return self
 
 
 def parse_tmpfs(entry: str) -> tuple[str, int | None]:

@@ -54,7 +54,7 @@ def attack(
 
     postures = names(posture)
     plan_for(postures, ())
-    with Workspace.open(say) as workspace:
+    with Workspace.open(say, since=since) as workspace:
         selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
         chosen = [each for each in selection.variants if each.runnable]
         if not chosen and selection.narrowed:

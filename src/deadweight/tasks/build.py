@@ -83,7 +83,7 @@ def build(
     from deadweight.project.workspace import Workspace
 
     count = parse_jobs(jobs)
-    workspace = Workspace.open(say)
+    workspace = Workspace.open(say, since=since)
     only_plan = plan or dry(c)
     if rebase:
         _rebase(workspace, keep=not only_plan)

@@ -61,7 +61,7 @@ def scan(
 
     forms(sbom)  # a wrong name or number is told before anything is fetched or scanned
     count = parse_jobs(jobs)
-    with Workspace.open(say) as workspace:
+    with Workspace.open(say, since=since) as workspace:
         selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
         if selection.narrowed and not selection.variants:
             _tell_nothing(as_json=json)

@@ -50,7 +50,7 @@ def verify(
     from deadweight.checks.table import refuse_unasked
     from deadweight.project.workspace import Workspace
 
-    with Workspace.open(say) as workspace:
+    with Workspace.open(say, since=since) as workspace:
         selection = _choose.chosen(workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from)
         chosen = selection.variants
         if selection.narrowed and not chosen:
