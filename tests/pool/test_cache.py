@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deadweight.pool.cache import UNUSED, Notes, Uses, after, exports, words
+from deadweight.pool.cache import UNUSED, Listener, Notes, Uses, after, exports, words
 from deadweight.suite.pool import PoolCache
 
 CACHE = PoolCache.model_validate(
@@ -18,7 +18,7 @@ def test_imports_are_always_there():
         "--import-cache", "type=registry,ref=r.example.com/c:cart",
     ]  # fmt: skip
     assert words(CACHE, variant="one", service="", export=True)[2:] == [
-        "--export-cache", "type=registry,ref=r.example.com/c:one,mode=max",
+        "--export-cache", "type=registry,ref=r.example.com/c:one,mode=max,ignore-error=true",
     ]  # fmt: skip
     assert words(PoolCache(), variant="one", service="", export=True) == []
 
@@ -45,3 +45,21 @@ def test_always_and_never():
     assert exports(CACHE.model_copy(update={"when": "always"}), used_up, "a")
     assert not exports(CACHE.model_copy(update={"when": "never"}), Uses(), "a")
     assert not exports(PoolCache(), Uses(), "a")
+
+
+def test_whoever_wants_a_build_to_fail_with_its_cache_says_so():
+    strict = CACHE.model_copy(update={"export": "type=s3,region=r,bucket=b,ignore-error=false"})
+    assert words(strict, variant="one", service="", export=True)[-1] == "type=s3,region=r,bucket=b,ignore-error=false"
+
+
+def test_why_a_cache_was_not_written_is_heard_among_all_lines():
+    lines: list[str] = []
+    heard = Listener(lines.append)
+    said = [
+        "#4 [2/2] RUN make", "#4 ERROR: canceled", "#7 exporting cache to Amazon S3", "#7 sending cache export",
+        "#5 ERROR: not of the cache", "#7 ERROR: failed to check file presence in cache: connection refused",
+    ]  # fmt: skip
+    for line in said:
+        heard(line)
+    assert lines == said
+    assert heard.failed == "failed to check file presence in cache: connection refused"

@@ -103,6 +103,15 @@ def test_what_is_written_wrongly(suite, wrong, message):
         suite("\n".join(lines))
 
 
+@pytest.mark.parametrize("key", ["access_key_id", "secret_access_key", "session_token", "token"])
+def test_credentials_of_a_cache_are_refused(suite, key):
+    cache = f"  cache: {{import: ['type=s3,{key}=HUSH,region=r,bucket=b'], export: 'type=s3,region=r,bucket=b'}}\n"
+    with pytest.raises(ConfigError, match=rf"deadweight\.yaml:3: pool\.cache\.import.*has {key}, ") as caught:
+        suite(SUITE.replace("pool:\n", f"pool:\n{cache}"))
+    assert "AWS_SECRET_ACCESS_KEY" in str(caught.value)
+    assert "HUSH" not in str(caught.value)
+
+
 def test_a_pool_without_endpoints(suite):
     with pytest.raises(ConfigError, match="at least one of endpoints"):
         suite(SUITE.replace("endpoints:\n", "endpoints: {}\n").replace("    east", "#").replace("    near", "#"))

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class Daemon:
     disk_bytes: int | None = None
     cgroup: Path | None = None
     program: Path = field(default_factory=lambda: find_daemon())
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,7 +74,7 @@ class Daemon:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                preexec_fn=self._enter if self.cgroup is not None else None,
+                env={**os.environ, **self.environment}, preexec_fn=self._enter if self.cgroup is not None else None,
             )  # fmt: skip
 
     def _enter(self) -> None:

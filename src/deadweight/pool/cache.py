@@ -2,11 +2,13 @@
 
 Whether it is used is measured: of a build on an endpoint that never built the variant before, steps that were there already
 came out of the cache. Three exports in a row that nothing used end the exporting, until an endpoint that is new to the variant
-builds it.
+builds it. A cache that cannot be written costs no build.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from deadweight.records.store import load, save
 from deadweight.suite.pool import PoolCache
 
 UNUSED = 3
+IGNORE = "ignore-error="
+_STEP = re.compile(r"^#(\d+) (.*)$")
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,26 @@ def words(cache: PoolCache, *, variant: str, service: str, export: bool) -> list
     names = {"{variant}": variant, "{service}": service or variant}
     found = [word for each in cache.read for word in ("--import-cache", _filled(each, names))]
     if export and cache.export is not None:
-        found += ["--export-cache", _filled(cache.export, names)]
+        text = _filled(cache.export, names)
+        found += ["--export-cache", text if IGNORE in text else f"{text},{IGNORE}true"]
     return found
+
+
+class Listener:
+    """Hears what BuildKit says of writing the cache, and hands every line on. ``failed`` is why it was not written."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line, self._writing, self.failed = on_line, "", ""
+
+    def __call__(self, line: str) -> None:
+        self._on_line(line)
+        step = _STEP.match(line)
+        if step is None:
+            return
+        if step[2].startswith("exporting cache to "):
+            self._writing = step[1]
+        elif step[1] == self._writing and step[2].startswith("ERROR: "):
+            self.failed = step[2].removeprefix("ERROR: ")
 
 
 def _filled(text: str, names: dict[str, str]) -> str:

@@ -87,6 +87,8 @@ def _explained(
         return document.error(
             place(location[:-1]), f"key {location[-1]!r} is missing", hint=f"add {location[-1]}: here"
         )
+    if kind == "secret":  # what was found is not shown
+        return document.error(key, problem["msg"])
     if kind == "literal_error":
         expected = str(problem.get("ctx", {}).get("expected", "")).replace(" or ", ", ").replace("'", "")
         return document.error(key, f"expected one of {expected}, found {_kind(found)}")

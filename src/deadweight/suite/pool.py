@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from deadweight.suite.values import STRICT, Name, Record, RelativePath, Seconds, Text
 
@@ -15,6 +16,7 @@ _ADDRESS = re.compile(
 )
 _HOST = re.compile(r"tcp://(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}|unix:///[^\x00-\x1f]+|ssh://[^\s/]+(?:/[^\s]*)?")
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(?:/v\d+)?")
+_SECRETS = ("access_key_id", "secret_access_key", "session_token", "token")
 _CACHE = re.compile(r"type=(?:registry|local|s3|gha|azblob)(?:,[\w.-]+=[^,\s]+)*")
 
 
@@ -39,6 +41,13 @@ def _platform(text: str) -> str:
 def _cache(text: str) -> str:
     if not _CACHE.fullmatch(text):
         raise ValueError("a BuildKit cache such as type=registry,ref=registry.example.com/cache:{service}")
+    for secret in _SECRETS:
+        if f",{secret}=" in text:
+            raise PydanticCustomError(
+                "secret",
+                f"has {secret}, which everybody who reads this file has then; give it to the daemon of s3 in its environment "
+                "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY), and of gha to the job",
+            )
     return text
 
 

@@ -28,10 +28,10 @@ class Program:
     With ``exact``, a program on PATH counts only if its version is the pinned one (where this platform can get that one);
     otherwise ``least`` is the lowest version that will do. ``source`` is the Go package, the wheel's project or the Debian
     package; ``also`` are further Go packages of the same module, whose programs lie beside it in our copy. ``folder`` has the
-    ``go.mod`` where that is shared with another tool (default: the tool's own name). ``tags`` are Go's build tags; a tool with
-    ``cgo`` is linked statically by the machine's C compiler. ``packages`` are the system's packages per package manager; for apt
-    ``a|b`` is the first that exists, ``a?`` only if it does. ``seconds`` and ``size_bytes`` are roughly
-    what getting it takes on two cores with empty caches, one after another, and on disk.
+    ``go.mod`` where that is shared with another tool (default: the tool's own name), or is elsewhere (an absolute path). ``tags``
+    are Go's build tags; a tool with ``cgo`` is linked statically by the machine's C compiler. ``packages`` are the system's
+    packages per package manager; for apt ``a|b`` is the first that exists, ``a?`` only if it does. ``seconds`` and ``size_bytes``
+    are roughly what getting it takes on two cores with empty caches, one after another, and on disk.
     """
 
     name: str
@@ -125,7 +125,7 @@ def wheel_pin(project: str) -> WheelPin:
 
 def go_needed(entry: Program) -> str:
     """The Go version that a tool's module asks for."""
-    return _pins_of_module(entry.module_folder.name)[1]
+    return _pins_of_module(entry.folder or entry.name)[1]
 
 
 @functools.cache

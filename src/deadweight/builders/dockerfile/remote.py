@@ -139,11 +139,16 @@ class _One:
         export = cache.exports(self.pool.cache, self.notes.of(self.variant.name), endpoint.name)
         self.exported[endpoint.name] = export
         more = cache.words(self.pool.cache, variant=self.variant.name, service=self.variant.service, export=export)
+        heard = cache.Listener(listener)
         try:
-            buildctl.build(self.request, attempt, archive, more, log=self._log(attempt), on_line=listener)
+            buildctl.build(self.request, attempt, archive, more, log=self._log(attempt), on_line=heard)
         except CommandError as error:
             self.listeners[id(error)] = listener
             raise
+        if heard.failed:
+            self.exported[endpoint.name] = False
+            what = f"{endpoint.name} could not write its layers to the cache: {heard.failed}"
+            self.pool.journal.note(what, variant=self.variant.name, loud=True)
         return archive
 
     def _log(self, attempt: Attempt) -> Path:
