@@ -9,6 +9,8 @@ import pytest
 
 from deadweight._errors import ConfigError, MissingError
 from deadweight.checks import api, runs
+from deadweight.checks.attacks.many import Asked
+from deadweight.checks.evidence import evidence
 from deadweight.pool import settings
 from deadweight.pool.hashing import ranked
 from deadweight.project.workspace import Workspace
@@ -120,6 +122,31 @@ def test_an_engine_lost_in_the_midst_fails_no_image(opened, relay, engine, monke
     assert len(left) == 0 or check is api.CHECK
     for each in left:
         engine.api.remove_container(each.id, force=True)
+
+
+def test_attacks_that_were_not_measured_for_want_of_an_engine_are_repeated(opened, relay, engine, monkeypatch):
+    """What they find is not looked at here (``tests/pool/engines.py`` does, with two engines): only where they are made."""
+    asked: list[tuple[str, str]] = []
+
+    def attack(self, subject):
+        asked.append((subject.variant.name, subject.place))
+        with contextlib.suppress(MissingError):
+            subject.engine()
+        if subject.place == "far":
+            relay[1]()
+        cell = {"outcome": "not_measured" if subject.place == "far" else "blocked"}
+        return evidence(subject, "attacks", "pass", "", data={"postures": {"default": {"one": cell}}})
+
+    monkeypatch.setattr(Asked, "run", attack)
+    workspace, said = opened({"near": f'host: "{engine.host}"', "far": f'host: "{relay[0]}", places: 4'})
+    with workspace:
+        assert workspace.spread is not None
+        found = workspace.spread.attack(workspace.suite.variants, ("default",), lambda _line: None)
+    assert [each.variant for each in found] == list(NAMES)
+    assert {each.data["postures"]["default"]["one"]["outcome"] for each in found} == {"blocked"}
+    assert {name for name, place in asked if place == "near"} == set(NAMES)
+    assert "far" in {place for _, place in asked}
+    assert sum(" is lost: " in line for line in said) == 1
 
 
 def test_without_any_engine_what_needs_none_is_measured(opened):

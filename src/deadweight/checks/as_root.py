@@ -50,7 +50,7 @@ _KINDS = (UsageError, MissingError, CheckFailed, DeadweightError)
 @dataclass(frozen=True)
 class Place:
     """The variant to work on. ``image`` is its reference in the engine at ``host``, ``needs`` those of what it needs;
-    ``caller`` are the marks of this process."""
+    ``caller`` are the marks of this process, ``pooled`` is the engine's name in a pool."""
 
     suite: str
     variant: str
@@ -61,6 +61,7 @@ class Place:
     cache: str
     caller: Mapping[str, str]
     needs: Mapping[str, str] = field(default_factory=dict)
+    pooled: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ def place_of(subject: Subject) -> Place:
         cache=str(user_cache()),
         caller=owner.labels(engine.project, "sudo"),
         needs={name: subject.need_image(name) for name in subject.variant.run.needs},
+        pooled=subject.place,
     )
 
 
@@ -226,6 +228,7 @@ def _subject(place: Place, engine: Engine) -> Subject:
         engine_image=lambda: place.image,
         subject_of=lambda _name: None,
         need_image=lambda name: place.needs[name],
+        place=place.pooled,
     )
 
 

@@ -1,4 +1,4 @@
-"""The engines of a pool that run checks: who checks what, and what becomes of it when an engine is lost.
+"""The engines of a pool that run checks and attacks: who does what, and what becomes of it when an engine is lost.
 
 A variant has a home by rendezvous hashing, where its image is already when it is checked again. While its home has no free place it
 goes to the next engine in its own order, so nobody is idle. What an engine could not measure because it cannot run a container any
@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from deadweight._errors import DeadweightError, MissingError
+from deadweight.checks.attacks.many import Asked
 from deadweight.checks.protocol import Subject
-from deadweight.checks.runner import lost_engine, run_checks
+from deadweight.checks.runner import lost_engine, run_check, run_checks
 from deadweight.checks.side_by_side import side_by_side
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
@@ -25,6 +26,9 @@ from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
 
 Told = Callable[[Evidence], None]
+Measure = Callable[[Subject, Told], list[Evidence]]
+"""What is done with a variant on an engine; each evidence is told when it is there."""
+
 HINT = "start one of them, or check with the engine here: DEADWEIGHT_POOL=none invoke verify"
 
 
@@ -70,12 +74,31 @@ class Spread:
 
     def verify(self, variants: Sequence[Variant], only: Sequence[str], jobs: int | None, told: Told) -> list[Evidence]:
         """The checks of these variants, evidence in the order given; ``jobs`` side by side (default: all places)."""
+        return self._all(variants, lambda subject, tell: run_checks(subject, only, tell), jobs, told)
+
+    def attack(
+        self, variants: Sequence[Variant], postures: Sequence[str], told: Callable[[str], None]
+    ) -> list[Evidence]:
+        """The attacks on these variants, evidence in the order given; ``told`` takes lines of progress.
+
+        Raises UsageError for a posture that does not exist.
+        """
+        check = Asked(postures, told)
+
+        def measure(subject: Subject, tell: Told) -> list[Evidence]:
+            found = run_check(check, subject)
+            tell(found)
+            return [found]
+
+        return self._all(variants, measure, None, lambda _found: None)
+
+    def _all(self, variants: Sequence[Variant], measure: Measure, jobs: int | None, told: Told) -> list[Evidence]:
         most = sum(each.asked.places for each in self._places.values())
-        work = partial(self._checked, only=only, told=told)
+        work = partial(self._checked, measure=measure, told=told)
         with side_by_side(work, variants, jobs=min(jobs or most, most), stop=self._stop) as running:
             return [found for _, done in running for found in done.result()]
 
-    def _checked(self, variant: Variant, only: Sequence[str], told: Told) -> list[Evidence]:
+    def _checked(self, variant: Variant, measure: Measure, told: Told) -> list[Evidence]:
         said = set[str]()
 
         def once(found: Evidence) -> None:  # what needs no engine came out on the one that was lost too
@@ -86,27 +109,27 @@ class Spread:
         while True:
             place = self._take(variant)
             if place is None:
-                return run_checks(self._nowhere(variant), only, once)
+                return measure(self._nowhere(variant), once)
             try:
-                found = self._on(place, variant, only, once)
+                found = self._on(place, variant, measure, once)
             finally:
                 self._give(place)
             if found is not None:
                 return found
 
-    def _on(self, place: _Place, variant: Variant, only: Sequence[str], told: Told) -> list[Evidence] | None:
+    def _on(self, place: _Place, variant: Variant, measure: Measure, told: Told) -> list[Evidence] | None:
         """The evidence; None where the engine was lost: what it did not measure is to be measured elsewhere."""
         subject = place.here.subject(variant)
         self._now[variant.name] = subject
         held: list[Evidence] = []  # told once it is known that the engine can be believed
 
         def tell(found: Evidence) -> None:
-            if held or found.data.get("missing"):
+            if held or _doubtful(found):
                 held.append(found)
             else:
                 told(found)
 
-        found = run_checks(subject, only, tell)
+        found = measure(subject, tell)
         lost = lost_engine(subject) if held else None
         if lost is None:
             for each in held:
@@ -163,3 +186,10 @@ class Spread:
         subject = self._now.get(variant.name)
         if subject is not None:
             subject.service.close()
+
+
+def _doubtful(found: Evidence) -> bool:
+    """Whether an engine that was lost would explain what was not measured."""
+    postures = found.data.get("postures", {})
+    cells = (cell for each in postures.values() for cell in each.values())
+    return bool(found.data.get("missing")) or any(cell.get("outcome") == "not_measured" for cell in cells)

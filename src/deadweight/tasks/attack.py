@@ -65,7 +65,10 @@ def attack(
             raise UsageError("none of these variants is a service", hint="see invoke variants")
         built = [each for each in chosen if workspace.built(each.name) is not None]
         with locked(workspace.state, say), pulse("attack"):
-            found = attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
+            if workspace.spread is not None:
+                found = workspace.spread.attack(built or chosen, postures, say)
+            else:
+                found = attack_all([workspace.subject(each) for each in built or chosen], postures, told=say)
     _show(workspace, found, as_json=json)
     left = ", ".join(each.name for each in chosen if each not in built)
     raise_if_bad(found, f"not attacked, since not built: {left}" if left else "")

@@ -13,8 +13,8 @@ from deadweight.records.evidence import Evidence
 from deadweight.suite.model import Variant
 
 
-class _Asked:
-    """The check with the postures that were asked for, of whatever variant."""
+class Asked:
+    """The check with the postures that were asked for, of whatever variant. ``told`` takes lines of progress."""
 
     name = CHECK.name
     needs_engine = True
@@ -40,6 +40,6 @@ def attack_all(
 
     Raises UsageError for a posture that does not exist, KeyboardInterrupt once every attack has stopped and cleaned up.
     """
-    check: Check = _Asked(postures, told)
+    check: Check = Asked(postures, told)
     with side_by_side(partial(run_check, check), subjects, jobs=jobs) as running:
         return [done.result() for _, done in running]
