@@ -52,6 +52,9 @@ def test_growth_beyond_the_ratchet_stops_and_names_the_line():
     assert found.of("change")[0].by == ("build/Dockerfile:2: RUN apk add curl (+20 MB)",)
     assert first_line(found).startswith("Stop: this change makes ")
     assert "`build/Dockerfile:2: RUN apk add curl (+20 MB)`" in markdown(found)
+    (before, now) = [line for line in markdown(found).splitlines() if "\N{FULL BLOCK}" in line]
+    assert before.split() == ["it", "before", "\N{FULL BLOCK}" * 13, "10", "MB"]
+    assert now.split() == ["now", "\N{FULL BLOCK}" * 40, "30", "MB"]
 
 
 def test_a_flag_of_copy_does_not_hide_its_line():
@@ -59,6 +62,18 @@ def test_a_flag_of_copy_does_not_hide_its_line():
     new = image(30_000_000, "c", ("COPY app /app # buildkit", 23_000_000))
     found = of(old, new, dockerfiles={"it": ("Dockerfile", DOCKERFILE)})
     assert found.of("change")[0].by == ("Dockerfile:4: COPY app /app (+20 MB)",)
+
+
+def test_a_secret_names_the_line_that_brought_it():
+    text = "FROM alpine\nCOPY other.key /etc/\nCOPY secret.txt /etc/\nRUN rm /etc/secret.txt\n"
+    old = replace(image(10_000_000, "a"), layers=samples.layers(1), checks={"layers": CheckRecord("pass", True, "")})
+    new = replace(image(10_000_000, "c"), layers=samples.layers(0), checks={"layers": CheckRecord("fail", False, "2")})
+    found = of(old, new, dockerfiles={"it": ("Dockerfile", text)})
+    (item,) = (each for each in found.of("change") if each.change.kind == "checks")
+    assert item.by == (
+        "Dockerfile:2: COPY other.key /etc/ (etc/other.key)",
+        "Dockerfile:3: COPY secret.txt /etc/ (etc/secret.txt)",
+    )
 
 
 def test_what_a_base_did_stops_nobody():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from deadweight.image.findings import SecretFinding, SecretMark
 from deadweight.report import figures
 from deadweight.report.changes import Change
 from deadweight.report.model import LayerRecord, VariantRecord
@@ -20,9 +21,15 @@ _FLAGS = re.compile(r"(?<=\s)--[a-z]+(?:=\S+)?\s+")
 def culprits(
     change: Change, old: VariantRecord, new: VariantRecord, dockerfile: tuple[str, str] | None
 ) -> tuple[str, ...]:
-    """The instructions whose layers grew or shrank most, with file and line where the Dockerfile has them."""
+    """The instructions whose layers grew or shrank most, or that brought a secret; with file and line as far as they are known."""
     if change.kind == "base" and dockerfile is not None:
         return tuple(_from_lines(dockerfile))
+    if change.kind == "checks" and change.text.startswith("check layers:"):
+        brought = _secrets(new)
+        known = _secrets(old)
+        return tuple(
+            f"{_place(name, dockerfile)}{_short(name)} ({path})" for path, name in brought if (path, name) not in known
+        )[:NAMED]
     if change.kind not in ("size", "compressed", "layers") or old.image is None or new.image is None:
         return ()
     deltas = _by_instruction(new.image.layers)
@@ -34,6 +41,18 @@ def culprits(
         for name, delta in heavy[:NAMED]
         if abs(delta) >= WORTH_BYTES and name
     )
+
+
+def _secrets(record: VariantRecord) -> list[tuple[str, str]]:
+    """Paths of secrets that count for a gate, each with the instruction that brought it."""
+    if record.layers is None:
+        return []
+    found: list[tuple[str, str | None, SecretMark | SecretFinding]] = [
+        *((each.path or each.where, each.added_by, each) for each in record.layers.secrets),
+        *((file.path, file.added_by, mark) for file in record.layers.hidden for mark in file.secrets),
+    ]
+    counted = [(path, by) for path, by, each in found if each.allowed is None and each.confidence != "low"]
+    return list(dict.fromkeys((path, _plain(by or "")) for path, by in counted))
 
 
 def _by_instruction(layers: tuple[LayerRecord, ...]) -> dict[str, int]:

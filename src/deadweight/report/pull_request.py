@@ -17,6 +17,7 @@ from deadweight.report.compare import compare
 from deadweight.report.dockerfile_causes import culprits
 from deadweight.report.markdown import escape
 from deadweight.report.model import Report, VariantRecord
+from deadweight.report.size_bars import Sizes, drawn
 from deadweight.report.thresholds import Thresholds
 
 Level = Literal["fine", "look", "stop"]
@@ -41,7 +42,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``unmeasured`` and ``notes`` as in ``Comparison``; ``again`` are commands that repeat this by hand."""
+    """``unmeasured`` and ``notes`` as in ``Comparison``; ``again`` are commands that repeat this by hand. ``sizes`` are of the
+    images that this change made larger or smaller."""
 
     suite: str
     items: tuple[Item, ...]
@@ -49,6 +51,7 @@ class Verdict:
     unmeasured: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
+    sizes: tuple[Sizes, ...] = ()
 
     def of(self, cause: Cause) -> tuple[Item, ...]:
         """Regressions first."""
@@ -88,14 +91,21 @@ def verdict(
         old = replace(old, variants={name: each for name, each in old.variants.items() if name in chosen})
         new = replace(new, variants={name: each for name, each in new.variants.items() if name in chosen})
     found = compare(old, new, thresholds)
-    items = []
+    items, sizes = [], []
     for change in found.changes:
         before, after = old.variants.get(change.variant), new.variants.get(change.variant)
         cause = _cause(change, before, after, touched)
         file = (dockerfiles or {}).get(change.variant)
         by = culprits(change, before, after, file) if cause == "change" and before and after else ()
         items.append(Item(change, cause, by))
-    return Verdict(new.suite, tuple(items), len(new.variants), found.unmeasured, found.notes, again)
+        if cause == "change" and change.kind == "size" and (size := _sizes(change.variant, before, after)):
+            sizes.append(size)
+    return Verdict(new.suite, tuple(items), len(new.variants), found.unmeasured, found.notes, again, tuple(sizes))
+
+
+def _sizes(name: str, old: VariantRecord | None, new: VariantRecord | None) -> Sizes | None:
+    before, after = (each.image.size_bytes if each and each.image else None for each in (old, new))
+    return Sizes(name, before, after) if before is not None and after is not None else None
 
 
 def _cause(
@@ -160,6 +170,8 @@ def _markdown(found: Verdict, run: int, shown: int) -> str:
     parts = [marker(found.suite, run), f"**{escape(first_line(found))}**"]
     if mine := found.of("change"):
         parts.append("What this change did:\n\n" + _cut([_line(each) for each in mine], shown))
+    if found.sizes:
+        parts.append(_folded("Sizes before and now", f"```text\n{drawn(found.sizes)}\n```"))
     sections: tuple[tuple[str, Cause], ...] = (
         ("Changes of base images since then", "base"),
         ("New entries of the vulnerability database since then", "database"),
