@@ -218,6 +218,13 @@ def test_shards_of_ci_do_not_divide_what_was_named(root):
     assert sorted(each.name for share in shares for each in share) == ["one", "two"]
 
 
+def test_a_pod_that_does_not_know_how_many_there_are_says_so(root):
+    found = choose(opened(root), (), {"JOB_COMPLETION_INDEX": "1"})
+    assert len(found.variants) == 3
+    assert "set DEADWEIGHT_SHARDS" in found.told[0]
+    assert choose(opened(root), ("one",), {"JOB_COMPLETION_INDEX": "1"}).told == ()
+
+
 def test_what_a_budget_compares_with_is_built_beside(root):
     (root / "deadweight.yaml").write_text(SUITE.replace("slim: {", "slim: {checks: {budget: {smaller_than: one}}, "))
     parts = [choose(opened(root), (), {}, shard=f"{number}/3") for number in (1, 2, 3)]

@@ -20,6 +20,7 @@ MAX_SHARDS = 1000
 SLACK = 1.1
 """How much more than an even share of the seconds a shard may get for the sake of staying where it was."""
 
+INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 TOTAL_VARIABLE = "DEADWEIGHT_SHARDS"
 """How many shards there are, for a Kubernetes Job: it tells its pods their index only."""
 
@@ -59,16 +60,16 @@ def shard_of(given: str | None, environment: Mapping[str, str]) -> Shard | None:
     node, nodes = environment.get("CI_NODE_INDEX"), environment.get("CI_NODE_TOTAL")
     if node and nodes:
         return parse_shard(f"{node}/{nodes}", "CI_NODE_INDEX/CI_NODE_TOTAL") if nodes != "1" else None
-    pod, pods = environment.get("JOB_COMPLETION_INDEX"), environment.get(TOTAL_VARIABLE)
+    pod, pods = environment.get(INDEX_VARIABLE), environment.get(TOTAL_VARIABLE)
     if not pods:
         return None
     if not pod:
         raise UsageError(
-            f"{TOTAL_VARIABLE} is set and JOB_COMPLETION_INDEX is not",
+            f"{TOTAL_VARIABLE} is set and {INDEX_VARIABLE} is not",
             hint="set completionMode: Indexed in the Job, or unset it",
         )
     number = str(int(pod) + 1) if re.fullmatch(r"[0-9]{1,4}", pod) else pod
-    return parse_shard(f"{number}/{pods}", f"JOB_COMPLETION_INDEX/{TOTAL_VARIABLE}")
+    return parse_shard(f"{number}/{pods}", f"{INDEX_VARIABLE}/{TOTAL_VARIABLE}")
 
 
 def divide(names: Sequence[str], total: int, seconds: Mapping[str, float] | None = None) -> tuple[tuple[str, ...], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deadweight.plan.shards import Shard, divide, shard_of
+from deadweight.plan.shards import INDEX_VARIABLE, TOTAL_VARIABLE, Shard, divide, shard_of
 from deadweight.project import changed
 from deadweight.project.git_changes import head
 from deadweight.project.workspace import Workspace
@@ -57,6 +57,10 @@ def choose(
     if part is not None and named and shard is None:
         told.append(f"{part.origin} is ignored because variants are named; use --shard {part} to divide them")
         part = None
+    if part is None and not named and environment.get(INDEX_VARIABLE) and not environment.get(TOTAL_VARIABLE):
+        told.append(
+            f"{INDEX_VARIABLE} alone does not say how many pods there are: set {TOTAL_VARIABLE}; this one does it all"
+        )
     whys: list[str] = []
     if since is not None:
         variants = _narrowed(variants, changed.since(workspace, since, variants), f"since {since}", whys, told)

@@ -62,6 +62,7 @@ def test_kubernetes_takes_the_jobs():
     for document in documents:
         assert cluster_refusal(document) == ""
     assert documents[1]["spec"]["completions"] == 5
+    assert documents[2]["spec"]["suspend"] is True, "it would join reports that are not there yet"
 
 
 def test_permissions_are_small_and_actions_pinned():
