@@ -129,15 +129,15 @@ def bases(session: nox.Session) -> None:
 
 @nox.session
 def pool(session: nox.Session) -> None:
-    """Build the whole demo ladder on a pool of three BuildKit daemons and on one alone: the digests are the same."""
+    """The pool with all that takes long: the demo ladder, faults, S3, two engines (``nox -s pool -- -k ladder`` for some)."""
     if os.geteuid() != 0 and shutil.which("sudo"):
         _through_sudo(session, "pool")
         return
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    session.run(
-        "pytest", "-n0", "-q", "tests/pool/test_ladder.py", *session.posargs, env={"DEADWEIGHT_LADDER": "whole"}
-    )
+    files = [f"tests/pool/{name}.py" for name in ("test_ladder", "faults", "s3", "engines")]
+    env = {"DEADWEIGHT_LADDER": "whole", **_compiled(session)}
+    session.run("pytest", "-n0", "-q", *files, "tests/pool", *session.posargs, env=env)
 
 
 @nox.session

@@ -13,7 +13,7 @@ from typing import TypeVar
 from deadweight import _run
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.pool import settings
-from deadweight.pool.ask import SILENT, Unreachable, ask
+from deadweight.pool.ask import NOT_ACCEPTED, SILENT, Unreachable, ask
 from deadweight.pool.build import FULL, Attempt, Build, Made
 from deadweight.pool.dispatch import Dispatcher, Work
 from deadweight.pool.endpoint import Endpoint, Seen
@@ -115,8 +115,6 @@ class Pool:
     def _check(self, endpoint: Endpoint) -> None:
         try:
             why = self.answers(endpoint)
-            if why is not None and why != SILENT:  # what broke off in the middle says little: the next try tells why
-                why = self.answers(endpoint)
             if why is not None:
                 self.lose(endpoint.name, why)
         except DeadweightError:
@@ -140,6 +138,12 @@ class Pool:
 
     def answers(self, endpoint: Endpoint) -> str | None:
         """None where an endpoint still answers, else why not."""
+        why = self._problem(endpoint)
+        if why is not None and why != SILENT:  # what broke off in the middle says little: the next try tells why
+            why = self._problem(endpoint)
+        return "it breaks off every connection" if why == NOT_ACCEPTED else why  # it took our certificate before
+
+    def _problem(self, endpoint: Endpoint) -> str | None:
         try:
             ask(endpoint, self._lost_after)
         except Unreachable as error:

@@ -1,0 +1,96 @@
+"""The demo's own Dockerfile variants, built by pools of daemons."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deadweight.project.suite_file import load_suite
+from tests.support import ROOT
+from tests.support.invoking import invoke
+
+
+def ladder() -> tuple[str, ...]:
+    """The names of all of them."""
+    variants = load_suite(ROOT / "deadweight.yaml").variants
+    return tuple(each.name for each in variants if each.builder == "dockerfile")
+
+
+def project(root: Path) -> Path:
+    """The demo under another name, with nothing built."""
+    root.mkdir()
+    for name in ("build", "src/vulnerable-awk-playground", "src/vulnerable-awk-playground-java"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("target"))
+    for name in ("ko.yaml", "melange.yaml", "apko.yaml", "apko-alpine.yaml"):
+        shutil.copy(ROOT / name, root / name)
+    text = (ROOT / "deadweight.yaml").read_text().replace("name: playground\n", "name: pool-ladder\n")
+    (root / "deadweight.yaml").write_text(text)
+    (root / "tasks.py").write_text("from deadweight.tasks import namespace as ns\n")
+    return root
+
+
+def same_secrets(root: Path, other: Path) -> Path:
+    """A project with the generated secrets of another one; gives its root."""
+    shutil.copytree(other / ".deadweight/keys", project(root) / ".deadweight/keys")
+    return root
+
+
+def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str = "") -> dict[str, Any]:
+    """``invoke build`` of these variants; ``proxy`` leads out of networks that lead nowhere."""
+    file = root.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(pool))
+    words = [word for name in names for word in ("--variant", name)]
+    env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **({"HTTPS_PROXY": proxy} if proxy else {})}
+    done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
+    found: dict[str, Any] = json.loads(done.stdout)["variants"]
+    return found
+
+
+@contextlib.contextmanager
+def way_out(host: str) -> Iterator[str]:
+    """A proxy for HTTPS at this address, for networks that reach this machine and nothing else."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii", "replace")
+            name, _, port = head.split()[1].rpartition(":")
+            behind, to_behind = await asyncio.open_connection(name, int(port))
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            await asyncio.gather(_copy(reader, to_behind), _copy(behind, writer))
+        writer.transport.abort()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, host, 0), loop).result(10)
+    try:
+        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+
+async def _end(server: asyncio.Server) -> None:
+    server.close()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in left:
+        each.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
