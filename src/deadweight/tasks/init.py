@@ -16,6 +16,7 @@ from deadweight.tasks._task import task
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from deadweight._errors import DeadweightError
     from deadweight.project.init.command import Outcome
     from deadweight.project.workspace import Workspace
     from deadweight.suite.model import Variant
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         "main": "which main package or binary, if there are several",
         "port": "the port that it listens on, if it cannot be detected",
         "health-path": "the health path, if it cannot be detected",
-        "minutes": "begin no further variant after so many minutes, once two are built; 0: no limit (default: 10)",
+        "minutes": "end the trials after so many minutes, once two variants are verified; 0: no limit (default: 10)",
         "prove": "build, run and verify the suite that is written",
         "force": "a file that may be replaced; repeat it for more",
         "yes": "ask nothing, install what is missing",
@@ -64,22 +65,28 @@ def init(
         return
     wanted = Wanted(service, main, _port(port), health_path, names(force))
     most = _minutes(minutes)
-    tools = Tools(say, lambda workspace, variant: _build(workspace, variant, yes=yes), most) if prove else None
+    tools = Tools(say, lambda workspace, variants: _build(workspace, variants, yes=yes), most) if prove else None
     outcome = bring_in(root, wanted, lambda question, choices: None if yes else _ask(question, choices), say, tools)
     _show(outcome)
 
 
-def _build(workspace: Workspace, variant: Variant, *, yes: bool) -> None:
-    """Get what this variant needs, and build it. Raises why it cannot be."""
+def _build(workspace: Workspace, variants: Sequence[Variant], *, yes: bool) -> dict[str, DeadweightError]:
+    """Get what these variants need, and build them side by side. Gives why some of them cannot be, by their names."""
+    from deadweight._errors import DeadweightError, Interrupted
     from deadweight.project.build import raise_if_failed
-    from deadweight.project.needs import preflight
     from deadweight.tasks.build import build_variants
     from deadweight.tasks.setup import prepare
 
-    prepare(workspace, (variant,), yes=yes)
-    if (why := preflight(workspace, (variant,)).get(variant.name)) is not None:
-        raise why
-    raise_if_failed(build_variants(workspace, (variant,), jobs=1))
+    prepare(workspace, variants, yes=yes)
+    failed: dict[str, DeadweightError] = {}
+    for outcome in build_variants(workspace, variants, jobs=len(variants)):
+        try:
+            raise_if_failed((outcome,))
+        except Interrupted:
+            raise
+        except DeadweightError as error:
+            failed[outcome.variant] = error
+    return failed
 
 
 def _check(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -570,6 +571,9 @@ def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, 
     assert (service.described is not None) is found
     written_suite = suite_text(first_draft(service, "build", health="/up"))
     assert (f"attacks: {{openapi: {name}}}" in written_suite) is found
+    unmeasured = suite_text(replace(first_draft(service, "build", health="/up"), unattacked="no engine"))
+    assert "attacks: {" not in unmeasured
+    assert (f"# attacks on {name} are left out: no engine" in unmeasured) is found
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_no_way_to_build_ends_with_all_reasons(engine, tmp_path, monkeypatch, ca
     from deadweight.tasks.init import _build
 
     root = written(tmp_path / "initbroken", {"Dockerfile": "FROM alpine:3.18\nRUN echo no milk today >&2; exit 7\n"})
-    tools = Tools(print, lambda workspace, variant: _build(workspace, variant, yes=True))
+    tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True))
     with pytest.raises(DeadweightError, match="no milk today"):
         init(root, Wanted(), lambda *_: None, print, tools)
     assert sorted(path.name for path in root.iterdir()) == [".deadweight", "Dockerfile"]
@@ -282,7 +282,7 @@ def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, mon
 
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
-    tools = Tools(print, lambda workspace, variant: _build(workspace, variant, yes=True), minutes=0.001)
+    tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True), minutes=0.001)
     (draft,) = init(root, Wanted(), lambda *_: None, print, tools).drafts
     assert [rung.name for rung in draft.rungs] == ["today", "today-b"]
     assert draft.left_out == {"today-c": "not tried within 0.001 minutes (deadweight init --minutes 0 tries all)"}

@@ -40,11 +40,12 @@ def tools(said: list[str]) -> Tools:
 
     built: set[str] = set()
 
-    def build(workspace, variant) -> None:
-        if not ALL and len(built - {variant.name}) >= 2:
-            raise DeadweightError(ENOUGH)
-        _build(workspace, variant, yes=True)
-        built.add(variant.name)
+    def build(workspace, variants):
+        some = [each for each in variants if ALL or each.name in built or len(built) < 2]
+        failed = {each.name: DeadweightError(ENOUGH) for each in variants if each not in some}
+        failed |= _build(workspace, some, yes=True) if some else {}
+        built.update(each.name for each in some if each.name not in failed)
+        return failed
 
     return Tools(said.append, build)
 

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
     from deadweight.records.evidence import Evidence
 
+Told = Callable[["Evidence"], None]
+
 MINE = "mine"
 ATTACKS = "attacks"
 
 
-def attacked(subjects: Sequence[Subject], on_evidence: Callable[[Evidence], None]) -> str:
+def attacked(subjects: Sequence[Subject], on_evidence: Told) -> str:
     """Why the suite's attacks cannot be measured here, tried on the first of its images; empty where they can, or where it asks
     for none."""
     from deadweight.checks.runner import run_checks

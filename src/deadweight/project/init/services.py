@@ -101,9 +101,7 @@ def _covers(home: str, folder: str) -> bool:
 
 
 def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | None) -> Service:
-    ordered = sorted(
-        own, key=lambda each: (aside(each.path), bool(each.refused), bool(_LATER.search(each.path)), each.path)
-    )
+    ordered = sorted(own, key=_order)
     words = ordered[0].words if ordered else None
     project = _project(tree, folder, words, main)
     if project is None and ordered and ordered[0].context != folder:
@@ -119,6 +117,12 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         *(plain_name(name), folder, tuple(ordered), project),
         port_variable=variable, more=more, spare=spare, described=in_repository(tree, home),
     )  # fmt: skip
+
+
+def _order(own: OwnDockerfile) -> tuple[bool | str, ...]:
+    """The likeliest first: of several the one that names a port makes the service, others make packages of it, or tools."""
+    quiet = not own.words.ports
+    return (aside(own.path), bool(own.refused), bool(_LATER.search(own.path)), quiet, own.path)
 
 
 def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:

@@ -55,11 +55,7 @@ def _section(draft: Draft) -> Iterator[str]:
     yield from _run(draft)
     job = f"{{prints: {json.dumps(literally(draft.prints), ensure_ascii=False)}}}" if draft.prints else ""
     yield from ("  checks:", f"    runs: {job or '{stops_within_seconds: 10}'}", "    layers: {secrets: none}")
-    described = draft.service.described
-    if described is not None and draft.health.value.startswith(
-        "{path"
-    ):  # its places are where HTTP services are attacked
-        yield _said("    attacks: ", Known(f"{{openapi: {scalar(described.value)}}}", described.origin))
+    yield from _attacks(draft)
     yield from _api(draft.api)
     yield from ("", "variants:")
     for rung in draft.ladder.rungs:

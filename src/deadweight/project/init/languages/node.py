@@ -9,6 +9,7 @@ from typing import Any
 
 from deadweight.project.init.languages import node_scripts
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
+from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, joined, line_of
@@ -51,21 +52,21 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The package of a folder; None where nothing says that it is a server."""
     package = read_package(tree, folder)
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
-    start = _start(tree, folder, package, scripts, words)
+    start, kind = _start(tree, folder, package, scripts, words), manager(tree, folder)
     if not package or not (words or "start" in scripts or any(name in needs for name in SERVERS)):
         return None
     paths = sorted(tree.below(folder, *_SOURCES), key=lambda path: (path.count("/"), path))
     ports, health = scan(tree, (path for path in paths if "package-lock" not in path))
     return Project(
         language="node",
-        kind=manager(tree, folder),
+        kind=kind,
         folder=folder,
         name=str(package.get("name") or tree.root.name).rpartition("/")[2],
         version=version_of(tree, folder, words),
         start=start,
         ports=ports or (Known(3000),),
         health=health,
-        details=_details(tree, folder, scripts, package, start),
+        details={**_details(tree, folder, scripts, package, start), "program": pinned(tree, folder, package, kind)},
         problem="" if start else "cannot determine how it is started: no CMD, no start script, no main",
     )
 
@@ -83,17 +84,6 @@ def part(package: dict[str, Any], key: str) -> dict[str, Any]:
     """A section of a package.json; empty without it."""
     found = package.get(key)
     return found if isinstance(found, dict) else {}
-
-
-def manager(tree: Tree, folder: str) -> str:
-    """Which program installs its modules, by its lock file."""
-    locks = {
-        "package-lock.json": "npm-ci",
-        "npm-shrinkwrap.json": "npm-ci",
-        "yarn.lock": "yarn",
-        "pnpm-lock.yaml": "pnpm",
-    }
-    return next((kind for name, kind in locks.items() if tree.has(joined(folder, name))), "npm")
 
 
 def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
@@ -176,41 +166,21 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
     return Ladder(tuple(rungs_on(bases, "the service and its modules", f"{place}/Dockerfile", project.folder)), files)
 
 
-_ALL = {
-    "npm-ci": ("package.json package-lock.json", "npm ci --no-audit --no-fund"),
-    "npm": ("package.json", "npm install --no-audit --no-fund"),
-    "yarn": ("package.json yarn.lock", "yarn install --frozen-lockfile"),
-    "pnpm": ("package.json pnpm-lock.yaml", "npm install --global pnpm && pnpm install --frozen-lockfile"),
-}
-_LESS = {"npm-ci": " --omit=dev", "npm": " --omit=dev", "yarn": " --production", "pnpm": " --prod"}
-_PRUNE = {
-    "npm-ci": "npm prune --omit=dev --ignore-scripts",
-    "npm": "npm prune --omit=dev --ignore-scripts",
-    "yarn": "yarn install --frozen-lockfile --production --ignore-scripts",
-    "pnpm": "pnpm prune --prod",
-}
-
-
 _COMPILES = (
     "# A module is compiled where it cannot be fetched ready-made: with the headers that this image has.",
     "ENV npm_config_nodedir=/usr/local",
 )
 
 
-def install_lines(kind: str) -> tuple[str, str]:
-    """Which files the installation of all modules reads, and the command."""
-    return _ALL[kind]
-
-
 def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
-    manifest, install = install_lines(project.kind)
+    details = project.details
+    modules = commands(project.kind, details["program"])
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
-    details = project.details
-    builds, early = bool(details["build"]), bool(details["early"])
+    builds, early = bool(details["build"]), bool(details["early"]) or modules.whole
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
     prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
-    prune = "" if details["all"] else f" && {_PRUNE[project.kind]}"
+    prune = "" if details["all"] else f" && {modules.prune}"
     version = project.version.value
     lines = [
         HEADER,
@@ -223,9 +193,9 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "WORKDIR /app",
         *(_COMPILES if "compiler" in details else ()),
         "# Modules first: an edit of the code does not fetch them again.",
-        *(["COPY . ."] if early else [f"COPY {manifest}{' .npmrc' if details['npmrc'] else ''} ./"]),
+        *(["COPY . ."] if early else [f"COPY {modules.files}{' .npmrc' if details['npmrc'] else ''} ./"]),
         "RUN --mount=type=cache,target=/root/.npm \\",
-        f"    {prepare}{install}{'' if builds or details['all'] else _LESS[project.kind]}",
+        f"    {prepare}{modules.install}{'' if builds or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
         *([f"RUN npm run {details['build']}{prune}"] if builds else []),
         "",

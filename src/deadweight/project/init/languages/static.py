@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from deadweight.project.init.languages.common import HEADER, dockerignore, exec_form, flow
-from deadweight.project.init.languages.node import SERVERS, install_lines, manager, part, read_package, version_of
+from deadweight.project.init.languages.node import SERVERS, part, read_package, version_of
+from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import of_node
 from deadweight.project.init.records import ImageWords, Known, Ladder, OwnDockerfile, Project, Rung, Service
 from deadweight.project.init.tree import Tree, joined
@@ -98,7 +99,9 @@ def _of_node(tree: Tree, folder: str) -> Project | None:
         return None
     settings = (tree.text(path) for path in tree.below(folder, "vite.config.js", "vite.config.ts", "astro.config.mjs"))
     told = exported or next((found[1] for text in settings if (found := _OUTPUT.search(text))), _MAKES[builder])
-    details = {"output": told, "manager": manager(tree, folder), "version": version_of(tree, folder, None).value}
+    kind = manager(tree, folder)
+    details = {"output": told, "manager": kind, "program": pinned(tree, folder, package, kind)}
+    details["version"] = version_of(tree, folder, None).value
     details["npmrc"] = "1" if tree.has(joined(folder, ".npmrc")) else ""
     details["routes"] = "1" if any(_ROUTERS.fullmatch(name) for name in needs) else ""
     return _project(tree, folder, "npm", details, (Known(PORT, "the base's own"),))
@@ -204,15 +207,19 @@ def _dockerfile(project: Project) -> str:
 
 
 def _build_stage(project: Project) -> list[str]:
-    manifest, install = install_lines(project.details["manager"])
+    modules = commands(project.details["manager"], project.details["program"])
     return [
         "FROM ${BUILD} AS build",
         "USER root",
         "WORKDIR /app",
         "# Modules first: an edit of the pages does not fetch them again.",
-        f"COPY {manifest}{' .npmrc' if project.details['npmrc'] else ''} ./",
-        f"RUN --mount=type=cache,target=/root/.npm {install}",
-        "COPY . .",
+        *(
+            ["COPY . ."]
+            if modules.whole
+            else [f"COPY {modules.files}{' .npmrc' if project.details['npmrc'] else ''} ./"]
+        ),
+        f"RUN --mount=type=cache,target=/root/.npm {modules.install}",
+        *([] if modules.whole else ["COPY . ."]),
         "RUN npm run build",
         *(_settings() if project.details["routes"] else []),
         "",

@@ -1,0 +1,112 @@
+"""The rung from which the others are judged: the first that comes up, and what is learned from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deadweight.project.init import posture
+from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
+from deadweight.project.init.draft import health_hints, port_hints
+from deadweight.project.init.folders import in_memory, with_folder_it_lacks
+from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.languages.common import flow
+from deadweight.project.init.learned import with_seen
+from deadweight.project.init.observe import NotUp, observe, told_of, watch_with
+from deadweight.project.init.older import with_compiler, with_examples, with_help, with_older_language
+from deadweight.project.init.proof import Proof, first_sentence, nothing_left
+from deadweight.project.init.recording import recorded
+from deadweight.project.init.records import Known, Rung
+from deadweight.project.init.tree import look
+from deadweight.suite.model import RunSettings
+
+
+def find_reference(proof: Proof) -> str:
+    """Build rungs until one comes up, and learn from it. Where one builds and none comes up, nothing is run in the suite."""
+    problem, first_built = "", ""
+    for rung in proof.draft.rungs:
+        if not _built_somehow(proof, rung):
+            continue
+        first_built = first_built or rung.name
+        if why := _why_not_up(proof, rung):
+            problem = problem or why
+            if rung.name != first_built or proof.bound.over():
+                break
+            continue
+        if rung.files:  # what was seen goes into the files too: EXPOSE, HEALTHCHECK
+            proof.build(rung)
+        return rung.name
+    if not first_built:
+        raise nothing_left("no way to build this service works here", proof.draft)
+    proof.draft = replace(proof.draft, not_runnable=f"seen: {first_sentence(problem)}")
+    return first_built
+
+
+def _built_somehow(proof: Proof, rung: Rung) -> bool:
+    """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
+    while not proof.build(rung):
+        other = with_compiler(proof.draft, rung.name) if rung.files else None
+        other = other or with_older_language(proof.draft, rung.name)
+        if other is None:
+            return False
+        proof.draft = other
+    return True
+
+
+def _why_not_up(proof: Proof, rung: Rung) -> str:
+    """Learn from a rung that is built, with an older language, or with what it lacks, where it dies. Empty where it comes up."""
+    before, why = proof.draft, ""
+    while True:
+        try:
+            _learn(proof, rung)
+            return ""
+        except NotUp as error:
+            proof.say(f"{rung.name}: {error.message}")
+            why = why or error.message
+            again = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
+            again = again or with_folder_it_lacks(proof.draft, error.message)
+            again = again or with_what_it_lacks(proof.draft, look(proof.written.root))
+            again = (
+                again or (with_examples(proof.draft) if rung.files else None) or with_help(proof.draft, error.message)
+            )
+            proof.draft = again or before
+            if again is None or proof.bound.over() or not _built_somehow(proof, rung):
+                return why
+
+
+def _learn(proof: Proof, rung: Rung) -> None:
+    """Watch one rung in a plain container, find its posture, record its answers. Raises NotUp."""
+    with proof.workspace() as workspace:
+        proof.draft = draft = with_what_can_be_had(
+            proof.draft, workspace, proof.variant(workspace, rung.name), proof.say
+        )
+    ports = tuple(each.value for each in port_hints(draft.service)) or (draft.port.value,)
+    if draft.port.origin == "given":
+        ports = (draft.port.value, *ports)
+    paths = tuple(each.value for each in health_hints(draft.service))
+    env = {name: known.value for name, known in draft.service.around.env.items()}
+    with proof.workspace() as workspace:
+        variant = proof.variant(workspace, rung.name)
+        image, engine = workspace.engine_image(variant), workspace.engine()
+        env = {**env, **variant.run.env}
+        plainly = variant.run.model_copy(update={"tmpfs": in_memory(draft.service)})
+        with started_beside(workspace, variant) as hosts:
+            seen, more = watch_with(
+                draft.service.spare,
+                env,
+                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, plainly),
+            )
+            env = {**env, **more.value}
+            base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
+            refuse_server_that_ends(seen.health.kind, draft.port)
+            proof.say(f"{rung.name}: {told_of(seen)}")
+            found = posture.tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes))
+            if found.problem:
+                raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
+            told = {"env": Known(flow(env), more.origin)} if more.value else {}
+            plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
+            learned = with_seen(replace(draft, run=plain), seen, {**told, **found.told})
+            from deadweight.engine.options import hardened
+
+            options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
+            options = options.but(hosts=hosts, tls=seen.health.tls)
+            proof.draft = recorded(learned, look(proof.written.root), engine, image, seen, options, rung.name)

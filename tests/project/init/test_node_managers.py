@@ -1,0 +1,42 @@
+"""Modules are installed by the program, and the version of it, that a package's lock file is of."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deadweight.project.init.draft import first_draft
+from deadweight.project.init.services import find_services
+from deadweight.project.init.tree import look
+from tests.support.trees import written
+
+BERRY = "# This file is generated\n__metadata:\n  version: 8\n"
+CASES = {
+    "npm": ({}, "", "COPY package.json ./", "npm install --no-audit --no-fund --omit=dev"),
+    "npm with a lock": ({"package-lock.json": "{}"}, "", "package-lock.json ./", "npm ci --no-audit --no-fund --omit=dev"),
+    "pnpm as it is named": (
+        *({"pnpm-lock.yaml": "lockfileVersion: '9.0'\n"}, "pnpm@10.14.0+sha512.ad27a79641"),
+        *("COPY package.json pnpm-lock.yaml ./", "npm install --global pnpm@10.14.0 && pnpm install --frozen-lockfile --prod"),
+    ),
+    "pnpm by its lock": (
+        *({"pnpm-lock.yaml": "lockfileVersion: '6.0'\n"}, ""),
+        *("COPY package.json pnpm-lock.yaml ./", "npm install --global pnpm@8 && pnpm install --frozen-lockfile --prod"),
+    ),
+    "yarn 1": ({"yarn.lock": "# yarn lockfile v1\n"}, "", "yarn.lock ./", "yarn install --frozen-lockfile --production"),
+    "yarn 4": (
+        *({"yarn.lock": BERRY, ".yarnrc.yml": "enableTelemetry: false\n"}, "yarn@4.9.1"),
+        *("COPY . .", "npm install --global --force @yarnpkg/cli-dist@4.9.1 && YARN_NODE_LINKER=node-modules"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "named", "copied", "installed"), CASES.values(), ids=CASES)
+def test_modules_are_installed_as_the_package_says(tmp_path, files, named, copied, installed):
+    package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js", "packageManager": named}
+    root = written(tmp_path / "shop", {"package.json": json.dumps(package), "server.js": "listen(80)\n", **files})
+    (service,) = find_services(look(root))
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert copied in text
+    assert installed in text
+    assert text.count("COPY . .") == 1
