@@ -364,6 +364,7 @@ def test_what_would_be_compiled_for_a_library_is_taken_ready_made(tmp_path, line
         ("pm2 start ecosystem.config.json --no-daemon", {"ecosystem.config.json": '{"apps": [{"script": "./a.js"}]}'},
          '["node", "a.js"]', ""),
         ("node a.js & node b.js", {}, '["node", "main.js"]', ""),
+        ("npm run css && node seeds.js | tee x && node a.js", {}, '["node", "a.js"]', "RUN npm run css && npm prune"),
     ],
 )  # fmt: skip
 def test_a_start_script_is_followed_to_the_program(tmp_path, start, files, run, build):
@@ -374,6 +375,31 @@ def test_a_start_script_is_followed_to_the_program(tmp_path, start, files, run, 
     assert text.endswith(f"ENTRYPOINT {run}\n")
     assert build in text
     assert bool(build) == ("RUN npm run" in text)
+
+
+@pytest.mark.parametrize(
+    ("start", "steps"),
+    [
+        ("npm run db:setup && node a.js", "[['node_modules/.bin/knex', 'migrate:latest'], ['seeds.js', '--all']]"),
+        ("npx sequelize-cli db:migrate && node a.js", "[['node_modules/.bin/sequelize-cli', 'db:migrate']]"),
+        ("npm run css && npm run prisma && node a.js", "[['node_modules/.bin/prisma', 'migrate', 'deploy']]"),
+    ],
+)
+def test_node_changes_the_database_before_it_serves(tmp_path, start, steps):
+    scripts = {"start": start, "css": "sass", "db:setup": "knex migrate:latest && node seeds.js --all",
+               "prisma": "prisma migrate deploy"}  # fmt: skip
+    package = {"scripts": scripts, "dependencies": {"express": "*", "knex": "*", "sequelize-cli": "*"}}
+    package["devDependencies"] = {"prisma": "*"}
+    there = {"package.json": json.dumps(package), "package-lock.json": "{}", "a.js": ""}
+    (service,) = found(tmp_path, there)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    entrypoint = json.loads(text.splitlines()[-1].removeprefix("ENTRYPOINT "))
+    assert entrypoint[:2] == ["node", "-e"]
+    assert f"for (const step of {steps})" in entrypoint[2]
+    assert "spawn(process.execPath, ['a.js'], say)" in entrypoint[2]
+    assert "RUN npm run db:setup" not in text
+    assert ("RUN npm run css" in text) == ("css" in start)
+    assert ("omit=dev" in text) != ("prisma" in start)  # what only developers have is needed then
 
 
 def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):

@@ -7,12 +7,15 @@ import posixpath
 import re
 from typing import Any
 
-from deadweight.project.init.languages import node_scripts
+from deadweight.project.init.languages import node_scripts, node_steps
 from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
 from deadweight.project.init.languages.node_managers import commands, manager, pinned
+from deadweight.project.init.languages.node_scripts import PROGRAMS
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, joined, line_of
+
+Words = tuple[str, ...]
 
 _DEFAULT_VERSION = "22"
 SERVERS = (
@@ -52,7 +55,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The package of a folder; None where nothing says that it is a server."""
     package = read_package(tree, folder)
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
-    start, kind = _start(tree, folder, package, scripts, words), manager(tree, folder)
+    (start, before), kind = _start(tree, folder, package, words), manager(tree, folder)
     if not package or not (words or "start" in scripts or any(name in needs for name in SERVERS)):
         return None
     paths = sorted(tree.below(folder, *_SOURCES), key=lambda path: (path.count("/"), path))
@@ -66,7 +69,11 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         start=start,
         ports=ports or (Known(3000),),
         health=health,
-        details={**_details(tree, folder, scripts, package, start), "program": pinned(tree, folder, package, kind)},
+        details={
+            **_details(tree, folder, package, start, before),
+            "program": pinned(tree, folder, package, kind),
+            "before": json.dumps(before) if before else "",
+        },
         problem="" if start else "cannot determine how it is started: no CMD, no start script, no main",
     )
 
@@ -100,18 +107,19 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
 
 
 def _start(
-    tree: Tree, folder: str, package: dict[str, Any], scripts: dict[str, Any], words: ImageWords | None
-) -> tuple[str, ...]:
-    """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names."""
-    needs = part(package, "dependencies")
+    tree: Tree, folder: str, package: dict[str, Any], words: ImageWords | None
+) -> tuple[Words, tuple[Words, ...]]:
+    """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names; and what goes before."""
+    scripts, needs = part(package, "scripts"), part(package, "dependencies")
     for said in (words.words if words else (), *(("npm", "run", name) for name in ("start:prod", "start"))):
         started = node_scripts.started(tree, folder, said, scripts, needs)
         if started:
-            return started
+            programs = {*needs, *part(package, "devDependencies")}
+            return started, node_steps.before_serving(said, scripts, programs)
     main = package.get("main")
     names = [posixpath.normpath(main)] if isinstance(main, str) else []
     names += [f"{name}.js" for name in names if not name.endswith(".js")]
-    return next(((name,) for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), ())
+    return next(((name,) for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), ()), ()
 
 
 def _must_build(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> bool:
@@ -125,22 +133,28 @@ def _builds(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder:
     """The script that makes what is started; else what the start script does before, where that is one."""
     if _must_build(scripts, start, tree, folder):
         return "build" if "build" in scripts else "prestart:prod"
-    return " && npm run ".join(node_scripts.done_before(scripts))
+    first = str(scripts.get("start", "")).rpartition("&&")[0]
+    found = re.findall(r"\b(?:npm run|yarn(?: run)?|pnpm(?: run)?) ([\w:.-]+)", first)
+    made = (name for name in dict.fromkeys(found) if name in scripts and not node_steps.when_it_starts(name, scripts))
+    return " && npm run ".join(made)
 
 
 _EARLY = ("preinstall", "install", "postinstall")
 
 
 def _details(
-    tree: Tree, folder: str, scripts: dict[str, Any], package: dict[str, Any], start: tuple[str, ...]
+    tree: Tree, folder: str, package: dict[str, Any], start: Words, before: tuple[Words, ...]
 ) -> dict[str, str]:
     """``all``: its development packages are needed when it runs. ``early``: the installation needs more than the manifests."""
+    scripts, needs = part(package, "scripts"), part(package, "dependencies")
     entry = next((joined(folder, word) for word in start if not word.startswith("-")), "")
     said = tree.text(entry) if tree.has(entry) else ""
     compiles = re.search(r"ts-node|tsx|@babel/register|babel-register|esbuild-register", f"{said} {' '.join(start)}")
+    programs = (posixpath.basename(each[0]) for each in before if each[0].startswith("node_modules/"))
+    developers = any(name not in needs and PROGRAMS.get(name) not in needs for name in programs)
     return {
         "build": _builds(scripts, start, tree, folder),
-        "all": "1" if compiles else "",
+        "all": "1" if compiles or developers else "",
         "early": "1" if "workspaces" in package or any(name in scripts for name in _EARLY) else "",
         "prepare": "1" if "prepare" in scripts else "",
         "npmrc": "1" if tree.has(joined(folder, ".npmrc")) else "",
@@ -174,6 +188,7 @@ _COMPILES = (
 
 def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
     details = project.details
+    before = tuple(tuple(each) for each in json.loads(details["before"] or "[]"))
     modules = commands(project.kind, details["program"])
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
@@ -210,7 +225,8 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         f"EXPOSE {port}",
         *_healthcheck(port, health),
         "# Exec form, and node rather than npm: it is process 1 and gets SIGTERM.",
-        f"ENTRYPOINT {exec_form(('node', *project.start))}",
+        *(["# What changes the database comes first; signals reach what serves."] if before else []),
+        f"ENTRYPOINT {exec_form(('node', *node_steps.in_turn(before, project.start)))}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from deadweight.project.init.tree import Tree, joined
 
-_PROGRAMS = {
+PROGRAMS = {
     "fastify": "fastify-cli",
     "nest": "@nestjs/cli",
     "remix-serve": "@remix-run/serve",
     "strapi": "@strapi/strapi",
+    "sequelize": "sequelize-cli",
 }
 """Programs that are not named as their package is."""
 
@@ -40,19 +41,12 @@ def started(
     if words[0] in ("npm", "yarn", "pnpm") and runs and runs[0] in scripts:
         last = str(scripts[runs[0]]).rpartition("&&")[2]  # what goes before is to be done once, when it is built
         inner = () if re.search(r"[;|<>$`()&]", last) else tuple(last.split())
-        return started(tree, folder, _bare(inner), scripts, needs, depth - 1)
+        return started(tree, folder, bare(inner), scripts, needs, depth - 1)
     if words[0] in _KEEPERS:
         return _kept(tree, folder, words)
-    if words[0] in needs or _PROGRAMS.get(words[0]) in needs:
+    if words[0] in needs or PROGRAMS.get(words[0]) in needs:
         return (f"node_modules/.bin/{words[0]}", *words[1:])
     return ()
-
-
-def done_before(scripts: Mapping[str, Any]) -> tuple[str, ...]:
-    """The scripts that the start script runs before it starts anything."""
-    first = str(scripts.get("start", "")).rpartition("&&")[0]
-    found = re.findall(r"\b(?:npm run|yarn(?: run)?|pnpm(?: run)?) ([\w:.-]+)", first)
-    return tuple(name for name in dict.fromkeys(found) if name in scripts)
 
 
 def _kept(tree: Tree, folder: str, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -66,8 +60,8 @@ def _kept(tree: Tree, folder: str, words: tuple[str, ...]) -> tuple[str, ...]:
     return next(((posixpath.normpath(word),) for word in files), ())
 
 
-def _bare(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Without settings before the program."""
+def bare(words: tuple[str, ...]) -> tuple[str, ...]:
+    """A command without settings before the program."""
     while words and ("=" in words[0] or words[0] in ("cross-env", "exec", "npx")):
         words = words[1:]
     return words
