@@ -5,6 +5,8 @@ Ports and probes are found in templates too; the rest only in files that are YAM
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -53,8 +55,8 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str]) -> Surroundings:
     env: dict[str, Known[str]] = {}
     volumes: list[Known[str]] = []
     for mine in _mine([each for path in files for each in _containers(tree, path)], names):
-        maps = _config_maps(tree, folder)
-        env = {**{name: Known(value, f"from {mine.file}") for name, value in _env(mine.said, maps)}, **env}
+        maps = config_maps(tree, folder)
+        env = {**{name: Known(value, f"from {mine.file}") for name, value in env_of(mine.said, maps)}, **env}
         volumes += [Known(path, f"from {mine.file}") for path in _data(mine)]
     return Surroundings(tuple(ports), tuple(health), env, volumes=tuple(volumes))
 
@@ -71,48 +73,62 @@ def _mine(containers: list[_Container], names: Collection[str]) -> list[_Contain
 
 
 def _containers(tree: Tree, path: str) -> Iterator[_Container]:
-    for document in _documents(tree.text(path)):
-        spec = _mapping(document.get("spec"))
-        spec = _mapping(_mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob
-        pod = _mapping(_mapping(spec.get("template")).get("spec")) or spec
-        volumes = {str(each.get("name")): each for each in _mappings(pod.get("volumes"))}
-        for container in _mappings(pod.get("containers")):
+    for document in documents(tree.text(path)):
+        spec = mapping(document.get("spec"))
+        spec = mapping(mapping(spec.get("jobTemplate")).get("spec")) or spec  # of a CronJob
+        pod = mapping(mapping(spec.get("template")).get("spec")) or spec
+        volumes = {str(each.get("name")): each for each in mappings(pod.get("volumes"))}
+        for container in mappings(pod.get("containers")):
             yield _Container(path, container, volumes)
 
 
-def _config_maps(tree: Tree, folder: str) -> dict[str, dict[str, str]]:
+def config_maps(tree: Tree, folder: str) -> dict[str, dict[str, str]]:
+    """What the config maps and secrets that lie in the repository hold, by ``KIND/NAME``."""
     found: dict[str, dict[str, str]] = {}
     for path in tree.below(folder, ".yaml", ".yml"):
-        if "ConfigMap" in tree.text(path):
-            for document in _documents(tree.text(path)):
-                if document.get("kind") == "ConfigMap":
-                    name = str(_mapping(document.get("metadata")).get("name"))
-                    found[name] = {str(key): str(value) for key, value in _mapping(document.get("data")).items()}
+        if "ConfigMap" in tree.text(path) or "Secret" in tree.text(path):
+            for document in documents(tree.text(path)):
+                if document.get("kind") in ("ConfigMap", "Secret"):
+                    name = f"{document['kind']}/{mapping(document.get('metadata')).get('name')}"
+                    found[name] = dict(_held(document))
     return found
 
 
-def _env(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    """Variables with the values that are written down; those of secrets and of the cluster are left out."""
-    for each in _mappings(container.get("envFrom")):
-        yield from maps.get(str(_mapping(each.get("configMapRef")).get("name")), {}).items()
-    for each in _mappings(container.get("env")):
-        reference = _mapping(_mapping(each.get("valueFrom")).get("configMapKeyRef"))
-        value = (
-            maps.get(str(reference.get("name")), {}).get(str(reference.get("key"))) if reference else each.get("value")
-        )
+def _held(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a config map holds, or a secret: in ``data``, there in Base64, or in ``stringData``."""
+    for key, value in mapping(document.get("data")).items():
+        if document.get("kind") == "ConfigMap":
+            yield str(key), str(value)
+        else:
+            with contextlib.suppress(ValueError):
+                yield str(key), base64.b64decode(str(value), validate=True).decode()
+    yield from ((str(key), str(value)) for key, value in mapping(document.get("stringData")).items())
+
+
+def env_of(container: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """Variables with the values that are written down; those that only a cluster knows are left out."""
+    for each in mappings(container.get("envFrom")):
+        for kind, key in (("ConfigMap", "configMapRef"), ("Secret", "secretRef")):
+            yield from maps.get(f"{kind}/{mapping(each.get(key)).get('name')}", {}).items()
+    for each in mappings(container.get("env")):
+        value = each.get("value")
+        for kind, key in (("ConfigMap", "configMapKeyRef"), ("Secret", "secretKeyRef")):
+            if reference := mapping(mapping(each.get("valueFrom")).get(key)):
+                value = maps.get(f"{kind}/{reference.get('name')}", {}).get(str(reference.get("key")))
         if value is not None and "$(" not in str(value):
             yield str(each.get("name")), str(value)
 
 
 def _data(container: _Container) -> Iterator[str]:
     """Where volumes for data are mounted: empty ones, and claims."""
-    for each in _mappings(container.said.get("volumeMounts")):
+    for each in mappings(container.said.get("volumeMounts")):
         volume = container.volumes.get(str(each.get("name")), {})
         if ("emptyDir" in volume or "persistentVolumeClaim" in volume) and not each.get("readOnly"):
             yield posixpath.normpath(str(each.get("mountPath")))
 
 
-def _documents(text: str) -> list[dict[str, Any]]:
+def documents(text: str) -> list[dict[str, Any]]:
+    """The mappings of a YAML file; none where it is a template."""
     try:
         found = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # the safe one
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -120,9 +136,11 @@ def _documents(text: str) -> list[dict[str, Any]]:
     return [each for each in found if isinstance(each, dict)]
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def _mappings(value: Any) -> list[dict[str, Any]]:
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """The mappings in a list; none where it is none."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
+from deadweight.project.init.cluster_needs import cluster_needs
 from deadweight.project.init.contexts import contexts
 from deadweight.project.init.described import in_repository
 from deadweight.project.init.dockerfile import context_of, read_words
@@ -200,6 +201,8 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)
         spare = (*service.spare, *_as_spare(inner))
+        if not near and (needs := cluster_needs(tree, ".", inner.env)):
+            both, spare = replace(both, env=inner.env, needs=needs), service.spare
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
 
