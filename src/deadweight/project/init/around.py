@@ -14,12 +14,17 @@ from typing import Any
 import yaml
 
 from deadweight.project.init.dockerfile import urls
-from deadweight.project.init.needed import command_words, mounted, mounted_files, needed
+from deadweight.project.init.names import own_names
+from deadweight.project.init.needed import PORTS, command_words, mounted, mounted_files, needed
 from deadweight.project.init.records import Known, Surroundings
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
-from deadweight.project.init.values import env_files, environment, examples
+from deadweight.project.init.values import env_files, environment, examples, filled_in
+from deadweight.records.reference import split
 
 COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
+_FOLDER = re.compile(r"(?:^|/)(?:docker-)?compose$")
+"""Folders of Compose files, whatever their names."""
+
 _FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
 _SETTINGS = (
     ".go",
@@ -51,6 +56,8 @@ class ComposeService:
     target: str | None
     around: Surroundings
     command: tuple[str, ...] = ()
+    published: bool = False
+    """It starts the repository's own image as it is published; that is no word on how it is built."""
 
     @property
     def path(self) -> str:
@@ -61,17 +68,18 @@ class ComposeService:
 def compose(tree: Tree) -> tuple[ComposeService, ...]:
     """The services of all Compose files that are built here, in their order."""
     found: list[ComposeService] = []
+    names = own_names(tree)
     for path, services in compose_files(tree):
         for name, service in services.items():
             build = service.get("build") if isinstance(service, dict) else None
-            if build is None or "build" not in service:
+            published = build is None and _is_own_image(tree, path, service, names)
+            if build is None and not published:
                 continue
             fields = build if isinstance(build, dict) else {"context": build}
-            context = joined(folder_of(path), str(fields.get("context") or "."))
+            context = "." if published else joined(folder_of(path), str(fields.get("context") or "."))
             if context.startswith("..") or "$" in context or ":" in context:
                 continue
             dockerfile, target = fields.get("dockerfile"), fields.get("target")
-            around = _around(tree, path, services, str(name), service, context)
             found.append(
                 ComposeService(
                     path,
@@ -79,11 +87,20 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
                     context,
                     str(dockerfile) if dockerfile else None,
                     str(target) if target else None,
-                    around,
+                    _around(tree, path, services, str(name), service, context),
                     command_words(service.get("command"), examples(tree, folder_of(path))),
+                    published,
                 )
             )
     return tuple(found)
+
+
+def _is_own_image(tree: Tree, path: str, service: Any, names: frozenset[str]) -> bool:
+    """Whether a service of a Compose file is started from the repository's own image, as it is published."""
+    said = service.get("image") if isinstance(service, dict) else None
+    reference = filled_in(str(said), examples(tree, folder_of(path))) if said else None
+    image = posixpath.basename(split(reference)[0]).lower() if reference else ""
+    return len(image) > 2 and image not in PORTS and any(image in name or name in image for name in names)
 
 
 def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
@@ -91,7 +108,7 @@ def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
 
     A file that only adds to another one (``compose.prod.yaml``) names the service without its ``build``.
     """
-    built, found = compose(tree), dict[str, tuple[str, ...]]()
+    built, found = [each for each in compose(tree) if not each.published], dict[str, tuple[str, ...]]()
     said = [(each.file, each.path, each.command) for each in built]
     for file, services in compose_files(tree):
         homes = {each.name: each.path for each in built if folder_of(each.file) == folder_of(file)}
@@ -106,9 +123,8 @@ def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
 
 def compose_files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each Compose file with its services, the plain names first; ``*.override.*`` is merged into the file that it adds to."""
-    paths = sorted(
-        tree.named(COMPOSE), key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path)
-    )
+    named = (*tree.named(COMPOSE), *(path for path in tree.named(r".+\.ya?ml") if _FOLDER.search(folder_of(path))))
+    paths = sorted(named, key=lambda path: (aside(path), path.count("/"), path.count("."), len(path), path))
     services = {path: _services(tree.text(path)) for path in paths}
     for path in paths:
         if ".override." in posixpath.basename(path):
@@ -171,16 +187,18 @@ def _around(
         need = needed(tree, folder, called, services.get(each))
         if need is not None:
             needs.append(Known(need, f"from {path}:{_line_of_service(text, each)}"))
-    volumes = tuple(Known(each, origin(each)) for each in _volumes(service))
+    volumes = tuple(Known(each, origin(each)) for each in _volumes(tree, folder, service))
     files = {target: Known(path, origin(target)) for target, path in mounted_files(tree, folder, service).items()}
     return Surroundings(tuple(ports), health, env, tuple(needs), volumes, files)
 
 
-def _volumes(service: Mapping[str, Any]) -> Iterator[str]:
-    """Where volumes of the engine are mounted, named or not, and folders in memory."""
+def _volumes(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[str]:
+    """Where volumes of the engine are mounted, named or not, folders in memory, and folders that only a run makes."""
     for each in (*_list(service.get("volumes")), *_list(service.get("tmpfs"))):
         source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else mounted(str(each))
-        if target and not str(source or "").startswith((".", "/", "~", "$")):
+        path = joined(folder, str(source)) if str(source or "").startswith("./") else ""
+        made = path and not posixpath.splitext(path)[1] and not path.startswith("..") and not tree.has_folder(path)
+        if target and (made or not str(source or "").startswith((".", "/", "~", "$"))):
             yield posixpath.normpath(str(target))
 
 
@@ -195,13 +213,16 @@ def _depends(
     """The services that it names, and by which name: depends_on, links, hosts in its environment and in its code."""
     named = [str(each).partition(":")[0] for each in (service.get("depends_on") or service.get("links") or ())]
     hosts = {
-        word for known in env.values() for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)(?!://)", known.value)
+        word
+        for known in env.values()
+        for word in re.findall(r"(?:^|@|//|,)([\w.-]+)(?=[:/,]|$)(?!://|:[^/@,]*@)", known.value)
     }
     called = {name: next((each for each in _names(name, of) if each in hosts), "") for name, of in services.items()}
     for name, each in services.items():
         if not called[name] and isinstance(each, dict) and each.get("image") and not each.get("build"):
             called[name] = name if _is_host(name, code) else ""
-    used = dict.fromkeys([*named, *(name for name in called if called[name])])
+    others = (name for name in called if called[name] and services[name] is not service)
+    used = dict.fromkeys([*named, *others])
     return {name: called.get(name) or name for name in used}
 
 

@@ -13,7 +13,7 @@ from deadweight.project.init.records import Beside, Known
 from deadweight.project.init.tree import Tree
 from deadweight.records.reference import split
 
-_HOST = re.compile(r"(?:^|@|//|,)([a-z0-9][a-z0-9.-]{0,62})(?=[:/,]|$)(?!://)")
+_HOST = re.compile(r"(?:^|@|//|,)([a-z0-9][a-z0-9.-]{0,62})(?=[:/,]|$)(?!://|:[^/@,]*@)")
 
 
 def cluster_needs(tree: Tree, folder: str, env: Mapping[str, Known[str]]) -> tuple[Known[Beside], ...]:

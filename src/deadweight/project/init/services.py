@@ -194,9 +194,9 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
         mine = [each for each in composed if each.path in paths or each.context == service.folder]
         names = {service.name, plain_name(tree.root.name), *([service.project.name] if service.project else [])}
         inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names)
-        near = [each for each in mine if folder_of(each.file) in with_above(service.folder)]
+        near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: (each.path != first, -each.file.count("/")))
+        near.sort(key=lambda each: (each.published, each.path != first, -each.file.count("/")))
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)
