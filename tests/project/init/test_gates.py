@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
-from deadweight.project.init.gates import measured
+from deadweight.project.init.gates import and_attacks, measured
 from deadweight.records.evidence import Evidence, Provenance
 from tests.support.small_project import write_suite
 
@@ -23,6 +24,12 @@ def layers(secrets=(), skipped=(), hidden=(), failed=("secrets",)) -> Evidence:
 def test_a_size_becomes_a_budget_above_it():
     assert measured(20_000_000, None, killed=False).value == "{budget: {size_bytes: {soft: 22.0MB, hard: 30.0MB}}}"
     assert "runs: {if_killed: warn}" in measured(1, None, killed=True).value
+
+
+def test_attacks_that_take_long_are_one_variants_own():
+    checks = yaml.safe_load(and_attacks(measured(1, None, killed=True), "docs/open api.json").value)
+    assert checks["attacks"] == {"openapi": "docs/open api.json"}
+    assert checks["runs"] == {"if_killed": "warn"}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from deadweight.project.init.languages.common import scalar
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
 
@@ -36,6 +37,11 @@ def measured(size: int, layers: Evidence | None, *, killed: bool) -> Known[str]:
         gates.append(f"layers: {{{', '.join(_layers(layers.data))}}}")
     told = (format_bytes(size), *accepted(layers, killed=killed))
     return Known(f"{{{', '.join(gates)}}}", f"{SEEN}: {'; '.join(told)}")
+
+
+def and_attacks(checks: Known[str], openapi: str) -> Known[str]:
+    """These ``checks`` of one variant with attacks on the operations of an OpenAPI document."""
+    return Known(f"{checks.value[:-1]}, attacks: {{openapi: {scalar(openapi)}}}}}", checks.origin)
 
 
 def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:

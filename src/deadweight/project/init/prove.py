@@ -7,6 +7,7 @@ Each rung is verified as soon as it is built, so that a proof that is ended by i
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ __all__ = ["Tools", "first_sentence", "prove"]
 
 ENOUGH = 2
 """So many rungs are verified before a proof may end for lack of time: fewer compare nothing."""
+
+ATTACK_SECONDS = 300.0
+"""Attacks on all rungs that would take longer are left to the first: who verifies a fresh suite waits for them."""
 
 AT_ONCE = max(2, min(4, os.cpu_count() or 1))
 """So many rungs are built, and then verified, side by side."""
@@ -99,14 +103,20 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
 
 
 def _attacked(proof: Proof) -> None:
-    """Try the suite's attacks on the first rung; where they cannot be measured, or not in time, the suite asks for none."""
+    """Try the suite's attacks on the first rung; where they cannot be measured, or not in time, the suite asks for none. Where
+    those on all rungs would take long, it asks for them on the first alone."""
+    name, began = proof.draft.rungs[0].name, time.monotonic()
     try:
         with proof.bound.kept(), proof.workspace() as workspace:
-            first = proof.variant(workspace, proof.draft.rungs[0].name)
-            why = gates.attacked([workspace.subject(first)], _told(proof))
+            why = gates.attacked([workspace.subject(proof.variant(workspace, name))], _told(proof))
     except OutOfTime as error:
         why = error.message
-    proof.draft = replace(proof.draft, unattacked=first_sentence(why) if why else "")
+    seconds, own = time.monotonic() - began, proof.draft.own
+    described = proof.draft.service.described
+    if not why and described is not None and name in own and seconds * len(proof.draft.rungs) > ATTACK_SECONDS:
+        why = f"they take {seconds:.0f} s for each variant, so only {proof.draft.full(name)} is attacked"
+        own = {**own, name: {**own[name], "checks": gates.and_attacks(own[name]["checks"], described.value)}}
+    proof.draft = replace(proof.draft, own=own, unattacked=first_sentence(why) if why else "")
 
 
 def _told(proof: Proof) -> gates.Told:
