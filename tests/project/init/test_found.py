@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -490,6 +491,21 @@ def test_of_two_programs_one_is_asked_for_or_told(tmp_path):
     assert (asked, outcome.drafts[0].port.value) == (["which program of b"], 9002)
     _, _, said = brought_in(tmp_path / "c", files, main="cmd/two")
     assert said == []
+    suite, _, _ = brought_in(tmp_path / "d", files, main="two")
+    assert suite.variants[0].port == 9002
+    with pytest.raises(UsageError, match=r"no main package or binary 'three'") as caught:
+        brought_in(tmp_path / "e", files, main="three")
+    assert caught.value.hint == "programs: cmd/one, cmd/two"
+    assert not (tmp_path / "e" / "deadweight.yaml").exists()
+
+
+def test_what_an_earlier_run_wrote_is_named_and_may_be_replaced(tmp_path):
+    brought_in(tmp_path, GO)
+    with pytest.raises(UsageError, match="already there") as caught:
+        brought_in(tmp_path, GO)
+    assert "--force deadweight.yaml --force build/Dockerfile" in caught.value.hint
+    brought_in(tmp_path, GO, force=tuple(re.findall(r"--force (\S+)", caught.value.hint.partition(",")[0])))
+    assert not (tmp_path / "containers").exists()
 
 
 def test_a_repository_with_nothing_recognisable_is_told_what_was_looked_for(tmp_path):

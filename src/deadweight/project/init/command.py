@@ -11,6 +11,7 @@ from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, UsageError
 from deadweight.project.init.draft import Draft, first_draft
 from deadweight.project.init.files import Written
+from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.records import Service
 from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name
 from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
@@ -174,6 +175,8 @@ def _refuse_nothing(draft: Draft) -> None:
 def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> tuple[Service, ...]:
     """The service that is meant, or all of them. Raises UsageError where there is none, or where ``--service`` names none."""
     services = find_services(tree, wanted.main)
+    if wanted.main is not None and not any(each.project and each.project.details.get("mains") for each in services):
+        _refuse_main(tree, wanted.main)
     if not services:
         raise UsageError(
             f"{tree.root}: no service found; looked for {LOOKED_FOR}",
@@ -195,6 +198,14 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
         also = f"also found: {_shortened(others)} (deadweight init --service NAME, or --service {ALL})"
         say(f"{_label(chosen, services)}: selected; {also}")
     return (chosen,)
+
+
+def _refuse_main(tree: Tree, name: str) -> None:
+    """Raises UsageError with the programs that there are."""
+    there = [each.project.details.get("mains", "") for each in find_services(tree) if each.project]
+    names = " ".join(there).split()
+    hint = f"programs: {_shortened(names)}" if names else "--main is for Go and Rust"
+    raise UsageError(f"no main package or binary {name!r}{did_you_mean(name, tuple(names))}", hint=hint)
 
 
 def _shortened(names: Sequence[str]) -> str:
@@ -249,9 +260,12 @@ def _forced(root: Path, names: Iterable[str]) -> list[str]:
 
 
 def _place(tree: Tree) -> str:
-    return next(
-        (place for place in PLACES if not tree.has_folder(place) and not _ignored(tree.root, place)), PLACES[-1]
-    )
+    return next((each for each in PLACES if _is_free(tree, each) and not _ignored(tree.root, each)), PLACES[-1])
+
+
+def _is_free(tree: Tree, place: str) -> bool:
+    """Whether nothing is there, or what an earlier run of this wrote."""
+    return not tree.has_folder(place) or tree.text(f"{place}/Dockerfile").startswith(HEADER)
 
 
 def _ignored(root: Path, place: str) -> bool:

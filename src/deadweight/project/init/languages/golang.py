@@ -41,7 +41,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     name = re.sub(r"/v\d+$", "", name)
     mains = list(_mains(tree, folder))
     said = declared.ko(tree, folder)
-    chosen = _chosen(tree, mains, words, main or declared.main(said, mains, words), posixpath.basename(name), folder)
+    asked = _named(mains, main) if main else declared.main(said, mains, words)
+    chosen = _chosen(tree, mains, words, asked, posixpath.basename(name), folder) if asked or not main else None
     below = chosen if chosen and chosen != "." else ""
     ports, health = scan(tree, _sources(tree, folder, below))
     number = max((_pair(each[1]) for each in (version, toolchain) if each), default=(1, 22))
@@ -55,7 +56,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         health=health,
         details={
             "main": chosen or "",
-            "others": " ".join(_alike(mains, chosen, words, main or declared.main(said, mains, words))),
+            "others": " ".join(_alike(mains, chosen, words, asked)),
+            "mains": " ".join(mains),
             **{f"ko_{name}": value for name, value in said.items()},
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
@@ -120,6 +122,13 @@ def _mains(tree: Tree, folder: str) -> Iterator[str]:
         if _MAIN.search(text) and not _NOT_LINUX.search(text):
             seen.add(package)
             yield posixpath.relpath(package, folder)
+
+
+def _named(mains: Sequence[str], name: str) -> str | None:
+    """The main package that the user means: by its path, or by its last part where that is one's alone."""
+    path = posixpath.normpath(name)
+    last = [each for each in mains if posixpath.basename(each) == path]
+    return path if path in mains else last[0] if len(last) == 1 else None
 
 
 def _chosen(

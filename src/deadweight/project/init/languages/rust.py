@@ -24,7 +24,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     binaries = _binaries(tree, folder, manifest, str(package.get("name") or ""))
     started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
     chosen = main or next((name for name in binaries if name in started), next(iter(binaries), None))
-    if chosen is None:
+    if chosen is None or chosen not in binaries:
         return None
     ports, health = scan(tree, sorted(tree.below(folder, ".rs"), key=lambda path: (path.count("/"), path)))
     toolchain = re.search(
@@ -46,6 +46,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         details={
             "reads": " ".join(read_at_run_time(tree, folder, ".rs")),
             "binary": chosen,
+            "mains": " ".join(binaries),
             "locked": "1" if tree.has(joined(folder, "Cargo.lock")) else "",
         },
     )
