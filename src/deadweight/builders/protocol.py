@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from deadweight._errors import ConfigError
+from deadweight.builders.shared.generated import generated
 from deadweight.records.built import Base, BuiltImage, Cache
 from deadweight.records.ignore import virtual_environments
 from deadweight.suite.yaml_nodes import Key, dotted
@@ -45,6 +46,11 @@ class Site:
     def base(self, reference: str) -> Base:
         """The image that stands for a public reference here, with its digest. ``Needs.bases`` must name the reference."""
         return self.source.base(reference)
+
+    @functools.cached_property
+    def generated(self) -> tuple[str, ...]:
+        """Files that ``init`` wrote for the suite's variants, relative to the root."""
+        return tuple(generated(self.root, self.suite.variants))
 
     @functools.cached_property
     def first_of_source(self) -> Mapping[tuple[str, str], str]:

@@ -7,7 +7,8 @@ The last rule that matches a path decides. In this order:
 2. What a tool needs whatever they say: Go's sources and what they embed (``go_files``). A ``*.yaml`` that was written for a
    Dockerfile must not take ``openapi.yaml`` from a program that embeds it.
 3. What is never input unless a ``!`` rule names it: version control, virtual environments (told by their ``pyvenv.cfg``),
-   caches of Python's tools, and the files that describe the project to us. So an edit of a check builds nothing anew.
+   caches of Python's tools, and the files that describe the project to us, with those that ``init`` wrote. So an edit of a
+   check, or of one variant's Dockerfile, builds nothing else anew.
 4. The state folder of any project, which holds signing keys. No rule takes it back.
 
 ``node_modules`` is not in 3: a Dockerfile without network may copy it on purpose.
@@ -78,8 +79,12 @@ def never(source: Path, site: Site) -> tuple[str, ...]:
 
 
 def _ours(source: Path, site: Site) -> Iterator[str]:
-    """The suite file, and the task files beside it where they are ours (a service may have a ``tasks.py`` of its own)."""
+    """The suite file, what ``init`` wrote, and the task files beside it where they are ours (a service may have a ``tasks.py`` of
+    its own)."""
     home, root = source.resolve(), site.root.resolve()
+    for name in site.generated:
+        if (root / name).is_relative_to(home):
+            yield (root / name).relative_to(home).as_posix()
     if not root.is_relative_to(home):
         return
     for path in (root / site.suite.file.name, *(root / name for name in _OUR_TASKS)):

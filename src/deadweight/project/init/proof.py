@@ -59,8 +59,12 @@ class Proof:
             self.tools.say(line)
 
     def workspace(self) -> Workspace:
-        """The project as it is written now."""
-        self.written.write({SUITE_FILE: suite_text(self.draft), **self.draft.ladder.files})
+        """The project as it is written now, without the files of what is left out: a build would take them for its input."""
+        files, kept = self.draft.ladder.files, {name for rung in self.draft.rungs for name in rung.files}
+        self.written.remove(name for name in files if name not in kept)
+        self.written.write(
+            {SUITE_FILE: suite_text(self.draft), **{name: text for name, text in files.items() if name in kept}}
+        )
         return Workspace.open(self.say, self.written.root / SUITE_FILE)
 
     def variant(self, workspace: Workspace, name: str) -> Variant:

@@ -6,9 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from deadweight.builders.shared import generated
 from deadweight.project.init.records import Rung
 
-HEADER = "# The service on any base: the bases are the suite's (bases: in deadweight.yaml), pinned by digest when it is built."
+HEADER = generated.DOCKERFILE
 """The first line of every Dockerfile that init writes, by which it knows them again."""
 
 _IGNORED = {

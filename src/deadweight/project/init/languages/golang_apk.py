@@ -6,13 +6,11 @@ import posixpath
 import shlex
 from collections.abc import Sequence
 
+from deadweight.builders.shared import generated
 from deadweight.project.init.languages.common import scalar
 from deadweight.project.init.records import ImageWords, Project, Rung
 
-MELANGE_HEADER = "# melange: the service as an APK package. Repositories and keyrings are given when it is built."
-APKO_HEADER = (
-    "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built."
-)
+MELANGE_HEADER, APKO_HEADER = generated.MELANGE, generated.APKO
 """First lines of the files that init writes, by which it knows them again."""
 
 

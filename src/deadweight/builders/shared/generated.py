@@ -1,0 +1,36 @@
+"""Files that ``init`` wrote, by their first lines: builds read them by name, and as part of a context they would only make
+every build a new one when one of them changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deadweight.suite.model import Variant
+
+DOCKERFILE = "# The service on any base: the bases are the suite's (bases: in deadweight.yaml), pinned by digest when it is built."
+MELANGE = "# melange: the service as an APK package. Repositories and keyrings are given when it is built."
+APKO = "# apko: the image is a list of packages. Repositories, keyrings and architecture are given when it is built."
+_MARKS = tuple(each.encode() for each in (DOCKERFILE, MELANGE, APKO))
+
+
+def generated(root: Path, variants: Iterable[Variant]) -> Iterator[str]:
+    """The files of these variants that ``init`` wrote, and the ignore files beside them, relative to ``root``."""
+    named = dict.fromkeys(name for each in variants for name in _files(each))
+    for name in named:
+        try:
+            with (root / name).open("rb") as handle:
+                if handle.read(len(max(_MARKS, key=len))).startswith(_MARKS):
+                    yield from (name, f"{name}.dockerignore")
+        except OSError:
+            continue
+
+
+def _files(variant: Variant) -> Iterator[str]:
+    for key in ("dockerfile", "config"):
+        if isinstance(name := getattr(variant, key, None), str):
+            yield name
+    packages = getattr(variant, "packages", ())
+    yield from (str(each) for each in (packages if isinstance(packages, tuple) else ()) if str(each).endswith(".yaml"))
