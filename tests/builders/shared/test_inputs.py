@@ -8,6 +8,7 @@ import pytest
 
 from deadweight.builders.dockerfile.text import names_git
 from deadweight.builders.jib.files import lay_out
+from deadweight.builders.shared import generated
 from deadweight.builders.shared import go_files as _go_files
 from deadweight.builders.shared import inputs as _inputs
 from deadweight.plan.fingerprint import Digests
@@ -65,6 +66,31 @@ def test_what_is_never_input(repository):
     kept = {"main.go", "go.mod", "third/x.go", "tools/venv/venv.go", "services/x/tasks.py", "node_modules/a.js"}
     assert left(repository.root, _inputs.rules(repository.root, repository.site)) == kept
     assert left(repository.root, _inputs.never(repository.root, repository.site)) == kept
+
+
+WRITTEN = """\
+name: s
+variants:
+  own: {builder: dockerfile, dockerfile: Dockerfile}
+  made: {builder: dockerfile, dockerfile: build/Dockerfile}
+  apko: {builder: apko, config: build/apko.yaml, packages: [build/melange.yaml, given.yaml]}
+"""
+
+
+@pytest.mark.parametrize("below", [".", "api"])
+def test_what_init_wrote_for_one_variant_is_no_input_of_another(tmp_path, below):
+    theirs = {"Dockerfile": "FROM b\n", "build/other.yaml": "", "given.yaml": "package:\n"}
+    marks = {"Dockerfile": generated.DOCKERFILE, "melange.yaml": generated.MELANGE, "apko.yaml": generated.APKO}
+    ours = {f"build/{name}": f"{mark}\n" for name, mark in marks.items()}
+    root = tmp_path / below
+    lay(root, **theirs, **ours, **{"build/Dockerfile.dockerignore": "x\n"})
+    write_suite(root, WRITTEN)
+    project = Project(root, GivenSource())
+    kept = {(Path(below) / name).as_posix() for name in theirs}
+    assert left(tmp_path, _inputs.rules(tmp_path, project.site)) == kept
+    lay(root, **{"build/Dockerfile": "FROM mine\n"})  # somebody took it over
+    again = Project(root, GivenSource())
+    assert left(tmp_path, _inputs.rules(tmp_path, again.site)) >= {(Path(below) / "build/Dockerfile").as_posix()}
 
 
 def test_a_service_may_have_a_tasks_py_of_its_own(repository):
