@@ -13,7 +13,7 @@ import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.project.init import observe as observe_module
-from deadweight.project.init import posture
+from deadweight.project.init import posture, prove
 from deadweight.project.init.alongside import refuse_server_that_ends
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
@@ -280,6 +280,7 @@ def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, mon
     from deadweight.project.init.prove import Tools
     from deadweight.tasks.init import _build
 
+    monkeypatch.setattr(prove, "AT_ONCE", 1)
     file = 'FROM alpine:3.18\nENTRYPOINT ["/bin/sh", "-c", "echo done"]\n'
     root = written(tmp_path / "initproved", {f"Dockerfile.{name}": file for name in ("a", "b", "c")})
     tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True), minutes=0.001)

@@ -74,6 +74,9 @@ class Health:
     tls: bool = False
 
 
+WhileUp = Callable[["Container", Health], None]
+
+
 @dataclass(frozen=True)
 class Seen:
     """A service that came up. ``writes`` are folders outside of /tmp that it wrote to; ``stop_seconds`` None: it was killed."""
@@ -122,9 +125,10 @@ def observe(
     variant: str,
     hosts: Mapping[str, str] | None = None,
     run: RunSettings | None = None,
+    while_up: WhileUp = lambda _container, _health: None,
 ) -> Seen:
     """Run an image in a plain container and watch it; ``hosts`` is where what it needs is, ``run`` are its arguments, files and
-    the folders that it must have in memory. Raises NotUp, CannotStart."""
+    the folders that it must have in memory. ``while_up`` may ask it more. Raises NotUp, CannotStart."""
     options = PLAIN.but(env=dict(env), publish=ports[0] if ports else None, hosts=hosts or {})
     if run is not None:
         folders = tuple(Tmpfs(each) for each in run.tmpfs)
@@ -144,6 +148,7 @@ def observe(
         if not (state := container.state()).running:
             raise NotUp(with_cause(f"it listened, and then {state.told()}", container))
         seconds = time.monotonic() - container.started
+        while_up(container, health)
         used = _use(container)
         user, writes = user_of(container), written(container)
         stopped = container.stop(STOP_SECONDS)

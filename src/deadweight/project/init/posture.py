@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened
-from deadweight.project.init.observe import Seen, with_cause
+from deadweight.project.init.observe import Seen, WhileUp, with_cause
 from deadweight.project.init.records import Known
 from deadweight.suite import model
 from deadweight.suite.sizes import format_bytes
@@ -51,10 +51,12 @@ def tightest(
     variant: str,
     hosts: Mapping[str, str] | None = None,
     volumes: tuple[str, ...] = (),
+    while_up: WhileUp = lambda _container, _health: None,
 ) -> Posture:
     """Try the hardened posture, then with one wall less each; ``problem`` where the service comes up in none.
 
-    ``wanted`` is its environment and its files, ``volumes`` are folders in which it is said to keep data.
+    ``wanted`` is its environment and its files, ``volumes`` are folders in which it is said to keep data. ``while_up`` is called
+    once, with the container that came up.
     """
     user = engine.images.need(image).user
     last = ""
@@ -66,6 +68,7 @@ def tightest(
                 if found.healthy and seen.health.kind != "exit" and not container.wait_ended(1.0).running:
                     last = with_cause("it started, and then ended", container)
                 elif found.healthy:
+                    while_up(container, seen.health)
                     return Posture(settings, told)
                 else:
                     last = with_cause(found.reason, container)

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from deadweight.project.init import posture
 from deadweight.project.init.draft import Draft, Recorded
-from deadweight.project.init.observe import Seen, ask, first_line, wait_listening
+from deadweight.project.init.observe import Health, Seen, ask, first_line
 from deadweight.project.init.records import SEEN, Known
 from deadweight.project.init.tree import Tree
 from deadweight.suite import openapi
 
 if TYPE_CHECKING:
-    from deadweight.engine.client import Engine
     from deadweight.engine.container import Container
     from deadweight.engine.http import Answer
-    from deadweight.engine.options import RunOptions
 
 MOST = 12
 MOST_JSON = 300
@@ -41,35 +38,45 @@ _DANGEROUS = re.compile(
 )
 
 
-def recorded(draft: Draft, tree: Tree, engine: Engine, image: str, seen: Seen, options: RunOptions, name: str) -> Draft:
-    """The draft with what an image answers, or prints where it is a job: only what two containers of it do alike."""
-    port = seen.health.port
-    if seen.health.kind == "exit":
-        with engine.start(image, options, purpose="init", variant=name) as again:
-            again.wait_healthy(posture.health_of(seen), port)
-            return replace(draft, prints=seen.printed if first_line(again) == seen.printed else "")
-    if seen.health.kind != "http":
-        return draft
-    with (
-        engine.start(image, options, purpose="init", variant=name) as one,
-        engine.start(image, options, purpose="init", variant=name) as other,
-    ):
-        for container in (one, other):
-            wait_listening(container, (port,))
-            container.wait_healthy(posture.health_of(seen), port)
-        described, document = _described(one, port, tree, draft.service.described)
-        paths = dict.fromkeys((seen.health.path, "/", *gets(document)))
-        api = tuple(_alike(one, other, port, list(paths)[:MOST]))
-    return replace(draft, api=api, service=replace(draft.service, described=described))
+class Recorder:
+    """Asks two containers of the first variant, each while it is up for another reason: a start may take long.
 
+    ``described`` is the OpenAPI document of the repository, where it has one.
+    """
 
-def _alike(one: Container, other: Container, port: int, paths: Sequence[str]) -> Iterator[Recorded]:
-    """Ask both containers; what both answer with the same status below 500 becomes a check."""
-    for path in paths:
-        first, second = ask(one, port, path), ask(other, port, path)
-        if first is None or second is None or first.status != second.status or first.status >= 500 or first.truncated:
-            continue
-        yield _recorded(path, first, second)
+    def __init__(self, tree: Tree, described: Known[str] | None) -> None:
+        self._tree, self.described = tree, described
+        self._first: dict[str, Answer | None] = {}
+        self._second: dict[str, Answer | None] = {}
+        self._printed = ""
+
+    def one(self, container: Container, health: Health) -> None:
+        """Find out what to ask, and ask it."""
+        if health.kind == "http":
+            self.described, document = _described(container, health.port, self._tree, self.described)
+            paths = dict.fromkeys((health.path, "/", *gets(document)))
+            self._first = {path: ask(container, health.port, path) for path in list(paths)[:MOST]}
+
+    def other(self, container: Container, health: Health) -> None:
+        """Ask the same again; of a job, take its first line."""
+        if health.kind == "exit":
+            self._printed = first_line(container)
+        self._second = {path: ask(container, health.port, path) for path in self._first}
+
+    def recorded(self, draft: Draft, seen: Seen) -> Draft:
+        """The draft with what both answered, or printed, alike."""
+        if seen.health.kind == "exit":
+            return replace(draft, prints=seen.printed if self._printed == seen.printed else "")
+        return replace(draft, api=tuple(self._alike()), service=replace(draft.service, described=self.described))
+
+    def _alike(self) -> Iterator[Recorded]:
+        """What both answer with the same status below 500 becomes a check."""
+        for path, first in self._first.items():
+            second = self._second.get(path)
+            if first is None or second is None or first.status != second.status or first.status >= 500:
+                continue
+            if not first.truncated:
+                yield _recorded(path, first, second)
 
 
 def _recorded(path: str, first: Answer, second: Answer) -> Recorded:

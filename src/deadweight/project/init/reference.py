@@ -14,7 +14,7 @@ from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import NotUp, observe, told_of, watch_with
 from deadweight.project.init.older import with_compiler, with_examples, with_help, with_older_language
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
-from deadweight.project.init.recording import recorded
+from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known, Rung
 from deadweight.project.init.tree import look
 from deadweight.suite.model import RunSettings
@@ -90,23 +90,22 @@ def _learn(proof: Proof, rung: Rung) -> None:
         env = {**env, **variant.run.env}
         plainly = variant.run.model_copy(update={"tmpfs": in_memory(draft.service)})
         with started_beside(workspace, variant) as hosts:
+            recorder = Recorder(look(proof.written.root), draft.service.described)
             seen, more = watch_with(
                 draft.service.spare,
                 env,
-                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, plainly),
+                lambda given: observe(engine, image, ports, paths, given, rung.name, hosts, plainly, recorder.one),
             )
             env = {**env, **more.value}
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             refuse_server_that_ends(seen.health.kind, draft.port)
             proof.say(f"{rung.name}: {told_of(seen)}")
-            found = posture.tightest(engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes))
+            found = posture.tightest(
+                engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other
+            )
             if found.problem:
                 raise NotUp(f"the service starts in a plain container, but not in a hardened one: {found.problem}")
             told = {"env": Known(flow(env), more.origin)} if more.value else {}
             plain = {key: value for key, value in draft.run.items() if key != "tmpfs"}
             learned = with_seen(replace(draft, run=plain), seen, {**told, **found.told})
-            from deadweight.engine.options import hardened
-
-            options = hardened(found.settings, port=seen.health.port, image_user=engine.images.need(image).user)
-            options = options.but(hosts=hosts, tls=seen.health.tls)
-            proof.draft = recorded(learned, look(proof.written.root), engine, image, seen, options, rung.name)
+            proof.draft = recorder.recorded(learned, seen)
