@@ -138,11 +138,18 @@ def save(config: dict, layers: list[Path], target: Path) -> None:
 
 
 def timed(argv: list[str], stdin: Callable[[], subprocess.Popen | None] = lambda: None) -> Run:
-    """Run a process; its own failure stops the bench (exit 1 is a finding, not a failure)."""
+    """Run a process; its own failure stops the bench (exit 1 is a finding, not a failure).
+
+    Python keeps its compiled modules, as it does by default and as an installation has them.
+    """
     source = stdin()
     started = time.perf_counter()
     process = subprocess.Popen(
-        argv, stdin=source.stdout if source else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        argv,
+        stdin=source.stdout if source else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_clean(),
     )
     peak = [0.0]
     watcher = threading.Thread(target=_watch, args=(process, peak))
@@ -158,6 +165,11 @@ def timed(argv: list[str], stdin: Callable[[], subprocess.Popen | None] = lambda
     if process.returncode not in (0, 1):
         sys.exit(f"{argv[0]} failed with {process.returncode}:\n{output.decode(errors='replace')[-3000:]}")
     return Run(wall, usage.ru_utime + usage.ru_stime, peak[0])
+
+
+def _clean() -> dict[str, str]:
+    """As ``_bench.clean``, which this file cannot import where it is run by itself."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONDONTW", "PYTHONPYC"))}
 
 
 def _watch(process: subprocess.Popen, peak: list[float]) -> None:

@@ -20,6 +20,9 @@ _MOST = 1000  # different secrets that one rule may find in one buffer
 _LONGEST = 1 << 20  # bytes; a match that is longer is taken as it is
 _LINE_REACH = 500
 _NAME_REACH = 60
+_AROUND = 512  # bytes; no verdict depends on what lies farther from a match, but for the checks in _FAR
+_REMEMBERED, _SHORT = 256, 4096  # verdicts of one rule at a time, for what repeats does so soon; bytes of such a match
+_FAR = frozenset({"pkcs12_key"})
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def _most_specific(found: Iterable[Found]) -> list[Found]:
 
 def _of_rule(rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: list[int]) -> Iterator[Found | Crowd]:
     seen: set[bytes] = set()  # a text that was judged once is not judged again
+    refused: set[tuple[int, bytes]] = set()  # nor one that was refused, where the same stands around it
     looked = 0
     windows = list(_windows(rule, ends, len(view)))
     for number, (low, high) in enumerate(windows):
@@ -92,12 +96,26 @@ def _of_rule(rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: l
         for match, base in _matches(rule, view, low, high) if high > low else ():
             if match[0] in seen:
                 continue
+            around = _around(view, match, base)
+            if around in refused:
+                continue
             one = _judged(rule, allow, view, match, base)
             if one is not None:
                 seen.add(match[0])
                 yield one
+            elif rule.check not in _FAR and around[0] <= _SHORT:
+                if len(refused) >= _REMEMBERED:
+                    refused.clear()
+                refused.add(around)
         if looked >= _CROWD:
             return
+
+
+def _around(view: memoryview, match: re.Match[bytes], base: int) -> tuple[int, bytes]:
+    """All that a verdict depends on: the match with what stands around it."""
+    start, stop = match.span()
+    front = base + start - _AROUND
+    return stop - start, bytes(view[front if front > 0 else 0 : base + stop + _AROUND])
 
 
 def _windows(rule: Rule, ends: list[int], size: int) -> Iterator[tuple[int, int]]:
@@ -118,17 +136,17 @@ def _matches(rule: Rule, view: memoryview, low: int, high: int) -> Iterator[tupl
     """Exact matches in a window, each with the window's offset. The window grows while a match touches its end."""
     base = max(0, low - 1)  # one byte more, so that ^ and \\b see what stands in front
     text, at = bytes(view[base:high]), low - base
-    while True:
-        match = rule.pattern.search(text, at)
-        if (
-            match is None or base + match.start() >= high
-        ):  # what begins behind the window is another one's, or not looked at
-            return
-        if match.end() == len(text) and base + len(text) < len(view) and len(text) < _LONGEST:
-            text = bytes(view[base : base + 4 * len(text) + 1024])
-            continue
-        yield match, base
-        at = max(match.end(), match.start() + 1)
+    while at >= 0:
+        after = at
+        at = -1
+        for match in rule.pattern.finditer(text, after):
+            if base + match.start() >= high:
+                return  # what begins behind the window is another one's, or not looked at
+            if match.end() == len(text) and base + len(text) < len(view) and len(text) < _LONGEST:
+                text, at = bytes(view[base : base + 4 * len(text) + 1024]), after
+                break
+            yield match, base
+            after = match.end()
 
 
 def _judged(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import string
 from collections.abc import Callable
 
 from deadweight.image.secrets import verify
@@ -12,6 +13,7 @@ from deadweight.image.secrets.verify import Candidate, entropy, is_placeholder, 
 
 _PEM_HEADER = re.compile(rb"(?m)^[A-Za-z-]{3,40}: [^\r\n]*(?:\r?\n[ \t][^\r\n]*)*\r?\n")
 _ESCAPES = re.compile(rb"\\[rnt]|\\?[\s\"',+;]|\\")
+_WORD_BYTES = (string.ascii_letters + string.digits + "_").encode()
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -27,8 +29,23 @@ def authorization(candidate: Candidate) -> bytes | None:
 
 
 def not_capitals(candidate: Candidate) -> bytes | None:
-    """A token of random letters has small ones; a constant's name that a prefix happens to end has none."""
-    return None if re.fullmatch(rb"[a-z]+_[A-Z0-9_]+", candidate.secret) else candidate.secret
+    """A token of random letters has small ones; a constant's name that a prefix happens to end has none.
+
+    Nor is it part of a name in a compiled program: there each stands behind its length (``_Z20highs_getRowsEntriesP5Highs…``).
+    """
+    if re.fullmatch(rb"[a-z]+_[A-Z0-9_]+", candidate.secret):
+        return None
+    return None if _is_in_a_name(candidate.line) else candidate.secret
+
+
+def _is_in_a_name(front: bytes) -> bool:
+    """Whether a name of C++ that compilers wrote behind its length reaches beyond these bytes.
+
+    Source: Itanium C++ ABI, 5.1.3, <source-name>.
+    """
+    word = front[len(front.rstrip(_WORD_BYTES)) :]
+    name = word[word.find(b"Z") + 1 :] if b"Z" in word else b""
+    return any(int(each[0]) > len(name) - each.end() > 0 for each in re.finditer(rb"[1-9]\d{0,2}", name))
 
 
 def free_standing(candidate: Candidate) -> bytes | None:

@@ -26,7 +26,7 @@ from deadweight.records.store import write_atomically
 CLOSE = 256
 MANY_HINTS = 100_000  # per kind and call; from there on they are thinned out, which one too many tells
 MOST_EVENTS = (
-    250_000  # hits of one kind in a call, each of which costs a call back: behind so many only rules are looked for
+    150_000  # hits of one kind in a call, each of which costs a call back: behind so many only rules are looked for
 )
 UNREAD = (
     1 << 30

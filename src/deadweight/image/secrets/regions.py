@@ -14,11 +14,10 @@ from deadweight.image.layers import gaps as between
 from deadweight.image.layers.index import Found, Skip
 from deadweight.image.secrets.known import LEAST_BYTES, known
 from deadweight.image.secrets.matcher import UNREAD
-from deadweight.image.secrets.model import Scan
+from deadweight.image.secrets.model import Hit, Scan
 from deadweight.image.secrets.text import text_ranges
 
 if TYPE_CHECKING:
-    from deadweight.image.secrets.model import Hit
     from deadweight.image.secrets.pieces import Budget
     from deadweight.image.secrets.scanner import Scanner
 
@@ -68,11 +67,10 @@ class Probe:
     def _look(
         self, entries: Entries, view: memoryview, base: int, whole: memoryview | None, notes: _Notes, budget: Budget
     ) -> None:
-        hits = [
-            hit._replace(end=start + hit.end)
-            for start, stop in _unknown(entries, view, base, whole)
-            for hit in self._hits(entries, view[start:stop], base + start)
-        ]
+        hits: list[Hit] = []
+        for start, stop in _unknown(entries, view, base, whole):
+            found = self._hits(entries, view[start:stop], base + start)
+            hits += [Hit(start + end, rule) for end, rule in found] if start else found
         held, held_at = (view, base) if whole is None else (whole, 0)
         position = 0
         while position < len(hits) and notes.wants_more():
@@ -84,7 +82,7 @@ class Probe:
                 start = max(held_at, entries.offsets[member])
                 stop = min(held_at + len(held), entries.offsets[member] + entries.stored(member))
             last = max(position + 1, bisect_left(hits, (stop - base + 1,), position))
-            own = [hit._replace(end=base + hit.end - start) for hit in hits[position:last]]
+            own = [Hit(base + end - start, rule) for end, rule in hits[position:last]]
             data = held[start - held_at : stop - held_at]
             if member is None:
                 self._outside(entries, owner, between.text_of(data), own, start, notes)

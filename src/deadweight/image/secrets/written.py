@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
-from urllib.parse import unquote_to_bytes
+import string
 
 from deadweight.image.secrets.hints import ENCODED_MAGIC, GROUP, PAIR, WIDE_GROUP
 
 _LETTERS = rb"A-Za-z0-9+/_\-"
 _NOT_LETTERS = re.compile(rb"[^" + _LETTERS + rb"]")
 _LETTER_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
-_RUN = re.compile(rb"(?:[" + _LETTERS + rb"]{40,}(?:\r?\n[ \t]*|(?:\\r)?\\n))*[" + _LETTERS + rb"]*")
-_SEPARATORS = re.compile(rb"\\r|\\n|[\r\n \t]+")
+_LINE = 40  # letters; behind fewer the run ends with its line
+_LINE_END = re.compile(rb"\r?\n[ \t]*|(?:\\r)?\\n")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _REACH = 4096  # bytes in front of a place that is encoded: where the run that it is in begins, or near enough
 _FRONT = {
     "hex": re.compile(rb"(?:[0-9A-Fa-f]{2}x\\)+|[0-9A-Fa-f]*"),
     "percent": re.compile(rb"[A-Za-z0-9%+/_.~:=&?@,;#!$()*-]*"),
 }
-_WRITTEN = {
-    "hex": re.compile(rb"(?:\\x[0-9A-Fa-f]{2})+|(?:[0-9A-Fa-f]{2}(?:\r?\n[ \t]*)?)+"),
-    "percent": re.compile(rb"[A-Za-z0-9%+/_.~:=&?@,;#!$'()*-]+"),
-}
+_HEX = re.compile(rb"(?:\\x[0-9A-Fa-f]{2})+|(?:[0-9A-Fa-f]{2}(?:\r?\n[ \t]*)?)+")
+_PERCENT_BYTES = (string.ascii_letters + string.digits + "%+/_.~:=&?@,;#!$'()*-").encode()
 # What a keyword must stand in, which rules chance out: so much that encodes text.
 _ENOUGH = 20
 _TEXT = re.compile(f"(?:{GROUP}){{5}}|.{{4}}(?:{WIDE_GROUP}){{2}}".encode())
 _TEXT_PAIRS = re.compile(f"(?:{PAIR}){{10}}".encode())
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MAGIC = re.compile(ENCODED_MAGIC.encode())
 
 
@@ -67,15 +67,20 @@ class Base64Lines:
 
 def base64_end(data: bytes | memoryview, start: int, padding: bool = True) -> int:
     """Where the run of base64 that begins at an offset ends (line breaks within it included), or its ``padding``."""
-    run = _RUN.match(data, start)
-    stop = start if run is None else run.end()
+    view, stop = memoryview(data), start
+    while True:
+        first, stop = stop, _stripped(view, stop, len(view), _LETTER_BYTES)
+        line_end = _LINE_END.match(view, stop) if stop - first >= _LINE else None
+        if line_end is None:
+            break
+        stop = line_end.end()
     behind = bytes(data[stop : stop + 2])
     return stop + (len(behind) - len(behind.lstrip(b"=")) if padding else 0)
 
 
 def from_base64(text: bytes) -> bytes:
     """What a run stands for; of an incomplete group what can be known."""
-    encoded = _SEPARATORS.sub(b"", text).translate(_URL_SAFE)
+    encoded = text.replace(b"\\r", b"").replace(b"\\n", b"").translate(_URL_SAFE, b"\r\n \t")
     spare = len(encoded) % 4
     return binascii.a2b_base64(encoded[:-1] if spare == 1 else encoded + b"=" * (-len(encoded) % 4))
 
@@ -92,13 +97,42 @@ def digits(view: memoryview, end: int, kind: str, most: int) -> tuple[int, int] 
         start += (end - start) % 2  # the hint's digits are whole pairs
         if not _TEXT_PAIRS.match(view, max(start, end - _ENOUGH)):
             return None
-    run = _WRITTEN[kind].match(view, start, start + most)
+    if kind == "percent":
+        stop = _stripped(view, start, start + most, _PERCENT_BYTES)
+        return (start, stop) if stop > start else None
+    run = _HEX.match(view, start, start + most)
     return (start, run.end()) if run else None
+
+
+def _stripped(view: memoryview, start: int, stop: int, letters: bytes) -> int:
+    """Where a run of such bytes ends: ten times as fast as a pattern."""
+    reach = _REACH
+    while start < stop:
+        some = bytes(view[start : min(stop, start + reach)])
+        rest = len(some.lstrip(letters))
+        start += len(some) - rest
+        if rest or not some:
+            break
+        reach = min(8 * reach, 1 << 20)
+    return start
+
+
+def _from_percent(text: bytes) -> bytes:
+    """As ``urllib.parse.unquote_to_bytes``, which makes an object of every escape and takes twenty times as long."""
+    escaped = text.replace(b"\\", b"\\x5c")
+    try:
+        return _unescaped(escaped)
+    except UnicodeDecodeError:  # not every sign begins an escape
+        return _unescaped(_NO_ESCAPE.sub(rb"\\x25", escaped))
+
+
+def _unescaped(text: bytes) -> bytes:
+    return codecs.decode(text.replace(b"%", b"\\x"), "unicode_escape").encode("latin-1")
 
 
 def from_digits(text: bytes, kind: str) -> bytes:
     """What such a run stands for."""
     if kind == "percent":
-        return unquote_to_bytes(text)
+        return _from_percent(text)
     plain = text.translate(None, b"\\x\r\n \t")
     return binascii.unhexlify(plain[: len(plain) & ~1])
