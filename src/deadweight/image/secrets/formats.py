@@ -13,6 +13,7 @@ from deadweight.image.secrets.verify import Candidate, entropy, is_placeholder, 
 
 _PEM_HEADER = re.compile(rb"(?m)^[A-Za-z-]{3,40}: [^\r\n]*(?:\r?\n[ \t][^\r\n]*)*\r?\n")
 _ESCAPES = re.compile(rb"\\[rnt]|\\?[\s\"',+;]|\\")
+_PREFIX_BYTES = 4  # of ``ghs_``
 _WORD_BYTES = (string.ascii_letters + string.digits + "_").encode()
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
@@ -39,13 +40,15 @@ def not_capitals(candidate: Candidate) -> bytes | None:
 
 
 def _is_in_a_name(front: bytes) -> bool:
-    """Whether a name of C++ that compilers wrote behind its length reaches beyond these bytes.
+    """Whether a name of C++ that compilers wrote behind its length reaches beyond these bytes and a token's prefix.
 
     Source: Itanium C++ ABI, 5.1.3, <source-name>.
     """
     word = front[len(front.rstrip(_WORD_BYTES)) :]
     name = word[word.find(b"Z") + 1 :] if b"Z" in word else b""
-    return any(int(each[0]) > len(name) - each.end() > 0 for each in re.finditer(rb"[1-9]\d{0,2}", name))
+    return any(
+        int(each[0]) - _PREFIX_BYTES > len(name) - each.end() > 0 for each in re.finditer(rb"[1-9]\d{0,2}", name)
+    )
 
 
 def free_standing(candidate: Candidate) -> bytes | None:
