@@ -110,4 +110,4 @@ def test_what_is_too_much_to_look_at_is_told_of_hidden_files_too(tmp_path, compr
         compression=compression,
     )
     report = analyse(samples.docker_save(tmp_path / "x.tar", made), scan="hidden")
-    assert any("more than 1000 secrets" in item.reason for item in report.skipped)
+    assert any("more than 400 secrets" in item.reason for item in report.skipped)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
+import itertools
 import os
 import random
 import time
@@ -18,6 +19,7 @@ import pytest
 
 from deadweight._errors import ArchiveError
 from deadweight.image.look.analyse import analyse
+from deadweight.image.secrets.scanner import Scanner
 from tests.support import image_samples as samples
 
 pytestmark = pytest.mark.system
@@ -109,6 +111,47 @@ def test_time_grows_with_what_is_read_and_not_faster(tmp_path, make, seed):
     many = seconds(tmp_path / "many.tar", make, seed, TIMES * SIZE)
     # Quadratic work takes sixteen times as long. What is spent on the first thousand secrets is spent once.
     assert many < 2 * TIMES * few + 0.5, f"{SIZE}: {few:.2f} s, {TIMES * SIZE}: {many:.2f} s"
+
+
+# What repeats, or nearly does: with ``{n}`` no two pieces are the same.
+CONTENTS = (
+    *(word for word in WORDS if len(word) > 1),
+    "a", "A", "%41", "%3D", "\\x41", "41", "aGVsbG8g", "aGVsbG8gd29ybGQgaGVsbG8gd29ybGQ=\n", "password=abcdefgh1234 ",
+    "password={n}abcdefgh ", '"password": "abcdefgh1234", ', '"password": "abc{n}defgh1234", ', "TOKEN=abc{n}defgh1234\n",
+    "api_key: '{n}a9f8e7d6c5b4a3f2e1d0'\n", '{{"auth": "dXNlcjpwYXNzd29yZA=="}} ', "ghs_{n}abcdefghijklmnopqrstuvwxyz012345 ",
+    "AKIAIOSFODNN7EXAMPLE ", "-----BEGIN RSA PRIVATE KEY-----\n", "Authorization: Basic dXNlcjpwYXNz\n",
+    "postgres://user{n}:secret{n}@example.com/db ", "<password>${{password{n}}}</password>\n", "secret_key_base = ENV['X{n}']\n",
+    "p\0a\0s\0s\0w\0o\0r\0d\0=\0{n}\0", "\x1f\x8b\x08\0{n}", "PK\3\4\x14\0\0\0\x08\0{n}", "\0x\x9c{n}",
+)  # fmt: skip
+WEIGHT, SECONDS = (32, 5.0) if FUZZ else (8, 10.0)
+"""MB of each content, and seconds of a processor for 100 MB of it (the suite runs beside other load)."""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """The rules are compiled once for a machine, which takes seconds, and modules are imported."""
+    Scanner.default().block(b"x" * 8192)
+    analyse(
+        samples.docker_save(tmp_path_factory.mktemp("x") / "x.tar", samples.build(samples.honest_layer({"a": b"x"})))
+    )
+
+
+@pytest.mark.parametrize("content", CONTENTS if FUZZ else CONTENTS[24::8], ids=ascii)
+def test_no_content_takes_longer_than_its_size_explains(tmp_path, compiled, content):
+    pieces, size = [], 0
+    for number in itertools.count():
+        pieces.append(content.replace("{n}", str(number)).replace("{{", "{").replace("}}", "}").encode("latin-1"))
+        size += len(pieces[-1])
+        if size >= WEIGHT * 1_000_000:
+            break
+        if "{n}" not in content:
+            pieces *= WEIGHT * 1_000_000 // size
+            break
+    layer = samples.honest_layer({"a.txt": b"".join(pieces)})
+    path, started = samples.docker_save(tmp_path / "x.tar", samples.build(layer)), time.process_time()
+    analyse(path)
+    took = (time.process_time() - started) * 100 / WEIGHT
+    assert took < SECONDS, f"{took:.1f} s of a processor for 100 MB"
 
 
 def test_one_instruction_of_forty_thousand_secrets(tmp_path):

@@ -244,7 +244,7 @@ def test_more_secrets_than_anyone_reads_are_counted(tmp_path):
     assert "10000 more secrets and things that were not looked at are not listed" in answer["skipped"]
     files = [samples.file(b"f%d" % number, b"k = " + token() + b"\n") for number in range(4_000)]
     answer = looked(samples.docker_save(tmp_path / "y.tar", samples.build(samples.layer(*files))), "plain")
-    assert [reason.partition(" in ")[0] for reason in answer["skipped"]] == ["more than 1000 secrets"]
+    assert [reason.partition(" in ")[0] for reason in answer["skipped"]] == ["more than 400 secrets"]
 
 
 def test_empty_files_whose_names_are_candidates(tmp_path):

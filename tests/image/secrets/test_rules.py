@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from deadweight.image.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner
+from deadweight.image.secrets.pieces import Budget
 from deadweight.image.secrets.translate import to_python
 from tests.support import ROOT
 from tests.support.secret_samples import sample
@@ -32,7 +33,7 @@ def _path(rule):
 
 def _found_by(rule, number, engine, data):
     hits = [hit for hit in engine.hits(memoryview(data), decode=False) if hit.rule == number]
-    return hits, [one.secret for one in confirm.confirmed(RULES, memoryview(data), _path(rule), hits)[0]]
+    return hits, [one.secret for one in confirm.confirmed(RULES, memoryview(data), _path(rule), hits, Budget(0, 0))[0]]
 
 
 @pytest.mark.parametrize("number", range(len(RULES.rules)), ids=[rule.id for rule in RULES.rules])

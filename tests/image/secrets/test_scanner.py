@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from deadweight.image.secrets import confirm, matcher, plain_matcher
 from deadweight.image.secrets.model import Limits
+from deadweight.image.secrets.pieces import Budget
 from deadweight.image.secrets.rules import load_rules
 from deadweight.image.secrets.scanner import Scanner
 from tests.support.secret_samples import ALNUM, aws_key_id, github_token, password, pem, sample, text
@@ -231,6 +232,38 @@ def test_a_crowd_of_candidates_is_told(monkeypatch, scanner):
     scan = scanner.scan(b"key = abcdefghij1 \n" * 5000, path="x", decode=False)
     assert [skipped.reason for skipped in scan.skipped] == ["too many candidates of the rule generic-api-key"]
     assert scan.skipped[0].size_bytes > 70_000
+
+
+def test_only_so_many_candidates_are_judged_and_a_crowd_hides_no_rare_one(monkeypatch, scanner):
+    crowd = b"".join(b"password = 'p%dabc(x)'\n" % number for number in range(500))
+    budget, line = Budget(1 << 20, 10, verdicts=200), b"token = " + github_token(random.Random(4)) + b"\n"
+    hits = scanner.block(crowd + line)
+    scan = scanner.confirm(crowd + line, "x", hits, within=budget)
+    assert [match.rule for match in scan.matches] == ["github-pat"]
+    assert {skipped.reason.rpartition(" ")[0] for skipped in scan.skipped} == {"too many candidates of the rule"}
+    assert budget.verdicts < 0
+    again = scanner.confirm(crowd, "y", scanner.block(crowd), within=budget)
+    assert again.skipped
+
+
+def test_the_same_text_is_judged_by_what_stands_around_it(scanner):
+    """Refused behind one name, it is a secret behind another; what repeats costs one verdict."""
+    line = b'"%s": "Ab3dEf9hIj2kLm5nOp8q", '
+    budget = Budget(1 << 20, 10)
+    data = (line % b"sha256_password") * 500 + line % b"password"
+    scan = scanner.confirm(data, "x", scanner.block(data), within=budget)
+    assert [match.offset for match in scan.matches] == [data.rindex(b"Ab3d")]
+    assert Budget(1 << 20, 10).verdicts - budget.verdicts < 100
+
+
+@pytest.mark.parametrize(
+    ("front", "found"),
+    [(b"_Z20hi", 0), (b"*Z17hi", 0), (b"_ZN3foo20hi", 0), (b"token=", 1), (b"Z2", 1), (b"Z20-", 1), (b"Z3hi", 1)],
+)
+def test_a_name_in_a_compiled_program_is_no_token(scanner, front, found):
+    """HiGHS, in scipy: compilers write the length of each name in front of it."""
+    secret = b"ghs_" + github_token(random.Random(6))[4:]
+    assert len(scanner.scan(front + secret + b"\0", path="x.so").matches) == found
 
 
 def test_more_secrets_than_anyone_reads_are_told(monkeypatch, scanner):

@@ -11,12 +11,13 @@ from deadweight.image.secrets.context import meant_to_be_seen, misshapen
 from deadweight.image.secrets.formats import CHECKS
 from deadweight.image.secrets.matcher import CLOSE
 from deadweight.image.secrets.model import Hit
+from deadweight.image.secrets.pieces import Budget
 from deadweight.image.secrets.rules import BROAD, AllowList, Rule, RuleSet
 from deadweight.image.secrets.verify import Candidate, entropy
 
 _MARGIN = 64  # bytes in front of a candidate: context for look-behind, and what the prefilter left off
 _CROWD = 8 << 20  # bytes; candidates of one rule in one buffer that need more than this are not all looked at
-_MOST = 1000  # different secrets that one rule may find in one buffer
+_MOST = 400  # different secrets that one rule may find in one buffer
 _LONGEST = 1 << 20  # bytes; a match that is longer is taken as it is
 _LINE_REACH = 500
 _NAME_REACH = 60
@@ -45,8 +46,10 @@ class Crowd:
     size_bytes: int
 
 
-def confirmed(rule_set: RuleSet, view: memoryview, path: str, hits: Iterable[Hit]) -> tuple[list[Found], list[Crowd]]:
-    """What the candidates really are, by offset, each secret once; and what was too much.
+def confirmed(
+    rule_set: RuleSet, view: memoryview, path: str, hits: Iterable[Hit], budget: Budget
+) -> tuple[list[Found], list[Crowd]]:
+    """What the candidates really are, by offset, each secret once; and what was too much. Verdicts are taken off the budget.
 
     Where several rules find the same secret, the most specific one names it.
     """
@@ -55,12 +58,13 @@ def confirmed(rule_set: RuleSet, view: memoryview, path: str, hits: Iterable[Hit
         by_rule.setdefault(hit.rule, []).append(hit.end)
     found: list[Found] = []
     crowds: list[Crowd] = []
-    for number, ends in by_rule.items():
+    # A rule with a crowd of candidates comes last, for it may take what is left of the budget.
+    for number, ends in sorted(by_rule.items(), key=lambda item: len(item[1])):
         rule = rule_set.rules[number]
         if rule.path_pattern is not None and not rule.path_pattern.search(path):
             continue
         secrets: dict[bytes, Found] = {}
-        for item in _of_rule(rule, rule_set.allow, view, sorted(ends)):
+        for item in _of_rule(rule, rule_set.allow, view, sorted(ends), budget):
             if isinstance(item, Crowd):
                 crowds.append(item)
             elif len(secrets) < _MOST:
@@ -82,9 +86,10 @@ def _most_specific(found: Iterable[Found]) -> list[Found]:
     return kept
 
 
-def _of_rule(rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: list[int]) -> Iterator[Found | Crowd]:
-    seen: set[bytes] = set()  # a text that was judged once is not judged again
-    refused: set[tuple[int, bytes]] = set()  # nor one that was refused, where the same stands around it
+def _of_rule(
+    rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: list[int], budget: Budget
+) -> Iterator[Found | Crowd]:
+    verdicts = _Verdicts(rule, allow, view)
     looked = 0
     windows = list(_windows(rule, ends, len(view)))
     for number, (low, high) in enumerate(windows):
@@ -94,28 +99,44 @@ def _of_rule(rule: Rule, allow: tuple[AllowList, ...], view: memoryview, ends: l
             yield Crowd(rule, rest)
         looked += high - low
         for match, base in _matches(rule, view, low, high) if high > low else ():
-            if match[0] in seen:
-                continue
-            around = _around(view, match, base)
-            if around in refused:
-                continue
-            one = _judged(rule, allow, view, match, base)
+            one = verdicts.of(match, base, budget)
             if one is not None:
-                seen.add(match[0])
                 yield one
-            elif rule.check not in _FAR and around[0] <= _SHORT:
-                if len(refused) >= _REMEMBERED:
-                    refused.clear()
-                refused.add(around)
+            if budget.verdicts < 0:
+                return
         if looked >= _CROWD:
             return
 
 
-def _around(view: memoryview, match: re.Match[bytes], base: int) -> tuple[int, bytes]:
-    """All that a verdict depends on: the match with what stands around it."""
-    start, stop = match.span()
-    front = base + start - _AROUND
-    return stop - start, bytes(view[front if front > 0 else 0 : base + stop + _AROUND])
+class _Verdicts:
+    """What becomes of one rule's matches in one buffer. What was judged once is not judged again."""
+
+    def __init__(self, rule: Rule, allow: tuple[AllowList, ...], view: memoryview) -> None:
+        self._rule, self._allow, self._view = rule, allow, view
+        self._found: set[bytes] = set()
+        self._refused: set[tuple[int, bytes]] = set()
+
+    def of(self, match: re.Match[bytes], base: int, budget: Budget) -> Found | Crowd | None:
+        """A new secret, nothing, or that no more may be refused, which leaves less than nothing in the budget."""
+        if match[0] in self._found:
+            return None
+        start, stop = match.span()
+        front = base + start - _AROUND
+        around = stop - start, bytes(self._view[front if front > 0 else 0 : base + stop + _AROUND])
+        if around in self._refused:
+            return None
+        one = _judged(self._rule, self._allow, self._view, match, base)
+        if one is not None:
+            self._found.add(match[0])
+            return one
+        budget.verdicts -= 1
+        if budget.verdicts < 0:
+            return Crowd(self._rule, len(self._view) - base - start)
+        if self._rule.check not in _FAR and stop - start <= _SHORT:
+            if len(self._refused) >= _REMEMBERED:
+                self._refused.clear()
+            self._refused.add(around)
+        return None
 
 
 def _windows(rule: Rule, ends: list[int], size: int) -> Iterator[tuple[int, int]]:

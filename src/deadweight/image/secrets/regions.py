@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.scanner import Scanner
 
 _SMALL = 4096
-MOST = 1000  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
+MOST = 400  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
 DECODED, OBJECTS = 1 << 30, 25_000
+VERDICTS, BYTES_FOR_ONE = 5_000, 2_000
+"""How many candidates of a part are refused, and one more for so many bytes: each takes some twenty microseconds."""
 OUTSIDE = "(bytes of the layer outside any file)"
 
 
@@ -52,12 +54,13 @@ class Probe:
         ``whole`` is the layer itself, where it is in memory: what begins in this region is then followed to its member's end.
         """
         notes = _Notes(len(view))
-        self._look(entries, view, base, whole, notes, _budget())
+        self._look(entries, view, base, whole, notes, _budget(len(view)))
         return notes.region()
 
     def ranges(self, entries: Entries, whole: memoryview, ranges: Sequence[tuple[int, int]]) -> Region:
         """Some ranges of a layer that is in memory; each begins where a member's headers do and ends where one's content does."""
-        notes, budget = _Notes(sum(stop - start for start, stop in ranges)), _budget()
+        size = sum(stop - start for start, stop in ranges)
+        notes, budget = _Notes(size), _budget(size)
         for start, stop in ranges:
             if not notes.wants_more():
                 break
@@ -179,11 +182,11 @@ def _unknown(entries: Entries, view: memoryview, base: int, whole: memoryview | 
         yield begin, len(view)
 
 
-def _budget() -> Budget:
-    """For all files of a part together: some hundred bytes can decode to all that one file may."""
+def _budget(size: int) -> Budget:
+    """For all files of a part of so many bytes together: some hundred bytes can decode to all that one file may."""
     from deadweight.image.secrets.pieces import Budget
 
-    return Budget(DECODED, OBJECTS)
+    return Budget(DECODED, OBJECTS, VERDICTS + size // BYTES_FOR_ONE)
 
 
 class _Notes:

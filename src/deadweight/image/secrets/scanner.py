@@ -22,7 +22,9 @@ Buffer = bytes | bytearray | memoryview
 _ONE_LINE = re.compile(rb"\s*([^\s\x00-\x1f\x7f-\xff<>{}()$#][^\x00-\x1f\x7f-\xff<>{}()$]{4,200}?)\s*\Z")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _NAMED_SIZE = 512
-_MOST = 1000  # secrets of one file, and as many things in it that were not looked at; the rest is only counted
+# Secrets of one file, each of which costs a millisecond (its fingerprint), and as many things in it that were not looked at; the
+# rest is only counted.
+_MOST = 400
 _LEAST = 1 << 20  # bytes; pieces halve with each encoding that they lie in, for all of them are held at once
 
 
@@ -84,9 +86,11 @@ class Scanner:
         """Everything in one file's bytes."""
         return self.confirm(data, path, self.block(data, decode=decode), decode=decode, within=within)
 
-    def found(self, view: memoryview, path: str, hits: Iterable[Hit]) -> tuple[list[Found], list[Crowd]]:
+    def found(
+        self, view: memoryview, path: str, hits: Iterable[Hit], budget: Budget
+    ) -> tuple[list[Found], list[Crowd]]:
         """Confirmed secrets of one buffer, undecorated, and where there were too many candidates."""
-        return confirmed(self._rule_set, view, path, hits)
+        return confirmed(self._rule_set, view, path, hits, budget)
 
     def crowded(self, hits: Sequence[Hit]) -> list[int]:
         """The hints (as numbers of hits) that have more hits than the matcher reports."""
@@ -152,13 +156,16 @@ class _Work:
             self._skip("", f"more than {_MOST} secrets: the rest of this file", 0)
             return None
         count = self._scanner.rule_count
-        found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count))
+        found, crowds = self._scanner.found(view, self._path, (hit for hit in hits if hit.rule < count), self._budget)
         for crowd in crowds:
             self._skip(inner, f"too many candidates of the rule {crowd.rule.id}", crowd.size_bytes)
         if unread := sum(hit.rule == UNREAD for hit in hits):
             self._skip(inner, "more candidates for secrets than are looked at", min(len(view), unread * PART))
         lines, members = LineCounter(view), TarIndex(view) if inner and found else None
         for one in found:
+            if len(self._matches) >= _MOST:
+                self._skip("", f"more than {_MOST} secrets: the rest of this file", 0)
+                break
             member = members.name(one.start) if members else None
             place = _joined(inner, f"tar:{member}") if member else inner
             confidence = "low" if one.unsure else judged_confidence(one.rule, self._path)

@@ -20,7 +20,9 @@ _FRONT = {
     "hex": re.compile(rb"(?:[0-9A-Fa-f]{2}x\\)+|[0-9A-Fa-f]*"),
     "percent": re.compile(rb"[A-Za-z0-9%+/_.~:=&?@,;#!$()*-]*"),
 }
-_HEX = re.compile(rb"(?:\\x[0-9A-Fa-f]{2})+|(?:[0-9A-Fa-f]{2}(?:\r?\n[ \t]*)?)+")
+_ESCAPES = re.compile(rb"(?:\\x[0-9A-Fa-f]{2})+")
+_HEX_BYTES = string.hexdigits.encode()
+_INDENT = re.compile(rb"\r?\n[ \t]*")
 _PERCENT_BYTES = (string.ascii_letters + string.digits + "%+/_.~:=&?@,;#!$'()*-").encode()
 # What a keyword must stand in, which rules chance out: so much that encodes text.
 _ENOUGH = 20
@@ -99,9 +101,21 @@ def digits(view: memoryview, end: int, kind: str, most: int) -> tuple[int, int] 
             return None
     if kind == "percent":
         stop = _stripped(view, start, start + most, _PERCENT_BYTES)
-        return (start, stop) if stop > start else None
-    run = _HEX.match(view, start, start + most)
-    return (start, run.end()) if run else None
+    else:
+        escapes = _ESCAPES.match(view, start, start + most)
+        stop = escapes.end() if escapes else _pairs(view, start, start + most)
+    return (start, stop) if stop > start else None
+
+
+def _pairs(view: memoryview, start: int, most: int) -> int:
+    """Where lines of pairs of hexadecimal digits end, with the end of the last one."""
+    while True:
+        behind = _stripped(view, start, most, _HEX_BYTES)
+        odd, start, none = (behind - start) % 2, behind - (behind - start) % 2, behind - start < 2
+        line_end = None if odd or none else _INDENT.match(view, start, most)
+        if line_end is None:
+            return start
+        start = line_end.end()
 
 
 def _stripped(view: memoryview, start: int, stop: int, letters: bytes) -> int:
