@@ -41,6 +41,7 @@ class Indexer:
         self.probe, self.verify, self.room = probe, verify, Room()
         self._pool = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), thread_name_prefix="layer")
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._scans: deque[tuple[LayerIndex, Future[Region]]] = deque()
 
     def __enter__(self) -> Indexer:
@@ -49,6 +50,7 @@ class Indexer:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._reading.shutdown(cancel_futures=True)
         self._pool.shutdown(cancel_futures=True)
         self._hashing.shutdown(cancel_futures=True)
 
@@ -74,10 +76,14 @@ class Indexer:
 
         Without ``wait`` its secrets are complete only after ``settle``, so that the next layer can be read meanwhile.
         """
-        index = _StreamReading(self, what).read(blob, compression)
+        index = _StreamReading(self, self._pool, what).read(blob, compression)
         if wait:
             self.settle()
         return index
+
+    def ahead(self, view: memoryview, compression: Compression, what: str) -> Future[LayerIndex]:
+        """As ``blob``, by another thread, one layer after the other. Only without a probe, and nothing else is read meanwhile."""
+        return self._reading.submit(self.blob, view, compression, what)
 
     def submit(self, index: LayerIndex, segment: bytearray, base: int) -> None:
         """Let the threads look for secrets in a segment of a layer that begins at ``base``; waits while many are at work."""
@@ -161,8 +167,8 @@ class PlainReading:
 class _StreamReading:
     """A layer that comes in pieces. At most ``WHOLE`` bytes of one member and a few segments are held at a time."""
 
-    def __init__(self, indexer: Indexer, what: str) -> None:
-        self._indexer, self._what = indexer, what
+    def __init__(self, indexer: Indexer, pool: ThreadPoolExecutor, what: str) -> None:
+        self._indexer, self._pool, self._what = indexer, pool, what
         self._entries = Entries(indexer.room)
         self._index = LayerIndex(self._entries)
         self._walker = TarWalker(self._entries, what)
@@ -171,6 +177,7 @@ class _StreamReading:
         self._base = self._position = self._handled = 0
         self._cut: int | None = None
         self._trailing = False
+        self._sums: deque[Future[dict[int, int]]] = deque()
 
     def read(self, blob: Iterator[bytes | memoryview], compression: Compression) -> LayerIndex:
         stored, plain = self._indexer.running(), self._indexer.running()
@@ -184,6 +191,7 @@ class _StreamReading:
                 wanted = self._advance(final=False)
         self._advance(final=True)
         self._indexer.links(self._index)
+        self._summed(0)
         if verify:
             self._index.diff_id = plain.result()
             self._index.digest = self._index.diff_id if compression == "none" else stored.result()
@@ -266,13 +274,24 @@ class _StreamReading:
 
     def _checksums(self, first: int, last: int, segment: bytearray) -> None:
         """Of members that could be the same content as another's; a compressed layer cannot be asked again later."""
-        entries = self._entries
-        with memoryview(segment) as view:
-            for number in range(first, last):
-                if entries.kinds[number] == columns.FILE and entries.sizes[number] >= columns.MIN_DUPLICATE:
-                    start = entries.offsets[number] - self._base
-                    if start >= 0:
-                        self._index.checksums[number] = zlib.crc32(view[start : start + entries.stored(number)])
+        places, entries = {}, self._entries
+        for number, size in enumerate(entries.sizes[first:last], first):
+            start = entries.offsets[number] - self._base
+            if start >= 0 and size >= columns.MIN_DUPLICATE and entries.kinds[number] == columns.FILE:
+                places[number] = start, start + entries.stored(number)
+        if places:
+            self._summed(_IN_FLIGHT - 1)
+            self._sums.append(self._pool.submit(_sums, places, segment))
+
+    def _summed(self, most: int) -> None:
+        """Wait until the checksums of at most so many segments are still missing."""
+        while len(self._sums) > most:
+            self._index.checksums |= self._sums.popleft().result()
+
+
+def _sums(places: dict[int, tuple[int, int]], segment: bytearray) -> dict[int, int]:
+    with memoryview(segment) as view:
+        return {number: zlib.crc32(view[start:stop]) for number, (start, stop) in places.items()}
 
 
 def _tail(index: LayerIndex, rest: memoryview) -> None:

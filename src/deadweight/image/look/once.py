@@ -44,16 +44,21 @@ class Look:
         self._path, self._load, self._key, self._scan, self._cache, self._stamp = path, load, key, scan, cache, stamp
         self.trusted = cache.verified(stamp) if stamp is not None else frozenset()
 
+    @property
+    def scans(self) -> bool:
+        """Whether layers are looked into for secrets as they are read."""
+        return self._scan not in ("hidden", "no")
+
     def report(self) -> LayersReport:
         """Read, verify, put together. Raises ArchiveError."""
         with self._open() as archive, Indexer() as indexer:
             reading = _Reading(self, archive, indexer)
             probe = self._load()
+            from deadweight.image.look.assemble import Assembly
+
             if self._scan != "hidden":
                 indexer.probe = probe
             reading.read()
-            from deadweight.image.look.assemble import Assembly
-
             assembly = Assembly(archive.image, reading.indices, lambda number: _plain(archive, number))
             if self._scan == "hidden" and probe is not None:
                 self._scan_hidden(archive, assembly, probe, reading.known)
@@ -132,6 +137,13 @@ class _Reading:
             for layer in sorted((*unknown, *unsure), key=lambda each: each.stored_bytes, reverse=True)
         }
         self._unknown = unknown
+        # Without a probe, packed layers are read while the probe is loaded, and what puts the report together.
+        packed = (
+            [] if unknown or look.scans else [each for each in self._layers.values() if each.diff_id not in self._found]
+        )
+        self._ahead = {
+            each.diff_id: indexer.ahead(archive.blob(each), each.compression, look.what(each)) for each in packed
+        }
 
     def read(self) -> None:
         """Read what the cache does not know."""
@@ -143,7 +155,9 @@ class _Reading:
         for reading in self._readings.values():
             reading.scan()
         for diff_id, layer in self._layers.items():
-            if diff_id not in found:
+            if diff_id in self._ahead:
+                found[diff_id] = self._ahead[diff_id].result()
+            elif diff_id not in found:
                 found[diff_id] = self._indexer.blob(archive.blob(layer), layer.compression, look.what(layer))
         self.indices = [found[diff_id] for diff_id in (layer.diff_id for layer in archive.image.layers)]
 
