@@ -69,6 +69,10 @@ def test_proxies_of_the_environment_reach_builds(project, monkeypatch):
 
     assert variables["HTTPS_PROXY"] == "http://proxy.example.com:3128"
     assert variables["GOPROXY"] == "https://go.example.com"
+    assert variables["COREPACK_INTEGRITY_KEYS"] == "0"  # what stands in for npm's registry gives no signatures
+    monkeypatch.setenv("COREPACK_INTEGRITY_KEYS", '{"npm": []}')
+    variables = choose(suite, state, print, {"source": "local"}).environment().variables
+    assert variables["COREPACK_INTEGRITY_KEYS"] == '{"npm": []}'
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ PYTHON_VARIABLES = (
     "UV_INDEX",
 )
 NPM_VARIABLES = ("NPM_CONFIG_REGISTRY", "npm_config_registry", "YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER")
+COREPACK_VARIABLES = ("COREPACK_NPM_REGISTRY", "COREPACK_INTEGRITY_KEYS")
 BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """Variables by which OpenSSL and Go, and Python's requests, are told of a CA bundle: a build in a container needs it too."""
 SOURCE_VARIABLE, MIRROR_VARIABLE, CA_VARIABLE = "DEADWEIGHT_SOURCE", "DEADWEIGHT_MIRROR", "DEADWEIGHT_CA_BUNDLE"
@@ -77,7 +78,7 @@ class Settings:
     @property
     def variables(self) -> dict[str, str]:
         """Proxies, and where Go, Python and npm take packages from, for builds: the configured ones, over our own environment's."""
-        names = (*PROXIES, *GO_VARIABLES, *PYTHON_VARIABLES, *NPM_VARIABLES)
+        names = (*PROXIES, *GO_VARIABLES, *PYTHON_VARIABLES, *NPM_VARIABLES, *COREPACK_VARIABLES)
         found = {name: os.environ[name] for name in names if os.environ.get(name)}
         return {**found, **self.environment}
 

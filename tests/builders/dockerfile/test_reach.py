@@ -42,6 +42,12 @@ def test_each_run_gets_what_its_programs_understand(command, names):
     assert added.before == ""
 
 
+@pytest.mark.parametrize(("command", "given"), [("pnpm install", True), ("corepack enable", True), ("npm ci", False)])
+def test_corepacks_settings_reach_what_it_fetches(command, given):
+    added = Reach({"COREPACK_INTEGRITY_KEYS": "0"}).added(Run(0, "x", command))
+    assert _named(added) == (["COREPACK_INTEGRITY_KEYS"] if given else [])
+
+
 def test_what_the_user_named_beside_these_reaches_every_run():
     assert _named(Reach({"TOKEN": "x"}).added(Run(0, "x", "echo"))) == ["TOKEN"]
 

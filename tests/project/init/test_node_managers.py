@@ -40,3 +40,24 @@ def test_modules_are_installed_as_the_package_says(tmp_path, files, named, copie
     assert copied in text
     assert installed in text
     assert text.count("COPY . .") == 1
+
+
+EXACT = [
+    ("node:23.11.1-slim", "23.11.1", ("22", "22")),
+    ("node:22.3.0", "22.3.0", ("22.3.0", "22")),
+    ("node:20-alpine", "20", ("20", "20")),
+    ("node:lts", "22", ("22", "22")),
+]
+
+
+@pytest.mark.parametrize(("base", "version", "distroless"), EXACT)
+def test_the_own_images_node_is_taken_as_exactly_as_it_is_named(tmp_path, base, version, distroless):
+    package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js"}
+    own = f'FROM {base}\nWORKDIR /app\nCOPY . .\nCMD ["node", "server.js"]\n'
+    files = {"package.json": json.dumps(package), "server.js": "listen(80)\n", "Dockerfile": own}
+    (service,) = find_services(look(written(tmp_path / "shop", files)))
+    rungs = {each.name: each for each in first_draft(service, "build").rungs}
+    assert f'BASE: "node:{version}-slim"' in rungs["debian"].keys["bases"]
+    assert f'BUILD: "node:{distroless[0]}-slim"' in rungs["distroless"].keys["bases"]
+    assert f"nodejs{distroless[1]}-debian12" in rungs["distroless"].keys["bases"]
+    assert f"nodejs{distroless[1]}-debian12" in rungs["trimmed"].keys["bases"]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deadweight.sources.adapt_dockerfile import Added, Run
-from deadweight.sources.settings import GO_VARIABLES, NPM_VARIABLES, PYTHON_VARIABLES
+from deadweight.sources.settings import COREPACK_VARIABLES, GO_VARIABLES, NPM_VARIABLES, PYTHON_VARIABLES
 
 FOLDER = "/run/secrets"
 CA, JAVA, MAVEN, NETRC = "ca_bundle", "java_trust_store", "maven_settings", "netrc"
@@ -36,6 +36,7 @@ _TOOLS = (
     (GO_VARIABLES, re.compile(f"{_GO}|{_SCRIPT}")),
     (PYTHON_VARIABLES, re.compile(f"{_PYTHON}|{_SCRIPT}")),
     (NPM_VARIABLES, re.compile(f"{_NPM}|{_SCRIPT}")),
+    (COREPACK_VARIABLES, re.compile(rf"\b(?:corepack|yarn|pnpm)\b|{_SCRIPT}")),
 )
 _PLACES = {
     CA: (

@@ -29,6 +29,9 @@ from deadweight.sources.settings import Settings, decided
 
 LOCK_SECONDS = 3600.0
 APK = StandIn("apk")
+UNSIGNED = {"COREPACK_INTEGRITY_KEYS": "0"}
+"""A registry that passes npm's packages on leaves out their signatures, and corepack then refuses to fetch pnpm or yarn. Only
+stand-ins are built so, which nobody ships; digests are compared as ever."""
 
 
 class LocalSource:
@@ -137,7 +140,8 @@ class LocalSource:
 
     def environment(self) -> BuildEnvironment:
         """See the protocol."""
-        return BuildEnvironment(self.settings.variables, network.bundle(self.state, self.settings.private_ca))
+        variables = {**UNSIGNED, **self.settings.variables}
+        return BuildEnvironment(variables, network.bundle(self.state, self.settings.private_ca))
 
     def mounts(self, reference: str, command: str) -> tuple[str, ...]:
         """See the protocol: package sources for ``apt-get``, and ``apk`` itself, for whoever asks for one."""

@@ -94,9 +94,10 @@ def part(package: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
-    """The major version of Node: of its own image, of a version file, or the default."""
-    base = words.on(r"node:(\d+)") if words else ""
-    if base and int(base) >= 18:
+    """The version of Node: of its own image as exactly as it is there (the base is shared then), of a version file, or the
+    default."""
+    base = words.on(r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)") if words else ""
+    if base and int(base.partition(".")[0]) >= 18:
         return Known(base, "from your Dockerfile's base")
     for name in (".nvmrc", ".node-version"):
         text = tree.text(joined(folder, name))
@@ -165,13 +166,14 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
     """Multi-stage on Debian, Alpine, Chainguard and distroless."""
     version = project.version.value
     slim, alpine = f"node:{version}-slim", f"node:{version}-alpine"
-    even = version if int(version) in (18, 20, 22, 24) else "22"
+    major = version.partition(".")[0]
+    even, of_even = (major, version) if int(major) in (18, 20, 22, 24) else ("22", "22")
     whole = "" if "compiler" in project.details else "-slim"  # the whole image has compilers, and Node's headers
     bases = {
         "debian": (f"node:{version}{whole}", slim),
         "alpine": (alpine, alpine),
         "chainguard": ("cgr.dev/chainguard/node:latest-dev", "cgr.dev/chainguard/node:latest"),
-        "distroless": (f"node:{even}{whole}", f"gcr.io/distroless/nodejs{even}-debian12:nonroot"),
+        "distroless": (f"node:{of_even}{whole}", f"gcr.io/distroless/nodejs{even}-debian12:nonroot"),
     }
     files = {
         f"{place}/Dockerfile": _dockerfile(service, project, port, health),

@@ -41,6 +41,7 @@ def rung(service: Service, project: Project, place: str, port: int, text: str) -
 def _base(project: Project) -> str | None:
     version = project.version.value
     if project.language == "node":
+        version = version.partition(".")[0]
         even = version if version in ("18", "20", "22", "24") else "22"
         return f"gcr.io/distroless/nodejs{even}-debian12:nonroot"
     if project.language == "java":
