@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from deadweight.project.init.gates import and_attacks, measured
+from deadweight.image.look.judge import BaseImage
+from deadweight.project.init.gates import and_attacks, by_owner, measured
 from deadweight.records.evidence import Evidence, Provenance
 from tests.support.small_project import write_suite
 
@@ -52,3 +53,14 @@ def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, 
     assert gate in made.value
     assert made.origin.endswith("secrets: 7 secrets: look at them (invoke layers), then write none")
     write_suite(tmp_path, f"name: x\nvariants:\n  v: {{builder: ko, base: alpine, checks: {made.value}}}\n")
+
+
+def test_what_the_base_brought_is_told_as_the_bases():
+    found = layers(
+        [{**SECRET, "layer": "sha256:b"}], [{"unread": True, "layer": "sha256:b"}], failed=("secrets", "unread")
+    )
+    told = by_owner(found, BaseImage(frozenset(("sha256:b",))))
+    assert "secrets: {mine: none, base: allow}" in measured(1, told, killed=False).value
+    assert "unread: {mine: none, base: allow" in measured(1, told, killed=False).value
+    mine = by_owner(found, BaseImage(frozenset(("sha256:c",))))
+    assert "secrets: allow" in measured(1, mine, killed=False).value

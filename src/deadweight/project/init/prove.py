@@ -80,6 +80,7 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
     come up, or answers otherwise, is left out."""
     from deadweight.checks import table
     from deadweight.checks.budget import weigh
+    from deadweight.checks.layers import base_image
     from deadweight.checks.runner import verify
 
     with proof.workspace() as workspace:
@@ -88,6 +89,11 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
         wanted = [name for name in asked if name != gates.ATTACKS]
         found = verify(subjects, wanted, on_evidence=_told(proof))
         sizes = [weigh(each).size_bytes for each in subjects]
+        named = {each.variant.name: each for each in subjects}
+        found = [
+            gates.by_owner(each, base_image(named[each.variant])) if each.check == "layers" and not each.ok else each
+            for each in found
+        ]
     own, accepted = dict(proof.draft.own), dict(proof.draft.accepted)
     for name, size in zip(names, sizes, strict=True):
         full = proof.draft.full(name)
