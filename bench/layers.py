@@ -1,12 +1,15 @@
-"""Time the layer reader on an archive of 1 GB beside Trivy (and dive, if it is on PATH).
+"""Time the layer reader on an archive of 1 GB beside Trivy (and dive, gitleaks and kingfisher, if they are on PATH).
 
     python bench/layers.py --base IMAGE.tar [--archive FILE] [--work DIR] [--rounds 5] [--trivy PATH] [--dive PATH] [--engine]
+                           [--gitleaks PATH] [--kingfisher PATH] [--registry HOST:PORT/NAME:TAG --crane PATH]
 
 The archive is the base image (the golang stand-in) with layers of real package files of this machine on top, and a secret that
-one layer adds and a later one removes. "engine" rows read the engine's own store (root), "saved" the stream of
-``docker image save``. Every figure is the wall time of a whole process, page cache warm, result caches cleared
-before each cold run, rules compiled beforehand. Programs take turns, so that other load on the machine meets all of them.
-Memory is the peak of anonymous memory, summed over the program's processes, sampled every 10 ms.
+one layer adds and a later one removes. gitleaks and kingfisher are asked to look into archives. Rows of a "registry" are
+``invoke layers`` as typed and ``crane export`` of the same image, which must be there. "engine" rows read the engine's own store
+(root), "saved" the stream of ``docker image save``; ``bench/engines.py`` has other engines. Every figure is the wall time of a
+whole process, page cache warm, result caches cleared before each cold run, rules compiled beforehand. Programs take turns, so that
+other load on the machine meets all of them. Memory is the peak of anonymous memory, summed over the program's processes, sampled
+every 10 ms.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,7 @@ LAYER_BYTES = 250_000_000
 ROOTS = ("/usr/lib", "/usr/share", "/usr/bin", "/usr/include")
 # Wall time in proportion to Trivy's, which decodes nothing and looks at fewer files.
 LIMITS = {"plain": 0.6, "deep": 0.9, "hidden": 0.35, "known": 0.05, "plain, engine": 0.4, "deep, engine": 0.4}
+REGISTRY_LIMIT = 1.1  # crane export's wall time
 MEMORY_LIMIT_MB = 300
 GOLANG = "golang:1.21.3-bookworm"
 IMAGE = "bench:1"
@@ -137,7 +141,26 @@ def save(config: dict, layers: list[Path], target: Path) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
-def timed(argv: list[str], stdin: Callable[[], subprocess.Popen | None] = lambda: None) -> Run:
+def _typed(work: Path, archive: str) -> Run:
+    """``invoke layers`` as a user types it, with nothing kept from an earlier look."""
+    from deadweight.records.paths import user_cache
+
+    own = (work / "user-cache").absolute()
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir()
+    for name in ("tools", "secrets"):
+        (own / name).symlink_to(user_cache() / name)
+    words = ["-m", "invoke", "layers", "--archive", archive]
+    return timed([sys.executable, *words], good=(0, 1), env={"DEADWEIGHT_CACHE_DIR": str(own)})
+
+
+def timed(
+    argv: list[str],
+    stdin: Callable[[], subprocess.Popen | None] = lambda: None,
+    good: Container[int] = (0, 1),
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Run:
     """Run a process; its own failure stops the bench (exit 1 is a finding, not a failure).
 
     Python keeps its compiled modules, as it does by default and as an installation has them.
@@ -149,7 +172,8 @@ def timed(argv: list[str], stdin: Callable[[], subprocess.Popen | None] = lambda
         stdin=source.stdout if source else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=_clean(),
+        env=_clean() | (env or {}),
+        cwd=cwd,
     )
     peak = [0.0]
     watcher = threading.Thread(target=_watch, args=(process, peak))
@@ -162,7 +186,7 @@ def timed(argv: list[str], stdin: Callable[[], subprocess.Popen | None] = lambda
     watcher.join()
     if source:
         source.wait()
-    if process.returncode not in (0, 1):
+    if process.returncode not in good:
         sys.exit(f"{argv[0]} failed with {process.returncode}:\n{output.decode(errors='replace')[-3000:]}")
     return Run(wall, usage.ru_utime + usage.ru_stime, peak[0])
 
@@ -203,7 +227,20 @@ def docker(verb: str, form: str, *arguments: str) -> str:
     ).stdout.strip()
 
 
-def rows(archive: Path, work: Path, trivy: str, dive: str | None, image: str | None) -> dict[str, Callable[[], Run]]:
+@dataclass(frozen=True)
+class Rivals:
+    """Their programs; None where there is none."""
+
+    trivy: str
+    dive: str | None = None
+    gitleaks: str | None = None
+    kingfisher: str | None = None
+    crane: str | None = None
+
+
+def rows(
+    archive: Path, work: Path, rivals: Rivals, image: str | None, registry: str | None = None
+) -> dict[str, Callable[[], Run]]:
     """What takes turns, by name."""
     cache, trivy_cache = work / "cache", work / "trivy-cache"
 
@@ -215,7 +252,7 @@ def rows(archive: Path, work: Path, trivy: str, dive: str | None, image: str | N
     def trivys(*target: str) -> Run:
         shutil.rmtree(trivy_cache, ignore_errors=True)
         flags = ["--scanners", "secret", "--cache-dir", str(trivy_cache), "--quiet", "--format", "json"]
-        return timed([trivy, "image", *flags, "--skip-version-check", "--disable-telemetry", *target])
+        return timed([rivals.trivy, "image", *flags, "--skip-version-check", "--disable-telemetry", *target])
 
     def engine_save() -> subprocess.Popen:
         return subprocess.Popen(["docker", "image", "save", str(image)], stdout=subprocess.PIPE)
@@ -228,8 +265,17 @@ def rows(archive: Path, work: Path, trivy: str, dive: str | None, image: str | N
         "known": lambda: ours("deep", known=True),
         "hidden": lambda: ours("hidden"),
     }
-    if dive:
+    if dive := rivals.dive:
         found["dive"] = lambda: timed([dive, "--ci", f"docker-archive://{archive}"])
+    if gitleaks := rivals.gitleaks:
+        words = ["dir", str(archive), "--max-archive-depth", "8", "--no-banner", "--exit-code", "0"]
+        found["gitleaks"] = lambda: timed([gitleaks, *words])
+    if kingfisher := rivals.kingfisher:
+        words_ = ["scan", str(archive), "--no-validate", "--no-update-check", "--no-limits", "--quiet"]
+        found["kingfisher"] = lambda: timed([kingfisher, *words_], good=range(256))
+    if registry and (crane := rivals.crane):
+        found["deep, registry"] = lambda: _typed(work, f"oci://{registry}")
+        found["crane, registry"] = lambda: timed(["sh", "-c", f'exec "{crane}" export "{registry}" - > /dev/null'])
     if image:
         found["trivy, engine"] = lambda: trivys("--image-src", "docker", image)
         image_id, root = docker("inspect", "{{.Id}}", image), docker("info", "{{.DockerRootDir}}")
@@ -247,6 +293,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--trivy", default=shutil.which("trivy"))
     parser.add_argument("--dive", default=shutil.which("dive"))
+    parser.add_argument("--gitleaks", default=shutil.which("gitleaks"))
+    parser.add_argument("--kingfisher", default=shutil.which("kingfisher"))
+    parser.add_argument("--crane", default=shutil.which("crane"))
+    parser.add_argument("--registry", help="the same image in a registry (pushed before)")
     parser.add_argument("--engine", action="store_true", help="also through the engine (loads the archive as bench:1)")
     given = parser.parse_args()
     if not given.trivy:
@@ -259,7 +309,8 @@ def main() -> None:
         make_archive(given.base, archive)
     if given.engine:
         subprocess.run(["docker", "load", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
-    programs = rows(archive, given.work, given.trivy, given.dive, IMAGE if given.engine else None)
+    rivals = Rivals(given.trivy, given.dive, given.gitleaks, given.kingfisher, given.crane)
+    programs = rows(archive, given.work, rivals, IMAGE if given.engine else None, given.registry)
     results = measured(programs, archive, given.rounds)
     if given.engine:
         subprocess.run(["docker", "image", "rm", IMAGE], check=True, stdout=subprocess.DEVNULL)
@@ -278,15 +329,15 @@ def run() -> list:
             make_archive(_golang(work, cli), archive)
         subprocess.run([cli, "load", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
         try:
-            runs = measured(rows(archive, work, _pinned_trivy(), shutil.which("dive"), IMAGE), archive, ROUNDS)
+            rivals = Rivals(_pinned_trivy(), *(shutil.which(name) for name in RIVALS))
+            runs = measured(rows(archive, work, rivals, IMAGE), archive, ROUNDS)
         finally:
             subprocess.run([cli, "image", "rm", IMAGE], check=True, stdout=subprocess.DEVNULL)
     peak = max(each.anon_mb for name in OURS for each in runs[name])
-    return [_result(name, runs) for name in (*OURS, *(["dive"] if "dive" in runs else []))] + [
-        _memory(peak),
-    ]
+    return [_result(name, runs) for name in (*OURS, *(each for each in RIVALS if each in runs))] + [_memory(peak)]
 
 
+RIVALS = ("dive", "gitleaks", "kingfisher")
 OURS = ("plain", "deep", "deep, nothing known", "hidden", "known", "plain, engine", "deep, engine", "saved, engine")
 
 
@@ -306,7 +357,7 @@ def _result(name: str, runs: dict[str, list[Run]]) -> Any:
     rival = "trivy, engine" if name.endswith("engine") else "trivy"
     ours, other = (tuple(round(each.wall, 3) for each in runs[which]) for which in (name, rival))
     mine, theirs = statistics.median(ours), statistics.median(other)
-    what = f"secrets of an image of 1 GB, {name}" if name != "dive" else "the same image, dive instead of ours"
+    what = f"secrets of an image of 1 GB, {name}" if name in OURS else f"the same image, {name} instead of ours"
     return Result(
         *(name, what, mine, theirs, round(mine / theirs, 3), LIMITS.get(name)), rival_name=rival, runs=(ours, other)
     )
@@ -363,13 +414,14 @@ def show(archive: Path, results: dict[str, list[Run]]) -> None:
     for name, runs in results.items():
         walls = [run.wall for run in runs]
         own = reference
-        if name.endswith("engine"):
-            own = statistics.median(run.wall for run in results["trivy, engine"])
-        limit = LIMITS.get(name)
+        for kind, rival in (("engine", "trivy, engine"), ("registry", "crane, registry")):
+            if name.endswith(kind):
+                own = statistics.median(run.wall for run in results[rival])
+        limit = REGISTRY_LIMIT if name == "deep, registry" else LIMITS.get(name)
         ratio = statistics.median(walls) / own
         verdict = "" if limit is None else f"  limit {limit}: {'met' if ratio <= limit else 'MISSED'}"
         print(
-            f"{name:14} {statistics.median(walls):6.2f} s ({min(walls):.2f}-{max(walls):.2f})"
+            f"{name:19} {statistics.median(walls):6.2f} s ({min(walls):.2f}-{max(walls):.2f})"
             f"  cpu {statistics.median(r.cpu for r in runs):6.2f} s"
             f"  anon {max(r.anon_mb for r in runs):6.0f} MB  ratio {ratio:5.2f}{verdict}"
         )

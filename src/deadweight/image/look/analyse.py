@@ -93,9 +93,9 @@ def _rules_of(scanner: Scanner | None) -> str:
 
 
 def _rule_set() -> str:
-    from deadweight.image.secrets.rules import load_rules
+    from deadweight.image.secrets.rules import rules_version
 
-    return load_rules().version
+    return rules_version()
 
 
 def document(report: LayersReport, **more: Any) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from importlib.resources import files
+
+from deadweight.image.secrets.rules import FOLDER
 
 LEAST_BYTES = 256 << 10
 """Smaller files are looked into as quickly as they are hashed and looked up."""
@@ -25,8 +26,7 @@ def known(data: memoryview) -> bool:
 @cache
 def table() -> dict[int, frozenset[str]]:
     """SHA-256 digests by size in bytes; empty where the rules have changed since."""
-    folder = files("deadweight.image") / "secrets"
-    document = json.loads((folder / "known.json").read_bytes())
+    document = json.loads((FOLDER / "known.json").read_bytes())
     if document["rules"] != rules_digest():
         return {}
     found: dict[int, set[str]] = {}
@@ -38,4 +38,4 @@ def table() -> dict[int, frozenset[str]]:
 
 def rules_digest() -> str:
     """What tells a set of rules from another one: the digest of ``rules.json``."""
-    return hashlib.sha256((files("deadweight.image") / "secrets" / "rules.json").read_bytes()).hexdigest()
+    return hashlib.sha256((FOLDER / "rules.json").read_bytes()).hexdigest()

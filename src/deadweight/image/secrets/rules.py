@@ -7,13 +7,12 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, Literal
 
 # What decides what is found and told, beside all modules here: those that hand the scanner its texts.
 _DECIDING = ("layers/gaps.py",)
-
+FOLDER = Path(__file__).parent  # importlib.resources takes longer to import than all of this
 Target = Literal["secret", "match", "line"]
 Confidence = Literal["high", "medium", "low"]
 
@@ -104,20 +103,30 @@ class RuleSet:
 @cache
 def load_rules() -> RuleSet:
     """The rule set that is part of this package."""
-    document = json.loads((files("deadweight.image") / "secrets" / "rules.json").read_bytes())
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in _deciding())).hexdigest()
+    document = _document()
     rules = tuple(_rule(entry) for entry in document["rules"])
-    named = "+".join(f"{each['module'].split('/')[2]}-{each['version']}" for each in document["upstream"])
-    version = f"{named}+{digest[:12]}"
     allow = tuple(_allow(entry) for entry in document["allow"])
-    return RuleSet(rules, allow, version, {rule.id: rule for rule in rules})
+    return RuleSet(rules, allow, rules_version(), {rule.id: rule for rule in rules})
 
 
-def _deciding() -> list[Traversable]:
+@cache
+def rules_version() -> str:
+    """The version of that rule set. What the cache knows needs no more of it."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in _deciding())).hexdigest()
+    named = "+".join(f"{each['module'].split('/')[2]}-{each['version']}" for each in _document()["upstream"])
+    return f"{named}+{digest[:12]}"
+
+
+@cache
+def _document() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / "rules.json").read_bytes())
+    return found
+
+
+def _deciding() -> list[Path]:
     """Files that are part of the rule-set version, so that no cached result outlives a change of any of them."""
-    folder = files("deadweight.image")
-    own = [file for file in (folder / "secrets").iterdir() if file.name.endswith((".py", ".json"))]
-    return [*sorted(own, key=lambda file: file.name), *(folder / name for name in _DECIDING)]
+    own = [file for file in FOLDER.iterdir() if file.name.endswith((".py", ".json"))]
+    return [*sorted(own, key=lambda file: file.name), *(FOLDER.parent / name for name in _DECIDING)]
 
 
 def _rule(entry: dict[str, Any]) -> Rule:
