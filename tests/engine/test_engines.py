@@ -18,6 +18,7 @@ import pytest
 from deadweight.engine.own import choice
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, engine_tour
+from tests.support.caches import fresh_cache, linked
 
 pytestmark = pytest.mark.system
 
@@ -49,8 +50,8 @@ def lacking(kind: str) -> str:
 
 def toured(kind: str, folder: Path, *more: str) -> dict[str, str]:
     """What works with an engine. It has a cache, a store and a network namespace of its own, and ends with this."""
-    cache = folder / "cache"
-    shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=_linked)
+    cache = fresh_cache(folder / "cache")
+    shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=linked)
     if kind == WITH_BUILDX:
         _add_buildx(cache)
     env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
@@ -76,15 +77,7 @@ def _add_buildx(cache: Path) -> None:
     apart.mkdir(parents=True, exist_ok=True)
     env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(apart)}
     subprocess.run([sys.executable, "-c", script, str(apart / "buildx.log")], env=env, check=True, capture_output=True)
-    shutil.copytree(apart / "tools", cache / "tools", copy_function=_linked, dirs_exist_ok=True)
-
-
-def _linked(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
+    shutil.copytree(apart / "tools", cache / "tools", copy_function=linked, dirs_exist_ok=True)
 
 
 def verdicts(found: dict[str, str]) -> dict[str, str]:

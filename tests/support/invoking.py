@@ -1,7 +1,7 @@
 """The one way in which tests start invoke: as a user does, in a process of its own, in the project's folder.
 
-A run that should end goes through ``invoke``; one that is to be watched, fed or ended goes through ``start``; what wants the
-argument list itself (a terminal, a shell's command line) takes it from ``argv``.
+A run that should end goes through ``invoke``, whose process has its modules already (``forked``); one that is to be watched, fed
+or ended goes through ``start``; what wants the argument list itself (a terminal, a shell's command line) takes it from ``argv``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+from tests.support import forked
 
 SECONDS = 200.0
 """How long a run may take before it is taken for one that hangs: far more than any needs, since the machine may be busy."""
@@ -66,15 +68,19 @@ def invoke(
     tasks = root / "tasks.py"
     if not tasks.exists():
         tasks.write_text(TASKS)
-    raw = subprocess.run(
-        argv(*words, python=python),
-        cwd=root,
-        env=environment_with(env),
-        input=stdin if isinstance(stdin, bytes) else stdin.encode(),
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
+    environment, given = environment_with(env), stdin if isinstance(stdin, bytes) else stdin.encode()
+    if python or forked.started_otherwise(environment):
+        raw = subprocess.run(
+            argv(*words, python=python),
+            cwd=root,
+            env=environment,
+            input=given,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    else:
+        raw = forked.run([str(word) for word in words], root, environment, given, timeout)
     done = subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
     assert "Traceback" not in done.stderr, done.stderr
     assert code is None or done.returncode == code, (

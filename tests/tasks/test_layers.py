@@ -20,6 +20,7 @@ import pytest
 import zstandard
 
 from tests.support import image_samples as samples
+from tests.support.caches import fresh_cache
 from tests.support.image_samples import honest_layer as layer
 from tests.support.invoking import TASKS, argv, invoke
 from tests.support.sarif_schema import checked
@@ -60,7 +61,10 @@ def clean(project) -> Path:
 def layers(
     project: Path, *words: str | Path, stdin: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    env = {"DEADWEIGHT_CACHE_DIR": str(project / "cache"), **environment}
+    cache = project / "cache"
+    if not cache.exists():
+        fresh_cache(cache)
+    env = {"DEADWEIGHT_CACHE_DIR": str(cache), **environment}
     return invoke(project, "layers", *words, env=env, stdin=stdin)
 
 

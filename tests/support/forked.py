@@ -1,0 +1,211 @@
+"""Processes of invoke that need not read their modules again.
+
+A run of invoke spends half of its processor time on imports, and tests start more than a thousand runs. So each test process keeps
+one Python that has imported invoke and our modules, and done nothing else; a run is a fork of it, with its own arguments, folder,
+environment, standard streams, exit code and end of the interpreter. Where the environment decides how an interpreter starts, a
+new one is started (``started_otherwise``). What a start costs, and what it imports, is tested with new ones.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tests.support import ROOT
+
+MODULES = (
+    *(
+        "invoke.main",
+        "deadweight.tasks",
+        "deadweight.suite.load",
+        "deadweight.engine.api",
+        "deadweight.project.validation",
+    ),
+    *("deadweight.image.look.analyse", "deadweight.report.document", "deadweight.publish.earlier", "rich.console"),
+)
+DECIDING = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "MALLOC_")
+"""Beginnings of the names of variables that an interpreter reads when it starts."""
+MOST_BYTES = 1 << 20
+ANSWER_BYTES = 64
+
+
+def started_otherwise(env: Mapping[str, str]) -> bool:
+    """Whether an interpreter would start otherwise in this environment than the one that is kept."""
+    return _deciding(env) != _deciding(_kept().env)
+
+
+def run(
+    words: Sequence[str], folder: Path, env: Mapping[str, str], stdin: bytes, timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    """``python -m invoke WORDS``, as ``subprocess.run`` would run it, with its output captured; ``timeout`` in seconds."""
+    with contextlib.ExitStack() as open_ones:
+        (in_read, in_write), (out_read, out_write), (errors_read, errors_write) = (os.pipe() for _ in range(3))
+        ours, theirs = socket.socketpair()
+        open_ones.enter_context(ours)
+        with theirs:
+            request = json.dumps([list(words), str(folder), dict(env), os.umask(os.umask(0o22))]).encode()
+            _kept().ask(request, [in_read, out_write, errors_write, theirs.fileno()])
+        for each in (in_read, out_write, errors_write):
+            os.close(each)
+        said: dict[int, bytes] = {}
+        threads = [
+            threading.Thread(target=_read, args=(out_read, said), daemon=True),
+            threading.Thread(target=_read, args=(errors_read, said), daemon=True),
+            threading.Thread(target=_write, args=(in_write, stdin), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        ends = time.monotonic() + timeout
+        pid = int(ours.recv(ANSWER_BYTES))
+        try:
+            for thread in threads[:2]:
+                thread.join(max(0.0, ends - time.monotonic()))
+            ours.settimeout(max(0.01, ends - time.monotonic()))
+            code = int(ours.recv(ANSWER_BYTES))
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            if isinstance(error, TimeoutError):
+                raise subprocess.TimeoutExpired(["invoke", *words], timeout) from None
+            raise
+    return subprocess.CompletedProcess(["invoke", *words], code, said.get(out_read, b""), said.get(errors_read, b""))
+
+
+class _Kept:
+    """The Python that is forked. It ends with the test process, whose end of the connection closes then."""
+
+    def __init__(self) -> None:
+        self.env = dict(os.environ)
+        self._lock = threading.Lock()
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            argv = [sys.executable, "-m", "tests.support.forked", str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                argv,
+                cwd=ROOT,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,  # a pipe, as those of runs are
+                pass_fds=[theirs.fileno()],
+            )
+        atexit.register(self._close, os.getpid())
+
+    def _close(self, owner: int) -> None:
+        if os.getpid() == owner:
+            self._ours.close()
+            with self._process:
+                pass
+
+    def ask(self, request: bytes, files: list[int]) -> None:
+        self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_BYTES)
+        with self._lock:
+            socket.send_fds(self._ours, [request], files)
+
+
+@functools.cache
+def _kept_by(_pid: int) -> _Kept:
+    return _Kept()
+
+
+def _kept() -> _Kept:
+    return _kept_by(os.getpid())  # a fork of the test process needs one of its own
+
+
+def _deciding(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(DECIDING)}
+
+
+def _read(file: int, said: dict[int, bytes]) -> None:
+    with open(file, "rb") as stream:
+        said[file] = stream.read()
+
+
+def _write(file: int, content: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), open(file, "wb") as stream:
+        stream.write(content)
+
+
+def _requests(connection: socket.socket) -> Iterator[tuple[bytes, list[int]]]:
+    while True:
+        request, files, _flags, _address = socket.recv_fds(connection, MOST_BYTES, 4)
+        if not files:
+            return
+        yield request, files
+
+
+def serve(connection: socket.socket) -> None:
+    """Fork for each request; returns only in a fork, which is to run invoke, and when the test process is gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks that wait
+    for request, (*streams, answer) in _requests(connection):
+        if os.fork() == 0:
+            connection.close()
+            if _run_and_wait(request, streams, answer):
+                return
+        for each in (*streams, answer):
+            os.close(each)
+    os._exit(0)
+
+
+def _run_and_wait(request: bytes, streams: list[int], answer: int) -> bool:
+    """True in the process that is to run; the one in between waits for it, and tells how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        os.close(answer)
+        _become(request, streams)
+        return True
+    for each in streams:
+        os.close(each)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.write(answer, str(pid).encode().ljust(ANSWER_BYTES))
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(BrokenPipeError):
+        os.write(answer, str(os.waitstatus_to_exitcode(status)).encode().ljust(ANSWER_BYTES))
+    os._exit(0)
+
+
+def _become(request: bytes, streams: list[int]) -> None:
+    """Take over what a new process would have been given."""
+    words, folder, env, mask = json.loads(request)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.umask(mask)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(env)
+    spec = importlib.util.find_spec("invoke.__main__")
+    assert spec is not None
+    assert spec.origin is not None
+    sys.argv[:] = [spec.origin, *words]
+    sys.path[0] = folder
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]
+    main = types.ModuleType("__main__")
+    main.__spec__, main.__file__ = spec, spec.origin
+    sys.modules["__main__"] = main
+
+
+if __name__ == "__main__":
+    for module in MODULES:
+        importlib.import_module(module)
+    gc.freeze()
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    from invoke.main import program
+
+    program.run()
