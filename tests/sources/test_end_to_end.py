@@ -52,6 +52,11 @@ OWN_WORDS = """\
   repositories: [https://unreachable.example.com/os]
   keyring: [https://unreachable.example.com/key.rsa.pub]
 """
+OF_EACH_BUILDER = [
+    word
+    for name in ("multi-stage-alpine", "multi-stage-distroless", "multi-stage-java", "ko", "apko", "jib-distroless")
+    for word in ("--variant", name)
+]
 CHUNK_BYTES = 2**23
 SEARCHED: set[str] = set()  # config digests of images in which an earlier test of this module found nothing
 PASSWORDS = (
@@ -126,6 +131,7 @@ def test_all_variants_build_through_the_public_names_and_a_proxy(world, engine, 
         done = _build(world, project, DEADWEIGHT_SOURCE="registry", HTTPS_PROXY=PROXY, DOCKER_HOST=engine)
 
     built = _all_built(project)
+    assert set(built) == {each.name for each in load_suite(project / "deadweight.yaml").variants}
     assert built["ko"]["base"]["resolved"].startswith("cgr.dev/chainguard/busybox@sha256:")
     assert built["jib-distroless"]["base"]["resolved"].startswith("gcr.io/distroless/java17-debian12@sha256:")
     assert built["all-in-one"]["base"]["resolved"].startswith("docker.io/library/golang@sha256:")
@@ -140,10 +146,10 @@ def test_all_variants_build_through_the_public_names_and_a_proxy(world, engine, 
         for name in ("all-in-one", "multi-stage-chainguard")
     )
     assert largest / smallest >= 60
-    _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch)
+    _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch, least=10)
 
 
-def test_all_variants_build_through_a_mirror_that_wants_a_password(world, engine, project):
+def test_each_builder_goes_through_a_mirror_that_wants_a_password(world, engine, project):
     suite = project / "deadweight.yaml"
     suite.write_text(f"{suite.read_text()}\nsources:\n  mirror:\n    registries: {{'*': {LOCKED}/all}}\n{SOURCES}")
     login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -159,14 +165,16 @@ def test_all_variants_build_through_a_mirror_that_wants_a_password(world, engine
     )
     assert marked.returncode == 0, marked.stderr
     with Watch() as watch:
-        done = _build(world, project, **words, DOCKER_CONFIG=str(project / "docker"))
+        done = _build(world, project, *OF_EACH_BUILDER, **words, DOCKER_CONFIG=str(project / "docker"))
 
     labels = json.loads(_docker(world, engine, "inspect", "--format", "{{json .Config.Labels}}", "multi-stage-alpine"))
     assert labels["from"] == "the-mirror"
-    for each in _all_built(project).values():
+    built = _all_built(project)
+    assert len(built) == len(OF_EACH_BUILDER) / 2
+    for each in built.values():
         place = f"https://{APK_MIRROR}/" if each["builder"] == "apko" else f"{LOCKED}/all/"
         assert each["base"]["resolved"].startswith(place), each
-    _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch)
+    _nothing_is_left(world, project, engine, done.stdout + done.stderr, watch, least=3)
 
 
 def test_files_that_name_repositories_of_their_own_build_through_a_mirror_and_without_an_engine(world, project):
@@ -219,8 +227,8 @@ def _invoke(world: World, project: Path, *words: str, **env: str) -> subprocess.
     return world.run(*argv("build", *words), env=environment, cwd=project, timeout=500)
 
 
-def _build(world: World, project: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    done = _invoke(world, project, **env)
+def _build(world: World, project: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    done = _invoke(world, project, *words, **env)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -234,12 +242,17 @@ def _docker(world: World, engine: str, verb: str, *words: str) -> str:
 
 
 def _all_built(project: Path) -> dict[str, dict]:
-    names = [each.name for each in load_suite(project / "deadweight.yaml").variants]
-    return {name: json.loads((project / ".deadweight" / "images" / name / "built.json").read_text()) for name in names}
+    """The records of what was built here, by variant; all that this run was asked for, since it ended well."""
+    return {file.parent.name: json.loads(file.read_text()) for file in project.glob(".deadweight/images/*/built.json")}
 
 
-def _nothing_is_left(world: World, project: Path, engine: str | None, said: str, watch: Watch | None) -> None:
-    """Everybody trusted the private CA and used the passwords: none of it is in an image, a log, the state or an argument."""
+def _nothing_is_left(
+    world: World, project: Path, engine: str | None, said: str, watch: Watch | None, least: int = 1
+) -> None:
+    """Everybody trusted the private CA and used the passwords: none of it is in an image, a log, the state or an argument.
+
+    ``least``: so many images were built in the engine, or more.
+    """
     authority = _certificate(world)
     for archive in (project / ".deadweight" / "images").glob("*/image.tar"):
         with tarfile.open(archive) as tar:
@@ -249,7 +262,7 @@ def _nothing_is_left(world: World, project: Path, engine: str | None, said: str,
             each["config_digest"]: each["reference"] for each in _all_built(project).values() if each["in_engine"]
         }
         names = [name for digest, name in images.items() if digest not in SEARCHED]
-        assert len(images) >= 10
+        assert len(images) >= least
         assert names
         save = [shutil.which("docker"), "--host", engine, "save", *names]
         with (
