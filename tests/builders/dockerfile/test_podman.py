@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
+import json
+import subprocess
+import tarfile
 
 import pytest
 
-from deadweight._errors import ConfigError, DeadweightError
-from deadweight.builders.dockerfile import podman
+from deadweight._errors import ConfigError
+from deadweight.builders.dockerfile import buildkit, podman
+from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
+from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.builders.protocol import Site
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
+from deadweight.records.paths import State
 from tests.support.engine_tour import podman as podman_service
+from tests.support.small_project import write_suite
+from tests.support.tls_engine import cuttable
 
+SUITE = "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
 ENDPOINT = Endpoint("unix:///nowhere.sock", ours=False)
 
 
@@ -79,13 +87,15 @@ def test_its_lines_are_told_as_buildkit_tells_them():
     ]
 
 
-def test_secrets_are_not_given_to_a_podman_that_keeps_its_images_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store("", (), "1.28.2", here=False))
-    monkeypatch.setattr(podman, "find", lambda name: type("Tool", (), {"path": Path(shutil.which("true") or "true")}))
-    asked = {"ignore": tmp_path, "cwd": tmp_path, "env": {}, "log": tmp_path / "log", "on_line": print, "redact": ()}
-    with pytest.raises(DeadweightError, match="would send its secrets with the context"):
-        podman.build(ENDPOINT, ["--secret", "id=a,src=b", "."], **asked)
-    podman.build(ENDPOINT, ["."], **asked)
+def test_dockerfiles_are_refused_where_podman_keeps_its_images_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(podman, "store_of", lambda _endpoint: Store("", (), "1.39.0", here=False))
+    monkeypatch.setattr(buildkit, "running_podman", lambda: ENDPOINT)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    suite = write_suite(tmp_path, SUITE)
+    (variant,) = suite.variants
+    assert isinstance(variant, DockerfileVariant)
+    with pytest.raises(ConfigError, match=r"COPY \. would take it into the image"):
+        DockerfileBuilder().steps(variant, Site(suite, State(tmp_path), source=None, engine=None))
 
 
 @pytest.mark.system
@@ -105,3 +115,24 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
         with Engine.connect(endpoint) as engine:
             assert engine.has("deadweight-tests/podman:1")
     assert "#1 [1/2] FROM scratch" in lines
+
+
+@pytest.mark.system
+def test_a_client_of_podman_sends_more_than_the_context(tmp_path):
+    """Why Dockerfiles are refused there: where this changes, they need not be."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "kept").write_text("x")
+    with podman_service(tmp_path, {}) as socket, cuttable(socket.removeprefix("unix://")) as (host, _):
+        assert podman.elsewhere(Endpoint(host, ours=False))
+        words = ["--file", tmp_path / "Dockerfile", "--tag", "deadweight-tests/far:1", context]
+        subprocess.run(
+            ["podman", "--remote", "--url", host, "build", *words], check=True, capture_output=True, timeout=60
+        )
+        with Engine.connect(Endpoint(socket, ours=False)) as engine:
+            engine.images.save("deadweight-tests/far:1", tmp_path / "far.tar")
+    with tarfile.open(tmp_path / "far.tar") as image:
+        (layer,) = json.load(image.extractfile("manifest.json"))[0]["Layers"]
+        with tarfile.open(fileobj=image.extractfile(layer)) as inside:
+            assert {"kept", str(tmp_path / "Dockerfile").lstrip("/")} <= set(inside.getnames())

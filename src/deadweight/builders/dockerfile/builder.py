@@ -25,7 +25,7 @@ from deadweight._errors import ArchiveError, CommandError, ConfigError, Deadweig
 from deadweight.builders.dockerfile import attestations, buildkit, saved, secrets, words
 from deadweight.builders.dockerfile.copy import IGNORE_FILE, copied, given, ignore_rules, last_base, reach_of
 from deadweight.builders.dockerfile.errors import DockerListener
-from deadweight.builders.dockerfile.podman import refuse_what_it_cannot
+from deadweight.builders.dockerfile.podman import NEARER, SENT, elsewhere, refuse_what_it_cannot
 from deadweight.builders.dockerfile.text import Dockerfile, read_dockerfile
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
@@ -82,6 +82,8 @@ class DockerfileBuilder:
     def steps(self, variant: DockerfileVariant, site: Site) -> tuple[Step, ...]:
         if site.pool is not None:
             attestations.refuse_in_pool(variant, site.root)
+        else:
+            _refuse_podman_elsewhere(variant, site.root)
         text = _read(variant, site.root)
         bases = {reference: site.source.base(reference) for reference in _references(text, variant)}
         dockerfile = text.file
@@ -211,6 +213,12 @@ class DockerfileBuilder:
         held = image_in(path)
         saved.note(path, held.config_digest)
         return replace(found, config=held.config_digest, manifest=found.manifest or held.manifest_digest)
+
+
+def _refuse_podman_elsewhere(variant: DockerfileVariant, root: Path) -> None:
+    podman = buildkit.running_podman()
+    if podman is not None and elsewhere(podman):
+        raise WrongKey(variant, "builder", SENT.format(podman.host), root, hint=NEARER)
 
 
 def _elsewhere(

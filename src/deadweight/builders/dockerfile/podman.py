@@ -1,8 +1,8 @@
 """Build a Dockerfile with Podman, whose socket has no BuildKit: by ``podman build``, which knows Dockerfiles by itself.
 
-It works in the very store of the engine, not through its socket, where that store is on this machine: a build through the socket
-puts secrets into the context, from where ``COPY . .`` takes them into the image (tried with 4.3.1), and knows no secrets of
-variables. Where the store is elsewhere, a variant with secrets is refused.
+It works in the very store of the engine, not through its socket: what a client sends through that beside the context, which is the
+Dockerfile itself where it lies elsewhere, and secrets, becomes part of the context, from where ``COPY . .`` takes it into the image
+(tried with 4.3.1). Secrets of variables it does not know. So where the store is on another machine, nothing is built.
 
 What Podman says is told on as BuildKit would say it, so that one listener understands both.
 """
@@ -38,6 +38,11 @@ _LACKING = (
     (re.compile(r"^ADD\s(?:--\S+\s+)*--(checksum|keep-git-dir)\b"), "ADD --{0}"),
     (re.compile(r"^RUN\s(?:--\S+\s+)*--(network|security|device)\b"), "RUN --{0}"),
 )
+SENT = (
+    "Podman at {} runs on another machine: what its client sends there beside the context (our copy of the Dockerfile, settings of "
+    "this machine, secrets) would become part of the context, and COPY . would take it into the image"
+)
+NEARER = "build on that machine, or with Docker"
 _LOOPBACK = re.compile(r"^(?:127\.\d+\.\d+\.\d+|localhost|\[::1\])(?::\d+)?/")
 _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+/\d+): (.*)$")
 _FAILED = re.compile(r"^(?:Error|error): (.*)$")
@@ -79,6 +84,11 @@ def _global_words(host: Mapping[str, Any], store: Mapping[str, Any]) -> Iterator
         yield f"--runtime={runtime}"
 
 
+def elsewhere(endpoint: Endpoint) -> bool:
+    """Whether its images are on another machine, or another user's. Raises DeadweightError where the engine does not say."""
+    return not store_of(endpoint).here
+
+
 def refuse_what_it_cannot(dockerfile: Path, endpoint: Endpoint) -> None:
     """Raises ConfigError, with the line, for an instruction that this Podman does not know."""
     buildah = store_of(endpoint).buildah
@@ -115,15 +125,9 @@ def build(
 ) -> None:
     """Run ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
     store, program = store_of(endpoint), str(find("podman").path)
-    if not store.here and "--secret" in words:
-        raise DeadweightError(
-            f"Podman at {endpoint.host} runs on another machine, and a build there would send its secrets with the context",
-            hint="build on that machine, or with Docker",
-        )
-    where = words_for(store, program) if store.here else ("--remote", f"--url={endpoint.host}")
     how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
     _run.run(
-        [program, *where, "build", *how, *_named(words)],
+        [program, *words_for(store, program), "build", *how, *_named(words)],
         cwd=cwd,
         env=env,
         timeout=common.BUILD_TIMEOUT_SECONDS,

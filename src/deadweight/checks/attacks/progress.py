@@ -33,6 +33,8 @@ def _planned(plan: Plan, missing: frozenset[str]) -> Iterator[str]:
             yield w.only(wall).name
         if plan.without and wall not in missing:
             yield w.HARDENED.minus(wall).name
+    if plan.alone and w.DEFAULT in plan.postures:
+        yield w.REDUCED
 
 
 def said(name: str) -> str:
