@@ -7,7 +7,8 @@ daemon is killed in the second measurement once a third of the images is there.
 
     python -m bench pool
 
-``DEADWEIGHT_BENCH_POOL=SERVICESxVARIANTS`` is for trying it out on fewer.
+``DEADWEIGHT_BENCH_POOL=SERVICESxVARIANTS`` is for trying it out on fewer; where three rounds would take longer than
+``DEADWEIGHT_BENCH_SECONDS``, there are two.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +32,7 @@ from pathlib import Path
 import yaml
 
 from bench import _bench
-from bench._bench import ROOT, Result, alternate, timed
+from bench._bench import ROOT, Result, timed
 from deadweight.toolchain.find import find
 from tests.support.buildkit_world import Daemon, daemons, half_core
 from tests.support.pool_project import endpoint
@@ -40,24 +44,42 @@ SHARED, OWN = 5000, 1000
 
 
 def run() -> list[Result]:
-    """Cold, and cold with one endpoint lost."""
+    """Cold, and cold with one endpoint lost; the rival's figures are the same for both."""
     services, variants = map(int, os.environ.get("DEADWEIGHT_BENCH_POOL", "12x5").split("x"))
     what = f"{services * variants} variants of {services} services on three endpoints of half a core"
+    seconds: dict[str, list[float]] = {"whole": [], "lost": [], "bake": []}
+    facts: dict[str, list[Built]] = {"whole": [], "lost": []}
     with tempfile.TemporaryDirectory(prefix="deadweight-bench-pool-") as name:
         yard = Yard(Path(name), services, variants)
         yard.write()
-        kept: list[float] = []
+        started, most = time.monotonic(), float(os.environ.get("DEADWEIGHT_BENCH_SECONDS", "inf"))
+        for number in range(_bench.ROUNDS):
+            if number > 1 and (time.monotonic() - started) * (number + 1) / number > most:
+                break
+            for kind in ("whole", "lost"):
+                seconds[kind].append(round(yard.ours(kill=kind == "lost"), 2))
+                facts[kind].append(yard.built())
+            seconds["bake"].append(round(yard.bake(), 2))
+            print("  pool:", {kind: found[-1] for kind, found in seconds.items()}, file=sys.stderr, flush=True)
+    rival = "docker buildx bake"
+    return [
+        _result("pool", what, seconds["whole"], seconds["bake"], 0.6, rival, facts["whole"]),
+        _result(
+            "pool-lost", f"{what}, one killed at a third", seconds["lost"], seconds["bake"], 0.8, rival, facts["lost"]
+        ),
+    ]
 
-        def rival() -> float:
-            kept.append(yard.bake())
-            return kept[-1]
 
-        whole = alternate("pool", what, yard.ours, rival, target=0.6, rival_name="docker buildx bake")
-        lost = alternate(
-            "pool-lost", f"{what}, one of them killed", lambda: yard.ours(kill=True), rival, target=0.8,
-            rival_name="docker buildx bake, undisturbed",
-        )  # fmt: skip
-        return [whole, lost]
+Built = dict[str, int]
+"""How many builds were begun on which endpoint, and ``again`` for those that were begun on a second one."""
+
+
+def _result(
+    name: str, what: str, ours: list[float], bake: list[float], target: float, rival: str, facts: list[Built]
+) -> Result:
+    mine, other = statistics.median(ours), statistics.median(bake)
+    runs = tuple(ours), tuple(bake)
+    return Result(name, what, mine, other, round(mine / other, 3), target, "s", rival, runs, {"begun": facts})
 
 
 @dataclass(frozen=True)
@@ -119,6 +141,13 @@ class Yard:
                 done.set()
                 if kill:
                     killer.join()
+
+    def built(self) -> Built:
+        """Where the last run's builds were begun, by the pool's own log."""
+        log = (self.project / ".deadweight/logs/pool.log").read_text()
+        begun = re.findall(r" (\S+): goes to (\S+)", log)
+        again = len(begun) - len({variant for variant, _ in begun})
+        return {**Counter(place for _, place in begun), "again": again}
 
     def _kill(self, daemon: Daemon, done: threading.Event) -> None:
         images = self.project / ".deadweight" / "images"

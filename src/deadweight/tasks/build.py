@@ -205,6 +205,7 @@ def _outcome_row(outcome: VariantOutcome) -> dict[str, Any]:
         "step": outcome.step if outcome.error else None,
         "error": str(outcome.error) if outcome.error else None,
         **_digests(image),
+        "built_on": image.built_on if image else None,
         "reference": image.reference if image else None,
         "stand_in": None if image is None else image.stand_in,
     }
