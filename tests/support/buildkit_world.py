@@ -21,6 +21,7 @@ from deadweight.toolchain.find import find
 PORT = 8372
 START_SECONDS = 60.0
 PREFIX = "dwbk"
+NETWORKS = "10.213.0.0/16"
 
 
 @dataclass

@@ -15,6 +15,7 @@ import yaml
 
 from deadweight.project.suite_file import load_suite
 from tests.support import ROOT
+from tests.support.buildkit_world import NETWORKS
 from tests.support.invoking import invoke
 
 
@@ -44,11 +45,12 @@ def same_secrets(root: Path, other: Path) -> Path:
 
 
 def built(root: Path, pool: dict[str, Any], names: Iterable[str], proxy: str = "") -> dict[str, Any]:
-    """``invoke build`` of these variants; ``proxy`` leads out of networks that lead nowhere."""
+    """``invoke build`` of these variants; ``proxy`` leads out of networks that lead nowhere, and no daemon is asked through it."""
     file = root.with_suffix(".yaml")
     file.write_text(yaml.safe_dump(pool))
     words = [word for name in names for word in ("--variant", name)]
-    env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **({"HTTPS_PROXY": proxy} if proxy else {})}
+    proxies = {"HTTPS_PROXY": proxy, "NO_PROXY": f"{NETWORKS},localhost,127.0.0.1"} if proxy else {}
+    env = {"DEADWEIGHT_POOL": str(file), "DEADWEIGHT_SOURCE": "local", **proxies}
     done = invoke(root, "build", *words, "--json", code=0, env=env, timeout=3000)
     found: dict[str, Any] = json.loads(done.stdout)["variants"]
     return found
@@ -59,13 +61,18 @@ def way_out(host: str) -> Iterator[str]:
     """A proxy for HTTPS at this address, for networks that reach this machine and nothing else."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii", "replace")
-            name, _, port = head.split()[1].rpartition(":")
-            behind, to_behind = await asyncio.open_connection(name, int(port))
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            await asyncio.gather(_copy(reader, to_behind), _copy(behind, writer))
-        writer.transport.abort()
+        ends = [writer]
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii", "replace")
+                name, _, port = head.split()[1].rpartition(":")
+                behind, to_behind = await asyncio.open_connection(name, int(port))
+                ends.append(to_behind)
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                await asyncio.gather(_copy(reader, to_behind), _copy(behind, writer))
+        finally:
+            for each in ends:
+                each.transport.abort()
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
@@ -94,3 +101,4 @@ async def _end(server: asyncio.Server) -> None:
     for each in left:
         each.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.sleep(0.1)  # connections that were broken off are let go of in the loop's next rounds

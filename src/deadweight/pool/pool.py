@@ -21,6 +21,8 @@ from deadweight.pool.journal import Journal
 from deadweight.suite.pool import PoolCache
 
 T = TypeVar("T")
+AGAIN_SECONDS = 1.0
+"""After which a daemon that was just killed, or its machine, no longer takes connections that it then breaks off."""
 
 
 class Pool:
@@ -140,6 +142,7 @@ class Pool:
         """None where an endpoint still answers, else why not."""
         why = self._problem(endpoint)
         if why is not None and why != SILENT:  # what broke off in the middle says little: the next try tells why
+            time.sleep(AGAIN_SECONDS)
             why = self._problem(endpoint)
         return "it breaks off every connection" if why == NOT_ACCEPTED else why  # it took our certificate before
 
