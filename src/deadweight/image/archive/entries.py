@@ -23,6 +23,9 @@ _NAMES: tuple[EntryKind, ...] = (
     "file", "hardlink", "symlink", "chardevice", "blockdevice", "directory", "fifo", "other",
 )  # fmt: skip
 _KINDS = {0: FILE, 0x37: FILE, 0x53: FILE, **{0x30 + code: code for code in range(7)}}
+_ROOTS, _UNTOLD = b"0000000\0" * 2, (None, None)
+_modes: dict[bytes, int] = {}
+_MOST_MODES = 1000
 
 
 class Room:
@@ -79,7 +82,7 @@ class Entries:
         header: bytes,
         offset: int,
         target: bytes | None,
-        owner: tuple[int | None, int | None] = (None, None),
+        owner: tuple[int | None, int | None] = _UNTOLD,
         capability: bool = False,
     ) -> None:
         """Take one member as the walker read it; ``fail`` makes the error of a problem, which names the tar.
@@ -100,13 +103,14 @@ class Entries:
         self.kinds.append(code)
         self.sizes.append(size)
         self.offsets.append(offset)
-        try:
-            mode = int(header[100:108].strip(b" \0") or b"0", 8) & 0o7777
-        except ValueError:
-            raise fail("the mode of a member is damaged", offset) from None
-        self.modes.append(mode)
-        self.uids.append(_owner(header[108:116], owner[0], fail, offset))
-        self.gids.append(_owner(header[116:124], owner[1], fail, offset))
+        mode = _modes.get(header[100:108])
+        self.modes.append(_mode(header[100:108], fail, offset) if mode is None else mode)
+        if header[108:124] == _ROOTS and owner == _UNTOLD:
+            self.uids.append(0)
+            self.gids.append(0)
+        else:
+            self.uids.append(_owner(header[108:116], owner[0], fail, offset))
+            self.gids.append(_owner(header[116:124], owner[1], fail, offset))
         if target is not None:
             self.targets[index] = target
         if stored != size:
@@ -211,6 +215,17 @@ def clean(name: bytes) -> bytes | None:
         elif part not in (b"", b"."):
             parts.append(part)
     return b"/".join(parts)
+
+
+def _mode(field: bytes, fail: Callable[..., ArchiveError], offset: int) -> int:
+    """A mode as a header has it, remembered: a layer has few."""
+    try:
+        mode = int(field.strip(b" \0") or b"0", 8) & 0o7777
+    except ValueError:
+        raise fail("the mode of a member is damaged", offset) from None
+    if len(_modes) < _MOST_MODES:
+        _modes[field] = mode
+    return mode
 
 
 def _owner(field: bytes, given: int | None, fail: Callable[..., ArchiveError], offset: int) -> int:

@@ -11,6 +11,7 @@ Nothing is written and no link is followed: names come out of images.
 from __future__ import annotations
 
 import base64
+import binascii
 import gzip
 import hashlib
 import json
@@ -129,7 +130,7 @@ def _tar(folder: Path, files: Path) -> Iterator[bytes]:
         with gzip.open(folder / "tar-split.json.gz", "rb") as lines, _Folder(files) as content:
             for item in _items(lines):
                 if item.get("type") == 2:
-                    pending += base64.b64decode(item.get("payload") or "")
+                    pending += binascii.a2b_base64(item.get("payload") or "")
                     if len(pending) >= _PIECE:
                         yield bytes(pending)
                         pending.clear()
