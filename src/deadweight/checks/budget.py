@@ -89,6 +89,11 @@ def weigh(subject: Subject) -> Summary:
     return summary(subject.archive(), cache_dir=subject.state.cache / "image")
 
 
+def size_of(subject: Subject) -> int:
+    """The bytes of all files of the variant's archive, without what its layers weigh compressed, which takes long to find out."""
+    return summary(subject.archive(), cache_dir=subject.state.cache / "image", compressed=False).size_bytes
+
+
 def judge(name: str, value: float | None, limit: tuple[float | None, float | None], why_not: str) -> Finding:
     """Compare a figure with its (soft, hard) limits. A figure equal to its limit is within it."""
     soft, hard = limit

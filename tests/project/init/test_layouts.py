@@ -409,14 +409,23 @@ def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tm
         "hooks.yaml.example": "",
         "other.sample.json": "{}",
         "shop.example.yml": "a: 1",
+        "examples/shop.yml": "a: 2",
+        "examples/hooks.json/x": "",
+        "examples/limits.toml": "",
+        "conf/limits.example.toml": "",
     }
+    code += 'var limits = kingpin.Flag("limits", "").Default("limits.toml").ExistingFile()\n'
     (service,) = found(tmp_path, {"go.mod": "module x.org/y\n", "main.go": code, **files})
     draft = first_draft(service, "build")
     assert "hooks" not in draft.ladder.files["build/Dockerfile"]
     more = with_examples(draft)
     assert more is not None
     copied = [line for line in more.ladder.files["build/Dockerfile"].splitlines() if "example" in line]
-    assert copied == ["COPY hooks.json.example /app/hooks.json", "COPY shop.example.yml /app/shop.yml"]
+    assert copied == [
+        "COPY hooks.json.example /app/hooks.json",
+        "COPY shop.example.yml /app/shop.yml",
+        "COPY conf/limits.example.toml /app/limits.toml",
+    ]
     assert next(each for each in more.rungs if each.name == "ko").keys["workdir"] == "/app"
     assert with_examples(more) is None
 

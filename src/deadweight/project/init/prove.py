@@ -79,7 +79,7 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
     from deadweight.checks import table
-    from deadweight.checks.budget import weigh
+    from deadweight.checks.budget import size_of
     from deadweight.checks.layers import base_image
     from deadweight.checks.runner import verify
 
@@ -88,7 +88,7 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
         asked = dict.fromkeys(check.name for each in subjects for check in table.asked(each.variant))
         wanted = [name for name in asked if name != gates.ATTACKS]
         found = verify(subjects, wanted, on_evidence=_told(proof))
-        sizes = [weigh(each).size_bytes for each in subjects]
+        sizes = [size_of(each) for each in subjects]
         named = {each.variant.name: each for each in subjects}
         found = [
             gates.by_owner(each, base_image(named[each.variant])) if each.check == "layers" and not each.ok else each

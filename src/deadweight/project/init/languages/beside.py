@@ -48,23 +48,31 @@ def read_at_run_time(tree: Tree, folder: str, ending: str) -> list[str]:
 _EXAMPLE = re.compile(r"(?P<stem>[\w.-]+?)(?:\.(?:example|sample|dist))(?P<ending>\.(?:ya?ml|json|toml|ini|conf|cfg))?")
 
 
+_PLACES = ("example", "examples", "sample", "samples", "conf", "config", "configs", "etc", "contrib")
+"""Folders in which a configuration to begin with may lie, under its own name."""
+_CONFIGURES = re.compile(r"[\w.-]+\.(?:ya?ml|json|toml|ini|conf|cfg)")
+
+
 def examples(tree: Tree, folder: str, ending: str) -> list[tuple[str, str]]:
-    """Example files beside the program for files that its code names and the repository lacks: (example, name)."""
+    """Example files for files that the program's code names and the repository lacks: (example, name), relative to the folder."""
     code = "\n".join(
         tree.text(path) for path in tree.below(folder, ending) if not path.endswith("_test.go") and not aside(path)
     )
-    found = []
-    for path in tree.files:
-        match = _EXAMPLE.fullmatch(posixpath.basename(path)) if folder_of(path) == folder else None
-        name = f"{match['stem']}{match['ending'] or ''}" if match else ""
+    found: dict[str, str] = {}
+    homes = [folder, *(joined(folder, place) for place in _PLACES)]
+    for path in sorted((path for path in tree.files if folder_of(path) in homes), key=lambda each: each.count("/")):
+        base = posixpath.basename(path)
+        match = _EXAMPLE.fullmatch(base)
+        own = base if folder_of(path) != folder and _CONFIGURES.fullmatch(base) else ""
+        name = f"{match['stem']}{match['ending'] or ''}" if match else own
         if (
             name
             and _DATA.search(name)
             and not tree.has(joined(folder, name))
             and re.search(rf"[\"`/]{re.escape(name)}[\"`]", code)
         ):
-            found.append((posixpath.basename(path), name))
-    return found
+            found.setdefault(name, posixpath.relpath(path, folder))
+    return [(example, name) for name, example in found.items()]
 
 
 def _plain(literal: str) -> str:
