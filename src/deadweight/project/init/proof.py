@@ -144,7 +144,10 @@ def _engine_runs() -> bool:
 
 def nothing_left(what: str, draft: Draft) -> DeadweightError:
     """The error where no rung can be kept, with what became of each."""
-    reasons = "\n".join(f"{name}: {why}" for name, why in draft.left_out.items())
+    by_reason: dict[str, list[str]] = {}
+    for name, why in draft.left_out.items():
+        by_reason.setdefault(why, []).append(name)
+    reasons = "\n".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
     return DeadweightError(
         f"{what}\n{reasons}",
         hint="write the suite without trying it: deadweight init --no-prove; then invoke build and invoke verify show more",

@@ -78,27 +78,17 @@ def _is_spare(proof: Proof, rung: Rung) -> bool:
 def _gate(proof: Proof, names: Sequence[str]) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
-    from deadweight.checks import table
     from deadweight.checks.budget import size_of
-    from deadweight.checks.layers import base_image
-    from deadweight.checks.runner import verify
 
     with proof.workspace() as workspace:
         subjects = [workspace.subject(proof.variant(workspace, name)) for name in names]
-        asked = dict.fromkeys(check.name for each in subjects for check in table.asked(each.variant))
-        wanted = [name for name in asked if name != gates.ATTACKS]
-        found = verify(subjects, wanted, on_evidence=_told(proof))
+        found = gates.verified(subjects, _told(proof))
         sizes = [size_of(each) for each in subjects]
-        named = {each.variant.name: each for each in subjects}
-        found = [
-            gates.by_owner(each, base_image(named[each.variant])) if each.check == "layers" and not each.ok else each
-            for each in found
-        ]
     own, accepted = dict(proof.draft.own), dict(proof.draft.accepted)
     for name, size in zip(names, sizes, strict=True):
         full = proof.draft.full(name)
         wrong = {each.check: each for each in found if each.variant == full and not each.ok}
-        running = next((each for each in wrong.values() if each.check != "layers" and not _killed(each)), None)
+        running = next((each for each in wrong.values() if each.check != "layers" and not gates.killed(each)), None)
         if running is not None:
             proof.leave_out(name, f"{running.check}: {running.reason}")
             continue
@@ -130,8 +120,3 @@ def _told(proof: Proof) -> gates.Told:
         proof.say(f"{each.variant}: {each.check}: {each.status}: {each.reason}")
 
     return told
-
-
-def _killed(found: Evidence) -> bool:
-    """Whether all that is wrong is that it does not end on SIGTERM: true of many services, and no reason to leave one out."""
-    return found.check == "runs" and "startup_seconds" in found.data and "did not end within" in found.reason
