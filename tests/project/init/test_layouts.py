@@ -15,7 +15,10 @@ from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.languages.python_steps import in_turn
+from deadweight.project.init.learned import with_seen
+from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language
+from deadweight.project.init.records import Known
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
@@ -400,6 +403,20 @@ def test_node_changes_the_database_before_it_serves(tmp_path, start, steps):
     assert "RUN npm run db:setup" not in text
     assert ("RUN npm run css" in text) == ("css" in start)
     assert ("omit=dev" in text) != ("prisma" in start)  # what only developers have is needed then
+
+
+@pytest.mark.parametrize("read_only", ["true", "false"])
+def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_path, read_only):
+    package = {"scripts": {"start": "node a.js"}, "dependencies": {"express": "*"}}
+    own = 'FROM node:22\nWORKDIR /srv\nCOPY . .\nUSER node\nCMD ["node", "a.js"]\n'
+    (service,) = found(tmp_path, {"package.json": json.dumps(package), "a.js": "", "Dockerfile": own})
+    health = Health("http", 3000, "/", 200)
+    seen = Seen(health, (3000,), "1000:1000", 10**7, 4, ("/srv/static",), 1.0, 0.1, 0)
+    draft = with_seen(first_draft(service, "build"), seen, {"read_only": Known(read_only)})
+    files = draft.ladder.files
+    owner = "--chown=65532:65532 " if read_only == "false" else ""
+    assert f"COPY {owner}--from=build /app /app" in files["build/Dockerfile"]
+    assert f"COPY {owner}--from=own-image /srv /srv" in files["build/trimmed.Dockerfile"]
 
 
 def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from deadweight.project.init import posture
 from deadweight.project.init.draft import Draft, port_hints
+from deadweight.project.init.languages.common import OWNED
 from deadweight.project.init.observe import KINDS, Seen
-from deadweight.project.init.records import SEEN, Known
+from deadweight.project.init.records import SEEN, Known, Service
 
 
 def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
@@ -29,4 +30,12 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft
     named = {each.value for each in port_hints(draft.service)}  # the others may be any port that was free
     if more := [str(each) for each in others if each in named]:
         told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
-    return replace(draft, port=port, health=text, run={**draft.run, **told})
+    return replace(draft, service=_owning(draft.service, told), port=port, health=text, run={**draft.run, **told})
+
+
+def _owning(service: Service, told: Mapping[str, Known[str]]) -> Service:
+    """The service, whose files are its user's from now on where it comes up only if it may write among them."""
+    project = service.project
+    if project is None or told.get("read_only", Known("true")).value != "false":
+        return service
+    return replace(service, project=replace(project, details={**project.details, OWNED: "1"}))

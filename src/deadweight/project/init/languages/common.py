@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from deadweight.builders.shared import generated
-from deadweight.project.init.records import Rung
+from deadweight.project.init.records import Project, Rung
 
 HEADER = generated.DOCKERFILE
 """The first line of every Dockerfile that init writes, by which it knows them again."""
@@ -59,6 +59,16 @@ def scalar(text: str) -> str:
     plain = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text)
     words = ("true", "false", "yes", "no", "on", "off", "null", "y", "n", "~")
     return text if plain and text.lower() not in words else json.dumps(text, ensure_ascii=False)
+
+
+OWNED = "owned"
+"""The detail of a project that writes into its own folder, as was seen: then the files there are the service's user's."""
+
+
+def copied(project: Project, source: str, target: str) -> str:
+    """A COPY of the service's own files out of another stage, or of the context (``source`` without ``--from=``)."""
+    owner = "--chown=65532:65532 " if OWNED in project.details else ""
+    return f"COPY {owner}{source} {target}"
 
 
 def exec_form(words: tuple[str, ...]) -> str:

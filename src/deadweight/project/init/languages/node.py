@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from deadweight.project.init.languages import node_scripts, node_steps
-from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
+from deadweight.project.init.languages.common import HEADER, copied, dockerignore, env_lines, exec_form, rungs_on
 from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import PROGRAMS
 from deadweight.project.init.languages.sources import scan
@@ -221,7 +221,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "# The path is distroless', where node is in a folder of its own.",
         'ENV NODE_ENV=production PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"',
         *env_lines(env),
-        "COPY --from=build /app /app",
+        copied(project, "--from=build /app", "/app"),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",

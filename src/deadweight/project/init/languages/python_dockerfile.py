@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deadweight.project.init.languages.common import HEADER, env_lines, exec_form
+from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
 
@@ -67,7 +67,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         "ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
         *env_lines(env),
         "COPY --from=build /packages /packages",
-        "COPY --from=build /src /app" if project.details["collects"] else "COPY . .",
+        copied(project, *(("--from=build /src", "/app") if project.details["collects"] else (".", "."))),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from deadweight.project.init.languages.common import HEADER, env_lines, exec_form, flow
+from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, flow
 from deadweight.project.init.languages.python_dockerfile import entry
 from deadweight.project.init.records import Project, Rung, Service
 
@@ -89,7 +89,7 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
         *(['ENV PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"'] if node else []),
         *([f"ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
         *env_lines(env),
-        *(f"COPY --from={OWN} {path} {path}" for path in dict.fromkeys(taken)),
+        *(copied(project, f"--from={OWN} {path}", path) for path in dict.fromkeys(taken)),
         "USER 65532:65532",
         f"EXPOSE {port}",
         f"ENTRYPOINT {exec_form(start)}",
