@@ -25,6 +25,7 @@ from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
 from deadweight.engine.images import Identity, identity_of
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, hardened
+from deadweight.engine.route import route_to
 from deadweight.engine.sidecar import shell_in, user_of, words_beside, words_inside
 from deadweight.suite.model import Health, RunSettings
 from tests.support.small_images import reference
@@ -317,6 +318,23 @@ def test_who_is_not_root_gets_there_by_its_address(engine, misbehaving_image, mo
             for elsewhere in ("desktop", "rootless"):
                 monkeypatch.setattr(engine, "info", dataclasses.replace(facts, **{elsewhere: True}))
                 assert container.http(8080).way == "engine"
+
+
+class Inspected:
+    """A container that runs, as Podman tells of it: its port is published, on whatever network it is."""
+
+    name, id = "c", "c"
+
+    def inspect(self):
+        ports = {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4321"}]}
+        return {"State": {"Running": True, "Pid": 0}, "NetworkSettings": {"Ports": ports, "IPAddress": "10.9.9.9"}}
+
+
+@pytest.mark.parametrize(("closed", "way"), [(False, "published"), (True, "address")])
+def test_a_port_that_is_published_on_a_network_without_a_way_out_leads_nowhere(engine, closed, way):
+    facts = dataclasses.replace(engine.info, desktop=False, rootless=False)
+    found = route_to(Inspected(), 80, "unix:///x", facts, engine.tunnels, closed=closed, cut_off=False)
+    assert found.way == way
 
 
 # what is left behind

@@ -82,6 +82,17 @@ def test_a_seccomp_profile_that_is_none_is_a_usage_error(tmp_path):
         create_body("i", RunOptions(seccomp=str(tmp_path / "absent.json")), DOCKER)
 
 
+def test_podman_gets_the_name_of_a_seccomp_profile_and_docker_the_document(tmp_path):
+    """Podman takes the document for a file's name, too long for any file system."""
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ERRNO"}')
+    (told,) = create_body("i", RunOptions(seccomp=str(profile)), PODMAN)["HostConfig"]["SecurityOpt"]
+    assert told == f"seccomp={profile}"
+    profile.write_text("none")
+    with pytest.raises(UsageError, match="not a seccomp profile"):
+        create_body("i", RunOptions(seccomp=str(profile)), PODMAN)
+
+
 def test_podman_gets_explicit_limits_and_no_foreign_log_driver():
     host = create_body("i", hardened(RunSettings()), PODMAN, {"nofile": 500, "nproc": 32768})["HostConfig"]
     assert {limit["Name"]: (limit["Soft"], limit["Hard"]) for limit in host["Ulimits"]} == {

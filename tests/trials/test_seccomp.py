@@ -26,6 +26,7 @@ from deadweight.trials.seccomp.kinds import BY_TIMING
 from deadweight.trials.seccomp.model import Call, Seccomp, Stopped
 from deadweight.trials.seccomp.recorder import Phase, Recording
 from deadweight.trials.seccomp.runtime import Runtime, runtime_of, version_of
+from deadweight.trials.seccomp.runtime import _name as runtime_name
 from tests.support.small_images import PASSWD, docker_archive
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
@@ -230,6 +231,11 @@ def test_a_service_that_needs_new_privileges_has_no_profile():
 @pytest.fixture
 def runtime(engine) -> Runtime:
     return runtime_of(engine)
+
+
+@pytest.mark.parametrize("told", ["OCI Runtime (runc)", "OCI Runtime (/usr/sbin/runc)"])
+def test_podman_tells_its_runtime_by_name_or_by_path(told):
+    assert runtime_name({"Components": [{"Name": told}]}, {}) == "runc"
 
 
 def test_the_runtime_is_the_one_that_starts_the_containers(runtime):

@@ -43,7 +43,7 @@ def _host_config(options: RunOptions, info: EngineInfo, most: Mapping[str, int])
         "Tmpfs": {each.path: each.options() + (",notmpcopyup" if info.podman else "") for each in options.tmpfs},
         "CapDrop": list(options.cap_drop),
         "CapAdd": list(options.cap_add),
-        "SecurityOpt": _security(options),
+        "SecurityOpt": _security(options, info),
         "Privileged": options.privileged,
         "NetworkMode": options.network,
         "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in _ulimits(options, info, most)],
@@ -86,19 +86,20 @@ def _limits(options: RunOptions) -> dict[str, int]:
     return limits
 
 
-def _security(options: RunOptions) -> list[str]:
+def _security(options: RunOptions, info: EngineInfo) -> list[str]:
     words = ["no-new-privileges:true"] if options.no_new_privileges else []
     if options.seccomp == "unconfined":
         words.append("seccomp=unconfined")
     elif options.seccomp != "default":
-        words.append(f"seccomp={_profile(Path(options.seccomp))}")
+        document = _profile(Path(options.seccomp))
+        words.append(f"seccomp={Path(options.seccomp).absolute() if info.podman else document}")
     if options.apparmor != "default":
         words.append(f"apparmor={options.apparmor}")
     return words
 
 
 def _profile(path: Path) -> str:
-    """A seccomp profile's content: the API takes the document, not its name."""
+    """A seccomp profile's content: Docker's API takes the document, Podman's the name of a file on its machine."""
     try:
         return json.dumps(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:

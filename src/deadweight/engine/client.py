@@ -49,7 +49,7 @@ class Engine:
         self.api, self.host, self.project, self.root, self.certificates = api, host, project, root, certificates
         self.images = Images(api, lambda: self.info.containerd_store)
         self._mine: dict[str, Container] = {}
-        self._networks: dict[str, bool] = {}  # whether it is cut off
+        self._networks: dict[str, tuple[bool, bool]] = {}  # whether nothing leads out, and whether it is cut off
         self._asked_for: set[str] = set()
         self._numbers: dict[tuple[str, str], int | None] = {}
         self.tunnels = Tunnels(self)
@@ -238,8 +238,8 @@ class Engine:
         inside = port or container.options.publish
         if inside is None:
             raise DeadweightError("this container publishes no port: pass the port that the service listens on")
-        cut_off = self._networks.get(container.options.network, False)
-        return route_to(container, inside, self.host, self.info, self.tunnels, cut_off=cut_off)
+        closed, cut_off = self._networks.get(container.options.network, (False, False))
+        return route_to(container, inside, self.host, self.info, self.tunnels, closed=closed, cut_off=cut_off)
 
     def listening(self, container: Container) -> str:
         """What the kernel lists of a container's network (proc(5), ``/proc/net/tcp``), seen from beside it."""
@@ -257,7 +257,7 @@ class Engine:
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else self.cut_off())}
         self._before_the_first()
-        self._networks[name] = not host_address and bool(self.cut_off())
+        self._networks[name] = (internal, not host_address and bool(self.cut_off()))
         try:
             with translated(f"create network {name}"):
                 self.api.create_network(

@@ -13,10 +13,11 @@ from deadweight.engine.through import Tunnels
 
 
 def route_to(
-    container: Container, inside: int, host: str, info: EngineInfo, tunnels: Tunnels, *, cut_off: bool
+    container: Container, inside: int, host: str, info: EngineInfo, tunnels: Tunnels, *, closed: bool, cut_off: bool
 ) -> http.Route:
-    """In this order: published, network namespace (for root), address, through the engine. ``host`` is the engine's. ``cut_off``:
-    its network has no address of the engine's machine, so that none of its own is reached from there.
+    """In this order: published, network namespace (for root), address, through the engine. ``host`` is the engine's. ``closed``:
+    nothing leads out of its network, nor in by a port that is published all the same (Podman says that one is, Docker does not).
+    ``cut_off``: its network has no address of the engine's machine, so that none of its own is reached from there.
 
     Raises Ended where the container does not run any more, Unreachable where no way leads there.
     """
@@ -26,7 +27,7 @@ def route_to(
     settings = document["NetworkSettings"]
     local = host.startswith(("unix://", "npipe://", "http+unix://"))
     bindings = (settings.get("Ports") or {}).get(f"{inside}/tcp") or ()
-    if bindings and local:
+    if bindings and local and not closed:
         return http.direct("published", "127.0.0.1", int(bindings[0]["HostPort"]))
     pid = int(document["State"].get("Pid") or 0)
     if local and http.can_enter_namespace(pid, container.id):

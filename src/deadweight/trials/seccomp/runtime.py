@@ -62,9 +62,9 @@ def version_of(path: str) -> str:
 
 
 def _name(version: Mapping[str, Any], info: Mapping[str, Any]) -> str:
-    for part in version.get("Components") or ():  # Podman's: "OCI Runtime (crun)"
+    for part in version.get("Components") or ():  # Podman's: "OCI Runtime (crun)", or with the path that it was given
         if str(part.get("Name", "")).startswith("OCI Runtime ("):
-            return str(part["Name"])[len("OCI Runtime (") : -1]
+            return Path(str(part["Name"])[len("OCI Runtime (") : -1]).name
     return str(info.get("DefaultRuntime") or "")
 
 
