@@ -41,7 +41,7 @@ class Indexer:
         self.probe, self.verify, self.room = probe, verify, Room()
         self._pool = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), thread_name_prefix="layer")
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
-        self._reading = ThreadPoolExecutor(2, thread_name_prefix="reader")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._scans: deque[tuple[LayerIndex, Future[Region]]] = deque()
 
     def __enter__(self) -> Indexer:
@@ -82,7 +82,7 @@ class Indexer:
         return index
 
     def ahead(self, view: memoryview, compression: Compression, what: str) -> Future[LayerIndex]:
-        """As ``blob``, by another thread, two layers at a time. Only without a probe, for what is submitted is not locked."""
+        """As ``blob``, by another thread, one layer after the other. Only without a probe, and nothing else is read meanwhile."""
         return self._reading.submit(self.blob, view, compression, what)
 
     def submit(self, index: LayerIndex, segment: bytearray, base: int) -> None:
