@@ -237,12 +237,14 @@ def disturbed(daemon: Daemon, *, delay_seconds: float, loss: float) -> Iterator[
 
 async def _relay(daemon: Daemon, delay: float) -> asyncio.Server:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind, to_behind = await asyncio.open_connection(daemon.host, PORT)
+        ends = [writer]
         try:
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                behind, to_behind = await asyncio.open_connection(daemon.host, PORT)
+                ends.append(to_behind)
                 await asyncio.gather(_later(reader, to_behind, delay), _later(behind, writer, delay))
         finally:
-            for each in (writer, to_behind):
+            for each in ends:
                 each.transport.abort()
 
     return await asyncio.start_server(serve, "127.0.0.1", 0)

@@ -78,6 +78,9 @@ def _unreachable(endpoint: Endpoint, said: str) -> Unreachable:
     reason = ((found["inner"] or found["outer"]) if found else said).strip()
     reason = reason.replace('\\"', '"').replace("\\n", " ")
     last = reason.rpartition("transport: ")[2].removeprefix("authentication handshake failed: ")
+    last = last.rpartition("stderr=")[
+        2
+    ]  # a helper program's own words, at the end of long ones about how it was started
     for words, why in _WHY:
         if words in reason:
             return Unreachable(why.format(last[:200]), lasting="x509" in words or "tls" in words.lower())
