@@ -142,8 +142,8 @@ def test_a_change_of_what_decides_findings_is_another_version(tmp_path, monkeypa
     """Results are kept under the version: one that stayed the same would bring back what the older code found."""
     package = Path(rules.__file__).parent.parent
     shutil.copytree(package, tmp_path / "image")
-    monkeypatch.setattr(rules, "files", lambda _package: tmp_path / "image")
-    assert rules.load_rules.__wrapped__().version == RULES.version
+    monkeypatch.setattr(rules, "FOLDER", tmp_path / "image" / "secrets")
+    assert rules.rules_version.__wrapped__() == RULES.version
     with (tmp_path / "image" / name).open("a") as file:
         file.write("\n")
-    assert rules.load_rules.__wrapped__().version != RULES.version
+    assert rules.rules_version.__wrapped__() != RULES.version
