@@ -70,7 +70,10 @@ class Daemon:
             if self.disk_bytes is not None else "overlayfs", "--containerd-worker=false", *self.extra,
         ]  # fmt: skip
         config = self.folder / "buildkitd.toml"
-        config.write_text(f'[worker.oci]\ndefaultCgroupParent = "/{self.cgroup.name}"\n' if self.cgroup else "")
+        config.write_text(
+            f'[otel]\nsocketPath = "{self.folder}/otel.sock"\n'  # all that start at once would want the same one
+            + (f'[worker.oci]\ndefaultCgroupParent = "/{self.cgroup.name}"\n' if self.cgroup else "")
+        )
         words += ["--config", str(config)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
