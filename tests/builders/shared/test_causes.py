@@ -292,6 +292,10 @@ def test_compile_errors_that_only_sound_like_a_cause():
             "go: example.com/shop/secret@v1.0.0: reading https://proxy.example.org/shop/secret/v1.0.0.mod: 404 Not Found",
             "the module example.com/shop/secret cannot be fetched: it is private, or it does not exist",
         ),
+        (  # a proxy that cannot ask the host
+            "go: example.com/shop/secret@v1.0.0: reading https://proxy.example.org/shop/secret/v1.0.0.mod: 400 Bad Request",
+            "the module example.com/shop/secret cannot be fetched: it is private, or it does not exist",
+        ),
         (
             "go: module example.com/shop/secret: git ls-remote -q origin in /go/pkg/mod/cache/vcs/4c5: exit status 128:",
             "the module example.com/shop/secret cannot be fetched: it is private, or it does not exist",

@@ -78,7 +78,7 @@ NETWORK = (
 
 _PRIVATE = (
     r"(?:module )?([\w.-]+\.[\w.-]+/[\w./~-]+)(?:@[\w.+-]+)?: (?:reading|invalid version|unrecognized import path|git ls-remote)"
-    r"[^\n]*(?:40[134]|410|exit status 128|terminal prompts disabled)"
+    r"[^\n]*(?:40[0134]|410|exit status 128|terminal prompts disabled)"
 )
 GO = (
     Cause(
