@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from deadweight.toolchain import catalogue, copies
 from deadweight.toolchain.find import find
+from tests.support.relay import copied, port_of, serving
 
 PORT = 8372
 START_SECONDS = 60.0
@@ -224,17 +224,10 @@ def disturbed(daemon: Daemon, *, delay_seconds: float, loss: float) -> Iterator[
     """
     drop = ("INPUT", "-m", "statistic", "--mode", "random", "--probability", str(loss), "-j", "DROP")
     _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-A", *drop)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
     try:
-        server = asyncio.run_coroutine_threadsafe(_relay(daemon, delay_seconds), loop).result(10)
-        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
+        with serving(lambda: _relay(daemon, delay_seconds)) as (server, _):
+            yield f"tcp://127.0.0.1:{port_of(server)}"
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
         _call("nsenter", f"--net=/run/netns/{daemon.namespace}", "iptables", "-D", *drop)
 
 
@@ -245,29 +238,12 @@ async def _relay(daemon: Daemon, delay: float) -> asyncio.Server:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 behind, to_behind = await asyncio.open_connection(daemon.host, PORT)
                 ends.append(to_behind)
-                await asyncio.gather(_later(reader, to_behind, delay), _later(behind, writer, delay))
+                await asyncio.gather(copied(reader, to_behind, delay), copied(behind, writer, delay))
         finally:
             for each in ends:
                 each.transport.abort()
 
     return await asyncio.start_server(serve, "127.0.0.1", 0)
-
-
-async def _later(source: asyncio.StreamReader, target: asyncio.StreamWriter, delay: float) -> None:
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(OSError):
-        while data := await source.read(65536):
-            loop.call_later(delay, target.write, data)
-        loop.call_later(delay, target.close)
-
-
-async def _end(server: asyncio.Server) -> None:
-    server.close()
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for each in left:
-        each.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
-    await asyncio.sleep(0.1)
 
 
 def saying_version(out: Path, version: str) -> Path:

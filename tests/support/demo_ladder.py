@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from deadweight.project.suite_file import load_suite
 from tests.support import ROOT
 from tests.support.buildkit_world import NETWORKS
 from tests.support.invoking import invoke
+from tests.support.relay import copied, port_of, serving
 
 
 def ladder() -> tuple[str, ...]:
@@ -69,36 +69,10 @@ def way_out(host: str) -> Iterator[str]:
                 behind, to_behind = await asyncio.open_connection(name, int(port))
                 ends.append(to_behind)
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                await asyncio.gather(_copy(reader, to_behind), _copy(behind, writer))
+                await asyncio.gather(copied(reader, to_behind), copied(behind, writer))
         finally:
             for each in ends:
                 each.transport.abort()
 
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, host, 0), loop).result(10)
-    try:
-        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
-    finally:
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-        target.close()
-
-
-async def _end(server: asyncio.Server) -> None:
-    server.close()
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for each in left:
-        each.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
-    await asyncio.sleep(0.1)  # connections that were broken off are let go of in the loop's next rounds
+    with serving(lambda: asyncio.start_server(serve, host, 0)) as (server, _):
+        yield f"http://{host}:{port_of(server)}"

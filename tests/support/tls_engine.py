@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tests.support.relay import copied, port_of, serving
 
 DAYS = "2"
 
@@ -24,8 +25,8 @@ def elsewhere(socket: str, folder: Path) -> Iterator[str]:
     async def serve() -> asyncio.Server:
         return await asyncio.start_server(lambda r, w: _between(socket, r, w), "127.0.0.1", 0, ssl=context)
 
-    with _serving(serve) as (server, _):
-        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with serving(serve) as (server, _):
+        yield f"tcp://127.0.0.1:{port_of(server)}"
 
 
 @contextlib.contextmanager
@@ -35,59 +36,18 @@ def cuttable(socket: str) -> Iterator[tuple[str, Callable[[], None]]]:
     async def serve() -> asyncio.Server:
         return await asyncio.start_server(lambda r, w: _between(socket, r, w), "127.0.0.1", 0)
 
-    with _serving(serve) as (server, cut):
-        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}", cut
-
-
-@contextlib.contextmanager
-def _serving(
-    serve: Callable[[], Coroutine[None, None, asyncio.Server]],
-) -> Iterator[tuple[asyncio.Server, Callable[[], None]]]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    server = asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
-
-    stopping = threading.Lock()  # each of two would break off the other
-
-    def cut() -> None:
-        with stopping:
-            asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
-
-    try:
-        yield server, cut
-    finally:
-        cut()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-async def _stop(server: asyncio.Server) -> None:
-    server.close()
-    left = asyncio.all_tasks() - {asyncio.current_task()}
-    for each in left:
-        each.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
-    await asyncio.sleep(0.1)  # connections that were broken off are let go of in the loop's next rounds
+    with serving(serve) as (server, cut):
+        yield f"tcp://127.0.0.1:{port_of(server)}", cut
 
 
 async def _between(socket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     behind, to_behind = await asyncio.open_unix_connection(socket)
     try:
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(_copy(reader, to_behind), _copy(behind, writer))
+            await asyncio.gather(copied(reader, to_behind), copied(behind, writer))
     finally:
         for each in (writer, to_behind):
             each.transport.abort()
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read(65536):
-            target.write(data)
-            await target.drain()
-        target.close()
 
 
 def _certificates(folder: Path) -> None:

@@ -67,6 +67,29 @@ def test_kubernetes_takes_the_jobs():
     assert documents[2]["spec"]["suspend"] is True, "it would join reports that are not there yet"
 
 
+@pytest.mark.tools
+def test_trivy_finds_nothing_in_the_jobs_that_no_comment_answers(tmp_path):
+    file = tmp_path / "jobs.yaml"
+    file.write_text(render(Pipeline("kubernetes", 5, image=f"registry.example.com/team/ci@sha256:{'a' * 64}")))
+    command = [
+        find("trivy").path,
+        "config",
+        "--quiet",
+        "--skip-check-update",
+        "--cache-dir",
+        tmp_path / "cache",
+        "--format",
+        "json",
+        file,
+    ]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    results = json.loads(done.stdout)["Results"]
+    assert sum(each["MisconfSummary"]["Successes"] for each in results) > 80, "trivy looked at nothing"
+    found = {each["ID"] for result in results for each in result.get("Misconfigurations", [])}
+    comments = "".join(line for line in file.read_text().splitlines() if line.startswith("#"))
+    assert [each for each in sorted(found) if each not in comments] == []
+
+
 def test_permissions_are_small_and_actions_pinned():
     text = render(Pipeline("github", 3))
     document = yaml.safe_load(text)
