@@ -194,6 +194,12 @@ def test_compose_tells_where_data_lies_and_which_files_are_mounted(tmp_path):
     assert (run["files"].value, run["files"].origin) == ("{/etc/app.ini: conf/app.ini}", "from compose.yaml:4")
 
 
+def test_folders_of_odd_names_are_quoted_and_a_list_that_is_none_is_passed_over(tmp_path):
+    text = 'FROM node:22\nENV LOGS=/app/logs\nVOLUME [${LOGS}]\nVOLUME ["/var/a,b"]\n'
+    (service,) = found(tmp_path, {"Dockerfile": text})
+    assert first_draft(service, "build").run["tmpfs"].value == '[/tmp, "/var/a,b"]'
+
+
 def test_a_makefile_tells_the_context(tmp_path):
     files = {
         "Makefile": "image:\n\tdocker build -t x \\\n\t  -f deploy/Dockerfile svc\n",

@@ -131,7 +131,9 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
     if each.word == "EXPOSE":
         return replace(words, ports=(*words.ports, *_ports(_filled(body, values), origin)))
     if each.word == "VOLUME":
-        named = (Known(posixpath.join("/", path), origin) for path in _words(_filled(body, values)) if "$" not in path)
+        # a list without quotes is no list: Docker makes a folder named "[/data]" of it
+        plain = (path for path in _words(_filled(body, values)) if not re.search(r"[$\[\]]", path))
+        named = (Known(posixpath.join("/", path), origin) for path in plain)
         return replace(words, volumes=(*words.volumes, *named))
     if each.word == "USER":
         return replace(words, user=Known(_filled(body.strip(), values), origin))

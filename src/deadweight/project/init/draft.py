@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from deadweight.project.init.languages import flavours, golang, java, node, python, rust, static, trimmed
-from deadweight.project.init.languages.common import flow, scalar
+from deadweight.project.init.languages.common import flow, scalar, sequence
 from deadweight.project.init.needed import as_yaml
 from deadweight.project.init.records import GUESSED, Known, Ladder, OwnDockerfile, Project, Rung, Service, first
 
@@ -95,7 +95,7 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[str]]:
     if env:
         run["env"] = Known(flow({key: value.value for key, value in env.items()}), next(iter(env.values())).origin)
     if service.volumes:
-        told = Known(f"[{', '.join(('/tmp', *sorted(service.volumes)))}]", _volume_origin(service))  # noqa: S108
+        told = Known(sequence(("/tmp", *sorted(service.volumes))), _volume_origin(service))  # noqa: S108
         run["tmpfs"] = told
     if service.around.files:
         files = {target: known.value for target, known in service.around.files.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened
+from deadweight.project.init.languages.common import sequence
 from deadweight.project.init.observe import Seen, WhileUp, with_cause
 from deadweight.project.init.records import Known
 from deadweight.suite import model
@@ -93,13 +94,13 @@ def _postures(
         in_memory = base.model_copy(update={"tmpfs": (*base.tmpfs, *places)})
         yield (
             in_memory,
-            {**limits, "tmpfs": Known(f"[{', '.join(in_memory.tmpfs)}]", "seen: works with its data in memory")},
+            {**limits, "tmpfs": Known(sequence(in_memory.tmpfs), "seen: works with its data in memory")},
         )
     folders = _tops(seen.writes)
     tight, told = base, dict(limits)
     if folders:
         tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
-        told["tmpfs"] = Known(f"[{', '.join(tight.tmpfs)}]", "seen: it writes there")
+        told["tmpfs"] = Known(sequence(tight.tmpfs), "seen: it writes there")
     loose = base.model_copy(update={"read_only": False})
     writable = {**limits, "read_only": Known("false", "seen: it does not start with a read-only file system")}
     as_root = {"user": Known('"0:0"', "seen: it starts only as root")}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
 from deadweight.project.init.cluster_needs import cluster_needs
+from deadweight.project.init.configured import with_configured
 from deadweight.project.init.contexts import contexts
 from deadweight.project.init.described import in_repository
 from deadweight.project.init.dockerfile import context_of, read_words
@@ -203,6 +204,7 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
         spare = (*service.spare, *_as_spare(inner))
         if not near and (needs := cluster_needs(tree, ".", inner.env)):
             both, spare = replace(both, env=inner.env, needs=needs), service.spare
+        both = with_configured(tree, service, both)
         found.append(with_own_mounts(replace(service, around=both, spare=spare)))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from deadweight.builders.shared import generated
 from deadweight.project.init.records import Project, Rung
@@ -52,6 +52,11 @@ def rungs_on(bases: Mapping[str, tuple[str, str]], what: str, dockerfile: str, s
 def flow(mapping: Mapping[str, str]) -> str:
     """A mapping of texts in YAML's flow style."""
     return "{" + ", ".join(f"{key}: {scalar(value)}" for key, value in mapping.items()) + "}"
+
+
+def sequence(texts: Iterable[str]) -> str:
+    """Texts in YAML's flow style."""
+    return "[" + ", ".join(map(scalar, texts)) + "]"
 
 
 def scalar(text: str) -> str:
