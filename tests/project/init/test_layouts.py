@@ -617,3 +617,54 @@ def test_services_of_one_name_are_told_apart_by_their_folders(tmp_path):
         None,
     )
     assert [draft.service.name for draft in outcome.drafts] == ["mail", "one-backend", "two-backend"]
+
+
+def test_a_database_with_a_dockerfile_of_its_own_is_its_base_with_the_files_that_it_copies(tmp_path):
+    compose = (
+        "services:\n  api: {build: ., depends_on: [db]}\n  db:\n    build: ./data/pg\n"
+        "    environment: [POSTGRES_PASSWORD=secret]\n  front: {build: front}\n"
+    )
+    files = {
+        **NODE,
+        "Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n",
+        "compose.yaml": compose,
+        "data/pg/Dockerfile": "FROM postgres:16-alpine\nENV POSTGRES_USER=me\nADD make.sql /docker-entrypoint-initdb.d\n",
+        "data/pg/make.sql": "",
+    }
+    services = found(tmp_path, files)
+    (db,) = next(each for each in services if each.folder == ".").around.needs
+    assert (db.value.name, db.value.image) == ("db", "postgres:16-alpine")
+    assert db.value.env == {"POSTGRES_USER": "me", "POSTGRES_PASSWORD": "secret"}
+    assert db.value.files == {"/docker-entrypoint-initdb.d/make.sql": "data/pg/make.sql"}
+
+
+@pytest.mark.parametrize(
+    ("files", "start"),
+    [
+        (
+            {
+                "Dockerfile": (
+                    'FROM python:3.12\nCOPY . .\nENTRYPOINT ["/start.sh"]\n'
+                    'CMD ["uvicorn", "shop:app", "--reload", "--port", "80"]\n'
+                ),
+                "start.sh": 'cp -r /public /app\nexec "$@"\n',
+            },
+            ("-m", "uvicorn", "shop:app", "--port", "80"),
+        ),
+        (
+            {
+                "db/env.py": "from alembic import context\napp = create_app()\n",
+                "shop/app.py": "def create_app(settings=None):\n    app = Flask(__name__)\n    return app\n",
+            },
+            ("-m", "gunicorn", "--bind", "0.0.0.0:5000", "shop.app:create_app()"),
+        ),
+        (
+            {"shop/main.py": "def create_app() -> FastAPI:\n    return FastAPI()\n"},
+            ("-m", "uvicorn", "--factory", "shop.main:create_app", "--host", "0.0.0.0", "--port", "8000"),
+        ),
+    ],
+    ids=["behind-a-script", "flask-factory", "fastapi-factory"],
+)
+def test_what_starts_a_python_service_is_found(tmp_path, files, start):
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", **files})
+    assert service.project.start == start

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from deadweight.project.init.built_needs import as_image
 from deadweight.project.init.languages.common import flow, scalar
 from deadweight.project.init.records import Beside, Known
 from deadweight.project.init.tree import Tree, joined
@@ -53,9 +54,11 @@ PORTS = {
 
 def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     """A service of a Compose file as a container to start; None for one without a public image, or without a known port."""
+    if isinstance(service, dict) and service.get("build"):
+        service = as_image(tree, folder, service, PORTS)
     image = service.get("image") if isinstance(service, dict) else None
     values = examples(tree, folder)
-    reference = filled_in(str(image), values) if image and not service.get("build") else None
+    reference = filled_in(str(image), values) if image else None
     port = None if reference is None else _port(reference, service)
     plain = re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name)
     if reference is None or port is None or plain is None:

@@ -18,6 +18,7 @@ _APP = re.compile(
     r"(FastAPI|Flask|Starlette|Quart|Sanic|Litestar|APIFlask|Dash|create_app\w*|make_app|build_app|get_application)\(",
     re.MULTILINE,
 )
+_FACTORY = re.compile(r"^def (create_app|make_app|build_app|get_app|app_factory)\(", re.MULTILINE)
 _ASGI = ("FastAPI", "Starlette", "Quart", "Litestar", "get_application")
 _DEFAULT_VERSION = "3.12"
 _OLDEST = (3, 9)
@@ -45,6 +46,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     if kind is None:
         return None
     before, start, framework = _start(tree, folder, words)
+    start = tuple(word for word in start if word != "--reload")  # for developers: it watches the files
     ports, health = scan(tree, _sources(tree, folder))
     default = {"asgi": 8000, "flask": 5000, "django": 8000}.get(framework)
     given = _port_in(start)
@@ -123,6 +125,9 @@ def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[Wor
             return (), said, framework
         if told := steps(words.words, tree, folder, port, lambda line: _as_python(line, tree, folder)):
             return told[:-1], told[-1], framework
+        # a script that only a shell can run, and the program that it is given
+        if words.entrypoint and (said := _as_python(_plain(words.command, port), tree, folder)):
+            return (), said, framework
     procfile = re.search(r"^web:\s*(.+)$", tree.text(joined(folder, "Procfile")), re.MULTILINE)
     started = _as_python(_plain(("sh", "-c", procfile[1])), tree, folder) if procfile else ()
     return (), started or found, framework
@@ -188,18 +193,40 @@ def _framework(tree: Tree, folder: str) -> tuple[tuple[str, ...], str]:
     sources = [path for path in _sources(tree, folder) if path.endswith(".py") and not aside(path)]
     for path in sources:
         found = _APP.search(tree.text(path))
-        if found is None:
+        if found is None or re.search(r"^from alembic import", tree.text(path), re.MULTILINE):
             continue
-        module = posixpath.relpath(path, folder).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        module = _module(path, folder)
         if found[2] in _ASGI or re.search(r"^(?:from|import) fastapi\b", tree.text(path), re.MULTILINE):
             return ("-m", "uvicorn", f"{module}:{found[1]}", "--host", EVERYWHERE, "--port", "8000"), "asgi"
         return ("-m", "gunicorn", "--bind", "0.0.0.0:5000", f"{module}:{found[1]}"), "flask"
+    if made := _made_by_a_function(tree, folder, sources):
+        return made
     for name in ("main.py", "app.py", "server.py", "run.py", "__main__.py", "src/main.py"):
         if tree.has(joined(folder, name)):
             return (name,), ""
     if tree.has(joined(folder, "manage.py")):
         return ("manage.py", "runserver", "0.0.0.0:8000"), "django"
     return (), ""
+
+
+def _made_by_a_function(tree: Tree, folder: str, sources: list[str]) -> tuple[tuple[str, ...], str] | None:
+    """What starts an application that a function makes; None without one."""
+    for path in sources:
+        text = tree.text(path)
+        found = _FACTORY.search(text)
+        if found is None:
+            continue
+        name = _module(path, folder)
+        if re.search(r"\bFastAPI\(", text):
+            factory = ("-m", "uvicorn", "--factory", f"{name}:{found[1]}", "--host", EVERYWHERE, "--port", "8000")
+            return factory, "asgi"
+        if re.search(r"\bFlask\(", text):
+            return ("-m", "gunicorn", "--bind", "0.0.0.0:5000", f"{name}:{found[1]}()"), "flask"
+    return None
+
+
+def _module(path: str, folder: str) -> str:
+    return posixpath.relpath(path, folder).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _collects(tree: Tree, folder: str) -> bool:
