@@ -578,6 +578,10 @@ def test_static_files_of_django_are_collected_where_it_says_where(tmp_path, root
                 "noble-chiseled": "mcr.microsoft.com/dotnet/aspnet:8.0-noble-chiseled",
             },
         ),
+        ("alpine:3.20", {"chainguard": "cgr.dev/chainguard/wolfi-base:latest"}),
+        ("ubuntu:22.04", {"debian": "debian:12-slim"}),
+        ("debian:bookworm", {"ubuntu": "ubuntu:24.04", "slim": "debian:bookworm-slim"}),
+        ("busybox", {"chainguard": "cgr.dev/chainguard/busybox:latest", "alpine": "alpine:3"}),
         ("example.com/team/base:1", {}),
     ],
 )

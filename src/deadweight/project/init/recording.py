@@ -37,6 +37,13 @@ _DANGEROUS = re.compile(
     r"panic|exit|quit|kill|shutdown|crash|delay|sleep|stream|slow|drip|logout|delete|metrics|env\b|debug", re.IGNORECASE
 )
 
+_OF_THE_BUILD = re.compile(
+    r"version|revision|commit|\bgit|sha\d*$|build|built|compile|hostname|platform|arch$|^os$|^go(?:os)?$|^node$|python|^java|jdk|jvm"
+    r"|runtime|kernel|uptime|memory|^cpus?$|^pid$|^uid$|^cwd$",
+    re.IGNORECASE,
+)
+"""Names of values that a build or a base puts in: they differ between variants that answer alike."""
+
 
 class Recorder:
     """Asks two containers of the first variant, each while it is up for another reason: a start may take long.
@@ -95,12 +102,20 @@ def _json(answer: Answer) -> str | None:
         value = answer.json()
     except ValueError:
         return None
+    value = held(value)
     if isinstance(value, dict) and len(json.dumps(value)) > MOST_JSON:
         value = {key: each for key, each in value.items() if isinstance(each, str | int | bool) and len(str(each)) < 60}
     if value in ({}, None):
         return None
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MOST_JSON else None
+
+
+def held(value: Any) -> Any:
+    """A document without what the build or the base puts in."""
+    if isinstance(value, dict):
+        return {key: held(each) for key, each in value.items() if not _OF_THE_BUILD.search(key)}
+    return [held(each) for each in value] if isinstance(value, list) else value
 
 
 def _text(answer: Answer) -> str | None:

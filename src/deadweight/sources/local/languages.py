@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -38,6 +39,9 @@ def golang(shop: Workshop, parameter: str) -> Made:
     env = (
         f"PATH=/go/bin:/usr/local/go/bin:{PATHS}",
         *(f"GOLANG_VERSION={version}", "GOTOOLCHAIN=local", "GOPATH=/go"),
+        *(
+            ("GO111MODULE=auto",) if re.fullmatch(r"1\.([0-9]|1[0-5])(\..*)?", wanted) else ()
+        ),  # as was the default before 1.16
     )
     base = alpine.layer(shop, ()) if flavour == "alpine" else shop.rootfs_layer(BUILD_PACKAGES, fast=True)
     same = not wanted or version == wanted or version.startswith(f"{wanted}.")

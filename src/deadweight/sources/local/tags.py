@@ -20,7 +20,9 @@ def release(groups: tuple[str, ...]) -> str:
 
 
 def golang(groups: tuple[str, ...]) -> str:
-    return f"{groups[0]}-alpine" if (groups[1] or "").startswith("alpine") else groups[0]
+    """``VERSION`` or ``VERSION-alpine``; Go 1 is the newest, as no version is."""
+    version = "" if groups[0] == "1" else groups[0]
+    return f"{version}-alpine" if (groups[1] or "").startswith("alpine") else version
 
 
 def java(groups: tuple[str, ...]) -> str:

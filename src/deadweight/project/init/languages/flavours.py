@@ -16,6 +16,15 @@ _FLAVOURED = (
     (re.compile(r"mcr\.microsoft\.com/dotnet/(?:aspnet|runtime|runtime-deps)"), ("alpine", "noble-chiseled")),
     (re.compile(r"(?:docker\.io/)?(?:library/)?debian"), ("slim",)),
 )
+_HUB = r"(?:docker\.io/)?(?:library/)?"
+_RELATED = (
+    (re.compile(rf"{_HUB}alpine"), (("chainguard", "cgr.dev/chainguard/wolfi-base:latest"),)),
+    (re.compile(rf"{_HUB}ubuntu"), (("debian", "debian:12-slim"),)),
+    (re.compile(rf"{_HUB}debian"), (("ubuntu", "ubuntu:24.04"),)),
+    (re.compile(rf"{_HUB}busybox"), (("chainguard", "cgr.dev/chainguard/busybox:latest"), ("alpine", "alpine:3"))),
+)
+"""Bases of others with the same package manager, or with the same programs."""
+
 _ONLY_ALPINE = frozenset(("php", "elixir", "erlang"))
 """Of these there is no slim flavour: what has no name for it is small already."""
 
@@ -51,6 +60,7 @@ def _rungs(own: OwnDockerfile, file: str, flavours: dict[str, str]) -> Iterator[
 def _flavours(base: str) -> Iterator[tuple[str, str]]:
     """The names of the other flavours of an image, with their references."""
     repository, tag = split(base)[:2]
+    yield from (other for pattern, others in _RELATED if pattern.fullmatch(repository) for other in others)
     told = _TAG.fullmatch(tag or "latest")
     for pattern, kinds in _FLAVOURED:
         found = pattern.fullmatch(repository)
