@@ -492,6 +492,17 @@ alembic upgrade head
 
 exec "$@"
 """
+AGAIN = """#!/bin/bash
+while true; do
+    alembic upgrade head
+    if [[ "$?" == "0" ]]; then
+        break
+    fi
+    echo Deploy command failed, retrying in 5 secs...
+    sleep 5
+done
+exec uvicorn --port=8000 app:app
+"""
 STEPS = ((("-m", "alembic", "upgrade", "head"),), ("-m", "uvicorn", "--port=8000", "app:app"))
 
 
@@ -517,6 +528,12 @@ STEPS = ((("-m", "alembic", "upgrade", "head"),), ("-m", "uvicorn", "--port=8000
             STEPS,
         ),
         ('ENTRYPOINT ["./start.sh"]\nCMD ["uvicorn", "--port=8000", "app:app"]', WAITING, STEPS),
+        ('CMD ["./start.sh"]', AGAIN, STEPS),
+        (
+            'CMD ["./start.sh"]',
+            "until alembic upgrade head; do\n  echo again\n  sleep 5\ndone\nuvicorn --port=8000 app:app\n",
+            STEPS,
+        ),
         ('CMD ["./start.sh"]', "for each in a b; do alembic upgrade head; done\nuvicorn app:app\n", ((), ("app.py",))),
     ],
 )

@@ -23,6 +23,16 @@ _WAITS = (
 )
 """What only waits for a database: the suite's needs are up before the service is started."""
 
+_TRIED_AGAIN = (
+    re.compile(
+        r"^[ \t]*while (?:true|:)[^\n]*\n[ \t]*(?:do\n[ \t]*)?(?P<step>[^\n]+)\n[ \t]*if \[+ *\"?\$\?\"? (?:==?|-eq) \"?0\"? *\]+"
+        r"[^\n]*\n(?:[ \t]*then\n)?[ \t]*break\n.*?^[ \t]*done\b[^\n]*$",
+        re.MULTILINE | re.DOTALL,
+    ),
+    re.compile(r"^[ \t]*until (?P<step>[^\n;|<>]+)(?:;|\n)[ \t]*do\b.*?\bdone\b[^\n]*$", re.MULTILINE | re.DOTALL),
+)
+"""What is done again until it works, for a database that is not up yet: here once."""
+
 _NEEDS_A_SHELL = re.compile(r"[;|<>`()]|&(?!&)|\$")
 _CODE = (
     "import os, subprocess, sys; "
@@ -72,6 +82,8 @@ def _lines(words: Words, tree: Tree, folder: str, port: str) -> list[str]:
     text = re.sub(r"\\\n\s*", " ", text)
     for pattern in _WAITS:
         text = pattern.sub("", text)
+    for pattern in _TRIED_AGAIN:
+        text = pattern.sub(lambda found: found["step"], text)
     text = re.sub(r"\$PORT\b|\$\{PORT\}", port, text) if port else text
     text = re.sub(r"\$\{(\w+):-([\w./:-]*)\}", r"\2", text)
     simple = [each.strip() for line in text.splitlines() if not line.startswith("#!") for each in re.split(r"&&", line)]
