@@ -19,6 +19,7 @@ from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language
 from deadweight.project.init.records import Known
+from deadweight.project.init.reference import built_somehow
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
 from deadweight.project.init.tree import look
@@ -689,3 +690,22 @@ def test_a_database_with_a_dockerfile_of_its_own_is_its_base_with_the_files_that
 def test_what_starts_a_python_service_is_found(tmp_path, files, start):
     (service,) = found(tmp_path, {"requirements.txt": "flask\n", **files})
     assert service.project.start == start
+
+
+def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_image(tmp_path):
+    class Failing:
+        def __init__(self, draft):
+            self.draft, self.built = draft, []
+
+        def build(self, rung):
+            self.built.append((rung.name, self.draft.service.project.version.value))
+            self.draft = replace(self.draft, left_out={rung.name: "RUN failed (RUN pip install -r requirements.txt)"})
+            return False
+
+    own = "FROM python:slim\nCOPY . .\nCMD python app.py\n"
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
+    proof = Failing(first_draft(service, "build"))
+    today, debian = proof.draft.rungs[:2]
+    assert not built_somehow(proof, today)
+    assert not built_somehow(proof, debian)
+    assert proof.built == [("today", "3.12"), ("debian", "3.12"), ("debian", "3.10"), ("debian", "3.9")]

@@ -24,7 +24,7 @@ def find_reference(proof: Proof) -> str:
     """Build rungs until one comes up, and learn from it. Where one builds and none comes up, nothing is run in the suite."""
     problem, first_built = "", ""
     for rung in proof.draft.rungs:
-        if not _built_somehow(proof, rung):
+        if not built_somehow(proof, rung):
             continue
         first_built = first_built or rung.name
         if why := _why_not_up(proof, rung):
@@ -41,11 +41,13 @@ def find_reference(proof: Proof) -> str:
     return first_built
 
 
-def _built_somehow(proof: Proof, rung: Rung) -> bool:
+def built_somehow(proof: Proof, rung: Rung) -> bool:
     """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
     while not proof.build(rung):
-        other = with_compiler(proof.draft, rung.name) if rung.files else None
-        other = other or with_older_language(proof.draft, rung.name)
+        # what is the repository's own stays as it is
+        other = (
+            with_compiler(proof.draft, rung.name) or with_older_language(proof.draft, rung.name) if rung.files else None
+        )
         if other is None:
             return False
         proof.draft = other
@@ -69,7 +71,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> str:
                 again or (with_examples(proof.draft) if rung.files else None) or with_help(proof.draft, error.message)
             )
             proof.draft = again or before
-            if again is None or proof.bound.over() or not _built_somehow(proof, rung):
+            if again is None or proof.bound.over() or not built_somehow(proof, rung):
                 return why
 
 
