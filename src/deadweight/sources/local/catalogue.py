@@ -14,6 +14,7 @@ from deadweight.sources.local import (
     languages,
     pythons,
     recipes,
+    rust_alpine,
     scripting,
     servers,
 )
@@ -66,6 +67,7 @@ RECIPES: Mapping[str, Recipe] = {
     "node": languages.node,
     "nodejs": languages.nodejs,
     "rust": languages.rust,
+    "rustalpine": rust_alpine.rust_alpine,
     "uv": languages.uv,
     "uvpython": languages.uvpython,
     "bun": scripting.bun,
@@ -122,6 +124,7 @@ SECONDS: Mapping[str, int] = {
     "python3": 30,
     "uvpython": 45,
     "rust": 60,
+    "rustalpine": 60,
     "apk": 30,
     "mongo": 120,
 }
@@ -142,7 +145,7 @@ def suite_of(item: StandIn) -> str:
         return item.parameter
     if item.recipe == "ruby":
         return scripting.RUBIES[scripting.ruby_release(item.parameter.partition("-")[0])]
-    if item.recipe == "rust":
+    if item.recipe in ("rust", "rustalpine"):
         return languages.rust_suite()
     return java.suite_of(item)
 

@@ -140,14 +140,22 @@ def rust(shop: Workshop, parameter: str) -> Made:
         "pkg-config",
     )
     env = ("RUSTUP_HOME=/usr/local/rustup", "CARGO_HOME=/usr/local/cargo", f"PATH=/usr/local/cargo/bin:{PATHS}")
-    own = _rust_of_this_machine()
+    own = rust_of_this_machine()
     if own is None:
         layer = shop.rootfs_layer((*packages, "cargo", "rustc"), fast=True, suite=SID)
         return Made(
             (layer,),
             Settings(env=(*env, "RUST_VERSION=os"), cmd=("bash",), labels=in_place_of("Rust", "the OS's", wanted)),
         )
-    folder, version = own
+    layers = (shop.rootfs_layer(packages, fast=True), rust_layer(shop, *own))
+    return Made(
+        layers,
+        Settings(env=(*env, f"RUST_VERSION={own[1]}"), cmd=("bash",), labels=in_place_of("Rust", own[1], wanted)),
+    )
+
+
+def rust_layer(shop: Workshop, folder: Path, version: str) -> Layer:
+    """A toolchain of this machine below ``/usr/local/cargo``."""
 
     def make() -> Layer:
         with tempfile.TemporaryDirectory(prefix="deadweight-rust-", dir=shop.folder) as work:
@@ -156,19 +164,15 @@ def rust(shop: Workshop, parameter: str) -> Made:
                 shutil.copytree(folder / name, root / name, symlinks=True)
             return from_tree(root, shop.folder / "layers" / f"rust-{version}.tgz", prefix="usr/local/cargo", level=FAST)
 
-    layers = (shop.rootfs_layer(packages, fast=True), shop.once(f"rust {version}", make))
-    return Made(
-        layers,
-        Settings(env=(*env, f"RUST_VERSION={version}"), cmd=("bash",), labels=in_place_of("Rust", version, wanted)),
-    )
+    return shop.once(f"rust {version}", make)
 
 
 def rust_suite() -> str:
     """The release of the OS that Rust's stand-ins are made of: this machine's own (empty) where it has a toolchain for them."""
-    return "" if _rust_of_this_machine() else SID
+    return "" if rust_of_this_machine() else SID
 
 
-def _rust_of_this_machine() -> tuple[Path, str] | None:
+def rust_of_this_machine() -> tuple[Path, str] | None:
     """The root of a toolchain that links against any C library (rustup's do), and its version."""
     program = shutil.which("rustc")
     if program is None:

@@ -47,7 +47,21 @@ class StandIn:
 
 
 WITH_APT = (
-    *("ubuntu", "golang", "python", "uvpython", "node", "rust", "jre", "jdk", "maven", "bun", "deno", "ruby"),
+    *(
+        "ubuntu",
+        "golang",
+        "python",
+        "uvpython",
+        "node",
+        "rust",
+        "rustalpine",
+        "jre",
+        "jdk",
+        "maven",
+        "bun",
+        "deno",
+        "ruby",
+    ),
     *("nginx", "redis", "postgres", "caddy", "mariadb", "memcached", "mongo"),
 )
 
@@ -183,9 +197,16 @@ TABLE = (
     ),
     Row(
         r"docker\.io/library/rust",
+        r"(?:(1(?:\.\d+){0,2})-|latest-)?alpine[\d.]*",
+        "rustalpine",
+        "",
+        lambda groups: f"{groups[0] or ''}-alpine",
+    ),
+    Row(
+        r"docker\.io/library/rust",
         rf"(?:(1(?:\.\d+){{0,2}})|latest|(?=[a-z]))(?:rc\d+)?{_OS}",
         "rust",
-        "rust:1.X[-slim]",
+        "rust:1.X[-slim|-alpine]",
         tags.flavoured,
     ),
     Row(r"ghcr\.io/astral-sh/uv", r"(?!.*(?:python|debian|alpine|bookworm)).*", "uv", "ghcr.io/astral-sh/uv"),

@@ -1,0 +1,30 @@
+"""What the stand-in for Rust on Alpine tells the compiler."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from deadweight.sources.local.rust_alpine import WRAPPER
+
+STATIC = ["-C", "target-feature=+crt-static"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--crate-type", "bin", "a b"], ["--crate-type", "bin", "a b", *STATIC]),
+        (["--crate-type", "lib"], ["--crate-type", "lib"]),
+        (["--crate-type", "bin", "--crate-type", "proc-macro", "--print=cfg"], None),
+        (["--crate-type", "bin", "-C", "target-feature=-crt-static"], None),
+        (["--target", "x86_64-unknown-linux-musl"], ["--target", "x86_64-unknown-linux-gnu"]),
+        (["--target=aarch64-unknown-linux-musl"], ["--target=aarch64-unknown-linux-gnu"]),
+    ],
+)
+def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, asked, told):
+    wrapper = tmp_path / "rustc"
+    wrapper.write_text(WRAPPER)
+    words = ["sh", wrapper, "printf", "%s\\n", *asked]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    assert said == (asked if told is None else told)
