@@ -14,6 +14,7 @@ from deadweight.project.init.alongside import without
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
+from deadweight.project.init.folders import with_own_files
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import Health, Seen
@@ -418,6 +419,22 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     owner = "--chown=65532:65532 " if read_only == "false" else ""
     assert f"COPY {owner}--from=build /app /app" in files["build/Dockerfile"]
     assert f"COPY {owner}--from=own-image /srv /srv" in files["build/trimmed.Dockerfile"]
+    # a folder that WORKDIR makes would be root's
+    ends = files["build/Dockerfile"].rpartition("FROM ")[2]
+    assert (ends.index("WORKDIR /app") > ends.index("COPY ")) is (read_only == "false")
+
+
+@pytest.mark.parametrize(
+    ("said", "owned"), [("OperationalError: unable to open database file", True), ("connection refused", False)]
+)
+def test_a_service_that_cannot_write_its_database_file_gets_its_files(tmp_path, said, owned):
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": ""})
+    changed = with_own_files(first_draft(service, "build"), said)
+    assert (changed is not None) is owned
+    if changed is not None:
+        text = changed.ladder.files["build/Dockerfile"]
+        assert text.index("COPY --chown=65532:65532 . /app") < text.index("WORKDIR /app\n")
+        assert with_own_files(changed, said) is None
 
 
 def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 from deadweight.project.init.draft import Draft
+from deadweight.project.init.languages.common import OWNED, is_owned
 from deadweight.project.init.records import SEEN, Known, Service
 
 _PATH = r"[\"'`]?(?P<path>/[\w.@+-]+(?:/[\w.@+-]+)*)/?[\"'`]?"
@@ -39,6 +40,21 @@ def with_folder_it_lacks(draft: Draft, died: str) -> Draft | None:
     known = Known(folder, f"{SEEN}: it does not come up where it cannot write there")
     around = replace(service.around, volumes=(*service.around.volumes, known))
     return replace(draft, service=replace(service, around=around))
+
+
+_DATABASE_FILE = re.compile(
+    r"unable to open database file|attempt to write a readonly database|SQLITE_(?:CANTOPEN|READONLY)", re.IGNORECASE
+)
+
+
+def with_own_files(draft: Draft, died: str) -> Draft | None:
+    """The draft of a service whose files are its user's, where it could not write a database among them; None for another
+    reason, or the same again."""
+    project = draft.service.project
+    if project is None or is_owned(project) or not _DATABASE_FILE.search(died):
+        return None
+    details = {**project.details, OWNED: "1"}
+    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
 def _refused(died: str) -> str | None:

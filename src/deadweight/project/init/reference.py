@@ -7,7 +7,7 @@ from dataclasses import replace
 from deadweight.project.init import posture
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
 from deadweight.project.init.draft import health_hints, port_hints
-from deadweight.project.init.folders import in_memory, with_folder_it_lacks
+from deadweight.project.init.folders import in_memory, with_folder_it_lacks, with_own_files
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.learned import with_seen
@@ -66,6 +66,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> str:
             why = why or error.message
             again = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
             again = again or with_folder_it_lacks(proof.draft, error.message)
+            again = again or (with_own_files(proof.draft, error.message) if rung.files else None)
             again = again or with_what_it_lacks(proof.draft, look(proof.written.root))
             again = (
                 again or (with_examples(proof.draft) if rung.files else None) or with_help(proof.draft, error.message)

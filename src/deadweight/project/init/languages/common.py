@@ -70,10 +70,22 @@ OWNED = "owned"
 """The detail of a project that writes into its own folder, as was seen: then the files there are the service's user's."""
 
 
+def is_owned(project: Project) -> bool:
+    """Whether the service's files are to be its user's."""
+    return OWNED in project.details
+
+
 def copied(project: Project, source: str, target: str) -> str:
     """A COPY of the service's own files out of another stage, or of the context (``source`` without ``--from=``)."""
-    owner = "--chown=65532:65532 " if OWNED in project.details else ""
+    owner = "--chown=65532:65532 " if is_owned(project) else ""
     return f"COPY {owner}{source} {target}"
+
+
+def placed(project: Project, workdir: str, before: Iterable[str], copies: Iterable[str]) -> list[str]:
+    """WORKDIR and what follows it. Where the files are the user's, COPY makes the folder, and makes it the user's too."""
+    if is_owned(project):
+        return [*before, *copies, f"WORKDIR {workdir}"]
+    return [f"WORKDIR {workdir}", *before, *copies]
 
 
 def exec_form(words: tuple[str, ...]) -> str:

@@ -8,7 +8,15 @@ import re
 from typing import Any
 
 from deadweight.project.init.languages import node_scripts, node_steps
-from deadweight.project.init.languages.common import HEADER, copied, dockerignore, env_lines, exec_form, rungs_on
+from deadweight.project.init.languages.common import (
+    HEADER,
+    copied,
+    dockerignore,
+    env_lines,
+    exec_form,
+    placed,
+    rungs_on,
+)
 from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import PROGRAMS
 from deadweight.project.init.languages.sources import scan
@@ -188,6 +196,12 @@ _COMPILES = (
 )
 
 
+_PATH = (
+    "# The path is distroless', where node is in a folder of its own.",
+    'ENV NODE_ENV=production PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"',
+)
+
+
 def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
     details = project.details
     before = tuple(tuple(each) for each in json.loads(details["before"] or "[]"))
@@ -217,11 +231,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         *([f"RUN npm run {details['build']}{prune}"] if builds else []),
         "",
         "FROM ${BASE}",
-        "WORKDIR /app",
-        "# The path is distroless', where node is in a folder of its own.",
-        'ENV NODE_ENV=production PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"',
-        *env_lines(env),
-        copied(project, "--from=build /app", "/app"),
+        *placed(project, "/app", (*_PATH, *env_lines(env)), [copied(project, "--from=build /app", "/app")]),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form
+from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, is_owned, placed
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
 
@@ -46,6 +46,9 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
     env = {name: value for name, value in own.env.items() if name not in _DROPPED and "$" not in value}
     extra = f" {project.details['extra']}" if project.details["extra"] else ""
     version = project.version.value
+    before = ("ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1", *env_lines(env))
+    target = "/app" if is_owned(project) or project.details["collects"] else "."
+    source = "--from=build /src" if project.details["collects"] else "."
     lines = [
         HEADER,
         f"ARG BUILD=python:{version}-slim",
@@ -63,11 +66,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         *(_COLLECTED if project.details["collects"] else []),
         "",
         "FROM ${BASE}",
-        "WORKDIR /app",
-        "ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1",
-        *env_lines(env),
-        "COPY --from=build /packages /packages",
-        copied(project, *(("--from=build /src", "/app") if project.details["collects"] else (".", "."))),
+        *placed(project, "/app", (*before, "COPY --from=build /packages /packages"), [copied(project, source, target)]),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",

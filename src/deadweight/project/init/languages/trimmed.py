@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, flow
+from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, flow, placed
 from deadweight.project.init.languages.python_dockerfile import entry
 from deadweight.project.init.records import Project, Rung, Service
 
@@ -72,10 +72,15 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
     words = own.words
     packages = f"/usr/local/lib/python{project.version.value}/site-packages"
     python, node = project.language == "python", project.language == "node"
-    taken = [*words.taken, *([packages] if python else [])]
+    taken = list(dict.fromkeys([*words.taken, *([packages] if python else [])]))
     env = {name: value for name, value in words.env.items() if name not in ("PATH", "PYTHONPATH")}
     compiled = words.program if project.language in COMPILED else words.words
     start = ("python3", *entry(project)) if python else ("node", *project.start) if node else compiled
+    before = [
+        *(['ENV PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"'] if node else []),
+        *([f"ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
+        *env_lines(env),
+    ]
     lines = [
         HEADER,
         f"# From here to the last stage it is {own.path}, as it is.",
@@ -85,11 +90,7 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
         "",
         "# Only what the stage before copied in; its package manager, shell and caches stay behind.",
         "FROM ${BASE}",
-        f"WORKDIR {words.workdir}",
-        *(['ENV PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"'] if node else []),
-        *([f"ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
-        *env_lines(env),
-        *(copied(project, f"--from={OWN} {path}", path) for path in dict.fromkeys(taken)),
+        *placed(project, words.workdir, before, [copied(project, f"--from={OWN} {path}", path) for path in taken]),
         "USER 65532:65532",
         f"EXPOSE {port}",
         f"ENTRYPOINT {exec_form(start)}",
