@@ -79,6 +79,12 @@ def test_a_well_engine_runs_the_probe_and_keeps_nothing_of_it(engine):
     assert probes(engine) <= before
 
 
+@pytest.mark.parametrize(("said", "is_lost"), [(["it took long", ""], False), (["no bridge", "no bridge"], True)])
+def test_an_engine_is_asked_twice_before_it_is_lost(monkeypatch, engine, said, is_lost):
+    monkeypatch.setattr(lost, "trouble", lambda _: said.pop(0))
+    assert (lost.lost(engine) is not None) is is_lost
+
+
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_the_probe_is_a_program_of_its_architecture(architecture, tmp_path):
     _, _, code = lost._MACHINES[architecture]

@@ -40,7 +40,8 @@ _NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
 def lost(engine: Engine) -> MissingError | None:
     """The error that says what is wrong with an engine that cannot run a container, and how to get it back; None where it can."""
     try:
-        problem = trouble(engine)
+        # one that is only busy, or whose probe another command cleaned away, is not lost: what is would be started anew
+        problem = trouble(engine) and trouble(engine)
     except MissingError as error:
         return error
     if not problem:
