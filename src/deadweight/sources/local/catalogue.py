@@ -14,7 +14,7 @@ from deadweight.sources.local import (
     languages,
     pythons,
     recipes,
-    rust_alpine,
+    rusts,
     scripting,
     servers,
 )
@@ -40,6 +40,7 @@ EDITIONS: Mapping[str, int] = {
     "node": 4,
     "nginx": 2,
     "ruby": 2,
+    "rust": 2,
     "ubuntu": 2,
     "bun": 4,
     "deno": 4,
@@ -66,8 +67,8 @@ RECIPES: Mapping[str, Recipe] = {
     "python3": pythons.python3,
     "node": languages.node,
     "nodejs": languages.nodejs,
-    "rust": languages.rust,
-    "rustalpine": rust_alpine.rust_alpine,
+    "rust": rusts.rust,
+    "rustalpine": rusts.rust_alpine,
     "uv": languages.uv,
     "uvpython": languages.uvpython,
     "bun": scripting.bun,
@@ -146,7 +147,7 @@ def suite_of(item: StandIn) -> str:
     if item.recipe == "ruby":
         return scripting.RUBIES[scripting.ruby_release(item.parameter.partition("-")[0])]
     if item.recipe in ("rust", "rustalpine"):
-        return languages.rust_suite()
+        return rusts.rust_suite()
     return java.suite_of(item)
 
 

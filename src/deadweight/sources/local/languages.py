@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deadweight import _run
 from deadweight.sources.local import alpine, npm, pythons
-from deadweight.sources.local.layer import FAST, Layer, from_tree
+from deadweight.sources.local.layer import Layer
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import (
     BUILD_PACKAGES,
@@ -24,7 +24,6 @@ from deadweight.sources.local.recipes import (
     in_place_of,
     unpack_libraries,
 )
-from deadweight.sources.local.suites import SID
 from deadweight.sources.local.workshop import Workshop, link, put
 
 NODE_RUNTIME = ("libc6", "libgcc-s1", "libstdc++6", "libatomic1")
@@ -129,57 +128,6 @@ def nodejs(shop: Workshop, parameter: str) -> Made:
 
     settings = distroless_settings(flavour, entrypoint=("/nodejs/bin/node",))
     return Made((shop.tree_layer(f"nodejs-{version}", fill),), settings)
-
-
-def rust(shop: Workshop, parameter: str) -> Made:
-    """``VERSION[-slim|-alpine]``: the official toolchain of this machine where it has one, else the OS's newest."""
-    wanted, _, flavour = parameter.partition("-")
-    packages = (
-        *(("ca-certificates", "gcc", "libc6-dev") if flavour == "slim" else BUILD_PACKAGES),
-        "libssl-dev",
-        "pkg-config",
-    )
-    env = ("RUSTUP_HOME=/usr/local/rustup", "CARGO_HOME=/usr/local/cargo", f"PATH=/usr/local/cargo/bin:{PATHS}")
-    own = rust_of_this_machine()
-    if own is None:
-        layer = shop.rootfs_layer((*packages, "cargo", "rustc"), fast=True, suite=SID)
-        return Made(
-            (layer,),
-            Settings(env=(*env, "RUST_VERSION=os"), cmd=("bash",), labels=in_place_of("Rust", "the OS's", wanted)),
-        )
-    layers = (shop.rootfs_layer(packages, fast=True), rust_layer(shop, *own))
-    return Made(
-        layers,
-        Settings(env=(*env, f"RUST_VERSION={own[1]}"), cmd=("bash",), labels=in_place_of("Rust", own[1], wanted)),
-    )
-
-
-def rust_layer(shop: Workshop, folder: Path, version: str) -> Layer:
-    """A toolchain of this machine below ``/usr/local/cargo``."""
-
-    def make() -> Layer:
-        with tempfile.TemporaryDirectory(prefix="deadweight-rust-", dir=shop.folder) as work:
-            root = Path(work) / "cargo"
-            for name in ("bin", "lib"):
-                shutil.copytree(folder / name, root / name, symlinks=True)
-            return from_tree(root, shop.folder / "layers" / f"rust-{version}.tgz", prefix="usr/local/cargo", level=FAST)
-
-    return shop.once(f"rust {version}", make)
-
-
-def rust_suite() -> str:
-    """The release of the OS that Rust's stand-ins are made of: this machine's own (empty) where it has a toolchain for them."""
-    return "" if rust_of_this_machine() else SID
-
-
-def rust_of_this_machine() -> tuple[Path, str] | None:
-    """The root of a toolchain that links against any C library (rustup's do), and its version."""
-    program = shutil.which("rustc")
-    if program is None:
-        return None
-    root = Path(_run.run([program, "--print", "sysroot"], cwd=Path("/")).output.strip())
-    version = _run.run([program, "--version"], cwd=Path("/")).output.split()[1]
-    return (root, version) if ".rustup" in root.parts or "rustup" in root.parts else None
 
 
 def uv(shop: Workshop, _: str) -> Made:

@@ -1,4 +1,4 @@
-"""What the stand-in for Rust on Alpine tells the compiler."""
+"""What the stand-ins for Rust tell the compiler."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from deadweight.sources.local.rust_alpine import WRAPPER
+from deadweight.sources.local import rusts
 
 STATIC = ["-C", "target-feature=+crt-static"]
 
@@ -24,7 +24,18 @@ STATIC = ["-C", "target-feature=+crt-static"]
 )
 def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, asked, told):
     wrapper = tmp_path / "rustc"
-    wrapper.write_text(WRAPPER)
+    wrapper.write_text(rusts.wrapper(alpine=True))
     words = ["sh", wrapper, "printf", "%s\\n", *asked]
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
     assert said == (asked if told is None else told)
+
+
+@pytest.mark.parametrize(
+    ("target", "whole"), [("x86_64-unknown-linux-musl", True), ("x86_64-unknown-linux-gnu", False)]
+)
+def test_elsewhere_only_programs_for_musl_are_linked_whole(tmp_path, target, whole):
+    wrapper = tmp_path / "rustc"
+    wrapper.write_text(rusts.wrapper(alpine=False))
+    words = ["sh", wrapper, "printf", "%s\\n", "--crate-type", "bin", "--target", target]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    assert said == ["--crate-type", "bin", "--target", "x86_64-unknown-linux-gnu", *(STATIC if whole else [])]
