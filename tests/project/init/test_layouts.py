@@ -725,4 +725,11 @@ def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_imag
     today, debian = proof.draft.rungs[:2]
     assert not built_somehow(proof, today)
     assert not built_somehow(proof, debian)
-    assert proof.built == [("today", "3.12"), ("debian", "3.12"), ("debian", "3.10"), ("debian", "3.9")]
+    assert proof.built == [("today", "3.12"), *(("debian", each) for each in ("3.12", "3.10", "3.9", "3.9"))]
+    assert '{BUILD: "python:3.9", BASE: "python:3.9-slim"}' in [
+        each.keys.get("bases") for each in proof.draft.ladder.rungs
+    ]
+    chainguard = next(each for each in proof.draft.ladder.rungs if each.name == "chainguard")
+    proof.built.clear()
+    assert not built_somehow(proof, chainguard)
+    assert len(proof.built) == 1  # it has one version alone

@@ -52,15 +52,24 @@ def with_help(draft: Draft, died: str) -> Draft | None:
 
 
 def with_compiler(draft: Draft, rung: str) -> Draft | None:
-    """The draft with a complete base to build on, where modules of npm's could not be installed: some compile what they cannot
-    fetch ready-made. None where that is not why, or was tried."""
+    """The draft with a complete base to build on, where packages of npm's or PyPI's could not be installed: some compile what they
+    cannot fetch ready-made. None where that is not why, or was tried."""
     project = draft.service.project
     installs = _INSTALLS.search(draft.left_out.get(rung, ""))
-    if project is None or project.language != "node" or not installs or "compiler" in project.details:
+    if project is None or project.language not in OLDER or not installs or "compiler" in project.details:
         return None
     details = {**project.details, "compiler": "1"}
     rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)), left_out=rest)
+
+
+def with_what_installs(draft: Draft, rung: str) -> Draft | None:
+    """The draft with the next that is tried where a rung's packages could not be installed. Node has compilers at hand first, as
+    npm's modules are compiled with any version; Python's, pinned years ago, are ready-made for an older one."""
+    project = draft.service.project
+    if project is not None and project.language == "node":
+        return with_compiler(draft, rung) or with_older_language(draft, rung)
+    return with_older_language(draft, rung) or with_compiler(draft, rung)
 
 
 def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from deadweight.project.init import posture
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
-from deadweight.project.init.draft import health_hints, port_hints
+from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.folders import in_memory, with_folder_it_lacks, with_own_files
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import NotUp, observe, told_of, watch_with
-from deadweight.project.init.older import with_compiler, with_examples, with_help, with_older_language
+from deadweight.project.init.older import with_examples, with_help, with_older_language, with_what_installs
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
 from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known, Rung
@@ -45,13 +45,17 @@ def built_somehow(proof: Proof, rung: Rung) -> bool:
     """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
     while not proof.build(rung):
         # what is the repository's own stays as it is
-        other = (
-            with_compiler(proof.draft, rung.name) or with_older_language(proof.draft, rung.name) if rung.files else None
-        )
-        if other is None:
+        other = with_what_installs(proof.draft, rung.name) if rung.files else None
+        if other is None or not _stands_elsewhere(other, rung):
             return False
         proof.draft = other
     return True
+
+
+def _stands_elsewhere(draft: Draft, rung: Rung) -> bool:
+    """Whether the draft has other bases for a rung: some have one version alone, with which it would fail once more."""
+    now = next((each for each in draft.ladder.rungs if each.name == rung.name), rung)
+    return now.keys.get("bases") != rung.keys.get("bases")
 
 
 def _why_not_up(proof: Proof, rung: Rung) -> str:

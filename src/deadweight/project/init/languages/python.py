@@ -281,12 +281,13 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
     """Multi-stage on Debian, Alpine, Chainguard and distroless."""
     version = project.version.value
     slim, alpine = f"python:{version}-slim", f"python:{version}-alpine"
+    whole = "" if "compiler" in project.details else "-slim"  # the whole image has compilers, and headers of databases
     bases = {
-        "debian": (slim, slim),
+        "debian": (f"python:{version}{whole}", slim),
         "alpine": (alpine, alpine),
         "chainguard": ("cgr.dev/chainguard/python:latest-dev", "cgr.dev/chainguard/python:latest"),
         # distroless brings Debian 12's Python, so what is compiled for it is compiled with that one
-        "distroless": ("python:3.11-slim", "gcr.io/distroless/python3-debian12:nonroot"),
+        "distroless": (f"python:3.11{whole}", "gcr.io/distroless/python3-debian12:nonroot"),
     }
     files = {
         f"{place}/Dockerfile": dockerfile(service, project, port, health),
