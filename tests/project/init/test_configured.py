@@ -60,6 +60,13 @@ def test_quarkus_settings_for_production_hold(tmp_path):
     assert env == {"QUARKUS_DATASOURCE_JDBC_URL": "jdbc:postgresql://postgres:5432/db"}
 
 
+def test_a_mongo_of_the_settings_is_started_without_its_users(tmp_path):
+    text = "spring.data.mongodb.uri=mongodb://me:secret@localhost:27017/shop?authSource=admin\n"
+    env, needs = around(tmp_path, {f"{PLACE}/application.properties": text})
+    assert env == {"SPRING_DATA_MONGODB_URI": "mongodb://mongo:27017/shop?authSource=admin"}
+    assert needs["mongo"].value == Beside("mongo", "mongo:7", 27017)
+
+
 @pytest.mark.parametrize(
     "files",
     [

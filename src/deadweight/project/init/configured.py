@@ -35,6 +35,8 @@ _HOSTS = {
     "spring.rabbitmq.host": ("rabbitmq:3", 5672),
     "spring.data.mongodb.host": ("mongo:7", 27017),
 }
+_MONGO = re.compile(r"mongodb://(?:[^@/]*@)?(?:localhost|127\.0\.0\.1)(?::\d+)?(?P<rest>(?:/.*)?)")
+_MONGO_SETTINGS = ("spring.data.mongodb.uri", "quarkus.mongodb.connection-string")
 _HERE = ("localhost", "127.0.0.1")
 _APP = "app"
 
@@ -96,6 +98,9 @@ def _others(settings: Mapping[str, _Setting]) -> Iterator[tuple[str, Beside, dic
         if name in settings and settings[name].value in _HERE:
             called = image.partition(":")[0]
             yield name, Beside(called, image, port), {_variable(name): called}
+    for name in _MONGO_SETTINGS:
+        if name in settings and (found := _MONGO.fullmatch(settings[name].value)):
+            yield name, Beside("mongo", "mongo:7", 27017), {_variable(name): f"mongodb://mongo:27017{found['rest']}"}
 
 
 def _variable(name: str) -> str:
