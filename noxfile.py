@@ -142,7 +142,8 @@ def pool(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Look for images that take longer than what is read of them explains (``nox -s fuzz -- 50``: fifty of each kind)."""
+    """Look for images that take longer than what is read of them explains (``nox -s fuzz -- 50``: fifty of each kind), and for
+    suites that are neither read nor refused as they should be."""
     _install(session, "tests")
     count = session.posargs[0] if session.posargs else "25"
     session.run(
@@ -151,6 +152,8 @@ def fuzz(session: nox.Session) -> None:
         "-q",
         "tests/image/look/test_cost.py",
         "tests/image/look/test_fuzz.py",
+        "tests/suite/test_fuzz.py",
+        "tests/suite/test_values.py",
         env={"DEADWEIGHT_FUZZ": count},
     )
 

@@ -50,7 +50,7 @@ def lacking(kind: str) -> str:
 
 def toured(kind: str, folder: Path, *more: str) -> dict[str, str]:
     """What works with an engine. It has a cache, a store and a network namespace of its own, and ends with this."""
-    cache = fresh_cache(folder / "cache")
+    cache = fresh_cache(folder / "cache", programs=True)
     shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=linked)
     if kind == WITH_BUILDX:
         _add_buildx(cache)

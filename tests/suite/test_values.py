@@ -26,6 +26,7 @@ from deadweight.project.validation import check_suite
 from deadweight.suite.model import Suite, Variant
 from deadweight.suite.values import Text
 from deadweight.tasks.report import thresholds
+from tests.support.examples import examples
 from tests.support.invoking import invoke
 
 WHOLE = """\
@@ -352,8 +353,8 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("suite")
 
 
-@pytest.mark.system  # fifteen seconds
-@settings(max_examples=1_500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@pytest.mark.system  # seconds
+@settings(max_examples=examples(1_500), deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(place=st.sampled_from(SCALARS), value=values)
 def test_what_is_read_can_be_used(folder, place, value):
     """Any value at any place is refused when it is read, in our own words, or it is good for all that comes later."""

@@ -1,23 +1,32 @@
-"""Caches for one test: empty, but for the patterns that look for secrets, which take seconds to compile."""
+"""Caches for one test: empty, but for what takes seconds to compile: patterns that look for secrets, and our own Go programs."""
 
 from __future__ import annotations
 
 import functools
 import os
+import platform
 import shutil
 from pathlib import Path
 
+from deadweight.checks.attacks import helper
+from deadweight.engine import through
 from deadweight.image.secrets.scanner import Scanner
 from deadweight.records.paths import user_cache
+from deadweight.toolchain import own_programs
 
 FAR = 1 << 20
 """Bytes: more than the matcher takes as a small content, for which one set of patterns is enough."""
 
 
-def fresh_cache(folder: Path) -> Path:
-    """Make a cache in ``folder``, for DEADWEIGHT_CACHE_DIR, and give it back."""
+def fresh_cache(folder: Path, *, programs: bool = False) -> Path:
+    """Make a cache in ``folder``, for DEADWEIGHT_CACHE_DIR, and give it back; with our ``programs`` where containers are run."""
     _compile()
     shutil.copytree(user_cache() / "secrets", folder / "secrets", copy_function=linked)
+    if programs:
+        for source in (helper.SOURCE, through.SOURCE):
+            file = own_programs.built(own_programs.go_architecture(platform.machine()), source)
+            (folder / file.parent.name).mkdir(exist_ok=True)
+            linked(str(file), str(folder / file.parent.name / file.name))
     return folder
 
 

@@ -9,7 +9,6 @@ import base64
 import contextlib
 import gzip
 import itertools
-import os
 import random
 import time
 from collections.abc import Callable
@@ -21,11 +20,10 @@ from deadweight._errors import ArchiveError
 from deadweight.image.look.analyse import analyse
 from deadweight.image.secrets.scanner import Scanner
 from tests.support import image_samples as samples
+from tests.support.examples import FUZZ
 
 pytestmark = pytest.mark.system
 
-FUZZ = int(os.environ.get("DEADWEIGHT_FUZZ", "0"))
-"""How many compositions of each kind are tried; 0 for the few of the suite."""
 SIZE, TIMES = (4000, 4) if FUZZ else (1500, 4)
 WORDS = (
     "echo 'password={n}hunter' > /etc/secret.txt && ", "export TOKEN_{n}=ab{n}cdefgh; ", "cat <<a >secret.txt ",
