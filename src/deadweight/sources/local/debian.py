@@ -20,7 +20,8 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.engine.own import mounts
 from deadweight.records import store
-from deadweight.sources.local import suites
+from deadweight.sources.local import apt_plans, suites
+from deadweight.sources.local.apt_plans import Plans
 from deadweight.sources.local.flat_repository import repository_of
 from deadweight.sources.local.machine import Machine, scratch
 
@@ -208,10 +209,9 @@ class Packages:
             sudo.run(["env", *settings, *argv], log=self._log, timeout=ROOTFS_SECONDS)
 
     def _fetch(self, names: Sequence[str]) -> dict[str, Path]:
-        plan = self._apt("--simulate", "install", *names)
         found = {
             name: self.folder / f"{name}_{version.replace(':', '%3a')}_{arch}.deb"
-            for name, version, arch in _plan(plan)
+            for name, version, arch in self._plan(names)
         }
         if not all(path.is_file() for path in found.values()):
             self._apt("--download-only", "install", *names)
@@ -222,6 +222,15 @@ class Packages:
                 hint="apt-get update, then run the command again",
             )
         return found
+
+    def _plan(self, names: Sequence[str]) -> list[apt_plans.Package]:
+        plans = Plans(self._state / "plans.json", (self._state / "lists", self._state / "parts"))
+        plan = plans.get(names)
+        if plan is None:
+            told = self._apt("--simulate", "install", *names)
+            plan = [(name.partition(":")[0], version, arch) for name, version, arch in _INSTALLS.findall(told)]
+            plans.keep(names, plan)
+        return plan
 
     def _folders(self) -> None:
         for folder in (self.folder / "partial", self._state / "lists/partial"):
@@ -256,10 +265,6 @@ class Packages:
             self._log if program == "apt-get" else None
         )  # what apt-cache shows is long, and its warnings are not for parsing
         return _run.run([program, *answers, *flags, *words], env=environment, log=log, cwd=cwd).output
-
-
-def _plan(simulation: str) -> list[tuple[str, str, str]]:
-    return [(name.partition(":")[0], version, arch) for name, version, arch in _INSTALLS.findall(simulation)]
 
 
 def _as_source_entries(target: Path, given: Path | None = None) -> None:
