@@ -343,19 +343,23 @@ KILLED = """
 import os, sys, time
 from deadweight.engine.client import Engine
 from deadweight.engine.options import RunOptions
-engine = Engine.connect(sys.argv[1], project="deadweight-killed")
-with engine.network("killed") as network:
+with Engine.connect(sys.argv[1], project="deadweight-killed") as engine, engine.network("killed") as network:
     container = engine.start(sys.argv[2], RunOptions(network=network), purpose="killed")
-    print(container.id, network, flush=True)
+    engine.listening(container)  # seen by a program of ours beside it, which has an image of its own
+    mine = f"{os.getpid()}:"
+    (image,) = [each for each in engine.leftovers() if each.kind == "image" and each.labels["deadweight.owner"].startswith(mine)]
+    print(container.id, network, image.name, flush=True)
     time.sleep(60)
 """
 
 
-def start_child(engine: Engine, image: str) -> tuple[subprocess.Popen[str], str, str]:
+def start_child(engine: Engine, image: str) -> tuple[subprocess.Popen[str], set[str]]:
+    """Who has a container, a network and an image there, and what they are called."""
     child = subprocess.Popen([sys.executable, "-c", KILLED, engine.host, image], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    container, network = child.stdout.readline().split()
-    return child, container, network
+    made = set(child.stdout.readline().split())
+    assert len(made) == 3
+    return child, made
 
 
 def names_and_ids(engine: Engine) -> set[str]:
@@ -363,25 +367,25 @@ def names_and_ids(engine: Engine) -> set[str]:
 
 
 def test_the_next_start_removes_what_a_killed_process_left(engine, misbehaving_image):
-    child, container, network = start_child(engine, misbehaving_image)
+    child, made = start_child(engine, misbehaving_image)
     assert child.stdout is not None
     with child.stdout:
         child.kill()
         child.wait()
-    assert {container, network} <= names_and_ids(engine)
+    assert made <= names_and_ids(engine)
     with Engine.connect(engine.host, project="deadweight-tests") as later, later.start(misbehaving_image, service()):
-        assert {container, network}.isdisjoint(names_and_ids(engine))
+        assert made.isdisjoint(names_and_ids(engine))
 
 
 def test_ctrl_c_removes_everything_and_a_living_process_is_left_alone(engine, misbehaving_image):
-    child, container, network = start_child(engine, misbehaving_image)
+    child, made = start_child(engine, misbehaving_image)
     assert child.stdout is not None
     with child.stdout:
         engine.cleanup_stale()
-        assert {container, network} <= names_and_ids(engine)
+        assert made <= names_and_ids(engine)
         child.send_signal(signal.SIGINT)
         child.wait(20)
-    assert {container, network}.isdisjoint(names_and_ids(engine))
+    assert made.isdisjoint(names_and_ids(engine))
 
 
 def test_what_somebody_else_is_removing_is_waited_for():
@@ -493,3 +497,15 @@ def test_beside_an_image_without_shell_a_sidecar_sees_its_files_and_processes(en
     while any(each.labels[owner.PURPOSE] == "shell" for each in own_leftovers(engine)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [each for each in own_leftovers(engine) if each.labels[owner.PURPOSE] == "shell"]
+
+
+def test_an_image_that_somebody_made_of_a_container_of_ours_is_his(engine, misbehaving_image):
+    """It has our labels, since the engine copies a container's."""
+    with engine.start(misbehaving_image, service()) as container:
+        engine.api.commit(container.id, repository="deadweight-tests/kept", tag=str(os.getpid()))
+    name = f"deadweight-tests/kept:{os.getpid()}"
+    try:
+        assert engine.images.get(name) is not None
+        assert name not in names_and_ids(engine)
+    finally:
+        engine.images.remove(name)

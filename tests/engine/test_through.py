@@ -40,11 +40,7 @@ def there(remote, monkeypatch) -> Iterator[Engine]:
 
 
 def of_tunnels(engine: Engine) -> list[str]:
-    return [
-        each.id
-        for each in engine.leftovers()
-        if each.labels.get("dev.deadweight.project", "") == "deadweight-tests-through" or "tunnel" in each.name
-    ]
+    return [each.id for each in engine.leftovers() if each.kind == "container" and "tunnel" in each.name]
 
 
 def test_a_service_in_an_engine_elsewhere_is_asked_through_the_engine(there, misbehaving_image):

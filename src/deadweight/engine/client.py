@@ -151,7 +151,7 @@ class Engine:
         """Create a container that does not run yet."""
         self._before_the_first()
         options = self.owned(image, self._with_files(options))
-        marks = {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root, **options.labels}
+        marks = {**self.marks(purpose, variant), **options.labels}
         body = create_body(image, options.but(labels=marks), self.info, self._ceilings)
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
         self._asked_for.add(name)  # who is interrupted in this call does not learn what came of it
@@ -166,6 +166,10 @@ class Engine:
             self._mine[made] = container
         self._asked_for.discard(name)
         return container
+
+    def marks(self, purpose: str, variant: str = "") -> dict[str, str]:
+        """The labels of what this process makes in the engine."""
+        return {**owner.labels(self.project, purpose, variant), owner.ROOT: self.root}
 
     def _with_files(self, options: RunOptions) -> RunOptions:
         """The same options with the project's files as mounts. Raises UsageError for one that is not there."""
@@ -265,7 +269,7 @@ class Engine:
                     driver="bridge",
                     internal=internal,
                     options=options,
-                    labels={**owner.labels(self.project, purpose), owner.ROOT: self.root},
+                    labels=self.marks(purpose),
                 )
             yield name
         finally:
@@ -291,7 +295,7 @@ class Engine:
         return leftovers.found(self.api)
 
     def cleanup_stale(self) -> list[Leftover]:
-        """Remove the containers and networks of dead processes (kill -9), of every project; gives what was removed."""
+        """Remove the containers, networks and images of dead processes (kill -9), of every project; gives what was removed."""
         return [each for each in self.leftovers() if each.stale and self.remove_leftover(each)]
 
     def remove_leftover(self, leftover: Leftover) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
 from deadweight.engine import owner
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 GONE_SECONDS = 10.0
 MAKING_SECONDS = 1.0
+_OURS = re.compile(r"(?:localhost/|docker\.io/)?deadweight/\w+:[0-9a-f]{12}")
+"""Names of images that a process makes for itself. An image that somebody commits from a container of ours has our labels too."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """A container or network of ours that is in the engine. ``stale``: the process that made it is dead."""
+    """A container, network or image of ours that is in the engine. ``stale``: the process that made it is dead."""
 
     kind: str
     id: str
@@ -38,18 +41,27 @@ class Leftover:
 
 
 def found(api: APIClient) -> list[Leftover]:
-    """Everything that carries our labels; containers first, since a network with containers cannot be removed."""
+    """Everything that carries our labels; containers first, since what they use cannot be removed."""
     filters = {"label": owner.OWNER}
     with translated("list what we made"):
         containers = api.containers(all=True, filters=filters)
         networks = api.networks(filters=filters)
+        images = api.images(filters=filters)
     return [
         *(_container(one["Id"], one.get("Names"), one["Labels"], one.get("State")) for one in containers),
         *(
             Leftover("network", one["Id"], one["Name"], one["Labels"], owner.is_stale(one["Labels"]))
             for one in networks
         ),
+        *_images(images),
     ]
+
+
+def _images(listed: list[dict[str, Any]]) -> Iterator[Leftover]:
+    for one in listed:
+        names, labels = one.get("RepoTags") or (), one.get("Labels") or {}
+        if names and all(_OURS.fullmatch(name) for name in names):
+            yield Leftover("image", one["Id"], names[0], labels, owner.is_stale(labels))
 
 
 def _container(id_: str, names: list[str] | None, labels: Mapping[str, str], state: str | None) -> Leftover:
@@ -85,6 +97,9 @@ def removed(api: APIClient, leftover: Leftover, remove_container: Callable[[str]
     try:
         if leftover.kind == "container":
             remove_container(leftover.id)
+        elif leftover.kind == "image":
+            with translated(f"remove image {leftover.name}"):
+                api.remove_image(leftover.name, force=True)
         else:
             with translated(f"remove network {leftover.name}"):
                 api.remove_network(leftover.id)

@@ -10,6 +10,7 @@ import contextlib
 import re
 import struct
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def trouble(engine: Engine) -> str:
     name = f"deadweight/probe:{uuid.uuid4().hex[:12]}"
     try:
         with translated("load a tiny image"):
-            for _ in engine.api.load_image(image(architecture, name)):
+            for _ in engine.api.load_image(image(architecture, name, engine.marks(PURPOSE))):
                 pass
         engine.images.need(name)
         try:
@@ -119,10 +120,10 @@ def remedy(engine: Engine, problem: str) -> str:
     return f"restart it: {f'systemctl restart {unit}' if systemd else f'service {unit} restart'}"
 
 
-def image(architecture: str, name: str) -> bytes:
+def image(architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
     """A docker-save archive of one program that does nothing but end."""
     machine, platform, code = _MACHINES[architecture]
-    return single.image(_elf(machine, code), "/probe", platform, name)
+    return single.image(_elf(machine, code), "/probe", platform, name, labels)
 
 
 def elf(architecture: str) -> bytes:

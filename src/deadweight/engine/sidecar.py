@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
-from deadweight.engine import owner
 from deadweight.engine.container import Container
 from deadweight.engine.options import is_root
 
@@ -45,7 +44,7 @@ def words_inside(container: Container, shell: str, *, tty: bool | None = None) -
 def words_beside(engine: Engine, container: Container, tools_image: str, *, tty: bool | None = None) -> list[str]:
     """The same for one that it has not: ``tools_image`` (it must have /bin/sh) is started beside the container as the same user,
     in the root folder of the container's files."""
-    marks = {**owner.labels(engine.project, "shell"), owner.ROOT: engine.root}
+    marks = engine.marks("shell")
     labels = [word for name, value in marks.items() for word in ("--label", f"{name}={value}")]
     shared = f"container:{container.id}"
     words = ["run", "--rm", *_interactive(tty), *labels, "--pid", shared, "--network", shared]

@@ -6,15 +6,16 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 
 
-def image(program: bytes, path: str, architecture: str, name: str) -> bytes:
+def image(program: bytes, path: str, architecture: str, name: str, labels: Mapping[str, str]) -> bytes:
     """A docker-save archive with nothing but this program, at ``path``, which is started. ``architecture`` as Go calls it."""
     layer = _tar({path.strip("/"): program}, mode=0o755)
     config = {
         "architecture": architecture,
         "os": "linux",
-        "config": {"Entrypoint": [path]},
+        "config": {"Entrypoint": [path], "Labels": dict(labels)},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
         "history": [{"created_by": f"deadweight {path.strip('/')}"}],
     }

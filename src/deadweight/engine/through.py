@@ -52,6 +52,8 @@ class Host(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
+    def marks(self, purpose: str) -> dict[str, str]: ...
+
     def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
 
 
@@ -139,7 +141,9 @@ class Tunnels:
             program = own_programs.built(architecture, SOURCE).read_bytes()
             name = f"deadweight/{PURPOSE}:{uuid.uuid4().hex[:12]}"  # of our own: who else has the program here removes its name
             with translated("load the program that reaches containers"):
-                for _ in self._engine.api.load_image(single.image(program, PROGRAM, architecture, name)):
+                for _ in self._engine.api.load_image(
+                    single.image(program, PROGRAM, architecture, name, self._engine.marks(PURPOSE))
+                ):
                     pass
             self._image = name
         return self._image

@@ -88,18 +88,20 @@ def _spare_archives(workspace: Workspace) -> list[Path]:
 
 def _in_engine(workspace: Workspace, *, with_images: bool) -> tuple[int, int, MissingError | None]:
     try:
-        containers = _containers(workspace)  # they may run from the images
-        return containers, _images(workspace) if with_images else _superseded(workspace), None
+        stale = _stale(workspace)  # they may run from the images
+        images = _images(workspace) if with_images else _superseded(workspace)
+        return len(stale) - stale.count("image"), images + stale.count("image"), None
     except MissingError as error:
         return 0, 0, error
 
 
-def _containers(workspace: Workspace) -> int:
+def _stale(workspace: Workspace) -> list[str]:
+    """Of what kind each thing was that a dead process had left."""
     from deadweight.engine.daemon import find_running
 
     if find_running() is None:
-        return 0
-    return len(workspace.engine().cleanup_stale())
+        return []
+    return [each.kind for each in workspace.engine().cleanup_stale()]
 
 
 def _superseded(workspace: Workspace) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deadweight.engine.leftovers import Leftover
 
 Say = Callable[[str], None]
+_REMOVE = {"container": "rm --force", "network": "network rm", "image": "image rm --force"}
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,8 @@ def _one_removed(engine: Engine, left: Leftover, run: Run, say: Say) -> bool:
     doing = "was still running" if left.running else "was left"
     whose = f" ({run.told()})" if run.labels.get(owner.OWNER) == left.labels.get(owner.OWNER) else ""
     gone = engine.remove_leftover(left)
-    end = "removed it" if gone else f"it could not be removed: docker rm --force {left.name}"
-    if left.kind == "network":
-        end = "removed it" if gone else f"it could not be removed: docker network rm {left.name}"
-    say(f"{variant}: a {left.kind} of a killed run {doing}{whose}: {end}")
+    end = "removed it" if gone else f"it could not be removed: docker {_REMOVE[left.kind]} {left.name}"
+    say(f"{variant}: {'an' if left.kind == 'image' else 'a'} {left.kind} of a killed run {doing}{whose}: {end}")
     return gone
 
 
