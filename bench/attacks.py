@@ -36,7 +36,7 @@ from deadweight.suite.select import select
 LIMIT = 0.25
 POSTURES = (walls.OPEN, walls.DEFAULT, walls.HARDENED)
 PACKS = ("awk", "breach")
-SAMPLE = 36
+SAMPLE = 12
 
 
 def run() -> list[Result]:

@@ -381,6 +381,24 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
     assert notes["limits"].endswith("attacks on resources were not tried")
 
 
+@pytest.mark.parametrize(
+    ("podman", "usable", "told"),
+    [
+        (True, [], ("memory", "processes", "processors")),
+        (True, ["memory", "pids"], ("processors",)),
+        (True, ["cpu", "memory", "pids"], ()),
+        (False, [], ()),
+    ],
+)
+def test_podman_without_root_holds_only_the_limits_that_it_was_handed(monkeypatch, podman, usable, told):
+    """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine."""
+    monkeypatch.setattr("deadweight.checks.attacks.limits.wire.document", lambda *_: {"host": {"cgroupControllers": usable}})
+    everything = SimpleNamespace(info=lambda: dict.fromkeys(limits.LIMITS, True))
+    info = SimpleNamespace(podman=podman)
+    engine = SimpleNamespace(api=everything, info=info, host="unix:///nowhere", certificates=None)
+    assert limits.unenforced(engine) == told
+
+
 def test_this_engine_enforces_all_limits(engine):
     """Else the tests of attacks on resources would prove nothing."""
     assert limits.unenforced(engine) == ()

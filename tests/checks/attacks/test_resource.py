@@ -20,7 +20,9 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.checks.attacks import deliver, resource, serving, turns
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
+from deadweight.engine.counters import Use
 from deadweight.engine.faults import Ended
+from deadweight.suite.model import Health
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.system
@@ -57,6 +59,22 @@ def test_they_take_turns_whoever_sends_them(theirs, alone):
         started = time.monotonic()
         with turns.turn(alone=alone):
             assert time.monotonic() - started > 0.7
+
+
+def test_one_takes_processors_at_a_time_and_memory_beside_it():
+    began = threading.Event()
+
+    def second() -> None:
+        with turns.turn(alone=False, processors=True):
+            began.set()
+
+    with turns.turn(alone=False, processors=True):
+        thread = threading.Thread(target=second)
+        thread.start()
+        with turns.turn(alone=False):
+            assert not began.wait(0.2)
+    thread.join(20)
+    assert began.is_set()
 
 
 def test_those_that_falsify_nothing_of_one_another_go_side_by_side():
@@ -120,7 +138,6 @@ def test_a_lock_that_cannot_be_made_is_told_with_its_place(monkeypatch, tmp_path
         pytest.param([61, 64, 64, 64, 64, 64], 0.5, id="at the limit"),
         pytest.param([10, 20, 30, 40, 50, 56], None, id="still growing"),
         pytest.param([64, 64, 64, 12, 64, 64], None, id="fell back"),
-        pytest.param([64, None, None, None, None, 64], 0.5, id="told now and then, as of processors"),
         pytest.param([64, 64, 64, 90, 90, 90], None, id="above it"),
     ],
 )
@@ -128,6 +145,50 @@ def test_a_limit_holds_what_takes_all_that_is_granted_for_a_while(taken, seconds
     hold = resource.Hold(64.0)
     held = [number / 10 for number, each in enumerate(taken) if hold.holds(each, number / 10)]
     assert held[:1] == ([seconds] if seconds else [])
+
+
+def test_a_limit_holds_what_it_refuses_again_and_again():
+    """A bomb whose processes end of it never has nearly all that is granted."""
+    for refused, held in (([True] * 6, [5]), ([True, True, True, False, True, True], [])):
+        hold = resource.Hold(64.0)
+        assert [number for number in range(6) if hold.holds(20.0, number / 10, refused[number])] == held
+    over = resource.Hold(64.0)
+    assert not any(over.holds(90.0, number / 10, True) for number in range(9))
+
+
+@pytest.mark.parametrize(
+    ("taken", "throttled", "waited", "held", "proven"),
+    [
+        pytest.param(1.0, 0, 0.0, True, False, id="all that is granted"),
+        pytest.param(0.7, 6, 0.0, True, False, id="its limit was met in most periods"),
+        pytest.param(0.7, 2, 0.0, False, False, id="other load, perhaps"),
+        pytest.param(1.4, 6, 0.0, False, True, id="more than granted"),
+        pytest.param(0.7, 0, 2.0, False, True, id="it waited, and no limit stands in its way"),
+    ],
+)
+def test_processors_are_judged_by_the_counters_of_the_limit(monkeypatch, taken, throttled, waited, held, proven):
+    """Whatever else runs on the machine: so such an attack need not be alone."""
+    read = iter([counted(0.0, 0, 0.0), counted(taken * 0.8, throttled, 0.8)])
+    kernel = SimpleNamespace(read=lambda: next(read), waited_seconds=iter_of(0.0, waited))
+    monkeypatch.setattr(resource, "Counters", lambda _container: kernel)
+    monkeypatch.setattr(resource, "_answer_seconds", lambda *_: 0.01)
+    walls = SimpleNamespace(walls=frozenset() if waited else {"limits"})
+    yard = SimpleNamespace(beside=(), alive=lambda: True, posture=walls, options=SimpleNamespace(cpus=2.0))
+    lab = SimpleNamespace(
+        ground=SimpleNamespace(memory_bytes=1, pids=1, cpus=1.0), variant=SimpleNamespace(health=Health())
+    )
+    watch = resource._Watch(lab, yard, SimpleNamespace(), "cpu")
+    shot = watch.look()
+    assert (watch.held, shot is not None) == (held, proven)
+
+
+def counted(cpu_seconds: float, throttled: int, at: float) -> Use:
+    return Use(0, 5, cpu_seconds, throttled, 0, 0, at)
+
+
+def iter_of(*values: float):
+    coming = iter(values)
+    return lambda _beside: next(coming)
 
 
 def test_a_service_that_died_before_anything_was_counted_has_no_peak_of_0():

@@ -25,6 +25,7 @@ from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
 from deadweight.checks.attacks.resource import fire_resource
 from deadweight.checks.attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight.checks.runner import keep
+from deadweight.engine import counters
 from deadweight.tasks.verify import raise_if_bad
 from tests.support.attack_grounds import castle, left
 from tests.support.small_images import reference
@@ -600,6 +601,7 @@ def test_a_proof_needs_the_whole_word(shared):
 def test_an_engine_that_counts_nothing_takes_no_attack_for_blocked(shared, monkeypatch):
     """Where it cannot read its cgroups, an engine answers with zeros."""
     bomb = next(each for each in load_payloads().payloads if each.id == "memory-bomb")
+    monkeypatch.setattr(counters, "cgroups", lambda *_: {})
     monkeypatch.setattr(shared.engine.api, "stats", lambda *_args, **_named: {"pids_stats": {}, "memory_stats": {}})
     with Yard(shared, walls.OPEN) as yard:
         shot = fire_one(shared, yard, bomb)

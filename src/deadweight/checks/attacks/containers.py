@@ -9,6 +9,7 @@ from deadweight._errors import DeadweightError, Interrupted, MissingError
 from deadweight.checks.attacks.guard import CONTAINER_SECONDS
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.metadata import ADDRESS as METADATA
+from deadweight.checks.attacks.pulse import Pulse
 from deadweight.checks.attacks.session import Session
 from deadweight.checks.attacks.walls import LANDLOCK, OPEN, Posture
 from deadweight.checks.service import with_last_lines
@@ -48,6 +49,8 @@ class Yard:
         self._route: Route | None = None
         self._asks: Question | None = None
         self._session: Session | None = None
+        self._pulse: Pulse | None = None
+        self._at = ""
 
     def __enter__(self) -> Yard:
         return self
@@ -78,8 +81,9 @@ class Yard:
                 container.remove()
                 self.lab.held()
                 raise NoService(f"{self.posture.name}: {message}")
+            self._at = self._address(container)
             self._lead(container)
-            self._container = container
+            self._container, self._pulse = container, Pulse.of(container)
         return self._container
 
     def _started(self) -> Container:
@@ -94,11 +98,10 @@ class Yard:
 
     def _lead(self, container: Container) -> None:
         """Show it the way to the stand-in for the cloud's metadata, as a cloud does, where it is on the attack network."""
-        address = self._address(container)
-        if self.lab.metadata is None or not address:
+        if self.lab.metadata is None or not self._at:
             return
         try:
-            self.lab.metadata.lead(container.state().pid, address)
+            self.lab.metadata.lead(container.state().pid, self._at)
         except Interrupted:
             raise
         except (OSError, DeadweightError) as error:
@@ -113,6 +116,10 @@ class Yard:
         """Whether the container that took the last attack still runs, after ``wait`` seconds; one thrown away is no loss."""
         if self._container is None:
             return True
+        if self._pulse is not None:
+            if self._pulse.beats(wait):
+                return True
+            wait = max(wait, NOTICE_SECONDS)
         try:
             running = self._container.wait_ended(wait).running
         except MissingError:
@@ -167,7 +174,8 @@ class Yard:
     @property
     def address(self) -> str:
         """The container's address on the attack network; empty where it is on none."""
-        return self._address(self.get())
+        self.get()
+        return self._at
 
     def _address(self, container: Container) -> str:
         networks = container.inspect()["NetworkSettings"]["Networks"]
@@ -187,6 +195,9 @@ class Yard:
     def spoil(self) -> None:
         """Throw the container away; the next attack gets a new one."""
         container, self._container, self._route, self._asks = self._container, None, None, None
+        pulse, self._pulse = self._pulse, None
         self.hang_up()
+        if pulse is not None:
+            pulse.close()
         if container is not None:
             container.remove()

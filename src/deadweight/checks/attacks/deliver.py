@@ -8,7 +8,7 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -174,7 +174,9 @@ def _watch(
             if listener is None or (deadline is not None and _late(deadline, listener)):
                 return None
             deadline = deadline or time.monotonic() + (GRACE_SECONDS if listener.connected else GRACE_SECONDS / 6)
-        time.sleep(PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
+        else:
+            wait([sent], PAUSE_SECONDS)
 
 
 def _late(deadline: float, listener: Listener) -> bool:

@@ -1,6 +1,8 @@
 """Attacks on memory, processes and processor: does the container take more than the hardened posture would grant?
 
 They take turns on the whole machine (``turns``), each in a container of its own, within the outer bound of ``walls.bounded``.
+What others do beside it proves nothing: what a limit holds is known by the limit's own counters, and what only other load holds by
+how long it was ready to run. Of processors, what the two leave open is asked once more with the machine alone.
 """
 
 from __future__ import annotations
@@ -22,42 +24,44 @@ from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.request import ordered
 from deadweight.checks.attacks.session import OBEYED, Order
 from deadweight.checks.attacks.turns import turn
-from deadweight.checks.attacks.usage import Use, use
 from deadweight.checks.attacks.walls import MARGIN, Ground
 from deadweight.checks.http_request import Prepared
+from deadweight.engine.counters import Counters, Use
 from deadweight.engine.faults import Ended
 from deadweight.engine.health import NO_ANSWER
 
 if TYPE_CHECKING:
     from deadweight.engine.container import Container
 
-WATCH_SECONDS = 2.5
 PATIENCE_SECONDS = 8.0
-"""Where no limit stands in the way, a busy machine gets so long to give the attack what it wants."""
+"""A busy machine gets so long to give the attack what it wants, or the limit that is to hold it."""
+PROCESSOR_SECONDS = 2.5
+"""The same of processors where a limit is to hold it: other load does not end by waiting."""
+LOOK_SECONDS = 0.05
 START_SECONDS = 10.0
 NOTHING = Order(("hello", "", ""))
-SLICE_SECONDS = 0.5
-"""Processor time is averaged over so long at least."""
+PERIOD_SECONDS = 0.1
+"""For so long engines grant processors at a time (``cpu.cfs_period_us``)."""
+SLICE_SECONDS = 0.7
+"""Processor time is averaged over so long at least: who uses a share up at the start of each period takes at most a seventh more in
+such a slice, wherever it begins, and that is within the margin."""
 
 NEAR, HELD_SECONDS = 0.9, 0.5
-"""What takes nearly all that is granted, and no more, for so long is held by the limit."""
-ALONE = ("cpu", "answers")
-"""What others would falsify, or what would falsify theirs."""
+"""What takes nearly all that is granted, and no more, or is refused more, for so long is held by the limit."""
 
 
 @dataclass
 class Hold:
-    """Whether a limit holds what asks for more: nearly all that is granted is taken, and no more, for a while."""
+    """Whether a limit holds what asks for more: for a while nearly all that is granted is taken, or the limit itself counts what it
+    refuses, and no more is taken."""
 
     granted: float
     since: float | None = None
 
-    def holds(self, taken: float | None, at: float) -> bool:
-        """``taken`` at a moment; None where nothing can be said of it."""
-        if taken is None:
-            return False
-        near = self.granted * NEAR <= taken <= self.granted * MARGIN
-        self.since = (at if self.since is None else self.since) if near else None
+    def holds(self, taken: float, at: float, refused: bool = False) -> bool:
+        """``taken`` at a moment. ``refused``: the limit was met since the last one."""
+        near = refused or self.granted * NEAR <= taken
+        self.since = (at if self.since is None else self.since) if near and taken <= self.granted * MARGIN else None
         return self.since is not None and at - self.since >= HELD_SECONDS
 
 
@@ -78,22 +82,32 @@ def fire_resource(lab: Lab, yard: Yard, payload: Payload) -> Shot:
 
 
 def _fired(lab: Lab, yard: Yard, payload: Payload, flooded: Prepared | None) -> Shot:
+    of = payload.evidence.of or "memory"
     _ready(yard, payload)  # nobody need wait for a container to start
-    with turn(alone=payload.evidence.of in ALONE):
-        container = _ready(yard, payload)
-        places = fill(lab, payload, BIND_PORT).places
-        seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
-        with ThreadPoolExecutor(payload.parallel) as pool:
-            try:
-                if flooded is not None:
-                    sent = [pool.submit(flood, lab, yard, payload, flooded, seconds)]
-                else:
-                    request = ordered(payload, places, lab.subject.suite.root, lab.awk)
-                    sent = [pool.submit(send, yard, request, seconds) for _ in range(payload.parallel)]
-                shot = _watch(lab, yard, container, payload.evidence.of or "memory", sent)
-            finally:
-                _end(yard, payload)
-    return shot
+    with turn(alone=of == "answers", processors=of == "cpu"):
+        shot, certain = _sent(lab, yard, payload, flooded)
+    if certain or of != "cpu":
+        return shot
+    _ready(yard, payload)
+    with turn(alone=True):
+        return _sent(lab, yard, payload, flooded)[0]
+
+
+def _sent(lab: Lab, yard: Yard, payload: Payload, flooded: Prepared | None) -> tuple[Shot, bool]:
+    """What came of it, and whether that would be the same on an idle machine."""
+    container = _ready(yard, payload)
+    places = fill(lab, payload, BIND_PORT).places
+    seconds = max(payload.seconds, PATIENCE_SECONDS + answer_seconds(lab.variant.health))
+    with ThreadPoolExecutor(payload.parallel) as pool:
+        try:
+            if flooded is not None:
+                sent = [pool.submit(flood, lab, yard, payload, flooded, seconds)]
+            else:
+                request = ordered(payload, places, lab.subject.suite.root, lab.awk)
+                sent = [pool.submit(send, yard, request, seconds) for _ in range(payload.parallel)]
+            return _watch(lab, yard, container, payload.evidence.of or "memory", sent)
+        finally:
+            _end(yard, payload)
 
 
 def _ready(yard: Yard, payload: Payload) -> Container:
@@ -127,21 +141,21 @@ def _end(yard: Yard, payload: Payload) -> None:
         yard.spoil()
 
 
-def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[Future[Reply]]) -> Shot:
+def _watch(lab: Lab, yard: Yard, container: Container, of: str, sent: Sequence[Future[Reply]]) -> tuple[Shot, bool]:
     """Look again and again until something is proven, the attack has ended, a limit was seen to hold it, or the time is over."""
     watch = _Watch(lab, yard, container, of)
-    brief = "limits" in yard.posture.walls and of != "answers"  # no wall limits how long an answer takes
-    seconds = WATCH_SECONDS if brief else PATIENCE_SECONDS
+    limited = "limits" in yard.posture.walls and of != "answers"  # no wall limits how long an answer takes
+    seconds = PROCESSOR_SECONDS if limited and of == "cpu" else PATIENCE_SECONDS
     while time.monotonic() - watch.begun < seconds:
         if _run.cancelled():
             raise Interrupted("interrupted")
-        time.sleep(0.1)
+        time.sleep(LOOK_SECONDS)
         over = all(each.done() for each in sent)
         if (shot := watch.look()) is not None:
-            return shot
-        if over or (brief and watch.held):
-            break
-    return watch.failed(sent)
+            return shot, True
+        if over or (limited and watch.held):
+            return watch.failed(sent), True
+    return watch.failed(sent), False
 
 
 class _Watch:
@@ -150,7 +164,10 @@ class _Watch:
     def __init__(self, lab: Lab, yard: Yard, container: Container, of: str) -> None:
         self._lab, self._yard, self._container, self._of = lab, yard, container, of
         self._granted, self._limit = _granted(lab.ground, of), answer_seconds(lab.variant.health)
-        self._before, self._hold, self.held = use(container, yard.beside), Hold(self._granted), False
+        self._counters = Counters(container)
+        self._before = self._last = self._counters.read()
+        self._waited = self._counters.waited_seconds(yard.beside) if of == "cpu" else 0.0
+        self._hold, self.held = Hold(self._granted), False
         self._peak = self._wanted = self._slowest = 0.0
         self.begun = time.monotonic()
         if not self._before.pids and yard.alive():
@@ -160,11 +177,14 @@ class _Watch:
         """Look once; what that proves, if anything."""
         if not self._yard.alive():
             return _crashed(self._container, self._peak, self._granted)
-        now = use(self._container, self._yard.beside)
+        now = self._counters.read()
         taken = _taken(self._before, now, self._of)
-        self._peak, self._wanted = max(self._peak, taken or 0.0), max(self._wanted, _wanted(self._before, now))
-        self._before = now if now.at - self._before.at > SLICE_SECONDS else self._before
-        self.held = self._hold.holds(taken, now.at)
+        self._peak = max(self._peak, taken or 0.0)
+        if self._of != "cpu":
+            self.held = self._hold.holds(taken or 0.0, now.at, _refused(self._last, now, self._of))
+        elif taken is not None:
+            self._slice(taken, now)
+        self._last = now
         if self._peak > self._granted * MARGIN:
             return self._succeeded()
         self._slowest = max(self._slowest, _answer_seconds(self._container, self._lab, self._limit))
@@ -172,11 +192,21 @@ class _Watch:
             if not self._yard.alive(NOTICE_SECONDS):
                 return _crashed(self._container, self._peak, self._granted)
             return self._succeeded(f"the service did not answer within {self._limit:g} s")
-        return self._held_by_others(now.at)
+        return self._held_by_others()
 
-    def _held_by_others(self, at: float) -> Shot | None:
-        """It wanted more than granted, no limit stands in its way, and it has had time to get it."""
-        over = self._of == "cpu" and self._wanted > self._granted * MARGIN and at - self.begun > WATCH_SECONDS
+    def _slice(self, taken: float, now: Use) -> None:
+        """A slice of time is over: how many processors were kept busy or waited for, and whether the limit was met in most of its
+        periods, or all that is granted was taken. A new one begins."""
+        elapsed, waited = now.at - self._before.at, self._counters.waited_seconds(self._yard.beside)
+        busy = now.cpu_seconds - self._before.cpu_seconds + max(0.0, waited - self._waited)
+        throttled = (now.throttled - self._before.throttled) * PERIOD_SECONDS > elapsed / 2
+        self.held = (throttled or self._granted * NEAR <= taken) and taken <= self._granted * MARGIN
+        self._wanted = max(self._wanted, busy / elapsed)
+        self._before, self._waited = now, waited
+
+    def _held_by_others(self) -> Shot | None:
+        """It wanted more than granted, and no limit stands in its way."""
+        over = self._of == "cpu" and self._wanted > self._granted * MARGIN
         if not over or not _unlimited(self._yard, self._granted):
             return None
         wanted, granted = _shown(self._of, self._wanted), _shown(self._of, self._granted)
@@ -227,10 +257,9 @@ def _taken(before: Use, now: Use, of: str) -> float | None:
     return (now.cpu_seconds - before.cpu_seconds) / elapsed if of == "cpu" and elapsed > SLICE_SECONDS else None
 
 
-def _wanted(before: Use, now: Use) -> float:
-    """Processors kept busy or waited for, on average."""
-    elapsed, waited = now.at - before.at, max(0.0, now.waited_seconds - before.waited_seconds)
-    return (now.cpu_seconds - before.cpu_seconds + waited) / elapsed if elapsed > SLICE_SECONDS else 0.0
+def _refused(before: Use, now: Use, of: str) -> bool:
+    """Whether the limit itself counted since then that it was met."""
+    return {"memory": now.killed > before.killed, "pids": now.refused > before.refused}.get(of, False)
 
 
 def _unlimited(yard: Yard, granted: float) -> bool:

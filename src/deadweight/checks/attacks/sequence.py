@@ -22,13 +22,14 @@ SUSPECTS = 5
 
 
 def fire_all(lab: Lab, yard: Yard, payloads: Iterable[Payload], shots: dict[str, Shot]) -> None:
-    """Fill ``shots``. Those without a trace come first: they share a container. Raises CannotStart, NoService, Interrupted.
+    """Fill ``shots``. Those without a trace come first: they share a container; of those on resources, those that end without the
+    service. Raises CannotStart, NoService, Interrupted.
 
     A service that dies is an outcome, and the next attack gets a new one. Where it dies a moment after an answer, the attacks that
     it had answered are suspected, not the next, which is sent again.
     """
     met: list[Payload] = []  # those that the container of now has answered
-    for payload in sorted(payloads, key=lambda each: (each.resource, each.trace == "state", each.trace == "files")):
+    for payload in sorted(payloads, key=_order):
         used = yard.kept
         shot = fire_one(lab, yard, payload)
         lost, yard.lost = yard.lost, False
@@ -44,6 +45,11 @@ def fire_all(lab: Lab, yard: Yard, payloads: Iterable[Payload], shots: dict[str,
         met = [*([] if lost or not used else met), payload] if yard.kept else []
     if met and not yard.alive():
         blame(lab, yard, met, shots)
+
+
+def _order(payload: Payload) -> tuple[bool, ...]:
+    by_hole = payload.resource and payload.delivery == "service"
+    return payload.resource, payload.trace == "state", by_hole, payload.trace == "files"
 
 
 def blame(lab: Lab, yard: Yard, met: Sequence[Payload], shots: dict[str, Shot]) -> None:

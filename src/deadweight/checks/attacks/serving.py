@@ -21,6 +21,7 @@ class Serving:
     def __init__(self, server: socket.socket, talk: Talk) -> None:
         self._server, self._talk = server, talk
         self._closing = threading.Event()
+        self._woken, self._waking = socket.socketpair()
         server.settimeout(SLICE_SECONDS)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -35,12 +36,20 @@ class Serving:
 
     def close(self) -> None:
         self._closing.set()
-        self._server.close()
+        self._waking.close()  # who waits for somebody to come is woken
         self._thread.join(2)
+        self._server.close()
+        self._woken.close()
 
     def _serve(self) -> None:
+        coming = select.poll()
+        coming.register(self._server, select.POLLIN)
+        coming.register(self._woken, select.POLLIN)
         while not self._closing.is_set():
             with contextlib.suppress(OSError):
+                coming.poll()
+                if self._closing.is_set():
+                    return
                 if self._server.type == socket.SOCK_DGRAM:
                     self._talk(self._server, self._closing)
                     continue

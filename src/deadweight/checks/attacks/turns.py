@@ -1,8 +1,8 @@
 """Whose turn it is to use the machine up: attacks on resources must not starve one another, whoever sends them.
 
 One for the machine, by locks on files: variants attacked side by side may each be attacked by a process of its own, and projects
-as well. Who takes processors, or wants to see a service give no answer, has the machine alone; those that take memory, processes or
-disk only stand in the way of these.
+as well. Who wants to see a service give no answer has the machine alone. Those that take processors leave one another out; those
+that take memory, processes or disk only stand in the way of who is alone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ PAUSE_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def turn(*, alone: bool) -> Iterator[None]:
-    """Hold the machine during an attack on resources, ``alone`` or beside others that are not.
+def turn(*, alone: bool, processors: bool = False) -> Iterator[None]:
+    """Hold the machine during an attack on resources, ``alone`` or beside others that are not; of those, one takes ``processors``.
 
     Raises Interrupted, DeadweightError where the lock cannot be made.
     """
     with contextlib.ExitStack() as stack:
         file = _own() if MACHINE.parent.is_dir() and not os.access(MACHINE.parent, os.W_OK) else MACHINE
+        if processors:
+            stack.enter_context(_held(file.with_suffix(".processors"), fcntl.LOCK_EX))
         with _held(file.with_suffix(".next"), fcntl.LOCK_EX):  # who waits to be alone lets nobody else begin
             stack.enter_context(_held(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
         yield
