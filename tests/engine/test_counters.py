@@ -109,7 +109,9 @@ def test_both_tell_the_same_of_a_real_container(engine, playground_image):
         assert abs(ours.pids - theirs.pids) <= 5
         assert ours.memory_bytes == pytest.approx(theirs.memory_bytes, abs=8 * 2**20)
         assert 0 < ours.cpu_seconds <= theirs.cpu_seconds
-    assert read.read().pids == 0
+        container.signal("SIGKILL")
+        container.wait_ended(10)
+        assert read.read().pids == 0
 
 
 def test_a_process_that_ends_is_noticed_at_once(monkeypatch):
