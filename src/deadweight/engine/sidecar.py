@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError
 from deadweight.engine.container import Container
+from deadweight.engine.files import is_there
 from deadweight.engine.options import is_root
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ SHELLS = ("/bin/bash", "/bin/sh", "/bin/ash", "/busybox/sh", "/usr/bin/sh")
 def shell_in(container: Container) -> str | None:
     """The first shell that can really be started in it, None where the image has none."""
     for shell in SHELLS:
+        if not is_there(container.api, container.id, shell):
+            continue
         try:
             if container.exec([shell, "-c", "exit 0"]).exit_code == 0:
                 return shell

@@ -392,7 +392,9 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
 )
 def test_podman_without_root_holds_only_the_limits_that_it_was_handed(monkeypatch, podman, usable, told):
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine."""
-    monkeypatch.setattr("deadweight.checks.attacks.limits.wire.document", lambda *_: {"host": {"cgroupControllers": usable}})
+    monkeypatch.setattr(
+        "deadweight.checks.attacks.limits.wire.document", lambda *_: {"host": {"cgroupControllers": usable}}
+    )
     everything = SimpleNamespace(info=lambda: dict.fromkeys(limits.LIMITS, True))
     info = SimpleNamespace(podman=podman)
     engine = SimpleNamespace(api=everything, info=info, host="unix:///nowhere", certificates=None)

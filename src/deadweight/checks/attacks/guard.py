@@ -80,9 +80,14 @@ class Guard:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Nothing is attacked any more: it ends, while the rest is cleared away. ``wait`` for it at last."""
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError), self._process.stdin as pipe:
                 pipe.write(DONE)
+
+    def wait(self) -> None:
+        """Until it has ended, and its rules are gone."""
+        if self._process is not None:
             self._process.wait(30)
 
     @property

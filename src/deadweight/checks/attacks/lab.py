@@ -78,7 +78,7 @@ class Lab:
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
         self.far = False
-        self._stack = contextlib.ExitStack()
+        self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
         self._packing = far.Packing(self.engine, self.image)
         self._stack.callback(self._packing.close)
 
@@ -86,12 +86,13 @@ class Lab:
         try:
             self._build()
         except BaseException:
-            self._stack.close()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        with self._last:  # what takes a moment to end meanwhile
+            self._stack.close()
 
     def _build(self) -> None:
         self.far = far.needed(self.engine)
@@ -177,9 +178,11 @@ class Lab:
         self.unenforced = unenforced(self.engine)
         if self.unenforced:
             self.notes["limits"] = f"{not_held(self.unenforced)}: attacks on resources were not tried"
-        self._guard = self._stack.enter_context(
-            Guard(self.engine.host, self._mark, self.network, bridge, self.host, self._disks, self.engine.certificates)
+        self._guard = Guard(
+            self.engine.host, self._mark, self.network, bridge, self.host, self._disks, self.engine.certificates
         )
+        self._last.callback(self._guard.wait)
+        self._stack.enter_context(self._guard)
         if self.far:
             return
         try:
