@@ -24,6 +24,20 @@ PODMAN = parse_info(
 )
 
 
+@pytest.mark.parametrize(
+    ("told", "rootless"),
+    [
+        ({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, True),
+        ({"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": True}, True),
+        ({"SecurityOptions": ["name=seccomp,profile=default"], "Rootless": False}, False),
+    ],
+    ids=["Docker", "Podman", "Podman as root"],
+)
+def test_an_engine_without_root_is_known_by_either_word(told, rootless):
+    """Podman 4.3.1 says so in a field of its own: it was taken for one whose networks root of this machine can enter."""
+    assert parse_info({}, told).rootless is rootless
+
+
 @pytest.mark.parametrize(("user", "root"), [("", True), ("root", True), ("0", True), ("0:0", True), ("00", True), ("root:1", True),
                                             ("65532", False), ("nobody", False), ("1000:0", False)])  # fmt: skip
 def test_root_is_told_by_name_and_number(user, root):

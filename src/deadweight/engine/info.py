@@ -56,7 +56,7 @@ def parse_info(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineInf
         storage_driver=str(info.get("Driver", "")),
         containerd_store=any("io.containerd.snapshotter" in str(pair) for pair in info.get("DriverStatus") or ()),
         cgroup=str(info.get("CgroupVersion") or "1"),
-        rootless="rootless" in options,
+        rootless="rootless" in options or bool(info.get("Rootless")),  # Podman's own word for it
         seccomp="seccomp" in options,
         apparmor="apparmor" in options,
         selinux="selinux" in options,
