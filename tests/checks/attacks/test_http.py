@@ -12,7 +12,7 @@ from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Runner
-from deadweight.checks.attacks.openapi import documented
+from deadweight.checks.attacks.openapi import documented, takes_nothing
 from deadweight.checks.attacks.outcomes import Plan
 from deadweight.checks.attacks.routes import MOST_AIMS, aims
 from deadweight.checks.attacks.walls import OPEN
@@ -172,6 +172,22 @@ def test_a_document_names_places_in_paths_queries_headers_and_bodies():
     assert found["GET /v1/a/{b}/left path, not quoted b"].at("../x").path == "/v1/a/../x/left?q=1"
     assert found["PUT /v1/body json name"].at("v").json_body == {"name": "v", "many": [{}]}
     assert found["GET /v1/head header X-Tenant"].at("v").headers == {"X-Tenant": "v"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "nothing"),
+    [
+        ({}, True),
+        ({"parameters": []}, True),
+        ({"parameters": [{"name": "q", "in": "cookie"}]}, False),
+        ({"requestBody": {"content": {"multipart/form-data": {}}}}, False),
+    ],
+)
+def test_a_document_may_say_that_a_service_takes_nothing(operation, nothing):
+    """Then there is nothing to look into: a service with two fixed answers had nine attacks that could not be measured."""
+    assert takes_nothing({"openapi": "3.1.0", "paths": {"/": {"get": {}}, "/a": {"delete": operation}}}) is nothing
+    assert takes_nothing({"openapi": "3.1.0", "paths": {"/": {"parameters": [{"name": "q"}], "get": {}}}}) is False
+    assert takes_nothing({"paths": {}}) is False
 
 
 @pytest.mark.parametrize("nonsense", [None, [], "x", {"paths": 3}, {"paths": {"/": {"get": []}}}])

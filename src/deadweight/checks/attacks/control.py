@@ -28,6 +28,9 @@ UNTOUCHED = (404, 405, 429)
 """The same of a value in a request of the suite's: that a service cannot fetch what it was to fetch, it tells by 502 or 503."""
 
 
+NOTHING_TAKEN = "the service takes no value that an attack could replace: no operation of its OpenAPI document does"
+
+
 @contextlib.contextmanager
 def opened(lab: Lab, posture: w.Posture, found: Matrix) -> Iterator[Yard]:
     """A yard whose containers are counted."""
@@ -95,6 +98,8 @@ class Control:
             return Cell("not_measured", self.unreached)
         if missing := unsendable(payload, self.lab.awk):
             return Cell("not_measured", missing)
+        if self.lab.takes_nothing and (payload.probe is not None or payload.flood == "large"):
+            return Cell("not_applicable", NOTHING_TAKEN)
         awk = f"this awk ({self.found.dialect})" if self.found.dialect else "this awk"
         lacking = [name for name in payload.needs if features[name].has is False]
         if lacking:

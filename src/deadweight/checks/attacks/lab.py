@@ -72,6 +72,7 @@ class Lab:
         self.planted = Planted()
         self._mark = uuid.uuid4().hex
         self.aims = aims(subject.variant.checks.api)
+        self.takes_nothing = False  # as a document of the service's says
         self.metadata: Metadata | None = None
         self.worked: dict[str, tuple[str, Aim | None]] = {}
         self.notes: dict[str, str] = {}

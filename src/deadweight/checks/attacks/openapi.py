@@ -35,6 +35,13 @@ def documented(document: Any) -> Iterator[Aim]:
                     yield from list(_Operation(document, whole, method.upper(), item, operation).aims())
 
 
+def takes_nothing(document: Any) -> bool:
+    """Whether it names operations, and none of them, whatever its method, takes a parameter or a body."""
+    items = openapi.paths(document).values()
+    parts = [part for item in items for part in (item, *item.values()) if isinstance(part, dict)]
+    return bool(parts) and not any(part.get("parameters") or part.get("requestBody") for part in parts)
+
+
 def read(file: Path) -> Any:
     """A document of the suite's own; None where there is none."""
     try:

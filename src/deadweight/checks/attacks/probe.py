@@ -14,7 +14,7 @@ from deadweight.checks.attacks.deliver import BIND_PORT, send, told
 from deadweight.checks.attacks.filled import fill
 from deadweight.checks.attacks.lab import BREACH, Lab, NoService
 from deadweight.checks.attacks.model import Payload, Proof
-from deadweight.checks.attacks.openapi import documented, read
+from deadweight.checks.attacks.openapi import documented, read, takes_nothing
 from deadweight.checks.attacks.request import ordered
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.session import OBEYED
@@ -105,6 +105,7 @@ def aimed(lab: Lab, yard: Yard) -> tuple[Aim, ...]:
         lab.notes["openapi"] = (
             f"{name} is no OpenAPI document with paths: only the requests under checks.api were probed"
         )
+    lab.takes_nothing = takes_nothing(document) and not lab.aims
     return aims(lab.variant.checks.api, documented(document))
 
 
