@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 from deadweight.checks.attacks import many
 
@@ -11,9 +12,10 @@ def test_what_takes_longest_begins_first_and_evidence_keeps_its_order(monkeypatc
     """Else the last one runs alone, with a processor idle."""
     began: list[str] = []
     monkeypatch.setattr(many, "run_check", lambda _check, subject: began.append(subject.name) or subject.name)
-    subjects = [
+    subjects: Any = [
         SimpleNamespace(name=name, variant=SimpleNamespace(run=SimpleNamespace(memory=memory)))
         for name, memory in (("a", 1), ("b", 3), ("c", 1), ("d", 2))
     ]
-    assert many.attack_all(subjects, jobs=1) == ["a", "b", "c", "d"]
+    found: Any = many.attack_all(subjects, jobs=1)
+    assert found == ["a", "b", "c", "d"]
     assert began == ["b", "d", "a", "c"]

@@ -126,9 +126,10 @@ def test_verify_tries_less_and_keeps_what_a_longer_run_found(make, few):
 
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
-def test_who_asks_for_less_loses_nothing(make, few):
+def test_who_asks_for_less_loses_nothing(make, few, monkeypatch):
     """One posture looked at once more takes neither the others nor the walls from the report."""
     few("write-root", "read-passwd")
+    monkeypatch.setattr(walls, "WALLS", ("image", "non-root", "read-only", "masked-paths"))
     subject = make()
     keep(subject, attacking.attack(subject))
     found = attacking.attack(subject, postures=("hardened",))
@@ -140,9 +141,10 @@ def test_who_asks_for_less_loses_nothing(make, few):
 
 @pytest.mark.tools
 @pytest.mark.usefixtures("shell")
-def test_no_wall_is_credited_for_want_of_a_folder(make, few):
+def test_no_wall_is_credited_for_want_of_a_folder(make, few, monkeypatch):
     """Without a writable /tmp, what only needs some place takes another."""
     few("mount", "kernel-module")
+    monkeypatch.setattr(walls, "WALLS", ("image", "read-only", "noexec-tmpfs"))
     _, postures = attacked(make("run: {tmpfs: []}"))
     assert postures["open"]["mount"]["evidence"]["control"]["proof"].endswith("came back")
     for cell in postures["hardened"].values():
@@ -459,7 +461,7 @@ def control(monkeypatch):
         monkeypatch.setattr(probe, "features", lambda *_: {})
         ours = load_payloads()
         only = dataclasses.replace(ours, payloads=tuple(each for each in ours.payloads if each.id == payload))
-        shelled = SimpleNamespace(ground=SimpleNamespace(shell=("a shell",)), awk=None)
+        shelled = SimpleNamespace(takes_nothing=False, ground=SimpleNamespace(shell=("a shell",)), awk=None)
         found = Matrix()
         control_module.Control(shelled, only, found, lambda _line: None).run(Plan((walls.OPEN,)))
         assert list(coming) == []
