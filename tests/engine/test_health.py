@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from deadweight.engine.container import Container
 from deadweight.engine.listening import Listener, parse, told
 from deadweight.engine.options import RunOptions, hardened
 from deadweight.suite.model import Health, RunSettings, status_matches
@@ -225,3 +229,24 @@ def test_http_over_tls_is_asked_whoever_signed_its_certificate(engine, misbehavi
         found = container.wait_healthy(Health(path="/healthz", within_seconds=1.0))
     assert "GET /healthz: the port speaks TLS" in found.reason
     assert "set health.tls to true" in found.reason
+
+
+def test_what_was_answered_is_told_rather_than_that_the_last_question_had_no_time(monkeypatch):
+    """On a busy machine "timed out" stood there of a service that had said 503 all the time."""
+    asked: list[float] = []
+
+    def ask(limit: float) -> str:
+        asked.append(limit)
+        if len(asked) == 1:
+            return "GET /healthz answers 503"
+        time.sleep(limit)
+        raise TimeoutError
+
+    keeper: Any = SimpleNamespace(api=None, host="unix:///nowhere")
+    container = Container(keeper, "0" * 64, "image", RunOptions())
+    container.started = time.monotonic()
+    monkeypatch.setattr(Container, "question", lambda *_: ask)
+    monkeypatch.setattr(Container, "state", lambda _self: SimpleNamespace(running=True))
+    monkeypatch.setattr(Container, "_unhealthy", lambda _self, _health, _port, last: last)
+    assert container.wait_healthy(Health(within_seconds=0.3)).reason == "GET /healthz answers 503"
+    assert len(asked) > 1

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.1
+NO_ANSWER = "no answer"
+TELLING_SECONDS = 0.5
+"""What was answered before tells more than that the last question had less time than this."""
 
 
 @dataclass(frozen=True)
@@ -175,18 +178,20 @@ class Container:
         """Ask as ``health`` says until the answer is right, it ends, or ``health.within_seconds`` have passed since its start."""
         if health.kind == "exit":
             return self._wait_done(health)
-        deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, "no answer"
+        deadline, pause, last = self.started + health.within_seconds, FIRST_PAUSE_SECONDS, NO_ANSWER
         ask = self.question(health, port)
         while True:
             _stop_if_cancelled()
+            limit = max(0.05, min(5.0, deadline - time.monotonic()))
             try:
-                last = ask(max(0.05, min(5.0, deadline - time.monotonic())))
+                last = ask(limit)
                 if not last:
                     return Readiness(True, time.monotonic() - self.started, "")
             except Unreachable:
                 raise
             except questions.ERRORS as error:
-                last = questions.unanswered(health, error)
+                if last == NO_ANSWER or limit >= TELLING_SECONDS or not isinstance(error, TimeoutError):
+                    last = questions.unanswered(health, error)
             state = self.state()
             if not state.running:
                 return Readiness(False, None, f"it {state.told()} before it was healthy")

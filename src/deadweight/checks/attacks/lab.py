@@ -97,6 +97,8 @@ class Lab:
 
     def _build(self) -> None:
         self.far = far.needed(self.engine)
+        if self.engine.info.podman and self.engine.info.rootless:
+            raise NoService(far.PODMAN_WITHOUT_ROOT)
         sweep_host_folders()
         unfence()
         facts = self.engine.images.need(self.image)
