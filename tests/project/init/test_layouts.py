@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deadweight.project.init.alongside import without
 from deadweight.project.init.command import Wanted, init
@@ -733,3 +734,14 @@ def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_imag
     proof.built.clear()
     assert not built_somehow(proof, chainguard)
     assert len(proof.built) == 1  # it has one version alone
+
+
+@pytest.mark.parametrize("folder", ["02", "my shop", "yes"])
+def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
+    root = written(
+        tmp_path / "x", {**in_folders(folder), f"{folder}/Dockerfile": "FROM node:22\nCOPY . .\nCMD node a.js\n"}
+    )
+    (service,) = find_services(look(root))
+    variants = yaml.safe_load(suite_text(first_draft(service, "build")))["variants"]
+    assert {each.get("source") for each in variants.values()} == {folder}
+    assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"

@@ -82,6 +82,10 @@ def _run(draft: Draft) -> list[str]:
     return ["  run:", *(_said(f"    {key}: ", value) for key, value in draft.run.items())] if draft.run else []
 
 
+_PATHS = ("source", "dockerfile", "config", "main", "workdir")
+"""Keys with a path, which may look like a number (``02``) or hold spaces."""
+
+
 def _variant(draft: Draft, rung: Rung) -> Iterator[str]:
     yield f"  {rung.name}:"
     yield f"    builder: {rung.builder}"
@@ -89,7 +93,7 @@ def _variant(draft: Draft, rung: Rung) -> Iterator[str]:
     own = draft.own.get(rung.name, {})
     for key, value in rung.keys.items():
         if key not in own and not (key == "source" and value == "."):
-            yield f"    {key}: {value}"
+            yield f"    {key}: {scalar(value) if key in _PATHS else value}"
     if draft.not_runnable:
         yield f"    runnable: false  # {_line(draft.not_runnable)}"
     for key, known in own.items():
