@@ -20,6 +20,7 @@ from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.older import with_compiler, with_examples, with_older_language
+from deadweight.project.init.prove import is_spare
 from deadweight.project.init.records import Known
 from deadweight.project.init.reference import built_somehow
 from deadweight.project.init.services import find_services
@@ -734,6 +735,23 @@ def test_a_language_is_made_older_for_what_is_generated_and_not_for_the_own_imag
     proof.built.clear()
     assert not built_somehow(proof, chainguard)
     assert len(proof.built) == 1  # it has one version alone
+
+
+@pytest.mark.parametrize("built", [set(), {"today"}])
+def test_the_own_build_is_not_trimmed_where_it_does_not_build(tmp_path, built):
+    class Standing:
+        def __init__(self, draft):
+            self.draft, self.built = replace(draft, left_out={"today": "RUN failed"}), built
+            self.leave_out = lambda name, reason: said.append((name, reason))
+
+    said: list[tuple[str, str]] = []
+    own = 'FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD ["python", "app.py"]\n'
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
+    proof = Standing(first_draft(service, "build"))
+    by_name = {each.name: each for each in proof.draft.rungs}
+    assert is_spare(proof, by_name["trimmed"]) is (not built)
+    assert said == ([] if built else [("trimmed", "it begins with Dockerfile, which does not build")])
+    assert not is_spare(proof, by_name["debian"])
 
 
 @pytest.mark.parametrize("folder", ["02", "my shop", "yes"])

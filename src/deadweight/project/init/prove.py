@@ -44,7 +44,7 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
     rest = proof.soonest([rung for rung in proof.draft.rungs if rung.name != reference])
     while rest:
         some, rest = rest[:AT_ONCE], rest[AT_ONCE:]
-        _try(proof, [rung for rung in some if not _is_spare(proof, rung)])
+        _try(proof, [rung for rung in some if not is_spare(proof, rung)])
     if not proof.draft.rungs:
         raise nothing_left("no image that was built here runs as it should", proof.draft)
     _attacked(proof)
@@ -65,9 +65,18 @@ def _try(proof: Proof, rungs: Sequence[Rung]) -> None:
                 proof.leave_out(rung.name, error.message)
 
 
-def _is_spare(proof: Proof, rung: Rung) -> bool:
-    """Whether this is the own build on a minimal base, where another rung has compiled the same."""
-    project = proof.draft.service.project
+def is_spare(proof: Proof, rung: Rung) -> bool:
+    """Whether this is the own build on a minimal base, where that does not build, or where another rung has compiled the same."""
+    project, own = proof.draft.service.project, proof.draft.service.own
+    of_own = [each for each in proof.draft.ladder.rungs if own and each.keys.get("dockerfile") == own.path]
+    if (
+        own
+        and rung.name == TRIMMED
+        and of_own
+        and all(each.refused and each.name not in proof.built for each in of_own)
+    ):
+        proof.leave_out(rung.name, f"it begins with {own.path}, which does not build")
+        return True
     made = any(each.files and each.name in proof.built for each in proof.draft.rungs)
     if rung.name != TRIMMED or project is None or project.language not in COMPILED or not made:
         return False
