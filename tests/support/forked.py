@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -40,6 +41,8 @@ MODULES = (
 )
 DECIDING = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "MALLOC_")
 """Beginnings of the names of variables that an interpreter reads when it starts."""
+Request = list[object]
+"""Arguments, folder, environment, and the file of the program; without one it is ``python -m invoke``."""
 MOST_BYTES = 1 << 20
 ANSWER_BYTES = 64
 
@@ -58,8 +61,7 @@ def run(
         ours, theirs = socket.socketpair()
         open_ones.enter_context(ours)
         with theirs:
-            request = json.dumps([list(words), str(folder), dict(env), os.umask(os.umask(0o22))]).encode()
-            _kept().ask(request, [in_read, out_write, errors_write, theirs.fileno()])
+            ask([list(words), str(folder), dict(env), ""], [in_read, out_write, errors_write, theirs.fileno()])
         for each in (in_read, out_write, errors_write):
             os.close(each)
         said: dict[int, bytes] = {}
@@ -84,6 +86,11 @@ def run(
                 raise subprocess.TimeoutExpired(["invoke", *words], timeout) from None
             raise
     return subprocess.CompletedProcess(["invoke", *words], code, said.get(out_read, b""), said.get(errors_read, b""))
+
+
+def ask(request: Request, files: list[int]) -> None:
+    """Start a run. ``files``: its standard streams, and where its process's number is told, then its exit code."""
+    _kept().ask(json.dumps([*request, os.umask(os.umask(0o22))]).encode(), files)
 
 
 class _Kept:
@@ -148,27 +155,25 @@ def _requests(connection: socket.socket) -> Iterator[tuple[bytes, list[int]]]:
         yield request, files
 
 
-def serve(connection: socket.socket) -> None:
-    """Fork for each request; returns only in a fork, which is to run invoke, and when the test process is gone."""
+def serve(connection: socket.socket) -> str:
+    """Fork for each request; returns only in a fork: the program that it is to run."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks that wait
     for request, (*streams, answer) in _requests(connection):
         if os.fork() == 0:
             connection.close()
-            if _run_and_wait(request, streams, answer):
-                return
+            return _run_and_wait(request, streams, answer)
         for each in (*streams, answer):
             os.close(each)
     os._exit(0)
 
 
-def _run_and_wait(request: bytes, streams: list[int], answer: int) -> bool:
-    """True in the process that is to run; the one in between waits for it, and tells how it ended."""
+def _run_and_wait(request: bytes, streams: list[int], answer: int) -> str:
+    """Returns in the process that is to run; the one in between waits for it, and tells how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
         os.close(answer)
-        _become(request, streams)
-        return True
+        return _become(request, streams)
     for each in streams:
         os.close(each)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -179,9 +184,9 @@ def _run_and_wait(request: bytes, streams: list[int], answer: int) -> bool:
     os._exit(0)
 
 
-def _become(request: bytes, streams: list[int]) -> None:
-    """Take over what a new process would have been given."""
-    words, folder, env, mask = json.loads(request)
+def _become(request: bytes, streams: list[int]) -> str:
+    """Take over what a new process would have been given; the program to run."""
+    words, folder, env, script, mask = json.loads(request)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -192,20 +197,24 @@ def _become(request: bytes, streams: list[int]) -> None:
     spec = importlib.util.find_spec("invoke.__main__")
     assert spec is not None
     assert spec.origin is not None
-    sys.argv[:] = [spec.origin, *words]
-    sys.path[0] = folder
+    sys.argv[:] = [script or spec.origin, *words]
+    sys.path[0] = str(Path(script).parent) if script else folder
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
     main = types.ModuleType("__main__")
     main.__spec__, main.__file__ = spec, spec.origin
     sys.modules["__main__"] = main
+    return str(script)
 
 
 if __name__ == "__main__":
     for module in MODULES:
         importlib.import_module(module)
     gc.freeze()
-    serve(socket.socket(fileno=int(sys.argv[1])))
-    from invoke.main import program
+    script = serve(socket.socket(fileno=int(sys.argv[1])))
+    if script:
+        runpy.run_path(script, run_name="__main__")
+    else:
+        from invoke.main import program
 
-    program.run()
+        program.run()

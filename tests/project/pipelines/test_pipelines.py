@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from deadweight._errors import UsageError
 from deadweight.project.pipelines.render import ACTIONS, Pipeline, parse_shards, render
 from deadweight.toolchain.find import find
 from tests.support.forge_server import TOKEN, ForgeServer
+from tests.support.forked_programs import programs
 from tests.support.invoking import TASKS
 from tests.support.json_schema import cluster_refusal
 
@@ -35,7 +37,8 @@ variants:
 """
 BIN = Path(sys.executable).parent
 QUICK = {"PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-"""The first step of each job installs what is there already."""
+"""The first step of each job installs what is there already: on GitHub's machines for real, elsewhere it is only noted."""
+NOTED = '#!/bin/sh\necho "$*" >>{0}\n'
 
 
 @pytest.mark.parametrize("scan", [False, True])
@@ -159,6 +162,7 @@ class Machines:
 
     origin: Path
     folder: Path
+    programs: Path
     count: int = 0
     artifacts: dict[str, Path] = field(default_factory=dict)
     cache: dict[str, Path] = field(default_factory=dict)
@@ -176,7 +180,7 @@ class Machines:
         done = subprocess.run(
             ["bash", "-e", "-c", text],
             cwd=folder,
-            env={**keep, **QUICK, "PATH": f"{BIN}:{os.environ['PATH']}", **environment},
+            env={**keep, **QUICK, "PATH": f"{self.programs}:{BIN}:{os.environ['PATH']}", **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -333,8 +337,11 @@ def server() -> Iterator[ForgeServer]:
 
 
 @pytest.fixture
-def machines(origin, tmp_path) -> Machines:
-    return Machines(origin, tmp_path)
+def machines(origin, tmp_path) -> Iterator[Machines]:
+    with tempfile.TemporaryDirectory() as short, programs(Path(short)) as made:  # a socket lies in it
+        (made / "pip").write_text(NOTED.format(tmp_path / "installed"))
+        (made / "pip").chmod(0o755)
+        yield Machines(origin, tmp_path, made)
 
 
 def stopped(server: ForgeServer) -> None:
@@ -348,6 +355,7 @@ def stopped(server: ForgeServer) -> None:
 @pytest.mark.engine
 def test_the_workflow_does_what_it_says(machines, server):
     document = yaml.safe_load(render(Pipeline("github", 2, install="deadweight")))
+    (machines.programs / "pip").unlink()
     codes = GitHub(machines, document, "push", "main", server.url).run()
     assert set(codes.values()) == {0}, "\n".join(machines.output)
     assert len(machines.cache) == 1
@@ -364,6 +372,9 @@ def test_the_gitlab_pipeline_does_what_it_says(machines, server):
     codes = GitLab(machines, document, "feature", server.url).run()
     assert codes == {"shard-1": 0, "shard-2": 0, "verdict": 1}, "\n".join(machines.output)
     stopped(server)
+    installed = (machines.folder / "installed").read_text().splitlines()
+    assert len(installed) == machines.count
+    assert all(words.endswith("install deadweight") for words in installed)
 
 
 @pytest.mark.engine
