@@ -84,7 +84,7 @@ class Tour:
         try:
             said = work(self)
             self.found[name] = said if said.startswith("refused: ") else f"ok{': ' if said else ''}{said}"
-        except (AssertionError, subprocess.TimeoutExpired, KeyError, ValueError) as error:
+        except (AssertionError, subprocess.TimeoutExpired, KeyError, TypeError, ValueError) as error:
             self.found[name] = f"fails: {' '.join(str(error).split())[:300]}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tarfile
 
@@ -14,10 +15,12 @@ from deadweight.builders.dockerfile.builder import DockerfileBuilder
 from deadweight.builders.dockerfile.podman import Store, Translated, refuse_what_it_cannot
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
+from deadweight.engine.ceilings import ceilings
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.records.paths import State
 from tests.support.engine_tour import podman as podman_service
+from tests.support.small_images import program
 from tests.support.small_project import write_suite
 from tests.support.tls_engine import cuttable
 
@@ -115,6 +118,28 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
         with Engine.connect(endpoint) as engine:
             assert engine.has("deadweight-tests/podman:1")
     assert "#1 [1/2] FROM scratch" in lines
+
+
+@pytest.mark.system
+def test_a_step_has_no_higher_limit_than_the_service_can_set(tmp_path):
+    """Podman 5 asks for more than a machine without CAP_SYS_RESOURCE grants, and no RUN starts there."""
+    files = tmp_path / "files"
+    for name, content in {**program("dash"), "/bin/sh": "/usr/bin/dash"}.items():
+        place = files / name.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(content) if isinstance(content, str) else shutil.copy2(str(content), place)
+    (files / "Dockerfile").write_text(
+        'FROM scratch\nCOPY . /\nRUN echo "files $(ulimit -Hn), processes $(ulimit -Hp)"\n'
+    )
+    (tmp_path / "ignore").write_text("")
+    with podman_service(tmp_path, {}) as host:
+        most = ceilings(host)
+        lines: list[str] = []
+        podman.build(
+            Endpoint(host, ours=False), ["--file", files / "Dockerfile", "--tag", "deadweight-tests/limits:1", files],
+            ignore=tmp_path / "ignore", cwd=tmp_path, env={}, log=tmp_path / "log", on_line=lines.append, redact=(),
+        )  # fmt: skip
+    assert f"#3 0.0 files {most['nofile']}, processes {most['nproc']}" in lines
 
 
 @pytest.mark.system

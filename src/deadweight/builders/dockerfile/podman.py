@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.shared import common
+from deadweight.engine.ceilings import ceilings
 from deadweight.records.reference import with_registry
 from deadweight.sources.dockerfile_lines import heredocs, instructions
 from deadweight.toolchain.find import find
@@ -126,6 +127,9 @@ def build(
     """Run ``podman build``; ``words`` are what a BuildKit build is given. Raises CommandError, MissingError (no podman)."""
     store, program = store_of(endpoint), str(find("podman").path)
     how = ["--format=docker", f"--ignorefile={ignore}", *(["--tls-verify=false"] if _only_loopback(words) else [])]
+    how += [
+        f"--ulimit={name}={most}:{most}" for name, most in ceilings(endpoint.host).items()
+    ]  # what 5 asks for is refused
     _run.run(
         [program, *words_for(store, program), "build", *how, *_named(words)],
         cwd=cwd,
