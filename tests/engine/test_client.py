@@ -13,13 +13,14 @@ import tarfile
 import threading
 import time
 from http.client import HTTPException
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
-from deadweight.engine import foreground, http, owner
+from deadweight.engine import foreground, http, owner, sidecar
 from deadweight.engine.client import Engine
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart, PortInUse
@@ -509,3 +510,16 @@ def test_an_image_that_somebody_made_of_a_container_of_ours_is_his(engine, misbe
         assert name not in names_and_ids(engine)
     finally:
         engine.images.remove(name)
+
+
+def test_a_user_is_told_by_the_number_that_the_container_knows():
+    """An engine without root maps the users of its containers to others of the machine."""
+    with subprocess.Popen(["unshare", "--user", "sleep", "60"]) as process:
+        own, there = Path("/proc/self/ns/user").readlink(), Path(f"/proc/{process.pid}/ns/user")
+        deadline = time.monotonic() + 10
+        while there.readlink() == own and time.monotonic() < deadline:
+            time.sleep(0.05)
+        Path(f"/proc/{process.pid}/uid_map").write_text("0 0 1\n1 1000 100\n")
+        told = [sidecar._inside(process.pid, "uid", number) for number in (0, 1000, 1099, 5000)]
+        process.kill()
+    assert told == [0, 1, 100, 5000]

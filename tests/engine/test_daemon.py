@@ -27,9 +27,11 @@ from deadweight._run import run
 from deadweight.engine import api as wire
 from deadweight.engine import daemon, places
 from deadweight.engine.client import Engine
+from deadweight.engine.info import parse_info
 from deadweight.engine.own import bridge, choice, processes
 from deadweight.engine.own import engine as own
 from deadweight.engine.own.layout import layout
+from deadweight.project import doctor
 from deadweight.project.doctor import examine
 from deadweight.project.install import install
 from deadweight.project.survey import survey
@@ -405,3 +407,12 @@ def test_control_groups_are_mounted_where_nobody_did(cache):
     script = f"umount -R /sys/fs/cgroup && exec {sys.executable} -c '{code}'"
     done = run(["unshare", "--mount", "--propagation", "private", "sh", "-c", script], timeout=120)
     assert done.output.startswith("mounting control groups")
+
+
+@pytest.mark.parametrize(("rootless", "told"), [(True, "have no effect"), (False, "limits work")])
+def test_doctor_tells_whether_limits_work_on_cgroup_version_1(rootless, told):
+    """Podman tells them as unlimited there, and starts the container all the same."""
+    options = ["name=seccomp", *(["name=rootless"] if rootless else [])]
+    info = parse_info({"Version": "5.4.2"}, {"CgroupVersion": "1", "SecurityOptions": options})
+    report = doctor.EngineReport("unix:///x.sock", False, info, None, None, None)
+    assert [line for line in doctor._warnings(report, ()) if line.startswith("cgroup version 1") and told in line]

@@ -412,6 +412,13 @@ def test_what_is_no_service_is_refused(make):
         tightest(make("    runnable: false"))
 
 
+def test_an_engine_that_discards_limits_is_told_before_anything_is_tried(make, monkeypatch):
+    """As Podman without root on cgroup version 1: a service would seem to need next to nothing."""
+    monkeypatch.setattr(search, "unenforced", lambda _engine: ("memory", "processes"))
+    with pytest.raises(MissingError, match="this engine does not enforce limits on memory and processes"):
+        tightest(make(""))
+
+
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):
     """An engine is given a second to tell of a death; asked before each request, that made a search take minutes."""
     monkeypatch.setattr(service, "MOURNING_SECONDS", 20.0)

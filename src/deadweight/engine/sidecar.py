@@ -6,6 +6,7 @@ capabilities (ptrace(2), "access mode checking"): as root with default capabilit
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,9 +65,21 @@ def user_of(container: Container) -> str:
     state = container.state()
     fields = _status(state.pid) if container.host.startswith("unix://") else {}
     if "Uid" in fields and "Gid" in fields:
-        return f"{fields['Uid'].split()[1]}:{fields['Gid'].split()[1]}"
+        seen = ((kind, int(fields[kind.capitalize()].split()[1])) for kind in ("uid", "gid"))
+        return ":".join(str(_inside(state.pid, kind, number)) for kind, number in seen)
     user = str(container.inspect()["Config"].get("User") or "")
     return "0:0" if is_root(user) else user
+
+
+def _inside(pid: int, kind: str, number: int) -> int:
+    """The number by which a process knows its user or group, of which we see ``number``: others where the engine has no root, or
+    maps users (user_namespaces(7), ``/proc/pid/uid_map``)."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/{kind}_map").read_text().splitlines():
+            first, seen, count = map(int, line.split())
+            if seen <= number < seen + count:
+                return first + number - seen
+    return number
 
 
 def _status(pid: int) -> Mapping[str, str]:

@@ -199,7 +199,9 @@ def _warnings(engine: EngineReport | None, disks: Iterable[Disk]) -> Iterator[st
         yield "the engine runs containers without a seccomp filter"
     if not info.apparmor and not info.selinux:
         yield "containers are not confined by AppArmor or SELinux"
-    if info.cgroup == "1":
+    if info.cgroup == "1" and info.rootless:
+        yield "cgroup version 1 without root: limits on memory, processors and processes have no effect"
+    elif info.cgroup == "1":
         yield "cgroup version 1: limits work, but new engines and kernels no longer support it"
     if info.storage_driver == "vfs":
         yield "the storage driver vfs copies every layer, which is slow and uses much disk space"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
-from deadweight._errors import CheckFailed, Interrupted, UsageError
+from deadweight._errors import CheckFailed, Interrupted, MissingError, UsageError
+from deadweight.checks.attacks.limits import not_held, unenforced
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import NON_ROOT, TMPFS_BYTES, RunOptions, Tmpfs, hardened_for, is_root
 from deadweight.trials.harden import asks
@@ -64,7 +65,8 @@ class _Search:
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
-    MissingError for who is not root: a network without a way out has no way in either. KeyboardInterrupt once all has ended."""
+    MissingError for who is not root: a network without a way out has no way in either, and for an engine that discards limits.
+    KeyboardInterrupt once all has ended."""
     return apart(subject, lambda: _tightest(subject, told))
 
 
@@ -73,6 +75,12 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     if not variant.runnable:
         raise UsageError(f"{variant.name} has runnable: false, and harden tries settings on a running service")
     engine = subject.engine()
+    discarded = unenforced(engine)
+    if discarded:
+        raise MissingError(
+            f"harden finds how little a service needs, and {not_held(discarded)}",
+            hint="use an engine that runs as root, or has these cgroup controllers (invoke doctor)",
+        )
     image_user = engine.images.need(subject.engine_image()).user
     search = _Search(subject, told)
     with (
