@@ -10,10 +10,13 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deadweight.checks.attacks.listeners import MOST_BYTES, EngineStandIn, Word
 from deadweight.engine import owner
-from deadweight.engine.options import Mount
+
+if TYPE_CHECKING:
+    from deadweight.engine.options import Mount
 
 PREFIX = "deadweight-host-"
 HOST_TARGET, SOCKET_TARGET = "/host", "/var/run/docker.sock"
@@ -53,6 +56,8 @@ class HostFolder:
 
     def handed(self) -> tuple[Mount, ...]:
         """What of the host is handed in where that wall is down: the folder, the engine's socket, a service account's token."""
+        from deadweight.engine.options import Mount  # half of what the guard, which needs none of it, took to start
+
         return (
             Mount(self.mounted, HOST_TARGET, read_only=False),
             Mount(self.engine.path, SOCKET_TARGET, read_only=False),
