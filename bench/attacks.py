@@ -5,7 +5,7 @@
 
 The naive way takes a new container for each attack: start, wait until it is healthy, one request, remove. Both send the same
 attacks to the same images in the same postures, one variant after the other, and look for the same evidence. Attacks on resources
-wait on purpose, so they are left out of both and timed apart.
+wait on purpose, so they are left out of both and timed apart, on every fourth variant.
 
 The naive way on every attack takes an hour and more. So it is timed on a sample for each variant (``SAMPLE`` pairs of attack and
 posture, drawn by the variant's name, so the same ones every time) and counted up; all of ours is timed. ``--all`` samples nothing.
@@ -37,6 +37,7 @@ LIMIT = 0.25
 POSTURES = (walls.OPEN, walls.DEFAULT, walls.HARDENED)
 PACKS = ("awk", "breach")
 SAMPLE = 12
+EACH_FOURTH = 4
 
 
 def run() -> list[Result]:
@@ -69,7 +70,14 @@ def run() -> list[Result]:
                 "naive_sampled": sum(row["sampled"] for row in rows),
             },
         ),
-        Result("resource attacks", "attacks on memory, processes, processor and disk", resource, None, resource, None),
+        Result(
+            "resource attacks",
+            "attacks on memory, processes, processor and disk on one variant",
+            resource,
+            None,
+            resource,
+            None,
+        ),
     ]
 
 
@@ -82,14 +90,14 @@ def measure(variants: tuple[str, ...] = (), suite: Path | None = None, sample: i
             if variant.runnable and workspace.built(variant.name) is not None:
                 subject = workspace.subject(variant)
                 subject.engine_image()  # loading the image into the engine is part of neither
-                rows[variant.name] = row = _variant(subject, quick, slow, sample)
+                apart = slow if sample is None or len(rows) % EACH_FOURTH == 0 else None
+                rows[variant.name] = row = _variant(subject, quick, apart, sample)
                 print(f"  {variant.name}: {json.dumps(row)}", file=sys.stderr, flush=True)
     if not rows:
         raise SystemExit("no variant is built: invoke build")
-    ours, naive, resource = (
-        round(sum(row[key] for row in rows.values()), 2)
-        for key in ("ours_seconds", "naive_seconds", "resource_seconds")
-    )
+    ours, naive = (round(sum(row[key] for row in rows.values()), 2) for key in ("ours_seconds", "naive_seconds"))
+    timed = [row["resource_seconds"] for row in rows.values() if row["resource_seconds"] is not None]
+    resource = round(sum(timed) / len(timed), 2)
     ratio = round(ours / naive, 3)
     return {
         "variants": rows,
@@ -110,22 +118,18 @@ def _split(catalogue: Catalogue) -> tuple[Catalogue, Catalogue]:
     )
 
 
-def _variant(subject: Any, quick: Catalogue, slow: Catalogue, sample: int | None) -> dict[str, Any]:
-    """The ways take turns on one variant, so that other load on the machine meets both."""
+def _variant(subject: Any, quick: Catalogue, slow: Catalogue | None, sample: int | None) -> dict[str, Any]:
+    """The ways take turns on one variant, so that other load on the machine meets both. ``slow`` None: not timed on this one."""
     ours, found = _ours(subject, quick)
     pairs = _pairs(quick, found)
     chosen = pairs if sample is None else random.Random(subject.variant.name).sample(pairs, min(sample, len(pairs)))
     spent, seen = _naive(subject, quick, chosen)
     naive = sum(spent) / len(spent) * len(pairs)
-    with Lab(subject) as lab:
-        started = time.monotonic()
-        Runner(lab, slow).run(Plan(POSTURES, alone=False))
-        resource = time.monotonic() - started
     return {
         "ours_seconds": round(ours, 2),
         "naive_seconds": round(naive, 2),
         "naive_standard_error": round(_error(spent) * len(pairs), 2),
-        "resource_seconds": round(resource, 2),
+        "resource_seconds": None if slow is None else round(_ours(subject, slow)[0], 2),
         "attacks": len(pairs),
         "sampled": len(spent),
         "containers": found.containers,
