@@ -31,6 +31,7 @@ PAUSE_SECONDS = 0.02
 TOLD = 8
 """So many answers of an attack that is sent often are told."""
 UNREAD_SECONDS = 5.0
+UNREACHABLE_SECONDS = 0.5
 GRACE_SECONDS = 0.3
 """What a listener may still read after the service has answered, where something connected to it."""
 
@@ -107,7 +108,7 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
         request = ordered(payload, filled.places, lab.subject.suite.root, lab.awk, aim)
         started = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
-            sent = pool.submit(send, yard, request, payload.seconds)
+            sent = pool.submit(send, yard, request, _patience(yard, payload))
             proof = _watch(lab, yard, filled, listener, sent)
         answer = sent.result()
     said = told(answer)
@@ -120,6 +121,12 @@ def _once(lab: Lab, yard: Yard, payload: Payload, each: str, aim: Aim | None = N
     if payload.evidence.kind in ("listener", "bound"):
         lab.attacker.check()
     return Shot("failed", said, detail, status_of(answer), called=listener is not None and listener.connected)
+
+
+def _patience(yard: Yard, payload: Payload) -> float:
+    """Seconds for an answer: few where nobody could call what it opens, as its container is on no network."""
+    unreachable = payload.evidence.kind == "bound" and not yard.address
+    return min(payload.seconds, UNREACHABLE_SECONDS) if unreachable else payload.seconds
 
 
 def send(yard: Yard, request: Prepared | Order, seconds: float) -> Reply:
