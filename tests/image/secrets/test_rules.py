@@ -115,6 +115,28 @@ def test_this_project_holds_no_secret():
     assert found == []
 
 
+WORDS = ("Access", "API", "aPi", "auth", "credential", "creds", "KEY", "passwd", "password", "secret", "secretoken", " = ", ": ",
+         "'", "x9Q2k7Lm4P8w", "\n", "_", "0123456789ab", "=>", "\x80")  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_pattern_that_is_tried_at_its_words_alone_finds_all_that_it_finds_anywhere(seed):
+    chosen = random.Random(seed)
+    rule = RULES.by_id["generic-api-key"]
+    text = "".join(chosen.choice(WORDS) for _ in range(400)).encode("latin-1")
+    start = chosen.randrange(50)
+    found = [match.span() for match in rule.matches(text, start)]
+    assert found == [match.span() for match in rule.pattern.finditer(text, start)]
+    assert found
+
+
+def test_stop_words_are_found_in_short_and_in_long_texts():
+    allow = rules.AllowList(stopwords=("ab", "example", "xyzzy"))
+    for text in (b"ab", b"1example", b"2xyzz", b"", b"." * 200 + b"ab", b"." * 200):
+        told = any(word in text for word in (b"ab", b"example", b"xyzzy"))
+        assert allow.covers(text, text, text, text) == told
+
+
 def test_a_known_public_key_is_no_finding_and_others_are():
     known, other = b"A" * 64, b"B" * 64
     allow = rules.AllowList(sha256=frozenset({hashlib.sha256(known).hexdigest()}))

@@ -160,7 +160,7 @@ def _matches(rule: Rule, view: memoryview, low: int, high: int) -> Iterator[tupl
     while at >= 0:
         after = at
         at = -1
-        for match in rule.pattern.finditer(text, after):
+        for match in rule.matches(text, after):
             if base + match.start() >= high:
                 return  # what begins behind the window is another one's, or not looked at
             if match.end() == len(text) and base + len(text) < len(view) and len(text) < _LONGEST:

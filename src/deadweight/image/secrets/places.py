@@ -12,6 +12,7 @@ _MADE_UP = re.compile(
     r"|i18n|l10n|tutorials?|vendor|site-packages|node_modules)/|[^/]*(?:[._-](?:test|tests|spec|example|sample|mock)s?\.[a-z]+\Z"
     r"|\A(?:readme|changelog|changes|news|history)[^/]*\Z|/(?:readme|changelog|changes|news|history)[^/]*\Z)|\A/?usr/(?:include|local/go|lib/python3|share/perl\d?|lib/ruby)/"
 )
+NAMED_SIZE = 512  # bytes; larger files are not judged by their name
 _FAR = 1 << 26  # bytes; lines are not counted further in
 _PRINTABLE = bytes([9, 10, 13, *range(32, 127)])
 

@@ -15,13 +15,13 @@ from deadweight.image.layers.index import Found, Skip
 from deadweight.image.secrets.known import LEAST_BYTES, known
 from deadweight.image.secrets.matcher import UNREAD
 from deadweight.image.secrets.model import Hit, Scan
+from deadweight.image.secrets.places import NAMED_SIZE
 from deadweight.image.secrets.text import text_ranges
 
 if TYPE_CHECKING:
     from deadweight.image.secrets.pieces import Budget
     from deadweight.image.secrets.scanner import Scanner
 
-_SMALL = 4096
 MOST = 400  # different secrets of a part; each costs a millisecond (its fingerprint), and nobody reads more. Skips likewise
 DECODED, OBJECTS = 1 << 30, 25_000
 VERDICTS, BYTES_FOR_ONE = 5_000, 2_000
@@ -145,7 +145,7 @@ class Probe:
         first, last = bisect_left(entries.offsets, base), bisect_left(entries.offsets, base + len(view))
         for member in range(first, last):
             size = entries.sizes[member]
-            if not 0 < size <= _SMALL or entries.kinds[member] != columns.FILE or member in entries.sparse:
+            if not 0 < size <= NAMED_SIZE or entries.kinds[member] != columns.FILE or member in entries.sparse:
                 continue
             if not self.scanner.wants(shown(entries.paths[member]), size):
                 continue
@@ -167,6 +167,8 @@ def _unknown(entries: Entries, view: memoryview, base: int, whole: memoryview | 
             continue
         start = entries.offsets[member]
         stop = start + entries.stored(member)
+        if stop <= base:  # the one before
+            continue
         if whole is not None:
             content = whole[start:stop]
         elif base <= start and stop <= base + len(view):

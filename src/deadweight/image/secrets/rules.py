@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 # What decides what is found and told, beside all modules here: those that hand the scanner its texts.
 _DECIDING = ("layers/gaps.py",)
+_LONG = 100
 FOLDER = Path(__file__).parent  # importlib.resources takes longer to import than all of this
 Target = Literal["secret", "match", "line"]
 Confidence = Literal["high", "medium", "low"]
@@ -31,16 +33,25 @@ class AllowList:
         return tuple(re.compile(text.encode("latin-1")) for text in self.regexes)
 
     @cached_property
-    def _words(self) -> tuple[bytes, ...]:
-        return tuple(word.encode() for word in self.stopwords)
+    def _words(self) -> dict[int, frozenset[bytes]]:
+        """The stop words by their length."""
+        words = [word.encode() for word in self.stopwords]
+        return {size: frozenset(word for word in words if len(word) == size) for size in sorted({*map(len, words)})}
+
+    def _says(self, text: bytes) -> bool:
+        """Whether a stop word is in a text. There are more of them than a short text has parts of their lengths."""
+        if len(text) > _LONG:
+            return any(word in text for words in self._words.values() for word in words)
+        return any(
+            text[at : at + size] in words for size, words in self._words.items() for at in range(len(text) - size + 1)
+        )
 
     def covers(self, secret: bytes, match: bytes, line: bytes, normal: bytes) -> bool:
         """Whether this finding is a known mistake. Stop words look at the secret, hashes at its normal form."""
         text = {"secret": secret, "match": match, "line": line}[self.target]
-        if any(pattern.search(text) for pattern in self._patterns):
+        if self.stopwords and self._says(secret.lower()):
             return True
-        lowered = secret.lower()
-        if any(word in lowered for word in self._words):
+        if any(pattern.search(text) for pattern in self._patterns):
             return True
         return bool(self.sha256) and hashlib.sha256(normal).hexdigest() in self.sha256
 
@@ -75,6 +86,18 @@ class Rule:
     def pattern(self) -> re.Pattern[bytes]:
         return re.compile(self.regex.encode("latin-1"))
 
+    def matches(self, text: bytes, start: int) -> Iterator[re.Match[bytes]]:
+        """Exact matches from ``start`` on, as ``finditer`` gives them. Where all begin with one of a few words, only those places
+        are tried: a pattern that is tried at each byte takes most of the time of a whole look."""
+        if not self.regex.startswith(_NAMED):
+            yield from self.pattern.finditer(text, start)
+            return
+        end = start
+        for place in _named(text.lower(), start):
+            if place >= end and (match := self.pattern.match(text, place)) is not None:
+                yield match
+                end = match.end()
+
     @cached_property
     def path_pattern(self) -> re.Pattern[str] | None:
         return re.compile(self.path) if self.path else None
@@ -87,6 +110,9 @@ class Rule:
         return 4 if self.origin == "house" else 3
 
 
+# How a pattern for any assignment to such a name begins, and the words that this is, in small letters.
+_NAMED = "(?i:(?:access|auth|(?-i:[Aa]pi|API)|credential|creds|key|passw(?:or)?d|secret|token)"
+_NAMES = (b"access", b"auth", b"api", b"credential", b"creds", b"key", b"passwd", b"password", b"secret", b"token")
 BROAD = {"generic-api-key": 0, "quoted-secret": 0, "configured-secret": 1, "environment-secret": 2}
 
 
@@ -98,6 +124,17 @@ class RuleSet:
     allow: tuple[AllowList, ...]
     version: str
     by_id: dict[str, Rule] = field(default_factory=dict, compare=False)
+
+
+def _named(text: bytes, start: int) -> list[int]:
+    """Where one of the names stands, in order."""
+    places = []
+    for word in _NAMES:
+        place = text.find(word, start)
+        while place >= 0:
+            places.append(place)
+            place = text.find(word, place + 1)
+    return sorted(places)
 
 
 @cache

@@ -14,14 +14,13 @@ from deadweight.image.secrets.hints import HINTS
 from deadweight.image.secrets.matcher import PART, UNREAD, HyperscanMatcher, Matcher
 from deadweight.image.secrets.model import Hit, Limits, Match, Scan, Skipped, fingerprint, redact
 from deadweight.image.secrets.pieces import Budget, Piece
-from deadweight.image.secrets.places import LineCounter, TarIndex, judged_confidence, named_like_a_secret
+from deadweight.image.secrets.places import NAMED_SIZE, LineCounter, TarIndex, judged_confidence, named_like_a_secret
 from deadweight.image.secrets.rules import RuleSet, load_rules
 
 Buffer = bytes | bytearray | memoryview
 
 _ONE_LINE = re.compile(rb"\s*([^\s\x00-\x1f\x7f-\xff<>{}()$#][^\x00-\x1f\x7f-\xff<>{}()$]{4,200}?)\s*\Z")
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
-_NAMED_SIZE = 512
 # Secrets of one file, each of which costs a millisecond (its fingerprint), and as many things in it that were not looked at; the
 # rest is only counted.
 _MOST = 400
@@ -59,7 +58,7 @@ class Scanner:
 
     def wants(self, path: str, size: int) -> bool:
         """Whether a file is worth ``confirm`` even without hits: small, and named like a secret (``etc/secret.txt``)."""
-        return size <= _NAMED_SIZE and named_like_a_secret(path)
+        return size <= NAMED_SIZE and named_like_a_secret(path)
 
     def confirm(
         self,
