@@ -415,3 +415,21 @@ def test_noise_on_real_package_files(scanner):
     noise = sum(count for rule, count in rules.items() if "private-key" not in rule)
     print(f"{size / 1e6:.0f} MB: {rules}")
     assert noise < max(12, size / 1e6)
+
+
+def test_compiled_rules_of_earlier_versions_go_and_nothing_else(tmp_path):
+    now, day = 1_900_000_000.0, 86_400.0
+    for number in range(matcher.KEPT + 4):
+        for name in (f"plain-{number:024x}.hsdb", f"mine-{number}.hsdb"):
+            (tmp_path / name).write_bytes(b"x")
+            os.utime(tmp_path / name, (now - number * day / 2, now - number * day / 2))
+    matcher.bound(tmp_path, now)
+    left = sorted(file.name for file in tmp_path.iterdir() if file.name.startswith("plain-"))
+    assert left == [f"plain-{number:024x}.hsdb" for number in range(matcher.KEPT)]
+    assert len([*tmp_path.iterdir()]) == 2 * matcher.KEPT + 4
+    (tmp_path / f"text-{1:024x}.hsdb").write_bytes(b"x")
+    for file in tmp_path.iterdir():
+        os.utime(file, (now, now))
+    matcher.bound(tmp_path, now)  # all were used today: another process may be at work with them
+    assert len([*tmp_path.iterdir()]) == 2 * matcher.KEPT + 5
+    matcher.bound(tmp_path / "missing", now)

@@ -6,12 +6,15 @@ GIL. ``PlainMatcher`` (``plain_matcher``) is for machines without hyperscan.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import platform
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +40,11 @@ _SMALL = 4096  # bytes; so few are copied rather than looked at twice
 PIECE = 1 << 28  # hyperscan takes less than 4 GiB at a time
 _HEAD = 64  # bytes at the start of a buffer that are looked at once more, behind a zero byte
 OVERLAP = 1 << 13  # more than the longest reach of any prefilter (relax.UNBOUNDED)
+
+
+KEPT = 12  # compiled databases in the user's cache, of 2 MB each
+_UNUSED = 86_400.0  # seconds; what was used later is left alone, whatever there is
+_OURS = re.compile(r"(?:plain|decode|text)-[0-9a-f]{24}\.hsdb")
 
 
 class Matcher(Protocol):
@@ -192,7 +200,9 @@ def _database(name: str, rule_set: RuleSet, patterns_of: Callable[[], Sequence[t
     import hyperscan
 
     made_of = [rule_set.version, [(rule.prefilter, rule.keywords) for rule in rule_set.rules]]
-    key = hashlib.sha256(json.dumps([made_of, version("hyperscan"), platform.machine()]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(
+        json.dumps([made_of, str(getattr(hyperscan, "__version__", "")), platform.machine()]).encode()
+    ).hexdigest()[:24]
     file = user_cache() / "secrets" / f"{name}-{key}.hsdb"
     loaded = _load(file)
     if loaded is not None:
@@ -210,7 +220,18 @@ def _database(name: str, rule_set: RuleSet, patterns_of: Callable[[], Sequence[t
         write_atomically(file, hashlib.sha256(content).digest() + content)
     except DeadweightError:
         return database
+    bound(file.parent, time.time())
     return database
+
+
+def bound(folder: Path, now: float) -> None:
+    """Remove compiled databases that nobody uses, all but the ``KEPT`` that were used last: each version of the rules leaves
+    three. What goes while another process needs it is compiled again. ``now`` is in seconds since 1970."""
+    with contextlib.suppress(OSError):
+        ages = sorted((now - file.lstat().st_mtime, file) for file in folder.iterdir() if _OURS.fullmatch(file.name))
+        for age, file in ages[KEPT:]:
+            if age > _UNUSED:
+                file.unlink(missing_ok=True)
 
 
 def _load(file: Path) -> Any | None:
@@ -223,6 +244,9 @@ def _load(file: Path) -> Any | None:
         return None
     if hashlib.sha256(stored[32:]).digest() != stored[:32]:
         return None
+    with contextlib.suppress(OSError):
+        if time.time() - file.stat().st_mtime > _UNUSED / 2:
+            os.utime(file)
     try:
         return hyperscan.loadb(stored[32:], hyperscan.HS_MODE_BLOCK)
     except hyperscan.error:
