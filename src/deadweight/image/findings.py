@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 SCHEMA = 1
@@ -235,7 +236,22 @@ class LayersReport:
 
     def json(self) -> dict[str, Any]:
         """The document, ready for ``json.dumps``."""
-        return asdict(self)
+        found: dict[str, Any] = _plain(self)
+        return found
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    """The fields of a kind of record; none of anything else."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+
+
+def _plain(value: Any) -> Any:
+    """As ``dataclasses.asdict``, which copies each leaf and takes four times as long."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    names = _names(value.__class__)
+    return {name: _plain(getattr(value, name)) for name in names} if names else value
 
 
 def placed(place: str, inner: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import gzip
 import io
@@ -78,6 +79,11 @@ def test_the_document_has_the_shape_of_the_contract(deleted):
     assert wanted <= data["hidden"][0].keys()
     assert {"rule", "fingerprint"} <= data["hidden"][0]["secrets"][0].keys()
     assert document(from_json(data)) == document(analyse(deleted))
+
+
+def test_the_document_is_that_of_the_records(deleted):
+    report = analyse(deleted)
+    assert report.json() == dataclasses.asdict(report)
 
 
 def test_secrets_in_config_and_history_are_found_where_they_stand(tmp_path):
@@ -282,6 +288,17 @@ def test_debian_packages_are_weighed_by_their_file_lists(tmp_path):
         (p.kind, p.name, p.version, p.size_bytes, p.how) for p in analyse(image(tmp_path, first), scan="no").packages
     }
     assert found == {("deb", "tool", "1.2", 1000, "measured"), ("deb", "listless", "3", 7168, "declared")}
+
+
+@pytest.mark.parametrize("pack", ["none", "gzip", "zstd"])
+def test_what_lies_before_a_file_that_is_too_large_to_be_held_whole_is_looked_at(tmp_path, pack):
+    status = b"Package: less\nStatus: install ok installed\nVersion: 1\n\n"
+    same = random.Random(1).randbytes(20_000)
+    members = {"var/lib/dpkg/status": status, "one": same, "two": same, "huge": bytes(portions.WHOLE + 1), "last": same}
+    built = samples.build(layer(members), compression=pack)
+    report = analyse(samples.docker_save(tmp_path / "x.tar", built), scan="no")
+    assert [package.name for package in report.packages] == ["less"]
+    assert report.duplicated_bytes == 40_000
 
 
 def test_distroless_and_apk_packages(tmp_path):

@@ -50,11 +50,17 @@ class Running:
         self._waiting: deque[Future[None]] = deque()
 
     def add(self, piece: bytes | memoryview) -> None:
-        """Take one more piece; it must not change any more."""
+        """Take one more piece; it must not change before it is taken."""
         self._batch.append(piece)
         self._size += len(piece)
         if self._size >= self._BATCH:
             self._send()
+
+    def sent(self) -> Future[None] | None:
+        """Have all pieces so far taken: what is done when they are and their memory may change; None where they are already."""
+        if self._batch:
+            self._send()
+        return self._waiting[-1] if self._waiting else None
 
     def result(self) -> str:
         """``sha256:…`` of all pieces so far."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.model import shown
+from deadweight.image.archive.source import crc32
 from deadweight.image.findings import DuplicateFile
 from deadweight.image.layers.index import LayerIndex
 
@@ -65,5 +65,5 @@ def _checksum(index: LayerIndex, member: int, layer: int, content: Callable[[int
         if view is None:
             return None
         start = index.entries.offsets[member]
-        index.checksums[member] = zlib.crc32(view[start : start + index.entries.stored(member)])
+        index.checksums[member] = crc32()(view[start : start + index.entries.stored(member)])
     return index.checksums[member]

@@ -54,7 +54,7 @@ class Gatherer:
                 if found := gobuild.program(view[start : start + sizes[number]]):
                     self._index.programs[number] = found
 
-    def piece(self, number: int, piece: bytes | bytearray, base: int) -> None:
+    def piece(self, number: int, piece: memoryview, base: int) -> None:
         """A piece of a layer that starts at ``base`` and holds a part of a member that is too big to be held whole."""
         entries = self._index.entries
         if not entries.modes[number] & 0o111:
@@ -74,7 +74,7 @@ class Gatherer:
         if self._jars.unnamed:
             self._index.take((), (Skip(number, "", "jars in it are not all named", len(data), unread=False),))
 
-    def _program(self, number: int, view: memoryview | bytes | bytearray, start: int) -> None:
+    def _program(self, number: int, view: memoryview, start: int) -> None:
         """Note what an executable file begins like."""
         head = bytes(view[start : start + 4])
         if head == ELF:

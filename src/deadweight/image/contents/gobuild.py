@@ -8,6 +8,8 @@ which stands between two 16-byte marks. Older binaries hold pointers there; of t
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from itertools import islice
 
 from deadweight.image.layers.index import GoProgram
 
@@ -15,6 +17,7 @@ MAGIC = b"\xff Go buildinf:"
 _SECTION = b".go.buildinfo"
 _MAX_TEXT = 1 << 20
 _MAX_SECTIONS = 4096
+_PART = 1 << 18
 
 
 def program(binary: memoryview) -> GoProgram | None:
@@ -26,18 +29,22 @@ def program(binary: memoryview) -> GoProgram | None:
     return None if place is None else at(binary, place)
 
 
-def in_piece(piece: bytes | bytearray, start: int, stop: int) -> GoProgram | None:
+def in_piece(piece: memoryview, start: int, stop: int) -> GoProgram | None:
     """The build information in a binary that is too big to be held whole, a part of which lies at ``start`` to ``stop``."""
-    for _try in range(64):
-        start = piece.find(MAGIC, start, stop)
-        if start < 0:
-            return None
-        with memoryview(piece) as view, view[:stop] as part:
-            found = at(part, start)
-        if found is not None:
+    for place in islice(_marks(piece[:stop], start), 64):
+        if (found := at(piece[:stop], place)) is not None:
             return found
-        start += 1
     return None
+
+
+def _marks(piece: memoryview, start: int) -> Iterator[int]:
+    """Where the header's mark stands. Parts are copied one after the other, for a view itself cannot be searched."""
+    for begin in range(start, len(piece), _PART):
+        part = bytes(piece[begin : begin + _PART + len(MAGIC) - 1])
+        place = part.find(MAGIC)
+        while place >= 0:
+            yield begin + place
+            place = part.find(MAGIC, place + 1)
 
 
 def at(binary: memoryview, place: int) -> GoProgram | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deadweight.image.secrets.allow import AllowEntry
     from deadweight.image.secrets.scanner import Scanner
 
-EDITION = 12
+EDITION = 13
 """Raised when the same look at the same archive gives another report: what the cache holds is then made anew."""
 
 

@@ -29,6 +29,7 @@ from deadweight._errors import ArchiveError
 from deadweight.image.archive.archive import image_of
 from deadweight.image.archive.digests import check, valid
 from deadweight.image.archive.documents import MAX_DOCUMENT, config
+from deadweight.image.archive.source import Source
 from deadweight.image.findings import LayersReport, Scanned
 from deadweight.image.layers.index import LayerIndex
 from deadweight.image.layers.indexing import Indexer
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 _DRIVER = "overlay2"
 _PIECE = 1 << 20
-_SMALL = 1 << 16
 _MAX_LINE = 8 << 20
 _CACHE_ID = re.compile(r"[0-9a-z]{16,128}(-init)?", re.ASCII)
 
@@ -96,11 +96,15 @@ def _read_layers(
         for layer, (diff_id, folder, files) in zip(image.layers, layers, strict=True):
             name = f"{what}: layer {layer.index + 1}"
             if diff_id not in found:
-                index = cache.layer(diff_id, key)
-                found[diff_id] = index or indexer.compressed(_tar(folder, files), "none", name, wait=False)
+                found[diff_id] = cache.layer(diff_id, key) or _read_layer(indexer, folder, files, name)
             verify(layer, found[diff_id], None, name)
         indexer.settle()
     return found
+
+
+def _read_layer(indexer: Indexer, folder: Path, files: Path, name: str) -> LayerIndex:
+    with _Tar(folder, files) as tar:
+        return indexer.compressed(tar, "none", name, wait=False)
 
 
 def _folders(root: Path, diff_ids: tuple[str, ...]) -> list[tuple[str, Path, Path]] | None:
@@ -123,30 +127,51 @@ def _folders(root: Path, diff_ids: tuple[str, ...]) -> list[tuple[str, Path, Pat
     return found
 
 
-def _tar(folder: Path, files: Path) -> Iterator[bytes]:
-    """The layer's tar, in pieces of about 1 MiB. Raises ArchiveError where description and files do not fit together."""
-    pending = bytearray()
-    try:
-        with gzip.open(folder / "tar-split.json.gz", "rb") as lines, _Folder(files) as content:
-            for item in _items(lines):
-                if item.get("type") == 2:
-                    pending += binascii.a2b_base64(item.get("payload") or "")
-                    if len(pending) >= _PIECE:
-                        yield bytes(pending)
-                        pending.clear()
-                elif item.get("size"):
-                    for piece in content.file(_name(item), int(item["size"])):
-                        small = len(piece) < _SMALL
-                        if small:
-                            pending += piece
-                        if pending and (not small or len(pending) >= _PIECE):
-                            yield bytes(pending)
-                            pending.clear()
-                        if not small:
-                            yield piece
-    except (OSError, ValueError, EOFError, zlib.error, AttributeError, TypeError) as error:
-        raise ArchiveError(f"{folder}: the engine's store is damaged ({type(error).__name__}: {error})") from error
-    yield bytes(pending)
+class _Tar(Source):
+    """A layer's tar, put together from its description and its files."""
+
+    def __init__(self, folder: Path, files: Path) -> None:
+        self._folder, self._content = folder, _Folder(files)
+        self._lines: gzip.GzipFile | None = None
+        self._items: Iterator[dict[str, Any]] | None = None
+        self._header = b""
+
+    def __enter__(self) -> _Tar:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._content.close()
+        if self._lines is not None:
+            self._lines.close()
+
+    def into(self, room: memoryview) -> int:
+        """As ``Source``. Raises ArchiveError where description and files do not fit together."""
+        try:
+            return self._into(room)
+        except (OSError, ValueError, EOFError, zlib.error, AttributeError, TypeError) as error:
+            raise ArchiveError(
+                f"{self._folder}: the engine's store is damaged ({type(error).__name__}: {error})"
+            ) from error
+
+    def _into(self, room: memoryview) -> int:
+        if self._items is None:
+            self._lines = gzip.open(self._folder / "tar-split.json.gz", "rb")  # noqa: SIM115 - __exit__ closes it
+            self._items = _items(self._lines)
+        filled, size, content = 0, len(room), self._content
+        while filled < size:
+            if content.left:
+                filled += content.into(room[filled:])
+            elif self._header:
+                header, self._header = self._header[: size - filled], self._header[size - filled :]
+                room[filled : filled + len(header)] = header
+                filled += len(header)
+            elif (item := next(self._items, None)) is None:
+                break
+            elif item.get("type") == 2:
+                self._header = binascii.a2b_base64(item.get("payload") or "")
+            elif item.get("size"):
+                content.file(_name(item), int(item["size"]))
+        return filled
 
 
 def _items(lines: gzip.GzipFile) -> Iterator[dict[str, Any]]:
@@ -174,30 +199,39 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._parent: tuple[bytes, int] | None = None
+        self._handle, self.left = -1, 0
 
-    def __enter__(self) -> _Folder:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
+    def close(self) -> None:
+        """Let go of all that is open."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle, self.left = -1, 0
         self._forget()
-        os.close(self._top)
+        if self._top >= 0:
+            os.close(self._top)
+            self._top = -1
 
-    def file(self, name: bytes, size: int) -> Iterator[bytes]:
-        """The content of one file, which must be of that size."""
+    def file(self, name: bytes, size: int) -> None:
+        """Begin with one file, which must be of that size: ``left`` is how much of it ``into`` has not given yet."""
         parent, _, last = name.strip(b"/").rpartition(b"/")
-        handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._opened(parent))
-        try:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-                raise ValueError(f"{name!r} is not a file of {size} bytes as expected")
-            while size:
-                piece = os.read(handle, min(size, _PIECE))
-                if not piece:
-                    raise ValueError(f"{name!r} is truncated")
-                size -= len(piece)
-                yield piece
-        finally:
-            os.close(handle)
+        self._handle = os.open(
+            last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._opened(parent)
+        )
+        status = os.fstat(self._handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+            raise ValueError(f"{name!r} is not a file of {size} bytes as expected")
+        self.left = size
+
+    def into(self, room: memoryview) -> int:
+        """The next bytes of the file."""
+        got = os.readv(self._handle, (room[: self.left],))
+        if not got:
+            raise ValueError("a file is truncated")
+        self.left -= got
+        if not self.left:
+            os.close(self._handle)
+            self._handle = -1
+        return got
 
     def _opened(self, parent: bytes) -> int:
         if not parent:

@@ -142,7 +142,8 @@ class _Reading:
             [] if unknown or look.scans else [each for each in self._layers.values() if each.diff_id not in self._found]
         )
         self._ahead = {
-            each.diff_id: indexer.ahead(archive.blob(each), each.compression, look.what(each)) for each in packed
+            each.diff_id: indexer.ahead(archive.blob(each), each.compression, look.what(each))
+            for each in sorted(packed, key=lambda each: each.stored_bytes, reverse=True)
         }
 
     def read(self) -> None:
@@ -158,13 +159,16 @@ class _Reading:
             if diff_id in self._ahead:
                 found[diff_id] = self._ahead[diff_id].result()
             elif diff_id not in found:
-                found[diff_id] = self._indexer.blob(archive.blob(layer), layer.compression, look.what(layer))
+                found[diff_id] = self._indexer.compressed(
+                    archive.blob(layer), layer.compression, look.what(layer), wait=False
+                )
         self.indices = [found[diff_id] for diff_id in (layer.diff_id for layer in archive.image.layers)]
 
     def settle(self) -> None:
         """Wait for the threads, then verify every layer. Raises ArchiveError."""
         for reading in self._readings.values():
             reading.finish()
+        self._indexer.settle()
         for diff_id, layer in self._layers.items():
             hashed = self._digests[diff_id].result() if diff_id in self._digests else None
             verify(layer, self._found[diff_id], hashed, self._look.what(layer))
