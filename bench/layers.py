@@ -26,11 +26,12 @@ import sys
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 TARGET_BYTES = 1_060_000_000
 LAYER_BYTES = 250_000_000
@@ -85,8 +86,8 @@ def small_layer(target: Path, members: dict[str, bytes]) -> None:
             tar.addfile(info, io.BytesIO(content))
 
 
-def make_archive(base: Path, target: Path) -> None:
-    """The base (a docker-save archive with plain layers), padded to about 1.06 GB, with a removed secret."""
+def make_archive(base: Path, target: Path, size: int = TARGET_BYTES) -> None:
+    """The base (a docker-save archive with plain layers), padded to about ``size`` bytes, with a removed secret."""
     work = target.with_suffix(".parts")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -103,8 +104,8 @@ def make_archive(base: Path, target: Path) -> None:
     small_layer(work / "gone.tar", {"etc/.wh.secret.txt": b""})
     layers.append(work / "secret.tar")
     files, number = package_files(), 0
-    while sum(path.stat().st_size for path in layers) < TARGET_BYTES:
-        left = TARGET_BYTES - sum(path.stat().st_size for path in layers)
+    while sum(path.stat().st_size for path in layers) < size:
+        left = size - sum(path.stat().st_size for path in layers)
         number += 1
         if not pad_layer(files, work / f"pad{number}.tar", min(LAYER_BYTES, left)):
             files = package_files()
@@ -139,6 +140,44 @@ def save(config: dict, layers: list[Path], target: Path) -> None:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
+
+
+def make_layout(archive: Path, target: Path) -> None:
+    """An image of ``make_archive`` as an OCI layout folder with gzip layers, as a registry has them."""
+    shutil.rmtree(target, ignore_errors=True)
+    blobs = target / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def put(content: bytes, kind: str) -> dict[str, Any]:
+        digest = hashlib.sha256(content).hexdigest()
+        (blobs / digest).write_bytes(content)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(content)}
+
+    with tarfile.open(archive) as tar:
+        item = json.load(_member(tar, "manifest.json"))[0]
+        config = put(_member(tar, item["Config"]).read(), "config.v1+json")
+        layers = [put(_gzipped(_member(tar, name)), "layer.v1.tar+gzip") for name in item["Layers"]]
+    kind = "manifest.v1+json"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"application/vnd.oci.image.{kind}",
+        "config": config,
+        "layers": layers,
+    }
+    index = {"schemaVersion": 2, "manifests": [put(json.dumps(manifest).encode(), kind)]}
+    (target / "index.json").write_text(json.dumps(index))
+    (target / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+
+def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    file = tar.extractfile(name)
+    assert file is not None, name
+    return file
+
+
+def _gzipped(file: IO[bytes]) -> bytes:
+    packer = zlib.compressobj(6, wbits=31)
+    return b"".join([*map(packer.compress, iter(lambda: file.read(1 << 20), b"")), packer.flush()])
 
 
 def _typed(work: Path, archive: str) -> Run:
@@ -297,7 +336,7 @@ def main() -> None:
     parser.add_argument("--kingfisher", default=shutil.which("kingfisher"))
     parser.add_argument("--crane", default=shutil.which("crane"))
     parser.add_argument("--registry", help="the same image in a registry (pushed before)")
-    parser.add_argument("--engine", action="store_true", help="also through the engine (loads the archive as bench:1)")
+    parser.add_argument("--engine", action="store_true", help="also through the engine (loads the archive, as bench:1)")
     given = parser.parse_args()
     if not given.trivy:
         given.trivy = _pinned_trivy()
@@ -307,14 +346,32 @@ def main() -> None:
         if given.base is None:
             parser.error("--base is needed to make the archive")
         make_archive(given.base, archive)
-    if given.engine:
-        subprocess.run(["docker", "load", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
+    if given.engine and archive.is_dir():
+        parser.error("an engine loads no layout folder: give an archive for --engine")
     rivals = Rivals(given.trivy, given.dive, given.gitleaks, given.kingfisher, given.crane)
-    programs = rows(archive, given.work, rivals, IMAGE if given.engine else None, given.registry)
-    results = measured(programs, archive, given.rounds)
-    if given.engine:
-        subprocess.run(["docker", "image", "rm", IMAGE], check=True, stdout=subprocess.DEVNULL)
+    with loaded("docker", archive) if given.engine else nullcontext():
+        programs = rows(archive, given.work, rivals, IMAGE if given.engine else None, given.registry)
+        results = measured(programs, archive, given.rounds)
     show(archive, results)
+
+
+@contextmanager
+def loaded(cli: str, archive: Path) -> Iterator[None]:
+    """The archive in the engine, under the tag of this bench, whatever its own is; what was not there before goes again."""
+
+    def said(*words: str) -> list[str]:
+        return subprocess.run([cli, *words], check=True, capture_output=True, text=True).stdout.splitlines()
+
+    form = "{{.Repository}}:{{.Tag}}"
+    before = {*said("image", "ls", "--format", form), *said("image", "ls", "--quiet", "--no-trunc")}
+    name = said("load", "-i", str(archive))[-1].partition(": ")[2].strip()
+    said("tag", name, IMAGE)
+    try:
+        yield
+    finally:
+        for each in dict.fromkeys((IMAGE, name)):
+            if each not in before:
+                said("image", "rm", each)
 
 
 def run() -> list:
@@ -324,17 +381,25 @@ def run() -> list:
     work = WORK / "layers"
     work.mkdir(parents=True, exist_ok=True)
     with _engine() as cli:
-        archive = work / "1gb.tar"
-        if not archive.exists():
-            make_archive(_golang(work, cli), archive)
-        subprocess.run([cli, "load", "-i", str(archive)], check=True, stdout=subprocess.DEVNULL)
-        try:
-            rivals = Rivals(_pinned_trivy(), *(shutil.which(name) for name in RIVALS))
-            runs = measured(rows(archive, work, rivals, IMAGE), archive, ROUNDS)
-        finally:
-            subprocess.run([cli, "image", "rm", IMAGE], check=True, stdout=subprocess.DEVNULL)
-    peak = max(each.anon_mb for name in OURS for each in runs[name])
-    return [_result(name, runs) for name in (*OURS, *(each for each in RIVALS if each in runs))] + [_memory(peak)]
+        archive, golang, packed = work / "1gb.tar", work / "golang.tar", work / "golang-gzip"
+        if not archive.exists() or not golang.exists():
+            base = _golang(work, cli)
+            make_archive(base, archive)
+            make_archive(base, golang, 0)
+        if not (packed / "oci-layout").exists():
+            make_layout(golang, packed)
+        rivals = Rivals(_pinned_trivy(), *(shutil.which(name) for name in RIVALS))
+        measures = {
+            each: measured(rows(each, work, Rivals(rivals.trivy), None), each, ROUNDS) for each in (golang, packed)
+        }
+        with loaded(cli, archive):
+            measures[archive] = measured(rows(archive, work, rivals, IMAGE), archive, ROUNDS)
+    told = {archive: "", golang: "golang", packed: "golang, gzip"}
+    found = [
+        _result(name, runs, told[each]) for each, runs in measures.items() for name in (*OURS, *RIVALS) if name in runs
+    ]
+    peak = max(run.anon_mb for runs in measures.values() for name in OURS for run in runs.get(name, ()))
+    return [*found, _memory(peak)]
 
 
 RIVALS = ("dive", "gitleaks", "kingfisher")
@@ -351,15 +416,19 @@ def measured(programs: dict[str, Callable[[], Run]], archive: Path, rounds: int)
     return runs
 
 
-def _result(name: str, runs: dict[str, list[Run]]) -> Any:
+def _result(name: str, runs: dict[str, list[Run]], image: str) -> Any:
     from bench._bench import Result
 
     rival = "trivy, engine" if name.endswith("engine") else "trivy"
     ours, other = (tuple(round(each.wall, 3) for each in runs[which]) for which in (name, rival))
     mine, theirs = statistics.median(ours), statistics.median(other)
-    what = f"secrets of an image of 1 GB, {name}" if name in OURS else f"the same image, {name} instead of ours"
+    looked = {"": "an image of 1 GB", "golang": "a golang image", "golang, gzip": "a golang image with gzip layers"}[
+        image
+    ]
+    what = f"secrets of {looked}, {name}" if name in OURS else f"the same image, {name} instead of ours"
+    title = f"{image}: {name}" if image else name
     return Result(
-        *(name, what, mine, theirs, round(mine / theirs, 3), LIMITS.get(name)), rival_name=rival, runs=(ours, other)
+        *(title, what, mine, theirs, round(mine / theirs, 3), LIMITS.get(name)), rival_name=rival, runs=(ours, other)
     )
 
 
@@ -408,9 +477,8 @@ def _pinned_trivy() -> str:
 
 def show(archive: Path, results: dict[str, list[Run]]) -> None:
     reference = statistics.median(run.wall for run in results["trivy"])
-    print(
-        f"{archive.stat().st_size / 1e9:.2f} GB, median of {len(results['trivy'])} (min-max), ratio to trivy of the same kind"
-    )
+    size = sum(each.stat().st_size for each in (archive, *archive.rglob("*")) if each.is_file())
+    print(f"{size / 1e9:.2f} GB, median of {len(results['trivy'])} (min-max), ratio to trivy of the same kind")
     for name, runs in results.items():
         walls = [run.wall for run in runs]
         own = reference
