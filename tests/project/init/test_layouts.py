@@ -763,3 +763,11 @@ def test_any_name_of_a_folder_is_a_path_in_the_suite(tmp_path, folder):
     variants = yaml.safe_load(suite_text(first_draft(service, "build")))["variants"]
     assert {each.get("source") for each in variants.values()} == {folder}
     assert variants["today"]["dockerfile"] == f"{folder}/Dockerfile"
+
+
+@pytest.mark.parametrize("lock", ["uv.lock", "poetry.lock"])
+def test_what_a_lock_file_names_is_installed_without_asking_for_more(tmp_path, lock):
+    project = '[project]\nname = "shop"\ndependencies = ["uvicorn[standard]"]\n'
+    (service,) = found(tmp_path, {"pyproject.toml": project, lock: "", "main.py": ""})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "pip install --no-compile --target=/packages --no-deps -r /tmp/requirements.txt" in text

@@ -9,7 +9,9 @@ from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
 
 _TO_FOLDER = "pip install --no-compile --target=/packages"
-_EXPORTED = f" \\\n    && {_TO_FOLDER} -r /tmp/requirements.txt"
+_EXPORTED = f" \\\n    && {_TO_FOLDER} --no-deps -r /tmp/requirements.txt"
+"""A lock file names all that there is; pip would refuse ``uvicorn[standard]``, which has no hash of its own."""
+
 _UV = "pip install uv && uv export --frozen --no-dev --no-emit-project -o /tmp/requirements.txt"
 _LOCKED = "{ [ -f poetry.lock ] || poetry lock; }"
 _POETRY = f"pip install poetry poetry-plugin-export && {_LOCKED} && poetry export -f requirements.txt -o /tmp/requirements.txt"
