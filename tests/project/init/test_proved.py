@@ -73,7 +73,9 @@ def test_a_repository_is_brought_in_and_proved(engine, project, capfd, monkeypat
     code, said = run("init", "--yes"), capfd.readouterr().err
     assert code == 0, said
     suite, text = load_suite(project / "deadweight.yaml"), (project / "deadweight.yaml").read_text()
-    today, stubborn = suite.variants
+    today, stubborn, related = suite.variants
+    assert related.name == "chainguard"
+    assert "cgr.dev/chainguard/wolfi-base:latest" in {name for _, name in related.images()}
     assert (today.name, today.port, today.health.path) == ("today", 8099, "/")
     assert "port: 8099                                                  # seen" in text
     assert "# today-broken (dockerfile) is left out: " in text
@@ -103,8 +105,8 @@ def test_a_service_that_lacks_something_is_built_and_not_run(engine, project, ca
     monkeypatch.chdir(project)
     code, said = run("init", "--yes"), capfd.readouterr().err
     assert code == 0, said
-    (variant,) = load_suite(project / "deadweight.yaml").variants
-    assert not variant.runnable
+    variants = load_suite(project / "deadweight.yaml").variants
+    assert {variant.name: variant.runnable for variant in variants} == {"today": False, "chainguard": False}
     line = next(each for each in (project / "deadweight.yaml").read_text().splitlines() if "runnable" in each)
     assert "# seen: it ended with exit code 3: error: DATABASE_URL is not set" in line
     assert "built, but never seen running: today" in said
@@ -286,7 +288,8 @@ def test_after_so_many_minutes_no_further_variant_is_begun(engine, tmp_path, mon
     tools = Tools(print, lambda workspace, variants: _build(workspace, variants, yes=True), minutes=0.001)
     (draft,) = init(root, Wanted(), lambda *_: None, print, tools).drafts
     assert [rung.name for rung in draft.rungs] == ["today", "today-b"]
-    assert draft.left_out == {"today-c": "not tried within 0.001 minutes (deadweight init --minutes 0 tries all)"}
+    late = "not tried within 0.001 minutes (deadweight init --minutes 0 tries all)"
+    assert draft.left_out == {"today-c": late, "chainguard": late}
 
 
 def test_a_number_of_minutes_that_is_none_is_refused(tmp_path, capfd):
