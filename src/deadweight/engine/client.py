@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError, MissingError, UsageError
 from deadweight.engine import http, in_memory, leftovers, owner
 from deadweight.engine.body import create_body
-from deadweight.engine.connect import HasHost, connected
+from deadweight.engine.connect import HasHost, connected, look
 from deadweight.engine.container import Container
 from deadweight.engine.faults import PortInUse, explained, refused_start, translated
 from deadweight.engine.files import read_file
@@ -86,6 +86,8 @@ class Engine:
 
     def end_all(self) -> None:
         """Remove every container that this object made; who waits for one of them waits no longer."""
+        if self._mine:
+            look(self.api)
         for container in list(self._mine.values()):
             container.remove()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 
 API_TIMEOUT_SECONDS = 120
+"""How long an engine may be silent while it sends or takes an image."""
+ANSWER_SECONDS = 60
+"""How long it may take for any other answer, on a busy machine too."""
+PAUSED_SECONDS = 3
+"""How long one that gave no answer in time is waited for from then on, until it answers again."""
+
+_paused: weakref.WeakSet[APIClient] = weakref.WeakSet()
 
 
 class HasHost(Protocol):
@@ -63,13 +71,44 @@ def _over_ssh(host: str) -> APIClient:
     return client
 
 
+def look(api: APIClient) -> None:
+    """Ask whether the engine answers, so that nothing waits long for one that does not: one that is paused takes requests, and is
+    silent."""
+    import requests
+
+    try:
+        api.get(f"{api.base_url}/_ping", timeout=PAUSED_SECONDS)
+    except requests.exceptions.Timeout:
+        _paused.add(api)
+    except requests.exceptions.RequestException:
+        pass  # who asks for more is told
+
+
 @functools.cache
 def _client() -> type[APIClient]:
-    """The SDK's client, which trusts what it is told to. For a request without ``verify``, requests takes REQUESTS_CA_BUNDLE or
-    CURL_CA_BUNDLE before what its session has: the engine's own certificate is in neither."""
+    """The SDK's client, which waits for a paused engine once, and trusts what it is told to.
+
+    For a request without ``verify``, requests takes REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE before what its session has: the engine's
+    own certificate is in neither.
+    """
     from docker.api.client import APIClient
+    from requests.exceptions import Timeout
 
     class Client(APIClient):
+        def send(self, request: Any, **settings: Any) -> Any:
+            usual = settings.get("timeout") == self.timeout
+            if usual:
+                longest = API_TIMEOUT_SECONDS if settings.get("stream") else ANSWER_SECONDS
+                settings["timeout"] = PAUSED_SECONDS if self in _paused else longest
+            try:
+                answer = super().send(request, **settings)
+            except Timeout:
+                if usual:  # else it was the caller who did not want to wait longer
+                    _paused.add(self)
+                raise
+            _paused.discard(self)
+            return answer
+
         def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
             trusted = self.verify if verify is None else verify
             return super().merge_environment_settings(url, proxies, stream, trusted, cert)

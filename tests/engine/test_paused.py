@@ -1,0 +1,106 @@
+"""An engine that takes requests and is silent, as a paused one does: it is waited for once, and no removal waits for it again."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import MissingError
+from deadweight.engine import connect
+from deadweight.engine.client import Engine
+from deadweight.engine.faults import translated
+
+LONG = 20
+"""Seconds: far more than a test may take."""
+
+
+class Silent(socketserver.ThreadingUnixStreamServer):
+    """An engine that says its version, and answers all else with an empty document, but while it is ``paused``."""
+
+    daemon_threads = True
+
+    def __init__(self, socket: Path) -> None:
+        self.awake = threading.Event()
+        self.awake.set()
+        super().__init__(str(socket), Answer)
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Silent
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+    def do_GET(self) -> None:
+        self.server.awake.wait()
+        body = json.dumps({"ApiVersion": "1.41", "MinAPIVersion": "1.24"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_DELETE = do_POST = do_GET
+
+
+@pytest.fixture
+def silent(tmp_path) -> Iterator[Silent]:
+    with Silent(tmp_path / "docker.sock") as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.awake.set()
+        server.shutdown()
+
+
+@pytest.fixture
+def engine(silent, monkeypatch) -> Engine:
+    monkeypatch.setattr(connect, "PAUSED_SECONDS", 0.2)
+    return Engine.connect(f"unix://{silent.server_address}")
+
+
+def ask(engine: Engine) -> None:
+    with translated("list"):
+        engine.api.containers()
+
+
+def test_it_is_waited_for_once(engine, silent, monkeypatch):
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", 0.5)
+    silent.awake.clear()
+    with pytest.raises(MissingError, match="list: no answer in time"):
+        ask(engine)
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
+    before = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(MissingError, match="list: no answer in time"):
+            ask(engine)
+    assert time.monotonic() - before < LONG
+    silent.awake.set()
+    engine.ask()
+    assert engine.api not in connect._paused
+
+
+def test_one_look_keeps_removals_from_waiting(engine, silent, monkeypatch):
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
+    silent.awake.clear()
+    connect.look(engine.api)
+    before = time.monotonic()
+    with pytest.raises(MissingError, match="no answer in time"), translated("remove a container"):
+        engine.api.remove_container("x")
+    assert time.monotonic() - before < LONG
+
+
+def test_who_did_not_want_to_wait_calls_nobody_paused(engine, silent):
+    silent.awake.clear()
+    with pytest.raises(MissingError, match="wait: no answer in time"), translated("wait"):
+        engine.api.wait("x", timeout=0.2)
+    assert engine.api not in connect._paused
