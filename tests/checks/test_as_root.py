@@ -143,11 +143,12 @@ def test_ctrl_c_withdraws_the_order_before_it_waits_for_the_end(subject, monkeyp
 
 
 def _ours(engine) -> list[str]:
-    """Containers and networks of attacks and searches whose owner is no live process any more."""
+    """Containers and networks of attacks and searches of this test run whose owner is no live process any more."""
     return [
         each.name
         for each in engine.leftovers()
         if each.labels[owner.PURPOSE] == host.PURPOSE
+        and each.labels[owner.PROJECT] == engine.project
         and not Path("/proc", each.labels[owner.OWNER].partition(":")[0]).exists()
     ]
 

@@ -18,9 +18,12 @@ from deadweight.suite.model import Suite
 
 
 def own_leftovers(engine: Engine) -> list[Leftover]:
-    """What this very process has in the engine; other test runs may be at work beside it."""
+    """The containers and networks that this very process has in the engine; other test runs may be at work beside it.
+
+    The image of the program that reaches containers stays until the process ends.
+    """
     own = owner.labels("", "")[owner.OWNER]
-    return [each for each in engine.leftovers() if each.labels[owner.OWNER] == own]
+    return [each for each in engine.leftovers() if each.kind != "image" and each.labels[owner.OWNER] == own]
 
 
 def write_suite(root: Path, text: str) -> Suite:

