@@ -54,8 +54,7 @@ def tests(session: nox.Session) -> None:
         return
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    cores = os.cpu_count() or 1
-    workers = str(cores + cores // 2)  # half of the time is waiting for engines, builds and containers
+    workers = str(2 * (os.cpu_count() or 1))  # half of the time is waiting for engines, builds and containers
     side_by_side = ("-n", workers, "--dist", "loadfile", "--no-loadscope-reorder")  # in the order of tests/conftest.py
     session.run("pytest", *(session.posargs or (*side_by_side, "--durations", "15")), env=_compiled(session))
 

@@ -20,6 +20,7 @@ from deadweight.checks import table
 from deadweight.project.suite_file import load_suite
 from deadweight.project.workspace import Workspace
 from tests.support import ROOT
+from tests.support.invoking import ended
 from tests.support.small_project import put_built
 
 DOWNSTREAM = ROOT / "tests" / "downstream"
@@ -94,11 +95,7 @@ def invoke(example, installed) -> Invoke:
 
 def task(folder: Path, plugins: Path, *words: str, code: int | tuple[int, ...] = 0) -> subprocess.CompletedProcess[str]:
     """A task as its user runs it, with these packages installed."""
-    command = [sys.executable, "-m", "invoke", *words]
-    environment = {**os.environ, "PYTHONPATH": str(plugins)}
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=300, env=environment
-    )
+    done = ended(folder, *words, env={**os.environ, "PYTHONPATH": str(plugins)}, timeout=300)
     assert done.returncode in (code if isinstance(code, tuple) else (code,)), done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done

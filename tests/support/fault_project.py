@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.invoking import SECONDS, TASKS, start
+from tests.support.invoking import SECONDS, TASKS, ended, start
 from tests.support.processes import MARK, alive
 
 BUILDER = """
@@ -127,7 +127,9 @@ class FaultProject:
         return Done(process.returncode, output, errors, time.monotonic() - started)
 
     def invoke(self, *words: str, timeout: float = SECONDS) -> Done:
-        return self.finish(self.start(*words), timeout)
+        started = time.monotonic()
+        done = ended(self.root, *words, env=self.environment, timeout=timeout)
+        return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
     def fails(self, code: int, words: str, *arguments: str) -> Done:
         """One clear error: this exit code, these words in one message, no traceback, nothing half-written or left running."""

@@ -38,6 +38,8 @@ MODULES = (
 OTHERS = {"nox_sessions", "pytest_plugin", "__main__"}
 DECIDING = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "MALLOC_")
 """Beginnings of the names of variables that an interpreter reads when it starts."""
+PATHS = "PYTHONPATH"
+"""The one of them that a fork can take over."""
 Request = list[object]
 """Arguments, folder, environment, and the file of the program; without one it is ``python -m invoke``."""
 MOST_BYTES = 1 << 20
@@ -131,7 +133,7 @@ def _kept() -> _Kept:
 
 
 def _deciding(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if name.startswith(DECIDING)}
+    return {name: value for name, value in env.items() if name.startswith(DECIDING) and name != PATHS}
 
 
 def _read(file: int, said: dict[int, bytes]) -> None:
@@ -181,6 +183,10 @@ def _run_and_wait(request: bytes, streams: list[int], answer: int) -> str:
     os._exit(0)
 
 
+def _paths(env: Mapping[str, str]) -> list[str]:
+    return [path for path in env.get(PATHS, "").split(os.pathsep) if path]
+
+
 def _become(request: bytes, streams: list[int]) -> str:
     """Take over what a new process would have been given; the program to run."""
     words, folder, env, script, mask = json.loads(request)
@@ -189,13 +195,15 @@ def _become(request: bytes, streams: list[int]) -> str:
         os.close(stream)
     os.umask(mask)
     os.chdir(folder)
+    before, after = _paths(os.environ), _paths(env)
     os.environ.clear()
     os.environ.update(env)
     spec = importlib.util.find_spec("invoke.__main__")
     assert spec is not None
     assert spec.origin is not None
     sys.argv[:] = [script or spec.origin, *words]
-    sys.path[0] = str(Path(script).parent) if script else folder
+    first = str(Path(script).parent) if script else folder
+    sys.path[:] = [first, *after, *(path for path in sys.path[1:] if path not in before)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
     main = types.ModuleType("__main__")

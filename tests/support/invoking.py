@@ -52,6 +52,31 @@ def start(
     )
 
 
+def ended(
+    root: Path,
+    *words: str | Path,
+    env: Mapping[str, str],
+    stdin: str | bytes = "",
+    timeout: float = SECONDS,
+    python: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run invoke to its end in just this environment, whatever comes of it."""
+    given = stdin if isinstance(stdin, bytes) else stdin.encode()
+    if python or forked.started_otherwise(env):
+        raw = subprocess.run(
+            argv(*words, python=python),
+            cwd=root,
+            env=env,
+            input=given,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    else:
+        raw = forked.run([str(word) for word in words], root, env, given, timeout)
+    return subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
+
+
 def invoke(
     root: Path,
     *words: str | Path,
@@ -68,20 +93,7 @@ def invoke(
     tasks = root / "tasks.py"
     if not tasks.exists():
         tasks.write_text(TASKS)
-    environment, given = environment_with(env), stdin if isinstance(stdin, bytes) else stdin.encode()
-    if python or forked.started_otherwise(environment):
-        raw = subprocess.run(
-            argv(*words, python=python),
-            cwd=root,
-            env=environment,
-            input=given,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-    else:
-        raw = forked.run([str(word) for word in words], root, environment, given, timeout)
-    done = subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
+    done = ended(root, *words, env=environment_with(env), stdin=stdin, timeout=timeout, python=python)
     assert "Traceback" not in done.stderr, done.stderr
     assert code is None or done.returncode == code, (
         f"exit code {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
