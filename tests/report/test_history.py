@@ -13,7 +13,7 @@ from deadweight.project.commit import Commit, commit_of
 from deadweight.publish.report import publish
 from deadweight.report import history
 from deadweight.report.document import load_report
-from deadweight.report.history_record import HeldRecord
+from deadweight.report.history_record import HeldRecord, HistoryEntry, HistoryPoint
 from deadweight.report.model import AttackRecord
 from deadweight.report.write import write_report
 from tests.support import report_samples as samples
@@ -129,3 +129,11 @@ def test_the_task_prints_it_as_a_table_and_as_json(tmp_path, playground_archive)
     assert told["history"][0]["variants"]["v"]["image"] == "sha256:0"
     wrong = project.invoke("report", "--history", "--open")
     assert (wrong.code, "--history takes no other option than --json" in wrong.errors) == (2, True)
+
+
+def test_two_reports_of_one_second_are_two():
+    first = HistoryEntry(
+        "2026-11-28T04:55:45+00:00", None, dirty=False, suite="shop", tool_version="0.2.0", variants={}
+    )
+    second = replace(first, variants={"v": HistoryPoint("sha256:b", 2)})
+    assert history.merged((first, second), (second, first)) == (first, second)

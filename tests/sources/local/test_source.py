@@ -308,7 +308,8 @@ def test_wget_ends_where_the_other_side_refuses_its_tls(made):
         for _ in range(TRIES):
             argv = [made.folder / "busybox" / "busybox-static", "wget", "-O", "-", url]
             done = subprocess.run(argv, env={"PATH": "/none"}, capture_output=True, text=True, timeout=20, check=False)
-            assert (done.returncode, "TLS error from peer" in done.stderr) == (1, True), done.stderr
+            assert "TLS error from peer" in done.stderr, done.stderr
+            assert done.returncode in (1, -signal.SIGPIPE), done.stderr  # it may tell its helper more, which has ended
         thread.join(10)
 
 

@@ -23,6 +23,7 @@ from deadweight.engine.container import Container
 from deadweight.records import store
 
 ANSWER_SECONDS = 60.0
+TRIES = 2
 _MERGED_USR = ("/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/")
 
 
@@ -68,6 +69,17 @@ def _key(subject: Subject) -> str:
 
 
 def _observe(subject: Subject, key: str) -> Observation:
+    """Of a service that was seen to run, some program was executed: where none was recorded, it is tried once more."""
+    for _ in range(TRIES):
+        opened, executed = _watched(subject)
+        if executed:
+            return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
+    raise CannotWatch(
+        "it could not be recorded which files the service opens: the engine runs on another machine, or hides its files"
+    )
+
+
+def _watched(subject: Subject) -> tuple[frozenset[str], frozenset[str]]:
     options = subject.service.options()
     subject.engine_image()
     with Watch() as watch, subject.service.start(options) as container:
@@ -84,12 +96,7 @@ def _observe(subject: Subject, key: str) -> Observation:
             raise CannotWatch("the engine's containers do not run on this machine, so their files cannot be watched")
         for item in subject.variant.checks.api:
             _ask(subject, container, item.request)
-        opened, executed = watch.files()
-    if not executed:
-        raise CannotWatch(
-            "it could not be recorded which files the service opens: the engine runs on another machine, or hides its files"
-        )
-    return Observation(key, tuple(sorted(opened)), tuple(sorted(executed)))
+        return watch.files()
 
 
 def _ask(subject: Subject, container: Container, asked: object) -> None:

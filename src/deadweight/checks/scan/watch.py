@@ -44,6 +44,10 @@ def _new_group() -> int:
     return made
 
 
+READ_BYTES = 1 << 12
+"""Each event that is read holds an open file until it is noted, and a process may have a thousand of them: 170 events at once."""
+
+
 class _Group:
     """One fanotify group with one filesystem marked. ``files`` are paths in the container; ``executed`` those run as programs."""
 
@@ -64,7 +68,7 @@ class _Group:
         """Take all events that wait. What is opened before the first program is run is the runtime's own preparation."""
         while True:
             try:
-                data = os.read(self._fd, 1 << 16)
+                data = os.read(self._fd, READ_BYTES)
             except BlockingIOError:
                 return
             place = 0
