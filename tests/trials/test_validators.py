@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,11 @@ import pytest
 from deadweight.engine.options import Tmpfs, hardened
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import Health, Need, RunSettings, Variant
-from deadweight.toolchain.find import find
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write import written
 from deadweight.trials.harden.write.values import Written
 from deadweight.trials.seccomp.model import Call, Seccomp
+from tests.support.trivy_config import misconfigured
 
 SECCOMP = Seccomp(
     "amd64", "6.1", "", "runc 1", (Call("read", "needed", 3), Call("socket", "needed", 3)), (2,), (), 3, 9, 3
@@ -77,21 +76,7 @@ KINDS = [("plain", False), ("plain", True), ("needy", False), ("bare", False)]
 @pytest.mark.parametrize(("kind", "budget"), KINDS)
 def test_trivy_finds_nothing_that_no_comment_answers(tmp_path, kind, budget):
     file = file_of(tmp_path, "kubernetes", kind, budget=budget)
-    command = [
-        str(find("trivy").path),
-        "config",
-        "--quiet",
-        "--skip-check-update",
-        "--cache-dir",
-        tmp_path / "cache",
-        "--format",
-        "json",
-        file,
-    ]
-    document = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
-    results = document["Results"]
-    assert sum(each["MisconfSummary"]["Successes"] for each in results) > 80, "trivy looked at nothing"
-    found = {each["ID"] for result in results for each in result.get("Misconfigurations", [])}
+    found = misconfigured(file, tmp_path / "cache")
     assert found == {each for each in found if each in told(file)}
     assert kind != "plain" or found == {"KSV-0125"}
 

@@ -21,7 +21,7 @@ API_TIMEOUT_SECONDS = 120
 """How long an engine may be silent while it sends or takes an image."""
 ANSWER_SECONDS = 60
 """How long it may take for any other answer, on a busy machine too."""
-PAUSED_SECONDS = 3
+PAUSED_SECONDS = 10
 """How long one that gave no answer in time is waited for from then on, until it answers again."""
 
 _paused: weakref.WeakSet[APIClient] = weakref.WeakSet()
