@@ -8,11 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import golang_apk
+from deadweight.project.init.languages import golang_apk, golang_ko
 from deadweight.project.init.languages.beside import examples, read_at_run_time
-from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
+from deadweight.project.init.languages.common import (
+    EMPTY,
+    HEADER,
+    dockerignore,
+    env_lines,
+    exec_form,
+    home_of,
+    is_owned,
+    own_folder,
+    rungs_on,
+)
+from deadweight.project.init.languages.common import copied as copy_of
 from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
@@ -196,6 +207,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
         pairs = (each.partition("=") for each in details["examples"].split())
         copied = [*copied, *((source, posixpath.join(words.workdir, name)) for source, _, name in pairs)]
+    words = replace(words, workdir=home_of(project, words.workdir, filled=bool(copied)))
     text = _dockerfile(project, words, copied, port)
     build, plain = f"golang:{project.version.value}", f"golang:{project.version.value}-alpine"
     bases = {
@@ -210,30 +222,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
     rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project)))
     apko, apk_files = golang_apk.rung(project, words, _arguments(words), copied, place)
-    return Ladder((*rungs, _ko(project, words, copied), apko), {**files, **apk_files})
-
-
-def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) -> Rung:
-    refused = ""
-    if project.details["cgo"]:
-        refused = "the module needs cgo, but ko's base images have no C library"
-    main = project.details["main"]
-    details = project.details
-    keys = {"source": project.folder, "base": details.get("ko_base", "cgr.dev/chainguard/static:latest")}
-    if "ko_config" in details:
-        keys["config"] = details["ko_config"]
-    if main != ".":
-        keys["main"] = f"./{main}"
-    if copied:
-        keys["files"] = flow({target: joined(project.folder, source) for source, target in copied})
-    if copied and words.workdir != "/":
-        keys["workdir"] = words.workdir
-    run = {"env": flow(dict(words.env))} if words.env else {}
-    if arguments := _arguments(words):
-        run["args"] = exec_form(arguments)
-    if run:
-        keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
-    return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), refused)
+    return Ladder((*rungs, golang_ko.rung(project, words, _arguments(words), copied), apko), {**files, **apk_files})
 
 
 def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]]:
@@ -255,6 +244,7 @@ def _dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str,
     details = project.details
     main = "." if details["main"] == "." else f"./{details['main']}"
     cgo = "1" if details["cgo"] else "0"
+    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
     lines = [
         HEADER,
         f"ARG BUILD=golang:{project.version.value}",
@@ -267,19 +257,17 @@ def _dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str,
     lines += [
         "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
         "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
-        f"    CGO_ENABLED={cgo} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}",
+        f"    CGO_ENABLED={cgo} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
         "",
         "FROM ${BASE}",
         "# For outgoing TLS; not every base has them.",
         "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
         f"COPY --from=build /out/{details['binary']} /usr/local/bin/{details['binary']}",
     ]
-    home = words.workdir if copied and words.workdir != "/" else "/"
-    if home != "/":
-        lines.append(f"WORKDIR {home}")
     inside = posixpath.relpath(project.folder, context_of(project))
-    lines += [f"COPY {posixpath.normpath(posixpath.join(inside, source))} {target}" for source, target in copied]
     lines += [
+        *own_folder(project, words.workdir),
+        *(copy_of(project, posixpath.normpath(posixpath.join(inside, source)), target) for source, target in copied),
         *env_lines(words.env),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, flow, rungs_on
+from deadweight.project.init.languages.common import (
+    HEADER,
+    copied,
+    dockerignore,
+    env_lines,
+    exec_form,
+    flow,
+    placed,
+    rungs_on,
+)
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight.project.init.tree import Tree, joined, line_of
@@ -102,6 +111,12 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     return Ladder(tuple(rungs), files)
 
 
+_HEAP = (
+    "# The heap follows the container's memory limit.",
+    'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
+)
+
+
 def _dockerfile(service: Service, project: Project, port: int) -> str:
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "JAVA_HOME") and "$" not in value}
@@ -114,6 +129,10 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
     cache, output = ("/root/.m2", "target") if maven else ("/root/.gradle", "build/libs")
     libraries = project.details["beside"]
     beside = f" && cp -r {output}/{libraries} /{libraries}" if libraries else ""
+    copies = [
+        *([copied(project, f"--from=build /{libraries}", f"/app/{libraries}")] if libraries else []),
+        copied(project, "--from=build /app.jar", "/app/app.jar"),
+    ]
     lines = [
         HEADER,
         f"ARG BUILD={'maven:3-eclipse-temurin-' + version if maven else f'eclipse-temurin:{version}-jdk'}",
@@ -128,12 +147,7 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
         f"    && cp \"$(ls -S {output}/*.jar | grep -vE 'sources|javadoc|plain|original' | head -n 1)\" /app.jar{beside}",
         "",
         "FROM ${BASE}",
-        "WORKDIR /app",
-        "# The heap follows the container's memory limit.",
-        'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
-        *env_lines(env),
-        *([f"COPY --from=build /{libraries} /app/{libraries}"] if libraries else []),
-        "COPY --from=build /app.jar /app/app.jar",
+        *placed(project, "/app", (*_HEAP, *env_lines(env)), copies),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",

@@ -8,7 +8,18 @@ import tomllib
 from typing import Any
 
 from deadweight.project.init.languages.beside import read_at_run_time
-from deadweight.project.init.languages.common import HEADER, dockerignore, env_lines, exec_form, rungs_on
+from deadweight.project.init.languages.common import (
+    EMPTY,
+    HEADER,
+    copied,
+    dockerignore,
+    env_lines,
+    exec_form,
+    home_of,
+    is_owned,
+    own_folder,
+    rungs_on,
+)
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, joined, line_of
@@ -88,6 +99,7 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
     binary, version = project.details["binary"], project.version.value
     locked = " --locked" if project.details["locked"] else ""
     arguments = own.program[1:]
+    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
     lines = [
         HEADER,
         f"ARG BUILD=rust:{version}-slim-bookworm",
@@ -98,7 +110,7 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
         "COPY . .",
         "# Crates and what was compiled stay in caches; the binary is copied out of them in the same instruction.",
         "RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \\",
-        f"    cargo build --release{locked} --bin {binary} && cp target/release/{binary} /usr/local/bin/{binary}",
+        f"    cargo build --release{locked} --bin {binary} && cp target/release/{binary} /usr/local/bin/{binary}{empty}",
         "",
         "FROM ${BASE}",
         *env_lines({name: value for name, value in own.env.items() if name != "PATH" and "$" not in value}),
@@ -114,7 +126,7 @@ def _dockerfile(service: Service, project: Project, port: int) -> str:
 
 
 def _beside(project: Project, own: ImageWords) -> list[str]:
-    """What the program reads beside it."""
+    """The folder in which it is started, and what it reads there."""
     reads = project.details["reads"].split()
-    home = own.workdir if own.workdir != "/" else "/app"
-    return [f"WORKDIR {home}", *(f"COPY {each} {posixpath.join(home, each)}" for each in reads)] if reads else []
+    home = home_of(project, own.workdir, filled=bool(reads))
+    return [*own_folder(project, home), *(copied(project, each, posixpath.join(home, each)) for each in reads)]
