@@ -22,6 +22,7 @@ LAYERS = (
     layer(
         {"etc": None, "etc/a": b"hello" * 100_000, "etc/b": b"", "l": "etc/a", "h": "=etc/a", "d\u00e9/\u00ff": b"x"}
     ),
+    layer({"d/" * 70 + "deep": b"y", "d/" * 69 + "e/deep": b"y", "d/f": b"z"}),  # deeper than folders are kept open
     layer({"etc/b": b"now longer", "gone.conf": b"token = ghp_" + b"x1Y2z3A4b5C6" * 3}),
     layer({".wh.gone.conf": b"", "etc/.wh.a": b""}),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
@@ -11,6 +12,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deadweight.image.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner
 from deadweight.image.secrets.pieces import Budget
@@ -128,6 +131,28 @@ def test_a_pattern_that_is_tried_at_its_words_alone_finds_all_that_it_finds_anyw
     found = [match.span() for match in rule.matches(text, start)]
     assert found == [match.span() for match in rule.pattern.finditer(text, start)]
     assert found
+
+
+LEADING = (
+    "(?i:(?:rapid|[a-z0-9-]*?api[a-z0-9-]*?:jar:|author))",
+    r"(?i:(?:[|)\]]*?x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|[^]]*?q))",
+    "(?i:(?:a|[b]*?c))(?:d))",
+    "(?:a|[b]*?c)",
+)
+
+
+@pytest.mark.parametrize("pattern", LEADING)
+@given(text=st.text(alphabet="ap:jir-xzc|)]bqyd", max_size=24))
+def test_what_may_stand_in_front_changes_no_search(pattern, text):
+    with contextlib.suppress(re.error):
+        told = re.search(pattern, text)
+        assert bool(re.search(rules.searched(pattern), text)) == bool(told)
+
+
+def test_only_optional_parts_in_front_are_left_out():
+    assert rules.searched(LEADING[0]) == "(?i:(?:rapid|api[a-z0-9-]*?:jar:|author))"
+    assert rules.searched(LEADING[1]) == r"(?i:(?:x|a\|[b-]*?c|(?:y|[a-z]*?z){2}|q))"
+    assert rules.searched(LEADING[2]) == LEADING[2]
 
 
 def test_stop_words_are_found_in_short_and_in_long_texts():

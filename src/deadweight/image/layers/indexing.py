@@ -7,6 +7,7 @@ walks headers while the others hash and match.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import sys
@@ -36,6 +37,9 @@ _TURN = 0.0005
 
 _STANDING_BACK = 10  # a nice value
 
+_COLLECTING = 50_000
+"""New objects between two searches for unreachable ones; reading makes many objects and next to no cycles."""
+
 
 def _behind(started: Iterator[int]) -> None:
     """Let all readers but the first one stand back: it has the longest layer, and whoever waits for the last one waits for that."""
@@ -60,16 +64,18 @@ class Indexer:
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="reader", initializer=_behind, initargs=(count(),))
         self._scans: deque[tuple[LayerIndex, Future[Region]]] = deque()
         self._digests: deque[tuple[LayerIndex, Future[str]]] = deque()
-        self._turn = sys.getswitchinterval()
+        self._turn, self._collecting = sys.getswitchinterval(), gc.get_threshold()
 
     def __enter__(self) -> Indexer:
         sys.setswitchinterval(_TURN)
+        gc.set_threshold(max(self._collecting[0], _COLLECTING) if self._collecting[0] else 0)
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         sys.setswitchinterval(self._turn)
+        gc.set_threshold(*self._collecting)
         self._reading.shutdown(cancel_futures=True)
         self._pool.shutdown(cancel_futures=True)
         self._hashing.shutdown(cancel_futures=True)

@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 _DRIVER = "overlay2"
 _PIECE = 1 << 20
 _MAX_LINE = 8 << 20
+_KEPT = 64  # handles of folders that are kept open; an image may nest more of them than a process may open
 _CACHE_ID = re.compile(r"[0-9a-z]{16,128}(-init)?", re.ASCII)
 
 
@@ -148,7 +148,7 @@ class _Tar(Source):
         """As ``Source``. Raises ArchiveError where description and files do not fit together."""
         try:
             return self._into(room)
-        except (OSError, ValueError, EOFError, zlib.error, AttributeError, TypeError) as error:
+        except (OSError, ValueError, EOFError, zlib.error, AttributeError, TypeError, LookupError) as error:
             raise ArchiveError(
                 f"{self._folder}: the engine's store is damaged ({type(error).__name__}: {error})"
             ) from error
@@ -165,13 +165,20 @@ class _Tar(Source):
                 header, self._header = self._header[: size - filled], self._header[size - filled :]
                 room[filled : filled + len(header)] = header
                 filled += len(header)
-            elif (item := next(self._items, None)) is None:
+            elif not self._next():
                 break
-            elif item.get("type") == 2:
-                self._header = binascii.a2b_base64(item.get("payload") or "")
-            elif item.get("size"):
-                content.file(_name(item), int(item["size"]))
         return filled
+
+    def _next(self) -> bool:
+        """Go on to the next bytes: headers and padding, or a file. Answers whether there are any."""
+        for item in self._items or ():
+            if item.get("type") == 2:
+                self._header = binascii.a2b_base64(item.get("payload") or "")
+                return True
+            if size := item.get("size"):
+                self._content.file(_name(item), int(size))
+                return True
+        return False
 
 
 def _items(lines: gzip.GzipFile) -> Iterator[dict[str, Any]]:
@@ -198,7 +205,9 @@ class _Folder:
 
     def __init__(self, path: Path) -> None:
         self._top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._parent: tuple[bytes, int] | None = None
+        self._parent = b""
+        self._open: list[tuple[bytes, int]] = []
+        """The folders that lead to ``_parent``, without the top: each one's name and handle. Members of a tar are neighbours."""
         self._handle, self.left = -1, 0
 
     def close(self) -> None:
@@ -206,20 +215,19 @@ class _Folder:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle, self.left = -1, 0
-        self._forget()
+        self._leave(0)
         if self._top >= 0:
             os.close(self._top)
             self._top = -1
 
     def file(self, name: bytes, size: int) -> None:
-        """Begin with one file, which must be of that size: ``left`` is how much of it ``into`` has not given yet."""
+        """Begin with one file, which has that size at least: ``left`` is how much of it ``into`` has not given yet. What follows
+        in it is not read: the layer's digest tells that the file is another one."""
         parent, _, last = name.strip(b"/").rpartition(b"/")
-        self._handle = os.open(
-            last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._opened(parent)
-        )
-        status = os.fstat(self._handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-            raise ValueError(f"{name!r} is not a file of {size} bytes as expected")
+        if parent != self._parent:
+            self._enter(parent)
+        above = self._open[-1][1] if self._open else self._top
+        self._handle = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
         self.left = size
 
     def into(self, room: memoryview) -> int:
@@ -233,29 +241,34 @@ class _Folder:
             self._handle = -1
         return got
 
-    def _opened(self, parent: bytes) -> int:
-        if not parent:
-            return self._top
-        if self._parent is not None and self._parent[0] == parent:
-            return self._parent[1]
-        handle = self._top
-        for part in parent.split(b"/"):
-            if part in (b"", b"."):
-                continue
-            if part == b"..":
-                raise ValueError(f"{parent!r} points outside the layer")
-            after = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
-            if handle != self._top:
-                os.close(handle)
-            handle = after
-        self._forget()
-        self._parent = (parent, handle) if handle != self._top else None
-        return handle
+    def _enter(self, parent: bytes) -> None:
+        parts = [part for part in parent.split(b"/") if part not in (b"", b".")]
+        if b".." in parts:
+            raise ValueError(f"{parent!r} points outside the layer")
+        parts[_KEPT:] = [b"/".join(parts[_KEPT:])] if parts[_KEPT:] else []
+        shared = 0
+        while shared < min(len(parts), len(self._open)) and parts[shared] == self._open[shared][0]:
+            shared += 1
+        self._leave(shared)
+        for part in parts[shared:]:
+            self._open.append((part, _folder(part, self._open[-1][1] if self._open else self._top)))
+        self._parent = parent
 
-    def _forget(self) -> None:
-        if self._parent is not None:
-            os.close(self._parent[1])
-            self._parent = None
+    def _leave(self, depth: int) -> None:
+        self._parent = b""
+        while len(self._open) > depth:
+            os.close(self._open.pop()[1])
+
+
+def _folder(path: bytes, above: int) -> int:
+    """A handle of a folder below another one; no link is followed on the way."""
+    handle = above
+    for part in path.split(b"/"):
+        after = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=handle)
+        if handle != above:
+            os.close(handle)
+        handle = after
+    return handle
 
 
 def _read(path: Path) -> bytes | None:

@@ -19,6 +19,32 @@ Target = Literal["secret", "match", "line"]
 Confidence = Literal["high", "medium", "low"]
 
 
+_PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?(?:[aiLmsux-]*:)|[()|]|.", re.DOTALL)
+_OPENING, _CLOSING = "(?i:(?:", "))"
+
+
+def searched(pattern: str) -> str:
+    """The same pattern for ``search``, without characters that may stand in front of an alternative: ``[a-z]*?api`` is found
+    where ``api`` is, but tried at each letter up to the end of the word. Only ``(?i:(?:…|…))`` is taken apart."""
+    inner = pattern[len(_OPENING) : -len(_CLOSING)]
+    if not pattern.startswith(_OPENING) or not pattern.endswith(_CLOSING):
+        return pattern
+    parts = _PARTS.findall(inner)
+    depth, kept, at = 0, [], 0
+    while at < len(parts):
+        part = parts[at]
+        depth += part.startswith("(") - (part == ")")
+        if depth < 0:
+            return pattern  # those were not its outermost groups
+        begins = depth == 0 and (at == 0 or parts[at - 1] == "|")
+        if begins and part.startswith("[") and parts[at + 1 : at + 3] == ["*", "?"]:
+            at += 3
+            continue
+        kept.append(part)
+        at += 1
+    return _OPENING + "".join(kept) + _CLOSING
+
+
 @dataclass(frozen=True)
 class AllowList:
     """What a rule finds by mistake. ``sha256`` holds known example secrets."""
@@ -30,7 +56,7 @@ class AllowList:
 
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[bytes], ...]:
-        return tuple(re.compile(text.encode("latin-1")) for text in self.regexes)
+        return tuple(re.compile(searched(text).encode("latin-1")) for text in self.regexes)
 
     @cached_property
     def _words(self) -> dict[int, frozenset[bytes]]:
