@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from deadweight.checks.attacks import containers, resource
+from deadweight.checks.attacks import containers, deliver, resource
 from deadweight.checks.attacks import run as attacking
+from deadweight.checks.attacks.deliver import Shot
 from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.attacks.load import Catalogue, load_payloads
 from deadweight.checks.attacks.matrix import Runner
@@ -107,11 +109,86 @@ def test_a_suite_that_names_no_value_leaves_nothing_to_aim_at(tmp_path, engine, 
     cells = found.cells["open"]
     assert cells["http-environment"].outcome == "succeeded"
     assert cells["http-ssrf"].outcome == cells["http-large-body"].outcome == "not_measured"
-    assert (
-        "no request under checks.api has a value (query, JSON or form) that an attack could replace"
-        in cells["http-ssrf"].reason
-    )
-    assert "that could be made large" in cells["http-large-body"].reason
+    assert cells["http-ssrf"].reason.startswith("no request under checks.api goes to the service's own port, and no")
+    assert "there is no route to send a large body to" in cells["http-large-body"].reason
+
+
+BARE = """
+      api:
+        - {name: ping, request: {path: /ping}}
+        - {name: fetch, request: {path: /fetch}, expect: {status: %s}}
+        - {name: upload, request: {path: /upload}}
+"""
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize(("safe", "outcome"), [("", "succeeded"), ("SAFE: '1'", "not_applicable")])
+def test_routes_whose_values_nobody_names_are_tried_in_places_that_are_guessed(
+    tmp_path, engine, image, archive, safe, outcome
+):
+    """Eight attacks on a service without an OpenAPI document were not measured, whatever holes it had."""
+    api = BARE % (200 if safe else 400)
+    yaml = f"run: {{memory: 64MiB, env: {{{safe}}}}}\n    checks:\n      attacks: {{packs: [http]}}{api}"
+    subject = castle(tmp_path, engine, archive, yaml, reference=image, awk=False)
+    with Lab(subject) as lab:
+        found = Runner(lab, only("http-command", "http-ssrf", "http-large-body")).run(Plan((OPEN,), alone=False))
+    cells = found.cells["open"]
+    assert {name: cell.outcome for name, cell in cells.items()} == dict.fromkeys(cells, outcome), cells
+    assert "the parameters q, query, search" in found.notes["places"]
+    if safe:
+        said = "no such hole shows even in a container without any protection, in places that were guessed: "
+        assert cells["http-command"].reason.startswith(f"{said}GET /ping added parameters, ")
+    else:
+        assert cells["http-command"].evidence["at"].startswith("GET /ping added parameters: ")
+        assert cells["http-ssrf"].evidence["at"].startswith("GET /fetch added parameters: ")
+
+
+def test_places_are_guessed_where_none_is_named():
+    checks = [
+        {"name": "a", "request": {"path": "/"}},
+        {"name": "b", "request": {"path": "/v1/users/7/posts"}, "expect": {"status": 401}},
+        {"name": "c", "request": {"path": "/v1/users/7", "method": "DELETE"}},
+        {"name": "d", "request": {"path": "/metrics", "port": 9090}},
+    ]
+    found = aims([ApiCheck.model_validate(each) for each in checks])
+    assert [str(each) for each in found] == [
+        "GET / added parameters",
+        "GET /{segment} path segment",
+        "GET /{segment} path, not quoted segment",
+        "GET /v1/users/7/posts added parameters",
+        "GET /v1/users/7/{segment} path segment",
+        "GET /v1/users/7/{segment} path, not quoted segment",
+        "GET /{segment}/users/7/posts path segment",
+        "GET /{segment}/users/7/posts path, not quoted segment",
+        "GET /v1/users/{segment}/posts path segment",
+        "GET /v1/users/{segment}/posts path, not quoted segment",
+        "GET / added headers",
+    ]
+    assert {each.expects for each in found} == {200, 401}
+    assert found[0].at("a b").path.startswith("/?q=a+b&query=a+b&")
+    assert found[8].at("../x").path == "/v1/users/..%2Fx/posts"
+    assert found[-1].at("x").headers["X-Forwarded-Host"] == found[-1].at("x").headers["User-Agent"] == "x"
+    assert len(aims([ApiCheck.model_validate({"name": f"{n}", "request": {"path": f"/{n}"}}) for n in range(99)])) == 24
+
+
+def test_one_place_that_is_named_leaves_nothing_to_guess():
+    checks = [
+        {"name": "a", "request": {"path": "/"}},
+        {"name": "b", "request": {"path": "/b", "method": "POST", "body": "x"}},
+    ]
+    (aim,) = aims([ApiCheck.model_validate(each) for each in checks])
+    assert (str(aim), aim.at("v").body, aim.expects) == ("POST /b body", "v", None)
+
+
+@pytest.mark.parametrize(("status", "seen"), [(200, "failed"), (400, "not_measured")])
+def test_a_guess_that_is_never_answered_as_expected_shows_nothing(monkeypatch, status, seen):
+    """A service that refuses whatever it does not know may well have the hole where it knows the name."""
+    (attack,) = only("http-metadata").payloads
+    places = aims([ApiCheck.model_validate({"name": "a", "request": {"path": "/a"}})])
+    monkeypatch.setattr(deliver, "_once", lambda *_: Shot("failed", "said", {}, status))
+    shot = deliver.fire(SimpleNamespace(aims=places, worked={}, app_folder="/app"), SimpleNamespace(), attack)
+    assert (shot.seen, shot.status) == (seen, status)
+    assert shot.said.startswith(deliver.UNEXPECTED) is (seen == "not_measured")
 
 
 def test_each_place_of_a_request_is_aimed_at_once():

@@ -14,6 +14,7 @@ from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix, Plan
 from deadweight.checks.attacks.request import unsendable
+from deadweight.checks.attacks.routes import GUESSED_HEADERS, GUESSED_PARAMETERS
 from deadweight.checks.attacks.sequence import fire_all
 
 TIMED_OUT = (0, 408, 504)
@@ -27,6 +28,12 @@ REFUSED = (404, 405, 429, 502, 503)
 UNTOUCHED = (404, 405, 429)
 """The same of a value in a request of the suite's: that a service cannot fetch what it was to fetch, it tells by 502 or 503."""
 
+
+GUESSED = (
+    "neither a request under checks.api nor a document named by checks.attacks.openapi has a value that an attack could replace: "
+    "the pack http tried the last parts of the requests' paths, the parameters "
+    f"{', '.join(GUESSED_PARAMETERS)}, and the headers {', '.join(GUESSED_HEADERS)}"
+)
 
 NOTHING_TAKEN = "the service takes no value that an attack could replace: no operation of its OpenAPI document does"
 
@@ -52,6 +59,7 @@ class Control:
         self.statuses: dict[str, int] = {}
         self.fatal: set[str] = set()
         self.unreached = ""
+        self.guessed = False
 
     def run(self, plan: Plan) -> None:
         """Fill in ``found`` what came of ``open``, and where each attack works. Raises CannotStart, NoService, Interrupted."""
@@ -66,6 +74,8 @@ class Control:
                 features = probe.features(self.lab, yard, self.catalogue.features)
             if ways & {"probe", "flood"}:
                 self.lab.aims = probe.aimed(self.lab, yard)
+                self.guessed = any(aim.expects for aim in self.lab.aims)
+                self.lab.notes |= {"places": GUESSED} if self.guessed else {}
             self.unreached = probe.unreached(self.lab, yard) if "breach" in ways else ""
             unsent = {each.id: self._unsent(each, features, plan) for each in self.catalogue.payloads}
             fired = [each for each in self.catalogue.payloads if unsent[each.id] is None]
@@ -116,7 +126,10 @@ class Control:
             self.fatal.add(payload.id)
         if shot.seen == "succeeded" or shot.seen == "crashed":
             return Cell(shot.seen, "" if shot.seen == "succeeded" else shot.said, shot.detail)
-        return _unproven(payload, shot, "no protection at all")
+        return self._unproven(payload, shot, "no protection at all")
+
+    def _unproven(self, payload: Payload, shot: Shot, ground: str) -> Cell:
+        return _unproven(payload, shot, ground, guessed=self.guessed)
 
     def _keep(self, payload: Payload, posture: w.Posture, shot: Shot) -> None:
         self.found.control[payload.id], self.statuses[payload.id] = posture, shot.status
@@ -133,7 +146,7 @@ class Control:
         for payload in again:
             shot, cell = shelled[payload.id], cells[payload.id]
             if payload not in working:
-                cells[payload.id] = _unproven(payload, shot, "no protection at all and a shell in the image")
+                cells[payload.id] = self._unproven(payload, shot, "no protection at all and a shell in the image")
             elif plain[payload.id].seen != "failed":
                 cells[payload.id] = self._in_open(payload, plain[payload.id])
             else:
@@ -166,14 +179,13 @@ class Control:
         return refused.get(payload.way, status >= 400) and status != control
 
 
-def _unproven(payload: Payload, shot: Shot, ground: str) -> Cell:
-    """A hole that a service need not have is none where all that looks for it is answered."""
+def _unproven(payload: Payload, shot: Shot, ground: str, *, guessed: bool) -> Cell:
+    """A hole that a service need not have is none where all that looks for it is answered. ``guessed``: the places were."""
     if payload.search and shot.seen == "failed" and shot.status not in (*TIMED_OUT, *UNTRIED):
-        return Cell(
-            "not_applicable",
-            f"the service resists it even in a container without any protection: {shot.said}",
-            shot.detail,
-        )
+        told = "the service resists it even in a container without any protection"
+        if guessed and payload.probe is not None:
+            told = "no such hole shows even in a container without any protection, in places that were guessed"
+        return Cell("not_applicable", f"{told}: {shot.said}", shot.detail)
     told = shot.said if shot.seen == "not_measured" else f"does not work with {ground} either: {shot.said}"
     return Cell("not_measured", told, shot.detail)
 

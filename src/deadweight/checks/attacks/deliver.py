@@ -35,6 +35,8 @@ UNREACHABLE_SECONDS = 0.5
 GRACE_SECONDS = 0.3
 """What a listener may still read after the service has answered, where something connected to it."""
 
+UNEXPECTED = "none of the requests with a value added was answered as the suite expects of it without"
+
 Reply = Answer | OSError | http.client.HTTPException
 Seen = Literal["succeeded", "failed", "crashed", "not_measured"]
 
@@ -68,12 +70,12 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     if payload.probe is not None and not places:
         return Shot(
             "not_measured",
-            "no request under checks.api has a value (query, JSON or form) that an attack could replace, and no document named by "
-            "checks.attacks.openapi has one",
+            "no request under checks.api goes to the service's own port, and no document named by checks.attacks.openapi has a "
+            "value (a parameter, or a text of a body) that an attack could replace",
         )
     if not payload.each and not places:
         return _once(lab, yard, payload, "")
-    said, worst, first = [], 0, None
+    said, worst, first, arrived = list[str](), 0, None, not any(aim.expects for aim in places)
     tries = list(itertools.product(payload.each or ("",), places or (None,)))
     known = lab.worked.get(payload.id)  # that first, where it has worked before
     tries.sort(key=lambda each: each != known)
@@ -87,11 +89,14 @@ def fire(lab: Lab, yard: Yard, payload: Payload) -> Shot:
         where = ", ".join(part for part in (str(aim or ""), value.replace("@app@", lab.app_folder)) if part)
         said.append(f"{where}: {shot.said}")
         worst = max(worst, shot.status)
+        arrived = arrived or (aim is not None and shot.status == aim.expects)
         if not shot.status:
             worst = 0
             break  # it may still be at work; to be asked again, the service must be a fresh one
     told = "; ".join([*said[:TOLD], *([f"and {len(said) - TOLD} more"] if len(said) > TOLD else [])])
     shot = replace(shot, said=told, detail={**shot.detail, "said": told}, status=worst)
+    if worst and not arrived:
+        return replace(shot, seen="not_measured", said=f"{UNEXPECTED}: {told}")
     return replace(shot, there=first.status) if known is not None and first is not None else shot
 
 

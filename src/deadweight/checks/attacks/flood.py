@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from deadweight.checks.attacks.routes import BODY
 from deadweight.checks.http_request import Prepared, prepare
 from deadweight.engine.http import Answer, Route
+from deadweight.suite.requests import HttpRequest
 
 if TYPE_CHECKING:
     from deadweight.checks.attacks.containers import Yard
@@ -25,22 +27,29 @@ BYTE_SECONDS = 0.5
 HELD_SECONDS = 1.5
 """Before its end, so that what the service keeps of it can be seen."""
 CLAIMED_BYTES = 10**6
-BODIES = ("json", "form")
+BODIES = ("json", "form", BODY)
 MOST_BODIES = 3
 
 
 MARK = secrets.token_hex(8)
-UNSENDABLE = "no request under checks.api has a JSON body with text in it, or a form, that could be made large"
+UNSENDABLE = "no request under checks.api goes to the service's own port: there is no route to send a large body to"
 
 
 def requests(lab: Lab, payload: Payload) -> tuple[Prepared, ...]:
     """What is flooded: the first requests with a text in their bodies, a mark where that goes; one is enough for slow ones, and of
-    those a request without a body will do."""
+    those a request without a body will do. Where no request has such a body, a text in JSON is posted to the first routes: many
+    servers read what they do not want."""
     by_route = {(each.request.method, each.request.path): each for each in reversed(lab.aims) if each.kind in BODIES}
     bodies = tuple(prepare(aim.at(MARK), lab.subject.suite.root) for aim in reversed(by_route.values()))
     if payload.flood == "large":
-        return bodies[:MOST_BODIES]
+        return (bodies or tuple(_unwanted(lab)))[:MOST_BODIES]
     return bodies[:1] or (Prepared("GET", lab.variant.health.path, {}, None),)
+
+
+def _unwanted(lab: Lab) -> Iterator[Prepared]:
+    own = [item.request for item in lab.variant.checks.api if item.request.port is None]
+    for path in dict.fromkeys(request.path.partition("?")[0] for request in own):
+        yield prepare(HttpRequest(method="POST", path=path, json={"text": MARK}), lab.subject.suite.root)
 
 
 def flood(

@@ -105,8 +105,9 @@ def aimed(lab: Lab, yard: Yard) -> tuple[Aim, ...]:
         lab.notes["openapi"] = (
             f"{name} is no OpenAPI document with paths: only the requests under checks.api were probed"
         )
-    lab.takes_nothing = takes_nothing(document) and not lab.aims
-    return aims(lab.variant.checks.api, documented(document))
+    found = aims(lab.variant.checks.api, documented(document))
+    lab.takes_nothing = takes_nothing(document) and not found
+    return found
 
 
 def served(yard: Yard, path: str) -> Any:

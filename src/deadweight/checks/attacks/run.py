@@ -138,6 +138,7 @@ def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
         wanted.awk.model_dump(mode="json") if wanted.awk else None,
         own_programs.source_digest(SOURCE),
         wanted.openapi,
+        [item.model_dump(mode="json") for item in variant.checks.api if "http" in wanted.chosen_packs],
     ]
     ours = [hashlib.sha256(PACKS[name].read_bytes()).hexdigest() for name in wanted.chosen_packs]
     decides = [
