@@ -13,9 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from deadweight._errors import CheckFailed, DeadweightError
+from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks import walls
+from deadweight.checks.attacks.load import load_payloads
+from deadweight.checks.attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
+from deadweight.records import store
 from deadweight.suite.model import Variant
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
@@ -308,6 +312,24 @@ def test_the_engines_own_profile_is_asked_call_by_call_and_none_is_carried_out(s
     )
 
 
+NO_LISTENER = {"names": ["seccomp"], "args": [{"index": 1, "value": 8, "valueTwo": 8, "op": "SCMP_CMP_MASKED_EQ"}]}
+NO_GOING_ON = {"names": ["ioctl"], "args": [{"index": 1, "value": 0xC0182101, "op": "SCMP_CMP_EQ"}]}
+
+
+@pytest.mark.parametrize("refused", [NO_LISTENER, NO_GOING_ON], ids=["before Linux 5.0", "before Linux 5.5"])
+def test_a_kernel_that_tells_of_no_calls_is_told_in_one_sentence(subject, posture, tmp_path, refused):
+    """As such kernels answer: to who asks for a listener, or has a call go on. On the latter it waited for a minute."""
+    rule = {**refused, "action": "SCMP_ACT_ERRNO", "errnoRet": 22}
+    file = profile.write(tmp_path / "p.json", {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
+    with pytest.raises(DeadweightError) as raised:
+        recorder.allowed(subject, posture.options.but(seccomp=str(file)), "amd64")
+    assert raised.value.message == (
+        f"Linux {subject.engine().info.kernel} does not tell which system calls a service makes (seccomp_unotify(2), "
+        "Linux 5.5 and later): invalid argument"
+    )
+    assert not isinstance(raised.value, recorder.Hindered), "nothing to be tried once more"
+
+
 def test_the_profile_holds_and_lets_nothing_else_through(subject, posture, found, engine, tmp_path):
     assert {"accept4", "bind", "listen", "mkdirat", "write"} <= set(found.names)
     assert not {"ptrace", "mount", "memfd_create", "process_vm_readv"} & set(found.names)
@@ -378,6 +400,27 @@ def test_without_a_profile_of_this_image_the_posture_is_not_measured(subject, fo
         assert file is not None
     with found_profile(newer) as file:
         assert file is None
+
+
+@pytest.mark.parametrize(("call", "problem"), [("listen", "listen"), ("execve", "operation not permitted")])
+def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
+    subject, found, monkeypatch, call, problem
+):
+    """As after an update of the runtime, or of the kernel, under either."""
+    whole = found.profile_to_attack()
+    rules = [{**each, "names": [name for name in each["names"] if name != call]} for each in whole["syscalls"]]
+    kept = ToAttack(subject.built.config_digest, {**whole, "syscalls": rules}, "runc 1.0.0 on Linux 5.10")
+    store.save(kept, subject.state.seccomp_to_attack("tight"))
+    few = load_payloads(packs=["breach"])
+    only = tuple(each for each in few.payloads if each.id == "breach-write-root")
+    monkeypatch.setattr(attacking, "suite_payloads", lambda *_: replace(few, payloads=only))
+    told = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
+    assert told.status == "not_measured"
+    assert problem in told.reason
+    assert (
+        "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
+        in told.reason
+    )
 
 
 def test_what_more_is_stopped_is_named():

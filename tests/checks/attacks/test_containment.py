@@ -411,6 +411,14 @@ def test_podman_without_root_holds_only_the_limits_that_it_was_handed(monkeypatc
     assert limits.unenforced(engine) == told
 
 
+def test_limits_that_are_not_held_are_listed_in_plain_words():
+    told = [
+        limits.not_held(("a", "b", "c")[:count]).removeprefix("this engine does not enforce limits on ")
+        for count in (1, 2, 3)
+    ]
+    assert told == ["a", "a and b", "a, b and c"]
+
+
 def test_this_engine_enforces_all_limits(engine):
     """Else the tests of attacks on resources would prove nothing."""
     assert limits.unenforced(engine) == ()

@@ -35,4 +35,4 @@ def unenforced(engine: Engine) -> tuple[str, ...]:
 
 def not_held(limits: Sequence[str]) -> str:
     """The reason that is told for what is not tried then."""
-    return f"this engine does not enforce limits on {' and '.join(limits)}"
+    return f"this engine does not enforce limits on {' and '.join(part for part in (', '.join(limits[:-1]), *limits[-1:]) if part)}"

@@ -19,7 +19,7 @@ from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
-from deadweight.checks.attacks.profile import missing
+from deadweight.checks.attacks.profile import broken, missing
 from deadweight.checks.attacks.progress import Progress
 from deadweight.checks.attacks.sequence import fire_all
 from deadweight.engine.faults import CannotStart
@@ -128,6 +128,8 @@ class Runner:
 
     def _explained(self, posture: w.Posture, error: DeadweightError) -> str:
         """Why a posture cannot be measured; with what the suite says otherwise of it."""
+        if w.TIGHT in posture.walls:
+            return f"{error.message}. {broken(self.lab.subject)}"
         if isinstance(error, NoService) and "read-only" in posture.walls and not self.lab.variant.run.read_only:
             return f"{error.message}. {WRITABLE}"
         if (

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ToAttack:
-    """A profile with what the attacker's own program needs to run, and of which image (by its config's digest) it is."""
+    """A profile with what the attacker's own program needs to run, and of which image (by its config's digest) it is. ``found_for``
+    says on which kernel and with which runtime it was found."""
 
     config_digest: str
     profile: Mapping[str, Any]
+    found_for: str = ""
 
 
 @contextlib.contextmanager
@@ -44,6 +46,16 @@ def digest_of(subject: Subject) -> str | None:
     if kept is None or kept.config_digest != subject.built.config_digest:
         return None
     return hashlib.sha256(json.dumps(kept.profile, sort_keys=True).encode()).hexdigest()
+
+
+def broken(subject: Subject) -> str:
+    """What to say of a service that does not come up under its own profile: both may have been right once."""
+    kept = store.load(ToAttack, subject.state.seccomp_to_attack(subject.variant.name))
+    where = f" for {kept.found_for}" if kept is not None and kept.found_for else ""
+    return (
+        f"The seccomp profile was found{where}; invoke harden --force --variant {subject.variant.name} searches again, and names "
+        "the system calls that are missing"
+    )
 
 
 def missing(variant: str) -> str:

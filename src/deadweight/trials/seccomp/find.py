@@ -79,7 +79,8 @@ AS_ROOT = as_root.Work(__name__, Order, Reply, _obey)
 def leave(subject: Subject, found: Seccomp) -> None:
     """The profile in a file of its own, and the one that attacks are measured under."""
     profile.write(subject.state.seccomp(subject.variant.name), found.profile())
-    to_attack = ToAttack(subject.built.config_digest, found.profile_to_attack())
+    where = f"{found.runtime} on Linux {found.kernel}"
+    to_attack = ToAttack(subject.built.config_digest, found.profile_to_attack(), where)
     store.save(to_attack, subject.state.seccomp_to_attack(subject.variant.name))
 
 

@@ -34,6 +34,8 @@ TEXT, SIZE = (CALLS + FAMILIES) * 4, (CALLS + FAMILIES) * 4 + 1024
 BEFORE_MEMORY_BYTES, BEFORE_PIDS = 32 * 2**20, 16
 """What the recorder may take before it becomes the service."""
 ENDS_SECONDS = 60.0
+UNTOLD = "recorder: a filter that tells of system calls: "
+"""What the recorder says where the kernel has no filter whose calls may go on."""
 
 
 class Hindered(DeadweightError):
@@ -179,6 +181,12 @@ def ran(subject: Subject, options: RunOptions) -> list[str]:
     ) as container:
         state = container.wait_ended(ENDS_SECONDS)
         lines = container.logs(None)
+    if UNTOLD in " ".join(lines):
+        raise DeadweightError(
+            f"Linux {subject.engine().info.kernel} does not tell which system calls a service makes (seccomp_unotify(2), "
+            f"Linux 5.5 and later): {lines[-1].rpartition(': ')[2]}",
+            hint="invoke harden --no-seccomp searches without a seccomp profile",
+        )
     if state.running or state.exit_code != 0:
         raise (Hindered if state.running else DeadweightError)(
             f"{what}, a program of Deadweight's that runs in the container to find its system calls, {state.told()}: "

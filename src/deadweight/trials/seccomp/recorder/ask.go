@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -54,10 +55,13 @@ func refuse(listener *atomic.Int64) {
 	}
 	var told notice
 	for next(int(listener.Load()), &told) {
+		said := reply{id: told.id, flag: goOn}
 		if told.words[5] == mark {
-			say(int(listener.Load()), &reply{id: told.id, errno: -int32(asked)})
-		} else {
-			say(int(listener.Load()), &reply{id: told.id, flag: goOn})
+			said = reply{id: told.id, errno: -int32(asked)}
+		}
+		if errno := say(int(listener.Load()), &said); errno == syscall.EINVAL { // whoever asked would wait for ever
+			fmt.Fprintln(os.Stderr, "recorder:", untold(errno))
+			os.Exit(97)
 		}
 	}
 }

@@ -74,9 +74,14 @@ func install(filter []syscall.SockFilter) (int, error) {
 		listener, _, errno = syscall.RawSyscall(sysSeccomp, setModeFilter, newListener, at)
 	}
 	if errno != 0 {
-		return 0, fmt.Errorf("a filter that tells of system calls (Linux 5.5 and later): %w", errno)
+		return 0, untold(errno)
 	}
 	return int(listener), nil
+}
+
+// untold is what a kernel says that has no such filter (before 5.0), or none whose calls may go on (before 5.5).
+func untold(errno syscall.Errno) error {
+	return fmt.Errorf("a filter that tells of system calls: %w", errno)
 }
 
 type polled struct { // struct pollfd
@@ -113,6 +118,7 @@ func next(listener int, told *notice) bool {
 	}
 }
 
-func say(listener int, said *reply) {
-	syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(listener), answer, uintptr(unsafe.Pointer(said)))
+func say(listener int, said *reply) syscall.Errno {
+	_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(listener), answer, uintptr(unsafe.Pointer(said)))
+	return errno
 }
