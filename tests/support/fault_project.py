@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.invoking import SECONDS, TASKS, ended, start
+from tests.support.invoking import SECONDS, TASKS, Started, ended, start
 from tests.support.processes import MARK, alive
 
 BUILDER = """
@@ -113,10 +112,10 @@ class FaultProject:
     def environment(self) -> dict[str, str]:
         return {**os.environ, MARK: self.mark, "PYTHONPATH": str(self.plugins), **self.more}
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> Started:
         return start(self.root, *words, env=self.environment, session=True)
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = SECONDS) -> Done:
+    def finish(self, process: Started, timeout: float = SECONDS) -> Done:
         started = time.monotonic()
         try:
             output, errors = process.communicate(timeout=timeout)
@@ -124,7 +123,7 @@ class FaultProject:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             raise
-        return Done(process.returncode, output, errors, time.monotonic() - started)
+        return Done(process.wait(), output, errors, time.monotonic() - started)
 
     def invoke(self, *words: str, timeout: float = SECONDS) -> Done:
         started = time.monotonic()

@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
+import fcntl
 import functools
 import gc
 import importlib
 import importlib.util
+import io
 import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
-import time
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support import ROOT
@@ -40,10 +44,22 @@ DECIDING = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "MALLOC_")
 """Beginnings of the names of variables that an interpreter reads when it starts."""
 PATHS = "PYTHONPATH"
 """The one of them that a fork can take over."""
-Request = list[object]
-"""Arguments, folder, environment, and the file of the program; without one it is ``python -m invoke``."""
 MOST_BYTES = 1 << 20
 ANSWER_BYTES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """``program`` is its file; without one it is ``python -m invoke``. ``session``: it leads one of its own; ``terminal``: of which
+    its stdin is the terminal."""
+
+    words: Sequence[str]
+    folder: str
+    env: Mapping[str, str]
+    program: str = ""
+    session: bool = False
+    terminal: bool = False
+    umask: int = 0
 
 
 def started_otherwise(env: Mapping[str, str]) -> bool:
@@ -51,45 +67,10 @@ def started_otherwise(env: Mapping[str, str]) -> bool:
     return _deciding(env) != _deciding(_kept().env)
 
 
-def run(
-    words: Sequence[str], folder: Path, env: Mapping[str, str], stdin: bytes, timeout: float
-) -> subprocess.CompletedProcess[bytes]:
-    """``python -m invoke WORDS``, as ``subprocess.run`` would run it, with its output captured; ``timeout`` in seconds."""
-    with contextlib.ExitStack() as open_ones:
-        (in_read, in_write), (out_read, out_write), (errors_read, errors_write) = (os.pipe() for _ in range(3))
-        ours, theirs = socket.socketpair()
-        open_ones.enter_context(ours)
-        with theirs:
-            ask([list(words), str(folder), dict(env), ""], [in_read, out_write, errors_write, theirs.fileno()])
-        for each in (in_read, out_write, errors_write):
-            os.close(each)
-        said: dict[int, bytes] = {}
-        threads = [
-            threading.Thread(target=_read, args=(out_read, said), daemon=True),
-            threading.Thread(target=_read, args=(errors_read, said), daemon=True),
-            threading.Thread(target=_write, args=(in_write, stdin), daemon=True),
-        ]
-        for thread in threads:
-            thread.start()
-        ends = time.monotonic() + timeout
-        pid = int(ours.recv(ANSWER_BYTES))
-        try:
-            for thread in threads[:2]:
-                thread.join(max(0.0, ends - time.monotonic()))
-            ours.settimeout(max(0.01, ends - time.monotonic()))
-            code = int(ours.recv(ANSWER_BYTES))
-        except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            if isinstance(error, TimeoutError):
-                raise subprocess.TimeoutExpired(["invoke", *words], timeout) from None
-            raise
-    return subprocess.CompletedProcess(["invoke", *words], code, said.get(out_read, b""), said.get(errors_read, b""))
-
-
 def ask(request: Request, files: list[int]) -> None:
     """Start a run. ``files``: its standard streams, and where its process's number is told, then its exit code."""
-    _kept().ask(json.dumps([*request, os.umask(os.umask(0o22))]).encode(), files)
+    mask = os.umask(os.umask(0o22))
+    _kept().ask(json.dumps(dataclasses.asdict(dataclasses.replace(request, umask=mask))).encode(), files)
 
 
 class _Kept:
@@ -136,80 +117,95 @@ def _deciding(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(DECIDING) and name != PATHS}
 
 
-def _read(file: int, said: dict[int, bytes]) -> None:
-    with open(file, "rb") as stream:
-        said[file] = stream.read()
+class Forks:
+    """What the kept Python does: a fork for each request, and an answer for each that ends."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._answers: dict[int, int] = {}
+        self._woken, self._wakes = os.pipe()
+        os.set_blocking(self._wakes, False)
 
-def _write(file: int, content: bytes) -> None:
-    with contextlib.suppress(BrokenPipeError), open(file, "wb") as stream:
-        stream.write(content)
+    def serve(self) -> Request:
+        """Returns only in a fork: what it is to run."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C for the tests is not for us: we end with them
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wakes)
+        while True:
+            ready, _, _ = select.select([self._connection.fileno(), self._woken], [], [])
+            if self._woken in ready:
+                os.read(self._woken, MOST_BYTES)
+                self._tell()
+            if self._connection.fileno() in ready:
+                text, files, _flags, _address = socket.recv_fds(self._connection, MOST_BYTES, 4)
+                if not files:
+                    os._exit(0)
+                pid = os.fork()
+                if pid == 0:
+                    return self._become(Request(**json.loads(text)), files)
+                *streams, self._answers[pid] = files
+                for each in streams:
+                    os.close(each)
+                _say(self._answers[pid], pid)
 
+    def _tell(self) -> None:
+        """Who asked for a run hears its exit code."""
+        while self._answers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            answer = self._answers.pop(pid)
+            _say(answer, os.waitstatus_to_exitcode(status))
+            os.close(answer)
 
-def _requests(connection: socket.socket) -> Iterator[tuple[bytes, list[int]]]:
-    while True:
-        request, files, _flags, _address = socket.recv_fds(connection, MOST_BYTES, 4)
-        if not files:
-            return
-        yield request, files
-
-
-def serve(connection: socket.socket) -> str:
-    """Fork for each request; returns only in a fork: the program that it is to run."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks that wait
-    for request, (*streams, answer) in _requests(connection):
-        if os.fork() == 0:
-            connection.close()
-            return _run_and_wait(request, streams, answer)
-        for each in (*streams, answer):
+    def _become(self, request: Request, files: list[int]) -> Request:
+        """Take over what a new process would have been given."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._connection.close()
+        *streams, answer = files
+        for each in (answer, self._woken, self._wakes, *self._answers.values()):
             os.close(each)
-    os._exit(0)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        if request.session or request.terminal:
+            os.setsid()
+        if request.terminal:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        assert isinstance(sys.stdout, io.TextIOWrapper)
+        sys.stdout.reconfigure(line_buffering=os.isatty(1))
+        os.umask(request.umask)
+        os.chdir(request.folder)
+        return request
 
 
-def _run_and_wait(request: bytes, streams: list[int], answer: int) -> str:
-    """Returns in the process that is to run; the one in between waits for it, and tells how it ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    pid = os.fork()
-    if pid == 0:
-        os.close(answer)
-        return _become(request, streams)
-    for each in streams:
-        os.close(each)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.write(answer, str(pid).encode().ljust(ANSWER_BYTES))
-    _, status = os.waitpid(pid, 0)
-    with contextlib.suppress(BrokenPipeError):
-        os.write(answer, str(os.waitstatus_to_exitcode(status)).encode().ljust(ANSWER_BYTES))
-    os._exit(0)
+def _say(answer: int, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # who asked is gone
+        os.write(answer, str(number).encode().ljust(ANSWER_BYTES))
 
 
 def _paths(env: Mapping[str, str]) -> list[str]:
     return [path for path in env.get(PATHS, "").split(os.pathsep) if path]
 
 
-def _become(request: bytes, streams: list[int]) -> str:
-    """Take over what a new process would have been given; the program to run."""
-    words, folder, env, script, mask = json.loads(request)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    os.umask(mask)
-    os.chdir(folder)
-    before, after = _paths(os.environ), _paths(env)
+def _prepare(request: Request) -> None:
+    """Make of this interpreter the one that the request is for."""
+    before, after = _paths(os.environ), _paths(request.env)
     os.environ.clear()
-    os.environ.update(env)
+    os.environ.update(request.env)
     spec = importlib.util.find_spec("invoke.__main__")
     assert spec is not None
     assert spec.origin is not None
-    sys.argv[:] = [script or spec.origin, *words]
-    first = str(Path(script).parent) if script else folder
+    sys.argv[:] = [request.program or spec.origin, *request.words]
+    first = str(Path(request.program).parent) if request.program else request.folder
     sys.path[:] = [first, *after, *(path for path in sys.path[1:] if path not in before)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
     main = types.ModuleType("__main__")
     main.__spec__, main.__file__ = spec, spec.origin
     sys.modules["__main__"] = main
-    return str(script)
 
 
 def _load() -> None:
@@ -226,13 +222,35 @@ def _load() -> None:
         adapter(kind)
 
 
-if __name__ == "__main__":
+def _end(code: int) -> None:
+    """End as the interpreter does, but without freeing all that is left: that took longer than most runs."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
+def main(connection: socket.socket) -> None:
     _load()
     gc.freeze()
-    script = serve(socket.socket(fileno=int(sys.argv[1])))
-    if script:
-        runpy.run_path(script, run_name="__main__")
-    else:
-        from invoke.main import program
+    request = Forks(connection).serve()
+    _prepare(request)
+    code: object = None
+    try:
+        if request.program:
+            runpy.run_path(request.program, run_name="__main__")
+        else:
+            from invoke.main import program
 
-        program.run()
+            program.run()
+    except SystemExit as ended:
+        code = ended.code
+    if code is None or isinstance(code, int):
+        with contextlib.suppress(OSError):  # what cannot be written is told at the interpreter's own end
+            _end(code or 0)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))

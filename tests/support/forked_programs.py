@@ -68,6 +68,6 @@ def _open(door: socket.socket) -> None:
             request, streams, _flags, _address = socket.recv_fds(caller, forked.MOST_BYTES, 3)
             asked = json.loads(request)
             if not forked.started_otherwise(asked[2]):
-                forked.ask(asked, [*streams, caller.fileno()])
+                forked.ask(forked.Request(*asked), [*streams, caller.fileno()])
             for each in streams:
                 os.close(each)

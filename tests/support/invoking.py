@@ -1,7 +1,7 @@
 """The one way in which tests start invoke: as a user does, in a process of its own, in the project's folder.
 
-A run that should end goes through ``invoke``, whose process has its modules already (``forked``); one that is to be watched, fed
-or ended goes through ``start``; what wants the argument list itself (a terminal, a shell's command line) takes it from ``argv``.
+A run that should end goes through ``invoke``; one that is to be watched, fed or ended goes through ``start``; both get a process
+that has its modules already (``forked``). What wants the argument list itself (a shell's command line) takes it from ``argv``.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from tests.support import forked
+from tests.support.forked_process import Process, Stream, run
 
 SECONDS = 200.0
 """How long a run may take before it is taken for one that hangs: far more than any needs, since the machine may be busy."""
 TASKS = "from deadweight.tasks import namespace as ns\n"
-Stream = int | IO[bytes] | IO[str] | None
+Started = Process | subprocess.Popen[str]
 
 
 def argv(*words: str | Path, python: Sequence[str] = ()) -> list[str]:
@@ -38,12 +38,16 @@ def start(
     stdout: Stream = subprocess.PIPE,
     stderr: Stream = subprocess.PIPE,
     session: bool = False,
-) -> subprocess.Popen[str]:
+) -> Started:
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
+    whole = environment_with(env)
+    if not forked.started_otherwise(whole):
+        request = forked.Request([str(word) for word in words], str(root), whole, session=session)
+        return Process(request, stdin, stdout, stderr)
     return subprocess.Popen(
         argv(*words),
         cwd=root,
-        env=environment_with(env),
+        env=whole,
         text=True,
         stdin=stdin,
         stdout=stdout,
@@ -63,7 +67,7 @@ def ended(
     """Run invoke to its end in just this environment, whatever comes of it."""
     given = stdin if isinstance(stdin, bytes) else stdin.encode()
     if python or forked.started_otherwise(env):
-        raw = subprocess.run(
+        done = subprocess.run(
             argv(*words, python=python),
             cwd=root,
             env=env,
@@ -72,9 +76,8 @@ def ended(
             timeout=timeout,
             check=False,
         )
-    else:
-        raw = forked.run([str(word) for word in words], root, env, given, timeout)
-    return subprocess.CompletedProcess(raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode())
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+    return run([str(word) for word in words], root, env, given, timeout)
 
 
 def invoke(

@@ -8,10 +8,12 @@ import pty
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.support import forked
+from tests.support.forked_process import Process
 from tests.support.invoking import argv
 
 
@@ -21,22 +23,26 @@ class Terminal:
     Closing the terminal makes the kernel send SIGHUP, and every write to it fails from then on.
     """
 
-    def __init__(self, words: list[str], folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, *, invoke: bool = False
+    ) -> None:
+        """``invoke``: the words are those of invoke, not of a program."""
         self.text = ""
         self.code: int | None = None
-        self.pid, self._screen = pty.fork()
-        if self.pid == 0:
-            try:
-                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    signal.signal(number, signal.SIG_DFL)
-                os.chdir(folder)
-                os.execvpe(words[0], words, {**os.environ, "TERM": "xterm", **(environment or {})})
-            finally:
-                os._exit(127)
+        self._process: Process | None = None
+        whole = {**os.environ, "TERM": "xterm", **(environment or {})}
+        if invoke and not forked.started_otherwise(whole):
+            self._screen, theirs = pty.openpty()
+            request = forked.Request(words, str(folder), whole, terminal=True)
+            self._process = Process(request, theirs, theirs, theirs)
+            self.pid = self._process.pid
+            os.close(theirs)
+        else:
+            self.pid, self._screen = _executed(argv(*words) if invoke else list(words), folder, whole)
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Terminal:
-        return cls(argv(*words), folder, environment)
+        return cls(words, folder, environment, invoke=True)
 
     def __enter__(self) -> Terminal:
         return self
@@ -93,12 +99,31 @@ class Terminal:
         """Its exit code (128 and the signal's number where a signal ended it, as a shell says it)."""
         deadline = time.monotonic() + seconds
         while self.code is None:
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            if done:
-                code = os.waitstatus_to_exitcode(status)
+            code = self._ended()
+            if code is not None:
                 self.code = code if code >= 0 else 128 - code
                 break
             assert time.monotonic() < deadline, f"still runs after {seconds} s\n{self.text}"
             if self._screen < 0 or not self.read(0.02):
                 time.sleep(0.02)
         return self.code
+
+    def _ended(self) -> int | None:
+        if self._process is not None:
+            return self._process.poll()
+        done, status = os.waitpid(self.pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if done else None
+
+
+def _executed(words: list[str], folder: Path, environment: Mapping[str, str]) -> tuple[int, int]:
+    """The process of a program that was started on a terminal, and the other side of that."""
+    pid, screen = pty.fork()
+    if pid == 0:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)
+            os.chdir(folder)
+            os.execvpe(words[0], words, environment)
+        finally:
+            os._exit(127)
+    return pid, screen
