@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -25,7 +25,11 @@ COMPOSE = r"(docker-)?compose([.-][\w.-]+)?\.ya?ml"
 _FOLDER = re.compile(r"(?:^|/)(?:docker-)?compose$")
 """Folders of Compose files, whatever their names."""
 
-_FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
+ANY = "*"
+_OF_COMPOSE = re.compile(r"COMPOSE_|DOCKER_")
+"""Variables of a file for a service that mean Compose itself."""
+
+FOR_DEVELOPERS = re.compile(r"[.-](?:dev|test|debug|local|ci|override)\b")
 _SETTINGS = (
     ".go",
     ".py",
@@ -56,6 +60,8 @@ class ComposeService:
     target: str | None
     around: Surroundings
     command: tuple[str, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+    """Build arguments."""
     published: bool = False
     """It starts the repository's own image as it is published; that is no word on how it is built."""
 
@@ -70,8 +76,11 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
     found: list[ComposeService] = []
     names = own_names(tree)
     for path, services in compose_files(tree):
+        built = {
+            each["image"]: each["build"] for each in _mappings(services) if each.get("image") and each.get("build")
+        }
         for name, service in services.items():
-            build = service.get("build") if isinstance(service, dict) else None
+            build = service.get("build") or built.get(service.get("image")) if isinstance(service, dict) else None
             published = build is None and _is_own_image(tree, path, service, names)
             if build is None and not published:
                 continue
@@ -88,11 +97,21 @@ def compose(tree: Tree) -> tuple[ComposeService, ...]:
                     str(dockerfile) if dockerfile else None,
                     str(target) if target else None,
                     _around(tree, path, services, str(name), service, context),
-                    command_words(service.get("command"), examples(tree, folder_of(path))),
+                    _command(service, examples(tree, folder_of(path))),
+                    environment(fields.get("args"), examples(tree, folder_of(path))),
                     published,
                 )
             )
     return tuple(found)
+
+
+def _command(service: Mapping[str, Any], values: Mapping[str, str]) -> tuple[str, ...]:
+    """What a service is started with: its entrypoint, then its command."""
+    return (*command_words(service.get("entrypoint"), values), *command_words(service.get("command"), values))
+
+
+def _mappings(services: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in services.values() if isinstance(each, dict)]
 
 
 def _is_own_image(tree: Tree, path: str, service: Any, names: frozenset[str]) -> bool:
@@ -104,7 +123,8 @@ def _is_own_image(tree: Tree, path: str, service: Any, names: frozenset[str]) ->
 
 
 def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
-    """For each Dockerfile (a path) the command that a Compose file starts its image with; one for developers comes last.
+    """For each Dockerfile (a path) the command that a Compose file starts its image with; one for developers comes last. For
+    ``ANY`` of them the command of the image that the repository publishes.
 
     A file that only adds to another one (``compose.prod.yaml``) names the service without its ``build``.
     """
@@ -115,10 +135,14 @@ def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
         for name, service in services.items():
             if name in homes and isinstance(service, dict) and "build" not in service:
                 said.append((file, homes[name], command_words(service.get("command"), examples(tree, folder_of(file)))))
-    for _, path, command in sorted(said, key=lambda each: bool(_FOR_DEVELOPERS.search(each[0]))):
+    listening = {(each.file, each.command) for each in built if each.around.ports}
+    ordered = sorted(said, key=lambda each: (bool(FOR_DEVELOPERS.search(each[0])), (each[0], each[2]) not in listening))
+    for _, path, command in ordered:
         if command:
             found.setdefault(path, command)
-    return found
+    published = (each.command for each in compose(tree) if each.published)
+    plain = (each for each in published if each and not any(word.startswith("/") for word in each))
+    return {**found, ANY: next(plain, ())}
 
 
 def compose_files(tree: Tree) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -178,7 +202,8 @@ def _around(
     command = " ".join(map(str, test)) if isinstance(test, list) else str(test)
     health = tuple(Known(found, origin("healthcheck")) for _, found in urls(command))
     given = environment(service.get("environment"), examples(tree, folder_of(path)))
-    given = {**env_files(tree, folder_of(path), service.get("env_file")), **given}
+    shown = env_files(tree, folder_of(path), service.get("env_file"))
+    given = {**{name: value for name, value in shown.items() if not _OF_COMPOSE.match(name)}, **given}
     env = {key: Known(value, origin(key)) for key, value in given.items()}
     folder = folder_of(path)
     needs = []

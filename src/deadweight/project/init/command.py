@@ -13,7 +13,7 @@ from deadweight.project.init.draft import Draft, first_draft
 from deadweight.project.init.files import Written
 from deadweight.project.init.languages.common import HEADER
 from deadweight.project.init.records import Service
-from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name
+from deadweight.project.init.services import LOOKED_FOR, find_services, plain_name, problems_of
 from deadweight.project.init.suitefile import IGNORED, NOX, TASKS, suite_text
 from deadweight.project.init.tree import Tree, look
 from deadweight.suite.explain import did_you_mean
@@ -84,6 +84,9 @@ def _drafts(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) ->
     """One for each service that is brought in: the one that is meant, or all of them."""
     place = _place(tree)
     chosen = _with_program(tree, choose(tree, wanted, ask, say), ask, say)
+    for each in chosen:
+        if each.project is not None and each.project.problem and each.dockerfiles:
+            say(f"{each.name}: no images of our own for it: {each.project.problem}")
     if len(chosen) == 1:
         draft = first_draft(chosen[0], place, wanted.port, wanted.health)
         _refuse_nothing(draft)
@@ -178,10 +181,11 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
     if wanted.main is not None and not any(each.project and each.project.details.get("mains") for each in services):
         _refuse_main(tree, wanted.main)
     if not services:
-        raise UsageError(
-            f"{tree.root}: no service found; looked for {LOOKED_FOR}",
-            hint="run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md",
-        )
+        hint = "run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md"
+        if any(tree.named(r"main\.go")) and not any(tree.named(r"go\.mod")):
+            hint = "main.go is there, but no go.mod: go mod init MODULE and go mod tidy make one"
+        problems = "".join(f"\n{each}" for each in problems_of(tree))
+        raise UsageError(f"{tree.root}: no service found; looked for {LOOKED_FOR}{problems}", hint=hint)
     labels = {_label(each, services): each for each in services}
     if len(services) == 1 and wanted.service in (None, ALL):
         return services

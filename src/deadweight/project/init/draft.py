@@ -115,7 +115,16 @@ def port_hints(service: Service) -> tuple[Known[int], ...]:
     env = [each.words.env.get("PORT", "") for each in service.dockerfiles]
     told = [Known(int(value), "from ENV PORT") for value in env if value.isdigit()]
     code = service.project.ports if service.project else ()
-    return _each_once((*own, *service.around.ports, *told, *code))
+    shown = [
+        Known(int(value), each.origin)
+        for each in service.spare
+        for name, value in each.value.items()
+        if _PORT.fullmatch(name) and value.isdigit() and 0 < int(value) < 65536
+    ]
+    return _each_once((*own, *service.around.ports, *told, *shown, *code))
+
+
+_PORT = re.compile(r"(?:APP_|SERVER_|HTTP_|API_|WEB_)?PORT")
 
 
 def health_hints(service: Service) -> tuple[Known[str], ...]:
@@ -144,6 +153,10 @@ def own_rungs(service: Service) -> Iterator[Rung]:
         taken.add(name)
         refused = each.refused or ("" if number < MOST_OWN else f"only the first {MOST_OWN} Dockerfiles are used")
         keys = {"dockerfile": each.path, **({} if each.context == "." else {"source": each.context})}
+        if each.target:
+            keys["target"] = scalar(each.target)
+        if each.build_args:
+            keys["args"] = flow(each.build_args)
         if each.args:
             keys["run"] = f"{{args: [{', '.join(map(scalar, each.args))}]}}  # {each.args_origin}"
         yield Rung(name, "dockerfile", f"{each.path}, as it is", keys, (), refused)

@@ -45,7 +45,12 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str]) -> Surroundings:
     ports: list[Known[int]] = []
     health: list[Known[str]] = []
     files = [path for path in tree.below(folder, ".yaml", ".yml") if "containers:" in tree.text(path)]
+    containers = [each for path in files for each in _containers(tree, path)]
+    own = _mine(containers, names)
+    others = {each.file for each in containers} - {each.file for each in own} if own else set()
     for path in files:
+        if path in others:
+            continue
         text = tree.text(path)
         for found in _CONTAINER_PORT.finditer(text):
             if int(found[1]) not in _OTHERS:
@@ -54,7 +59,7 @@ def kubernetes(tree: Tree, folder: str, names: Collection[str]) -> Surroundings:
             health.append(Known(found[1], f"from {path}:{line_of(text, found.start(1))}"))
     env: dict[str, Known[str]] = {}
     volumes: list[Known[str]] = []
-    for mine in _mine([each for path in files for each in _containers(tree, path)], names):
+    for mine in own:
         maps = config_maps(tree, folder)
         env = {**{name: Known(value, f"from {mine.file}") for name, value in env_of(mine.said, maps)}, **env}
         volumes += [Known(path, f"from {mine.file}") for path in _data(mine)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -14,6 +15,10 @@ _MADE = frozenset(
 """Folders that an image or a build fills: a volume only keeps them from what is mounted around them."""
 
 
+_CODE = re.compile(r"/(?:app|code|src|usr/src|workspaces?|home/node|var/www|opt/app|go/src)(?:/|$)")
+"""Where images of others are given code: one that is made here has its own there."""
+
+
 def with_own_mounts(service: Service) -> Service:
     """The service with what its platform gives it: data and settings, and no code that its image has already."""
     own = [each.words for each in service.dockerfiles]
@@ -21,9 +26,11 @@ def with_own_mounts(service: Service) -> Service:
     files = {
         target: known
         for target, known in around.files.items()
-        if not _in_image(target, own) and (own or known.value not in (".", service.folder))
+        if not _in_image(target, own)
+        and (own or (known.value not in (".", service.folder) and not _CODE.match(target)))
     }
-    around = replace(around, files=files, volumes=tuple(each for each in around.volumes if _is_data(each.value, own)))
+    volumes = (each for each in around.volumes if _is_data(each.value, own) and (own or not _CODE.match(each.value)))
+    around = replace(around, files=files, volumes=tuple(volumes))
     images = tuple(
         replace(
             each,

@@ -47,6 +47,10 @@ class ImageWords:
     taken: tuple[str, ...] = ()
     """Where the last stage copies to, from wherever; absolute."""
     volumes: tuple[Known[str], ...] = ()
+    stages: tuple[str, ...] = ()
+    """The names of all stages; empty for one without."""
+    brought: tuple[tuple[str, str], ...] = ()
+    """As ``copied``, through an earlier stage that may have changed it, or made it."""
 
     def on(self, pattern: str) -> str:
         """The first group of a pattern for its own base, else for one that another stage builds on; empty where none matches."""
@@ -83,6 +87,7 @@ def unwrapped(words: tuple[str, ...]) -> tuple[str, ...]:
 class OwnDockerfile:
     """A Dockerfile of the repository. Paths are relative to its root; ``refused`` says why it is left out.
 
+    ``target`` is the stage that is built where it is not the last one; ``build_args`` are those that it has no default for.
     ``args`` is the command that a Compose file gives an image that has none of its own; ``words`` has it too.
     """
 
@@ -94,6 +99,7 @@ class OwnDockerfile:
     refused: str = ""
     args: tuple[str, ...] = ()
     args_origin: str = "from your Compose file"
+    build_args: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,11 +162,6 @@ class Rung:
     keys: Mapping[str, str]
     files: tuple[str, ...] = ()
     refused: str = ""
-
-    @property
-    def is_made(self) -> bool:
-        """Whether it is init's own, and not a file of the repository's: ko and Jib take none."""
-        return bool(self.files) or self.builder in ("ko", "jib")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
+from deadweight.project.init.builds import Build, builds, stage_for_users
 from deadweight.project.init.cluster_needs import cluster_needs
 from deadweight.project.init.configured import with_configured
 from deadweight.project.init.contexts import contexts
@@ -16,18 +17,25 @@ from deadweight.project.init.described import in_repository
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust, static
 from deadweight.project.init.languages.common import HEADER
-from deadweight.project.init.languages.python import EVERYWHERE
+from deadweight.project.init.languages.python_code import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
 from deadweight.project.init.manifests import kubernetes
 from deadweight.project.init.mounts import with_own_mounts
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
-from deadweight.project.init.tree import Tree, aside, folder_of, with_above
+from deadweight.project.init.stages import unknown_bases, without_default
+from deadweight.project.init.tree import Tree, aside, folder_of, joined, with_above
 from deadweight.project.init.values import dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
-_NO_DOCKERFILE = re.compile(r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$", re.IGNORECASE)
+_NO_DOCKERFILE = re.compile(
+    r"\.(dockerignore|containerignore|j2|tmpl|template|tpl|in|md|bak|orig)$|(^|/)\.devcontainer/|(^|/)\.?gitpod\.",
+    re.IGNORECASE,
+)
+_FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IGNORECASE)
+_FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
 _LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
-MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile|setup\.py|Cargo\.toml"
+MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile"
+MANIFESTS += r"|setup\.(?:py|cfg)|manage\.py|Cargo\.toml"
 _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx", "gateway", "ingress"))
 """Folders of what shows or passes on what another service answers."""
 
@@ -40,11 +48,12 @@ LOOKED_FOR = (
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
     told = contexts(tree)
-    commands = around.commands(tree)
+    commands, built = around.commands(tree), builds(tree)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in tree.named(DOCKERFILE):
         if not _NO_DOCKERFILE.search(path):
-            own = _own(tree, path, told.get(path, ()), commands.get(path, ()))
+            command = commands.get(path) or commands.get(around.ANY, ())
+            own = _own(tree, path, told.get(path, ()), command, built.get(path, Build()))
             if own is not None:
                 homes.setdefault(_home(tree, own), []).append(own)
     found = [_service(tree, folder, own, main) for folder, own in homes.items()]
@@ -58,6 +67,14 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
         service = _service(tree, ".", (), main)
         found = [service] if service.project and service.project.language == "static" else []
     return tuple(sorted(_with_surroundings(tree, _named(tree, found)), key=_rank))
+
+
+def problems_of(tree: Tree) -> Iterator[str]:
+    """Why no images can be made of the projects that are there."""
+    for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
+        project = _project(tree, folder, None, None)
+        if project is not None and project.problem:
+            yield f"{project.language} ({folder}): {project.problem}"
 
 
 def _homes(service: Service) -> Iterator[str]:
@@ -75,22 +92,63 @@ def _named(tree: Tree, services: Sequence[Service]) -> Sequence[Service]:
     return [replace(each, name=plain_name(tree.root.name)) if each is main[0] else each for each in services]
 
 
-def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str]) -> OwnDockerfile | None:
+def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], build: Build) -> OwnDockerfile | None:
     text = tree.text(path)
     if text.startswith(HEADER) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
-    context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], None)
+    stages = list(read_words(text, path).stages)
+    target = build.target if (build.target or "").lower() in stages else stage_for_users(stages)
+    context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
+    build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
+    words = read_words(text, path, target, build_args)
     refused = ""
     if absent:
         refused = f"it copies {absent[0]}, which is not in the repository and must be built first"
-    words = read_words(text, path)
+    elif _FOR_TESTS.search(posixpath.basename(path)):
+        refused = "by its name it is for tests"
+    elif _FOR_IMAGES.search(posixpath.basename(path)) and not words.words:
+        refused = "by its name other images are built with it, and it starts nothing"
+    elif unknown := unknown_bases(text, target, build_args):
+        refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
-    return OwnDockerfile(path, context, replace(words, command=words.command or args), None, text, refused, args)
+    words = replace(words, command=words.command or args, copied=tuple(_beside(tree, context, words)))
+    return OwnDockerfile(path, context, words, target, text, refused, args, build_args=build_args)
+
+
+def _beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:
+    """What the image has of the context as it is there: (source, absolute path in the image)."""
+    copied = [(source, _place(tree, context, source, target, words)) for source, target in words.copied]
+    yield from copied
+    places = {target for _, target in copied}
+    for source, target in words.brought:
+        place = _place(tree, context, source, target, words)
+        if place not in places and _is_data(tree, joined(context, source)):
+            places.add(place)
+            yield source, place
+
+
+def _place(tree: Tree, context: str, source: str, target: str, words: ImageWords) -> str:
+    """Where it lies: a file that is copied into a folder keeps its name there."""
+    is_file = "*" not in source and tree.has(joined(context, source))
+    into_folder = target == words.workdir or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
+    return posixpath.join(target, posixpath.basename(source)) if is_file and into_folder else target
+
+
+def _is_data(tree: Tree, path: str) -> bool:
+    """Whether the repository has this, and it is no source code: a compiler's result may have the name of its folder."""
+    below = list(tree.below(path, "")) if not tree.has(path) else []
+    code = (".go", ".rs", ".java", ".kt", ".ts")
+    return (tree.has(path) and not path.endswith(code)) or (
+        bool(below) and not any(each.endswith(code) for each in below)
+    )
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:
     """The folder of its service: its own where a program is there too, else its context."""
     folder = folder_of(own.path)
+    if own.refused:  # its context cannot be told from what is there
+        homes = {folder_of(each) for each in tree.named(MANIFESTS)}
+        return next((each for each in with_above(folder) if each in homes), own.context)
     has_program = any(
         folder_of(each) == folder for each in tree.named(MANIFESTS + r"|main\.go|main\.py|app\.py|server\.js")
     )
@@ -135,15 +193,11 @@ def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
 
 def _spare(tree: Tree, folder: str, home: str) -> Iterator[Known[Mapping[str, str]]]:
     """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
-    host = reads_host(tree, home)
     for each in dict.fromkeys((folder, home, ".")):
         if file := example_file(tree, each):
-            shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}
-            if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
-                del shown[host.value]
-            yield Known(shown, f"from {file}")
+            yield Known({name: value for name, value in dotenv(tree.text(file)).items() if value}, f"from {file}")
             break
-    if host:
+    if host := reads_host(tree, home):
         yield Known({host.value: EVERYWHERE}, host.origin)
 
 
@@ -155,7 +209,9 @@ def _project_below(tree: Tree, folder: str, own: OwnDockerfile) -> Project | Non
         project = _project(tree, below, own.words, None) if inside else None
         if project is not None and not project.problem:
             found.append(project)
-    named = [
+    program = posixpath.basename((own.words.program or ("",))[0])
+    started = [each for each in found if program and program in each.details.get("mains", "").split()]
+    named = started or [
         each
         for each in found
         if re.search(rf"[\s=/]{re.escape(posixpath.relpath(each.folder, own.context))}/", own.text)
@@ -201,7 +257,7 @@ def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]
         inner = kubernetes(tree, "." if len(services) == 1 else service.folder, names)
         near = [each for each in mine if each.published or folder_of(each.file) in with_above(service.folder)]
         first = service.dockerfiles[0].path if service.dockerfiles else ""
-        near.sort(key=lambda each: (each.published, each.path != first, -each.file.count("/")))
+        near.sort(key=lambda each: (each.published, each.path != first, -each.file.count("/"), not each.around.ports))
         outer = outside(tree, service, near[0].around if near else Surroundings())
         both = replace(outer, ports=(*outer.ports, *inner.ports), health=(*outer.health, *inner.health))
         both = replace(both, volumes=both.volumes or inner.volumes)

@@ -31,6 +31,11 @@ EXAMPLES = (
 
 ENDINGS = (".example", ".sample", ".template", ".dist", "-example", "-sample", "_example", "_sample")
 
+_EXAMPLE = re.compile(
+    r"\.?env[._-](?:example|sample|template|dist)[._-][\w-]+|\.env\.[\w-]+\.(?:example|sample|template|dist)"
+)
+"""Such a file for one of several ways to run it: ``env-example-relational``."""
+
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:?[-?+])([^}]*))?\}|\$(\w+)")
 _LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*$")
 
@@ -44,7 +49,10 @@ def examples(tree: Tree, folder: str) -> dict[str, str]:
 
 def example_file(tree: Tree, folder: str) -> str | None:
     """The file of a folder that shows which variables a service takes."""
-    return next((joined(folder, name) for name in EXAMPLES if tree.has(joined(folder, name))), None)
+    named = next((joined(folder, name) for name in EXAMPLES if tree.has(joined(folder, name))), None)
+    start = "" if folder == "." else f"{folder}/"
+    others = (path for path in tree.files if path.startswith(start) and _EXAMPLE.fullmatch(path[len(start) :]))
+    return named or next(others, None)
 
 
 def env_files(tree: Tree, folder: str, given: Any) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from deadweight.project.init.tree import Tree, aside, folder_of, joined
 
@@ -20,7 +20,7 @@ _READS = {
         r"\b(?:ServeDir::new|ServeFile::new|Tera::new|File::open|read_to_string|NamedFile::open|Files::new)\(([^()\n]*)"
     ),
 }
-_EMBED = re.compile(r"^//go:embed +(.+)$", re.MULTILINE)
+_EMBED = re.compile(r"^[ \t]*//go:embed +(.+)$", re.MULTILINE)
 _LITERAL = re.compile(r"\"([^\"\n]*)\"|`([^`\n]*)`")
 _DATA = re.compile(
     r"\.(ya?ml|json|toml|ini|conf|cfg|env|html?|tmpl|gohtml|tpl|css|js|svg|png|ico|sql|txt|md|csv|xml|pem|crt|key|mmdb|db)$"
@@ -93,6 +93,24 @@ def _is_data(tree: Tree, path: str, ending: str) -> bool:
     if tree.has(path):
         return bool(_DATA.search(path))
     return any(not each.endswith((ending, ".proto", "/go.mod")) for each in tree.below(path, ""))
+
+
+_CONSTRAINED = re.compile(r"^//go:build (?!linux\b)", re.MULTILINE)
+
+
+def not_there(tree: Tree, folder: str, others: Collection[str]) -> str | None:
+    """What a Go module compiles in and the repository lacks: an earlier build makes it. ``others`` are other programs' folders."""
+    for path in tree.below(folder, ".go"):
+        text = tree.text(path)
+        if "//go:embed" not in text or path.endswith("_test.go") or aside(path) or folder_of(path) in others:
+            continue
+        for found in () if _CONSTRAINED.search(text) else _EMBED.finditer(text):
+            for word in found[1].split():
+                plain = re.split(r"[*?\[]", word.strip('"`').removeprefix("all:"), maxsplit=1)[0]
+                place = f"{folder_of(path)}/{plain}".removeprefix("./")
+                if plain and not (any(each.startswith(place) for each in tree.files) or (tree.root / place).exists()):
+                    return posixpath.relpath(place, folder)
+    return None
 
 
 def _embedded(tree: Tree, folder: str) -> Iterator[str]:

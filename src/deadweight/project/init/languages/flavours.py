@@ -28,6 +28,9 @@ _RELATED = (
 _ONLY_ALPINE = frozenset(("php", "elixir", "erlang"))
 """Of these there is no slim flavour: what has no name for it is small already."""
 
+_OF_DEBIAN = re.compile(r"\bapt(?:-get)?\s+(?:-\S+\s+)*(?:install|update)\b")
+"""What only works on Debian and its kin."""
+
 _TAG = re.compile(
     r"(?P<version>\d[\w.]*|lts|latest|current|stable|bookworm|trixie|bullseye)(?P<kind>-(?:fpm|cli|apache|zts))?(?:-[\w.]+)*"
 )
@@ -42,6 +45,8 @@ def ladder(service: Service, place: str) -> Ladder:
     if own is None or own.refused:
         return Ladder(())
     flavours = dict(_flavours(own.words.base))
+    if _OF_DEBIAN.search(own.text) and own.target is None:
+        flavours = {name: base for name, base in flavours.items() if "alpine" not in base}
     text = _text(own) if flavours else None
     if text is None:
         return Ladder(())
@@ -71,6 +76,10 @@ def _flavours(base: str) -> Iterator[tuple[str, str]]:
         for kind in kinds:
             if kind == "slim" and found.groupdict().get("name") in _ONLY_ALPINE:
                 continue
+            if kind == "alpine" and told["kind"] == "-apache":
+                continue
+            if "chiseled" in kind and int(re.match(r"\d*", version)[0] or 8) < 8:  # type: ignore[index]
+                continue
             other = "-".join(each for each in (stem, kind) if each)
             if other != tag and not tag.endswith(f"-{kind}"):
                 yield kind, f"{repository}:{other}"
@@ -79,7 +88,7 @@ def _flavours(base: str) -> Iterator[tuple[str, str]]:
 def _text(own: OwnDockerfile) -> str | None:
     """The own Dockerfile with an argument in the place of its last stage's base; None where the base is no plain word of it."""
     lines = [each for each in _FROM.finditer(own.text) if each["base"] == own.words.base]
-    if not lines:
+    if not lines or own.target is not None:
         return None
     line = lines[-1]
     changed = f"{own.text[: line.start()]}{line['head']}${{BASE}}{line['rest']}{own.text[line.end() :]}"

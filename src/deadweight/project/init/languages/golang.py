@@ -8,22 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import golang_apk, golang_ko
-from deadweight.project.init.languages.beside import examples, read_at_run_time
-from deadweight.project.init.languages.common import (
-    EMPTY,
-    HEADER,
-    dockerignore,
-    env_lines,
-    exec_form,
-    home_of,
-    is_owned,
-    own_folder,
-    rungs_on,
-)
-from deadweight.project.init.languages.common import copied as copy_of
+from deadweight.project.init.languages import golang_apk
+from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
+from deadweight.project.init.languages.common import dockerignore, exec_form, flow, rungs_on
+from deadweight.project.init.languages.golang_dockerfile import arguments, context_of, dockerfile
 from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
+from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
@@ -31,6 +21,9 @@ _CGO = re.compile(r"^import \"C\"|^\s+\"C\"$", re.MULTILINE)
 _CGO_MODULES = ("github.com/mattn/go-sqlite3", "github.com/confluentinc/confluent-kafka-go")
 _SERVES = re.compile(
     r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
+)
+_OF_BUILD = re.compile(
+    r"CGO_ENABLED|GO(?:EXPERIMENT|OS|ARCH|AMD64|PROXY|FLAGS|111MODULE|PATH|PRIVATE|SUMDB|TOOLCHAIN|CACHE|MODCACHE|BIN|ROOT)"
 )
 _BUILDS = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|Makefile|\.goreleaser\.ya?ml"
 _BUILD = re.compile(r"go (?:build|install)\b[^\n&|;]*?\s((?:\./)?[\w./-]+/?)(?=\s|$|\")")
@@ -73,13 +66,22 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
-            "replaced": " ".join(_replaced(text)),
+            "replaced": " ".join(dict.fromkeys((*_replaced(text), *_workspace(tree, folder, text)))),
             "reads": " ".join(read_at_run_time(tree, folder, ".go")),
             "examples": " ".join("=".join(each) for each in examples(tree, folder, ".go")),
+            "experiment": _experiment(tree, folder),
+            "work": "1" if tree.has(joined(folder, "go.work")) else "",
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
-        problem="" if chosen else "cannot determine its main package; name it with --main",
+        problem=_problem(tree, folder, mains, chosen),
     )
+
+
+def _problem(tree: Tree, folder: str, mains: Sequence[str], chosen: str | None) -> str:
+    if not chosen:
+        return "cannot determine its main package; name it with --main"
+    absent = not_there(tree, folder, [joined(folder, each) for each in mains if each not in (chosen, ".")])
+    return f"it compiles in {absent}, which is not in the repository and must be built first" if absent else ""
 
 
 def _version(words: ImageWords | None, least: tuple[int, int], origin: str) -> Known[str]:
@@ -96,13 +98,22 @@ def _replaced(gomod: str) -> list[str]:
     return sorted({posixpath.normpath(each) for each in found})
 
 
-def context_of(project: Project) -> str:
-    """The folder that a build needs: the module's, or one above it where folders beside it stand in for modules."""
-    folders = [posixpath.normpath(posixpath.join(project.folder, each)) for each in project.details["replaced"].split()]
-    above = [each for each in folders if project.folder != "." and not each.startswith(f"{project.folder}/")]
-    if not above or any(each.startswith("..") for each in above):
-        return project.folder
-    return posixpath.commonpath([project.folder, *above]) or "."
+def _workspace(tree: Tree, folder: str, gomod: str) -> list[str]:
+    """The folders of modules that a go.work above puts in the place of those that this module needs, and that file's own."""
+    home = folder
+    while home != ".":
+        home = folder_of(home)
+        text = tree.text(joined(home, "go.work"))
+        used = re.findall(r"^(?:use)?\s+(\./\S+|\.\./\S+)\s*$", text, re.MULTILINE)
+        needed = [other for other in (joined(home, each) for each in used) if _needs(tree, gomod, other)]
+        if needed:
+            return [posixpath.relpath(each, folder) for each in (*needed, home)]
+    return []
+
+
+def _needs(tree: Tree, gomod: str, other: str) -> bool:
+    name = re.search(r"^module\s+(\S+)", tree.text(joined(other, "go.mod")), re.MULTILINE)
+    return name is not None and re.search(rf"{re.escape(name[1])} v", gomod) is not None
 
 
 def mains(tree: Tree, folder: str) -> list[str]:
@@ -184,6 +195,13 @@ def _alike(mains: Sequence[str], chosen: str | None, words: ImageWords | None, a
     return [each for each in mains if each != chosen and not aside(f"{each}/x") and "internal" not in each.split("/")]
 
 
+def _experiment(tree: Tree, folder: str) -> str:
+    """What of Go is switched on for its build."""
+    builds = (tree.text(path) for path in tree.named(_BUILDS) if folder_of(path) in (".", folder))
+    found = (re.search(r"\bGOEXPERIMENT[ =]\s*[\"']?([\w,]+)", text) for text in builds)
+    return next((each[1] for each in found if each), "")
+
+
 def _needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
     builds = [tree.text(path) for path in tree.named(_BUILDS) if folder_of(path) in (".", folder)]
     said = {found for text in builds for found in re.findall(r"CGO_ENABLED\s*[:?]?[=:\s]\s*[\"']?([01])", text)}
@@ -198,6 +216,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     """Multi-stage on four bases, ko, and melange with apko. ``place`` is the folder for the files, relative to the suite."""
     details, own = project.details, service.own
     words = own.words if own else ImageWords()
+    words = replace(words, env={name: value for name, value in words.env.items() if not _OF_BUILD.fullmatch(name)})
     cgo = bool(details["cgo"])
     copied = _run_time_files(words, project) if own and own.context == project.folder else []
     if not copied and project.details["reads"]:
@@ -207,8 +226,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
         pairs = (each.partition("=") for each in details["examples"].split())
         copied = [*copied, *((source, posixpath.join(words.workdir, name)) for source, _, name in pairs)]
-    words = replace(words, workdir=home_of(project, words.workdir, filled=bool(copied)))
-    text = _dockerfile(project, words, copied, port)
+    text = dockerfile(project, words, copied, port)
     build, plain = f"golang:{project.version.value}", f"golang:{project.version.value}-alpine"
     bases = {
         "debian": (build, "debian:12-slim"),
@@ -221,8 +239,31 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     }
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
     rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project)))
-    apko, apk_files = golang_apk.rung(project, words, _arguments(words), copied, place)
-    return Ladder((*rungs, golang_ko.rung(project, words, _arguments(words), copied), apko), {**files, **apk_files})
+    apko, apk_files = golang_apk.rung(project, words, arguments(words), copied, place)
+    return Ladder((*rungs, _ko(project, words, copied), apko), {**files, **apk_files})
+
+
+def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) -> Rung:
+    refused = ""
+    if project.details["cgo"]:
+        refused = "the module needs cgo, but ko's base images have no C library"
+    main = project.details["main"]
+    details = project.details
+    keys = {"source": project.folder, "base": details.get("ko_base", "cgr.dev/chainguard/static:latest")}
+    if "ko_config" in details:
+        keys["config"] = details["ko_config"]
+    if main != ".":
+        keys["main"] = f"./{main}"
+    if copied:
+        keys["files"] = flow({target: joined(project.folder, source) for source, target in copied})
+    if copied and words.workdir != "/":
+        keys["workdir"] = words.workdir
+    run = {"env": flow(dict(words.env))} if words.env else {}
+    if given := arguments(words):
+        run["args"] = exec_form(given)
+    if run:
+        keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
+    return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), refused)
 
 
 def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]]:
@@ -238,68 +279,3 @@ def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]
             continue
         found.append((plain, target))
     return found
-
-
-def _dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]], port: int) -> str:
-    details = project.details
-    main = "." if details["main"] == "." else f"./{details['main']}"
-    cgo = "1" if details["cgo"] else "0"
-    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
-    lines = [
-        HEADER,
-        f"ARG BUILD=golang:{project.version.value}",
-        "ARG BASE=gcr.io/distroless/static-debian12:nonroot",
-        "",
-        "FROM ${BUILD} AS build",
-        "WORKDIR /src",
-    ]
-    lines += _sources_in(project)
-    lines += [
-        "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
-        "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
-        f"    CGO_ENABLED={cgo} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
-        "",
-        "FROM ${BASE}",
-        "# For outgoing TLS; not every base has them.",
-        "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
-        f"COPY --from=build /out/{details['binary']} /usr/local/bin/{details['binary']}",
-    ]
-    inside = posixpath.relpath(project.folder, context_of(project))
-    lines += [
-        *own_folder(project, words.workdir),
-        *(copy_of(project, posixpath.normpath(posixpath.join(inside, source)), target) for source, target in copied),
-        *env_lines(words.env),
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
-        "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *_arguments(words)))}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _sources_in(project: Project) -> list[str]:
-    """The instructions that bring in modules and code."""
-    context, details = context_of(project), project.details
-    inside = posixpath.relpath(project.folder, context)
-    if inside != ".":
-        return [
-            "# The module is built beside those that stand in for modules of it.",
-            "COPY . .",
-            f"WORKDIR /src/{inside}",
-        ]
-    if details["vendored"]:
-        return ["COPY . ."]
-    replaced = [f"COPY {each}/go.mod ./{each}/" for each in details["replaced"].split() if not each.startswith(".")]
-    return [
-        "# Modules first: an edit of the code does not fetch them again.",
-        f"COPY go.mod {'go.sum ' if details['sum'] else ''}./",
-        *replaced,
-        "RUN --mount=type=cache,target=/go/pkg/mod go mod download",
-        "COPY . .",
-    ]
-
-
-def _arguments(words: ImageWords) -> tuple[str, ...]:
-    """What the own image gives its binary."""
-    return words.program[1:]

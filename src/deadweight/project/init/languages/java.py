@@ -1,68 +1,86 @@
-"""Java: a Maven or Gradle project whose package is an executable jar (Spring Boot, Quarkus' uber-jar, a shaded one)."""
+"""Java and Kotlin: a Maven or Gradle project whose package is an executable jar (Spring Boot, Quarkus' uber-jar, a shaded one)."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages.common import (
-    HEADER,
-    copied,
-    dockerignore,
-    env_lines,
-    exec_form,
-    flow,
-    placed,
-    rungs_on,
-)
+from deadweight.project.init.languages import java_modules, java_versions
+from deadweight.project.init.languages.common import dockerignore, flow, rungs_on
+from deadweight.project.init.languages.java_dockerfile import build_image, dockerfile
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight.project.init.tree import Tree, joined, line_of
 
-_VERSION = re.compile(
-    r"<(?:java\.version|maven\.compiler\.(?:release|source)|release)>\s*(?:1\.)?(\d+)\s*<"
-    r"|JavaLanguageVersion\.of\((\d+)\)|sourceCompatibility\s*=\s*[\"']?(?:JavaVersion\.VERSION_)?(?:1[._])?(\d+)"
-)
-_SUPPORTED = (17, 21, 25)
+_KINDS = {"pom.xml": "maven", "build.gradle": "gradle", "build.gradle.kts": "gradle"}
 _CONFIG = ("application.properties", "application.yml", "application.yaml")
+_SERVES = re.compile(
+    r"spring-boot|springframework\.boot|quarkus|micronaut|\bktor\b|helidon|javalin|dropwizard|vertx|http4k|armeria|sparkjava"
+)
+_EXECUTABLE = re.compile(r"spring-boot-maven-plugin|quarkus|maven-shade-plugin|maven-assembly-plugin|addClasspath")
+_MAIN = re.compile(r"\bstatic\s+void\s+main\s*\(")
 
 
 def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
-    """The project of a folder. Maven goes first where both build files are there."""
-    kinds = {"pom.xml": "maven", "build.gradle": "gradle", "build.gradle.kts": "gradle"}
-    file = next((joined(folder, name) for name in kinds if tree.has(joined(folder, name))), None)
-    if file is None:
+    """The project of a folder. Maven goes first where both build files are there; what only holds modules together is none."""
+    file = next((joined(folder, name) for name in _KINDS if tree.has(joined(folder, name))), None)
+    kind = _KINDS[file.rpartition("/")[2]] if file else ""
+    if file is None or java_modules.holds_together(tree, folder, kind):
         return None
-    text, kind = tree.text(file), kinds[file.rpartition("/")[2]]
-    found = _VERSION.search(text)
-    asked = int(next(group for group in found.groups() if group)) if found else 17
-    version = next((each for each in _SUPPORTED if each >= asked), _SUPPORTED[-1])
-    spring, quarkus = "spring-boot" in text or "springframework.boot" in text, "quarkus" in text
+    top = java_modules.top_of(tree, folder, kind)
+    text = tree.text(file)
+    whole = "\n".join((text, java_modules.texts_above(tree, folder, top, tuple(_KINDS))))
+    asked, at = java_versions.asked(whole)
+    runtime = java_versions.runs_on(asked, whole)
+    wrapper = _wrapper(tree, folder, top, kind)
+    properties = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
     config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
     ports, _ = scan(tree, config)
-    sources = sorted(tree.below(folder, ".java", ".kt"))
-    more_ports, health = scan(tree, sources)
-    if "actuator" in text:
+    more_ports, health = scan(tree, sorted(tree.below(folder, ".java", ".kt")))
+    quarkus, usual = "quarkus" in whole, bool(re.search(r"spring-?boot|springframework\.boot|quarkus|micronaut", whole))
+    if "actuator" in whole:
         health = (Known("/actuator/health", f"guessed from {file}"), *health)
     if quarkus:
         health = (Known("/q/health", f"guessed from {file}"), *health)
-    server = spring or quarkus or bool(more_ports) or bool(words and words.ports)
     return Project(
         language="java",
         kind=kind,
         folder=folder,
         name=_name(text) or tree.root.name,
-        version=Known(str(version), f"from {file}:{line_of(text, found.start())}" if found else "guessed"),
-        ports=ports or ((Known(8080),) if spring or quarkus else more_ports),
+        version=Known(str(runtime), _origin(file, text, at)),
+        ports=ports or ((Known(8080),) if usual else more_ports),
         health=health,
         details={
             "quarkus": "1" if quarkus else "",
-            "wrapper": _wrapper(tree, folder, kind),
+            "wrapper": wrapper,
+            "jdk": str(java_versions.built_with(runtime, properties if wrapper else "")),
             "jib_base": declared.jib_base(text),
             "beside": _beside(text),
+            "top": top,
+            "listed": "1" if kind == "maven" and java_modules.lists(tree, top, folder) else "",
+            "war": "1" if kind == "maven" and re.search(r"<packaging>\s*war\s*<", text) else "",
+            "main": "" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder),
+            "without": _without(whole, kind),
         },
-        problem="" if server else "it does not look like a server",
+        problem=_problem(tree, folder, text, whole, bool(more_ports) or bool(words and words.ports), top),
     )
+
+
+def _problem(tree: Tree, folder: str, text: str, whole: str, listens: bool, top: str) -> str:
+    if not (_SERVES.search(whole) or listens):
+        return "it does not look like a server"
+    if top != folder and not java_modules.is_program(tree, folder, text):
+        return "it is a library: it has no main class"
+    if re.search(r"<packaging>\s*war\s*<", text) and not _EXECUTABLE.search(whole):
+        return "its package is a war, which a servlet container has to run"
+    return ""
+
+
+def _origin(file: str, text: str, at: int | None) -> str:
+    if at is None:
+        return "guessed"
+    return f"from {file}:{line_of(text, at)}" if at < len(text) else f"from {file}'s parent"
 
 
 def _name(text: str) -> str:
@@ -77,15 +95,34 @@ def _beside(pom: str) -> str:
     return found[1] if found else ""
 
 
-def _wrapper(tree: Tree, folder: str, kind: str) -> str:
+def _wrapper(tree: Tree, folder: str, top: str, kind: str) -> str:
     name = {"maven": "mvnw", "gradle": "gradlew"}[kind]
-    return name if tree.has(joined(folder, name)) else ""
+    return name if tree.has(joined(top, name)) or tree.has(joined(folder, name)) else ""
+
+
+def _main_class(tree: Tree, folder: str) -> str:
+    """The only main class; empty where there are several, or none."""
+    found = []
+    for path in tree.below(joined(folder, "src/main/java"), ".java"):
+        text = tree.text(path)
+        package = re.search(r"^package\s+([\w.]+)\s*;", text, re.MULTILINE)
+        if _MAIN.search(text):
+            name = path.rpartition("/")[2].removesuffix(".java")
+            found.append(f"{package[1]}.{name}" if package else name)
+    return found[0] if len(found) == 1 else ""
+
+
+def _without(text: str, kind: str) -> str:
+    """What a build here does without: plug-ins that read git's metadata, which is not in the context."""
+    if kind == "maven":
+        return " -Dmaven.gitcommitid.skip=true" if "git-commit-id" in text else ""
+    return " -x generateGitProperties" if "gradle-git-properties" in text else ""
 
 
 def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     """Multi-stage on Ubuntu, Alpine, Chainguard and distroless, and Jib."""
-    version = project.version.value
-    build = f"maven:3-eclipse-temurin-{version}" if project.kind == "maven" else f"eclipse-temurin:{version}-jdk"
+    version, details = project.version.value, project.details
+    build = build_image(project)
     distroless = f"gcr.io/distroless/java{version}-debian12:nonroot"
     bases = {
         "debian": (build, f"eclipse-temurin:{version}-jre"),
@@ -94,64 +131,41 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         "distroless": (build, distroless),
     }
     files = {
-        f"{place}/Dockerfile": _dockerfile(service, project, port),
+        f"{place}/Dockerfile": dockerfile(service, project, port),
         f"{place}/Dockerfile.dockerignore": dockerignore("java", place),
     }
-    rungs = list(rungs_on(bases, "the executable jar", f"{place}/Dockerfile", project.folder))
+    rungs = list(rungs_on(bases, "the executable jar", f"{place}/Dockerfile", details["top"]))
     own = service.own.words.env if service.own else {}
     for name, base in (
-        ("jib", project.details["jib_base"] or f"eclipse-temurin:{version}-jre"),
+        ("jib", details["jib_base"] or f"eclipse-temurin:{version}-jre"),
         ("jib-distroless", distroless),
     ):
-        keys = {"source": project.folder, "base": base}
+        keys = {"source": details["top"], "base": base, **_module_for_jib(project)}
         if env := {key: value for key, value in own.items() if key != "PATH"}:
             keys["env"] = flow(env)
         what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
         rungs.append(Rung(name, "jib", what, keys))
-    return Ladder(tuple(rungs), files)
+    return Ladder(tuple(_without_newer(rungs, version)), files)
 
 
-_HEAP = (
-    "# The heap follows the container's memory limit.",
-    'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
-)
+def _without_newer(rungs: list[Rung], version: str) -> list[Rung]:
+    """The rungs, where those are left out whose bases have a newer Java alone than an old framework runs on."""
+    if int(version) in java_versions.SUPPORTED:
+        return rungs
+    why = f"it needs Java {version}, and this base has newer ones alone"
+    newer = ("chainguard", "distroless", "jib-distroless")
+    return [replace(each, refused=why) if each.name in newer else each for each in rungs]
 
 
-def _dockerfile(service: Service, project: Project, port: int) -> str:
-    own = service.own.words if service.own else ImageWords()
-    env = {name: value for name, value in own.env.items() if name not in ("PATH", "JAVA_HOME") and "$" not in value}
-    maven = project.kind == "maven"
-    version = project.version.value
-    uber = " -Dquarkus.package.jar.type=uber-jar" if project.details["quarkus"] else ""
-    command = (
-        f"mvn --batch-mode -DskipTests{uber} package" if maven else f"sh ./gradlew --no-daemon build -x test{uber}"
-    )
-    cache, output = ("/root/.m2", "target") if maven else ("/root/.gradle", "build/libs")
-    libraries = project.details["beside"]
-    beside = f" && cp -r {output}/{libraries} /{libraries}" if libraries else ""
-    copies = [
-        *([copied(project, f"--from=build /{libraries}", f"/app/{libraries}")] if libraries else []),
-        copied(project, "--from=build /app.jar", "/app/app.jar"),
-    ]
-    lines = [
-        HEADER,
-        f"ARG BUILD={'maven:3-eclipse-temurin-' + version if maven else f'eclipse-temurin:{version}-jdk'}",
-        f"ARG BASE=eclipse-temurin:{version}-jre",
-        "",
-        "FROM ${BUILD} AS build",
-        "WORKDIR /src",
-        "COPY . .",
-        "# What is executable is the one jar that is neither sources nor what a plug-in put aside.",
-        f"RUN --mount=type=cache,target={cache} \\",
-        f"    {command} \\",
-        f"    && cp \"$(ls -S {output}/*.jar | grep -vE 'sources|javadoc|plain|original' | head -n 1)\" /app.jar{beside}",
-        "",
-        "FROM ${BASE}",
-        *placed(project, "/app", (*_HEAP, *env_lines(env)), copies),
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
-        "# Exec form: the JVM is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form(('java', '-jar', '/app/app.jar'))}",
-    ]
-    return "\n".join(lines) + "\n"
+def _module_for_jib(project: Project) -> dict[str, str]:
+    """Which of several modules becomes the image."""
+    details = project.details
+    if details["top"] == project.folder:
+        return {}
+    if project.kind == "gradle":
+        inside = project.folder if details["top"] == "." else project.folder.removeprefix(f"{details['top']}/")
+        return {"args": flow({"jib.containerize": f":{inside.replace('/', ':')}"})}
+    if details["listed"]:
+        return {"args": flow({"jib.containerize": f":{project.name}"})}
+    inside = project.folder if details["top"] == "." else project.folder.removeprefix(f"{details['top']}/")
+    return {"pom": f"{inside}/pom.xml"}

@@ -19,13 +19,13 @@ from deadweight.project.init.languages.common import (
 )
 from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import PROGRAMS
+from deadweight.project.init.languages.node_versions import version_of
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight.project.init.tree import Tree, joined, line_of
+from deadweight.project.init.tree import Tree, joined
 
 Words = tuple[str, ...]
 
-_DEFAULT_VERSION = "22"
 SERVERS = (
     "express",
     "fastify",
@@ -73,7 +73,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         kind=kind,
         folder=folder,
         name=str(package.get("name") or tree.root.name).rpartition("/")[2],
-        version=version_of(tree, folder, words),
+        version=version_of(tree, folder, words, package),
         start=start,
         ports=ports or (Known(3000),),
         health=health,
@@ -101,51 +101,40 @@ def part(package: dict[str, Any], key: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
-    """The version of Node: of its own image as exactly as it is there (the base is shared then), of a version file, or the
-    default."""
-    base = words.on(r"node:(\d+(?:\.\d+){0,2})(?=[-@]|$)") if words else ""
-    if base and int(base.partition(".")[0]) >= 18:
-        return Known(base, "from your Dockerfile's base")
-    for name in (".nvmrc", ".node-version"):
-        text = tree.text(joined(folder, name))
-        found = re.search(r"v?(\d{2})\b", text)
-        if found and int(found[1]) >= 18:
-            return Known(found[1], f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
-    return Known(_DEFAULT_VERSION)
-
-
 def _start(
     tree: Tree, folder: str, package: dict[str, Any], words: ImageWords | None
 ) -> tuple[Words, tuple[Words, ...]]:
     """Arguments of ``node``: of the own image's command, the start script, ``main``, or the usual names; and what goes before."""
     scripts, needs = part(package, "scripts"), part(package, "dependencies")
-    for said in (words.words if words else (), *(("npm", "run", name) for name in ("start:prod", "start"))):
+    own = node_scripts.in_repository(tree, folder, words) if words else ()
+    for said in (own, *(("npm", "run", name) for name in ("start:prod", "start"))):
         started = node_scripts.started(tree, folder, said, scripts, needs)
+        if started and "next" in needs and started == ("server.js",) and not tree.has(joined(folder, "server.js")):
+            started = ("node_modules/.bin/next", "start")  # what its own image takes out of .next/standalone
         if started:
             programs = {*needs, *part(package, "devDependencies")}
             return started, node_steps.before_serving(said, scripts, programs)
     main = package.get("main")
     names = [posixpath.normpath(main)] if isinstance(main, str) else []
     names += [f"{name}.js" for name in names if not name.endswith(".js")]
-    return next(((name,) for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), ()), ()
+    found = next((name for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), "")
+    return ((node_scripts.compiled(tree, folder, found, scripts),) if found else ()), ()
 
 
-def _must_build(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> bool:
-    """Whether the build script makes what is started."""
-    entry = next((word for word in start if not word.startswith("-")), "")
-    there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
-    return ("build" in scripts or "prestart:prod" in scripts) and not there
+_NO_BUILD = re.compile(r"\b(?:docker|podman|electron\w*|pkg|nexe)\b")
 
 
 def _builds(scripts: dict[str, Any], start: tuple[str, ...], tree: Tree, folder: str) -> str:
-    """The script that makes what is started; else what the start script does before, where that is one."""
-    if _must_build(scripts, start, tree, folder):
-        return "build" if "build" in scripts else "prestart:prod"
+    """The script that makes what is started or shown, as platforms run it; and what the start script does before."""
+    names = [name for name in ("build",) if name in scripts and not _NO_BUILD.search(str(scripts[name]))]
+    entry = next((word for word in start if not word.startswith("-")), "")
+    there = any(tree.has(joined(folder, f"{entry}{ending}")) for ending in ("", ".js", "/index.js"))
+    if not names and not there and "prestart:prod" in scripts:
+        names = ["prestart:prod"]
     first = str(scripts.get("start", "")).rpartition("&&")[0]
     found = re.findall(r"\b(?:npm run|yarn(?: run)?|pnpm(?: run)?) ([\w:.-]+)", first)
-    made = (name for name in dict.fromkeys(found) if name in scripts and not node_steps.when_it_starts(name, scripts))
-    return " && npm run ".join(made)
+    names += [name for name in found if name in scripts and not node_steps.when_it_starts(name, scripts)]
+    return " && npm run ".join(dict.fromkeys(names))
 
 
 _EARLY = ("preinstall", "install", "postinstall")
@@ -163,6 +152,7 @@ def _details(
     developers = any(name not in needs and PROGRAMS.get(name) not in needs for name in programs)
     return {
         "build": _builds(scripts, start, tree, folder),
+        "generate": "1" if node_steps.must_generate(tree, folder, package, scripts) else "",
         "all": "1" if compiles or developers else "",
         "early": "1" if "workspaces" in package or any(name in scripts for name in _EARLY) else "",
         "prepare": "1" if "prepare" in scripts else "",
@@ -208,7 +198,9 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     modules = commands(project.kind, details["program"])
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
-    builds, early = bool(details["build"]), bool(details["early"]) or modules.whole
+    made = ["npx prisma generate"] if details["generate"] else []
+    made += [f"npm run {details['build']}"] if details["build"] else []
+    early = bool(details["early"]) or modules.whole
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
     prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
     prune = "" if details["all"] else f" && {modules.prune}"
@@ -226,9 +218,9 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "# Modules first: an edit of the code does not fetch them again.",
         *(["COPY . ."] if early else [f"COPY {modules.files}{' .npmrc' if details['npmrc'] else ''} ./"]),
         "RUN --mount=type=cache,target=/root/.npm \\",
-        f"    {prepare}{modules.install}{'' if builds or details['all'] else modules.less}",
+        f"    {prepare}{modules.install}{'' if made or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
-        *([f"RUN npm run {details['build']}{prune}"] if builds else []),
+        *([f"RUN {' && '.join(made)}{prune}"] if made else []),
         "",
         "FROM ${BASE}",
         *placed(project, "/app", (*_PATH, *env_lines(env)), [copied(project, "--from=build /app", "/app")]),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deadweight.project.init.records import ImageWords
 from deadweight.project.init.tree import Tree, joined
 
 PROGRAMS = {
@@ -44,6 +45,8 @@ def started(
         return started(tree, folder, bare(inner), scripts, needs, depth - 1)
     if words[0] in _KEEPERS:
         return _kept(tree, folder, words)
+    if words[0] in ("npm-run-all", "run-s") and words[-1] in scripts:
+        return started(tree, folder, ("npm", "run", words[-1]), scripts, needs, depth - 1)
     if words[0] in needs or PROGRAMS.get(words[0]) in needs:
         return (f"node_modules/.bin/{words[0]}", *words[1:])
     return ()
@@ -60,10 +63,46 @@ def _kept(tree: Tree, folder: str, words: tuple[str, ...]) -> tuple[str, ...]:
     return next(((posixpath.normpath(word),) for word in files), ())
 
 
+def in_repository(tree: Tree, folder: str, words: ImageWords) -> tuple[str, ...]:
+    """The own image's command with files as they are called in the repository: ``COPY --from=build /src/dist ./`` moved them."""
+    said = []
+    for word in words.words:
+        place = posixpath.normpath(posixpath.join(words.workdir, word))
+        moved = (
+            source if posixpath.basename(source) == posixpath.basename(place) else _below(source, place, target)
+            for source, target in words.brought
+            if place == target or place.startswith(f"{target.rstrip('/')}/")
+        )
+        is_file = _FILE.fullmatch(word) and not tree.has(joined(folder, posixpath.normpath(word).lstrip("/")))
+        said.append(next(moved, word) if is_file else word)
+    return tuple(said)
+
+
+def _below(source: str, place: str, target: str) -> str:
+    """The file of a folder that was copied to ``target``."""
+    return posixpath.normpath(posixpath.join(source, posixpath.relpath(place, target)))
+
+
+def compiled(tree: Tree, folder: str, entry: str, scripts: Mapping[str, Any]) -> str:
+    """What TypeScript's compiler makes of an entry point, where the build script calls it."""
+    settings = tree.text(joined(folder, "tsconfig.json"))
+    output = re.search(r"^\s*[\"']outDir[\"']\s*:\s*[\"'](?:\./)?([\w./-]+?)/?[\"']", settings, re.MULTILINE)
+    if not entry.endswith(".ts") or "tsc" not in str(scripts.get("build", "")) or output is None:
+        return entry
+    root = re.search(r"^\s*[\"']rootDir[\"']\s*:\s*[\"'](?:\./)?([\w./-]*?)/?[\"']", settings, re.MULTILINE)
+    inside = entry.removeprefix(f"{root[1] if root else entry.partition('/')[0]}/")
+    return f"{output[1]}/{inside.removesuffix('.ts')}.js"
+
+
+_WRAPPERS = ("cross-env", "exec", "npx", "bunx", "dotenv", "dotenvx", "env-cmd", "dotenv-cli")
+
+
 def bare(words: tuple[str, ...]) -> tuple[str, ...]:
-    """A command without settings before the program."""
-    while words and ("=" in words[0] or words[0] in ("cross-env", "exec", "npx")):
-        words = words[1:]
+    """A command without settings before the program, and without what reads these from a file."""
+    while words and ("=" in words[0] or words[0] in _WRAPPERS):
+        reads_file, words = words[0] in ("dotenv", "dotenvx", "env-cmd", "dotenv-cli"), words[1:]
+        while reads_file and words and (words[0] in ("run", "--") or words[0].startswith("-")):
+            words = words[2:] if words[0] in ("-e", "-f", "--file") else words[1:]
     return words
 
 
@@ -76,4 +115,15 @@ def of_node(words: tuple[str, ...]) -> tuple[str, ...]:
     ):
         words = words[1:]
     simple = not any(word in ("&&", "||", "|") or word.endswith(";") for word in words)
-    return words[1:] if simple and words[:1] and posixpath.basename(words[0]) in ("node", "nodejs") else ()
+    is_node = simple and words[:1] and posixpath.basename(words[0]) in ("node", "nodejs")
+    return tuple(_without_developers_files(words[1:])) if is_node else ()
+
+
+def _without_developers_files(words: tuple[str, ...]) -> Iterator[str]:
+    """Arguments of ``node`` without files of variables, which are no part of an image, and without watching for edits."""
+    options = iter(words)
+    for word in options:
+        if word == "--env-file":
+            next(options, None)
+        elif not word.startswith("--env-file=") and word != "--watch":
+            yield word

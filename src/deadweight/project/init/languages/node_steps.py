@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from deadweight.project.init.languages.node_scripts import PROGRAMS, bare, of_node
+from deadweight.project.init.tree import Tree, joined
 
 _WHEN_IT_STARTS = re.compile(r"migrat|seed|\bdb\b|schema|prisma|sequelize|knex|typeorm|drizzle", re.IGNORECASE)
 """What is done each time: it changes a database, which is not there when the image is built."""
@@ -37,6 +38,25 @@ def before_serving(words: Words, scripts: Mapping[str, Any], programs: Collectio
     steps = _simple(words, scripts, _DEPTH)[:-1]
     said = [_as_node(bare(each), programs) for each in steps if _WHEN_IT_STARTS.search(" ".join(each))]
     return tuple(each for each in said if each)
+
+
+_BEFORE = ("preinstall", "install", "postinstall", "prebuild", "build")
+
+
+def must_generate(tree: Tree, folder: str, package: Mapping[str, Any], scripts: Mapping[str, Any]) -> bool:
+    """Whether Prisma's client has to be made of its schema, and no script that a build runs does so.
+
+    The client's own installation makes it only where the schema is there already.
+    """
+    said = package.get("prisma")
+    named = str(said.get("schema") or "") if isinstance(said, dict) else ""
+    places = (named, "prisma/schema.prisma", "schema.prisma") if named else ("prisma/schema.prisma", "schema.prisma")
+    needs = [each for key in ("dependencies", "devDependencies") for each in package.get(key) or ()]
+    if "prisma" not in needs or not any(tree.has(joined(folder, each)) for each in places):
+        return False
+    text = " && ".join(str(scripts[name]) for name in _BEFORE if name in scripts)
+    called = re.findall(r"\b(?:npm run|yarn(?: run)?|pnpm(?: run)?|run-s) ([\w:.-]+)", text)
+    return "prisma generate" not in " ".join((text, *(str(scripts.get(name, "")) for name in called)))
 
 
 def when_it_starts(name: str, scripts: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, is_owned, placed
 from deadweight.project.init.languages.python_steps import in_turn
@@ -17,39 +18,43 @@ _LOCKED = "{ [ -f poetry.lock ] || poetry lock; }"
 _POETRY = f"pip install poetry poetry-plugin-export && {_LOCKED} && poetry export -f requirements.txt -o /tmp/requirements.txt"
 _PIPENV = "pip install pipenv && pipenv requirements > /tmp/requirements.txt"
 _BINARY = "sed -i -E 's/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/'"
+_PDM = "pip install pdm && pdm export --prod --format requirements --output /tmp/requirements.txt"
 _INSTALL = {
-    "pip": ("requirements.txt", f"{_TO_FOLDER} -r requirements.txt"),
+    "pip": ("{list}", f"{_TO_FOLDER} -r {{list}}"),
     "uv": ("pyproject.toml uv.lock", _UV + _EXPORTED),
     "poetry": ("pyproject.toml poetry.lock*", _POETRY + _EXPORTED),
+    "pdm": ("pyproject.toml pdm.lock", _PDM + _EXPORTED),
     "pipenv": ("Pipfile Pipfile.lock", _PIPENV + _EXPORTED),
     "project": (".", f"{_TO_FOLDER} ."),
 }
-_COLLECTED = (
-    "COPY . .",
-    "# Static files of all apps in one folder. Some settings cannot be loaded without secrets: then the pages have no styles.",
-    "RUN PYTHONPATH=/packages SECRET_KEY=placeholder DJANGO_SECRET_KEY=placeholder \\",
-    "    python3 manage.py collectstatic --noinput || echo 'no static files were collected'",
+_LIBRARIES = (
+    "# What was compiled links libraries of the OS, which not every base has.",
+    "RUN mkdir -p /packages/lib && find /packages -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {} + 2>/dev/null \\",
+    "    | awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|util|python[0-9.]*)\\.so/ {print $3}' \\",
+    "    | sort -u | xargs -r cp -Lt /packages/lib",
 )
-_DROPPED = (
-    "PYTHONPATH", "PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PIP_NO_CACHE_DIR", "DEBIAN_FRONTEND",
-)  # fmt: skip
+_DROPPED = re.compile(
+    r"PYTHONPATH|PATH|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|DEBIAN_FRONTEND|VIRTUAL_ENV|(?:PIP|POETRY|UV|PDM|PIPENV)_\w+"
+)
 """Variables of a Dockerfile of its own that are set anew here, or mean only its build."""
 
 
 def dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
-    manifest, install = _INSTALL[project.kind]
-    manifests = [f"COPY {manifest} ./", *project.details["includes"].splitlines()]
+    manifest, install = (each.replace("{list}", project.details["list"]) for each in _INSTALL[project.kind])
+    manifests = [f"COPY {manifest} ./{manifest if '/' in manifest else ''}", *project.details["includes"].splitlines()]
+    compiled, inside = "compiler" in project.details, project.details["inside"]
     if lists := project.details["psycopg2"]:
         manifests.append(
             "# psycopg2 would be compiled and need libpq when it runs; its binary form is the same code with both."
         )
         install = f"{_BINARY} {lists} \\\n    && {install}"
     own = service.own.words if service.own else ImageWords()
-    env = {name: value for name, value in own.env.items() if name not in _DROPPED and "$" not in value}
+    env = {name: value for name, value in own.env.items() if not _DROPPED.fullmatch(name) and "$" not in value}
     extra = f" {project.details['extra']}" if project.details["extra"] else ""
     version = project.version.value
-    before = ("ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1", *env_lines(env))
-    target = "/app" if is_owned(project) or project.details["collects"] else "."
+    libraries = " LD_LIBRARY_PATH=/packages/lib" if compiled else ""
+    before = (f"ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1{libraries}", *env_lines(env))
+    target = "/app" if is_owned(project) or project.details["collects"] or inside else "."
     source = "--from=build /src" if project.details["collects"] else "."
     lines = [
         HEADER,
@@ -65,10 +70,12 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         "RUN --mount=type=cache,target=/root/.cache/pip \\",
         f"    {install}",
         *([f"RUN pip install --no-compile --target=/packages{extra}"] if extra else []),
-        *(_COLLECTED if project.details["collects"] else []),
+        *(_LIBRARIES if compiled else []),
+        *(_collected(inside) if project.details["collects"] else []),
         "",
         "FROM ${BASE}",
         *placed(project, "/app", (*before, "COPY --from=build /packages /packages"), [copied(project, source, target)]),
+        *([f"WORKDIR /app/{inside}"] if inside else []),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",
@@ -78,6 +85,17 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         f"ENTRYPOINT {exec_form(('python3', *entry(project)))}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _collected(inside: str) -> list[str]:
+    """Gather Django's static files. Some settings cannot be loaded without secrets."""
+    within = f"cd {inside} && " if inside else ""
+    return [
+        "COPY . .",
+        "# Static files of all apps in one folder. Some settings cannot be loaded without secrets: then the pages have no styles.",
+        f"RUN {within}PYTHONPATH=/packages SECRET_KEY=placeholder DJANGO_SECRET_KEY=placeholder \\",
+        "    python3 manage.py collectstatic --noinput || echo 'no static files were collected'",
+    ]
 
 
 def entry(project: Project) -> tuple[str, ...]:

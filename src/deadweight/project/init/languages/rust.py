@@ -5,24 +5,27 @@ from __future__ import annotations
 import posixpath
 import re
 import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from deadweight.project.init.languages.beside import read_at_run_time
-from deadweight.project.init.languages.common import (
-    EMPTY,
-    HEADER,
-    copied,
-    dockerignore,
-    env_lines,
-    exec_form,
-    home_of,
-    is_owned,
-    own_folder,
-    rungs_on,
-)
+from deadweight.project.init.languages.common import dockerignore, rungs_on
+from deadweight.project.init.languages.rust_dockerfile import dockerfile
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
-from deadweight.project.init.tree import Tree, joined, line_of
+from deadweight.project.init.tree import Tree, folder_of, joined, line_of
+
+_LIBRARIES = {
+    "openssl-sys": "openssl-src",
+    "pq-sys": "pq-src",
+    "mysqlclient-sys": "mysqlclient-src",
+    "libsasl2-sys": "sasl2-src",
+}
+"""Crates that link a C library of the OS, and what is in a lock file where they compile it themselves."""
+
+_PROTOC = ("prost-build", "tonic-build", "tonic-prost-build", "grpcio-compiler")
+_RELATIVE = re.compile(r"\brelative!\(\s*\"([\w./-]+)\"\s*\)")
 
 
 def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
@@ -32,35 +35,49 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     package = manifest.get("package")
     if not isinstance(package, dict):
         return None
-    binaries = _binaries(tree, folder, manifest, str(package.get("name") or ""))
+    binaries = _binaries(tree, folder, manifest, package)
     started = {posixpath.basename(word) for word in (words.program if words else ())[:3]}
     chosen = main or next((name for name in binaries if name in started), next(iter(binaries), None))
     if chosen is None or chosen not in binaries:
         return None
     ports, health = scan(tree, sorted(tree.below(folder, ".rs"), key=lambda path: (path.count("/"), path)))
-    toolchain = re.search(
-        r"(1\.\d+)", tree.text(joined(folder, "rust-toolchain")) + tree.text(joined(folder, "rust-toolchain.toml"))
-    )
-    text = tree.text(file)
-    least = re.search(r"^rust-version\s*=\s*[\"'](1\.\d+)", text, re.MULTILINE)
-    origin = f"from {file}:{line_of(text, least.start())}" if least else "guessed"
-    own = words.on(r"rust:(1\.\d+)") if words else ""
-    known = Known(own, "from your Dockerfile's base") if own else Known("1", origin)
+    top = _top(tree, folder)
+    lock = tree.text(joined(top, "Cargo.lock"))
+    rocket = bool(re.search(r"^rocket\s*=|^\[dependencies\.rocket\]", tree.text(file), re.MULTILINE))
     return Project(
         language="rust",
         kind="cargo",
         folder=folder,
         name=str(package.get("name") or "service"),
-        version=Known(toolchain[1], "from rust-toolchain") if toolchain else known,
-        ports=ports or (Known(8080),),
+        version=_version(tree, folder, top, words),
+        ports=ports or (Known(8000 if rocket else 8080),),
         health=health,
         details={
-            "reads": " ".join(read_at_run_time(tree, folder, ".rs")),
+            "reads": " ".join(
+                dict.fromkeys((*read_at_run_time(tree, folder, ".rs"), *_of_rocket(tree, folder, rocket)))
+            ),
+            "compiled_in": " ".join(_compiled_in(tree, folder)),
             "binary": chosen,
             "mains": " ".join(binaries),
-            "locked": "1" if tree.has(joined(folder, "Cargo.lock")) else "",
+            "locked": "1" if lock else "",
+            "top": top,
+            "links": " ".join(_links(lock) if lock else _likely_links(tree.text(file))),
+            "protoc": "1" if any(f'name = "{each}"' in lock for each in _PROTOC) else "",
+            "rocket": "1" if rocket else "",
         },
     )
+
+
+def _version(tree: Tree, folder: str, top: str, words: ImageWords | None) -> Known[str]:
+    for home in dict.fromkeys((folder, top)):
+        said = tree.text(joined(home, "rust-toolchain")) + tree.text(joined(home, "rust-toolchain.toml"))
+        if found := re.search(r"\b(1\.\d+)", said):
+            return Known(found[1], "from rust-toolchain")
+    if own := words.on(r"rust:(1\.\d+)") if words else "":
+        return Known(own, "from your Dockerfile's base")
+    file = joined(folder, "Cargo.toml")
+    least = re.search(r"^rust-version\s*=\s*[\"'](1\.\d+)", tree.text(file), re.MULTILINE)
+    return Known("1", f"from {file}:{line_of(tree.text(file), least.start())}" if least else "guessed")
 
 
 def _manifest(text: str) -> dict[str, Any]:
@@ -70,63 +87,85 @@ def _manifest(text: str) -> dict[str, Any]:
         return {}
 
 
-def _binaries(tree: Tree, folder: str, manifest: dict[str, Any], package: str) -> list[str]:
+def _top(tree: Tree, folder: str) -> str:
+    """The folder of the workspace that a package is a member of; its own without one."""
+    each = folder
+    while each != ".":
+        each = folder_of(each)
+        if "workspace" in _manifest(tree.text(joined(each, "Cargo.toml"))):
+            return each
+    return folder
+
+
+def _binaries(tree: Tree, folder: str, manifest: dict[str, Any], package: dict[str, Any]) -> list[str]:
+    """Its programs, that which ``default-run`` names first."""
     named = [str(each.get("name")) for each in manifest.get("bin") or () if isinstance(each, dict) and each.get("name")]
     if tree.has(joined(folder, "src/main.rs")):
-        named = named or [package]
-    return named or [posixpath.basename(path)[:-3] for path in tree.below(joined(folder, "src/bin"), ".rs")]
+        named = named or [str(package.get("name") or "")]
+    if not named:
+        below = (path.removesuffix("/main.rs") for path in tree.below(joined(folder, "src/bin"), ".rs"))
+        named = [posixpath.basename(path).removesuffix(".rs") for path in below]
+    default = package.get("default-run")
+    return sorted(named, key=lambda name: name != default)
+
+
+def _links(lock: str) -> Iterator[str]:
+    """The crates that link a library of the OS."""
+    for crate, compiled in _LIBRARIES.items():
+        if f'name = "{crate}"' in lock and f'name = "{compiled}"' not in lock:
+            yield crate
+
+
+def _likely_links(manifest: str) -> Iterator[str]:
+    """The same by what a manifest asks for, where no lock file tells what comes with it."""
+    diesel = re.search(r"^diesel\s*=.*$", manifest, re.MULTILINE)
+    if diesel and "postgres" in diesel[0]:
+        yield "pq-sys"
+    if diesel and "mysql" in diesel[0]:
+        yield "mysqlclient-sys"
+    reqwest = re.search(r"^reqwest\s*=.*$", manifest, re.MULTILINE)
+    if re.search(r"^(?:openssl|native-tls)\s*=|native-tls", manifest, re.MULTILINE) or (
+        reqwest and "rustls" not in reqwest[0]
+    ):
+        yield "openssl-sys"
+
+
+def _of_rocket(tree: Tree, folder: str, rocket: bool) -> Iterator[str]:
+    """What Rocket reads where it is started: its settings, and templates where a crate for them is there."""
+    if rocket and tree.has(joined(folder, "Rocket.toml")):
+        yield "Rocket.toml"
+    templates = "rocket_dyn_templates" in tree.text(joined(folder, "Cargo.toml"))
+    if rocket and templates and any(tree.below(joined(folder, "templates"), "")):
+        yield "templates"
+
+
+def _compiled_in(tree: Tree, folder: str) -> Iterator[str]:
+    """Folders whose path in the build the program has in it: ``relative!("static")``."""
+    for path in tree.below(folder, ".rs"):
+        for found in _RELATIVE.finditer(tree.text(path)):
+            if any(tree.below(joined(folder, found[1]), "")):
+                yield found[1]
 
 
 def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     """Multi-stage on Debian, Alpine (built with musl there), Chainguard and distroless."""
-    version = project.version.value
-    slim = f"rust:{version}-slim-bookworm"
+    version, details = project.version.value, project.details
+    # the whole image has the headers of the OS's libraries
+    whole = f"rust:{version}-bookworm" if details["links"] else f"rust:{version}-slim-bookworm"
     bases = {
-        "debian": (slim, "debian:12-slim"),
-        "chainguard": (slim, "cgr.dev/chainguard/glibc-dynamic:latest"),
-        "distroless": (slim, "gcr.io/distroless/cc-debian12:nonroot"),
+        "debian": (whole, "debian:12-slim"),
+        "chainguard": (whole, "cgr.dev/chainguard/glibc-dynamic:latest"),
+        "distroless": (whole, "gcr.io/distroless/cc-debian12:nonroot"),
         "alpine": (f"rust:{version}-alpine", "alpine:3"),  # last: it compiles once more, the others all once
     }
     files = {
-        f"{place}/Dockerfile": _dockerfile(service, project, port),
+        f"{place}/Dockerfile": dockerfile(service, project, port),
         f"{place}/Dockerfile.dockerignore": dockerignore("rust", place),
     }
-    return Ladder(tuple(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", project.folder)), files)
-
-
-def _dockerfile(service: Service, project: Project, port: int) -> str:
-    own = service.own.words if service.own else ImageWords()
-    binary, version = project.details["binary"], project.version.value
-    locked = " --locked" if project.details["locked"] else ""
-    arguments = own.program[1:]
-    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
-    lines = [
-        HEADER,
-        f"ARG BUILD=rust:{version}-slim-bookworm",
-        "ARG BASE=gcr.io/distroless/cc-debian12:nonroot",
-        "",
-        "FROM ${BUILD} AS build",
-        "WORKDIR /src",
-        "COPY . .",
-        "# Crates and what was compiled stay in caches; the binary is copied out of them in the same instruction.",
-        "RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \\",
-        f"    cargo build --release{locked} --bin {binary} && cp target/release/{binary} /usr/local/bin/{binary}{empty}",
-        "",
-        "FROM ${BASE}",
-        *env_lines({name: value for name, value in own.env.items() if name != "PATH" and "$" not in value}),
-        f"COPY --from=build /usr/local/bin/{binary} /usr/local/bin/{binary}",
-        *_beside(project, own),
-        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
-        "USER 65532:65532",
-        f"EXPOSE {port}",
-        "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
-        f"ENTRYPOINT {exec_form((f'/usr/local/bin/{binary}', *arguments))}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _beside(project: Project, own: ImageWords) -> list[str]:
-    """The folder in which it is started, and what it reads there."""
-    reads = project.details["reads"].split()
-    home = home_of(project, own.workdir, filled=bool(reads))
-    return [*own_folder(project, home), *(copied(project, each, posixpath.join(home, each)) for each in reads)]
+    rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", details["top"]))
+    why = ""
+    if details["links"]:
+        why = f"it links a library of the OS ({details['links'].replace(' ', ', ')}), which is not built for musl here"
+    elif details["protoc"]:
+        why = "its build calls protoc, which is installed with apt-get here"
+    return Ladder(tuple(replace(each, refused=why) if each.name == "alpine" else each for each in rungs), files)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from deadweight.project.init.records import Known
-from deadweight.project.init.tree import Tree, aside, joined, line_of
+from deadweight.project.init.tree import Tree, aside, line_of
 
 HEALTH = re.compile(
     r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"
@@ -19,13 +19,18 @@ _PORTS = tuple(
         r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
         r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
         r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
-        r"\.listen\(\s*(\d{2,5})\b",
+        r"\.listen\(\s*(\d{2,5})\b(?!\s*/\*)",
+        r"(?i)\bport\b[\"'][^)\]]{0,120}?\bdefault_value(?:_t)?\s*=\s*[\"']?(\d{2,5})",
         r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
         r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*(?<![a-z])port(?![a-z])[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
         r"server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
         r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
     )
 )
+LEAST_PORT = 80
+"""A smaller number in code is something else."""
+
+_RADIX = re.compile(r"parseInt\([^()]*,\s*\d+$")
 _TESTS = re.compile(r"(_test\.go|\.test\.[jt]sx?|\.spec\.[jt]sx?|(^|/)test_[^/]*\.py|Tests?\.(java|kt))$")
 
 
@@ -39,7 +44,8 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
         text = tree.text(path)
         for pattern in _PORTS:
             for found in pattern.finditer(text):
-                if 0 < int(found[1]) < 65536:
+                radix = _RADIX.search(text, max(found.start() - 40, 0), found.end())
+                if LEAST_PORT <= int(found[1]) < 65536 and radix is None:
                     place = f"{GUESS} {path}:{line_of(text, found.start(1))}"
                     ports.setdefault(int(found[1]), Known(int(found[1]), place))
         for found in HEALTH.finditer(text):
@@ -89,15 +95,8 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str]) -> Known[str] | No
     return None
 
 
-_OF_FRAMEWORKS = (("Cargo.toml", r"^rocket\s*=|^\[dependencies\.rocket\]", "ROCKET_ADDRESS", "Rocket's own"),)
-"""Frameworks that listen on loopback alone unless a variable of theirs says otherwise: manifest, pattern, variable, origin."""
-
-
 def reads_host(tree: Tree, folder: str) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
-    for manifest, pattern, variable, origin in _OF_FRAMEWORKS:
-        if re.search(pattern, tree.text(joined(folder, manifest)), re.MULTILINE):
-            return Known(variable, f"{origin}: without it, it listens on loopback")
     for path in _code(tree, folder):
         for found in _READS_HOST.finditer(tree.text(path)):
             if not _FOREIGN.search(found[1]):

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 from deadweight.project.init.languages.common import HEADER, dockerignore, exec_form, flow
-from deadweight.project.init.languages.node import SERVERS, part, read_package, version_of
+from deadweight.project.init.languages.node import SERVERS, part, read_package
 from deadweight.project.init.languages.node_managers import commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import of_node
+from deadweight.project.init.languages.node_versions import version_of
 from deadweight.project.init.records import ImageWords, Known, Ladder, OwnDockerfile, Project, Rung, Service
 from deadweight.project.init.tree import Tree, joined
 
@@ -101,7 +102,7 @@ def _of_node(tree: Tree, folder: str) -> Project | None:
     told = exported or next((found[1] for text in settings if (found := _OUTPUT.search(text))), _MAKES[builder])
     kind = manager(tree, folder)
     details = {"output": told, "manager": kind, "program": pinned(tree, folder, package, kind)}
-    details["version"] = version_of(tree, folder, None).value
+    details["version"] = version_of(tree, folder, None, package).value
     details["npmrc"] = "1" if tree.has(joined(folder, ".npmrc")) else ""
     details["routes"] = "1" if any(_ROUTERS.fullmatch(name) for name in needs) else ""
     return _project(tree, folder, "npm", details, (Known(PORT, "the base's own"),))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, flow, placed
+from deadweight.project.init.languages.java_versions import SUPPORTED
 from deadweight.project.init.languages.python_dockerfile import entry
 from deadweight.project.init.records import Project, Rung, Service
 
@@ -45,7 +46,8 @@ def _base(project: Project) -> str | None:
         even = version if version in ("18", "20", "22", "24") else "22"
         return f"gcr.io/distroless/nodejs{even}-debian12:nonroot"
     if project.language == "java":
-        return f"gcr.io/distroless/java{version}-debian12:nonroot"
+        kept_up = int(version) in SUPPORTED
+        return f"gcr.io/distroless/java{version}-debian12:nonroot" if kept_up else f"eclipse-temurin:{version}-jre"
     if project.language == "python":
         return f"python:{version}-slim"
     if project.language == "go":

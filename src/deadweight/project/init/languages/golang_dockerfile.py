@@ -1,0 +1,85 @@
+"""A Dockerfile that compiles a Go program, and runs it alone on any base."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+
+from deadweight.project.init.languages.common import HEADER, env_lines, exec_form
+from deadweight.project.init.records import ImageWords, Project
+
+
+def context_of(project: Project) -> str:
+    """The folder that a build needs: the module's, or one above it where folders beside it stand in for modules."""
+    folders = [posixpath.normpath(posixpath.join(project.folder, each)) for each in project.details["replaced"].split()]
+    above = [each for each in folders if project.folder != "." and not each.startswith(f"{project.folder}/")]
+    if not above or any(each.startswith("..") for each in above):
+        return project.folder
+    return posixpath.commonpath([project.folder, *above]) or "."
+
+
+def dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]], port: int) -> str:
+    details = project.details
+    main = "." if details["main"] == "." else f"./{details['main']}"
+    cgo = "1" if details["cgo"] else "0"
+    experiment = f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
+    lines = [
+        HEADER,
+        f"ARG BUILD=golang:{project.version.value}",
+        "ARG BASE=gcr.io/distroless/static-debian12:nonroot",
+        "",
+        "FROM ${BUILD} AS build",
+        "WORKDIR /src",
+    ]
+    lines += _sources_in(project)
+    lines += [
+        "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
+        "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
+        f"    CGO_ENABLED={cgo}{experiment} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}",
+        "",
+        "FROM ${BASE}",
+        "# For outgoing TLS; not every base has them.",
+        "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
+        f"COPY --from=build /out/{details['binary']} /usr/local/bin/{details['binary']}",
+    ]
+    home = words.workdir if copied and words.workdir != "/" else "/"
+    if home != "/":
+        lines.append(f"WORKDIR {home}")
+    inside = posixpath.relpath(project.folder, context_of(project))
+    lines += [f"COPY {posixpath.normpath(posixpath.join(inside, source))} {target}" for source, target in copied]
+    lines += [
+        *env_lines(words.env),
+        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
+        "USER 65532:65532",
+        f"EXPOSE {port}",
+        "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
+        f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *arguments(words)))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _sources_in(project: Project) -> list[str]:
+    """The instructions that bring in modules and code."""
+    context, details = context_of(project), project.details
+    inside = posixpath.relpath(project.folder, context)
+    if inside != ".":
+        return [
+            "# The module is built beside those that stand in for modules of it.",
+            "COPY . .",
+            f"WORKDIR /src/{inside}",
+        ]
+    if details["vendored"] or details["work"]:
+        return ["COPY . ."]
+    replaced = [f"COPY {each}/go.mod ./{each}/" for each in details["replaced"].split() if not each.startswith(".")]
+    return [
+        "# Modules first: an edit of the code does not fetch them again.",
+        f"COPY go.mod {'go.sum ' if details['sum'] else ''}./",
+        *replaced,
+        "RUN --mount=type=cache,target=/go/pkg/mod go mod download",
+        "COPY . .",
+    ]
+
+
+def arguments(words: ImageWords) -> tuple[str, ...]:
+    """What the own image gives its binary."""
+    return words.program[1:]

@@ -1,0 +1,84 @@
+"""A Dockerfile that builds an executable jar with Maven or Gradle, and runs it on a base that brings Java alone."""
+
+from __future__ import annotations
+
+import posixpath
+
+from deadweight.project.init.languages.common import HEADER, env_lines, exec_form
+from deadweight.project.init.records import ImageWords, Project, Service
+
+
+def build_image(project: Project) -> str:
+    """The image that builds it: Maven's, a JDK for a project that brings Gradle, or Gradle's."""
+    jdk = project.details["jdk"]
+    if project.kind == "maven":
+        return f"maven:3-eclipse-temurin-{jdk}"
+    return f"eclipse-temurin:{jdk}-jdk" if project.details["wrapper"] else f"gradle:8-jdk{jdk}"
+
+
+def dockerfile(service: Service, project: Project, port: int) -> str:
+    own, details = service.own.words if service.own else ImageWords(), project.details
+    env = {name: value for name, value in own.env.items() if name not in ("PATH", "JAVA_HOME") and "$" not in value}
+    version, libraries = project.version.value, "lib" if details["main"] else details["beside"]
+    cache = "/root/.m2" if project.kind == "maven" else "/root/.gradle"
+    lines = [
+        HEADER,
+        f"ARG BUILD={build_image(project)}",
+        f"ARG BASE=eclipse-temurin:{version}-jre",
+        "",
+        "FROM ${BUILD} AS build",
+        "WORKDIR /src",
+        "COPY . .",
+        "# What is executable is the one jar that is neither sources nor what a plug-in put aside.",
+        f"RUN --mount=type=cache,target={cache} \\",
+        f"    {_command(project)} \\",
+        f"    && {_taken(project, libraries)}",
+        "",
+        "FROM ${BASE}",
+        "WORKDIR /app",
+        "# The heap follows the container's memory limit.",
+        'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
+        *env_lines(env),
+        *([f"COPY --from=build /{libraries} /app/{libraries}"] if libraries else []),
+        "COPY --from=build /app.jar /app/app.jar",
+        "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
+        "USER 65532:65532",
+        f"EXPOSE {port}",
+        "# Exec form: the JVM is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
+        f"ENTRYPOINT {exec_form(_start(project))}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _start(project: Project) -> tuple[str, ...]:
+    if main := project.details["main"]:  # the jar does not say where its libraries are
+        return ("java", "-cp", "/app/app.jar:/app/lib/*", main)
+    return ("java", "-jar", "/app/app.jar")
+
+
+def _inside(project: Project) -> str:
+    """The module's folder, seen from the one that is built."""
+    return posixpath.relpath(project.folder, project.details["top"])
+
+
+def _command(project: Project) -> str:
+    """What makes the jar; of a build with several modules, this one alone and those that it needs."""
+    details, inside = project.details, _inside(project)
+    uber = " -Dquarkus.package.jar.type=uber-jar" if details["quarkus"] else ""
+    if project.kind == "maven":
+        module = "" if inside == "." else f" -pl {inside} -am" if details["listed"] else f" -f {inside}/pom.xml"
+        copied = " dependency:copy-dependencies -DincludeScope=runtime" if details["main"] else ""
+        return f"mvn --batch-mode -DskipTests{uber}{details['without']}{module} package{copied}"
+    program = "sh ./gradlew" if details["wrapper"] else "gradle"
+    task = "build" if inside == "." else f":{inside.replace('/', ':')}:build"
+    return f"{program} --no-daemon {task} -x test{uber}{details['without']}"
+
+
+def _taken(project: Project, libraries: str) -> str:
+    """Put the jar, and what has to lie beside it, where the next stage finds them."""
+    details, maven = project.details, project.kind == "maven"
+    output = posixpath.normpath(posixpath.join(_inside(project), "target" if maven else "build/libs"))
+    jars = f"{output}/*.{'war' if details['war'] else 'jar'}"
+    command = f"cp \"$(ls -S {jars} | grep -vE 'sources|javadoc|plain|original' | head -n 1)\" /app.jar"
+    beside = f"{output}/dependency" if details["main"] else f"{output}/{libraries}"
+    return f"{command} && cp -r {beside} /{libraries}" if libraries else command

@@ -1,0 +1,127 @@
+"""What a Python service's code is: the framework, what starts it, and the folder from which its modules are found."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+
+from deadweight.project.init.tree import Tree, aside, folder_of, joined
+
+_APP = re.compile(
+    r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:[\w.]+\.)?"
+    r"(FastAPI|Flask|Starlette|Quart|Sanic|Litestar|APIFlask|Dash|FlaskApp|AsyncApp|create_app\w*|make_app|build_app|get_application)\(",
+    re.MULTILINE,
+)
+_FACTORY = re.compile(r"^def (create_app|make_app|build_app|get_app|app_factory)\(", re.MULTILINE)
+_ASGI = ("FastAPI", "Starlette", "Quart", "Litestar", "AsyncApp", "get_application")
+_IMPORTED = re.compile(r"^(?:from|import)\s+(\w+)", re.MULTILINE)
+_DJANGO = re.compile(r"DJANGO_SETTINGS_MODULE|\bdjango\.core\b")
+_NAMED = re.compile(r"([A-Za-z_][\w.]*):[A-Za-z_][\w.]*(?:\(.*\))?|([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)")
+_SCRIPTS = ("main.py", "app.py", "server.py", "run.py", "__main__.py", "src/main.py")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - in a container
+
+Started = tuple[tuple[str, ...], str]
+
+
+def framework(tree: Tree, folder: str) -> Started:
+    """What starts it by what its code is, and the kind: ``asgi``, ``flask``, ``django`` or nothing."""
+    manage = _manage(tree, folder)
+    if manage is not None and re.search("django", tree.text(manage), re.IGNORECASE):
+        home = folder_of(manage)
+        wsgi = next((path for path in tree.below(home, "wsgi.py")), None)
+        module = posixpath.relpath(folder_of(wsgi), home).replace("/", ".") if wsgi else ""
+        if module:
+            return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:8000", f"{module}.wsgi:application"), "django"
+        return ("manage.py", "runserver", f"{EVERYWHERE}:8000"), "django"
+    sources = sorted(tree.below(folder, ".py"), key=lambda path: (path.count("/"), path))
+    sources = [path for path in sources if not aside(path)]
+    if made := _made(tree, folder, sources) or _made_by_a_function(tree, folder, sources):
+        return made
+    for name in _SCRIPTS:
+        if tree.has(joined(folder, name)):
+            return (name,), ""
+    packages = [folder_of(path) for path in tree.below(folder, "/__main__.py") if not aside(path)]
+    own = [each for each in packages if folder_of(each) == folder]
+    return (("-m", posixpath.basename(own[0])), "") if len(own) == 1 else ((), "")
+
+
+def _manage(tree: Tree, folder: str) -> str | None:
+    """The manage.py of the folder, or the only one below it."""
+    own = joined(folder, "manage.py")
+    below = [path for path in tree.below(folder, "/manage.py") if not aside(path) and _DJANGO.search(tree.text(path))]
+    return own if tree.has(own) else below[0] if len(below) == 1 else None
+
+
+def _made(tree: Tree, folder: str, sources: Iterable[str]) -> Started | None:
+    """What starts an application that a module has; None without one."""
+    for path in sources:
+        text = tree.text(path)
+        found = _APP.search(text)
+        if found is None or re.search(r"^from alembic import", text, re.MULTILINE):
+            continue
+        module = _module(path, _home(tree, folder, path))
+        if found[2] in _ASGI or re.search(r"^(?:from|import) fastapi\b", text, re.MULTILINE):
+            return ("-m", "uvicorn", f"{module}:{found[1]}", "--host", EVERYWHERE, "--port", "8000"), "asgi"
+        return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:5000", f"{module}:{found[1]}"), "flask"
+    return None
+
+
+def _made_by_a_function(tree: Tree, folder: str, sources: Iterable[str]) -> Started | None:
+    """What starts an application that a function makes; None without one."""
+    for path in sources:
+        text = tree.text(path)
+        found = _FACTORY.search(text)
+        if found is None:
+            continue
+        name = _module(path, _home(tree, folder, path))
+        if re.search(r"\bFastAPI\(", text):
+            factory = ("-m", "uvicorn", "--factory", f"{name}:{found[1]}", "--host", EVERYWHERE, "--port", "8000")
+            return factory, "asgi"
+        if re.search(r"\bFlask\(", text):
+            return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:5000", f"{name}:{found[1]}()"), "flask"
+    return None
+
+
+def _home(tree: Tree, folder: str, path: str) -> str:
+    """The folder from which a module's imports are found: the project's, where one of them is there, else its own, else ``src``."""
+    own, names = folder_of(path), set(_IMPORTED.findall(tree.text(path)))
+    for home in dict.fromkeys((folder, joined(folder, "src"), own)):
+        if f"{own}/".startswith("" if home == "." else f"{home}/") and any(_has(tree, home, name) for name in names):
+            return home
+    sources = joined(folder, "src")
+    is_plain = not tree.has(joined(sources, "__init__.py"))
+    return sources if is_plain and path.startswith(f"{sources}/") else folder
+
+
+def _has(tree: Tree, home: str, module: str) -> bool:
+    """Whether a module or package is found from a folder."""
+    place = joined(home, module.replace(".", "/"))
+    return tree.has(f"{place}.py") or tree.has(f"{place}/__init__.py") or any(tree.below(place, ".py"))
+
+
+def inside(tree: Tree, folder: str, start: tuple[str, ...]) -> str:
+    """The folder below the project's in which it has to be started, so that its modules are found; empty for the project's own."""
+    for word in start:
+        named = _NAMED.fullmatch(word)
+        if word.endswith(".py"):
+            plain = posixpath.normpath(word).lstrip("/")
+            there, endings = tree.has(joined(folder, plain)), [f"/{plain}"]
+        elif named and not word.startswith("python:"):
+            module = named[1] or named[2]
+            there = _has(tree, folder, module)
+            endings = [f"/{module.replace('.', '/')}{ending}" for ending in (".py", "/__init__.py")]
+        else:
+            continue
+        if there:
+            return ""
+        found = [path.removesuffix(end) for end in endings for path in tree.below(folder, end) if not aside(path)]
+        least = min((each.count("/") for each in found), default=0)
+        nearest = [each for each in found if each.count("/") == least]
+        if len(nearest) == 1:
+            return posixpath.relpath(nearest[0], folder)
+    return ""
+
+
+def _module(path: str, folder: str) -> str:
+    return posixpath.relpath(path, folder).removesuffix(".py").removesuffix("/__init__").replace("/", ".")

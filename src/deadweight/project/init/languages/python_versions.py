@@ -1,0 +1,55 @@
+"""Which Python a project is for."""
+
+from __future__ import annotations
+
+import re
+
+from deadweight.project.init.records import ImageWords, Known
+from deadweight.project.init.tree import Tree, joined, line_of
+
+_DEFAULT = "3.12"
+_OLDEST, _USUAL = (3, 9), (3, 11)
+"""One that is out of support is raised, and a range that begins earlier takes the usual one."""
+
+_FILES = (
+    (".python-version", r"(3\.\d+)"),
+    ("runtime.txt", r"python-(3\.\d+)"),
+    ("Pipfile", r"^python_(?:full_)?version\s*=\s*[\"'](3\.\d+)"),
+)
+_RANGE = re.compile(r"^(?:requires-python|python)\s*=\s*[\"']([^\"'\n]*3\.\d+[^\"'\n]*)[\"']", re.MULTILINE)
+_EXACT = re.compile(r"\s*(?:==|~=|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*")
+
+
+def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
+    """Of the own image's base, a file for tools that install Pythons, or the range that the project says."""
+    if base := words.on(r"python:(\d+\.\d+)") if words else "":
+        return Known(base, "from your Dockerfile's base")
+    for name, pattern in _FILES:
+        text = tree.text(joined(folder, name))
+        found = re.search(pattern, text, re.MULTILINE)
+        if found and _pair(found[1]) >= _OLDEST:
+            return Known(found[1], f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
+    text = tree.text(joined(folder, "pyproject.toml"))
+    said = _RANGE.search(text)
+    version = _within(said[1]) if said else ""
+    if said is None or not version:
+        return Known(_DEFAULT)
+    return Known(version, f"from {joined(folder, 'pyproject.toml')}:{line_of(text, said.start(1))}")
+
+
+def _within(asked: str) -> str:
+    """The version to take of a range; empty where it ends before what is supported."""
+    exact = _EXACT.fullmatch(asked)
+    if exact and not re.fullmatch(r"\s*~=\s*3\.\d+\s*", asked):  # ~=3.10 is every later one too
+        return exact[1] if _pair(exact[1]) >= _OLDEST else ""
+    lowest = [_pair(each) for each in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
+    below = [_pair(each) for each in re.findall(r"<\s*(3\.\d+)", asked)]
+    least = max([*lowest, _USUAL])
+    if below and least >= min(below):
+        least = (3, min(below)[1] - 1)
+    return f"3.{least[1]}" if least >= _OLDEST else ""
+
+
+def _pair(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)

@@ -1,0 +1,547 @@
+"""Layouts and build files of public repositories as init reads them: workspaces, modules, versions, stages, build arguments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deadweight._errors import UsageError
+from deadweight.builders.dockerfile.variant import DockerfileVariant
+from deadweight.project.init.command import Wanted, init
+from deadweight.project.init.draft import first_draft, port_hints
+from deadweight.project.init.languages import java_versions
+from deadweight.project.init.languages.node_versions import fits
+from deadweight.project.init.services import find_services
+from deadweight.project.init.tree import look
+from deadweight.project.suite_file import load_suite
+from tests.support.trees import written
+
+MAIN_GO = 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n'
+FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"
+
+
+def found(root: Path, files: dict[str, str]):
+    return find_services(look(written(root, files)))
+
+
+def only(root: Path, files: dict[str, str]):
+    (service,) = found(root, files)
+    return service
+
+
+def text_of(root: Path, files: dict[str, str], name: str = "") -> str:
+    """The generated Dockerfile of a service."""
+    services = found(root, files)
+    service = next(each for each in services if name in ("", each.name))
+    return first_draft(service, "build").ladder.files["build/Dockerfile"]
+
+
+def refused(root: Path, files: dict[str, str]) -> dict[str, str]:
+    return {each.name: each.refused for each in first_draft(only(root, files), "build").ladder.rungs}
+
+
+# Node
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        (">=18", {18, 20, 22, 24, 26}),
+        (">=18 <21", {18, 20}),
+        ("18.x || 20.x", {18, 20}),
+        ("^20.9.0", {20}),
+        ("16 - 20", {18, 20}),
+        ("<=20", {18, 20}),
+        (">20", {22, 24, 26}),
+        ("14.x", set()),
+        ("*", {18, 20, 22, 24, 26}),
+    ],
+)
+def test_ranges_of_node_versions_are_understood(asked, taken):
+    assert {major for major in (18, 20, 22, 24, 26) if fits(asked, major)} == taken
+
+
+@pytest.mark.parametrize(
+    ("files", "version"),
+    [
+        ({"package.json": '{"dependencies": {"express": "4"}, "main": "a.js", "engines": {"node": "20.x"}}'}, "20"),
+        (
+            {"package.json": '{"dependencies": {"express": "4"}, "main": "a.js", "engines": {"node": "20.11.1"}}'},
+            "20.11.1",
+        ),
+        ({"package.json": '{"dependencies": {"express": "4"}, "main": "a.js", "engines": {"node": ">=14"}}'}, "22"),
+        ({"package.json": '{"dependencies": {"express": "4"}, "main": "a.js", "engines": {"node": "12.x"}}'}, "22"),
+        ({"package.json": '{"dependencies": {"express": "4"}, "main": "a.js"}', ".nvmrc": "lts/iron\n"}, "20"),
+    ],
+)
+def test_the_version_of_node_is_one_that_the_package_takes(tmp_path, files, version):
+    assert only(tmp_path, {"a.js": "", **files}).project.version.value == version
+
+
+@pytest.mark.parametrize(
+    ("files", "start", "build"),
+    [
+        ({"scripts": '"start": "node --env-file=.env --watch server.js"', "server.js": ""}, ("server.js",), ""),
+        ({"scripts": '"start": "env-cmd -f .env node server.js"', "server.js": ""}, ("server.js",), ""),
+        ({"scripts": '"start": "node server.js", "build": "vite build"', "server.js": ""}, ("server.js",), "build"),
+        ({"scripts": '"start": "node server.js", "build": "docker build ."', "server.js": ""}, ("server.js",), ""),
+        (
+            {"scripts": '"start": "run-s migrate serve", "migrate": "knex x", "serve": "node server.js"', "server.js": ""},
+            ("server.js",),
+            "",
+        ),
+        (
+            {"scripts": '"dev": "nodemon", "build": "tsc"', "main": "src/app.ts", "src/app.ts": "",
+             "tsconfig.json": '{"compilerOptions": {\n  "outDir": "./out"\n}}'},
+            ("out/app.js",),
+            "build",
+        ),
+        (
+            {"scripts": '"build": "tsc"', "Dockerfile": "FROM node:22 AS build\nWORKDIR /src\nCOPY . .\nFROM node:22\n"
+             'WORKDIR /app\nCOPY --from=build /src/dist/bin/x.js ./\nCMD ["node", "x.js"]\n'},
+            ("dist/bin/x.js",),
+            "build",
+        ),
+    ],
+)  # fmt: skip
+def test_what_node_starts_is_called_as_in_the_repository(tmp_path, files, start, build):
+    main = f', "main": "{files.pop("main")}"' if "main" in files else ""
+    package = f'{{"dependencies": {{"express": "4", "knex": "1"}}, "scripts": {{{files.pop("scripts")}}}{main}}}'
+    project = only(tmp_path, {"package.json": package, **files}).project
+    assert (project.start, project.details["build"]) == (start, build)
+
+
+def test_next_starts_itself_where_its_own_image_starts_what_it_put_aside(tmp_path):
+    files = {
+        "package.json": '{"dependencies": {"next": "15"}, "scripts": {"build": "next build", "start": "next start"}}',
+        "Dockerfile": 'FROM node:22\nWORKDIR /app\nCOPY . .\nCMD ["node", "server.js"]\n',
+    }
+    assert only(tmp_path, files).project.start == ("node_modules/.bin/next", "start")
+
+
+@pytest.mark.parametrize(
+    ("scripts", "generates"),
+    [
+        ('"build": "tsc"', True),
+        ('"build": "tsc", "postinstall": "prisma generate"', False),
+        ('"build": "npm run g", "g": "prisma generate"', False),
+    ],
+)
+def test_prismas_client_is_made_where_no_script_does_so(tmp_path, scripts, generates):
+    files = {
+        "package.json": f'{{"dependencies": {{"express": "4", "prisma": "6"}}, "main": "a.js", "scripts": {{{scripts}}}}}',
+        "a.js": "",
+        "prisma/schema.prisma": "generator client {}\n",
+    }
+    assert ("npx prisma generate && npm run build" in text_of(tmp_path, files)) is generates
+
+
+# Python
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ('requires-python = ">=3.8"', "3.11"),
+        ('requires-python = ">=3.8,<3.11"', "3.10"),
+        ('requires-python = "==3.10.*"', "3.10"),
+        ('requires-python = ">=3.13"', "3.13"),
+        ('python = "^3.9"', "3.11"),
+        ('python = "~3.10"', "3.10"),
+        ('python = "<3.8"', "3.12"),
+    ],
+)  # fmt: skip
+def test_the_version_of_python_lies_in_the_range_that_is_said(tmp_path, said, version):
+    files = {"pyproject.toml": f"[project]\n{said}\ndependencies = ['fastapi']\n", "main.py": FASTAPI}
+    assert only(tmp_path, files).project.version.value == version
+
+
+@pytest.mark.parametrize(
+    ("files", "start", "inside"),
+    [
+        ({"src/main.py": "from settings import x\n" + FASTAPI, "src/settings.py": ""}, "main:app", "src"),
+        ({"src/shop/main.py": "from shop.a import x\n" + FASTAPI, "src/shop/a.py": ""}, "shop.main:app", "src"),
+        ({"app/main.py": "from app.a import x\n" + FASTAPI, "app/a.py": ""}, "app.main:app", ""),
+        ({"app/main.py": "from .a import x\n" + FASTAPI, "app/a.py": ""}, "app.main:app", ""),
+        (
+            {"src/config/wsgi.py": "", "Dockerfile": "FROM python:3.12\nCOPY src .\nCMD gunicorn -c python:config.g config.wsgi\n"},
+            "config.wsgi",
+            "src",
+        ),
+        (
+            {"ui/page.py": "", "Dockerfile": 'FROM python:3.12\nCOPY ui/page.py .\nCMD ["streamlit", "run", "page.py"]\n'},
+            "page.py",
+            "ui",
+        ),
+        ({"site/manage.py": "DJANGO_SETTINGS_MODULE", "site/shop/wsgi.py": ""}, "shop.wsgi:application", "site"),
+        ({"shop/__main__.py": "", "shop/manage.py": "", "tests/a.py": ""}, "shop", ""),
+    ],
+)  # fmt: skip
+def test_a_python_service_is_started_where_its_modules_are_found(tmp_path, files, start, inside):
+    project = only(tmp_path, {"requirements.txt": "fastapi\nuvicorn\n", **files}).project
+    assert start in project.start
+    assert project.details["inside"] == inside
+    assert ("WORKDIR /app/src\n" in text_of(tmp_path, {})) is (inside == "src")
+
+
+@pytest.mark.parametrize(
+    ("files", "line"),
+    [
+        (
+            {"requirements/base.txt": "x\n", "requirements/production.txt": "-r base.txt\nflask\n"},
+            "COPY requirements/base.txt ./requirements/base.txt",
+        ),
+        ({"requirements-prod.txt": "flask\n"}, "pip install --no-compile --target=/packages -r requirements-prod.txt"),
+        ({"pyproject.toml": "[project]\ndependencies = ['flask']\n", "pdm.lock": ""}, "pdm export --prod"),
+    ],
+)  # fmt: skip
+def test_lists_of_packages_are_found_where_they_lie_by_custom(tmp_path, files, line):
+    files = {"app.py": "from flask import Flask\napp = Flask(__name__)\n", "setup.cfg": "", **files}
+    assert line in text_of(tmp_path, files)
+
+
+@pytest.mark.parametrize(
+    ("files", "compiled"),
+    [
+        ({"requirements.txt": "flask\nmysqlclient==2.1\n"}, True),
+        ({"requirements.txt": "flask\npsycopg2\n"}, False),
+        ({"pyproject.toml": '[tool.poetry.dependencies]\npsycopg2 = "2"\n'}, True),
+        ({"requirements.txt": "flask\npymysql\n"}, False),
+    ],
+)
+def test_libraries_that_packages_are_compiled_against_are_brought_along(tmp_path, files, compiled):
+    files = {"app.py": "from flask import Flask\napp = Flask(__name__)\n", **files}
+    text = text_of(tmp_path, files)
+    assert ("cp -Lt /packages/lib" in text) is compiled
+    assert ("LD_LIBRARY_PATH=/packages/lib" in text) is compiled
+    (service,) = find_services(look(tmp_path))
+    debian = next(each for each in first_draft(service, "build").rungs if each.name == "debian")
+    assert ('BUILD: "python:3.12"' in debian.keys["bases"]) is compiled
+
+
+def test_variables_of_installers_are_no_part_of_the_image(tmp_path):
+    files = {
+        "requirements.txt": "flask\n",
+        "app.py": "app = Flask(__name__)\n",
+        "Dockerfile": "FROM python:3.12\nENV POETRY_HOME=/x PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy MODE=y\nCMD gunicorn app:app\n",
+    }
+    lines = [line for line in text_of(tmp_path, files).splitlines() if line.startswith("ENV")]
+    assert lines[1:] == ["ENV MODE=y"]
+
+
+# Java
+
+POM = "<project><artifactId>{0}</artifactId>{1}</project>"
+BOOT = "<dependency><artifactId>spring-boot-starter-web</artifactId></dependency>"
+APP = "class A { static void main(String[] a) { SpringApplication.run(A.class); } }"
+
+
+def test_a_module_is_built_from_the_folder_that_lists_it(tmp_path):
+    parent = "<parent><artifactId>all</artifactId></parent>"
+    files = {
+        "pom.xml": POM.format(
+            "all", "<java.version>21</java.version><modules><module>web</module><module>lib</module></modules>"
+        ),
+        "web/pom.xml": POM.format("web", parent + BOOT),
+        "web/src/main/java/A.java": APP,
+        "lib/pom.xml": POM.format("lib", parent + BOOT),
+        "lib/src/main/java/B.java": "class B {}",
+    }
+    service = only(tmp_path, files)
+    assert (service.project.folder, service.project.version.value) == ("web", "21")
+    draft = first_draft(service, "build")
+    assert "-pl web -am package" in draft.ladder.files["build/Dockerfile"]
+    assert "web/target/*.jar" in draft.ladder.files["build/Dockerfile"]
+    by_name = {each.name: each.keys for each in draft.rungs}
+    assert by_name["debian"]["source"] == "."
+    assert by_name["jib"]["args"] == '{jib.containerize: ":web"}'
+
+
+def test_a_project_of_gradle_is_built_from_the_folder_that_includes_it(tmp_path):
+    files = {
+        "settings.gradle": "rootProject.name = 'x'\ninclude 'app', ':lib'\n",
+        "gradlew": "",
+        "app/build.gradle": "plugins { id 'org.springframework.boot' version '3.3.0' }\n",
+        "app/src/main/java/A.java": APP,
+        "lib/build.gradle": "",
+    }
+    text = text_of(tmp_path, files)
+    assert "sh ./gradlew --no-daemon :app:build -x test" in text
+    assert "app/build/libs/*.jar" in text
+
+
+def test_gradle_without_a_wrapper_is_that_of_its_image(tmp_path):
+    files = {"build.gradle": "plugins { id 'org.springframework.boot' version '3.3.0' }\n"}
+    text = text_of(tmp_path, files)
+    assert "ARG BUILD=gradle:8-jdk17" in text
+    assert "    gradle --no-daemon build" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "runtime"),
+    [
+        ("<artifactId>spring-boot-starter-parent</artifactId> <version>1.5.8</version>", 8),
+        (
+            "<artifactId>spring-boot-starter-parent</artifactId> <version>2.3.0</version> <java.version>11</java.version>",
+            11,
+        ),
+        (
+            "<artifactId>spring-boot-starter-parent</artifactId> <version>2.7.0</version> <java.version>1.8</java.version>",
+            17,
+        ),
+        ("id 'org.springframework.boot' version '3.1.0'\njvmToolchain(21)", 21),
+        ("<java.version>18</java.version>", 21),
+        ("", 17),
+    ],
+)
+def test_java_is_of_the_time_of_the_framework(said, runtime):
+    assert java_versions.runs_on(java_versions.asked(said)[0], said) == runtime
+
+
+@pytest.mark.parametrize(("gradle", "jdk"), [("4.10", 8), ("6.9.2", 11), ("7.6", 17), ("8.10", 21), ("9.1.0", 25)])
+def test_an_old_gradle_runs_on_an_older_jdk(gradle, jdk):
+    assert (
+        java_versions.built_with(
+            25, f"distributionUrl=https\\://services.gradle.org/distributions/gradle-{gradle}-bin.zip\n"
+        )
+        == jdk
+    )
+
+
+def test_bases_that_have_a_newer_java_alone_are_left_out_for_an_old_framework(tmp_path):
+    parent = "<parent><artifactId>spring-boot-starter-parent</artifactId><version>1.5.8</version></parent>"
+    reasons = refused(tmp_path, {"pom.xml": POM.format("x", parent), "src/main/java/A.java": APP})
+    assert {name for name, reason in reasons.items() if reason} == {"chainguard", "distroless", "jib-distroless"}
+
+
+def test_a_jar_that_does_not_say_where_its_libraries_are_is_started_by_its_class(tmp_path):
+    files = {
+        "pom.xml": POM.format("x", "<artifactId>javalin</artifactId>"),
+        "src/main/java/a/A.java": f"package a;\n{APP}",
+    }
+    text = text_of(tmp_path, files)
+    assert '["java", "-cp", "/app/app.jar:/app/lib/*", "a.A"]' in text
+    assert "package dependency:copy-dependencies" in text
+
+
+def test_a_war_for_a_servlet_container_has_no_ladder_and_that_is_told(tmp_path):
+    files = {
+        "pom.xml": POM.format("x", "<packaging>war</packaging><artifactId>spring-web</artifactId>"),
+        "Dockerfile": "FROM tomcat:9\nCOPY . .\nEXPOSE 8080\n",
+    }
+    said: list[str] = []
+    init(written(tmp_path, files), Wanted(), lambda *_: None, said.append, None)
+    assert any("no images of our own for it: its package is a war" in line for line in said)
+
+
+# Rust
+
+CARGO = '[package]\nname = "x"\n[dependencies]\naxum = "0.7"\n'
+
+
+def test_a_member_of_a_workspace_is_built_from_its_folder(tmp_path):
+    files = {
+        "Cargo.toml": '[workspace]\nmembers = ["web", "lib"]\n',
+        "Cargo.lock": "",
+        "web/Cargo.toml": CARGO.replace('"x"', '"web"'),
+        "web/src/main.rs": "",
+        "lib/Cargo.toml": CARGO.replace('"x"', '"lib"'),
+        "lib/src/lib.rs": "",
+    }
+    assert "cargo build --release --package web --bin web" in text_of(tmp_path, files)
+    rung = next(iter(first_draft(only(tmp_path, {}), "build").rungs))
+    assert rung.keys["source"] == "."
+
+
+@pytest.mark.parametrize(
+    ("lock", "links"),
+    [
+        ('name = "openssl-sys"\n', True),
+        ('name = "openssl-sys"\nname = "openssl-src"\n', False),
+        ('name = "pq-sys"\n', True),
+        ('name = "rustls"\n', False),
+    ],
+)
+def test_libraries_that_a_program_links_are_brought_along(tmp_path, lock, links):
+    files = {"Cargo.toml": CARGO, "Cargo.lock": lock, "src/main.rs": ""}
+    assert ("LD_LIBRARY_PATH" in text_of(tmp_path, files)) is links
+    assert bool(refused(tmp_path, {})["alpine"]) is links
+
+
+def test_rocket_listens_where_it_can_be_reached_and_has_its_files(tmp_path):
+    files = {
+        "Cargo.toml": '[package]\nname = "x"\n[dependencies]\nrocket = "0.5"\nrocket_dyn_templates = "0.1"\n',
+        "Rocket.toml": "",
+        "templates/a.tera": "",
+        "static/a.css": "",
+        "src/main.rs": 'FileServer::from(relative!("static"))',
+    }
+    text = text_of(tmp_path, files)
+    assert "ENV ROCKET_ADDRESS=0.0.0.0\nENV ROCKET_PORT=8000" in text
+    for line in ("COPY Rocket.toml /app/Rocket.toml", "COPY templates /app/templates", "COPY static /src/static"):
+        assert line in text
+
+
+# Go
+
+
+def test_what_a_module_compiles_in_and_lacks_is_told(tmp_path):
+    files = {
+        "go.mod": "module x\n\ngo 1.22\n",
+        "main.go": MAIN_GO,
+        "ui/ui.go": "package ui\n\nvar (\n\t//go:embed dist/*\n\tf embed.FS\n)\n",
+    }
+    with pytest.raises(UsageError, match="it compiles in ui/dist, which is not in the repository"):
+        init(written(tmp_path, files), Wanted(), lambda *_: None, lambda _: None, None)
+    written(tmp_path, {"ui/dist/index.html": ""})
+    assert only(tmp_path, {}).project.problem == ""
+
+
+def test_a_module_of_a_workspace_is_built_beside_those_that_it_needs(tmp_path):
+    files = {
+        "go.work": "go 1.22\n\nuse (\n\t./web\n\t./lib\n)\n",
+        "web/go.mod": "module example.com/web\n\ngo 1.22\n\nrequire example.com/lib v0.0.0\n",
+        "web/main.go": MAIN_GO,
+        "lib/go.mod": "module example.com/lib\n",
+        "lib/lib.go": "package lib\n",
+    }
+    assert "WORKDIR /src/web" in text_of(tmp_path, files)
+
+
+def test_files_that_come_through_an_earlier_stage_lie_beside_the_binary(tmp_path):
+    dockerfile = (
+        "FROM golang:1.22 AS build\nWORKDIR /src\nCOPY . .\nENV GOEXPERIMENT=jsonv2\nFROM alpine\nWORKDIR /app\n"
+        "COPY --from=build /src/server /app/server\nCOPY --from=build /src/pages ./pages\nCOPY --from=build /src/app.toml ./\n"
+        'CMD ["/app/server"]\n'
+    )
+    files = {
+        "go.mod": "module server\n\ngo 1.22\n",
+        "main.go": MAIN_GO,
+        "pages/a.html": "",
+        "app.toml": "",
+        "server/a.go": "package server\n",
+    }
+    text = text_of(tmp_path, {**files, "Dockerfile": dockerfile})
+    copied = [line for line in text.splitlines() if line.startswith("COPY ") and "--from" not in line]
+    assert copied[-2:] == ["COPY pages /app/pages", "COPY app.toml /app/app.toml"]
+    assert "CGO_ENABLED=0 GOEXPERIMENT=jsonv2 go build" in text
+
+
+def test_a_program_without_a_module_is_told_how_to_get_one(tmp_path):
+    with pytest.raises(UsageError) as error:
+        init(written(tmp_path, {"main.go": MAIN_GO}), Wanted(), lambda *_: None, lambda _: None, None)
+    assert error.value.hint == "main.go is there, but no go.mod: go mod init MODULE and go mod tidy make one"
+
+
+# Dockerfiles
+
+
+def test_the_stage_and_arguments_of_a_compose_file_are_taken(tmp_path):
+    files = {
+        "Dockerfile": 'ARG TAG\nFROM alpine:${TAG} AS prod\nARG PORT=1\nCMD ["/x"]\nFROM prod AS dev\nCMD ["/dev"]\n',
+        "compose.yaml": "services:\n  x: {build: {context: ., target: prod, args: {TAG: '3.20', PORT: 2}}}\n",
+    }
+    init(written(tmp_path, files), Wanted(), lambda *_: None, lambda _: None, None)
+    today = load_suite(tmp_path / "deadweight.yaml").variants[0]
+    assert isinstance(today, DockerfileVariant)
+    assert (today.target, today.args) == ("prod", {"TAG": "3.20"})
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("FROM a AS production\nFROM a AS development\n", "production"),
+        ("FROM a AS test\nFROM a AS production\n", None),
+        ("FROM a AS build\nFROM a AS test\n", None),
+        ("FROM a\n", None),
+    ],
+)
+def test_a_last_stage_for_developers_is_not_the_image(tmp_path, text, target):
+    assert only(tmp_path, {"Dockerfile": text}).own.target == target
+
+
+def test_a_base_that_nothing_gives_leaves_a_dockerfile_out(tmp_path):
+    files = {"Dockerfile": "ARG BASE\nFROM $BASE\nCMD x\n", "build.sh": "docker build --build-arg BASE=alpine:3 .\n"}
+    assert only(tmp_path, files).own.words.base == "alpine:3"
+    (tmp_path / "build.sh").unlink()
+    assert only(tmp_path, {}).own.refused == "it is built on $BASE, for which nothing here gives a build argument"
+
+
+def test_dockerfiles_of_tests_bases_and_editors_are_none_of_the_service(tmp_path):
+    files = {
+        "go.mod": "module x\n\ngo 1.22\n",
+        "main.go": MAIN_GO,
+        "Dockerfile": "FROM golang\nCOPY . .\nCMD go run .\n",
+        "Dockerfile.e2e": "FROM golang\nCMD go test ./...\n",
+        "Dockerfile.base": "FROM golang\nRUN apt-get update\n",
+        ".devcontainer/Dockerfile": "FROM golang\n",
+        ".gitpod.Dockerfile": "FROM golang\n",
+    }
+    reasons = refused(tmp_path, files)
+    assert {name: bool(reason) for name, reason in reasons.items() if name.startswith("today")} == {
+        "today": False, "today-e2e": True, "today-base": True,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base", "run", "others"),
+    [
+        ("php:8.3-apache", "", set()),
+        ("php:8.3-fpm", "", {"alpine"}),
+        ("ruby:3.3", "RUN apt-get update", {"slim"}),
+        ("mcr.microsoft.com/dotnet/aspnet:6.0", "", {"alpine"}),
+        ("mcr.microsoft.com/dotnet/aspnet:8.0", "", {"alpine", "noble-chiseled"}),
+    ],
+)
+def test_only_flavours_that_there_are_and_that_suit_are_tried(tmp_path, base, run, others):
+    draft = first_draft(only(tmp_path, {"Dockerfile": f"FROM {base}\n{run}\nCMD x\n"}), "build")
+    assert {each.name for each in draft.rungs} == {"today", *others}
+
+
+# Compose and manifests
+
+
+def test_of_services_of_one_image_the_one_that_listens_is_meant(tmp_path):
+    files = {
+        "Dockerfile": "FROM alpine\nCOPY . .\n",
+        "compose.yaml": "services:\n  worker: {build: ., image: own, command: work}\n"
+        "  web: {image: own, entrypoint: [serve], command: [--all], ports: ['80:9000'], env_file: .env.example}\n",
+        ".env.example": "COMPOSE_PROJECT_NAME=x\nDOCKER_BUILDKIT=1\nMODE=y\n",
+    }
+    service = only(tmp_path, files)
+    assert service.own.args == ("serve", "--all")
+    assert {name: known.value for name, known in service.around.env.items()} == {"MODE": "y"}
+    assert [each.value for each in port_hints(service)] == [9000]
+
+
+def test_mounts_of_an_image_that_is_not_here_are_none_of_those_that_are_made(tmp_path):
+    files = {
+        "package.json": '{"dependencies": {"express": "4"}, "main": "a.js"}', "a.js": "",
+        "compose.yaml": "services:\n  x: {build: ., volumes: ['./dist:/usr/src/x/dist', './a.js:/usr/src/x/a.js', 'd:/data']}\n",
+    }  # fmt: skip
+    around = only(tmp_path, files).around
+    assert (around.files, [each.value for each in around.volumes]) == ({}, ["/data"])
+
+
+def test_ports_of_an_example_file_go_before_numbers_in_the_code(tmp_path):
+    files = {
+        "package.json": '{"dependencies": {"express": "4"}, "main": "a.js"}',
+        "a.js": "app.listen(parseInt(process.env.PORT, 10) || 9999); x = {port: 25}",
+        "env-example-sql": "APP_PORT=3000\nSMTP_PORT=26\n",
+    }
+    assert [each.value for each in port_hints(only(tmp_path, files))] == [3000]
+
+
+def test_manifests_of_others_say_nothing_of_a_service_that_has_one(tmp_path):
+    deployment = (
+        "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n"
+        "        - name: {0}\n          image: {0}\n          ports: [{{containerPort: {1}}}]\n"
+    )
+    files = {
+        "go.mod": "module example.com/shop\n\ngo 1.22\n",
+        "main.go": "package main\n\nfunc main() {}\n",
+        "k8s/a-grafana.yaml": deployment.format("grafana", 3000),
+        "k8s/shop.yaml": deployment.format("shop", 8181),
+    }
+    assert [each.value for each in port_hints(only(tmp_path, files))] == [8181]
