@@ -26,25 +26,28 @@ def lacking(root, code: str, package: str, **more: str):
         (
             'os.environ["DATABASE_URL"]',
             "psycopg2",
-            "postgresql://app:app@postgres:5432/app?sslmode=disable",
+            "postgresql://app:app@postgres:5432/app",
             "postgres:16",
         ),
         (
             "dj_database_url.config()",
             "psycopg",
-            "postgresql://app:app@postgres:5432/app?sslmode=disable",
+            "postgresql://app:app@postgres:5432/app",
             "postgres:16",
         ),
         ('os.getenv("MONGODB_URI")', "pymongo", "mongodb://mongo:27017/app", "mongo:7"),
         ('config("PGHOST")', "asyncpg", "postgres", "postgres:16"),
         ('os.environ["DB_PORT"]', "PyMySQL", "3306", "mysql:8"),
+        ('get_env("POSTGRES_USER")', "asyncpg", "app", "postgres:16"),
+        ("class Settings(BaseSettings):\n    POSTGRES_SERVER: str", "psycopg", "postgres", "postgres:16"),
     ],
 )
 def test_a_database_that_the_code_names_is_of_the_kind_that_it_has_a_library_for(tmp_path, code, package, env, image):
     draft = lacking(tmp_path, code, package)
     assert draft is not None
     (known,) = draft.service.around.env.values()
-    assert (known.value, known.origin) == (env, "seen: it does not come up without (from app.py:2)")
+    assert known.value == env
+    assert known.origin.startswith("seen: it does not come up without (from app.py:")
     assert f'image: "{image}"' in draft.run["needs"].value
     assert with_what_it_lacks(draft, look(tmp_path)) is None
 
@@ -65,6 +68,43 @@ def test_what_a_compose_file_gives_is_not_given_twice(tmp_path):
     compose = "services:\n  web:\n    build: .\n    environment: {DATABASE_URL: x}\n    depends_on: [db]\n  db: {image: postgres}\n"
     files = {"compose.yaml": compose, "Dockerfile": "FROM python\nCOPY . .\nCMD flask run\n"}
     assert lacking(tmp_path, 'os.environ["DATABASE_URL"], os.environ["PGHOST"]', "psycopg2", **files) is None
+
+
+def test_what_a_compose_file_starts_and_does_not_tell_the_service_of_is_told_by_what_it_is_told_itself(tmp_path):
+    compose = (
+        "services:\n  web:\n    build: .\n    depends_on: [store]\n  store:\n    image: mysql:8\n"
+        "    environment: {MYSQL_USER: me, MYSQL_PASSWORD: sesame, MYSQL_DATABASE: articles, MYSQL_ROOT_PASSWORD: x}\n"
+    )
+    code = 'getEnv("DB_USER"), os.Getenv("DB_PASS"), os.Getenv("DB_NAME"), os.Getenv("DB_URL")\n'
+    files = {
+        "compose.yaml": compose,
+        "Dockerfile": "FROM golang\nCOPY . .\nRUN go build -o /x\nCMD /x\n",
+        "go.mod": "module x\n\ngo 1.22\n\nrequire github.com/go-sql-driver/mysql v1.7.1\n",
+        "main.go": "package main\n" + code,
+        "example.env": 'DATABASE_HOST = "localhost"\nDATABASE_PORT = 3306\nDEBUG = True\n',
+    }
+    tree = look(written(tmp_path, files))
+    (service,) = find_services(tree)
+    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    assert draft is not None
+    assert {name: known.value for name, known in draft.service.around.env.items()} == {
+        "DB_USER": "me",
+        "DB_PASS": "sesame",
+        "DB_NAME": "articles",
+        "DB_URL": "me:sesame@tcp(store:3306)/articles?parseTime=true",
+        "DATABASE_HOST": "store",
+        "DATABASE_PORT": "3306",
+    }
+    assert [each.value.name for each in draft.service.around.needs] == ["store"]
+
+
+def test_the_form_of_an_address_is_the_one_of_the_example(tmp_path):
+    shown = "DATABASE_URL=postgresql+asyncpg://me:x@localhost:5432/shop?pool=2\n"
+    draft = lacking(tmp_path, "", "asyncpg", **{".env.sample": shown})
+    assert draft is not None
+    (known,) = draft.service.around.env.values()
+    assert known.value == "postgresql+asyncpg://app:app@postgres:5432/app?pool=2"
+    assert known.origin == "seen: it does not come up without (from .env.sample)"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +133,13 @@ def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, fo
 
 
 @pytest.mark.parametrize(
-    "died", ["open /etc/passwd: permission denied", "EACCES: permission denied, open '/x'", "no luck"]
+    "died",
+    [
+        "open /etc/passwd: permission denied",
+        "EACCES: permission denied, open '/x'",
+        "no luck",
+        "java.nio.file.AccessDeniedException: /app/shop.mv.db",  # the service itself is there
+    ],
 )
 def test_no_folder_of_the_system_is_hidden(tmp_path, died):
     tree = look(written(tmp_path, {"app.py": APP, "requirements.txt": "flask\n"}))

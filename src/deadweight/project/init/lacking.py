@@ -13,17 +13,24 @@ from dataclasses import dataclass, replace
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.records import SEEN, Beside, Known, Service
 from deadweight.project.init.tree import Tree, aside, line_of
+from deadweight.project.init.values import dotenv, example_file
 
 _CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
 _MANIFESTS = (
     r"requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|setup\.py|package\.json|go\.mod|pom\.xml|build\.gradle(\.kts)?"
-    r"|Cargo\.toml"
+    r"|Cargo\.toml|schema\.prisma"
 )
+_NAME = r"[\"']([A-Z][A-Z0-9_]+)[\"']"
 _READ = re.compile(
-    r"(?:environ(?:\.get\(|\[)|[Gg]etenv\(|LookupEnv\(|process\.env\[|env::var\(|\b(?:config|env(?:\.\w+)?)\()\s*"
-    r"[\"']([A-Z][A-Z0-9_]+)[\"']"
+    r"(?:environ(?:\.get\(|\[)|LookupEnv\(|process\.env\[|env::var\(|viper\.\w+\("
+    r"|\b[cC]onfig(?:Service)?(?:\.get(?:OrThrow)?(?:<\w+>)?)?\(|\b(?i:\w*(?:get|must|read|load|require)_?env\w*"
+    rf"|env(?:_?(?:var|str|string|or\w*|default))?(?:\.\w+)?)\()\s*{_NAME}"
     r"|process\.env\.([A-Z][A-Z0-9_]+)\b|\$\{([A-Z][A-Z0-9_]+)\}|(dj_database_url\.config\()"
+    rf"|\b(?:env|envconfig|mapstructure):{_NAME}|^[ \t]+([A-Z][A-Z0-9_]+)[ \t]*:[ \t]*(?:str|int|SecretStr|\w+Dsn|\w+Url)\b",
+    re.MULTILINE,
 )
+"""How code reads a variable: by a call (also by a helper of its own), a field's tag, or a class of settings."""
+
 _ADDRESS = re.compile(
     r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB|SQLALCHEMY_DATABASE)_?(?:URL|URI|DSN|CONNECTION(?:_STRING)?)"
 )
@@ -42,27 +49,29 @@ class _Server:
     image: str
     port: int
     library: str
-    address: str
+    scheme: str
     env: Mapping[str, str]
+    rest: str = ""
 
 
 _SERVERS = {
     "postgres": _Server(
         "postgres:16",
         5432,
-        r"psycopg|asyncpg|pg8000|\"pg\"|\"postgres\"|lib/pq|jackc/pgx|gorm\.io/driver/postgres|postgresql|features.*\"postgres\"",
-        f"postgresql://{_USER}:{_PASSWORD}@postgres:5432/{_USER}?sslmode=disable",
+        r"psycopg|asyncpg|pg8000|\"pg\"|\"postgres\"|lib/pq|tokio[-_]postgres|jackc/pgx|gorm\.io/driver/postgres|postgresql|features.*\"postgres\"",
+        "postgresql://",
         {"POSTGRES_USER": _USER, "POSTGRES_PASSWORD": _PASSWORD, "POSTGRES_DB": _USER},
+        "?sslmode=disable",
     ),
     "mysql": _Server(
         "mysql:8",
         3306,
         r"mysqlclient|pymysql|\"mysql2?\"|go-sql-driver/mysql|gorm\.io/driver/mysql|mysql-connector|features.*\"mysql\"",
-        f"mysql://{_USER}:{_PASSWORD}@mysql:3306/{_USER}",
+        "mysql://",
         {"MYSQL_USER": _USER, "MYSQL_PASSWORD": _PASSWORD, "MYSQL_DATABASE": _USER, "MYSQL_ROOT_PASSWORD": _PASSWORD},
     ),
-    "mongo": _Server("mongo:7", 27017, r"pymongo|motor|mongoose|mongodb|mongo-driver", "mongodb://mongo:27017/app", {}),
-    "redis": _Server("redis:7", 6379, r"\bredis\b|ioredis|go-redis|rueidis|redigo", "redis://redis:6379/0", {}),
+    "mongo": _Server("mongo:7", 27017, r"pymongo|motor|mongoose|mongodb|mongo-driver", "mongodb://", {}),
+    "redis": _Server("redis:7", 6379, r"\bredis\b|ioredis|go-redis|rueidis|redigo", "redis://", {}),
 }
 _KINDS = {"PG": "postgres", "POSTGRESQL": "postgres", "MARIADB": "mysql", "MONGODB": "mongo"}
 
@@ -74,21 +83,34 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
         return None
     given, needs = dict[str, Known[str]](), dict[str, Known[Beside]]()
     libraries = _libraries(tree, service)
-    there = {each.value.image.partition(":")[0].rpartition("/")[2] for each in service.around.needs}
-    for name, origin in _read(tree, service):
-        known, kind = _value(name, libraries)
-        if known is None or name in service.around.env or (kind and kind in there):
+    there = {kind: each.value for each in service.around.needs if (kind := _kind_of(each.value.image))}
+    told = {kind for name in service.around.env for kind in _told_of(name, libraries)}
+    shown = _shown(tree, service)
+    for name, origin in (*_read(tree, service), *((name, f"from {file}") for name, (_, file) in shown.items())):
+        kind = _leads_to(name, libraries)
+        if name in service.around.env or name in given or (kind in there and kind in told):
+            continue
+        need = there.get(kind) or (_need(kind) if kind else None)
+        known = _value(name, kind, need, shown.get(name, ("", ""))[0], service.project.language)
+        if known is None:
             continue
         given[name] = Known(known, f"{SEEN}: it does not come up without ({origin})")
-        if kind:
-            server = _SERVERS[kind]
-            needs[kind] = Known(Beside(kind, server.image, server.port, server.env), origin)
+        if need is not None and kind not in there:
+            needs[kind] = Known(need, origin)
     if not given:
         return None
     around = service.around
     more = replace(around, env={**given, **around.env}, needs=(*around.needs, *needs.values()))
     changed = replace(service, around=more)
     return replace(draft, service=changed, run={**draft.run, **run_of(changed, draft.port)})
+
+
+def _shown(tree: Tree, service: Service) -> dict[str, tuple[str, str]]:
+    """The variables that an example file shows, each with its value and the file: the code may read them in a way that is not
+    known here."""
+    folders = (service.folder, service.project.folder if service.project else ".", ".")
+    file = next((found for each in dict.fromkeys(folders) if (found := example_file(tree, each))), None)
+    return {} if file is None else {name: (value, file) for name, value in dotenv(tree.text(file)).items()}
 
 
 def _read(tree: Tree, service: Service) -> Iterator[tuple[str, str]]:
@@ -100,7 +122,7 @@ def _read(tree: Tree, service: Service) -> Iterator[tuple[str, str]]:
             continue
         text = tree.text(path)
         for found in _READ.finditer(text):
-            name = "DATABASE_URL" if found[4] else found[1] or found[2] or found[3]
+            name = "DATABASE_URL" if found[4] else found[1] or found[2] or found[3] or found[5] or found[6]
             if name not in seen:
                 seen.add(name)
                 yield name, f"from {path}:{line_of(text, found.start())}"
@@ -114,21 +136,70 @@ def _libraries(tree: Tree, service: Service) -> list[str]:
     return [name for name, server in _SERVERS.items() if re.search(server.library, text, re.IGNORECASE)]
 
 
-def _value(name: str, libraries: list[str]) -> tuple[str | None, str]:
-    """A value for a variable, and the kind of database that it leads to; None for one of which nothing is known."""
-    if found := _ADDRESS.fullmatch(name) or _PART.fullmatch(name):
-        said = found["kind"] or ""
-        kind = _KINDS.get(said, said.lower()) or next((each for each in libraries if each != "redis"), "")
-        if kind not in libraries:
-            return None, ""
-        part = found.groupdict().get("part")
-        return (_SERVERS[kind].address if part is None else _part(part, kind)), kind
-    return (_VALUE, "") if _SECRET.fullmatch(name) else (None, "")
+def _leads_to(name: str, libraries: list[str]) -> str:
+    """The kind of database to which a variable leads; empty for another one, or where there is no library for it."""
+    found = _ADDRESS.fullmatch(name) or _PART.fullmatch(name)
+    if found is None:
+        return ""
+    said = found["kind"] or ""
+    kind = _KINDS.get(said, said.lower()) or next((each for each in libraries if each != "redis"), "")
+    return kind if kind in libraries else ""
 
 
-def _part(part: str, kind: str) -> str:
-    if part in ("HOST", "HOSTNAME", "SERVER"):
-        return kind
-    if part == "PORT":
-        return str(_SERVERS[kind].port)
-    return _PASSWORD if part.startswith("PASS") else _USER
+def _told_of(name: str, libraries: list[str]) -> Iterator[str]:
+    if kind := _leads_to(name, libraries):
+        yield kind
+
+
+def _kind_of(image: str) -> str:
+    """The kind of database that an image is; empty for another one."""
+    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].upper()
+    kind = _KINDS.get(name, name.lower())
+    return kind if kind in _SERVERS else ""
+
+
+def _need(kind: str) -> Beside:
+    server = _SERVERS[kind]
+    return Beside(kind, server.image, server.port, server.env)
+
+
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://)[^/?]*(?P<path>/[^?]*)?(?P<rest>\?.*)?")
+
+
+def _value(name: str, kind: str, need: Beside | None, shown: str, language: str) -> str | None:
+    """A value for a variable; None for one of which nothing is known. ``shown`` is the one of an example file."""
+    if need is None:
+        return _VALUE if _SECRET.fullmatch(name) else None
+    user, password, database = _account(kind, need)
+    found = _PART.fullmatch(name)
+    if found is not None:
+        part = found["part"]
+        if part in ("HOST", "HOSTNAME", "SERVER"):
+            return need.name
+        if part == "PORT":
+            return str(need.port)
+        return password if part.startswith("PASS") else user if part.startswith("USER") else database
+    account = f"{user}:{password}@" if user and password else f"{user}@" if user else ""
+    if language == "go" and kind == "mysql" and "://" not in shown:
+        return f"{account}tcp({need.name}:{need.port})/{database}?parseTime=true"
+    server = _SERVERS[kind]
+    as_shown = _URL.fullmatch(shown)
+    scheme = as_shown["scheme"] if as_shown else server.scheme
+    rest = (as_shown["rest"] or "") if as_shown else "" if language == "python" else server.rest
+    return f"{scheme}{account}{need.name}:{need.port}/{database}{rest}"
+
+
+def _account(kind: str, need: Beside) -> tuple[str, str, str]:
+    """User, password and database of a server, as its image is told."""
+    env = need.env
+    if kind == "postgres":
+        user = env.get("POSTGRES_USER", "postgres")
+        return user, env.get("POSTGRES_PASSWORD", ""), env.get("POSTGRES_DB", user)
+    if kind == "mysql":
+        said = {name.removeprefix("MARIADB_").removeprefix("MYSQL_"): value for name, value in env.items()}
+        user = said.get("USER", "root")
+        return user, said.get("PASSWORD" if "USER" in said else "ROOT_PASSWORD", ""), said.get("DATABASE", _USER)
+    if kind == "mongo":
+        user = env.get("MONGO_INITDB_ROOT_USERNAME", "")
+        return user, env.get("MONGO_INITDB_ROOT_PASSWORD", ""), env.get("MONGO_INITDB_DATABASE", _USER)
+    return "", "", "0"

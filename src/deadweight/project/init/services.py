@@ -193,11 +193,15 @@ def _told_port(own: Sequence[OwnDockerfile]) -> Known[str] | None:
 
 def _spare(tree: Tree, folder: str, home: str) -> Iterator[Known[Mapping[str, str]]]:
     """What a service may lack to come up: the variables of an example file, an address that can be reached from outside."""
+    host = reads_host(tree, home)
     for each in dict.fromkeys((folder, home, ".")):
         if file := example_file(tree, each):
-            yield Known({name: value for name, value in dotenv(tree.text(file)).items() if value}, f"from {file}")
+            shown = {name: value for name, value in dotenv(tree.text(file)).items() if value}
+            if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
+                del shown[host.value]
+            yield Known(shown, f"from {file}")
             break
-    if host := reads_host(tree, home):
+    if host:
         yield Known({host.value: EVERYWHERE}, host.origin)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from deadweight.project.init.records import Known
-from deadweight.project.init.tree import Tree, aside, line_of
+from deadweight.project.init.tree import Tree, aside, joined, line_of
 
 HEALTH = re.compile(
     r"[\"'`](?:GET )?(/(?:[\w-]+/)?(?:healthz|livez|readyz|health|healthcheck|health-check|live|ready|liveness|readiness|ping|up"
@@ -95,8 +95,15 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str]) -> Known[str] | No
     return None
 
 
+_OF_FRAMEWORKS = (("Cargo.toml", r"^rocket\s*=|^\[dependencies\.rocket\]", "ROCKET_ADDRESS", "Rocket's own"),)
+"""Frameworks that listen on loopback alone unless a variable of theirs says otherwise: manifest, pattern, variable, origin."""
+
+
 def reads_host(tree: Tree, folder: str) -> Known[str] | None:
     """The variable by which a service is told on which address to listen; the name of another's host is none."""
+    for manifest, pattern, variable, origin in _OF_FRAMEWORKS:
+        if re.search(pattern, tree.text(joined(folder, manifest)), re.MULTILINE):
+            return Known(variable, f"{origin}: without it, it listens on loopback")
     for path in _code(tree, folder):
         for found in _READS_HOST.finditer(tree.text(path)):
             if not _FOREIGN.search(found[1]):
