@@ -37,10 +37,10 @@ class Bound:
         return left is not None and left <= 0
 
     @contextmanager
-    def kept(self, grace: float = 0.0) -> Iterator[None]:
-        """End every program that runs in this block, and every wait, when the time is over. Raises OutOfTime then, and before the
-        block where it is over already."""
-        left = self.left(grace)
+    def kept(self, grace: float = 0.0, share: float = 1.0) -> Iterator[None]:
+        """End every program that runs in this block, and every wait, when the time is over, or this share of it. Raises OutOfTime
+        then, and before the block where it is over already."""
+        left = self.left(grace - (1.0 - share) * self.minutes * 60)
         if left is None:
             yield
             return

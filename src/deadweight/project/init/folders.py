@@ -35,26 +35,39 @@ def with_folder_it_lacks(draft: Draft, died: str) -> Draft | None:
     """The draft with the folder in memory that a service was refused; None where ``died`` names none, or the same again."""
     folder = _refused(died)
     service = draft.service
-    if folder is None or folder in in_memory(service):
+    if folder is None or folder in in_memory(service) or folder in _homes(service):
         return None
     known = Known(folder, f"{SEEN}: it does not come up where it cannot write there")
     around = replace(service.around, volumes=(*service.around.volumes, known))
     return replace(draft, service=replace(service, around=around))
 
 
-_DATABASE_FILE = re.compile(
-    r"unable to open database file|attempt to write a readonly database|SQLITE_(?:CANTOPEN|READONLY)", re.IGNORECASE
+_AMONG_ITS_OWN = re.compile(
+    r"unable to open (?:the )?database file|attempt to write a readonly database|SQLITE_(?:CANTOPEN|READONLY)"
+    r"|(?:MVStore|JdbcSQL\w*)Exception: [^|]*(?:creating|opening|open|save|writing) (?:the )?(?:file|database|properties)"
+    r"|\b(?:mkdir|open|create|openat) (?:\./)?[\w-][\w./-]*: (?:permission denied|read-only file system)"
+    r"|(?:PermissionError|OSError): \[Errno (?:13|30)\] [\w -]+: '[\w.-]"
+    r"|\bcode: 13, kind: PermissionDenied",
+    re.IGNORECASE,
 )
+"""What could not be written lies in the folder in which the service is started: a database, or a path without a slash."""
 
 
 def with_own_files(draft: Draft, died: str) -> Draft | None:
     """The draft of a service whose files are its user's, where it could not write a database among them; None for another
     reason, or the same again."""
     project = draft.service.project
-    if project is None or is_owned(project) or not _DATABASE_FILE.search(died):
+    refused = _refused(died)
+    inside = refused is not None and refused in _homes(draft.service)
+    if project is None or is_owned(project) or not (inside or _AMONG_ITS_OWN.search(died)):
         return None
     details = {**project.details, OWNED: "1"}
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
+
+
+def _homes(service: Service) -> tuple[str, ...]:
+    """The folders with the service itself: in memory they would be empty."""
+    return ("/app", *(posixpath.normpath(each.words.workdir) for each in service.dockerfiles))
 
 
 def _refused(died: str) -> str | None:

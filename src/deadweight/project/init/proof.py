@@ -49,6 +49,8 @@ class Proof:
         self._said: set[str] = set()
         self.built: set[str] = set()
         self.verified: list[str] = []
+        self.put_last: set[str] = set()
+        self.died: dict[str, str] = {}
         self.slowest = 0.0
         self._engine_ran = False
 
@@ -82,7 +84,9 @@ class Proof:
         with self.workspace() as workspace:
             seconds = {each.name: self._to_wait(workspace, each.name) for each in rungs}
         slow = self.slowest > SLOW_SECONDS
-        return sorted(rungs, key=lambda each: (slow and each.name != TRIMMED, seconds[each.name]))
+        return sorted(
+            rungs, key=lambda each: (each.name in self.put_last, slow and each.name != TRIMMED, seconds[each.name])
+        )
 
     def _to_wait(self, workspace: Workspace, name: str) -> int:
         """What making its bases takes, about, in seconds; what cannot be had is soon told."""
@@ -105,11 +109,11 @@ class Proof:
             except (Interrupted, OutOfTime):
                 raise
             except DeadweightError as error:
-                failed = dict.fromkeys((each.name for each in variants), error)
+                if len(rungs) > 1:  # what one of them lacks may have kept the others
+                    tried = [self.build(each) for each in rungs]
+                    return all(tried)
+                failed = {variants[0].name: error}
         self.slowest = max(self.slowest, time.monotonic() - began)
-        if failed and len(rungs) > 1 and len(failed) == len(rungs):  # what one of them lacks may have kept the others
-            tried = [self.build(each) for each in rungs]
-            return all(tried)
         if failed and (lost := self._lost_engine()) is not None:  # that is no fault of the rungs'
             raise lost from next(iter(failed.values()))
         for name, variant in zip(names, variants, strict=True):

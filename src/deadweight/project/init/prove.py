@@ -16,9 +16,12 @@ from deadweight.project.init import gates
 from deadweight.project.init.bound import GRACE_SECONDS, OutOfTime
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
+from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.proof import Proof, Tools, first_sentence, nothing_left
 from deadweight.project.init.records import Rung
 from deadweight.project.init.reference import find_reference
+from deadweight.project.init.remedies import remedy_of_files
+from deadweight.project.init.tree import look
 
 if TYPE_CHECKING:
     from deadweight.project.init.files import Written
@@ -41,10 +44,15 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
     proof = Proof(draft, written, tools)
     reference = find_reference(proof)
     _gate(proof, [reference])
-    rest = proof.soonest([rung for rung in proof.draft.rungs if rung.name != reference])
+    again = _once_more(proof, proof.draft.ladder.rungs)  # one may have been built beside the first, and have failed
+    rest = [
+        *again,
+        *proof.soonest([rung for rung in proof.draft.rungs if rung.name != reference and rung not in again]),
+    ]
     while rest:
         some, rest = rest[:AT_ONCE], rest[AT_ONCE:]
         _try(proof, [rung for rung in some if not is_spare(proof, rung)])
+        rest = [*_once_more(proof, some), *rest]
     if not proof.draft.rungs:
         raise nothing_left("no image that was built here runs as it should", proof.draft)
     _attacked(proof)
@@ -63,6 +71,25 @@ def _try(proof: Proof, rungs: Sequence[Rung]) -> None:
         for rung in rungs:
             if rung.name not in proof.verified and rung.name not in proof.draft.left_out:
                 proof.leave_out(rung.name, error.message)
+
+
+def _once_more(proof: Proof, rungs: Sequence[Rung]) -> list[Rung]:
+    """The generated rungs of these that are tried again with what they lacked, or with what their packages need to be installed.
+    That is for a service of which no generated one has passed: the others are built of the same file."""
+    made = [rung for rung in rungs if rung.is_made and rung.name in proof.draft.left_out]
+    if any(each.is_made and each.name in proof.verified for each in proof.draft.rungs) or proof.bound.over():
+        return []
+    for rung in made:
+        if rung.name in proof.died:
+            again = remedy_of_files(proof.draft, rung, proof.died[rung.name], look(proof.written.root))
+        else:
+            again = with_what_installs(proof.draft, rung.name)
+        if again is not None:
+            left_out = {name: why for name, why in again.left_out.items() if name not in {each.name for each in made}}
+            proof.draft = replace(again, left_out=left_out)
+            proof.say(f"{', '.join(each.name for each in made)}: tried once more, with what was lacking")
+            return made
+    return []
 
 
 def is_spare(proof: Proof, rung: Rung) -> bool:
@@ -100,6 +127,7 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
         running = next((each for each in wrong.values() if each.check != "layers" and not gates.killed(each)), None)
         if running is not None:
             proof.leave_out(name, f"{running.check}: {running.reason}")
+            proof.died[name] = running.reason
             continue
         own[name] = {"checks": gates.measured(size, wrong.get("layers"), killed="runs" in wrong)}
         accepted[name] = gates.accepted(wrong.get("layers"), killed="runs" in wrong)

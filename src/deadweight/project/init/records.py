@@ -163,6 +163,11 @@ class Rung:
     files: tuple[str, ...] = ()
     refused: str = ""
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it is init's own, and not a file of the repository's: ko and Jib take none."""
+        return bool(self.files) or self.builder in ("ko", "jib")
+
 
 @dataclass(frozen=True)
 class Service:

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 
 from deadweight.project.init import posture
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
+from deadweight.project.init.bound import OutOfTime
 from deadweight.project.init.draft import Draft, health_hints, port_hints
-from deadweight.project.init.folders import in_memory, with_folder_it_lacks, with_own_files
-from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.folders import in_memory
 from deadweight.project.init.languages.common import flow
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import NotUp, observe, told_of, watch_with
-from deadweight.project.init.older import with_examples, with_help, with_older_language, with_what_installs
+from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.proof import Proof, first_sentence, nothing_left
 from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known, Rung
+from deadweight.project.init.remedies import next_remedy
 from deadweight.project.init.tree import look
 from deadweight.suite.model import RunSettings
+
+MOST_DOWN = 3
+"""So many are tried that build and do not come up."""
+
+SHARE = 0.6
+"""So much of the bound the first two may take together."""
+
+
+LEAST_MINUTES = 1.0
+"""With less time than that one is built after the other."""
 
 
 def find_reference(proof: Proof) -> str:
     """Build rungs until one comes up, and learn from it. Where one builds and none comes up, nothing is run in the suite."""
-    problem, first_built = "", ""
-    for rung in proof.draft.rungs:
-        if not built_somehow(proof, rung):
+    problem, first_built, down = "", "", 0
+    rungs = in_turn(proof.draft.rungs)
+    _begin(proof, rungs[:2])
+    for rung in sorted(rungs, key=lambda each: each.name in proof.put_last):
+        if down == MOST_DOWN or (down and proof.bound.over()):
+            break
+        if rung.name not in proof.built and not built_somehow(proof, rung):
             continue
         first_built = first_built or rung.name
         if why := _why_not_up(proof, rung):
-            problem = problem or why
-            if rung.name != first_built or proof.bound.over():
-                break
+            problem, down = problem or why, down + 1
             continue
         if rung.files:  # what was seen goes into the files too: EXPOSE, HEALTHCHECK
             proof.build(rung)
@@ -41,9 +56,29 @@ def find_reference(proof: Proof) -> str:
     return first_built
 
 
+def in_turn(rungs: Sequence[Rung]) -> list[Rung]:
+    """The repository's own and the generated ones in turn: where one does not come up, another of its kind rarely does."""
+    own, made = ([each for each in rungs if each.is_made is kind] for kind in (False, True))
+    pairs = itertools.zip_longest(own, made)
+    return [each for pair in pairs for each in pair if each is not None]
+
+
+def _begin(proof: Proof, first: Sequence[Rung]) -> None:
+    """Build the first two side by side: an own image may compile for long and fail, and there is nothing else by then. Where that
+    takes more than its share of the bound, each has its turn, the generated one first, as it keeps what it has compiled."""
+    if len(first) < 2 or first[0].files or not first[1].files or 0 < proof.bound.minutes < LEAST_MINUTES:
+        return
+    try:
+        with proof.bound.kept(share=SHARE):
+            proof.build(*first)
+    except OutOfTime:
+        proof.say(f"{first[0].name}: put last: not built within {proof.bound.minutes * SHARE:g} minutes")
+        proof.put_last.add(first[0].name)
+
+
 def built_somehow(proof: Proof, rung: Rung) -> bool:
     """Build a rung, with a compiler or an older language where its packages cannot be installed without."""
-    while not proof.build(rung):
+    while rung.name in proof.draft.left_out or not proof.build(rung):
         # what is the repository's own stays as it is
         other = with_what_installs(proof.draft, rung.name) if rung.files else None
         if other is None or not _stands_elsewhere(other, rung):
@@ -68,13 +103,7 @@ def _why_not_up(proof: Proof, rung: Rung) -> str:
         except NotUp as error:
             proof.say(f"{rung.name}: {error.message}")
             why = why or error.message
-            again = with_older_language(proof.draft, rung.name, error.message) if rung.files else None
-            again = again or with_folder_it_lacks(proof.draft, error.message)
-            again = again or (with_own_files(proof.draft, error.message) if rung.files else None)
-            again = again or with_what_it_lacks(proof.draft, look(proof.written.root))
-            again = (
-                again or (with_examples(proof.draft) if rung.files else None) or with_help(proof.draft, error.message)
-            )
+            again = next_remedy(proof.draft, rung, error.message, look(proof.written.root))
             proof.draft = again or before
             if again is None or proof.bound.over() or not built_somehow(proof, rung):
                 return why

@@ -70,6 +70,31 @@ OWNED = "owned"
 """The detail of a project that writes into its own folder, as was seen: then the files there are the service's user's."""
 
 
+HOME = "home"
+"""The detail of a compiled program that is started in a folder of its own, as a file that it reads is looked for there."""
+
+
+def home_of(project: Project, workdir: str, *, filled: bool) -> str:
+    """The folder in which a compiled program is started: the root, unless files are there (``filled``) or it writes there."""
+    wanted = filled or is_owned(project) or HOME in project.details
+    return "/" if not wanted else workdir if workdir != "/" else "/app"
+
+
+EMPTY = "/empty"
+"""A folder of the build stage, out of which a folder that is the service's user's is made without a shell."""
+
+
+def own_folder(project: Project, home: str) -> list[str]:
+    """The instructions that make the folder in which a compiled program is started."""
+    if home == "/":
+        return []
+    made = [
+        "# It writes into the folder that it is started in, so that is its user's.",
+        copied(project, f"--from=build {EMPTY}", home),
+    ]
+    return [*(made if is_owned(project) else []), f"WORKDIR {home}"]
+
+
 def is_owned(project: Project) -> bool:
     """Whether the service's files are to be its user's."""
     return OWNED in project.details

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import golang_apk
+from deadweight.project.init.languages import golang_apk, golang_ko
 from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
-from deadweight.project.init.languages.common import dockerignore, exec_form, flow, rungs_on
+from deadweight.project.init.languages.common import dockerignore, home_of, rungs_on
 from deadweight.project.init.languages.golang_dockerfile import arguments, context_of, dockerfile
 from deadweight.project.init.languages.sources import scan
-from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
+from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
@@ -226,6 +226,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
         pairs = (each.partition("=") for each in details["examples"].split())
         copied = [*copied, *((source, posixpath.join(words.workdir, name)) for source, _, name in pairs)]
+    words = replace(words, workdir=home_of(project, words.workdir, filled=bool(copied)))
     text = dockerfile(project, words, copied, port)
     build, plain = f"golang:{project.version.value}", f"golang:{project.version.value}-alpine"
     bases = {
@@ -240,30 +241,7 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     files = {f"{place}/Dockerfile": text, f"{place}/Dockerfile.dockerignore": dockerignore("go", place)}
     rungs = list(rungs_on(bases, "the binary alone", f"{place}/Dockerfile", context_of(project)))
     apko, apk_files = golang_apk.rung(project, words, arguments(words), copied, place)
-    return Ladder((*rungs, _ko(project, words, copied), apko), {**files, **apk_files})
-
-
-def _ko(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]]) -> Rung:
-    refused = ""
-    if project.details["cgo"]:
-        refused = "the module needs cgo, but ko's base images have no C library"
-    main = project.details["main"]
-    details = project.details
-    keys = {"source": project.folder, "base": details.get("ko_base", "cgr.dev/chainguard/static:latest")}
-    if "ko_config" in details:
-        keys["config"] = details["ko_config"]
-    if main != ".":
-        keys["main"] = f"./{main}"
-    if copied:
-        keys["files"] = flow({target: joined(project.folder, source) for source, target in copied})
-    if copied and words.workdir != "/":
-        keys["workdir"] = words.workdir
-    run = {"env": flow(dict(words.env))} if words.env else {}
-    if given := arguments(words):
-        run["args"] = exec_form(given)
-    if run:
-        keys["run"] = "{" + ", ".join(f"{key}: {value}" for key, value in run.items()) + "}"
-    return Rung("ko", "ko", "no Dockerfile and no engine: ko compiles and puts the binary on a base", keys, (), refused)
+    return Ladder((*rungs, golang_ko.rung(project, words, arguments(words), copied), apko), {**files, **apk_files})
 
 
 def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]]:

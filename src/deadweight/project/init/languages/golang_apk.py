@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from deadweight.builders.shared import generated
-from deadweight.project.init.languages.common import scalar
+from deadweight.project.init.languages.common import is_owned, scalar
 from deadweight.project.init.records import ImageWords, Project, Rung
 
 MELANGE_HEADER, APKO_HEADER = generated.MELANGE, generated.APKO
@@ -21,7 +21,7 @@ def rung(
     refused = "the module needs cgo, but the packages to compile it with are unknown" if project.details["cgo"] else ""
     files = {
         f"{place}/melange.yaml": _melange(project, copied),
-        f"{place}/apko.yaml": _apko(project, words, arguments, bool(copied)),
+        f"{place}/apko.yaml": _apko(project, words, arguments),
     }
     keys = {"source": project.folder, "config": f"{place}/apko.yaml", "packages": f"[{place}/melange.yaml]"}
     what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
@@ -66,7 +66,7 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _apko(project: Project, words: ImageWords, arguments: Sequence[str], has_files: bool) -> str:
+def _apko(project: Project, words: ImageWords, arguments: Sequence[str]) -> str:
     lines = [
         APKO_HEADER,
         "contents:",
@@ -82,8 +82,11 @@ def _apko(project: Project, words: ImageWords, arguments: Sequence[str], has_fil
     ]
     if arguments:
         lines.append(f"cmd: {scalar(shlex.join(arguments))}")
-    if has_files and words.workdir != "/":
+    if words.workdir != "/":
         lines.append(f"work-dir: {words.workdir}")
+    if is_owned(project):
+        owner = "uid: 65532, gid: 65532, permissions: 0o755"
+        lines += ["", "# It writes there.", f"paths: [{{path: {words.workdir}, type: directory, {owner}}}]"]
     env = {name: value for name, value in words.env.items() if name != "PATH"}
     if env:
         lines += ["", "environment:", *(f"  {name}: {scalar(value)}" for name, value in env.items())]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Sequence
 
-from deadweight.project.init.languages.common import HEADER, env_lines, exec_form
+from deadweight.project.init.languages.common import (
+    EMPTY,
+    HEADER,
+    copied,
+    env_lines,
+    exec_form,
+    is_owned,
+    own_folder,
+)
 from deadweight.project.init.records import ImageWords, Project
 
 
@@ -18,10 +26,11 @@ def context_of(project: Project) -> str:
     return posixpath.commonpath([project.folder, *above]) or "."
 
 
-def dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str, str]], port: int) -> str:
+def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, str]], port: int) -> str:
     details = project.details
     main = "." if details["main"] == "." else f"./{details['main']}"
     cgo = "1" if details["cgo"] else "0"
+    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
     experiment = f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
     lines = [
         HEADER,
@@ -35,19 +44,17 @@ def dockerfile(project: Project, words: ImageWords, copied: Sequence[tuple[str, 
     lines += [
         "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
         "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
-        f"    CGO_ENABLED={cgo}{experiment} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}",
+        f"    CGO_ENABLED={cgo}{experiment} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
         "",
         "FROM ${BASE}",
         "# For outgoing TLS; not every base has them.",
         "COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt",
         f"COPY --from=build /out/{details['binary']} /usr/local/bin/{details['binary']}",
     ]
-    home = words.workdir if copied and words.workdir != "/" else "/"
-    if home != "/":
-        lines.append(f"WORKDIR {home}")
     inside = posixpath.relpath(project.folder, context_of(project))
-    lines += [f"COPY {posixpath.normpath(posixpath.join(inside, source))} {target}" for source, target in copied]
     lines += [
+        *own_folder(project, words.workdir),
+        *(copied(project, posixpath.normpath(posixpath.join(inside, source)), target) for source, target in beside),
         *env_lines(words.env),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",

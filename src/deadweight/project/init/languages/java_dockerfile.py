@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import posixpath
 
-from deadweight.project.init.languages.common import HEADER, env_lines, exec_form
+from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, placed
 from deadweight.project.init.records import ImageWords, Project, Service
+
+_HEAP = (
+    "# The heap follows the container's memory limit.",
+    'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
+)
 
 
 def build_image(project: Project) -> str:
@@ -20,6 +25,10 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
     own, details = service.own.words if service.own else ImageWords(), project.details
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "JAVA_HOME") and "$" not in value}
     version, libraries = project.version.value, "lib" if details["main"] else details["beside"]
+    copies = [
+        *([copied(project, f"--from=build /{libraries}", f"/app/{libraries}")] if libraries else []),
+        copied(project, "--from=build /app.jar", "/app/app.jar"),
+    ]
     cache = "/root/.m2" if project.kind == "maven" else "/root/.gradle"
     lines = [
         HEADER,
@@ -35,12 +44,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         f"    && {_taken(project, libraries)}",
         "",
         "FROM ${BASE}",
-        "WORKDIR /app",
-        "# The heap follows the container's memory limit.",
-        'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
-        *env_lines(env),
-        *([f"COPY --from=build /{libraries} /app/{libraries}"] if libraries else []),
-        "COPY --from=build /app.jar /app/app.jar",
+        *placed(project, "/app", (*_HEAP, *env_lines(env)), copies),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",

@@ -6,7 +6,16 @@ import posixpath
 import re
 from dataclasses import replace
 
-from deadweight.project.init.languages.common import HEADER, env_lines, exec_form
+from deadweight.project.init.languages.common import (
+    EMPTY,
+    HEADER,
+    copied,
+    env_lines,
+    exec_form,
+    home_of,
+    is_owned,
+    own_folder,
+)
 from deadweight.project.init.records import ImageWords, Project, Service
 
 _SHARED = "awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|gcc_s)\\.so/ {print $3}'"
@@ -31,6 +40,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
     given = {name: value for name, value in own.env.items() if name != "PATH" and "$" not in value}
     if details["rocket"]:
         given = {"ROCKET_ADDRESS": "0.0.0.0", "ROCKET_PORT": str(port), **given}  # noqa: S104 - in a container
+    empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
     place, links = f"/usr/local/bin/{binary}", bool(details["links"])
     lines = [
         HEADER,
@@ -43,7 +53,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         "COPY . .",
         "# Crates and what was compiled stay in caches; the binary is copied out of them in the same instruction.",
         "RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \\",
-        f"    cargo build --release{locked}{package} --bin {binary} && cp target/release/{binary} {place}",
+        f"    cargo build --release{locked}{package} --bin {binary} && cp target/release/{binary} {place}{empty}",
         *(
             [
                 "# The libraries that it links: not every base has them.",
@@ -83,18 +93,14 @@ def _is_beside(source: str, project: Project) -> bool:
 def _beside(project: Project, own: ImageWords, inside: str) -> list[str]:
     """What the program reads beside it, and folders whose place in the build it has in it."""
     reads, fixed = project.details["reads"].split(), project.details["compiled_in"].split()
-    home = own.workdir if own.workdir != "/" else "/app"
-    copied = [(source, target) for source, target in own.copied if _is_beside(source, project)]
-    if copied and not re.match(r"(?:.*/)?rust\b", own.base):  # it is not compiled there, so they are what it reads
-        return [f"WORKDIR {home}", *(f"COPY {source} {target}" for source, target in copied)]
 
     def source(each: str) -> str:
         return posixpath.normpath(posixpath.join(inside, each))
 
-    lines = (
-        [f"WORKDIR {home}", *(f"COPY {source(each)} {posixpath.join(home, each)}" for each in reads)] if reads else []
-    )
-    return [
-        *lines,
-        *(f"COPY {source(each)} /src/{source(each)}" for each in fixed if each not in reads or home != "/src"),
-    ]
+    beside = [each for each in own.copied if _is_beside(each[0], project)]
+    if re.match(r"(?:.*/)?rust\b", own.base):  # it is compiled there, so they are what that needs
+        beside = []
+    home = home_of(project, own.workdir, filled=bool(reads or beside))
+    pairs = beside or [(source(each), posixpath.join(home, each)) for each in reads]
+    pairs += [(source(each), f"/src/{source(each)}") for each in fixed]
+    return [*own_folder(project, home), *(copied(project, *each) for each in dict.fromkeys(pairs))]

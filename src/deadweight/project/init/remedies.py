@@ -1,0 +1,112 @@
+"""What is tried next where a variant does not come up: one thing that a service may lack after the other."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from dataclasses import replace
+
+from deadweight.project.init.draft import Draft, run_of
+from deadweight.project.init.folders import with_folder_it_lacks, with_own_files
+from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.languages.common import HOME
+from deadweight.project.init.older import with_examples, with_help, with_older_language
+from deadweight.project.init.records import SEEN, Known, Rung, Service
+from deadweight.project.init.tree import Tree, joined
+from deadweight.project.init.values import example_file
+
+
+def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
+    """The draft with the next thing that is tried for a variant that ended with ``died``; None where there is nothing left.
+
+    What is the repository's own stays as it is: only generated files change.
+    """
+    made = rung.is_made
+    again = with_own_settings(draft)
+    again = again or (with_older_language(draft, rung.name, died) if made else None)
+    again = again or (with_developers_modules(draft, died, tree) if made else None)
+    again = again or with_settings_file(draft, died, tree)
+    again = again or with_folder_it_lacks(draft, died)
+    again = again or (with_own_files(draft, died) if made else None)
+    again = again or with_what_it_lacks(draft, tree)
+    return again or (with_examples(draft) if made else None) or with_help(draft, died)
+
+
+def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
+    """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
+    again = with_older_language(draft, rung.name, died) or with_developers_modules(draft, died, tree)
+    return again or with_own_files(draft, died) or with_examples(draft)
+
+
+def with_own_settings(draft: Draft) -> Draft | None:
+    """The draft without variables by which a Compose file overrides what the image itself sets: that is often for developers."""
+    service = draft.service
+    own = service.own.words.env if service.own else {}
+    port = service.port_variable.value if service.port_variable else ""
+    env = service.around.env
+    over = [name for name in env if name != port and name in own and env[name].value != own[name]]
+    if not over:
+        return None
+    kept = {name: known for name, known in env.items() if name not in over}
+    changed = replace(service, around=replace(service.around, env=kept))
+    run = {key: value for key, value in draft.run.items() if key != "env"}
+    said = run_of(changed, draft.port)
+    return replace(draft, service=changed, run={**run, **({"env": said["env"]} if "env" in said else {})})
+
+
+_NO_MODULE = re.compile(r"Cannot find (?:module|package) '((?:@[\w.-]+/)?[\w.-]+)")
+
+
+def with_developers_modules(draft: Draft, died: str, tree: Tree) -> Draft | None:
+    """The draft of a Node service whose code needs what its package lists for development alone; None for another reason, or the
+    same again."""
+    project = draft.service.project
+    found = _NO_MODULE.search(died)
+    if project is None or project.language != "node" or found is None or project.details.get("all"):
+        return None
+    try:
+        listed = json.loads(tree.text(joined(project.folder, "package.json")))["devDependencies"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(listed, dict) or found[1] not in listed:
+        return None
+    return replace(
+        draft, service=replace(draft.service, project=replace(project, details={**project.details, "all": "1"}))
+    )
+
+
+_NO_SETTINGS = re.compile(
+    r"ENOENT[^|]*\.env\b|\.env\b[^|]{0,60}(?:no such file|not found|does ?n.t exist|cannot find|could not)"
+    r"|(?:load|open|read|find|pars)\w*[^|]{0,40}[ '\"/]\.env\b|(?:error|fail\w*|cannot|could not)[^|]{0,30}(?:dot)?env file",
+    re.IGNORECASE,
+)
+
+
+def with_settings_file(draft: Draft, died: str, tree: Tree) -> Draft | None:
+    """The draft with the example of a ``.env`` where the service looks for it: some end where there is none. None for another
+    reason, without an example, and for the same again."""
+    service = draft.service
+    folders = (service.folder, service.project.folder if service.project else ".", ".")
+    example = next((found for each in dict.fromkeys(folders) if (found := example_file(tree, each))), None)
+    if example is None or not _NO_SETTINGS.search(died):
+        return None
+    known = Known(example, f"{SEEN}: it does not come up without a .env")
+    files = {place: known for place in _looked_in(service) if place not in service.around.files}
+    if not files:
+        return None
+    project = service.project
+    if project is not None:
+        project = replace(project, details={**project.details, HOME: "1"})
+    around = replace(service.around, files={**service.around.files, **files})
+    changed = replace(service, project=project, around=around)
+    return replace(draft, service=changed, run={**draft.run, "files": run_of(changed, draft.port)["files"]})
+
+
+def _looked_in(service: Service) -> list[str]:
+    """Where a ``.env`` is looked for: in the folder in which the own image is started, and in that of generated ones."""
+    own = [posixpath.normpath(service.own.words.workdir)] if service.own else []
+    made = own if own and own != ["/"] else ["/app"]
+    if service.project is not None and service.project.language not in ("go", "rust"):
+        made = ["/app"]
+    return [posixpath.join(each, ".env") for each in dict.fromkeys((*own, *made))]

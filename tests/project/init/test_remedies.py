@@ -1,0 +1,186 @@
+"""What is tried for a variant that does not come up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from deadweight.project.init.draft import first_draft
+from deadweight.project.init.prove import AT_ONCE
+from deadweight.project.init.reference import in_turn
+from deadweight.project.init.remedies import (
+    next_remedy,
+    with_developers_modules,
+    with_own_settings,
+    with_settings_file,
+)
+from deadweight.project.init.services import find_services
+from deadweight.project.init.suitefile import suite_text
+from deadweight.project.init.tree import look
+from tests.support.trees import written
+
+GO = {
+    "go.mod": "module shop\n\ngo 1.22\n",
+    "main.go": 'package main\n\nimport "net/http"\n\nfunc main() { http.ListenAndServe(":8080", nil) }\n',
+}
+RUST = {
+    "Cargo.toml": '[package]\nname = "shop"\nversion = "0.1.0"\n',
+    "src/main.rs": 'fn main() { TcpListener::bind("0.0.0.0:8080"); }\n',
+}
+JAVA = {
+    "pom.xml": "<project><artifactId>shop</artifactId><parent><artifactId>spring-boot-parent</artifactId></parent></project>"
+}
+NO_FILE = 'it ended with exit code 14: SqliteError: unable to open database file: "shop.db"'
+
+
+def drafted(root, files):
+    tree = look(written(root, files))
+    return first_draft(find_services(tree)[0], "build"), tree
+
+
+def rung(draft, name):
+    return next(each for each in draft.rungs if each.name == name)
+
+
+@pytest.mark.parametrize(
+    ("files", "died"),
+    [
+        (GO, NO_FILE),
+        (GO, "panic: open shop.db: permission denied"),
+        (RUST, 'called `Result::unwrap()`: Os { code: 13, kind: PermissionDenied, message: "Permission denied" }'),
+        (RUST, "error returned from database: (code: 14) unable to open database file"),
+        (JAVA, "Caused by: java.nio.file.AccessDeniedException: /app/shop.mv.db"),
+        (JAVA, 'org.h2.jdbc.JdbcSQLNonTransientConnectionException: Error while creating file "/app" [90062-214]'),
+    ],
+)
+def test_a_service_that_writes_where_it_is_started_gets_that_folder(tmp_path, files, died):
+    draft, tree = drafted(tmp_path, files)
+    again = next_remedy(draft, rung(draft, "distroless"), died, tree)
+    assert again is not None
+    ends = again.ladder.files["build/Dockerfile"].rpartition("FROM ${BASE}")[2]
+    assert ends.index("COPY --chown=65532:65532") < ends.index("WORKDIR /app\n")
+    assert "WORKDIR" not in draft.ladder.files["build/Dockerfile"].rpartition("FROM ${BASE}")[2] or files is JAVA
+    assert next_remedy(again, rung(draft, "distroless"), died, tree) is None
+
+
+def test_a_go_service_that_writes_where_it_is_started_has_the_folder_without_a_dockerfile_too(tmp_path):
+    draft, tree = drafted(tmp_path, GO)
+    again = next_remedy(draft, rung(draft, "ko"), NO_FILE, tree)
+    assert again is not None
+    keys = rung(again, "ko").keys
+    assert (keys["workdir"], keys["run"]) == ("/app", "{tmpfs: [/tmp, /app]}")
+    apko = again.ladder.files["build/apko.yaml"]
+    assert "work-dir: /app\n" in apko
+    assert "paths: [{path: /app, type: directory, uid: 65532, gid: 65532, permissions: 0o755}]" in apko
+
+
+NODE = {
+    "package.json": json.dumps(
+        {
+            "name": "board",
+            "scripts": {"start": "node server.js"},
+            "dependencies": {"express": "4"},
+            "devDependencies": {"morgan": "1", "@scope/log": "2"},
+        }
+    ),
+    "server.js": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("died", "helps"),
+    [
+        ("Error: Cannot find module 'morgan' | Require stack:", True),
+        ("Error [ERR_MODULE_NOT_FOUND]: Cannot find package '@scope/log' imported from /app/server.js", True),
+        ("Error: Cannot find module './backend'", False),
+        ("Error: Cannot find module 'absent'", False),
+    ],
+)
+def test_modules_for_development_that_the_code_needs_are_kept(tmp_path, died, helps):
+    draft, tree = drafted(tmp_path, NODE)
+    assert "--omit=dev" in draft.ladder.files["build/Dockerfile"]
+    again = with_developers_modules(draft, died, tree)
+    assert (again is not None) is helps
+    if again is not None:
+        assert "--omit=dev" not in again.ladder.files["build/Dockerfile"]
+        assert with_developers_modules(again, died, tree) is None
+
+
+@pytest.mark.parametrize(
+    "died",
+    [
+        "it ended with exit code 1: 2026/11/28 Error loading .env file",
+        "open .env: no such file or directory",
+        "Error: ENOENT: no such file or directory, open '/app/.env'",
+        "Failed to load env file",
+    ],
+)
+def test_an_example_of_a_settings_file_is_mounted_where_the_service_looks_for_it(tmp_path, died):
+    own = {"Dockerfile": "FROM golang:1.22\nWORKDIR /srv\nCOPY . .\nRUN go build -o engine .\nCMD /srv/engine\n"}
+    draft, tree = drafted(tmp_path, {**GO, **own, "example.env": "PORT=8080\n"})
+    again = with_settings_file(draft, died, tree)
+    assert again is not None
+    assert "files: {/srv/.env: example.env}" in suite_text(again)
+    assert "WORKDIR /srv\n" in again.ladder.files["build/Dockerfile"].rpartition("FROM ${BASE}")[2]
+    assert with_settings_file(again, died, tree) is None
+    assert with_settings_file(draft, "connection refused", tree) is None
+
+
+def test_without_an_own_image_the_settings_file_is_where_the_generated_ones_start(tmp_path):
+    draft, tree = drafted(tmp_path, {**GO, ".env.example": "PORT=8080\n"})
+    again = with_settings_file(draft, "Error loading .env file", tree)
+    assert again is not None
+    assert again.run["files"].value == "{/app/.env: .env.example}"
+    assert rung(again, "ko").keys["workdir"] == "/app"
+    draft, tree = drafted(tmp_path / "none", GO)
+    assert with_settings_file(draft, "Error loading .env file", tree) is None
+
+
+def test_what_a_compose_file_overrides_of_the_image_is_left_to_the_image(tmp_path):
+    files = {
+        "Dockerfile": "FROM python:3.12\nENV NO_DEV=1 PORT=8000\nCOPY . .\nCMD python3 app.py\n",
+        "app.py": "import os\nos.environ['PORT']\n",
+        "requirements.txt": "",
+        "compose.yaml": "services:\n  web:\n    build: .\n    environment: {NO_DEV: 0, MODE: x, PORT: 9000}\n",
+    }
+    draft, _ = drafted(tmp_path, files)
+    again = with_own_settings(draft)
+    assert again is not None
+    assert again.run["env"].value == '{MODE: x, PORT: "9000"}'
+    assert with_own_settings(again) is None
+
+
+def test_own_and_generated_ones_are_tried_in_turn(tmp_path):
+    draft, _ = drafted(
+        tmp_path,
+        {**GO, "Dockerfile": "FROM golang\nCOPY . .\nCMD ./x\n", "Dockerfile.two": "FROM golang\nCOPY . .\nCMD ./x\n"},
+    )
+    names = [each.name for each in in_turn(draft.rungs)]
+    assert names[:4] == ["today", "debian", "today-two", "alpine"]
+    assert sorted(names) == sorted(each.name for each in draft.rungs)
+    assert AT_ONCE >= 2
+    assert [each.name for each in in_turn(replace(draft, left_out={"today": "x"}).rungs)][:2] == ["today-two", "debian"]
+
+
+def test_a_framework_that_listens_on_loopback_is_told_of_another_address_by_its_own_variable(tmp_path):
+    manifest = f'{RUST["Cargo.toml"]}[dependencies]\nrocket = "0.5"\n'
+    draft, _ = drafted(tmp_path, {**RUST, "Cargo.toml": manifest})
+    (spare,) = draft.service.spare
+    assert spare.value == {"ROCKET_ADDRESS": "0.0.0.0"}
+    assert spare.origin == "Rocket's own: without it, it listens on loopback"
+
+
+@pytest.mark.parametrize(("given", "kept"), [("localhost", "0.0.0.0"), ("0.0.0.0", "0.0.0.0")])
+def test_an_example_that_listens_on_loopback_is_not_followed_there(tmp_path, given, kept):
+    files = {
+        **GO,
+        "main.go": 'package main\n\nfunc main() { os.Getenv("HOST") }\n',
+        ".env.example": f"HOST={given}\nA=1\n",
+    }
+    draft, _ = drafted(tmp_path, files)
+    told = {}
+    for each in draft.service.spare:
+        told = {**each.value, **told}
+    assert told == {"HOST": kept, "A": "1"}
