@@ -599,7 +599,13 @@ def test_an_openapi_document_of_the_repository_is_where_attacks_begin(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("base", "version"), [("golang:1.26", "1.26"), ("golang:1.20-alpine", "1.22"), ("golang", "1.22")]
+    ("base", "version"),
+    [
+        ("golang:1.26", "1.26"),
+        ("golang:1.26.2-alpine3.20", "1.26.2"),
+        ("golang:1.20-alpine", "1.22"),
+        ("golang", "1.22"),
+    ],
 )
 def test_the_own_build_tells_the_version_where_it_is_new_enough(tmp_path, base, version):
     own = f'FROM {base} AS build\nCOPY . .\nRUN go build -o /x ./cmd/shop\nFROM scratch\nCOPY --from=build /x /x\nCMD ["/x"]\n'

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from deadweight.project.init.command import _place
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.prove import AT_ONCE
 from deadweight.project.init.reference import in_turn
@@ -74,6 +75,32 @@ def test_a_go_service_that_writes_where_it_is_started_has_the_folder_without_a_d
     apko = again.ladder.files["build/apko.yaml"]
     assert "work-dir: /app\n" in apko
     assert "paths: [{path: /app, type: directory, uid: 65532, gid: 65532, permissions: 0o755}]" in apko
+
+
+@pytest.mark.parametrize(
+    ("code", "died"),
+    [
+        ('time.LoadLocation("Asia/Jakarta")', ""),
+        ("", "failed to open connection to databaseunknown time zone Asia/Jakarta"),
+    ],
+)
+def test_time_zones_that_a_go_service_asks_for_by_name_are_in_it(tmp_path, code, died):
+    draft, tree = drafted(tmp_path, {**GO, "zones.go": f"package main\n\nfunc zones() {{ {code} }}\n"})
+    if died:
+        assert "timetzdata" not in draft.ladder.files["build/Dockerfile"]
+        again = next_remedy(draft, rung(draft, "debian"), died, tree)
+        assert again is not None
+        draft = again
+    assert "go build -trimpath -tags timetzdata " in draft.ladder.files["build/Dockerfile"]
+    assert ", tzdata, shop-from-source]" in draft.ladder.files["build/apko.yaml"]
+    assert next_remedy(draft, rung(draft, "debian"), died, tree) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [("build: test\n\tgo build\n", "containers"), ("build := x\nall:\n", "build")]
+)
+def test_no_folder_is_written_that_make_would_take_for_its_target(tmp_path, text, place):
+    assert _place(look(written(tmp_path, {**GO, "Makefile": text}))) == place
 
 
 NODE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -267,8 +268,13 @@ def _place(tree: Tree) -> str:
     return next((each for each in PLACES if _is_free(tree, each) and not _ignored(tree.root, each)), PLACES[-1])
 
 
+_MAKEFILES = ("Makefile", "makefile", "GNUmakefile")
+
+
 def _is_free(tree: Tree, place: str) -> bool:
-    """Whether nothing is there, or what an earlier run of this wrote."""
+    """Whether nothing is there, or what an earlier run of this wrote, and ``make`` would not take it for a target that is made."""
+    if any(re.search(rf"^{place}[ \t]*:(?!=)", tree.text(name), re.MULTILINE) for name in _MAKEFILES):
+        return False
     return not tree.has_folder(place) or tree.text(f"{place}/Dockerfile").startswith(HEADER)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files
 from deadweight.project.init.lacking import with_what_it_lacks
-from deadweight.project.init.languages.common import HOME
+from deadweight.project.init.languages.common import HOME, ZONES
 from deadweight.project.init.older import with_examples, with_help, with_older_language
 from deadweight.project.init.records import SEEN, Known, Rung, Service
 from deadweight.project.init.tree import Tree, joined
@@ -26,7 +26,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = with_own_settings(draft)
     again = again or (with_older_language(draft, rung.name, died) if made else None)
     again = again or (with_developers_modules(draft, died, tree) if made else None)
-    again = again or with_settings_file(draft, died, tree)
+    again = again or with_time_zones(draft, died) or with_settings_file(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
     again = again or with_what_it_lacks(draft, tree)
@@ -36,7 +36,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
 def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
     """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
     again = with_older_language(draft, rung.name, died) or with_developers_modules(draft, died, tree)
-    return again or with_own_files(draft, died) or with_examples(draft)
+    return again or with_time_zones(draft, died) or with_own_files(draft, died) or with_examples(draft)
 
 
 def with_own_settings(draft: Draft) -> Draft | None:
@@ -53,6 +53,15 @@ def with_own_settings(draft: Draft) -> Draft | None:
     run = {key: value for key, value in draft.run.items() if key != "env"}
     said = run_of(changed, draft.port)
     return replace(draft, service=changed, run={**run, **({"env": said["env"]} if "env" in said else {})})
+
+
+def with_time_zones(draft: Draft, died: str) -> Draft | None:
+    """The draft of a Go program that has the time zones in it; None for another reason, or the same again."""
+    project = draft.service.project
+    if project is None or project.language != "go" or ZONES in project.details or "unknown time zone" not in died:
+        return None
+    details = {**project.details, ZONES: "1"}
+    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
 _NO_MODULE = re.compile(r"Cannot find (?:module|package) '((?:@[\w.-]+/)?[\w.-]+)")

@@ -80,6 +80,9 @@ def home_of(project: Project, workdir: str, *, filled: bool) -> str:
     return "/" if not wanted else workdir if workdir != "/" else "/app"
 
 
+ZONES = "zones"
+"""The detail of a Go program that asks for time zones by their names."""
+
 EMPTY = "/empty"
 """A folder of the build stage, out of which a folder that is the service's user's is made without a shell."""
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from deadweight.project.init import declared
 from deadweight.project.init.languages import golang_apk, golang_ko
 from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
-from deadweight.project.init.languages.common import dockerignore, home_of, rungs_on
+from deadweight.project.init.languages.common import ZONES, dockerignore, home_of, rungs_on
 from deadweight.project.init.languages.golang_dockerfile import arguments, context_of, dockerfile
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
@@ -71,6 +71,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "examples": " ".join("=".join(each) for each in examples(tree, folder, ".go")),
             "experiment": _experiment(tree, folder),
             "work": "1" if tree.has(joined(folder, "go.work")) else "",
+            **({ZONES: "1"} if _needs_zones(tree, folder) else {}),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
         problem=_problem(tree, folder, mains, chosen),
@@ -84,9 +85,19 @@ def _problem(tree: Tree, folder: str, mains: Sequence[str], chosen: str | None) 
     return f"it compiles in {absent}, which is not in the repository and must be built first" if absent else ""
 
 
+_READS_ZONES = re.compile(r"\btime\.LoadLocation\(|[\"'&?]loc=|\.Add\(\"loc\"")
+
+
+def _needs_zones(tree: Tree, folder: str) -> bool:
+    """Whether it asks for a time zone by its name, which not every base knows: then they are compiled in."""
+    files = (path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path))
+    return any(_READS_ZONES.search(tree.text(path)) for path in files)
+
+
 def _version(words: ImageWords | None, least: tuple[int, int], origin: str) -> Known[str]:
-    """The version that its own image is built with, where that is new enough for the module; else the one of the module."""
-    own = words.on(r"golang:(\d+\.\d+)") if words else ""
+    """The version that its own image is built with, as exactly as it is there (the base is shared then), where that is new enough
+    for the module; else the one of the module."""
+    own = words.on(r"golang:(\d+\.\d+(?:\.\d+)?)(?![\w.])") if words else ""
     if own and _pair(own) >= least:
         return Known(own, "from your Dockerfile's base")
     return Known(f"{least[0]}.{least[1]}", origin)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from deadweight.builders.shared import generated
-from deadweight.project.init.languages.common import is_owned, scalar
+from deadweight.project.init.languages.common import ZONES, is_owned, scalar
 from deadweight.project.init.records import ImageWords, Project, Rung
 
 MELANGE_HEADER, APKO_HEADER = generated.MELANGE, generated.APKO
@@ -67,10 +67,11 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
 
 
 def _apko(project: Project, words: ImageWords, arguments: Sequence[str]) -> str:
+    zones = ", tzdata" if ZONES in project.details else ""
     lines = [
         APKO_HEADER,
         "contents:",
-        f"  packages: [wolfi-baselayout, ca-certificates-bundle, {_package(project)}]",
+        f"  packages: [wolfi-baselayout, ca-certificates-bundle{zones}, {_package(project)}]",
         "",
         "accounts:",
         "  groups: [{groupname: nonroot, gid: 65532}]",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from deadweight.project.init.languages.common import (
     EMPTY,
     HEADER,
+    ZONES,
     copied,
     env_lines,
     exec_form,
@@ -31,6 +32,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     main = "." if details["main"] == "." else f"./{details['main']}"
     cgo = "1" if details["cgo"] else "0"
     empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
+    zones = " -tags timetzdata" if ZONES in details else ""
     experiment = f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
     lines = [
         HEADER,
@@ -44,7 +46,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     lines += [
         "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
         "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
-        f"    CGO_ENABLED={cgo}{experiment} go build -trimpath -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
+        f"    CGO_ENABLED={cgo}{experiment} go build -trimpath{zones} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
         "",
         "FROM ${BASE}",
         "# For outgoing TLS; not every base has them.",

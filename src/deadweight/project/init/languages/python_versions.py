@@ -22,7 +22,7 @@ _EXACT = re.compile(r"\s*(?:==|~=|~|=)?\s*(3\.\d+)(?:\.[\d*]+)?\s*")
 
 def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     """Of the own image's base, a file for tools that install Pythons, or the range that the project says."""
-    if base := words.on(r"python:(\d+\.\d+)") if words else "":
+    if base := (words.on(r"python:(\d+\.\d+)") or words.on(r"uv:(?:[\d.]+-)?python(3\.\d+)")) if words else "":
         return Known(base, "from your Dockerfile's base")
     for name, pattern in _FILES:
         text = tree.text(joined(folder, name))
