@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from deadweight.project.init import declared
 from deadweight.project.init.languages import java_modules, java_versions
-from deadweight.project.init.languages.common import dockerignore, flow, rungs_on
+from deadweight.project.init.languages.common import OWNED, dockerignore, flow, rungs_on
 from deadweight.project.init.languages.java_dockerfile import build_image, dockerfile
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
@@ -20,6 +20,10 @@ _SERVES = re.compile(
 )
 _EXECUTABLE = re.compile(r"spring-boot-maven-plugin|quarkus|maven-shade-plugin|maven-assembly-plugin|addClasspath")
 _MAIN = re.compile(r"\bstatic\s+void\s+main\s*\(")
+
+
+_FILE_DATABASE = re.compile(r"jdbc:(?:h2:(?:file:)?|hsqldb:file:|derby:|sqlite:)(?:\./)?(?!mem:|tcp:|file:|ssl:)[\w-]")
+"""A database in the folder in which the service is started."""
 
 
 def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
@@ -56,6 +60,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "wrapper": wrapper,
             "jdk": str(java_versions.built_with(runtime, properties if wrapper else "")),
             "jib_base": declared.jib_base(text),
+            **({OWNED: "1"} if any(_FILE_DATABASE.search(tree.text(path)) for path in config) else {}),
             "beside": _beside(text),
             "top": top,
             "listed": "1" if kind == "maven" and java_modules.lists(tree, top, folder) else "",
