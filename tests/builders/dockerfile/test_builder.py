@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from deadweight._errors import CommandError, MissingError
+from deadweight.builders.shared import generated
 from deadweight.image.archive.archive import open_archive
 from deadweight.records.built import Base
 from deadweight.sources.protocol import BuildEnvironment
@@ -316,6 +317,16 @@ def test_dockerfile_variants_of_one_source_follow_the_first(project):
     project.suite(f"  v:\n{lines}  other:\n{lines}")
     assert project.steps("v")[0].behind == ()
     assert project.steps("other")[0].behind == ("image:v",)
+
+
+def test_what_init_wrote_is_built_beside_the_own_dockerfile(project):
+    own, made = (
+        f"    builder: dockerfile\n    dockerfile: {name}\n    bases: {{BASE: tools}}\n"
+        for name in ("Dockerfile", "made")
+    )
+    project.write({"made": f"{generated.DOCKERFILE}\nARG BASE=tools\nFROM ${{BASE}}\n"})
+    project.suite(f"  v:\n{own}  w:\n{made}  x:\n{made}")
+    assert [project.steps(name)[0].behind for name in ("v", "w", "x")] == [(), (), ("image:w",)]
 
 
 BUILD_FILES = {file.name: file.read_text() for file in (ROOT / "build").glob("*.Dockerfile")}

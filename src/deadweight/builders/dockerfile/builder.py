@@ -246,7 +246,8 @@ def _there(variant: DockerfileVariant, site: Site) -> bool:
 
 
 def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
-    first = site.first_of_source.get((variant.builder, variant.source), variant.name)
+    kind = (variant.builder, variant.source, variant.dockerfile in site.generated)
+    first = site.first_of_source.get(kind, variant.name)
     return () if first == variant.name else (f"image:{first}",)
 
 
