@@ -14,6 +14,7 @@ from deadweight.project.init.reference import in_turn
 from deadweight.project.init.remedies import (
     next_remedy,
     with_developers_modules,
+    with_missing_package,
     with_own_settings,
     with_settings_file,
 )
@@ -133,6 +134,31 @@ def test_modules_for_development_that_the_code_needs_are_kept(tmp_path, died, he
     if again is not None:
         assert "--omit=dev" not in again.ladder.files["build/Dockerfile"]
         assert with_developers_modules(again, died, tree) is None
+
+
+@pytest.mark.parametrize(
+    ("died", "package"),
+    [
+        ("ModuleNotFoundError: No module named 'debug_toolbar' | File x", "debug_toolbar"),
+        ("ModuleNotFoundError: No module named 'pkg_resources'", "'setuptools<81'"),
+        ('RuntimeError: Form data requires "python-multipart" to be installed.', "python-multipart"),
+        ("ModuleNotFoundError: No module named 'absent'", ""),
+        ("ModuleNotFoundError: No module named 'debug'", ""),
+        ("connection refused", ""),
+    ],
+)
+def test_a_package_that_another_list_names_is_installed_too(tmp_path, died, package):
+    files = {
+        "app.py": "app = FastAPI()\n",
+        "requirements.txt": "fastapi\n",
+        "requirements/dev.txt": "Debug-Toolbar==4\n",
+    }
+    draft, tree = drafted(tmp_path, files)
+    again = with_missing_package(draft, died, tree)
+    assert (again is not None) is bool(package)
+    if again is not None:
+        assert f"--target=/packages uvicorn {package}\n" in again.ladder.files["build/Dockerfile"]
+        assert with_missing_package(again, died, tree) is None
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = with_own_settings(draft)
     again = again or (with_older_language(draft, rung.name, died) if made else None)
     again = again or (with_developers_modules(draft, died, tree) if made else None)
+    again = again or (with_missing_package(draft, died, tree) if made else None)
     again = again or with_time_zones(draft, died) or with_settings_file(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
@@ -36,6 +37,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
 def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
     """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
     again = with_older_language(draft, rung.name, died) or with_developers_modules(draft, died, tree)
+    again = again or with_missing_package(draft, died, tree)
     return again or with_time_zones(draft, died) or with_own_files(draft, died) or with_examples(draft)
 
 
@@ -83,6 +85,48 @@ def with_developers_modules(draft: Draft, died: str, tree: Tree) -> Draft | None
     return replace(
         draft, service=replace(draft.service, project=replace(project, details={**project.details, "all": "1"}))
     )
+
+
+_NO_PACKAGE = re.compile(
+    r"No module named '([A-Za-z_]\w*)|requires \"(python-multipart)\"|(email-validator) is not installed"
+)
+_PACKAGES = {
+    "pkg_resources": "setuptools<81",
+    "yaml": "pyyaml",
+    "dotenv": "python-dotenv",
+    "jwt": "pyjwt",
+    "jose": "python-jose",
+    "PIL": "pillow",
+    "bs4": "beautifulsoup4",
+    "dateutil": "python-dateutil",
+    "psycopg2": "psycopg2-binary",
+    "multipart": "python-multipart",
+    "MySQLdb": "mysqlclient",
+    "sklearn": "scikit-learn",
+}
+"""Packages whose modules have another name."""
+_LISTS = (
+    r"[\w.-]*requirements[\w.-]*\.txt|(?:base|common|dev|development|local|prod|production|test)\.txt|pyproject\.toml|Pipfile"
+    r"|setup\.(?:py|cfg)|uv\.lock|poetry\.lock|(?:Dockerfile|Containerfile)[\w.-]*"
+)
+
+
+def with_missing_package(draft: Draft, died: str, tree: Tree) -> Draft | None:
+    """The draft of a Python service with a package that it imports and that its list lacks: another list has it, its own image
+    installs it, or an older version of another package brought it. None for one that nobody names, or the same again."""
+    project = draft.service.project
+    found = _NO_PACKAGE.search(died)
+    if project is None or project.language != "python" or found is None:
+        return None
+    module = next(each for each in found.groups() if each)
+    package = _PACKAGES.get(module, module)
+    plain = re.escape(package.partition("<")[0]).replace("_", "[-_]")
+    named = any(re.search(rf"(?i)(?<![\w-]){plain}(?![\w-])", tree.text(path)) for path in tree.named(_LISTS))
+    extra = project.details["extra"].split()
+    if package in extra or not (named or module in _PACKAGES or found[1] is None):
+        return None
+    details = {**project.details, "extra": " ".join((*extra, package))}
+    return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
 _NO_SETTINGS = re.compile(

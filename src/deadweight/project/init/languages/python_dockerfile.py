@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, is_owned, placed
 from deadweight.project.init.languages.python_steps import in_turn
@@ -50,7 +51,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         install = f"{_BINARY} {lists} \\\n    && {install}"
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if not _DROPPED.fullmatch(name) and "$" not in value}
-    extra = f" {project.details['extra']}" if project.details["extra"] else ""
+    extra = "".join(f" {shlex.quote(each)}" for each in project.details["extra"].split())
     version = project.version.value
     libraries = " LD_LIBRARY_PATH=/packages/lib" if compiled else ""
     before = (f"ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1{libraries}", *env_lines(env))
