@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -48,9 +49,10 @@ FILES = {
 @pytest.fixture
 def project(engine, tmp_path):
     """A service with three Dockerfiles; the images that were built of it go at the end, and nothing else."""
-    root = written(tmp_path / "initproved", FILES)
+    name = f"initproved{os.getpid()}"  # others may run the same tests on the same engine
+    root = written(tmp_path / name, FILES)
     yield root
-    for image in engine.api.images(filters={"reference": "deadweight/initproved/*"}):
+    for image in engine.api.images(filters={"reference": f"deadweight/{name}/*"}):
         for tag in image["RepoTags"] or ():
             engine.images.remove(tag, force=True)
 
