@@ -193,15 +193,16 @@ def test_without_an_own_image_the_settings_file_is_where_the_generated_ones_star
 
 def test_what_a_compose_file_overrides_of_the_image_is_left_to_the_image(tmp_path):
     files = {
-        "Dockerfile": "FROM python:3.12\nENV NO_DEV=1 PORT=8000\nCOPY . .\nCMD python3 app.py\n",
+        "Dockerfile": "FROM python:3.12\nENV NO_DEV=1 PORT=8000 DB=localhost:5432\nCOPY . .\nCMD python3 app.py\n",
         "app.py": "import os\nos.environ['PORT']\n",
         "requirements.txt": "",
-        "compose.yaml": "services:\n  web:\n    build: .\n    environment: {NO_DEV: 0, MODE: x, PORT: 9000}\n",
+        "compose.yaml": "services:\n  web:\n    build: .\n    environment: {NO_DEV: 0, MODE: x, PORT: 9000, DB: 'store:5432'}\n"
+        "  store: {image: 'postgres:16'}\n",
     }
     draft, _ = drafted(tmp_path, files)
     again = with_own_settings(draft)
     assert again is not None
-    assert again.run["env"].value == '{MODE: x, PORT: "9000"}'
+    assert again.run["env"].value == '{MODE: x, PORT: "9000", DB: "store:5432"}'
     assert with_own_settings(again) is None
 
 

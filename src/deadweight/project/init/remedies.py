@@ -23,14 +23,13 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     What is the repository's own stays as it is: only generated files change.
     """
     made = rung.is_made
-    again = with_own_settings(draft)
-    again = again or (with_older_language(draft, rung.name, died) if made else None)
+    again = with_older_language(draft, rung.name, died) if made else None
     again = again or (with_developers_modules(draft, died, tree) if made else None)
     again = again or (with_missing_package(draft, died, tree) if made else None)
     again = again or with_time_zones(draft, died) or with_settings_file(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
-    again = again or with_what_it_lacks(draft, tree)
+    again = again or with_own_settings(draft) or with_what_it_lacks(draft, tree)
     return again or (with_examples(draft) if made else None) or with_help(draft, died)
 
 
@@ -42,12 +41,20 @@ def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | 
 
 
 def with_own_settings(draft: Draft) -> Draft | None:
-    """The draft without variables by which a Compose file overrides what the image itself sets: that is often for developers."""
+    """The draft without variables by which a Compose file overrides what the image itself sets: that is often for developers.
+    What leads to another container stays."""
     service = draft.service
     own = service.own.words.env if service.own else {}
     port = service.port_variable.value if service.port_variable else ""
     env = service.around.env
-    over = [name for name in env if name != port and name in own and env[name].value != own[name]]
+    beside = {each.value.name for each in service.around.needs}
+    over = [
+        name
+        for name, known in env.items()
+        if name != port
+        and own.get(name, known.value) != known.value
+        and not any(each in known.value for each in beside)
+    ]
     if not over:
         return None
     kept = {name: known for name, known in env.items() if name not in over}
