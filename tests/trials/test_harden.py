@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -398,6 +399,31 @@ def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     subject = make("    checks: {api: [{name: gone, request: {path: /gone}, expect: {status: 200}}]}")
     with pytest.raises(CheckFailed, match="the checks fail even in a plain container: gone: status: expected 200"):
         tightest(subject)
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"),
+    [
+        ({1, 3}, r"\(1 of 2 trials\), so no trial would prove anything: maybe"),  # the strictest, then the plain one
+        ({1, 4}, r"\(2 of 3 trials\), so no trial would prove anything: maybe"),
+        ({3, 5}, r"\(1 of 2 trials\), so no trial would prove anything: maybe"),  # a limit that held when tried again
+    ],
+)
+def test_checks_that_pass_only_sometimes_find_nothing(make, monkeypatch, fails, said):
+    """A service that failed one trial of three got every capability, and a text that trials had shown that it needs them."""
+    numbers = itertools.count(1)
+    pretend(monkeypatch, lambda _options, _exits: "maybe" if next(numbers) in fails else "")
+    with pytest.raises(CheckFailed, match=said) as raised:
+        tightest(make("    run: {memory: 32MiB, pids: 8}"))
+    assert "quiet machine" in raised.value.hint
+
+
+def test_one_hitch_of_the_machine_is_no_wavering(make, monkeypatch):
+    numbers = itertools.count(1)
+    pretend(monkeypatch, lambda _options, _exits: "hitch" if next(numbers) == 3 else "")
+    got = tightest(make("    run: {memory: 32MiB, pids: 8}"))
+    assert [what for what, _ in got.tried][-2:] == ["all together, again"] * 2
+    assert got.options.cap_drop == ("ALL",)
 
 
 def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 ROOT = "0:0"
 HEADROOM = 2
+RUNS = 3
+"""So many trials with the same settings agree before it is believed that a wall makes one fail."""
+HASTY_SECONDS = 5.0
+"""What failed sooner is tried once more. What takes longer has waited for a service that does not come up."""
+AGAIN = ", again"
 LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
 
 DEFAULT_CAPABILITIES = (
@@ -34,7 +40,7 @@ DEFAULT_CAPABILITIES = (
 @dataclass
 class _Search:
     """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
-    the service needs is, on each network."""
+    the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again."""
 
     subject: Subject
     told: Callable[[str], None]
@@ -44,12 +50,18 @@ class _Search:
     written: Written = NOTHING
     exits: tuple[int, ...] | None = CLEAN_EXITS
     hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    seconds: float = 0.0
+    wavered: bool = False
 
     def passes(self, what: str, options: RunOptions) -> bool:
         if _run.cancelled():
             raise Interrupted("interrupted")
         beside = options.but(hosts=self.hosts.get(options.network, {}))
+        started = time.monotonic()
         self.last = attempt(self.subject, beside, self.exits)
+        self.seconds = time.monotonic() - started
+        failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
+        self.wavered = self.wavered or (not self.last.problem and what.removesuffix(AGAIN) in failed)
         self.tried.append((what, self.last.problem))
         self.told(
             f"{self.subject.variant.name}: {what}: {'works' if not self.last.problem else self.last.problem[:160]}"
@@ -60,7 +72,21 @@ class _Search:
 
     def spares(self, what: str, options: RunOptions) -> bool:
         """Whether it works without something. One failure may be the machine's: tried a second time, two searches agree."""
-        return self.passes(what, options) or self.passes(f"{what}, again", options)
+        return self.passes(what, options) or self.passes(f"{what}{AGAIN}", options)
+
+    def holds(self, what: str, options: RunOptions) -> bool:
+        """The same, where the second trial does not take long."""
+        return self.passes(what, options) or (self.seconds < HASTY_SECONDS and self.passes(f"{what}{AGAIN}", options))
+
+    def steady(self, what: str, options: RunOptions) -> None:
+        """See settings that worked work whenever they are tried. Raises CheckFailed where they do not: no trial proves anything."""
+        for number in range(1, RUNS):
+            if not self.passes(f"{what}{AGAIN}", options):
+                raise CheckFailed(
+                    f"{self.subject.variant.name}: the checks pass only sometimes with the same settings ({number} of "
+                    f"{number + 1} trials), so no trial would prove anything: {self.last.problem}",
+                    hint="run it again on a quiet machine, or give the checks more time",
+                )
 
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
@@ -104,6 +130,8 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found = found if is_root(found.user or "") else found.but(user=search.user)
         found = engine.owned(subject.engine_image(), found)
         found, headroom = _limited(search, found)
+        if search.wavered:
+            search.steady("all together", found)
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(
         found,
@@ -121,7 +149,7 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
     """Put up one wall after another, each on top of those that held. ``named`` are the folders that the suite says it writes."""
     search.exits = None
     in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
-    if not search.passes("only memory, processor and process limits", plain):
+    if not search.holds("only memory, processor and process limits", plain):
         folders = ", ".join(each.path for each in named)
         if not named or not search.passes(f"only the limits, with folders in memory: {folders}", in_memory):
             name, problem = search.subject.variant.name, search.last.problem
@@ -130,6 +158,7 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
                 hint = "have it end on SIGTERM, or accept that it is killed: checks: {runs: {if_killed: warn}}"
             raise CheckFailed(f"{name}: the checks fail even in a plain container: {problem}", hint=hint)
         plain = in_memory
+    search.steady("only the limits", plain)
     # A service that never ends in good order warns in `verify`, and is no reason to find nothing.
     search.exits = (*CLEAN_EXITS, search.last.exit_code)
     found = _first(search, plain, {"no new privileges": {"no_new_privileges": True}})
@@ -147,7 +176,7 @@ def _first(
     """Try changes in order; keep the first that holds, or each one that does."""
     for what, change in changes.items():
         candidate = found.but(**change)
-        if search.passes(what, candidate):
+        if search.holds(what, candidate):
             found = candidate
             if not every:
                 break
@@ -157,10 +186,10 @@ def _first(
 def _capabilities(search: _Search, found: RunOptions) -> RunOptions:
     """None if that holds; else one after another is taken away."""
     none = found.but(cap_drop=("ALL",))
-    if search.passes("no capabilities", none):
+    if search.holds("no capabilities", none):
         return none
     kept = list(DEFAULT_CAPABILITIES)
-    if not search.passes("only Docker's default capabilities", none.but(cap_add=tuple(kept))):
+    if not search.holds("only Docker's default capabilities", none.but(cap_add=tuple(kept))):
         return found
     for name in DEFAULT_CAPABILITIES:
         fewer = [each for each in kept if each != name]
