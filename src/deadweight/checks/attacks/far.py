@@ -47,7 +47,7 @@ PODMAN_WITHOUT_ROOT = (
     "network off from the machine; attacks take an engine that runs as root, or Docker's rootless mode"
 )
 NOT_THERE = {
-    "host": "a folder of this machine cannot be handed to a container of an engine elsewhere",
+    "host": "a folder of this machine cannot be handed to a container of an engine that runs elsewhere, or without root",
     "neighbour": "where processes are shared, the attacked service could not be told apart from here",
 }
 

@@ -265,10 +265,12 @@ class Lab:
             self._image_files[path] = content
         return self._image_files[path]
 
-    def room_on_disk(self) -> bool:
-        """Whether the engine's disk can be watched, and has enough free space for attacks that write."""
+    def no_room_on_disk(self) -> str:
+        """Why attacks that write have no room: the engine's disk cannot be watched, or is too full; empty where they have."""
         free = free_bytes(self._disks)
-        return free is not None and free > RESERVE_BYTES
+        if free is None:
+            return self.notes["disk"]
+        return "" if free > RESERVE_BYTES else "this machine has too little free disk space for this attack"
 
     # what this machine can start
 

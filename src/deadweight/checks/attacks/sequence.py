@@ -73,8 +73,8 @@ def blame(lab: Lab, yard: Yard, met: Sequence[Payload], shots: dict[str, Shot]) 
 
 def fire_one(lab: Lab, yard: Yard, payload: Payload) -> Shot:
     """Send one attack, ask the service whether it still answers, and throw its container away where it must not be used again."""
-    if payload.evidence.takes == "disk" and not lab.room_on_disk():
-        return Shot("not_measured", "this machine has too little free disk space for this attack")
+    if payload.evidence.takes == "disk" and (why := lab.no_room_on_disk()):
+        return Shot("not_measured", why)
     try:
         if payload.evidence.kind == "resource":
             return fire_resource(lab, yard, payload)
