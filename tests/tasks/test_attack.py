@@ -74,6 +74,18 @@ def test_of_one_variant_the_walls_are_named(capsys):
     assert _attacks.total(found) == "attacks stopped: open 0 of 2, default 2 of 2, hardened 1 of 1"
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (("not_applicable", "not_applicable"), "no hole was found, so there was nothing to stop"),
+        (("not_applicable", "not_measured"), "nothing could be measured"),
+    ],
+)
+def test_a_service_without_a_hole_is_not_said_to_be_unmeasured(outcomes, said):
+    postures = {posture: cells(**dict(zip(("a", "b"), outcomes, strict=True))) for posture in ("open", "hardened")}
+    assert _attacks.total([SimpleNamespace(variant="v", data={"postures": postures})]) == said
+
+
 @pytest.mark.tools
 @pytest.mark.usefixtures("playground_image")
 def test_what_is_not_built_keeps_nobody_from_attacking_the_others_and_notes_reach_whoever_reads_the_matrix(

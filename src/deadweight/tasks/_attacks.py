@@ -26,13 +26,16 @@ def print_attacks(found: Sequence[Evidence], out: Console) -> None:
 
 def total(found: Sequence[Evidence]) -> str:
     """How many attacks were stopped, by posture, over all variants: ``attacks stopped: open 4 of 37, hardened 37 of 37``."""
-    sums = []
+    sums, everywhere = [], list[str]()
     for posture in tried_now(found):
         cells = [cell["outcome"] for each in found for cell in each.data.get("postures", {}).get(posture, {}).values()]
+        everywhere += cells
         tried = sum(outcome in ("blocked", "succeeded", "crashed") for outcome in cells)
         if tried:
             sums.append(f"{posture} {cells.count('blocked')} of {tried}")
     variants = f" on {len(found)} variants" if len(found) > 1 else ""
+    if everywhere and set(everywhere) == {"not_applicable"}:
+        return f"no hole was found{variants}, so there was nothing to stop"
     return f"attacks stopped{variants}: {', '.join(sums)}" if sums else "nothing could be measured"
 
 

@@ -73,7 +73,10 @@ class Runner:
         unbuilt = self._unbuilt(posture)
         here = {each.id: Cell("not_measured", unbuilt) for each in fired} if unbuilt else self._measured(posture, fired)
         cells |= here
-        if all(cell.outcome == "not_measured" for cell in here.values()):
+        untold = any(
+            cell.outcome == "not_measured" for cell in cells.values()
+        )  # not so where no hole was found to go through
+        if untold and all(cell.outcome == "not_measured" for cell in here.values()):
             reasons = [cell.reason for cell in here.values()]
             self.found.unmeasured[posture.name] = (
                 reasons or ["no attack works even in a container without any protection"]
