@@ -9,7 +9,7 @@ import pytest
 
 from deadweight.project.init.command import _place
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.prove import AT_ONCE
+from deadweight.project.init.prove import AT_ONCE, together
 from deadweight.project.init.reference import in_turn
 from deadweight.project.init.remedies import (
     next_remedy,
@@ -215,6 +215,12 @@ def test_own_and_generated_ones_are_tried_in_turn(tmp_path):
     assert names[:4] == ["today", "debian", "today-two", "alpine"]
     assert sorted(names) == sorted(each.name for each in draft.rungs)
     assert AT_ONCE >= 2
+    rest, builders = list(draft.rungs), []
+    while rest:
+        some, rest = together(rest)
+        assert len({each.builder for each in some}) == 1
+        builders.append(some[0].builder)
+    assert builders == [*["dockerfile"] * (len(builders) - 2), "ko", "apko"]
     assert [each.name for each in in_turn(replace(draft, left_out={"today": "x"}).rungs)][:2] == ["today-two", "debian"]
 
 

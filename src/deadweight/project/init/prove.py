@@ -50,13 +50,20 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
         *proof.soonest([rung for rung in proof.draft.rungs if rung.name != reference and rung not in again]),
     ]
     while rest:
-        some, rest = rest[:AT_ONCE], rest[AT_ONCE:]
+        some, rest = together(rest)
         _try(proof, [rung for rung in some if not is_spare(proof, rung)])
         rest = [*_once_more(proof, some), *rest]
     if not proof.draft.rungs:
         raise nothing_left("no image that was built here runs as it should", proof.draft)
     _attacked(proof)
     return replace(proof.draft, proven=True)
+
+
+def together(rungs: Sequence[Rung]) -> tuple[list[Rung], list[Rung]]:
+    """The next rungs to build side by side, and those that are left: of one builder, as one that compiles anew for minutes would
+    hold up another that is built already."""
+    some = [each for each in rungs if each.builder == rungs[0].builder][:AT_ONCE]
+    return some, [each for each in rungs if each not in some]
 
 
 def _try(proof: Proof, rungs: Sequence[Rung]) -> None:
