@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -159,6 +161,33 @@ def test_a_package_that_another_list_names_is_installed_too(tmp_path, died, pack
     if again is not None:
         assert f"--target=/packages uvicorn {package}\n" in again.ladder.files["build/Dockerfile"]
         assert with_missing_package(again, died, tree) is None
+
+
+@pytest.mark.parametrize(
+    ("died", "dated"),
+    [
+        ("ImportError: cannot import name 'escape' from 'jinja2' (/packages/jinja2/__init__.py)", True),
+        ("AttributeError: module 'collections' has no attribute 'Mapping'", True),
+        ("ConnectionRefusedError: [Errno 111]", False),
+    ],
+)
+def test_packages_that_have_moved_on_are_taken_from_the_time_of_their_list(tmp_path, died, dated):
+    files = {"Dockerfile": "FROM python:3.9\nCOPY . .\nCMD gunicorn app:app\n", "requirements.txt": "flask==1.1.2\n"}
+    root = written(tmp_path / "shop", {**files, "app.py": "app = Flask(__name__)\n"})
+    git = ["git", "-C", root, "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        env = {**os.environ, "GIT_COMMITTER_DATE": "2021-04-03T12:00:00Z"}
+        subprocess.run([*git, *words], check=True, env=env)
+    tree = look(root)
+    draft = first_draft(find_services(tree)[0], "build")
+    again = next_remedy(draft, rung(draft, "debian"), died, tree)
+    assert (again is not None) is dated
+    if again is not None:
+        text = again.ladder.files["build/Dockerfile"]
+        install = "uv pip install --python python3 --target=/packages --exclude-newer 2021-04-03"
+        assert f"    pip install uv && {install} -r requirements.txt\n" in text
+        assert f"RUN {install} gunicorn\n" in text
+        assert next_remedy(again, rung(draft, "debian"), died, tree) is None
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ _INSTALL = {
     "pipenv": ("Pipfile Pipfile.lock", _PIPENV + _EXPORTED),
     "project": (".", f"{_TO_FOLDER} ."),
 }
+UNTIL = "until"
+"""The detail of a project whose packages are no newer than a day."""
+
 _LIBRARIES = (
     "# What was compiled links libraries of the OS, which not every base has.",
     "RUN mkdir -p /packages/lib && find /packages -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {} + 2>/dev/null \\",
@@ -43,6 +46,11 @@ _DROPPED = re.compile(
 def dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
     manifest, install = (each.replace("{list}", project.details["list"]) for each in _INSTALL[project.kind])
     manifests = [f"COPY {manifest} ./{manifest if '/' in manifest else ''}", *project.details["includes"].splitlines()]
+    to_folder = _TO_FOLDER
+    if until := project.details.get(UNTIL):
+        to_folder = f"uv pip install --python python3 --target=/packages --exclude-newer {until}"
+        install = f"pip install uv && {install.replace(_TO_FOLDER, to_folder)}"
+        manifests.append(f"# What the list leaves open is taken from the time of the list itself: {until}.")
     compiled, inside = "compiler" in project.details, project.details["inside"]
     if lists := project.details["psycopg2"]:
         manifests.append(
@@ -70,7 +78,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         *manifests,
         "RUN --mount=type=cache,target=/root/.cache/pip \\",
         f"    {install}",
-        *([f"RUN pip install --no-compile --target=/packages{extra}"] if extra else []),
+        *([f"RUN {to_folder}{extra}"] if extra else []),
         *(_LIBRARIES if compiled else []),
         *(_collected(inside) if project.details["collects"] else []),
         "",
