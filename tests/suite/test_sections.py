@@ -81,6 +81,7 @@ def test_what_works_on_one_variant_refuses_several(tmp_path):
         ),
         (("  mail:", "  ma.il:"), 10, "invalid service name 'ma.il'"),
         (("cart.small}", "cart.smal}"), 12, "no variant 'cart.smal' (did you mean 'cart.small'?)"),
+        (("port: 3000", '"[key]": 1'), 9, "services.cart.variants.small.[key]: unknown key"),
         (("port: 3000", "service: x"), 9, "unknown key; a variant is named by its key"),
     ],
 )

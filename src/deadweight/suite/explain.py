@@ -73,10 +73,10 @@ def _explained(
     document: Document, model: type[BaseModel], problem: ErrorDetails, place: Callable[[Key], Key]
 ) -> ConfigError:
     """One pydantic problem as one sentence of ours, at the line of the key it is about."""
-    location: Key = tuple(
-        part for part in problem["loc"] if part != "[key]"
-    )  # how pydantic marks a wrong key of a mapping
+    location: Key = tuple(problem["loc"])
     kind, found = problem["type"], problem.get("input")
+    if location[-1:] == ("[key]",) and kind != "extra_forbidden":  # how pydantic marks a wrong key of a mapping
+        location = location[:-1]
     key = place(location)
     if kind == "extra_forbidden":
         known = _known_keys(model, location[:-1])
