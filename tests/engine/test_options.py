@@ -50,7 +50,7 @@ def test_hardened_takes_everything_that_a_service_does_not_need():
     assert body["User"] == "65532:65532"
     assert host["ReadonlyRootfs"] is True
     assert host["CapDrop"] == ["ALL"]
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["Memory"] == host["MemorySwap"] == 256 * 2**20
     assert host["NanoCpus"] == 10**9
     assert host["PidsLimit"] == 64

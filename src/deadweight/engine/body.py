@@ -87,7 +87,7 @@ def _limits(options: RunOptions) -> dict[str, int]:
 
 
 def _security(options: RunOptions, info: EngineInfo) -> list[str]:
-    words = ["no-new-privileges:true"] if options.no_new_privileges else []
+    words = ["no-new-privileges"] if options.no_new_privileges else []  # with a colon, Docker's log complains each time
     if options.seccomp == "unconfined":
         words.append("seccomp=unconfined")
     elif options.seccomp != "default":
