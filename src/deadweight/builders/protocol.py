@@ -53,13 +53,9 @@ class Site:
         return tuple(generated(self.root, self.suite.variants))
 
     @functools.cached_property
-    def first_of_source(self) -> Mapping[tuple[str, str, bool], str]:
-        """The first variant of each builder and source: looked for once, not by each of thousands of variants. Of those whose
-        Dockerfile ``init`` wrote another one is the first: they take nothing from what the own ones make."""
-        return {
-            (each.builder, each.source, getattr(each, "dockerfile", "") in self.generated): each.name
-            for each in reversed(self.suite.variants)
-        }
+    def first_of_source(self) -> Mapping[tuple[str, str], str]:
+        """The first variant of each builder and source: looked for once, not by each of thousands of variants."""
+        return {(each.builder, each.source): each.name for each in reversed(self.suite.variants)}
 
 
 @dataclass(frozen=True)

@@ -246,8 +246,14 @@ def _there(variant: DockerfileVariant, site: Site) -> bool:
 
 
 def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
-    kind = (variant.builder, variant.source, variant.dockerfile in site.generated)
-    first = site.first_of_source.get(kind, variant.name)
+    """The variant to wait for: the first of its source. What ``init`` wrote takes nothing from what own Dockerfiles make, so it
+    waits for the first of its own kind."""
+    first = site.first_of_source.get((variant.builder, variant.source), variant.name)
+    if variant.dockerfile in site.generated:
+        alike = (
+            each for each in site.suite.variants if (each.builder, each.source) == (variant.builder, variant.source)
+        )
+        first = next(each.name for each in alike if getattr(each, "dockerfile", "") in site.generated)
     return () if first == variant.name else (f"image:{first}",)
 
 
