@@ -319,3 +319,28 @@ def test_every_step_of_a_table_can_be_filled_in(table):
         groups = ["x"] * re.compile(cause.pattern).groups
         for text in (cause.told, cause.step, cause.stand_in):
             assert "{" not in text.format(*groups).replace("{{", "").replace("{.", "").replace("{jib", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            'Exception in thread "main" java.net.UnknownHostException: services.gradle.org',
+            "Gradle's wrapper cannot fetch the Gradle that it is for",
+        ),
+        (
+            "Connection refused\n\tat org.gradle.wrapper.Download.downloadInternal(Download.java:129)",
+            "Gradle's wrapper cannot fetch the Gradle that it is for",
+        ),
+        ("> Could not GET 'https://plugins.gradle.org/m2/x/y.pom'.", "Gradle cannot reach its plug-in portal"),
+        (
+            "Caused by: java.net.UnknownHostException: repo.example.com",
+            "a build step cannot reach the network",
+        ),
+    ],
+)
+def test_what_gradle_has_from_its_makers_alone_is_told_apart(said, told):
+    found = _causes.found(_dockerfile.RUN, said.splitlines())
+    assert found is not None
+    assert found.told == told
+    assert "{{" not in found.step

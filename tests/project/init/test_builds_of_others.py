@@ -515,6 +515,21 @@ def test_of_services_of_one_image_the_one_that_listens_is_meant(tmp_path):
     assert [each.value for each in port_hints(service)] == [9000]
 
 
+def test_dockerfiles_that_one_compose_file_builds_as_two_services_are_two(tmp_path):
+    files = {
+        "requirements.txt": "fastapi\nstreamlit\n", "api.py": FASTAPI, "page.py": "",
+        "docker/Dockerfile.api": "FROM python:3.12\nCOPY . .\nCMD uvicorn api:app\n",
+        "docker/Dockerfile.page": "FROM python:3.12\nCOPY . .\nCMD streamlit run page.py\n",
+        "docker/Dockerfile.old": "FROM python:3.9\nCOPY . .\nCMD uvicorn api:app\n",
+        "compose.yaml": "services:\n  api: {build: {context: ., dockerfile: docker/Dockerfile.api}, ports: ['1:8000']}\n"
+        "  page: {build: {context: ., dockerfile: docker/Dockerfile.page}, ports: ['2:8501']}\n",
+    }  # fmt: skip
+    services = {each.name: each for each in found(tmp_path, files)}
+    assert {name: len(each.dockerfiles) for name, each in services.items()} == {"api": 2, "page": 1}
+    assert services["page"].project.start == ("-m", "streamlit", "run", "page.py")
+    assert next(each.value for each in port_hints(services["page"])) == 8501
+
+
 def test_mounts_of_an_image_that_is_not_here_are_none_of_those_that_are_made(tmp_path):
     files = {
         "package.json": '{"dependencies": {"express": "4"}, "main": "a.js"}', "a.js": "",

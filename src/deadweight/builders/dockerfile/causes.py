@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deadweight.builders.shared.causes import (
     GO,
+    GRADLE,
     NETWORK,
     NO_ANSWER,
     NO_JAVA_CERTIFICATE,
@@ -120,6 +121,7 @@ COPY_FROM = (
 RUN = (
     *GO,
     *_ENGINE,
+    *GRADLE,
     Cause(
         PKIX,
         "Java does not trust a server's certificate",

@@ -100,6 +100,26 @@ GO = (
 """Go's own words, in a RUN and on this machine."""
 
 
+_GRADLES = r"gradle(?:-dn)?\.(?:org|com)"
+GRADLE = (
+    Cause(
+        rf"UnknownHostException: (?:services|downloads)\.{_GRADLES}|org\.gradle\.wrapper\.(?:Download|Install)"
+        r"|Downloading from \S+/gradle-\S+\.zip failed|Could not install Gradle distribution from",
+        "Gradle's wrapper cannot fetch the Gradle that it is for",
+        "let the build reach services.gradle.org (proxies: docs/how-to/engine.md), or set distributionUrl in"
+        " gradle/wrapper/gradle-wrapper.properties to a mirror of yours; in an image that has Gradle (gradle:8-jdk21),"
+        " gradle takes the wrapper's place",
+    ),
+    Cause(
+        rf"UnknownHostException: plugins(?:-artifacts)?\.{_GRADLES}|Could not GET 'https://plugins\.{_GRADLES}",
+        "Gradle cannot reach its plug-in portal",
+        "let the build reach plugins.gradle.org (proxies: docs/how-to/engine.md), or name a repository that has the plug-ins"
+        " under pluginManagement in settings.gradle",
+    ),
+)
+"""What Gradle has from its makers' own hosts, and from no registry of packages."""
+
+
 NATIVE = (
     *GO,
     Cause(
@@ -138,6 +158,7 @@ _OFFLINE_HINT = (
 )
 
 JAVA = (
+    *GRADLE,
     Cause(
         r"Cannot run Jib in offline mode",
         "",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,13 +122,13 @@ def _is_own_image(tree: Tree, path: str, service: Any, names: frozenset[str]) ->
     return len(image) > 2 and image not in PORTS and any(image in name or name in image for name in names)
 
 
-def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
+def commands(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
     """For each Dockerfile (a path) the command that a Compose file starts its image with; one for developers comes last. For
     ``ANY`` of them the command of the image that the repository publishes.
 
     A file that only adds to another one (``compose.prod.yaml``) names the service without its ``build``.
     """
-    built, found = [each for each in compose(tree) if not each.published], dict[str, tuple[str, ...]]()
+    built, found = [each for each in composed if not each.published], dict[str, tuple[str, ...]]()
     said = [(each.file, each.path, each.command) for each in built]
     for file, services in compose_files(tree):
         homes = {each.name: each.path for each in built if folder_of(each.file) == folder_of(file)}
@@ -140,7 +140,7 @@ def commands(tree: Tree) -> dict[str, tuple[str, ...]]:
     for _, path, command in ordered:
         if command:
             found.setdefault(path, command)
-    published = (each.command for each in compose(tree) if each.published)
+    published = (each.command for each in composed if each.published)
     plain = (each for each in published if each and not any(word.startswith("/") for word in each))
     return {**found, ANY: next(plain, ())}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deadweight.project.init.around import FOR_DEVELOPERS, compose
+from deadweight.project.init.around import FOR_DEVELOPERS, ComposeService
+from deadweight.project.init.records import OwnDockerfile
 from deadweight.project.init.tree import Tree, folder_of, joined
 
 _COMMAND_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh"
@@ -26,10 +28,10 @@ class Build:
     args: Mapping[str, str] = field(default_factory=dict)
 
 
-def builds(tree: Tree) -> dict[str, Build]:
+def builds(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, Build]:
     """For each Dockerfile (a path) how it is built for those who use the service; what is for developers comes last."""
     found: dict[str, Build] = {}
-    said = [each for each in compose(tree) if not each.published]
+    said = [each for each in composed if not each.published]
     for service in sorted(said, key=lambda each: bool(FOR_DEVELOPERS.search(each.file))):
         before = found.get(service.path, Build())
         target = None if service.target and _NOT_FOR_USERS.search(service.target) else service.target
@@ -38,6 +40,28 @@ def builds(tree: Tree) -> dict[str, Build]:
         before = found.get(path, Build())
         found[path] = Build(before.target, {**args, **before.args})
     return found
+
+
+def apart(
+    composed: Sequence[ComposeService], own: Sequence[OwnDockerfile]
+) -> Iterator[tuple[str, list[OwnDockerfile]]]:
+    """The Dockerfiles of one folder by service, each with its name: those that one Compose file builds as different services are
+    not ways to build the same. Without such a file they are one service's, which has no name of its own."""
+    paths = {each.path for each in own if not each.refused and not _NOT_FOR_USERS.search(posixpath.basename(each.path))}
+    for file in dict.fromkeys(each.file for each in composed):
+        names: dict[str, str] = {}
+        for service in composed:
+            if service.file == file and service.path in paths and not service.published:
+                names.setdefault(service.path, service.name)
+        if len(names) > 1:
+            first = next(iter(names))
+            rest = [each for each in own if each.path not in names]
+            yield from (
+                (name, [each for each in own if each.path == path]) for path, name in names.items() if path != first
+            )
+            yield names[first], [*(each for each in own if each.path == first), *rest]
+            return
+    yield "", list(own)
 
 
 def stage_for_users(names: list[str]) -> str | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
-from deadweight.project.init.around import compose
+from deadweight.project.init.around import ComposeService
 from deadweight.project.init.tree import Tree, folder_of, joined
 
 _BUILD_FILES = r"Makefile|makefile|GNUmakefile|.*\.mk|justfile|Taskfile\.ya?ml|.*\.sh|.*\.ya?ml|package\.json"
@@ -14,7 +14,7 @@ _ACTION = re.compile(r"uses:\s*docker/build-push-action[^\n]*\n(?:[^\n]*\n){0,40
 _BAKE = re.compile(r'target\s+"[^"]+"\s*\{(.*?)\n\}', re.DOTALL)
 
 
-def contexts(tree: Tree) -> dict[str, tuple[str, ...]]:
+def contexts(tree: Tree, composed: Sequence[ComposeService]) -> dict[str, tuple[str, ...]]:
     """For each Dockerfile (a path) the contexts that files of the repository build it with."""
     found: dict[str, list[str]] = {}
     for path in tree.named(_BUILD_FILES):
@@ -28,9 +28,32 @@ def contexts(tree: Tree) -> dict[str, tuple[str, ...]]:
             dockerfile = (re.search(r'dockerfile\s*=\s*"([^"$]+)"', body) or ["", "Dockerfile"])[1]
             context = joined(folder_of(path), context)
             found.setdefault(joined(context, dockerfile), []).append(context)
-    for service in compose(tree):
+    for service in composed:
         found.setdefault(service.path, []).append(service.context)
     return {name: tuple(dict.fromkeys(each)) for name, each in found.items()}
+
+
+_HOLDERS = (
+    "docker",
+    ".docker",
+    "dockerfiles",
+    "container",
+    "containers",
+    "build",
+    "deploy",
+    "deployment",
+    "deployments",
+)
+"""Folders of Dockerfiles for what lies above them."""
+
+
+def likely(told: Mapping[str, Sequence[str]], path: str) -> tuple[str, ...]:
+    """The contexts of a Dockerfile: those that are told, else those of another one beside it, else the folder above one that holds
+    Dockerfiles alone by its name."""
+    folder = folder_of(path)
+    beside = (each for name, each in told.items() if folder_of(name) == folder != ".")
+    above = (folder_of(folder),) if folder.rpartition("/")[2] in _HOLDERS else ()
+    return tuple(told.get(path) or next(beside, above))
 
 
 def _commands(text: str, folder: str) -> Iterator[tuple[str, str]]:

@@ -106,7 +106,7 @@ def run_of(service: Service, port: Known[int]) -> dict[str, Known[str]]:
 
 
 def _volume_origin(service: Service) -> str:
-    return f"{next(iter(service.volumes.values()))}: its data, in memory"
+    return f"{next(iter(service.volumes.values()))}: its data, in memory, where nothing is kept"
 
 
 def port_hints(service: Service) -> tuple[Known[int], ...]:

@@ -94,7 +94,10 @@ def _postures(
         in_memory = base.model_copy(update={"tmpfs": (*base.tmpfs, *places)})
         yield (
             in_memory,
-            {**limits, "tmpfs": Known(sequence(in_memory.tmpfs), "seen: works with its data in memory")},
+            {
+                **limits,
+                "tmpfs": Known(sequence(in_memory.tmpfs), "seen: works with its data in memory, where nothing is kept"),
+            },
         )
     folders = _tops(seen.writes)
     tight, told = base, dict(limits)

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
-from deadweight.project.init.builds import Build, builds, stage_for_users
+from deadweight.project.init.builds import Build, apart, builds, stage_for_users
 from deadweight.project.init.cluster_needs import cluster_needs
 from deadweight.project.init.configured import with_configured
-from deadweight.project.init.contexts import contexts
+from deadweight.project.init.contexts import contexts, likely
 from deadweight.project.init.described import in_repository
 from deadweight.project.init.dockerfile import context_of, read_words
 from deadweight.project.init.languages import golang, java, node, python, rust, static
@@ -47,16 +47,21 @@ LOOKED_FOR = (
 
 def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     """All services of a repository, the likeliest first. ``main`` names the main package or binary, where there are several."""
-    told = contexts(tree)
-    commands, built = around.commands(tree), builds(tree)
+    composed = around.compose(tree)
+    told = contexts(tree, composed)
+    commands, built = around.commands(tree, composed), builds(tree, composed)
     homes: dict[str, list[OwnDockerfile]] = {}
     for path in tree.named(DOCKERFILE):
         if not _NO_DOCKERFILE.search(path):
             command = commands.get(path) or commands.get(around.ANY, ())
-            own = _own(tree, path, told.get(path, ()), command, built.get(path, Build()))
+            own = _own(tree, path, likely(told, path), command, built.get(path, Build()))
             if own is not None:
                 homes.setdefault(_home(tree, own), []).append(own)
-    found = [_service(tree, folder, own, main) for folder, own in homes.items()]
+    found = []
+    for folder, all_own in homes.items():
+        for name, mine in apart(composed, all_own):
+            service = _service(tree, folder, mine, main)
+            found.append(replace(service, name=plain_name(name)) if name else service)
     for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
         if not any(_covers(home, folder) for each in found for home in _homes(each)):
             service = _service(tree, folder, (), main)
@@ -66,7 +71,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
     if not found:
         service = _service(tree, ".", (), main)
         found = [service] if service.project and service.project.language == "static" else []
-    return tuple(sorted(_with_surroundings(tree, _named(tree, found)), key=_rank))
+    return tuple(sorted(_with_surroundings(tree, composed, _named(tree, found)), key=_rank))
 
 
 def problems_of(tree: Tree) -> Iterator[str]:
@@ -251,8 +256,9 @@ def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None
     return next(iter(there), None)
 
 
-def _with_surroundings(tree: Tree, services: Sequence[Service]) -> list[Service]:
-    composed = around.compose(tree)
+def _with_surroundings(
+    tree: Tree, composed: Sequence[around.ComposeService], services: Sequence[Service]
+) -> list[Service]:
     found = []
     for service in services:
         paths = {each.path for each in service.dockerfiles}

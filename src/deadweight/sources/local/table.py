@@ -80,7 +80,7 @@ class Row:
 _RELEASES = "bookworm|trixie|bullseye|buster|stretch|jessie"
 _OS = rf"(?:-?((?:slim-)?(?:{_RELEASES})(?:-slim)?|slim|alpine[\d.]*))?"
 _JVM = (
-    r"docker\.io/(?:library/(?:eclipse-temurin|openjdk|amazoncorretto|ibm-semeru-runtimes|sapmachine)"
+    r"docker\.io/(?:library/(?:eclipse-temurin|openjdk|java|adoptopenjdk|amazoncorretto|ibm-semeru-runtimes|sapmachine)"
     r"|bellsoft/liberica-openj[dr][ke]-\w+|azul/zulu-openjdk(?:-\w+)?)"
     r"|public\.ecr\.aws/amazoncorretto/amazoncorretto|container-registry\.oracle\.com/java/openjdk"
     r"|mcr\.microsoft\.com/openjdk/jdk"
@@ -105,7 +105,7 @@ TABLE = (
         "cgr.dev/chainguard/wolfi-base",
     ),
     Row(
-        r"cgr\.dev/chainguard/busybox|docker\.io/library/busybox",
+        r"cgr\.dev/chainguard/busybox|docker\.io/library/busybox|quay\.io/prometheus/busybox(?:-linux-\w+)?",
         r".*",
         "busybox",
         "cgr.dev/chainguard/busybox:*, busybox:*",
@@ -129,6 +129,9 @@ TABLE = (
         "distroless",
         "gcr.io/distroless/base-debian12, cc-debian12",
         lambda g: tags.kind("base", g),
+    ),
+    Row(  # for a Java that is put together with jlink
+        r"gcr\.io/distroless/java-base(?:-debian1[0-9])?", _DISTROLESS, "distroless", "", lambda g: tags.kind("cc", g)
     ),
     Row(r"gcr\.io/distroless/cc(?:-debian1[0-9])?", _DISTROLESS, "distroless", "", lambda g: tags.kind("cc", g)),
     Row(
@@ -209,8 +212,20 @@ TABLE = (
         "rust:1.X[-slim|-alpine]",
         tags.flavoured,
     ),
-    Row(r"ghcr\.io/astral-sh/uv", r"(?!.*(?:python|debian|alpine|bookworm)).*", "uv", "ghcr.io/astral-sh/uv"),
+    Row(
+        r"ghcr\.io/astral-sh/uv",
+        rf"(?!.*(?:python|debian|alpine|{_RELEASES})).*",
+        "uv",
+        "ghcr.io/astral-sh/uv[:python3.X[-slim|-alpine]]",
+    ),
     Row(r"ghcr\.io/astral-sh/uv", r".*python(3\.\d+)(?:-(?:\w+-)?(slim|alpine).*)?.*", "uvpython", "", tags.flavoured),
+    Row(  # an OS with uv alone, which installs a Python
+        r"ghcr\.io/astral-sh/uv",
+        rf"(?:[\d.]+-)?(?:debian|alpine[\d.]*|{_RELEASES})(?:-(slim))?",
+        "uvpython",
+        "",
+        lambda g: "-slim" if g[0] else "",
+    ),
     Row(
         r"docker\.io/oven/bun",
         rf"(?:(\d+(?:\.\d+){{0,2}})|latest|canary|(?=[a-z]))(?:-?debian)?{_OS}",
