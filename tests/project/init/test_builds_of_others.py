@@ -413,6 +413,7 @@ def test_files_that_come_through_an_earlier_stage_lie_beside_the_binary(tmp_path
     dockerfile = (
         "FROM golang:1.22 AS build\nWORKDIR /src\nCOPY . .\nENV GOEXPERIMENT=jsonv2\nFROM alpine\nWORKDIR /app\n"
         "COPY --from=build /src/server /app/server\nCOPY --from=build /src/pages ./pages\nCOPY --from=build /src/app.toml ./\n"
+        "COPY --from=build /src/conf/*.yml ./conf/\nCOPY run.sh /\n"
         'CMD ["/app/server"]\n'
     )
     files = {
@@ -537,6 +538,14 @@ def test_mounts_of_an_image_that_is_not_here_are_none_of_those_that_are_made(tmp
     }  # fmt: skip
     around = only(tmp_path, files).around
     assert (around.files, [each.value for each in around.volumes]) == ({}, ["/data"])
+
+
+def test_a_file_of_variables_that_is_not_there_is_no_folder(tmp_path):
+    files = {
+        "Dockerfile": "FROM alpine\nCMD x\n",
+        "compose.yaml": "services:\n  x: {build: ., volumes: ['./.env:/etc/.env', './state:/var/state']}\n",
+    }
+    assert [each.value for each in only(tmp_path, files).around.volumes] == ["/var/state"]
 
 
 def test_ports_of_an_example_file_go_before_numbers_in_the_code(tmp_path):

@@ -222,7 +222,8 @@ def _volumes(tree: Tree, folder: str, service: Mapping[str, Any]) -> Iterator[st
     for each in (*_list(service.get("volumes")), *_list(service.get("tmpfs"))):
         source, target = (each.get("source"), each.get("target")) if isinstance(each, dict) else mounted(str(each))
         path = joined(folder, str(source)) if str(source or "").startswith("./") else ""
-        made = path and not posixpath.splitext(path)[1] and not path.startswith("..") and not tree.has_folder(path)
+        is_file = posixpath.splitext(path)[1] or posixpath.basename(path).startswith(".")
+        made = path and not is_file and not path.startswith("..") and not tree.has_folder(path)
         if target and (made or not str(source or "").startswith((".", "/", "~", "$"))):
             yield posixpath.normpath(str(target))
 

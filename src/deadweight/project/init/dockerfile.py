@@ -72,6 +72,8 @@ def _brought(
 def _before(path: str, copied: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Where a path of a stage may come from in the context."""
     for source, target in reversed(copied):
+        if "*" in posixpath.basename(path):  # of a folder's files those of one kind
+            path = posixpath.dirname(path)
         if path == target or target == "/" or path.startswith(f"{target}/"):
             yield posixpath.normpath(posixpath.join(source, posixpath.relpath(path, target)))
 

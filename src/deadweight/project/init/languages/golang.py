@@ -230,9 +230,11 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     words = replace(words, env={name: value for name, value in words.env.items() if not _OF_BUILD.fullmatch(name)})
     cgo = bool(details["cgo"])
     copied = _run_time_files(words, project) if own and own.context == project.folder else []
-    if not copied and project.details["reads"]:
+    there = [posixpath.normpath(source) for source, _ in copied]
+    reads = [each for each in project.details["reads"].split() if not any(_is_in(each, other) for other in there)]
+    if reads:
         words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
-        copied = [(each, posixpath.join(words.workdir, each)) for each in project.details["reads"].split()]
+        copied = [*copied, *((each, posixpath.join(words.workdir, each)) for each in reads)]
     if "with_examples" in details:
         words = replace(words, workdir=words.workdir if words.workdir != "/" else "/app")
         pairs = (each.partition("=") for each in details["examples"].split())
@@ -255,6 +257,10 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
     return Ladder((*rungs, golang_ko.rung(project, words, arguments(words), copied), apko), {**files, **apk_files})
 
 
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
 def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]]:
     """Files of the context beside the binary that the own image has: (source, path below its working folder)."""
     found: list[tuple[str, str]] = []
@@ -262,7 +268,12 @@ def _run_time_files(words: ImageWords, project: Project) -> list[tuple[str, str]
         return found
     for source, target in words.copied:
         plain = posixpath.normpath(source.rstrip("/"))
-        if plain in (".", "..") or "*" in plain or plain.upper().startswith(("LICENSE", "README")):
+        if (
+            plain in (".", "..")
+            or "*" in plain
+            or plain.endswith(".sh")
+            or plain.upper().startswith(("LICENSE", "README"))
+        ):
             continue
         if "$" in source or posixpath.basename(plain) == project.details["binary"]:
             continue

@@ -101,6 +101,7 @@ def _beside(project: Project, own: ImageWords, inside: str) -> list[str]:
     if re.match(r"(?:.*/)?rust\b", own.base):  # it is compiled there, so they are what that needs
         beside = []
     home = home_of(project, own.workdir, filled=bool(reads or beside))
-    pairs = beside or [(source(each), posixpath.join(home, each)) for each in reads]
+    there = {posixpath.normpath(each) for each, _ in beside}
+    pairs = [*beside, *((source(each), posixpath.join(home, each)) for each in reads if source(each) not in there)]
     pairs += [(source(each), f"/src/{source(each)}") for each in fixed]
     return [*own_folder(project, home), *(copied(project, *each) for each in dict.fromkeys(pairs))]
