@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -16,6 +15,9 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.lock import VARIABLE, locked
 from deadweight.records.paths import State
 from deadweight.records.store import load
+from tests.support import forked
+from tests.support.forked_process import Process
+from tests.support.invoking import module
 from tests.support.small_images import reference
 from tests.support.small_project import put_built, write_suite
 
@@ -51,11 +53,11 @@ variants:
 )
 
 
-def run_pytest(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, **environment}
-    )
+def run_pytest(
+    root: Path, *arguments: str, python: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    words = ("-p", "no:cacheprovider", *arguments)
+    return module("pytest", root, *words, env={**os.environ, **environment}, timeout=240, python=python)
 
 
 @pytest.fixture
@@ -236,7 +238,8 @@ def test_sick(deadweight_container):
         deadweight_container("sick")
 """
     )
-    done = run_pytest(built_project, "-q", "-W", "error")
+    # in an interpreter of its own: pytest warns of what it would have rewritten and is there already
+    done = run_pytest(built_project, "-q", "-W", "error", python=("-X", "utf8"))
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
     assert not [each for each in engine.leftovers() if each.labels[owner.PROJECT] == PROJECT]
@@ -258,7 +261,7 @@ def test_the_plugin_costs_nothing_where_it_is_not_used(tmp_path):
         "    ours = {name for name in sys.modules if name.split('.')[0] in ('deadweight', 'docker', 'pydantic', 'yaml')}\n"
         "    assert ours <= {'deadweight', 'deadweight.pytest_plugin'}\n"
     )
-    done = run_pytest(tmp_path, "-q")
+    done = run_pytest(tmp_path, "-q", python=("-X", "utf8"))  # where none of us is there already
     assert done.returncode == 0, done.stdout
 
 
@@ -286,20 +289,9 @@ def test_a_run_waits_for_who_holds_the_lock_and_says_so(built_project, engine):
     state = State(built_project)
     stranger = {**os.environ, VARIABLE: ""}
     with locked(state, print):
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "-q",
-            "deadweight.yaml",
-            "-k",
-            "good and runs",
-        ]
-        process = subprocess.Popen(
-            command, cwd=built_project, env=stranger, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        words = ("-p", "no:cacheprovider", "-q", "deadweight.yaml", "-k", "good and runs")
+        request = forked.Request(words, str(built_project), stranger, module="pytest")
+        process = Process(request, subprocess.DEVNULL, subprocess.DEVNULL, subprocess.PIPE)
         assert f"(pid {os.getpid()}, since" in process.stderr.readline()
         assert not state.evidence("good", "runs").exists()
     process.communicate(timeout=120)

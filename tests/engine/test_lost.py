@@ -26,7 +26,7 @@ from deadweight.records.evidence import Evidence
 from deadweight.records.paths import State
 from deadweight.records.store import load
 from deadweight.tasks.verify import raise_if_bad
-from tests.support.invoking import TASKS, invoke
+from tests.support.invoking import TASKS, invoke, module
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
 pytestmark = [
@@ -162,9 +162,8 @@ def others_are_told(root: Path, host: str) -> None:
         assert "cannot run a container" in done.stdout + done.stderr
         assert "hint: " in done.stderr
         assert "restart it: " in done.stderr
-    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "deadweight.yaml", "-k", "runs or api"]
-    env = {**os.environ, **env}
-    done = subprocess.run(words, cwd=root, env=env, text=True, capture_output=True, timeout=100, check=False)
+    words = ("-p", "no:cacheprovider", "deadweight.yaml", "-k", "runs or api")
+    done = module("pytest", root, *words, env={**os.environ, **env}, timeout=100)
     assert done.returncode == 1, done.stdout
     assert done.stdout.count("not measured: the container engine at") >= 2
     kept = load(Evidence, State(root).evidence("v", "api"))

@@ -355,8 +355,8 @@ def test_where_nobody_was_killed_no_engine_is_looked_for(project, words):
 
 @pytest.mark.parametrize("words", [(), ("-n", "2")])
 def test_a_closed_terminal_ends_pytest(castle, words):
-    argv = [sys.executable, "-m", "pytest", "deadweight.yaml", "-k", "runs", "-p", "no:cacheprovider", *words]
-    with Terminal(argv, castle.root, castle.environment) as terminal:
+    argv = ["deadweight.yaml", "-k", "runs", "-p", "no:cacheprovider", *words]
+    with Terminal(argv, castle.root, castle.environment, module="pytest") as terminal:
         terminal.until(lambda: bool(castle.has_any()))
         terminal.close()
         assert terminal.wait() == 2, "as pytest says it for Ctrl-C"

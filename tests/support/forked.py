@@ -15,7 +15,6 @@ import fcntl
 import functools
 import gc
 import importlib
-import importlib.util
 import io
 import json
 import os
@@ -28,7 +27,6 @@ import subprocess
 import sys
 import termios
 import threading
-import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,7 +34,7 @@ from tests.support import ROOT
 
 MODULES = (
     *("invoke.main", "jinja2", "filelock", "platformdirs", "pydantic.dataclasses", "pydantic.type_adapter"),
-    *("rich.console", "rich.table", "rich._emoji_codes"),
+    *("rich.console", "rich.table", "rich._emoji_codes", "pytest"),
 )
 """What a run imports of others, beside all of ours, but for those that other programs load."""
 OTHERS = {"nox_sessions", "pytest_plugin", "__main__"}
@@ -50,13 +48,14 @@ ANSWER_BYTES = 64
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """``program`` is its file; without one it is ``python -m invoke``. ``session``: it leads one of its own; ``terminal``: of which
-    its stdin is the terminal."""
+    """``python -m MODULE WORDS``, or the program whose file is ``program``. ``session``: it leads one of its own; ``terminal``: of
+    which its stdin is the terminal."""
 
     words: Sequence[str]
     folder: str
     env: Mapping[str, str]
     program: str = ""
+    module: str = "invoke"
     session: bool = False
     terminal: bool = False
     umask: int = 0
@@ -195,17 +194,11 @@ def _prepare(request: Request) -> None:
     before, after = _paths(os.environ), _paths(request.env)
     os.environ.clear()
     os.environ.update(request.env)
-    spec = importlib.util.find_spec("invoke.__main__")
-    assert spec is not None
-    assert spec.origin is not None
-    sys.argv[:] = [request.program or spec.origin, *request.words]
+    sys.argv[:] = [request.program, *request.words]
     first = str(Path(request.program).parent) if request.program else request.folder
     sys.path[:] = [first, *after, *(path for path in sys.path[1:] if path not in before)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
-    main = types.ModuleType("__main__")
-    main.__spec__, main.__file__ = spec, spec.origin
-    sys.modules["__main__"] = main
 
 
 def _load() -> None:
@@ -241,9 +234,7 @@ def main(connection: socket.socket) -> None:
         if request.program:
             runpy.run_path(request.program, run_name="__main__")
         else:
-            from invoke.main import program
-
-            program.run()
+            runpy.run_module(request.module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         code = ended.code
     if code is None or isinstance(code, int):

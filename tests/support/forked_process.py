@@ -8,8 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import IO
 
@@ -22,7 +20,7 @@ class Process:
     """Who leaves its ``with`` waits for it."""
 
     def __init__(self, request: forked.Request, stdin: Stream, stdout: Stream, stderr: Stream) -> None:
-        self.args = ["invoke", *request.words]
+        self.args = [request.program or request.module, *request.words]
         self.returncode: int | None = None
         self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = None
@@ -126,12 +124,10 @@ def _write(stream: IO[str], given: bytes) -> None:
         stream.buffer.write(given)  # type: ignore[attr-defined]
 
 
-def run(
-    words: Sequence[str], folder: Path, env: Mapping[str, str], given: bytes, timeout: float
-) -> subprocess.CompletedProcess[str]:
-    """``python -m invoke WORDS``, as ``subprocess.run`` would run it, with its output captured; ``timeout`` in seconds."""
+def run(request: forked.Request, given: bytes, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run it to its end, as ``subprocess.run`` would, with its output captured; ``timeout`` in seconds."""
     pipe = subprocess.PIPE
-    with Process(forked.Request(words, str(folder), env), pipe, pipe, pipe) as process:
+    with Process(request, pipe, pipe, pipe) as process:
         try:
             output, errors = process.communicate(given, timeout)
         except BaseException:

@@ -42,8 +42,7 @@ def start(
     """Start invoke; ``env`` adds to this process's environment, ``session`` makes a process group of its own."""
     whole = environment_with(env)
     if not forked.started_otherwise(whole):
-        request = forked.Request([str(word) for word in words], str(root), whole, session=session)
-        return Process(request, stdin, stdout, stderr)
+        return Process(forked.Request(list(map(str, words)), str(root), whole, session=session), stdin, stdout, stderr)
     return subprocess.Popen(
         argv(*words),
         cwd=root,
@@ -65,19 +64,32 @@ def ended(
     python: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run invoke to its end in just this environment, whatever comes of it."""
+    return module("invoke", root, *words, env=env, stdin=stdin, timeout=timeout, python=python)
+
+
+def module(
+    name: str,
+    root: Path,
+    *words: str | Path,
+    env: Mapping[str, str],
+    stdin: str | bytes = "",
+    timeout: float = SECONDS,
+    python: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m NAME WORDS`` to its end, with all our modules there already but the pytest plug-in."""
     given = stdin if isinstance(stdin, bytes) else stdin.encode()
-    if python or forked.started_otherwise(env):
-        done = subprocess.run(
-            argv(*words, python=python),
-            cwd=root,
-            env=env,
-            input=given,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-    return run([str(word) for word in words], root, env, given, timeout)
+    if not python and not forked.started_otherwise(env):
+        return run(forked.Request(list(map(str, words)), str(root), env, module=name), given, timeout)
+    done = subprocess.run(
+        [sys.executable, *python, "-m", name, *map(str, words)],
+        cwd=root,
+        env=env,
+        input=given,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def invoke(

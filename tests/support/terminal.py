@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ from types import TracebackType
 
 from tests.support import forked
 from tests.support.forked_process import Process
-from tests.support.invoking import argv
 
 
 class Terminal:
@@ -24,25 +24,26 @@ class Terminal:
     """
 
     def __init__(
-        self, words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, *, invoke: bool = False
+        self, words: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None, *, module: str = ""
     ) -> None:
-        """``invoke``: the words are those of invoke, not of a program."""
+        """``module``: of ``python -m``, and the words are its own; without one they begin with a program."""
         self.text = ""
         self.code: int | None = None
         self._process: Process | None = None
         whole = {**os.environ, "TERM": "xterm", **(environment or {})}
-        if invoke and not forked.started_otherwise(whole):
+        if module and not forked.started_otherwise(whole):
             self._screen, theirs = pty.openpty()
-            request = forked.Request(words, str(folder), whole, terminal=True)
+            request = forked.Request(words, str(folder), whole, module=module, terminal=True)
             self._process = Process(request, theirs, theirs, theirs)
             self.pid = self._process.pid
             os.close(theirs)
         else:
-            self.pid, self._screen = _executed(argv(*words) if invoke else list(words), folder, whole)
+            python = [sys.executable, "-m", module] if module else []
+            self.pid, self._screen = _executed([*python, *words], folder, whole)
 
     @classmethod
     def invoke(cls, folder: Path, *words: str, environment: Mapping[str, str] | None = None) -> Terminal:
-        return cls(words, folder, environment, invoke=True)
+        return cls(words, folder, environment, module="invoke")
 
     def __enter__(self) -> Terminal:
         return self

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -16,6 +14,7 @@ from deadweight._errors import DeadweightError
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.prove import Tools
 from deadweight.project.suite_file import load_suite
+from tests.support.invoking import module
 from tests.support.ten_services import TEN, Kind
 
 ALL = bool(os.environ.get("DEADWEIGHT_TEN_SERVICES"))
@@ -69,7 +68,5 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
     assert kind.health in (variant.health.path, variant.health.kind), told
     assert tuple(variant.run.needs) == kind.needs, told
     for task in ("build", "verify"):
-        done = subprocess.run(
-            [sys.executable, "-m", "deadweight", task], cwd=folder, capture_output=True, text=True, check=False
-        )
+        done = module("deadweight", folder, task, env=os.environ, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr + told
