@@ -140,8 +140,10 @@ def _other(subject) -> database.Database:
     return database.use_files(write_database(subject.suite.root / "theirs"))
 
 
-def test_a_real_one_is_made_of_what_registries_give(tmp_path):
-    """Go's proxy is asked; what this machine's packages say is in it where there are stand-ins."""
+def test_a_real_one_is_made_of_what_registries_give(tmp_path, monkeypatch):
+    """Go's proxy is asked; what a few of this machine's packages say is in it where there are stand-ins."""
+    newest = advisories._newest
+    monkeypatch.setattr(advisories, "_newest", lambda *given: newest(*given)[:20])  # to unpack all takes seconds
     contents = advisories.make(tmp_path / "db", print, tmp_path / "log")
     part = contents.parts[0]
     assert int(part.what.split(": ")[1].split(" ")[0]) > 4000
