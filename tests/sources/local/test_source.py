@@ -34,6 +34,7 @@ from deadweight.sources.local.source import LocalSource
 from deadweight.sources.local.table import StandIn
 from deadweight.sources.local.workshop import Workshop
 from deadweight.toolchain import system
+from tests.support.caches import linked
 
 TRIES = 5
 REFERENCES = (
@@ -220,7 +221,7 @@ def again(made, tmp_path_factory) -> Iterator[LocalSource]:
 
 def _another(made: LocalSource, cache: Path, state: Path) -> LocalSource:
     for name in ("debs", "keys", "busybox"):
-        shutil.copytree(made.folder / name, cache / "local" / name)
+        shutil.copytree(made.folder / name, cache / "local" / name, copy_function=_packages_linked)
     before = os.environ.get("DEADWEIGHT_CACHE_DIR")
     os.environ["DEADWEIGHT_CACHE_DIR"] = str(cache)
     try:
@@ -235,6 +236,11 @@ def _another(made: LocalSource, cache: Path, state: Path) -> LocalSource:
     )  # of apt, which takes half a second for each: the next run need not ask
     store.write_atomically(made.folder / answers, (cache / "local" / answers).read_text(encoding="utf-8"))
     return source
+
+
+def _packages_linked(source: str, target: str) -> str:
+    """A package, which nobody changes, as a hard link: there are hundreds of megabytes of them."""
+    return linked(source, target) if source.endswith(".deb") else str(shutil.copy2(source, target))
 
 
 @pytest.mark.tools
