@@ -19,6 +19,7 @@ from deadweight.engine.own import choice
 from deadweight.records.paths import user_cache
 from tests.support import ROOT, TESTS, engine_tour
 from tests.support.caches import fresh_cache, linked
+from tests.support.small_images import KEPT
 
 pytestmark = pytest.mark.system
 
@@ -52,6 +53,8 @@ def toured(kind: str, folder: Path, *more: str) -> dict[str, str]:
     """What works with an engine. It has a cache, a store and a network namespace of its own, and ends with this."""
     cache = fresh_cache(folder / "cache", programs=True)
     shutil.copytree(user_cache() / "tools", cache / "tools", copy_function=linked)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(KEPT, cache / "tests" / KEPT.name, copy_function=linked)
     if kind == WITH_BUILDX:
         _add_buildx(cache)
     env = {**os.environ, "DEADWEIGHT_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}

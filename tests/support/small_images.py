@@ -6,14 +6,17 @@ import hashlib
 import io
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from deadweight.engine.client import Engine
+from deadweight.records.paths import user_cache
 
 PASSWD = b"root:x:0:0::/root:/bin/false\nnobody:x:65534:65534::/:/bin/false\n"
 EPOCH = "1970-01-01T00:00:00Z"
@@ -65,15 +68,32 @@ def program(name: str, at: str | None = None) -> dict[str, Content]:
     return files
 
 
+KEPT = user_cache() / "tests" / "programs"
+"""What was compiled for tests, by earlier runs too: a link takes half a second of a processor, and thirty are asked for."""
+
+
 def go_program(source: Path, out: Path) -> Path:
-    """Compile a Go module of the standard library only, statically."""
-    subprocess.run(
-        ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(out), "."],
-        cwd=source,
-        check=True,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"},
-    )
+    """Compile a Go module of the standard library only, statically; or copy what was compiled of the same files before."""
+    kept = KEPT / _identity(source)
+    if not kept.is_file():
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=KEPT) as work:
+            made = Path(work) / "program"
+            environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+            words = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", str(made), "."]
+            subprocess.run(words, cwd=source, check=True, env=environment)
+            made.replace(kept)
+    shutil.copy2(kept, out)
     return out
+
+
+def _identity(source: Path) -> str:
+    """A name for what Go makes of these files here."""
+    go = Path(shutil.which("go") or "go").resolve()
+    told = hashlib.sha256(f"{go} {go.stat().st_mtime_ns} {platform.machine()}".encode())
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        told.update(f"\n{file.relative_to(source)} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+    return f"{source.name}-{told.hexdigest()[:16]}"
 
 
 def _layer(files: dict[str, Content]) -> bytes:

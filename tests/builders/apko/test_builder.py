@@ -18,13 +18,15 @@ from deadweight.builders.apko import keys as _keys
 from deadweight.builders.apko import melange
 from deadweight.builders.apko import packages as _apk
 from deadweight.builders.protocol import BuiltImage
+from deadweight.builders.shared.go_cache import melange_cache
 from deadweight.image.archive.archive import open_archive
 from deadweight.plan.fingerprint import Digests
 from deadweight.plan.graph import record_file
-from deadweight.records.paths import State
+from deadweight.records.paths import State, user_cache
 from deadweight.sources.local.source import LocalSource
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support.builder_site import BROKEN, MAIN, GivenSource, Project
+from tests.support.world_content import hard_linked
 
 pytestmark = pytest.mark.tools
 
@@ -86,7 +88,12 @@ def built(packages, tmp_path_factory) -> tuple[Project, BuiltImage]:
     """One build that the tests look at; they do not change it."""
     root = tmp_path_factory.mktemp("apko")
     project = Project(root, Packages(root)).write(FILES).suite(SUITE)
-    return project, project.build("v")
+    cache, kept = melange_cache(project.site.state) / "go-build", user_cache() / "tests" / "go-build-of-apko"
+    kept.mkdir(parents=True, exist_ok=True)
+    hard_linked(kept, cache)  # Go's own library, which earlier runs compiled
+    image = project.build("v")
+    hard_linked(cache, kept)
+    return project, image
 
 
 @pytest.fixture
