@@ -79,7 +79,7 @@ def module(
     """Run ``python -m NAME WORDS`` to its end, with all our modules there already but the pytest plug-in."""
     given = stdin if isinstance(stdin, bytes) else stdin.encode()
     if not python and not forked.started_otherwise(env):
-        return run(forked.Request(list(map(str, words)), str(root), env, module=name), given, timeout)
+        return run(forked.Request(list(map(str, words)), str(root), dict(env), module=name), given, timeout)
     done = subprocess.run(
         [sys.executable, *python, "-m", name, *map(str, words)],
         cwd=root,
