@@ -20,6 +20,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from deadweight.builders.jib.maven import SHORT_LIVED
 from tests.support import ROOT, TESTS
 from tests.support.playground_process import Answer, Running, environment, running
 from tests.support.small_images import go_program
@@ -46,7 +47,9 @@ def java_project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("java-service") / "project"
     shutil.copytree(JAVA_SOURCE, folder, ignore=shutil.ignore_patterns("target"))
     goals = ["-Dmaven.test.failure.ignore=true", "package", "dependency:copy-dependencies", "-DincludeScope=runtime"]
-    built = subprocess.run(["mvn", "-q", "-B", *goals], cwd=folder, capture_output=True, text=True, check=False)
+    words = ["mvn", "-q", "-B", f"-DargLine={SHORT_LIVED}", *goals]
+    env = {**os.environ, "MAVEN_OPTS": SHORT_LIVED}
+    built = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
 
@@ -55,7 +58,15 @@ def java_project(tmp_path_factory) -> Path:
 def java_argv(java_project) -> list[str]:
     jars = f"{java_project}/target/classes:{java_project}/target/dependency/*"
     # The option lets the service collect orphans as process 1.
-    return ["java", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "-cp", jars, "deadweight.playground.Main"]
+    return [
+        "java",
+        *SHORT_LIVED.split(),
+        "--add-opens",
+        "java.base/java.lang=ALL-UNNAMED",
+        "-cp",
+        jars,
+        "deadweight.playground.Main",
+    ]
 
 
 @pytest.fixture(scope="session", params=["go", "java"])

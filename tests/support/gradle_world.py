@@ -5,11 +5,13 @@ What is missing there: Gradle's own compiler of Java, so that nothing is compile
 
 from __future__ import annotations
 
+import os
 import subprocess
 import zipfile
 from pathlib import Path
 
 from deadweight.builders.jib.gradle import JIB_VERSION
+from deadweight.builders.jib.maven import SHORT_LIVED
 from deadweight.toolchain.find import find
 
 VERSION = "7.6.4"
@@ -61,7 +63,8 @@ def wrapper(folder: Path) -> str:
         _COPY,
         f"-DoutputDirectory={library}",
     ]
-    subprocess.run([*words, "-DexcludeTypes=pom"], check=True, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "MAVEN_OPTS": SHORT_LIVED}
+    subprocess.run([*words, "-DexcludeTypes=pom"], check=True, stdout=subprocess.DEVNULL, env=environment)
     jars = ",".join(sorted(file.name for file in library.glob("*.jar")))
     with zipfile.ZipFile(library / _API) as api:
         for name in (name for name in api.namelist() if name.endswith(_CLASS_FILE)):
@@ -72,7 +75,7 @@ def wrapper(folder: Path) -> str:
     groovy = next(library.glob("groovy-[0-9]*.jar"))
     return (
         f"#!/bin/sh\nexport GRADLE_USER_HOME='{folder}/home'\n"
-        f"exec java -cp '{library}/{_API}:{groovy}' org.gradle.launcher.GradleMain \"$@\"\n"
+        f"exec java {SHORT_LIVED} -cp '{library}/{_API}:{groovy}' org.gradle.launcher.GradleMain \"$@\"\n"
     )
 
 
