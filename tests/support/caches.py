@@ -39,9 +39,11 @@ def _compile() -> None:
 
 
 def linked(source: str, target: str) -> str:
-    """Copy a file as a hard link, where both lie on one disk."""
+    """Copy a file as a hard link, where both lie on one disk; what is there already stays."""
     try:
         os.link(source, target)
+    except FileExistsError:
+        pass
     except OSError:
         shutil.copy2(source, target)
     return target
