@@ -86,6 +86,22 @@ LONGEST = (
     "checks/test_runner.py",
     "image/look/test_cost.py",
     "sources/test_public.py",
+    "faults/test_registry.py",
+    "project/test_no_engine.py",
+    "checks/attacks/test_http.py",
+    "engine/test_client.py",
+    "builders/dockerfile/test_builder.py",
+    "builders/jib/test_gradle.py",
+    "project/test_spread.py",
+    "engine/test_lost.py",
+    "sources/local/test_advisories.py",
+    "test_plugins.py",
+    "test_docs_commands.py",
+    "records/test_lock.py",
+    "tasks/test_setup.py",
+    "builders/ko/test_builder.py",
+    "tasks/test_attack.py",
+    "test_nox_sessions.py",
 )
 """Files that go first where files are run side by side: the last one to begin should not be one that takes minutes."""
 
