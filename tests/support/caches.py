@@ -12,6 +12,7 @@ from deadweight.checks.attacks import helper
 from deadweight.engine import through
 from deadweight.image.secrets.scanner import Scanner
 from deadweight.records.paths import user_cache
+from deadweight.sources.local import sboms
 from deadweight.toolchain import own_programs
 
 FAR = 1 << 20
@@ -23,7 +24,7 @@ def fresh_cache(folder: Path, *, programs: bool = False) -> Path:
     _compile()
     shutil.copytree(user_cache() / "secrets", folder / "secrets", copy_function=linked)
     if programs:
-        for source in (helper.SOURCE, through.SOURCE):
+        for source in (helper.SOURCE, through.SOURCE, sboms.SOURCE):
             file = own_programs.built(own_programs.go_architecture(platform.machine()), source)
             (folder / file.parent.name).mkdir(exist_ok=True)
             linked(str(file), str(folder / file.parent.name / file.name))

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,10 +26,13 @@ from deadweight.engine.own import mounts, processes
 from deadweight.toolchain.find import find
 from tests.support import ROOT
 from tests.support.invoking import invoke, start
-from tests.support.small_images import Content, go_program, program
+from tests.support.small_images import Content, go_program, placed, program
 
 PODMAN = "podman"
 BRIEF = "brief"
+SPDX = "https://spdx.dev/Document"
+GO_MODULE = "deadweight.dev/vulnerable-awk-playground"
+"""Of the service that is toured."""
 SUITE = """\
 name: tour
 variants:
@@ -158,7 +162,7 @@ def attested(tour: Tour) -> str:
     """Where the engine keeps no statements, the suite that asks for them is refused before anything is built."""
     suite = tour.folder / "deadweight.yaml"
     before = suite.read_text()
-    suite.write_text(before.replace("    port: 8080\n", "    port: 8080\n    attest: {provenance: max}\n"))
+    suite.write_text(before.replace("    port: 8080\n", "    port: 8080\n    attest: {provenance: max, sbom: true}\n"))
     try:
         done = tour.invoke("build")
         if done.returncode == 2:
@@ -167,12 +171,21 @@ def attested(tour: Tour) -> str:
         assert done.returncode == 0, done.stderr[-400:]
         assert tour.invoke("report").returncode == 0
         image = json.loads((tour.folder / ".deadweight/report/report.json").read_text())["variants"]["v"]["image"]
-        (statement,) = image["attestations"]
         assert image["size_bytes"], "no size"
         assert image["index_digest"], "no index"
-        return f"in the archive: {statement['predicate']}"
+        named = {each["predicate"]: each["digest"] for each in image["attestations"]}
+        packages = {each["name"] for each in _statement(tour, named[SPDX])["predicate"]["packages"]}
+        assert {"stdlib", GO_MODULE} <= packages, packages
+        return f"in the archive: {', '.join(sorted(named))}"
     finally:
         suite.write_text(before)
+
+
+def _statement(tour: Tour, digest: str) -> Any:
+    with tarfile.open(tour.folder / ".deadweight/images/v/image.tar") as archive:
+        member = archive.extractfile(f"blobs/{digest.replace(':', '/')}")
+        assert member is not None
+        return json.load(member)
 
 
 def push(tour: Tour, registry: str) -> str:
@@ -227,15 +240,7 @@ def lay_out(folder: Path) -> None:
     for name in ("dash", "awk", "cat"):
         contents |= program(name)
     contents |= {"/etc/passwd": b"nobody:x:65534:65534::/:/bin/false\n"}
-    for name, content in contents.items():
-        place = files / name.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, str):
-            place.symlink_to(content)
-        elif isinstance(content, Path):
-            shutil.copy2(content, place)
-        else:
-            place.write_bytes(content)
+    placed(files, contents)
     (folder / "app").unlink()
     for name, text in {
         "deadweight.yaml": SUITE,

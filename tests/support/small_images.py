@@ -68,6 +68,20 @@ def program(name: str, at: str | None = None) -> dict[str, Content]:
     return files
 
 
+def placed(folder: Path, files: dict[str, Content]) -> Path:
+    """Put such files below a folder, for a Dockerfile's ``COPY . /``; gives the folder."""
+    for name, content in files.items():
+        place = folder / name.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            place.symlink_to(content)
+        elif isinstance(content, Path):
+            shutil.copy2(content, place)
+        else:
+            place.write_bytes(content)
+    return folder
+
+
 KEPT = user_cache() / "tests" / "programs"
 """What was compiled for tests, by earlier runs too: a link takes half a second of a processor, and thirty are asked for."""
 

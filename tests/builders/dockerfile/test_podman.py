@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import tarfile
 
@@ -20,7 +19,7 @@ from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.records.paths import State
 from tests.support.engine_tour import podman as podman_service
-from tests.support.small_images import program
+from tests.support.small_images import placed, program
 from tests.support.small_project import write_suite
 from tests.support.tls_engine import cuttable
 
@@ -123,11 +122,7 @@ def test_a_build_works_in_the_store_of_a_service_whether_its_driver_was_named_or
 @pytest.mark.system
 def test_a_step_has_no_higher_limit_than_the_service_can_set(tmp_path):
     """Podman 5 asks for more than a machine without CAP_SYS_RESOURCE grants, and no RUN starts there."""
-    files = tmp_path / "files"
-    for name, content in {**program("dash"), "/bin/sh": "/usr/bin/dash"}.items():
-        place = files / name.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(content) if isinstance(content, str) else shutil.copy2(str(content), place)
+    files = placed(tmp_path / "files", {**program("dash"), "/bin/sh": "/usr/bin/dash"})
     (files / "Dockerfile").write_text(
         'FROM scratch\nCOPY . /\nRUN echo "files $(ulimit -Hn), processes $(ulimit -Hp)"\n'
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deadweight._errors import MissingError
+from deadweight.builders.dockerfile.variant import GENERATOR
 from deadweight.records.reference import parse
 from deadweight.sources.local.table import TOOLS_REFERENCE, StandIn, stand_in
 from deadweight.sources.no_base import NoBase
@@ -120,6 +121,7 @@ DIGEST = "sha256:" + "a" * 64
         ("mariadb:11-noble", StandIn("mariadb")),
         ("mongo:4.2.1-bionic", StandIn("mongo")),
         ("memcached:1.6-alpine", StandIn("memcached")),
+        (GENERATOR, StandIn("scanner")),
     ],
 )
 def test_stand_ins(reference, expected):

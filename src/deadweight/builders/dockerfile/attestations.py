@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight.builders.dockerfile import buildkit
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import WrongKey
+from deadweight.builders.shared import common
+from deadweight.records.built import Base
 
 
 def check(variant: DockerfileVariant, root: Path) -> None:
@@ -29,14 +32,15 @@ def refuse_in_pool(variant: DockerfileVariant, root: Path) -> None:
         )  # fmt: skip
 
 
-def words(variant: DockerfileVariant) -> list[str]:
-    """The flags for a build."""
-    asked = variant.attest
-    if asked is None:
+def generator(variant: DockerfileVariant) -> str:
+    """The public reference of the image that makes the SBOM; empty where none is asked for."""
+    return variant.attest.generator if variant.attest is not None else ""
+
+
+def words(variant: DockerfileVariant, bases: Mapping[str, Base]) -> list[str]:
+    """The flags for a build; ``bases`` tells where the source has the generator."""
+    if variant.attest is None:
         return []
-    flags = [f"--attest=type=provenance,mode={asked.provenance}"] if asked.provenance else []
-    if asked.sbom:
-        flags.append(
-            f"--attest=type=sbom,generator={asked.sbom}" if isinstance(asked.sbom, str) else "--attest=type=sbom"
-        )
-    return flags
+    flags = [f"--attest=type=provenance,mode={variant.attest.provenance}"] if variant.attest.provenance else []
+    makes = generator(variant)
+    return [*flags, *([f"--attest=type=sbom,generator={common.pinned(bases[makes])}"] if makes else [])]

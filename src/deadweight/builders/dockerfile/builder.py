@@ -8,8 +8,8 @@
   their programs understand (``reach``).
 * Java programs read neither: a trust store made of the bundle (``id=java_trust_store``) and Maven settings made of the proxies
   (``id=maven_settings``) are offered to a Dockerfile that mounts them.
-* Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``,
-  ``--sbom``).
+* Nothing is said here that engine 20.10 does not know, and nothing that reaches a public registry unasked (``# syntax=``; the
+  generator of an SBOM comes from the source, as a base does).
 
 Dockerfile variants of one source share their compile instructions, letter by letter: the first of the suite goes first, the
 others find its layers. Where they run side by side all the same, BuildKit joins equal steps in flight.
@@ -156,7 +156,7 @@ class DockerfileBuilder:
                 *("--tag", name, "--iidfile", work / "id"),
                 *(["--no-cache"] if used.changed() else []),
                 *words.words(variant, bases, site, environment),
-                *attestations.words(variant),
+                *attestations.words(variant, bases),
                 *words.java_mounts(dockerfile, variant, site, work, reach),
                 *reach.secrets(work),
                 site.root / variant.source,
@@ -178,7 +178,8 @@ class DockerfileBuilder:
         job.took("warm" if dockerfile.has_cache_mounts and listener.cache == "cold" else listener.cache)
         found = self._identity(site, variant, name, told)
         used.remember()
-        return self._built(site, variant, found, last_base(dockerfile, variant, bases), bases)
+        within = {each: base for each, base in bases.items() if each != attestations.generator(variant)}
+        return self._built(site, variant, found, last_base(dockerfile, variant, bases), within)
 
     def _built(
         self, site: Site, variant: DockerfileVariant, found: Identity, last: Base | None, bases: dict[str, Base]
@@ -258,7 +259,7 @@ def _first_of_source(variant: DockerfileVariant, site: Site) -> tuple[str, ...]:
 
 
 def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str, str]:
-    """All public images that this build stands on, with where each is named: by ``bases``, or by the Dockerfile itself.
+    """All public images that this build takes, with where each is named: by ``bases`` or ``attest``, or by the Dockerfile itself.
 
     Raises ConfigError for what the Dockerfile names and is no reference.
     """
@@ -266,6 +267,8 @@ def _references(dockerfile: Dockerfile, variant: DockerfileVariant) -> dict[str,
     from deadweight.sources.adapt_dockerfile import places
 
     named = {reference: f"bases.{name}" for name, reference in variant.bases.items()}
+    if attestations.generator(variant):
+        named[attestations.generator(variant)] = "attest.sbom"
     for reference, line in places(dockerfile.file.read_text(encoding="utf-8-sig"), given(variant)).items():
         try:
             parse(reference)

@@ -12,6 +12,9 @@ from deadweight.suite.model import Variant
 from deadweight.suite.values import Flag, MountId, Record, RelativePath, Text
 from deadweight.suite.yaml_nodes import Key
 
+GENERATOR = "docker/buildkit-syft-scanner:stable-1"
+"""The generator of SBOMs that BuildKit takes by itself."""
+
 
 class Attest(Record):
     """What BuildKit attests of each build, kept beside the image: where it came from (SLSA), which packages it holds (SPDX).
@@ -21,6 +24,11 @@ class Attest(Record):
 
     provenance: Literal["min", "max"] | None = None
     sbom: Flag | Text = False
+
+    @property
+    def generator(self) -> str:
+        """The public reference of the image that lists packages; empty where no SBOM is asked for."""
+        return self.sbom if isinstance(self.sbom, str) else GENERATOR if self.sbom else ""
 
 
 class DockerfileVariant(Variant):
@@ -60,6 +68,8 @@ class DockerfileVariant(Variant):
     def images(self) -> Iterator[tuple[Key, str]]:
         for name, reference in self.bases.items():
             yield ("bases", name), reference
+        if self.attest is not None and self.attest.generator:
+            yield ("attest", "sbom"), self.attest.generator
 
     def references(self, root: Path) -> tuple[str, ...]:
         return (*super().references(root), *self._in_dockerfile(root))

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from deadweight._errors import MissingError, UsageError
-from deadweight.checks.scan import bolt
-from deadweight.checks.scan.model import SCHEMA
 from deadweight.records.paths import user_cache
 from deadweight.records.store import load, write_atomically
 from deadweight.sources.local.contents import COVERAGE, LICENCES, Contents, contents_of
 from deadweight.sources.protocol import Say
+from deadweight.toolchain import bolt
+from deadweight.toolchain.trivy_cache import SCHEMA
 
 FILES = ("trivy.db", "metadata.json")
 LOCAL = "local"

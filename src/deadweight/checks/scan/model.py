@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-SCHEMA = 2
-"""The layout of the database that the scanner reads (``aquasecurity/trivy-db``, its ``SchemaVersion``)."""
-
 Severity = Literal["critical", "high", "medium", "low", "unknown"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low", "unknown")
 Kind = Literal["os", "language", "kernel_headers"]

@@ -5,14 +5,12 @@
   brought, even where it knows nothing of that APK's distribution, and such an image looks clean. Where the database does know
   the distribution, its advisories speak for such files and the rows are taken out again here, so that nothing is counted
   twice; except for the image's own program, of which no distribution's advisories know.
-- Jars need a Java index that is a download of its own; an empty one makes it read the jars' own files instead. It reads them
-  only where it looks for vulnerabilities: so an empty database stands for one where packages alone are wanted.
+- What it would download, and what stands for that where only packages are wanted: ``toolchain.trivy_cache``.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,9 +18,9 @@ from typing import Any
 
 from deadweight._errors import ArchiveError, DeadweightError
 from deadweight._run import run
-from deadweight.checks.scan import bolt
-from deadweight.checks.scan.model import SCHEMA, SEVERITIES, Found, Kind, ScannedImage, Severity
+from deadweight.checks.scan.model import SEVERITIES, Found, Kind, ScannedImage, Severity
 from deadweight.records.store import write_atomically
+from deadweight.toolchain import trivy_cache
 from deadweight.toolchain.find import Tool, find
 
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan")
@@ -57,7 +55,7 @@ def scan(
     """
     if not archive.exists():
         raise ArchiveError(f"{archive}: the image archive no longer exists", hint="build it again: invoke build")
-    _prepare(cache, database)
+    trivy_cache.prepare(cache, database)
     with tempfile.TemporaryDirectory(prefix="deadweight-scan-") as empty:
         output = Path(empty) / "result.json"
         looks = "vuln,license" if database is None else "vuln"
@@ -93,40 +91,6 @@ def _json(file: Path) -> dict[str, Any]:
     if not isinstance(parsed, dict) or not isinstance(parsed.get("Results") or [], list) or "Metadata" not in parsed:
         raise ScannerError("trivy's output is not the scan of an image")
     return parsed
-
-
-def _prepare(cache: Path, database: Path | None) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    link, database = cache / "db", database or _empty_database(cache / "no-db")
-    if not link.is_symlink() or link.readlink() != database.absolute():
-        link.unlink(missing_ok=True)
-        link.symlink_to(database.absolute())
-    index = cache / "java-db"
-    if not (index / "metadata.json").exists():
-        index.mkdir(exist_ok=True)
-        connection = sqlite3.connect(index / "trivy-java.db")
-        connection.executescript(
-            "CREATE TABLE IF NOT EXISTS artifacts(id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT);"
-            "CREATE TABLE IF NOT EXISTS indices(artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT, license TEXT);"
-        )
-        connection.close()
-        _write_metadata(index, 1)
-
-
-def _empty_database(folder: Path) -> Path:
-    if not (folder / "metadata.json").exists():
-        folder.mkdir(exist_ok=True)
-        (folder / "trivy.db").write_bytes(bolt.empty())
-        _write_metadata(folder, SCHEMA)
-    return folder
-
-
-def _write_metadata(folder: Path, schema: int) -> None:
-    """Written last, since it says that the folder is whole: with a next update so late that none is due."""
-    times = dict.fromkeys(("UpdatedAt", "DownloadedAt"), "2000-01-01T00:00:00Z")
-    (folder / "metadata.json").write_text(
-        json.dumps({"Version": schema, "NextUpdate": "2100-01-01T00:00:00Z", **times})
-    )
 
 
 def parsed(document: Mapping[str, Any], tool_version: str, covers: Callable[[str, str], bool]) -> ScannedImage:

@@ -15,6 +15,7 @@ from deadweight.sources.local import (
     pythons,
     recipes,
     rusts,
+    sboms,
     scripting,
     servers,
 )
@@ -82,6 +83,7 @@ RECIPES: Mapping[str, Recipe] = {
     "mariadb": databases.mariadb,
     "memcached": databases.memcached,
     "mongo": databases.mongo,
+    "scanner": sboms.generator,
 }
 
 BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")
@@ -92,6 +94,7 @@ TOOLS: Mapping[str, tuple[str, ...]] = {
     "wolfi": BUSYBOX_TOOLS,
     "apk": ("go",),
     "mongo": ("mmdebstrap", "go"),
+    "scanner": ("go", "trivy"),
     "busybox": BUSYBOX_TOOLS,
     "tools": BUSYBOX_TOOLS,
     "static": (),
@@ -128,6 +131,7 @@ SECONDS: Mapping[str, int] = {
     "rustalpine": 60,
     "apk": 30,
     "mongo": 120,
+    "scanner": 15,
 }
 USUAL_SECONDS = 40
 APK_SECONDS = 90
@@ -152,7 +156,9 @@ def suite_of(item: StandIn) -> str:
 
 
 def machine_part(recipe: str) -> str:
-    """What a stand-in is made of on this machine alone, for its fingerprint: a JDK that is not the one meant."""
+    """What a stand-in is made of beside packages, for its fingerprint: on this machine alone, a JDK that is not the one meant."""
+    if recipe == "scanner":
+        return f" {sboms.edition()}"
     jdk = java.other_jdk() if "java" in TOOLS.get(recipe, ()) else ""
     return f" jdk {jdk}" if jdk else ""
 

@@ -268,6 +268,7 @@ TABLE = (
     Row(r"docker\.io/(?:library/mongo|mongodb/mongodb-community-server)", r".*", "mongo", "mongo:*"),
     Row(r"docker\.io/library/memcached", r".*", "memcached", "memcached:*"),
     Row(r"docker\.io/library/postgres", r".*", "postgres", "postgres:*"),
+    Row(r"docker\.io/docker/buildkit-syft-scanner", r".*", "scanner", "docker/buildkit-syft-scanner"),
     Row(r"docker\.io/deadweight/tools", r".*", "tools", TOOLS_REFERENCE),
 )
 

@@ -97,7 +97,13 @@ class Workshop:
         return self.once(f"rootfs {word}", make)
 
     def tree_layer(
-        self, name: str, fill: Callable[[Path], None], *, prefix: str = "", owners: Mapping[str, int] | None = None
+        self,
+        name: str,
+        fill: Callable[[Path], None],
+        *,
+        prefix: str = "",
+        owners: Mapping[str, int] | None = None,
+        level: int = LEVEL,
     ) -> Layer:
         """The layer of a folder that ``fill`` fills; ``owners`` are numbers of users, by the paths of what is theirs."""
 
@@ -106,7 +112,8 @@ class Workshop:
                 root = Path(work) / "root"
                 root.mkdir()
                 fill(root)
-                return from_tree(root, self.folder / "layers" / f"{name}.tgz", prefix=prefix, owners=owners)
+                target = self.folder / "layers" / f"{name}.tgz"
+                return from_tree(root, target, prefix=prefix, owners=owners, level=level)
 
         return self.once(f"tree {name}", make)
 

@@ -1,0 +1,3 @@
+module deadweight.invalid/scanner
+
+go 1.22
