@@ -37,7 +37,7 @@ from deadweight.project.install import install
 from deadweight.project.survey import survey
 from deadweight.toolchain import system
 from tests.support import ROOT
-from tests.support.small_images import docker_archive, go_program
+from tests.support.small_images import docker_archive, go_program, placed, program
 
 pytestmark = pytest.mark.system
 
@@ -237,6 +237,55 @@ def test_our_engine_lives_beside_another_one(alone, endpoint, cache, tmp_path):
     daemon.remove_data()
     assert not where.data.exists()
     assert str(where.data) not in Path("/proc/self/mountinfo").read_text()
+    assert wire.trouble(endpoint.host) == ""
+
+
+@pytest.fixture
+def far() -> Iterator[str]:
+    """A machine beyond this one, which knows no network of containers: gives its address. On port 7000 it tells callers theirs."""
+    name, here, there = f"dwfar{os.getpid() % 10**6}", "10.232.0.1/30", "10.232.0.2/30"
+    address = there.partition("/")[0]
+    serve = (
+        f"import socket; server = socket.create_server(('{address}', 7000))\n"
+        "while True: caller, seen = server.accept(); caller.send(f'{seen[0]}\\n'.encode())"
+    )
+    run(["ip", "netns", "add", name])
+    try:
+        for words in (
+            ["ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name],
+            *(["ip", "addr", "add", here, "dev", name], ["ip", "link", "set", name, "up"]),
+            ["ip", "-n", name, "addr", "add", there, "dev", "eth0"],
+            ["ip", "-n", name, "link", "set", "eth0", "up"],
+        ):
+            run(words)
+        with subprocess.Popen(["ip", "netns", "exec", name, sys.executable, "-c", serve]) as server:
+            yield address
+            server.kill()
+    finally:
+        run(["ip", "netns", "del", name])
+
+
+@needs_root
+@pytest.mark.engine
+def test_beside_another_engine_builds_and_containers_reach_the_network(alone, endpoint, cache, far, tmp_path):
+    """The other one has closed the way between networks; ours is open, and gone with our engine."""
+    placed(tmp_path / "context", program("bash", "/bin/bash"))
+    ask = f"exec 3<>/dev/tcp/{far}/7000 && read seen <&3 && echo seen as $seen"
+    (tmp_path / "context" / "Dockerfile").write_text(f'FROM scratch\nCOPY . /\nRUN ["/bin/bash", "-c", "{ask}"]\n')
+    said: list[str] = []
+    mine = daemon.find_or_start(said.append)
+    bridge_name = layout().bridge
+    assert any(bridge_name in line for line in said)
+    cli = daemon.docker_cli(mine)
+    words = cli.build("--progress=plain", "-t", "deadweight-tests/far:1", ".")
+    built = run(words, cwd=tmp_path / "context", env=cli.env, log=tmp_path / "log")
+    assert "seen as 10.232.0.1" in built.output
+    ran = run(cli.command("run", "--rm", "deadweight-tests/far:1", "/bin/bash", "-c", ask), env=cli.env)
+    assert ran.output == "seen as 10.232.0.1\n"
+    rules = run(["iptables-save"]).output
+    assert f"-A FORWARD -j {bridge_name}" in rules
+    daemon.stop_own()
+    assert bridge_name not in run(["iptables-save"]).output
     assert wire.trouble(endpoint.host) == ""
 
 

@@ -34,12 +34,14 @@ def create(name: str, network: ipaddress.IPv4Network) -> None:
         _set_up(control, name, up=True)
 
 
-def create_on_free_network(name: str) -> None:
+def create_on_free_network(name: str) -> ipaddress.IPv4Network:
     """Make a bridge on a network that no other takes, though another engine starts at the same moment. Raises OSError."""
     from filelock import FileLock
 
     with FileLock(LOCK):
-        create(name, free_network())
+        network = free_network()
+        create(name, network)
+    return network
 
 
 def delete(name: str) -> None:

@@ -19,7 +19,7 @@ from deadweight import _sudo as sudo
 from deadweight._errors import CommandError, DeadweightError, MissingError
 from deadweight._run import cancelled, run
 from deadweight.engine import api as wire
-from deadweight.engine.own import bridge, cgroups, choice, mounts, processes
+from deadweight.engine.own import bridge, cgroups, choice, firewall, mounts, processes
 from deadweight.engine.own.choice import Kind
 from deadweight.engine.own.layout import Layout, layout
 from deadweight.records.paths import user_cache
@@ -206,24 +206,25 @@ def _arguments(where: Layout, say: Say) -> list[str]:
 
 
 def _network_arguments(where: Layout, say: Say) -> list[str]:
-    """Beside another engine: a bridge of our own and no firewall rules, which dockerd would rewrite under the other's feet."""
+    """Beside another engine: a bridge of our own, and no firewall rules of dockerd's, which would rewrite the other's."""
     if _other_dockerd(where):
-        bridge.create_on_free_network(where.bridge)
-        say(
-            "another dockerd runs on this machine: Deadweight's engine sets no firewall rules beside it, so that its containers, "
-            "and RUN lines that download, reach no network; to use that dockerd instead, set DOCKER_HOST to it"
-        )
+        network = bridge.create_on_free_network(where.bridge)
+        if firewall.usable():
+            firewall.open_way(where.bridge, network)
+            say(
+                f"another dockerd runs on this machine: Deadweight's engine has firewall chains of its own ({where.bridge})"
+            )
+        else:
+            say(
+                "another dockerd runs on this machine, and there is no iptables: containers of Deadweight's engine, and RUN lines "
+                "that download, reach no network; to use that dockerd instead, set DOCKER_HOST to it"
+            )
         return ["--bridge", where.bridge, "--iptables=false"]
-    if _lists("iptables", "-t", "nat", "-L", "-n"):
+    if firewall.usable():
         return []
-    if where.kind != "os" and _lists("nft", "list", "ruleset"):
+    if where.kind != "os" and firewall.nft_is_usable():
         return ["--firewall-backend=nftables"]
     return ["--iptables=false"]
-
-
-def _lists(program: str, *words: str) -> bool:
-    """Whether a program that sets firewall rules is there, and this kernel lets it."""
-    return shutil.which(program) is not None and run([program, *words], check=False, timeout=30).exit_code == 0
 
 
 def _await(where: Layout, argv: list[str], first_line: int) -> None:
@@ -278,6 +279,7 @@ def _sweep(where: Layout) -> None:
             (where.run / name).unlink()
     mounts.unmount_below(where.run)
     if bridge.exists(where.bridge):
+        firewall.close_way(where.bridge)
         bridge.delete(where.bridge)
 
 
