@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from deadweight import _run
 from deadweight._errors import MissingError
-from deadweight.engine import connect
+from deadweight.engine import connect, vigil
 from deadweight.engine.client import Engine
+from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import translated
 
 LONG = 20
@@ -45,10 +49,11 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.awake.wait()
         body = json.dumps({"ApiVersion": "1.41", "MinAPIVersion": "1.24"}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
     do_DELETE = do_POST = do_GET
 
@@ -56,7 +61,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def silent(tmp_path) -> Iterator[Silent]:
     with Silent(tmp_path / "docker.sock") as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.awake.set()
         server.shutdown()
@@ -104,3 +109,33 @@ def test_who_did_not_want_to_wait_calls_nobody_paused(engine, silent):
     with pytest.raises(MissingError, match="wait: no answer in time"), translated("wait"):
         engine.api.wait("x", timeout=0.2)
     assert engine.api not in connect._paused
+
+
+def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(engine, silent, monkeypatch):
+    """The main thread is woken by the signal itself; nothing wakes another that reads."""
+    monkeypatch.setattr(connect, "ANSWER_SECONDS", LONG)
+    silent.awake.clear()
+    before = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, engine)
+        time.sleep(0.1)
+        assert not asked.done()
+        monkeypatch.setattr(_run, "cancelled", lambda: True)
+        with pytest.raises(MissingError, match="list: no answer in time"):
+            asked.result()
+    assert time.monotonic() - before < LONG
+
+
+def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):
+    """As one that builds, and would wait for hours."""
+    monkeypatch.setattr(vigil, "EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(vigil, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(vigil, "PAUSED_SECONDS", 0.2)
+    endpoint = Endpoint(f"unix://{silent.server_address}", ours=False)
+    with vigil.kept(endpoint) as stop:
+        _run.run(["sleep", "0.5"], stop=stop)
+    silent.awake.clear()
+    before = time.monotonic()
+    with pytest.raises(MissingError, match="fell silent meanwhile"), vigil.kept(endpoint) as stop:
+        _run.run(["sleep", str(LONG)], stop=stop)
+    assert time.monotonic() - before < LONG

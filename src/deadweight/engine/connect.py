@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import threading
 import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import wait as answer_in
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from deadweight import _run
 from deadweight._errors import MissingError
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh, ssh_forward
@@ -21,6 +27,8 @@ API_TIMEOUT_SECONDS = 120
 """How long an engine may be silent while it sends or takes an image."""
 ANSWER_SECONDS = 60
 """How long it may take for any other answer, on a busy machine too."""
+LOOK_SECONDS = 0.5
+"""How often somebody who waits for an answer asks whether the run is to end."""
 PAUSED_SECONDS = 10
 """How long one that gave no answer in time is waited for from then on, until it answers again."""
 
@@ -47,13 +55,30 @@ def connected(host: str, certificates: str | None) -> APIClient:
         raise MissingError(f"the container engine at {host} does not answer: {problem}", hint=NO_ENGINE_HINT)
     if host.startswith(over_ssh.SCHEME):
         return _over_ssh(host)
-    with translated(f"connect to {host}"):
+    with translated(f"connect to {host}"), _spoken(host):
         return _client()(
             base_url=host,
             version="auto",
             timeout=API_TIMEOUT_SECONDS,
             tls=_tls(Path(certificates)) if certificates else False,
         )
+
+
+@contextlib.contextmanager
+def _spoken(host: str) -> Iterator[None]:
+    """Tells an engine that does not answer, which is left as it is, from one that answers with no version that can be spoken."""
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (DockerException, ValueError) as error:
+        if isinstance(error.__cause__, (RequestException, OSError)):
+            raise
+        raise MissingError(
+            f"engine: connect to {host}: it tells no version of its API that can be used ({error})",
+            hint="Docker 20.10 or later and Podman 4 or later can be used; unset DOCKER_HOST if it names something else",
+        ) from error
 
 
 def _over_ssh(host: str) -> APIClient:
@@ -65,7 +90,7 @@ def _over_ssh(host: str) -> APIClient:
             f"the container engine at {host} does not answer: {problem or 'it does not tell its version'}",
             hint=over_ssh.hint(host),
         )
-    with translated(f"connect to {host}"):
+    with translated(f"connect to {host}"), _spoken(host):
         client = _client()(base_url="unix:///over-ssh", version=version, timeout=API_TIMEOUT_SECONDS)
         client.mount("http+docker://", ssh_forward.adapter(host, API_TIMEOUT_SECONDS))
     return client
@@ -101,7 +126,7 @@ def _client() -> type[APIClient]:
                 longest = API_TIMEOUT_SECONDS if settings.get("stream") else ANSWER_SECONDS
                 settings["timeout"] = PAUSED_SECONDS if self in _paused else longest
             try:
-                answer = super().send(request, **settings)
+                answer = _unless_ending(lambda: super(Client, self).send(request, **settings))
             except Timeout:
                 if usual:  # else it was the caller who did not want to wait longer
                     _paused.add(self)
@@ -114,6 +139,30 @@ def _client() -> type[APIClient]:
             return super().merge_environment_settings(url, proxies, stream, trusted, cert)
 
     return Client
+
+
+def _unless_ending(send: Callable[[], Any]) -> Any:
+    """What a request gives. Nothing wakes a worker that waits for a silent engine; so a thread of its own waits, and the worker
+    goes its way soon after Ctrl-C. The main thread is woken by that itself. Raises Timeout then, and what ``send`` raises."""
+    from requests.exceptions import Timeout
+
+    if threading.current_thread() is threading.main_thread():
+        return send()
+    answer: Future[Any] = Future()
+
+    def wait() -> None:
+        try:
+            answer.set_result(send())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=wait, daemon=True, name="engine request").start()
+    left = float(PAUSED_SECONDS)
+    while not answer_in([answer], LOOK_SECONDS).done:
+        left -= LOOK_SECONDS if _run.cancelled() else 0
+        if left <= 0:
+            raise Timeout("the engine gave no answer before the end")
+    return answer.result()
 
 
 def _tls(folder: Path) -> TLSConfig:
