@@ -21,10 +21,14 @@ from deadweight.engine.own import engine as own
 from deadweight.engine.own.layout import layout
 from deadweight.plan.graph import make_plan
 from deadweight.plan.scheduler import run_plan
+from deadweight.records import runs
 from deadweight.records.built import Base
+from deadweight.records.paths import State
 from tests.support.builder_site import GivenSource, Project
 from tests.support.fault_project import wait_for
+from tests.support.invoking import invoke
 from tests.support.small_images import docker_archive, program
+from tests.support.small_project import write_suite
 
 pytestmark = pytest.mark.system
 
@@ -142,3 +146,13 @@ def project_outcome(project: Project):
 def test_an_engine_that_ends_between_two_questions_has_no_image(tmp_path):
     host = f"unix://{tmp_path}/none.sock"
     assert wire.document(host, "/images/any/json") == {}
+
+
+@pytest.mark.engine
+def test_a_build_that_failed_leaves_no_note(endpoint, tmp_path):
+    """The next command would take it for one that was killed, and look for what it left."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")
+    write_suite(tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n")
+    done = invoke(tmp_path, "build", code=1, env=dict(endpoint.cli_env))
+    assert "COPY" in done.stderr
+    assert not runs.there(State(tmp_path))

@@ -14,7 +14,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,9 @@ from urllib.parse import urlsplit
 from deadweight.engine import over_ssh
 
 PING_SECONDS = 3.0
+_NOT_THERE = (
+    http.client.FORBIDDEN, http.client.NOT_FOUND, http.client.METHOD_NOT_ALLOWED, http.client.NOT_IMPLEMENTED
+)  # fmt: skip
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -110,12 +113,29 @@ def delete(host: str, path: str, certificates: str | None = None) -> bool:
     return False
 
 
-def _get(host: str, path: str, certificates: str | None, timeout: float, method: str = "GET") -> tuple[int, bytes]:
+def buildkit_trouble(host: str, certificates: str | None = None) -> str:
+    """Why BuildKit cannot be spoken to in an engine that answers; empty where it can, or where nothing is said of it."""
+    headers = {"Connection": "Upgrade", "Upgrade": "h2c"}
+    try:
+        status, _ = _get(host, "/grpc", certificates, 15.0, "POST", headers)
+    except (OSError, http.client.HTTPException):
+        return ""
+    return f"HTTP status {status} to POST /grpc" if status in _NOT_THERE else ""
+
+
+def _get(
+    host: str,
+    path: str,
+    certificates: str | None,
+    timeout: float,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
     connection = _connect(host, certificates, timeout)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=dict(headers or {}))
         answer = connection.getresponse()
-        return answer.status, answer.read(1 << 22)
+        return answer.status, b"" if answer.status == http.client.SWITCHING_PROTOCOLS else answer.read(1 << 22)
     finally:
         connection.close()
         if isinstance(connection, _SshConnection):

@@ -24,7 +24,7 @@ from deadweight.engine.container import Container
 from deadweight.engine.faults import PortInUse, explained, refused_start, translated
 from deadweight.engine.files import read_file
 from deadweight.engine.images import Images
-from deadweight.engine.info import EngineInfo, parse_info
+from deadweight.engine.info import Documents, EngineInfo, asked, parse_info
 from deadweight.engine.leftovers import Leftover
 from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off
 from deadweight.engine.options import Mount, RunOptions
@@ -92,10 +92,14 @@ class Engine:
             container.remove()
 
     @functools.cached_property
+    def documents(self) -> Documents:
+        """What it tells of itself; asked once."""
+        return asked(self.api, self.host)
+
+    @functools.cached_property
     def info(self) -> EngineInfo:
-        """What engine this is; asked once."""
-        with translated("info"):
-            return parse_info(self.api.version(), self.api.info())
+        """What engine this is."""
+        return parse_info(*self.documents)
 
     def ask(self) -> None:
         """Raises MissingError where the engine does not answer."""

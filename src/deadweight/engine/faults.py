@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from deadweight._errors import DeadweightError, MissingError
 
 DOCTOR_HINT = "run it again; if this repeats, check the engine with invoke doctor"
 NO_ENGINE_HINT = "start one with invoke setup, or set DOCKER_HOST to a running engine"
+
+
+_UNSPOKEN = re.compile(r"client version [\d.]+ is too (?:new|old)")
 
 
 class PortInUse(DeadweightError):
@@ -47,6 +51,11 @@ def _translate(what: str, error: Exception) -> Exception:
 
     if isinstance(error, errors.NotFound):
         return MissingError(f"engine: {what}: {explained(error)}", hint=DOCTOR_HINT)
+    if isinstance(error, errors.APIError) and _UNSPOKEN.search(explained(error)):
+        return MissingError(
+            f"engine: {what}: the engine refuses the version of its API that it names itself: {explained(error)}",
+            hint="something before the engine, such as a proxy of its socket, answers for another one: check DOCKER_HOST",
+        )
     if isinstance(error, errors.APIError):
         return DeadweightError(f"engine: {what}: {explained(error)}", hint=DOCTOR_HINT)
     if isinstance(error, requests.exceptions.Timeout):

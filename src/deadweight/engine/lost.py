@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deadweight import _disk
 from deadweight._errors import DeadweightError, MissingError
 from deadweight.engine import single
 from deadweight.engine.faults import translated
@@ -75,8 +76,9 @@ def trouble(engine: Engine) -> str:
     name = f"deadweight/probe:{uuid.uuid4().hex[:12]}"
     try:
         with translated("load a tiny image"):
-            for _ in engine.api.load_image(image(architecture, name, engine.marks(PURPOSE))):
-                pass
+            for message in engine.api.load_image(image(architecture, name, engine.marks(PURPOSE))):
+                if "error" in message:
+                    raise DeadweightError(_shortened(str(message["error"])))
         engine.images.need(name)
         try:
             return _ran(engine, name)
@@ -90,6 +92,11 @@ def trouble(engine: Engine) -> str:
         return _OWN_NAMES.sub("", error.message.removeprefix("engine: "))
 
 
+def _shortened(said: str) -> str:
+    """containerd tells the path of the file that it could not write, which is another one each time."""
+    return FULL if _disk.FULL.search(said) else said
+
+
 def _ran(engine: Engine, name: str) -> str:
     with engine.start(name, RunOptions(publish=_PORT, cap_drop=("ALL",)), purpose=PURPOSE) as container:
         state = container.wait_ended(PROBE_SECONDS)
@@ -99,6 +106,7 @@ def _ran(engine: Engine, name: str) -> str:
 
 
 UNKEPT = "it accepts images but does not keep them"
+FULL = "its disk is full (no space left on device)"
 
 
 def remedy(engine: Engine, problem: str) -> str:

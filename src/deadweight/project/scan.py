@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def scan_variants(
     workspace: Workspace, variants: Sequence[Variant], *, strict: bool = False, jobs: int = 2
-) -> tuple[list[Evidence], dict[str, str]]:
+) -> tuple[list[Evidence], dict[str, DeadweightError]]:
     """The evidence of each variant in the order given, and why those failed that could not be scanned.
 
     Images of the heaviest base come first, so that no long scan is left for the end. No service is started.
@@ -36,11 +36,11 @@ def scan_variants(
 
 def scan_subjects(
     subjects: Sequence[Subject], *, strict: bool = False, jobs: int = 2
-) -> tuple[list[Evidence], dict[str, str]]:
+) -> tuple[list[Evidence], dict[str, DeadweightError]]:
     """The same, for whoever holds the project's lock already."""
     order = sorted(subjects, key=lambda subject: -_weight(subject))
     done: dict[str, Evidence] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, DeadweightError] = {}
     work = partial(scanned, may_run=False, strict=strict)
     with side_by_side(work, order, jobs=max(1, jobs)) as running:
         for subject, future in running:
@@ -49,7 +49,7 @@ def scan_subjects(
             except (Interrupted, UsageError):
                 raise
             except DeadweightError as error:
-                failed[subject.variant.name] = error.message
+                failed[subject.variant.name] = error
     names = [subject.variant.name for subject in subjects]
     return [done[name] for name in names if name in done], failed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -83,21 +84,21 @@ def build(
     from deadweight.project.workspace import Workspace
 
     count = parse_jobs(jobs)
-    workspace = Workspace.open(say, since=since)
-    only_plan = plan or dry(c)
-    if rebase:
-        _rebase(workspace, keep=not only_plan)
-    selection = _choose.chosen(
-        workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from, note=not only_plan
-    )
-    chosen = selection.to_build
-    if only_plan:
-        _show_plan(workspace, chosen, force=force, as_json=json)
-        return
-    outcomes: tuple[VariantOutcome, ...] = ()
-    if chosen or not selection.narrowed:
-        outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
-    _conclude(workspace, outcomes, as_json=json)
+    with contextlib.closing(Workspace.open(say, since=since)) as workspace:
+        only_plan = plan or dry(c)
+        if rebase:
+            _rebase(workspace, keep=not only_plan)
+        selection = _choose.chosen(
+            workspace, variant, shard=shard, times=times, since=since, changed_from=changed_from, note=not only_plan
+        )
+        chosen = selection.to_build
+        if only_plan:
+            _show_plan(workspace, chosen, force=force, as_json=json)
+            return
+        outcomes: tuple[VariantOutcome, ...] = ()
+        if chosen or not selection.narrowed:
+            outcomes = build_variants(workspace, chosen, jobs=count, fail_fast=fail_fast, force=force)
+        _conclude(workspace, outcomes, as_json=json)
 
 
 def _conclude(workspace: Workspace, outcomes: Sequence[VariantOutcome], *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from deadweight.tasks._stand_ins import note, rows
 from deadweight.tasks._task import task
 
 if TYPE_CHECKING:
+    from deadweight._errors import DeadweightError
     from deadweight.project.selection import Selection
     from deadweight.project.workspace import Workspace
     from deadweight.records.evidence import Evidence
@@ -104,13 +105,19 @@ def _tell_nothing(*, as_json: bool) -> None:
 def _tell(
     workspace: Workspace,
     found: Sequence[Evidence],
-    failed: Mapping[str, str],
+    failed: Mapping[str, DeadweightError],
     sboms: Sequence[Mapping[str, Any]],
     *,
     as_json: bool,
 ) -> None:
     if as_json:
-        print_json({"scans": rows(workspace, found), "failed": failed, "sboms": sboms})
+        print_json(
+            {
+                "scans": rows(workspace, found),
+                "failed": {name: error.message for name, error in failed.items()},
+                "sboms": sboms,
+            }
+        )
         return
     from deadweight.tasks._scan import print_sboms, print_scans, total
 
@@ -147,14 +154,19 @@ def _sboms(workspace: Workspace, chosen: Sequence[Variant], form: str | None) ->
     return [asdict(write_sboms(workspace.subject(each), forms(form))) for each in chosen]
 
 
-def _raise_if_bad(found: Sequence[Evidence], failed: dict[str, str], *, strict: bool) -> None:
-    """Exit 1 where a scan failed or a gate is broken; exit 3 where nothing was scanned for want of a database."""
+def _raise_if_bad(found: Sequence[Evidence], failed: Mapping[str, DeadweightError], *, strict: bool) -> None:
+    """Exit 1 where a scan failed or a gate is broken; exit 3 where something missing is all that was in the way: an engine, a
+    database."""
     from deadweight._errors import CheckFailed, MissingError
 
-    bad = [f"{name}: {reason}" for name, reason in failed.items()]
+    bad = [f"{name}: {error.message}" for name, error in failed.items()]
     bad += [f"{each.variant}: {each.reason}" for each in found if not each.ok]
     if bad:
-        raise CheckFailed(f"{len(bad)} of {len(found) + len(failed)} images failed\n" + "\n".join(bad))
+        lacking = len(bad) == len(failed) and all(isinstance(error, MissingError) for error in failed.values())
+        hints = dict.fromkeys(error.hint for error in failed.values() if error.hint)
+        raise (MissingError if lacking else CheckFailed)(
+            f"{len(bad)} of {len(found) + len(failed)} images failed\n" + "\n".join(bad), hint="; ".join(hints) or None
+        )
     missing = [each for each in found if each.data.get("status") == "not_scanned"]
     if missing:
         raise MissingError(str(missing[0].data["reason"]), hint=missing[0].data.get("hint"))

@@ -29,7 +29,7 @@ from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.request import PRELUDE
-from deadweight.engine import leftovers, netns, owner
+from deadweight.engine import leftovers, libpod, netns, owner
 from deadweight.engine.client import Engine
 from deadweight.engine.networks import bridge_of
 from deadweight.engine.options import Mount
@@ -381,8 +381,8 @@ def test_a_full_disk_stops_the_attack_that_would_fill_it(subject, monkeypatch):
 
 def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subject, monkeypatch):
     """Such an engine says so; this one is asked through a document in which one limit is missing."""
-    ask = type(subject.engine().api).info
-    monkeypatch.setattr(type(subject.engine().api), "info", lambda api: {**ask(api), "PidsLimit": False})
+    version, info = subject.engine().documents
+    monkeypatch.setitem(subject.engine().__dict__, "documents", (version, {**info, "PidsLimit": False}))
     cells, notes = in_open(subject, monkeypatch, "memory-bomb", "fill-disk", "environ")
     assert cells["environ"]["outcome"] == "succeeded"
     for name in ("memory-bomb", "fill-disk"):
@@ -402,12 +402,10 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
 )
 def test_podman_without_root_holds_only_the_limits_that_it_was_handed(monkeypatch, podman, usable, told):
     """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine."""
-    monkeypatch.setattr(
-        "deadweight.checks.attacks.limits.wire.document", lambda *_: {"host": {"cgroupControllers": usable}}
-    )
-    everything = SimpleNamespace(info=lambda: dict.fromkeys(limits.LIMITS, True))
+    monkeypatch.setattr(libpod, "described", lambda *_: {"host": {"cgroupControllers": usable}})
+    everything = dict.fromkeys(limits.LIMITS, True)
     info = SimpleNamespace(podman=podman)
-    engine = SimpleNamespace(api=everything, info=info, host="unix:///nowhere", certificates=None)
+    engine = SimpleNamespace(documents=({}, everything), info=info, host="unix:///nowhere", certificates=None)
     assert limits.unenforced(engine) == told
 
 

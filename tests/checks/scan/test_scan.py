@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from deadweight._errors import ArchiveError, CommandError, ConfigError, MissingError, UsageError
+from deadweight._errors import ArchiveError, CheckFailed, CommandError, ConfigError, MissingError, UsageError
 from deadweight.checks import runner
-from deadweight.checks.scan import bolt, coverage, database, trivy
+from deadweight.checks.scan import coverage, database, trivy
 from deadweight.checks.scan.model import ScannedImage
 from deadweight.checks.vulnerabilities import CHECK, scanned
 from deadweight.project.scan import scan_variants
@@ -20,7 +20,9 @@ from deadweight.project.suite_file import load_suite
 from deadweight.project.workspace import Workspace
 from deadweight.report.collect import collect
 from deadweight.report.scan_sarif import scan_sarif
+from deadweight.tasks.scan import _raise_if_bad as raise_if_scans_are_bad
 from deadweight.tasks.verify import raise_if_bad
+from deadweight.toolchain import bolt
 from tests.support import ROOT
 from tests.support.invoking import invoke
 from tests.support.sarif_schema import checked
@@ -632,6 +634,15 @@ def test_one_image_that_fails_keeps_none_of_the_others_back(world, archives):
     with Workspace(load_suite(world / "deadweight.yaml"), print) as workspace:
         found, failed = scan_variants(workspace, workspace.suite.variants)
     assert ([each.variant for each in found], list(failed)) == (["debian"], ["odd"])
+
+
+def test_scans_for_which_the_engine_is_missing_end_as_that():
+    gone = MissingError("the engine does not answer", hint="start it")
+    with pytest.raises(MissingError, match="2 of 2 images failed\na: the engine does not answer\nb: ") as caught:
+        raise_if_scans_are_bad([], {"a": gone, "b": gone}, strict=False)
+    assert caught.value.hint == "start it"
+    with pytest.raises(CheckFailed, match="2 of 2 images failed"):
+        raise_if_scans_are_bad([], {"a": gone, "b": ArchiveError("damaged")}, strict=False)
 
 
 def test_findings_as_sarif_are_the_same_in_every_run_and_valid(world, archives):

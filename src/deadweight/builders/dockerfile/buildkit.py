@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight import _run
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, MissingError
 from deadweight.builders.dockerfile import podman
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.builders.protocol import Site
@@ -39,27 +39,36 @@ def build(
 ) -> None:
     """Run a BuildKit build, or Podman's; ``words`` are the arguments after ``build``, ``ignore`` is the ignore file.
 
-    Raises CommandError, MissingError (no client).
+    Raises CommandError, MissingError (no client, no BuildKit, or the engine falls silent).
     """
+    from deadweight.engine import api, vigil
     from deadweight.engine.daemon import docker_cli, find_or_start
 
     endpoint = find_or_start(on_line)
     if is_podman(endpoint):
         podman.build(endpoint, words, ignore=ignore, cwd=site.root, env=env, log=log, on_line=on_line, redact=redact)
         return
+    problem = api.buildkit_trouble(endpoint.host, endpoint.certificates)
+    if problem:  # buildx would start one from a public registry, unasked
+        raise MissingError(
+            f"the container engine at {endpoint.host} has no BuildKit ({problem})",
+            hint="BuildKit is in Docker Engine 18.09 and later; a proxy of its socket must let POST /session and /grpc through",
+        )
     client = docker_cli(endpoint)
     # an attestation holds the time of the build, and makes an index of what was one image: only where the suite asks for it
     attests = any(str(word).startswith("--attest=type=provenance") for word in words)
     plain = ["--progress=plain", *(["--provenance=false"] if client.buildx and not attests else [])]
-    _run.run(
-        client.build(*plain, *(str(word) for word in words)),
-        cwd=site.root,
-        env={**env, **client.env},
-        timeout=common.BUILD_TIMEOUT_SECONDS,
-        log=log,
-        on_line=on_line,
-        redact=redact,
-    )
+    with vigil.kept(endpoint) as stop:
+        _run.run(
+            client.build(*plain, *(str(word) for word in words)),
+            cwd=site.root,
+            env={**env, **client.env},
+            timeout=common.BUILD_TIMEOUT_SECONDS,
+            log=log,
+            on_line=on_line,
+            redact=redact,
+            stop=stop,
+        )
 
 
 def version(site: Site) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from deadweight import _run
 from deadweight._errors import ConfigError, DeadweightError
 from deadweight.builders.shared import common
+from deadweight.engine import libpod
 from deadweight.engine.ceilings import ceilings
 from deadweight.records.reference import with_registry
 from deadweight.sources.dockerfile_lines import heredocs, instructions
@@ -29,7 +30,6 @@ from deadweight.toolchain.probe import number
 if TYPE_CHECKING:
     from deadweight.engine.daemon import Endpoint
 
-INFO = "/v4.0.0/libpod/info"
 DRIVER = "--storage-driver="
 ASK_SECONDS = 60.0
 LEARNED = "1.33"
@@ -61,9 +61,7 @@ class Store:
 
 def store_of(endpoint: Endpoint) -> Store:
     """Raises DeadweightError where the engine does not say."""
-    from deadweight.engine import api
-
-    told = api.document(endpoint.host, INFO, endpoint.certificates)
+    told = libpod.described(endpoint.host, endpoint.certificates)
     host, store = told.get("host"), told.get("store")
     if not isinstance(host, dict) or not isinstance(store, dict):
         raise DeadweightError(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deadweight.engine import api as wire
-from deadweight.engine.faults import translated
+from deadweight.engine import libpod
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -15,7 +14,6 @@ LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "pro
 """The outer bound rests on these, by the engine's own names in its ``/info``."""
 CONTROLLERS = {"memory": "memory", "pids": "processes", "cpu": "processors"}
 """The same by the names of the kernel's controllers (cgroups(7))."""
-PODMANS = "/v4.0.0/libpod/info"
 
 
 def unenforced(engine: Engine) -> tuple[str, ...]:
@@ -23,11 +21,10 @@ def unenforced(engine: Engine) -> tuple[str, ...]:
 
     Podman's ``/info`` tells of the machine: without root it holds none on version 1, and of version 2 those that it was handed.
     """
-    with translated("ask which limits hold"):
-        document = engine.api.info()
+    _, document = engine.documents
     lacking = [limit for key, limit in LIMITS.items() if not document.get(key)]
     if engine.info.podman:
-        host = wire.document(engine.host, PODMANS, engine.certificates).get("host") or {}
+        host = libpod.described(engine.host, engine.certificates).get("host") or {}
         usable = host.get("cgroupControllers") or ()
         lacking += [limit for key, limit in CONTROLLERS.items() if key not in usable]
     return tuple(dict.fromkeys(lacking))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError, MissingError
 from deadweight._run import run
-from deadweight.engine.faults import translated
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -35,8 +34,7 @@ class Runtime:
 
 def runtime_of(engine: Engine) -> Runtime:
     """The default runtime of an engine on this machine. Raises DeadweightError for one that we do not know, or cannot run here."""
-    with translated("ask which runtime starts containers"):
-        version, info = engine.api.version(), engine.api.info()
+    version, info = engine.documents
     architecture = ARCHITECTURES.get(engine.info.architecture)
     if architecture is None:
         raise DeadweightError(

@@ -1,0 +1,127 @@
+"""Engines that tell of themselves what is not so, or makes no sense: what they can do is used, and what cannot be is one error."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine import api, daemon
+from deadweight.engine.client import Engine
+from deadweight.engine.daemon import Endpoint
+from tests.support.lying_engine import Lies, lying
+
+HONEST: dict[str, Any] = {"Version": "29.0.0", "ApiVersion": "1.51", "MinAPIVersion": "1.44", "Components": []}
+
+
+class Told(socketserver.ThreadingUnixStreamServer):
+    """An engine that says of itself what it was given, and knows nothing else."""
+
+    daemon_threads = True
+
+    def __init__(self, socket: Path) -> None:
+        self.documents: dict[str, Any] = {"/version": HONEST, "/info": {}}
+        super().__init__(str(socket), Answer)
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Told
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+    def do_GET(self) -> None:
+        path = next((each for each in self.server.documents if self.path.endswith(each)), "")
+        body = json.dumps(self.server.documents.get(path, {})).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture
+def told(tmp_path) -> Iterator[Told]:
+    with Told(tmp_path / "docker.sock") as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def there(told) -> Endpoint:
+    return Endpoint(f"unix://{told.server_address}", ours=False)
+
+
+@pytest.mark.parametrize(
+    "version",
+    [{}, [], "banana", None, {**HONEST, "ApiVersion": "banana"}, {**HONEST, "ApiVersion": None},
+     {**HONEST, "ApiVersion": 1.51}, {**HONEST, "ApiVersion": ["1.51"]}, {**HONEST, "ApiVersion": "1.12"}],
+)  # fmt: skip
+def test_an_engine_without_a_version_of_its_api_that_can_be_spoken_is_one_error(told, there, version):
+    told.documents["/version"] = version
+    with pytest.raises(MissingError, match=f"connect to {there.host}: .*API"):
+        Engine.connect(there)
+
+
+@pytest.mark.parametrize("key", ["Version", "Components", "MinAPIVersion"])
+@pytest.mark.parametrize("value", [None, 7, "banana", ["x"], [{"Name": 7}], {}])
+def test_what_else_it_says_of_its_version_breaks_nothing(told, there, key, value):
+    told.documents["/version"] = {**HONEST, key: value}
+    with Engine.connect(there) as engine:
+        assert engine.info.api_version == "1.51"
+        assert not engine.info.podman
+    daemon.client_too_old(there)
+    assert isinstance(daemon.server_version(there), str | None)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["SecurityOptions", "DriverStatus", "NCPU", "MemTotal", "CgroupVersion", "OperatingSystem", "DockerRootDir"],
+)
+@pytest.mark.parametrize("value", [None, 7, "banana", [7], [None], [["x"]], {}])
+def test_what_it_says_of_its_machine_breaks_nothing(told, there, key, value):
+    told.documents["/info"] = {"Architecture": "x86_64", key: value}
+    with Engine.connect(there) as engine:
+        assert engine.info.architecture == "x86_64"
+
+
+@pytest.mark.parametrize("info", [[], "banana", None, 7])
+def test_no_document_of_its_machine_is_one_error(told, there, info):
+    told.documents["/info"] = info
+    with Engine.connect(there) as engine, pytest.raises(DeadweightError, match="engine: info: "):
+        assert engine.info
+
+
+def test_an_engine_without_buildkit_is_found_out_before_a_build(there):
+    """Where it has none, buildx would start one from a public registry."""
+    assert api.buildkit_trouble(there.host) == "HTTP status 501 to POST /grpc"
+
+
+@pytest.mark.engine
+def test_a_real_engine_behind_something_that_lies(endpoint, tmp_path):
+    socket = endpoint.host.removeprefix("unix://")
+    refused = Lies(refused=("/grpc", "/session"))
+    newer = Lies({"/version": lambda said: {**said, "ApiVersion": "1.99"}})
+    assert api.buildkit_trouble(endpoint.host) == ""
+    with lying(socket, tmp_path, refused) as host:
+        assert api.buildkit_trouble(host) == "HTTP status 404 to POST /grpc"
+        with Engine.connect(host) as engine:
+            assert not engine.has("deadweight-tests/none:1")
+    with (
+        lying(socket, tmp_path, newer) as host,
+        Engine.connect(host) as engine,
+        pytest.raises(MissingError, match=r"refuses the version of its API that it names itself: client version 1\.99"),
+    ):
+        engine.has("deadweight-tests/none:1")
