@@ -124,6 +124,7 @@ def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(engine, silent, monk
         with pytest.raises(MissingError, match="list: no answer in time"):
             asked.result()
     assert time.monotonic() - before < LONG
+    assert engine.api not in connect._paused, "removals then have their usual time"
 
 
 def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):

@@ -48,15 +48,23 @@ async def _answer(socket: str, lies: Lies, reader: asyncio.StreamReader, writer:
         if path in lies.refused:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 15\r\nConnection: close\r\n\r\npage not found\n")
         else:
-            behind, to_behind = await asyncio.open_unix_connection(socket)
-            upgraded = b"\r\nupgrade:" in head.lower()
-            to_behind.write(head if upgraded else _closing(head))
-            if path in (*lies.documents, "/_ping"):
-                writer.write(_told(await behind.read(-1), lies, lies.documents.get(path)))
-                to_behind.close()
-            else:
-                await asyncio.gather(copied(reader, to_behind), copied(behind, writer))
-    writer.close()
+            await _passed_on(socket, lies, path, head, reader, writer)
+        await writer.drain()
+    writer.transport.close()
+
+
+async def _passed_on(
+    socket: str, lies: Lies, path: str, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    behind, to_behind = await asyncio.open_unix_connection(socket)
+    try:
+        to_behind.write(head if b"\r\nupgrade:" in head.lower() else _closing(head))
+        if path in (*lies.documents, "/_ping"):
+            writer.write(_told(await behind.read(-1), lies, lies.documents.get(path)))
+        else:
+            await asyncio.gather(copied(reader, to_behind), copied(behind, writer))
+    finally:
+        to_behind.transport.abort()
 
 
 def _closing(head: bytes) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from deadweight import _run
-from deadweight._errors import MissingError
+from deadweight._errors import Interrupted, MissingError
 from deadweight.engine import api as wire
 from deadweight.engine import over_ssh, ssh_forward
 from deadweight.engine.faults import NO_ENGINE_HINT, translated
@@ -127,8 +127,9 @@ def _client() -> type[APIClient]:
                 settings["timeout"] = PAUSED_SECONDS if self in _paused else longest
             try:
                 answer = _unless_ending(lambda: super(Client, self).send(request, **settings))
-            except Timeout:
-                if usual:  # else it was the caller who did not want to wait longer
+            except Timeout as error:
+                # else it was the caller who did not want to wait longer, or Ctrl-C
+                if usual and not isinstance(error.__cause__, Interrupted):
                     _paused.add(self)
                 raise
             _paused.discard(self)
@@ -161,7 +162,7 @@ def _unless_ending(send: Callable[[], Any]) -> Any:
     while not answer_in([answer], LOOK_SECONDS).done:
         left -= LOOK_SECONDS if _run.cancelled() else 0
         if left <= 0:
-            raise Timeout("the engine gave no answer before the end")
+            raise Timeout("the engine gave no answer before the end") from Interrupted("interrupted")
     return answer.result()
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from deadweight._errors import UsageError
+from deadweight._errors import DeadweightError, UsageError
 from deadweight.checks.attacks import machine
 from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.gate import breaches, unmeasured
 from deadweight.checks.attacks.outcomes import NOT_TRIED, Cell, Matrix
 from deadweight.checks.attacks.run import plan_for
+from deadweight.engine.faults import CannotStart
 from deadweight.engine.info import parse_info
 from deadweight.engine.options import Mount, RunOptions, hardened
 from deadweight.suite.checks import AttackGate
@@ -222,3 +223,23 @@ def test_what_a_machine_can_start_is_tried_without_a_user_namespace(monkeypatch)
     monkeypatch.setattr(machine, "_known", {})
     machine.can_start(start, "unix:///x", (), "host")
     assert [each.userns_mode for each in tried] == ["host", "host"]
+
+
+def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_dropped(monkeypatch):
+    """As Docker 20.10 refuses them where its own container lacks them: `open` could then not be made."""
+    lacks, unknown = {"SYS_RESOURCE", "MAC_ADMIN"}, {"PERFMON", "BPF"}
+    bounding = sum(1 << number for number, name in enumerate(machine.CAPABILITIES) if name not in lacks | unknown)
+
+    def start(options: RunOptions) -> Any:
+        for name in options.cap_drop:
+            if name in unknown:
+                raise DeadweightError(
+                    f'engine: create a container of x: invalid CapDrop: unknown capability: "CAP_{name}"'
+                )
+        if "ALL" in options.cap_add and not lacks <= set(options.cap_drop):
+            raise CannotStart("unable to apply caps: operation not permitted")
+        return SimpleNamespace(remove=lambda: None)
+
+    monkeypatch.setattr(machine, "_known", {})
+    monkeypatch.setattr(machine, "_bounding_set", lambda: bounding)
+    assert set(machine.can_start(start, "unix:///x", ())[0]) == lacks

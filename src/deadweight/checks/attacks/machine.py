@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deadweight._errors import DeadweightError
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import RunOptions
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from deadweight.engine.container import Container
 
 Start = Callable[[RunOptions], "Container"]
+_UNKNOWN = re.compile(r'unknown capability: "CAP_(\w+)"')
 
 _probing = threading.Lock()
 _known: dict[str, tuple[tuple[str, ...], bool]] = {}
@@ -38,9 +41,30 @@ def _unstartable(start: Start, plain: RunOptions) -> tuple[str, ...]:
     if _starts(start, plain.but(cap_add=("ALL",))):
         return ()
     suspects = [name for number, name in enumerate(CAPABILITIES) if not _bounding_set() >> number & 1]
-    if suspects and _starts(start, plain.but(cap_add=("ALL",), cap_drop=tuple(suspects))):
-        return tuple(suspects)
-    return tuple(name for name in CAPABILITIES if not _starts(start, plain.but(cap_add=(name,))))
+    while suspects:
+        try:
+            if _starts(start, plain.but(cap_add=("ALL",), cap_drop=tuple(suspects))):
+                return tuple(suspects)
+            break
+        except _Unknown as error:
+            suspects = [name for name in suspects if name != error.capability]
+    return tuple(name for name in CAPABILITIES if not _gives(start, plain, name))
+
+
+def _gives(start: Start, plain: RunOptions, name: str) -> bool:
+    """One that the engine does not know is none that it cannot give: it is not among all of its."""
+    try:
+        return _starts(start, plain.but(cap_add=(name,)))
+    except _Unknown:
+        return True
+
+
+class _Unknown(DeadweightError):
+    """An engine in a container knows the capabilities that the container has, and refuses the names of others."""
+
+    def __init__(self, error: DeadweightError, capability: str) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.capability = capability
 
 
 def _starts(start: Start, tried: RunOptions) -> bool:
@@ -48,6 +72,11 @@ def _starts(start: Start, tried: RunOptions) -> bool:
         start(tried).remove()
     except CannotStart:
         return False
+    except DeadweightError as error:
+        unknown = _UNKNOWN.search(error.message)
+        if unknown is None:
+            raise
+        raise _Unknown(error, unknown[1]) from error
     return True
 
 

@@ -19,6 +19,23 @@ def mounted() -> bool:
     return False
 
 
+def read_only() -> tuple[str, ...]:
+    """Where control groups are mounted so that no engine can use them, as in a container that is not privileged."""
+    found = []
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, options = line.split()[:4]
+        below = kind in ("cgroup", "cgroup2", "tmpfs") and (point == FOLDER or point.startswith(f"{FOLDER}/"))
+        if below and "ro" in options.split(","):
+            found.append(point)
+    return tuple(found)
+
+
+def make_writable(points: tuple[str, ...]) -> None:
+    """Mount them anew, for this mount namespace alone. What fails, dockerd tells."""
+    for point in points:
+        run(["mount", "-o", "remount,bind,rw", point], check=False, timeout=60)
+
+
 def mount() -> None:
     """Mount them: by Debian's script for it (version 1 with all controllers), else version 2. What fails, dockerd tells."""
     script = shutil.which("cgroupfs-mount")

@@ -173,6 +173,9 @@ def _start(where: Layout, say: Say) -> str:
     if not cgroups.mounted():
         say("mounting control groups, which are not mounted on this machine")
         cgroups.mount()
+    elif points := cgroups.read_only():
+        say("mounting control groups writable: they are read-only in this container")
+        cgroups.make_writable(points)
     say(f"starting Deadweight's container engine (log: {where.log})")
     first_line = _line_count(where.log)
     argv = _arguments(where, say)
