@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from deadweight._errors import CommandError, MissingError
+from deadweight.builders.dockerfile import builder, buildkit, saved
+from deadweight.builders.protocol import Site
 from deadweight.builders.shared import generated
+from deadweight.engine.images import Identity
 from deadweight.image.archive.archive import open_archive
 from deadweight.records.built import Base
+from deadweight.records.paths import State
 from deadweight.sources.protocol import BuildEnvironment
 from tests.support import ROOT
 from tests.support.builder_site import BROKEN, GivenSource, Project
+from tests.support.small_project import write_suite
 
 GO_BASE = "golang:1.21.3-bookworm"
 SIMPLE = "ARG BASE\nFROM ${BASE}\nCOPY hello /hello\nUSER 65532\n"
@@ -396,3 +402,19 @@ class TestCompiling:
         numbers = [content(engine, image, "/number") for image in built]
         assert len(numbers[0]) == 37
         assert numbers[0] == numbers[1]
+
+
+@pytest.mark.parametrize(("engine_id", "index"), [("sha256:i", "sha256:i"), ("sha256:m", None)])
+def test_where_the_engine_does_not_say_what_its_id_is_of_the_archive_tells(tmp_path, monkeypatch, engine_id, index):
+    """As Docker 26 with containerd's store: of an image with attestations its id is that of the index."""
+    held = SimpleNamespace(config_digest="sha256:c", manifest_digest="sha256:m")
+    monkeypatch.setattr(buildkit, "identity", lambda *_: Identity(engine_id, None))
+    monkeypatch.setattr(saved, "save", lambda *_: None)
+    monkeypatch.setattr(saved, "note", lambda *_: None)
+    monkeypatch.setattr(builder, "image_in", lambda _: held)
+    suite = write_suite(
+        tmp_path, "name: demo\nvariants:\n  v: {builder: dockerfile, dockerfile: Dockerfile, source: .}\n"
+    )
+    site = Site(suite, State(tmp_path), source=None, engine=None)
+    found = builder.DockerfileBuilder()._identity(site, suite.variants[0], "demo/v:latest", engine_id)
+    assert found == Identity(engine_id, "sha256:c", "sha256:m", index)

@@ -213,7 +213,10 @@ class DockerfileBuilder:
         saved.save(found.engine_id, site, path)
         held = image_in(path)
         saved.note(path, held.config_digest)
-        return replace(found, config=held.config_digest, manifest=found.manifest or held.manifest_digest)
+        manifest = found.manifest or held.manifest_digest
+        # an engine before 28 does not say of which document its id is
+        index = found.engine_id if manifest is not None and found.engine_id != manifest else None
+        return replace(found, config=held.config_digest, manifest=manifest, index=found.index or index)
 
 
 def _refuse_podman_elsewhere(variant: DockerfileVariant, root: Path) -> None:
