@@ -104,6 +104,20 @@ def test_one_look_keeps_removals_from_waiting(engine, silent, monkeypatch):
     assert time.monotonic() - before < LONG
 
 
+def test_after_ctrl_c_each_removal_waits_a_moment_only(engine, silent, monkeypatch):
+    """An attack has dozens of containers, which are removed one after another."""
+    silent.awake.clear()
+    connect.look(engine.api)
+    monkeypatch.setattr(connect, "PAUSED_SECONDS", LONG)
+    monkeypatch.setattr(connect, "ENDING_SECONDS", 0.05)
+    monkeypatch.setattr(_run, "_cancelled", True)
+    before = time.monotonic()
+    for name in ("x", "y", "z"):
+        with pytest.raises(MissingError, match="no answer in time"), translated("remove a container"):
+            engine.api.remove_container(name)
+    assert time.monotonic() - before < LONG
+
+
 def test_who_did_not_want_to_wait_calls_nobody_paused(engine, silent):
     silent.awake.clear()
     with pytest.raises(MissingError, match="wait: no answer in time"), translated("wait"):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError
+from deadweight.engine import owner
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import Unreachable
@@ -40,7 +41,9 @@ def there(remote, monkeypatch) -> Iterator[Engine]:
 
 
 def of_tunnels(engine: Engine) -> list[str]:
-    return [each.id for each in engine.leftovers() if each.kind == "container" and "tunnel" in each.name]
+    """Of this test's project: other tests have tunnels in the same engine."""
+    found = [each for each in engine.leftovers() if each.labels.get(owner.PROJECT) == engine.project]
+    return [each.id for each in found if each.kind == "container" and "tunnel" in each.name]
 
 
 def test_a_service_in_an_engine_elsewhere_is_asked_through_the_engine(there, misbehaving_image):

@@ -31,6 +31,8 @@ LOOK_SECONDS = 0.5
 """How often somebody who waits for an answer asks whether the run is to end."""
 PAUSED_SECONDS = 10
 """How long one that gave no answer in time is waited for from then on, until it answers again."""
+ENDING_SECONDS = 1
+"""The same once the run is to end (Ctrl-C): what cannot be removed by then is removed by the next command."""
 
 _paused: weakref.WeakSet[APIClient] = weakref.WeakSet()
 
@@ -124,7 +126,8 @@ def _client() -> type[APIClient]:
             usual = settings.get("timeout") == self.timeout
             if usual:
                 longest = API_TIMEOUT_SECONDS if settings.get("stream") else ANSWER_SECONDS
-                settings["timeout"] = PAUSED_SECONDS if self in _paused else longest
+                silent = ENDING_SECONDS if _run.cancelled() else PAUSED_SECONDS
+                settings["timeout"] = silent if self in _paused else longest
             try:
                 answer = _unless_ending(lambda: super(Client, self).send(request, **settings))
             except Timeout as error:

@@ -9,6 +9,8 @@ import pytest
 
 from deadweight.sources.local import apt_plans
 from deadweight.sources.local.apt_plans import Plans
+from deadweight.sources.local.debian import Packages
+from deadweight.sources.local.machine import this_machine
 
 PLAN = [("libcap2", "1:2.66-4", "amd64"), ("libc6", "2.36-9", "amd64")]
 
@@ -88,3 +90,17 @@ def test_no_file_grows_without_end(tmp_path, monkeypatch):
         plans(tmp_path).keep([str(number)], PLAN)
     assert plans(tmp_path).get(["0"]) is None
     assert plans(tmp_path).get(["3"]) == PLAN
+
+
+@pytest.mark.usefixtures("lists")
+def test_a_library_is_found_by_the_name_it_had_before_2024(tmp_path):
+    """Apt takes the one that provides it, and says that one's name: Debian 13, Ubuntu 24.04."""
+    packages = Packages(tmp_path / "debs", this_machine(), tmp_path / "log")
+    file = tmp_path / "debs" / "libreadline8t64_8.2-6_amd64.deb"
+    (tmp_path / "debs" / "state" / "lists").mkdir(parents=True)
+    file.touch()
+    state = tmp_path / "debs" / "state"
+    Plans(state / "plans.json", (state / "lists", state / "parts")).keep(
+        ["libreadline8"], [("libreadline8t64", "8.2-6", "amd64")]
+    )
+    assert packages.get(["libreadline8"])["libreadline8"] == file

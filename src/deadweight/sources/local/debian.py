@@ -27,6 +27,8 @@ from deadweight.sources.local.machine import Machine, scratch
 
 _INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)", re.MULTILINE)
 _FIELD = re.compile(r"^(Package|Version|Source|Architecture|Filename|Size): (.*)$", re.MULTILINE)
+_SINCE_2024 = "t64"
+"""What many libraries have behind their name since times have 64 bits (Debian 13, Ubuntu 24.04); they provide the old one."""
 ROOTFS_SECONDS = 600.0
 TRIMMED = ("usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian")
 LEFT_OVERS = (
@@ -157,7 +159,9 @@ class Packages:
         # what a killed sudo left there is root's, and not ours to remove
         made = tempfile.TemporaryDirectory(prefix="deadweight-rootfs-", dir=scratch(), ignore_cleanup_errors=True)
         with made as work:
-            repository = repository_of(self.get(wanted).values(), self.machine, Path(work) / "repository")
+            repository = repository_of(
+                dict.fromkeys(self.get(wanted).values()), self.machine, Path(work) / "repository"
+            )
             target.parent.mkdir(parents=True, exist_ok=True)
             partial = target.with_name(f".{target.name}.{os.getpid()}")
             trim = " ".join(f'"$1"/{name}/*' for name in TRIMMED)
@@ -215,6 +219,9 @@ class Packages:
         }
         if not all(path.is_file() for path in found.values()):
             self._apt("--download-only", "install", *names)
+        found |= {
+            name: found[name + _SINCE_2024] for name in names if name not in found and name + _SINCE_2024 in found
+        }
         absent = [path.name for path in found.values() if not path.is_file()]
         if absent:
             raise DeadweightError(
