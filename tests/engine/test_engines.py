@@ -31,7 +31,7 @@ ENGINES = {
     "current-overlay2": "Docker 29, overlay2",
     "podman": "Podman of Debian 12",
 }
-UNTRIED = "Docker Desktop, OrbStack, Colima, Rancher Desktop, Apple's container"
+UNTRIED = "Docker 25 and 27, Docker Desktop, OrbStack, Colima, Rancher Desktop, Apple's container"
 BY_HAND = TESTS / "data" / "engines_by_hand.json"
 """Engines that no test starts: what was seen, by what it was tried with."""
 SECONDS = 500.0
