@@ -512,6 +512,7 @@ def test_an_image_that_somebody_made_of_a_container_of_ours_is_his(engine, misbe
         engine.images.remove(name)
 
 
+@pytest.mark.system
 def test_a_user_is_told_by_the_number_that_the_container_knows():
     """An engine without root maps the users of its containers to others of the machine."""
     with subprocess.Popen(["unshare", "--user", "sleep", "60"]) as process:

@@ -18,6 +18,8 @@ from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from tests.support.lying_engine import Lies, lying
 
+pytestmark = pytest.mark.engine  # of a pretended one, behind a socket
+
 HONEST: dict[str, Any] = {"Version": "29.0.0", "ApiVersion": "1.51", "MinAPIVersion": "1.44", "Components": []}
 
 

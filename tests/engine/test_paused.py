@@ -141,6 +141,7 @@ def test_a_worker_that_waits_is_let_go_of_soon_after_ctrl_c(engine, silent, monk
     assert engine.api not in connect._paused, "removals then have their usual time"
 
 
+@pytest.mark.engine
 def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):
     """As one that builds, and would wait for hours."""
     monkeypatch.setattr(vigil, "EVERY_SECONDS", 0.1)
