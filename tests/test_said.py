@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deadweight._said import cut, exceptions
+from deadweight._said import cut, exceptions, last_lines
 
 GO = """\
 2026/11/25 10:00:00 starting
@@ -91,3 +91,9 @@ def test_frames_of_java_are_no_last_lines():
     lines = cut(JAVA.splitlines(), 5)
     assert not any(line.lstrip().startswith(("at ", "... ")) for line in lines)
     assert lines[-1] == "Caused by: java.net.UnknownHostException: redis"
+
+
+def test_colours_and_control_characters_are_no_part_of_what_was_said():
+    lines = ["\x1b[31mValueError: no key\x1b[0m", "\x1b[33mPress CTRL+C to quit\x1b[0m\x07", "\x1b]0;title\x07a\tb"]
+    assert exceptions(lines) == ("ValueError: no key",)
+    assert last_lines(lines, 2) == ["Press CTRL+C to quit", "a\tb"]

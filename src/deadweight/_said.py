@@ -18,8 +18,20 @@ _CAUSED_BY = re.compile(rf"^Caused by: {_NAME}")
 _FRAME = re.compile(r"^\s+at [\w$.<>/ ]+\(|^\s*\.\.\. \d+ (?:more|common frames omitted)|^\s+at .+:\d+:\d+\)?$")
 
 
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+"""Colours and other orders to a terminal, and control characters but for tab and line feed."""
+
+
+def plain(text: str) -> str:
+    """A text without colours and control characters: a terminal must not obey it, and YAML does not take it."""
+    return _CONTROL.sub("", text)
+
+
 def exceptions(lines: Sequence[str]) -> tuple[str, ...]:
     """The first exception, Go panic or the like, and what it was caused by at the deepest; nothing where there is none."""
+    lines = [plain(line) for line in lines]
     for number, line in enumerate(lines):
         if _EXCEPTION.search(line) or _LOGGED.search(line):
             deepest = _deepest_cause(lines[number + 1 :])
@@ -40,7 +52,7 @@ def _deepest_cause(lines: Sequence[str]) -> str | None:
 
 def last_lines(lines: Sequence[str], count: int) -> list[str]:
     """The last lines that say something, each cut to 300 characters; frames of a stack say where, not what."""
-    telling = [line.rstrip()[:MAX_LINE] for line in lines if line.strip() and not _FRAME.match(line)]
+    telling = [line.rstrip()[:MAX_LINE] for line in map(plain, lines) if line.strip() and not _FRAME.match(line)]
     return telling[-count:]
 
 

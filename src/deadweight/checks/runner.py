@@ -8,6 +8,7 @@ from functools import partial
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted, MissingError, UsageError
+from deadweight._said import plain
 from deadweight.checks import table
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Check, Subject
@@ -64,10 +65,16 @@ def keep(subject: Subject, found: Evidence) -> Evidence:
     return final
 
 
-def run_checks(subject: Subject, only: Sequence[str] = (), on_evidence: Told | None = None) -> list[Evidence]:
+def run_checks(
+    subject: Subject,
+    only: Sequence[str] = (),
+    on_evidence: Told | None = None,
+    enough: Callable[[Evidence], bool] = lambda _: False,
+) -> list[Evidence]:
     """All checks that the suite asks for of one variant (of those the named ones), one after another.
 
-    ``runs`` and ``api`` share a container, which is removed at the end, however that comes.
+    ``runs`` and ``api`` share a container, which is removed at the end, however that comes. After evidence that is ``enough``
+    no further check is made.
     """
     done = []
     try:
@@ -78,24 +85,33 @@ def run_checks(subject: Subject, only: Sequence[str] = (), on_evidence: Told | N
             done.append(run_check(check, subject))
             if on_evidence is not None:
                 on_evidence(done[-1])
+            if enough(done[-1]):
+                break
     finally:
         subject.service.close()
     return done
 
 
 def verify(
-    subjects: Sequence[Subject], only: Sequence[str] = (), *, jobs: int | None = None, on_evidence: Told | None = None
+    subjects: Sequence[Subject],
+    only: Sequence[str] = (),
+    *,
+    jobs: int | None = None,
+    on_evidence: Told | None = None,
+    enough: Callable[[Evidence], bool] = lambda _: False,
 ) -> list[Evidence]:
     """The checks of several variants, ``jobs`` side by side (default: cores, four at most); evidence in the order given.
 
-    Timed starts never overlap. Raises UsageError for a check that nobody knows, KeyboardInterrupt after everything was stopped.
+    After evidence of a variant that is ``enough`` it is checked no further. Timed starts never overlap.
+
+    Raises UsageError for a check that nobody knows, KeyboardInterrupt after everything was stopped.
     """
     table.refuse_unknown(only, [subject.variant for subject in subjects])
-    work = partial(run_checks, only=only, on_evidence=on_evidence)
+    work = partial(run_checks, only=only, on_evidence=on_evidence, enough=enough)
     with side_by_side(work, subjects, jobs=jobs, stop=lambda subject: subject.service.close()) as running:
         return [found for _, done in running for found in done.result()]
 
 
 def one_line(text: str) -> str:
-    """Evidence reasons are one line each."""
-    return " ".join(text.split())
+    """Evidence reasons are one line each, without colours."""
+    return " ".join(plain(text).split())

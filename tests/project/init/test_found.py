@@ -306,6 +306,17 @@ def test_of_an_error_the_first_sentence_is_kept(text, said):
     assert first_sentence(text) == said
 
 
+def test_what_a_service_says_in_colours_can_be_a_comment(tmp_path):
+    (service,) = find_services(
+        look(written(tmp_path / "shop", {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}))
+    )
+    draft = first_draft(service, "build")
+    why = "runs: it ended; its last lines: \x1b[33mPress CTRL+C to quit\x1b[0m"
+    (tmp_path / "deadweight.yaml").write_text(suite_text(replace(draft, left_out={"debian": why})))
+    load_suite(tmp_path / "deadweight.yaml")
+    assert "its last lines: Press CTRL+C to quit\n" in (tmp_path / "deadweight.yaml").read_text()
+
+
 def test_gets_without_parameters_are_taken_from_an_openapi_document():
     document = {
         "servers": [{"url": "http://localhost/api"}],

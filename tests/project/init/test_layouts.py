@@ -771,3 +771,4 @@ def test_what_a_lock_file_names_is_installed_without_asking_for_more(tmp_path, l
     (service,) = found(tmp_path, {"pyproject.toml": project, lock: "", "main.py": ""})
     text = first_draft(service, "build").ladder.files["build/Dockerfile"]
     assert "pip install --no-compile --target=/packages --no-deps -r /tmp/requirements.txt" in text
+    assert text.index("pip install") < text.index("compileall") < text.index("FROM ${BASE}")

@@ -61,3 +61,34 @@ def test_the_own_images_node_is_taken_as_exactly_as_it_is_named(tmp_path, base, 
     assert f'BUILD: "node:{distroless[0]}-slim"' in rungs["distroless"].keys["bases"]
     assert f"nodejs{distroless[1]}-debian12" in rungs["distroless"].keys["bases"]
     assert f"nodejs{distroless[1]}-debian12" in rungs["trimmed"].keys["bases"]
+
+
+def test_what_was_fetched_is_kept_where_each_program_looks_for_it(tmp_path):
+    package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js", "scripts": {"build": "tsc"}}
+    files = {"package.json": json.dumps(package), "server.js": "listen(80)\n", "yarn.lock": "# yarn lockfile v1\n"}
+    (service,) = find_services(look(written(tmp_path / "shop", files)))
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    cache = "RUN --mount=type=cache,target=/usr/local/share/.cache/yarn,sharing=locked \\\n"
+    assert f"{cache}    yarn install --frozen-lockfile\n" in text
+    assert f"{cache}    npm run build && yarn install --frozen-lockfile --production" in text
+
+
+def test_what_a_build_makes_before_is_started_where_the_build_leaves_it(tmp_path):
+    package = {"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "nx serve", "build": "nx build"}}
+    own = 'FROM node:22\nWORKDIR /app\nCOPY package*.json ./\nCOPY dist/api api\nCMD ["node", "api"]\n'
+    (service,) = find_services(
+        look(written(tmp_path / "shop", {"package.json": json.dumps(package), "Dockerfile": own}))
+    )
+    assert service.dockerfiles[0].refused
+    assert service.project.start == ("dist/api",)
+    assert first_draft(service, "build").ladder.files["build/Dockerfile"].endswith('ENTRYPOINT ["node", "dist/api"]\n')
+
+
+def test_a_service_does_not_listen_where_its_database_does(tmp_path):
+    code = {
+        "cache.js": "const at = process.env.CACHE || '127.0.0.1:6379';\n",
+        "server.js": "let DEFAULT_PORT = 4000;\n",
+    }
+    package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js"}
+    (service,) = find_services(look(written(tmp_path / "shop", {"package.json": json.dumps(package), **code})))
+    assert [each.value for each in service.project.ports] == [4000, 6379]

@@ -23,19 +23,23 @@ ATTACKS, LAYERS = "attacks", "layers"
 
 def verified(subjects: Sequence[Subject], on_evidence: Told) -> list[Evidence]:
     """What the checks of these subjects find but for attacks. The layers of what does not run as it should are not looked at:
-    that takes long in a large image."""
+    that takes long in a large image; and what does not come up is waited for once."""
     from deadweight.checks import table
     from deadweight.checks.layers import base_image
     from deadweight.checks.runner import verify
 
     asked = dict.fromkeys(check.name for each in subjects for check in table.asked(each.variant))
     first = [name for name in asked if name not in (ATTACKS, LAYERS)]
-    found = verify(subjects, first, on_evidence=on_evidence) if first else []
-    failed = {each.variant for each in found if not each.ok and not killed(each)}
+    found = verify(subjects, first, on_evidence=on_evidence, enough=_wrong) if first else []
+    failed = {each.variant for each in found if _wrong(each)}
     rest = {each.variant.name: each for each in subjects if each.variant.name not in failed}
     for each in verify(list(rest.values()), (LAYERS,), on_evidence=on_evidence) if rest and LAYERS in asked else ():
         found.append(each if each.ok else by_owner(each, base_image(rest[each.variant])))
     return found
+
+
+def _wrong(found: Evidence) -> bool:
+    return not found.ok and not killed(found)
 
 
 def killed(found: Evidence) -> bool:

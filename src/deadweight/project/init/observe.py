@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from deadweight import _run
 from deadweight._errors import DeadweightError, Interrupted
+from deadweight._said import plain
 from deadweight.checks.service import last_lines
 from deadweight.engine.faults import translated
 from deadweight.engine.grpc_health import check
@@ -272,7 +273,7 @@ def first_line(container: Container) -> str:
 
 def _all_lines(container: Container) -> list[str]:
     try:
-        return container.logs(None)[:2000]
+        return [plain(line) for line in container.logs(None)[:2000]]
     except DeadweightError:
         return []
 

@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
+from deadweight._said import plain
 from deadweight.project.init.draft import Draft, Recorded
 from deadweight.project.init.languages.common import scalar
 from deadweight.project.init.records import Known, Rung
@@ -133,5 +134,5 @@ def _said(head: str, known: Known[str]) -> str:
 
 def _line(text: str) -> str:
     """One line for a comment."""
-    plain = " ".join(text.split())
-    return plain if len(plain) <= 240 else f"{plain[:240]}…"
+    said = " ".join(plain(text).split())
+    return said if len(said) <= 240 else f"{said[:240]}…"

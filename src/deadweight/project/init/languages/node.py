@@ -204,6 +204,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
     prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
     prune = "" if details["all"] else f" && {modules.prune}"
+    again = f"{modules.cache} \\\n    " if prune and "yarn" in prune else ""  # it fetches what it keeps once more
     version = project.version.value
     lines = [
         HEADER,
@@ -217,10 +218,10 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         *(_COMPILES if "compiler" in details else ()),
         "# Modules first: an edit of the code does not fetch them again.",
         *(["COPY . ."] if early else [f"COPY {modules.files}{' .npmrc' if details['npmrc'] else ''} ./"]),
-        "RUN --mount=type=cache,target=/root/.npm \\",
+        f"RUN {modules.cache} \\",
         f"    {prepare}{modules.install}{'' if made or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
-        *([f"RUN {' && '.join(made)}{prune}"] if made else []),
+        *([f"RUN {again}{' && '.join(made)}{prune}"] if made else []),
         "",
         "FROM ${BASE}",
         *placed(project, "/app", (*_PATH, *env_lines(env)), [copied(project, "--from=build /app", "/app")]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deadweight.project.init.tree import Tree, joined
@@ -13,13 +13,14 @@ from deadweight.project.init.tree import Tree, joined
 @dataclass(frozen=True)
 class Manager:
     """``files`` are what an installation of all modules reads, ``install`` and ``prune`` the commands; ``less`` is what leaves out
-    the modules for development. ``whole``: it reads more than manifests."""
+    the modules for development. ``whole``: it reads more than manifests. ``cache`` is how a RUN keeps what was fetched."""
 
     files: str
     install: str
     less: str
     prune: str
     whole: bool = False
+    cache: str = "--mount=type=cache,target=/root/.npm"
 
 
 _NPM_PRUNE = "npm prune --omit=dev --ignore-scripts"
@@ -31,6 +32,7 @@ _MANAGERS: Mapping[str, Manager] = {
         "yarn install --frozen-lockfile",
         " --production",
         "yarn install --frozen-lockfile --production --ignore-scripts",
+        cache="--mount=type=cache,target=/usr/local/share/.cache/yarn,sharing=locked",
     ),
     "berry": Manager(
         "package.json yarn.lock",
@@ -38,9 +40,14 @@ _MANAGERS: Mapping[str, Manager] = {
         "",
         "YARN_NODE_LINKER=node-modules YARN_ENABLE_GLOBAL_CACHE=true yarn workspaces focus --all --production",
         whole=True,
+        cache="--mount=type=cache,target=/root/.yarn/berry/cache,sharing=locked",
     ),
     "pnpm": Manager(
-        "package.json pnpm-lock.yaml", "pnpm install --frozen-lockfile", " --prod", "CI=true pnpm prune --prod"
+        "package.json pnpm-lock.yaml",
+        "pnpm install --frozen-lockfile",
+        " --prod",
+        "CI=true pnpm prune --prod",
+        cache="--mount=type=cache,target=/root/.local/share/pnpm/store",
     ),
 }
 _LOCKS = {
@@ -81,4 +88,4 @@ def commands(kind: str, program: str) -> Manager:
         return found
     first = f"npm install --global --force {program} && "  # the base has another yarn
     first = first if kind == "berry" else first.replace(" --force", "")
-    return Manager(found.files, f"{first}{found.install}", found.less, found.prune, found.whole)
+    return replace(found, install=f"{first}{found.install}")

@@ -64,17 +64,21 @@ def _kept(tree: Tree, folder: str, words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def in_repository(tree: Tree, folder: str, words: ImageWords) -> tuple[str, ...]:
-    """The own image's command with files as they are called in the repository: ``COPY --from=build /src/dist ./`` moved them."""
-    said = []
+    """The own image's command with files as they are called in the repository: ``COPY --from=build /src/dist ./`` moved them, and
+    ``COPY dist/api api`` what a build before had made."""
+    copied = [(source, target) for source, target in words.copied if "*" not in source and not tree.has(source)]
+    said: list[str] = []
     for word in words.words:
-        place = posixpath.normpath(posixpath.join(words.workdir, word))
+        place, there = posixpath.normpath(posixpath.join(words.workdir, word)), joined(folder, posixpath.normpath(word))
         moved = (
             source if posixpath.basename(source) == posixpath.basename(place) else _below(source, place, target)
-            for source, target in words.brought
+            for source, target in (*words.brought, *copied)
             if place == target or place.startswith(f"{target.rstrip('/')}/")
         )
         is_file = _FILE.fullmatch(word) and not tree.has(joined(folder, posixpath.normpath(word).lstrip("/")))
-        said.append(next(moved, word) if is_file else word)
+        is_made = said[-1:] == ["node"] and place in {target for _, target in copied} - {words.workdir}
+        there_already = any(tree.has(f"{there}{ending}") for ending in ("", ".js", "/index.js", "/package.json"))
+        said.append(next(moved, word) if is_file or (is_made and not there_already) else word)
     return tuple(said)
 
 

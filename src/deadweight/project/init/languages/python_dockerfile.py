@@ -37,6 +37,10 @@ _LIBRARIES = (
     "    | awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|util|python[0-9.]*)\\.so/ {print $3}' \\",
     "    | sort -u | xargs -r cp -Lt /packages/lib",
 )
+_COMPILED = (
+    "# Python cannot keep what it compiles where files are read-only, and would do it anew at each start.",
+    "RUN python3 -m compileall -qq -j 0 --invalidation-mode unchecked-hash /packages || echo 'not all of it is Python of today'",
+)
 _DROPPED = re.compile(
     r"PYTHONPATH|PATH|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|DEBIAN_FRONTEND|VIRTUAL_ENV|(?:PIP|POETRY|UV|PDM|PIPENV)_\w+"
 )
@@ -80,6 +84,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         f"    {install}",
         *([f"RUN {to_folder}{extra}"] if extra else []),
         *(_LIBRARIES if compiled else []),
+        *_COMPILED,
         *(_collected(inside) if project.details["collects"] else []),
         "",
         "FROM ${BASE}",

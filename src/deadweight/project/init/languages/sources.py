@@ -19,6 +19,7 @@ _PORTS = tuple(
         r"(?i)getenv\(\s*[\"'](?:\w+_)?PORT[\"']\s*(?:,|\)\s*or)\s*[\"']?(\d{2,5})",
         r"(?i)environ\.get\(\s*[\"'](?:\w+_)?PORT[\"']\s*,\s*[\"']?(\d{2,5})",
         r"process\.env\.(?:\w+_)?PORT\b\s*(?:\|\||\?\?)\s*[\"']?(\d{2,5})",
+        r"\b(?:DEFAULT|HTTP|SERVER|WEB|APP|LISTEN)_PORT\s*=\s*[\"']?(\d{2,5})\b",
         r"\.listen\(\s*(\d{2,5})\b(?!\s*/\*)",
         r"(?i)\bport\b[\"'][^)\]]{0,120}?\bdefault_value(?:_t)?\s*=\s*[\"']?(\d{2,5})",
         r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
@@ -27,6 +28,10 @@ _PORTS = tuple(
         r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
     )
 )
+_OF_OTHERS = frozenset(
+    (25, 465, 587, 1025, 1433, 1521, 2181, 3306, 4222, 5432, 5672, 6379, 9042, 9092, 9200, 11211, 27017)
+)
+"""Where databases, queues and mail servers listen: code that names such a port most often asks one of them."""
 LEAST_PORT = 80
 """A smaller number in code is something else."""
 
@@ -50,7 +55,8 @@ def scan(tree: Tree, paths: Iterable[str]) -> tuple[tuple[Known[int], ...], tupl
                     ports.setdefault(int(found[1]), Known(int(found[1]), place))
         for found in HEALTH.finditer(text):
             health.setdefault(found[1], Known(found[1], f"{GUESS} {path}:{line_of(text, found.start(1))}"))
-    return tuple(ports.values())[:6], tuple(health.values())[:6]
+    likely = sorted(ports.values(), key=lambda port: port.value in _OF_OTHERS)
+    return tuple(likely)[:6], tuple(health.values())[:6]
 
 
 GUESS = "guessed from"

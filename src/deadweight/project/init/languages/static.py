@@ -219,7 +219,7 @@ def _build_stage(project: Project) -> list[str]:
             if modules.whole
             else [f"COPY {modules.files}{' .npmrc' if project.details['npmrc'] else ''} ./"]
         ),
-        f"RUN --mount=type=cache,target=/root/.npm {modules.install}",
+        f"RUN {modules.cache} {modules.install}",
         *([] if modules.whole else ["COPY . ."]),
         "RUN npm run build",
         *(_settings() if project.details["routes"] else []),
