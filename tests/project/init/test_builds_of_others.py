@@ -354,17 +354,27 @@ def test_a_member_of_a_workspace_is_built_from_its_folder(tmp_path):
     assert rung.keys["source"] == "."
 
 
+def lock_of(packages):
+    """A Cargo.lock of (name, name of the only dependency) pairs."""
+    return "version = 4\n" + "".join(
+        f'\n[[package]]\nname = "{name}"\nversion = "1.0.0"\n'
+        + (f'dependencies = [\n "{other} 1.0.0",\n]\n' if other else "")
+        for name, other in packages
+    )
+
+
 @pytest.mark.parametrize(
     ("lock", "links"),
     [
-        ('name = "openssl-sys"\n', True),
-        ('name = "openssl-sys"\nname = "openssl-src"\n', False),
-        ('name = "pq-sys"\n', True),
-        ('name = "rustls"\n', False),
+        ((("x", "openssl-sys"), ("openssl-sys", "")), True),
+        ((("x", "openssl-sys"), ("openssl-sys", "openssl-src"), ("openssl-src", "")), False),
+        ((("x", "a"), ("a", "pq-sys"), ("pq-sys", "")), True),
+        ((("x", "rustls"), ("rustls", ""), ("other", "pq-sys"), ("pq-sys", "")), False),
+        ((("someone", "pq-sys"), ("pq-sys", "")), True),
     ],
 )
 def test_libraries_that_a_program_links_are_brought_along(tmp_path, lock, links):
-    files = {"Cargo.toml": CARGO, "Cargo.lock": lock, "src/main.rs": ""}
+    files = {"Cargo.toml": CARGO, "Cargo.lock": lock_of(lock), "src/main.rs": ""}
     assert ("LD_LIBRARY_PATH" in text_of(tmp_path, files)) is links
     assert bool(refused(tmp_path, {})["alpine"]) is links
 

@@ -53,7 +53,7 @@ def test_the_image_is_read_from_its_dockerfile():
     assert words.user.value == "1000:1000"
     assert words.words == ("./app", "serve")
     assert words.workdir == "/srv"
-    assert words.copied == (("ui", "/srv/ui"),)
+    assert words.copied == (("ui", "/srv/ui/"),)
     assert [each.value for each in words.health] == ["/up"]
 
 

@@ -52,6 +52,16 @@ def test_a_database_that_the_code_names_is_of_the_kind_that_it_has_a_library_for
     assert with_what_it_lacks(draft, look(tmp_path)) is None
 
 
+def test_a_database_that_a_rust_manifest_names_over_several_lines_is_found(tmp_path):
+    manifest = '[package]\nname = "x"\n[dependencies]\naxum = "0.8"\nsqlx = { version = "0.8", features = [\n    "postgres",\n] }\n'
+    files = {"Cargo.toml": manifest, "src/main.rs": 'fn main() { std::env::var("DATABASE_URL"); }', "Cargo.lock": ""}
+    tree = look(written(tmp_path, files))
+    (service,) = find_services(tree)
+    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    assert draft is not None
+    assert 'image: "postgres:16"' in draft.run["needs"].value
+
+
 def test_a_secret_gets_a_value_and_nothing_beside_it(tmp_path):
     draft = lacking(tmp_path, 'os.environ["DJANGO_SECRET_KEY"]', "")
     assert draft is not None

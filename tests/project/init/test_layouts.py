@@ -207,6 +207,50 @@ def test_what_is_compiled_in_the_image_itself_is_not_copied_beside_the_binary(tm
     assert "COPY pages" not in first_draft(service, "build").ladder.files["build/Dockerfile"]
 
 
+def test_files_beside_a_binary_lie_where_the_own_image_has_them(tmp_path):
+    files = {
+        "go.mod": "module x.org/y\n",
+        "main.go": MAIN,
+        "etc/users": "",
+        "etc/rules": "",
+        "make_user": "#!/bin/sh\n",
+        "ui/a": "",
+    }
+    copies = "COPY etc/users etc/rules /etc/y/\nCOPY make_user /usr/bin/\nCOPY ui /ui/\nCOPY amd64/y /app/y\n"
+    services = found(tmp_path, {**files, "Dockerfile": f"FROM alpine\n{copies}"})
+    draft = first_draft(services[0], "build")
+    ko = next(each for each in draft.ladder.rungs if each.name == "ko")
+    assert ko.keys["files"] == "{/etc/y/users: etc/users, /etc/y/rules: etc/rules, /ui: ui}"
+    text = draft.ladder.files["build/Dockerfile"]
+    assert [line for line in text.splitlines() if line.startswith("COPY ") and "build" not in line] == [
+        "COPY go.mod ./",
+        "COPY . .",
+        "COPY etc/users /etc/y/users",
+        "COPY etc/rules /etc/y/rules",
+        "COPY ui /ui",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stages", "named", "built"),
+    [
+        ("FROM golang AS builder\nFROM scratch AS runtime\nCOPY --from=builder /y /y\n", "builder", None),
+        ("FROM golang AS builder\nFROM builder AS dev-envs\n", "builder", "builder"),
+        ("FROM golang AS builder\nFROM scratch AS small\nFROM alpine AS big\n", "small", "small"),
+    ],
+)
+def test_a_stage_that_only_builds_is_for_developers_where_the_last_one_is_for_users(tmp_path, stages, named, built):
+    compose = f"services:\n  app:\n    build: {{context: ., target: {named}}}\n    ports: ['8080:8080']\n"
+    (service,) = found(tmp_path, {"Dockerfile": stages, "compose.yaml": compose})
+    assert service.dockerfiles[0].target == built
+
+
+def test_images_that_wait_for_another_build_hide_no_project_below_them(tmp_path):
+    files = {"docker/Dockerfile": "FROM eclipse-temurin:17\nCOPY target/app.jar /app.jar\n", "compose.yaml": ""}
+    services = found(tmp_path, {**files, **in_folders("cart", "mail")})
+    assert [each.name for each in services][:2] == ["cart", "mail"]
+
+
 def test_a_need_has_the_files_that_are_its_secrets(tmp_path):
     compose = (
         "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: postgres, secrets: [pw, other]}\n"

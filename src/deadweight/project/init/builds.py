@@ -64,6 +64,19 @@ def apart(
     yield "", list(own)
 
 
+_BUILDS = re.compile(r"(?:.*[-_.])?(?:builder|build|base|deps|dependencies)", re.IGNORECASE)
+
+
+def stage_of(told: str | None, names: list[str]) -> str | None:
+    """The stage to build: the one that a Compose file names, unless it is one that only builds, which developers work in, and
+    the last one is for users. None for the last one."""
+    name = (told or "").lower()
+    for_users = bool(names) and not _NOT_FOR_USERS.search(names[-1])
+    if name not in names or (for_users and name != names[-1] and _BUILDS.fullmatch(name)):
+        return stage_for_users(names)
+    return told
+
+
 def stage_for_users(names: list[str]) -> str | None:
     """The stage to build where the last one is for developers or tests; None where the last one will do."""
     if not names or not _NOT_FOR_USERS.search(names[-1]):

@@ -26,7 +26,9 @@ def as_image(tree: Tree, folder: str, service: Mapping[str, Any], known: Mapping
     if posixpath.basename(split(words.base)[0]) not in known or len(words.bases) != 1:
         return None
     files = [
-        f"{joined(context, source)}:{_place(source, target)}" for source, target in words.copied if "*" not in source
+        f"{joined(context, source)}:{_place(source, target, is_file=tree.has(joined(context, source)))}"
+        for source, target in words.copied
+        if "*" not in source
     ]
     up = posixpath.relpath(".", folder)
     mounts = [f"./{posixpath.join(up, each)}" for each in files]
@@ -39,7 +41,8 @@ def as_image(tree: Tree, folder: str, service: Mapping[str, Any], known: Mapping
     return {**{key: value for key, value in service.items() if key != "build"}, **more}
 
 
-def _place(source: str, target: str) -> str:
+def _place(source: str, target: str, *, is_file: bool) -> str:
     """Where a file lies: a target that is a folder, as far as its name tells, holds it under its own name."""
-    folder = posixpath.splitext(target)[1] in ("", ".d") and posixpath.splitext(source)[1]
-    return posixpath.join(target, posixpath.basename(source)) if folder else target
+    folder = posixpath.splitext(target)[1] in ("", ".d") and bool(posixpath.splitext(source)[1])
+    into = folder or (is_file and target.endswith("/"))
+    return posixpath.join(target, posixpath.basename(source)) if into else target.rstrip("/")

@@ -71,7 +71,8 @@ def _brought(
 
 def _before(path: str, copied: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Where a path of a stage may come from in the context."""
-    for source, target in reversed(copied):
+    for source, said in reversed(copied):
+        target = said.rstrip("/") or "/"
         if "*" in posixpath.basename(path):  # of a folder's files those of one kind
             path = posixpath.dirname(path)
         if path == target or target == "/" or path.startswith(f"{target}/"):
@@ -167,10 +168,12 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
 
 
 def _copied(each: Instruction, values: Mapping[str, str], workdir: str) -> Iterator[tuple[str, str]]:
+    """(source, absolute path in the image), which ends with a slash where it is said to be a folder."""
     rest = flags(each)[1]
+    into_folder = len(rest) > 2 or (len(rest) == 2 and filled(rest[-1], values).endswith(("/", "/.")))
     for source in _sources(each, values):
-        target = posixpath.join(workdir, filled(rest[-1], values))
-        yield source, posixpath.normpath(target)
+        target = posixpath.normpath(posixpath.join(workdir, filled(rest[-1], values)))
+        yield source, f"{target}/" if into_folder and target != "/" else target
 
 
 def urls(text: str) -> Iterator[tuple[int | None, str]]:

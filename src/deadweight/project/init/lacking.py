@@ -58,7 +58,7 @@ _SERVERS = {
     "postgres": _Server(
         "postgres:16",
         5432,
-        r"psycopg|asyncpg|pg8000|\"pg\"|\"postgres\"|lib/pq|tokio[-_]postgres|jackc/pgx|gorm\.io/driver/postgres|postgresql|features.*\"postgres\"",
+        r"psycopg|asyncpg|pg8000|\"pg\"|\"postgres\"|lib/pq|tokio[-_]postgres|jackc/pgx|gorm\.io/driver/postgres|postgresql|features\s*=\s*\[[^\]]*\"postgres\"",
         "postgresql://",
         {"POSTGRES_USER": _USER, "POSTGRES_PASSWORD": _PASSWORD, "POSTGRES_DB": _USER},
         "?sslmode=disable",
@@ -66,7 +66,7 @@ _SERVERS = {
     "mysql": _Server(
         "mysql:8",
         3306,
-        r"mysqlclient|pymysql|\"mysql2?\"|go-sql-driver/mysql|gorm\.io/driver/mysql|mysql-connector|features.*\"mysql\"",
+        r"mysqlclient|pymysql|\"mysql2?\"|go-sql-driver/mysql|gorm\.io/driver/mysql|mysql-connector|features\s*=\s*\[[^\]]*\"mysql\"",
         "mysql://",
         {"MYSQL_USER": _USER, "MYSQL_PASSWORD": _PASSWORD, "MYSQL_DATABASE": _USER, "MYSQL_ROOT_PASSWORD": _PASSWORD},
     ),

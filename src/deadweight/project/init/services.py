@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from deadweight.project.init import around, declared
 from deadweight.project.init.addresses import outside
-from deadweight.project.init.builds import Build, apart, builds, stage_for_users
+from deadweight.project.init.builds import Build, apart, builds, stage_of
 from deadweight.project.init.cluster_needs import cluster_needs
 from deadweight.project.init.configured import with_configured
 from deadweight.project.init.contexts import contexts, likely
@@ -63,7 +63,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
             service = _service(tree, folder, mine, main)
             found.append(replace(service, name=plain_name(name)) if name else service)
     for folder in dict.fromkeys(folder_of(path) for path in tree.named(MANIFESTS)):
-        if not any(_covers(home, folder) for each in found for home in _homes(each)):
+        if not any(_covers(home, folder) for each in found if _is_one(each) for home in _homes(each)):
             service = _service(tree, folder, (), main)
             # a root that only holds packages together (a workspace) is none, and hides none of them
             if service.project and not service.project.problem:
@@ -80,6 +80,11 @@ def problems_of(tree: Tree) -> Iterator[str]:
         project = _project(tree, folder, None, None)
         if project is not None and project.problem:
             yield f"{project.language} ({folder}): {project.problem}"
+
+
+def _is_one(service: Service) -> bool:
+    """Whether anything of it can be built: a Dockerfile alone that waits for another build hides no project below it."""
+    return service.project is not None or any(not each.refused for each in service.dockerfiles)
 
 
 def _homes(service: Service) -> Iterator[str]:
@@ -102,7 +107,7 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
     if text.startswith(HEADER) or not re.search(r"^\s*FROM\s", text, re.MULTILINE | re.IGNORECASE):
         return None
     stages = list(read_words(text, path).stages)
-    target = build.target if (build.target or "").lower() in stages else stage_for_users(stages)
+    target = stage_of(build.target, stages)
     context, absent = context_of(tree, path, [each for each in told if not each.startswith("..")], target)
     build_args = {name: value for name, value in build.args.items() if name in without_default(text)}
     words = read_words(text, path, target, build_args)
@@ -122,7 +127,8 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
 
 def _beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:
     """What the image has of the context as it is there: (source, absolute path in the image)."""
-    copied = [(source, _place(tree, context, source, target, words)) for source, target in words.copied]
+    there = [(source, target) for source, target in words.copied if _is_in(tree, joined(context, source))]
+    copied = [(source, _place(tree, context, source, target, words)) for source, target in there]
     yield from copied
     places = {target for _, target in copied}
     for source, target in words.brought:
@@ -132,10 +138,19 @@ def _beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, 
             yield source, place
 
 
-def _place(tree: Tree, context: str, source: str, target: str, words: ImageWords) -> str:
+def _is_in(tree: Tree, path: str) -> bool:
+    """Whether the repository has it, and it is no script for a shell; a pattern, or a name with a variable, may be anything."""
+    return bool(re.search(r"[*?$]", path)) or (tree.has_folder(path) and not tree.text(path).startswith("#!"))
+
+
+def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
     """Where it lies: a file that is copied into a folder keeps its name there."""
-    is_file = "*" not in source and tree.has(joined(context, source))
-    into_folder = target == words.workdir or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
+    is_file, target = "*" not in source and tree.has(joined(context, source)), said.rstrip("/") or "/"
+    into_folder = (
+        said.endswith("/")
+        or target == words.workdir.rstrip("/")
+        or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
+    )
     return posixpath.join(target, posixpath.basename(source)) if is_file and into_folder else target
 
 

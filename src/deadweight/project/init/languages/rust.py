@@ -5,10 +5,11 @@ from __future__ import annotations
 import posixpath
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
+from deadweight.project.init.languages import rust_lock
 from deadweight.project.init.languages.beside import read_at_run_time
 from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.rust_dockerfile import dockerfile
@@ -43,6 +44,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
     ports, health = scan(tree, sorted(tree.below(folder, ".rs"), key=lambda path: (path.count("/"), path)))
     top = _top(tree, folder)
     lock = tree.text(joined(top, "Cargo.lock"))
+    crates = rust_lock.crates(lock, str(package.get("name") or ""))
     rocket = bool(re.search(r"^rocket\s*=|^\[dependencies\.rocket\]", tree.text(file), re.MULTILINE))
     return Project(
         language="rust",
@@ -61,8 +63,8 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "mains": " ".join(binaries),
             "locked": "1" if lock else "",
             "top": top,
-            "links": " ".join(_links(lock) if lock else _likely_links(tree.text(file))),
-            "protoc": "1" if any(f'name = "{each}"' in lock for each in _PROTOC) else "",
+            "links": " ".join(_links(crates) if lock else _likely_links(tree.text(file))),
+            "protoc": "1" if crates & set(_PROTOC) else "",
             "rocket": "1" if rocket else "",
         },
     )
@@ -109,10 +111,10 @@ def _binaries(tree: Tree, folder: str, manifest: dict[str, Any], package: dict[s
     return sorted(named, key=lambda name: name != default)
 
 
-def _links(lock: str) -> Iterator[str]:
+def _links(crates: Collection[str]) -> Iterator[str]:
     """The crates that link a library of the OS."""
     for crate, compiled in _LIBRARIES.items():
-        if f'name = "{crate}"' in lock and f'name = "{compiled}"' not in lock:
+        if crate in crates and compiled not in crates:
             yield crate
 
 
