@@ -579,3 +579,23 @@ def test_manifests_of_others_say_nothing_of_a_service_that_has_one(tmp_path):
         "k8s/shop.yaml": deployment.format("shop", 8181),
     }
     assert [each.value for each in port_hints(only(tmp_path, files))] == [8181]
+
+
+def test_what_only_the_code_told_how_to_start_listens_where_the_suite_says(tmp_path):
+    compose = "services:\n  web: {build: ., ports: ['8080:8888']}\n"
+    text = text_of(tmp_path / "shop", {"requirements.txt": "fastapi\n", "main.py": FASTAPI, "compose.yaml": compose})
+    assert "EXPOSE 8888\n" in text
+    assert '"--host", "0.0.0.0", "--port", "8888"]' in text
+
+
+def test_of_variables_that_a_service_shares_with_its_database_it_has_its_own(tmp_path):
+    compose = (
+        "services:\n  web: {build: ., ports: ['8000:8000'], env_file: shared.env, depends_on: [db]}\n"
+        "  db: {image: 'postgres:16', env_file: shared.env, environment: {PGDATA: /data}}\n"
+    )
+    shared = "POSTGRES_PASSWORD=pw\nSECRET_KEY=hidden\nSMTP_HOST=mail\n"
+    dockerfile = "FROM python:3.12\nCOPY . .\nCMD python main.py\n"
+    files = {"requirements.txt": "fastapi\n", "main.py": FASTAPI, "Dockerfile": dockerfile, "compose.yaml": compose}
+    service = only(tmp_path / "shop", {**files, "shared.env": shared})
+    assert service.around.needs[0].value.env == {"POSTGRES_PASSWORD": "pw", "PGDATA": "/data"}
+    assert {"POSTGRES_PASSWORD", "SECRET_KEY", "SMTP_HOST"} <= set(service.around.env)

@@ -12,6 +12,7 @@ import pytest
 from deadweight.project.init.command import _place
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.prove import AT_ONCE, together
+from deadweight.project.init.reachable import with_open_address
 from deadweight.project.init.reference import in_turn
 from deadweight.project.init.remedies import (
     next_remedy,
@@ -273,3 +274,33 @@ def test_an_example_that_listens_on_loopback_is_not_followed_there(tmp_path, giv
     for each in draft.service.spare:
         told = {**each.value, **told}
     assert told == {"HOST": kept, "A": "1"}
+
+
+FLASK = "app = Flask(__name__)\n\nif __name__ == '__main__':\n    app.run()\n"
+CLICK = '@click.option("-h", "--host", default="127.0.0.1")\ndef main(host): ...\n'
+OWN = "FROM python:3.12\nWORKDIR /app\nCOPY . .\nCMD {}\n"
+FASTIFY = {
+    "package.json": '{"dependencies": {"fastify-cli": "7"}, "scripts": {"start": "fastify start app.js"}}',
+    "app.js": "",
+}
+SHUT_IN = "it listens on 127.0.0.1:5000 only, which cannot be reached from outside the container: bind it to 0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("files", "start"),
+    [
+        ({"requirements.txt": "flask\n", "app.py": FLASK, "Dockerfile": OWN.format('["python", "app.py"]')},
+         ("-m", "gunicorn", "--bind", "0.0.0.0:5000", "app:app")),
+        ({"requirements.txt": "flask\n", "app.py": FLASK, "Dockerfile": OWN.format('["flask", "run"]')},
+         ("-m", "flask", "run", "--host", "0.0.0.0")),
+        ({"requirements.txt": "x\n", "app.py": "", "Dockerfile": OWN.format('["uvicorn", "app:app", "--host", "127.0.0.1"]')},
+         ("-m", "uvicorn", "app:app", "--host", "0.0.0.0")),
+        ({"setup.py": "", "shop/__main__.py": CLICK}, ("-m", "shop", "--host", "0.0.0.0")),
+        (FASTIFY, ("node_modules/.bin/fastify", "start", "app.js", "--address", "0.0.0.0")),
+    ],
+)  # fmt: skip
+def test_what_listens_on_loopback_alone_is_told_to_listen_everywhere(tmp_path, files, start):
+    draft, tree = drafted(tmp_path / "shop", files)
+    again = next_remedy(draft, rung(draft, "debian"), SHUT_IN, tree)
+    assert again.service.project.start == start
+    assert with_open_address(again, SHUT_IN, tree) is None

@@ -63,7 +63,8 @@ def needed(tree: Tree, folder: str, name: str, service: Any) -> Beside | None:
     plain = re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name)
     if reference is None or port is None or plain is None:
         return None
-    env = {**env_files(tree, folder, service.get("env_file")), **environment(service.get("environment"), values)}
+    shown = _read(reference, env_files(tree, folder, service.get("env_file")))
+    env = {**shown, **environment(service.get("environment"), values)}
     env = {**_open_to_all(reference, env), **env}
     return Beside(
         name, reference, port, env, command_words(service.get("command"), values), mounted_files(tree, folder, service)
@@ -77,6 +78,22 @@ _OPEN = {
     "mariadb": ("MARIADB_ALLOW_EMPTY_ROOT_PASSWORD", "yes"),
 }
 """How databases are told that nobody needs a password, by the last part of their image's name."""
+
+
+_READ = {
+    5432: r"POSTGRES_|PG",
+    3306: r"MYSQL_|MARIADB_",
+    27017: r"MONGO",
+    6379: r"REDIS_|ALLOW_EMPTY",
+    5672: r"RABBITMQ_",
+}
+"""What databases and queues read of their environment, by where they listen."""
+
+
+def _read(image: str, shown: Mapping[str, str]) -> dict[str, str]:
+    """Of a file of variables that several services share what this one reads, where that is known."""
+    pattern = _READ.get(PORTS.get(posixpath.basename(split(image)[0]), 0), "")
+    return {name: value for name, value in shown.items() if re.match(pattern, name)}
 
 
 def _open_to_all(image: str, env: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
+from deadweight.project.init.reachable import ONLY_LOOPBACK
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
 
@@ -203,9 +204,7 @@ def wait_listening(container: Container, ports: Sequence[int], seconds: float = 
         if time.monotonic() > deadline or (found and time.monotonic() > container.started + LOOPBACK_SECONDS):
             if found:
                 where = ", ".join(f"{each.address}:{each.port}" for each in found)
-                raise NotUp(
-                    f"it listens on {where} only, which cannot be reached from outside the container: bind it to 0.0.0.0"
-                )
+                raise NotUp(f"it listens on {where} only, {ONLY_LOOPBACK}: bind it to 0.0.0.0")
             raise NotUp(with_cause(f"it does not listen on any port after {seconds:g} s", container))
         time.sleep(0.2)
     time.sleep(SETTLE_SECONDS)  # a second port often comes a moment later

@@ -39,7 +39,7 @@ def find_reference(proof: Proof) -> str:
     rungs = in_turn(proof.draft.rungs)
     _begin(proof, rungs[:2])
     for rung in sorted(rungs, key=lambda each: each.name in proof.put_last):
-        if down == MOST_DOWN or (down and proof.bound.over()):
+        if down == MOST_DOWN or (down and proof.bound.over() and rung.name not in proof.built):
             break
         if rung.name not in proof.built and not built_somehow(proof, rung):
             continue

@@ -71,6 +71,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "inside": where,
             "collects": "1" if _collects(tree, joined(folder, where)) else "",
             "before": json.dumps(before) if before else "",
+            "by_code": "1" if start and start == framework(tree, folder)[0] else "",
             "paths": (words.env.get("PYTHONPATH", "") if words else ""),
         },
         problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",

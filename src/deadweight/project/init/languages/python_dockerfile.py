@@ -7,6 +7,7 @@ import re
 import shlex
 
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, is_owned, placed
+from deadweight.project.init.languages.python_code import EVERYWHERE
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
 
@@ -96,7 +97,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         *_healthcheck(port, health),
         *(["# What its own command does before it serves, without a shell."] if project.details["before"] else []),
         "# Exec form: the interpreter is process 1 and gets SIGTERM.",
-        f"ENTRYPOINT {exec_form(('python3', *entry(project)))}",
+        f"ENTRYPOINT {exec_form(('python3', *entry(project, port)))}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -112,9 +113,13 @@ def _collected(inside: str) -> list[str]:
     ]
 
 
-def entry(project: Project) -> tuple[str, ...]:
-    """Arguments of the interpreter: what its own image does before it starts, then what it starts."""
-    return in_turn(json.loads(project.details["before"] or "[]"), project.start)
+def entry(project: Project, port: int) -> tuple[str, ...]:
+    """Arguments of the interpreter: what its own image does before it starts, then what it starts. What nothing but the code told
+    listens where the suite says."""
+    start = project.start
+    if project.details["by_code"]:
+        start = tuple(re.sub(rf"^({re.escape(EVERYWHERE)}:)?(5000|8000)$", rf"\g<1>{port}", word) for word in start)
+    return in_turn(json.loads(project.details["before"] or "[]"), start)
 
 
 def _healthcheck(port: int, health: str | None) -> list[str]:

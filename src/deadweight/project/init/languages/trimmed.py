@@ -77,7 +77,7 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
     taken = list(dict.fromkeys([*words.taken, *([packages] if python else [])]))
     env = {name: value for name, value in words.env.items() if name not in ("PATH", "PYTHONPATH")}
     compiled = words.program if project.language in COMPILED else words.words
-    start = ("python3", *entry(project)) if python else ("node", *project.start) if node else compiled
+    start = ("python3", *entry(project, port)) if python else ("node", *project.start) if node else compiled
     before = [
         *(['ENV PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"'] if node else []),
         *([f"ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
