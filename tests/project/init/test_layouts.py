@@ -245,6 +245,14 @@ def test_a_stage_that_only_builds_is_for_developers_where_the_last_one_is_for_us
     assert service.dockerfiles[0].target == built
 
 
+@pytest.mark.parametrize(("said", "kept"), [("SIGINT", True), ("SIGTERM", False), ("$NAME", False)])
+def test_the_signal_that_ends_the_own_image_ends_others_too(tmp_path, said, kept):
+    files = {"go.mod": "module x.org/y\n", "main.go": MAIN, "Dockerfile": f"FROM alpine\nSTOPSIGNAL {said}\nCMD /y\n"}
+    (service,) = found(tmp_path, files)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert (f"STOPSIGNAL {said}\n" in text) is kept
+
+
 def test_images_that_wait_for_another_build_hide_no_project_below_them(tmp_path):
     files = {"docker/Dockerfile": "FROM eclipse-temurin:17\nCOPY target/app.jar /app.jar\n", "compose.yaml": ""}
     services = found(tmp_path, {**files, **in_folders("cart", "mail")})

@@ -30,6 +30,17 @@ def test_programs_are_linked_whole_and_the_target_of_musl_is_the_os_s(tmp_path, 
     assert said == (asked if told is None else told)
 
 
+@pytest.mark.parametrize("alpine", [True, False])
+def test_cargo_can_tell_a_compiler_for_musl_from_the_other(tmp_path, alpine):
+    (tmp_path / "rustc").write_text(rusts.wrapper(alpine=alpine))
+    (tmp_path / "compiler").write_text("#!/bin/sh\necho rustc 1.90.0\necho host: x86_64-unknown-linux-gnu\n")
+    (tmp_path / "compiler").chmod(0o755)
+    words = ["sh", tmp_path / "rustc", tmp_path / "compiler", "-vV"]
+    said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10).stdout.splitlines()
+    assert said[:2] == ["rustc 1.90.0", "host: x86_64-unknown-linux-gnu"]
+    assert len(said) == (3 if alpine else 2)
+
+
 @pytest.mark.parametrize(
     ("target", "whole"), [("x86_64-unknown-linux-musl", True), ("x86_64-unknown-linux-gnu", False)]
 )

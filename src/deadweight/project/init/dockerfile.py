@@ -149,8 +149,9 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
         plain = (path for path in words_of(filled(body, values)) if not re.search(r"[$\[\]]", path))
         named = (Known(posixpath.join("/", path), origin) for path in plain)
         return replace(words, volumes=(*words.volumes, *named))
-    if each.word == "USER":
-        return replace(words, user=Known(filled(body.strip(), values), origin))
+    if each.word in ("USER", "STOPSIGNAL"):
+        said = filled(body.strip(), values)
+        return replace(words, user=Known(said, origin)) if each.word == "USER" else replace(words, stop=said)
     if each.word == "WORKDIR":
         return replace(words, workdir=posixpath.join(words.workdir, filled(body.strip(), values)))
     if each.word == "ENTRYPOINT":

@@ -31,14 +31,14 @@ def with_examples(draft: Draft) -> Draft | None:
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
-_WANTS_ARGUMENTS = re.compile(
+WANTS_ARGUMENTS = re.compile(
     r"\busage\b|\bUSAGE\b|[Uu]sage:|required arguments? |missing argument|requires at least|--help"
 )
 
 
 def with_help(draft: Draft, died: str) -> Draft | None:
     """The draft of a program that wants arguments: it is asked for its help. None for one that ended for another reason."""
-    if "args" in draft.run or not _WANTS_ARGUMENTS.search(died):
+    if "args" in draft.run or not WANTS_ARGUMENTS.search(died):
         return None
     origin = f"{SEEN}: without arguments it tells how it is used"
     images = tuple(

@@ -41,6 +41,8 @@ class ImageWords:
     command: tuple[str, ...] = ()
     workdir: str = "/"
     env: Mapping[str, str] = field(default_factory=dict)
+    stop: str = ""
+    """The signal by which it is ended, where that is not SIGTERM."""
     base: str = ""
     bases: tuple[str, ...] = ()
     copied: tuple[tuple[str, str], ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from deadweight.project.init import posture
 from deadweight.project.init.alongside import refuse_server_that_ends, started_beside, with_what_can_be_had
 from deadweight.project.init.bound import OutOfTime
+from deadweight.project.init.commands import ENDS, serving_command
 from deadweight.project.init.draft import Draft, health_hints, port_hints
 from deadweight.project.init.folders import in_memory
 from deadweight.project.init.languages.common import flow
@@ -135,6 +136,8 @@ def _learn(proof: Proof, rung: Rung) -> None:
             env = {**env, **more.value}
             base = RunSettings(env=env, files=variant.run.files, args=variant.run.args)
             refuse_server_that_ends(seen.health.kind, draft.port)
+            if seen.health.kind == "exit" and serving_command(draft, look(proof.written.root)):
+                raise NotUp(f"{ENDS}: {seen.printed}")
             proof.say(f"{rung.name}: {told_of(seen)}")
             found = posture.tightest(
                 engine, image, seen, base, rung.name, hosts, tuple(draft.service.volumes), recorder.other

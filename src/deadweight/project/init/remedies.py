@@ -7,6 +7,7 @@ import posixpath
 import re
 from dataclasses import replace
 
+from deadweight.project.init.commands import with_serving_command
 from deadweight.project.init.dated import with_packages_of_their_time
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.folders import with_folder_it_lacks, with_own_files
@@ -33,6 +34,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = again or with_time_zones(draft, died) or with_settings_file(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
+    again = again or with_serving_command(draft, died, tree)
     again = again or with_own_settings(draft) or with_what_it_lacks(draft, tree)
     return again or (with_examples(draft) if made else None) or with_help(draft, died)
 

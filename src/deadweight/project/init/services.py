@@ -21,9 +21,10 @@ from deadweight.project.init.languages.python_code import EVERYWHERE
 from deadweight.project.init.languages.sources import reads_host, reads_port
 from deadweight.project.init.manifests import kubernetes
 from deadweight.project.init.mounts import with_own_mounts
+from deadweight.project.init.placed import beside, beside_binary
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.stages import unknown_bases, without_default
-from deadweight.project.init.tree import Tree, aside, folder_of, joined, with_above
+from deadweight.project.init.tree import Tree, aside, folder_of, with_above
 from deadweight.project.init.values import dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
@@ -121,46 +122,8 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
     elif unknown := unknown_bases(text, target, build_args):
         refused = f"it is built on {unknown[0]}, for which nothing here gives a build argument"
     args = tuple(word for word in command if word != "--reload") if not words.command else ()
-    words = replace(words, command=words.command or args, copied=tuple(_beside(tree, context, words)))
+    words = replace(words, command=words.command or args, copied=tuple(beside(tree, context, words)))
     return OwnDockerfile(path, context, words, target, text, refused, args, build_args=build_args)
-
-
-def _beside(tree: Tree, context: str, words: ImageWords) -> Iterator[tuple[str, str]]:
-    """What the image has of the context as it is there: (source, absolute path in the image)."""
-    there = [(source, target) for source, target in words.copied if _is_in(tree, joined(context, source))]
-    copied = [(source, _place(tree, context, source, target, words)) for source, target in there]
-    yield from copied
-    places = {target for _, target in copied}
-    for source, target in words.brought:
-        place = _place(tree, context, source, target, words)
-        if place not in places and _is_data(tree, joined(context, source)):
-            places.add(place)
-            yield source, place
-
-
-def _is_in(tree: Tree, path: str) -> bool:
-    """Whether the repository has it, and it is no script for a shell; a pattern, or a name with a variable, may be anything."""
-    return bool(re.search(r"[*?$]", path)) or (tree.has_folder(path) and not tree.text(path).startswith("#!"))
-
-
-def _place(tree: Tree, context: str, source: str, said: str, words: ImageWords) -> str:
-    """Where it lies: a file that is copied into a folder keeps its name there."""
-    is_file, target = "*" not in source and tree.has(joined(context, source)), said.rstrip("/") or "/"
-    into_folder = (
-        said.endswith("/")
-        or target == words.workdir.rstrip("/")
-        or (posixpath.splitext(source)[1] and not posixpath.splitext(target)[1])
-    )
-    return posixpath.join(target, posixpath.basename(source)) if is_file and into_folder else target
-
-
-def _is_data(tree: Tree, path: str) -> bool:
-    """Whether the repository has this, and it is no source code: a compiler's result may have the name of its folder."""
-    below = list(tree.below(path, "")) if not tree.has(path) else []
-    code = (".go", ".rs", ".java", ".kt", ".ts")
-    return (tree.has(path) and not path.endswith(code)) or (
-        bool(below) and not any(each.endswith(code) for each in below)
-    )
 
 
 def _home(tree: Tree, own: OwnDockerfile) -> str:
@@ -188,6 +151,8 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
         project = _project(tree, ordered[0].context, words, main)
     if project is None and ordered:
         project = _project_below(tree, folder, ordered[0])
+    if project is not None and project.language in ("go", "rust"):
+        ordered = [beside_binary(tree, each) for each in ordered]
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     home = project.folder if project else folder
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else ())

@@ -42,6 +42,7 @@ EDITIONS: Mapping[str, int] = {
     "nginx": 2,
     "ruby": 2,
     "rust": 2,
+    "rustalpine": 2,
     "ubuntu": 2,
     "bun": 4,
     "deno": 4,

@@ -20,7 +20,9 @@ from deadweight.sources.local.suites import SID
 from deadweight.sources.local.workshop import Workshop, link, put
 
 PACKAGES = ("ca-certificates", "gcc", "libc6-dev", "pkg-config")
-_WRAPPER = "/usr/local/cargo/stand-in/rustc"
+_WRAPPER, _WRAPPER_OF_ALPINE = "/usr/local/cargo/stand-in/rustc", "/usr/local/cargo/stand-in-alpine/rustc"
+"""Two places, as Cargo keeps what a compiler says of itself by where it is."""
+
 _KNOWN = "/var/lib/dpkg/status.d"
 _HOOK = (
     f'--customize-hook=chroot "$1" sh -c \'mkdir -p {_KNOWN} && cd {_KNOWN}'
@@ -44,6 +46,8 @@ for word; do
   before="$word"
   set -- "$@" "$word"
 done
+# Cargo keeps apart what compilers made that say different things of themselves, as musl's and glibc's do.
+if [ "$*" = -vV ] && [ -n "$musl" ]; then "$rustc" -vV && echo "libc: musl's stand-in"; exit; fi
 if [ "$kinds" = " bin" ] && [ -n "$musl" ] && [ -z "$asked" ]; then set -- "$@" -C target-feature=+crt-static; fi
 exec "$rustc" "$@"
 """
@@ -84,9 +88,10 @@ def _made(
     shop: Workshop, base: Layer, own: tuple[Path, str] | None, labels: Mapping[str, str], *, alpine: bool
 ) -> Made:
     """A base with a toolchain, the program that stands before the compiler, and on Alpine a place for ``apk``."""
+    place = _WRAPPER_OF_ALPINE if alpine else _WRAPPER
 
     def fill(root: Path) -> None:
-        put(root, _WRAPPER[1:], wrapper(alpine=alpine), executable=True)
+        put(root, place[1:], wrapper(alpine=alpine), executable=True)
         put(root, "usr/local/cargo/bin/rustup", _RUSTUP, executable=True)
         if alpine:
             (root / PLACE[1:]).mkdir(parents=True)
@@ -96,7 +101,7 @@ def _made(
     layers = (base, *([rust_layer(shop, *own)] if own else []), more)
     env = (
         *("RUSTUP_HOME=/usr/local/rustup", "CARGO_HOME=/usr/local/cargo", f"PATH=/usr/local/cargo/bin:{PATHS}"),
-        *(f"RUST_VERSION={own[1] if own else 'os'}", f"RUSTC_WRAPPER={_WRAPPER}"),
+        *(f"RUST_VERSION={own[1] if own else 'os'}", f"RUSTC_WRAPPER={place}"),
     )
     return Made(layers, Settings(env=env, cmd=("/bin/sh" if alpine else "bash",), labels=labels))
 

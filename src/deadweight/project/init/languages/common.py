@@ -126,5 +126,11 @@ def env_lines(env: Mapping[str, str]) -> list[str]:
     return [f"ENV {name}={_word(value)}" for name, value in env.items()]
 
 
+def stop_line(signal: str) -> list[str]:
+    """STOPSIGNAL, where the own image has one."""
+    told = ["# As in the repository's own image: it ends at this signal.", f"STOPSIGNAL {signal}"]
+    return told if re.fullmatch(r"[A-Z0-9+]+", signal) and signal not in ("SIGTERM", "15") else []
+
+
 def _word(value: str) -> str:
     return json.dumps(value, ensure_ascii=False) if re.search(r"[\s\"'#\\]", value) or not value else value

@@ -14,6 +14,7 @@ from deadweight.project.init.languages.common import (
     exec_form,
     is_owned,
     own_folder,
+    stop_line,
 )
 from deadweight.project.init.records import ImageWords, Project
 
@@ -61,6 +62,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",
+        *stop_line(words.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
         f"ENTRYPOINT {exec_form(('/usr/local/bin/' + details['binary'], *arguments(words)))}",
     ]

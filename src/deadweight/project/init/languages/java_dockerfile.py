@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, placed
+from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, placed, stop_line
 from deadweight.project.init.records import ImageWords, Project, Service
 
 _HEAP = (
@@ -48,6 +48,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",
+        *stop_line(own.stop),
         "# Exec form: the JVM is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
         f"ENTRYPOINT {exec_form(_start(project))}",
     ]

@@ -15,6 +15,7 @@ from deadweight.project.init.languages.common import (
     home_of,
     is_owned,
     own_folder,
+    stop_line,
 )
 from deadweight.project.init.records import ImageWords, Project, Service
 
@@ -52,7 +53,9 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         "WORKDIR /src",
         "COPY . .",
         "# Crates and what was compiled stay in caches; the binary is copied out of them in the same instruction.",
-        "RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \\",
+        "# The second is this service's own: Cargo knows programs by their names and the age of their sources.",
+        "RUN --mount=type=cache,target=/usr/local/cargo/registry \\",
+        f"    --mount=type=cache,id={service.name}-target,target=/src/target \\",
         f"    cargo build --release{locked}{package} --bin {binary} && cp target/release/{binary} {place}{empty}",
         *(
             [
@@ -77,6 +80,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",
+        *stop_line(own.stop),
         "# Exec form: the service itself is process 1 and gets SIGTERM. No HEALTHCHECK: it would need a program in the image.",
         f"ENTRYPOINT {exec_form((place, *own.program[1:]))}",
     ]
