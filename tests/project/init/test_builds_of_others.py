@@ -599,3 +599,22 @@ def test_of_variables_that_a_service_shares_with_its_database_it_has_its_own(tmp
     service = only(tmp_path / "shop", {**files, "shared.env": shared})
     assert service.around.needs[0].value.env == {"POSTGRES_PASSWORD": "pw", "PGDATA": "/data"}
     assert {"POSTGRES_PASSWORD", "SECRET_KEY", "SMTP_HOST"} <= set(service.around.env)
+
+
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        ("", ["ENV JAVA_TOOL_OPTIONS=-XX:MaxRAMPercentage=75"]),
+        ("ENV JAVA_OPTS=-Da=b JAVA_APP_JAR=/x.jar", ['ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75 -Da=b"']),
+        ("ENV JAVA_TOOL_OPTIONS=-Xmx512m TZ=UTC", ["ENV TZ=UTC", "ENV JAVA_TOOL_OPTIONS=-Xmx512m"]),
+    ],
+)
+def test_what_a_start_script_would_hand_to_java_java_reads_itself(tmp_path, said, lines):
+    pom = "<project><artifactId>x</artifactId><parent>spring-boot-starter-parent</parent></project>"
+    own = f"FROM eclipse-temurin:21-jre\n{said}\nCMD java $JAVA_OPTS -jar /x.jar\n"
+    (service,) = found(tmp_path, {"pom.xml": pom, "Dockerfile": own, "src/main/java/A.java": ""})
+    draft = first_draft(service, "build")
+    text = draft.ladder.files["build/Dockerfile"]
+    assert [line for line in text.splitlines() if line.startswith("ENV ")] == lines
+    jib = next(each for each in draft.ladder.rungs if each.name == "jib")
+    assert "JAVA_APP_JAR" not in str(jib.keys.get("env"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from deadweight.project.init import declared
 from deadweight.project.init.languages import java_modules, java_versions
 from deadweight.project.init.languages.common import OWNED, dockerignore, flow, rungs_on
-from deadweight.project.init.languages.java_dockerfile import build_image, dockerfile
+from deadweight.project.init.languages.java_dockerfile import build_image, dockerfile, environment
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Rung, Service
 from deadweight.project.init.tree import Tree, joined, line_of
@@ -140,13 +140,13 @@ def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
         f"{place}/Dockerfile.dockerignore": dockerignore("java", place),
     }
     rungs = list(rungs_on(bases, "the executable jar", f"{place}/Dockerfile", details["top"]))
-    own = service.own.words.env if service.own else {}
+    env = environment(service.own.words) if service.own else {}
     for name, base in (
         ("jib", details["jib_base"] or f"eclipse-temurin:{version}-jre"),
         ("jib-distroless", distroless),
     ):
         keys = {"source": details["top"], "base": base, **_module_for_jib(project)}
-        if env := {key: value for key, value in own.items() if key != "PATH"}:
+        if env:
             keys["env"] = flow(env)
         what = "no Dockerfile and no engine: dependencies, resources and classes in layers of their own"
         rungs.append(Rung(name, "jib", what, keys))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import posixpath
+import re
 
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, placed, stop_line
 from deadweight.project.init.records import ImageWords, Project, Service
 
-_HEAP = (
-    "# The heap follows the container's memory limit.",
-    'ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75"',
-)
+_HEAP = "-XX:MaxRAMPercentage=75"
+_OPTIONS = ("JAVA_OPTS", "JAVA_OPTIONS", "JAVA_OPTS_APPEND")
+"""What start scripts hand to the JVM; the JVM itself reads JAVA_TOOL_OPTIONS."""
+
+_OF_SCRIPTS = ("PATH", "JAVA_HOME", "JAVA_APP_JAR", "JAVA_APP_DIR", "JAVA_MAIN_CLASS", "AB_ENABLED", "AB_OFF")
+"""What is for a base's start script, which is not used here, or for the base itself."""
 
 
 def build_image(project: Project) -> str:
@@ -21,9 +24,26 @@ def build_image(project: Project) -> str:
     return f"eclipse-temurin:{jdk}-jdk" if project.details["wrapper"] else f"gradle:8-jdk{jdk}"
 
 
+def environment(own: ImageWords) -> dict[str, str]:
+    """The own image's variables as a JVM without a start script takes them."""
+    env = {name: value for name, value in own.env.items() if name not in _OF_SCRIPTS and "$" not in value}
+    options = [env.pop(name) for name in _OPTIONS if env.get(name)]
+    options += [env.pop("JAVA_TOOL_OPTIONS")] if env.get("JAVA_TOOL_OPTIONS") else []
+    return {**env, **({"JAVA_TOOL_OPTIONS": " ".join(options)} if options else {})}
+
+
+def _with_heap(env: dict[str, str]) -> tuple[str, ...]:
+    """ENV instructions, with a heap that follows the container's memory limit unless the own image says another."""
+    options = env.get("JAVA_TOOL_OPTIONS", "")
+    if re.search(r"-Xmx|MaxRAMPercentage", options):
+        return tuple(env_lines(env))
+    told = {"JAVA_TOOL_OPTIONS": f"{_HEAP} {options}".strip()}
+    rest = {name: value for name, value in env.items() if name not in told}
+    return ("# The heap follows the container's memory limit.", *env_lines(told), *env_lines(rest))
+
+
 def dockerfile(service: Service, project: Project, port: int) -> str:
     own, details = service.own.words if service.own else ImageWords(), project.details
-    env = {name: value for name, value in own.env.items() if name not in ("PATH", "JAVA_HOME") and "$" not in value}
     version, libraries = project.version.value, "lib" if details["main"] else details["beside"]
     copies = [
         *([copied(project, f"--from=build /{libraries}", f"/app/{libraries}")] if libraries else []),
@@ -44,7 +64,7 @@ def dockerfile(service: Service, project: Project, port: int) -> str:
         f"    && {_taken(project, libraries)}",
         "",
         "FROM ${BASE}",
-        *placed(project, "/app", (*_HEAP, *env_lines(env)), copies),
+        *placed(project, "/app", _with_heap(environment(own)), copies),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
         f"EXPOSE {port}",
