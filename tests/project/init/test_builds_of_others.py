@@ -602,6 +602,20 @@ def test_of_variables_that_a_service_shares_with_its_database_it_has_its_own(tmp
 
 
 @pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ("<quarkus.platform.version>2.6.2.Final</quarkus.platform.version>", "quarkus.package.type"),
+        ("<quarkus.platform.version>3.8.1</quarkus.platform.version>", "quarkus.package.type"),
+        ("<quarkus.platform.version>3.28.1</quarkus.platform.version>", "quarkus.package.jar.type"),
+        ("quarkusPlatformVersion=3.2.0.Final", "quarkus.package.type"),
+        ("<quarkus-langchain.x>1.2.0</quarkus-langchain.x>", "quarkus.package.jar.type"),
+    ],
+)
+def test_quarkus_is_told_its_package_by_the_name_that_its_version_knows(settings, name):
+    assert java_versions.quarkus_package(settings) == name
+
+
+@pytest.mark.parametrize(
     ("said", "lines"),
     [
         ("", ["ENV JAVA_TOOL_OPTIONS=-XX:MaxRAMPercentage=75"]),

@@ -42,6 +42,9 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
     ports, _ = scan(tree, config)
     more_ports, health = scan(tree, sorted(tree.below(folder, ".java", ".kt")))
+    settings = (
+        f"{whole}\n{tree.text(joined(folder, 'gradle.properties'))}\n{tree.text(joined(top, 'gradle.properties'))}"
+    )
     quarkus, usual = "quarkus" in whole, bool(re.search(r"spring-?boot|springframework\.boot|quarkus|micronaut", whole))
     if "actuator" in whole:
         health = (Known("/actuator/health", f"guessed from {file}"), *health)
@@ -56,7 +59,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         ports=ports or ((Known(8080),) if usual else more_ports),
         health=health,
         details={
-            "quarkus": "1" if quarkus else "",
+            "quarkus": java_versions.quarkus_package(settings) if quarkus else "",
             "wrapper": wrapper,
             "jdk": str(java_versions.built_with(runtime, properties if wrapper else "")),
             "jib_base": declared.jib_base(text),

@@ -89,7 +89,7 @@ def _inside(project: Project) -> str:
 def _command(project: Project) -> str:
     """What makes the jar; of a build with several modules, this one alone and those that it needs."""
     details, inside = project.details, _inside(project)
-    uber = " -Dquarkus.package.jar.type=uber-jar" if details["quarkus"] else ""
+    uber = f" -D{details['quarkus']}=uber-jar" if details["quarkus"] else ""
     if project.kind == "maven":
         module = "" if inside == "." else f" -pl {inside} -am" if details["listed"] else f" -f {inside}/pom.xml"
         copied = " dependency:copy-dependencies -DincludeScope=runtime" if details["main"] else ""

@@ -56,3 +56,13 @@ def built_with(runtime: int, wrapper: str) -> int:
     gradle = (int(found[1]), int(found[2]))
     most = next((java for before, java in _GRADLES if gradle < before), runtime)
     return min(runtime, most)
+
+
+_QUARKUS = re.compile(r"quarkus[\w.-]*version\s*[>=]\s*(\d+)\.(\d+)", re.IGNORECASE)
+
+
+def quarkus_package(settings: str) -> str:
+    """The setting of Quarkus that says which package is made: it has another name from 3.9 on."""
+    found = _QUARKUS.search(settings)
+    old = found is not None and (int(found[1]), int(found[2])) < (3, 9)
+    return "quarkus.package.type" if old else "quarkus.package.jar.type"
