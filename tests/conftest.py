@@ -21,7 +21,7 @@ import pytest
 
 from deadweight.engine.client import Engine
 from tests.support import ROOT, TESTS, unit_guard
-from tests.support.small_images import PASSWD, docker_archive, forget_image, go_program, program, reference
+from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 from tests.support.tools_path import put_ours_on_path
 
 hypothesis.settings.register_profile(
@@ -184,9 +184,8 @@ def playground_archive(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def playground_image(engine, playground_archive) -> Iterator[str]:
     """The demo service's image in the engine."""
-    engine.images.load(playground_archive)
-    yield reference("playground")
-    forget_image(engine, reference("playground"))
+    with in_engine(engine, playground_archive, reference("playground")) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
@@ -200,9 +199,8 @@ def misbehaving_archive(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def misbehaving_image(engine, misbehaving_archive) -> Iterator[str]:
-    engine.images.load(misbehaving_archive)
-    yield reference("misbehave")
-    forget_image(engine, reference("misbehave"))
+    with in_engine(engine, misbehaving_archive, reference("misbehave")) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
@@ -216,9 +214,8 @@ def tools_image(engine, tmp_path_factory) -> Iterator[str]:
     assert shutil.which("dash")
     name = reference("tools")
     archive = docker_archive(folder / "image.tar", name, [files], {"Cmd": ["/bin/sh"], "Env": ["PATH=/usr/bin:/bin"]})
-    engine.images.load(archive)
-    yield name
-    forget_image(engine, name)
+    with in_engine(engine, archive, name):
+        yield name
 
 
 @pytest.fixture(scope="session")

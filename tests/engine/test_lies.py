@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import socketserver
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,53 +11,20 @@ from deadweight.engine import api, daemon
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from tests.support.lying_engine import Lies, lying
+from tests.support.pretended_engine import HONEST, Pretended, pretended
 
 pytestmark = pytest.mark.engine  # of a pretended one, behind a socket
 
-HONEST: dict[str, Any] = {"Version": "29.0.0", "ApiVersion": "1.51", "MinAPIVersion": "1.44", "Components": []}
-
-
-class Told(socketserver.ThreadingUnixStreamServer):
-    """An engine that says of itself what it was given, and knows nothing else."""
-
-    daemon_threads = True
-
-    def __init__(self, socket: Path) -> None:
-        self.documents: dict[str, Any] = {"/version": HONEST, "/info": {}}
-        super().__init__(str(socket), Answer)
-
-
-class Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Told
-
-    def address_string(self) -> str:
-        return "unix"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
-
-    def do_GET(self) -> None:
-        path = next((each for each in self.server.documents if self.path.endswith(each)), "")
-        body = json.dumps(self.server.documents.get(path, {})).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
 
 @pytest.fixture
-def told(tmp_path) -> Iterator[Told]:
-    with Told(tmp_path / "docker.sock") as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+def told(tmp_path) -> Iterator[Pretended]:
+    with pretended(tmp_path) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
 def there(told) -> Endpoint:
-    return Endpoint(f"unix://{told.server_address}", ours=False)
+    return Endpoint(told.host, ours=False)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socketserver
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 
 import pytest
 
@@ -20,57 +14,22 @@ from deadweight.engine import connect, vigil
 from deadweight.engine.client import Engine
 from deadweight.engine.daemon import Endpoint
 from deadweight.engine.faults import translated
+from tests.support.pretended_engine import Pretended, pretended
 
 LONG = 20
 """Seconds: far more than a test may take."""
 
 
-class Silent(socketserver.ThreadingUnixStreamServer):
-    """An engine that says its version, and answers all else with an empty document, but while it is ``paused``."""
-
-    daemon_threads = True
-
-    def __init__(self, socket: Path) -> None:
-        self.awake = threading.Event()
-        self.awake.set()
-        super().__init__(str(socket), Answer)
-
-
-class Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Silent
-
-    def address_string(self) -> str:
-        return "unix"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
-
-    def do_GET(self) -> None:
-        self.server.awake.wait()
-        body = json.dumps({"ApiVersion": "1.41", "MinAPIVersion": "1.24"}).encode()
-        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    do_DELETE = do_POST = do_GET
-
-
 @pytest.fixture
-def silent(tmp_path) -> Iterator[Silent]:
-    with Silent(tmp_path / "docker.sock") as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+def silent(tmp_path) -> Iterator[Pretended]:
+    with pretended(tmp_path) as server:
         yield server
-        server.awake.set()
-        server.shutdown()
 
 
 @pytest.fixture
 def engine(silent, monkeypatch) -> Engine:
     monkeypatch.setattr(connect, "PAUSED_SECONDS", 0.2)
-    return Engine.connect(f"unix://{silent.server_address}")
+    return Engine.connect(silent.host)
 
 
 def ask(engine: Engine) -> None:
@@ -147,7 +106,7 @@ def test_a_client_whose_engine_falls_silent_is_ended(silent, monkeypatch):
     monkeypatch.setattr(vigil, "EVERY_SECONDS", 0.1)
     monkeypatch.setattr(vigil, "ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(vigil, "PAUSED_SECONDS", 0.2)
-    endpoint = Endpoint(f"unix://{silent.server_address}", ours=False)
+    endpoint = Endpoint(silent.host, ours=False)
     with vigil.kept(endpoint) as stop:
         _run.run(["sleep", "0.5"], stop=stop)
     silent.awake.clear()

@@ -6,9 +6,14 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from deadweight.checks.attacks import lab
 from deadweight.checks.attacks.host import PREFIX, PURPOSE
+from deadweight.checks.attacks.lab import Lab
 from deadweight.checks.protocol import Subject
 from deadweight.engine import owner
 from deadweight.engine.client import Engine
@@ -49,3 +54,14 @@ def left(engine: Engine, pid: int | None = None) -> list[str]:
             if json.loads((folder / "owner.json").read_text())[owner.OWNER].startswith(mine):
                 things.append(str(folder))
     return things
+
+
+@contextlib.contextmanager
+def quiet_lab(subject: Subject) -> Iterator[Lab]:
+    """A laboratory without a shell to bind in, which is half of what one costs. Gone afterwards, which is looked at."""
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lab, "static_shell", lambda _subject: ())
+            built = stack.enter_context(Lab(subject))
+        yield built
+    assert left(subject.engine()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,14 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes, mode: int = 0o644) -> Non
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), mode
     tar.addfile(member, io.BytesIO(data))
+
+
+@contextlib.contextmanager
+def in_engine(engine: Engine, archive: Path, name: str) -> Iterator[str]:
+    """The name of an archive's image, which is in the engine meanwhile."""
+    engine.images.load(archive)
+    yield name
+    forget_image(engine, name)
 
 
 def forget_image(engine: Engine, name: str) -> None:

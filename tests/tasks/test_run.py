@@ -21,7 +21,7 @@ from deadweight.records.paths import State
 from deadweight.records.store import load, save
 from tests.support.fault_project import wait_for
 from tests.support.invoking import TASKS, invoke, start
-from tests.support.small_images import docker_archive, forget_image, program, reference
+from tests.support.small_images import docker_archive, forget_image, in_engine, program, reference
 from tests.support.small_project import put_built, write_suite
 
 pytestmark = pytest.mark.system
@@ -62,9 +62,8 @@ def shell_image(engine, tmp_path_factory) -> Iterator[tuple[str, Path]]:
     config = {"Entrypoint": ["/bin/sh", "-c", script], "Env": ["PATH=/usr/bin:/bin"], "User": "65534"}
     name = reference("shell")
     archive = docker_archive(tmp_path_factory.mktemp("shell") / "image.tar", name, [files], config)
-    engine.images.load(archive)
-    yield name, archive
-    forget_image(engine, name)
+    with in_engine(engine, archive, name):
+        yield name, archive
 
 
 @pytest.fixture

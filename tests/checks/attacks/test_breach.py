@@ -36,7 +36,7 @@ from deadweight.tasks._attacks import by_delivery, unmeasured, ways_left_out
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
 from tests.support.report_samples import full_report
-from tests.support.small_images import PASSWD, docker_archive, forget_image, go_program, program, reference
+from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 
 pytestmark = pytest.mark.tools
 
@@ -121,9 +121,8 @@ def archive(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def image(engine, archive) -> Iterator[str]:
-    engine.images.load(archive)
-    yield reference("plain")
-    forget_image(engine, reference("plain"))
+    with in_engine(engine, archive, reference("plain")) as name:
+        yield name
     assert left(engine) == []
 
 

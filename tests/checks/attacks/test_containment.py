@@ -36,7 +36,7 @@ from deadweight.engine.options import Mount
 from deadweight.project.clean import clean
 from deadweight.project.workspace import Workspace
 from tests.support import ROOT
-from tests.support.attack_grounds import castle, left
+from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.fault_project import wait_for
 
 pytestmark = pytest.mark.usefixtures("playground_image")
@@ -58,13 +58,8 @@ def laboratory(subject):
 @pytest.fixture(scope="module")
 def shared(engine, playground_image, playground_archive, tmp_path_factory):
     """One laboratory for all tests that only look at what is in it."""
-    subject = castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)
-    with contextlib.ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lab, "static_shell", lambda _subject: ())
-            built = stack.enter_context(lab.Lab(subject))
+    with quiet_lab(castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)) as built:
         yield built
-    assert left(engine) == []
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from deadweight.checks.attacks.walls import OPEN
 from deadweight.suite.requests import ApiCheck
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
-from tests.support.small_images import PASSWD, docker_archive, forget_image, go_program, program, reference
+from tests.support.small_images import PASSWD, docker_archive, go_program, in_engine, program, reference
 
 API = """
       api:
@@ -47,9 +47,8 @@ def archive(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def image(engine, archive) -> Iterator[str]:
-    engine.images.load(archive)
-    yield reference("vulnerable")
-    forget_image(engine, reference("vulnerable"))
+    with in_engine(engine, archive, reference("vulnerable")) as name:
+        yield name
     assert left(engine) == []
 
 

@@ -27,7 +27,7 @@ from deadweight.checks.attacks.sequence import LATER, ONCE, fire_all, fire_one
 from deadweight.checks.runner import keep
 from deadweight.engine import counters
 from deadweight.tasks.verify import raise_if_bad
-from tests.support.attack_grounds import castle, left
+from tests.support.attack_grounds import castle, left, quiet_lab
 from tests.support.small_images import reference
 
 PLAYGROUND = reference("playground")
@@ -582,13 +582,8 @@ def laboratory(make, monkeypatch):
 @pytest.fixture(scope="module")
 def shared(engine, playground_image, playground_archive, tmp_path_factory):
     """One laboratory for all tests that leave it as it is."""
-    subject = castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)
-    with contextlib.ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lab, "static_shell", lambda _subject: ())
-            built = stack.enter_context(lab.Lab(subject))
+    with quiet_lab(castle(tmp_path_factory.mktemp("shared"), engine, playground_archive)) as built:
         yield built
-    assert left(engine) == []
 
 
 def test_a_proof_needs_the_whole_word(shared):

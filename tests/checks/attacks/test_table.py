@@ -17,7 +17,7 @@ from deadweight.sources.local.machine import this_machine
 from deadweight.sources.local.workshop import Workshop
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
-from tests.support.small_images import PASSWD, Content, docker_archive, forget_image, go_program, program, reference
+from tests.support.small_images import PASSWD, Content, docker_archive, go_program, in_engine, program, reference
 
 pytestmark = pytest.mark.tools
 
@@ -94,10 +94,11 @@ def found(request, tmp_path_factory, engine, workshop) -> Iterator[Matrix]:
         }
         config = {"Entrypoint": ["/service/app"], "Env": ["PATH=/usr/bin:/bin"], "ExposedPorts": {"8080/tcp": {}}}
         archive = docker_archive(folder / "image.tar", reference(f"{name}-service"), [files], config)
-    engine.images.load(archive)
-    with Lab(castle(folder, engine, archive, reference=reference(f"{name}-service"))) as lab:
+    with (
+        in_engine(engine, archive, reference(f"{name}-service")) as image,
+        Lab(castle(folder, engine, archive, reference=image)) as lab,
+    ):
         yield Runner(lab, load_payloads(packs=["awk"])).run(Plan((OPEN, HARDENED), alone=False))
-    forget_image(engine, reference(f"{name}-service"))
     assert left(engine) == []
 
 

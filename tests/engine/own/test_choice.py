@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import os
-import socketserver
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deadweight._errors import MissingError
 from deadweight.engine import daemon
+from deadweight.engine.daemon import Endpoint
 from deadweight.engine.own import choice
 from deadweight.engine.own.layout import layout
 from deadweight.engine.places import Place
@@ -23,6 +21,7 @@ from deadweight.toolchain import catalogue, copies
 from deadweight.toolchain import find as find_module
 from deadweight.toolchain.probe import tools_folder
 from tests.support.builder_site import GivenSource
+from tests.support.pretended_engine import HONEST, Pretended, pretended
 
 
 @pytest.fixture(autouse=True)
@@ -80,39 +79,12 @@ def test_a_damaged_program_of_a_copy_is_seen_whichever_it_is(file):
     assert not copies.sound(entry)
 
 
-class Demanding(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """An engine that answers, and takes no client older than API ``oldest``."""
-
-    daemon_threads = True
-    oldest = "1.44"
-
-
-class Answers(http.server.BaseHTTPRequestHandler):
-    server: Demanding
-
-    def do_GET(self):
-        body = json.dumps({"Version": "29.0.0", "ApiVersion": "1.52", "MinAPIVersion": self.server.oldest}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-    def address_string(self):
-        return "unix"
-
-
 @pytest.fixture
-def demanding(tmp_path):
-    server = Demanding(str(tmp_path / "s"), Answers)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server, daemon.Endpoint(f"unix://{tmp_path}/s", ours=False)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def demanding(tmp_path) -> Iterator[Pretended]:
+    """An engine that answers, and takes no client older than its API 1.44."""
+    with pretended(tmp_path) as server:
+        server.documents["/version"] = {**HONEST, "MinAPIVersion": "1.44"}
+        yield server
 
 
 def client(folder, monkeypatch, api):
@@ -131,7 +103,7 @@ def client(folder, monkeypatch, api):
 def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_both_ways_out(
     demanding, tmp_path, monkeypatch
 ):
-    server, endpoint = demanding
+    endpoint = Endpoint(demanding.host, ours=False)
     client(tmp_path / "bin", monkeypatch, "1.41")
     with pytest.raises(
         MissingError, match=r"too old for this engine: .* up to 1\.41, but this engine requires 1\.44"
@@ -139,12 +111,12 @@ def test_a_client_that_is_too_old_for_the_engine_is_told_before_a_build_with_bot
         daemon.docker_cli(endpoint)
     assert "run invoke setup to get a newer buildx" in str(told.value.hint)
     assert "DOCKER_HOST" in str(told.value.hint)
-    server.oldest = "1.40"
+    demanding.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
     assert daemon.docker_cli(endpoint).docker == str(tmp_path / "bin" / "docker")
 
 
 def test_set_up_brings_a_buildx_where_the_client_is_too_old(demanding, tmp_path, monkeypatch):
-    server, endpoint = demanding
+    endpoint = Endpoint(demanding.host, ours=False)
     client(tmp_path / "bin", monkeypatch, "1.41")
     monkeypatch.setattr(daemon, "places", lambda: iter((Place(endpoint.host, "the test"),)))
     (tmp_path / "project").mkdir()
@@ -157,5 +129,5 @@ def test_set_up_brings_a_buildx_where_the_client_is_too_old(demanding, tmp_path,
     with Workspace.open(print) as workspace:
         workspace.source = GivenSource()
         assert "buildx" in tools_of(workspace, workspace.suite.variants)
-        server.oldest = "1.40"
+        demanding.documents["/version"] = {**HONEST, "MinAPIVersion": "1.40"}
         assert "buildx" not in tools_of(workspace, workspace.suite.variants)

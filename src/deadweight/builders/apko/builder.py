@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight import _run
 from deadweight._errors import CommandError
 from deadweight.builders.apko import melange, packages
 from deadweight.builders.apko.keys import public_key
@@ -16,6 +15,7 @@ from deadweight.builders.apko.variant import ApkoVariant
 from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, Step, WrongKey
 from deadweight.builders.shared import archive, causes, common
 from deadweight.builders.shared.listen import Listener
+from deadweight.builders.shared.program import listened
 from deadweight.records.built import Base
 
 
@@ -136,15 +136,7 @@ def _apko(argv: list[str | Path], variant: ApkoVariant, site: Site, work: Path, 
         "SOURCE_DATE_EPOCH": common.EPOCH,
     }
     try:
-        _run.run(
-            argv,
-            cwd=site.root,
-            env=environment,
-            timeout=common.BUILD_TIMEOUT_SECONDS,
-            log=job.log,
-            on_line=listener,
-            redact=common.secret_values(environment),
-        )
+        listened(argv, listener, cwd=site.root, environment=environment, log=job.log)
     except CommandError as error:
         what = f"{variant.name}: {variant.config}"
         raise listener.explained(error, what, clean=melange.clean, causes=causes.NATIVE) from None

@@ -18,7 +18,6 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.apko import keys, memory, packages
 from deadweight.builders.apko.variant import ApkoVariant
@@ -26,6 +25,7 @@ from deadweight.builders.apko.work_folder import put, remove, work_folder
 from deadweight.builders.protocol import Inputs, Job, Site, Step
 from deadweight.builders.shared import causes, common, go_cache, go_files, inputs
 from deadweight.builders.shared.listen import Listener
+from deadweight.builders.shared.program import listened
 from deadweight.engine import owner
 from deadweight.records import runs
 from deadweight.records.ignore import walk
@@ -152,17 +152,9 @@ class _Melange:
 
     def _run(self, work: Path) -> None:
         listener = Listener(self.job.say, self._announce)
-        environment = self._environment(work)
+        argv: list[str | Path] = [*_as_root(self.variant.runner), self.program, *self._words(work)]
         try:
-            _run.run(
-                [*_as_root(self.variant.runner), self.program, *self._words(work)],
-                cwd=self.site.root,
-                env=environment,
-                timeout=common.BUILD_TIMEOUT_SECONDS,
-                log=self.job.log,
-                on_line=listener,
-                redact=common.secret_values(environment),
-            )
+            listened(argv, listener, cwd=self.site.root, environment=self._environment(work), log=self.job.log)
         except CommandError as error:
             what = f"{self.variant.name}: {self.config}"
             raise listener.explained(error, what, clean=clean, causes=causes.NATIVE) from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deadweight import _run
 from deadweight._errors import CommandError, DeadweightError
 from deadweight.builders.jib import files, gradle, maven, resident
 from deadweight.builders.jib.properties import OURS, SAID_BY, extra_files, is_gradle, properties_of
@@ -18,6 +17,7 @@ from deadweight.builders.protocol import BuiltImage, Inputs, Job, Needs, Site, S
 from deadweight.builders.shared import common, inputs
 from deadweight.builders.shared.archive import keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.java_errors import JavaListener, clean
+from deadweight.builders.shared.program import listened
 from deadweight.records.built import Base
 
 _AGAIN = "--update-snapshots"
@@ -197,16 +197,8 @@ def _run_tool(call: list[str | Path], variant: JibVariant, site: Site, job: Job,
     listener = JavaListener(job.say, _announce, source, gradle=with_gradle)
     environment = maven.environment(site)
     try:
-        _run.run(
-            call if with_gradle else resident.through(call, source, environment, variant.pom),
-            told=call,
-            cwd=source,
-            env=environment,
-            timeout=common.BUILD_TIMEOUT_SECONDS,
-            log=job.log,
-            on_line=listener,
-            redact=common.secret_values(environment),
-        )
+        argv = call if with_gradle else resident.through(call, source, environment, variant.pom)
+        listened(argv, listener, cwd=source, environment=environment, log=job.log, told=call)
     except CommandError as error:
         if not listener.repeats or _AGAIN in call:
             raise listener.failure(error, variant.name) from None

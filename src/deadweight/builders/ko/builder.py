@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from deadweight import _run
 from deadweight._errors import ArchiveError, CommandError, DeadweightError
 from deadweight.builders.ko import inputs
 from deadweight.builders.ko.variant import KoVariant
@@ -21,6 +20,7 @@ from deadweight.builders.shared.added import staged, with_layer
 from deadweight.builders.shared.archive import config_digest, keep, made_by_the_build, result, scratch, there
 from deadweight.builders.shared.inputs import rules
 from deadweight.builders.shared.listen import Listener
+from deadweight.builders.shared.program import listened
 from deadweight.records.built import Base
 from deadweight.records.ignore import Ignore, literal
 from deadweight.records.reference import split
@@ -165,15 +165,7 @@ def _environment(variant: KoVariant, site: Site, base: Base, repository: str, wo
 def _ko(argv: list[str | Path], source: Path, environment: dict[str, str], variant: KoVariant, job: Job) -> None:
     listener = Listener(job.say, _announce)
     try:
-        _run.run(
-            argv,
-            cwd=source,
-            env=environment,
-            timeout=common.BUILD_TIMEOUT_SECONDS,
-            log=job.log,
-            on_line=listener,
-            redact=common.secret_values(environment),
-        )
+        listened(argv, listener, cwd=source, environment=environment, log=job.log)
     except CommandError as error:
         raise listener.explained(error, variant.name, clean=_telling, causes=causes.NATIVE) from None
 
