@@ -179,7 +179,10 @@ def services(session: nox.Session) -> None:
     """Bring in ten services that the tests write, with every rung that each can have (``nox -s services -- -k chi`` for one)."""
     _invoke(session, "setup", "--yes", "--tests")
     _install(session, "tests")
-    session.env["DEADWEIGHT_TEN_SERVICES"] = "1"
+    kept = Path(session.create_tmp()).resolve() / "services"
+    shutil.rmtree(kept, ignore_errors=True)
+    session.env["DEADWEIGHT_TEN_SERVICES"] = str(kept)
+    session.log(f"suites and a table of what was found: {kept}")
     session.run("pytest", "-n0", "tests/project/init/test_services.py", *session.posargs)
 
 

@@ -1,23 +1,30 @@
 """Ten services as people write them: brought in without one edit, two rungs or more built and verified.
 
-Two of them are in the suite, with two rungs each; ``nox -s services`` takes all, with all their rungs.
+Two of them are in the suite, with two rungs each; ``nox -s services`` takes all, with all their rungs, and keeps their suites and a
+table of what was found.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from deadweight._errors import DeadweightError
 from deadweight.project.init.command import Wanted, init
+from deadweight.project.init.draft import Draft
 from deadweight.project.init.prove import Tools
 from deadweight.project.suite_file import load_suite
 from tests.support.invoking import module
 from tests.support.ten_services import TEN, Kind
 
-ALL = bool(os.environ.get("DEADWEIGHT_TEN_SERVICES"))
+ALL = os.environ.get("DEADWEIGHT_TEN_SERVICES", "")
+"""The folder for the table and the suites; empty: not all services, and no table."""
 IN_THE_SUITE = ("chi", "replaced")
 ENOUGH = "enough for the suite; nox -s services tries the others"
 
@@ -56,8 +63,11 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
             pytest.skip(f"{words[0]} is not on PATH")
     kind.write(folder)
     monkeypatch.chdir(folder)
+    began = time.monotonic()
+    asked: list[str] = []
     said: list[str] = []
-    outcome = init(folder, Wanted(), lambda *_: None, said.append, tools(said))
+    outcome = init(folder, Wanted(), lambda question, _: asked.append(question), said.append, tools(said))
+    brought_in = time.monotonic()
     (draft,) = outcome.drafts
     told = "\n".join([*said, (folder / "deadweight.yaml").read_text()])
     assert draft.not_runnable == "", told
@@ -70,3 +80,42 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
     for task in ("build", "verify"):
         done = module("deadweight", folder, task, env=os.environ, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr + told
+    if ALL:
+        keep(Path(ALL), folder, draft, asked, (brought_in - began, time.monotonic() - brought_in))
+
+
+COLUMNS = (
+    "service",
+    "found",
+    "asked",
+    "guessed",
+    "seen",
+    "verified",
+    "left out",
+    "init, s",
+    "build and verify again, s",
+)
+
+
+def keep(kept: Path, folder: Path, draft: Draft, asked: Sequence[str], seconds: tuple[float, float]) -> None:
+    """Keep a suite, and its line of the table."""
+    kept.mkdir(parents=True, exist_ok=True)
+    name = folder.name.removeprefix("ten-")
+    suite = (folder / "deadweight.yaml").read_text()
+    (kept / f"{name}.yaml").write_text(suite)
+    found = {
+        "service": name,
+        "found": f"port {draft.port.value}, {draft.health.value}"
+        + "".join(f", {each.value.name}" for each in draft.service.needs),
+        "asked": str(len(asked)),
+        "guessed": str(len(re.findall(r"# guessed", suite))),
+        "seen": str(len(re.findall(r"# seen", suite))),
+        "verified": ", ".join(each.name for each in draft.rungs),
+        "left out": "; ".join(f"{rung}: {why}" for rung, why in draft.left_out.items()) or "none",
+        "init, s": f"{seconds[0]:.0f}",
+        "build and verify again, s": f"{seconds[1]:.0f}",
+    }
+    table = kept / "table.md"
+    head = "" if table.exists() else f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
+    with table.open("a") as file:
+        file.write(f"{head}| {' | '.join(found[each].replace('|', '/') for each in COLUMNS)} |\n")

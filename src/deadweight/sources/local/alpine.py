@@ -21,7 +21,19 @@ from deadweight.sources.local.workshop import Workshop, accounts, link, put
 
 SOURCE = Path(__file__).with_name("apkadd")
 PLACE = "/usr/lib/stand-in"
+_KNOWN = "/var/lib/dpkg/status.d"
+APK_KNOWS = (
+    f'--customize-hook=chroot "$1" sh -c \'mkdir -p {_KNOWN} && cd {_KNOWN}'
+    ' && touch $(dpkg-query -W -f "\\${Package} ") musl-dev musl-tools\''
+)
+"""What ``apk add`` finds to be there on the OS below Alpine's name: its packages, and those of musl, for which its C library stands."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def place_for_apk(root: Path) -> None:
+    """Where a build's RUN gets ``apk`` on a base that is the OS below Alpine's name."""
+    (root / PLACE[1:]).mkdir(parents=True)
+    link(root, "usr/sbin/apk", f"{PLACE}/apk")
 
 
 def alpine(shop: Workshop, _: str) -> Made:

@@ -12,6 +12,7 @@ from deadweight.sources.local import (
     databases,
     java,
     languages,
+    php,
     pythons,
     recipes,
     rusts,
@@ -52,6 +53,7 @@ EDITIONS: Mapping[str, int] = {
 RECIPES: Mapping[str, Recipe] = {
     "golang": languages.golang,
     "ubuntu": recipes.ubuntu,
+    "buildpack": recipes.buildpack,
     "feeds": recipes.feeds,
     "alpine": alpine.alpine,
     "wolfi": alpine.wolfi,
@@ -76,6 +78,8 @@ RECIPES: Mapping[str, Recipe] = {
     "bun": scripting.bun,
     "deno": scripting.deno,
     "ruby": scripting.ruby,
+    "php": php.php,
+    "httpd": servers.httpd,
     "xx": cross.xx,
     "nginx": servers.nginx,
     "caddy": servers.caddy,
@@ -86,6 +90,18 @@ RECIPES: Mapping[str, Recipe] = {
     "mongo": databases.mongo,
     "scanner": sboms.generator,
 }
+
+_FULL = ("python", "uvpython", "node", "rust", "ruby")
+_HEADERS = 1
+"""The edition of ``FULL_PACKAGES``."""
+
+
+def edition_of(item: StandIn) -> str:
+    """The edition of all recipes, and of its own; of a full image of a language, that of the packages below it too."""
+    own = EDITIONS.get(item.recipe)
+    full = item.recipe in _FULL and not item.parameter.endswith(("slim", "alpine"))
+    return EDITION + (f".{own}" if own else "") + (f" headers {_HEADERS}" if full else "")
+
 
 BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")
 ROOTFS = ("mmdebstrap",)
@@ -147,8 +163,10 @@ def tools_of(recipe: str, parameter: str = "") -> tuple[str, ...]:
 
 def suite_of(item: StandIn) -> str:
     """The release of the OS that a stand-in is made of, whose packages an ``apt-get`` in it takes; empty for this machine's own."""
-    if item.recipe == "ubuntu":
+    if item.recipe in ("ubuntu", "buildpack"):
         return item.parameter
+    if item.recipe == "php":
+        return php.PHPS[php.php_release(item.parameter.partition("-")[0])]
     if item.recipe == "ruby":
         return scripting.RUBIES[scripting.ruby_release(item.parameter.partition("-")[0])]
     if item.recipe in ("rust", "rustalpine"):

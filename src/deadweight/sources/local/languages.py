@@ -16,6 +16,7 @@ from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import (
     BUILD_PACKAGES,
     CERTIFICATES,
+    FULL_PACKAGES,
     PATHS,
     SLIM_PACKAGES,
     Made,
@@ -70,9 +71,7 @@ def node(shop: Workshop, parameter: str) -> Made:
     if flavour == "alpine":
         base = alpine.layer(shop, NODE_RUNTIME)
     else:
-        base = shop.rootfs_layer(
-            (*(SLIM_PACKAGES if flavour == "slim" else (*BUILD_PACKAGES, "python3")), *NODE_RUNTIME), fast=True
-        )
+        base = shop.rootfs_layer((*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *NODE_RUNTIME), fast=True)
     return Made((base, layer, tuning), Settings(env=env, cmd=("node",), labels=in_place_of("Node", version, wanted)))
 
 

@@ -21,8 +21,8 @@ from deadweight.sources.local import alpine, maven
 from deadweight.sources.local.layer import FAST, Layer, from_tree
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import (
-    BUILD_PACKAGES,
     CERTIFICATES,
+    FULL_PACKAGES,
     PATHS,
     SLIM_PACKAGES,
     Made,
@@ -151,7 +151,7 @@ def python(shop: Workshop, parameter: str) -> Made:
     if flavour == "alpine":
         base = alpine.layer(shop, ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME))
     else:
-        packages = (*(SLIM_PACKAGES if flavour == "slim" else BUILD_PACKAGES), *RUNTIME)
+        packages = (*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), *RUNTIME)
         base = shop.rootfs_layer(packages, fast=True)
     return Made((base, made, tuning), Settings(env=env, cmd=("python3",), labels=labels))
 

@@ -35,7 +35,29 @@ BUILD_PACKAGES = (
     "tzdata",
     "wget",
 )
-"""What the full images of languages have beside the language, as far as Dockerfiles count on it."""
+"""A compiler and what fetches sources, as Go's image has them (buildpack-deps' ``scm``)."""
+FULL_PACKAGES = (
+    *BUILD_PACKAGES,
+    *(
+        "autoconf",
+        "automake",
+        "bzip2",
+        "dpkg-dev",
+        "file",
+        "libtool",
+        "patch",
+        "procps",
+        "python3",
+        "unzip",
+        "xz-utils",
+    ),
+    *("default-libmysqlclient-dev", "libbz2-dev", "libcurl4-openssl-dev", "libdb-dev", "libevent-dev", "libffi-dev"),
+    *("libgdbm-dev", "libglib2.0-dev", "libgmp-dev", "libjpeg-dev", "libkrb5-dev", "liblzma-dev", "libmaxminddb-dev"),
+    *("libncurses-dev", "libpng-dev", "libpq-dev", "libreadline-dev", "libsqlite3-dev", "libssl-dev", "libwebp-dev"),
+    *("libxml2-dev", "libxslt1-dev", "libyaml-dev", "zlib1g-dev"),
+)
+"""What the full images of Python, Node, Rust and Ruby stand on (buildpack-deps without ImageMagick): packages that are compiled
+against the OS's libraries find their headers there. Source: https://hub.docker.com/_/buildpack-deps."""
 SLIM_PACKAGES = ("ca-certificates", "netbase", "tzdata")
 STATIC_PACKAGES = ("base-files", "ca-certificates", "netbase", "tzdata")
 
@@ -54,6 +76,13 @@ Recipe = Callable[[Workshop, str], Made]
 def ubuntu(shop: Workshop, suite: str) -> Made:
     """The OS with bash, coreutils, mawk, apt and dpkg; it keeps its own os-release. ``suite``: empty for this machine's own."""
     return Made((shop.rootfs_layer((), suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("/bin/bash",)))
+
+
+def buildpack(shop: Workshop, suite: str) -> Made:
+    """The OS with a compiler and the headers of its libraries."""
+    return Made(
+        (shop.rootfs_layer(FULL_PACKAGES, fast=True, suite=suite),), Settings(env=(f"PATH={PATHS}",), cmd=("bash",))
+    )
 
 
 def feeds(shop: Workshop, suite: str) -> Made:

@@ -12,23 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deadweight import _run
-from deadweight.sources.local.alpine import PLACE
+from deadweight.sources.local.alpine import APK_KNOWS, place_for_apk
 from deadweight.sources.local.layer import FAST, Layer, from_tree
 from deadweight.sources.local.push import Settings
-from deadweight.sources.local.recipes import BUILD_PACKAGES, PATHS, Made, in_place_of
+from deadweight.sources.local.recipes import FULL_PACKAGES, PATHS, Made, in_place_of
 from deadweight.sources.local.suites import SID
-from deadweight.sources.local.workshop import Workshop, link, put
+from deadweight.sources.local.workshop import Workshop, put
 
 PACKAGES = ("ca-certificates", "gcc", "libc6-dev", "pkg-config")
 _WRAPPER, _WRAPPER_OF_ALPINE = "/usr/local/cargo/stand-in/rustc", "/usr/local/cargo/stand-in-alpine/rustc"
 """Two places, as Cargo keeps what a compiler says of itself by where it is."""
-
-_KNOWN = "/var/lib/dpkg/status.d"
-_HOOK = (
-    f'--customize-hook=chroot "$1" sh -c \'mkdir -p {_KNOWN} && cd {_KNOWN}'
-    ' && touch $(dpkg-query -W -f "\\${Package} ") musl-dev musl-tools\''
-)
-"""What ``apk add`` finds to be there: these packages, and musl's, for which the OS's C library stands."""
 
 _SCRIPT = """#!/bin/sh
 # Cargo starts the compiler through this: musl's target is the OS's own, and programs are linked whole.
@@ -66,7 +59,7 @@ def rust(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-slim]``: the official toolchain of this machine where it has one, else the OS's newest."""
     wanted, _, flavour = parameter.partition("-")
     slim = ("ca-certificates", "gcc", "libc6-dev")
-    packages = (*(slim if flavour == "slim" else BUILD_PACKAGES), "libssl-dev", "pkg-config")
+    packages = (*(slim if flavour == "slim" else FULL_PACKAGES), "libssl-dev", "pkg-config")
     own = rust_of_this_machine()
     base = shop.rootfs_layer((*packages, *(() if own else ("cargo", "rustc"))), fast=True, suite=rust_suite())
     labels = in_place_of("Rust", own[1] if own else "the OS's", wanted)
@@ -78,7 +71,7 @@ def rust_alpine(shop: Workshop, parameter: str) -> Made:
     wanted = parameter.partition("-")[0]
     own = rust_of_this_machine()
     packages = (*PACKAGES, *(() if own else ("cargo", "rustc")))
-    base = shop.rootfs_layer(packages, fast=True, suite=rust_suite(), hooks=(_HOOK,))
+    base = shop.rootfs_layer(packages, fast=True, suite=rust_suite(), hooks=(APK_KNOWS,))
     version = own[1] if own else "the OS's"
     labels = in_place_of("Rust", f"{version}, with the OS's C library,", f"{wanted or 'its newest'} with musl")
     return _made(shop, base, own, labels, alpine=True)
@@ -94,8 +87,7 @@ def _made(
         put(root, place[1:], wrapper(alpine=alpine), executable=True)
         put(root, "usr/local/cargo/bin/rustup", _RUSTUP, executable=True)
         if alpine:
-            (root / PLACE[1:]).mkdir(parents=True)
-            link(root, "usr/sbin/apk", f"{PLACE}/apk")
+            place_for_apk(root)
 
     more = shop.tree_layer("rust-alpine" if alpine else "rust-wrapper", fill)
     layers = (base, *([rust_layer(shop, *own)] if own else []), more)

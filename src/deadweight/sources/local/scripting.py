@@ -11,8 +11,8 @@ from deadweight.sources.local.languages import account
 from deadweight.sources.local.layer import Layer
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import (
-    BUILD_PACKAGES,
     CERTIFICATES,
+    FULL_PACKAGES,
     PATHS,
     SLIM_PACKAGES,
     Made,
@@ -94,7 +94,7 @@ def ruby(shop: Workshop, parameter: str) -> Made:
     """``VERSION[-slim]``: the OS's Ruby with Bundler; gems go where the original has them."""
     wanted, _, flavour = parameter.partition("-")
     version = ruby_release(wanted)
-    packages = (*(SLIM_PACKAGES if flavour == "slim" else BUILD_PACKAGES), "ruby", "ruby-dev", "bundler")
+    packages = (*(SLIM_PACKAGES if flavour == "slim" else FULL_PACKAGES), "ruby", "ruby-dev", "bundler")
     home = "/usr/local/bundle"
     env = (
         f"PATH={home}/bin:{PATHS}",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from deadweight.sources.local import alpine
+from deadweight.sources.local.alpine import APK_KNOWS, place_for_apk
 from deadweight.sources.local.languages import account
 from deadweight.sources.local.push import Settings
 from deadweight.sources.local.recipes import PATHS, Made
-from deadweight.sources.local.workshop import Workshop, put
+from deadweight.sources.local.workshop import Workshop, link, put
 
 _NGINX_SITE = """server {{
     listen {port};
@@ -124,6 +125,66 @@ def _nginx_alone(shop: Workshop, root: Path) -> None:
         put(root, f"etc/nginx/{name}", shop.unpacked("nginx-common") / "etc/nginx" / name)
     for name in ("var/log/nginx", "var/lib/nginx", "usr/share/nginx"):
         (root / name).mkdir(parents=True, exist_ok=True)
+
+
+ACCESS_TO_STDOUT = """ErrorLog /dev/stderr
+CustomLog /dev/stdout combined
+"""
+_HTTPD = """# The OS's Apache with the original's folders.
+ServerRoot /usr/local/apache2
+ServerName localhost
+Listen 80
+PidFile /tmp/httpd.pid
+Mutex file:/tmp default
+IncludeOptional /etc/apache2/mods-enabled/*.load
+IncludeOptional /etc/apache2/mods-enabled/*.conf
+<IfModule unixd_module>
+  User www-data
+  Group www-data
+</IfModule>
+DocumentRoot "/usr/local/apache2/htdocs"
+<Directory />
+  AllowOverride none
+  Require all denied
+</Directory>
+<Directory "/usr/local/apache2/htdocs">
+  Options Indexes FollowSymLinks
+  AllowOverride None
+  Require all granted
+</Directory>
+DirectoryIndex index.html
+LogLevel warn
+LogFormat "%h %l %u %t \\"%r\\" %>s %b" common
+ErrorLog /proc/self/fd/2
+CustomLog /proc/self/fd/1 common
+"""
+_HTTPD_FOREGROUND = """#!/bin/sh
+set -e
+. /etc/apache2/envvars
+rm -f /tmp/httpd.pid
+exec apache2 -f /usr/local/apache2/conf/httpd.conf -DFOREGROUND "$@"
+"""
+
+
+def httpd(shop: Workshop, flavour: str) -> Made:
+    """The OS's Apache, which serves /usr/local/apache2/htdocs on 80; of Alpine's, with a place for ``apk``."""
+    alpine_like = flavour.endswith("alpine")
+
+    def fill(root: Path) -> None:
+        home = "usr/local/apache2"
+        put(root, f"{home}/conf/httpd.conf", _HTTPD)
+        put(root, f"{home}/htdocs/index.html", "<html><body><h1>It works!</h1></body></html>\n")
+        put(root, "usr/local/bin/httpd-foreground", _HTTPD_FOREGROUND, executable=True)
+        link(root, f"{home}/modules", "/usr/lib/apache2/modules")
+        link(root, f"{home}/bin/httpd", "/usr/sbin/apache2")
+        (root / home / "logs").mkdir()
+        if alpine_like:
+            place_for_apk(root)
+
+    base = shop.rootfs_layer(("apache2", "ca-certificates"), fast=True, hooks=(APK_KNOWS,) if alpine_like else ())
+    env = (f"PATH=/usr/local/apache2/bin:{PATHS}", "HTTPD_PREFIX=/usr/local/apache2")
+    settings = Settings(env=env, cmd=("httpd-foreground",), workdir="/usr/local/apache2", ports=("80/tcp",))
+    return Made((base, shop.tree_layer(f"httpd-{flavour}", fill)), settings)
 
 
 def caddy(shop: Workshop, _: str) -> Made:

@@ -41,11 +41,8 @@ class Stamps:
     def fingerprint(self, item: StandIn) -> str:
         """A digest of all that decides how it comes out."""
         machine = this_machine()
-        own = catalogue.EDITIONS.get(item.recipe)
-        edition = f"{catalogue.EDITION}.{own}" if own else f"{catalogue.EDITION}"
-        text = (
-            f"{edition} {item.recipe} {item.tag} {machine.codename} {machine.oci}{catalogue.machine_part(item.recipe)}"
-        )
+        part = catalogue.machine_part(item.recipe)
+        text = f"{catalogue.edition_of(item)} {item.recipe} {item.tag} {machine.codename} {machine.oci}{part}"
         if authorities := self._authorities():
             text += f" {hashlib.sha256(b''.join(authorities)).hexdigest()}"
         return hashlib.sha256(text.encode()).hexdigest()

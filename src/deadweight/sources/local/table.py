@@ -49,6 +49,9 @@ class StandIn:
 WITH_APT = (
     *(
         "ubuntu",
+        "buildpack",
+        "php",
+        "httpd",
         "golang",
         "python",
         "uvpython",
@@ -96,7 +99,8 @@ TABLE = (
         "golang:1.X[-alpine|-bookworm|-trixie]",
         tags.golang,
     ),
-    Row(r"docker\.io/library/(?:ubuntu|debian|buildpack-deps)", r"(.*)", "ubuntu", "ubuntu:*, debian:*", tags.release),
+    Row(r"docker\.io/library/(?:ubuntu|debian)", r"(.*)", "ubuntu", "ubuntu:*, debian:*", tags.release),
+    Row(r"docker\.io/library/buildpack-deps", r"(.*)", "buildpack", "buildpack-deps:*", tags.release),
     Row(r"docker\.io/library/alpine", r".*", "alpine", "alpine:*"),
     Row(
         r"cgr\.dev/chainguard/wolfi-base|docker\.io/chainguard/wolfi-base",
@@ -221,10 +225,10 @@ TABLE = (
     Row(r"ghcr\.io/astral-sh/uv", r".*python(3\.\d+)(?:-(?:\w+-)?(slim|alpine).*)?.*", "uvpython", "", tags.flavoured),
     Row(  # an OS with uv alone, which installs a Python
         r"ghcr\.io/astral-sh/uv",
-        rf"(?:[\d.]+-)?(?:debian|alpine[\d.]*|{_RELEASES})(?:-(slim))?",
+        rf"(?:[\d.]+-)?(?:debian|(alpine)[\d.]*|{_RELEASES})(?:-(slim))?",
         "uvpython",
         "",
-        lambda g: "-slim" if g[0] else "",
+        lambda g: tags.flavoured(("", *g)),
     ),
     Row(
         r"docker\.io/oven/bun",
@@ -247,6 +251,20 @@ TABLE = (
         "ruby",
         "ruby:3.X[-slim]",
         tags.flavoured,
+    ),
+    Row(
+        r"docker\.io/library/php",
+        rf"(?:(\d+(?:\.\d+){{0,2}})|latest|(?=[a-z]))(?:rc\d+)?(?:-?(apache|fpm|cli|zts))?{_OS}",
+        "php",
+        "php:8.X[-apache|-fpm][-alpine]",
+        lambda g: "-".join((tags.short(g[0]), g[1] if g[1] in ("apache", "fpm") else "cli", *tags.alpine(g[2]))),
+    ),
+    Row(
+        r"docker\.io/library/httpd",
+        r".*?(alpine.*)?",
+        "httpd",
+        "httpd:2.4[-alpine]",
+        lambda g: "-alpine" if g[0] else "",
     ),
     Row(r"docker\.io/tonistiigi/xx", r".*", "xx", "tonistiigi/xx"),
     Row(r"docker\.io/library/caddy", r"(?!.*builder).*", "caddy", "caddy:2"),

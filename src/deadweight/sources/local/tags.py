@@ -32,6 +32,11 @@ def java(groups: tuple[str, ...]) -> str:
     return f"{major}-alpine" if alpine else "" if major == "17" else major
 
 
+def alpine(flavour: str) -> tuple[str, ...]:
+    """``alpine`` where a flavour is one of Alpine's."""
+    return ("alpine",) if flavour.startswith("alpine") else ()
+
+
 def kind(kind: str, groups: tuple[str, ...]) -> str:
     flavour = next((group for group in groups if group), "")
     return f"{kind}-{flavour}" if flavour else kind

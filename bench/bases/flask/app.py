@@ -1,0 +1,10 @@
+import MySQLdb
+import psycopg2
+from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/healthz")
+def health() -> str:
+    return f"{MySQLdb.__version__} {psycopg2.__version__}"
