@@ -26,7 +26,7 @@ APK_KNOWS = (
     f'--customize-hook=chroot "$1" sh -c \'mkdir -p {_KNOWN} && cd {_KNOWN}'
     ' && touch $(dpkg-query -W -f "\\${Package} ") musl-dev musl-tools\''
 )
-"""What ``apk add`` finds to be there on the OS below Alpine's name: its packages, and those of musl, for which its C library stands."""
+"""What ``apk add`` finds to be there on the OS below Alpine's name: its packages, and musl's (its C library stands for that)."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
