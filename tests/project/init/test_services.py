@@ -106,7 +106,7 @@ def keep(kept: Path, folder: Path, draft: Draft, asked: Sequence[str], seconds: 
     found = {
         "service": name,
         "found": f"port {draft.port.value}, {draft.health.value}"
-        + "".join(f", {each.value.name}" for each in draft.service.needs),
+        + "".join(f", {each}" for each in load_suite(folder / "deadweight.yaml").variants[0].run.needs),
         "asked": str(len(asked)),
         "guessed": str(len(re.findall(r"# guessed", suite))),
         "seen": str(len(re.findall(r"# seen", suite))),
