@@ -210,6 +210,13 @@ def test_a_makefile_tells_the_context(tmp_path):
     assert service.dockerfiles[0].context == "svc"
 
 
+def test_a_probe_on_one_line_is_read_too(tmp_path):
+    probe = "readinessProbe: {httpGet: {port: 9898, path: /alive}}"
+    manifest = f"spec:\n  containers:\n  - ports: [{{containerPort: 9898}}]\n    {probe}\n"
+    (service,) = found(tmp_path, {"Dockerfile": "FROM scratch\n", "k8s/app.yaml": manifest})
+    assert first_draft(service, "build").health == Known("{path: /alive}", "from k8s/app.yaml:4")
+
+
 def test_manifests_tell_port_and_probe(tmp_path):
     ports = "spec:\n  containers:\n  - ports:\n    - containerPort: 9898\n"
     manifest = f"{ports}    livenessProbe:\n      httpGet:\n        path: /livez\n"

@@ -309,6 +309,31 @@ def test_a_java_program_whose_image_has_a_port_is_a_server(tmp_path):
     assert service.project.problem == ""
 
 
+JIB = "<plugin><artifactId>jib-maven-plugin</artifactId><configuration>{}</configuration></plugin>"
+
+
+@pytest.mark.parametrize(
+    ("plugin", "code", "port"),
+    [
+        ("", "HttpServer.create(new InetSocketAddress(7070), 0)", 7070),
+        ("", "ServerBuilder.forPort(50051)", 50051),
+        ("", "HttpServer.create(address, 0)", 8080),
+        (JIB.format("<container><ports><port>7071</port></ports></container>"), "", 7071),
+    ],
+)
+def test_a_java_program_that_listens_by_itself_is_a_server(tmp_path, plugin, code, port):
+    main = f"package x; class A {{ public static void main(String[] a) {{ {code}; }} }}"
+    files = {"pom.xml": f"<project><artifactId>shop</artifactId>{plugin}</project>", "src/main/java/x/A.java": main}
+    (service,) = found(tmp_path, files)
+    assert first_draft(service, "build").port.value == port
+
+
+def test_a_gradle_build_tells_the_ports_of_its_image(tmp_path):
+    build = "plugins { id 'com.google.cloud.tools.jib' }\njib { container { ports = ['7072'] } }\n"
+    (service,) = found(tmp_path, {"build.gradle": build, "src/main/java/A.java": ""})
+    assert first_draft(service, "build").port == Known(7072, "from build.gradle:2")
+
+
 @pytest.mark.parametrize(
     ("own", "args"), [("", ("gunicorn", "--bind", ":9000", "app:app")), ('CMD ["python", "app.py"]', ())]
 )

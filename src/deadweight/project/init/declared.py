@@ -70,6 +70,14 @@ def jib_base(text: str) -> str:
     return found[1] if found else ""
 
 
+def jib_ports(text: str) -> Iterator[re.Match[str]]:
+    """Where a pom.xml or a build.gradle tells Jib a port of the image; the first group is its number."""
+    if "jib-maven-plugin" in text:
+        yield from re.finditer(r"<port>\s*(\d{2,5})\s*(?:/tcp\s*)?</port>", text)
+    elif found := re.search(r"\bjib\s*\{.*?\bports\s*=", text, re.DOTALL):
+        yield from re.compile(r"[\"'](\d{2,5})(?:/tcp)?[\"']").finditer(text, found.end(), found.end() + 60)
+
+
 def _is_near(path: str, folder: str) -> bool:
     return folder in (".", folder_of(path)) or path.startswith(f"{folder}/")
 

@@ -21,7 +21,9 @@ from deadweight.project.init.tree import Tree, line_of
 from deadweight.records.reference import split
 
 _CONTAINER_PORT = re.compile(r"containerPort:\s*(\d{1,5})\b")
-_PROBE_PATH = re.compile(r"httpGet:\s*\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:\s*[\"']?(/[^\s\"'{}]*)")
+_PROBE_PATH = re.compile(
+    r"httpGet:\s*(?:\{[^{}\n]*?\bpath:|\n(?:\s+[\w]+:[^\n]*\n){0,2}?\s+path:)\s*[\"']?(/[^\s\"',{}]*)"
+)
 _OTHERS = frozenset((2181, 3306, 5432, 5672, 6379, 9092, 11211, 27017))
 """Ports of databases and queues, which manifests of a service often bring along."""
 

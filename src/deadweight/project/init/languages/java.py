@@ -19,6 +19,10 @@ _SERVES = re.compile(
     r"spring-boot|springframework\.boot|quarkus|micronaut|\bktor\b|helidon|javalin|dropwizard|vertx|http4k|armeria|sparkjava"
 )
 _EXECUTABLE = re.compile(r"spring-boot-maven-plugin|quarkus|maven-shade-plugin|maven-assembly-plugin|addClasspath")
+_LISTENS = re.compile(
+    r"Https?Server\.create\(|new ServerSocket\(|ServerSocketChannel\.open\(|ServerBuilder\.forPort\(|ServerBootstrap\("
+)
+"""How code of the JDK alone, of gRPC and of Netty opens a port."""
 _MAIN = re.compile(r"\bstatic\s+void\s+main\s*\(")
 
 
@@ -41,7 +45,12 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     properties = tree.text(joined(top, "gradle/wrapper/gradle-wrapper.properties")) if kind == "gradle" else ""
     config = [path for path in tree.below(folder, *_CONFIG) if "/main/" in path]
     ports, _ = scan(tree, config)
-    more_ports, health = scan(tree, sorted(tree.below(folder, ".java", ".kt")))
+    code = sorted(tree.below(folder, ".java", ".kt"))
+    more_ports, health = scan(tree, code)
+    jib_ports = tuple(
+        Known(int(each[1]), f"from {file}:{line_of(text, each.start(1))}") for each in declared.jib_ports(text)
+    )
+    listens = bool(more_ports or jib_ports) or any(_LISTENS.search(tree.text(path)) for path in code)
     settings = (
         f"{whole}\n{tree.text(joined(folder, 'gradle.properties'))}\n{tree.text(joined(top, 'gradle.properties'))}"
     )
@@ -56,7 +65,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         folder=folder,
         name=_name(text) or tree.root.name,
         version=Known(str(runtime), _origin(file, text, at)),
-        ports=ports or ((Known(8080),) if usual else more_ports),
+        ports=jib_ports or ports or ((Known(8080),) if usual else more_ports),
         health=health,
         details={
             "quarkus": java_versions.quarkus_package(settings) if quarkus else "",
@@ -71,7 +80,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "main": "" if kind == "gradle" or _EXECUTABLE.search(whole) else _main_class(tree, folder),
             "without": _without(whole, kind),
         },
-        problem=_problem(tree, folder, text, whole, bool(more_ports) or bool(words and words.ports), top),
+        problem=_problem(tree, folder, text, whole, listens or bool(words and words.ports), top),
     )
 
 

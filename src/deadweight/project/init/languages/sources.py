@@ -24,6 +24,7 @@ _PORTS = tuple(
         r"(?i)\bport\b[\"'][^)\]]{0,120}?\bdefault_value(?:_t)?\s*=\s*[\"']?(\d{2,5})",
         r"(?i)\bport\b[\"']?\s*(?::?=|:|,)\s*[\"']?:?(\d{2,5})\b",
         r"(?i)\b(?:flag|flags|fs|pflag)\.(?:Int|String)\w*\([^)\n]*(?<![a-z])port(?![a-z])[^)\n]*?[\"' ](?::)?(\d{2,5})\b",
+        r"\b(?:InetSocketAddress|ServerSocket|forPort)\(\s*(\d{2,5})\b",
         r"server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
         r"[\"'](?:0\.0\.0\.0|localhost|127\.0\.0\.1|\[::\])?:(\d{4,5})[\"']",
     )
