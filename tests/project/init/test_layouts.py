@@ -382,6 +382,15 @@ def test_apko_files_that_are_there_are_the_first_rungs(tmp_path):
     assert [each.name for each in find_services(look(tmp_path))[0].more] == ["today-apko"]
 
 
+def test_an_apko_file_alone_is_a_service(tmp_path):
+    (service,) = found(
+        tmp_path, {"apko.yaml": "contents: {packages: [nginx]}\nentrypoint: {command: /usr/sbin/nginx}\n"}
+    )
+    assert [(each.name, each.keys) for each in first_draft(service, "build").rungs] == [
+        ("today-apko", {"config": "apko.yaml"})
+    ]
+
+
 def test_the_base_that_a_pom_gives_jib_is_taken(tmp_path):
     image = "<from><image>x/jre:17</image></from>"
     plugin = f"<plugin><artifactId>jib-maven-plugin</artifactId><configuration>{image}</configuration></plugin>"

@@ -42,7 +42,7 @@ _IN_FRONT = frozenset(("frontend", "front-end", "client", "ui", "proxy", "nginx"
 
 LOOKED_FOR = (
     "Dockerfiles, go.mod, pom.xml, build.gradle, a package.json with a server, pyproject.toml, requirements.txt, "
-    "Pipfile, setup.py, Cargo.toml, an index.html"
+    "Pipfile, setup.py, Cargo.toml, an index.html, an apko.yaml"
 )
 
 
@@ -71,7 +71,7 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
                 found.append(service)
     if not found:
         service = _service(tree, ".", (), main)
-        found = [service] if service.project and service.project.language == "static" else []
+        found = [service] if service.more or (service.project and service.project.language == "static") else []
     return tuple(sorted(_with_surroundings(tree, composed, _named(tree, found)), key=_rank))
 
 
@@ -157,7 +157,7 @@ def _service(tree: Tree, folder: str, own: Sequence[OwnDockerfile], main: str | 
     home = project.folder if project else folder
     variable = _told_port(ordered) or reads_port(tree, home, project.start if project else ())
     spare = tuple(_spare(tree, folder, home))
-    more = tuple(declared.apko(tree, home)) if project else ()
+    more = tuple(declared.apko(tree, home))
     return Service(
         *(plain_name(name), folder, tuple(ordered), project),
         port_variable=variable, more=more, spare=spare, described=in_repository(tree, home),
