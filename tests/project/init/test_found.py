@@ -563,8 +563,13 @@ def test_modules_that_folders_stand_in_for_are_there_when_they_are_asked_for(tmp
     assert text.index("COPY lib/go.mod ./lib/") < text.index("go mod download") < text.index("COPY . .")
     beside = {"shop/go.mod": gomod.replace("./lib", "../lib"), "shop/main.go": main, "lib/go.mod": "module x.org/lib\n"}
     suite, _, _ = brought_in(tmp_path / "b", beside, service="shop")
-    assert {each.source for each in suite.variants if each.builder == "dockerfile"} == {"."}
+    assert {each.source for each in suite.variants if each.builder != "ko"} == {"."}
     assert "COPY . .\nWORKDIR /src/shop\n" in (tmp_path / "b/build/Dockerfile").read_text()
+    assert "modroot: shop}" in (tmp_path / "b/build/melange.yaml").read_text()
+    with pytest.raises(
+        UsageError, match=r"replaces a module by \.\./lib, above this folder: run deadweight init --dir \.\."
+    ):
+        brought_in(tmp_path / "b/shop", {})
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,18 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             **({ZONES: "1"} if _needs_zones(tree, folder) else {}),
             "vendored": "1" if (tree.root / folder / "vendor" / "modules.txt").is_file() else "",
         },
-        problem=_problem(tree, folder, mains, chosen),
+        problem=_above(tree, folder, text) or _problem(tree, folder, mains, chosen),
     )
+
+
+def _above(tree: Tree, folder: str, gomod: str) -> str:
+    """That a folder which stands in for a module lies above what is brought in: no build has it."""
+    for each in _replaced(gomod):
+        path = joined(folder, each)
+        if path.startswith("..") and (tree.root / path / "go.mod").is_file():
+            above = "/".join([".."] * path.split("/").count(".."))
+            return f"its go.mod replaces a module by {each}, above this folder: run deadweight init --dir {above}"
+    return ""
 
 
 def _problem(tree: Tree, folder: str, mains: Sequence[str], chosen: str | None) -> str:

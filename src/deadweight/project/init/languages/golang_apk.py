@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from deadweight.builders.shared import generated
 from deadweight.project.init.languages.common import ZONES, is_owned, scalar
+from deadweight.project.init.languages.golang_dockerfile import context_of
 from deadweight.project.init.records import ImageWords, Project, Rung
 
 MELANGE_HEADER, APKO_HEADER = generated.MELANGE, generated.APKO
@@ -19,11 +20,12 @@ def rung(
 ) -> tuple[Rung, dict[str, str]]:
     """The rung and its two files. ``copied`` are files beside the binary: (source, absolute path in the image)."""
     refused = "the module needs cgo, but the packages to compile it with are unknown" if project.details["cgo"] else ""
+    context = context_of(project)
     files = {
-        f"{place}/melange.yaml": _melange(project, copied),
+        f"{place}/melange.yaml": _melange(project, copied, posixpath.relpath(project.folder, context)),
         f"{place}/apko.yaml": _apko(project, words, arguments),
     }
-    keys = {"source": project.folder, "config": f"{place}/apko.yaml", "packages": f"[{place}/melange.yaml]"}
+    keys = {"source": context, "config": f"{place}/apko.yaml", "packages": f"[{place}/melange.yaml]"}
     what = "no Dockerfile: melange makes an APK package, apko puts the image together from packages"
     return Rung("apko", "apko", what, keys, tuple(files), refused), files
 
@@ -33,8 +35,10 @@ def _package(project: Project) -> str:
     return f"{project.details['binary'].lower()}-from-source"
 
 
-def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
+def _melange(project: Project, copied: Sequence[tuple[str, str]], module: str) -> str:
+    """``module`` is the module's folder in the workspace, which holds those that stand in for modules of it too."""
     details = project.details
+    root = "" if module == "." else f", modroot: {scalar(module)}"
     main = "." if details["main"] == "." else f"./{details['main']}"
     lines = [
         MELANGE_HEADER,
@@ -53,7 +57,7 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
         "",
         "pipeline:",
         "  - uses: go/build",
-        f"    with: {{packages: {main}, output: {scalar(details['binary'])}, strip: -s -w}}",
+        f"    with: {{packages: {main}, output: {scalar(details['binary'])}, strip: -s -w{root}}}",
     ]
     if copied:
         lines += ["  # Files that the service reads beside its binary.", "  - runs: |"]
@@ -61,7 +65,7 @@ def _melange(project: Project, copied: Sequence[tuple[str, str]]) -> str:
         into = f'"${{{{targets.destdir}}}}{target}"'
         lines += [
             f'      mkdir -p "${{{{targets.destdir}}}}{posixpath.dirname(target)}"',
-            f"      cp -r {shlex.quote(source)} {into}",
+            f"      cp -r {shlex.quote(posixpath.normpath(posixpath.join(module, source)))} {into}",
         ]
     return "\n".join(lines) + "\n"
 
