@@ -65,7 +65,7 @@ set -e
 if [ "${1#-}" != "$1" ]; then set -- php "$@"; fi
 exec "$@"
 """
-_SWITCH = """#!/bin/sh
+SWITCH = """#!/bin/sh
 # The OS's packages hold the extensions ready-made: they are switched on, not compiled.
 set -e
 for name; do
@@ -154,7 +154,7 @@ _WITH_VERSION = {*USUAL, *EXTRA} - {"apcu", "imagick", "memcached", "redis", "xd
 def _fill(root: Path, version: str, kind: str, *, alpine: bool) -> None:
     put(root, "usr/local/bin/docker-php-entrypoint", _ENTRY, executable=True)
     for name in ("docker-php-ext-install", "docker-php-ext-enable", "pecl"):
-        put(root, f"usr/local/bin/{name}", _SWITCH.format(version), executable=True)
+        put(root, f"usr/local/bin/{name}", SWITCH.format(version), executable=True)
     for name in ("docker-php-ext-configure", "docker-php-source"):
         put(root, f"usr/local/bin/{name}", "#!/bin/sh\nexit 0\n", executable=True)
     link(root, "usr/local/bin/php", f"/usr/bin/php{version}")
