@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import pytest
 
@@ -84,6 +85,30 @@ def test_drift_is_told(tmp_path):
     assert any(line.startswith("debian: bases: the suite says BUILD golang:1.22") for line in told)
     (tmp_path / "Dockerfile").unlink()
     assert "today: Dockerfile no longer exists" in drifted(tmp_path)
+
+
+def test_an_older_language_that_trials_chose_is_no_drift(tmp_path):
+    files = {"requirements.txt": "flask\n", "app.py": "app = Flask(__name__)\n"}
+    brought_in(tmp_path, files)
+    suite = (tmp_path / "deadweight.yaml").read_text()
+    older = re.sub(r"python:3\.\d+-slim", "python:3.9", suite)
+    assert older != suite
+    (tmp_path / "deadweight.yaml").write_text(older)
+    assert drifted(tmp_path) == []
+    (tmp_path / ".python-version").write_text("3.12\n")
+    assert any(line.startswith("debian: bases: the suite says BUILD python:3.9") for line in drifted(tmp_path))
+
+
+def test_drift_of_what_it_needs_is_told(tmp_path):
+    compose = "services:\n  web: {build: ., depends_on: [db]}\n  db: {image: 'postgres:15', ports: ['5432:5432']}\n"
+    brought_in(tmp_path, {**GO, "Dockerfile": 'FROM golang:1.22\nCMD ["/shop"]\n', "compose.yaml": compose})
+    assert drifted(tmp_path) == []
+    more = compose.replace("[db]", "[db, cache]").replace(":15", ":17") + "  cache: {image: 'redis:7'}\n"
+    (tmp_path / "compose.yaml").write_text(more)
+    assert drifted(tmp_path) == [
+        "run.needs.db: the suite says postgres:15, compose.yaml:3 says postgres:17",
+        "run.needs: compose.yaml:4 starts cache (redis:7) beside it, the suite does not",
+    ]
 
 
 def test_drift_of_one_of_several_services_is_told_with_its_name(tmp_path):

@@ -77,8 +77,8 @@ def test_a_service_is_brought_in_and_verified_without_an_edit(folder, kind: Kind
     assert variant.port == kind.port, told
     assert kind.health in (variant.health.path, variant.health.kind), told
     assert tuple(variant.run.needs) == kind.needs, told
-    for task in ("build", "verify"):
-        done = module("deadweight", folder, task, env=os.environ, timeout=900)
+    for words in (("init", "--check"), ("build",), ("verify",)):
+        done = module("deadweight", folder, *words, env=os.environ, timeout=900)
         assert done.returncode == 0, done.stdout + done.stderr + told
     if ALL:
         keep(Path(ALL), folder, draft, asked, (brought_in - began, time.monotonic() - brought_in))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import yaml
 
 from deadweight.builders.dockerfile.variant import DockerfileVariant
 from deadweight.project.init.draft import Draft, first_draft, port_hints
-from deadweight.project.init.records import Rung, Service
+from deadweight.project.init.records import Project, Rung, Service
 from deadweight.project.init.tree import Tree
 from deadweight.project.suite_file import load_suite
 from deadweight.suite.load import SUITE_FILE
@@ -52,6 +53,7 @@ def _of_service(tree: Tree, services: tuple[Service, ...], suite: Suite, text: s
     place = _place(suite)
     draft = first_draft(service, place)
     yield from _variants(suite, draft, text, tree.root)
+    yield from _needs(suite, draft, text)
     ports = {each.value for each in port_hints(service) if each.origin.startswith("from ")}
     for variant in suite.variants[:1]:
         if ports and variant.port not in ports:
@@ -81,17 +83,42 @@ def _variants(suite: Suite, draft: Draft, text: str, root: Path) -> Iterator[str
             yield f"{variant.name}: {dockerfile} no longer exists"
     for rung in draft.ladder.rungs:
         if rung.name in by_name:
-            yield from _changed(by_name[rung.name], rung)
+            yield from _changed(by_name[rung.name], rung, draft.service.project)
         elif not rung.refused and f"# {rung.name} (" not in text:
             yield f"{rung.name}: a new way to build this service ({rung.description}), which no variant uses yet"
 
 
-def _changed(variant: Variant, rung: Rung) -> Iterator[str]:
+def _changed(variant: Variant, rung: Rung, project: Project | None) -> Iterator[str]:
     for key in ("dockerfile", "source", "bases", "base", "main"):
         now = yaml.safe_load(rung.keys[key]) if key in rung.keys else None
         then = getattr(variant, key, None)
+        if key == "bases" and rung.is_made and project is not None and not _other_version(project, then, now):
+            continue
         if now and now != then and not (key == "dockerfile" and not _bases(variant)):
             yield f"{variant.name}: {key}: the suite says {_shown(then)}, the repository asks for {_shown(now)}"
+
+
+def _other_version(project: Project, then: object, now: object) -> bool:
+    """Whether the repository names a version of its language that the bases of a generated variant do not have.
+
+    Otherwise trials have told which bases these are: an older version where none is named, or a complete one to compile on.
+    """
+    named = re.compile(rf"(?<![\d.]){re.escape(project.version.value)}(?![\d])")
+    return project.version.origin.startswith("from ") and bool(
+        named.search(_shown(now)) and not named.search(_shown(then))
+    )
+
+
+def _needs(suite: Suite, draft: Draft, text: str) -> Iterator[str]:
+    """What a Compose file starts beside the service. What the suite's text names may have been left out for a reason."""
+    there = suite.variants[0].run.needs if suite.variants else {}
+    for known in draft.service.around.needs:
+        need, place = known.value, known.origin.removeprefix("from ")
+        mine = there.get(need.name)
+        if mine is None and not re.search(rf"\b{re.escape(need.name)}\b", text):
+            yield f"run.needs: {place} starts {need.name} ({need.image}) beside it, the suite does not"
+        elif mine is not None and mine.image and mine.image != need.image:
+            yield f"run.needs.{need.name}: the suite says {mine.image}, {place} says {need.image}"
 
 
 def _shown(value: object) -> str:
