@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -28,8 +29,9 @@ def test_a_php_that_is_not_there_gets_the_next_later_one(wanted, made):
 )
 def test_the_os_s_packages_of_a_php(reference, server, headers, suite):
     item = stand_in(reference)
-    shop = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
-    (names, more), _ = php.php(shop, item.parameter).layers
+    shop: Any = SimpleNamespace(rootfs_layer=lambda names, **more: (names, more), tree_layer=lambda name, _fill: name)
+    layers: Any = php.php(shop, item.parameter).layers
+    (names, more), _ = layers
     assert server in names
     assert ("libpq-dev" in names) is headers
     assert more["suite"] == suite == catalogue.suite_of(item)
