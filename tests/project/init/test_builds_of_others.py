@@ -439,10 +439,35 @@ def test_files_that_come_through_an_earlier_stage_lie_beside_the_binary(tmp_path
     assert "CGO_ENABLED=0 GOEXPERIMENT=jsonv2 go build" in text
 
 
-def test_a_program_without_a_module_is_told_how_to_get_one(tmp_path):
+def test_a_program_whose_vendored_modules_are_for_another_go_is_told_how_to_get_a_module(tmp_path):
     with pytest.raises(UsageError) as error:
-        init(written(tmp_path, {"main.go": MAIN_GO}), Wanted(), lambda *_: None, lambda _: None, None)
+        init(
+            written(tmp_path, {"main.go": MAIN_GO, "vendor/x.org/a/a.go": ""}),
+            *(Wanted(), lambda *_: None, lambda _: None, None),
+        )
     assert error.value.hint == "main.go is there, but no go.mod: go mod init MODULE and go mod tidy make one"
+
+
+@pytest.mark.parametrize(
+    ("files", "module"),
+    [
+        ({"main.go": MAIN_GO}, "shop"),
+        ({"main.go": MAIN_GO + 'import "github.com/x/cart/app"\n', "app/a.go": "package app\n"}, "github.com/x/cart"),
+        ({"web/main.go": MAIN_GO, "web/Dockerfile": "FROM golang\nCOPY . .\nRUN go build main.go\n"}, "web"),
+    ],
+)
+def test_go_code_without_a_module_gets_one_in_its_build(tmp_path, files, module):
+    service = only(tmp_path / "shop", files)
+    draft = first_draft(service, "build")
+    assert f"    go mod init {module} && go mod tidy\n" in draft.ladder.files["build/Dockerfile"]
+    assert "ARG BUILD=golang:1\n" in draft.ladder.files["build/Dockerfile"]
+    refused = {each.name for each in draft.ladder.rungs if "no go.mod" in each.refused}
+    assert refused == {"ko", "apko"}
+
+
+def test_go_code_without_a_module_beside_another_language_is_a_tool(tmp_path):
+    files = {"main.go": MAIN_GO, "requirements.txt": "fastapi\n", "app.py": FASTAPI}
+    assert only(tmp_path, files).project.language == "python"
 
 
 # Dockerfiles

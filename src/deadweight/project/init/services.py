@@ -71,8 +71,14 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
                 found.append(service)
     if not found:
         service = _service(tree, ".", (), main)
-        found = [service] if service.more or (service.project and service.project.language == "static") else []
+        plain = service.project is not None and service.project.language == "static"
+        found = [service] if service.more or plain or _is_bare(service) else []
     return tuple(sorted(_with_surroundings(tree, composed, _named(tree, found)), key=_rank))
+
+
+def _is_bare(service: Service) -> bool:
+    """Whether it is Go code without a go.mod, which no manifest tells."""
+    return service.project is not None and bool(service.project.details.get("made")) and not service.project.problem
 
 
 def problems_of(tree: Tree) -> Iterator[str]:
@@ -229,6 +235,7 @@ def _project(tree: Tree, folder: str, words: ImageWords | None, main: str | None
         "rust": "rust",
         "static": "node",
     }
+    there.sort(key=lambda each: bool(each.details.get("made")))  # beside another language it is a tool of it
     if words is not None and words.base:
         there.sort(key=lambda each: (bool(each.problem), not re.search(bases[each.language], words.base)))
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from deadweight.project.init import declared
-from deadweight.project.init.languages import golang_apk, golang_ko
+from deadweight.project.init.languages import golang_apk, golang_bare, golang_ko
 from deadweight.project.init.languages.beside import examples, not_there, read_at_run_time
 from deadweight.project.init.languages.common import ZONES, dockerignore, home_of, rungs_on
 from deadweight.project.init.languages.golang_dockerfile import arguments, context_of, dockerfile
@@ -35,9 +35,10 @@ _NOT_LINUX = re.compile(
 def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
     """The module in a folder. ``words`` is what its own image starts, ``main`` the package that the user names."""
     file = joined(folder, "go.mod")
-    if not tree.has(file):
+    made = "" if tree.has(file) else golang_bare.module(tree, folder)
+    if not tree.has(file) and not made:
         return None
-    text = tree.text(file)
+    text = tree.text(file) or f"module {made}\n"
     version = re.search(r"^go (\d+\.\d+)", text, re.MULTILINE)
     toolchain = re.search(r"^toolchain go(\d+\.\d+)", text, re.MULTILINE)
     known = toolchain or version
@@ -55,7 +56,9 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
         kind="go",
         folder=folder,
         name=posixpath.basename(name),
-        version=_version(words, number, f"from {file}:{line_of(text, known.start())}" if known else "guessed"),
+        version=Known("1", "guessed")
+        if made
+        else _version(words, number, f"from {file}:{line_of(text, known.start())}" if known else "guessed"),
         ports=ports,
         health=health,
         details={
@@ -65,6 +68,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             **{f"ko_{name}": value for name, value in said.items()},
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
+            "made": made,
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
             "replaced": " ".join(dict.fromkeys((*_replaced(text), *_workspace(tree, folder, text)))),
             "reads": " ".join(read_at_run_time(tree, folder, ".go")),

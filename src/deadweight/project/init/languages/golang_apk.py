@@ -20,6 +20,8 @@ def rung(
 ) -> tuple[Rung, dict[str, str]]:
     """The rung and its two files. ``copied`` are files beside the binary: (source, absolute path in the image)."""
     refused = "the module needs cgo, but the packages to compile it with are unknown" if project.details["cgo"] else ""
+    if project.details["made"]:
+        refused = "it has no go.mod, without which melange builds nothing (go mod init and go mod tidy make one)"
     context = context_of(project)
     files = {
         f"{place}/melange.yaml": _melange(project, copied, posixpath.relpath(project.folder, context)),

@@ -81,6 +81,13 @@ def _sources_in(project: Project) -> list[str]:
         ]
     if details["vendored"] or details["work"]:
         return ["COPY . ."]
+    if details["made"]:
+        return [
+            "COPY . .",
+            "# The repository has no go.mod: this takes its modules as they are today. One of its own would pin them.",
+            "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
+            f"    go mod init {details['made']} && go mod tidy",
+        ]
     replaced = [f"COPY {each}/go.mod ./{each}/" for each in details["replaced"].split() if not each.startswith(".")]
     return [
         "# Modules first: an edit of the code does not fetch them again.",

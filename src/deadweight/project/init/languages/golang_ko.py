@@ -14,6 +14,8 @@ def rung(project: Project, words: ImageWords, arguments: Sequence[str], copied: 
     refused = ""
     if project.details["cgo"]:
         refused = "the module needs cgo, but ko's base images have no C library"
+    if project.details["made"]:
+        refused = "it has no go.mod, without which ko builds nothing (go mod init and go mod tidy make one)"
     main = project.details["main"]
     details = project.details
     keys = {"source": project.folder, "base": details.get("ko_base", "cgr.dev/chainguard/static:latest")}

@@ -1,0 +1,33 @@
+"""Go code without a go.mod: from before there were modules, or too small for one."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from deadweight.project.init.tree import Tree, aside, folder_of, joined, with_above
+
+_MAIN = re.compile(r"^package main\b", re.MULTILINE)
+_OWN = re.compile(r"\"((?:[\w-]+\.)+[\w-]+/[\w./-]+)\"")
+
+
+def module(tree: Tree, folder: str) -> str:
+    """The path that a module in this folder would have: as its packages call each other, else its folder's name. Empty where a
+    go.mod is there, or above or below it, where its modules are vendored for GOPATH, and where it holds no main package."""
+    modules = {folder_of(path) for path in tree.named(r"go\.mod")}
+    if modules & set(with_above(folder)) or any(joined(each, ".").startswith(f"{folder}/") for each in modules):
+        return ""
+    if (folder == "." and modules) or tree.has_folder(joined(folder, "vendor")):
+        return ""
+    code = [path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path)]
+    here = [path for path in code if folder_of(path) == folder or f"/{path}".rpartition("/cmd/")[1]]
+    if not any(_MAIN.search(tree.text(path)) for path in here):
+        return ""
+    folders = {posixpath.relpath(folder_of(path), folder) for path in code} - {"."}
+    for path in code:
+        for found in _OWN.finditer(tree.text(path)):
+            inner = next((each for each in folders if found[1].endswith(f"/{each}")), "")
+            if inner:
+                return found[1].removesuffix(f"/{inner}")
+    name = posixpath.basename(folder) if folder != "." else tree.root.name
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip(".-") or "service"
