@@ -304,3 +304,22 @@ def test_what_listens_on_loopback_alone_is_told_to_listen_everywhere(tmp_path, f
     again = next_remedy(draft, rung(draft, "debian"), SHUT_IN, tree)
     assert again.service.project.start == start
     assert with_open_address(again, SHUT_IN, tree) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "args"),
+    [
+        ('["shop"]', ("shop", "--host", "0.0.0.0")),
+        ("exec flask run", ("flask", "run", "--host", "0.0.0.0")),
+        (
+            '["python", "-m", "uvicorn", "app:app", "--host=127.0.0.1"]',
+            ("python", "-m", "uvicorn", "app:app", "--host=0.0.0.0"),
+        ),
+        ('["python", "app.py"]', None),
+    ],
+)
+def test_the_own_image_is_given_arguments_with_which_it_listens_everywhere(tmp_path, command, args):
+    files = {"setup.py": "", "shop/__main__.py": CLICK, "Dockerfile": OWN.format(command)}
+    draft, tree = drafted(tmp_path / "shop", files)
+    again = next_remedy(draft, rung(draft, "today"), SHUT_IN, tree)
+    assert (None if again is None else again.service.dockerfiles[0].args) == args
