@@ -465,6 +465,12 @@ def test_go_code_without_a_module_gets_one_in_its_build(tmp_path, files, module)
     assert refused == {"ko", "apko"}
 
 
+def test_a_program_with_a_module_goes_before_one_without(tmp_path):
+    docker = "FROM golang\nCOPY . .\nRUN go build\n"
+    web = {"web/main.go": MAIN_GO, "web/Dockerfile": docker, "zoo/main.go": MAIN_GO, "zoo/Dockerfile": docker}
+    assert [each.name for each in found(tmp_path, {**web, "zoo/go.mod": "module zoo\n"})] == ["zoo", "web"]
+
+
 def test_go_code_without_a_module_beside_another_language_is_a_tool(tmp_path):
     files = {"main.go": MAIN_GO, "requirements.txt": "fastapi\n", "app.py": FASTAPI}
     assert only(tmp_path, files).project.language == "python"

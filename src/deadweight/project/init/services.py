@@ -275,7 +275,7 @@ def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:
 
 def _rank(service: Service) -> tuple[bool | int | str, ...]:
     usable = any(not each.refused for each in service.dockerfiles)
-    ladder = service.project is not None and not service.project.problem
+    ladder = service.project is not None and not service.project.problem and not _is_bare(service)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
     in_front = posixpath.basename(service.folder).lower() in _IN_FRONT
     needs = bool(service.around.needs)
