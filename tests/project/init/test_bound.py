@@ -10,6 +10,8 @@ import pytest
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError, Interrupted
 from deadweight.project.init.bound import Bound, OutOfTime
+from deadweight.project.init.prove import together
+from deadweight.project.init.records import Rung
 
 SOON = 0.2 / 60
 
@@ -54,3 +56,11 @@ def test_the_users_own_interrupt_stays_one(monkeypatch):
     with pytest.raises(Interrupted, match="by hand"), Bound(SOON).kept():
         by_hand()
     assert not _run.cancelled()
+
+
+def test_side_by_side_are_those_of_one_builder_and_one_alone_where_time_is_short():
+    rungs = [Rung(name, builder, "", {}) for name, builder in (("a", "dockerfile"), ("b", "ko"), ("c", "dockerfile"))]
+    for most, names in ((2, "ac"), (1, "a")):
+        some, rest = together(rungs, most)
+        assert [each.name for each in some] == list(names)
+        assert [each.name for each in rest] == [each.name for each in rungs if each.name not in names]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from deadweight import _run, _signals
 from deadweight._errors import DeadweightError
 
-GRACE_SECONDS = 180.0
+GRACE_SECONDS = 240.0
 """So much longer than the bound a proof may take that has one rung and no second one: one compares nothing."""
 
 ALL = "deadweight init --minutes 0 tries all"

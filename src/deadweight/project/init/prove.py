@@ -32,6 +32,9 @@ __all__ = ["Tools", "first_sentence", "prove"]
 ENOUGH = 2
 """So many rungs are verified before a proof may end for lack of time: fewer compare nothing."""
 
+SHORT_SECONDS = 90.0
+"""With less time than that before the bound, one rung is tried at a time until there are enough."""
+
 ATTACK_SECONDS = 300.0
 """Attacks on all rungs that would take longer are left to the first: who verifies a fresh suite waits for them."""
 
@@ -50,7 +53,7 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
         *proof.soonest([rung for rung in proof.draft.rungs if rung.name != reference and rung not in again]),
     ]
     while rest:
-        some, rest = together(rest)
+        some, rest = together(rest, 1 if _is_short(proof) else AT_ONCE)
         _try(proof, [rung for rung in some if not is_spare(proof, rung)])
         rest = [*_once_more(proof, some), *rest]
     if not proof.draft.rungs:
@@ -59,10 +62,16 @@ def prove(draft: Draft, written: Written, tools: Tools) -> Draft:
     return replace(proof.draft, proven=True)
 
 
-def together(rungs: Sequence[Rung]) -> tuple[list[Rung], list[Rung]]:
+def _is_short(proof: Proof) -> bool:
+    """Whether there may be time for one more rung alone, and one is lacking: side by side two take longer each."""
+    left = proof.bound.left()
+    return left is not None and left < SHORT_SECONDS and len(proof.verified) < ENOUGH
+
+
+def together(rungs: Sequence[Rung], most: int = AT_ONCE) -> tuple[list[Rung], list[Rung]]:
     """The next rungs to build side by side, and those that are left: of one builder, as one that compiles anew for minutes would
     hold up another that is built already."""
-    some = [each for each in rungs if each.builder == rungs[0].builder][:AT_ONCE]
+    some = [each for each in rungs if each.builder == rungs[0].builder][:most]
     return some, [each for each in rungs if each not in some]
 
 
