@@ -439,13 +439,11 @@ def test_files_that_come_through_an_earlier_stage_lie_beside_the_binary(tmp_path
     assert "CGO_ENABLED=0 GOEXPERIMENT=jsonv2 go build" in text
 
 
-def test_a_program_whose_vendored_modules_are_for_another_go_is_told_how_to_get_a_module(tmp_path):
-    with pytest.raises(UsageError) as error:
-        init(
-            written(tmp_path, {"main.go": MAIN_GO, "vendor/x.org/a/a.go": ""}),
-            *(Wanted(), lambda *_: None, lambda _: None, None),
-        )
-    assert error.value.hint == "main.go is there, but no go.mod: go mod init MODULE and go mod tidy make one"
+def test_what_was_vendored_before_there_were_modules_is_built_below_gopath(tmp_path):
+    main = MAIN_GO + 'import "x.org/shop/app"\n'
+    text = text_of(tmp_path, {"main.go": main, "app/a.go": "package app\n", "vendor/x.org/a/a.go": ""})
+    assert "WORKDIR /go/src/x.org/shop\nCOPY . .\n" in text
+    assert "    CGO_ENABLED=0 GO111MODULE=off go build " in text
 
 
 @pytest.mark.parametrize(

@@ -183,8 +183,6 @@ def choose(tree: Tree, wanted: Wanted, ask: Ask, say: Callable[[str], None]) -> 
         _refuse_main(tree, wanted.main)
     if not services:
         hint = "run it in the service's folder (--dir), or write deadweight.yaml by hand: docs/tutorial.md"
-        if any(tree.named(r"main\.go")) and not any(tree.named(r"go\.mod")):
-            hint = "main.go is there, but no go.mod: go mod init MODULE and go mod tidy make one"
         problems = "".join(f"\n{each}" for each in problems_of(tree))
         raise UsageError(f"{tree.root}: no service found; looked for {LOOKED_FOR}{problems}", hint=hint)
     labels = {_label(each, services): each for each in services}

@@ -69,6 +69,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) ->
             "binary": posixpath.basename(chosen) if chosen and chosen != "." else posixpath.basename(name),
             "cgo": "1" if _needs_cgo(tree, folder, text) else "",
             "made": made,
+            "gopath": "1" if made and golang_bare.is_below_gopath(tree, folder) else "",
             "sum": "1" if tree.has(joined(folder, "go.sum")) else "",
             "replaced": " ".join(dict.fromkeys((*_replaced(text), *_workspace(tree, folder, text)))),
             "reads": " ".join(read_at_run_time(tree, folder, ".go")),

@@ -34,7 +34,8 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     cgo = "1" if details["cgo"] else "0"
     empty = f" && mkdir {EMPTY}" if is_owned(project) else ""
     zones = " -tags timetzdata" if ZONES in details else ""
-    experiment = f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
+    switched = f"CGO_ENABLED={cgo}{' GO111MODULE=off' if details['gopath'] else ''}"
+    switched += f" GOEXPERIMENT={details['experiment']}" if details["experiment"] else ""
     lines = [
         HEADER,
         f"ARG BUILD=golang:{project.version.value}",
@@ -47,7 +48,7 @@ def dockerfile(project: Project, words: ImageWords, beside: Sequence[tuple[str, 
     lines += [
         "# The binary needs no C library, so that it runs on every base." if cgo == "0" else "# The module needs cgo.",
         "RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \\",
-        f"    CGO_ENABLED={cgo}{experiment} go build -trimpath{zones} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
+        f"    {switched} go build -trimpath{zones} -ldflags='-s -w' -o /out/{details['binary']} {main}{empty}",
         "",
         "FROM ${BASE}",
         "# For outgoing TLS; not every base has them.",
@@ -81,6 +82,12 @@ def _sources_in(project: Project) -> list[str]:
         ]
     if details["vendored"] or details["work"]:
         return ["COPY . ."]
+    if details["gopath"]:
+        return [
+            "# From before there were modules: what is vendored is found from a place below GOPATH.",
+            f"WORKDIR /go/src/{details['made']}",
+            "COPY . .",
+        ]
     if details["made"]:
         return [
             "COPY . .",
