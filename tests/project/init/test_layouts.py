@@ -434,7 +434,9 @@ def test_modules_that_cannot_be_fetched_ready_made_are_compiled_on_a_complete_ba
     assert compiled is not None
     assert compiled.left_out == {"today": "no"}
     assert compiled.rungs[0].keys["bases"] == '{BUILD: "node:22", BASE: "node:22-slim"}'
-    assert "ENV npm_config_nodedir=/usr/local" in compiled.ladder.files["build/Dockerfile"]
+    text = compiled.ladder.files["build/Dockerfile"]
+    assert 'export npm_config_nodedir="$(dirname "$(dirname "$(command -v node)")")" && npm install' in text
+    assert text.index("apk add --no-cache g++ make python3") < text.index("npm install")
     assert with_compiler(replace(compiled, left_out=left_out), "debian") is None
 
 

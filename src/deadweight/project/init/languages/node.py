@@ -181,10 +181,13 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
 
 
 _COMPILES = (
-    "# A module is compiled where it cannot be fetched ready-made: with the headers that this image has.",
-    "ENV npm_config_nodedir=/usr/local",
+    "# A module is compiled where it cannot be fetched ready-made. Alpine and Chainguard have compilers as packages.",
+    "RUN if command -v apk; then apk add --no-cache g++ make python3; fi",
 )
 
+
+_HEADERS = 'export npm_config_nodedir="$(dirname "$(dirname "$(command -v node)")")" && '
+"""The headers of Node that the image has, instead of those that node-gyp would fetch."""
 
 _PATH = (
     "# The path is distroless', where node is in a folder of its own.",
@@ -203,6 +206,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
     early = bool(details["early"]) or modules.whole
     # what prepares a checkout for developers (husky) is no part of an image, and its program is not there
     prepare = "npm pkg delete scripts.prepare && " if details["prepare"] else ""
+    first = f"{_HEADERS if 'compiler' in details else ''}{prepare}"
     prune = "" if details["all"] else f" && {modules.prune}"
     again = f"{modules.cache} \\\n    " if prune and "yarn" in prune else ""  # it fetches what it keeps once more
     version = project.version.value
@@ -219,7 +223,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "# Modules first: an edit of the code does not fetch them again.",
         *(["COPY . ."] if early else [f"COPY {modules.files}{' .npmrc' if details['npmrc'] else ''} ./"]),
         f"RUN {modules.cache} \\",
-        f"    {prepare}{modules.install}{'' if made or details['all'] else modules.less}",
+        f"    {first}{modules.install}{'' if made or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
         *([f"RUN {again}{' && '.join(made)}{prune}"] if made else []),
         "",

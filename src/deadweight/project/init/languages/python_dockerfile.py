@@ -32,6 +32,10 @@ _INSTALL = {
 UNTIL = "until"
 """The detail of a project whose packages are no newer than a day."""
 
+_COMPILERS = (
+    "# Alpine and Chainguard have compilers as packages.",
+    "RUN if command -v apk; then apk add --no-cache build-base; fi",
+)
 _LIBRARIES = (
     "# What was compiled links libraries of the OS, which not every base has.",
     "RUN mkdir -p /packages/lib && find /packages -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {} + 2>/dev/null \\",
@@ -79,6 +83,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         "# Some bases for building start as another user; only this stage is root's.",
         "USER root",
         "WORKDIR /src",
+        *(_COMPILERS if compiled else []),
         "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base.",
         *manifests,
         "RUN --mount=type=cache,target=/root/.cache/pip \\",
