@@ -93,6 +93,18 @@ def test_frames_of_java_are_no_last_lines():
     assert lines[-1] == "Caused by: java.net.UnknownHostException: redis"
 
 
+def test_python_s_marks_below_a_line_and_its_own_modules_are_no_last_lines():
+    said = [
+        "Traceback (most recent call last):",
+        '  File "/app/app.py", line 10, in <module>',
+        "    token = os.environ['TOKEN']",
+        "            ~~~~~~~~~~^^^^^^^^^",
+        '  File "<frozen os>", line 685, in __getitem__',
+        "KeyError: 'TOKEN'",
+    ]
+    assert cut(said, 3) == [said[1], said[2], said[-1]]
+
+
 def test_colours_and_control_characters_are_no_part_of_what_was_said():
     lines = ["\x1b[31mValueError: no key\x1b[0m", "\x1b[33mPress CTRL+C to quit\x1b[0m\x07", "\x1b]0;title\x07a\tb"]
     assert exceptions(lines) == ("ValueError: no key",)

@@ -15,7 +15,10 @@ _EXCEPTION = re.compile(
 )
 _LOGGED = re.compile(rf"\b(?:ERROR|FATAL|SEVERE|CRITICAL)\b.*\b{_NAME}: ")
 _CAUSED_BY = re.compile(rf"^Caused by: {_NAME}")
-_FRAME = re.compile(r"^\s+at [\w$.<>/ ]+\(|^\s*\.\.\. \d+ (?:more|common frames omitted)|^\s+at .+:\d+:\d+\)?$")
+_FRAME = re.compile(
+    r"^\s+at [\w$.<>/ ]+\(|^\s*\.\.\. \d+ (?:more|common frames omitted)|^\s+at .+:\d+:\d+\)?$"
+    r"|^\s+[~^]+$|^\s+File \"<frozen "  # Python's marks below a line, and its own modules
+)
 
 
 _CONTROL = re.compile(

@@ -107,6 +107,8 @@ def _check(root: Path) -> None:
 
 
 def _show(outcome: Outcome) -> None:
+    from deadweight.project.init.lacking import variable_it_wants
+
     for line in outcome.told:
         say(line)
     say(f"written: {', '.join(outcome.written)}")
@@ -121,10 +123,12 @@ def _show(outcome: Outcome) -> None:
         for what in dict.fromkeys(each for told in draft.accepted.values() for each in told):
             those = ", ".join(draft.full(name) for name, told in draft.accepted.items() if what in told)
             say(f"accepted for now, under checks: in deadweight.yaml: {those}: {what}")
-    if any(draft.not_runnable for draft in outcome.drafts):
-        say(
-            f"set what it needs under run: in deadweight.yaml, remove runnable: false, then run {outcome.program} verify"
-        )
+    stuck = [draft for draft in outcome.drafts if draft.not_runnable]
+    if stuck:
+        variable = variable_it_wants(stuck[0].not_runnable)
+        what = f"{variable}, which it asks for," if variable else "what it needs"
+        where = "run.env" if variable else "run:"
+        say(f"set {what} under {where} in deadweight.yaml, remove runnable: false, then run {outcome.program} verify")
     else:
         then = "report" if outcome.drafts[0].proven else f"setup, then {outcome.program} build"
         say(f"next: {outcome.program} {then}")

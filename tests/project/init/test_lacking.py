@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from deadweight.project.init import posture
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.folders import in_memory, with_folder_it_lacks
-from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.lacking import variable_it_wants, with_what_it_lacks
+from deadweight.project.init.observe import Health, Seen
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
+from deadweight.suite.model import RunSettings
 from tests.support.trees import written
 
 APP = "app = Flask(__name__)\n"
@@ -140,6 +143,34 @@ def test_a_folder_that_a_service_was_refused_is_put_in_memory(tmp_path, died, fo
     assert again is not None
     assert in_memory(again.service) == (folder,)
     assert with_folder_it_lacks(again, died) is None
+
+
+@pytest.mark.parametrize(
+    ("died", "variable"),
+    [
+        (
+            "it ended with exit code 1: KeyError: 'PAYMENTS_TOKEN' | token = os.environ['PAYMENTS_TOKEN']",
+            "PAYMENTS_TOKEN",
+        ),
+        ("it ended with exit code 3: error: DATABASE_URL is not set", "DATABASE_URL"),
+        ("panic: required environment variable API_KEY missing", "API_KEY"),
+        ("Error: Missing required env SESSION_SECRET", "SESSION_SECRET"),
+        ('Please set "STRIPE_SECRET_KEY" first', "STRIPE_SECRET_KEY"),
+        ("Could not resolve placeholder 'mail.host' in value", "mail.host"),
+        ("it ended with exit code 1: listen tcp :80: bind: permission denied", None),
+        ("KeyError: 'name'", None),
+        ("SQLITE_CANTOPEN: unable to open database file", None),
+    ],
+)
+def test_the_variable_for_want_of_which_it_ended_is_told(died, variable):
+    assert variable_it_wants(died) == variable
+
+
+def test_a_folder_of_the_system_that_it_writes_to_is_not_put_in_memory():
+    saw = Seen(Health("http", 8080, "/", 200), (8080,), "0:0", 10**7, 4, ("/etc", "/var/lib/shop"), 1.0, 0.1, 0)
+    told = [each for _, each in posture._postures(saw, RunSettings(), ())]
+    assert {each["tmpfs"].value for each in told if "tmpfs" in each} == {"[/tmp, /var/lib/shop]"}
+    assert told[-1]["read_only"].value == "false"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ _REFUSED = tuple(
         rf"can(?:no|')t create {_PATH}: (?:Permission denied|Read-only file system)",
     )
 )
-_OF_THE_SYSTEM = frozenset(("/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/tmp"))  # noqa: S108
+OF_THE_SYSTEM = frozenset(("/", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/sys", "/dev", "/tmp"))  # noqa: S108
+"""In memory these would hide what is not the service's: programs, libraries, authorities, names of hosts."""
 
 
 def in_memory(service: Service) -> tuple[str, ...]:
@@ -76,6 +77,6 @@ def _refused(died: str) -> str | None:
             path = posixpath.normpath(found["path"])
             call = found.groupdict().get("call") or ""
             folder = path if call.startswith("mkdir") else posixpath.dirname(path)
-            if folder not in _OF_THE_SYSTEM:
+            if folder not in OF_THE_SYSTEM:
                 return folder
     return None

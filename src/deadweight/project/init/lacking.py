@@ -76,6 +76,26 @@ _SERVERS = {
 _KINDS = {"PG": "postgres", "POSTGRESQL": "postgres", "MARIADB": "mysql", "MONGODB": "mongo"}
 
 
+_UNSET = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"KeyError: ['\"]([A-Z][A-Z0-9_]+)['\"]",
+        r"(?i:environment variables?|env(?:ironment)? vars?|variable|setting)s?:? [\"'`$]{0,2}([A-Z][A-Z0-9_]{2,})\b",
+        (
+            r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)[\"'`]? (?:environment variable )?(?:(?:is|was|must be|needs to be) )?"
+            r"(?:not set|unset|set|required|missing|undefined|not defined|empty)\b"
+        ),
+        r"(?i:missing|required|unset|undefined|must set|please set)[^A-Z|]{0,30}[\"'`$]{0,2}([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b",
+        r"Could not resolve placeholder '([\w.-]+)'",
+    )
+)
+
+
+def variable_it_wants(died: str) -> str | None:
+    """The variable (or Spring's setting) for want of which a service ended, as far as its last words name one."""
+    return next((found[1] for pattern in _UNSET if (found := pattern.search(died))), None)
+
+
 def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     """The draft with what the code takes from its environment and nobody gives; None where there is nothing to add."""
     service = draft.service

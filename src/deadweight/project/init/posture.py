@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import hardened
+from deadweight.project.init.folders import OF_THE_SYSTEM
 from deadweight.project.init.languages.common import sequence
 from deadweight.project.init.observe import Seen, WhileUp, with_cause
 from deadweight.project.init.records import Known
@@ -106,7 +107,7 @@ def _postures(
                 "tmpfs": Known(sequence(in_memory.tmpfs), "seen: works with its data in memory, where nothing is kept"),
             },
         )
-    folders = _tops(seen.writes)
+    folders = tuple(each for each in _tops(seen.writes) if each not in OF_THE_SYSTEM)
     tight, told = base, dict(limits)
     if folders:
         tight = base.model_copy(update={"tmpfs": (*base.tmpfs, *folders)})
