@@ -65,6 +65,25 @@ def test_a_database_that_a_rust_manifest_names_over_several_lines_is_found(tmp_p
     assert 'image: "postgres:16"' in draft.run["needs"].value
 
 
+def test_what_cargo_gives_a_program_for_developers_shows_what_it_takes(tmp_path):
+    manifest = (
+        '[package]\nname = "x"\n[dependencies]\naxum = "0.8"\nsqlx = { version = "0.8", features = ["postgres"] }\n'
+    )
+    settings = (
+        '[env]\nSERVICE_DB_URL = "postgres://me:pass@localhost/shop"\nSERVICE_KEY = { value = "k" }\nSERVICE_N = 1\n'
+    )
+    tree = look(
+        written(tmp_path, {"Cargo.toml": manifest, "src/main.rs": "fn main() {}", ".cargo/config.toml": settings})
+    )
+    (service,) = find_services(tree)
+    shown = {"SERVICE_DB_URL": "postgres://me:pass@localhost/shop", "SERVICE_KEY": "k"}
+    assert [(each.value, each.origin) for each in service.spare] == [(shown, "from .cargo/config.toml")]
+    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    assert draft is not None
+    assert draft.service.around.env["SERVICE_DB_URL"].value == "postgres://app:app@postgres:5432/app"
+    assert 'image: "postgres:16"' in draft.run["needs"].value
+
+
 def test_a_secret_gets_a_value_and_nothing_beside_it(tmp_path):
     draft = lacking(tmp_path, 'os.environ["DJANGO_SECRET_KEY"]', "")
     assert draft is not None

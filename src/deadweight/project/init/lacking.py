@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.records import SEEN, Beside, Known, Service
 from deadweight.project.init.tree import Tree, aside, line_of
-from deadweight.project.init.values import dotenv, example_file
+from deadweight.project.init.values import cargo_environment, dotenv, example_file
 
 _CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
 _MANIFESTS = (
@@ -32,10 +32,11 @@ _READ = re.compile(
 """How code reads a variable: by a call (also by a helper of its own), a field's tag, or a class of settings."""
 
 _ADDRESS = re.compile(
+    r"(?:[A-Z][A-Z0-9]*_)*?"
     r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB|SQLALCHEMY_DATABASE)_?(?:URL|URI|DSN|CONNECTION(?:_STRING)?)"
 )
 _PART = re.compile(
-    r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB)_?"
+    r"(?:[A-Z][A-Z0-9]*_)*?(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB)_?"
     r"(?P<part>HOST(?:NAME)?|SERVER|PORT|USER(?:NAME)?|PASS(?:WORD)?|NAME|DB|DATABASE)"
 )
 _SECRET = re.compile(r"(?:[A-Z]+_)*(?:SECRET|SECRET_KEY|JWT_KEY)")
@@ -130,7 +131,10 @@ def _shown(tree: Tree, service: Service) -> dict[str, tuple[str, str]]:
     known here."""
     folders = (service.folder, service.project.folder if service.project else ".", ".")
     file = next((found for each in dict.fromkeys(folders) if (found := example_file(tree, each))), None)
-    return {} if file is None else {name: (value, file) for name, value in dotenv(tree.text(file)).items()}
+    if file is not None:
+        return {name: (value, file) for name, value in dotenv(tree.text(file)).items()}
+    cargo = next((said for each in dict.fromkeys(folders) if (said := cargo_environment(tree, each))), None)
+    return {} if cargo is None else {name: (value, cargo.origin) for name, value in cargo.value.items()}
 
 
 def _read(tree: Tree, service: Service) -> Iterator[tuple[str, str]]:

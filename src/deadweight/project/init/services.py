@@ -25,7 +25,7 @@ from deadweight.project.init.placed import beside, beside_binary
 from deadweight.project.init.records import ImageWords, Known, OwnDockerfile, Project, Service, Surroundings
 from deadweight.project.init.stages import unknown_bases, without_default
 from deadweight.project.init.tree import Tree, aside, folder_of, with_above
-from deadweight.project.init.values import dotenv, example_file
+from deadweight.project.init.values import cargo_environment, dotenv, example_file
 
 DOCKERFILE = r"(?:Dockerfile|Containerfile)(?:[.-][\w.-]+)?|[\w.-]+\.(?:dockerfile|containerfile)"
 _NO_DOCKERFILE = re.compile(
@@ -191,6 +191,9 @@ def _spare(tree: Tree, folder: str, home: str) -> Iterator[Known[Mapping[str, st
             if host and shown.get(host.value) in ("localhost", "127.0.0.1"):
                 del shown[host.value]
             yield Known(shown, f"from {file}")
+            break
+        if cargo := cargo_environment(tree, each):
+            yield replace(cargo, origin=f"from {cargo.origin}")
             break
     if host:
         yield Known({host.value: EVERYWHERE}, host.origin)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deadweight import _run
 from deadweight._errors import DeadweightError
+from deadweight.project.init.records import Known
 from deadweight.project.init.tree import Tree, folder_of, joined
 
 EXAMPLES = (
@@ -45,6 +47,20 @@ def examples(tree: Tree, folder: str) -> dict[str, str]:
     env = joined(folder, ".env")
     file = env if is_committed(tree, env) else example_file(tree, folder)
     return {} if file is None else dotenv(tree.text(file))
+
+
+def cargo_environment(tree: Tree, folder: str) -> Known[Mapping[str, str]] | None:
+    """The variables with which Cargo runs a program for those who work on it, and the file; None without any."""
+    for name in (".cargo/config.toml", ".cargo/config"):
+        try:
+            said = tomllib.loads(tree.text(joined(folder, name))).get("env")
+        except tomllib.TOMLDecodeError:
+            continue
+        table = said if isinstance(said, dict) else {}
+        given = {key: each.get("value") if isinstance(each, dict) else each for key, each in table.items()}
+        if values := {key: value for key, value in given.items() if isinstance(value, str) and value}:
+            return Known(values, joined(folder, name))
+    return None
 
 
 def example_file(tree: Tree, folder: str) -> str | None:
