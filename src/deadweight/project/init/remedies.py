@@ -118,6 +118,34 @@ _PACKAGES = {
     "sklearn": "scikit-learn",
 }
 """Packages whose modules have another name."""
+_WELL_KNOWN = frozenset(
+    (
+        "packaging",
+        "six",
+        "typing_extensions",
+        "importlib_metadata",
+        "pytz",
+        "tzdata",
+        "greenlet",
+        "redis",
+        "httpx",
+        "requests",
+    )
+) | frozenset(
+    (
+        "asyncpg",
+        "aiosqlite",
+        "aiomysql",
+        "pymysql",
+        "gevent",
+        "eventlet",
+        "uvloop",
+        "simplejson",
+        "itsdangerous",
+        "setuptools",
+    )
+)
+"""Packages that others import without saying so, or only for the database or the worker that the settings name."""
 _LISTS = (
     r"[\w.-]*requirements[\w.-]*\.txt|(?:base|common|dev|development|local|prod|production|test)\.txt|pyproject\.toml|Pipfile"
     r"|setup\.(?:py|cfg)|uv\.lock|poetry\.lock|(?:Dockerfile|Containerfile)[\w.-]*"
@@ -126,7 +154,8 @@ _LISTS = (
 
 def with_missing_package(draft: Draft, died: str, tree: Tree) -> Draft | None:
     """The draft of a Python service with a package that it imports and that its list lacks: another list has it, its own image
-    installs it, or an older version of another package brought it. None for one that nobody names, or the same again."""
+    installs it, an older version of another package brought it, or it is one that many use. None for one that nobody names, or
+    the same again."""
     project = draft.service.project
     found = _NO_PACKAGE.search(died)
     if project is None or project.language != "python" or found is None:
@@ -136,7 +165,8 @@ def with_missing_package(draft: Draft, died: str, tree: Tree) -> Draft | None:
     plain = re.escape(package.partition("<")[0]).replace("_", "[-_]")
     named = any(re.search(rf"(?i)(?<![\w-]){plain}(?![\w-])", tree.text(path)) for path in tree.named(_LISTS))
     extra = project.details["extra"].split()
-    if package in extra or not (named or module in _PACKAGES or found[1] is None):
+    known = module in _PACKAGES or module in _WELL_KNOWN
+    if package in extra or not (named or known or found[1] is None):
         return None
     details = {**project.details, "extra": " ".join((*extra, package))}
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
