@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ ROOT = "0:0"
 HEADROOM = 2
 RUNS = 3
 """So many trials with the same settings agree before it is believed that a wall makes one fail."""
+ENOUGH, AFTER_A_HITCH = 15, 22
+"""So many trials pass before anything is believed, and so many after a hitch: where a service fails 30 % of its starts, fewer than
+2 % of searches find something (``tests/trials/test_wavering.py`` counts). Most of these trials are made anyway."""
+AT_ONCE, SLOW_SECONDS, SLOW_AT_ONCE = 4, 2.0, 2
+"""Trials side by side where only the service's steadiness is asked for; fewer of one that takes its time to come up."""
 HASTY_SECONDS = 5.0
 """What failed sooner is tried once more. What takes longer has waited for a service that does not come up."""
 AGAIN = ", again"
@@ -40,7 +46,8 @@ DEFAULT_CAPABILITIES = (
 @dataclass
 class _Search:
     """What was tried. ``exits`` are the exit codes that count as an end in good order; None takes any. ``hosts`` is where what
-    the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again."""
+    the service needs is, on each network. ``wavered``: settings that failed worked when they were tried again. ``passed`` counts
+    the trials that passed since then."""
 
     subject: Subject
     told: Callable[[str], None]
@@ -52,23 +59,28 @@ class _Search:
     hosts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seconds: float = 0.0
     wavered: bool = False
+    passed: int = 0
 
     def passes(self, what: str, options: RunOptions) -> bool:
         if _run.cancelled():
             raise Interrupted("interrupted")
-        beside = options.but(hosts=self.hosts.get(options.network, {}))
         started = time.monotonic()
-        self.last = attempt(self.subject, beside, self.exits)
+        self._note(what, self._attempt(options))
         self.seconds = time.monotonic() - started
-        failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
-        self.wavered = self.wavered or (not self.last.problem and what.removesuffix(AGAIN) in failed)
-        self.tried.append((what, self.last.problem))
-        self.told(
-            f"{self.subject.variant.name}: {what}: {'works' if not self.last.problem else self.last.problem[:160]}"
-        )
-        if not self.last.problem:
-            self.user, self.written = self.last.user, self.last.written
         return not self.last.problem
+
+    def _attempt(self, options: RunOptions) -> Trial:
+        return attempt(self.subject, options.but(hosts=self.hosts.get(options.network, {})), self.exits)
+
+    def _note(self, what: str, trial: Trial) -> None:
+        failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
+        hitch = not trial.problem and what.removesuffix(AGAIN) in failed
+        self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
+        self.last = trial
+        self.tried.append((what, trial.problem))
+        self.told(f"{self.subject.variant.name}: {what}: {trial.problem[:160] if trial.problem else 'works'}")
+        if not trial.problem:
+            self.user, self.written, self.passed = trial.user, trial.written, self.passed + 1
 
     def spares(self, what: str, options: RunOptions) -> bool:
         """Whether it works without something. One failure may be the machine's: tried a second time, two searches agree."""
@@ -78,15 +90,37 @@ class _Search:
         """The same, where the second trial does not take long."""
         return self.passes(what, options) or (self.seconds < HASTY_SECONDS and self.passes(f"{what}{AGAIN}", options))
 
-    def steady(self, what: str, options: RunOptions) -> None:
+    def steady(self, what: str, options: RunOptions, trials: int = RUNS - 1) -> None:
         """See settings that worked work whenever they are tried. Raises CheckFailed where they do not: no trial proves anything."""
-        for number in range(1, RUNS):
+        for number in range(1, trials + 1):
             if not self.passes(f"{what}{AGAIN}", options):
-                raise CheckFailed(
-                    f"{self.subject.variant.name}: the checks pass only sometimes with the same settings ({number} of "
-                    f"{number + 1} trials), so no trial would prove anything: {self.last.problem}",
-                    hint="run it again on a quiet machine, or give the checks more time",
-                )
+                raise self._wavers(number, number + 1)
+
+    def believed(self, what: str, options: RunOptions) -> None:
+        """As many more trials of what was found as are missing to those that have to pass: side by side, and where one fails there,
+        each alone, for it may be the machine's limit; not so where there was a hitch before. Raises CheckFailed as ``steady``."""
+        missing = (AFTER_A_HITCH if self.wavered else ENOUGH) - self.passed
+        if missing <= 0:
+            return
+        at_once = SLOW_AT_ONCE if self.last.seconds > SLOW_SECONDS else AT_ONCE
+        with ThreadPoolExecutor(min(missing, at_once)) as together:
+            trials = list(together.map(self._attempt, [options] * missing))
+        if _run.cancelled():
+            raise Interrupted("interrupted")
+        wavered, failed = self.wavered, [each for each in trials if each.problem]
+        for trial in (*(each for each in trials if not each.problem), *failed):
+            self._note(f"{what}{AGAIN}", trial)
+        if failed and wavered:
+            raise self._wavers(missing - len(failed), missing)
+        if failed:
+            self.steady(what, options, AFTER_A_HITCH)
+
+    def _wavers(self, passed: int, trials: int) -> CheckFailed:
+        return CheckFailed(
+            f"{self.subject.variant.name}: the checks pass only sometimes with the same settings ({passed} of "
+            f"{trials} trials), so no trial would prove anything: {self.last.problem}",
+            hint="run it again on a quiet machine, or give the checks more time",
+        )
 
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
@@ -130,8 +164,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         found = found if is_root(found.user or "") else found.but(user=search.user)
         found = engine.owned(subject.engine_image(), found)
         found, headroom = _limited(search, found)
-        if search.wavered:
-            search.steady("all together", found)
+        search.believed("all together", found)
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(
         found,
@@ -151,7 +184,7 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
     in_memory = plain.but(tmpfs=named)  # one that is not root may have nowhere else to write to
     if not search.holds("only memory, processor and process limits", plain):
         folders = ", ".join(each.path for each in named)
-        if not named or not search.passes(f"only the limits, with folders in memory: {folders}", in_memory):
+        if not named or not search.holds(f"only the limits, with folders in memory: {folders}", in_memory):
             name, problem = search.subject.variant.name, search.last.problem
             hint = f"check run: in the suite (user, memory, tmpfs, env); start it with invoke run --variant {name}"
             if problem == KILLED:
@@ -239,7 +272,7 @@ def _limited(search: _Search, found: RunOptions) -> tuple[RunOptions, int]:
     least_pids = _least(pids, LEAST_PIDS, lambda count: search.passes(f"{count} processes", found.but(pids=count)))
     for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):
         final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
-        if search.passes(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
+        if search.spares(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):
             return final, factor
     raise CheckFailed(
         f"{search.subject.variant.name}: the settings that passed one by one fail together: {search.last.problem}",
