@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from deadweight.checks.attacks import containers, deliver, resource
+from deadweight.checks.attacks import containers, deliver, instead, resource
 from deadweight.checks.attacks import run as attacking
 from deadweight.checks.attacks.deliver import Shot
 from deadweight.checks.attacks.lab import Lab
@@ -17,7 +17,7 @@ from deadweight.checks.attacks.matrix import Runner
 from deadweight.checks.attacks.openapi import documented, takes_nothing
 from deadweight.checks.attacks.outcomes import Plan
 from deadweight.checks.attacks.routes import MOST_AIMS, aims
-from deadweight.checks.attacks.walls import OPEN
+from deadweight.checks.attacks.walls import HARDENED, OPEN
 from deadweight.suite.requests import ApiCheck
 from tests.support import ROOT
 from tests.support.attack_grounds import castle, left
@@ -50,6 +50,18 @@ def image(engine, archive) -> Iterator[str]:
     with in_engine(engine, archive, reference("vulnerable")) as name:
         yield name
     assert left(engine) == []
+
+
+@pytest.fixture(scope="module")
+def without_users(engine, archive, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """The same service in an image that has no ``/etc/passwd``, as one FROM scratch."""
+    folder, name = tmp_path_factory.mktemp("scratch"), reference("vulnerable-scratch")
+    files = {"/app": go_program(ROOT / "tests" / "services" / "vulnerable", folder / "app"), "/data/": b""}
+    config = {"Entrypoint": ["/app"], "ExposedPorts": {"8080/tcp": {}}}
+    saved = docker_archive(folder / "image.tar", name, [files], config)
+    engine.images.load(saved)
+    yield saved, name
+    forget_image(engine, name)
 
 
 def only(*names: str) -> Catalogue:
@@ -87,6 +99,34 @@ def test_every_hole_is_found_where_it_is_and_nowhere_else(tmp_path, engine, imag
         assert cells["http-ssrf"]["reason"].startswith(
             "the service resists it even in a container without any protection: GET /file query x"
         )
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize(("safe", "outcome"), [("", "succeeded"), ("SAFE: '1'", "not_applicable")])
+def test_a_way_to_files_is_found_in_an_image_without_users(tmp_path, engine, without_users, safe, outcome):
+    """There is no /etc/passwd to read in it: what the kernel puts into every container is looked for."""
+    saved, name = without_users
+    yaml = f"run: {{env: {{{safe}}}}}\n    checks:\n      attacks: {{packs: [http]}}{API}"
+    subject = castle(tmp_path, engine, saved, yaml, reference=name, awk=False)
+    with Lab(subject) as lab:
+        found = Runner(lab, only("http-traversal", "http-traversal-path")).run(Plan((OPEN, HARDENED), alone=False))
+    for posture in ("open", "hardened"):
+        cells = found.cells[posture]
+        assert {each: cell.outcome for each, cell in cells.items()} == dict.fromkeys(cells, outcome), cells
+    assert found.notes["canary"] == instead.NOTE
+    if not safe:
+        assert found.cells["open"]["http-traversal"].evidence["proof"] == "the content of /proc/version came back"
+
+
+def test_the_other_file_stands_in_every_value():
+    lab = SimpleNamespace(notes={}, telling_line=lambda _path: None)
+    named = {each.id: each for each in instead.instead(lab, load_payloads(packs=["http"])).payloads}
+    changed = [named[name] for name in ("http-traversal", "http-traversal-path")]
+    assert {each.evidence.path for each in changed} == {"/proc/version"}
+    values = [value for each in changed for value in each.each]
+    assert len(values) == 12
+    assert not [value for value in values if "passwd" in value or "proc" not in value]
+    assert "passwd" not in "".join(each.text() for each in named.values())
 
 
 @pytest.mark.tools

@@ -7,6 +7,7 @@ by the next one.
 from __future__ import annotations
 
 import contextlib
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from deadweight.checks.attacks.limits import not_held, unenforced
 from deadweight.checks.attacks.listeners import Listener, Word
 from deadweight.checks.attacks.machine import can_start
 from deadweight.checks.attacks.metadata import Metadata
+from deadweight.checks.attacks.model import KERNELS
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.planted import Planted
 from deadweight.checks.attacks.profile import found_profile
@@ -264,6 +266,14 @@ class Lab:
                 content = None
             self._image_files[path] = content
         return self._image_files[path]
+
+    def telling_line(self, path: str) -> str | None:
+        """The first line of a file that is long enough to be nothing else, and that JSON writes as it stands; what the kernel says
+        of itself is known by the engine's word. None where there is none."""
+        if path == KERNELS:
+            return f"Linux version {self.engine.info.kernel} "
+        lines = (self.image_file(path) or b"").decode("utf-8", errors="replace").splitlines()
+        return next((line for line in lines if len(line) >= 10 and json.dumps(line) == f'"{line}"'), None)
 
     def no_room_on_disk(self) -> str:
         """Why attacks that write have no room: the engine's disk cannot be watched, or is too full; empty where they have."""

@@ -15,6 +15,7 @@ from deadweight.checks.attacks import walls as w
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.control import TIMED_OUT, Control, opened
 from deadweight.checks.attacks.deliver import Shot, check_requests
+from deadweight.checks.attacks.instead import instead
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
@@ -42,6 +43,7 @@ class Runner:
     """Runs a plan on one variant. ``told`` takes lines of progress."""
 
     def __init__(self, lab: Lab, catalogue: Catalogue, told: Callable[[str], None] = lambda _line: None) -> None:
+        catalogue = instead(lab, catalogue)
         self.lab, self.catalogue, self.told = lab, catalogue, Progress(told)
         self.found = Matrix(notes=lab.notes, deliveries={each.id: each.delivery for each in catalogue.payloads})
         self.control = Control(lab, catalogue, self.found, self.told)

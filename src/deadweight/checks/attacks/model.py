@@ -61,6 +61,11 @@ def check_places(text: str, known: Sequence[str] = PLACES) -> None:
         raise ValueError(f"only the places {', '.join(f'@{name}@' for name in known)} (not @{unknown[0]}@)")
 
 
+KERNELS = "/proc/version"
+"""A file that is in every container: everybody may read it, and no engine masks it (proc(5); OCI runtime specification,
+``maskedPaths``)."""
+
+
 class Proof(Record):
     """What proves an attack. A status code never does.
 
