@@ -24,6 +24,8 @@ from deadweight.checks.runs import CLEAN_EXITS, WATCH_SECONDS
 from deadweight.engine import http, owner
 from deadweight.engine.container import Container
 from deadweight.engine.options import RunOptions, Tmpfs, hardened, hardened_for
+from deadweight.engine.seccomp import profile, stops
+from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.through import Tunnels
 from deadweight.suite.checks import Checks, RunsCheck
 from deadweight.suite.model import RunSettings, Variant
@@ -36,6 +38,7 @@ from deadweight.trials.harden.write import written
 from deadweight.trials.harden.write.compose import compose
 from deadweight.trials.harden.write.kubernetes import kubernetes
 from deadweight.trials.harden.write.run import run_words
+from deadweight.trials.harden.write.values import Written as Values
 from deadweight.trials.seccomp.recorder import Hindered
 from tests.support.invoking import TASKS, start
 from tests.support.json_schema import cluster_refusal
@@ -406,7 +409,7 @@ def test_a_service_that_fails_its_checks_anyway_is_told_so(make):
     [
         ({1, 3}, r"\(1 of 2 trials\), so no trial would prove anything: maybe"),  # the strictest, then the plain one
         ({1, 4}, r"\(2 of 3 trials\), so no trial would prove anything: maybe"),
-        ({3, 5}, r"\(1 of 2 trials\), so no trial would prove anything: maybe"),  # a limit that held when tried again
+        ({3, 5}, r"\(20 of 21 trials\), so no trial would prove anything: maybe"),  # a limit that held when tried again
     ],
 )
 def test_checks_that_pass_only_sometimes_find_nothing(make, monkeypatch, fails, said):
@@ -424,6 +427,53 @@ def test_one_hitch_of_the_machine_is_no_wavering(make, monkeypatch):
     got = tightest(make("    run: {memory: 32MiB, pids: 8}"))
     assert [what for what, _ in got.tried][-2:] == ["all together, again"] * 2
     assert got.options.cap_drop == ("ALL",)
+
+
+@pytest.fixture
+def named(tmp_path, engine, monkeypatch):
+    """Writes the profile that the suite names, which refuses some calls."""
+    monkeypatch.setattr(engine, "root", str(tmp_path))
+
+    def write(*refused: str) -> None:
+        allowed = set(numbers("amd64")) - set(refused)
+        (tmp_path / "tight.json").write_text(json.dumps(profile.document(allowed, range(64), "amd64")))
+
+    return write
+
+
+NAMED = "    run: {seccomp: tight.json, memory: 32MiB, pids: 8}"
+
+
+def test_harden_names_the_call_and_goes_on_without_the_profile(make, monkeypatch, named):
+    """All other walls are as tight as they were: the profile alone is at fault."""
+    named("listen")
+    pretend(monkeypatch, lambda options, _exits: "down" if options.seccomp == "tight.json" else "")
+    monkeypatch.setattr(stops, "explained", lambda *_: "the call listen is refused")
+    got = tightest(make(NAMED))
+    assert got.tried[:3] == (
+        ("the strictest settings at once", "down"),
+        ("the strictest settings at once, with the engine's seccomp profile", ""),
+        ("the seccomp profile tight.json", "the call listen is refused"),
+    )
+    assert (got.options.seccomp, got.options.cap_drop, got.profiled) == ("default", ("ALL",), False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
+def test_harden_asks_no_engine_for_what_the_runtime_cannot_start(make, monkeypatch, named):
+    named("execve")
+    tried = pretend(monkeypatch, lambda _options, _exits: "")
+    got = tightest(make(NAMED))
+    assert got.tried[0][0] == "the seccomp profile tight.json"
+    assert "the call execve is refused, needed by" in got.tried[0][1]
+    assert {each.seccomp for each in tried} == {"default"}
+
+
+def test_a_profile_of_the_suites_that_fits_stays(make, monkeypatch, named):
+    named()
+    pretend(monkeypatch, lambda _options, _exits: "")
+    got = tightest(make(NAMED))
+    assert (got.options.seccomp, got.profiled) == ("tight.json", True)
+    assert "seccomp=deploy/tight.json" in written(got, "run", Values(profile="deploy/tight.json"))
 
 
 def test_a_service_that_is_always_killed_is_told_how_to_have_that_accepted(make, monkeypatch):

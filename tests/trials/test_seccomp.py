@@ -19,18 +19,19 @@ from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions, hardened_for
+from deadweight.engine.seccomp import calls, floor, profile
+from deadweight.engine.seccomp.fewest import fewest
+from deadweight.engine.seccomp.floor import Floor
+from deadweight.engine.seccomp.kinds import BY_TIMING
+from deadweight.engine.seccomp.runtime import Runtime, runtime_of, version_of
+from deadweight.engine.seccomp.runtime import _name as runtime_name
 from deadweight.records import store
 from deadweight.suite.model import Variant
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
-from deadweight.trials.seccomp import calls, find, floor, profile, recorder, search, told
-from deadweight.trials.seccomp.fewest import fewest
-from deadweight.trials.seccomp.floor import Floor
-from deadweight.trials.seccomp.kinds import BY_TIMING
+from deadweight.trials.seccomp import find, recorder, search, told
 from deadweight.trials.seccomp.model import Call, Seccomp, Stopped
 from deadweight.trials.seccomp.recorder import Phase, Recording
-from deadweight.trials.seccomp.runtime import Runtime, runtime_of, version_of
-from deadweight.trials.seccomp.runtime import _name as runtime_name
 from tests.support.small_images import PASSWD, docker_archive
 from tests.support.small_project import own_leftovers, put_built, subject_of, write_suite
 
@@ -417,6 +418,7 @@ def test_a_profile_that_has_become_too_tight_is_told_with_what_searches_again(
     told = attacking.attack(subject, postures=(walls.TIGHT,), brief=True)
     assert told.status == "not_measured"
     assert problem in told.reason
+    assert f"tight.seccomp.json stops the start: the call {call} is refused, needed by " in told.reason
     assert (
         "The seccomp profile was found for runc 1.0.0 on Linux 5.10; invoke harden --force --variant tight searches again"
         in told.reason

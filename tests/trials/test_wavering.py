@@ -40,7 +40,7 @@ def subject(monkeypatch):
 
 def searched(subject, monkeypatch, fails: float, seed: int, *, root: bool) -> tuple[str, int]:
     """What it came to (empty: something was found), and how many trials that took."""
-    chance, trials = random.Random(seed), []  # noqa: S311 - no secret
+    chance, trials = random.Random(seed), []
 
     def attempt(_subject, options, _exits):
         trials.append(options)

@@ -22,6 +22,7 @@ from deadweight.checks.protocol import Subject
 from deadweight.checks.service import last_lines, posture, with_last_lines
 from deadweight.engine.container import Container
 from deadweight.engine.faults import CannotStart
+from deadweight.engine.seccomp.stops import StoppedByProfile
 from deadweight.engine.sidecar import user_of
 from deadweight.records.evidence import Evidence, Status
 from deadweight.suite.model import Health, Variant
@@ -65,9 +66,12 @@ class Runs:
             status, reason = self._course(subject, course)
         except _Failed as failure:
             status, reason = "fail", failure.message
+        except StoppedByProfile as stopped:
+            status, reason = "fail", stopped.message
         except CannotStart as refusal:
-            at_fault = any(words in refusal.message.lower() for words in _IMAGE_FAULTS)
-            status, reason = ("fail" if at_fault else "not_measured"), refusal.message
+            reason = subject.service.refused(refusal.message, subject.service.options())
+            at_fault = reason != refusal.message or any(words in reason.lower() for words in _IMAGE_FAULTS)
+            status = "fail" if at_fault else "not_measured"
         return evidence(
             subject, self.name, status, reason, provenance=by_engine(subject), started=started, data=course.data
         )
@@ -100,8 +104,7 @@ class Runs:
         container, readiness = subject.service.start_timed()
         if readiness.seconds is None:
             course.data["log_tail"] = last_lines(container, 20)
-            reason = with_last_lines(readiness.reason, container)
-            container.remove()
+            reason = subject.service.why_down(readiness.reason, container)
             raise _Failed(reason if not course.samples else f"start {len(course.samples) + 1} of {STARTS}: {reason}")
         course.samples.append(readiness.seconds)
         return container

@@ -13,6 +13,7 @@ from deadweight import _said
 from deadweight._errors import DeadweightError
 from deadweight.engine.beside import BRIDGE, beside
 from deadweight.engine.options import RunOptions, hardened_for
+from deadweight.engine.seccomp import stops
 
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
@@ -47,13 +48,31 @@ class Service:
         self._shared: Container | None = None
         self._beside = contextlib.ExitStack()
         self._hosts: Mapping[str, str] | None = None
+        self._refused: str | None = None
 
     def options(self) -> RunOptions:
         """The hardened options of this variant, knowing its image's own user and where what it needs is."""
         options = hardened_for(self.variant, self._engine().images.need(self._image()).user)
         if self._hosts is None:
             self._hosts = self._beside.enter_context(self.beside())
-        return options.but(hosts=self._hosts)
+        options = options.but(hosts=self._hosts)
+        stops.check(self._engine(), options)
+        return options
+
+    def why_down(self, reason: str, container: Container) -> str:
+        """A reason why a container did not come up, with its last lines; before them the call that a profile of the suite's
+        refuses it. The container is removed."""
+        told, options = with_last_lines(reason, container), container.options
+        container.remove()
+        return self.refused(told, options)
+
+    def refused(self, told: str, options: RunOptions) -> str:
+        """The same of what went wrong, told already, with these options."""
+        if stops.is_file(options.seccomp) and self._refused is None:
+            variant = self.variant
+            asked = options.but(seccomp=variant.run.seccomp or options.seccomp)
+            self._refused = stops.explained(self._engine(), self._image(), asked, variant.health, variant.port)
+        return f"{self._refused}; {told}" if self._refused else told
 
     def beside(self, network: str = BRIDGE) -> contextlib.AbstractContextManager[Mapping[str, str]]:
         """What this variant needs, started on a network; gives the names with their addresses. Raises MissingError."""
@@ -91,9 +110,7 @@ class Service:
             self._shared = None
         container, readiness = self.start_timed()
         if not readiness.healthy:
-            message = with_last_lines(readiness.reason, container)
-            container.remove()
-            raise ServiceDown(message)
+            raise ServiceDown(self.why_down(readiness.reason, container))
         self._shared = container
         return container
 

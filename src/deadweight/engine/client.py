@@ -157,6 +157,8 @@ class Engine:
         """Create a container that does not run yet."""
         self._before_the_first()
         options = self.owned(image, self._with_files(options))
+        if options.seccomp not in ("default", "unconfined"):
+            options = options.but(seccomp=str(self.profile(options.seccomp)))
         marks = {**self.marks(purpose, variant), **options.labels}
         body = create_body(image, options.but(labels=marks), self.info, self._ceilings)
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
@@ -186,6 +188,13 @@ class Engine:
             raise UsageError(f"run.files: no such file or folder: {absent}", hint=f"paths are relative to {self.root}")
         mounts = (Mount(Path(self.root) / path, target) for target, path in options.files.items())
         return options.but(mounts=(*options.mounts, *mounts), files={})
+
+    def profile(self, seccomp: str) -> Path:
+        """The file of a seccomp profile; the suite's are relative to the project. Raises UsageError where there is none."""
+        file = Path(self.root) / seccomp
+        if not file.is_file():
+            raise UsageError(f"run.seccomp: no such file: {seccomp}", hint=f"paths are relative to {self.root}")
+        return file
 
     def owned(self, image: str, options: RunOptions) -> RunOptions:
         """The same options with the owner of each folder in memory (``in_memory``). Podman's runtimes keep the mode that is asked

@@ -19,6 +19,13 @@ OPEN_FILES = 1024
 LOG_BYTES = 10 * 2**20
 
 
+DEFAULT_CAPABILITIES = (
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+)  # fmt: skip
+"""What Docker gives a container (moby, oci/caps)."""
+
+
 @dataclass(frozen=True)
 class Tmpfs:
     """A file system in memory. Its content counts against the container's memory limit. ``uid`` None: root's."""
@@ -57,7 +64,8 @@ class RunOptions:
     """All that decides how a container runs. The defaults are the engine's own, except that its log is bounded.
 
     ``user`` None: the image's. ``seccomp`` and ``apparmor``: ``default``, ``unconfined`` or a profile (a JSON file's path for
-    seccomp, a loaded profile's name for AppArmor). ``masked_paths`` False is the client's ``systempaths=unconfined``.
+    seccomp, relative to the project; a loaded profile's name for AppArmor). ``masked_paths`` False is the client's
+    ``systempaths=unconfined``.
     ``swap_bytes`` is swap beside memory: 0 forbids it, None leaves it to the engine. ``network``: ``bridge``, ``none``,
     ``host``, ``container:ID`` or a network's name. ``publish`` is the container's port, published on 127.0.0.1 at
     ``host_port`` (None: any free one). ``device_rules`` are cgroup rules such as ``b *:* r``. ``dns`` are the name servers that are
@@ -118,6 +126,7 @@ def hardened(settings: RunSettings, *, port: int | None = None, image_user: str 
         tmpfs=tuple(_tmpfs(entry, settings.memory) for entry in settings.tmpfs),
         cap_drop=("ALL",),
         no_new_privileges=True,
+        seccomp=settings.seccomp or "default",
         memory_bytes=settings.memory,
         swap_bytes=0,
         cpus=settings.cpus,

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from deadweight._errors import UsageError
 from deadweight.checks.protocol import Subject
+from deadweight.engine.seccomp import given
 from deadweight.records.built import kept_name
 from deadweight.records.lock import locked
 from deadweight.records.store import load, save
@@ -59,6 +61,7 @@ class OnEngine:
     def subject(self, variant: Variant) -> Subject:
         """What checks look at. Raises MissingError (exit 3) where the variant is not built."""
         project = self._project
+        refuse_no_profile(project.suite, variant)
         return Subject.of(
             suite=project.suite,
             variant=variant,
@@ -84,6 +87,7 @@ class OnEngine:
         or, where it loaded the archive, kept beside that.
         """
         project = self._project
+        refuse_no_profile(project.suite, variant)
         built = project.built_or_raise(variant)
         images = self.engine().images
         name = kept_name(built.reference, built.config_digest)
@@ -112,3 +116,13 @@ class OnEngine:
                     project.source.prepare((need.image,), apk=False, say=project.say)
                 self._need_images[need.image] = self.engine().images.pull(project.source.base(need.image).resolved)
         return self._need_images[need.image]
+
+
+def refuse_no_profile(suite: Suite, variant: Variant) -> None:
+    """Raises ConfigError where ``run.seccomp`` names no file, or one that is no profile."""
+    if variant.run.seccomp is None:
+        return
+    try:
+        given.read(suite.root / variant.run.seccomp)
+    except UsageError as error:
+        raise suite.error(variant, ("run", "seccomp"), error.message, hint=error.hint) from error

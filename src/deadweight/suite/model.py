@@ -106,7 +106,8 @@ class RunSettings(Record):
 
     ``args`` replaces the image's command, ``entrypoint`` its entrypoint (and, as with every engine, its command too).
     ``ports`` are those on which it listens besides the variant's ``port``. ``files`` maps paths in it to files or folders of the
-    project, which it may read. ``needs`` are containers that are started before it, in this order, and removed after it.
+    project, which it may read. ``seccomp`` is a profile in Docker's format, in place of the engine's. ``needs`` are containers that
+    are started before it, in this order, and removed after it.
     """
 
     memory: Memory = 256 * 2**20
@@ -120,6 +121,7 @@ class RunSettings(Record):
     entrypoint: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     ports: tuple[Port, ...] = ()
     files: dict[AbsolutePath, RelativePath] = {}
+    seccomp: RelativePath | None = None
     needs: dict[Name, Need] = {}
 
 

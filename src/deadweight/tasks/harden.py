@@ -65,7 +65,8 @@ def harden(
         chosen = select_one(workspace.suite, one(variant, "--variant"))
         with locked(workspace.state, say), pulse("harden"):
             found = kept_or_found(workspace.subject(chosen), say, again=force, seccomp=seccomp)
-        profile = workspace.state.seccomp(chosen.name)
+        named = chosen.run.seccomp if found.seccomp is None else None
+        profile = workspace.suite.root / named if named else workspace.state.seccomp(chosen.name)
     for line in lines(found.seccomp) if found.seccomp else ():
         say(f"{chosen.name}: {line}")
     if json:
@@ -76,10 +77,10 @@ def harden(
 
 def _give(found: Found, format: str, profile: Path, image: str, to: str | None, *, budget: bool) -> None:
     """Print the text, or write it and its profile to a folder."""
+    from deadweight.engine.seccomp.profile import write
     from deadweight.records.store import write_atomically
     from deadweight.trials.harden.write import beside, written
     from deadweight.trials.harden.write.values import Written
-    from deadweight.trials.seccomp.profile import write
 
     for line in beside(found, format):
         say(f"{found.variant.name}: {line}")
@@ -92,4 +93,7 @@ def _give(found: Found, format: str, profile: Path, image: str, to: str | None, 
     say(f"written: {folder / FILES[format]}")
     if found.seccomp:
         write(folder / profile_name, found.seccomp.profile())
+    elif found.profiled:
+        write_atomically(folder / profile_name, profile.read_bytes())
+    if found.profiled:
         say(f"written: {folder / profile_name}")

@@ -33,6 +33,7 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
 
     from deadweight import _signals
     from deadweight.engine.foreground import run_in_foreground
+    from deadweight.engine.seccomp.stops import explained
     from deadweight.project.workspace import Workspace
 
     with Workspace.open(say) as workspace, contextlib.ExitStack() as stack:
@@ -46,8 +47,10 @@ def run(c: Context, variant: str | None = None, port: str | None = None) -> None
             on_line=lambda line: print(line, flush=True),  # a pipe gets it at once too
             on_start=lambda container: _tell_where(chosen.name, container, stack),
         )
-    if code and _signals.received() is None:
-        say(f"{chosen.name}: ended with exit code {code}")
+        if code and _signals.received() is None:
+            say(f"{chosen.name}: ended with exit code {code}")
+            if why := explained(workspace.engine(), image, options, chosen.health, chosen.port):
+                say(f"{chosen.name}: {why}")
     if code:
         raise Exit(code=code)
 
@@ -133,6 +136,7 @@ def _tell_where(name: str, container: Container, stack: contextlib.ExitStack) ->
 def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str, RunOptions]:
     """What to run: the variant, its image in the engine (loaded under the project's lock), and how."""
     from deadweight.engine.options import hardened_for
+    from deadweight.engine.seccomp import stops
     from deadweight.records.lock import locked
     from deadweight.suite.select import select_one
 
@@ -141,6 +145,7 @@ def _prepared(workspace: Workspace, name: str, port: int) -> tuple[Variant, str,
         reference = workspace.engine_image(chosen)
     image = workspace.engine().images.need(reference)
     options = hardened_for(chosen, image.user)
+    stops.check(workspace.engine(), options)
     return chosen, reference, options.but(host_port=port) if port else options
 
 

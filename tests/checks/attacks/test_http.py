@@ -53,15 +53,14 @@ def image(engine, archive) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def without_users(engine, archive, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+def without_users(engine, tmp_path_factory) -> Iterator[tuple[Path, str]]:
     """The same service in an image that has no ``/etc/passwd``, as one FROM scratch."""
     folder, name = tmp_path_factory.mktemp("scratch"), reference("vulnerable-scratch")
     files = {"/app": go_program(ROOT / "tests" / "services" / "vulnerable", folder / "app"), "/data/": b""}
     config = {"Entrypoint": ["/app"], "ExposedPorts": {"8080/tcp": {}}}
     saved = docker_archive(folder / "image.tar", name, [files], config)
-    engine.images.load(saved)
-    yield saved, name
-    forget_image(engine, name)
+    with in_engine(engine, saved, name):
+        yield saved, name
 
 
 def only(*names: str) -> Catalogue:

@@ -243,3 +243,15 @@ def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_droppe
     monkeypatch.setattr(machine, "_known", {})
     monkeypatch.setattr(machine, "_bounding_set", lambda: bounding)
     assert set(machine.can_start(start, "unix:///x", ())[0]) == lacks
+
+
+def test_the_profile_that_the_suite_names_stands_where_the_engines_would():
+    ground = dataclasses.replace(GROUND, named=Path("/named.json"))
+    seccomp = {name: w.options(w.posture(name), ground).seccomp for name in w.names()}
+    assert seccomp["hardened"] == seccomp["only-seccomp"] == seccomp["landlock"] == "/named.json"
+    assert seccomp["default"] == "default", "a plain docker run knows of no suite"
+    assert {seccomp[name] for name in ("open", "without-seccomp", "only-non-root")} == {"unconfined"}
+    assert w.options(w.only("seccomp"), ground).no_new_privileges, "a container starts under none without"
+    assert not w.options(w.only("seccomp"), GROUND).no_new_privileges
+    tight = dataclasses.replace(ground, profile=Path("/found.json"))
+    assert w.options(w.TIGHTENED, tight).seccomp == "/found.json"

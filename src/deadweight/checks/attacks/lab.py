@@ -28,7 +28,7 @@ from deadweight.checks.attacks.metadata import Metadata
 from deadweight.checks.attacks.model import KERNELS
 from deadweight.checks.attacks.network import cut_off, fence, unfence
 from deadweight.checks.attacks.planted import Planted
-from deadweight.checks.attacks.profile import found_profile
+from deadweight.checks.attacks.profile import found_profile, named_profile
 from deadweight.checks.attacks.routes import Aim, aims
 from deadweight.checks.attacks.shell import Shell, static_shell
 from deadweight.checks.attacks.walls import LANDLOCK, NOWHERE, Ground, Posture, options
@@ -106,11 +106,13 @@ class Lab:
         facts = self.engine.images.need(self.image)
         self.image_user = facts.user
         self.app_folder = app_folder((*facts.entrypoint, *facts.command), facts.folder)
-        hard = hardened_for(self.variant, facts.user).but(publish=None)
+        self.named = hardened_for(self.variant, facts.user).but(publish=None)
+        hard = self.named.but(seccomp="default")
         given = () if hard.entrypoint is not None and not hard.args else hard.args or facts.command
         self._command = (*(facts.entrypoint if hard.entrypoint is None else hard.entrypoint), *given)
         self.network = self._stack.enter_context(self.engine.network(PURPOSE))
         hard = hard.but(hosts=self._stack.enter_context(self.subject.service.beside(self.network)))
+        self.named = self.named.but(hosts=hard.hosts, network=self.network)
         if hard.hosts:
             needed = ", ".join(hard.hosts)
             self.notes["no-network"] = f"the service needs {needed}, so in every posture its network leads there"
@@ -216,6 +218,7 @@ class Lab:
             info=self.engine.info,
             devices=devices,
             profile=self._stack.enter_context(found_profile(self.subject)),
+            named=self._stack.enter_context(named_profile(self.subject)),
             neighbour=self.attacker.container.id if self._brought and not self.far else "",
             landlocked=self._landlocked(hard, mounts),
             command=self._command,

@@ -7,6 +7,7 @@ what only ends the service there, unless ending it is what it is for (attacks on
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from deadweight._errors import DeadweightError
@@ -19,12 +20,14 @@ from deadweight.checks.attacks.instead import instead
 from deadweight.checks.attacks.lab import Lab, NoService
 from deadweight.checks.attacks.load import Catalogue
 from deadweight.checks.attacks.model import Payload
+from deadweight.checks.attacks.named import refused
 from deadweight.checks.attacks.outcomes import Cell, Matrix, Plan
-from deadweight.checks.attacks.profile import broken, missing
+from deadweight.checks.attacks.profile import broken, called, missing
 from deadweight.checks.attacks.progress import Progress
 from deadweight.checks.attacks.sequence import fire_all
 from deadweight.engine.faults import CannotStart
 from deadweight.engine.options import NON_ROOT, is_root
+from deadweight.engine.seccomp import stops
 
 WRITABLE = (
     "The variant sets run.read_only: false, but this posture always has a read-only root: list the folders that it writes in "
@@ -85,6 +88,10 @@ class Runner:
             )[0]
         self.found.cells[posture.name] = cells
 
+    @functools.cached_property
+    def _named_refused(self) -> str:
+        return refused(self.lab)
+
     def _unbuilt(self, posture: w.Posture) -> str:
         """Why a posture is another one here, under a name that says more; empty where it is what it says."""
         if posture.name == f"{w.WITHOUT}image" and not self.lab.ground.shell:
@@ -93,7 +100,8 @@ class Runner:
             return missing(self.lab.variant.name)
         if w.LANDLOCK in posture.walls and not self.lab.ground.landlocked:
             return self.lab.notes[w.LANDLOCK]
-        return w.unbuilt(posture, self.lab.engine.info)
+        named = self.lab.ground.named is not None and "seccomp" in posture.walls and w.TIGHT not in posture.walls
+        return (self._named_refused if named else "") or w.unbuilt(posture, self.lab.engine.info)
 
     def _measured(self, posture: w.Posture, payloads: Sequence[Payload], *, surely: bool = False) -> dict[str, Cell]:
         """Outcomes where the control works. A posture that cannot start is not measured, with the machine's own words.
@@ -104,6 +112,8 @@ class Runner:
         shots: dict[str, Shot] = {}
         reason, why = "", dict[str, str]()
         try:
+            if w.TIGHT in posture.walls:
+                stops.check(self.lab.engine, self.lab.options(posture), called(self.lab.subject))
             with opened(self.lab, posture, self.found) as yard:
                 why = self._blocked_ways(yard, payloads)
                 sent = [each for each in payloads if not why.get(each.way) and not _elsewhere(posture, each)]
@@ -131,10 +141,18 @@ class Runner:
         slow = surely and shot.seen == "failed" and shot.status in TIMED_OUT and not payload.resource
         return slow or self.control.astray(payload, shot)
 
+    def _refused(self, posture: w.Posture, error: DeadweightError) -> str:
+        """The call that the profile of harden's refuses the service by now, before anything else that is said."""
+        if isinstance(error, stops.StoppedByProfile):
+            return ""
+        lab, variant, name = self.lab, self.lab.variant, called(self.lab.subject)
+        told = stops.explained(lab.engine, lab.image, lab.options(posture), variant.health, variant.port, name)
+        return f"{told}; " if told else ""
+
     def _explained(self, posture: w.Posture, error: DeadweightError) -> str:
         """Why a posture cannot be measured; with what the suite says otherwise of it."""
         if w.TIGHT in posture.walls:
-            return f"{error.message}. {broken(self.lab.subject)}"
+            return f"{self._refused(posture, error)}{error.message}. {broken(self.lab.subject)}"
         if isinstance(error, NoService) and "read-only" in posture.walls and not self.lab.variant.run.read_only:
             return f"{error.message}. {WRITABLE}"
         if (

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deadweight.engine.seccomp import given, profile
+from deadweight.engine.seccomp.kinds import BY_TIMING
 from deadweight.records import store
 
 if TYPE_CHECKING:
@@ -38,6 +41,45 @@ def found_profile(subject: Subject) -> Iterator[Path | None]:
         file = Path(folder) / "seccomp.json"
         file.write_text(json.dumps(kept.profile), encoding="utf-8")
         yield file
+
+
+ATTACKERS = (
+    *BY_TIMING, "arch_prctl", "close", "dup3", "epoll_create1", "epoll_ctl", "eventfd2", "execve", "fcntl", "getppid", "kill",
+    "openat", "pidfd_open", "pidfd_send_signal", "pipe2", "prctl", "pread64", "prlimit64", "read", "rt_sigaction",
+    "sched_getaffinity", "setpgid", "wait4", "waitid", "write",
+)  # fmt: skip
+"""What the attacker's own program needs to do anything at all (``helper/main.go``, ``rehearse``)."""
+
+
+@contextlib.contextmanager
+def named_profile(subject: Subject) -> Iterator[Path | None]:
+    """A file with the profile that the suite names, and what the attacker's program needs, while the attacks last; None where there
+    is none."""
+    named = subject.variant.run.seccomp
+    if named is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="deadweight-profile-") as folder:
+        file = Path(folder) / "named.json"
+        content = for_attacks(given.read(subject.suite.root / named), given.where(subject.engine().info))
+        file.write_text(json.dumps(content), encoding="utf-8")
+        yield file
+
+
+def for_attacks(document: Mapping[str, Any], where: given.Where) -> dict[str, Any]:
+    """A profile with what the attacker's program needs and it does not allow at all. What it has rules for stays as it is."""
+    more = set(given.refused(document, where, wholly=True)) & set(ATTACKERS)
+    added = profile.document(more, (), where.architecture)["syscalls"] if more else []  # clone for no namespaces
+    return {
+        **document,
+        "syscalls": [*document.get("syscalls", ()), *(each for each in added if each["names"] not in ([], ["clone3"]))],
+    }
+
+
+def called(subject: Subject) -> str:
+    """The name of the profile that harden found, in a message."""
+    file = subject.state.seccomp(subject.variant.name)
+    return os.path.relpath(file, subject.suite.root)
 
 
 def digest_of(subject: Subject) -> str | None:

@@ -131,7 +131,12 @@ def _completed(subject: Subject, data: dict[str, Any]) -> dict[str, Any]:
 def _measured_with(subject: Subject, wanted: AttacksCheck) -> str:
     """A digest of all that decides an outcome: image, how it is run, the attacks, engine and machine, and our version."""
     variant, info = subject.variant, subject.engine().info
-    read_from = [*wanted.payload_files, *([wanted.openapi] if wanted.openapi and wanted.openapi[0] != "/" else [])]
+    profile = [variant.run.seccomp] if variant.run.seccomp else []
+    read_from = [
+        *profile,
+        *wanted.payload_files,
+        *([wanted.openapi] if wanted.openapi and wanted.openapi[0] != "/" else []),
+    ]
     files = [hashlib.sha256((subject.suite.root / file).read_bytes()).hexdigest() for file in read_from]
     asked = [
         wanted.chosen_packs,

@@ -158,9 +158,10 @@ class Ground:
     ``hard`` are the variant's hardened options. ``unstartable`` are capabilities that this machine cannot give. ``shell`` is what
     binds a static shell in (nothing where the image has one), ``helper`` what binds the attacker's own program in (nothing where
     there is none). ``devices``: whether device rules can be opened here.
-    ``profile`` is the image's own seccomp profile, with what the helper cannot do without. ``neighbour`` is the container whose
-    processes and memory are shared where nothing stands between (empty: none). ``landlocked`` are the program and words that put
-    Landlock on, before those that it starts (nothing where that cannot be done); ``command`` what the image starts.
+    ``profile`` is the image's own seccomp profile, with what the helper cannot do without; ``named`` is the suite's, likewise.
+    ``neighbour`` is the container whose processes and memory are shared where nothing stands between (empty: none). ``landlocked``
+    are the program and words that put Landlock on, before those that it starts (nothing where that cannot be done); ``command``
+    what the image starts.
     """
 
     hard: RunOptions
@@ -173,6 +174,7 @@ class Ground:
     devices: bool = True
     helper: tuple[Mount, ...] = ()
     profile: Path | None = None
+    named: Path | None = None
     neighbour: str = ""
     landlocked: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -237,9 +239,7 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
     elif not posture.privileged:
         up["cap_add"], up["cap_drop"] = ("ALL",), ground.unstartable
     up["no_new_privileges"] = "no-new-privileges" in walls
-    up["seccomp"] = "default" if "seccomp" in walls else "unconfined"
-    if TIGHT in walls and ground.profile is not None:
-        up["seccomp"] = str(ground.profile)
+    up |= _seccomp(posture, ground)
     up["masked_paths"] = "masked-paths" in walls
     up |= _shared(walls, ground)
     if LANDLOCK in walls and ground.landlocked:
@@ -253,6 +253,17 @@ def _built(common: RunOptions, posture: Posture, ground: Ground) -> RunOptions:
         up["mounts"], up["device_rules"] = ground.mounts, ("b *:* r",) if ground.devices else ()
     up |= _files(walls, hard)
     return common.but(**up)
+
+
+def _seccomp(posture: Posture, ground: Ground) -> dict[str, object]:
+    if TIGHT in posture.walls and ground.profile is not None:
+        return {"seccomp": str(ground.profile)}
+    if "seccomp" not in posture.walls:
+        return {"seccomp": "unconfined"}
+    if ground.named is None:
+        return {"seccomp": "default"}
+    alone = {"no_new_privileges": True} if posture.name == f"{ONLY}seccomp" else {}  # as with a tight one (``only``)
+    return {"seccomp": str(ground.named), **alone}
 
 
 def _shared(walls: frozenset[str], ground: Ground) -> dict[str, object]:

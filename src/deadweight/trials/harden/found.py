@@ -8,6 +8,7 @@ from typing import Any
 
 from deadweight.checks.service import posture
 from deadweight.engine.options import RunOptions
+from deadweight.engine.seccomp import stops
 from deadweight.suite.model import Variant
 from deadweight.trials.harden.trial import OUTGOING
 from deadweight.trials.seccomp.model import Seccomp
@@ -43,6 +44,11 @@ class Found(Tightest):
     variant: Variant
     suite: str
     image: str
+
+    @property
+    def profiled(self) -> bool:
+        """Whether a seccomp profile stands beside what is written: the one that was found, or the suite's own."""
+        return self.seccomp is not None or stops.is_file(self.options.seccomp)
 
     @property
     def outgoing(self) -> bool:

@@ -87,8 +87,14 @@ def circumstances(subject: Subject) -> str:
         subject.built.config_digest,
         *(asked_of(subject.variant, check) for check in ("runs", "api", "budget")),
         {name: engine[name] for name in _OF_THE_ENGINE},
+        _profile(subject),
     ]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _profile(subject: Subject) -> str:
+    named = subject.variant.run.seccomp
+    return hashlib.sha256((subject.suite.root / named).read_bytes()).hexdigest() if named else ""
 
 
 def _found(subject: Subject, known: Posture) -> Found:

@@ -12,8 +12,17 @@ from deadweight import _run
 from deadweight._errors import CheckFailed, Interrupted, MissingError, UsageError
 from deadweight.checks.attacks.limits import not_held, unenforced
 from deadweight.checks.runs import CLEAN_EXITS
-from deadweight.engine.options import NON_ROOT, TMPFS_BYTES, RunOptions, Tmpfs, hardened_for, is_root
-from deadweight.trials.harden import asks
+from deadweight.engine.options import (
+    DEFAULT_CAPABILITIES,
+    NON_ROOT,
+    TMPFS_BYTES,
+    RunOptions,
+    Tmpfs,
+    hardened_for,
+    is_root,
+)
+from deadweight.engine.seccomp import stops
+from deadweight.trials.harden import asks, named
 from deadweight.trials.harden.apart import apart
 from deadweight.trials.harden.folders import NOTHING, Written, covering
 from deadweight.trials.harden.found import Found
@@ -34,13 +43,9 @@ AT_ONCE, SLOW_SECONDS, SLOW_AT_ONCE = 4, 2.0, 2
 HASTY_SECONDS = 5.0
 """What failed sooner is tried once more. What takes longer has waited for a service that does not come up."""
 AGAIN = ", again"
+TOLD = 200
+STRICTEST = "the strictest settings at once"
 LEAST_MEMORY_BYTES, LEAST_PIDS = 8 * 2**20, 4
-
-DEFAULT_CAPABILITIES = (
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",
-    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-)  # fmt: skip
-"""What Docker gives a container (moby, oci/caps)."""
 
 
 @dataclass
@@ -65,20 +70,20 @@ class _Search:
         if _run.cancelled():
             raise Interrupted("interrupted")
         started = time.monotonic()
-        self._note(what, self._attempt(options))
+        self.note(what, self._attempt(options))
         self.seconds = time.monotonic() - started
         return not self.last.problem
 
     def _attempt(self, options: RunOptions) -> Trial:
         return attempt(self.subject, options.but(hosts=self.hosts.get(options.network, {})), self.exits)
 
-    def _note(self, what: str, trial: Trial) -> None:
+    def note(self, what: str, trial: Trial) -> None:
         failed = [each.removesuffix(AGAIN) for each, problem in self.tried[-1:] if problem]
         hitch = not trial.problem and what.removesuffix(AGAIN) in failed
         self.wavered, self.passed = self.wavered or hitch, 0 if hitch else self.passed
         self.last = trial
         self.tried.append((what, trial.problem))
-        self.told(f"{self.subject.variant.name}: {what}: {trial.problem[:160] if trial.problem else 'works'}")
+        self.told(f"{self.subject.variant.name}: {what}: {trial.problem[:TOLD] if trial.problem else 'works'}")
         if not trial.problem:
             self.user, self.written, self.passed = trial.user, trial.written, self.passed + 1
 
@@ -109,7 +114,7 @@ class _Search:
             raise Interrupted("interrupted")
         wavered, failed = self.wavered, [each for each in trials if each.problem]
         for trial in (*(each for each in trials if not each.problem), *failed):
-            self._note(f"{what}{AGAIN}", trial)
+            self.note(f"{what}{AGAIN}", trial)
         if failed and wavered:
             raise self._wavers(missing - len(failed), missing)
         if failed:
@@ -158,7 +163,13 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
             memory_bytes=usual.memory_bytes, swap_bytes=0, cpus=usual.cpus, pids=usual.pids, ulimits=usual.ulimits,
             network=OUTGOING,
         )  # fmt: skip
-        easy = search.passes("the strictest settings at once", tight)
+        tight = named.startable(engine, tight, search.note)
+        easy = search.passes(STRICTEST, tight)
+        if not easy and stops.is_file(tight.seccomp):
+            without = tight.but(seccomp="default")
+            if easy := search.passes(f"{STRICTEST}, with the engine's seccomp profile", without):
+                named.blame(subject, tight.but(hosts=inside), search.note)
+                tight = without
         found = tight if easy else _wall_by_wall(search, plain, tight, usual.tmpfs)
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
@@ -198,6 +209,8 @@ def _wall_by_wall(search: _Search, plain: RunOptions, tight: RunOptions, named: 
     # Read-only comes before the user: folders in memory may be written by anybody, those of the image often not.
     found = _read_only(search, _capabilities(search, found), named)
     walls: dict[str, dict[str, Any]] = {"not root": {"user": tight.user}}
+    if stops.is_file(tight.seccomp):
+        walls[f"the seccomp profile {tight.seccomp}"] = {"seccomp": tight.seccomp}
     if found.cap_add or not found.cap_drop:  # root may need them only to become somebody else
         walls["no capabilities for a service that is not root"] = {"cap_drop": tight.cap_drop, "cap_add": ()}
     return _first(search, found, {**walls, "no outgoing network": {"network": tight.network}}, every=True)

@@ -11,14 +11,15 @@ from deadweight.checks.attacks.entrance import attack
 from deadweight.checks.attacks.profile import ToAttack
 from deadweight.checks.protocol import Subject
 from deadweight.engine.options import RunOptions
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.floor import Floor, keep_floor, kept_floor
+from deadweight.engine.seccomp.runtime import runtime_of
 from deadweight.records import store
 from deadweight.toolchain import own_programs
 from deadweight.trials.harden.apart import apart
 from deadweight.trials.harden.found import Found
-from deadweight.trials.seccomp import profile, recorder, search
-from deadweight.trials.seccomp.floor import Floor, keep_floor, kept_floor
+from deadweight.trials.seccomp import recorder, search
 from deadweight.trials.seccomp.model import Seccomp, Stopped
-from deadweight.trials.seccomp.runtime import runtime_of
 
 Told = Callable[[str], None]
 
@@ -31,13 +32,14 @@ def find(subject: Subject, found: Found, told: Told) -> Seccomp:
 
     Raises as ``search.search``; attacks that cannot be measured are told in what comes back."""
     runtime = runtime_of(subject.engine())
+    options = found.options.but(seccomp="default")  # not under one that the suite names
     for source in (helper.SOURCE, recorder.SOURCE):  # built here: nothing of root's should lie in the caller's folders
         own_programs.built(runtime.architecture, source)
     known = kept_floor(runtime)
     if as_root.possible(subject):
-        reply = as_root.call(AS_ROOT, Order(found.options, found.cut_off, known), subject, told)
+        reply = as_root.call(AS_ROOT, Order(options, found.cut_off, known), subject, told)
     else:
-        order = Order(found.options, found.cut_off, known)
+        order = Order(options, found.cut_off, known)
         reply = apart(subject, lambda: _obey(order, subject, told))
     if known is None:
         keep_floor(runtime, reply.floor)
@@ -86,7 +88,9 @@ def leave(subject: Subject, found: Seccomp) -> None:
 
 def _stopped(subject: Subject, told: Told) -> Stopped:
     """Attacked for real: in all walls with either profile, and with either profile as the only wall."""
-    evidence = apart(subject, lambda: attack(subject, postures=POSTURES, brief=True, told=told))
+    run = subject.variant.run.model_copy(update={"seccomp": None})  # the engine's, not one that the suite names
+    engines = replace(subject, variant=subject.variant.model_copy(update={"run": run}))
+    evidence = apart(subject, lambda: attack(engines, postures=POSTURES, brief=True, told=told))
     postures = evidence.data.get("postures") or {}
     measured = {
         posture: {name: cell["outcome"] for name, cell in postures.get(posture, {}).items()

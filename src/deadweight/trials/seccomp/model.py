@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from deadweight.trials.seccomp import profile
-from deadweight.trials.seccomp.calls import family
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.calls import family
 
 Reason = Literal["needed", "held", "runtime", "unseen"]
 

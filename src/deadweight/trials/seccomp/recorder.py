@@ -20,9 +20,9 @@ from deadweight._run import piped
 from deadweight.checks.attacks.helper import SOURCE as ATTACKERS_SOURCE
 from deadweight.checks.attacks.helper import TARGET as ATTACKER
 from deadweight.engine.options import Mount, RunOptions
+from deadweight.engine.seccomp.calls import numbers
 from deadweight.toolchain import own_programs
 from deadweight.trials.harden.trial import PURPOSE, Trial, attempt
-from deadweight.trials.seccomp.calls import numbers
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 from deadweight import _run
 from deadweight._errors import CheckFailed, DeadweightError, Interrupted
 from deadweight.engine.options import RunOptions
+from deadweight.engine.seccomp import calls, profile
+from deadweight.engine.seccomp.fewest import fewest
+from deadweight.engine.seccomp.floor import Floor, find
+from deadweight.engine.seccomp.kinds import BY_TIMING, HELD, LENIENT
+from deadweight.engine.seccomp.runtime import Runtime, runtime_of
 from deadweight.trials.harden.trial import OUTGOING, PURPOSE, Trial, attempt
-from deadweight.trials.seccomp import calls, profile, recorder
-from deadweight.trials.seccomp.fewest import fewest
-from deadweight.trials.seccomp.floor import Floor, find
-from deadweight.trials.seccomp.kinds import BY_TIMING, HELD, LENIENT
+from deadweight.trials.seccomp import recorder
 from deadweight.trials.seccomp.model import Call, Reason, Seccomp
 from deadweight.trials.seccomp.recorder import Recording
-from deadweight.trials.seccomp.runtime import Runtime, runtime_of
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deadweight.checks.attacks import walls
-from deadweight.trials.seccomp.calls import family
+from deadweight.engine.seccomp.calls import family
 from deadweight.trials.seccomp.model import Seccomp, Stopped
 
 MOST_NAMED = 12

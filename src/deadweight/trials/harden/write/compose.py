@@ -26,7 +26,7 @@ def compose(found: Found, wanted: Written | None = None) -> dict[str, Any]:
     """Keys in the order that dclint asks for."""
     options, stop, wanted = found.options, stop_seconds(found, ENGINE_STOP_SECONDS), wanted or Written()
     security = ["no-new-privileges:true"] if options.no_new_privileges else []
-    security += [f"seccomp:{wanted.profile}"] if found.seccomp and wanted.profile else []
+    security += [f"seccomp:{wanted.profile}"] if found.profiled and wanted.profile else []
     service: dict[str, Any] = {"image": wanted.image or found.image}
     others = {name: _need(need, found) for name, need in found.variant.run.needs.items() if need.image}
     service |= key("depends_on", sorted(others))

@@ -95,7 +95,7 @@ def lost(found: Found) -> list[str]:
     lines = [f"{found.options.pids} processes", "no swap (Fargate has none)"]
     lines += ["files of your repository"] if found.options.files else []
     lines += ["no new privileges"] if found.options.no_new_privileges else []
-    lines += ["the seccomp profile (Fargate's own stays)"] if found.seccomp else []
+    lines += ["the seccomp profile (Fargate's own stays)"] if found.profiled else []
     lines += ["a file system in memory, noexec (an empty volume stands for it)"] if found.options.tmpfs else []
     return lines
 

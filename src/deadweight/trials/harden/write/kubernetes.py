@@ -109,7 +109,7 @@ def _pod_security(found: Found, wanted: Written) -> dict[str, Any]:
 
 
 def _seccomp(found: Found, wanted: Written) -> dict[str, Any]:
-    if found.seccomp is None or not wanted.profile:
+    if not found.profiled or not wanted.profile:
         return {"type": "RuntimeDefault"}
     return {"type": "Localhost", "localhostProfile": _on_node(found)}
 
@@ -229,7 +229,7 @@ def _notes(found: Found, wanted: Written) -> list[str]:
         f"Tried in a container engine, not in a cluster; its {untried} were not tried. Push the image and set its name here.",
         f"A Deployment cannot express {', '.join(lost)}.",
     ]
-    if found.seccomp and wanted.profile:
+    if found.profiled and wanted.profile:
         notes.append(
             f"Copy the seccomp profile to every node: {shlex.quote(wanted.profile)} to /var/lib/kubelet/seccomp/{_on_node(found)}"
         )
@@ -243,7 +243,7 @@ def _objections(found: Found, wanted: Written) -> list[str]:
         wanted.image or found.image,
     )
     said = [] if wanted.budget else [one]
-    if found.seccomp and wanted.profile:
+    if found.profiled and wanted.profile:
         said.append(
             "a profile that is not the runtime's (checkov CKV_K8S_31): it allows fewer system calls than that one"
         )

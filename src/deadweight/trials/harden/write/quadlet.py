@@ -33,7 +33,7 @@ def text(found: Found, given: Written) -> str:
     lines += [f"DropCapability={each.lower()}" for each in options.cap_drop]
     lines += [f"AddCapability=CAP_{each}" for each in options.cap_add]
     lines += ["NoNewPrivileges=true"] if options.no_new_privileges else []
-    lines += [f"SeccompProfile={given.profile}"] if found.seccomp and given.profile else []
+    lines += [f"SeccompProfile={given.profile}"] if found.profiled and given.profile else []
     lines += [f"PodmanArgs={words}" for words in _limits(found)]
     lines += [f"Environment={_word(f'{key}={value}')}" for key, value in options.env.items()]
     lines += [f"Volume=./{path}:{target}:ro" for target, path in options.files.items()]

@@ -44,7 +44,7 @@ def run_words(found: Found, given: Written | None = None) -> list[str]:
     words += [word for name in options.cap_drop for word in ("--cap-drop", name)]
     words += [word for name in options.cap_add for word in ("--cap-add", name)]
     words += ["--security-opt", "no-new-privileges"] if options.no_new_privileges else []
-    words += ["--security-opt", f"seccomp={given.profile}"] if found.seccomp and given.profile else []
+    words += ["--security-opt", f"seccomp={given.profile}"] if found.profiled and given.profile else []
     memory = short(options.memory_bytes)
     words += ["--memory", memory, "--memory-swap", memory]
     words += ["--cpus", f"{options.cpus:g}", "--pids-limit", str(options.pids)]

@@ -20,13 +20,13 @@ from typing import Any
 from deadweight._errors import CommandError, DeadweightError
 from deadweight._run import run
 from deadweight.engine.lost import elf
+from deadweight.engine.seccomp import profile
+from deadweight.engine.seccomp.calls import numbers
+from deadweight.engine.seccomp.fewest import fewest
+from deadweight.engine.seccomp.kinds import BY_TIMING, STARTERS
+from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.records import store
 from deadweight.records.paths import user_cache
-from deadweight.trials.seccomp import profile
-from deadweight.trials.seccomp.calls import numbers
-from deadweight.trials.seccomp.fewest import fewest
-from deadweight.trials.seccomp.kinds import BY_TIMING, STARTERS
-from deadweight.trials.seccomp.runtime import Runtime
 
 START_SECONDS, PATIENT_SECONDS = 3.0, 12.0
 PROOFS = 5
@@ -102,13 +102,18 @@ def find(runtime: Runtime) -> Floor:
 
 def starting(runtime: Runtime, bundle: Path, allowed: Sequence[str], seconds: float = START_SECONDS) -> str:
     """Why a container does not start with these calls alone; empty where it does, and its program ends well."""
+    return starting_under(runtime, bundle, profile.document(allowed, range(64), runtime.architecture), seconds)
+
+
+def starting_under(runtime: Runtime, bundle: Path, seccomp: dict[str, Any], seconds: float = START_SECONDS) -> str:
+    """The same under a profile as runtimes take it."""
     root = bundle / "rootfs"
     if not root.exists():
         for folder in ("proc", "dev"):
             (root / folder).mkdir(parents=True)
         (root / "end").write_bytes(elf(runtime.architecture))
         (root / "end").chmod(0o755)
-    (bundle / "config.json").write_text(json.dumps(_spec(allowed, runtime.architecture)), encoding="utf-8")
+    (bundle / "config.json").write_text(json.dumps(_spec(seccomp)), encoding="utf-8")
     identity = f"deadweight-floor-{uuid.uuid4().hex[:12]}"
     state = bundle / "state"
     # crun refuses a machine with both kinds of cgroups, and asks for none with this; runc makes those that it is asked for: none.
@@ -131,9 +136,8 @@ def starting(runtime: Runtime, bundle: Path, allowed: Sequence[str], seconds: fl
     return ""
 
 
-def _spec(allowed: Sequence[str], architecture: str) -> dict[str, Any]:
+def _spec(seccomp: dict[str, Any]) -> dict[str, Any]:
     """What the OCI runtime specification asks of a bundle: one program, no right, no new privileges."""
-    seccomp = profile.document(allowed, range(64), architecture)
     namespaces = [{"type": each} for each in ("pid", "ipc", "uts", "mount", "network")]
     return {
         "ociVersion": "1.0.2",

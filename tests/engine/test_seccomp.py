@@ -1,0 +1,220 @@
+"""A seccomp profile under which nothing starts: the call that it refuses is found by starting containers, and named."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight._errors import ConfigError, UsageError
+from deadweight.checks.attacks.named import refused
+from deadweight.checks.attacks.profile import ATTACKERS, for_attacks
+from deadweight.checks.protocol import Subject
+from deadweight.checks.runs import Runs
+from deadweight.engine.options import hardened_for
+from deadweight.engine.seccomp import floor, given, profile, stops
+from deadweight.engine.seccomp.calls import numbers
+from deadweight.engine.seccomp.missing import missing
+from deadweight.engine.seccomp.runtime import Runtime
+from deadweight.project.on_engine import refuse_no_profile
+from tests.support.small_project import put_built, subject_of, write_suite
+
+HERE = given.Where("amd64", "6.1.0-13-amd64")
+EVERYTHING = frozenset(numbers("amd64"))
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="the runtime is tried as root")
+
+
+def without(*calls: str) -> dict[str, object]:
+    return profile.document(EVERYTHING - set(calls), range(64), "amd64")
+
+
+@pytest.mark.parametrize(
+    ("needed", "most"), [((), 4), (("a",), 4), (("d", "j"), 4), (("a", "b", "c"), 4), (tuple("bdfhj"), 4)]
+)
+def test_what_is_missing_is_found_by_halving(needed, most):
+    tried = []
+
+    def works(some):
+        tried.append(some)
+        return set(needed) <= set(some)
+
+    found, whole = missing(tuple("abcdefghij"), works, most)
+    assert found == (needed if len(needed) <= most else needed[-most:])
+    assert whole is (len(needed) <= most)
+    assert len(tried) <= 6 * (len(needed) + 1)
+
+
+def test_what_a_profile_refuses_is_read_with_its_conditions():
+    document = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
+        "syscalls": [
+            {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"},
+            {"name": "close", "action": "SCMP_ACT_ALLOW"},
+            {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]},
+            {"names": ["mount"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_ADMIN"]}},
+            {"names": ["ptrace"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}},
+            {"names": ["bpf"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "7.0"}},
+            {"names": ["stat"], "action": "SCMP_ACT_ALLOW", "excludes": {"arches": ["amd64"]}},
+        ],
+    }
+    found = given.refused(document, HERE)
+    assert EVERYTHING - set(found) == {"read", "write", "close", "ptrace"}
+    assert "clone" in found, "with some arguments is not with all"
+    stronger = given.Where("amd64", "7.1", frozenset({"SYS_ADMIN"}))
+    assert EVERYTHING - set(given.refused(document, stronger)) == {"read", "write", "close", "ptrace", "mount", "bpf"}
+    handed = given.for_runtime(document, HERE)
+    assert handed["architectures"] == ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]
+    assert [each["names"] for each in handed["syscalls"]] == [["read", "write"], ["close"], ["clone"], ["ptrace"]]
+
+
+def test_a_profile_that_forbids_a_few_calls_is_read_the_other_way_round():
+    document = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["bpf", "nonsense"], "action": "SCMP_ACT_ERRNO"}],
+    }
+    assert given.refused(document, HERE) == ("bpf",)
+    assert given.refused(given.allowing(document, ["bpf"]), HERE) == ()
+
+
+def test_with_more_calls_a_profile_is_otherwise_the_same():
+    more = given.allowing(without("listen", "clone3"), ["listen", "clone"])
+    assert "listen" not in given.refused(more, HERE)
+    assert "clone" not in given.refused(more, HERE)
+    assert "clone3" in given.refused(more, HERE)
+
+
+def test_what_the_attackers_program_needs_opens_no_more():
+    """With clone allowed whatever its arguments, a namespace of users was to be had under a profile that forbids it."""
+    tight = profile.document({"read", "clone"}, (), "amd64")
+    before, after = (given.refused(each, HERE) for each in (tight, for_attacks(tight, HERE)))
+    assert set(before) - set(after) == set(ATTACKERS) - {"clone", "read"}
+    assert [each["args"] for each in for_attacks(tight, HERE)["syscalls"] if each["names"] == ["clone"]] == [
+        [{"index": 0, "value": profile.NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
+    ]
+    without_it = for_attacks(profile.document({"read"}, (), "amd64"), HERE)
+    assert "clone" in given.refused(without_it, HERE)
+    assert "clone" not in given.refused(without_it, HERE, wholly=True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"defaultAction": "allow"}', '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{}]}']
+)
+def test_what_is_no_profile_is_told_with_its_line(tmp_path, text):
+    (tmp_path / "tight.json").write_text(text)
+    suite = write_suite(
+        tmp_path, "name: p\nvariants:\n  tight:\n    builder: ko\n    run:\n      seccomp: tight.json\n"
+    )
+    with pytest.raises(
+        ConfigError, match=r"deadweight\.yaml:6: variants\.tight\.run\.seccomp: .*is not a seccomp profile"
+    ):
+        refuse_no_profile(suite, suite.variants[0])
+    (tmp_path / "tight.json").unlink()
+    with pytest.raises(UsageError, match="no such file"):
+        refuse_no_profile(suite, suite.variants[0])
+
+
+@pytest.mark.parametrize(
+    ("calls", "whole", "said"),
+    [
+        (
+            ("listen",),
+            True,
+            "the seccomp profile p.json stops the start: the call listen is refused, needed by the program",
+        ),
+        (
+            ("a", "b"),
+            True,
+            "the seccomp profile p.json stops the start: the calls a, b are refused, needed by the program",
+        ),
+        (
+            ("a", "b"),
+            False,
+            "the seccomp profile p.json stops the start: the calls a, b and more are refused, needed by the program",
+        ),
+    ],
+)
+def test_the_calls_are_told_in_one_sentence(calls, whole, said):
+    assert stops.told("p.json", stops.Refused(calls, "the program", all_told=whole)) == said
+
+
+def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
+    """One start passes, the next hangs: no search finds that."""
+    turns = itertools.cycle(["", "no answer", "no answer"])
+
+    def starting(_runtime, _bundle, document):
+        lacking = "futex" in given.refused(document, HERE)
+        return next(turns) if lacking else ""
+
+    monkeypatch.setattr(floor, "starting_under", starting)
+    runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
+    found = stops._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
+    assert found == stops.Refused(("futex",), "runc 1.1.5 now and then to start any container", "no answer")
+
+
+# real ones
+
+
+@pytest.fixture
+def service(tmp_path, engine, misbehaving_image, misbehaving_archive, monkeypatch):
+    monkeypatch.setattr(engine, "root", str(tmp_path))
+
+    def build(*refused: str) -> Subject:
+        (tmp_path / "tight.json").write_text(json.dumps(without(*refused)))
+        yaml = "name: p\nvariants:\n  tight:\n    builder: ko\n    run: {seccomp: tight.json}\n    health: {within_seconds: 8}\n"
+        suite = write_suite(tmp_path, yaml)
+        built = put_built(suite, "tight", misbehaving_archive, misbehaving_image)
+        return subject_of(suite, "tight", built, misbehaving_archive, engine)
+
+    return build
+
+
+def test_a_call_that_the_program_needs_is_named(service):
+    subject = service("listen")
+    found = Runs().run(subject)
+    subject.service.close()
+    assert found.status == "fail"
+    assert found.reason.startswith(
+        "the seccomp profile tight.json stops the start: the call listen is refused, needed by the program (invoke harden --force "
+        "--to FOLDER writes a profile that fits); it ended with exit code"
+    )
+    assert found.data["posture"]["seccomp"] == "tight.json"
+
+
+@ROOT
+def test_a_call_that_the_runtime_needs_is_named_before_an_engine_waits_for_it(service, engine, monkeypatch):
+    subject = service("execve")
+    monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("nothing is started in the engine"))
+    found = Runs().run(subject)
+    subject.service.close()
+    assert found.status == "fail"
+    assert "the seccomp profile tight.json stops the start: the call execve is refused, needed by " in found.reason
+    assert "to start any container" in found.reason
+
+
+def test_attacks_under_a_profile_that_stops_the_start_are_not_measured_for_that_call(service, engine):
+    """Tried as it is: what the attacker's program needs would be allowed beside it, and hide what is missing."""
+    subject = service("listen")
+    lab = SimpleNamespace(
+        variant=subject.variant, engine=engine, image=subject.engine_image(),
+        named=hardened_for(subject.variant).but(publish=None, network="none"),
+    )  # fmt: skip
+    assert refused(lab) == (  # type: ignore[arg-type]
+        "the seccomp profile tight.json stops the start: the call listen is refused, needed by the program (invoke harden --force "
+        "--to FOLDER writes a profile that fits)"
+    )
+    lab.named = lab.named.but(seccomp="default")
+    assert refused(lab) == ""  # type: ignore[arg-type]
+
+
+def test_a_service_that_fails_anyway_is_not_blamed_on_its_profile(service, engine):
+    subject = service()
+    options = subject.service.options()
+    broken = subject.variant.health.model_copy(update={"path": "/gone", "within_seconds": 1.0})
+    assert stops.explained(engine, subject.engine_image(), options, broken, 8080) == ""
+    unnamed = SimpleNamespace(seccomp="default")
+    assert stops.explained(engine, "", unnamed, broken, 8080) == ""  # type: ignore[arg-type]
+    subject.service.close()
