@@ -860,3 +860,15 @@ def test_what_a_lock_file_names_is_installed_without_asking_for_more(tmp_path, l
     text = first_draft(service, "build").ladder.files["build/Dockerfile"]
     assert "pip install --no-compile --target=/packages --no-deps -r /tmp/requirements.txt" in text
     assert text.index("pip install") < text.index("compileall") < text.index("FROM ${BASE}")
+
+
+@pytest.mark.parametrize(("home", "more"), [("/srv", ", /app/db"), ("/app", "")])
+def test_a_folder_among_its_own_files_is_in_memory_where_generated_images_have_it(tmp_path, home, more):
+    own = f'FROM python:3.12\nWORKDIR {home}\nCOPY . .\nCMD ["python", "app.py"]\n'
+    (service,) = found(tmp_path, {"requirements.txt": "flask\n", "app.py": "", "Dockerfile": own})
+    folders = Known(f"[/tmp, {home}/db]", "seen: it writes there")
+    seen = Seen(Health("http", 5000, "/", 200), (5000,), "0:0", 10**7, 4, (f"{home}/db",), 1.0, 0.1, 0)
+    assert (
+        with_seen(first_draft(service, "build"), seen, {"tmpfs": folders}).run["tmpfs"].value
+        == f"[/tmp, {home}/db{more}]"
+    )
