@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 from deadweight.project.init.draft import Draft
-from deadweight.project.init.older import WANTS_ARGUMENTS
-from deadweight.project.init.records import SEEN, Known
+from deadweight.project.init.older import GIVEN_COMMAND, WANTS_ARGUMENTS
+from deadweight.project.init.records import Known
 from deadweight.project.init.tree import Tree, aside
 
 SERVING = ("serve", "server", "start", "web", "http", "api", "daemon", "listen", "run")
@@ -51,12 +51,11 @@ def with_serving_command(draft: Draft, died: str, tree: Tree) -> Draft | None:
     command = serving_command(draft, tree) if WANTS_ARGUMENTS.search(died) or ENDS in died else ""
     if not command:
         return None
-    origin = f"{SEEN}: without a command it tells how it is used"
     images = tuple(
-        replace(each, args=(*each.words.command, command), args_origin=origin)
+        replace(each, args=(*each.words.command, command), args_origin=GIVEN_COMMAND)
         if not each.words.entrypoint and each.words.command
         else each
         for each in draft.service.dockerfiles
     )
-    run = {**draft.run, "args": Known(f"[{command}]", origin)}
+    run = {**draft.run, "args": Known(f"[{command}]", GIVEN_COMMAND)}
     return replace(draft, service=replace(draft.service, dockerfiles=images), run=run)

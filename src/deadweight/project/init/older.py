@@ -36,9 +36,15 @@ WANTS_ARGUMENTS = re.compile(
 )
 
 
+GIVEN_COMMAND = f"{SEEN}: without a command it tells how it is used"
+"""The origin of a command that was given because it may be the one that serves."""
+
+
 def with_help(draft: Draft, died: str) -> Draft | None:
     """The draft of a program that wants arguments: it is asked for its help. None for one that ended for another reason."""
-    if "args" in draft.run or not WANTS_ARGUMENTS.search(died):
+    given = draft.run.get("args")
+    in_vain = given is not None and given.origin == GIVEN_COMMAND and "it ended" in died
+    if (given is not None or not WANTS_ARGUMENTS.search(died)) and not in_vain:
         return None
     origin = f"{SEEN}: without arguments it tells how it is used"
     images = tuple(
