@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from deadweight._errors import DeadweightError
 from deadweight.checks.evidence import evidence
 from deadweight.checks.protocol import Subject
-from deadweight.image.look.judge import BaseImage, with_base
+from deadweight.image.look.base_image import BaseImage, with_base
 from deadweight.image.secrets.allow import AllowEntry
 from deadweight.records.evidence import Evidence, Status
 from deadweight.records.store import write_atomically

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deadweight.image.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner
+from deadweight.image.secrets import confirm, convert, matcher, model, plain_matcher, rules, scanner, version
 from deadweight.image.secrets.pieces import Budget
 from deadweight.image.secrets.translate import to_python
 from tests.support import ROOT
@@ -189,8 +189,8 @@ def test_a_change_of_what_decides_findings_is_another_version(tmp_path, monkeypa
     """Results are kept under the version: one that stayed the same would bring back what the older code found."""
     package = Path(rules.__file__).parent.parent
     shutil.copytree(package, tmp_path / "image")
-    monkeypatch.setattr(rules, "FOLDER", tmp_path / "image" / "secrets")
-    assert rules.rules_version.__wrapped__() == RULES.version
+    monkeypatch.setattr(version, "FOLDER", tmp_path / "image" / "secrets")
+    assert version.rules_version.__wrapped__() == RULES.version
     with (tmp_path / "image" / name).open("a") as file:
         file.write("\n")
-    assert rules.rules_version.__wrapped__() != RULES.version
+    assert version.rules_version.__wrapped__() != RULES.version

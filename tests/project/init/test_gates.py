@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from deadweight.image.look.judge import BaseImage
+from deadweight.image.look.base_image import BaseImage
 from deadweight.project.init.gates import and_attacks, by_owner, measured
 from deadweight.records.evidence import Evidence, Provenance
 from tests.support.small_project import write_suite

@@ -10,11 +10,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import chain
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from deadweight._errors import ArchiveError
-from deadweight.image.archive.model import Compression
 from deadweight.image.archive.zstd_frames import Frames
+
+if TYPE_CHECKING:
+    from deadweight.image.archive.model import Compression
 
 PIECE = 1 << 20
 _INPUT = 1 << 18

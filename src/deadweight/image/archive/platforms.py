@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import platform as machine
-
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 def machine_platform() -> str:
     """The platform of images that this machine runs: which one of several is meant where nobody says so."""
-    return f"linux/{_ARCHITECTURES.get(machine.machine(), machine.machine())}"
+    import platform  # which takes longer to import than an image with one platform needs for all its documents
+
+    machine = platform.machine()
+    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 
 def fits(platform: str, wanted: str) -> bool:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight.image.archive.compression import recognized
-from deadweight.image.archive.model import harmless
 from deadweight.image.archive.store import is_folder, mapped, released
-from deadweight.image.findings import LayersReport, Scanned
 from deadweight.image.look.cache import Cache, identity
 from deadweight.image.look.judge import judged, probe_for
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from deadweight.image.findings import LayersReport, Scanned
     from deadweight.image.secrets.allow import AllowEntry
     from deadweight.image.secrets.scanner import Scanner
 
-EDITION = 13
+EDITION = 14
 """Raised when the same look at the same archive gives another report: what the cache holds is then made anew."""
 
 
@@ -93,12 +93,14 @@ def _rules_of(scanner: Scanner | None) -> str:
 
 
 def _rule_set() -> str:
-    from deadweight.image.secrets.rules import rules_version
+    from deadweight.image.secrets.version import rules_version
 
     return rules_version()
 
 
 def document(report: LayersReport, **more: Any) -> str:
     """The report, and what the caller adds to it, as indented JSON that commands no terminal."""
+    from deadweight.image.archive.model import harmless
+
     text = json.dumps({**report.json(), **more}, indent=2, ensure_ascii=False)
     return harmless(text.encode("utf-8", "backslashreplace").decode("utf-8"))

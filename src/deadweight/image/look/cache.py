@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deadweight._errors import DeadweightError
-from deadweight.image.findings import LayersReport, from_json
 
 if TYPE_CHECKING:
+    from deadweight.image.findings import LayersReport
     from deadweight.image.layers.index import LayerIndex
 
 VERSION = 6
@@ -74,6 +74,8 @@ class Cache:
         raw = self._read(f"reports/{_hash(identity + key)}.json")
         if raw is None:
             return None
+        from deadweight.image.findings import from_json
+
         try:
             return from_json(json.loads(raw))
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -8,13 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any, Literal
 
-# What decides what is found and told, beside all modules here: those that hand the scanner its texts.
-_DECIDING = ("layers/gaps.py",)
+from deadweight.image.secrets.version import FOLDER, rules_version
+
 _LONG = 100
-FOLDER = Path(__file__).parent  # importlib.resources takes longer to import than all of this
 Target = Literal["secret", "match", "line"]
 Confidence = Literal["high", "medium", "low"]
 
@@ -173,23 +171,9 @@ def load_rules() -> RuleSet:
 
 
 @cache
-def rules_version() -> str:
-    """The version of that rule set. What the cache knows needs no more of it."""
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in _deciding())).hexdigest()
-    named = "+".join(f"{each['module'].split('/')[2]}-{each['version']}" for each in _document()["upstream"])
-    return f"{named}+{digest[:12]}"
-
-
-@cache
 def _document() -> dict[str, Any]:
     found: dict[str, Any] = json.loads((FOLDER / "rules.json").read_bytes())
     return found
-
-
-def _deciding() -> list[Path]:
-    """Files that are part of the rule-set version, so that no cached result outlives a change of any of them."""
-    own = [file for file in FOLDER.iterdir() if file.name.endswith((".py", ".json"))]
-    return [*sorted(own, key=lambda file: file.name), *(FOLDER.parent / name for name in _DECIDING)]
 
 
 def _rule(entry: dict[str, Any]) -> Rule:

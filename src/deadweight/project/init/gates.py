@@ -12,7 +12,7 @@ from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
     from deadweight.checks.protocol import Subject
-    from deadweight.image.look.judge import BaseImage
+    from deadweight.image.look.base_image import BaseImage
     from deadweight.records.evidence import Evidence
 
 Told = Callable[["Evidence"], None]
