@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.model import shown
-from deadweight.image.contents import gobuild, jars
+from deadweight.image.contents import gobuild
 from deadweight.image.layers.index import LayerIndex, Skip
+
+if TYPE_CHECKING:
+    from deadweight.image.contents import jars
 
 DPKG_STATUS = b"var/lib/dpkg/status"
 DPKG_INFO = b"var/lib/dpkg/info/"
@@ -15,6 +20,7 @@ RPM_DATABASES = (b"var/lib/rpm/rpmdb.sqlite", b"var/lib/rpm/Packages", b"usr/lib
 MAX_DATABASE = 16 * 1024 * 1024
 MAX_CAPTURED = 48 * 1024 * 1024
 MIN_BINARY = 64 * 1024
+JARS = (b".jar", b".war", b".ear")
 ELF, SCRIPT = b"\x7fELF", b"#!"
 
 
@@ -24,7 +30,8 @@ class Gatherer:
     def __init__(self, index: LayerIndex) -> None:
         self._index = index
         self._captured = 0
-        self._jars = jars.Budget()
+        self._jars: jars.Budget | None = None
+        self._binary = gobuild.InPieces()  # the member whose pieces come
 
     def look(self, first: int, last: int, view: memoryview, base: int) -> None:
         """Members ``first`` to ``last`` (exclusive), all of whose content lies in ``view``, which starts at ``base``."""
@@ -46,7 +53,7 @@ class Gatherer:
                 if _is_database(path):
                     start = offsets[number] - base
                     self._capture(number, view[start : start + sizes[number]])
-            elif path.endswith(jars.SUFFIXES):  # executable or not
+            elif path.endswith(JARS):  # executable or not
                 start = offsets[number] - base
                 self._jar(number, view[start : start + sizes[number]], path)
             elif modes[number] & 0o111 and sizes[number] >= MIN_BINARY:
@@ -57,17 +64,28 @@ class Gatherer:
     def piece(self, number: int, piece: memoryview, base: int) -> None:
         """A piece of a layer that starts at ``base`` and holds a part of a member that is too big to be held whole."""
         entries = self._index.entries
+        start, stop = entries.offsets[number] - base, entries.offsets[number] + entries.stored(number) - base
+        content, at = piece[max(0, start) : stop], max(0, -start)
+        if not at and entries.paths[number].endswith(JARS):
+            reason = "a Java archive too large to be held whole: neither it nor those in it are named"
+            self._index.skipped.append(Skip(number, "", reason, entries.sizes[number], unread=False))
         if not entries.modes[number] & 0o111:
             return
-        start, stop = entries.offsets[number] - base, entries.offsets[number] + entries.stored(number) - base
-        if start >= 0:
-            self._program(number, piece, start)
-        if number not in self._index.programs and (
-            found := gobuild.in_piece(piece, max(0, start), min(stop, len(piece)))
-        ):
+        if not at:
+            self._program(number, content, 0)
+            self._binary = gobuild.InPieces()
+        if number not in self._index.programs and (found := self._binary.take(content, at)):
             self._index.programs[number] = found
 
+    def wants_whole(self, number: int) -> bool:
+        """Whether a member of any size can be looked at only when all of it is there."""
+        path = self._index.entries.paths[number]
+        return path.endswith(JARS) or _is_database(path)
+
     def _jar(self, number: int, data: memoryview, path: bytes) -> None:
+        from deadweight.image.contents import jars  # few images have any, and the reader of zips takes long to import
+
+        self._jars = self._jars or jars.Budget()
         self._jars.unnamed = False
         if names := jars.jars(data, shown(path), self._jars):
             self._index.jars[number] = names

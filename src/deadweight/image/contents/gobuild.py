@@ -16,25 +16,73 @@ from deadweight.image.layers.index import GoProgram
 MAGIC = b"\xff Go buildinf:"
 _SECTION = b".go.buildinfo"
 _MAX_TEXT = 1 << 20
+_MOST = 2 * _MAX_TEXT + 64  # bytes of a header and both texts behind it
+_MOST_MARKS = 64  # that are tried in a piece
 _MAX_SECTIONS = 4096
+_MAX_SEGMENTS = 1024
 _PART = 1 << 18
+_LOADED, _WRITABLE = 1, 2  # PT_LOAD, PF_W
 
 
 def program(binary: memoryview) -> GoProgram | None:
     """The build information of an ELF file, None where it is no Go binary (or no ELF file, or damaged)."""
     try:
         place = _section(binary)
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, OverflowError):
         return None
-    return None if place is None else at(binary, place)
+    return None if place is None else _at(binary, place)
 
 
-def in_piece(piece: memoryview, start: int, stop: int) -> GoProgram | None:
-    """The build information in a binary that is too big to be held whole, a part of which lies at ``start`` to ``stop``."""
-    for place in islice(_marks(piece[:stop], start), 64):
-        if (found := at(piece[:stop], place)) is not None:
-            return found
-    return None
+class InPieces:
+    """The build information in a binary whose pieces come one after another, for it is too big to be held whole."""
+
+    def __init__(self) -> None:
+        self._segments: list[tuple[int, int]] | None = None
+        self._begun, self._next = b"", 0
+
+    def take(self, piece: memoryview, at: int) -> GoProgram | None:
+        """What a piece brings that begins ``at`` bytes in the file: 0 for the first, before the end of the last one for others."""
+        if not at:
+            self._segments = _data_segments(piece)
+        if self._begun:  # behind a mark there was not all of it yet
+            whole = self._begun + bytes(piece[self._next - at : self._next - at + _MOST])
+            self._begun = b""
+            if (found := _at(memoryview(whole), 0)) is not None:
+                return found
+        for first, last in [(0, at + len(piece))] if self._segments is None else self._segments:
+            for place in islice(_marks(piece[: max(0, last - at)], max(0, first - at)), _MOST_MARKS):
+                if (found := _at(piece, place)) is not None:
+                    return found
+                if len(piece) - place < _MOST and not self._begun:
+                    self._begun, self._next = bytes(piece[place:]), at + len(piece)
+        return None
+
+
+def _data_segments(head: memoryview) -> list[tuple[int, int]] | None:
+    """From and to which offset of an ELF file its writable segments lie: where ``debug/buildinfo`` looks when it has no section
+    names. ``head`` is the file's beginning; None where that does not say it."""
+    try:
+        if bytes(head[:4]) != b"\x7fELF":
+            return None
+        wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
+        (table,) = struct.unpack_from(order + ("Q" if wide else "I"), head, 0x20 if wide else 0x1C)
+        size, count = struct.unpack_from(order + "HH", head, 0x36 if wide else 0x2A)
+        form = struct.Struct(order + ("IIQQQQ" if wide else "IIIIIII"))
+        if not 0 < count <= _MAX_SEGMENTS or size < form.size:
+            return None
+        found = [form.unpack_from(head, table + number * size) for number in range(count)]
+    except (struct.error, IndexError, OverflowError):
+        return None
+    if not wide:
+        found = [(kind, flags, at, 0, 0, held) for kind, at, _, _, held, _, flags in found]
+    ranges = sorted((at, at + held) for kind, flags, at, _, _, held in found if kind == _LOADED and flags & _WRITABLE)
+    merged: list[tuple[int, int]] = []
+    for first, last in ranges:  # one over another, as no linker puts them, they are looked at once
+        if merged and first <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(last, merged[-1][1])
+        else:
+            merged.append((first, last))
+    return merged
 
 
 def _marks(piece: memoryview, start: int) -> Iterator[int]:
@@ -47,7 +95,7 @@ def _marks(piece: memoryview, start: int) -> Iterator[int]:
             place = part.find(MAGIC, place + 1)
 
 
-def at(binary: memoryview, place: int) -> GoProgram | None:
+def _at(binary: memoryview, place: int) -> GoProgram | None:
     """The build information whose header is at ``place``."""
     head = bytes(binary[place : place + 32])
     if len(head) < 32 or not head.startswith(MAGIC):

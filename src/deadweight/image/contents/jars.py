@@ -12,7 +12,6 @@ from dataclasses import replace
 
 from deadweight.image.layers.index import Jar
 
-SUFFIXES = (b".jar", b".war", b".ear")
 MAX_MEMBERS = 50_000
 MAX_INNER = 32 * 1024 * 1024
 MAX_JARS = 2000
