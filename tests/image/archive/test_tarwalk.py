@@ -52,6 +52,28 @@ def test_reads_what_tarfile_writes(content, form, size):
         assert all(entry.uid == 3_000_000 for entry in entries)
 
 
+@pytest.mark.parametrize("field", [100, 108, 124, 148, 156, 300])
+def test_a_checksum_that_was_right_once_is_looked_at_again(field):
+    """Sums are remembered by their field; what they are the sum of is not."""
+    whole = bytearray(samples.layer(samples.file(b"a"), samples.file(b"a"), samples.file(b"a")))
+    assert len(walked(bytes(whole))) == 3
+    whole[1024 + field] ^= 1
+    for read in (walked, lambda raw: in_pieces(raw, 700)):
+        with pytest.raises(ArchiveError, match=r"checksum|tar header"):
+            read(bytes(whole))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [(b"a", b"a"), (b"./a", b"a"), (b"/a", b"a"), (b"a/", b"a"), (b"a//b", b"a/b"), (b"a/./b", b"a/b"), (b"a/../b", b"b"),
+     (b".a", b".a"), (b"a/.b", b"a/.b"), (b"a/..b", b"a/..b"), (b"./", b""), (b".", b""), (b"a/.", b"a")],
+)  # fmt: skip
+def test_names_are_clean_whichever_way_a_header_is_read(name, path):
+    plain = samples.layer(samples.file(name))
+    longer = samples.layer(samples.pax(path=name.decode()), samples.file(b"x"))
+    assert [walked(plain).paths, walked(longer).paths] == [[path], [path]]
+
+
 @given(st.binary(max_size=3000), st.integers(0, 3000))
 def test_any_damage_is_an_error_or_a_reading(noise, place):
     whole = bytearray(

@@ -301,6 +301,29 @@ def test_what_lies_before_a_file_that_is_too_large_to_be_held_whole_is_looked_at
     assert report.duplicated_bytes == 40_000
 
 
+@pytest.mark.parametrize("scan", ["no", "hidden", "deep"])
+@pytest.mark.parametrize("pack", ["none", "gzip", "zstd"])
+def test_copies_of_a_file_that_is_read_in_pieces_are_copies(tmp_path, pack, scan, monkeypatch):
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    big = random.Random(1).randbytes(9_000_001)
+    built = samples.build(layer({"a": big, "small": b"x", "b": big}), layer({"c": big + b"x"}), compression=pack)
+    report = analyse(samples.docker_save(tmp_path / "x.tar", built), scan=scan)
+    assert report.duplicated_bytes == len(big)
+
+
+@pytest.mark.parametrize("pack", ["none", "gzip"])
+def test_files_of_the_view_tell_their_layer_at_the_first_look(tmp_path, pack):
+    built = samples.build(layer({"bin/su": b"x"}, su=0o4755), layer({"bin/sh": b"x"}, sh=0o755), compression=pack)
+    path = samples.docker_save(tmp_path / "x.tar", built)
+    first = analyse(path, cache_dir=tmp_path / "cache")
+    assert ([first.setuid[0].layer], [first.shells[0].layer]) == (
+        [samples.sha256(built.layers[0])],
+        [samples.sha256(built.layers[1])],
+    )
+    assert analyse(path, scan="plain", cache_dir=tmp_path / "cache").setuid == first.setuid
+
+
 def test_distroless_and_apk_packages(tmp_path):
     control = b"Package: base-files\nVersion: 12\nInstalled-Size: 3\n"
     apk = b"P:busybox\nV:1.36-r0\nI:99\nF:bin\nR:busybox\na:0:0:755\n\nP:empty\nV:1\nI:5\nF:\n\n"
@@ -340,6 +363,15 @@ def test_a_jar_that_may_be_run_is_a_jar_all_the_same(tmp_path):
         archive.writestr("ballast", b"x" * 100_000)
     data = samples.layer(samples.file(b"b.jar", out.getvalue(), mode=0o755))
     assert [package.name for package in analyse(image(tmp_path, data), scan="no").packages] == ["a:b"]
+
+
+def test_a_jar_too_large_to_be_held_whole_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
+    monkeypatch.setattr(portions, "WHOLE", 2 << 20)
+    data = layer({"app.jar": b"PK" + bytes(5 << 20), "small": b"x"})
+    report = analyse(image(tmp_path, data, compression="gzip"), scan="no")
+    told = [(skip.path, skip.unread) for skip in report.skipped if "Java archive" in skip.reason]
+    assert told == [("/app.jar", False)]
 
 
 def test_go_binaries_tell_module_and_version_though_stripped(tmp_path, playground_archive):

@@ -36,6 +36,10 @@ class Archive:
         assert found is not None
         return found
 
+    def forget(self, layer: Layer, start: int, stop: int) -> None:
+        """Take these bytes of a layer out of the process's memory until they are read again."""
+        self._store.forget(self._members[layer.index], start, stop)
+
     def unnamed(self) -> tuple[int, int]:
         """How many blobs no manifest names, and their bytes."""
         sizes = self._store.sizes()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import NamedTuple
 
 from deadweight._errors import ArchiveError
 
@@ -37,17 +39,18 @@ def check(data: bytes | memoryview, digest: str, what: str) -> None:
 class Running:
     """The digest of pieces that come one after another, computed by another thread while the next ones are being made.
 
-    ``thread`` must be an executor with one thread: pieces are hashed in the order in which they came. Few wait at a time.
+    Whoever must wait for a piece takes it, and those before it, itself, unless another thread is at it. Without a ``thread``
+    whoever adds pieces takes them.
     """
 
     _BATCH = 1 << 20
     _WAITING = 4
 
-    def __init__(self, thread: ThreadPoolExecutor) -> None:
-        self._thread, self._hash = thread, hashlib.sha256()
+    def __init__(self, thread: ThreadPoolExecutor | None) -> None:
+        self._thread, self._hash, self._lock = thread, hashlib.sha256(), Lock()
         self._batch: list[bytes | memoryview] = []
-        self._size = 0
-        self._waiting: deque[Future[None]] = deque()
+        self._size = self._given = self._taken = 0
+        self._waiting: deque[list[bytes | memoryview]] = deque()
 
     def add(self, piece: bytes | memoryview) -> None:
         """Take one more piece; it must not change before it is taken."""
@@ -56,25 +59,52 @@ class Running:
         if self._size >= self._BATCH:
             self._send()
 
-    def sent(self) -> Future[None] | None:
-        """Have all pieces so far taken: what is done when they are and their memory may change; None where they are already."""
+    def sent(self) -> Sent:
+        """Have all pieces so far taken: what tells when they are, and their memory may change."""
         if self._batch:
             self._send()
-        return self._waiting[-1] if self._waiting else None
+        return Sent(self, self._given)
 
     def result(self) -> str:
         """``sha256:…`` of all pieces so far."""
-        self._send()
-        while self._waiting:
-            self._waiting.popleft().result()
+        self.sent().result()
         return "sha256:" + self._hash.hexdigest()
 
-    def _send(self) -> None:
-        while len(self._waiting) >= self._WAITING:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._take, self._batch))
-        self._batch, self._size = [], 0
+    def taken(self, number: int) -> bool:
+        """Whether so many batches were taken."""
+        return self._taken >= number
 
-    def _take(self, batch: list[bytes | memoryview]) -> None:
-        for piece in batch:
-            self._hash.update(piece)
+    def take(self, number: int) -> None:
+        """Have so many batches taken by now. Raises whatever goes wrong with one of them, and again with any behind it."""
+        while self._taken < number:
+            with self._lock:
+                if self._taken < number:
+                    for piece in self._waiting[0]:
+                        self._hash.update(piece)
+                    self._waiting.popleft()
+                    self._taken += 1
+
+    def _send(self) -> None:
+        self.take(self._given - self._WAITING)
+        self._waiting.append(self._batch)
+        self._given += 1
+        self._batch, self._size = [], 0
+        if self._thread is None:
+            self.take(self._given)
+        else:
+            self._thread.submit(self.take, self._given)
+
+
+class Sent(NamedTuple):
+    """Pieces on their way into a digest, as one waits for another thread's work."""
+
+    running: Running
+    number: int
+
+    def done(self) -> bool:
+        """Whether they are taken."""
+        return self.running.taken(self.number)
+
+    def result(self) -> None:
+        """Wait until they are."""
+        self.running.take(self.number)

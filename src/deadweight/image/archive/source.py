@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from gzip import BadGzipFile
@@ -36,15 +35,6 @@ def opened(blob: Blob, compression: Compression, what: str) -> Source:
     if compression == "none" and not isinstance(blob, memoryview):
         return _Pieces(blob)
     return _Pieces(plain_pieces(cut(blob) if isinstance(blob, memoryview) else blob, compression, what))
-
-
-def crc32() -> Callable[[Any], int]:
-    """CRC-32 of some bytes: ISA-L's takes a third of zlib's time, where its package is there."""
-    try:
-        from isal import isal_zlib
-    except ImportError:
-        return zlib.crc32
-    return isal_zlib.crc32
 
 
 class _Pieces(Source):

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from deadweight.image.archive import entries as columns
+from deadweight.image.archive.checksums import crc32
 from deadweight.image.archive.model import shown
-from deadweight.image.archive.source import crc32
 from deadweight.image.findings import DuplicateFile
 from deadweight.image.layers.index import LayerIndex
 

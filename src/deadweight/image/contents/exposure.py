@@ -16,7 +16,7 @@ from deadweight.image.archive.model import shown
 from deadweight.image.findings import MAX_FINDINGS, FolderFigure, PathFigure
 from deadweight.image.layers.index import LayerIndex
 from deadweight.image.layers.members import BITS, MASK, split
-from deadweight.image.layers.merge import IMPLIED, Merged
+from deadweight.image.layers.merge import IMPLIED, WHITEOUT, Merged
 
 SHELLS = frozenset(
     b"sh ash bash dash zsh ksh ksh93 mksh lksh pdksh oksh csh tcsh fish yash rc es elvish nu xonsh pwsh rbash "
@@ -62,10 +62,10 @@ class Tally:
 
 
 class Survey:
-    """One walk over the final view."""
+    """One walk over the final view. ``names`` are the layers' diff-ids as the image has them: not all are computed yet."""
 
-    def __init__(self, merged: Merged, indices: Sequence[LayerIndex]) -> None:
-        self._merged, self._indices = merged, indices
+    def __init__(self, merged: Merged, indices: Sequence[LayerIndex], names: Sequence[str]) -> None:
+        self._merged, self._indices, self._names = merged, indices, names
         self.setuid, self.shells, self.managers = Tally(), Tally(), Tally()
         self.files = 0
         self._weights: list[tuple[int, bytes, int]] = []
@@ -107,9 +107,13 @@ class Survey:
     def heaviest(self) -> tuple[PathFigure, ...]:
         """The heaviest files, then the heaviest folders (each with all that is below it)."""
         files = [self._figure(path, value) for _size, path, value in heapq.nlargest(HEAVIEST, self._weights)]
-        folders: Counter[bytes] = Counter()
+        parents: dict[bytes, int] = {}
         for size, path, _value in self._weights:
-            parts = path.split(b"/")[:-1]
+            parent = path[: max(0, path.rfind(b"/"))]
+            parents[parent] = parents.get(parent, 0) + size
+        folders: Counter[bytes] = Counter()
+        for parent, size in parents.items():
+            parts = parent.split(b"/") if parent else []
             for depth in range(1, min(len(parts), _DEPTH) + 1):
                 folders[b"/".join(parts[:depth])] += size
         top = sorted(folders.items(), key=lambda item: (-item[1], item[0]))[:HEAVIEST]
@@ -125,7 +129,7 @@ class Survey:
         return PathFigure(
             path=shown(path),
             size_bytes=size,
-            layer=self._indices[index].diff_id,
+            layer=self._names[index],
             kind="file capabilities" if kind == "file" and member in entries.capabilities else kind,
             mode=f"{entries.modes[member]:04o}",
             uid=entries.uids[member],
@@ -175,7 +179,7 @@ def content_bytes(entries: Entries) -> tuple[int, int]:
     for number, (path, kind, size) in enumerate(zip(entries.paths, entries.kinds, entries.sizes, strict=True)):
         if twice and last[path] != number:
             continue
-        if kind == columns.FILE and not path[path.rfind(b"/") + 1 :].startswith(b".wh."):
+        if kind == columns.FILE and (path.find(WHITEOUT) < 0 or not path[path.rfind(b"/") + 1 :].startswith(WHITEOUT)):
             total += size
             files += 1
         elif kind == columns.SYMLINK:
@@ -197,10 +201,12 @@ def folders(indices: Sequence[LayerIndex]) -> tuple[FolderFigure, ...]:
 
 
 def _by_folder(entries: Entries) -> Counter[bytes]:
-    weights: Counter[bytes] = Counter()
+    parents: dict[bytes, int] = {}
     for path, kind, size in zip(entries.paths, entries.kinds, entries.sizes, strict=True):
         if kind == columns.FILE and size:
-            first = path.find(b"/")
-            second = path.find(b"/", first + 1) if first >= 0 else -1
-            weights[path[:second] if second >= 0 else path[: max(first, 0)]] += size
+            parent = path[: max(0, path.rfind(b"/"))]
+            parents[parent] = parents.get(parent, 0) + size
+    weights: Counter[bytes] = Counter()
+    for parent, size in parents.items():
+        weights[b"/".join(parent.split(b"/", 2)[:2])] += size
     return weights

@@ -10,7 +10,7 @@ from deadweight.image.archive.model import shown
 from deadweight.image.contents.facts import APK_DATABASES, DISTROLESS, DPKG_INFO, DPKG_STATUS
 from deadweight.image.findings import Package
 from deadweight.image.layers.index import LayerIndex
-from deadweight.image.layers.members import packed, split
+from deadweight.image.layers.members import BITS, MASK, packed, split
 from deadweight.image.layers.merge import IMPLIED, Merged
 
 _MAX_MODULES = 2000
@@ -116,20 +116,22 @@ class _Reader:
 
     def _weight(self, paths: Iterable[bytes]) -> tuple[int, int]:
         """Bytes and number of the regular files under these names; a file with two names counts once."""
-        merged = self._merged
+        merged, view, layers = self._merged, self._merged.view, self._merged.layers
         contents: set[int] = set()
         for path in paths:
-            parent, _, name = path.rpartition(b"/")
-            folder = merged.folder(parent)
-            if folder is None:
+            value = view.get(path)
+            if value is None:  # a folder of it may be a link
+                parent, _, name = path.rpartition(b"/")
+                folder = merged.folder(parent)
+                value = None if folder is None else view.get(folder + b"/" + name if folder else name)
+            if value is None or value == IMPLIED:
                 continue
-            value = merged.view.get(folder + b"/" + name if folder else name)
-            if value is not None and merged.kind(value) in (columns.FILE, columns.HARDLINK):
-                content = merged.content(value)
-                if content is not None:
-                    contents.add(content)
-        places = map(split, contents)
-        return sum(merged.layers[layer].sizes[member] for layer, member in places), len(contents)
+            kind = layers[value >> BITS].kinds[value & MASK]
+            if kind == columns.HARDLINK:
+                value = merged.content(value)
+            if value is not None and kind in (columns.FILE, columns.HARDLINK):
+                contents.add(value)
+        return sum(layers[value >> BITS].sizes[value & MASK] for value in contents), len(contents)
 
 
 def apk_block(block: bytes) -> tuple[bytes, bytes, int, list[bytes]]:

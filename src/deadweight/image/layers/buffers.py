@@ -6,10 +6,22 @@ let go of returns to the system at once, and is not left in the allocator's heap
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections import deque
-from concurrent.futures import Future, wait
-from typing import Any
+from typing import Any, Protocol
+
+
+class Work(Protocol):
+    """What a thread does with a buffer."""
+
+    def done(self) -> bool:
+        """Whether it needs the buffer no more."""
+        ...
+
+    def result(self) -> Any:
+        """Wait until it is done."""
+        ...
 
 
 class Buffer:
@@ -18,8 +30,12 @@ class Buffer:
     __slots__ = ("busy", "view")
 
     def __init__(self, size: int) -> None:
-        self.view = memoryview(mmap.mmap(-1, size))
-        self.busy: list[Future[Any]] = []
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux: two thousand faults fewer
+            with contextlib.suppress(OSError):
+                memory.madvise(mmap.MADV_HUGEPAGE)
+        self.view = memoryview(memory)
+        self.busy: list[Work] = []
 
 
 class Buffers:
@@ -40,7 +56,8 @@ class Buffers:
                 self._left -= 1
                 return Buffer(self._size)
         buffer = self._used.popleft()
-        wait(buffer.busy)
+        for work in buffer.busy:
+            work.result()
         buffer.busy.clear()
         return buffer
 

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import compress, count
 from types import TracebackType
@@ -35,17 +35,31 @@ if TYPE_CHECKING:
 _TURN = 0.0005
 """Seconds that a thread which comes back from computing waits for the interpreter; ten times as long by default."""
 
-_STANDING_BACK = 10  # a nice value
+_STANDING_BACK, _LAST = 5, 10  # nice values
+
+_PART = 16 << 20  # bytes that are hashed at a time
+Passed = Callable[[int, int], None]
+"""Told from and to which offset a buffer was read."""
 
 _COLLECTING = 50_000
 """New objects between two searches for unreachable ones; reading makes many objects and next to no cycles."""
 
 
+_thread = threading.local()
+
+
 def _behind(started: Iterator[int]) -> None:
     """Let all readers but the first one stand back: it has the longest layer, and whoever waits for the last one waits for that."""
-    if next(started) and sys.platform == "linux":  # where a thread has a priority of its own
+    _thread.stands_back = bool(next(started))
+    if _thread.stands_back:
+        _stand_back(_STANDING_BACK)
+
+
+def _stand_back(nice: int) -> None:
+    """Give this thread a lower priority, for as long as it lives."""
+    if sys.platform == "linux":  # where a thread has a priority of its own
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _STANDING_BACK)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
 
 
 class Indexer:
@@ -63,7 +77,7 @@ class Indexer:
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="reader", initializer=_behind, initargs=(count(),))
         self._scans: deque[tuple[LayerIndex, Future[Region]]] = deque()
-        self._digests: deque[tuple[LayerIndex, Future[str]]] = deque()
+        self._digests: deque[tuple[LayerIndex, digests.Running, Future[str]]] = deque()
         self._turn, self._collecting = sys.getswitchinterval(), gc.get_threshold()
 
     def __enter__(self) -> Indexer:
@@ -81,16 +95,29 @@ class Indexer:
         self._hashing.shutdown(cancel_futures=True)
 
     def running(self) -> digests.Running:
-        """A digest of pieces, computed by another thread."""
-        return digests.Running(self._hashing)
+        """A digest of pieces, computed by another thread, the longest layer's first."""
+        return digests.Running(None if getattr(_thread, "stands_back", False) else self._hashing)
 
     def hashed(self, view: memoryview) -> Future[str]:
         """The digest of a buffer, computed by another thread."""
-        return self._pool.submit(lambda: "sha256:" + hashlib.sha256(view).hexdigest())
+        return self._pool.submit(self._digest, view, None)
 
-    def hash_later(self, index: LayerIndex, blob: memoryview) -> None:
-        """Let another thread compute the digest of a layer's bytes; ``settle`` waits for it."""
-        self._digests.append((index, self.hashed(blob)))
+    def hashed_ahead(self, view: memoryview, passed: Passed) -> Future[str]:
+        """The same where no thread is needed for a probe: the second one stands back for the first one and for the caller's.
+        ``passed`` is told of each part that is done, by one thread more."""
+        return self._reading.submit(self._digest, view, passed)
+
+    def _digest(self, view: memoryview, passed: Passed | None) -> str:
+        digest = hashlib.sha256()
+        for start in range(0, len(view), _PART):
+            digest.update(view[start : start + _PART])
+            if passed is not None:
+                self._hashing.submit(passed, start, min(start + _PART, len(view)))
+        return "sha256:" + digest.hexdigest()
+
+    def known_later(self, index: LayerIndex, content: digests.Running, stored: Future[str]) -> None:
+        """Have ``settle`` wait for what other threads compute: the digests of a layer's content and of it as it is stored."""
+        self._digests.append((index, content, stored))
 
     def plain(self, view: memoryview, what: str, digest: Future[str] | None = None) -> PlainReading:
         """Start to read a plain layer in place; ``result()`` of what comes back waits for the threads.
@@ -106,20 +133,36 @@ class Indexer:
         what: str,
         *,
         wait: bool = True,
+        digest: Future[str] | None = None,
     ) -> LayerIndex:
         """Read a layer that is compressed or comes in pieces. Raises ArchiveError.
 
-        Without ``wait`` secrets and digest are complete only after ``settle``, so that the next layer can be read meanwhile.
+        Without ``wait`` secrets are complete only after ``settle``, and so are the digests of a layer that lies in memory: the
+        next one can be read meanwhile. ``digest`` is that of the blob as it is stored, where it is being computed already.
         """
-        index = StreamReading(self, what).read(blob, compression)
+        index = StreamReading(self, what).read(blob, compression, digest)
         if wait:
             self.settle()
         return index
 
-    def ahead(self, view: memoryview, compression: Compression, what: str) -> Future[LayerIndex]:
-        """As ``compressed`` without ``wait``, by other threads, two layers at a time, the longest first. Only without a
-        probe, and nothing else is read meanwhile."""
-        return self._reading.submit(self.compressed, view, compression, what, wait=False)
+    def ahead(self, layers: Sequence[tuple[memoryview, Compression, str, Passed]]) -> list[Future[LayerIndex]]:
+        """As ``compressed`` without ``wait``, by other threads, two layers at a time in the order in which they come. Only
+        without a probe, and nothing else is read meanwhile. The last of each is as for ``hashed_ahead``.
+
+        Their digests as they are stored need nothing but a thread, so they come behind all that others wait for.
+        """
+        stored: list[Future[str]] = [Future() for _layer in layers]
+        found = [
+            self._reading.submit(self.compressed, view, compression, what, wait=False, digest=digest)
+            for (view, compression, what, _passed), digest in zip(layers, stored, strict=True)
+        ]
+        for (view, _compression, _what, passed), digest in zip(layers, stored, strict=True):
+            self._reading.submit(self._last, digest, view, passed)
+        return found
+
+    def _last(self, digest: Future[str], view: memoryview, passed: Passed) -> None:
+        _stand_back(_LAST)
+        digest.set_result(self._digest(view, passed))
 
     def submit(self, index: LayerIndex, segment: memoryview, base: int) -> Future[Region] | None:
         """Let the threads look for secrets in a segment of a layer that begins at ``base``; waits while many are at work."""
@@ -141,8 +184,8 @@ class Indexer:
             index, work = self._scans.popleft()
             index.take(*work.result())
         while self._digests and not most:
-            index, digest = self._digests.popleft()
-            index.digest = digest.result()
+            index, content, stored = self._digests.popleft()
+            index.diff_id, index.digest = content.result(), stored.result()
 
     def members(self, index: LayerIndex, view: memoryview, members: bytearray) -> None:
         """Look for secrets in some members of a plain layer that was read before, their headers too; adds to its index.

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 from deadweight._errors import ArchiveError
 from deadweight.image.archive import entries as columns
+from deadweight.image.archive.checksums import crc32
 from deadweight.image.archive.compression import cut
 from deadweight.image.archive.digests import Running
 from deadweight.image.archive.entries import Entries, Room
 from deadweight.image.archive.model import Compression
-from deadweight.image.archive.source import Blob, Source, crc32, opened
+from deadweight.image.archive.source import Blob, Source, opened
 from deadweight.image.archive.tarwalk import BLOCK, TarWalker
 from deadweight.image.contents.facts import Gatherer
 from deadweight.image.layers import chunks as portions
@@ -20,9 +21,7 @@ from deadweight.image.layers.buffers import Buffers
 from deadweight.image.layers.index import LayerIndex, Skip
 
 BEHIND = "data after the end marker of the tar"  # what is told of it; secrets are looked for in it too
-_AT_ONCE = (
-    1 << 20
-)  # bytes that are undone while the digest of those before is computed: a processor's own cache holds them
+_AT_ONCE = 1 << 22  # bytes that are undone while the digest of those before is computed
 _SMALL = 4 << 20  # bytes of a segment that no secrets are looked for in
 _ROOM = portions.WHOLE + (1 << 20)  # of a buffer; what is not touched of it takes no memory
 
@@ -51,13 +50,18 @@ class Threads(Protocol):
         """Let threads look at the links of a layer."""
         ...
 
-    def hash_later(self, index: LayerIndex, blob: memoryview) -> None:
-        """Let a thread compute the digest of a blob."""
+    def hashed(self, view: memoryview) -> Future[str]:
+        """Let a thread compute the digest of a buffer."""
+        ...
+
+    def known_later(self, index: LayerIndex, content: Running, stored: Future[str]) -> None:
+        """Note digests in a layer's index when they are there."""
         ...
 
 
 class StreamReading:
-    """A layer that comes in pieces. At most ``WHOLE`` bytes of one member and a few segments are held at a time.
+    """A layer that comes in pieces. At most ``WHOLE`` bytes of one member and a few segments are held at a time; without a probe
+    of most members no more than a small segment, for fresh memory takes as long as what is written to it.
 
     What threads look at lies in a buffer that stays as it is until they are done; what is left of it is copied into the next one.
     """
@@ -68,17 +72,18 @@ class StreamReading:
         self._index = LayerIndex(self._entries)
         self._walker = TarWalker(self._entries, what)
         self._gatherer = Gatherer(self._index)
-        self._buffers = Buffers(_ROOM, 2 if indexer.probe is None else indexer.in_flight + 1)
+        self._buffers = Buffers(_ROOM, 3 if indexer.probe is None else indexer.in_flight + 1)
         self._buffer = self._buffers.take()
         self._crc32 = crc32()
-        self._base = self._position = self._handled = self._filled = 0
+        self._base = self._position = self._handled = self._filled = self._summed = self._sum = 0
         self._segment = _SMALL if indexer.probe is None else portions.SEGMENT
         self._cut: int | None = None
         self._trailing: int | None = None
         self._plain = indexer.running()
 
-    def read(self, blob: Blob, compression: Compression) -> LayerIndex:
-        stored, wanted = _Stored(self._indexer, self._index, blob, compression), self._segment
+    def read(self, blob: Blob, compression: Compression, digest: Future[str] | None = None) -> LayerIndex:
+        """All of it. ``digest`` is that of the blob as it is stored, where it is being computed already. Raises ArchiveError."""
+        stored, wanted = _Stored(self._indexer, self._index, blob, compression, digest), self._segment
         source = opened(stored.blob, compression, self._what)
         while got := source.into(self._room(wanted)):
             if self._indexer.verify:
@@ -93,8 +98,7 @@ class StreamReading:
             self._index.skipped.append(Skip(-1, "", BEHIND, size, unread=False))
         self._indexer.links(self._index)
         if self._indexer.verify:
-            self._index.diff_id = self._plain.result()
-            stored.settle(self._indexer)
+            stored.settle(self._indexer, self._plain)
         return self._index
 
     def _room(self, wanted: int) -> memoryview:
@@ -123,11 +127,12 @@ class StreamReading:
         last = len(self._entries) - 1
         if self._handled <= last:  # what goes before it is complete
             self._emit(self._entries.offsets[last])
-        if self._entries.stored(last) <= portions.WHOLE:
+        holds = self._indexer.probe is not None or self._gatherer.wants_whole(last)
+        if self._entries.stored(last) <= (portions.WHOLE if holds else self._segment):
             return max(self._segment, self._entries.stored(last) + BLOCK)
-        if self._filled >= portions.SEGMENT:
+        if self._filled >= self._segment:
             self._piece(last)
-        return portions.SEGMENT
+        return self._segment
 
     def _after_end(self, final: bool) -> int:
         if self._position > self._base:
@@ -148,15 +153,18 @@ class StreamReading:
         self._gatherer.look(first, last, segment, self._base)
         if self._cut is not None:  # the rest of a member whose pieces went before
             self._gatherer.piece(self._cut, segment, self._base)
+            self._sum_piece(self._cut, segment)
             self._cut = None
         self._checksums(first, last, segment)
         self._handled = last
         self._pass_on(len(segment), len(segment))
 
     def _piece(self, number: int) -> None:
-        """A member bigger than ``WHOLE``: what of it is there goes to the threads, a little of it stays for the next piece."""
+        """A member too big to be held whole: what of it is there goes to the threads, a little of it stays for the next piece."""
+        if self._cut is None:
+            self._cut, self._summed, self._sum = number, self._entries.offsets[number], 0
         self._gatherer.piece(number, self._buffer.view[: self._filled], self._base)
-        self._cut = number
+        self._sum_piece(number, self._buffer.view[: self._filled])
         self._handled = number + 1
         reason = "too large to be held whole: scanned in pieces"
         if self._indexer.probe is not None and not any(skip.member == number for skip in self._index.skipped[-2:]):
@@ -182,6 +190,14 @@ class StreamReading:
             if start >= 0 and size >= columns.MIN_DUPLICATE and entries.kinds[number] == columns.FILE:
                 sums[number] = self._crc32(segment[start : start + entries.stored(number)])
 
+    def _sum_piece(self, number: int, segment: memoryview) -> None:
+        """The same for a member whose pieces come one after another, each with the end of the last one in front."""
+        end = self._entries.offsets[number] + self._entries.stored(number)
+        self._sum = self._crc32(segment[self._summed - self._base : end - self._base], self._sum)
+        self._summed = min(end, self._base + len(segment))
+        if self._summed == end and self._entries.kinds[number] == columns.FILE:
+            self._index.checksums[number] = self._sum
+
 
 class _Stored:
     """A layer's bytes as they are stored, which are counted and hashed."""
@@ -192,8 +208,9 @@ class _Stored:
         index: LayerIndex,
         blob: Blob,
         compression: Compression,
+        digest: Future[str] | None,
     ) -> None:
-        self._index, self._running = index, indexer.running()
+        self._index, self._running, self._digest = index, indexer.running(), digest
         self._wanted = indexer.verify and compression != "none"
         self.blob = blob
         if isinstance(blob, memoryview):
@@ -208,17 +225,16 @@ class _Stored:
                 self._running.add(piece)
             yield piece
 
-    def settle(self, indexer: Threads) -> None:
-        """Note the digest of all of them. Of what lies in memory it is computed only now, while the next layer is read or the
-        layers are put over one another."""
+    def settle(self, indexer: Threads, plain: Running) -> None:
+        """Note the digests of all of them, ``plain`` of the content. Of what lies in memory they are waited for only later: the
+        next layer is read meanwhile, or the layers are put over one another."""
         if isinstance(self.blob, Source):
             self._index.stored_bytes = self._index.tar_bytes
-        if not self._wanted:
-            self._index.digest = self._index.diff_id
-        elif isinstance(self.blob, memoryview):
-            indexer.hash_later(self._index, self.blob)
-        else:
-            self._index.digest = self._running.result()
+        if self._wanted and isinstance(self.blob, memoryview):
+            indexer.known_later(self._index, plain, self._digest or indexer.hashed(self.blob))
+            return
+        self._index.diff_id = plain.result()
+        self._index.digest = self._running.result() if self._wanted else self._index.diff_id
 
 
 def holds_more(rest: memoryview) -> bool:

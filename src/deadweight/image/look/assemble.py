@@ -39,7 +39,10 @@ ON_OVERLAYFS = "an engine on overlayfs shows it: the opaque mark that hides it s
 
 
 class Assembly:
-    """All that the report is made of. ``content`` gives the bytes of a plain layer by its position, or None."""
+    """All that the report is made of. ``image`` is as ``with_shown_instructions`` has it, where secrets are looked for.
+
+    ``content`` gives the bytes of a plain layer by its position, or None.
+    """
 
     def __init__(
         self, image: Image, indices: Sequence[LayerIndex], content: Callable[[int], memoryview | None]
@@ -65,11 +68,7 @@ class Assembly:
 
         ``settle`` is called before digests and secrets are needed: until then other threads may still work on them.
         """
-        if scanner is not None:
-            from deadweight.image.secrets.config import with_shown_instructions
-
-            self.image = with_shown_instructions(self.image, scanner)
-        survey = Survey(self.merged, self.indices)
+        survey = self._survey(self.merged)
         notes = self._add_shown(survey)
         heaviest, by_folder = survey.heaviest(), folders(self.indices)
         installed = packages(self.merged, self.indices)
@@ -118,11 +117,14 @@ class Assembly:
 
         return withheld(report, scanner)
 
+    def _survey(self, merged: Merged) -> Survey:
+        return Survey(merged, self.indices, [layer.diff_id for layer in self.image.layers])
+
     def _add_shown(self, survey: Survey) -> tuple[str, ...]:
         """Take what an engine shows against the specification into the survey; answers what is to be said of it."""
         if self._on_overlayfs is None:
             return ()
-        survey.add_shown(Survey(self._on_overlayfs, self.indices), ON_OVERLAYFS)
+        survey.add_shown(self._survey(self._on_overlayfs), ON_OVERLAYFS)
         more = self.merged.hidden_count - self._on_overlayfs.hidden_count
         numbers = ", ".join(str(number + 1) for number in self.merged.marks_root)
         said = (

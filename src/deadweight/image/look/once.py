@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import ArchiveError
 from deadweight.image.archive.archive import Archive
-from deadweight.image.archive.model import Layer
-from deadweight.image.findings import SkippedItem
+from deadweight.image.archive.model import Image, Layer
 from deadweight.image.layers.index import LayerIndex
 from deadweight.image.layers.indexing import Indexer, PlainReading
 from deadweight.image.look.cache import Cache, identity
@@ -53,13 +52,15 @@ class Look:
         """Read, verify, put together. Raises ArchiveError."""
         with self._open() as archive, Indexer() as indexer:
             reading = _Reading(self, archive, indexer)
+            reading.walk()
             probe = self._load()
             from deadweight.image.look.assemble import Assembly
 
             if self._scan != "hidden":
                 indexer.probe = probe
+            image = _shown(archive.image, probe)  # now, for threads are reading
             reading.read()
-            assembly = Assembly(archive.image, reading.indices, lambda number: _plain(archive, number))
+            assembly = Assembly(image, reading.indices, lambda number: _plain(archive, number))
             if self._scan == "hidden" and probe is not None:
                 self._scan_hidden(archive, assembly, probe, reading.known)
             sizes = [gzip_size(self._cache.folder, layer) for layer in archive.image.layers]
@@ -67,6 +68,10 @@ class Look:
             self._keep(archive, reading.indices, reading.known)
             count, size = archive.unnamed()
         if count:
+            from dataclasses import replace
+
+            from deadweight.image.findings import SkippedItem
+
             reason = f"{count} blob{'' if count == 1 else 's'} in the archive that no manifest references"
             report = replace(report, skipped=(*report.skipped, SkippedItem(None, None, "", reason, size)))
         return report
@@ -134,6 +139,8 @@ class _Reading:
         # The longest first: no two threads can share one layer's digest, so the rest must fit beside it.
         self._digests = {
             layer.diff_id: indexer.hashed(archive.blob(layer))
+            if look.scans
+            else indexer.hashed_ahead(archive.blob(layer), partial(archive.forget, layer))
             for layer in sorted((*unknown, *unsure), key=lambda each: each.stored_bytes, reverse=True)
         }
         self._unknown = unknown
@@ -141,18 +148,22 @@ class _Reading:
         packed = (
             [] if unknown or look.scans else [each for each in self._layers.values() if each.diff_id not in self._found]
         )
-        self._ahead = {
-            each.diff_id: indexer.ahead(archive.blob(each), each.compression, look.what(each))
-            for each in sorted(packed, key=lambda each: each.stored_bytes, reverse=True)
-        }
+        packed.sort(key=lambda each: each.stored_bytes, reverse=True)
+        ahead = indexer.ahead(
+            [(archive.blob(each), each.compression, look.what(each), partial(archive.forget, each)) for each in packed]
+        )
+        self._ahead = {each.diff_id: reading for each, reading in zip(packed, ahead, strict=True)}
 
-    def read(self) -> None:
-        """Read what the cache does not know."""
-        look, archive, found = self._look, self._archive, self._found
+    def walk(self) -> None:
+        """Read the structure of plain layers that the cache does not know; this needs no probe."""
         for layer in self._unknown:
             digest = self._digests.pop(layer.diff_id)
-            reading = self._indexer.plain(archive.blob(layer), look.what(layer), digest)
-            self._readings[layer.diff_id], found[layer.diff_id] = reading, reading.index
+            reading = self._indexer.plain(self._archive.blob(layer), self._look.what(layer), digest)
+            self._readings[layer.diff_id], self._found[layer.diff_id] = reading, reading.index
+
+    def read(self) -> None:
+        """Read all else that the cache does not know."""
+        look, archive, found = self._look, self._archive, self._found
         for reading in self._readings.values():
             reading.scan()
         for diff_id, layer in self._layers.items():
@@ -193,6 +204,14 @@ def verify(layer: Layer, index: LayerIndex, hashed: str | None, what: str) -> No
         raise ArchiveError(f"{what}: the content changed since it was read: {hashed} instead of {index.digest}")
     if layer.digest is not None and layer.digest.startswith("sha256:") and index.digest != layer.digest:
         raise ArchiveError(f"{what}: the content does not match its digest {layer.digest} (it is {index.digest})")
+
+
+def _shown(image: Image, probe: Probe | None) -> Image:
+    if probe is None:
+        return image
+    from deadweight.image.secrets.config import with_shown_instructions
+
+    return with_shown_instructions(image, probe.scanner)
 
 
 def _plain(archive: Archive, number: int) -> memoryview | None:

@@ -27,6 +27,7 @@ from deadweight.image.look.assemble import Assembly
 from deadweight.image.look.cache import Cache
 from deadweight.image.look.judge import judged, probe_for
 from deadweight.image.look.once import gzip_size, verify
+from deadweight.image.secrets.config import with_shown_instructions
 from deadweight.image.secrets.regions import Probe
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def assembled(
     image: Image, indices: list[LayerIndex], probe: Probe | None, scan: Scanned, cache_dir: Path | None
 ) -> LayersReport:
     """The report of layers that cannot be asked again; what was read is kept in the cache."""
-    assembly = Assembly(image, indices, lambda _number: None)
+    shown = image if probe is None else with_shown_instructions(image, probe.scanner)
+    assembly = Assembly(shown, indices, lambda _number: None)
     if scan != "hidden":
         _keep(Cache(cache_dir), indices, probe)
     sizes = [gzip_size(cache_dir, layer) for layer in image.layers]
