@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from deadweight._errors import DeadweightError, Interrupted
 from deadweight.project.init.bound import Bound, OutOfTime
 from deadweight.project.init.prove import together
 from deadweight.project.init.records import Rung
+from deadweight.project.init.reference import _begin
 
 SOON = 0.2 / 60
 
@@ -64,3 +66,12 @@ def test_side_by_side_are_those_of_one_builder_and_one_alone_where_time_is_short
         some, rest = together(rungs, most)
         assert [each.name for each in some] == list(names)
         assert [each.name for each in rest] == [each.name for each in rungs if each.name not in names]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_own_image_whose_base_cannot_be_had_takes_no_share_of_the_time(there):
+    built = []
+    own, made = Rung("today", "dockerfile", "", {}), Rung("debian", "dockerfile", "", {}, ("build/Dockerfile",))
+    proof = SimpleNamespace(bound=Bound(10), can_be_had=lambda _: there, build=lambda *rungs: built.append(rungs))
+    _begin(proof, (own, made))
+    assert built == ([(own, made)] if there else [])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight.project import bases
 from deadweight.project.init.bound import Bound, OutOfTime
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.trimmed import TRIMMED
@@ -87,6 +88,14 @@ class Proof:
         return sorted(
             rungs, key=lambda each: (each.name in self.put_last, slow and each.name != TRIMMED, seconds[each.name])
         )
+
+    def can_be_had(self, name: str) -> bool:
+        """Whether the bases of a rung can be had, as far as the source knows."""
+        with self.workspace() as workspace:
+            try:
+                return not bases.known(workspace, (self.variant(workspace, name),)).lacking
+            except DeadweightError:  # its build will tell
+                return True
 
     def _to_wait(self, workspace: Workspace, name: str) -> int:
         """What making its bases takes, about, in seconds; what cannot be had is soon told."""

@@ -69,6 +69,8 @@ def _begin(proof: Proof, first: Sequence[Rung]) -> None:
     takes more than its share of the bound, each has its turn, the generated one first, as it keeps what it has compiled."""
     if len(first) < 2 or first[0].files or not first[1].files or 0 < proof.bound.minutes < LEAST_MINUTES:
         return
+    if not proof.can_be_had(first[0].name):  # it is told at once, and the other one has all the time
+        return
     try:
         with proof.bound.kept(share=SHARE):
             proof.build(*first)
