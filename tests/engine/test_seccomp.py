@@ -14,12 +14,13 @@ from deadweight.checks.attacks.named import refused
 from deadweight.checks.attacks.profile import ATTACKERS, for_attacks
 from deadweight.checks.protocol import Subject
 from deadweight.checks.runs import Runs
-from deadweight.engine.options import hardened_for
+from deadweight.engine.options import RunOptions, hardened_for
 from deadweight.engine.seccomp import floor, given, profile, stops
 from deadweight.engine.seccomp.calls import numbers
 from deadweight.engine.seccomp.missing import missing
 from deadweight.engine.seccomp.runtime import Runtime
 from deadweight.project.on_engine import refuse_no_profile
+from deadweight.suite.model import Health
 from tests.support.small_project import put_built, subject_of, write_suite
 
 HERE = given.Where("amd64", "6.1.0-13-amd64")
@@ -153,6 +154,27 @@ def test_what_a_runtime_makes_now_and_then_is_told_so(monkeypatch):
     runc = Runtime("runc", "1.1.5", "/usr/sbin/runc", "amd64")
     found = stops._of_runtime(runc, json.dumps(without("futex", "listen")), HERE)
     assert found == stops.Refused(("futex",), "runc 1.1.5 now and then to start any container", "no answer")
+
+
+@pytest.mark.parametrize(
+    ("said", "whom"),
+    [
+        (
+            "python3: error while loading shared libraries: libc.so.6: cannot apply additional memory protection",
+            "the loader",
+        ),
+        ("Error loading shared library libz.so.1: Operation not permitted (needed by /usr/bin/node)", "the loader"),
+        ("listen tcp :8080: listen: operation not permitted", "the program"),
+    ],
+)
+def test_who_needs_a_call_is_told_by_what_is_said_without_it(said, whom):
+    program = stops._OfProgram(SimpleNamespace(), "", RunOptions(), Health(), 8080)  # type: ignore[arg-type]
+
+    def works(_more):
+        program.problem = said
+        return False
+
+    assert program._needed_by(works, ("a", "b"), "a").startswith(whom)
 
 
 # real ones
