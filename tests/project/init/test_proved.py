@@ -19,6 +19,7 @@ from deadweight.project.init.alongside import refuse_server_that_ends
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.observe import Health, NotUp, Seen, observe, watch_with
 from deadweight.project.init.older import with_help
+from deadweight.project.init.recording import Recorder
 from deadweight.project.init.records import Known
 from deadweight.project.init.services import find_services
 from deadweight.project.init.suitefile import suite_text
@@ -135,11 +136,16 @@ def test_a_service_that_listens_long_before_it_answers_is_waited_for(engine, mis
     assert (found.health.kind, found.health.path) == ("http", "/healthz")
 
 
-def test_a_service_that_speaks_tls_is_found_healthy(engine, misbehaving_image):
-    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v")
+def test_a_service_that_speaks_tls_is_found_healthy_and_recorded(engine, misbehaving_image, tmp_path):
+    tree = look(written(tmp_path, {"Dockerfile": "FROM scratch\n"}))
+    recorder = Recorder(tree, None)
+    found = observe(engine, misbehaving_image, (8080,), (), {"MODE": "tls"}, "v", while_up=recorder.one)
     assert (found.health.path, found.health.status, found.health.tls) == ("/healthz", 200, True)
     assert posture.health_of(found).tls
-    assert not posture.tightest(engine, misbehaving_image, found, RunSettings(env={"MODE": "tls"}), "v").problem
+    settings = RunSettings(env={"MODE": "tls"})
+    assert not posture.tightest(engine, misbehaving_image, found, settings, "v", while_up=recorder.other).problem
+    recorded = recorder.recorded(first_draft(find_services(tree)[0], "build"), found).api
+    assert "/healthz" in [each.path for each in recorded]
 
 
 def test_what_ends_by_itself_with_0_is_a_job(engine, tools_image):
@@ -253,7 +259,7 @@ def test_the_posture_is_as_tight_as_the_service_allows(engine, misbehaving_image
 def test_a_service_that_gets_healthy_in_no_posture_is_a_problem(engine, misbehaving_image, monkeypatch):
     monkeypatch.setattr(posture, "LEAST_SECONDS", 0.5)
     found = posture.tightest(
-        engine, misbehaving_image, seen(started_seconds=0.1), RunSettings(env={"MODE": "never-healthy"}), "v"
+        engine, misbehaving_image, seen(started_seconds=0.01), RunSettings(env={"MODE": "never-healthy"}), "v"
     )
     assert found.problem.startswith("not healthy within 0.5 s")
     assert found.told == {}

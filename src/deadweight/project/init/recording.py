@@ -60,15 +60,15 @@ class Recorder:
     def one(self, container: Container, health: Health) -> None:
         """Find out what to ask, and ask it."""
         if health.kind == "http":
-            self.described, document = _described(container, health.port, self._tree, self.described)
+            self.described, document = _described(container, health, self._tree, self.described)
             paths = dict.fromkeys((health.path, "/", *gets(document)))
-            self._first = {path: ask(container, health.port, path) for path in list(paths)[:MOST]}
+            self._first = {path: ask(container, health.port, path, tls=health.tls) for path in list(paths)[:MOST]}
 
     def other(self, container: Container, health: Health) -> None:
         """Ask the same again; of a job, take its first line."""
         if health.kind == "exit":
             self._printed = first_line(container)
-        self._second = {path: ask(container, health.port, path) for path in self._first}
+        self._second = {path: ask(container, health.port, path, tls=health.tls) for path in self._first}
 
     def recorded(self, draft: Draft, seen: Seen) -> Draft:
         """The draft with what both answered, or printed, alike."""
@@ -126,10 +126,12 @@ def _text(answer: Answer) -> str | None:
     return line[:MOST_TEXT] if line and line.isprintable() else None
 
 
-def _described(container: Container, port: int, tree: Tree, known: Known[str] | None) -> tuple[Known[str] | None, Any]:
+def _described(
+    container: Container, health: Health, tree: Tree, known: Known[str] | None
+) -> tuple[Known[str] | None, Any]:
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
     for path in SERVED:
-        answer = ask(container, port, path)
+        answer = ask(container, health.port, path, tls=health.tls)
         document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
         if openapi.paths(document):
             return Known(path, f"{SEEN}: it serves its OpenAPI document"), document
