@@ -27,7 +27,6 @@ EXTRA = (
         "gd",
         "gmp",
         "imagick",
-        "imap",
         "intl",
         "ldap",
         "memcached",
