@@ -7,4 +7,4 @@ app = Flask(__name__)
 
 @app.get("/healthz")
 def health() -> str:
-    return f"{MySQLdb.__version__} {psycopg2.__version__}"
+    return f"{MySQLdb.get_client_info()} {psycopg2.__version__}"

@@ -171,6 +171,8 @@ def _fill(root: Path, version: str, kind: str, *, alpine: bool) -> None:
         for name in ("run/apache2", "run/lock/apache2", "var/log/apache2"):  # any user may start it, as in the original
             (root / name).mkdir(parents=True)
             (root / name).chmod(0o1777)
+        for name, stream in (("error", "stderr"), ("access", "stdout"), ("other_vhosts_access", "stdout")):
+            link(root, f"var/log/apache2/{name}.log", f"/dev/{stream}")
         put(root, "usr/local/bin/apache2-foreground", _APACHE, executable=True)
         put(
             root, "etc/apache2/conf-enabled/docker-php.conf", f"DirectoryIndex index.php index.html\n{ACCESS_TO_STDOUT}"
