@@ -365,13 +365,13 @@ def test_a_jar_that_may_be_run_is_a_jar_all_the_same(tmp_path):
     assert [package.name for package in analyse(image(tmp_path, data), scan="no").packages] == ["a:b"]
 
 
-def test_a_jar_too_large_to_be_held_whole_is_told(tmp_path, monkeypatch):
+def test_what_is_too_large_to_be_held_whole_and_has_to_be_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(portions, "SEGMENT", 1 << 20)
     monkeypatch.setattr(portions, "WHOLE", 2 << 20)
-    data = layer({"app.jar": b"PK" + bytes(5 << 20), "small": b"x"})
+    data = layer({"app.jar": b"PK" + bytes(5 << 20), "var/lib/dpkg/status": bytes(17 << 20), "small": b"x"})
     report = analyse(image(tmp_path, data, compression="gzip"), scan="no")
-    told = [(skip.path, skip.unread) for skip in report.skipped if "Java archive" in skip.reason]
-    assert told == [("/app.jar", False)]
+    told = [(skip.path, skip.unread) for skip in report.skipped if "too large" in skip.reason]
+    assert told == [("/app.jar", False), ("/var/lib/dpkg/status", False)]
 
 
 def test_go_binaries_tell_module_and_version_though_stripped(tmp_path, playground_archive):

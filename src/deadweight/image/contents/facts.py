@@ -21,6 +21,8 @@ MAX_DATABASE = 16 * 1024 * 1024
 MAX_CAPTURED = 48 * 1024 * 1024
 MIN_BINARY = 64 * 1024
 JARS = (b".jar", b".war", b".ear")
+_LARGE = "package database too large to be read"
+_LARGE_JAR = "a Java archive too large to be held whole: neither it nor those in it are named"
 ELF, SCRIPT = b"\x7fELF", b"#!"
 
 
@@ -66,8 +68,8 @@ class Gatherer:
         entries = self._index.entries
         start, stop = entries.offsets[number] - base, entries.offsets[number] + entries.stored(number) - base
         content, at = piece[max(0, start) : stop], max(0, -start)
-        if not at and entries.paths[number].endswith(JARS):
-            reason = "a Java archive too large to be held whole: neither it nor those in it are named"
+        if not at and self.wants_whole(number):
+            reason = _LARGE if _is_database(entries.paths[number]) else _LARGE_JAR
             self._index.skipped.append(Skip(number, "", reason, entries.sizes[number], unread=False))
         if not entries.modes[number] & 0o111:
             return
@@ -102,9 +104,7 @@ class Gatherer:
 
     def _capture(self, number: int, data: memoryview) -> None:
         if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:
-            self._index.skipped.append(
-                Skip(number, "", "package database too large to be read", len(data), unread=False)
-            )
+            self._index.skipped.append(Skip(number, "", _LARGE, len(data), unread=False))
             return
         self._captured += len(data)
         self._index.captured[number] = bytes(data)
