@@ -13,8 +13,8 @@ from deadweight._errors import ArchiveError, UsageError
 from deadweight.image.archive import digests, documents
 from deadweight.image.archive.attestations import attestations
 from deadweight.image.archive.choose import Blob, chosen_descriptor, chosen_item, leaves, place, verify
-from deadweight.image.archive.compression import recognized, refused
 from deadweight.image.archive.documents import Descriptor, Manifest, SavedImage
+from deadweight.image.archive.kinds import recognized, refused
 from deadweight.image.archive.model import Attestation, Image, Layer
 from deadweight.image.archive.platforms import fits
 from deadweight.image.archive.store import Store, open_store

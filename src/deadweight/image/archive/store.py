@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
-import os
-import stat
 from pathlib import Path
 from typing import Protocol
 
 from deadweight._errors import ArchiveError
 from deadweight.image.archive import entries as columns
-from deadweight.image.archive.compression import recognized, refused
 from deadweight.image.archive.entries import Entries, clean
+from deadweight.image.archive.files import forgotten, is_folder, mapped, released
+from deadweight.image.archive.kinds import recognized, refused
 from deadweight.image.archive.tarwalk import TarWalker
 
 MAX_MEMBERS = 100_000
@@ -36,42 +34,6 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of the archive. Views that were given out must not be used afterwards."""
         ...
-
-
-def mapped(path: Path) -> memoryview:
-    """A file's bytes without reading them. Raises ArchiveError where the file cannot be mapped."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise ArchiveError(f"{path}: is not a regular file")
-            if status.st_size == 0:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise ArchiveError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def released(view: memoryview) -> None:
-    """Unmap what ``mapped`` gave, unless somebody still looks at it."""
-    owner = view.obj
-    try:
-        view.release()
-        if isinstance(owner, mmap.mmap):
-            owner.close()
-    except BufferError:
-        return
-
-
-def forgotten(view: memoryview, start: int, stop: int) -> None:
-    """Take whole pages out of what ``mapped`` gave: to unmap an archive in the end takes as long as to hash a tenth of it."""
-    page = mmap.PAGESIZE
-    start, stop = -(-start // page) * page, stop // page * page
-    if isinstance(view.obj, mmap.mmap) and start < stop and hasattr(mmap, "MADV_DONTNEED"):
-        view.obj.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
 class TarStore:
@@ -190,13 +152,3 @@ class FolderStore:
 def open_store(path: Path) -> Store:
     """The blobs of an archive file or a layout folder. Raises ArchiveError where it is neither."""
     return FolderStore(path) if is_folder(path) else TarStore(path)
-
-
-def is_folder(path: Path) -> bool:
-    """Whether the path is a folder. Raises ArchiveError where it leads nowhere: absent, too long, links in a circle, no right."""
-    try:
-        return stat.S_ISDIR(path.stat().st_mode)
-    except FileNotFoundError:
-        raise ArchiveError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise ArchiveError(f"{path}: cannot be read: {error}") from error

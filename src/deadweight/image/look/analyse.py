@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deadweight.image.archive.compression import recognized
-from deadweight.image.archive.store import is_folder, mapped, released
+from deadweight.image.archive.files import is_folder, mapped, released
+from deadweight.image.archive.kinds import recognized
 from deadweight.image.look.cache import Cache, identity
 from deadweight.image.look.judge import judged, probe_for
 

@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Protocol
 from deadweight._errors import ArchiveError, CommandError
 from deadweight.image.archive import digests, documents
 from deadweight.image.archive.archive import read_image
-from deadweight.image.archive.compression import recognized
 from deadweight.image.archive.documents import INDEX_TYPES, MANIFEST_TYPES, MAX_DOCUMENT
+from deadweight.image.archive.kinds import recognized
 from deadweight.image.archive.model import Layer
 from deadweight.image.findings import LayersReport, Scanned
 from deadweight.image.layers.index import LayerIndex

@@ -14,9 +14,10 @@ from typing import IO, TYPE_CHECKING
 from deadweight._errors import ArchiveError
 from deadweight.image.archive import entries as columns
 from deadweight.image.archive.archive import read_image
-from deadweight.image.archive.compression import PIECE, plain_pieces, recognized, refused
+from deadweight.image.archive.compression import PIECE, plain_pieces
 from deadweight.image.archive.documents import MAX_DOCUMENT
 from deadweight.image.archive.entries import Entries
+from deadweight.image.archive.kinds import recognized, refused
 from deadweight.image.archive.model import Image
 from deadweight.image.archive.store import MAX_MEMBERS, member
 from deadweight.image.archive.tarwalk import BLOCK, MAX_PAX, TarWalker, is_header
