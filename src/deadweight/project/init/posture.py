@@ -49,7 +49,7 @@ def health_of(seen: Seen) -> model.Health:
 def _within(seen: Seen, least: float) -> float:
     """How long a start may take, in seconds: ten times what was seen, as other builds of it start side by side, later in
     smaller containers, and on other machines; above two minutes four times will do."""
-    most = max(MOST_SECONDS, seen.started_seconds * 4)
+    most = max(MOST_SECONDS, round(seen.started_seconds * 4))
     return max(least, min(most, round(seen.started_seconds * 10)))
 
 
