@@ -41,7 +41,7 @@ EDITIONS: Mapping[str, int] = {
     "maven": 3,
     "node": 4,
     "nginx": 2,
-    "php": 2,
+    "php": 3,
     "ruby": 2,
     "rust": 2,
     "rustalpine": 2,

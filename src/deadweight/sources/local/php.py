@@ -117,7 +117,8 @@ def php(shop: Workshop, parameter: str) -> Made:
         *(("apache2",) if kind == "apache" else ()),
     )
     off = f"--customize-hook=chroot \"$1\" sh -c 'phpdismod -v {version} {' '.join(OFF)} 2>/dev/null || true'"
-    hooks = (off, *((APK_KNOWS,) if alpine else ()))
+    page = '--customize-hook=rm -f "$1/var/www/html/index.html"'  # Debian's own, which the original does not have
+    hooks = (off, page, *((APK_KNOWS,) if alpine else ()))
     layers = (
         shop.rootfs_layer(packages, fast=True, suite=PHPS[version], hooks=hooks),
         shop.tree_layer(f"php-{parameter}", lambda root: _fill(root, version, kind, alpine=alpine)),
@@ -175,7 +176,9 @@ def _fill(root: Path, version: str, kind: str, *, alpine: bool) -> None:
             link(root, f"var/log/apache2/{name}.log", f"/dev/{stream}")
         put(root, "usr/local/bin/apache2-foreground", _APACHE, executable=True)
         put(
-            root, "etc/apache2/conf-enabled/docker-php.conf", f"DirectoryIndex index.php index.html\n{ACCESS_TO_STDOUT}"
+            root,
+            "etc/apache2/conf-enabled/docker-php.conf",
+            f"DirectoryIndex disabled\nDirectoryIndex index.php index.html\n{ACCESS_TO_STDOUT}",
         )
     if alpine:
         place_for_apk(root)
