@@ -7,7 +7,9 @@ import pytest
 from deadweight._errors import MissingError
 from deadweight.builders.dockerfile.variant import GENERATOR
 from deadweight.records.reference import parse
+from deadweight.sources.local.machine import Machine
 from deadweight.sources.local.table import TOOLS_REFERENCE, StandIn, stand_in
+from deadweight.sources.local.workshop import Workshop
 from deadweight.sources.no_base import NoBase
 from deadweight.sources.public import front_door, mirrored
 from deadweight.sources.settings import Mirror
@@ -234,3 +236,13 @@ def test_a_host_without_a_rule_keeps_its_name():
 
 def test_docker_hub_answers_under_another_name():
     assert front_door("docker.io") == "https://registry-1.docker.io/v2/"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"),
+    [("", "1.26.8"), ("1.25", "1.25.2"), ("1.20", "1.21.13"), ("1.24", "1.25.2"), ("1.99", "1.26.8")],
+)
+def test_a_go_that_is_not_there_gets_the_next_later_one_else_the_newest(tmp_path, wanted, made):
+    shop = Workshop(tmp_path, Machine("amd64", "amd64", "x86_64", "x86_64-linux-gnu", "bookworm"), tmp_path / "log")
+    shop.once("Go's releases", lambda: ["1.21.1", "1.21.13", "1.25.2", "1.26.8"])
+    assert shop.go_release(wanted) == made

@@ -149,7 +149,7 @@ class Workshop:
         known = [one for one in self.once("Go's releases", ask) if _go_number(one) >= (1, 21)]
         fitting = [one for one in known if not wanted or one.startswith(f"{wanted}.")]
         if not fitting:
-            later = [one for one in known if _go_number(one) >= _go_number(wanted)] or known
+            later = [one for one in known if _go_number(one) >= _go_number(wanted)] or known[-1:]
             fitting = [one for one in later if _go_number(one)[:2] == _go_number(later[0])[:2]]
         if not fitting:
             raise MissingError(f"no Go {wanted} can be downloaded from the Go module proxy", hint=GO_HINT)
