@@ -60,6 +60,11 @@ def test_the_users_own_interrupt_stays_one(monkeypatch):
     assert not _run.cancelled()
 
 
+def test_what_may_go_on_is_not_ended():
+    with Bound(SOON).kept(unless=lambda: True):
+        _run.run(["sleep", "0.5"])  # longer than the bound
+
+
 def test_side_by_side_are_those_of_one_builder_and_one_alone_where_time_is_short():
     rungs = [Rung(name, builder, "", {}) for name, builder in (("a", "dockerfile"), ("b", "ko"), ("c", "dockerfile"))]
     for most, names in ((2, "ac"), (1, "a")):
@@ -72,6 +77,11 @@ def test_side_by_side_are_those_of_one_builder_and_one_alone_where_time_is_short
 def test_an_own_image_whose_base_cannot_be_had_takes_no_share_of_the_time(there):
     built = []
     own, made = Rung("today", "dockerfile", "", {}), Rung("debian", "dockerfile", "", {}, ("build/Dockerfile",))
-    proof = SimpleNamespace(bound=Bound(10), can_be_had=lambda _: there, build=lambda *rungs: built.append(rungs))
+    proof = SimpleNamespace(
+        bound=Bound(10),
+        can_be_had=lambda _: there,
+        build=lambda *rungs: built.append(rungs),
+        teller_of_failure=lambda _: bool,
+    )
     _begin(proof, (own, made))
     assert built == ([(own, made)] if there else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from deadweight import _run, _signals
@@ -37,9 +37,11 @@ class Bound:
         return left is not None and left <= 0
 
     @contextmanager
-    def kept(self, grace: float = 0.0, share: float = 1.0) -> Iterator[None]:
-        """End every program that runs in this block, and every wait, when the time is over, or this share of it. Raises OutOfTime
-        then, and before the block where it is over already."""
+    def kept(
+        self, grace: float = 0.0, share: float = 1.0, unless: Callable[[], bool] = lambda: False
+    ) -> Iterator[None]:
+        """End every program that runs in this block, and every wait, when the time is over, or this share of it, ``unless`` that
+        says then that it may go on. Raises OutOfTime then, and before the block where it is over already."""
         left = self.left(grace - (1.0 - share) * self.minutes * 60)
         if left is None:
             yield
@@ -48,7 +50,7 @@ class Bound:
             raise OutOfTime(f"not tried within {self.minutes:g} minutes ({ALL})")
         reason = f"not finished within {self.minutes:g} minutes ({ALL})"
         fired = threading.Event()
-        timer = threading.Timer(left, _end, (fired,))
+        timer = threading.Timer(left, _end, (fired, unless))
         timer.daemon = True
         timer.start()
         try:
@@ -66,7 +68,7 @@ class Bound:
             raise OutOfTime(reason)
 
 
-def _end(fired: threading.Event) -> None:
-    if _signals.received() is None:
+def _end(fired: threading.Event, unless: Callable[[], bool]) -> None:
+    if _signals.received() is None and not unless():
         fired.set()
         _run.cancel_all()

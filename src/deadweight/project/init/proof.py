@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, Interrupted, MissingError
+from deadweight.plan.graph import load_failed
 from deadweight.project import bases
 from deadweight.project.init.bound import Bound, OutOfTime
 from deadweight.project.init.draft import Draft
@@ -88,6 +89,17 @@ class Proof:
         return sorted(
             rungs, key=lambda each: (each.name in self.put_last, slow and each.name != TRIMMED, seconds[each.name])
         )
+
+    def teller_of_failure(self, name: str) -> Callable[[], bool]:
+        """What says, from any thread, whether the build of a rung that is under way has failed."""
+        with self.workspace() as workspace:
+            state, variant = workspace.state, self.draft.full(name)
+
+        def has_failed() -> bool:
+            note = load_failed(state, variant)
+            return note is not None and note.how == "failed"
+
+        return has_failed
 
     def can_be_had(self, name: str) -> bool:
         """Whether the bases of a rung can be had, as far as the source knows."""

@@ -66,13 +66,14 @@ def in_turn(rungs: Sequence[Rung]) -> list[Rung]:
 
 def _begin(proof: Proof, first: Sequence[Rung]) -> None:
     """Build the first two side by side: an own image may compile for long and fail, and there is nothing else by then. Where that
-    takes more than its share of the bound, each has its turn, the generated one first, as it keeps what it has compiled."""
+    takes more than its share of the bound, each has its turn, the generated one first, as it keeps what it has compiled; where the
+    own one has failed by then, the other goes on."""
     if len(first) < 2 or first[0].files or not first[1].files or 0 < proof.bound.minutes < LEAST_MINUTES:
         return
     if not proof.can_be_had(first[0].name):  # it is told at once, and the other one has all the time
         return
     try:
-        with proof.bound.kept(share=SHARE):
+        with proof.bound.kept(share=SHARE, unless=proof.teller_of_failure(first[0].name)):
             proof.build(*first)
     except OutOfTime:
         proof.say(f"{first[0].name}: put last: not built within {proof.bound.minutes * SHARE:g} minutes")
