@@ -451,6 +451,48 @@ def test_what_would_be_compiled_for_a_library_is_taken_ready_made(tmp_path, line
     ) == binary
 
 
+@pytest.mark.parametrize(("version", "first"), [("2.7.3", True), ("2.6", True), ("2.7.4", False), ("2.8.6", False)])
+def test_a_version_that_was_never_had_ready_made_becomes_the_first_that_was(tmp_path, version, first):
+    (service,) = found(
+        tmp_path, {"requirements.txt": f"flask\npsycopg2=={version}\n", "app.py": "app = Flask(__name__)\n"}
+    )
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    (command,) = [line.strip().removesuffix(" \\") for line in text.splitlines() if "sed -i" in line]
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    taken = "2.7.4" if first else version
+    assert (tmp_path / "requirements.txt").read_text() == f"flask\npsycopg2-binary=={taken}\n"
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "list_"),
+    [
+        ("COPY requirements requirements\nRUN python -m venv venv\nRUN venv/bin/pip install -r requirements/docker.txt\n",
+         "requirements/docker.txt"),
+        ("COPY requirements/docker.txt /tmp/\nRUN pip3 install --no-cache-dir -r /tmp/docker.txt\n", "requirements/docker.txt"),
+        ("COPY . .\nRUN pip install \\\n    --requirement=requirements/docker.txt && rm -r x\n", "requirements/docker.txt"),
+        ("RUN --mount=type=bind,source=.,target=. python -m pip install -r requirements/docker.txt\n", "requirements/docker.txt"),
+        ("COPY . .\nRUN pip install -r requirements/docker.txt -r requirements/dev.txt\n", "requirements/docker.txt"),
+        ("COPY . .\nRUN pip install -r requirements/docker.txt && pip install -r requirements/common.txt\n", "requirements.txt"),
+        ("COPY . .\nRUN pip install -r requirements/made-by-poetry.txt\n", "requirements.txt"),
+        ("COPY . .\nRUN pip install gunicorn && rm -r requirements/docker.txt\n", "requirements.txt"),
+    ],
+)  # fmt: skip
+def test_the_list_that_the_own_image_installs_is_the_one(tmp_path, dockerfile, list_):
+    files = {
+        "Dockerfile": f"FROM python:3.11 AS build\nWORKDIR /app\n{dockerfile}FROM python:3.11\nCMD gunicorn -b :5000 app:app\n",
+        "app.py": "app = Flask(__name__)\n",
+        "requirements.txt": "flask\ngunicorn\n",
+        "requirements/docker.txt": "-r common.txt\npymysql\n",
+        "requirements/common.txt": "flask\n",
+        "requirements/dev.txt": "pytest\n",
+    }
+    (service,) = found(tmp_path, files)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert f"pip install --no-compile --target=/packages -r {list_}\n" in text
+    assert ("COPY requirements/common.txt ./requirements/common.txt" in text) == (list_ != "requirements.txt")
+    assert ("--target=/packages gunicorn" in text) == (list_ != "requirements.txt"), "what starts it is installed, too"
+
+
 @pytest.mark.parametrize(
     ("start", "files", "run", "build"),
     [

@@ -27,6 +27,8 @@ from deadweight.sources.dockerfile_lines import Instruction
 
 _URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\$?\{?\w+\}?))?(/[^\s\"'|;)]*)?")
 _SHELL = ("/bin/sh", "-c")
+_PIP = re.compile(r"\bpip[\d.]*\s+(?:install|sync|wheel)\b[^&|;]*")
+_LIST = re.compile(r"(?:\s-r|\s--requirement)[\s=]*([\w./-]+\.txt)")
 
 
 def read_words(text: str, name: str, target: str | None = None, args: Mapping[str, str] | None = None) -> ImageWords:
@@ -36,7 +38,10 @@ def read_words(text: str, name: str, target: str | None = None, args: Mapping[st
     bases = tuple(filled(each.base, given) for each in stages)
     words = _of_chain(chain_of(stages, target), given, name)
     names = tuple(each.name for each in stages)
-    return replace(words, bases=bases, stages=names, brought=tuple(_brought(stages, target, given, name)))
+    brought = tuple(_brought(stages, target, given, name))
+    chains = (_of_chain(chain_of(stages[: at + 1], None), given, name) for at in range(len(stages)))
+    lists = dict.fromkeys(path for each in chains for path in each.lists)
+    return replace(words, bases=bases, stages=names, brought=brought, lists=tuple(lists))
 
 
 def _of_chain(chain: Sequence[Stage], given: Mapping[str, str], name: str) -> ImageWords:
@@ -146,18 +151,19 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
         return replace(words, ports=(*words.ports, *_ports(filled(body, values), origin)))
     if each.word == "VOLUME":
         # a list without quotes is no list: Docker makes a folder named "[/data]" of it
-        plain = (path for path in words_of(filled(body, values)) if not re.search(r"[$\[\]]", path))
-        named = (Known(posixpath.join("/", path), origin) for path in plain)
+        paths = (path for path in words_of(filled(body, values)) if not re.search(r"[$\[\]]", path))
+        named = (Known(posixpath.join("/", path), origin) for path in paths)
         return replace(words, volumes=(*words.volumes, *named))
     if each.word in ("USER", "STOPSIGNAL"):
-        said = filled(body.strip(), values)
-        return replace(words, user=Known(said, origin)) if each.word == "USER" else replace(words, stop=said)
+        plain = filled(body.strip(), values)
+        return replace(words, user=Known(plain, origin)) if each.word == "USER" else replace(words, stop=plain)
     if each.word == "WORKDIR":
         return replace(words, workdir=posixpath.join(words.workdir, filled(body.strip(), values)))
-    if each.word == "ENTRYPOINT":
-        return replace(words, entrypoint=_command(body), command=())
-    if each.word == "CMD":
-        return replace(words, command=_command(body))
+    if each.word in ("ENTRYPOINT", "CMD"):
+        said = _command(body)
+        return replace(words, command=said) if each.word == "CMD" else replace(words, entrypoint=said, command=())
+    if each.word == "RUN":
+        return replace(words, lists=(*words.lists, *_lists(filled(body, values), words)))
     if each.word == "HEALTHCHECK":
         return replace(words, health=tuple(Known(path, origin) for _, path in urls(filled(body, values))))
     if each.word in ("COPY", "ADD"):
@@ -166,6 +172,21 @@ def _with(words: ImageWords, each: Instruction, values: dict[str, str], name: st
         copied = (*words.copied, *_copied(each, values, words.workdir))
         return replace(words, copied=copied, taken=(*words.taken, *taken))
     return words
+
+
+def _lists(command: str, words: ImageWords) -> Iterator[str]:
+    """The lists that a command has pip install, as paths in the context; of a mounted one the path that the command says."""
+    for install in _PIP.finditer(command.replace("\\\n", " ")):
+        for found in _LIST.finditer(install[0]):
+            path = posixpath.normpath(posixpath.join("/", words.workdir, found[1]))
+            for source, said in words.copied:
+                target = said.rstrip("/") or "/"
+                if posixpath.basename(source) == posixpath.basename(path):
+                    yield posixpath.normpath(source)
+                if path == target or target == "/" or path.startswith(f"{target}/"):
+                    yield posixpath.normpath(posixpath.join(source, posixpath.relpath(path, target)))
+            if not found[1].startswith("/"):
+                yield posixpath.normpath(found[1])
 
 
 def _copied(each: Instruction, values: Mapping[str, str], workdir: str) -> Iterator[tuple[str, str]]:

@@ -42,9 +42,11 @@ _MODULES = (
 
 def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     """The Python project of a folder."""
-    kind = python_lists.kind_of(tree, folder)
+    told = python_lists.told_list(tree, folder, words)
+    kind = python_lists.kind_of(tree, folder, told)
     if kind is None:
         return None
+    first = (told or python_lists.list_of(tree, folder)) if kind == "pip" else None
     before, start, code = _start(tree, folder, words)
     start = tuple(word for word in start if word != "--reload")  # for developers: it watches the files
     where = inside(tree, folder, start)
@@ -63,11 +65,12 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         ports=ports,
         health=health,
         details={
-            "extra": " ".join(_extra(tree, folder, start)),
-            "list": python_lists.list_of(tree, folder) or "",
-            "includes": "\n".join(python_lists.includes(tree, folder, kind)),
-            "psycopg2": " ".join(python_lists.compiled_against_libpq(tree, folder, kind)),
-            **({"compiler": "1"} if python_lists.must_compile(tree, folder, kind) else {}),
+            "extra": " ".join(_extra(tree, folder, start, first)),
+            "list": first or "",
+            "includes": "\n".join(python_lists.includes(tree, folder, first)),
+            "psycopg2": " ".join(python_lists.compiled_against_libpq(tree, folder, first)),
+            "older_psycopg2": "1" if python_lists.before_binary(tree, folder, first) else "",
+            **({"compiler": "1"} if python_lists.must_compile(tree, folder, first) else {}),
             "inside": where,
             "collects": "1" if _collects(tree, joined(folder, where)) else "",
             "before": json.dumps(before) if before else "",
@@ -163,20 +166,12 @@ def _port_in(start: tuple[str, ...]) -> int | None:
     return int(found[1]) if found else None
 
 
-def _extra(tree: Tree, folder: str, start: tuple[str, ...]) -> list[str]:
-    """The server that the start command names, where no manifest asks for it."""
+def _extra(tree: Tree, folder: str, start: tuple[str, ...], first: str | None) -> list[str]:
+    """The server that the start command names, where what is installed does not ask for it. ``first`` is the list of pip's."""
     if start[:1] != ("-m",) or start[1] not in _MODULES:
         return []
-    names = [
-        *python_lists.LISTS,
-        "pyproject.toml",
-        "Pipfile",
-        "setup.py",
-        "setup.cfg",
-        "uv.lock",
-        "poetry.lock",
-        "pdm.lock",
-    ]
+    others = ["pyproject.toml", "Pipfile", "setup.py", "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock"]
+    names = python_lists.closure(tree, folder, first) if first else others
     said = "\n".join(tree.text(joined(folder, name)).lower() for name in names)
     return [] if start[1] in said else [start[1]]
 

@@ -19,7 +19,8 @@ _UV = "pip install uv && uv export --frozen --no-dev --no-emit-project -o /tmp/r
 _LOCKED = "{ [ -f poetry.lock ] || poetry lock; }"
 _POETRY = f"pip install poetry poetry-plugin-export && {_LOCKED} && poetry export -f requirements.txt -o /tmp/requirements.txt"
 _PIPENV = "pip install pipenv && pipenv requirements > /tmp/requirements.txt"
-_BINARY = "sed -i -E 's/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/'"
+_BINARY = "'s/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/'"
+_FIRST_BINARY = r"-e 's/^psycopg2==2\.([0-6](\.[0-9.]+)?|7(\.[0-3])?)\s*$/psycopg2-binary==2.7.4/' -e "
 _PDM = "pip install pdm && pdm export --prod --format requirements --output /tmp/requirements.txt"
 _INSTALL = {
     "pip": ("{list}", f"{_TO_FOLDER} -r {{list}}"),
@@ -65,7 +66,8 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         manifests.append(
             "# psycopg2 would be compiled and need libpq when it runs; its binary form is the same code with both."
         )
-        install = f"{_BINARY} {lists} \\\n    && {install}"
+        first = _FIRST_BINARY if project.details["older_psycopg2"] else ""
+        install = f"sed -i -E {first}{_BINARY} {lists} \\\n    && {install}"
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if not _DROPPED.fullmatch(name) and "$" not in value}
     extra = "".join(f" {shlex.quote(each)}" for each in project.details["extra"].split())

@@ -5,11 +5,18 @@ from __future__ import annotations
 import posixpath
 import re
 
+from deadweight.project.init.records import ImageWords
 from deadweight.project.init.tree import Tree, joined
 
 _PSYCOPG = re.compile(r"^psycopg2(?=\s*(?:[=<>~!;#]|$))", re.MULTILINE)
+_BEFORE_BINARY = re.compile(r"^psycopg2==2\.(?:[0-6](?:\.[0-9.]+)?|7(?:\.[0-3])?)\s*$", re.MULTILINE)
+"""Versions of psycopg2 that have no binary form: its first is 2.7.4."""
+
 _INCLUDED = re.compile(
     r"^\s*(?:-r|-c|--requirement|--constraint|-e|--editable)[\s=]*([\w./-]+)|^\s*(\.[\w./-]*)\s*$", re.MULTILINE
+)
+_FOR_DEVELOPERS = re.compile(
+    r"(?:^|[/_.-])(?:dev|develop|development|test|tests|testing|lint|docs?|ci)\b", re.IGNORECASE
 )
 LISTS = (
     "requirements.txt",
@@ -27,13 +34,24 @@ _COMPILED = re.compile(
 """Packages that PyPI has as source alone: they are compiled against libraries of the OS."""
 
 
-def kind_of(tree: Tree, folder: str) -> str | None:
-    """What installs its packages: ``pip``, ``uv``, ``poetry``, ``pdm``, ``pipenv``, or ``project`` for the project itself."""
+def told_list(tree: Tree, folder: str, words: ImageWords | None) -> str:
+    """The one list that its own image installs, as a path in the folder; empty where that has none, or several."""
+    prefix = "" if folder == "." else f"{folder}/"
+    said = (path.removeprefix(prefix) for path in (words.lists if words else ()))
+    there = {path for path in said if tree.has(joined(folder, path)) and not _FOR_DEVELOPERS.search(path)}
+    return there.pop() if len(there) == 1 else ""
+
+
+def kind_of(tree: Tree, folder: str, told: str = "") -> str | None:
+    """What installs its packages: ``pip``, ``uv``, ``poetry``, ``pdm``, ``pipenv``, or ``project`` for the project itself.
+
+    ``told`` is the list that its own image installs.
+    """
 
     def has(name: str) -> bool:
         return tree.has(joined(folder, name))
 
-    if has("requirements.txt"):
+    if told or has("requirements.txt"):
         return "pip"
     if has("pyproject.toml"):
         text = tree.text(joined(folder, "pyproject.toml"))
@@ -57,9 +75,8 @@ def list_of(tree: Tree, folder: str) -> str | None:
     return next((name for name in LISTS if tree.has(joined(folder, name))), None)
 
 
-def includes(tree: Tree, folder: str, kind: str) -> list[str]:
+def includes(tree: Tree, folder: str, first: str | None) -> list[str]:
     """What a list of packages names of the repository: other lists, and packages. They are copied before it is read."""
-    first = list_of(tree, folder) if kind == "pip" else None
     todo, copied = [first] if first else [], dict[str, None]()
     while todo:
         name = todo.pop()
@@ -73,23 +90,28 @@ def includes(tree: Tree, folder: str, kind: str) -> list[str]:
     return [f"COPY {path} ./{path}" for path in copied]
 
 
-def compiled_against_libpq(tree: Tree, folder: str, kind: str) -> list[str]:
+def compiled_against_libpq(tree: Tree, folder: str, first: str | None) -> list[str]:
     """The lists of packages that ask for psycopg2 as source."""
-    return [name for name in _lists(tree, folder, kind) if _PSYCOPG.search(tree.text(joined(folder, name)))]
+    return [name for name in closure(tree, folder, first) if _PSYCOPG.search(tree.text(joined(folder, name)))]
 
 
-def must_compile(tree: Tree, folder: str, kind: str) -> bool:
+def before_binary(tree: Tree, folder: str, first: str | None) -> bool:
+    """Whether a list wants a version of psycopg2 that was never had in binary form."""
+    return any(_BEFORE_BINARY.search(tree.text(joined(folder, name))) for name in closure(tree, folder, first))
+
+
+def must_compile(tree: Tree, folder: str, first: str | None) -> bool:
     """Whether it has a package that is compiled against a library of the OS. psycopg2 in a list for pip is replaced by its binary
     form."""
-    if kind == "pip":
-        texts = [tree.text(joined(folder, name)) for name in _lists(tree, folder, kind)]
+    if first:
+        texts = [tree.text(joined(folder, name)) for name in closure(tree, folder, first)]
     else:
         texts = [tree.text(joined(folder, name)) for name in ("pyproject.toml", "Pipfile", "setup.py", "setup.cfg")]
     found = {each[1].lower() for text in texts for each in _COMPILED.finditer(text)}
-    return bool(found - {"psycopg2"} if kind == "pip" else found)
+    return bool(found - {"psycopg2"} if first else found)
 
 
-def _lists(tree: Tree, folder: str, kind: str) -> list[str]:
-    first = list_of(tree, folder) if kind == "pip" else None
-    included = [line.split()[1] for line in includes(tree, folder, kind) if not line.startswith("COPY . ")]
+def closure(tree: Tree, folder: str, first: str | None) -> list[str]:
+    """A list of packages and all that it includes of the folder; nothing where there is none."""
+    included = [line.split()[1] for line in includes(tree, folder, first) if not line.startswith("COPY . ")]
     return [*([first] if first else []), *included]
