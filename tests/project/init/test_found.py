@@ -358,6 +358,32 @@ def test_what_the_own_build_makes_is_put_on_a_minimal_base_too(tmp_path):
     assert len(find_services(look(tmp_path))[0].dockerfiles) == 1
 
 
+@pytest.mark.parametrize(
+    ("build", "place", "copied"),
+    [
+        (
+            "RUN python -m venv --copies venv && venv/bin/pip install -r requirements.txt\nCOPY app.py .\n",
+            "/srv/venv",
+            False,
+        ),
+        ("COPY . .\nRUN uv venv /opt/v && uv pip install -r requirements.txt\n", "/opt/v", True),
+        ('COPY . .\nRUN uv sync\nENV PATH="/srv/.venv/bin:$PATH"\n', "/srv/.venv", False),
+        ("ENV VIRTUAL_ENV=/opt/v\nCOPY . .\nRUN make\n", "/opt/v", True),
+        ('COPY . .\nENV PATH="/usr/local/bin:$PATH"\n', "", False),
+        ('COPY . .\nENV PATH="/root/.local/bin:$PATH"\n', "", False),
+    ],
+)
+def test_the_virtual_environment_of_the_own_image_comes_along(tmp_path, build, place, copied):
+    dockerfile = f'FROM python:3.11\nWORKDIR /srv\n{build}CMD ["gunicorn", "-b", ":5000", "app:app"]\n'
+    files = {"requirements.txt": "flask\ngunicorn\n", "app.py": "app = Flask(__name__)\n", "Dockerfile": dockerfile}
+    brought_in(tmp_path, files)
+    text = (tmp_path / "build/trimmed.Dockerfile").read_text()
+    last = text.rpartition("FROM ${BASE}")[2]
+    searched = [f"{place}/lib/python3.11/site-packages"] if place else []
+    assert f"ENV PYTHONPATH={':'.join([*searched, '/usr/local/lib/python3.11/site-packages'])} " in last
+    assert (f" {place} {place}\n" in last) == copied
+
+
 NEEDY = """
 services:
   web:

@@ -5,12 +5,13 @@ The own Dockerfile goes in front as it is, and one stage after it: only what its
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, flow, placed
 from deadweight.project.init.languages.java_versions import SUPPORTED
 from deadweight.project.init.languages.python_dockerfile import entry
-from deadweight.project.init.records import Project, Rung, Service
+from deadweight.project.init.records import ImageWords, Project, Rung, Service
 
 OWN = "own-image"
 TRIMMED = "trimmed"
@@ -28,7 +29,7 @@ def rung(service: Service, project: Project, place: str, port: int, text: str) -
     if project.language not in COMPILED and own.words.words[:1] == ("/bin/sh",):
         return None
     named = _named(text)
-    base = _base(project)
+    base = _base(project, own.words.base)
     if named is None or base is None:
         return None
     dockerfile = f"{place}/trimmed.Dockerfile"
@@ -39,7 +40,24 @@ def rung(service: Service, project: Project, place: str, port: int, text: str) -
     return found, {dockerfile: _text(service, project, named, port, base)}
 
 
-def _base(project: Project) -> str | None:
+_ENVIRONMENTS = (
+    r"(?:-m\s+venv|\bvirtualenv|\buv\s+venv)\s+(?:-\S+\s+)*([\w./-]+)",
+    r"^\s*ENV\s.*\bVIRTUAL_ENV[= ]\"?([\w./-]+)",
+    r"^\s*ENV\s.*\bPATH[= ]\"?(/[\w./-]+)/bin:",
+)
+"""How a Dockerfile says where its virtual environment is: made there, named, or put in front of PATH."""
+
+_SYSTEM = ("/usr", "/usr/local", "/root/.local")
+
+
+def _environments(text: str, words: ImageWords) -> list[str]:
+    """The folders of virtual environments, absolute."""
+    said = (each[1] for pattern in _ENVIRONMENTS for each in re.finditer(pattern, text, re.MULTILINE))
+    found = dict.fromkeys(posixpath.normpath(posixpath.join(words.workdir, each)) for each in said)
+    return [each for each in found if each not in _SYSTEM]
+
+
+def _base(project: Project, own: str) -> str | None:
     version = project.version.value
     if project.language == "node":
         version = version.partition(".")[0]
@@ -49,7 +67,7 @@ def _base(project: Project) -> str | None:
         kept_up = int(version) in SUPPORTED
         return f"gcr.io/distroless/java{version}-debian12:nonroot" if kept_up else f"eclipse-temurin:{version}-jre"
     if project.language == "python":
-        return f"python:{version}-slim"
+        return f"python:{version}-{'alpine' if 'alpine' in own else 'slim'}"  # what was compiled fits one libc
     if project.language == "go":
         return f"gcr.io/distroless/{'base' if project.details['cgo'] else 'static'}-debian12:nonroot"
     return "gcr.io/distroless/cc-debian12:nonroot"
@@ -74,13 +92,16 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
     words = own.words
     packages = f"/usr/local/lib/python{project.version.value}/site-packages"
     python, node = project.language == "python", project.language == "node"
-    taken = list(dict.fromkeys([*words.taken, *([packages] if python else [])]))
+    environments = _environments(named, words) if python else []
+    beside = [each for each in environments if not any(f"{each}/".startswith(f"{path}/") for path in words.taken)]
+    taken = list(dict.fromkeys([*words.taken, *beside, *([packages] if python else [])]))
+    paths = ":".join([*(f"{each}/lib/python{project.version.value}/site-packages" for each in environments), packages])
     env = {name: value for name, value in words.env.items() if name not in ("PATH", "PYTHONPATH")}
     compiled = words.program if project.language in COMPILED else words.words
     start = ("python3", *entry(project, port)) if python else ("node", *project.start) if node else compiled
     before = [
         *(['ENV PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"'] if node else []),
-        *([f"ENV PYTHONPATH={packages} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
+        *([f"ENV PYTHONPATH={paths} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
         *env_lines(env),
     ]
     lines = [
