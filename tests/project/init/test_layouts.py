@@ -464,6 +464,20 @@ def test_a_version_that_was_never_had_ready_made_becomes_the_first_that_was(tmp_
 
 
 @pytest.mark.parametrize(
+    ("version", "module"), [("19.7.1", "gunicorn.app.wsgiapp"), ("20.0.4", "gunicorn"), ("21.2", "gunicorn")]
+)
+def test_a_server_is_started_as_its_version_can_be(tmp_path, version, module):
+    files = {
+        "requirements.txt": "-r all.txt\n",
+        "all.txt": f"flask\ngunicorn=={version}\n",
+        "Procfile": "web: gunicorn app:app\n",
+    }
+    (service,) = found(tmp_path, {**files, "app.py": "app = Flask(__name__)\n"})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert f'ENTRYPOINT ["python3", "-m", "{module}", "app:app"]' in text
+
+
+@pytest.mark.parametrize(
     ("dockerfile", "list_"),
     [
         ("COPY requirements requirements\nRUN python -m venv venv\nRUN venv/bin/pip install -r requirements/docker.txt\n",

@@ -48,6 +48,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         return None
     first = (told or python_lists.list_of(tree, folder)) if kind == "pip" else None
     before, start, code = _start(tree, folder, words)
+    start = _as_its_version_starts(start, python_lists.texts_of(tree, folder, first))
     start = tuple(word for word in start if word != "--reload")  # for developers: it watches the files
     where = inside(tree, folder, start)
     ports, health = scan(tree, _sources(tree, folder))
@@ -79,6 +80,15 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         },
         problem="" if start else "cannot determine how it is started: no CMD, Procfile, main.py or app",
     )
+
+
+_OLD_GUNICORN = re.compile(r"^gunicorn==1?\d\.", re.MULTILINE | re.IGNORECASE)
+
+
+def _as_its_version_starts(start: Words, texts: list[str]) -> Words:
+    """gunicorn is a module that can be started from version 20 on; before, one of its modules is."""
+    old = start[:2] == ("-m", "gunicorn") and any(_OLD_GUNICORN.search(text) for text in texts)
+    return ("-m", "gunicorn.app.wsgiapp", *start[2:]) if old else start
 
 
 def _sources(tree: Tree, folder: str) -> list[str]:
@@ -168,7 +178,7 @@ def _port_in(start: tuple[str, ...]) -> int | None:
 
 def _extra(tree: Tree, folder: str, start: tuple[str, ...], first: str | None) -> list[str]:
     """The server that the start command names, where what is installed does not ask for it. ``first`` is the list of pip's."""
-    if start[:1] != ("-m",) or start[1] not in _MODULES:
+    if start[:1] != ("-m",) or start[1] not in _MODULES:  # an older server's module is listed with its version
         return []
     others = ["pyproject.toml", "Pipfile", "setup.py", "setup.cfg", "uv.lock", "poetry.lock", "pdm.lock"]
     names = python_lists.closure(tree, folder, first) if first else others

@@ -95,16 +95,21 @@ def compiled_against_libpq(tree: Tree, folder: str, first: str | None) -> list[s
     return [name for name in closure(tree, folder, first) if _PSYCOPG.search(tree.text(joined(folder, name)))]
 
 
+def texts_of(tree: Tree, folder: str, first: str | None) -> list[str]:
+    """What a list of packages and all that it includes say."""
+    return [tree.text(joined(folder, name)) for name in closure(tree, folder, first)]
+
+
 def before_binary(tree: Tree, folder: str, first: str | None) -> bool:
     """Whether a list wants a version of psycopg2 that was never had in binary form."""
-    return any(_BEFORE_BINARY.search(tree.text(joined(folder, name))) for name in closure(tree, folder, first))
+    return any(_BEFORE_BINARY.search(text) for text in texts_of(tree, folder, first))
 
 
 def must_compile(tree: Tree, folder: str, first: str | None) -> bool:
     """Whether it has a package that is compiled against a library of the OS. psycopg2 in a list for pip is replaced by its binary
     form."""
     if first:
-        texts = [tree.text(joined(folder, name)) for name in closure(tree, folder, first)]
+        texts = texts_of(tree, folder, first)
     else:
         texts = [tree.text(joined(folder, name)) for name in ("pyproject.toml", "Pipfile", "setup.py", "setup.cfg")]
     found = {each[1].lower() for text in texts for each in _COMPILED.finditer(text)}

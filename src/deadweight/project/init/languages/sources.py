@@ -94,7 +94,9 @@ def reads_port(tree: Tree, folder: str, start: Sequence[str]) -> Known[str] | No
 
     gunicorn listens on loopback alone where neither its words nor that variable say otherwise.
     """
-    if "gunicorn" in start and not any(word.startswith(("-b", "--bind")) for word in start):
+    if {"gunicorn", "gunicorn.app.wsgiapp"} & set(start) and not any(
+        word.startswith(("-b", "--bind")) for word in start
+    ):
         return Known("PORT", "gunicorn's own: without it, it listens on loopback")
     for path in _code(tree, folder):
         if found := _READS_PORT.search(tree.text(path)):
