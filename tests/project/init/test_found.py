@@ -358,6 +358,25 @@ def test_what_the_own_build_makes_is_put_on_a_minimal_base_too(tmp_path):
     assert len(find_services(look(tmp_path))[0].dockerfiles) == 1
 
 
+def test_a_secret_that_compose_mounts_is_given_as_the_variable_beside_its_file(tmp_path):
+    compose = """
+services:
+  web: {build: ., environment: {DB_HOST: db, DB_PASSWORD_FILE: /run/secrets/db, CERT_FILE: /etc/cert.pem}}
+  db: {image: "postgres:17", environment: ["POSTGRES_PASSWORD_FILE=/run/secrets/db"], secrets: [db]}
+secrets: {db: {environment: DB}}
+"""
+    files = {
+        **GO,
+        "Dockerfile": 'FROM golang:1.22\nCOPY . .\nEXPOSE 9090\nCMD ["go", "run", "."]\n',
+        "compose.yaml": compose,
+    }
+    suite, _, _ = brought_in(tmp_path, files)
+    run = suite.variants[0].run
+    assert run.env["DB_PASSWORD"] == run.needs["db"].env["POSTGRES_PASSWORD"] == "not-a-secret-for-trials-only"
+    assert run.env["CERT_FILE"] == "/etc/cert.pem"
+    assert not {"DB_PASSWORD_FILE", "POSTGRES_PASSWORD_FILE"} & {*run.env, *run.needs["db"].env}
+
+
 @pytest.mark.parametrize(
     ("build", "place", "copied"),
     [

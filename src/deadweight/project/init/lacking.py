@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.records import SEEN, Beside, Known, Service
 from deadweight.project.init.tree import Tree, aside, line_of
-from deadweight.project.init.values import cargo_environment, dotenv, example_file
+from deadweight.project.init.values import MADE_UP, cargo_environment, dotenv, example_file
 
 _CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
 _MANIFESTS = (
@@ -40,7 +40,7 @@ _PART = re.compile(
     r"(?P<part>HOST(?:NAME)?|SERVER|PORT|USER(?:NAME)?|PASS(?:WORD)?|NAME|DB|DATABASE)"
 )
 _SECRET = re.compile(r"(?:[A-Z]+_)*(?:SECRET|SECRET_KEY|JWT_KEY)")
-_USER, _PASSWORD, _VALUE = "app", "app", "not-a-secret-for-trials-only"
+_USER, _PASSWORD, _VALUE = "app", "app", MADE_UP
 
 
 @dataclass(frozen=True)

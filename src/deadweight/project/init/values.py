@@ -117,7 +117,25 @@ def environment(given: Any, values: Mapping[str, str]) -> dict[str, str]:
     else:
         pairs = [(str(key), value) for key, value in given.items()] if isinstance(given, dict) else []
     found = {key: values.get(key) if value is None else filled_in(_text(value), values) for key, value in pairs}
-    return {key: value for key, value in found.items() if value is not None}
+    return _without_secret_files({key: value for key, value in found.items() if value is not None})
+
+
+MADE_UP = "not-a-secret-for-trials-only"
+"""Stands for a secret that no file of the repository gives."""
+
+_SECRET_FILE = re.compile(r"/run/secrets/[\w.-]+")
+
+
+def _without_secret_files(env: dict[str, str]) -> dict[str, str]:
+    """``X_FILE: /run/secrets/NAME`` is, by the custom of official images, a way to give ``X``: here one that is no secret."""
+    found: dict[str, str] = {}
+    for key, value in env.items():
+        plain = key.removesuffix("_FILE")
+        if plain != key and _SECRET_FILE.fullmatch(value):
+            found.setdefault(plain, MADE_UP)
+        else:
+            found[key] = value
+    return found
 
 
 def filled_in(text: str, values: Mapping[str, str]) -> str | None:

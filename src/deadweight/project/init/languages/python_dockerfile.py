@@ -47,6 +47,11 @@ _COMPILED = (
     "# Python cannot keep what it compiles where files are read-only, and would do it anew at each start.",
     "RUN python3 -m compileall -qq -j 0 --invalidation-mode unchecked-hash /packages || echo 'not all of it is Python of today'",
 )
+_PATH_FILES = (
+    "# Some packages come with a .pth file, which Python reads in its own folders alone.",
+    "RUN if ls /packages/*.pth >/dev/null 2>&1 && [ ! -e /packages/sitecustomize.py ]; then \\",
+    "    echo 'import site; site.addsitedir(\"/packages\")' > /packages/sitecustomize.py; fi",
+)
 _DROPPED = re.compile(
     r"PYTHONPATH|PATH|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|DEBIAN_FRONTEND|VIRTUAL_ENV|(?:PIP|POETRY|UV|PDM|PIPENV)_\w+"
 )
@@ -92,6 +97,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         f"    {install}",
         *([f"RUN {to_folder}{extra}"] if extra else []),
         *(_LIBRARIES if compiled else []),
+        *_PATH_FILES,
         *_COMPILED,
         *(_collected(inside) if project.details["collects"] else []),
         "",
