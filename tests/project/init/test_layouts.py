@@ -478,6 +478,29 @@ def test_a_server_is_started_as_its_version_can_be(tmp_path, version, module):
 
 
 @pytest.mark.parametrize(
+    ("files", "extra"),
+    [
+        ({"requirements.txt": "flask\npsycopg==3.2.1\n"}, "psycopg-binary==3.2.1"),
+        ({"requirements.txt": "psycopg[pool]>=3\n"}, "psycopg-binary"),
+        ({"requirements.txt": "psycopg\n"}, "psycopg-binary"),
+        ({"requirements.txt": "psycopg[binary]==3.2.1\n"}, ""),
+        ({"requirements.txt": "psycopg[c]\n"}, ""),
+        ({"requirements.txt": "psycopg2-binary\npsycopg-pool\n"}, ""),
+        ({"pyproject.toml": '[project]\nname = "a"\n', "uv.lock": '[[package]]\nname = "psycopg"\nversion = "3.3.0"\n'},
+         "psycopg-binary==3.3.0"),
+        ({"pyproject.toml": '[project]\nname = "a"\n', "uv.lock": '[[package]]\nname = "psycopg"\nversion = "3.3.0"\n\n'
+          '[[package]]\nname = "psycopg-binary"\nversion = "3.3.0"\n'}, ""),
+    ],
+)  # fmt: skip
+def test_psycopg_brings_its_own_libpq(tmp_path, files, extra):
+    (service,) = found(tmp_path, {**files, "app.py": "app = Flask(__name__)\n"})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    lines = [line for line in text.splitlines() if line.startswith("RUN pip install --no-compile --target=/packages ")]
+    words = [word for line in lines for word in line.replace("'", "").split() if word.startswith("psycopg")]
+    assert words == ([extra] if extra else [])
+
+
+@pytest.mark.parametrize(
     ("dockerfile", "list_"),
     [
         ("COPY requirements requirements\nRUN python -m venv venv\nRUN venv/bin/pip install -r requirements/docker.txt\n",

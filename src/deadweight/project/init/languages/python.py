@@ -66,7 +66,9 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         ports=ports,
         health=health,
         details={
-            "extra": " ".join(_extra(tree, folder, start, first)),
+            "extra": " ".join(
+                [*_extra(tree, folder, start, first), *python_lists.binary_of_psycopg(tree, folder, first)]
+            ),
             "list": first or "",
             "includes": "\n".join(python_lists.includes(tree, folder, first)),
             "psycopg2": " ".join(python_lists.compiled_against_libpq(tree, folder, first)),

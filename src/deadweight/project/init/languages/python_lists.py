@@ -100,6 +100,24 @@ def texts_of(tree: Tree, folder: str, first: str | None) -> list[str]:
     return [tree.text(joined(folder, name)) for name in closure(tree, folder, first)]
 
 
+_PSYCOPG_3 = re.compile(
+    r"^name = \"psycopg\"\nversion = \"(?P<locked>[\w.]+)\""
+    r"|^[\s\"']*psycopg(?:\[pool\])?\s*(?:==\s*(?P<pinned>[\w.]+)|[<>~!;\"'#]|$)",
+    re.MULTILINE,
+)
+
+
+def binary_of_psycopg(tree: Tree, folder: str, first: str | None) -> list[str]:
+    """What psycopg 3 needs where libpq is not there: its binary form, of its version. Nothing where it is listed, or compiled."""
+    files = ("uv.lock", "poetry.lock", "pdm.lock", "pyproject.toml", "Pipfile")
+    texts = texts_of(tree, folder, first) if first else [tree.text(joined(folder, name)) for name in files]
+    if any(re.search(r"\bpsycopg(?:-binary|-c\b|\[[\w,]*(?:binary|c)\b)", text) for text in texts):
+        return []
+    found = [each for text in texts for each in _PSYCOPG_3.finditer(text)]
+    version = next((each["locked"] or each["pinned"] for each in found if each["locked"] or each["pinned"]), "")
+    return [f"psycopg-binary=={version}" if version else "psycopg-binary"] if found else []
+
+
 def before_binary(tree: Tree, folder: str, first: str | None) -> bool:
     """Whether a list wants a version of psycopg2 that was never had in binary form."""
     return any(_BEFORE_BINARY.search(text) for text in texts_of(tree, folder, first))
