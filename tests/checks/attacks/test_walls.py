@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +106,14 @@ def test_read_only_alone_leaves_memory_that_may_hold_programs():
     assert not tmpfs.noexec
     (tmpfs,) = w.options(w.only("noexec-tmpfs"), GROUND).tmpfs
     assert tmpfs.noexec
+
+
+@pytest.mark.parametrize("posture", [w.OPEN, w.DEFAULT, w.only("non-root")])
+def test_a_folder_of_the_services_own_can_be_written_to_without_any_wall_too(posture):
+    """As a volume would be; where everybody writes anyway, the image's own folder stays."""
+    ground = replace(GROUND, hard=hardened(RunSettings(tmpfs=("/tmp", "/data"))))
+    (data,) = w.options(posture, ground).tmpfs
+    assert (data.path, data.noexec) == ("/data", False)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deadweight._errors import UsageError
-from deadweight.engine.options import NON_ROOT, Mount, RunOptions, Ulimit, is_root
+from deadweight.engine.options import NON_ROOT, Mount, RunOptions, Tmpfs, Ulimit, is_root
 from deadweight.suite.sizes import format_bytes
 
 if TYPE_CHECKING:
@@ -221,8 +221,7 @@ def options(posture: Posture, ground: Ground) -> RunOptions:
         entrypoint=hard.entrypoint,
         hosts=hard.hosts,
     )
-    if not posture.bare:
-        common = _built(common, posture, ground)
+    common = common.but(tmpfs=_volumes(hard)) if posture.bare else _built(common, posture, ground)
     shell = ground.shell if "image" not in posture.walls else ()
     return bounded(common.but(mounts=(*common.mounts, *shell, *ground.helper)), ground)
 
@@ -285,7 +284,18 @@ def _files(walls: frozenset[str], hard: RunOptions) -> dict[str, object]:
         made["tmpfs"] = hard.tmpfs
     elif "read-only" in walls:
         made["tmpfs"] = tuple(replace(each, noexec=False) for each in hard.tmpfs)
+    else:
+        made["tmpfs"] = _volumes(hard)
     return made
+
+
+_EVERYWHERE = ("/tmp", "/var/tmp", "/run", "/dev/shm")  # noqa: S108 - names of folders in containers
+
+
+def _volumes(hard: RunOptions) -> tuple[Tmpfs, ...]:
+    """What stands for the volumes of a service without any wall: the folders of its own that it writes to, where programs may be.
+    Without them one that is not root, and keeps its data in a folder that its image does not have, would not come up at all."""
+    return tuple(replace(each, noexec=False) for each in hard.tmpfs if each.path not in _EVERYWHERE)
 
 
 def bounded(options: RunOptions, ground: Ground) -> RunOptions:
