@@ -295,7 +295,7 @@ def prices() -> dict[str, int]:
 """,
     },
     8000,
-    "/",
+    "/openapi.json",
 )
 
 FLASK = Kind(

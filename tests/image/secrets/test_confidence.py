@@ -173,3 +173,20 @@ def test_every_service_that_is_held_to_its_shape_has_a_rule():
     rules = load_rules().rules
     known = " ".join(f"{rule.id.replace('-', '')} {' '.join(rule.keywords)}" for rule in rules)
     assert [name for name in SERVICES if name.split("[")[0] not in known] == []
+
+
+@pytest.mark.parametrize(
+    ("host", "is_secret"),
+    [
+        ("o4506985151856640.ingest.us.sentry.io/4508449", False),
+        ("o1.ingest.sentry.io/1", False),
+        ("sentry.io/42", False),
+        ("errors.shop.io/42", True),
+        ("sentry.io.shop.io/42", True),
+        ("o1.ingest.sentry.io.shop.io/1", True),
+    ],
+)
+def test_the_key_of_an_address_for_reports_is_shown_to_everybody(scanner, host, is_secret):
+    key = made("reports", "0123456789abcdef", 32)
+    text = f'DSN = "https://{key}@{host}"\n'.encode()
+    assert [each.rule for each in scanner.scan(text, path="srv/app.py").matches] == (["url-token"] if is_secret else [])

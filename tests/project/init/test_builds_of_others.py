@@ -192,7 +192,7 @@ def test_a_python_service_is_started_where_its_modules_are_found(tmp_path, files
             {"requirements/base.txt": "x\n", "requirements/production.txt": "-r base.txt\nflask\n"},
             "COPY requirements/base.txt ./requirements/base.txt",
         ),
-        ({"requirements-prod.txt": "flask\n"}, "pip install --no-compile --target=/packages -r requirements-prod.txt"),
+        ({"requirements-prod.txt": "flask\n"}, "pip install --no-compile --target=/site-packages -r requirements-prod.txt"),
         ({"pyproject.toml": "[project]\ndependencies = ['flask']\n", "pdm.lock": ""}, "pdm export --prod"),
     ],
 )  # fmt: skip
@@ -213,8 +213,8 @@ def test_lists_of_packages_are_found_where_they_lie_by_custom(tmp_path, files, l
 def test_libraries_that_packages_are_compiled_against_are_brought_along(tmp_path, files, compiled):
     files = {"app.py": "from flask import Flask\napp = Flask(__name__)\n", **files}
     text = text_of(tmp_path, files)
-    assert ("cp -Lt /packages/lib" in text) is compiled
-    assert ("LD_LIBRARY_PATH=/packages/lib" in text) is compiled
+    assert ("cp -Lt /site-packages/lib" in text) is compiled
+    assert ("LD_LIBRARY_PATH=/site-packages/lib" in text) is compiled
     (service,) = find_services(look(tmp_path))
     debian = next(each for each in first_draft(service, "build").rungs if each.name == "debian")
     assert ('BUILD: "python:3.12"' in debian.keys["bases"]) is compiled

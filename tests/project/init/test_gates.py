@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 import yaml
 
+from deadweight.image.findings import MAX_FINDINGS
 from deadweight.image.look.base_image import BaseImage
-from deadweight.project.init.gates import and_attacks, by_owner, measured
+from deadweight.project.init.gates import MOST_NAMED, and_attacks, by_owner, measured
+from deadweight.project.suite_file import load_suite
 from deadweight.records.evidence import Evidence, Provenance
 from tests.support.small_project import write_suite
 
@@ -53,6 +57,40 @@ def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, 
     assert gate in made.value
     assert made.origin.endswith("secrets: 7 secrets: look at them (invoke layers), then write none")
     write_suite(tmp_path, f"name: x\nvariants:\n  v: {{builder: ko, base: alpine, checks: {made.value}}}\n")
+
+
+MARKED = [
+    {**SECRET, "fingerprint": "a" * 32, "path": "/srv/app.conf"},
+    {**SECRET, "fingerprint": "a" * 32, "path": "/srv/copy.conf"},
+    {**SECRET, "fingerprint": "1" * 32, "where": "config.Env[0]", "path": None},
+]
+
+
+@pytest.mark.parametrize("base", [(), (BASE,)])
+def test_mine_are_accepted_one_by_one(base, tmp_path):
+    hidden = [
+        {"owner": "mine", "path": '/srv/"old".conf', "secrets": [{"fingerprint": "2" * 32, "confidence": "high"}]}
+    ]
+    made = measured(1, layers([*MARKED, LOW, ALLOWED, *base], hidden=hidden), killed=False)
+    assert made.origin.endswith("remove those that are real, and their entries under allow")
+    write_suite(tmp_path, f"name: x\nvariants:\n  v:\n    builder: ko\n    base: alpine\n    checks: {made.value}\n")
+    check = load_suite(tmp_path / "deadweight.yaml").variants[0].checks.layers
+    named = {each.fingerprint: each.reason for each in check.allow}
+    assert named == {
+        "a" * 32: "seen in /srv/app.conf",
+        "1" * 32: "seen in config.Env[0]",
+        "2" * 32: 'seen in /srv/"old".conf',
+    }
+    assert all(each.expires > date.today().isoformat() for each in check.allow)  # noqa: DTZ011
+    assert (check.secrets.mine, check.secrets.base) == ("none", "allow" if base else "none")
+
+
+def test_a_list_that_nobody_reads_is_no_list():
+    many = [{**SECRET, "fingerprint": f"{number:032x}", "path": "/a"} for number in range(MOST_NAMED + 1)]
+    assert "layers: {secrets: allow}" in measured(1, layers(many), killed=False).value
+    assert "layers: {allow: " in measured(1, layers(many[1:]), killed=False).value
+    more = MARKED[:1] * MAX_FINDINGS  # there may be others
+    assert "layers: {secrets: allow}" in measured(1, layers(more), killed=False).value
 
 
 def test_what_the_base_brought_is_told_as_the_bases():

@@ -495,7 +495,9 @@ def test_a_server_is_started_as_its_version_can_be(tmp_path, version, module):
 def test_psycopg_brings_its_own_libpq(tmp_path, files, extra):
     (service,) = found(tmp_path, {**files, "app.py": "app = Flask(__name__)\n"})
     text = first_draft(service, "build").ladder.files["build/Dockerfile"]
-    lines = [line for line in text.splitlines() if line.startswith("RUN pip install --no-compile --target=/packages ")]
+    lines = [
+        line for line in text.splitlines() if line.startswith("RUN pip install --no-compile --target=/site-packages ")
+    ]
     words = [word for line in lines for word in line.replace("'", "").split() if word.startswith("psycopg")]
     assert words == ([extra] if extra else [])
 
@@ -525,9 +527,11 @@ def test_the_list_that_the_own_image_installs_is_the_one(tmp_path, dockerfile, l
     }
     (service,) = found(tmp_path, files)
     text = first_draft(service, "build").ladder.files["build/Dockerfile"]
-    assert f"pip install --no-compile --target=/packages -r {list_}\n" in text
+    assert f"pip install --no-compile --target=/site-packages -r {list_}\n" in text
     assert ("COPY requirements/common.txt ./requirements/common.txt" in text) == (list_ != "requirements.txt")
-    assert ("--target=/packages gunicorn" in text) == (list_ != "requirements.txt"), "what starts it is installed, too"
+    assert ("--target=/site-packages gunicorn" in text) == (list_ != "requirements.txt"), (
+        "what starts it is installed, too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -937,7 +941,7 @@ def test_what_a_lock_file_names_is_installed_without_asking_for_more(tmp_path, l
     project = '[project]\nname = "shop"\ndependencies = ["uvicorn[standard]"]\n'
     (service,) = found(tmp_path, {"pyproject.toml": project, lock: "", "main.py": ""})
     text = first_draft(service, "build").ladder.files["build/Dockerfile"]
-    assert "pip install --no-compile --target=/packages --no-deps -r /tmp/requirements.txt" in text
+    assert "pip install --no-compile --target=/site-packages --no-deps -r /tmp/requirements.txt" in text
     assert text.index("pip install") < text.index("compileall") < text.index("FROM ${BASE}")
 
 

@@ -2,7 +2,66 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+
+from deadweight.engine.http import Route
+from deadweight.project.init.observe import Health, find_health
 from deadweight.project.init.recording import held
+
+DESCRIBED = json.dumps({"openapi": "3.1.0", "paths": {"/prices": {"get": {}}}})
+
+
+@pytest.fixture
+def serve() -> Iterator[object]:
+    """Starts servers that answer some paths; gives what the finder takes for a container, and the port."""
+    servers = []
+
+    def start(**answers: str):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = answers.get(self.path.strip("/").replace(".", "_"))
+                body = (found or '{"detail": "Not Found"}').encode()
+                self.send_response(404 if found is None else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_words: object) -> None: ...
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        port = server.server_address[1]
+        route = Route(
+            "address", "127.0.0.1", port, lambda seconds: socket.create_connection(("127.0.0.1", port), seconds)
+        )
+        return SimpleNamespace(http=lambda _port: route), port
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("answers", "path", "status"),
+    [
+        ({"openapi_json": DESCRIBED}, "/openapi.json", 200),
+        ({"openapi_json": DESCRIBED, "healthz": "ok"}, "/healthz", 200),
+        ({"openapi_json": "{}"}, "/", 404),
+        ({"prices": "3"}, "/", 404),
+    ],
+)
+def test_a_service_without_a_health_route_is_asked_for_its_description(serve, answers, path, status):
+    container, port = serve(**answers)
+    assert find_health(container, (port,), (), ()) == Health("http", port, path, status)
 
 
 def test_what_a_build_or_a_base_puts_in_is_not_held():

@@ -161,14 +161,14 @@ def test_a_package_that_another_list_names_is_installed_too(tmp_path, died, pack
     again = with_missing_package(draft, died, tree)
     assert (again is not None) is bool(package)
     if again is not None:
-        assert f"--target=/packages uvicorn {package}\n" in again.ladder.files["build/Dockerfile"]
+        assert f"--target=/site-packages uvicorn {package}\n" in again.ladder.files["build/Dockerfile"]
         assert with_missing_package(again, died, tree) is None
 
 
 @pytest.mark.parametrize(
     ("died", "dated"),
     [
-        ("ImportError: cannot import name 'escape' from 'jinja2' (/packages/jinja2/__init__.py)", True),
+        ("ImportError: cannot import name 'escape' from 'jinja2' (/site-packages/jinja2/__init__.py)", True),
         ("AttributeError: module 'collections' has no attribute 'Mapping'", True),
         ("ConnectionRefusedError: [Errno 111]", False),
     ],
@@ -186,7 +186,7 @@ def test_packages_that_have_moved_on_are_taken_from_the_time_of_their_list(tmp_p
     assert (again is not None) is dated
     if again is not None:
         text = again.ladder.files["build/Dockerfile"]
-        install = "uv pip install --python python3 --target=/packages --exclude-newer 2021-04-03"
+        install = "uv pip install --python python3 --target=/site-packages --exclude-newer 2021-04-03"
         assert f"    pip install uv && {install} -r requirements.txt\n" in text
         assert f"RUN {install} gunicorn\n" in text
         assert next_remedy(again, rung(draft, "debian"), died, tree) is None

@@ -1,10 +1,27 @@
-"""The OpenAPI document in which a repository describes its service."""
+"""The OpenAPI document in which a repository describes its service, or the service itself does."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from deadweight.project.init.records import Known
 from deadweight.project.init.tree import Tree, aside
 from deadweight.suite import openapi
+
+if TYPE_CHECKING:
+    from deadweight.engine.http import Answer
+
+SERVED = (
+    "/openapi.json",
+    "/swagger.json",
+    "/v3/api-docs",
+    "/swagger/v1/swagger.json",
+    "/api-docs",
+    "/api/openapi.json",
+    "/q/openapi",
+)
+"""Where frameworks serve it."""
 
 _DOCUMENT = r"(openapi|swagger)[\w.-]*\.(json|ya?ml)|[\w-]+[._-](openapi|swagger)\.(json|ya?ml)"
 _DOCS = ("doc", "docs")
@@ -20,4 +37,14 @@ def in_repository(tree: Tree, folder: str) -> Known[str] | None:
         plain = "/".join(part for part in path.split("/") if part.lower() not in _DOCS)
         if mine and not aside(plain) and openapi.paths(openapi.parsed(tree.text(path))):
             return Known(path, f"from {path}: it describes the service")
+    return None
+
+
+def served(get: Callable[[str], Answer | None]) -> tuple[str, Any] | None:
+    """Where a service that is up serves its document, and what is in it; None where it does not. ``get`` asks for a path."""
+    for path in SERVED:
+        answer = get(path)
+        document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
+        if openapi.paths(document):
+            return path, document
     return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from deadweight.image.findings import MAX_FINDINGS
 from deadweight.project.init.languages.common import scalar
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
@@ -19,6 +22,12 @@ Told = Callable[["Evidence"], None]
 
 MINE, BASE = "mine", "base"
 ATTACKS, LAYERS = "attacks", "layers"
+
+MOST_NAMED = 12
+"""So many secrets are accepted each by itself; a longer list is looked at by nobody."""
+
+NAMED_DAYS = 365
+"""So long an accepted secret is let pass."""
 
 
 def verified(subjects: Sequence[Subject], on_evidence: Told) -> list[Evidence]:
@@ -86,27 +95,70 @@ def and_attacks(checks: Known[str], openapi: str) -> Known[str]:
 def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     """What these gates let pass that a service should not have."""
     told = ("ignores SIGTERM, so every deployment has to kill it",) if killed else ()
-    found = "" if layers is None else f"{layers.reason}: look at them (invoke layers), then write none"
-    return (*told, found) if found else told
+    if layers is None:
+        return told
+    if _mine(layers.data) and "unread" not in _failed(layers.data):
+        then = "remove those that are real, and their entries under allow"
+    else:
+        then = "then write none"
+    return (*told, f"{layers.reason}: look at them (invoke layers), {then}")
 
 
 def _layers(data: Mapping[str, Any]) -> list[str]:
     """What was found is accepted, apart for what is mine and what the base brought."""
-    failed = {gate["name"] for gate in data.get("gates") or () if not gate["held"]}
+    failed = _failed(data)
     found = []
     if "secrets" in failed:
-        hidden = (mark for file in data.get("hidden") or () for mark in _with_owner(file))
-        counted = [each for each in (*(data.get("secrets") or ()), *hidden) if not each.get("allowed")]
-        owners = {_owner(each) for each in counted if each.get("confidence") != "low"}
-        found.append(f"secrets: {_verdict(owners)}")
+        found.extend(_secrets(data))
     if "unread" in failed:
         owners = {_owner(each) for each in data.get("skipped") or () if each.get("unread")}
         found.append(f"unread: {{{_both(owners)}, reason: seen when the suite was written}}")
     return found
 
 
+def _failed(data: Mapping[str, Any]) -> set[str]:
+    return {str(gate["name"]) for gate in data.get("gates") or () if not gate["held"]}
+
+
+def _secrets(data: Mapping[str, Any]) -> list[str]:
+    """Mine are accepted one by one, so that the next one fails; where they are many, or have no names, all of them are."""
+    owners = {_owner(each) for each in _counted(data)}
+    mine = _mine(data)
+    if not mine:
+        return [f"secrets: {_verdict(owners)}"]
+    day = (date.today() + timedelta(days=NAMED_DAYS)).isoformat()  # noqa: DTZ011 - expiry dates are the user's own days
+    entries = [
+        f"{{fingerprint: {scalar(mark)}, reason: {json.dumps(f'seen in {place}', ensure_ascii=False)}, expires: {day}}}"
+        for mark, place in mine.items()
+    ]
+    indent = "\n" + " " * 6
+    return [
+        *([f"secrets: {{{_both(owners - {MINE})}}}"] if BASE in owners else []),
+        f"allow: [{indent}{f',{indent}'.join(entries)}]",
+    ]
+
+
+def _mine(data: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprints of my secrets with the first place of each; empty where they are too many, or one has none."""
+    found: dict[str, str] = {}
+    if len(data.get("secrets") or ()) >= MAX_FINDINGS:  # there may be more
+        return found
+    for each in _counted(data):
+        if _owner(each) == MINE:
+            place = str(each.get("path") or each.get("where") or "a layer")
+            found.setdefault(str(each.get("fingerprint") or ""), place)
+    return found if len(found) <= MOST_NAMED and "" not in found else {}
+
+
+def _counted(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The secrets that a gate counts, those of hidden files too."""
+    hidden = (mark for file in data.get("hidden") or () for mark in _with_owner(file))
+    found = [*(data.get("secrets") or ()), *hidden]
+    return [each for each in found if not each.get("allowed") and each.get("confidence") != "low"]
+
+
 def _with_owner(file: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    return ({**mark, "owner": file.get("owner")} for mark in file.get("secrets") or ())
+    return ({**mark, "owner": file.get("owner"), "path": file.get("path")} for mark in file.get("secrets") or ())
 
 
 def _owner(found: Mapping[str, Any]) -> str:

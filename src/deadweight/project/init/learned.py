@@ -9,10 +9,13 @@ from dataclasses import replace
 import yaml
 
 from deadweight.project.init import posture
+from deadweight.project.init.described import SERVED
 from deadweight.project.init.draft import Draft, port_hints
 from deadweight.project.init.languages.common import OWNED, sequence
 from deadweight.project.init.observe import KINDS, Seen
 from deadweight.project.init.records import SEEN, Known, Service
+
+NO_ROUTE = ", its OpenAPI document; no health route was found"
 
 
 def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
@@ -23,7 +26,8 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft
     if health.kind != "http":
         text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {KINDS[seen.health.kind]}")
     elif health.status == ("2xx",):
-        text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: answers {seen.health.status}")
+        why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
+        text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: {why}")
     else:
         status = health.status[0]
         text = Known(f"{{path: {health.path}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")

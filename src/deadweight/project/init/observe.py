@@ -19,6 +19,7 @@ from deadweight.engine.grpc_health import check
 from deadweight.engine.health import speaks_tls
 from deadweight.engine.options import RunOptions, Tmpfs
 from deadweight.engine.sidecar import user_of
+from deadweight.project.init.described import served
 from deadweight.project.init.reachable import ONLY_LOOPBACK
 from deadweight.project.init.records import SEEN, Known
 from deadweight.suite.sizes import format_bytes
@@ -241,6 +242,8 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
         answer = ask(container, port, path, tls=tls)
         if answer is not None and 200 <= answer.status < 300:
             return Health("http", port, path, answer.status, tls)
+    if described := served(lambda path: ask(container, port, path, tls=tls)):
+        return Health("http", port, described[0], 200, tls)
     return Health("http", port, "/", root.status, tls)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from deadweight.project.init.described import served
 from deadweight.project.init.draft import Draft, Recorded
 from deadweight.project.init.observe import Health, Seen, ask, first_line
 from deadweight.project.init.records import SEEN, Known
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
 MOST = 12
 MOST_JSON = 300
 MOST_TEXT = 60
-SERVED = (
-    "/openapi.json",
-    "/swagger.json",
-    "/v3/api-docs",
-    "/swagger/v1/swagger.json",
-    "/api-docs",
-    "/api/openapi.json",
-    "/q/openapi",
-)
 _DANGEROUS = re.compile(
     r"panic|exit|quit|kill|shutdown|crash|delay|sleep|stream|slow|drip|logout|delete|metrics|env\b|debug", re.IGNORECASE
 )
@@ -130,11 +122,8 @@ def _described(
     container: Container, health: Health, tree: Tree, known: Known[str] | None
 ) -> tuple[Known[str] | None, Any]:
     """The OpenAPI document that the service serves, else the one of the repository, and what is in it."""
-    for path in SERVED:
-        answer = ask(container, health.port, path, tls=health.tls)
-        document = openapi.parsed(answer.text()) if answer is not None and answer.status == 200 else None
-        if openapi.paths(document):
-            return Known(path, f"{SEEN}: it serves its OpenAPI document"), document
+    if found := served(lambda path: ask(container, health.port, path, tls=health.tls)):
+        return Known(found[0], f"{SEEN}: it serves its OpenAPI document"), found[1]
     return known, openapi.parsed(tree.text(known.value)) if known else None
 
 

@@ -11,7 +11,7 @@ from deadweight.project.init.languages.python_code import EVERYWHERE
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
 
-_TO_FOLDER = "pip install --no-compile --target=/packages"
+_TO_FOLDER = "pip install --no-compile --target=/site-packages"
 _EXPORTED = f" \\\n    && {_TO_FOLDER} --no-deps -r /tmp/requirements.txt"
 """A lock file names all that there is; pip would refuse ``uvicorn[standard]``, which has no hash of its own."""
 
@@ -39,18 +39,20 @@ _COMPILERS = (
 )
 _LIBRARIES = (
     "# What was compiled links libraries of the OS, which not every base has.",
-    "RUN mkdir -p /packages/lib && find /packages -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {} + 2>/dev/null \\",
+    "RUN mkdir -p /site-packages/lib \\",
+    "    && find /site-packages -type f \\( -name '*.so*' -o -path '*/bin/*' \\) -exec ldd {} + 2>/dev/null \\",
     "    | awk '/=> \\/(usr\\/)?lib/ && !/lib(c|m|dl|rt|pthread|util|python[0-9.]*)\\.so/ {print $3}' \\",
-    "    | sort -u | xargs -r cp -Lt /packages/lib",
+    "    | sort -u | xargs -r cp -Lt /site-packages/lib",
 )
 _COMPILED = (
     "# Python cannot keep what it compiles where files are read-only, and would do it anew at each start.",
-    "RUN python3 -m compileall -qq -j 0 --invalidation-mode unchecked-hash /packages || echo 'not all of it is Python of today'",
+    "RUN python3 -m compileall -qq -j 0 --invalidation-mode unchecked-hash /site-packages \\",
+    "    || echo 'not all of it is Python of today'",
 )
 _PATH_FILES = (
     "# Some packages come with a .pth file, which Python reads in its own folders alone.",
-    "RUN if ls /packages/*.pth >/dev/null 2>&1 && [ ! -e /packages/sitecustomize.py ]; then \\",
-    "    echo 'import site; site.addsitedir(\"/packages\")' > /packages/sitecustomize.py; fi",
+    "RUN if ls /site-packages/*.pth >/dev/null 2>&1 && [ ! -e /site-packages/sitecustomize.py ]; then \\",
+    "    echo 'import site; site.addsitedir(\"/site-packages\")' > /site-packages/sitecustomize.py; fi",
 )
 _DROPPED = re.compile(
     r"PYTHONPATH|PATH|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|DEBIAN_FRONTEND|VIRTUAL_ENV|(?:PIP|POETRY|UV|PDM|PIPENV)_\w+"
@@ -63,7 +65,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
     manifests = [f"COPY {manifest} ./{manifest if '/' in manifest else ''}", *project.details["includes"].splitlines()]
     to_folder = _TO_FOLDER
     if until := project.details.get(UNTIL):
-        to_folder = f"uv pip install --python python3 --target=/packages --exclude-newer {until}"
+        to_folder = f"uv pip install --python python3 --target=/site-packages --exclude-newer {until}"
         install = f"pip install uv && {install.replace(_TO_FOLDER, to_folder)}"
         manifests.append(f"# What the list leaves open is taken from the time of the list itself: {until}.")
     compiled, inside = "compiler" in project.details, project.details["inside"]
@@ -77,8 +79,8 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
     env = {name: value for name, value in own.env.items() if not _DROPPED.fullmatch(name) and "$" not in value}
     extra = "".join(f" {shlex.quote(each)}" for each in project.details["extra"].split())
     version = project.version.value
-    libraries = " LD_LIBRARY_PATH=/packages/lib" if compiled else ""
-    before = (f"ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1{libraries}", *env_lines(env))
+    libraries = " LD_LIBRARY_PATH=/site-packages/lib" if compiled else ""
+    before = (f"ENV PYTHONPATH=/site-packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1{libraries}", *env_lines(env))
     target = "/app" if is_owned(project) or project.details["collects"] or inside else "."
     source = "--from=build /src" if project.details["collects"] else "."
     lines = [
@@ -102,7 +104,12 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         *(_collected(inside) if project.details["collects"] else []),
         "",
         "FROM ${BASE}",
-        *placed(project, "/app", (*before, "COPY --from=build /packages /packages"), [copied(project, source, target)]),
+        *placed(
+            project,
+            "/app",
+            (*before, "COPY --from=build /site-packages /site-packages"),
+            [copied(project, source, target)],
+        ),
         *([f"WORKDIR /app/{inside}"] if inside else []),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
@@ -121,7 +128,7 @@ def _collected(inside: str) -> list[str]:
     return [
         "COPY . .",
         "# Static files of all apps in one folder. Some settings cannot be loaded without secrets: then the pages have no styles.",
-        f"RUN {within}PYTHONPATH=/packages SECRET_KEY=placeholder DJANGO_SECRET_KEY=placeholder \\",
+        f"RUN {within}PYTHONPATH=/site-packages SECRET_KEY=placeholder DJANGO_SECRET_KEY=placeholder \\",
         "    python3 manage.py collectstatic --noinput || echo 'no static files were collected'",
     ]
 
