@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -595,6 +596,41 @@ def test_files_are_the_users_own_where_the_service_has_to_write_among_them(tmp_p
     # a folder that WORKDIR makes would be root's
     ends = files["build/Dockerfile"].rpartition("FROM ")[2]
     assert (ends.index("WORKDIR /app") > ends.index("COPY ")) is (read_only == "false")
+
+
+PYTHON = {"requirements.txt": "flask\n", "app.py": ""}
+
+
+def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None) -> str:
+    """What is written for a service that was seen to end so."""
+    (service,) = found(root, there)
+    seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds, 0)
+    return with_seen(first_draft(service, "build"), seen, {}).ladder.files["build/Dockerfile"]
+
+
+@pytest.mark.parametrize(
+    ("there", "sees_to_it"), [(PYTHON, "signal.SIGTERM"), (NODE, '"--require", "/end.cjs", "a.js"')]
+)
+def test_what_does_not_end_at_sigterm_as_process_1_is_told_to(tmp_path, there, sees_to_it):
+    assert sees_to_it in dockerfile_for(tmp_path / "deaf", there, None)
+    assert sees_to_it not in dockerfile_for(tmp_path / "heeding", there, 0.1)
+
+
+@pytest.mark.system
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not on PATH")
+@pytest.mark.parametrize(
+    ("code", "ends_with"), [("", 143), ("process.once('SIGTERM', () => setTimeout(() => process.exit(7), 20));", 7)]
+)
+def test_a_node_service_that_sees_to_sigterm_itself_is_left_alone(tmp_path, code, ends_with):
+    text = dockerfile_for(tmp_path / "deaf", NODE, None)
+    line = next(each for each in text.splitlines() if each.endswith(" > /end.cjs"))
+    subprocess.run(["sh", "-c", line.removeprefix("RUN ").replace("/end.cjs", "end.cjs")], cwd=tmp_path, check=True)
+    (tmp_path / "a.js").write_text(f"{code} setInterval(() => {{}}, 1000); console.log('up');")
+    words = ["node", "--require", "./end.cjs", "a.js"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE) as node:
+        assert node.stdout.readline() == b"up\n"
+        node.terminate()
+        assert node.wait(20) == ends_with
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import yaml
 from deadweight.project.init import posture
 from deadweight.project.init.described import SERVED
 from deadweight.project.init.draft import Draft, port_hints
-from deadweight.project.init.languages.common import OWNED, sequence
+from deadweight.project.init.languages.common import DEAF, OWNED, sequence
 from deadweight.project.init.observe import KINDS, Seen
 from deadweight.project.init.records import SEEN, Known, Service
 
@@ -38,7 +38,17 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft
     if more := [str(each) for each in others if each in named]:
         told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
     told = _in_all_images(draft.service, told)
-    return replace(draft, service=_owning(draft.service, told), port=port, health=text, run={**draft.run, **told})
+    service = _ending(_owning(draft.service, told), seen)
+    return replace(draft, service=service, port=port, health=text, run={**draft.run, **told})
+
+
+def _ending(service: Service, seen: Seen) -> Service:
+    """The service, whose interpreter is told to end at SIGTERM from now on where it did not."""
+    project = service.project
+    ended = seen.stop_seconds is not None or seen.health.kind == "exit"
+    if ended or project is None or project.language not in ("python", "node"):
+        return service
+    return replace(service, project=replace(project, details={**project.details, DEAF: "1"}))
 
 
 def _owning(service: Service, told: Mapping[str, Known[str]]) -> Service:

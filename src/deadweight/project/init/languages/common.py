@@ -70,6 +70,11 @@ OWNED = "owned"
 """The detail of a project that writes into its own folder, as was seen: then the files there are the service's user's."""
 
 
+DEAF = "deaf"
+"""The detail of a project in Python or for Node that does not end at SIGTERM as process 1, as was seen."""
+
+ENDS = "# As process 1 {} does not end at SIGTERM by itself; where the program does not see to that, this does."
+
 HOME = "home"
 """The detail of a compiled program that is started in a folder of its own, as a file that it reads is looked for there."""
 

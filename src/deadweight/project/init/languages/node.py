@@ -9,6 +9,8 @@ from typing import Any
 
 from deadweight.project.init.languages import node_scripts, node_steps
 from deadweight.project.init.languages.common import (
+    DEAF,
+    ENDS,
     HEADER,
     copied,
     dockerignore,
@@ -195,9 +197,17 @@ _PATH = (
 )
 
 
+_ENDS = (
+    ENDS.format("Node"),
+    "RUN echo \"process.on('SIGTERM', () => { if (process.listenerCount('SIGTERM') === 1) process.exit(143) })\" > /end.cjs",
+)
+
+
 def _dockerfile(service: Service, project: Project, port: int, health: str | None) -> str:
     details = project.details
     before = tuple(tuple(each) for each in json.loads(details["before"] or "[]"))
+    deaf = DEAF in details and not before  # where steps come first, it is not process 1
+    start = ("--require", "/end.cjs", *project.start) if deaf else project.start
     modules = commands(project.kind, details["program"])
     own = service.own.words if service.own else ImageWords()
     env = {name: value for name, value in own.env.items() if name not in ("PATH", "NODE_ENV") and "$" not in value}
@@ -226,8 +236,10 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         f"    {first}{modules.install}{'' if made or details['all'] else modules.less}",
         *([] if early else ["COPY . ."]),
         *([f"RUN {again}{' && '.join(made)}{prune}"] if made else []),
+        *(_ENDS if deaf else ()),
         "",
         "FROM ${BASE}",
+        *(["COPY --from=build /end.cjs /end.cjs"] if deaf else []),
         *placed(project, "/app", (*_PATH, *env_lines(env)), [copied(project, "--from=build /app", "/app")]),
         "# By number: no base needs to know the user, and Kubernetes can see that it is not root.",
         "USER 65532:65532",
@@ -235,7 +247,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         *_healthcheck(port, health),
         "# Exec form, and node rather than npm: it is process 1 and gets SIGTERM.",
         *(["# What changes the database comes first; signals reach what serves."] if before else []),
-        f"ENTRYPOINT {exec_form(('node', *node_steps.in_turn(before, project.start)))}",
+        f"ENTRYPOINT {exec_form(('node', *node_steps.in_turn(before, start)))}",
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,16 @@ import json
 import re
 import shlex
 
-from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, is_owned, placed
+from deadweight.project.init.languages.common import (
+    DEAF,
+    ENDS,
+    HEADER,
+    copied,
+    env_lines,
+    exec_form,
+    is_owned,
+    placed,
+)
 from deadweight.project.init.languages.python_code import EVERYWHERE
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.records import ImageWords, Project, Service
@@ -54,6 +63,11 @@ _PATH_FILES = (
     "RUN if ls /site-packages/*.pth >/dev/null 2>&1 && [ ! -e /site-packages/sitecustomize.py ]; then \\",
     "    echo 'import site; site.addsitedir(\"/site-packages\")' > /site-packages/sitecustomize.py; fi",
 )
+_ENDS = (
+    ENDS.format("Python"),
+    "RUN echo 'import os, signal, sys' >> /site-packages/sitecustomize.py \\",
+    "    && echo 'if os.getpid() == 1: signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))' >> /site-packages/sitecustomize.py",
+)
 _DROPPED = re.compile(
     r"PYTHONPATH|PATH|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE|DEBIAN_FRONTEND|VIRTUAL_ENV|(?:PIP|POETRY|UV|PDM|PIPENV)_\w+"
 )
@@ -100,6 +114,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         *([f"RUN {to_folder}{extra}"] if extra else []),
         *(_LIBRARIES if compiled else []),
         *_PATH_FILES,
+        *(_ENDS if DEAF in project.details else ()),
         *_COMPILED,
         *(_collected(inside) if project.details["collects"] else []),
         "",
