@@ -306,6 +306,14 @@ def test_a_secret_in_the_bases_history_is_the_bases(tmp_path):
 DPKG = {"var/lib/dpkg/status": b"Package: tls\nStatus: install ok installed\nVersion: 1\n"}
 LISTED = {**DPKG, "var/lib/dpkg/info/tls:amd64.list": b"/.\n/usr/lib/tls.conf\n/lib/moved.conf\n/etc/tls.conf\n"}
 
+WHEEL = {
+    "packages/net_tools-1.0.dist-info/RECORD": (
+        b"../bin/run,sha256=x,1\nnet/__init__.py,sha256=x,1\nnet/urls.py,sha256=x,1\nsix.py,sha256=x,1\n"
+        b"__pycache__/six.cpython-312.pyc,,\nnet_tools-1.0.dist-info/RECORD,,\n"
+    )
+}
+NODE = {f"app/node_modules/{name}/package.json": b"{}" for name in ("send", "@a/b", ".pnpm/q@1/node_modules/q")}
+
 
 @pytest.mark.parametrize(
     ("layers", "owner"),
@@ -317,6 +325,26 @@ LISTED = {**DPKG, "var/lib/dpkg/info/tls:amd64.list": b"/.\n/usr/lib/tls.conf\n/
         ([{**LISTED, "usr/lib/other.conf": CONFIG}], "mine"),
         ([{**LISTED, "usr/lib/tls.conf": b"fine"}, {"usr/lib/tls.conf": CONFIG}], "mine"),
         ([{**LISTED, "usr/lib/tls.conf": CONFIG}, {"usr/lib/.wh.tls.conf": b""}], "deb tls"),
+        ([{**WHEEL, "packages/net/urls.py": CONFIG}], "pypi net_tools"),
+        ([{**WHEEL, "packages/net/__pycache__/urls.cpython-312.pyc": CONFIG}], "pypi net_tools"),
+        ([{**WHEEL, "packages/six.py": CONFIG}], "pypi net_tools"),
+        ([{**WHEEL, "packages/net_tools-1.0.dist-info/METADATA": CONFIG}], "pypi net_tools"),
+        ([{**WHEEL, "packages/config.py": CONFIG}], "mine"),
+        ([{**WHEEL, "packages/__pycache__/config.cpython-312.pyc": CONFIG}], "mine"),
+        ([{**WHEEL, "packages/bin/run": CONFIG}], "mine"),
+        ([{**WHEEL, "srv/net/urls.py": CONFIG}], "mine"),
+        (
+            [{**WHEEL, "packages/net_tools-1.0.dist-info/direct_url.json": b"{}", "packages/net/urls.py": CONFIG}],
+            "mine",
+        ),
+        ([WHEEL, {"packages/net/urls.py": CONFIG}], "mine"),
+        ([{**NODE, "app/node_modules/send/index.js": CONFIG}], "npm send"),
+        ([{**NODE, "app/node_modules/@a/b/lib/c.js": CONFIG}], "npm @a/b"),
+        ([{**NODE, "app/node_modules/.pnpm/q@1/node_modules/q/c.js": CONFIG}], "npm q"),
+        ([{**NODE, "app/node_modules/other/index.js": CONFIG}], "mine"),
+        ([{**NODE, "app/node_modules/.cache/send/package.json": CONFIG}], "mine"),
+        ([{**NODE, "app/server.js": CONFIG}], "mine"),
+        ([{"my_node_modules/send/package.json": b"{}", "my_node_modules/send/index.js": CONFIG}], "mine"),
     ],
 )
 def test_a_secret_in_a_file_that_its_package_brought_is_the_packages(tmp_path, layers, owner):

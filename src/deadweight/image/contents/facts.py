@@ -21,6 +21,8 @@ MAX_DATABASE = 16 * 1024 * 1024
 MAX_CAPTURED = 48 * 1024 * 1024
 MIN_BINARY = 64 * 1024
 JARS = (b".jar", b".war", b".ear")
+RECORD = b".dist-info/RECORD"
+_ENDS = (*JARS, RECORD)
 _LARGE = "package database too large to be read"
 _LARGE_JAR = "a Java archive too large to be held whole: neither it nor those in it are named"
 ELF, SCRIPT = b"\x7fELF", b"#!"
@@ -55,9 +57,13 @@ class Gatherer:
                 if _is_database(path):
                     start = offsets[number] - base
                     self._capture(number, view[start : start + sizes[number]])
-            elif path.endswith(JARS):  # executable or not
+            elif path.endswith(_ENDS):  # executable or not
                 start = offsets[number] - base
-                self._jar(number, view[start : start + sizes[number]], path)
+                content = view[start : start + sizes[number]]
+                if path.endswith(RECORD):
+                    self._capture(number, recorded(content))
+                else:
+                    self._jar(number, content, path)
             elif modes[number] & 0o111 and sizes[number] >= MIN_BINARY:
                 start = offsets[number] - base
                 if found := gobuild.program(view[start : start + sizes[number]]):
@@ -102,12 +108,27 @@ class Gatherer:
         elif head[:2] == SCRIPT:
             self._index.scripts.append(number)
 
-    def _capture(self, number: int, data: memoryview) -> None:
+    def _capture(self, number: int, data: memoryview | bytes) -> None:
         if len(data) > MAX_DATABASE or self._captured + len(data) > MAX_CAPTURED:
             self._index.skipped.append(Skip(number, "", _LARGE, len(data), unread=False))
             return
         self._captured += len(data)
         self._index.captured[number] = bytes(data)
+
+
+def recorded(record: memoryview) -> bytes:
+    """Where a Python package lies, by its ``RECORD``: a line for each file beside the package's own folders and, with a slash at
+    its end, for each folder of it."""
+    places = dict.fromkeys(_place(line) for line in bytes(record[:MAX_DATABASE]).splitlines())
+    return b"\n".join(place for place in places if place)
+
+
+def _place(line: bytes) -> bytes:
+    path = line[1:].partition(b'"')[0] if line.startswith(b'"') else line.partition(b",")[0]
+    folder, inside, _ = path.rpartition(b"/")
+    if path.startswith((b"/", b"../")) or folder.endswith((b".dist-info", b"__pycache__")):
+        return b""
+    return folder + b"/" if inside else path
 
 
 def _is_database(path: bytes) -> bool:

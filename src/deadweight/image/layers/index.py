@@ -12,7 +12,7 @@ from deadweight.image.archive.entries import Entries
 
 _T = TypeVar("_T")
 
-FORMAT = 8
+FORMAT = 9
 MOST = 20_000  # secrets that are kept of one layer, and things in it that were not looked at; the rest is counted
 
 
