@@ -647,8 +647,8 @@ def test_quarkus_is_told_its_package_by_the_name_that_its_version_knows(settings
 @pytest.mark.parametrize(
     ("said", "lines"),
     [
-        ("", ["ENV JAVA_TOOL_OPTIONS=-XX:MaxRAMPercentage=75"]),
-        ("ENV JAVA_OPTS=-Da=b JAVA_APP_JAR=/x.jar", ['ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75 -Da=b"']),
+        ("", ["ENV JAVA_TOOL_OPTIONS=-XX:MaxRAMPercentage=75.0"]),
+        ("ENV JAVA_OPTS=-Da=b JAVA_APP_JAR=/x.jar", ['ENV JAVA_TOOL_OPTIONS="-XX:MaxRAMPercentage=75.0 -Da=b"']),
         ("ENV JAVA_TOOL_OPTIONS=-Xmx512m TZ=UTC", ["ENV TZ=UTC", "ENV JAVA_TOOL_OPTIONS=-Xmx512m"]),
     ],
 )

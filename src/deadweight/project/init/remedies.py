@@ -113,6 +113,7 @@ _PACKAGES = {
     "bs4": "beautifulsoup4",
     "dateutil": "python-dateutil",
     "psycopg2": "psycopg2-binary",
+    "psycopg": "psycopg[binary]",
     "multipart": "python-multipart",
     "MySQLdb": "mysqlclient",
     "sklearn": "scikit-learn",
@@ -162,7 +163,7 @@ def with_missing_package(draft: Draft, died: str, tree: Tree) -> Draft | None:
         return None
     module = next(each for each in found.groups() if each)
     package = _PACKAGES.get(module, module)
-    plain = re.escape(package.partition("<")[0]).replace("_", "[-_]")
+    plain = re.escape(re.split(r"[<[]", package)[0]).replace("_", "[-_]")
     named = any(re.search(rf"(?i)(?<![\w-]){plain}(?![\w-])", tree.text(path)) for path in tree.named(_LISTS))
     extra = project.details["extra"].split()
     known = module in _PACKAGES or module in _WELL_KNOWN

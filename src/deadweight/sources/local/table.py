@@ -172,8 +172,9 @@ TABLE = (
         r".*-dev",
         "python",
         "cgr.dev/chainguard/python",
-        lambda _: "3-slim",
+        lambda _: "3-alpine",  # as there, with an apk
     ),
+    Row(r"(?:cgr\.dev|docker\.io)/chainguard/node", r".*-dev", "node", "", lambda _: "-alpine"),
     Row(r"(?:cgr\.dev|docker\.io)/chainguard/node", r".*", "node", "cgr.dev/chainguard/node", lambda _: "-slim"),
     Row(r"(?:cgr\.dev|docker\.io)/chainguard/rust", r".*", "rust", "cgr.dev/chainguard/rust", lambda _: ""),
     Row(

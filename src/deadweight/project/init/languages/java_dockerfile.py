@@ -8,7 +8,7 @@ import re
 from deadweight.project.init.languages.common import HEADER, copied, env_lines, exec_form, placed, stop_line
 from deadweight.project.init.records import ImageWords, Project, Service
 
-_HEAP = "-XX:MaxRAMPercentage=75"
+_HEAP = "-XX:MaxRAMPercentage=75.0"  # Java 8 takes no whole number
 _OPTIONS = ("JAVA_OPTS", "JAVA_OPTIONS", "JAVA_OPTS_APPEND")
 """What start scripts hand to the JVM; the JVM itself reads JAVA_TOOL_OPTIONS."""
 

@@ -153,6 +153,9 @@ func list(out io.Writer) error {
 
 // afterwards lets the compiler make what runs in this image: programs for its own C library.
 func afterwards(root string) error {
+	if err := called(root); err != nil {
+		return err
+	}
 	wrapper := filepath.Join(root, "usr/bin/musl-gcc")
 	if _, err := os.Stat(wrapper); err != nil {
 		return nil
@@ -166,6 +169,23 @@ func afterwards(root string) error {
 			return err
 		}
 		if err := os.WriteFile(place, []byte("#!/bin/sh\nexec /usr/bin/musl-gcc \"$@\"\n"), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// called gives compilers the names by which make calls them, which the OS gives in a script of its packages.
+func called(root string) error {
+	for name, program := range map[string]string{"cc": "gcc", "c++": "g++"} {
+		place := filepath.Join(root, "usr/bin", name)
+		if _, err := os.Lstat(place); err == nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(root, "usr/bin", program)); err != nil {
+			continue
+		}
+		if err := os.Symlink(program, place); err != nil {
 			return err
 		}
 	}
