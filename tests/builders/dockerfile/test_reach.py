@@ -7,7 +7,17 @@ import subprocess
 
 import pytest
 
-from deadweight.builders.dockerfile.reach import CA, JAVA, NETRC, Reach, stages_of_image
+from deadweight.builders.dockerfile.reach import (
+    CA,
+    FOLDER,
+    JAVA,
+    KNOWN_HOSTS,
+    NETRC,
+    NPMRC,
+    PLACE,
+    Reach,
+    stages_of_image,
+)
 from deadweight.sources.adapt_dockerfile import Run
 
 VARIABLES = {
@@ -94,9 +104,35 @@ def test_where_an_older_engine_cannot_the_instruction_is_told_what_to_write(run)
 
 def test_credentials_go_where_the_suite_names_them():
     reach = Reach({}, (NETRC,), ssh=True)
-    assert _named(reach.added(Run(0, "x", "go mod download"))) == ["", "netrc,mode=0444", "NETRC"]
-    assert reach.added(Run(0, "x", "git clone git@x")).flags == ("--mount=type=ssh",)
+    git = ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"]
+    assert _named(reach.added(Run(0, "x", "go mod download"))) == ["", "netrc,mode=0444", "NETRC", *git]
+    assert _named(Reach({}, (NPMRC,)).added(Run(0, "x", "npm ci"))) == ["npmrc,mode=0444", "NPM_CONFIG_USERCONFIG"]
+    assert _named(Reach({}, (KNOWN_HOSTS,)).added(Run(0, "x", "git clone git@x"))) == [
+        "known_hosts,mode=0444",
+        "GIT_SSH_COMMAND",
+    ]
+    assert Reach(ssh=True).added(Run(0, "x", "git clone git@x")).flags == ("--mount=type=ssh",)
     assert Reach().added(Run(0, "x", "go mod download")).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [
+        ("git.example.com", ["username=me", "password=a*b"]),
+        ("git.example.com:8443", ["username=me", "password=a*b"]),
+        ("other.example.com", ["username=you", "password=c"]),
+    ],
+)
+def test_git_reads_the_netrc_that_it_is_given(tmp_path, host, found):
+    (tmp_path / NETRC).write_text("machine git.example.com\n  login me\n  password a*b\ndefault login you password c\n")
+    given = Reach({}, (NETRC,)).environment()
+    settings = {name.removeprefix(PLACE): value.replace(FOLDER, str(tmp_path)) for name, value in given.items()}
+    asked = subprocess.run(
+        ["git", "credential", "fill"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_TERMINAL_PROMPT": "0", **settings},
+        cwd=tmp_path, input=f"protocol=https\nhost={host}\n\n", capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert asked.stdout.splitlines()[-2:] == found
 
 
 @pytest.mark.parametrize(

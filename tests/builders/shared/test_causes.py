@@ -310,6 +310,26 @@ def test_what_go_lacks_is_told(table, said, told):
     assert _causes.found(table, [said]).told == told
 
 
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        (
+            "fatal: could not read Username for 'https://git.example.com': terminal prompts disabled",
+            "secrets: netrc: ~/.netrc",
+        ),
+        ("go: module example.com/a/b: git ls-remote -q origin in /go/x: exit status 128:", "secrets: netrc: ~/.netrc"),
+        ("git@example.com: Permission denied (publickey).", "ssh: default: $SSH_AUTH_SOCK"),
+        ("Host key verification failed.", "secrets: known_hosts: ~/.ssh/known_hosts"),
+        ("npm error code E401", "secrets: npmrc: ~/.npmrc"),
+        ("WARNING: 401 Error, Credentials not correct for https://pip.example.com/simple/", "secrets: netrc: ~/.netrc"),
+    ],
+)
+def test_the_two_lines_that_give_credentials_to_a_dockerfile_are_told(said, lines):
+    step = _causes.found(_dockerfile.RUN, [said]).step
+    assert "add two lines to the variant" in step
+    assert " ".join(step.split()).endswith(lines)
+
+
 @pytest.mark.parametrize("table", ["CLIENT", "PULL", "COPY", "COPY_FROM", "RUN", "NATIVE", "JAVA"])
 def test_every_step_of_a_table_can_be_filled_in(table):
     """A brace too many in a hint would be a traceback in the very moment when it is needed."""

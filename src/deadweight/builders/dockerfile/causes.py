@@ -10,6 +10,7 @@ from deadweight.builders.shared.causes import (
     NO_JAVA_CERTIFICATE,
     NO_NAME,
     PKIX,
+    PRIVATE,
     UNTRUSTED,
     WRONG_CERTIFICATE,
     Cause,
@@ -25,6 +26,46 @@ _MOUNT_CA = (
     "set your CA (invoke setup --ca-bundle FILE) and mount it where it is needed: RUN --mount=type=secret,id=ca_bundle"
     " SSL_CERT_FILE=/run/secrets/ca_bundle … (docs/how-to/sources.md)"
 )
+
+
+def _add(first: str, second: str, why: str = "") -> str:
+    return f"the Dockerfile can stay as it is; add two lines to the variant{why}:\n        {first}:\n          {second}"
+
+
+_NETRC, _AGENT = ("secrets", "netrc: ~/.netrc"), ("ssh", "default: $SSH_AUTH_SOCK")
+_CREDENTIALS = (
+    Cause(
+        PRIVATE,
+        "the module {0} cannot be fetched: it is private, or it does not exist",
+        f"if it is private, set GOPRIVATE to its host; {_add(*_NETRC, ' (over SSH: ssh: and default: $SSH_AUTH_SOCK)')}",
+    ),
+    Cause(
+        r"could not read (?:Username|Password) for '([^']+)'",
+        "{0} asks for credentials, and the build has none",
+        _add(*_NETRC, ", and a line for that host to ~/.netrc"),
+    ),
+    Cause(
+        r"Permission denied \(publickey",
+        "a server asks for an SSH key, and the build has none that it takes",
+        _add(*_AGENT),
+    ),
+    Cause(
+        r"Host key verification failed",
+        "a build step does not know the SSH server's key",
+        _add("secrets", "known_hosts: ~/.ssh/known_hosts"),
+    ),
+    Cause(
+        r"npm (?:error|ERR!) code E40[13]\b|ERR_PNPM_FETCH_40[13]",
+        "npm's registry asks for credentials, and the build has none that it takes",
+        _add("secrets", "npmrc: ~/.npmrc"),
+    ),
+    Cause(
+        r"401 Error, Credentials not correct for (\S+)|^User for ([\w.:-]+):",
+        "the package index {0}{1} asks for credentials, and the build has none that it takes",
+        _add(*_NETRC, ", and a line for that host to ~/.netrc"),
+    ),
+)
+"""What the suite may give to a Dockerfile that asks for none of it (``reach``)."""
 CLIENT = (
     Cause(
         r"client version ([\d.]+) is too old\. Minimum supported API version is ([\d.]+)",
@@ -119,6 +160,7 @@ COPY_FROM = (
 )
 """Where one stage, or another image, is copied from."""
 RUN = (
+    *_CREDENTIALS,
     *GO,
     *_ENGINE,
     *GRADLE,

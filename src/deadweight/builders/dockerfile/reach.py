@@ -21,7 +21,9 @@ from deadweight.sources.adapt_dockerfile import Added, Run
 from deadweight.sources.settings import COREPACK_VARIABLES, GO_VARIABLES, NPM_VARIABLES, PYTHON_VARIABLES
 
 FOLDER = "/run/secrets"
-CA, JAVA, MAVEN, NETRC = "ca_bundle", "java_trust_store", "maven_settings", "netrc"
+CA, JAVA, MAVEN = "ca_bundle", "java_trust_store", "maven_settings"
+NETRC, NPMRC, KNOWN_HOSTS = CREDENTIALS = ("netrc", "npmrc", "known_hosts")
+"""Secrets that count only where the suite names them."""
 ENVIRONMENT = "deadweight_environment"  # the id of the file of variables, for engines that give files alone
 PLACE = "DEADWEIGHT_PLACE_"
 """What the client's environment calls the values that are the place of another secret."""
@@ -38,24 +40,44 @@ _TOOLS = (
     (NPM_VARIABLES, re.compile(f"{_NPM}|{_SCRIPT}")),
     (COREPACK_VARIABLES, re.compile(rf"\b(?:corepack|yarn|pnpm)\b|{_SCRIPT}")),
 )
-_PLACES = {
-    CA: (
-        *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),
-        *("NODE_EXTRA_CA_CERTS", "CARGO_HTTP_CAINFO"),
+_GIT_HELPER = (
+    '!f() { [ "$1" = get ] || return 0; set -f; n=0;'
+    " while read -r line; do case $line in host=*) host=${line#host=};; esac; done;"
+    f" set -- $(cat {FOLDER}/{NETRC}); host=${{host%%:*}};"
+    " while [ $# -gt 1 ] && [ $n -lt 2 ]; do"
+    ' case $1 in machine) at=$2;; default) at=$host;; login|password) if [ "$at" = "$host" ]; then n=$((n+1));'
+    ' [ $1 = login ] && echo "username=$2" || echo "password=$2"; fi;; esac; shift; done; }; f'
+)
+"""git reads a netrc in the home folder alone, so it is given a credential helper (gitcredentials(7)) that reads this one."""
+_PLACES: Mapping[str, Mapping[str, str]] = {
+    CA: dict.fromkeys(
+        (
+            *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),
+            *("NODE_EXTRA_CA_CERTS", "CARGO_HTTP_CAINFO"),
+        ),
+        f"{FOLDER}/{CA}",
     ),
-    NETRC: ("NETRC",),
-    JAVA: ("JAVA_TOOL_OPTIONS",),
-    MAVEN: ("MAVEN_ARGS",),
+    NETRC: {
+        "NETRC": f"{FOLDER}/{NETRC}",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "credential.helper",
+        "GIT_CONFIG_VALUE_0": _GIT_HELPER,
+    },
+    NPMRC: {"NPM_CONFIG_USERCONFIG": f"{FOLDER}/{NPMRC}"},
+    KNOWN_HOSTS: {"GIT_SSH_COMMAND": f"ssh -o UserKnownHostsFile={FOLDER}/{KNOWN_HOSTS}"},
+    JAVA: {"JAVA_TOOL_OPTIONS": f"-Djavax.net.ssl.trustStore={FOLDER}/{JAVA}"},
+    MAVEN: {"MAVEN_ARGS": f"-gs {FOLDER}/{MAVEN}"},
 }
-"""Variables that name the file of a secret."""
-_VALUES = {JAVA: f"-Djavax.net.ssl.trustStore={FOLDER}/{JAVA}", MAVEN: f"-gs {FOLDER}/{MAVEN}"}
+"""Variables that name the file of a secret, or how it is read."""
 _ASKED_BY = {
     CA: _NETWORK,
-    NETRC: re.compile(f"{_GO}|{_PYTHON}|{_SCRIPT}"),
+    NETRC: re.compile(rf"{_GO}|{_PYTHON}|{_NPM}|\b(?:git|cargo)\b|{_SCRIPT}"),
+    NPMRC: re.compile(f"{_NPM}|{_SCRIPT}"),
     JAVA: re.compile(f"{_JAVA}|{_SCRIPT}"),
     MAVEN: re.compile(f"{_JAVA}|{_SCRIPT}"),
 }
 _SSH = re.compile(rf"\b(?:git|ssh)\b|{_GO}|{_PYTHON}|{_NPM}|\bcargo\b|{_SCRIPT}")
+_ASKED_BY[KNOWN_HOSTS] = _SSH
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,7 @@ class Reach:
         mounted = tuple(f"--mount=type=secret,id={name},mode=0444" for name in files)
         if self.direct:
             given = [(name, name) for name in names]
-            given += [(f"{PLACE}{name}", variable) for name in files for variable in _PLACES[name]]
+            given += [(_id(name, variable), variable) for name in files for variable in _PLACES[name]]
             return Added((*ssh, *mounted, *(f"--mount=type=secret,id={id_},env={name}" for id_, name in given)))
         if run.plain and run.stage not in self.in_image:
             file = f"--mount=type=secret,id={ENVIRONMENT},mode=0444"
@@ -93,8 +115,10 @@ class Reach:
     def secrets(self, work: Path) -> list[str]:
         """What the client has to offer beside the variables and the files themselves, as arguments."""
         if self.direct:
-            return [part for name in self.files for part in ("--secret", f"id={PLACE}{name},env={PLACE}{name}")]
-        values = {**self.variables, **{each: _place(name) for name in self.files for each in _PLACES[name]}}
+            return [part for id_ in self.environment() for part in ("--secret", f"id={id_},env={id_}")]
+        values = dict(self.variables)
+        for name in self.files:
+            values |= _PLACES[name]
         if not values:
             return []
         file = work / "environment"
@@ -103,7 +127,9 @@ class Reach:
 
     def environment(self) -> dict[str, str]:
         """What the client's own environment has to hold for that."""
-        return {f"{PLACE}{name}": _place(name) for name in self.files} if self.direct else {}
+        if not self.direct:
+            return {}
+        return {_id(name, variable): value for name in self.files for variable, value in _PLACES[name].items()}
 
     def advice(self, line: int | None) -> str:
         """Which of these the instruction at ``line`` needed and did not get, and what to write there; else empty."""
@@ -137,12 +163,18 @@ def _understood(name: str, command: str) -> bool:
     return any(pattern.search(command) for pattern in tools) if tools else True
 
 
-def _place(name: str) -> str:
-    return _VALUES.get(name, f"{FOLDER}/{name}")
+def _id(name: str, variable: str) -> str:
+    """The id under which the client offers a variable's value: one for all that hold the same place."""
+    value = _PLACES[name][variable]
+    return f"{PLACE}{name}" if list(_PLACES[name].values()).index(value) == 0 else f"{PLACE}{variable}"
 
 
 def _export(name: str) -> str:
     if name in _PLACES:
-        value = f"'{_place(name)}'" if " " in _place(name) else _place(name)
-        return "export " + " ".join(f"{variable}={value}" for variable in _PLACES[name][:4])
+        shown = list(_PLACES[name].items())[: 4 if name == CA else 1]
+        return "export " + " ".join(f"{variable}={_quoted(value)}" for variable, value in shown)
     return f'export {name}="$(cat {FOLDER}/{name})"'
+
+
+def _quoted(value: str) -> str:
+    return f"'{value}'" if " " in value else value

@@ -76,7 +76,7 @@ NETWORK = (
 )
 
 
-_PRIVATE = (
+PRIVATE = (
     r"(?:module )?([\w.-]+\.[\w.-]+/[\w./~-]+)(?:@[\w.+-]+)?: (?:reading|invalid version|unrecognized import path|git ls-remote)"
     r"[^\n]*(?:40[0134]|410|exit status 128|terminal prompts disabled)"
 )
@@ -87,7 +87,7 @@ GO = (
         "use a base with that Go (golang:{0}); ko and melange use this machine's Go (invoke doctor shows it)",
     ),
     Cause(
-        _PRIVATE,
+        PRIVATE,
         "the module {0} cannot be fetched: it is private, or it does not exist",
         "if it is private, set GOPRIVATE to its host and give the build credentials: docs/how-to/sources.md",
     ),
