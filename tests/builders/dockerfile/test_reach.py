@@ -102,6 +102,13 @@ def test_where_an_older_engine_cannot_the_instruction_is_told_what_to_write(run)
     assert reach.advice(8) == ""
 
 
+def test_an_older_engine_gets_credentials_where_programs_look_for_them():
+    reach = Reach({}, (NETRC, NPMRC), direct=False, in_image=frozenset((0,)))
+    assert reach.added(Run(0, "x", "npm ci", 7)).flags == ()
+    mounts = "RUN --mount=type=secret,id=netrc,target=/root/.netrc --mount=type=secret,id=npmrc,target=/root/.npmrc"
+    assert " ".join(reach.advice(7).split()).endswith(f"{mounts} \\ …")
+
+
 def test_credentials_go_where_the_suite_names_them():
     reach = Reach({}, (NETRC,), ssh=True)
     git = ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"]

@@ -69,6 +69,8 @@ _PLACES: Mapping[str, Mapping[str, str]] = {
     MAVEN: {"MAVEN_ARGS": f"-gs {FOLDER}/{MAVEN}"},
 }
 """Variables that name the file of a secret, or how it is read."""
+_HOME = {NETRC: "/root/.netrc", NPMRC: "/root/.npmrc", KNOWN_HOSTS: "/root/.ssh/known_hosts"}
+"""Where programs look for them by themselves."""
 _ASKED_BY = {
     CA: _NETWORK,
     NETRC: re.compile(rf"{_GO}|{_PYTHON}|{_NPM}|\b(?:git|cargo)\b|{_SCRIPT}"),
@@ -136,11 +138,13 @@ class Reach:
         names = next((names for at, names in self.lacked if at == line), ())
         if not names:
             return ""
-        mounts = " ".join(f"--mount=type=secret,id={name}" for name in names)
-        exports = "; ".join(_export(name) for name in names)
+        mounts = " ".join(
+            f"--mount=type=secret,id={name}{f',target={_HOME[name]}' if name in _HOME else ''}" for name in names
+        )
+        exports = "".join(f"{_export(name)}; " for name in names if name not in _HOME)
         return (
             f"this engine passes secrets to RUN only as files, so {' and '.join(names)} did not reach this instruction; write: "
-            f"RUN {mounts} \\\n        {exports}; …"
+            f"RUN {mounts} \\\n        {exports}…"
         )
 
 
