@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from deadweight._errors import MissingError
 from deadweight.project.workspace import Workspace
-from deadweight.records.built import ARCHIVE_FILE, BuiltImage, kept_name
+from deadweight.records.built import ARCHIVE_FILE, BUILT_FILE, BuiltImage, kept_name
 from deadweight.records.reference import split
+from deadweight.records.store import load
 from deadweight.records.superseded import retire, superseded
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ def _images(workspace: Workspace) -> int:
         return 0
     removed = sum(workspace.engine().images.remove(name, force=True) for name in superseded(workspace.state))
     images = workspace.engine().images
-    for name in workspace.suite.names():
-        built = workspace.built(name)
+    for file in sorted((workspace.state.folder / "images").glob(f"**/{BUILT_FILE}")):  # also of variants that are gone
+        built = load(BuiltImage, file)
         if built is not None:
             removed += sum(images.remove(reference, force=True) for reference in _names(built, images))
     return removed

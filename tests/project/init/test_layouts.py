@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -606,6 +607,17 @@ def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None
     (service,) = found(root, there)
     seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds, 0)
     return with_seen(first_draft(service, "build"), seen, {}).ladder.files["build/Dockerfile"]
+
+
+@pytest.mark.parametrize(
+    ("stop_seconds", "written"),
+    [(0.1, "{stops_within_seconds: 10}\n"), (8.9, "{stops_within_seconds: 30}  # seen: it took 8.9 s\n")],
+)
+def test_a_service_that_takes_long_to_end_is_given_what_kubernetes_gives(tmp_path, stop_seconds, written):
+    (service,) = found(tmp_path, PYTHON)
+    seen = Seen(Health("http", 3000, "/", 200), (3000,), "0:0", 10**7, 4, (), 1.0, stop_seconds, 0)
+    text = suite_text(with_seen(first_draft(service, "build"), seen, {}))
+    assert f"    runs: {written}" in re.sub("(}) +#", r"\1  #", text)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Recorded:
 @dataclass(frozen=True)
 class Draft:
     """``run`` are the defaults' keys under ``run:``; ``own`` are more keys of single rungs; all as YAML text. ``prints`` is a
-    line of a job's that it writes each time.
+    line of a job's that it writes each time. ``stops`` is within how many seconds it ends, where ten are few.
 
     ``accepted`` is what the gates of single rungs let pass that a service should not have. ``unattacked`` is why its attacks are
     left out. ``suite`` is the suite's name; where it is not empty, this is one of several services of it.
@@ -47,6 +47,7 @@ class Draft:
     own: Mapping[str, Mapping[str, Known[str]]] = field(default_factory=dict)
     api: tuple[Recorded, ...] = ()
     prints: str = ""
+    stops: Known[int] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     proven: bool = False
     not_runnable: str = ""

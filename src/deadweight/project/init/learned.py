@@ -17,6 +17,10 @@ from deadweight.project.init.records import SEEN, Known, Service
 
 NO_ROUTE = ", its OpenAPI document; no health route was found"
 
+_LONG_SECONDS = 4.0
+GRACE_SECONDS = 30
+"""``terminationGracePeriodSeconds`` where a manifest says nothing (kubernetes.io, "Pod Lifecycle")."""
+
 
 def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft:
     """The draft with what was seen."""
@@ -39,7 +43,14 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft
         told = {**told, "ports": Known(f"[{', '.join(more)}]", f"{SEEN}: it listens there too")}
     told = _in_all_images(draft.service, told)
     service = _ending(_owning(draft.service, told), seen)
-    return replace(draft, service=service, port=port, health=text, run={**draft.run, **told})
+    return replace(draft, service=service, port=port, health=text, run={**draft.run, **told}, stops=_stops(seen))
+
+
+def _stops(seen: Seen) -> Known[int] | None:
+    """A service that needs a good part of ten seconds to end has those that Kubernetes gives."""
+    if seen.stop_seconds is None or seen.stop_seconds < _LONG_SECONDS:
+        return None
+    return Known(GRACE_SECONDS, f"{SEEN}: it took {seen.stop_seconds:.1f} s")
 
 
 def _ending(service: Service, seen: Seen) -> Service:

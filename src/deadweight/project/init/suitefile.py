@@ -54,8 +54,12 @@ def _section(draft: Draft) -> Iterator[str]:
         yield _said("  port: ", Known(str(draft.port.value), draft.port.origin))
     yield _said("  health: ", draft.health)
     yield from _run(draft)
-    job = f"{{prints: {json.dumps(literally(draft.prints), ensure_ascii=False)}}}" if draft.prints else ""
-    yield from ("  checks:", f"    runs: {job or '{stops_within_seconds: 10}'}", "    layers: {secrets: none}")
+    runs = "{stops_within_seconds: 10}"
+    if draft.prints:
+        runs = f"{{prints: {json.dumps(literally(draft.prints), ensure_ascii=False)}}}"
+    elif draft.stops is not None:
+        runs = _said("", Known(f"{{stops_within_seconds: {draft.stops.value}}}", draft.stops.origin))
+    yield from ("  checks:", f"    runs: {runs}", "    layers: {secrets: none}")
     yield from _attacks(draft)
     yield from _api(draft.api)
     yield from ("", "variants:")
