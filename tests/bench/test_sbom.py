@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support import ROOT
@@ -15,9 +17,12 @@ def sbom(monkeypatch):
     return sbom
 
 
-def document(*entries: str | tuple[str, str]) -> dict[str, object]:
+def document(*entries: str | tuple[str, str]) -> dict[str, Any]:
     """Addresses, or names with versions of what has none."""
-    components = [{"type": "operating-system", "name": "debian"}, {"type": "file", "name": "/etc/passwd"}]
+    components: list[dict[str, str]] = [
+        {"type": "operating-system", "name": "debian"},
+        {"type": "file", "name": "/etc/passwd"},
+    ]
     for each in entries:
         named = {"purl": each} if isinstance(each, str) else {"name": each[0], "version": each[1]}
         components.append({"type": "library", "name": "x", **named})
@@ -37,10 +42,13 @@ def test_one_package_is_one_however_its_address_is_written(sbom):
 
 def test_what_one_lacks_and_what_is_listed_twice_is_told(sbom):
     ours = document("pkg:npm/a@1", "pkg:npm/a@1", "pkg:npm/c@1")
-    theirs = document("pkg:npm/a@1", "pkg:npm/b@2", "pkg:generic/node@22")
+    theirs = document("pkg:npm/a@1", "pkg:npm/a@1", "pkg:npm/b@2", "pkg:npm/d@2", "pkg:generic/node@22")
+    by_bytes = [{"name": sbom.FOUND_BY, "value": "binary-classifier-cataloger"}]
+    theirs["components"][-1] |= {"properties": by_bytes}
     found = sbom.compared("v", ours, theirs)
-    assert (found.ours, found.syft, found.ratio, found.twice) == (3, 2, 1.5, ("npm a 1",))
-    assert (found.only_ours, found.only_syft, found.generic) == (("npm c 1",), ("npm b 2",), ("generic node 22",))
+    assert (found.ours, found.syft, found.ratio, found.twice) == (2, 3, 1.5, ("npm a 1",))
+    assert (found.only_ours, found.only_syft) == (("npm c 1",), ("npm b 2", "npm d 2"))
+    assert found.by_bytes == ("generic node 22",)
 
 
 def test_without_the_other_tool_nothing_is_measured(sbom, monkeypatch, tmp_path, capsys):
