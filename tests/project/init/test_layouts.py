@@ -610,6 +610,22 @@ def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None
 
 
 @pytest.mark.parametrize(
+    ("files", "base"),
+    [
+        ({}, "12"),
+        ({"pyproject.toml": '[project]\nrequires-python = ">=3.12"\n'}, "13"),
+        ({"pyproject.toml": '[project]\nrequires-python = ">=3.9"\n'}, "12"),
+        ({"Dockerfile": "FROM python:3.12\nCOPY . .\nCMD python app.py\n"}, "12"),
+        ({"Dockerfile": "FROM python:3.14\nCOPY . .\nCMD python app.py\n"}, "13"),
+    ],
+)
+def test_distroless_is_that_of_a_debian_whose_python_will_do(tmp_path, files, base):
+    (service,) = found(tmp_path, {**PYTHON, **files})
+    bases = {rung.name: rung.keys.get("bases", "") for rung in first_draft(service, "build").ladder.rungs}
+    assert f"gcr.io/distroless/python3-debian{base}:nonroot" in bases["distroless"]
+
+
+@pytest.mark.parametrize(
     ("stop_seconds", "written"),
     [(0.1, "{stops_within_seconds: 10}\n"), (8.9, "{stops_within_seconds: 30}  # seen: it took 8.9 s\n")],
 )

@@ -157,8 +157,9 @@ def python(shop: Workshop, parameter: str) -> Made:
 
 
 def python3(shop: Workshop, flavour: str) -> Made:
-    """Python without a shell: that of the OS's current release, as distroless has it, or with ``newest-`` in front the newest."""
-    wanted = "" if flavour.startswith("newest-") else "3.11"
+    """Python without a shell: that of Debian 12, as distroless has it, with ``13`` in front that of Debian 13, or with
+    ``newest-`` the newest."""
+    wanted = "" if flavour.startswith("newest-") else "3.13" if flavour.startswith("13") else "3.11"
     libraries = ("libc6", "libgcc-s1", "libstdc++6", *RUNTIME)
 
     def fill(root: Path) -> None:

@@ -145,7 +145,14 @@ TABLE = (
         "cgr.dev/chainguard/glibc-dynamic",
         lambda _: "cc-nonroot",
     ),
-    Row(r"gcr\.io/distroless/python3(?:-debian1[0-9])?", _DISTROLESS, "python3", "gcr.io/distroless/python3-debian12"),
+    Row(
+        r"gcr\.io/distroless/python3-debian13",
+        _DISTROLESS,
+        "python3",
+        "gcr.io/distroless/python3-debian12, python3-debian13",
+        lambda g: tags.kind("13", g),
+    ),
+    Row(r"gcr\.io/distroless/python3(?:-debian1[0-2])?", _DISTROLESS, "python3", ""),
     Row(
         r"(?:cgr\.dev|docker\.io)/chainguard/python",
         r"(?:latest|3[\d.]*)(?!.*-dev).*",

@@ -11,7 +11,7 @@ from deadweight.project.init.languages.common import dockerignore, rungs_on
 from deadweight.project.init.languages.python_code import framework, inside
 from deadweight.project.init.languages.python_dockerfile import dockerfile
 from deadweight.project.init.languages.python_steps import Words, steps
-from deadweight.project.init.languages.python_versions import version_of
+from deadweight.project.init.languages.python_versions import pair, version_of
 from deadweight.project.init.languages.sources import scan
 from deadweight.project.init.records import ImageWords, Known, Ladder, Project, Service
 from deadweight.project.init.tree import Tree, aside, joined
@@ -188,6 +188,14 @@ def _extra(tree: Tree, folder: str, start: tuple[str, ...], first: str | None) -
     return [] if start[1] in said else [start[1]]
 
 
+def _distroless(version: Known[str], whole: str) -> tuple[str, str]:
+    """Distroless brings Debian's own Python, 3.11 or 3.13, so what is compiled for it is compiled with that one. 3.13 is for what
+    an earlier one is ruled out for: 3.12 as the project's lower bound, or later ones."""
+    later = pair(version.value) >= (3, 13) or (pair(version.value) == (3, 12) and "pyproject.toml" in version.origin)
+    release, own = ("13", "3.13") if later else ("12", "3.11")
+    return f"python:{own}{whole}", f"gcr.io/distroless/python3-debian{release}:nonroot"
+
+
 def ladder(service: Service, project: Project, place: str, port: int, health: str | None) -> Ladder:
     """Multi-stage on Debian, Alpine, Chainguard and distroless."""
     version = project.version.value
@@ -197,8 +205,7 @@ def ladder(service: Service, project: Project, place: str, port: int, health: st
         "debian": (f"python:{version}{whole}", slim),
         "alpine": (alpine, alpine),
         "chainguard": ("cgr.dev/chainguard/python:latest-dev", "cgr.dev/chainguard/python:latest"),
-        # distroless brings Debian 12's Python, so what is compiled for it is compiled with that one
-        "distroless": (f"python:3.11{whole}", "gcr.io/distroless/python3-debian12:nonroot"),
+        "distroless": _distroless(project.version, whole),
     }
     files = {
         f"{place}/Dockerfile": dockerfile(service, project, port, health),

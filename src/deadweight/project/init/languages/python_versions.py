@@ -27,7 +27,7 @@ def version_of(tree: Tree, folder: str, words: ImageWords | None) -> Known[str]:
     for name, pattern in _FILES:
         text = tree.text(joined(folder, name))
         found = re.search(pattern, text, re.MULTILINE)
-        if found and _pair(found[1]) >= _OLDEST:
+        if found and pair(found[1]) >= _OLDEST:
             return Known(found[1], f"from {joined(folder, name)}:{line_of(text, found.start(1))}")
     text = tree.text(joined(folder, "pyproject.toml"))
     said = _RANGE.search(text)
@@ -41,15 +41,16 @@ def _within(asked: str) -> str:
     """The version to take of a range; empty where it ends before what is supported."""
     exact = _EXACT.fullmatch(asked)
     if exact and not re.fullmatch(r"\s*~=\s*3\.\d+\s*", asked):  # ~=3.10 is every later one too
-        return exact[1] if _pair(exact[1]) >= _OLDEST else ""
-    lowest = [_pair(each) for each in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
-    below = [_pair(each) for each in re.findall(r"<\s*(3\.\d+)", asked)]
+        return exact[1] if pair(exact[1]) >= _OLDEST else ""
+    lowest = [pair(each) for each in re.findall(r"(?:>=|>|\^|~=)\s*(3\.\d+)", asked)]
+    below = [pair(each) for each in re.findall(r"<\s*(3\.\d+)", asked)]
     least = max([*lowest, _USUAL])
     if below and least >= min(below):
         least = (3, min(below)[1] - 1)
     return f"3.{least[1]}" if least >= _OLDEST else ""
 
 
-def _pair(version: str) -> tuple[int, int]:
+def pair(version: str) -> tuple[int, int]:
+    """``3.12`` to compare by."""
     major, minor = version.split(".")[:2]
     return int(major), int(minor)
