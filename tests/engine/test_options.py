@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from deadweight._errors import UsageError
 from deadweight.engine.body import create_body
 from deadweight.engine.ceilings import ceilings
 from deadweight.engine.info import parse_info
+from deadweight.engine.networks import namespaces
 from deadweight.engine.options import Mount, RunOptions, Tmpfs, Ulimit, hardened, is_root
 from deadweight.suite.model import RunSettings
 
@@ -153,3 +155,39 @@ def test_engine_descriptions_are_read():
         },
     )
     assert (new.containerd_store, new.desktop, new.cgroup) == (True, True, "2")
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_podman_is_told_in_its_own_word_to_mask_nothing(masked):
+    """It does not look at the lists that Docker takes, and masked everything in every posture."""
+    told = create_body("i", RunOptions(masked_paths=masked), PODMAN)["HostConfig"]["SecurityOpt"]
+    assert ("unmask=ALL" in told) is not masked
+    assert create_body("i", RunOptions(masked_paths=masked), DOCKER)["HostConfig"]["SecurityOpt"] == []
+
+
+DESCRIBED = {
+    "host": {"idMappings": {"uidmap": [{"container_id": 0, "host_id": 7791}, {"container_id": 1, "host_id": 100000}]}},
+    "store": {"graphRoot": "/dev/shm/dwc16/.local/share/containers/storage", "runRoot": "/run/user/7791/containers"},
+}
+BEFORE = "/run/user/7791/netns/rootless-netns-f595d87b0af6a715f9e4"
+SINCE = "/run/user/7791/containers/networks/rootless-netns/rootless-netns"
+
+
+@pytest.mark.parametrize(
+    ("version", "described", "places"),
+    [
+        ("4.3.1", DESCRIBED, [BEFORE, SINCE]),
+        ("5.4.2", DESCRIBED, [SINCE, BEFORE]),
+        ("5.4.2", {"store": {"runRoot": "/r/containers"}}, ["/r/containers/networks/rootless-netns/rootless-netns"]),
+    ],
+)
+def test_where_podman_without_root_has_its_bridges(version, described, places):
+    """As seen of 4.3.1 (the name is a digest of where it keeps things), and as 5 has it since."""
+    found = namespaces(dataclasses.replace(PODMAN, version=version), described)
+    assert list(found)[: len(places)] == [f"ns:{place}" for place in places]
+
+
+def test_any_other_engine_has_its_bridges_in_the_network_of_its_machine():
+    assert namespaces(DOCKER, {}) == ("host",)
+    assert namespaces(dataclasses.replace(DOCKER, rootless=True), {}) == ("host",)
+    assert namespaces(dataclasses.replace(PODMAN, rootless=False), DESCRIBED) == ("host",)

@@ -95,6 +95,8 @@ def _security(options: RunOptions, info: EngineInfo) -> list[str]:
         words.append(f"seccomp={Path(options.seccomp).absolute() if info.podman else document}")
     if options.apparmor != "default":
         words.append(f"apparmor={options.apparmor}")
+    if info.podman and not options.masked_paths:
+        words.append("unmask=ALL")  # it does not look at the lists that Docker takes
     return words
 
 

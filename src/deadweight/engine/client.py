@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from deadweight._errors import DeadweightError, MissingError, UsageError
-from deadweight.engine import http, in_memory, leftovers, owner
+from deadweight.engine import http, in_memory, leftovers, libpod, owner
 from deadweight.engine.body import create_body
 from deadweight.engine.connect import HasHost, connected, look
 from deadweight.engine.container import Container
@@ -26,7 +26,7 @@ from deadweight.engine.files import read_file
 from deadweight.engine.images import Images
 from deadweight.engine.info import Documents, EngineInfo, asked, parse_info
 from deadweight.engine.leftovers import Leftover
-from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off
+from deadweight.engine.networks import BRIDGE_NAME, bridge_of, cut_off, namespaces, without_gateway
 from deadweight.engine.options import Mount, RunOptions
 from deadweight.engine.route import route_to
 from deadweight.engine.through import Tunnels
@@ -274,21 +274,26 @@ class Engine:
         even services listening on all its addresses can be reached from inside (and containers only by their namespace).
         """
         name = f"deadweight-{purpose}-{uuid.uuid4().hex[:12]}"
-        options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else self.cut_off())}
         self._before_the_first()
-        self._networks[name] = (internal, not host_address and bool(self.cut_off()))
+        own = self.info.podman and internal and not host_address
+        self._networks[name] = (internal, not host_address and (own or not self.info.podman))
         try:
             with translated(f"create network {name}"):
-                self.api.create_network(
-                    name,
-                    driver="bridge",
-                    internal=internal,
-                    options=options,
-                    labels=self.marks(purpose),
-                )
+                if own:
+                    without_gateway(self.api, name, self.marks(purpose))
+                else:
+                    options = {BRIDGE_NAME: bridge_of(name), **({} if host_address else self.cut_off())}
+                    self.api.create_network(
+                        name, driver="bridge", internal=internal, options=options, labels=self.marks(purpose)
+                    )
             yield name
         finally:
             self.remove_network(name)
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Where its bridges may be, by ``RunOptions.network``: of its machine's network, or of those without root."""
+        told = libpod.described(self.host, self.certificates) if self.info.podman and self.info.rootless else {}
+        return namespaces(self.info, told)
 
     def cut_off(self) -> dict[str, str]:
         """The options of a network whose bridge has no address of this machine."""

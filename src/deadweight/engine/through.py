@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deadweight._errors import DeadweightError
+from deadweight._errors import DeadweightError, Interrupted
 from deadweight.engine import single
 from deadweight.engine.faults import translated
 from deadweight.engine.http import Route
@@ -53,6 +53,8 @@ class Host(Protocol):
     def info(self) -> EngineInfo: ...
 
     def marks(self, purpose: str) -> dict[str, str]: ...
+
+    def namespaces(self) -> tuple[str, ...]: ...
 
     def start(self, image: str, options: RunOptions, *, purpose: str = ..., variant: str = ...) -> Container: ...
 
@@ -103,19 +105,33 @@ class Tunnels:
         handle = self._engine.api.exec_create(beside.id, [PROGRAM, *words], stdin=True)["Id"]
         return self._engine.api.exec_start(handle, socket=True)
 
-    def on_its_machine(self, words: Sequence[str]) -> None:
-        """The same in the network of the machine where the engine is, with the right to change that network's settings. Raises
+    def by_bridges(self, words: Sequence[str]) -> None:
+        """The same in the network where the engine's bridges are, with the right to change that network's settings. Raises
         DeadweightError with what it said where it fails."""
+        self._loaded()
+        said = ""
+        for place in self._engine.namespaces():
+            try:
+                said = self._carried_out(place, words)
+            except Interrupted:
+                raise
+            except DeadweightError as error:
+                said = error.message
+            if not said:
+                return
+        raise DeadweightError(said)
+
+    def _carried_out(self, network: str, words: Sequence[str]) -> str:
+        """What it said where it failed; empty where it did not."""
         info = self._engine.info
         options = RunOptions(
-            user="0:0", cap_drop=("ALL",), cap_add=("NET_ADMIN",), masked_paths=False, network="host",
+            user="0:0", cap_drop=("ALL",), cap_add=("NET_ADMIN",), masked_paths=False, network=network,
             apparmor="unconfined" if info.apparmor else "default", userns_mode="host" if info.user_namespaces else None,
             memory_bytes=MEMORY_BYTES, pids=_PROCESSES, args=tuple(words),
         )  # fmt: skip
         with self._guard, self._engine.start(self._loaded(), options, purpose=PURPOSE) as container:
             state = container.wait_ended(END_SECONDS)
-            if state.running or state.exit_code:
-                raise DeadweightError(" ".join([*container.logs(3), state.told()]))
+            return " ".join([*container.logs(3), state.told()]) if state.running or state.exit_code else ""
 
     def listeners(self, container: Container) -> str:
         """What the kernel lists of its network (proc(5), ``/proc/net/tcp``)."""

@@ -42,10 +42,6 @@ NOTE = (
     "the attack network cannot be entered from here, so attacks were carried out through the engine; those on a mounted host "
     "folder, the engine's socket, a neighbour and the cloud's metadata were not tried"
 )
-PODMAN_WITHOUT_ROOT = (
-    "Podman without root makes its networks in a namespace of its own, which no container of ours may enter to cut the attack "
-    "network off from the machine; attacks take an engine that runs as root, or Docker's rootless mode"
-)
 NOT_THERE = {
     "host": "a folder of this machine cannot be handed to a container of an engine that runs elsewhere, or without root",
     "neighbour": "where processes are shared, the attacked service could not be told apart from here",

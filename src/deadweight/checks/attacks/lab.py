@@ -99,8 +99,6 @@ class Lab:
 
     def _build(self) -> None:
         self.far = far.needed(self.engine)
-        if self.engine.info.podman and self.engine.info.rootless:
-            raise NoService(far.PODMAN_WITHOUT_ROOT)
         sweep_host_folders()
         unfence()
         facts = self.engine.images.need(self.image)
@@ -133,7 +131,7 @@ class Lab:
         bridge = bridge_of(self.network)
         try:
             if self.far:
-                self.engine.tunnels.on_its_machine(("cut-off", bridge))
+                self.engine.tunnels.by_bridges(("cut-off", bridge))
             else:
                 cut_off(bridge)
         except DeadweightError as error:
