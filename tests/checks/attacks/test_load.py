@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import textwrap
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
@@ -159,3 +163,21 @@ def test_shell_words_survive_the_quotes_of_awk():
 
 def test_places_are_filled_and_nothing_else():
     assert put("@a@''@b@ user@host @host@", {"a": "x", "b": "y", "host": "h"}) == "x''y user@host h"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is mounted is read from /proc")
+def test_a_refused_mount_is_not_taken_for_one_where_the_tool_repeats_its_source(tmp_path):
+    """As busybox does of a refusal by AppArmor, but not of one for want of rights: the word in its complaint proved the attack."""
+    tool = tmp_path / "mount"
+    tool.write_text('#!/bin/sh\necho "mount: mounting $3 on $4 failed: Permission denied" >&2\nexit 1\n')
+    tool.chmod(0o755)
+    shell = next(each.shell for each in load_payloads().payloads if each.id == "mount")
+    places = {**dict.fromkeys(places_in(shell), ""), "a": "bcdfghjk", "b": "mnpqrstv", "file": f"dw-{tmp_path.name}"}
+    done = subprocess.run(
+        ["/bin/bash", "-c", PRELUDE + put(shell, places)],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    for folder in ("/tmp", "/dev/shm"):
+        Path(folder, places["file"]).rmdir()
+    assert done.stdout.count("no mount on") == 2
+    assert "bcdfghjkmnpqrstv" not in done.stdout + done.stderr
