@@ -490,11 +490,33 @@ def test_what_is_no_service_is_refused(make):
         tightest(make("    runnable: false"))
 
 
-def test_an_engine_that_discards_limits_is_told_before_anything_is_tried(make, monkeypatch):
+FIRST_HALVED = {"memory": "memory 128 MiB", "processes": "32 processes"}
+
+
+@pytest.mark.parametrize(
+    ("unheld", "halved", "told"),
+    [
+        (("memory", "processes", "processors"), set(), "limits on memory, processes and processors"),
+        (("processes",), {"memory"}, "limits on processes, which"),
+        ((), {"memory", "processes"}, ""),
+    ],
+)
+def test_limits_that_the_engine_discards_are_not_tried_and_stay_the_suites(make, monkeypatch, unheld, halved, told):
     """As Podman without root on cgroup version 1: a service would seem to need next to nothing."""
-    monkeypatch.setattr(search, "unenforced", lambda _engine: ("memory", "processes"))
-    with pytest.raises(MissingError, match="this engine does not enforce limits on memory and processes"):
-        tightest(make(""))
+    monkeypatch.setattr(search, "unenforced", lambda _engine: unheld)
+    pretend(monkeypatch, lambda _options, _exits: "")
+    found = tightest(make(""))
+    words = {what for what, _ in found.tried}
+    assert {name for name, first in FIRST_HALVED.items() if first in words} == halved
+    assert (found.options.memory_bytes == 256 * 2**20) is ("memory" not in halved)
+    assert (found.options.pids == 64) is ("processes" not in halved)
+    text = written(found, "run", Values())
+    assert (f"Not tried, as in the suite: {told}" in text) is bool(told)
+    assert ("# Memory" in text) is ("memory" in halved)
+    document = found.document()
+    assert document["limits_not_tried"] == list(unheld)
+    assert (document["posture"]["memory_headroom"] is None) is ("memory" not in halved)
+    assert (document["posture"]["pids_headroom"] is None) is ("processes" not in halved)
 
 
 def test_a_trial_waits_for_no_end_while_the_service_lives(make, monkeypatch):

@@ -10,9 +10,10 @@ from deadweight.engine import libpod
 if TYPE_CHECKING:
     from deadweight.engine.client import Engine
 
-LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processors"}
+MEMORY, PROCESSES, PROCESSORS = "memory", "processes", "processors"
+LIMITS = {"MemoryLimit": MEMORY, "PidsLimit": PROCESSES, "CpuCfsQuota": PROCESSORS}
 """The outer bound rests on these, by the engine's own names in its ``/info``."""
-CONTROLLERS = {"memory": "memory", "pids": "processes", "cpu": "processors"}
+CONTROLLERS = {"memory": MEMORY, "pids": PROCESSES, "cpu": PROCESSORS}
 """The same by the names of the kernel's controllers (cgroups(7))."""
 
 
@@ -32,4 +33,9 @@ def unenforced(engine: Engine) -> tuple[str, ...]:
 
 def not_held(limits: Sequence[str]) -> str:
     """The reason that is told for what is not tried then."""
-    return f"this engine does not enforce limits on {' and '.join(part for part in (', '.join(limits[:-1]), *limits[-1:]) if part)}"
+    return f"this engine does not enforce limits on {listed(limits)}"
+
+
+def listed(limits: Sequence[str]) -> str:
+    """Their names in a sentence."""
+    return " and ".join(part for part in (", ".join(limits[:-1]), *limits[-1:]) if part)

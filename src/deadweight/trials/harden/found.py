@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from deadweight.checks.attacks.limits import MEMORY, PROCESSES
 from deadweight.checks.service import posture
 from deadweight.engine.options import RunOptions
 from deadweight.engine.seccomp import stops
@@ -22,6 +23,7 @@ class Tightest:
     network with the options ``cut_off``.
     ``seccomp`` is the profile of its own, if one was searched for and found; ``no_seccomp`` why there can be none.
     ``asks`` are a program of the image's and its words, which tell inside the container whether the service is healthy.
+    ``unheld`` are the limits that the engine takes and discards: of those, the suite's own are granted, and none was tried.
     """
 
     options: RunOptions
@@ -31,6 +33,7 @@ class Tightest:
     seccomp: Seccomp | None = None
     no_seccomp: str = ""
     asks: tuple[str, ...] = ()
+    unheld: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """These fields alone, whatever a subclass adds."""
@@ -59,7 +62,8 @@ class Found(Tightest):
         """For ``--json``: the posture, and each trial with what came of it."""
         found = {**posture(self.options), "user": self.options.user, "network": "any" if self.outgoing else "internal"}
         found["published_on"] = found["published_on"] if self.outgoing else None
-        found["memory_headroom"] = found["pids_headroom"] = self.headroom
+        found["memory_headroom"] = None if MEMORY in self.unheld else self.headroom
+        found["pids_headroom"] = None if PROCESSES in self.unheld else self.headroom
         tried = [{"tried": what, "problem": problem or None} for what, problem in self.tried]
         return {
             "variant": self.variant.name,
@@ -67,6 +71,7 @@ class Found(Tightest):
             "posture": found,
             "requests": len(self.variant.checks.api),
             "checks_not_tried": list(self.variant.checks.other),
+            "limits_not_tried": list(self.unheld),
             "tried": tried,
             "seccomp": self.seccomp.document() if self.seccomp else None,
             "no_seccomp": self.no_seccomp or None,

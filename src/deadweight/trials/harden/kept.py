@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deadweight._errors import CheckFailed, CommandError, DeadweightError, Interrupted, MissingError
+from deadweight.checks.attacks.limits import unenforced
 from deadweight.checks.protocol import Subject
 from deadweight.records import store
 from deadweight.suite.criteria import asked_of
@@ -87,6 +88,7 @@ def circumstances(subject: Subject) -> str:
         subject.built.config_digest,
         *(asked_of(subject.variant, check) for check in ("runs", "api", "budget")),
         {name: engine[name] for name in _OF_THE_ENGINE},
+        unenforced(subject.engine()),
         _profile(subject),
     ]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deadweight import _run
-from deadweight._errors import CheckFailed, Interrupted, MissingError, UsageError
-from deadweight.checks.attacks.limits import not_held, unenforced
+from deadweight._errors import CheckFailed, Interrupted, UsageError
+from deadweight.checks.attacks.limits import MEMORY, PROCESSES, not_held, unenforced
 from deadweight.checks.runs import CLEAN_EXITS
 from deadweight.engine.options import (
     DEFAULT_CAPABILITIES,
@@ -130,7 +130,7 @@ class _Search:
 
 def tightest(subject: Subject, told: Callable[[str], None] = lambda _line: None) -> Found:
     """Find it. Raises CheckFailed where the checks fail even in a plain container, UsageError for what is no service,
-    MissingError for who is not root: a network without a way out has no way in either, and for an engine that discards limits.
+    MissingError where nothing leads into a network that nothing leads out of (through the engine, that takes Go).
     KeyboardInterrupt once all has ended."""
     return apart(subject, lambda: _tightest(subject, told))
 
@@ -140,12 +140,9 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
     if not variant.runnable:
         raise UsageError(f"{variant.name} has runnable: false, and harden tries settings on a running service")
     engine = subject.engine()
-    discarded = unenforced(engine)
-    if discarded:
-        raise MissingError(
-            f"harden finds how little a service needs, and {not_held(discarded)}",
-            hint="use an engine that runs as root, or has these cgroup controllers (invoke doctor)",
-        )
+    unheld = unenforced(engine)
+    if unheld:
+        told(f"{variant.name}: {not_held(unheld)}: how little it needs of these is not tried")
     image_user = engine.images.need(subject.engine_image()).user
     search = _Search(subject, told)
     with (
@@ -174,7 +171,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         # By number, as it is printed: what starts as root may have become somebody else since.
         found = found if is_root(found.user or "") else found.but(user=search.user)
         found = engine.owned(subject.engine_image(), found)
-        found, headroom = _limited(search, found)
+        found, headroom = _limited(search, found, unheld)
         search.believed("all together", found)
         asked = asks.found(subject, found.but(hosts=search.hosts[found.network]))
     return Found(
@@ -186,6 +183,7 @@ def _tightest(subject: Subject, told: Callable[[str], None]) -> Found:
         variant=variant,
         suite=subject.suite.name,
         image=subject.engine_image(),
+        unheld=unheld,
     )
 
 
@@ -270,19 +268,23 @@ def _writable(folders: tuple[Tmpfs, ...]) -> str:
     return f"read-only, writable: {', '.join(each.path for each in folders) or 'nothing'}"
 
 
-def _limited(search: _Search, found: RunOptions) -> tuple[RunOptions, int]:
+def _limited(search: _Search, found: RunOptions, unheld: Sequence[str] = ()) -> tuple[RunOptions, int]:
     """Find the least memory, then the least processes, by halving; grant twice that, up to what the suite allows.
-    The factor as well.
+    The factor as well. Of what the engine does not hold (``unheld``) a service seems to need next to nothing: the suite's stay.
 
     What a service needs varies a little from run to run. A least that is found more finely would differ between two searches.
     """
     memory, pids = found.memory_bytes or TMPFS_BYTES * 4, found.pids or 64
     least_memory = _least(
         memory,
-        LEAST_MEMORY_BYTES,
+        memory if MEMORY in unheld else LEAST_MEMORY_BYTES,
         lambda size: search.passes(f"memory {size // 2**20} MiB", found.but(memory_bytes=size)),
     )
-    least_pids = _least(pids, LEAST_PIDS, lambda count: search.passes(f"{count} processes", found.but(pids=count)))
+    least_pids = _least(
+        pids,
+        pids if PROCESSES in unheld else LEAST_PIDS,
+        lambda count: search.passes(f"{count} processes", found.but(pids=count)),
+    )
     for factor in (HEADROOM, HEADROOM * 2, HEADROOM * 4):
         final = found.but(memory_bytes=min(memory, least_memory * factor), pids=min(pids, least_pids * factor))
         if search.spares(f"{(final.memory_bytes or 0) // 2**20} MiB and {final.pids} processes, all together", final):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from deadweight.checks.attacks.limits import MEMORY, PROCESSES, listed
 from deadweight.trials.harden.found import Found
 from deadweight.trials.harden.write import compose, ecs, kubernetes, quadlet, run
 from deadweight.trials.harden.write.values import Written
@@ -36,7 +37,7 @@ def heading(found: Found) -> list[str]:
     asked = f"its start, its end and {requests}" if count else "its start and its stop, no requests"
     lines = [
         f"{variant.name}: the tightest posture under which {asked} still work, found by {len(found.tried)} trials.",
-        f"Memory and processes: {found.headroom} times the least that worked, found by halving, up to what the suite allows.",
+        *_limits(found),
     ]
     lines += _seccomp(found)
     lines.append(
@@ -56,6 +57,18 @@ def heading(found: Found) -> list[str]:
         )
     if variant.checks.other:
         lines.append(f"Not tried: checks of plug-ins ({', '.join(variant.checks.other)}).")
+    return lines
+
+
+def _limits(found: Found) -> list[str]:
+    """How memory and processes were found, and what was not tried of limits."""
+    tried = [each for each in (MEMORY, PROCESSES) if each not in found.unheld]
+    least = f"{found.headroom} times the least that worked, found by halving, up to what the suite allows."
+    lines = [f"{' and '.join(tried).capitalize()}: {least}"] if tried else []
+    if found.unheld:
+        lines.append(
+            f"Not tried, as in the suite: limits on {listed(found.unheld)}, which this engine does not enforce."
+        )
     return lines
 
 
