@@ -387,20 +387,25 @@ def test_where_the_engine_discards_limits_nothing_is_sent_that_needs_them(subjec
 
 
 @pytest.mark.parametrize(
-    ("podman", "usable", "told"),
+    ("podman", "cgroup", "usable", "discarded", "told"),
     [
-        (True, [], ("memory", "processes", "processors")),
-        (True, ["memory", "pids"], ("processors",)),
-        (True, ["cpu", "memory", "pids"], ()),
-        (False, [], ()),
+        (True, "1", [], (), ("memory", "processes", "processors")),
+        (True, "1", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ("processors",)),
+        (True, "2", ["memory", "pids"], (), ("processors",)),
+        (True, "2", ["cpu", "memory", "pids"], ("CpuCfsQuota",), ()),
+        (False, "2", [], (), ()),
+        (False, "2", [], ("CpuCfsQuota",), ("processors",)),
     ],
 )
-def test_podman_without_root_holds_only_the_limits_that_it_was_handed(monkeypatch, podman, usable, told):
-    """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine."""
+def test_podman_without_root_holds_only_the_limits_that_it_was_handed(
+    monkeypatch, podman, cgroup, usable, discarded, told
+):
+    """Its ``/info`` says that it has all: on version 1 of cgroups a bomb would have had the whole machine. On version 2 it says
+    that it has none on processors, for it looks for the files of version 1: 4.3.1 holds them all the same."""
     monkeypatch.setattr(libpod, "described", lambda *_: {"host": {"cgroupControllers": usable}})
-    everything = dict.fromkeys(limits.LIMITS, True)
-    info = SimpleNamespace(podman=podman)
-    engine = SimpleNamespace(documents=({}, everything), info=info, host="unix:///nowhere", certificates=None)
+    said = {key: key not in discarded for key in limits.LIMITS}
+    info = SimpleNamespace(podman=podman, cgroup=cgroup)
+    engine = SimpleNamespace(documents=({}, said), info=info, host="unix:///nowhere", certificates=None)
     assert limits.unenforced(engine) == told
 
 

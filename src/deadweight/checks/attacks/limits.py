@@ -20,14 +20,16 @@ CONTROLLERS = {"memory": MEMORY, "pids": PROCESSES, "cpu": PROCESSORS}
 def unenforced(engine: Engine) -> tuple[str, ...]:
     """The limits that this engine takes and discards (its kernel lacks the cgroup controller, or it may not use it).
 
-    Podman's ``/info`` tells of the machine: without root it holds none on version 1, and of version 2 those that it was handed.
+    Podman's ``/info`` tells of the machine, and of version 1 alone: of version 2 it says that processors cannot be limited. Without
+    root it holds none on version 1, and of version 2 those whose controllers it was handed (``/libpod/info``).
     """
     _, document = engine.documents
     lacking = [limit for key, limit in LIMITS.items() if not document.get(key)]
     if engine.info.podman:
         host = libpod.described(engine.host, engine.certificates).get("host") or {}
         usable = host.get("cgroupControllers") or ()
-        lacking += [limit for key, limit in CONTROLLERS.items() if key not in usable]
+        kept = lacking if engine.info.cgroup == "1" else []
+        lacking = [*kept, *(limit for key, limit in CONTROLLERS.items() if key not in usable)]
     return tuple(dict.fromkeys(lacking))
 
 
