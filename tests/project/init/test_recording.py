@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight.engine.http import Route
-from deadweight.project.init.observe import Health, find_health
+from deadweight.project.init.observe import Health, find_health, kind_told
 from deadweight.project.init.recording import held
 
 DESCRIBED = json.dumps({"openapi": "3.1.0", "paths": {"/prices": {"get": {}}}})
+BROKEN = "no table: shop"
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def serve() -> Iterator[object]:
             def do_GET(self) -> None:
                 found = answers.get(self.path.strip("/").replace(".", "_"))
                 body = (found or '{"detail": "Not Found"}').encode()
-                self.send_response(404 if found is None else 200)
+                self.send_response(404 if found is None else 500 if found == BROKEN else 200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -62,6 +63,21 @@ def serve() -> Iterator[object]:
 def test_a_service_without_a_health_route_is_asked_for_its_description(serve, answers, path, status):
     container, port = serve(**answers)
     assert find_health(container, (port,), (), ()) == Health("http", port, path, status)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "path"),
+    [
+        ({"": BROKEN}, "tcp", "/"),
+        ({"": BROKEN, "healthz": "ok"}, "http", "/healthz"),
+        ({"": BROKEN, "up": BROKEN}, "tcp", "/"),
+    ],
+)
+def test_a_route_that_fails_tells_nothing_of_health(serve, answers, kind, path):
+    container, port = serve(**answers)
+    health = find_health(container, (port,), (), ())
+    assert (health.kind, health.path) == (kind, path)
+    assert ("GET / answers 500" in kind_told(health)) is (kind == "tcp")
 
 
 def test_what_a_build_or_a_base_puts_in_is_not_held():

@@ -12,7 +12,7 @@ from deadweight.project.init import posture
 from deadweight.project.init.described import SERVED
 from deadweight.project.init.draft import Draft, port_hints
 from deadweight.project.init.languages.common import DEAF, OWNED, sequence
-from deadweight.project.init.observe import KINDS, Seen
+from deadweight.project.init.observe import Seen, kind_told
 from deadweight.project.init.records import SEEN, Known, Service
 
 NO_ROUTE = ", its OpenAPI document; no health route was found"
@@ -28,7 +28,7 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft
     within = ", tls: true" if health.tls else ""
     within += "" if health.within_seconds == 20.0 else f", within_seconds: {health.within_seconds:g}"
     if health.kind != "http":
-        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {KINDS[seen.health.kind]}")
+        text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {kind_told(seen.health)}")
     elif health.status == ("2xx",):
         why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
         text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: {why}")

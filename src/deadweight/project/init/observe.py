@@ -97,7 +97,7 @@ class Seen:
     """Of a job: the first line that it wrote."""
 
 
-KINDS = {
+_KINDS = {
     "tcp": "accepts connections, but does not speak HTTP",
     "grpc": "grpc.health.v1 says SERVING",
     "exit": "ends with 0 by itself",
@@ -105,11 +105,16 @@ KINDS = {
 """What speaks no HTTP, in words."""
 
 
+def kind_told(health: Health) -> str:
+    """Why its health is not asked for over HTTP."""
+    return f"GET {health.path} answers {health.status}" if health.path else _KINDS[health.kind]
+
+
 def told_of(seen: Seen) -> str:
     """One line of what was seen."""
     if seen.health.kind == "exit":
         return f"ends with exit code 0 after {seen.started_seconds:.1f} s: a job, not a server"
-    asked = f"GET {seen.health.path} answers {seen.health.status}" if seen.health.path else KINDS[seen.health.kind]
+    asked = kind_told(seen.health)
     ended = "ignores SIGTERM" if seen.stop_seconds is None else f"ends {seen.stop_seconds:.1f} s after SIGTERM"
     ports = ", ".join(map(str, seen.ports))
     return f"listens on {ports}; {asked}; runs as {seen.user}; uses {format_bytes(seen.memory_bytes)}; {ended}"
@@ -244,6 +249,8 @@ def _http_health(container: Container, port: int, paths: Sequence[str], *, tls: 
             return Health("http", port, path, answer.status, tls)
     if described := served(lambda path: ask(container, port, path, tls=tls)):
         return Health("http", port, described[0], 200, tls)
+    if root.status >= 500:  # as healthy as a port can be said to be
+        return Health("tcp", port, "/", root.status, tls)
     return Health("http", port, "/", root.status, tls)
 
 
