@@ -14,8 +14,9 @@ from deadweight.project.init.tree import Tree, joined
 
 _MOVED_ON = re.compile(
     r"ImportError: cannot import name|AttributeError: (?:module|type object) '"
-    r"|TypeError: [^|]*(?:unexpected keyword|positional arg)|No module named '\w+\.\w+"
+    r"|TypeError: [^|]*(?:unexpected keyword|positional arg)|No module named '(?:\w+\.\w+|psycopg')"
 )
+"""The last: SQLAlchemy 2.1 takes psycopg where 2.0 took psycopg2."""
 
 
 def with_packages_of_their_time(draft: Draft, died: str, tree: Tree) -> Draft | None:

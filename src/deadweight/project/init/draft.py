@@ -21,13 +21,17 @@ MOST_OWN = 4
 
 @dataclass(frozen=True)
 class Recorded:
-    """A first api check: what a GET gave. ``json`` is YAML's flow style (which JSON is), None where the body is not held."""
+    """A first api check: what a GET gave. ``json`` is YAML's flow style (which JSON is), None where the body is not held.
+
+    ``differs``: other builds answer otherwise in a part of it, which is held no longer.
+    """
 
     path: str
     status: int
     content_type: str = ""
     json: str | None = None
     text: str | None = None
+    differs: bool = False
 
 
 @dataclass(frozen=True)

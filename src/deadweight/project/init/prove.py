@@ -18,6 +18,7 @@ from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.trimmed import COMPILED, TRIMMED
 from deadweight.project.init.older import with_what_installs
 from deadweight.project.init.proof import Proof, Tools, first_sentence, nothing_left
+from deadweight.project.init.reconciled import reconciled
 from deadweight.project.init.records import Rung
 from deadweight.project.init.reference import find_reference
 from deadweight.project.init.remedies import remedy_of_files
@@ -127,7 +128,7 @@ def is_spare(proof: Proof, rung: Rung) -> bool:
     return True
 
 
-def _gate(proof: Proof, names: Sequence[str]) -> None:
+def _gate(proof: Proof, names: Sequence[str], *, again: bool = False) -> None:
     """Verify what is built. What passes gets the size that it has as its budget, and its secrets as they are; what does not
     come up, or answers otherwise, is left out."""
     from deadweight.checks.budget import size_of
@@ -137,10 +138,14 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
         found = gates.verified(subjects, _told(proof))
         sizes = [size_of(each) for each in subjects]
     own, accepted = dict(proof.draft.own), dict(proof.draft.accepted)
+    otherwise = []
     for name, size in zip(names, sizes, strict=True):
         full = proof.draft.full(name)
         wrong = {each.check: each for each in found if each.variant == full and not each.ok}
         running = next((each for each in wrong.values() if each.check != "layers" and not gates.killed(each)), None)
+        if running is not None and _held_less(proof, name, running, again=again):
+            otherwise.append(name)
+            continue
         if running is not None:
             proof.leave_out(name, f"{running.check}: {running.reason}")
             proof.died[name] = running.reason
@@ -149,6 +154,18 @@ def _gate(proof: Proof, names: Sequence[str]) -> None:
         accepted[name] = gates.accepted(wrong.get("layers"), killed="runs" in wrong)
         proof.verified.append(name)
     proof.draft = replace(proof.draft, own=own, accepted=accepted)
+    if otherwise:  # each time less is held, so this comes to an end
+        _gate(proof, otherwise, again=True)
+
+
+def _held_less(proof: Proof, name: str, found: Evidence, *, again: bool) -> bool:
+    """Whether the recorded checks held what only a build puts in, and hold less now."""
+    held = reconciled(proof.draft.api, found) if found.check == "api" else None
+    if held is None or (again and held == proof.draft.api):
+        return False
+    proof.say(f"{name}: it answers otherwise only in what a build puts in, which is held no longer")
+    proof.draft = replace(proof.draft, api=held)
+    return True
 
 
 def _attacked(proof: Proof) -> None:

@@ -29,8 +29,8 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
     again = with_older_language(draft, rung.name, died) if made else None
     again = again or (with_open_address if made else with_open_command)(draft, died, tree)
     again = again or (with_developers_modules(draft, died, tree) if made else None)
-    again = again or (with_missing_package(draft, died, tree) if made else None)
     again = again or (with_packages_of_their_time(draft, died, tree) if made else None)
+    again = again or (with_missing_package(draft, died, tree) if made else None)
     again = again or with_time_zones(draft, died) or with_settings_file(draft, died, tree)
     again = again or with_folder_it_lacks(draft, died)
     again = again or (with_own_files(draft, died) if made else None)
@@ -42,7 +42,7 @@ def next_remedy(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None
 def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | None:
     """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
     again = with_older_language(draft, rung.name, died) or with_developers_modules(draft, died, tree)
-    again = again or with_missing_package(draft, died, tree) or with_packages_of_their_time(draft, died, tree)
+    again = again or with_packages_of_their_time(draft, died, tree) or with_missing_package(draft, died, tree)
     return again or with_time_zones(draft, died) or with_own_files(draft, died) or with_examples(draft)
 
 
