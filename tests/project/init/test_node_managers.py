@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from deadweight.builders.dockerfile.causes import LOCK
 from deadweight.project.init.draft import first_draft
+from deadweight.project.init.older import with_open_lock, with_what_installs
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -40,6 +43,36 @@ def test_modules_are_installed_as_the_package_says(tmp_path, files, named, copie
     assert copied in text
     assert installed in text
     assert text.count("COPY . .") == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "strict", "lenient"),
+    [
+        ({"package-lock.json": "{}"}, "npm ci --no-audit", "npm install --no-audit --no-fund --omit=dev"),
+        ({"npm-shrinkwrap.json": "{}"}, "npm ci --no-audit", "npm install --no-audit --no-fund --omit=dev"),
+        (
+            {"pnpm-lock.yaml": "lockfileVersion: '9.0'\n"},
+            " --frozen-lockfile",
+            "pnpm install --no-frozen-lockfile --prod",
+        ),
+        ({"yarn.lock": "# yarn lockfile v1\n"}, " --frozen-lockfile", "yarn install --production"),
+        ({"yarn.lock": BERRY}, " --immutable", "yarn install --no-immutable"),
+    ],
+)
+def test_a_lock_file_that_does_not_fit_is_no_more_than_a_wish(tmp_path, files, strict, lenient):
+    package = {"name": "shop", "dependencies": {"express": "5"}, "main": "server.js"}
+    root = written(tmp_path / "shop", {"package.json": json.dumps(package), "server.js": "listen(80)\n", **files})
+    (service,) = find_services(look(root))
+    draft = first_draft(service, "build")
+    assert strict in draft.ladder.files["build/Dockerfile"]
+    failed = replace(draft, left_out={"debian": f"{LOCK} (build/Dockerfile:11: RUN npm ci)"})
+    again = with_what_installs(failed, "debian")
+    text = again.ladder.files["build/Dockerfile"]
+    assert lenient in text
+    assert strict not in text
+    assert again.left_out == {}
+    assert with_open_lock(replace(again, left_out=failed.left_out), "debian") is None
+    assert with_open_lock(replace(draft, left_out={"debian": "RUN failed (RUN npm ci)"}), "debian") is None
 
 
 EXACT = [

@@ -165,8 +165,16 @@ COPY_FROM = (
     ),
 )
 """Where one stage, or another image, is copied from."""
+LOCK = "the lock file does not fit the package's manifest"
+_LOCKS = Cause(
+    r"can only install (?:packages )?when your package\.json and|ERR_PNPM_OUTDATED_LOCKFILE|Your lockfile needs to be updated"
+    r"|lockfile would have been modified by this install",
+    LOCK,
+    "npm install, pnpm install or yarn install on your machine writes it anew: commit it",
+)
 RUN = (
     *_CREDENTIALS,
+    _LOCKS,
     *GO,
     *_ENGINE,
     *GRADLE,

@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from deadweight.builders.dockerfile.causes import LOCK
 from deadweight.project.init.draft import Draft
+from deadweight.project.init.languages.node_managers import OPEN
 from deadweight.project.init.records import GUESSED, SEEN, Known
 
 OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18")}
@@ -74,8 +76,19 @@ def with_what_installs(draft: Draft, rung: str) -> Draft | None:
     npm's modules are compiled with any version; Python's, pinned years ago, are ready-made for an older one."""
     project = draft.service.project
     if project is not None and project.language == "node":
-        return with_compiler(draft, rung) or with_older_language(draft, rung)
+        return with_open_lock(draft, rung) or with_compiler(draft, rung) or with_older_language(draft, rung)
     return with_older_language(draft, rung) or with_compiler(draft, rung)
+
+
+def with_open_lock(draft: Draft, rung: str) -> Draft | None:
+    """The draft of a Node service that takes its lock file as no more than a wish, where that does not fit ``package.json``; None
+    for another reason, or the same again."""
+    project = draft.service.project
+    if project is None or LOCK not in draft.left_out.get(rung, "") or project.kind.endswith(OPEN):
+        return None
+    rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
+    service = replace(draft.service, project=replace(project, kind=f"{project.kind}{OPEN}"))
+    return replace(draft, service=service, left_out=rest)
 
 
 def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None:

@@ -85,7 +85,7 @@ def built_somehow(proof: Proof, rung: Rung) -> bool:
     while rung.name in proof.draft.left_out or not proof.build(rung):
         # what is the repository's own stays as it is
         other = with_what_installs(proof.draft, rung.name) if rung.files else None
-        if other is None or not _stands_elsewhere(other, rung):
+        if other is None or not (_stands_elsewhere(other, rung) or _installs_otherwise(proof.draft, other)):
             return False
         proof.draft = other
     return True
@@ -95,6 +95,12 @@ def _stands_elsewhere(draft: Draft, rung: Rung) -> bool:
     """Whether the draft has other bases for a rung: some have one version alone, with which it would fail once more."""
     now = next((each for each in draft.ladder.rungs if each.name == rung.name), rung)
     return now.keys.get("bases") != rung.keys.get("bases")
+
+
+def _installs_otherwise(draft: Draft, other: Draft) -> bool:
+    return (draft.service.project and draft.service.project.kind) != (
+        other.service.project and other.service.project.kind
+    )
 
 
 def _why_not_up(proof: Proof, rung: Rung) -> str:

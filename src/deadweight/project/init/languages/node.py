@@ -19,7 +19,7 @@ from deadweight.project.init.languages.common import (
     placed,
     rungs_on,
 )
-from deadweight.project.init.languages.node_managers import commands, manager, pinned
+from deadweight.project.init.languages.node_managers import OPEN, commands, manager, pinned
 from deadweight.project.init.languages.node_scripts import PROGRAMS
 from deadweight.project.init.languages.node_versions import version_of
 from deadweight.project.init.languages.sources import scan
@@ -231,6 +231,7 @@ def _dockerfile(service: Service, project: Project, port: int, health: str | Non
         "WORKDIR /app",
         *(_COMPILES if "compiler" in details else ()),
         "# Modules first: an edit of the code does not fetch them again.",
+        *(["# Not as the lock file says: it does not fit package.json."] if project.kind.endswith(OPEN) else []),
         *(["COPY . ."] if early else [f"COPY {modules.files}{' .npmrc' if details['npmrc'] else ''} ./"]),
         f"RUN {modules.cache} \\",
         f"    {first}{modules.install}{'' if made or details['all'] else modules.less}",

@@ -23,9 +23,14 @@ class Manager:
     cache: str = "--mount=type=cache,target=/root/.npm"
 
 
+OPEN = "-open"
+"""At the end of a kind: its lock file does not fit the manifest, and is no more than a wish."""
 _NPM_PRUNE = "npm prune --omit=dev --ignore-scripts"
 _MANAGERS: Mapping[str, Manager] = {
     "npm-ci": Manager("package.json package-lock.json", "npm ci --no-audit --no-fund", " --omit=dev", _NPM_PRUNE),
+    "npm-shrinkwrap": Manager(
+        "package.json npm-shrinkwrap.json", "npm ci --no-audit --no-fund", " --omit=dev", _NPM_PRUNE
+    ),
     "npm": Manager("package.json", "npm install --no-audit --no-fund", " --omit=dev", _NPM_PRUNE),
     "yarn": Manager(
         "package.json yarn.lock",
@@ -52,7 +57,7 @@ _MANAGERS: Mapping[str, Manager] = {
 }
 _LOCKS = {
     "package-lock.json": "npm-ci",
-    "npm-shrinkwrap.json": "npm-ci",
+    "npm-shrinkwrap.json": "npm-shrinkwrap",
     "yarn.lock": "yarn",
     "pnpm-lock.yaml": "pnpm",
 }
@@ -81,9 +86,22 @@ def pinned(tree: Tree, folder: str, package: Mapping[str, Any], kind: str) -> st
     return ""
 
 
+_OPENED = (
+    ("npm ci", "npm install"),
+    ("pnpm install --frozen-lockfile", "pnpm install --no-frozen-lockfile"),
+    ("yarn install --frozen-lockfile", "yarn install"),
+    ("--immutable", "--no-immutable"),
+)
+
+
 def commands(kind: str, program: str) -> Manager:
     """How this program installs modules; ``program`` is what npm has to install first."""
-    found = _MANAGERS[kind]
+    found = _MANAGERS[kind.removesuffix(OPEN)]
+    if kind.endswith(OPEN):
+        for strict, lenient in _OPENED:
+            found = replace(
+                found, install=found.install.replace(strict, lenient), prune=found.prune.replace(strict, lenient)
+            )
     if not program:
         return found
     first = f"npm install --global --force {program} && "  # the base has another yarn
