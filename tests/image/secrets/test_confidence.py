@@ -12,6 +12,7 @@ import pytest
 from deadweight.checks.layers import CHECK
 from deadweight.image.look.analyse import analyse
 from deadweight.image.secrets.context import SERVICES
+from deadweight.image.secrets.places import judged_confidence
 from deadweight.image.secrets.rules import load_rules
 from deadweight.image.secrets.scanner import Scanner
 from deadweight.report.findings import layers_junit, layers_sarif
@@ -190,3 +191,24 @@ def test_the_key_of_an_address_for_reports_is_shown_to_everybody(scanner, host, 
     key = made("reports", "0123456789abcdef", 32)
     text = f'DSN = "https://{key}@{host}"\n'.encode()
     assert [each.rule for each in scanner.scan(text, path="srv/app.py").matches] == (["url-token"] if is_secret else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("//registry.npmjs.org/:_authToken=MYTOKEN1", []),  # in npm's own manual, which every image of Node has
+        ("//registry.npmjs.org/:_authToken=" + made("npm", ALNUM, 24), ["npmrc-auth"]),
+        ("  CONNECTION_TOKEN_CHARS: exports2.CONNECTION_TOKEN_CHARS,", []),  # in the program node itself
+        ("  TOKEN: constants_1.http.TOKEN,", []),
+        ("SHOP_TOKEN=" + made("x", "ab", 2) + "." + made("shop", ALNUM, 20), ["environment-secret"]),
+    ],
+)
+def test_what_every_image_of_node_holds_is_no_secret(scanner, text, rules):
+    assert [each.rule for each in scanner.scan(f"{text}\n".encode(), path="usr/local/bin/node").matches] == rules
+
+
+@pytest.mark.parametrize("folder", ["usr/include", "usr/local/include"])
+def test_headers_of_the_os_and_of_what_is_installed_beside_it_are_unsure(folder):
+    (rule,) = (each for each in load_rules().rules if each.id == "generic-api-key")
+    assert judged_confidence(rule, f"{folder}/node/v8-internal.h") == "low"
+    assert judged_confidence(rule, f"srv/{folder}/v8.h") == "medium"

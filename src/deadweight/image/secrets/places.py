@@ -10,7 +10,7 @@ from deadweight.image.secrets.rules import Confidence, Rule
 _MADE_UP = re.compile(
     r"(?i)(?:\A|/)(?:docs?|man|info|examples?|samples?|demos?|tests?|testdata|testing|fixtures?|specs?|__tests__|mocks?|locales?"
     r"|i18n|l10n|tutorials?|vendor|site-packages|node_modules)/|[^/]*(?:[._-](?:test|tests|spec|example|sample|mock)s?\.[a-z]+\Z"
-    r"|\A(?:readme|changelog|changes|news|history)[^/]*\Z|/(?:readme|changelog|changes|news|history)[^/]*\Z)|\A/?usr/(?:include|local/go|lib/python3|share/perl\d?|lib/ruby)/"
+    r"|\A(?:readme|changelog|changes|news|history)[^/]*\Z|/(?:readme|changelog|changes|news|history)[^/]*\Z)|\A/?usr/(?:(?:local/)?include|local/go|lib/python3|share/perl\d?|lib/ruby)/"
 )
 NAMED_SIZE = 512  # bytes; larger files are not judged by their name
 _FAR = 1 << 26  # bytes; lines are not counted further in

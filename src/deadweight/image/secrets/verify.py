@@ -43,7 +43,7 @@ def entropy(data: bytes) -> float:
 _PLACEHOLDER = re.compile(
     rb"""(?ix)^(?:
       (?:your|my|the|some|an?|insert|enter|put|set|use|replace|change|add)[-_ .]?.*
-          (?:here|pass(?:word|wd)?|secret|token|key|me|this|it|yours?)
+          (?:here|pass(?:word|wd)?|secret|token|key|me|this|it|yours?)\d?
     | ["'(]*[-_.]?(?:user(?:name)?|anon[a-z]*|pass(?:w(?:or)?d|phrase)?|pwd?|secret|token|key|login|guest|example|sample|dummy
           |placeholder|fake|mock|test(?:ing)?|change[-_]?(?:me|it|this)|redacted|hidden|removed|masked|none|null|nil|true|false
           |undefined|unknown|empty|default|todo|fixme|foo(?:bar)?|bar|baz|qux|string|text|value|required|optional
@@ -132,7 +132,7 @@ def environment_value(candidate: Candidate) -> bytes | None:
     secret = candidate.secret
     if not_placeholder(candidate) is None or _PATHLIKE.match(secret) or secret.isdigit() or _is_id(candidate):
         return None
-    if _is_key_id(candidate) or _names_itself(candidate):
+    if _is_key_id(candidate) or _names_itself(candidate) or _is_handed_on(candidate):
         return None
     name = re.split(rb"[ \t]*[=:]", candidate.match, maxsplit=1)[0]
     if re.search(rb"(?:_FILE|_PATH|_DIR|_URL|_URI|_NAME|_ID|_TYPE|_LEN(?:GTH)?|_SIZE|_MAX|_MIN)\W*$", name):
@@ -151,6 +151,13 @@ def _names_itself(candidate: Candidate) -> bool:
     name = re.sub(rb"[^a-z0-9]", b"", candidate.name.lower())
     value = re.sub(rb"[^a-z0-9]", b"", candidate.secret.lower())
     return bool(value) and name.endswith(value)
+
+
+def _is_handed_on(candidate: Candidate) -> bool:
+    """``API_TOKEN: exports2.API_TOKEN,``: another thing that has the same name."""
+    found = re.fullmatch(rb"[A-Za-z_$][\w$]*(?:\.[\w$]+)*\.([A-Za-z_$][\w$]+)[,;)\]}]*", candidate.secret)
+    name = re.split(rb"[ \t]*[=:]", candidate.match, maxsplit=1)[0].strip(b"\"' \t")
+    return found is not None and name.endswith(found[1])
 
 
 _KEY_ID_NAME = re.compile(rb"(?i)(?:gpg|pgp|public|signing)[_-]?keys?[_-]?(?:id|fingerprint)?[\s\"'=:]*$")
