@@ -343,6 +343,30 @@ def test_twins_leave_nothing_dangling():
     ]
 
 
+def test_a_package_in_two_places_is_listed_once_with_both():
+    def component(reference: str, purl: str, *places: str) -> dict:
+        return {
+            "bom-ref": reference,
+            "type": "library",
+            "name": "ms",
+            "purl": purl,
+            "properties": [{"name": "aquasecurity:trivy:FilePath", "value": each} for each in places],
+        }
+
+    arm = component("d", "pkg:deb/debian/ms@1?arch=arm64")
+    document = {
+        "bomFormat": "CycloneDX",
+        "components": [component("a", "pkg:npm/ms@2", "app/ms"), component("b", "pkg:npm/ms@2", "usr/ms", "app/ms"),
+                       component("c", "pkg:deb/debian/ms@1?arch=amd64&epoch=2"), arm, component("e", "pkg:npm/ms@3"),
+                       component("f", "pkg:deb/debian/ms@2%3A1?arch=amd64")],
+        "dependencies": [{"ref": "e", "dependsOn": ["a", "b"]}],
+    }  # fmt: skip
+    once = without_twins(document)
+    assert [each["bom-ref"] for each in once["components"]] == ["a", "c", "d", "e"]
+    assert [each["value"] for each in once["components"][0]["properties"]] == ["app/ms", "usr/ms"]
+    assert once["dependencies"] == [{"ref": "e", "dependsOn": ["a"]}]
+
+
 def test_sboms_are_attached_to_a_pushed_image(tmp_path, app, scanner, local_registry):
     """Found through the registry's referrers, or the list under the fallback tag; and by a tag of their own."""
     made = write_sboms(subject(tmp_path, app, debian_files()))

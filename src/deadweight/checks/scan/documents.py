@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from deadweight.checks.scan.purl import COMPARED, Part, part
 
@@ -28,19 +29,36 @@ def packages(document: Mapping[str, Any]) -> int:
 
 
 def without_twins(document: dict[str, Any]) -> dict[str, Any]:
-    """Without jars that are listed once more with ``?type=jar``: an SBOM inside the image says so what the scanner sees itself."""
-    plain, twins = {}, []
-    for entry in _entries(document):
+    """Each package once: one that lies in several places is one with several places, and a jar that an SBOM inside the image lists
+    with ``?type=jar`` is the one that the scanner sees itself."""
+    kept: dict[tuple[Part, str, str], dict[str, Any]] = {}
+    new: dict[str, str] = {}
+    for entry in sorted(_entries(document), key=lambda each: "type=jar" in _purl(document, each)):
         purl = _purl(document, entry)
-        found = part(purl)
-        if found is None or found.type != "maven":
+        if (found := part(purl)) is None:
             continue
-        if "type=jar" in purl.partition("?")[2]:
-            twins.append((found, entry))
-        else:
-            plain[found] = _identifier(document, entry)
-    new = {_identifier(document, entry): plain[found] for found, entry in twins if found in plain}
+        first = kept.setdefault((found, found.namespace, _variety(purl)), entry)
+        if first is not entry:
+            new[_identifier(document, entry)] = _identifier(document, first)
+            _add_places(first, entry)
     return _merged(document, new) if new else document
+
+
+def _variety(purl: str) -> str:
+    """What tells one package of a name and version from another: its architecture, but not what is no more than a way to write."""
+    said = parse_qsl(purl.partition("#")[0].partition("?")[2])
+    return str(sorted(each for each in said if each[0] != "epoch" and each != ("type", "jar")))
+
+
+_PLACES = ("aquasecurity:trivy:FilePath", "aquasecurity:trivy:LayerDiffID")
+"""Where the scanner says that a component of CycloneDX lies."""
+
+
+def _add_places(first: dict[str, Any], entry: Mapping[str, Any]) -> None:
+    more = [each for each in entry.get("properties") or () if each.get("name") in _PLACES]
+    if more:
+        known = first.get("properties") or []
+        first["properties"] = [*known, *(each for each in more if each not in known)]
 
 
 def add(document: dict[str, Any], missing: Sequence[Part]) -> None:
