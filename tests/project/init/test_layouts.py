@@ -17,7 +17,7 @@ from deadweight.project.init.alongside import without
 from deadweight.project.init.command import Wanted, init
 from deadweight.project.init.dockerfile import missing_sources
 from deadweight.project.init.draft import first_draft
-from deadweight.project.init.folders import with_own_files
+from deadweight.project.init.folders import with_own_files, with_writable_files
 from deadweight.project.init.languages.python_steps import in_turn
 from deadweight.project.init.learned import with_seen
 from deadweight.project.init.observe import Health, Seen
@@ -672,6 +672,18 @@ def test_a_service_that_cannot_write_its_database_file_gets_its_files(tmp_path, 
         text = changed.ladder.files["build/Dockerfile"]
         assert text.index("COPY --chown=65532:65532 . /app") < text.index("WORKDIR /app\n")
         assert with_own_files(changed, said) is None
+
+
+def test_a_variant_that_writes_what_the_own_build_has_written_is_given_a_file_system_to_write(tmp_path):
+    (service,) = found(tmp_path, PYTHON)
+    draft, said = first_draft(service, "build"), "OperationalError: unable to open database file"
+    changed = with_writable_files(draft, said)
+    assert changed.run["read_only"].value == "false"
+    assert "COPY --chown=65532:65532 . /app" in changed.ladder.files["build/Dockerfile"]
+    assert with_writable_files(changed, said) is None
+    assert with_writable_files(draft, "connection refused") is None
+    owned = with_own_files(draft, said)
+    assert with_writable_files(owned, said).run["read_only"].value == "false"
 
 
 def test_an_example_configuration_is_tried_under_the_name_that_the_code_reads(tmp_path):

@@ -66,6 +66,16 @@ def with_own_files(draft: Draft, died: str) -> Draft | None:
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
 
 
+def with_writable_files(draft: Draft, died: str) -> Draft | None:
+    """The same for a generated variant beside one that comes up with a read-only file system, as its build has written already."""
+    again = with_own_files(draft, died) or (draft if _AMONG_ITS_OWN.search(died) else None)
+    if again is None or draft.run.get("read_only", Known("true")).value == "false":
+        return None if again is draft else again
+    return replace(
+        again, run={**again.run, "read_only": Known("false", f"{SEEN}: a variant writes among its own files")}
+    )
+
+
 def _homes(service: Service) -> tuple[str, ...]:
     """The folders with the service itself: in memory they would be empty."""
     return ("/app", *(posixpath.normpath(each.words.workdir) for each in service.dockerfiles))

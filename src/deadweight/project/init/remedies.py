@@ -10,7 +10,7 @@ from dataclasses import replace
 from deadweight.project.init.commands import with_serving_command
 from deadweight.project.init.dated import with_packages_of_their_time
 from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.folders import with_folder_it_lacks, with_own_files
+from deadweight.project.init.folders import with_folder_it_lacks, with_own_files, with_writable_files
 from deadweight.project.init.lacking import with_what_it_lacks
 from deadweight.project.init.languages.common import HOME, ZONES
 from deadweight.project.init.older import with_examples, with_help, with_older_language
@@ -43,7 +43,7 @@ def remedy_of_files(draft: Draft, rung: Rung, died: str, tree: Tree) -> Draft | 
     """The same for a generated variant beside one that is verified: what changes nothing but generated files."""
     again = with_older_language(draft, rung.name, died) or with_developers_modules(draft, died, tree)
     again = again or with_packages_of_their_time(draft, died, tree) or with_missing_package(draft, died, tree)
-    return again or with_time_zones(draft, died) or with_own_files(draft, died) or with_examples(draft)
+    return again or with_time_zones(draft, died) or with_writable_files(draft, died) or with_examples(draft)
 
 
 def with_own_settings(draft: Draft) -> Draft | None:
