@@ -610,6 +610,31 @@ def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None
 
 
 @pytest.mark.parametrize(
+    ("copies", "command", "start"),
+    [
+        ("COPY app.py /app.py", '["python3", "/app.py"]', '"app.py"'),
+        ("COPY . /code", '["python", "/code/app.py"]', '"app.py"'),
+        ("COPY . /code/", '["python", "code/shop/main.py"]', '"shop/main.py"'),
+        ("WORKDIR /srv\nCOPY . .", '["python", "/srv/app.py"]', '"app.py"'),
+        ("COPY shop/ /usr/src/", '["python", "/usr/src/main.py"]', '"shop/main.py"'),
+        ("COPY shop/main.py /usr/src/", '["python", "-u", "/usr/src/main.py"]', '"-u", "shop/main.py"'),
+        ("WORKDIR /srv\nCOPY . .", '["python", "/elsewhere/app.py"]', '"/elsewhere/app.py"'),
+        (
+            "WORKDIR /srv\nCOPY . .",
+            '["gunicorn", "--config", "/srv/shop/g.py", "app:app"]',
+            '"--config", "shop/g.py", "app:app"',
+        ),
+    ],
+)
+def test_a_file_of_the_own_image_is_called_as_in_the_repository(tmp_path, copies, command, start):
+    own = f"FROM python:3.12\n{copies}\nEXPOSE 80\nCMD {command}\n"
+    there = {**PYTHON, "shop/main.py": "", "shop/g.py": "", "Dockerfile": own}
+    (service,) = found(tmp_path, there)
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert f"{start}]" in text.rpartition("ENTRYPOINT")[2]
+
+
+@pytest.mark.parametrize(
     ("files", "base"),
     [
         ({}, "12"),

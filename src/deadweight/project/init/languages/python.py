@@ -106,7 +106,7 @@ def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[Wor
     if words is not None:
         port = _port_of(words)
         if said := _as_python(_plain(words.words, port), tree, folder):
-            return (), said, code
+            return (), tuple(_in_repository(word, tree, folder, words) for word in said), code
         if told := steps(words.words, tree, folder, port, lambda line: _as_python(line, tree, folder)):
             return told[:-1], told[-1], code
         # a script that only a shell can run, and the program that it is given
@@ -115,6 +115,23 @@ def _start(tree: Tree, folder: str, words: ImageWords | None) -> tuple[tuple[Wor
     procfile = re.search(r"^web:\s*(.+)$", tree.text(joined(folder, "Procfile")), re.MULTILINE)
     started = _as_python(_plain(("sh", "-c", procfile[1])), tree, folder) if procfile else ()
     return (), started or found, code
+
+
+_FILE = re.compile(r"[\w./-]+\.(?:py|ini|toml|cfg|conf|json|ya?ml)")
+
+
+def _in_repository(word: str, tree: Tree, folder: str, words: ImageWords) -> str:
+    """A file of the image as it is called in the repository: ``COPY app.py /app.py`` and ``COPY . /code`` moved it."""
+    if not _FILE.fullmatch(word) or tree.has(joined(folder, posixpath.normpath(word).lstrip("/"))):
+        return word.lstrip("/") if word.startswith("/") and _FILE.fullmatch(word) else word
+    place = posixpath.normpath(posixpath.join(words.workdir, word))
+    for source, target in words.copied:
+        if place == target or place.startswith(f"{target.rstrip('/')}/"):
+            for each in (source, posixpath.join(source, posixpath.relpath(place, target))):
+                file = posixpath.normpath(each)
+                if posixpath.basename(file) == posixpath.basename(place) and tree.has(joined(folder, file)):
+                    return file
+    return word
 
 
 def _port_of(words: ImageWords) -> str:
