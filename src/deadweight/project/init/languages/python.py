@@ -123,7 +123,7 @@ _FILE = re.compile(r"[\w./-]+\.(?:py|ini|toml|cfg|conf|json|ya?ml)")
 def _in_repository(word: str, tree: Tree, folder: str, words: ImageWords) -> str:
     """A file of the image as it is called in the repository: ``COPY app.py /app.py`` and ``COPY . /code`` moved it. One beside
     others in the folder that it is started in is called as it is."""
-    if not word.startswith("/") and words.workdir != "/":
+    if not word.startswith("/") and ("/" not in word or words.workdir != "/"):
         return word
     if not _FILE.fullmatch(word) or tree.has(joined(folder, posixpath.normpath(word).lstrip("/"))):
         return word.lstrip("/") if word.startswith("/") and _FILE.fullmatch(word) else word
