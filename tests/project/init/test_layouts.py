@@ -609,6 +609,13 @@ def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None
     return with_seen(first_draft(service, "build"), seen, {}).ladder.files["build/Dockerfile"]
 
 
+@pytest.mark.parametrize(("workdir", "there"), [("WORKDIR /srv\n", True), ("", False), ("WORKDIR /\n", False)])
+def test_an_own_build_with_its_files_among_the_bases_is_not_trimmed(tmp_path, workdir, there):
+    own = f'FROM python:3.12\n{workdir}COPY . .\nCMD ["python", "app.py"]\n'
+    (service,) = found(tmp_path, {**PYTHON, "Dockerfile": own})
+    assert ("trimmed" in {rung.name for rung in first_draft(service, "build").rungs}) is there
+
+
 @pytest.mark.parametrize(
     ("copies", "command", "start"),
     [

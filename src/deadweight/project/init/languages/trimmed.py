@@ -28,6 +28,8 @@ def rung(service: Service, project: Project, place: str, port: int, text: str) -
         return None
     if project.language not in COMPILED and own.words.words[:1] == ("/bin/sh",):
         return None
+    if (".", "/") in own.words.copied:  # then its files lie among the base's own
+        return None
     named = _named(text)
     base = _base(project, own.words.base)
     if named is None or base is None:
