@@ -254,6 +254,20 @@ def test_capabilities_that_an_engine_in_a_container_does_not_know_are_not_droppe
     assert set(machine.can_start(start, "unix:///x", ())[0]) == lacks
 
 
+def test_device_rules_that_an_engine_refuses_are_not_given(monkeypatch):
+    """Podman 5 without root refuses them when a container is created: no attack at all was carried out there."""
+
+    def start(options: RunOptions) -> Any:
+        if options.device_rules:
+            raise DeadweightError(
+                "engine: create a container of x: device cgroup rules are not supported in rootless mode"
+            )
+        return SimpleNamespace(remove=lambda: None)
+
+    monkeypatch.setattr(machine, "_known", {})
+    assert machine.can_start(start, "unix:///x", ()) == ((), False)
+
+
 def test_the_profile_that_the_suite_names_stands_where_the_engines_would():
     ground = dataclasses.replace(GROUND, named=Path("/named.json"))
     seccomp = {name: w.options(w.posture(name), ground).seccomp for name in w.names()}

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from deadweight.engine.container import Container
 
 Start = Callable[[RunOptions], "Container"]
+NO_RULES = "device cgroup rules are not supported"
+"""Podman 5 without root says so when the container is created; others when it is to start."""
 _UNKNOWN = re.compile(r'unknown capability: "CAP_(\w+)"')
 
 _probing = threading.Lock()
@@ -73,6 +75,8 @@ def _starts(start: Start, tried: RunOptions) -> bool:
     except CannotStart:
         return False
     except DeadweightError as error:
+        if tried.device_rules and NO_RULES in error.message:
+            return False
         unknown = _UNKNOWN.search(error.message)
         if unknown is None:
             raise
