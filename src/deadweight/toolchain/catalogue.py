@@ -286,7 +286,7 @@ PROGRAMS: dict[str, Program] = {
         ),
         system_program(
             "podman",
-            apt=("podman", "netavark?", "aardvark-dns?"),
+            apt=("podman", "netavark?", "aardvark-dns?", "uidmap?", "slirp4netns?", "passt?"),
             dnf=("podman",),
             brew=("podman",),
             least="4.0",
