@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from deadweight._errors import DeadweightError
 from deadweight.checks.attacks import walls
 from deadweight.checks.attacks.containers import Yard
 from deadweight.checks.attacks.deliver import fire
@@ -70,6 +71,17 @@ def test_attacks_are_carried_out_and_stopped(built):
         assert yard.session.difference() == {}
         seen = [fire(built, yard, payloads[name]).seen for name in WORK]
     assert seen == ["failed", "succeeded", "failed", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("place", "told"), [("ns:/nowhere/rootless-netns", "/nowhere/rootless-netns"), ("host", "/conf/dw-")]
+)
+def test_where_its_bridges_are_not_found_nothing_counts_as_cut_off(podman, built, monkeypatch, place, told):
+    """No namespace at all, or one without the bridge: then attacks are not measured, with what was said as the reason."""
+    engine, _ = podman
+    monkeypatch.setattr(engine, "namespaces", lambda: (place,))
+    with pytest.raises(DeadweightError, match=told):
+        engine.tunnels.by_bridges(("cut-off", bridge_of(built.network)))
 
 
 def test_with_nothing_masked_its_kernel_settings_can_be_written(podman, built):
