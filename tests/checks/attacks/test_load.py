@@ -7,15 +7,20 @@ import subprocess
 import sys
 import textwrap
 import urllib.parse
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from deadweight._errors import ConfigError
+from deadweight.checks.attacks import deliver
+from deadweight.checks.attacks.filled import Filled
+from deadweight.checks.attacks.listeners import Word
 from deadweight.checks.attacks.load import load_payloads
 from deadweight.checks.attacks.model import PLACES, places_in
 from deadweight.checks.attacks.request import PRELUDE, awk_text, holds, put
 from deadweight.checks.http_request import Prepared
+from deadweight.engine.http import Answer
 
 GOOD = """\
 payloads:
@@ -181,3 +186,22 @@ def test_a_refused_mount_is_not_taken_for_one_where_the_tool_repeats_its_source(
         Path(folder, places["file"]).rmdir()
     assert done.stdout.count("no mount on") == 2
     assert "bcdfghjkmnpqrstv" not in done.stdout + done.stderr
+
+
+class _JustThen(Future):
+    """Done between one look at it and the next."""
+
+    looks = 0
+
+    def done(self) -> bool:
+        self.looks += 1
+        if self.looks == 2:
+            self.set_result(Answer(200, {}, b"bcdfghjkmnpqrstv", 0.1))
+        return super().done()
+
+
+def test_an_answer_that_comes_while_it_is_looked_for_is_read():
+    """Looked at twice in one round, it was over before it was read: the word had come back, and the attack counted as failed."""
+    payload = next(each for each in load_payloads().payloads if each.id == "run-root")
+    filled = Filled(payload, Word("bcdfghjk", "mnpqrstv"), {})
+    assert deliver._watch(None, None, filled, None, _JustThen()) == "bcdfghjkmnpqrstv came back"

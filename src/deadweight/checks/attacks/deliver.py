@@ -174,7 +174,8 @@ def _watch(
         if _run.cancelled():
             yard.spoil()
             raise Interrupted("interrupted")
-        proof = _outside(lab, yard, filled, listener) or (_inside(lab, filled, sent.result()) if sent.done() else None)
+        answered = sent.done()  # once: what comes after this look is looked at in the next
+        proof = _outside(lab, yard, filled, listener) or (_inside(lab, filled, sent.result()) if answered else None)
         if proof is not None:
             if filled.payload.evidence.kind == "bound":  # its shell would wait until the request's end
                 if filled.payload.breach is not None:
@@ -182,7 +183,7 @@ def _watch(
                 else:
                     yard.spoil()
             return proof
-        if sent.done():
+        if answered:
             if listener is None or (deadline is not None and _late(deadline, listener)):
                 return None
             deadline = deadline or time.monotonic() + (GRACE_SECONDS if listener.connected else GRACE_SECONDS / 6)
