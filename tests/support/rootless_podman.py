@@ -70,6 +70,7 @@ def rootless_podman() -> Iterator[tuple[str, Path]]:
         process.wait(20)
         mounts.unmount_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
+        Path(f"/dev/shm/libpod_rootless_lock_{USER}").unlink(missing_ok=True)
 
 
 def _end() -> None:
