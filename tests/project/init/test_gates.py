@@ -55,7 +55,13 @@ def test_attacks_that_take_long_are_one_variants_own():
 def test_what_is_found_in_the_base_does_not_open_the_gate_for_mine(found, gate, tmp_path):
     made = measured(1, found, killed=False)
     assert gate in made.value
-    assert made.origin.endswith("secrets: 7 secrets: look at them (invoke layers), then write none")
+    only_base = "base: allow" in gate and "unread" not in gate
+    told = (
+        ", all in files of the base and of packages (invoke layers)"
+        if only_base
+        else ": look at them (invoke layers), then write none"
+    )
+    assert made.origin.endswith(f"secrets: 7 secrets{told}")
     write_suite(tmp_path, f"name: x\nvariants:\n  v: {{builder: ko, base: alpine, checks: {made.value}}}\n")
 
 

@@ -97,7 +97,10 @@ def accepted(layers: Evidence | None, *, killed: bool) -> tuple[str, ...]:
     told = ("ignores SIGTERM, so every deployment has to kill it",) if killed else ()
     if layers is None:
         return told
-    if _mine(layers.data) and "unread" not in _failed(layers.data):
+    failed = _failed(layers.data)
+    if "unread" not in failed and {_owner(each) for each in _counted(layers.data)} == {BASE}:
+        return (*told, f"{layers.reason}, all in files of the base and of packages (invoke layers)")
+    if _mine(layers.data) and "unread" not in failed:
         then = "remove those that are real, and their entries under allow"
     else:
         then = "then write none"
