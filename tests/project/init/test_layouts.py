@@ -609,6 +609,28 @@ def dockerfile_for(root: Path, there: dict[str, str], stop_seconds: float | None
     return with_seen(first_draft(service, "build"), seen, {}).ladder.files["build/Dockerfile"]
 
 
+@pytest.mark.parametrize(("named", "headers"), [("psycopg2-binary==2.8.5", True), ("Pillow==6", False)])
+def test_what_compiles_psycopg2_has_libpqs_headers(tmp_path, named, headers):
+    (service,) = found(tmp_path, {"requirements.txt": f"flask\n{named}\n", "app.py": "app = Flask(__name__)\n"})
+    draft = replace(
+        first_draft(service, "build"), left_out={"debian": "RUN failed (RUN pip install -r requirements.txt)"}
+    )
+    text = with_compiler(draft, "debian").ladder.files["build/Dockerfile"]
+    assert "apk add --no-cache build-base" in text
+    assert ("apk add --no-cache postgresql-dev" in text) is headers
+
+
+def test_django_with_its_wsgi_module_beside_manage_py(tmp_path):
+    files = {
+        "requirements.txt": "django\n",
+        "manage.py": "DJANGO_SETTINGS_MODULE",
+        "wsgi.py": "",
+        "shop/settings.py": "",
+    }
+    (service,) = found(tmp_path, files)
+    assert service.project.start[-1] == "wsgi:application"
+
+
 @pytest.mark.parametrize(("workdir", "there"), [("WORKDIR /srv\n", True), ("", False), ("WORKDIR /\n", False)])
 def test_an_own_build_with_its_files_among_the_bases_is_not_trimmed(tmp_path, workdir, there):
     own = f'FROM python:3.12\n{workdir}COPY . .\nCMD ["python", "app.py"]\n'

@@ -72,6 +72,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
             "list": first or "",
             "includes": "\n".join(python_lists.includes(tree, folder, first)),
             "psycopg2": " ".join(python_lists.compiled_against_libpq(tree, folder, first)),
+            "libpq": "1" if python_lists.names_psycopg2(tree, folder, first) else "",
             "older_psycopg2": "1" if python_lists.before_binary(tree, folder, first) else "",
             **({"compiler": "1"} if python_lists.must_compile(tree, folder, first) else {}),
             "inside": where,

@@ -32,7 +32,8 @@ def framework(tree: Tree, folder: str) -> Started:
         wsgi = next((path for path in tree.below(home, "wsgi.py")), None)
         module = posixpath.relpath(folder_of(wsgi), home).replace("/", ".") if wsgi else ""
         if module:
-            return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:8000", f"{module}.wsgi:application"), "django"
+            module = f"{module}.wsgi" if module != "." else "wsgi"  # it may lie beside manage.py
+            return ("-m", "gunicorn", "--bind", f"{EVERYWHERE}:8000", f"{module}:application"), "django"
         return ("manage.py", "runserver", f"{EVERYWHERE}:8000"), "django"
     sources = sorted(tree.below(folder, ".py"), key=lambda path: (path.count("/"), path))
     sources = [path for path in sources if not aside(path)]

@@ -42,10 +42,16 @@ _INSTALL = {
 UNTIL = "until"
 """The detail of a project whose packages are no newer than a day."""
 
-_COMPILERS = (
-    "# Alpine and Chainguard have compilers as packages.",
-    "RUN if command -v apk; then apk add --no-cache build-base; fi",
-)
+
+def _compilers(project: Project) -> tuple[str, str]:
+    """What compiles psycopg2, which has no ready-made form for a language that is newer, wants libpq's headers."""
+    headers = " && { apk add --no-cache postgresql-dev || true; }" if project.details["libpq"] else ""
+    return (
+        "# Alpine and Chainguard have compilers as packages.",
+        f"RUN if command -v apk; then apk add --no-cache build-base{headers}; fi",
+    )
+
+
 _LIBRARIES = (
     "# What was compiled links libraries of the OS, which not every base has.",
     "RUN mkdir -p /site-packages/lib \\",
@@ -106,7 +112,7 @@ def dockerfile(service: Service, project: Project, port: int, health: str | None
         "# Some bases for building start as another user; only this stage is root's.",
         "USER root",
         "WORKDIR /src",
-        *(_COMPILERS if compiled else []),
+        *(_compilers(project) if compiled else ()),
         "# Packages first: an edit of the code does not fetch them again. Into a folder, which is the same on every base.",
         *manifests,
         "RUN --mount=type=cache,target=/root/.cache/pip \\",

@@ -123,6 +123,11 @@ def before_binary(tree: Tree, folder: str, first: str | None) -> bool:
     return any(_BEFORE_BINARY.search(text) for text in texts_of(tree, folder, first))
 
 
+def names_psycopg2(tree: Tree, folder: str, first: str | None) -> bool:
+    """Whether a list names psycopg2, in either form: where it has to be compiled, that is against libpq."""
+    return any(re.search(r"(?m)^psycopg2", text) for text in texts_of(tree, folder, first))
+
+
 def must_compile(tree: Tree, folder: str, first: str | None) -> bool:
     """Whether it has a package that is compiled against a library of the OS. psycopg2 in a list for pip is replaced by its binary
     form."""
