@@ -24,8 +24,10 @@ from contextlib import chdir
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from bench._bench import ROOT, NotMeasured, Result
+from deadweight._errors import MissingError
 from deadweight.checks.scan import purl
 from deadweight.checks.scan.sbom import write_sboms
 from deadweight.project.workspace import Workspace
@@ -97,19 +99,31 @@ def measure(folder: Path, names: Sequence[str] = ()) -> tuple[list[Compared], st
         for variant in workspace.suite.variants:
             if (names and variant.name not in names) or workspace.built(variant.name) is None:
                 continue
-            subject = workspace.subject(variant)
+            subject, kept = workspace.subject(variant), _kept(workspace, variant.name)
+            try:
+                subject.archive()
+            except MissingError as error:
+                print(f"  {variant.name}: not measured: {error.message}", file=sys.stderr, flush=True)
+                continue
             (ours,) = write_sboms(subject, ("cyclonedx",)).files
             theirs = _syft(syft, subject.archive())
             found.append(compared(variant.name, json.loads(Path(ours.path).read_bytes()), theirs))
+            for file in _kept(workspace, variant.name) - kept:  # archives of all images at once may fill a disk
+                file.unlink()
             print(f"  {variant.name}: ours {found[-1].ours}, syft {found[-1].syft}", file=sys.stderr, flush=True)
     if not found:
         raise NotMeasured(f"no variant of {folder} is built")
     return found, str(json.loads(said.stdout)["version"])
 
 
+def _kept(workspace: Workspace, variant: str) -> set[Path]:
+    return set(workspace.state.image(variant).glob("*.tar*"))
+
+
 def compared(variant: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Compared:
     """Two documents in CycloneDX on the same image."""
     mine, left, by_bytes = _keys(ours), _keys(theirs, without=BY_BYTES), _keys(theirs, only=BY_BYTES)
+    mine, left = _settled(mine, left), _settled(left, mine)
     sides = [Counter(key[0] for key in each) for each in (mine, left)]
     return Compared(
         variant,
@@ -137,10 +151,23 @@ def _keys(document: Mapping[str, Any], without: Sequence[str] = (), only: Sequen
         part = purl.part(address) if address else None
         if part is not None:
             name = re.sub(r"[-_.]+", "-", part.name.lower()) if part.type == "pypi" else part.name
+            below = unquote(address.partition("#")[2]) if part.type == "golang" else ""  # …/chi@v5.1.0#v5 is …/chi/v5
+            name = f"{name}/{below}" if below else name
             whole = f"{part.namespace}/{name}" if part.type == "maven" and part.namespace else name
-            found[part.type, whole, part.version] += 1
+            version = part.version.removeprefix("v") if part.type == "golang" else part.version
+            found[part.type, whole, version] += 1
         elif not address and entry.get("type") in ("library", "framework"):
             found["", str(entry.get("name")), str(entry.get("version") or "")] += 1
+    return found
+
+
+def _settled(these: Counter[Key], those: Counter[Key]) -> Counter[Key]:
+    """Packages without an address by the type and name that the other side gives them: an OS without a name, a jar without a group
+    have none on one of the two."""
+    known = {(key[1].rpartition("/")[2], key[2]): key for key in those if key[0]}
+    found: Counter[Key] = Counter()
+    for key, count in these.items():
+        found[known.get((key[1], key[2]), key) if not key[0] else key] += count
     return found
 
 
