@@ -40,6 +40,7 @@ BY_BYTES = (
     "binary-classifier-cataloger",
     "binary-cataloger",
     "dotnet-portable-executable-cataloger",
+    "elf-binary-package-cataloger",
     "pe-binary-package-cataloger",
 )
 
