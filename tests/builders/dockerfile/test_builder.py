@@ -318,6 +318,34 @@ def test_a_dockerfile_of_all_shapes_means_what_it_says(project, engine):
     assert content(engine, built, "/four") == "4\n"
 
 
+NEWER = """\
+FROM tools
+ARG WHO=you
+RUN <<EOF
+set -e
+echo "for $WHO" > /all
+EOF
+COPY --link hello /hello
+COPY <<EOF /more
+of $WHO `x`
+EOF
+RUN cat <<"X" >> /all
+plain $WHO
+X
+RUN cat /hello /more >> /all
+HEALTHCHECK --interval=9s --start-interval=1s CMD true
+"""
+
+
+def test_what_an_older_engine_does_not_know_is_said_in_words_that_it_knows(project, engine):
+    """The same files come of it with every engine; those before 23 know no heredocs."""
+    project.write({"Dockerfile": NEWER})
+    project.suite("  v:\n    builder: dockerfile\n    dockerfile: Dockerfile\n")
+    built = project.build("v")
+    assert content(engine, built, "/all") == "for you\nplain $WHO\nhello\nof you `x`\n"
+    assert (project.root / "Dockerfile").read_text() == NEWER
+
+
 def test_dockerfile_variants_of_one_source_follow_the_first(project):
     lines = "    builder: dockerfile\n    dockerfile: Dockerfile\n    bases: {BASE: tools}\n"
     project.suite(f"  v:\n{lines}  other:\n{lines}")

@@ -151,6 +151,10 @@ class DockerfileBuilder:
             reach = reach_of(dockerfile, variant, site, environment)
             copy = copied(dockerfile, variant, bases, site, work, reach)
             listener.added = copy.added
+            if copy.otherwise:
+                job.say(
+                    f"{variant.name}: this engine does not know {', '.join(copy.otherwise)}: said in older words for it"
+                )
             flags: list[str | Path] = [
                 *("--file", copy.file),
                 *("--tag", name, "--iidfile", work / "id"),

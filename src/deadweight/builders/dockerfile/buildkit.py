@@ -101,6 +101,14 @@ def gives_variables() -> bool:
     return known is not None and not known.podman and number(known.version)[:2] >= (27, 3)
 
 
+def unknown_words() -> frozenset[str]:
+    """What of Dockerfiles the engine that runs does not know yet. Podman's own are told beforehand (``podman``)."""
+    from deadweight.sources.older_dockerfile import lacking
+
+    known = _known()
+    return frozenset() if known is None or known.podman else lacking(number(known.version))
+
+
 def keeps_no_attestations() -> str:
     """Why attestations of an image would be lost in the engine that runs; empty where they are kept, or where none runs."""
     from deadweight.engine import api

@@ -100,6 +100,11 @@ CLIENT = (
         "invoke doctor shows which engine is used; invoke setup starts one",
     ),
     Cause(
+        r"dockerfile parse error (?:on )?(line \d+: [Uu]nknown (?:flag|instruction): [\w-]+)",
+        "the engine's BuildKit does not understand the Dockerfile ({0})",
+        "check its spelling, or use a newer engine: invoke doctor shows which one is used",
+    ),
+    Cause(
         r"dockerfile parse error|failed to create LLB definition|unknown flag|requires the BuildKit",
         "",
         "the engine's BuildKit does not understand this Dockerfile: check its spelling, or use a newer engine",

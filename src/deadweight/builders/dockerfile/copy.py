@@ -29,10 +29,12 @@ IGNORE_FILE = "Dockerfile.dockerignore"
 
 @dataclass(frozen=True)
 class Copy:
-    """The Dockerfile that is built; ``added`` is what stands in its RUN lines and not in the user's."""
+    """The Dockerfile that is built; ``added`` is what stands in its RUN lines and not in the user's, ``otherwise`` what an engine
+    does not know and is said in other words."""
 
     file: Path
     added: tuple[str, ...]
+    otherwise: tuple[str, ...] = ()
 
 
 def copied(
@@ -40,6 +42,7 @@ def copied(
 ) -> Copy:
     """The Dockerfile with every public image replaced by what stands for it here, plain ``FROM`` lines too."""
     from deadweight.sources.adapt_dockerfile import Added, Run, derived
+    from deadweight.sources.older_dockerfile import downgraded
 
     copy, added = work / "Dockerfile", list[str]()
 
@@ -50,11 +53,12 @@ def copied(
         return Added(flags, own.before)
 
     text = dockerfile.file.read_text(encoding="utf-8-sig")
+    text, otherwise = downgraded(text, buildkit.unknown_words() if site.pool is None else frozenset())
     made = derived(text, lambda reference: pinned(bases[reference]), given(variant), add)
     copy.write_text(made, encoding="utf-8")
     ignore = ignore_rules(dockerfile.file, variant, site).all
     (work / IGNORE_FILE).write_text("\n".join(ignore) + "\n", encoding="utf-8")
-    return Copy(copy, tuple(dict.fromkeys(word for word in added if word)))
+    return Copy(copy, tuple(dict.fromkeys(word for word in added if word)), otherwise)
 
 
 def reach_of(dockerfile: Dockerfile, variant: DockerfileVariant, site: Site, environment: dict[str, str]) -> Reach:
