@@ -41,9 +41,8 @@ def refused(tmp_path, monkeypatch, text: str, buildah: str = "1.28.2") -> str:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("RUN <<EOF\necho\nEOF", "heredocs"),
-        ("COPY <<'EOF' /x\ny\nEOF", "heredocs"),
-        ("COPY --link a /a", "COPY --link"),
+        ("COPY a <<'EOF' /x/\ny\nEOF", "heredocs"),
+        ("COPY --link --parents a /a", "COPY --parents"),
         ("COPY --chown=1:1 --exclude=b a /a", "COPY --exclude"),
         ("ADD --checksum=sha256:0 a /a", "ADD --checksum"),
         ("RUN --mount=type=cache,target=/c --network=none true", "RUN --network"),
@@ -59,6 +58,9 @@ def test_what_an_old_podman_cannot_do_is_told_with_its_line_before_the_build(tmp
     [
         "RUN --mount=type=secret,id=a --mount=type=cache,target=/c true",
         "COPY --chmod=755 a /a",
+        "RUN <<EOF\necho\nEOF",
+        "COPY <<'EOF' /x\ny\nEOF",
+        "COPY --link a /a",
         "RUN echo --network 1 << 2",
     ],
 )

@@ -102,11 +102,13 @@ def gives_variables() -> bool:
 
 
 def unknown_words() -> frozenset[str]:
-    """What of Dockerfiles the engine that runs does not know yet. Podman's own are told beforehand (``podman``)."""
+    """What of Dockerfiles the engine that runs does not know yet, as far as it can be said otherwise."""
     from deadweight.sources.older_dockerfile import lacking
 
     known = _known()
-    return frozenset() if known is None or known.podman else lacking(number(known.version))
+    if known is None:
+        return frozenset()
+    return podman.unknown_words(known.endpoint) if known.podman else lacking(number(known.version))
 
 
 def keeps_no_attestations() -> str:

@@ -23,7 +23,9 @@ from deadweight.builders.shared import common
 from deadweight.engine import libpod
 from deadweight.engine.ceilings import ceilings
 from deadweight.records.reference import with_registry
+from deadweight.sources import older_dockerfile
 from deadweight.sources.dockerfile_lines import heredocs, instructions
+from deadweight.sources.older_dockerfile import downgraded
 from deadweight.toolchain.find import find
 from deadweight.toolchain.probe import number
 
@@ -39,6 +41,7 @@ _LACKING = (
     (re.compile(r"^ADD\s(?:--\S+\s+)*--(checksum|keep-git-dir)\b"), "ADD --{0}"),
     (re.compile(r"^RUN\s(?:--\S+\s+)*--(network|security|device)\b"), "RUN --{0}"),
 )
+SAID_OTHERWISE = frozenset(older_dockerfile.SINCE)
 SENT = (
     "Podman at {} runs on another machine: what its client sends there beside the context (our copy of the Dockerfile, settings of "
     "this machine, secrets) would become part of the context, and COPY . would take it into the image"
@@ -93,7 +96,8 @@ def refuse_what_it_cannot(dockerfile: Path, endpoint: Endpoint) -> None:
     buildah = store_of(endpoint).buildah
     if number(buildah) >= number(LEARNED):
         return
-    for instruction in instructions(dockerfile.read_text(encoding="utf-8-sig")):
+    text, _ = downgraded(dockerfile.read_text(encoding="utf-8-sig"), SAID_OTHERWISE)
+    for instruction in instructions(text):
         lacking = _lacking(instruction.text)
         if lacking:
             raise ConfigError(
@@ -102,6 +106,11 @@ def refuse_what_it_cannot(dockerfile: Path, endpoint: Endpoint) -> None:
                 line=instruction.line,
                 hint="use Docker (set DOCKER_HOST) or a newer Podman, or remove it from the Dockerfile",
             )
+
+
+def unknown_words(endpoint: Endpoint) -> frozenset[str]:
+    """What this Podman does not know and is said otherwise in the copy that is built."""
+    return frozenset() if number(store_of(endpoint).buildah) >= number(LEARNED) else SAID_OTHERWISE
 
 
 def _lacking(instruction: str) -> str:
