@@ -110,7 +110,13 @@ def debian_files() -> dict[str, Content]:
     }
 
 
-def image(out: Path, app: Path, files: dict[str, Content], reference: str = "deadweight-tests/scan:1") -> Path:
+def image(
+    out: Path,
+    app: Path,
+    files: dict[str, Content],
+    reference: str = "deadweight-tests/scan:1",
+    entrypoint: str = "/app",
+) -> Path:
     """An image with a Go program and these files."""
-    config = {"Entrypoint": ["/app"], "User": "65534:65534", "Env": ["MODE=good"], "ExposedPorts": {"8080/tcp": {}}}
+    config = {"Entrypoint": [entrypoint], "User": "65534:65534", "Env": ["MODE=good"], "ExposedPorts": {"8080/tcp": {}}}
     return docker_archive(out, reference, [files, {"/app": app}], config)

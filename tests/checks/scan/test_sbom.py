@@ -43,8 +43,8 @@ def app(tmp_path_factory) -> Path:
     return go_program(ROOT / "tests" / "services" / "misbehave", tmp_path_factory.mktemp("app") / "app")
 
 
-def subject(root: Path, app: Path, files, claimed: dict | None = None):
-    archive = image(root / "image.tar", app, files)
+def subject(root: Path, app: Path, files, claimed: dict | None = None, entrypoint: str = "/app"):
+    archive = image(root / "image.tar", app, files, entrypoint=entrypoint)
     suite = write_suite(root, SUITE)
     built = put_built(suite, "app", archive, "x:1")
     if claimed is not None:
@@ -305,6 +305,15 @@ def test_jars_in_a_jar_are_all_listed(tmp_path, app, scanner):
         key = "components" if file.form == "cyclonedx" else "packages"
         assert judged(file) == []
         assert "nobody-knows" in [each["name"] for each in document[key]], "listed, though without a package URL"
+
+
+def test_the_java_that_runs_it_is_listed(tmp_path, app, scanner):
+    files = {"/opt/java/bin/java": app, "/opt/java/release": b'JAVA_VERSION="21.0.4"\n'}
+    made = write_sboms(subject(tmp_path, app, files, entrypoint="/opt/java/bin/java"))
+    for file in made.files:
+        assert json.dumps("pkg:generic/openjdk@21.0.4") in Path(file.path).read_text()
+        assert judged(file) == []
+    assert not made.unclaimed
 
 
 def test_jars_beside_an_sbom_of_theirs_are_listed_once(tmp_path, app, scanner):

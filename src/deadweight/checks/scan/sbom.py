@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 Form = Literal["spdx", "cyclonedx"]
 MEDIA_TYPES = {"spdx": "application/spdx+json", "cyclonedx": "application/vnd.cyclonedx+json"}
 SUFFIXES = {"spdx": "spdx.json", "cyclonedx": "cdx.json"}
-ADDED = ("apk", "deb", "maven")
-"""What the scanner may leave out: packages of a system that it does not know, and jars that do not tell their Maven group."""
+ADDED = ("apk", "deb", "generic", "maven")
+"""What the scanner may leave out: packages of a system that it does not know, the Java runtime, and jars that do not tell their
+Maven group."""
 
 _NO_DISTRIBUTION = {"apk": "unknown", "deb": "unknown"}
 MAX_BYTES = 256 * 2**20
@@ -78,8 +79,8 @@ def write_sboms(subject: Subject, wanted: Sequence[str] = ("spdx", "cyclonedx"))
 
     report = analyse(subject.archive(), scan="no", cache_dir=subject.state.cache / "image")
     present = tuple(sorted(set(in_image(report))))
-    claimed = _builders(subject)
-    files = tuple(_write(subject, form, claimed if form == "spdx" else None, present) for form in wanted)
+    claimed, listed = _builders(subject), (*present, *_java(subject))
+    files = tuple(_write(subject, form, claimed if form == "spdx" else None, listed) for form in wanted)
     if claimed is None:
         return Sboms(subject.variant.name, files, compared=False)
     absent, unclaimed = compare(tuple(documents.parts(claimed)), present)
@@ -130,6 +131,14 @@ def in_image(report: LayersReport) -> Iterator[Part]:
                 yield Part("golang", name, stated(version))
             if package.go_version:
                 yield Part("golang", "stdlib", "v" + package.go_version.removeprefix("go").split(" ")[0].lstrip("v"))
+
+
+def _java(subject: Subject) -> tuple[Part, ...]:
+    """The Java that the image runs, as its ``release`` file says it: often no package manager put it there."""
+    from deadweight.image.look.runtime import runtime
+
+    found = runtime(subject.archive(), cache_dir=subject.state.cache / "image")
+    return (Part("generic", "openjdk", found.version),) if found.name in ("JRE", "JDK") and found.version else ()
 
 
 def compare(claimed: Sequence[Part], present: Sequence[Part]) -> tuple[list[Part], list[Part]]:
