@@ -96,6 +96,15 @@ def test_what_nothing_is_known_of_is_not_made_up(tmp_path, code):
     assert lacking(tmp_path, code, "redis") is None
 
 
+def test_what_the_start_file_of_express_generator_reads_is_found(tmp_path):
+    package = '{"dependencies": {"express": "4", "mongoose": "8"}, "scripts": {"start": "node ./bin/www"}}'
+    files = {"package.json": package, "bin/www": "mongoose.connect(process.env.MONGODB_URI || x)\n", "app.js": ""}
+    tree = look(written(tmp_path / "shop", files))
+    (service,) = find_services(tree)
+    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    assert draft.service.around.env["MONGODB_URI"].value == "mongodb://mongo:27017/app"
+
+
 def test_what_a_compose_file_gives_is_not_given_twice(tmp_path):
     compose = "services:\n  web:\n    build: .\n    environment: {DATABASE_URL: x}\n    depends_on: [db]\n  db: {image: postgres}\n"
     files = {"compose.yaml": compose, "Dockerfile": "FROM python\nCOPY . .\nCMD flask run\n"}

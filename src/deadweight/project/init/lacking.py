@@ -15,7 +15,8 @@ from deadweight.project.init.records import SEEN, Beside, Known, Service
 from deadweight.project.init.tree import Tree, aside, line_of
 from deadweight.project.init.values import MADE_UP, cargo_environment, dotenv, example_file
 
-_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
+_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", "bin/www", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
+"""``bin/www`` is the start file of Express' generator."""
 _MANIFESTS = (
     r"requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|setup\.py|package\.json|go\.mod|pom\.xml|build\.gradle(\.kts)?"
     r"|Cargo\.toml|schema\.prisma"
