@@ -163,6 +163,7 @@ def test_a_program_that_wants_arguments_is_asked_for_its_help(tmp_path):
     files = {"Dockerfile": 'FROM alpine\nCOPY www /www\nCMD ["/www/greet"]\n', "www/greet": ""}
     draft = first_draft(find_services(look(written(tmp_path, files)))[0], "build")
     assert with_help(draft, "it ended with exit code 1: cannot open /etc/absent.conf") is None
+    assert with_help(draft, "it ended with exit code 1: Missing required flags(s): --storage") is not None
     asked = with_help(draft, "it ended with exit code 2: usage: greet NAME")
     assert asked is not None
     text = suite_text(replace(asked, prints="usage: greet [NAME]"))

@@ -34,7 +34,7 @@ def with_examples(draft: Draft) -> Draft | None:
 
 
 WANTS_ARGUMENTS = re.compile(
-    r"\busage\b|\bUSAGE\b|[Uu]sage:|required arguments? |missing argument|requires at least|--help"
+    r"\busage\b|\bUSAGE\b|[Uu]sage:|[Rr]equired (?:arguments?|flags?|options?)\b|missing argument|requires at least|--help"
 )
 
 
