@@ -439,6 +439,12 @@ def test_files_that_come_through_an_earlier_stage_lie_beside_the_binary(tmp_path
     assert "CGO_ENABLED=0 GOEXPERIMENT=jsonv2 go build" in text
 
 
+def test_what_is_vendored_is_not_taken_for_its_own(tmp_path):
+    main = 'package main\nimport (\n\t"x.org/server/config"\n\t"x.org/shop/config"\n)\nfunc main() {}\n'
+    files = {"main.go": main, "config/a.go": "package config\n", "vendor/x.org/server/config/a.go": ""}
+    assert "/go/src/x.org/shop" in text_of(tmp_path, files)
+
+
 def test_what_was_vendored_before_there_were_modules_is_built_below_gopath(tmp_path):
     main = MAIN_GO + 'import "x.org/shop/app"\n'
     text = text_of(tmp_path, {"main.go": main, "app/a.go": "package app\n", "vendor/x.org/a/a.go": ""})

@@ -27,7 +27,7 @@ def module(tree: Tree, folder: str) -> str:
     for path in code:
         for found in _OWN.finditer(tree.text(path)):
             inner = next((each for each in folders if found[1].endswith(f"/{each}")), "")
-            if inner:
+            if inner and not tree.has_folder(joined(folder, f"vendor/{found[1]}")):
                 return found[1].removesuffix(f"/{inner}")
     name = posixpath.basename(folder) if folder != "." else tree.root.name
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip(".-") or "service"
