@@ -439,6 +439,21 @@ def test_files_that_come_through_an_earlier_stage_lie_beside_the_binary(tmp_path
     assert "CGO_ENABLED=0 GOEXPERIMENT=jsonv2 go build" in text
 
 
+@pytest.mark.parametrize(
+    ("tag", "main"),
+    [("ignore_build_go", "cmd/shop"), ("ignore", "cmd/shop"), ("linux", "."), ("go1.21", "."), ("!windows", ".")],
+)
+def test_a_file_with_a_tag_of_its_own_is_no_program(tmp_path, tag, main):
+    files = {
+        "go.mod": "module x.org/shop\n\ngo 1.22\n",
+        "build.go": f"//go:build {tag}\n\npackage main\n\nfunc main() {{}}\n",
+        "cmd/shop/main.go": MAIN_GO,
+    }
+    root = written(tmp_path / "shop", files)
+    (service,) = find_services(look(root)) if main != "." else find_services(look(root), main=".")
+    assert service.project.details["main"] == main
+
+
 def test_what_is_vendored_is_not_taken_for_its_own(tmp_path):
     main = 'package main\nimport (\n\t"x.org/server/config"\n\t"x.org/shop/config"\n)\nfunc main() {}\n'
     files = {"main.go": main, "config/a.go": "package config\n", "vendor/x.org/server/config/a.go": ""}

@@ -30,6 +30,10 @@ _BUILD = re.compile(r"go (?:build|install)\b[^\n&|;]*?\s((?:\./)?[\w./-]+/?)(?=\
 _NOT_LINUX = re.compile(
     r"^//go:build (?:tools|windows|darwin|js|wasm|mage|docs?|gen|generate|generator|readme|.*\bignore\b)", re.MULTILINE
 )
+_TAGGED = re.compile(
+    r"^//go:build (?!(?:linux|unix|amd64|arm64|cgo|gc|go1\.\d+)\s*$)[a-z_]\w*\s*$", re.MULTILINE | re.IGNORECASE
+)
+"""A tag of the repository's own, without which the file is no part of a build."""
 
 
 def find(tree: Tree, folder: str, words: ImageWords | None, main: str | None) -> Project | None:
@@ -167,7 +171,7 @@ def _mains(tree: Tree, folder: str) -> Iterator[str]:
         if package in seen or path.endswith("_test.go") or any(f"{package}/".startswith(f"{each}/") for each in inner):
             continue
         text = tree.text(path)
-        if _MAIN.search(text) and not _NOT_LINUX.search(text):
+        if _MAIN.search(text) and not _NOT_LINUX.search(text) and not _TAGGED.search(text):
             seen.add(package)
             yield posixpath.relpath(package, folder)
 
