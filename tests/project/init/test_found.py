@@ -11,7 +11,7 @@ import pytest
 
 from deadweight._errors import UsageError
 from deadweight.project.init.command import Wanted, init
-from deadweight.project.init.dockerfile import missing_sources, read_words
+from deadweight.project.init.dockerfile import missing_sources, read_words, urls
 from deadweight.project.init.draft import first_draft, health_hints, port_hints
 from deadweight.project.init.prove import first_sentence
 from deadweight.project.init.recording import gets
@@ -137,6 +137,27 @@ def test_each_language_is_known_with_how_it_starts(tmp_path, files, language, st
     dockerfile = (tmp_path / "build/Dockerfile").read_text()
     assert "USER 65532:65532\n" in dockerfile
     assert 'ENTRYPOINT ["' in dockerfile
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("curl -f http://localhost:${LD_SERVER_PORT:-9090}/${LD_CONTEXT_PATH}health || exit 1", (None, "/health")),
+        ("curl http://127.0.0.1:8000/${BASE:-api}/up", (8000, "/api/up")),
+        ("wget -q http://localhost:$PORT/$PREFIX", (None, "/")),
+        ("wget -q http://localhost", (None, "/")),
+    ],
+)
+def test_variables_in_the_address_of_a_health_check_are_filled_in(command, found):
+    assert list(urls(command)) == [found]
+
+
+def test_a_health_path_of_odd_letters_is_quoted_in_the_suite(tmp_path):
+    compose = "services:\n  web:\n    build: .\n    healthcheck: {test: 'curl http://localhost:80/a{b}c,d'}\n"
+    suite, _, _ = brought_in(
+        tmp_path, {**GO, "compose.yaml": compose, "Dockerfile": "FROM alpine\nCOPY x /x\nCMD /x\n"}
+    )
+    assert suite.variants[0].health.path == "/a{b}c,d"
 
 
 def test_a_health_check_in_the_image_asks_what_is_known_and_nothing_that_is_guessed(tmp_path):

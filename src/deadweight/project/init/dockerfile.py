@@ -25,7 +25,9 @@ from deadweight.project.init.tree import Tree, folder_of, joined
 from deadweight.records.ignore import Ignore
 from deadweight.sources.dockerfile_lines import Instruction
 
-_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\$?\{?\w+\}?))?(/[^\s\"'|;)]*)?")
+_URL = re.compile(
+    r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::(\$\{\w+(?::?-\w*)?\}|\$?\w+))?(/[^\s\"'|;)]*)?"
+)
 _SHELL = ("/bin/sh", "-c")
 _PIP = re.compile(r"\bpip[\d.]*\s+(?:install|sync|wheel)\b[^&|;]*")
 _LIST = re.compile(r"(?:\s-r|\s--requirement)[\s=]*([\w./-]+\.txt)")
@@ -199,10 +201,10 @@ def _copied(each: Instruction, values: Mapping[str, str], workdir: str) -> Itera
 
 
 def urls(text: str) -> Iterator[tuple[int | None, str]]:
-    """Ports and paths of the service's own URLs in a command of a health check."""
+    """Ports and paths of the service's own URLs in a command of a health check; a variable without a value is empty."""
     for found in _URL.finditer(text):
         port = found[1] if found[1] and found[1].isdigit() else None
-        yield (int(port) if port else None), found[2] or "/"
+        yield (int(port) if port else None), re.sub(r"\$(?:\{\w+(?::?-([^}]*))?\}|\w+)", r"\1", found[2] or "/") or "/"
 
 
 def _ports(body: str, origin: str) -> Iterator[Known[int]]:

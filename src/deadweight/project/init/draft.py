@@ -85,7 +85,7 @@ def first_draft(service: Service, place: str, port: int | None = None, health: s
     told = (
         Known("{path: /, status: [2xx, 3xx, 4xx]}", GUESSED)
         if path is None
-        else Known(f"{{path: {path.value}}}", path.origin)
+        else Known(f"{{path: {scalar(path.value)}}}", path.origin)
     )
     return Draft(service, place, chosen, told, run_of(service, chosen))
 

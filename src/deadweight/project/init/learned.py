@@ -11,7 +11,7 @@ import yaml
 from deadweight.project.init import posture
 from deadweight.project.init.described import SERVED
 from deadweight.project.init.draft import Draft, port_hints
-from deadweight.project.init.languages.common import DEAF, OWNED, sequence
+from deadweight.project.init.languages.common import DEAF, OWNED, scalar, sequence
 from deadweight.project.init.observe import Seen, kind_told
 from deadweight.project.init.records import SEEN, Known, Service
 
@@ -31,10 +31,10 @@ def with_seen(draft: Draft, seen: Seen, told: Mapping[str, Known[str]]) -> Draft
         text = Known(f"{{kind: {health.kind}{within}}}", f"{SEEN}: {kind_told(seen.health)}")
     elif health.status == ("2xx",):
         why = f"answers {seen.health.status}" + (NO_ROUTE if health.path in SERVED else "")
-        text = Known(f"{{path: {health.path}{within}}}", f"{SEEN}: {why}")
+        text = Known(f"{{path: {scalar(health.path)}{within}}}", f"{SEEN}: {why}")
     else:
         status = health.status[0]
-        text = Known(f"{{path: {health.path}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
+        text = Known(f"{{path: {scalar(health.path)}, status: [{status}]{within}}}", f"{SEEN}: no path answers 2xx")
     others = [port for port in seen.ports if port != seen.health.port]
     known = SEEN if seen.ports else draft.port.origin
     port = Known(seen.health.port, f"{SEEN}; also open: {', '.join(map(str, others))}" if others else known)

@@ -88,6 +88,12 @@ def _named(text: str) -> str | None:
     return f"{text[: line.start()]}{head}{text[line.end() :]}"
 
 
+def _as_node(own: tuple[str, ...], project: Project) -> tuple[str, ...]:
+    """What the own image starts, whose files may lie elsewhere than in the repository; npm is not on the base."""
+    starts = own[:1] and posixpath.basename(own[0]) == "node"
+    return ("node", *(own[1:] if starts else project.start))
+
+
 def _text(service: Service, project: Project, named: str, port: int, base: str) -> str:
     own = service.own
     assert own is not None
@@ -100,7 +106,7 @@ def _text(service: Service, project: Project, named: str, port: int, base: str) 
     paths = ":".join([*(f"{each}/lib/python{project.version.value}/site-packages" for each in environments), packages])
     env = {name: value for name, value in words.env.items() if name not in ("PATH", "PYTHONPATH")}
     compiled = words.program if project.language in COMPILED else words.words
-    start = ("python3", *entry(project, port)) if python else ("node", *project.start) if node else compiled
+    start = ("python3", *entry(project, port)) if python else _as_node(words.words, project) if node else compiled
     before = [
         *(['ENV PATH="/usr/local/bin:/usr/bin:/bin:/nodejs/bin"'] if node else []),
         *([f"ENV PYTHONPATH={paths} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1"] if python else []),
