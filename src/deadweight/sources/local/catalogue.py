@@ -31,7 +31,7 @@ EDITIONS: Mapping[str, int] = {
     "static": 2,
     "java17": 4,
     "java21": 3,
-    "apk": 3,
+    "apk": 4,
     "python": 2,
     "python3": 2,
     "uvpython": 2,
