@@ -105,6 +105,7 @@ class Watch:
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
         self._extra: set[str] = set()
+        self._mapping = 0
         self._known = frozenset(_overlays())
         self._stop, self._settled, self._guard = threading.Event(), False, threading.Lock()
         self._thread = threading.Thread(target=self._work, name="watch", daemon=True)
@@ -132,8 +133,8 @@ class Watch:
             if merged is None or merged not in self._groups:
                 merged = f"/proc/{pid}/root"
                 self._groups[merged] = _Group(merged)
-                self._groups[merged].executed |= set(_mapped(pid))
-                self._extra = set(_mapped(pid))
+                self._mapping = pid
+                self._look_at_mapped(self._groups[merged])
             for path in [path for path in self._groups if path != merged]:
                 self._groups.pop(path).close()
 
@@ -142,9 +143,18 @@ class Watch:
         with self._guard:
             (group,) = self._groups.values()
             group.drain()
+            self._look_at_mapped(group)
             if group.lost or len(group.files) >= MAX_FILES:
                 raise CannotWatch("more files were opened than could be recorded")
             return frozenset(group.files | self._extra), frozenset(group.executed)
+
+    def _look_at_mapped(self, group: _Group) -> None:
+        """What was executed before its mark was set. Once more at the end: while a program takes a process over, nothing is
+        mapped."""
+        if self._mapping:
+            mapped = set(_mapped(self._mapping))
+            group.executed |= mapped
+            self._extra |= mapped
 
     def _work(self) -> None:
         while not self._stop.is_set():
