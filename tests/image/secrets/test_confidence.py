@@ -196,8 +196,8 @@ def test_the_key_of_an_address_for_reports_is_shown_to_everybody(scanner, host, 
 @pytest.mark.parametrize(
     ("text", "rules"),
     [
-        ("//registry.npmjs.org/:_authToken=MYTOKEN1", []),  # in npm's own manual, which every image of Node has
-        ("//registry.npmjs.org/:_authToken=" + made("npm", ALNUM, 24), ["npmrc-auth"]),
+        ("//npm.example.com/:_authToken=MYTOKEN1", []),  # in npm's own manual, which every image of Node has
+        ("//npm.example.com/:_authToken=" + made("npm", ALNUM, 24), ["npmrc-auth"]),
         ("  CONNECTION_TOKEN_CHARS: exports2.CONNECTION_TOKEN_CHARS,", []),  # in the program node itself
         ("  TOKEN: constants_1.http.TOKEN,", []),
         ("SHOP_TOKEN=" + made("x", "ab", 2) + "." + made("shop", ALNUM, 20), ["environment-secret"]),

@@ -51,28 +51,25 @@ def _of_python(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]:
     if not records:
         return {}
     own = {path.rpartition(b"/")[0] for path in paths if path.endswith(b".dist-info/direct_url.json")}
-    owned: dict[int, str] = {}
+    places: dict[bytes, str] = {}
     for record, text in records:
         folder = record.rpartition(b"/")[0]
         if folder in own:
             continue
         site, _, info = folder.rpartition(b"/")
-        start = site + b"/" if site else b""
-        places = {start + place for place in text.split(b"\n") if place} | {folder + b"/"}
-        name = f"pypi {_text(info.partition(b'-')[0])}"
-        for path, member in found.items():
-            if path.startswith(start) and _places(path) & places:
-                owned[member] = name
-    return owned
+        start, name = site + b"/" if site else b"", f"pypi {_text(info.partition(b'-')[0])}"
+        places.update((start + place, name) for place in (*text.split(b"\n"), info + b"/") if place)
+    named = ((member, next(filter(None, map(places.get, _places(path))), None)) for path, member in found.items())
+    return {member: name for member, name in named if name is not None}
 
 
-def _places(path: bytes) -> set[bytes]:
+def _places(path: bytes) -> tuple[bytes, bytes]:
     """The names by which a record tells a file: its own, or that of its folder; bytecode is told by what it was made from."""
     folder, _, name = path.rpartition(b"/")
     if folder.endswith(b"/__pycache__"):
         folder = folder.removesuffix(b"/__pycache__")
         path = folder + b"/" + name.partition(b".")[0] + b".py"
-    return {path, folder + b"/"}
+    return path, folder + b"/"
 
 
 def _of_node(index: LayerIndex, found: dict[bytes, int]) -> dict[int, str]:
