@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from deadweight._errors import DeadweightError
 from deadweight.checks.attacks import containers as yard
 from deadweight.checks.attacks import guard, host, lab, limits, machine, network, shell, walls
 from deadweight.checks.attacks import run as attacking
@@ -449,6 +450,18 @@ def test_where_disk_runs_out_everything_is_ended_and_nothing_is_believed(subject
     found = attacking.attack(subject, postures=("hardened",))
     assert (found.status, found.data) == ("not_measured", {})
     assert "free disk space fell below" in found.reason
+
+
+def test_what_the_engine_refuses_once_all_was_ended_is_no_fault_of_its(subject):
+    """A container that the guard takes away while it starts is refused in the engine's words: they are not the reason."""
+    with lab.Lab(subject) as built:
+        nowhere = built.options(walls.OPEN).but(network="deadweight-nowhere")
+        with pytest.raises(DeadweightError, match="deadweight-nowhere") as plain:
+            built.start(nowhere)
+        assert not isinstance(plain.value, lab.NoService)
+        (built.host.path / "ended").write_text("free disk space fell below all that there is", encoding="utf-8")
+        with pytest.raises(lab.NoService, match="free disk space fell below all"):
+            built.start(nowhere)
 
 
 def test_a_container_has_its_time_and_no_more(shared, monkeypatch):

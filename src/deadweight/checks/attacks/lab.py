@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -81,13 +81,15 @@ class Lab:
         self.has_shell = True
         self._image_files: dict[str, bytes | None] = {}
         self.far = False
+        self._guard: Guard | None = None
         self._last, self._stack = contextlib.ExitStack(), contextlib.ExitStack()
         self._packing = far.Packing(self.engine, self.image)
         self._stack.callback(self._packing.close)
 
     def __enter__(self) -> Lab:
         try:
-            self._build()
+            with self.unguarded():
+                self._build()
         except BaseException:
             self.__exit__()
             raise
@@ -227,17 +229,35 @@ class Lab:
     def start(self, options: RunOptions, labels: Mapping[str, str] | None = None) -> Container:
         marked = options.but(labels={**options.labels, **(labels or {})})
         image, marked = self._packing.packed(marked) if self.far else (self.image, marked)
-        return self.engine.start(image, marked, purpose=PURPOSE, variant=self.variant.name)
+        with self.unguarded():
+            return self.engine.start(image, marked, purpose=PURPOSE, variant=self.variant.name)
+
+    @contextlib.contextmanager
+    def unguarded(self) -> Iterator[None]:
+        """What the engine refuses within says nothing where the guard has ended the container that it was about: then NoService."""
+        try:
+            yield
+        except (Interrupted, NoService):
+            raise
+        except DeadweightError as error:
+            if self._ended:
+                raise NoService(self._ended) from error
+            raise
 
     def start_guarded(self, options: RunOptions) -> Container:
         """A container to attack: ended by the guard where disk or time runs out. Raises NoService where that came already."""
         self.held()
-        return self.start(options, self._guard.labels())
+        return self.start(options, self._guard.labels() if self._guard is not None else None)
 
     def held(self) -> None:
         """Raises NoService where the guard has ended what was attacked: then nothing that is seen means anything."""
-        if self._guard.reason:
-            raise NoService(self._guard.reason)
+        if self._ended:
+            raise NoService(self._ended)
+
+    @property
+    def _ended(self) -> str:
+        """Why the guard has ended everything; empty where it has not."""
+        return self._guard.reason if self._guard is not None else ""
 
     def options(self, posture: Posture) -> RunOptions:
         return options(posture, self.ground)
