@@ -535,13 +535,14 @@ def test_dockerfiles_of_tests_bases_and_editors_are_none_of_the_service(tmp_path
         "main.go": MAIN_GO,
         "Dockerfile": "FROM golang\nCOPY . .\nCMD go run .\n",
         "Dockerfile.e2e": "FROM golang\nCMD go test ./...\n",
+        "integration-test/Dockerfile": "FROM golang\nCMD go test ./...\n",
         "Dockerfile.base": "FROM golang\nRUN apt-get update\n",
         ".devcontainer/Dockerfile": "FROM golang\n",
         ".gitpod.Dockerfile": "FROM golang\n",
     }
     reasons = refused(tmp_path, files)
     assert {name: bool(reason) for name, reason in reasons.items() if name.startswith("today")} == {
-        "today": False, "today-e2e": True, "today-base": True,
+        "today": False, "today-e2e": True, "today-base": True, "today-integration-test": True,
     }  # fmt: skip
 
 

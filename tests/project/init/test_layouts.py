@@ -201,6 +201,23 @@ def test_a_module_needs_cgo_unless_its_own_build_does_without(tmp_path, said, cg
     assert service.project.details["cgo"] == cgo
 
 
+@pytest.mark.parametrize(
+    ("line", "cgo"),
+    [
+        ('import _ "github.com/jinzhu/gorm/dialects/sqlite"', "1"),
+        ('import (\n\t"gorm.io/gorm"\n\n\tlite "gorm.io/driver/sqlite"\n)', "1"),
+        ('import _ "github.com/jinzhu/gorm/dialects/postgres"', ""),
+        ('// See "gorm.io/driver/sqlite".', ""),
+    ],
+)
+def test_a_driver_in_c_is_told_by_who_imports_it(tmp_path, line, cgo):
+    db = f"package db\n\n{line}\n"
+    files = {"go.mod": "module x.org/y\n\ngo 1.12\n", "main.go": MAIN, "db/db.go": db}
+    assert found(tmp_path, files)[0].project.details["cgo"] == cgo
+    (tmp_path / "db/db.go").rename(tmp_path / "db/db_test.go")
+    assert found(tmp_path, {})[0].project.details["cgo"] == ""
+
+
 def test_what_is_compiled_in_the_image_itself_is_not_copied_beside_the_binary(tmp_path):
     files = {"go.mod": "module x.org/y\n", "main.go": MAIN, "pages/a.html": ""}
     (service,) = found(
@@ -288,6 +305,13 @@ def test_a_host_that_the_code_names_is_needed(tmp_path, code, needed):
 def test_what_answers_goes_before_what_shows_it(tmp_path):
     services = found(tmp_path, in_folders("frontend", "server"))
     assert [each.folder for each in services] == ["server", "frontend"]
+
+
+def test_a_service_that_needs_a_database_goes_before_the_pages_beside_it(tmp_path):
+    files = {"go.mod": "module x.org/shop\n", "main.go": MAIN, "Dockerfile": "FROM golang\nCOPY main.go .\n"}
+    files |= {"compose.yaml": "services:\n  shop: {build: ., depends_on: [db]}\n  db: {image: postgres}\n"}
+    files |= {"site/Dockerfile": "FROM nginx\nCOPY a.html /usr/share/nginx/html/\n", "site/a.html": ""}
+    assert [each.folder for each in found(tmp_path, files)] == [".", "site"]
 
 
 def test_libraries_that_a_jar_looks_for_beside_it_lie_beside_it(tmp_path):
@@ -901,6 +925,9 @@ def test_static_files_of_django_are_collected_where_it_says_where(tmp_path, root
     assert ("COPY --from=build /src /app" in text) is collects
 
 
+STATIC, CHAINGUARD = "gcr.io/distroless/static-debian12:latest", "cgr.dev/chainguard/static:latest"
+
+
 @pytest.mark.parametrize(
     ("base", "others"),
     [
@@ -921,6 +948,19 @@ def test_static_files_of_django_are_collected_where_it_says_where(tmp_path, root
         ("debian:bookworm", {"ubuntu": "ubuntu:24.04", "slim": "debian:bookworm-slim"}),
         ("busybox", {"chainguard": "cgr.dev/chainguard/busybox:latest", "alpine": "alpine:3"}),
         ("example.com/team/base:1", {}),
+        ("scratch", {"distroless": STATIC, "chainguard": CHAINGUARD, "alpine": "alpine:3", "debian": "debian:12-slim"}),
+        (
+            "gcr.io/distroless/static-debian12:nonroot",
+            {"chainguard": CHAINGUARD, "alpine": "alpine:3", "debian": "debian:12-slim"},
+        ),
+        (
+            "gcr.io/distroless/cc",
+            {"chainguard": "cgr.dev/chainguard/glibc-dynamic:latest", "debian": "debian:12-slim"},
+        ),
+        (
+            "cgr.dev/chainguard/static",
+            {"distroless": STATIC, "alpine": "alpine:3", "debian": "debian:12-slim"},
+        ),
     ],
 )
 def test_an_image_in_a_language_without_a_ladder_is_tried_on_other_flavours(tmp_path, base, others):

@@ -33,6 +33,8 @@ _NO_DOCKERFILE = re.compile(
     re.IGNORECASE,
 )
 _FOR_TESTS = re.compile(r"(^|[._-])(e2e|tests?|testing|lint|ci)([._-]|$)", re.IGNORECASE)
+_OF_TESTS = re.compile(r"(^|[/._-])(e2e|tests?|testing)$", re.IGNORECASE)
+"""A folder whose Dockerfile is for tests, whatever else may lie there."""
 _FOR_IMAGES = re.compile(r"(^|[._-])(base|builder|build-env|toolchain)([._-]|$)", re.IGNORECASE)
 _LATER = re.compile(r"(dev|test|debug|goreleaser|release|cross|ci|windows|arm|aarch64|protos|lint|docs)", re.IGNORECASE)
 MANIFESTS = r"go\.mod|pom\.xml|build\.gradle(\.kts)?|package\.json|pyproject\.toml|requirements\.txt|Pipfile"
@@ -121,7 +123,7 @@ def _own(tree: Tree, path: str, told: Sequence[str], command: Sequence[str], bui
     refused = ""
     if absent:
         refused = f"it copies {absent[0]}, which is not in the repository and must be built first"
-    elif _FOR_TESTS.search(posixpath.basename(path)):
+    elif _FOR_TESTS.search(posixpath.basename(path)) or _OF_TESTS.search(folder_of(path)):
         refused = "by its name it is for tests"
     elif _FOR_IMAGES.search(posixpath.basename(path)) and not words.words:
         refused = "by its name other images are built with it, and it starts nothing"
@@ -280,7 +282,8 @@ def _rank(service: Service) -> tuple[bool | int | str, ...]:
     usable = any(not each.refused for each in service.dockerfiles)
     ladder = service.project is not None and not service.project.problem and not _is_bare(service)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
-    in_front = posixpath.basename(service.folder).lower() in _IN_FRONT
+    pages = service.project is not None and service.project.language == "static"
+    in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
     needs = bool(service.around.needs)
     return (aside(f"{service.folder}/x"), not ladder, not usable, in_front, needs, depth, service.folder)
 

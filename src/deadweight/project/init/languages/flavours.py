@@ -16,14 +16,26 @@ _FLAVOURED = (
     (re.compile(r"mcr\.microsoft\.com/dotnet/(?:aspnet|runtime|runtime-deps)"), ("alpine", "noble-chiseled")),
     (re.compile(r"(?:docker\.io/)?(?:library/)?debian"), ("slim",)),
 )
+_DISTROLESS = ("distroless", "gcr.io/distroless/static-debian12:latest")
+_DISTROLESS_CC = ("distroless", "gcr.io/distroless/cc-debian12:latest")
+_STATIC = ("chainguard", "cgr.dev/chainguard/static:latest")
+_GLIBC = ("chainguard", "cgr.dev/chainguard/glibc-dynamic:latest")
+_ALPINE = ("alpine", "alpine:3")
+_DEBIAN = ("debian", "debian:12-slim")
 _HUB = r"(?:docker\.io/)?(?:library/)?"
 _RELATED = (
     (re.compile(rf"{_HUB}alpine"), (("chainguard", "cgr.dev/chainguard/wolfi-base:latest"),)),
     (re.compile(rf"{_HUB}ubuntu"), (("debian", "debian:12-slim"),)),
     (re.compile(rf"{_HUB}debian"), (("ubuntu", "ubuntu:24.04"),)),
     (re.compile(rf"{_HUB}busybox"), (("chainguard", "cgr.dev/chainguard/busybox:latest"), ("alpine", "alpine:3"))),
+    (re.compile(r"scratch"), (_DISTROLESS, _STATIC, _ALPINE, _DEBIAN)),
+    (re.compile(r"gcr\.io/distroless/static(?:-debian\d+)?"), (_STATIC, _ALPINE, _DEBIAN)),
+    (re.compile(r"(?:cgr\.dev|docker\.io)/chainguard/static"), (_DISTROLESS, _ALPINE, _DEBIAN)),
+    (re.compile(r"gcr\.io/distroless/(?:base|cc)(?:-debian\d+)?"), (_GLIBC, _DEBIAN)),
+    (re.compile(r"(?:cgr\.dev|docker\.io)/chainguard/(?:glibc|cc)-dynamic"), (_DISTROLESS_CC, _DEBIAN)),
 )
-"""Bases of others with the same package manager, or with the same programs."""
+"""Bases of others with the same package manager, or with the same programs. What runs on nothing, or on files without one
+program, runs on every base that has as much."""
 
 _ONLY_ALPINE = frozenset(("php", "elixir", "erlang"))
 """Of these there is no slim flavour: what has no name for it is small already."""

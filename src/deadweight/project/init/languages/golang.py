@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,9 @@ from deadweight.project.init.records import ImageWords, Known, Ladder, Project, 
 from deadweight.project.init.tree import Tree, aside, folder_of, joined, line_of
 
 _MAIN = re.compile(r"^package main\b", re.MULTILINE)
-_CGO = re.compile(r"^import \"C\"|^\s+\"C\"$", re.MULTILINE)
+_IN_C = r"(?:gorm\.io/driver/sqlite|github\.com/(?:jinzhu/gorm/dialects/sqlite|mattn/go-sqlite3))"
+_CGO = re.compile(rf"^import \"C\"|^\s+\"C\"$|^[ \t]*(?:import[ \t]+)?(?:[\w.]+[ \t]+)?\"{_IN_C}\"", re.MULTILINE)
+"""Code in C, or a driver that is some: go.mod names what others bring along since Go 1.17 alone."""
 _CGO_MODULES = ("github.com/mattn/go-sqlite3", "github.com/confluentinc/confluent-kafka-go")
 _SERVES = re.compile(
     r"\"(net/http|net|google\.golang\.org/grpc|github\.com/(gin-gonic|labstack|gofiber|go-chi)/[^\"]+)\""
@@ -239,7 +242,8 @@ def _needs_cgo(tree: Tree, folder: str, gomod: str) -> bool:
         return said == {"1"}
     if any(f"{name} v" in gomod for name in _CGO_MODULES):
         return True
-    return any(_CGO.search(tree.text(path)) for path in list(tree.below(folder, ".go"))[:2000])
+    code = (path for path in tree.below(folder, ".go") if not path.endswith("_test.go") and not aside(path))
+    return any(_CGO.search(tree.text(path)) for path in itertools.islice(code, 2000))
 
 
 def ladder(service: Service, project: Project, place: str, port: int) -> Ladder:
