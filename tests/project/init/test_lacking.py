@@ -105,6 +105,48 @@ def test_what_the_start_file_of_express_generator_reads_is_found(tmp_path):
     assert draft.service.around.env["MONGODB_URI"].value == "mongodb://mongo:27017/app"
 
 
+@pytest.mark.parametrize(
+    ("code", "name", "value"),
+    [
+        ("const { PORT = 3000, STORE_URI } = process.env\n", "STORE_URI", None),
+        ("const { PORT, MONGO_URI: uri = 'x' } = process.env\n", "MONGO_URI", "mongodb://mongo:27017/app"),
+        (
+            "export const env = z.object({\n  MONGODB_URI: z.string().url(),\n})\n",
+            "MONGODB_URI",
+            "mongodb://mongo:27017/app",
+        ),
+        ("joi.object({\n  MONGODB_URL: Joi.string().required(),\n})\n", "MONGODB_URL", "mongodb://mongo:27017/app"),
+        ("class Env {\n  @IsString()\n  MONGO_URI!: string;\n}\n", "MONGO_URI", "mongodb://mongo:27017/app"),
+        ("connect(process.env.STORE || 'mongodb://localhost/shop')\n", "STORE", "mongodb://mongo:27017/app"),
+        (
+            "connect(process.env['STORE'] ?? `mongodb+srv://u:p@x.example/s?tls=1`)\n",
+            "STORE",
+            "mongodb://mongo:27017/app",
+        ),
+        ("get(process.env.API || 'https://api.example')\n", "API", None),
+    ],
+)
+def test_javascript_reads_its_environment_in_many_ways(tmp_path, code, name, value):
+    package = '{"dependencies": {"express": "4", "mongoose": "8"}, "scripts": {"start": "node app.js"}}'
+    tree = look(written(tmp_path / "shop", {"package.json": package, "app.js": "", "src/env.ts": code}))
+    (service,) = find_services(tree)
+    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    found = draft.service.around.env.get(name) if draft else None
+    assert (found and found.value) == value
+
+
+def test_a_variable_of_any_name_leads_to_the_database_whose_address_the_example_shows(tmp_path):
+    package = '{"dependencies": {"express": "4", "mongodb": "6"}, "scripts": {"start": "node app.js"}}'
+    shown = "ATLAS=mongodb+srv://me:x@cluster.example/shop?retryWrites=true&ssl=true\nMAIL=smtp://localhost\n"
+    tree = look(written(tmp_path / "shop", {"package.json": package, "app.js": "", ".env.example": shown}))
+    (service,) = find_services(tree)
+    draft = with_what_it_lacks(first_draft(service, "build"), tree)
+    assert draft is not None
+    assert {name: known.value for name, known in draft.service.around.env.items()} == {
+        "ATLAS": "mongodb://mongo:27017/app"
+    }
+
+
 def test_what_a_compose_file_gives_is_not_given_twice(tmp_path):
     compose = "services:\n  web:\n    build: .\n    environment: {DATABASE_URL: x}\n    depends_on: [db]\n  db: {image: postgres}\n"
     files = {"compose.yaml": compose, "Dockerfile": "FROM python\nCOPY . .\nCMD flask run\n"}

@@ -12,26 +12,14 @@ from dataclasses import dataclass, replace
 
 from deadweight.project.init.draft import Draft, run_of
 from deadweight.project.init.records import SEEN, Beside, Known, Service
-from deadweight.project.init.tree import Tree, aside, line_of
-from deadweight.project.init.values import MADE_UP, cargo_environment, dotenv, example_file
+from deadweight.project.init.tree import Tree
+from deadweight.project.init.values import MADE_UP
+from deadweight.project.init.variables import read, shown
 
-_CODE = (".py", ".js", ".mjs", ".cjs", ".ts", "bin/www", ".go", ".java", ".kt", ".rs", ".properties", ".yml", ".yaml")
-"""``bin/www`` is the start file of Express' generator."""
 _MANIFESTS = (
     r"requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|setup\.py|package\.json|go\.mod|pom\.xml|build\.gradle(\.kts)?"
     r"|Cargo\.toml|schema\.prisma"
 )
-_NAME = r"[\"']([A-Z][A-Z0-9_]+)[\"']"
-_READ = re.compile(
-    r"(?:environ(?:\.get\(|\[)|LookupEnv\(|process\.env\[|env::var\(|viper\.\w+\("
-    r"|\b[cC]onfig(?:Service)?(?:\.get(?:OrThrow)?(?:<\w+>)?)?\(|\b(?i:\w*(?:get|must|read|load|require)_?env\w*"
-    rf"|env(?:_?(?:var|str|string|or\w*|default))?(?:\.\w+)?)\()\s*{_NAME}"
-    r"|process\.env\.([A-Z][A-Z0-9_]+)\b|\$\{([A-Z][A-Z0-9_]+)\}|(dj_database_url\.config\()"
-    rf"|\b(?:env|envconfig|mapstructure):{_NAME}|^[ \t]+([A-Z][A-Z0-9_]+)[ \t]*:[ \t]*(?:str|int|SecretStr|\w+Dsn|\w+Url)\b",
-    re.MULTILINE,
-)
-"""How code reads a variable: by a call (also by a helper of its own), a field's tag, or a class of settings."""
-
 _ADDRESS = re.compile(
     r"(?:[A-Z][A-Z0-9]*_)*?"
     r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB|SQLALCHEMY_DATABASE)_?(?:URL|URI|DSN|CONNECTION(?:_STRING)?)"
@@ -40,7 +28,7 @@ _PART = re.compile(
     r"(?:[A-Z][A-Z0-9]*_)*?(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB)_?"
     r"(?P<part>HOST(?:NAME)?|SERVER|PORT|USER(?:NAME)?|PASS(?:WORD)?|NAME|DB|DATABASE)"
 )
-_SECRET = re.compile(r"(?:[A-Z]+_)*(?:SECRET|SECRET_KEY|JWT_KEY)")
+_SECRET = re.compile(r"(?:[A-Z]+_)*(?:SECRET|SECRET_KEY|SECRET_TOKEN|JWT_KEY|SESSION_KEY|COOKIE_KEY|TOKEN_KEY)")
 _USER, _PASSWORD, _VALUE = "app", "app", MADE_UP
 
 
@@ -75,6 +63,7 @@ _SERVERS = {
     "mongo": _Server("mongo:7", 27017, r"pymongo|motor|mongoose|mongodb|mongo-driver", "mongodb://", {}),
     "redis": _Server("redis:7", 6379, r"\bredis\b|ioredis|go-redis|rueidis|redigo", "redis://", {}),
 }
+_SCHEMES = {"postgresql": "postgres", "mariadb": "mysql", "mongodb": "mongo", "rediss": "redis"}
 _KINDS = {"PG": "postgres", "POSTGRESQL": "postgres", "MARIADB": "mysql", "MONGODB": "mongo"}
 
 
@@ -107,13 +96,15 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     libraries = _libraries(tree, service)
     there = {kind: each.value for each in service.around.needs if (kind := _kind_of(each.value.image))}
     told = {kind for name in service.around.env for kind in _told_of(name, libraries)}
-    shown = _shown(tree, service)
-    for name, origin in (*_read(tree, service), *((name, f"from {file}") for name, (_, file) in shown.items())):
-        kind = _leads_to(name, libraries)
+    examples = shown(tree, service)
+    others = ((name, f"from {file}", "") for name, (_, file) in examples.items())
+    for name, origin, instead in (*read(tree, service), *others):
+        form = examples.get(name, ("", ""))[0] or instead
+        kind = _leads_to(name, libraries) or _of_scheme(form, libraries)
         if name in service.around.env or name in given or (kind in there and kind in told):
             continue
         need = there.get(kind) or (_need(kind) if kind else None)
-        known = _value(name, kind, need, shown.get(name, ("", ""))[0], service.project.language)
+        known = _value(name, kind, need, form, service.project.language)
         if known is None:
             continue
         given[name] = Known(known, f"{SEEN}: it does not come up without ({origin})")
@@ -125,32 +116,6 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     more = replace(around, env={**given, **around.env}, needs=(*around.needs, *needs.values()))
     changed = replace(service, around=more)
     return replace(draft, service=changed, run={**draft.run, **run_of(changed, draft.port)})
-
-
-def _shown(tree: Tree, service: Service) -> dict[str, tuple[str, str]]:
-    """The variables that an example file shows, each with its value and the file: the code may read them in a way that is not
-    known here."""
-    folders = (service.folder, service.project.folder if service.project else ".", ".")
-    file = next((found for each in dict.fromkeys(folders) if (found := example_file(tree, each))), None)
-    if file is not None:
-        return {name: (value, file) for name, value in dotenv(tree.text(file)).items()}
-    cargo = next((said for each in dict.fromkeys(folders) if (said := cargo_environment(tree, each))), None)
-    return {} if cargo is None else {name: (value, cargo.origin) for name, value in cargo.value.items()}
-
-
-def _read(tree: Tree, service: Service) -> Iterator[tuple[str, str]]:
-    """The variables that its code reads, each with where."""
-    folder = service.project.folder if service.project else service.folder
-    seen: set[str] = set()
-    for path in sorted(tree.below(folder, *_CODE), key=lambda path: (path.count("/"), path)):
-        if aside(path):
-            continue
-        text = tree.text(path)
-        for found in _READ.finditer(text):
-            name = "DATABASE_URL" if found[4] else found[1] or found[2] or found[3] or found[5] or found[6]
-            if name not in seen:
-                seen.add(name)
-                yield name, f"from {path}:{line_of(text, found.start())}"
 
 
 def _libraries(tree: Tree, service: Service) -> list[str]:
@@ -168,6 +133,13 @@ def _leads_to(name: str, libraries: list[str]) -> str:
         return ""
     said = found["kind"] or ""
     kind = _KINDS.get(said, said.lower()) or next((each for each in libraries if each != "redis"), "")
+    return kind if kind in libraries else ""
+
+
+def _of_scheme(form: str, libraries: list[str]) -> str:
+    """The kind of database of which a value is the address, whatever its variable is called."""
+    scheme = re.match(r"([a-z]+)(?:\+[a-z0-9]+)?://", form)
+    kind = _SCHEMES.get(scheme[1], scheme[1]) if scheme else ""
     return kind if kind in libraries else ""
 
 
@@ -209,8 +181,11 @@ def _value(name: str, kind: str, need: Beside | None, shown: str, language: str)
         return f"{account}tcp({need.name}:{need.port})/{database}?parseTime=true"
     server = _SERVERS[kind]
     as_shown = _URL.fullmatch(shown)
-    scheme = as_shown["scheme"] if as_shown else server.scheme
-    rest = (as_shown["rest"] or "") if as_shown else "" if language == "python" else server.rest
+    scheme = as_shown["scheme"].replace("+srv", "").replace("rediss", "redis") if as_shown else server.scheme
+    usual = "" if language == "python" else server.rest
+    rest = (as_shown["rest"] or "") if as_shown else usual
+    if re.search(r"(?i)ssl|tls|authSource|replicaSet", rest):
+        rest = usual  # the example's are for another server
     return f"{scheme}{account}{need.name}:{need.port}/{database}{rest}"
 
 
