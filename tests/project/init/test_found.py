@@ -526,6 +526,27 @@ def test_lists_that_a_requirements_txt_includes_are_copied_before_it_is_read(tmp
     assert "COPY . .\nRUN --mount" in (tmp_path / "b/build/Dockerfile").read_text()
 
 
+@pytest.mark.parametrize(
+    ("package", "started"),
+    [
+        (
+            {"bin": {"shop": "lib/bin.js"}, "scripts": {"dev": "tsx --watch src/bin.ts db.json"}},
+            ["lib/bin.js", "db.json"],
+        ),
+        ({"bin": "./lib/bin.js", "scripts": {"dev": "tsx src/bin.ts a.json & tsc -w"}}, ["lib/bin.js"]),
+        ({"bin": {"shop": "a.js", "shop-tool": "b.js"}}, ["a.js"]),
+    ],
+)
+def test_a_package_without_a_start_script_is_started_as_the_program_that_it_installs(tmp_path, package, started):
+    text = _node(tmp_path, {"name": "@acme/shop", "dependencies": {"express": "*"}, **package})
+    assert f"ENTRYPOINT {json.dumps(['node', *started])}" in text
+
+
+def test_of_several_programs_without_the_package_s_name_none_is_taken(tmp_path):
+    package = json.dumps({"name": "shop", "dependencies": {"express": "*"}, "bin": {"a": "a.js", "b": "b.js"}})
+    assert find_services(look(written(tmp_path, {"package.json": package}))) == ()
+
+
 def _node(tmp_path, package: dict, **files: str) -> str:
     brought_in(tmp_path, {"package.json": json.dumps(package), "package-lock.json": "{}", **files})
     return (tmp_path / "build/Dockerfile").read_text()

@@ -120,7 +120,9 @@ def _start(
     names = [posixpath.normpath(main)] if isinstance(main, str) else []
     names += [f"{name}.js" for name in names if not name.endswith(".js")]
     found = next((name for name in (*names, *_ENTRIES) if tree.has(joined(folder, name))), "")
-    return ((node_scripts.compiled(tree, folder, found, scripts),) if found else ()), ()
+    if not found:
+        return node_scripts.of_bin(package, scripts), ()
+    return (node_scripts.compiled(tree, folder, found, scripts),), ()
 
 
 _NO_BUILD = re.compile(r"\b(?:docker|podman|electron\w*|pkg|nexe)\b")

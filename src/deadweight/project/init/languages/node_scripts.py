@@ -98,6 +98,25 @@ def compiled(tree: Tree, folder: str, entry: str, scripts: Mapping[str, Any]) ->
     return f"{output[1]}/{inside.removesuffix('.ts')}.js"
 
 
+def of_bin(package: Mapping[str, Any], scripts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The program that a package installs, with the arguments that the script for its developers gives it; nothing where it has
+    several and none of the package's name."""
+    said = package.get("bin")
+    name = str(package.get("name") or "").rpartition("/")[2]
+    files = {name: said} if isinstance(said, str) else said if isinstance(said, dict) else {}
+    file = files.get(name) or (next(iter(files.values())) if len(files) == 1 else None)
+    if not isinstance(file, str):
+        return ()
+    program = posixpath.splitext(posixpath.basename(file))[0]
+    for words in (str(scripts.get(each, "")).split() for each in ("start", "dev", "start:dev", "serve")):
+        for at, word in enumerate(words):
+            if posixpath.splitext(posixpath.basename(word))[0] == program and not re.search(
+                r"[;&|<>$`]", " ".join(words)
+            ):
+                return (posixpath.normpath(file), *words[at + 1 :])
+    return (posixpath.normpath(file),)
+
+
 _WRAPPERS = ("cross-env", "exec", "npx", "bunx", "dotenv", "dotenvx", "env-cmd", "dotenv-cli")
 
 
