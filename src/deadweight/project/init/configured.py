@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from deadweight.project.init.databases import server_for
 from deadweight.project.init.records import Beside, Known, Service, Surroundings
 from deadweight.project.init.tree import Tree, aside, line_of
 
@@ -77,19 +78,9 @@ def _databases(settings: Mapping[str, _Setting]) -> Iterator[tuple[str, Beside, 
                 user, password = _APP, _APP
                 told = {_variable(start + user_key): user, _variable(start + password_key): password}
             kind = "postgres" if found["kind"] == "postgresql" else "mysql"
-            need = _server(kind, found["name"] or _APP, user, password)
+            need = server_for(kind, found["name"] or _APP, user, password)
             address = f"{found['scheme']}{kind}:{need.port}/{found['name'] or _APP}{found['rest']}"
             yield name, need, {_variable(name): address, **told}
-
-
-def _server(kind: str, database: str, user: str, password: str) -> Beside:
-    if kind == "postgres":
-        said = {"POSTGRES_PASSWORD": password} if password else {"POSTGRES_HOST_AUTH_METHOD": "trust"}
-        return Beside(kind, "postgres:16", 5432, {"POSTGRES_USER": user, **said, "POSTGRES_DB": database})
-    env = {"MYSQL_DATABASE": database}
-    env |= {"MYSQL_ROOT_PASSWORD": password} if password else {"MYSQL_ALLOW_EMPTY_PASSWORD": "yes"}
-    env |= {"MYSQL_USER": user, "MYSQL_PASSWORD": password} if user != "root" else {}
-    return Beside(kind, "mysql:8", 3306, env)
 
 
 def _others(settings: Mapping[str, _Setting]) -> Iterator[tuple[str, Beside, dict[str, str]]]:

@@ -7,19 +7,16 @@ which it has a library, and with values of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
+from deadweight.project.init.databases import KINDS, SCHEMES, SERVERS, account_of, kind_of, libraries_of, need_of
 from deadweight.project.init.draft import Draft, run_of
-from deadweight.project.init.records import SEEN, Beside, Known, Service
+from deadweight.project.init.records import SEEN, Beside, Known
 from deadweight.project.init.tree import Tree
 from deadweight.project.init.values import MADE_UP
 from deadweight.project.init.variables import read, shown
 
-_MANIFESTS = (
-    r"requirements[\w.-]*\.txt|pyproject\.toml|Pipfile|setup\.py|package\.json|go\.mod|pom\.xml|build\.gradle(\.kts)?"
-    r"|Cargo\.toml|schema\.prisma"
-)
 _ADDRESS = re.compile(
     r"(?:[A-Z][A-Z0-9]*_)*?"
     r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB|SQLALCHEMY_DATABASE)_?(?:URL|URI|DSN|CONNECTION(?:_STRING)?)"
@@ -29,44 +26,6 @@ _PART = re.compile(
     r"(?P<part>HOST(?:NAME)?|SERVER|PORT|USER(?:NAME)?|PASS(?:WORD)?|NAME|DB|DATABASE)"
 )
 _SECRET = re.compile(r"(?:[A-Z]+_)*(?:SECRET|SECRET_KEY|SECRET_TOKEN|JWT_KEY|SESSION_KEY|COOKIE_KEY|TOKEN_KEY)")
-_USER, _PASSWORD, _VALUE = "app", "app", MADE_UP
-
-
-@dataclass(frozen=True)
-class _Server:
-    """A kind of database. ``library`` is a pattern for what manifests call its clients."""
-
-    image: str
-    port: int
-    library: str
-    scheme: str
-    env: Mapping[str, str]
-    rest: str = ""
-
-
-_SERVERS = {
-    "postgres": _Server(
-        "postgres:16",
-        5432,
-        r"psycopg|asyncpg|pg8000|\"pg\"|\"postgres\"|lib/pq|tokio[-_]postgres|jackc/pgx|gorm\.io/driver/postgres|postgresql|features\s*=\s*\[[^\]]*\"postgres\"",
-        "postgresql://",
-        {"POSTGRES_USER": _USER, "POSTGRES_PASSWORD": _PASSWORD, "POSTGRES_DB": _USER},
-        "?sslmode=disable",
-    ),
-    "mysql": _Server(
-        "mysql:8",
-        3306,
-        r"mysqlclient|pymysql|\"mysql2?\"|go-sql-driver/mysql|gorm\.io/driver/mysql|mysql-connector|features\s*=\s*\[[^\]]*\"mysql\"",
-        "mysql://",
-        {"MYSQL_USER": _USER, "MYSQL_PASSWORD": _PASSWORD, "MYSQL_DATABASE": _USER, "MYSQL_ROOT_PASSWORD": _PASSWORD},
-    ),
-    "mongo": _Server("mongo:7", 27017, r"pymongo|motor|mongoose|mongodb|mongo-driver", "mongodb://", {}),
-    "redis": _Server("redis:7", 6379, r"\bredis\b|ioredis|go-redis|rueidis|redigo", "redis://", {}),
-}
-_SCHEMES = {"postgresql": "postgres", "mariadb": "mysql", "mongodb": "mongo", "rediss": "redis"}
-_KINDS = {"PG": "postgres", "POSTGRESQL": "postgres", "MARIADB": "mysql", "MONGODB": "mongo"}
-
-
 _UNSET = tuple(
     re.compile(pattern)
     for pattern in (
@@ -93,8 +52,8 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     if service.project is None:
         return None
     given, needs = dict[str, Known[str]](), dict[str, Known[Beside]]()
-    libraries = _libraries(tree, service)
-    there = {kind: each.value for each in service.around.needs if (kind := _kind_of(each.value.image))}
+    libraries = libraries_of(tree, service)
+    there = {kind: each.value for each in service.around.needs if (kind := kind_of(each.value.image))}
     told = {kind for name in service.around.env for kind in _told_of(name, libraries)}
     examples = shown(tree, service)
     others = ((name, f"from {file}", "") for name, (_, file) in examples.items())
@@ -103,7 +62,7 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
         kind = _leads_to(name, libraries) or _of_scheme(form, libraries)
         if name in service.around.env or name in given or (kind in there and kind in told):
             continue
-        need = there.get(kind) or (_need(kind) if kind else None)
+        need = there.get(kind) or (need_of(kind) if kind else None)
         known = _value(name, kind, need, form, service.project.language)
         if known is None:
             continue
@@ -118,28 +77,20 @@ def with_what_it_lacks(draft: Draft, tree: Tree) -> Draft | None:
     return replace(draft, service=changed, run={**draft.run, **run_of(changed, draft.port)})
 
 
-def _libraries(tree: Tree, service: Service) -> list[str]:
-    """The kinds of databases that its manifests name a client of."""
-    folder = service.project.folder if service.project else service.folder
-    inside = "" if folder == "." else f"{folder}/"
-    text = "\n".join(tree.text(path) for path in tree.named(_MANIFESTS) if path.startswith(inside))
-    return [name for name, server in _SERVERS.items() if re.search(server.library, text, re.IGNORECASE)]
-
-
 def _leads_to(name: str, libraries: list[str]) -> str:
     """The kind of database to which a variable leads; empty for another one, or where there is no library for it."""
     found = _ADDRESS.fullmatch(name) or _PART.fullmatch(name)
     if found is None:
         return ""
     said = found["kind"] or ""
-    kind = _KINDS.get(said, said.lower()) or next((each for each in libraries if each != "redis"), "")
+    kind = KINDS.get(said, said.lower()) or next((each for each in libraries if each != "redis"), "")
     return kind if kind in libraries else ""
 
 
 def _of_scheme(form: str, libraries: list[str]) -> str:
     """The kind of database of which a value is the address, whatever its variable is called."""
     scheme = re.match(r"([a-z]+)(?:\+[a-z0-9]+)?://", form)
-    kind = _SCHEMES.get(scheme[1], scheme[1]) if scheme else ""
+    kind = SCHEMES.get(scheme[1], scheme[1]) if scheme else ""
     return kind if kind in libraries else ""
 
 
@@ -148,26 +99,14 @@ def _told_of(name: str, libraries: list[str]) -> Iterator[str]:
         yield kind
 
 
-def _kind_of(image: str) -> str:
-    """The kind of database that an image is; empty for another one."""
-    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0].upper()
-    kind = _KINDS.get(name, name.lower())
-    return kind if kind in _SERVERS else ""
-
-
-def _need(kind: str) -> Beside:
-    server = _SERVERS[kind]
-    return Beside(kind, server.image, server.port, server.env)
-
-
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+]*://)[^/?]*(?P<path>/[^?]*)?(?P<rest>\?.*)?")
 
 
 def _value(name: str, kind: str, need: Beside | None, shown: str, language: str) -> str | None:
     """A value for a variable; None for one of which nothing is known. ``shown`` is the one of an example file."""
     if need is None:
-        return _VALUE if _SECRET.fullmatch(name) else None
-    user, password, database = _account(kind, need)
+        return MADE_UP if _SECRET.fullmatch(name) else None
+    user, password, database = account_of(kind, need)
     found = _PART.fullmatch(name)
     if found is not None:
         part = found["part"]
@@ -179,7 +118,7 @@ def _value(name: str, kind: str, need: Beside | None, shown: str, language: str)
     account = f"{user}:{password}@" if user and password else f"{user}@" if user else ""
     if language == "go" and kind == "mysql" and "://" not in shown:
         return f"{account}tcp({need.name}:{need.port})/{database}?parseTime=true"
-    server = _SERVERS[kind]
+    server = SERVERS[kind]
     as_shown = _URL.fullmatch(shown)
     scheme = as_shown["scheme"].replace("+srv", "").replace("rediss", "redis") if as_shown else server.scheme
     usual = "" if language == "python" else server.rest
@@ -187,19 +126,3 @@ def _value(name: str, kind: str, need: Beside | None, shown: str, language: str)
     if re.search(r"(?i)ssl|tls|authSource|replicaSet", rest):
         rest = usual  # the example's are for another server
     return f"{scheme}{account}{need.name}:{need.port}/{database}{rest}"
-
-
-def _account(kind: str, need: Beside) -> tuple[str, str, str]:
-    """User, password and database of a server, as its image is told."""
-    env = need.env
-    if kind == "postgres":
-        user = env.get("POSTGRES_USER", "postgres")
-        return user, env.get("POSTGRES_PASSWORD", ""), env.get("POSTGRES_DB", user)
-    if kind == "mysql":
-        said = {name.removeprefix("MARIADB_").removeprefix("MYSQL_"): value for name, value in env.items()}
-        user = said.get("USER", "root")
-        return user, said.get("PASSWORD" if "USER" in said else "ROOT_PASSWORD", ""), said.get("DATABASE", _USER)
-    if kind == "mongo":
-        user = env.get("MONGO_INITDB_ROOT_USERNAME", "")
-        return user, env.get("MONGO_INITDB_ROOT_PASSWORD", ""), env.get("MONGO_INITDB_DATABASE", _USER)
-    return "", "", "0"
