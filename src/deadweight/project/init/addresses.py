@@ -14,7 +14,7 @@ from deadweight.project.init.around import compose_files
 from deadweight.project.init.needed import needed
 from deadweight.project.init.records import Beside, Known, Service, Surroundings
 from deadweight.project.init.tree import Tree, folder_of, line_of, with_above
-from deadweight.project.init.values import dotenv, example_file, filled_in
+from deadweight.project.init.values import dotenv, example_file, examples, filled_in
 
 _HERE = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1)(?::(\d{2,5}))?(?![\w.])")
 
@@ -45,17 +45,17 @@ def _published(tree: Tree, service: Service) -> Iterator[tuple[Beside, str, int]
                 continue
             at = re.search(rf"^[ \t]+[\"']?{re.escape(str(name))}[\"']?:", tree.text(path), re.MULTILINE)
             origin = f"from {path}:{line_of(tree.text(path), at.start()) if at else 1}"
-            for outer, inner in _ports(each):
+            for outer, inner in _ports(each, examples(tree, folder)):
                 if inner == need.port:
                     yield need, origin, outer
 
 
-def _ports(service: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
+def _ports(service: Mapping[str, Any], values: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     for each in service.get("ports") or ():
         if isinstance(each, dict):
             words = [str(each.get("published")), str(each.get("target"))]
         else:
-            words = (filled_in(str(each), {}) or "").partition("/")[0].split(":")[-2:]
+            words = (filled_in(str(each), values) or "").partition("/")[0].split(":")[-2:]
         if len(words) == 2 and all(word.isdigit() for word in words):
             yield int(words[0]), int(words[1])
 

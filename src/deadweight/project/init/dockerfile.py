@@ -99,9 +99,10 @@ def missing_sources(tree: Tree, text: str, context: str, ignore: Ignore, target:
         values = {**given, **PLATFORM}
         for each in stage.said:
             learn(each, values)
-            for source in _sources(each, values):
-                if not _is_there(source, present, folders):
-                    absent.append(source)
+            sources = {source: _is_there(source, present, folders) for source in _sources(each, values)}
+            # a pattern that nothing matches copies nothing, which is meant so beside a file (``pyproject.toml poetry.lock*``)
+            some = any(sources.values())
+            absent += [source for source, there in sources.items() if not there and not (some and "*" in source)]
     return list(dict.fromkeys(absent))
 
 

@@ -18,14 +18,14 @@ from deadweight.project.init.values import MADE_UP
 from deadweight.project.init.variables import read, shown
 
 _ADDRESS = re.compile(
-    r"(?:[A-Z][A-Z0-9]*_)*?"
-    r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB|SQLALCHEMY_DATABASE)_?(?:URL|URI|DSN|CONNECTION(?:_STRING)?)"
+    r"(?:[A-Z][A-Z0-9]*_+)*?"
+    r"(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB|SQLALCHEMY_DATABASE)_{0,2}(?:URL|URI|DSN|CONNECTION(?:_STRING)?)"
 )
 _PART = re.compile(
-    r"(?:[A-Z][A-Z0-9]*_)*?(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB)_?"
+    r"(?:[A-Z][A-Z0-9]*_+)*?(?:(?P<kind>POSTGRES(?:QL)?|PG|MYSQL|MARIADB|MONGO(?:DB)?|REDIS)|DATABASE|DB)_{0,2}"
     r"(?P<part>HOST(?:NAME)?|SERVER|PORT|USER(?:NAME)?|PASS(?:WORD)?|NAME|DB|DATABASE)"
 )
-_SECRET = re.compile(r"(?:[A-Z]+_)*(?:SECRET|SECRET_KEY|SECRET_TOKEN|JWT_KEY|SESSION_KEY|COOKIE_KEY|TOKEN_KEY)")
+_SECRET = re.compile(r"(?:[A-Z]+_+)*(?:SECRET|SECRET_KEY|SECRET_TOKEN|JWT_KEY|SESSION_KEY|COOKIE_KEY|TOKEN_KEY)")
 _UNSET = tuple(
     re.compile(pattern)
     for pattern in (

@@ -75,7 +75,14 @@ def find_services(tree: Tree, main: str | None = None) -> tuple[Service, ...]:
         service = _service(tree, ".", (), main)
         plain = service.project is not None and service.project.language == "static"
         found = [service] if service.more or plain or _is_bare(service) else []
-    return tuple(sorted(_with_surroundings(tree, composed, _named(tree, found)), key=_rank))
+    services = _with_surroundings(tree, composed, _named(tree, found))
+    heard = {each.folder for each in services if _listens(each)}
+    return tuple(sorted(services, key=lambda each: _rank(each, each.folder in heard and not _listens(each))))
+
+
+def _listens(service: Service) -> bool:
+    """Whether its Dockerfile or a Compose file names a port of it."""
+    return bool(service.around.ports) or any(each.words.ports for each in service.dockerfiles)
 
 
 def _is_bare(service: Service) -> bool:
@@ -278,14 +285,15 @@ def _as_spare(cluster: Surroundings) -> Iterator[Known[Mapping[str, str]]]:
         yield Known({name: known.value for name, known in cluster.env.items()}, origin)
 
 
-def _rank(service: Service) -> tuple[bool | int | str, ...]:
+def _rank(service: Service, is_quiet: bool) -> tuple[bool | int | str, ...]:
+    """The likeliest first. ``is_quiet``: it names no port, and another service of the same folder does: it is a worker of that."""
     usable = any(not each.refused for each in service.dockerfiles)
     ladder = service.project is not None and not service.project.problem and not _is_bare(service)
     depth = 0 if service.folder == "." else service.folder.count("/") + 1
     pages = service.project is not None and service.project.language == "static"
     in_front = pages or posixpath.basename(service.folder).lower() in _IN_FRONT
     needs = bool(service.around.needs)
-    return (aside(f"{service.folder}/x"), not ladder, not usable, in_front, needs, depth, service.folder)
+    return (aside(f"{service.folder}/x"), not ladder, not usable, in_front, is_quiet, needs, depth, service.folder)
 
 
 def plain_name(name: str) -> str:

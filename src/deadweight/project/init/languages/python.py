@@ -168,7 +168,9 @@ def _as_python(words: tuple[str, ...], tree: Tree, folder: str) -> tuple[str, ..
         return ()
     program = posixpath.basename(words[0])
     if re.fullmatch(r"python[\d.]*", program):
-        return words[1:]
+        # a program of a virtual environment, which the interpreter is given as a file
+        installed = re.fullmatch(r"(?:/[\w.-]+)+/bin/([\w-]+)", words[1]) if len(words) > 1 else None
+        return (_as_python((installed[1], *words[2:]), tree, folder) if installed else ()) or words[1:]
     if program in _MODULES:
         return ("-m", program, *words[1:])
     packages = {program, _script(tree, folder, program).partition(":")[0].partition(".")[0]}
