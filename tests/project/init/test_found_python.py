@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deadweight.project.init.draft import first_draft
 from deadweight.project.init.lacking import with_what_it_lacks
+from deadweight.project.init.older import with_older_language
+from deadweight.project.init.records import Known
 from deadweight.project.init.services import find_services
 from deadweight.project.init.tree import look
 from tests.support.trees import written
@@ -74,3 +79,60 @@ def test_settings_in_groups_are_read_as_plain_ones(tmp_path):
     assert draft is not None
     env = {name: known.value for name, known in draft.service.around.env.items()}
     assert env == {"DATABASE__HOSTNAME": "postgres", "DATABASE__PORT": "5432", "DATABASE__USERNAME": "app"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "date", "version", "origin"),
+    [
+        ("requirements.txt", "flask==1.0\n", "2018-07-04", "3.9", "guessed: requirements.txt is of 2018"),
+        ("requirements.txt", "flask==2.2.2\n", "2023-01-04", "3.10", "guessed: requirements.txt is of 2023"),
+        ("requirements.txt", "flask\n", "2018-07-04", "3.12", "guessed"),
+        ("requirements.txt", "flask==3.0\n", "2025-07-04", "3.12", "guessed"),
+        (
+            "Pipfile.lock",
+            '{"default": {"flask": {"version": "==1.0"}}}\n',
+            "2018-07-04",
+            "3.9",
+            "guessed: Pipfile.lock is of 2018",
+        ),
+    ],
+)
+def test_pinned_packages_get_the_python_of_their_time(tmp_path, name, text, date, version, origin):
+    more = {"Pipfile": "[packages]\n"} if name == "Pipfile.lock" else {}
+    tree = look(written(tmp_path, {"app.py": "app = Flask(__name__)\n", name: text, **more}))
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "One", date=date)
+    (service,) = find_services(tree)
+    assert (service.project.version.value, service.project.version.origin) == (version, origin)
+
+
+def git(root: Path, *words: str, date: str = "2020-01-01") -> None:
+    person = {f"GIT_{each}_{what}": "a@b.c" for each in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    dates = {f"GIT_{each}_DATE": f"{date}T12:00:00Z" for each in ("AUTHOR", "COMMITTER")}
+    subprocess.run(["git", "-C", root, *words], check=True, env={**os.environ, **person, **dates})
+
+
+@pytest.mark.parametrize(
+    ("now", "older"),
+    [
+        (Known("3.12"), "3.10"),
+        (Known("3.11", "guessed: Pipfile.lock is of 2023"), "3.10"),
+        (Known("3.9"), None),
+        (Known("3.9", "guessed: Pipfile.lock is of 2018"), "3.7"),
+        (Known("3.11", "from pyproject.toml:2"), None),
+    ],
+)
+def test_the_next_older_python_is_tried_also_from_one_between(tmp_path, now, older):
+    (service,) = found(tmp_path, FLASK)
+    draft = first_draft(replace(service, project=replace(service.project, version=now)), "build")
+    again = with_older_language(draft, "debian", "ImportError: x")
+    assert (again.service.project.version.value if again else None) == older
+
+
+def test_a_pipfile_without_a_lock_is_locked_in_the_build_with_the_index_of_the_machine(tmp_path):
+    (service,) = found(tmp_path, {"app.py": "app = Flask(__name__)\n", "Pipfile": "[packages]\nflask = '*'\n"})
+    text = first_draft(service, "build").ladder.files["build/Dockerfile"]
+    assert "COPY Pipfile Pipfile.lock* ./" in text
+    assert "[ -f Pipfile.lock ] || PIPENV_PYPI_MIRROR=${PIP_INDEX_URL-} pipenv lock" in text
+    assert "sed -E '/^-i https:..pypi(.python)?.org/d'" in text

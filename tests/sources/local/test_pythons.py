@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from deadweight._errors import DeadweightError, MissingError
-from deadweight.sources.local import maven, pythons
+from deadweight.sources.local import catalogue, maven, pythons
 from deadweight.sources.local.recipes import in_place_of
+from deadweight.sources.local.table import stand_in
 
 SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
 <mirror><id>a</id><url>https://others.example.com/</url><mirrorOf>releases</mirrorOf></mirror>
@@ -25,6 +26,8 @@ SETTINGS = """<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0"><mirrors>
         ("3.12", "amd64", "3.12.1"),
         ("3.12.7", "amd64", "3.12.1"),
         ("3.8", "amd64", "3.9.6"),
+        ("3.6", "amd64", "3.7.9"),
+        ("3.7", "arm64", "3.9.6"),
         ("3", "amd64", "3.14.3"),
         ("", "amd64", "3.14.3"),
         ("3.99", "amd64", "3.14.3"),
@@ -60,7 +63,8 @@ def test_openssl_in_a_module_looks_at_the_os_s_authorities_and_the_module_keeps_
 
 def test_modules_that_cannot_be_had_are_told(tmp_path, monkeypatch):
     (tmp_path / "lib/python3.9/lib-dynload").mkdir(parents=True)
-    (tmp_path / "lib/python3.9/lib-dynload/_sqlite3.cpython-39.so").touch()
+    for name in ("_sqlite3", "_bz2", "_uuid"):
+        (tmp_path / f"lib/python3.9/lib-dynload/{name}.cpython-39.so").touch()
 
     def gone(*_):
         raise DeadweightError("no such release")
@@ -120,3 +124,8 @@ def test_a_jar_with_another_digest_is_refused_and_not_kept(tmp_path, monkeypatch
     assert not (tmp_path / "jars").exists()
     good = hashlib.sha256(b"https://maven.example.com/a/b/b-1.jar").hexdigest()
     assert maven.fetch(shop, "a/b/b-1.jar", good).read_bytes() == b"https://maven.example.com/a/b/b-1.jar"
+
+
+def test_a_python_before_3_10_has_an_edition_of_its_own():
+    old, now = catalogue.edition_of(stand_in("python:3.8-slim")), catalogue.edition_of(stand_in("python:3.10-slim"))
+    assert old == f"{now} old {catalogue._OLD_PYTHONS}"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
-from deadweight import _run
-from deadweight._errors import DeadweightError
 from deadweight.project.init.draft import Draft
+from deadweight.project.init.history import last_change
 from deadweight.project.init.languages.python_dockerfile import UNTIL
 from deadweight.project.init.tree import Tree, joined
 
@@ -25,19 +23,8 @@ def with_packages_of_their_time(draft: Draft, died: str, tree: Tree) -> Draft | 
     project = draft.service.project
     if project is None or project.kind != "pip" or UNTIL in project.details or not _MOVED_ON.search(died):
         return None
-    date = _last_change(tree, joined(project.folder, project.details["list"]))
+    date = last_change(tree, joined(project.folder, project.details["list"]))
     if date is None:
         return None
     details = {**project.details, UNTIL: date}
     return replace(draft, service=replace(draft.service, project=replace(project, details=details)))
-
-
-def _last_change(tree: Tree, path: str) -> str | None:
-    """The day on which a file was last changed, as git tells it."""
-    words: list[str | Path] = ["git", "-C", tree.root, "log", "-1", "--format=%cs", "--", path]
-    try:
-        found = _run.run(words, check=False, timeout=10)
-    except DeadweightError:
-        return None
-    date = found.output.strip()
-    return date if found.exit_code == 0 and re.fullmatch(r"\d{4}-\d\d-\d\d", date) else None

@@ -6,15 +6,19 @@ Packages that were pinned years ago have no ready-made files for the newest lang
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from deadweight.builders.dockerfile.causes import LOCK
 from deadweight.project.init.draft import Draft
 from deadweight.project.init.languages.node_managers import OPEN
+from deadweight.project.init.languages.python_versions import OF_ITS_TIME
 from deadweight.project.init.records import GUESSED, SEEN, Known
 
 OLDER: Mapping[str, tuple[str, ...]] = {"python": ("3.12", "3.10", "3.9"), "node": ("22", "20", "18")}
+_OLDEST = {"3.9": "3.7"}
+"""For packages that were pinned before 2020, of which many have no ready-made files for a later one."""
+
 _INSTALLS = re.compile(r"\b(?:pip|npm|yarn|pnpm) (?:install|ci|wheel)\b")
 
 
@@ -102,11 +106,18 @@ def with_older_language(draft: Draft, rung: str, died: str = "") -> Draft | None
     of_age = _DIES.search(died) or (not died and _INSTALLS.search(why) and "cannot reach the network" not in why)
     if project is None or not of_age or not project.version.origin.startswith((GUESSED, SEEN)):
         return None
-    line: Sequence[str] = OLDER.get(project.language, ())
-    at = line.index(project.version.value) + 1 if project.version.value in line else len(line)
-    if at == len(line):
+    now = project.version.value
+    older = next((each for each in OLDER.get(project.language, ()) if _number(each) < _number(now)), None)
+    if older is None and OF_ITS_TIME in project.version.origin:
+        older = _OLDEST.get(now)
+    if older is None:
         return None
-    known = Known(line[at], f"{SEEN}: its packages do not work with {line[at - 1]}")
+    known = Known(older, f"{SEEN}: its packages do not work with {now}")
     service = replace(draft.service, project=replace(project, version=known))
     rest = {name: reason for name, reason in draft.left_out.items() if name != rung}
     return replace(draft, service=service, left_out=rest)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """A version to compare by; that of a language whose version is no number is lower than all."""
+    return tuple(int(each) for each in version.split(".") if each.isdigit())

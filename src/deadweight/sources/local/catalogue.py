@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -96,12 +97,19 @@ _FULL = ("python", "uvpython", "node", "rust", "ruby")
 _HEADERS = 1
 """The edition of ``FULL_PACKAGES``."""
 
+_OLD_PYTHON = re.compile(r"(?:2|3\.\d)(?!\d)(?:[.-].*)?")
+_OLD_PYTHONS = 1
+"""The edition of those before 3.10."""
+
 
 def edition_of(item: StandIn) -> str:
-    """The edition of all recipes, and of its own; of a full image of a language, that of the packages below it too."""
+    """The edition of all recipes, and of its own; of a full image of a language, that of the packages below it too, and
+    of an old Python that of those."""
     own = EDITIONS.get(item.recipe)
     full = item.recipe in _FULL and not item.parameter.endswith(("slim", "alpine"))
-    return EDITION + (f".{own}" if own else "") + (f" headers {_HEADERS}" if full else "")
+    old = item.recipe in ("python", "uvpython") and _OLD_PYTHON.fullmatch(item.parameter)
+    parts = (f".{own}" if own else "", f" headers {_HEADERS}" if full else "", f" old {_OLD_PYTHONS}" if old else "")
+    return EDITION + "".join(parts)
 
 
 BUSYBOX_TOOLS = ("musl-gcc", "make", "bzip2", "dpkg-source")

@@ -40,12 +40,14 @@ class Release:
     """One CPython: ``presets`` is the version of the presets that hold it, ``digests`` their jars' SHA-256 by architecture (OCI).
 
     ``modules_from`` is a release of the OS with the same minor number: its extension modules fill in for those that were left out.
+    ``sqlite`` is the same module of the standard library, built for PyPI, for the minor numbers that no release of the OS has.
     """
 
     version: str
     presets: str
     digests: dict[str, str]
     modules_from: str = ""
+    sqlite: str = "pysqlite3-binary==0.5.4.post2"
 
     @property
     def minor(self) -> str:
@@ -53,6 +55,12 @@ class Release:
 
 
 RELEASES = (
+    Release(
+        "3.7.9",
+        "1.5.4",
+        {"amd64": "0521c8dfb6c132946513e747a28f3a93bac945f83d7cda829956f69453b03f31"},
+        sqlite="pysqlite3-binary==0.5.2",
+    ),
     Release(
         "3.9.6",
         "1.5.6",
@@ -104,10 +112,8 @@ RELEASES = (
 
 JAR = "org/bytedeco/cpython/{0.version}-{0.presets}/cpython-{0.version}-{0.presets}-linux-{1}.jar"
 JAVA_NAMES = {"amd64": "x86_64", "arm64": "arm64"}
-LEFT_OUT = ("_sqlite3", "_lzma", "readline", "_curses", "_curses_panel")
+LEFT_OUT = ("_sqlite3", "_bz2", "_lzma", "_uuid", "readline", "_curses", "_curses_panel")
 """Extension modules that the earlier jars were built without."""
-SQLITE = "pysqlite3-binary==0.5.4.post2"
-"""The same module of the standard library, built for PyPI, for the minor numbers that no release of the OS has."""
 MADE_ON = re.compile(rb"(?:/[\w.-]+)+/cppbuild/linux-\w+")
 """The folder that the jars' files were made in."""
 
@@ -265,7 +271,7 @@ def _of_os(shop: Workshop, found: Release) -> Path:
 
 def _of_pypi(found: Release, work: Path, root: Path) -> Path:
     words = ("download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", found.minor)
-    _run.run([sys.executable, "-m", "pip", *words, "-d", work / "wheels", SQLITE], timeout=300)
+    _run.run([sys.executable, "-m", "pip", *words, "-d", work / "wheels", found.sqlite], timeout=300)
     with zipfile.ZipFile(next((work / "wheels").glob("*.whl"))) as wheel:
         wheel.extractall(work / "sqlite")  # pip verified it
     libraries = work / "sqlite" / "pysqlite3_binary.libs"

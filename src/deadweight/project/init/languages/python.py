@@ -51,6 +51,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
     start = _as_its_version_starts(start, python_lists.texts_of(tree, folder, first))
     start = tuple(word for word in start if word != "--reload")  # for developers: it watches the files
     where = inside(tree, folder, start)
+    lists = python_lists.closure(tree, folder, first) if first else python_lists.LOCKS
     ports, health = scan(tree, _sources(tree, folder))
     default = {"asgi": 8000, "flask": 5000, "django": 8000}.get(code)
     given = _port_in(start)
@@ -61,7 +62,7 @@ def find(tree: Tree, folder: str, words: ImageWords | None) -> Project | None:
         kind=kind,
         folder=folder,
         name=posixpath.basename(folder) if folder != "." else tree.root.name,
-        version=version_of(tree, folder, words),
+        version=version_of(tree, folder, words, lists),
         start=start,
         ports=ports,
         health=health,

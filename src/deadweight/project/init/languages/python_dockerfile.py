@@ -27,7 +27,11 @@ _EXPORTED = f" \\\n    && {_TO_FOLDER} --no-deps -r /tmp/requirements.txt"
 _UV = "pip install uv && uv export --frozen --no-dev --no-emit-project -o /tmp/requirements.txt"
 _LOCKED = "{ [ -f poetry.lock ] || poetry lock; }"
 _POETRY = f"pip install poetry poetry-plugin-export && {_LOCKED} && poetry export -f requirements.txt -o /tmp/requirements.txt"
-_PIPENV = "pip install pipenv && pipenv requirements > /tmp/requirements.txt"
+_PIPENV = (
+    "pip install pipenv && { [ -f Pipfile.lock ] || PIPENV_PYPI_MIRROR=${PIP_INDEX_URL-} pipenv lock; }"
+    " && pipenv requirements | sed -E '/^-i https:..pypi(.python)?.org/d' > /tmp/requirements.txt"
+)
+"""The public index is pip's default; named in the list it would hide the one that this machine is told to use."""
 _BINARY = "'s/^psycopg2([^-a-z0-9]|$)/psycopg2-binary\\1/'"
 _FIRST_BINARY = r"-e 's/^psycopg2==2\.([0-6](\.[0-9.]+)?|7(\.[0-3])?)\s*$/psycopg2-binary==2.7.4/' -e "
 _PDM = "pip install pdm && pdm export --prod --format requirements --output /tmp/requirements.txt"
@@ -36,7 +40,7 @@ _INSTALL = {
     "uv": ("pyproject.toml uv.lock", _UV + _EXPORTED),
     "poetry": ("pyproject.toml poetry.lock*", _POETRY + _EXPORTED),
     "pdm": ("pyproject.toml pdm.lock", _PDM + _EXPORTED),
-    "pipenv": ("Pipfile Pipfile.lock", _PIPENV + _EXPORTED),
+    "pipenv": ("Pipfile Pipfile.lock*", _PIPENV + _EXPORTED),
     "project": (".", f"{_TO_FOLDER} ."),
 }
 UNTIL = "until"

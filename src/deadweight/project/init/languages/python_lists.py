@@ -26,6 +26,8 @@ LISTS = (
 )
 """Where lists of packages lie by custom, those of a running service first."""
 
+LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
+
 _COMPILED = re.compile(
     r"(?:^|[\"'\s])(mysqlclient|uwsgi|python-ldap|pyodbc|pycairo|python-snappy|pylibmc|mod_wsgi|psycopg2|psycopg\[c\])"
     r"(?=[\"'\s=<>~!;\[#]|$)",
